@@ -1,0 +1,75 @@
+"""Files written whole or not at all, and paths that are checked before use."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from detect.errors import UserError, nearest
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write aside, flush, sync and rename: a kill at any moment leaves the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(aside, 0o666 & ~_umask())
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, content: str) -> None:
+    """``write_bytes`` in UTF-8."""
+    write_bytes(path, content.encode())
+
+
+def existing_file(path: Path, what: str) -> Path:
+    """The path itself, or a UserError that says what was expected there."""
+    if path.is_dir():
+        raise UserError(f"{path}: expected {what}, found a folder")
+    if not path.is_file():
+        raise UserError(f"{path}: expected {what}, found nothing{_neighbour(path)}")
+    return path
+
+
+def existing_folder(path: Path, what: str) -> Path:
+    """The path itself, or a UserError that says what was expected there."""
+    if path.is_file():
+        raise UserError(f"{path}: expected {what}, found a file")
+    if not path.is_dir():
+        raise UserError(f"{path}: expected {what}, found nothing{_neighbour(path)}")
+    return path
+
+
+def _neighbour(path: Path) -> str:
+    """A hint at a name like ``path``'s beside it, or at the first parent that is missing."""
+    for parent in path.parents:
+        if parent.is_dir():
+            missing = path.relative_to(parent).parts[0]
+            hint = nearest(missing, (entry.name for entry in parent.iterdir()))
+            return hint or (f" ({parent} has no {missing})" if missing != path.name else "")
+    return ""
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable; only POSIX can open a folder."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
