@@ -1,0 +1,60 @@
+"""The colour spaces of selective search (Uijlings et al. 2013, section 3.2), each as planes of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Planes = NDArray[np.uint8]  # (C, H, W)
+
+
+def _hsv(rgb: NDArray[np.uint8]) -> Planes:
+    return _planes(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL))
+
+
+def _lab(rgb: NDArray[np.uint8]) -> Planes:
+    return _planes(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB))
+
+
+def _rgi(rgb: NDArray[np.uint8]) -> Planes:
+    """Red and green as shares of their sum with blue (0 where the pixel is black), and intensity."""
+    total = np.maximum(rgb.sum(axis=2, dtype=np.uint16), 1).astype(np.float32)
+    shares = [np.rint(rgb[..., c] * np.float32(255) / total).astype(np.uint8) for c in (0, 1)]
+    return np.stack([*shares, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)])
+
+
+def _hue(rgb: NDArray[np.uint8]) -> Planes:
+    return _hsv(rgb)[:1]
+
+
+def _intensity(rgb: NDArray[np.uint8]) -> Planes:
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[None]
+
+
+def _planes(image: NDArray[np.uint8]) -> Planes:
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class ColourSpace:
+    """planes: RGB (H, W, 3) -> (C, H, W) bytes; contrast: what differences are multiplied by in the segmentation.
+
+    The authors' code repeats a single channel three times, so that its differences, and with them the scale of k, are
+    those of three channels: a contrast of sqrt(3). Normalised histograms do not see the repetition.
+    """
+
+    planes: Callable[[NDArray[np.uint8]], Planes]
+    contrast: float = 1.0
+
+
+SPACES = {
+    "HSV": ColourSpace(_hsv),
+    "Lab": ColourSpace(_lab),
+    "rgI": ColourSpace(_rgi),
+    "H": ColourSpace(_hue, 3.0**0.5),
+    "I": ColourSpace(_intensity, 3.0**0.5),
+}

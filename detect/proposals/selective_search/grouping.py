@@ -1,0 +1,235 @@
+"""Hierarchical grouping: join the two most similar neighbours until one region is left (Uijlings et al. 2013, section 3.1).
+
+Similarities are integers in units of 2^-23, so that they are the same on every machine; among equals the pair that became
+neighbours first is joined first. Candidate pairs wait in a binary heap; a pair one of whose regions is gone is dropped when
+it comes up. Regions 0..R-1 are given, R..2R-2 are the joined ones in the order they were made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.proposals.selective_search.compilation import compiled
+from detect.proposals.selective_search.segmentation import Segmentation
+
+_ONE = float(1 << 23)  # similarity 1; sums of floats up to it are exact
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Which measures are summed; each lies in 0..1."""
+
+    colour: bool = False
+    texture: bool = False
+    size: bool = False
+    fill: bool = False
+
+
+def group(
+    segmentation: Segmentation, histograms: NDArray[np.float32], colour_bins: int, similarity: Similarity
+) -> NDArray[np.int32]:
+    """The boxes (R-1, 4) of the joined regions, in the order they were made.
+
+    histograms (R, bins): pixels counted by colour (the first ``colour_bins`` columns) and texture; not used, and free to be
+    empty, where ``similarity`` asks for neither.
+    """
+    regions = len(segmentation.sizes)
+    first = 0 if similarity.colour else colour_bins
+    last = histograms.shape[1] if similarity.texture else colour_bins
+    counts = histograms[:, first:last].copy() if first < last else np.empty((regions, 0), np.float32)
+    shared = min(colour_bins, last) - first  # columns of ``counts`` that are colour
+    boxes = np.empty((2 * regions - 1, 4), np.int32)
+    boxes[:regions] = segmentation.boxes
+    sizes = np.full(2 * regions - 1, segmentation.labels.size, np.int32)
+    sizes[:regions] = segmentation.sizes
+    _group(counts, shared, similarity.size, similarity.fill, segmentation.neighbours, sizes, boxes)
+    return boxes[regions:]
+
+
+@compiled("f4(f4[::1], f4[::1])")
+def _intersection(a, b):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for i in range(len(a)):
+        total += a[i] if a[i] < b[i] else b[i]
+    return total
+
+
+@compiled("void(f4[::1], i8, f4[::1])")
+def _normalise(counts, colours, normal):  # type: ignore[no-untyped-def]
+    """L1-normalise the colours and the textures of one region, in units of 2^-23 rounded down."""
+    for start, end in ((0, colours), (colours, len(counts))):
+        total = np.float64(0)
+        for i in range(start, end):
+            total += counts[i]
+        scale = np.float32(_ONE / max(total, 1.0))
+        for i in range(start, end):
+            normal[i] = np.floor(counts[i] * scale)
+
+
+@compiled("i8(f4[::1], f4[::1], i8, i4[:,::1], i4[::1], b1, b1, i8, i8)")
+def _likeness(a_normal, b_normal, colours, boxes, sizes, use_size, use_fill, a, b):  # type: ignore[no-untyped-def]
+    """The sum of the measures: shared colour and texture, small together (size), fill the box around both (fill)."""
+    total = np.int64(0)
+    if len(a_normal) > 0:
+        total += np.int64(_intersection(a_normal[:colours], b_normal[:colours]))
+        total += np.int64(_intersection(a_normal[colours:], b_normal[colours:]))
+    together = sizes[a] + sizes[b]
+    image = np.float64(sizes[-1])
+    if use_size:
+        total += np.int64((1 - together / image) * _ONE)
+    if use_fill:
+        width = max(boxes[a, 2], boxes[b, 2]) - min(boxes[a, 0], boxes[b, 0])
+        height = max(boxes[a, 3], boxes[b, 3]) - min(boxes[a, 1], boxes[b, 1])
+        total += np.int64((1 - (width * height - together) / image) * _ONE)
+    return total
+
+
+@compiled("void(i8[::1], i8, i8)")
+def _rise(heap, spot, item):  # type: ignore[no-untyped-def]
+    """Put ``item`` at the empty ``spot`` or above."""
+    while spot > 0:
+        above = (spot - 1) >> 1
+        if heap[above] >= item:
+            break
+        heap[spot] = heap[above]
+        spot = above
+    heap[spot] = item
+
+
+@compiled("i8(i8[::1], i8)")
+def _pop(heap, length):  # type: ignore[no-untyped-def]
+    """Take the greatest of ``length`` items: the hole sinks to the bottom, the last item rises from there."""
+    top = heap[0]
+    last = heap[length - 1]
+    spot = 0
+    child = 1
+    while child < length - 1:
+        if child + 1 < length - 1 and heap[child + 1] > heap[child]:
+            child += 1
+        heap[spot] = heap[child]
+        spot = child
+        child = 2 * spot + 1
+    if length > 1:
+        _rise(heap, spot, last)
+    return top
+
+
+@compiled("i4(i4[::1], i4)")
+def _alive(joined, node):  # type: ignore[no-untyped-def]
+    """The region that ``node`` is part of by now; ``joined`` holds what each became, itself while it lives."""
+    root = node
+    while joined[root] != root:
+        root = joined[root]
+    while joined[node] != root:
+        joined[node], node = root, joined[node]
+    return root
+
+
+@compiled("i8[::1](i8[::1], i8)")
+def _with_room(items, used):  # type: ignore[no-untyped-def]
+    """The same array, or one twice as long where all of it is used."""
+    if used < len(items):
+        return items
+    longer = np.empty(2 * used + 16, np.int64)
+    longer[:used] = items
+    return longer
+
+
+@compiled("void(i4[:,::1], i4[:,::1], i4[:,::1])")
+def _link(neighbours, ends, entries):  # type: ignore[no-untyped-def]
+    """Linked lists of neighbours: ends (regions, first and last entry), entries (neighbour, next entry or -1)."""
+    ends[:] = -1
+    for i in range(len(neighbours)):
+        for side in range(2):
+            node, spot = neighbours[i, side], 2 * i + side
+            entries[spot, 0] = neighbours[i, 1 - side]
+            entries[spot, 1] = -1
+            if ends[node, 0] < 0:
+                ends[node, 0] = spot
+            else:
+                entries[ends[node, 1], 1] = spot
+            ends[node, 1] = spot
+
+
+@compiled("i8(i4[:,::1], i4[:,::1], i4[::1], i4[::1], i8, i8, i8)")
+def _concatenate(ends, entries, joined, seen, a, b, new):  # type: ignore[no-untyped-def]
+    """Make the lists of ``a`` and ``b`` the list of ``new``, each living neighbour once; returns how many there are."""
+    entries[ends[a, 1], 1] = ends[b, 0]
+    spot, last, found = ends[a, 0], np.int32(-1), 0
+    while spot >= 0:
+        other, after = _alive(joined, entries[spot, 0]), entries[spot, 1]
+        if other != new and seen[other] != new:
+            seen[other] = new
+            entries[spot, 0] = other
+            if last < 0:
+                ends[new, 0] = spot
+            else:
+                entries[last, 1] = spot
+            last = spot
+            found += 1
+        spot = after
+    if last >= 0:
+        entries[last, 1] = -1
+    ends[new, 1] = last
+    return found
+
+
+@compiled("void(i4[:,::1], i4[::1], i8, i8, i8)")
+def _join_shapes(boxes, sizes, a, b, new):  # type: ignore[no-untyped-def]
+    sizes[new] = sizes[a] + sizes[b]
+    for side in range(2):
+        boxes[new, side] = min(boxes[a, side], boxes[b, side])
+        boxes[new, side + 2] = max(boxes[a, side + 2], boxes[b, side + 2])
+
+
+@compiled("void(f4[:,::1], i8, b1, b1, i4[:,::1], i4[::1], i4[:,::1])")
+def _group(counts, colours, use_size, use_fill, neighbours, sizes, boxes):  # type: ignore[no-untyped-def]
+    """Fill ``boxes`` and ``sizes`` of the joined regions (the last size, that of the image, is there from the start).
+
+    A joined region takes over the histogram row of one of its parts: ``counts`` is overwritten.
+    """
+    regions, nodes, edges = len(counts), len(sizes), len(neighbours)
+    normal = np.empty_like(counts)
+    for region in range(regions):
+        _normalise(counts[region], colours, normal[region])
+    row = np.arange(nodes)
+    joined = np.arange(nodes).astype(np.int32)
+    seen = np.full(nodes, -1, np.int32)
+    ends = np.empty((nodes, 2), np.int32)
+    entries = np.empty((2 * edges, 2), np.int32)
+    _link(neighbours, ends, entries)
+
+    pairs = np.empty(8 * edges + 16, np.int64)  # every pair that ever touched, packed in two halves
+    heap = np.empty(4 * edges + 16, np.int64)  # likeness above, age below
+    for made in range(edges):
+        a, b = np.int64(neighbours[made, 0]), np.int64(neighbours[made, 1])
+        pairs[made] = (a << 32) | b
+        likeness = _likeness(normal[a], normal[b], colours, boxes, sizes, use_size, use_fill, a, b)
+        _rise(heap, made, (likeness << 32) | (0xFFFFFFFF - made))
+    made, waiting = edges, edges
+    for new in range(regions, nodes):
+        a, b = np.int64(0), np.int64(0)
+        while True:
+            index = 0xFFFFFFFF - (_pop(heap, waiting) & 0xFFFFFFFF)
+            waiting -= 1
+            a, b = pairs[index] >> 32, pairs[index] & 0xFFFFFFFF
+            if joined[a] == a and joined[b] == b:
+                break
+        joined[a] = joined[b] = new
+        row[new] = row[a]
+        counts[row[a]] += counts[row[b]]
+        _normalise(counts[row[a]], colours, normal[row[a]])
+        _join_shapes(boxes, sizes, a, b, new)
+        spot = ends[new, 0]
+        for _ in range(_concatenate(ends, entries, joined, seen, a, b, new)):
+            spot = entries[spot, 1] if spot >= 0 else ends[new, 0]
+            other = np.int64(entries[spot, 0])
+            likeness = _likeness(normal[row[new]], normal[row[other]], colours, boxes, sizes, use_size, use_fill, new, other)
+            pairs, heap = _with_room(pairs, made), _with_room(heap, waiting)
+            pairs[made] = (new << 32) | other
+            _rise(heap, waiting, (likeness << 32) | (0xFFFFFFFF - made))
+            made += 1
+            waiting += 1
