@@ -76,7 +76,7 @@ def _encode(plane, across, down, channel, codes):  # type: ignore[no-untyped-def
 def _count(codes, labels, signed):  # type: ignore[no-untyped-def]
     pixels, width = codes.shape
     for pixel in range(pixels):
-        row = signed[labels[pixel]]
+        row = signed[np.uint32(labels[pixel])]
         for j in range(width):
             row[codes[pixel, j]] += 1
 

@@ -20,6 +20,7 @@ from detect.proposals.selective_search.colour import Planes
 from detect.proposals.selective_search.compilation import compiled
 
 SIGMA = 0.8
+_BLOCK = 512  # edges looked at together
 _STEPS_PER_UNIT = 8192  # weights are held in 22 bits: 0 to 255 * sqrt(3) in steps of 1/8192
 
 
@@ -62,7 +63,7 @@ def sort_edges(image: NDArray[np.float32], contrast: float = 1.0) -> SortedEdges
     """The edges of ``image`` (C, H, W), values in 0..255, sorted by ``contrast`` times the distance of their ends."""
     height, width = image.shape[1:]
     weights = np.empty((4, height, width), np.uint32)
-    counts = np.zeros((2, 2048), np.int64)
+    counts = np.zeros((2, 2048), np.uint32)
     _weigh_edges(image, np.float32(contrast * _STEPS_PER_UNIT), weights, counts)
     edges = int(counts[0].sum())
     packed, spare = np.empty(edges, np.uint64), np.empty(edges, np.uint64)
@@ -73,44 +74,52 @@ def sort_edges(image: NDArray[np.float32], contrast: float = 1.0) -> SortedEdges
 def segment(edges: SortedEdges, k: float, min_size: int) -> Segmentation:
     """The regions at scale ``k``; those under ``min_size`` pixels are joined to the neighbour across the lightest edge."""
     height, width = edges.shape
-    parent = np.empty(height * width, np.int32)
-    between = np.empty(len(edges.packed), np.uint32)
-    kept = _join(edges.packed, width, np.float32(k), min_size, parent, between)
+    parent = np.arange(height * width, dtype=np.uint32)
+    pixels = np.ones(height * width, np.int32)
+    between = np.empty_like(edges.packed)
+    rejected = _grow(edges.packed, width, np.float32(k), parent, pixels, between)
+    kept = _absorb_small(between[:rejected], width, min_size, parent, pixels)
     labels = np.empty((height, width), np.int32)
     regions = _label(parent, labels.reshape(-1))
     sizes = np.zeros(regions, np.int32)
     boxes = np.empty((regions, 4), np.int32)
     _measure(labels, sizes, boxes)
     neighbours = np.empty((kept, 2), np.int32)
-    pairs = _find_neighbours(between[:kept], labels, regions, neighbours)
+    pairs = _find_neighbours(between[:kept], labels.reshape(-1), width, regions, neighbours)
     return Segmentation(labels, sizes, boxes, neighbours[:pairs].copy())
 
 
-@compiled("void(f4[:,:,::1], f4, u4[:,:,::1], i8[:,::1])")
+# Indices are unsigned where a kernel's time is spent: numba lets signed ones count from the end, at the cost of a test.
+
+
+@compiled("void(f4[:,:,::1], f4, u4[:,:,::1], u4[:,::1])")
 def _weigh_edges(image, steps, weights, counts):  # type: ignore[no-untyped-def]
     """Weights by direction (right, down, down-right, up-right) and pixel, and how often each digit of 11 bits occurs."""
     channels, height, width = image.shape
+    total = np.empty(width, np.float32)
     for direction in range(4):
         dx = 0 if direction == 1 else 1
         dy = (0, 1, 1, -1)[direction]
         for y in range(max(0, -dy), height - max(0, dy)):
-            row = weights[direction, y]
-            for x in range(width - dx):
-                total = np.float32(0)
-                for c in range(channels):
-                    difference = image[c, y, x] - image[c, y + dy, x + dx]
-                    total += difference * difference
-                row[x] = np.uint32(np.sqrt(total) * steps + np.float32(0.5))
-            for x in range(width - dx):
-                counts[0, row[x] & 2047] += 1
-                counts[1, row[x] >> 11] += 1
+            total[:] = 0
+            for c in range(channels):
+                here, there = image[c, y], image[c, y + dy, dx:]
+                for x in range(len(there)):
+                    difference = here[x] - there[x]
+                    total[x] += difference * difference
+            row = weights[direction, y, : width - dx]
+            for x in range(len(row)):
+                row[x] = np.uint32(np.int32(np.sqrt(total[x]) * steps + np.float32(0.5)))
+            for weight in row:
+                counts[0, weight & np.uint32(2047)] += 1
+                counts[1, weight >> np.uint32(11)] += 1
 
 
-@compiled("void(u4[:,:,::1], i8[:,::1], u8[::1], u8[::1])")
+@compiled("void(u4[:,:,::1], u4[:,::1], u8[::1], u8[::1])")
 def _radix_sort(weights, counts, packed, spare):  # type: ignore[no-untyped-def]
     """Sort by the lower digit into ``spare``, then, keeping that order among equals, by the upper into ``packed``."""
     _, height, width = weights.shape
-    place = np.zeros((2, 2048), np.int64)
+    place = np.zeros((2, 2048), np.uint32)
     for digit in range(2):
         for value in range(1, 2048):
             place[digit, value] = place[digit, value - 1] + counts[digit, value - 1]
@@ -120,88 +129,108 @@ def _radix_sort(weights, counts, packed, spare):  # type: ignore[no-untyped-def]
         for y in range(max(0, -dy), height - max(0, dy)):
             for x in range(width - dx):
                 weight = weights[direction, y, x]
-                edge = np.uint64(4 * (y * width + x) + direction)
-                spot = place[0, weight & 2047]
-                place[0, weight & 2047] = spot + 1
-                spare[spot] = (np.uint64(weight) << np.uint64(32)) | edge
+                digit = weight & np.uint32(2047)
+                spot = place[0, digit]
+                place[0, digit] = spot + 1
+                spare[spot] = (np.uint64(weight) << np.uint64(32)) | np.uint64(4 * (y * width + x) + direction)
     for item in spare:
-        upper = item >> np.uint64(43)
+        upper = np.uint32(item >> np.uint64(43))
         spot = place[1, upper]
         place[1, upper] = spot + 1
         packed[spot] = item
 
 
-@compiled("i4(i4[::1], i4)")
+@compiled("i8(u8[::1], i8, i8, i4[::1], u4[::1], u4[:,::1], u8[::1])")
+def _cross(items, start, end, offsets, parent, ends, crossing):  # type: ignore[no-untyped-def]
+    """Of the edges ``items[start:end]``, those that do not surely lie within a component; returns how many.
+
+    They are copied to ``crossing`` and an ancestor of either end to ``ends``. Without a branch the processor need not guess,
+    and loads for many edges are under way at once; most edges need nothing more than this.
+    """
+    found = 0
+    for i in range(start, end):
+        item = items[np.uint64(i)]
+        edge = np.uint32(item)
+        pixel = edge >> np.uint32(2)
+        other = np.uint32(np.int32(pixel) + offsets[edge & np.uint32(3)])
+        a, b = parent[parent[pixel]], parent[parent[other]]
+        parent[pixel], parent[other] = a, b
+        spot = np.uint64(found)
+        ends[spot, 0], ends[spot, 1], crossing[spot] = a, b, item
+        found += a != b
+    return found
+
+
+@compiled("u4(u4[::1], u4)")
 def _root(parent, node):  # type: ignore[no-untyped-def]
-    """The root of ``node``; a root holds minus the size of its component. The node is hung below the root directly."""
-    up = parent[node]
-    if up < 0:
-        return node
-    root = up
-    while parent[root] >= 0:
-        root = parent[root]
-    if root != up:
-        parent[node] = root
-    return root
+    while parent[node] != node:
+        node = parent[node]
+    return node
 
 
-@compiled("i8(u8[::1], i8, f4, i8, i4[::1], u4[::1])")
-def _join(packed, width, k, min_size, parent, between):  # type: ignore[no-untyped-def]
-    """Grow the components in ``parent``; returns how many edges between two of them are left in ``between``."""
-    offsets = (1, width, width + 1, 1 - width)
-    limit = np.empty(len(parent), np.float32)
-    parent[:] = -1
-    limit[:] = k
+@compiled("u4(u4[::1], i4[::1], u4, u4)")
+def _unite(parent, pixels, a, b):  # type: ignore[no-untyped-def]
+    """Hang the smaller component below the larger; returns the root. ``pixels`` counts those of each root."""
+    if pixels[a] < pixels[b]:
+        a, b = b, a
+    parent[b] = a
+    pixels[a] += pixels[b]
+    return a
+
+
+@compiled("i8(u8[::1], i8, f4, u4[::1], i4[::1], u8[::1])")
+def _grow(packed, width, k, parent, pixels, between):  # type: ignore[no-untyped-def]
+    """Join components along edges light enough; returns how many edges were not, and lists them in ``between``."""
+    offsets = np.array([1, width, width + 1, 1 - width], np.int32)
+    limit = np.full(len(parent), k)
+    ends, crossing = np.empty((_BLOCK, 2), np.uint32), np.empty(_BLOCK, np.uint64)
     rejected = 0
-    for item in packed:
-        edge = np.uint32(item & np.uint64(0xFFFFFFFF))
-        pixel = np.int32(edge >> np.uint32(2))
-        other = np.int32(pixel + offsets[edge & np.uint32(3)])
-        if parent[pixel] == parent[other] and parent[pixel] >= 0:
-            continue
-        a, b = _root(parent, pixel), _root(parent, other)
-        if a == b:
-            continue
-        weight = np.float32(item >> np.uint64(32)) * np.float32(1 / 8192)
-        if weight <= limit[a] and weight <= limit[b]:
-            if parent[a] > parent[b]:
-                a, b = b, a
-            parent[a] += parent[b]
-            parent[b] = a
-            limit[a] = weight + k / np.float32(-parent[a])
-        else:
-            between[rejected] = edge
-            rejected += 1
+    for start in range(0, len(packed), _BLOCK):
+        for i in range(_cross(packed, start, min(start + _BLOCK, len(packed)), offsets, parent, ends, crossing)):
+            a, b = _root(parent, ends[i, 0]), _root(parent, ends[i, 1])
+            if a == b:
+                continue
+            weight = np.float32(crossing[i] >> np.uint64(32)) * np.float32(1 / _STEPS_PER_UNIT)
+            if weight <= min(limit[a], limit[b]):
+                root = _unite(parent, pixels, a, b)
+                limit[root] = weight + k / np.float32(pixels[root])
+            else:
+                between[rejected] = crossing[i]
+                rejected += 1
+    return rejected
+
+
+@compiled("i8(u8[::1], i8, i8, u4[::1], i4[::1])")
+def _absorb_small(between, width, min_size, parent, pixels):  # type: ignore[no-untyped-def]
+    """Join components under ``min_size`` across their lightest edge; moves the edges that are left to the front."""
+    offsets = np.array([1, width, width + 1, 1 - width], np.int32)
+    ends, crossing = np.empty((_BLOCK, 2), np.uint32), np.empty(_BLOCK, np.uint64)
     kept = 0
-    for i in range(rejected):
-        edge = between[i]
-        pixel = np.int32(edge >> np.uint32(2))
-        a, b = _root(parent, pixel), _root(parent, np.int32(pixel + offsets[edge & np.uint32(3)]))
-        if a == b:
-            continue
-        if -parent[a] < min_size or -parent[b] < min_size:
-            if parent[a] > parent[b]:
-                a, b = b, a
-            parent[a] += parent[b]
-            parent[b] = a
-        else:
-            between[kept] = edge
-            kept += 1
+    for start in range(0, len(between), _BLOCK):
+        for i in range(_cross(between, start, min(start + _BLOCK, len(between)), offsets, parent, ends, crossing)):
+            a, b = _root(parent, ends[i, 0]), _root(parent, ends[i, 1])
+            if a == b:
+                continue
+            if min(pixels[a], pixels[b]) < min_size:
+                _unite(parent, pixels, a, b)
+            else:
+                between[kept] = crossing[i]
+                kept += 1
     return kept
 
 
-@compiled("i8(i4[::1], i4[::1])")
+@compiled("i8(u4[::1], i4[::1])")
 def _label(parent, labels):  # type: ignore[no-untyped-def]
     """Number the components in the order of their first pixel; returns how many there are."""
     labels[:] = -1
     regions = 0
     for pixel in range(len(parent)):
-        root = _root(parent, np.int32(pixel))
+        root = _root(parent, parent[np.uint32(pixel)])
+        parent[np.uint32(pixel)] = root
         if labels[root] < 0:
             labels[root] = regions
             regions += 1
-        # A root after this pixel has its label already; one before it is final.
-        labels[pixel] = labels[root]
+        labels[np.uint32(pixel)] = labels[root]
     return regions
 
 
@@ -226,32 +255,29 @@ def _measure(labels, sizes, boxes):  # type: ignore[no-untyped-def]
             start = end
 
 
-@compiled("i8(u4[::1], i4[:,::1], i8, i4[:,::1])")
-def _find_neighbours(between, labels, regions, neighbours):  # type: ignore[no-untyped-def]
+@compiled("i8(u8[::1], i4[::1], i8, i8, i4[:,::1])")
+def _find_neighbours(between, labels, width, regions, neighbours):  # type: ignore[no-untyped-def]
     """Each pair of labels that some edge joins, once, ordered by the smaller; returns how many."""
-    width = labels.shape[1]
-    flat = labels.reshape(-1)
-    offsets = (1, width, width + 1, 1 - width)
+    offsets = np.array([1, width, width + 1, 1 - width], np.int32)
     starts = np.zeros(regions + 1, np.int64)
-    smaller = np.empty(len(between), np.int32)
-    larger = np.empty(len(between), np.int32)
-    for i, edge in enumerate(between):
-        pixel = np.int64(edge >> np.uint32(2))
-        a, b = flat[pixel], flat[pixel + offsets[edge & np.uint32(3)]]
-        smaller[i], larger[i] = min(a, b), max(a, b)
-        starts[smaller[i] + 1] += 1
+    sides = np.empty((len(between), 2), np.int32)
+    for i, item in enumerate(between):
+        edge = np.uint32(item)
+        pixel = edge >> np.uint32(2)
+        a, b = labels[pixel], labels[np.uint32(np.int32(pixel) + offsets[edge & np.uint32(3)])]
+        sides[i, 0], sides[i, 1] = min(a, b), max(a, b)
+        starts[sides[i, 0] + 1] += 1
     for label in range(regions):
         starts[label + 1] += starts[label]
     place = starts.copy()
-    by_smaller = np.empty(len(between), np.int32)
+    larger = np.empty(len(between), np.int32)
     for i in range(len(between)):
-        by_smaller[place[smaller[i]]] = larger[i]
-        place[smaller[i]] += 1
+        larger[place[sides[i, 0]]] = sides[i, 1]
+        place[sides[i, 0]] += 1
     seen = np.full(regions, -1, np.int32)
     pairs = 0
     for label in range(regions):
-        for i in range(starts[label], starts[label + 1]):
-            other = by_smaller[i]
+        for other in larger[starts[label] : starts[label + 1]]:
             if other != label and seen[other] != label:
                 seen[other] = label
                 neighbours[pairs, 0], neighbours[pairs, 1] = label, other
