@@ -1,0 +1,158 @@
+"""Selective search, ours and OpenCV's: seconds, boxes, recall and MABO on the same photos, in one alternating run.
+
+    python tools/bench_selective_search.py --root VOCdevkit/VOC2007 --opencv-python CV/bin/python [--every 5] [--modes fast]
+
+OpenCV's needs opencv-contrib-python-headless, which would overwrite the opencv wheel of this environment: install it in an
+environment of its own and name its interpreter. Each photo is searched by both before the next one; which goes first
+alternates. Every number of threads in --threads is a run of its own; 0 stands for all cores this process may use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.evaluate.proposals import Coverage, ProposalScores, score_proposals
+from detect.proposals import selective_search
+from detect.proposals.selective_search import available_cores
+
+Search = Callable[[Path, str, int], tuple[float, NDArray[np.float32]]]
+
+# Runs in the other interpreter: a JSON request a line; answers the seconds and the number of boxes, then the boxes.
+_OPENCV = """
+import json, sys, time
+import cv2
+import numpy as np
+create = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation
+for line in sys.stdin:
+    path, mode, threads = json.loads(line)
+    image = cv2.imread(path)
+    cv2.setNumThreads(threads)
+    start = time.perf_counter()
+    search = create()
+    search.setBaseImage(image)
+    {"single": search.switchToSingleStrategy, "fast": search.switchToSelectiveSearchFast,
+     "quality": search.switchToSelectiveSearchQuality}[mode]()
+    rectangles = np.asarray(search.process(), np.float32)
+    seconds = time.perf_counter() - start
+    rectangles[:, 2:] += rectangles[:, :2]
+    sys.stdout.buffer.write(json.dumps([seconds, len(rectangles)]).encode() + b"\\n" + rectangles.tobytes())
+    sys.stdout.buffer.flush()
+"""
+
+
+def main() -> None:
+    """Print a row for each number of threads, mode and implementation, and the ratio of their times."""
+    options = _options()
+    names = options.root / "ImageSets" / "Main" / f"{options.split}.txt"
+    photos = [line.split()[0] for line in names.read_text().splitlines() if line.strip()][:: options.every]
+    paths = [options.root / "JPEGImages" / f"{photo}.jpg" for photo in photos]
+    objects = [_objects(options.root / "Annotations" / f"{photo}.xml") for photo in photos]
+    searches: dict[str, Search] = {"ours": _ours, "opencv": _opencv(options.opencv_python)}
+    for search in searches.values():
+        search(paths[0], options.modes[0], 1)  # compiles, loads, warms up
+    print(f"{len(photos)} photos, {sum(len(labels) for _, labels in objects)} objects that are not difficult")
+    print(f"{'mode':8}{'threads':>8} {'search':8}{'s/image':>9}{'boxes':>8}{'MABO':>8}{'R@0.5':>8}{'AR@1000':>9}")
+    for threads in [count or available_cores() for count in options.threads]:
+        for mode in options.modes:
+            times, boxes = _alternate(searches, paths, mode, threads)
+            for name in searches:
+                _print_row(mode, threads, name, times[name], _score(boxes[name], objects))
+            ratio = sum(times["opencv"]) / sum(times["ours"])
+            median = float(np.median(np.array(times["opencv"]) / np.array(times["ours"])))
+            print(f"{mode:8}{threads:8} opencv's time over ours: {ratio:.2f} in all, {median:.2f} median", flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="VOC2007 folder")
+    parser.add_argument("--opencv-python", type=Path, required=True, help="interpreter that has OpenCV contrib")
+    parser.add_argument("--split", default="val", help="list in ImageSets/Main")
+    parser.add_argument("--every", type=int, default=5, help="take every N-th photo of the list")
+    parser.add_argument("--modes", nargs="+", default=["fast", "quality"], choices=["single", "fast", "quality"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[0, 1], help="0: all cores")
+    return parser.parse_args()
+
+
+def _objects(path: Path) -> tuple[NDArray[np.float64], list[str]]:
+    """Boxes (G, 4) in continuous pixels and class names of the objects that are not difficult."""
+    boxes, names = [], []
+    for item in ElementTree.parse(path).getroot().iter("object"):
+        if item.findtext("difficult") != "1":
+            corners = [float(item.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
+            boxes.append([corners[0] - 1, corners[1] - 1, corners[2], corners[3]])
+            names.append(item.findtext("name", ""))
+    return np.array(boxes).reshape(-1, 4), names
+
+
+def _score(found: list[NDArray[np.float32]], objects: list[tuple[NDArray[np.float64], list[str]]]) -> ProposalScores:
+    classes = sorted({name for _, names in objects for name in names})
+    number = {name: label for label, name in enumerate(classes, start=1)}
+    images = (
+        Coverage(proposals, boxes, np.array([number[name] for name in names], np.int64))
+        for proposals, (boxes, names) in zip(found, objects, strict=True)
+    )
+    return score_proposals(images, classes)
+
+
+def _ours(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
+    rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    cv2.setNumThreads(threads)
+    start = time.perf_counter()
+    proposals = selective_search(rgb, mode, threads=threads)
+    return time.perf_counter() - start, proposals.boxes.numpy()
+
+
+def _opencv(python: Path) -> Search:
+    """A search in another interpreter, which times itself: the way there and back does not count."""
+    process = subprocess.Popen([str(python), "-c", _OPENCV], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def search(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([str(path), mode, threads]).encode() + b"\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if not answer:
+            sys.exit(f"{python}: expected OpenCV contrib's selective search, found that the process ended")
+        seconds, count = json.loads(answer)
+        return seconds, np.frombuffer(process.stdout.read(16 * count), np.float32).reshape(-1, 4)
+
+    return search
+
+
+def _alternate(
+    searches: dict[str, Search], paths: list[Path], mode: str, threads: int
+) -> tuple[dict[str, list[float]], dict[str, list[NDArray[np.float32]]]]:
+    """Seconds and boxes of each search on each photo."""
+    times: dict[str, list[float]] = {name: [] for name in searches}
+    boxes: dict[str, list[NDArray[np.float32]]] = {name: [] for name in searches}
+    for index, path in enumerate(paths):
+        for name in sorted(searches, reverse=bool(index % 2)):
+            seconds, found = searches[name](path, mode, threads)
+            times[name].append(seconds)
+            boxes[name].append(found)
+        if sys.stderr.isatty():
+            print(f"\r{mode}, {threads} threads: {index + 1}/{len(paths)}", end="\r", file=sys.stderr)
+    return times, boxes
+
+
+def _print_row(mode: str, threads: int, name: str, seconds: list[float], scores: ProposalScores) -> None:
+    print(
+        f"{mode:8}{threads:8} {name:8}{np.mean(seconds):9.4f}{scores.proposals_per_image:8.0f}{scores.mabo or 0:8.4f}"
+        f"{scores.recall[0.5] or 0:8.4f}{scores.average_recall[1000] or 0:9.4f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
