@@ -1,6 +1,6 @@
 """The built-in data set on disk: drawn on first use from a seed, nothing downloaded, in COCO's layout.
 
-shapes-v1-seed0-2000x300/
+shapes-v2-seed0-2000x300/
     settings.json           what made it
     train.json  val.json    COCO annotations
     train/  val/            00000.jpg, 00001.jpg, ...
@@ -20,7 +20,7 @@ from detect.errors import UserError
 
 __all__ = ["CLASSES", "DATA_VERSION", "Scene", "prepare", "scene"]
 
-DATA_VERSION = 1  # raise it with every change to the pictures: another version is another folder
+DATA_VERSION = 2  # raise it with every change to the pictures: another version is another folder
 _QUALITY = 95  # of the JPEGs; no artefacts that an eye can see
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from detect import randomness
-from detect.data.shapes_background import background, colour
+from detect.data.shapes_background import background, colours
 from detect.types import Size
 
 CLASSES: tuple[str, ...] = (
@@ -88,16 +88,16 @@ def scene(seed: int, split: str, index: int) -> Scene:
     rng = randomness.generator("shapes", seed, split, index)
     height = int(rng.integers(112, 147))
     size = (height, round(128 * 128 / height))
-    canvas = background(rng, size)
+    canvas = background(rng, size).astype(np.float32)
     placed = [] if rng.random() < 0.1 else _place(rng, size, int(rng.integers(1, 5)))
-    colours: list[np.ndarray] = []
+    used: list[np.ndarray] = []
     for _, sprite in placed:
         part, inside = canvas[sprite.on_picture()], sprite.inside(size)
         coverage = sprite.coverage[inside]
-        colours.append(_contrasting(rng, [part[coverage >= 0.5].mean(axis=0), *colours]))
-        part += coverage[..., None] * (colours[-1] + 40 * sprite.shade[inside][..., None] - part)
+        used.append(_contrasting(rng, np.stack([part[coverage >= 0.5].mean(axis=0), *used])))
+        part += coverage[..., None] * (used[-1] + 40 * sprite.shade[inside][..., None] - part)
     canvas += np.float32(rng.uniform(1, 5)) * rng.standard_normal((*size, 1), dtype=np.float32)
-    return _finish(np.clip(np.rint(canvas), 0, 255).astype(np.uint8), placed)
+    return _finish(np.clip(canvas, 0, 255, out=canvas).astype(np.uint8), placed)
 
 
 def _finish(rgb: np.ndarray, placed: list[tuple[int, _Sprite]]) -> Scene:
@@ -176,12 +176,11 @@ def _extent(mask: np.ndarray) -> tuple[float, float, float, float]:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def _contrasting(rng: np.random.Generator, others: list[np.ndarray]) -> np.ndarray:
-    """A colour (3,) that stands out from the others; the best of a few where none does by far."""
-    candidates = [colour(rng) for _ in range(10)]
-    distances = [min(float(np.linalg.norm(one - other)) for other in others) for one in candidates]
-    far = [one for one, distance in zip(candidates, distances, strict=True) if distance > 75]
-    return far[0] if far else candidates[int(np.argmax(distances))]
+def _contrasting(rng: np.random.Generator, others: np.ndarray) -> np.ndarray:
+    """A colour (3,) that stands out from the others (n, 3); the best of a few where none does by far."""
+    candidates = colours(rng, 10)
+    nearest = np.sqrt(((candidates[:, None] - others) ** 2).sum(axis=2)).min(axis=1)
+    return np.asarray(candidates[int(np.argmax(np.minimum(nearest, 75)))])
 
 
 def _draw(rng: np.random.Generator, label: int, size: Size) -> _Sprite:
