@@ -110,8 +110,9 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: ValidationError) -> str:
     """One line: the key, what was expected, what was found."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if isinstance(part, int) or not str(part).startswith(("tuple", "function"))]
+    # A union reports an error for each member; the one that got deepest is the one that was meant.
+    located = [(found, _keys(found["loc"], found["type"] == "extra_forbidden")) for found in error.errors()]
+    first, path = max(located, key=lambda pair: len(pair[1]))
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         section = _section_at(path[:-1])
@@ -124,6 +125,17 @@ def _explain(error: ValidationError) -> str:
     expected = first.get("ctx", {}).get("expected", "")
     hint = nearest(str(found), re.findall(r"'([^']+)'", str(expected)))
     return f"{key}: {message}, found {found!r}{hint}"
+
+
+def _keys(location: Sequence[int | str], last_is_a_key: bool) -> list[str]:
+    """Where an error is, as a user would write it: without pydantic's names for the members of a union."""
+    keys: list[str] = []
+    for place, part in enumerate(location):
+        section = _section_at(keys)
+        known = section is not None and part in section.model_fields
+        if isinstance(part, int) or known or (last_is_a_key and place == len(location) - 1):
+            keys.append(str(part))
+    return keys
 
 
 def _section_at(path: Sequence[str]) -> type[BaseModel] | None:

@@ -36,6 +36,13 @@ class Body(nn.Module):
         for stage in stages[:frozen_stages]:
             stage.requires_grad_(False)
 
+    def train(self, mode: bool = True) -> Body:
+        """As in every module, but the normalisation of frozen stages keeps its statistics."""
+        super().train(mode)
+        for stage in self.stages[: self.frozen_stages]:
+            stage.eval()
+        return self
+
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) -> the maps of the last ``outputs`` stages, finest first."""
         maps = []
@@ -54,26 +61,24 @@ class MapShape:
     stride: int
 
 
-def map_shapes(body: nn.Module, probe: int = 256) -> list[MapShape]:
-    """Channels and stride of each map of a body, measured by a picture of ``probe`` pixels without data."""
-    with torch.device("meta"):
-        pixels = torch.empty(1, 3, probe, probe)
-    meta = _on_meta(body)
+def map_shapes(body: nn.Module) -> list[MapShape]:
+    """Channels and stride of each map of a body, measured without data on two sizes of picture.
+
+    Two, because a network without padding (AlexNet) loses cells at the border: 256 pixels give 15 cells, 512 give 31.
+    """
+    meta = copy_without_data(body).eval()
     with torch.no_grad():
-        return [MapShape(int(found.shape[1]), round(probe / int(found.shape[2]))) for found in meta(pixels)]
+        small, large = (meta(torch.empty(1, 3, side, side, device="meta")) for side in (256, 512))
+    return [
+        MapShape(int(a.shape[1]), round(256 / (int(b.shape[2]) - int(a.shape[2]))))
+        for a, b in zip(small, large, strict=True)
+    ]
 
 
 def vector_length(tail: nn.Module, channels: int, bins: int) -> int:
     """Length of the vector that a tail makes of a (C, bins, bins) region map."""
-    with torch.device("meta"):
-        regional = torch.empty(1, channels, bins, bins)
     with torch.no_grad():
-        return int(_on_meta(tail)(regional).shape[1])
-
-
-def _on_meta(module: nn.Module) -> nn.Module:
-    """A copy without data, in evaluation mode: shapes can be asked of it at no cost."""
-    return copy_without_data(module).eval()
+        return int(copy_without_data(tail).eval()(torch.empty(1, channels, bins, bins, device="meta")).shape[1])
 
 
 def copy_without_data(module: nn.Module) -> nn.Module:
