@@ -1,6 +1,6 @@
 """The built-in data set on disk: drawn on first use from a seed, nothing downloaded, in COCO's layout.
 
-shapes-v2-seed0-2000x300/
+shapes-v3-seed0-2000x300/
     settings.json           what made it
     train.json  val.json    COCO annotations
     train/  val/            00000.jpg, 00001.jpg, ...
@@ -15,12 +15,13 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.shapes_scene import CLASSES, Scene, scene
+from detect.data.shapes_scene import Scene, scene
+from detect.data.shapes_sprite import CLASSES
 from detect.errors import UserError
 
 __all__ = ["CLASSES", "DATA_VERSION", "Scene", "prepare", "scene"]
 
-DATA_VERSION = 2  # raise it with every change to the pictures: another version is another folder
+DATA_VERSION = 3  # raise it with every change to the pictures: another version is another folder
 _QUALITY = 95  # of the JPEGs; no artefacts that an eye can see
 
 

@@ -21,9 +21,9 @@ _WHEEL = np.array([0, 4, 2])  # where red, green and blue peak on a wheel of six
 
 def background(rng: np.random.Generator, size: Size) -> np.ndarray:
     """(h, w, 3) uint8."""
-    smooth = _gradient(rng, size)
-    smooth += _clouds(rng, size, cells=int(rng.integers(3, 7)), strength=rng.uniform(8, 22))
-    smooth += _clouds(rng, size, cells=int(rng.integers(16, 40)), strength=rng.uniform(2, 8))
+    smooth = _enlarged(_gradient(rng, cells=int(rng.integers(4, 8)), strength=rng.uniform(8, 24)), size)
+    cells = int(rng.integers(16, 40))
+    smooth += _enlarged(rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(rng.uniform(2, 8)), size)
     canvas = np.clip(smooth, 0, 255, out=smooth).astype(np.uint8)
     lines, fragments = rng.integers((3, 2), (10, 7))
     paints = colours(rng, lines + fragments)
@@ -41,19 +41,18 @@ def colours(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.asarray(44 + 167 * value * (1 - saturation + saturation * wheel), np.float32)
 
 
-def _gradient(rng: np.random.Generator, size: Size) -> np.ndarray:
-    """From one colour towards another, along a random direction."""
+def _gradient(rng: np.random.Generator, cells: int, strength: float) -> np.ndarray:
+    """(cells, cells, 3): from one colour towards another along a random direction, each cell a little off."""
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32) / max(size)
-    along = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y
-    along = (along - along.min()) / np.ptp(along)
+    place = np.linspace(-0.5, 0.5, cells)
+    along = 0.5 + 0.7 * (np.cos(angle) * place + np.sin(angle) * place[:, None])
     first, second = colours(rng, 2)
-    return np.asarray(first + along[..., None] * np.float32(0.6) * (second - first), np.float32)
+    mixed = first + 0.6 * along[..., None] * (second - first)
+    return np.asarray(mixed + strength * rng.standard_normal((cells, cells, 3)), np.float32)
 
 
-def _clouds(rng: np.random.Generator, size: Size, cells: int, strength: float) -> np.ndarray:
-    """Smooth noise with about ``cells`` bumps a side."""
-    coarse = rng.standard_normal((cells, cells, 3), dtype=np.float32) * np.float32(strength)
+def _enlarged(coarse: np.ndarray, size: Size) -> np.ndarray:
+    """A coarse picture (a, b, 3) float32 drawn smoothly at ``size``."""
     return cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
 
 
