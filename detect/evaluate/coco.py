@@ -18,7 +18,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detect.evaluate.predictions import Prediction, require_aligned
+from detect.evaluate.predictions import Prediction, require_fit
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
@@ -42,7 +42,7 @@ def evaluate_coco(annotations: Annotations, predictions: Sequence[Prediction]) -
 
     ValueError where the lengths differ. Equal scores rank in the order of image ids, then of the results.
     """
-    require_aligned(annotations, predictions)
+    require_fit(annotations, predictions)
     return evaluate_coco_json(_dataset(annotations), _results(annotations, predictions))
 
 

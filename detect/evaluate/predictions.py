@@ -75,12 +75,16 @@ def flatten(predictions: Sequence[Prediction]) -> FlatPredictions:
     )
 
 
-def require_aligned(annotations: Annotations, predictions: Sequence[Prediction]) -> None:
-    """Raise ValueError unless there is one prediction for each photo."""
+def require_fit(annotations: Annotations, predictions: Sequence[Prediction]) -> None:
+    """Raise ValueError unless there is one prediction for each photo, with labels in 1..K."""
     if len(predictions) != len(annotations):
-        raise ValueError(
-            f"expected {len(annotations)} predictions, one a photo, found {len(predictions)}: call align first"
-        )
+        count = len(annotations)
+        raise ValueError(f"expected {count} predictions, one a photo, found {len(predictions)}: call align first")
+    classes = len(annotations.classes)
+    for prediction in predictions:
+        if len(prediction) and not (prediction.labels.min() >= 1 and prediction.labels.max() <= classes):
+            found = sorted(set(prediction.labels.tolist()))
+            raise ValueError(f"{prediction.file}: expected labels in 1..{classes}, found {found}")
 
 
 def align(annotations: Annotations, predictions: Sequence[Prediction]) -> list[Prediction]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from detect.evaluate.coco import evaluate_coco
 from detect.evaluate.predictions import Prediction
 from detect.evaluate.voc import evaluate_voc
+from detect.files import write_text
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
@@ -70,3 +73,8 @@ def evaluate(annotations: Annotations, predictions: Sequence[Prediction], metric
         voc = evaluate_voc(annotations, predictions, metric)
         numbers, per_class = {"mAP": voc.mAP}, voc.per_class
     return Score(metric, numbers, per_class, len(annotations), time.perf_counter() - start)
+
+
+def write_score(path: Path, score: Score) -> None:
+    """``--json``: the contract's form in a file, written whole or not at all."""
+    write_text(path, json.dumps(score.to_json(), indent=1, ensure_ascii=False) + "\n")

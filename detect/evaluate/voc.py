@@ -4,8 +4,8 @@ For each class the detections of all photos are ranked by score, equal scores in
 results. Each looks at the one ground-truth box of its class in its photo that it overlaps most (the first of equals),
 whether or not that box is difficult or already taken; there is no second choice. Below the least IoU it is a false
 positive. Else, on a difficult box it counts as nothing; on a free box it is a true positive and takes it; on a taken
-box it is a false positive. Difficult boxes are not in the number of positives. Our boxes are continuous, so the kit's +1
-on widths and heights is in them already.
+box it is a false positive. Difficult boxes are not in the number of positives. Our boxes are continuous, so the kit's
++1 on widths and heights is in them already.
 
 Crowd boxes, which VOC does not have, are treated as difficult. Where the kit divides zero by zero (only difficult boxes
 found so far) the precision is taken as 0, which changes no maximum.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from detect.evaluate.predictions import FlatPredictions, Prediction, flatten, require_aligned
+from detect.evaluate.predictions import FlatPredictions, Prediction, flatten, require_fit
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
@@ -35,8 +35,8 @@ class VocRules:
     """One reading of the rules.
 
     least_iou: the IoU of a match; strict: it must be exceeded, reaching it is not enough; recall_grid: AP is the mean
-    over these recalls of the best precision at that recall or more, or None: the area under the monotone envelope of the
-    precision.
+    over these recalls of the best precision at that recall or more, or None: the area under the monotone envelope of
+    the precision.
     """
 
     least_iou: float = 0.5
@@ -79,15 +79,13 @@ def evaluate_voc(annotations: Annotations, predictions: Sequence[Prediction], me
 
 def evaluate_by_rules(annotations: Annotations, predictions: Sequence[Prediction], rules: VocRules) -> VocResult:
     """``evaluate_voc`` under any rules."""
-    require_aligned(annotations, predictions)
+    require_fit(annotations, predictions)
     found = flatten(predictions)
     ignored = annotations.difficult | annotations.crowd
     matched = _matches(annotations, found, rules)
-    by_class = np.argsort(found.labels, kind="stable")
-    bounds = np.searchsorted(found.labels[by_class], np.arange(1, len(annotations.classes) + 2))
     curves: dict[str, Curve] = {}
     for label, name in enumerate(annotations.classes, 1):
-        mine = by_class[bounds[label - 1] : bounds[label]]
+        mine = np.flatnonzero(found.labels == label)
         ranked = mine[np.argsort(-found.scores[mine], kind="stable")]
         positives = int(((annotations.labels == label) & ~ignored).sum())
         curves[name] = _curve(found.scores[ranked], matched[ranked], ignored, positives)
@@ -130,17 +128,17 @@ def _matches(annotations: Annotations, found: FlatPredictions, rules: VocRules) 
     truth_group = np.repeat(np.arange(len(annotations)), np.diff(annotations.offsets)) * classes + annotations.labels
     order = np.argsort(truth_group, kind="stable")
     found_group = found.images * classes + found.labels
-    first = np.searchsorted(truth_group[order], found_group, side="left")
-    count = np.searchsorted(truth_group[order], found_group, side="right") - first
+    group_sizes = np.bincount(truth_group, minlength=len(annotations) * classes)
+    count = group_sizes[found_group]
     matched = np.full(len(found_group), -1, np.int64)
     rows = np.flatnonzero(count)
     if len(rows) == 0:
         return matched
 
-    count, starts = count[rows], np.cumsum(count[rows]) - count[rows]
-    pairs = np.arange(count.sum()) - np.repeat(
-        starts - first[rows], count
-    )  # every box of the detection's group, in file order
+    count = count[rows]
+    starts = np.cumsum(count) - count
+    first = (np.cumsum(group_sizes) - group_sizes)[found_group[rows]]
+    pairs = np.arange(count.sum()) - np.repeat(starts - first, count)  # all boxes of a detection's group, in file order
     iou = _iou(found.boxes[np.repeat(rows, count)], annotations.boxes[order[pairs]])
     best = np.maximum.reduceat(iou, starts)
     winners = np.where(iou == np.repeat(best, count), pairs, len(order))
