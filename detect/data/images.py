@@ -1,7 +1,7 @@
 """Photos from files: upright RGB, whatever the file holds, or an error that names the file.
 
 Ordinary JPEGs are decoded by OpenCV, which is twice as fast as Pillow; everything else goes through Pillow, which
-knows more formats and colour models. OpenCV returns a truncated JPEG half grey and says nothing, so a file without
+knows more formats and colour models. OpenCV 4 returns a truncated JPEG half grey and says nothing, so a file without
 its end marker is left to Pillow, which refuses it.
 """
 

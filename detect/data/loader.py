@@ -16,6 +16,7 @@ from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.batching import BatchPlan, Pick, by_canvas
 from detect.data.images import UnreadableImage, read_image
 from detect.data.transforms import Augment, Example, Given, Transform, clipped, resized
+from detect.errors import UserError
 from detect.preprocess import Preprocess
 from detect.randomness import key
 from detect.types import Images, Proposals, Size, Targets
@@ -104,7 +105,12 @@ def _loader(
     photos: Dataset[_Photo | str], batches: Iterable[Any], collate: Callable[..., Batch], workers: int
 ) -> DataLoader[Batch]:
     loader: DataLoader[Any] = DataLoader(
-        photos, batch_sampler=batches, num_workers=workers, collate_fn=collate, worker_init_fn=_one_thread
+        photos,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # else each pass would draw a number from torch's global generator
     )
     return loader
 
@@ -184,7 +190,10 @@ def _read(
 def _example(annotation: ImageAnnotation, given: GivenLookup | None) -> Example:
     proposals = None
     if given is not None:
-        boxes, scores = given[annotation.file]
+        try:
+            boxes, scores = given[annotation.file]
+        except KeyError as error:
+            raise UserError(f"{annotation.file}: expected given proposals, found none") from error
         proposals = Given(np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32))
     return Example(
         rgb=read_image(annotation.file),

@@ -100,11 +100,12 @@ def clipped(example: Example) -> Example:
 
 
 def resized(example: Example, preprocess: Preprocess, min_size: int | None = None) -> Example:
-    """The same at the size that ``preprocess`` gives it; boxes thinner than a hundredth of a pixel are removed."""
+    """At the size that ``preprocess`` gives it, boxes clipped; those thinner than a hundredth of a pixel are removed."""
     rgb = preprocess.resize(example.rgb, min_size)
     y, x = rgb.shape[0] / example.size[0], rgb.shape[1] / example.size[1]
     scale = np.asarray([x, y, x, y], np.float32)
-    moved = _moved(example, rgb, lambda boxes: boxes * scale)
+    whole = (0, 0, rgb.shape[1], rgb.shape[0])
+    moved = _moved(example, rgb, lambda boxes: through(boxes * scale, whole))  # a product may be an ulp too large
     return _select(moved, _has_extent(moved.boxes))
 
 
