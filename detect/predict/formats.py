@@ -66,7 +66,10 @@ def comp4_file(class_name: str) -> str:
 
 
 def write_coco(
-    path: Path, predictions: Sequence[Prediction], image_ids: Sequence[int], category_ids: Sequence[int]
+    path: Path,
+    predictions: Sequence[Prediction],
+    image_ids: Sequence[int] | np.ndarray,
+    category_ids: Sequence[int] | np.ndarray,
 ) -> None:
     """``coco_results.json``: ``image_id, category_id, bbox [x, y, width, height], score``, best first in each photo.
 
