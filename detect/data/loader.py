@@ -116,8 +116,12 @@ def _loader(
 
 
 def _one_thread(worker: int) -> None:  # noqa: ARG001 - DataLoader's signature
-    """Workers are the parallelism; threads in each would only compete."""
-    cv2.setNumThreads(1)
+    """Workers are the parallelism; threads in each would only compete.
+
+    0, not 1: both mean none, but at 1 OpenCV stops its pool, and a forked worker would wait for threads that only its
+    parent has.
+    """
+    cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 

@@ -100,7 +100,7 @@ def clipped(example: Example) -> Example:
 
 
 def resized(example: Example, preprocess: Preprocess, min_size: int | None = None) -> Example:
-    """At the size that ``preprocess`` gives it, boxes clipped; those thinner than a hundredth of a pixel are removed."""
+    """At the size that ``preprocess`` gives it, boxes clipped; those under a hundredth of a pixel are removed."""
     rgb = preprocess.resize(example.rgb, min_size)
     y, x = rgb.shape[0] / example.size[0], rgb.shape[1] / example.size[1]
     scale = np.asarray([x, y, x, y], np.float32)

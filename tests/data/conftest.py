@@ -1,36 +1,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
+from tests.data.folders import write_photo
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def shared() -> Path:
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is not on this machine")
-    return SHARED
-
-
-def write_photo(path: Path, size: tuple[int, int] = (40, 60), seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-    assert cv2.imwrite(str(path), cv2.resize(pixels, (size[1], size[0])))
-    return path
-
-
-def voc_object(name: str, *corners: object, extra: str = "<difficult>0</difficult>") -> str:
-    tags = "".join(f"<{tag}>{c}</{tag}>" for tag, c in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
-    return f"<object><name>{name}</name>{extra}<bndbox>{tags}</bndbox></object>"
+    """The folder of real data, in the repository or beside it."""
+    for folder in (_ROOT / "shared", _ROOT.parent / "shared"):
+        if folder.is_dir():
+            return folder
+    pytest.skip(f"{_ROOT.parent / 'shared'} is not on this machine")
 
 
 @pytest.fixture
@@ -49,19 +39,6 @@ def voc(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
-
-
-def coco_document(
-    annotations: Sequence[dict[str, Any]],
-    images: Sequence[str] = ("a.jpg", "b.jpg"),
-    names: Sequence[str] = ("cat", "dog"),
-) -> dict[str, Any]:
-    """Categories with the ids 3, 13, 23, ...; images with the ids 7, 17, ..., 60 x 40."""
-    return {
-        "images": [{"id": 7 + 10 * i, "file_name": name, "width": 60, "height": 40} for i, name in enumerate(images)],
-        "categories": [{"id": 3 + 10 * i, "name": name} for i, name in enumerate(names)],
-        "annotations": list(annotations),
-    }
 
 
 @pytest.fixture

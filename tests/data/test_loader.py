@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -69,6 +70,7 @@ def test_training_batches(photos: Annotations) -> None:
 
 
 def test_workers_change_nothing(photos: Annotations) -> None:
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (900, 900))  # starts OpenCV's threads, which a fork does not copy
     given = proposals(photos)
     alone, shared = training(photos, 0, given=given), training(photos, 2, given=given)
     assert_equal(alone, shared)

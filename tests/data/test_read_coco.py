@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import coco_document, write_photo
 
 from detect.data.annotations import Annotations
 from detect.data.coco import read_coco
 from detect.errors import UserError
+from tests.data.folders import coco_document, write_photo
 
 Coco = Callable[[Any], Path]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import voc_object
 
 from detect.data.images import UnreadableImage
 from detect.data.voc import read_voc
 from detect.errors import UserError
+from tests.data.folders import voc_object
 
 Voc = Callable[..., Path]
 PART = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>"

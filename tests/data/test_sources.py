@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import coco_document, voc_object
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
 from detect.data.sources import Source, hash_split, join, load_sources, relabel, select, without_difficult
 from detect.errors import UserError
+from tests.data.folders import coco_document, voc_object
 
 EMPTY = pack([], ["cat"])
 
