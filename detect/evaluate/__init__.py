@@ -1,0 +1,1 @@
+"""Scoring: what a data set says against what a detector said."""

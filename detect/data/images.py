@@ -1,0 +1,136 @@
+"""Photos from files: upright RGB, whatever the file holds, or an error that names the file.
+
+Ordinary JPEGs are decoded by OpenCV, which is twice as fast as Pillow; everything else goes through Pillow, which
+knows more formats and colour models. OpenCV 4 returns a truncated JPEG half grey and says nothing, so a file without
+its end marker is left to Pillow, which refuses it.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from detect.data.jpeg import is_whole
+from detect.errors import WorkError
+from detect.types import Size
+
+MAX_PIXELS = 178_000_000  # half a gigabyte once decoded
+
+_ORIENTATION_TAG = 0x0112
+
+
+class UnreadableImage(WorkError):  # noqa: N818 - named for what it says
+    """A photo that cannot be decoded; the message is one line with the file and the reason."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """The photo as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+
+    16-bit samples are scaled to 8 bits, transparent pixels are laid on white (as viewers show them), CMYK is
+    converted, of several frames the first is taken. Raises UnreadableImage.
+    """
+    try:
+        content = Path(path).read_bytes()
+        with _opened(content) as picture:
+            plain_jpeg = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L") and is_whole(content)
+            rgb = _decode_jpeg(content) if plain_jpeg else _decode(picture)
+            return _upright(rgb, _orientation(picture))
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        raise _unreadable(path, error) from error
+
+
+def image_size(path: str | Path) -> Size:
+    """The (h, w) that ``read_image`` would give, from the file's header alone. Raises UnreadableImage."""
+    try:
+        with Path(path).open("rb") as stream, _opened(stream) as picture:
+            width, height = picture.size
+            return (width, height) if _orientation(picture) >= 5 else (height, width)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> UnreadableImage:
+    if isinstance(error, UnreadableImage):
+        return UnreadableImage(f"{path}: {error}")
+    if isinstance(error, OSError) and error.strerror:
+        return UnreadableImage(f"{path}: cannot be read: {error.strerror}")
+    if isinstance(error, UnidentifiedImageError):
+        return UnreadableImage(f"{path}: expected an image, found something else")
+    return UnreadableImage(f"{path}: cannot be decoded: {str(error) or type(error).__name__}")
+
+
+def _opened(source: bytes | io.BufferedReader) -> Image.Image:
+    """The picture with only its header read; too large a one is refused before anything is allocated."""
+    if source == b"":
+        raise UnreadableImage("the file is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns at half our limit, and of damaged metadata that we do not use
+        try:
+            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except Image.DecompressionBombError as error:
+            raise UnreadableImage(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UnreadableImage(f"{picture.width} x {picture.height} is more than {MAX_PIXELS // 1_000_000} megapixels")
+    return picture
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) where it is missing or damaged."""
+    if "exif" not in picture.info and picture.format in ("JPEG", "MPO"):
+        return 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = picture.getexif().get(_ORIENTATION_TAG, 1)
+        except (SyntaxError, ValueError, OSError, TypeError):  # damaged metadata does not make the pixels unreadable
+            return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def _upright(rgb: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo an EXIF orientation (CIPA DC-008, 4.6.5: where row 0 and column 0 of the stored picture lie)."""
+    if orientation >= 5:
+        rgb = rgb.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        rgb = rgb[::-1]
+    if orientation in (2, 3, 6, 7):
+        rgb = rgb[:, ::-1]
+    return np.ascontiguousarray(rgb)
+
+
+def _decode_jpeg(content: bytes) -> np.ndarray:
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    rgb = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if rgb is None:
+        raise UnreadableImage("damaged JPEG")
+    return np.asarray(rgb)
+
+
+def _decode(picture: Image.Image) -> np.ndarray:
+    """Any mode of Pillow's as RGB."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture.load()
+    if picture.mode.startswith(("I", "F")):
+        return _scaled_to_8_bits(picture)
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return np.array(picture.convert("RGB"))
+
+
+def _scaled_to_8_bits(picture: Image.Image) -> np.ndarray:
+    """Grey of more than 8 bits; Pillow's own conversion would clip it at 255."""
+    grey = np.asarray(picture)
+    if picture.mode == "F" or grey.min() < 0 or grey.max() > 0xFFFF:
+        raise UnreadableImage(f"expected 8 or 16 bits a sample, found {grey.dtype} from {grey.min()} to {grey.max()}")
+    scaled = np.rint(grey / 257.0).astype(np.uint8)
+    return np.repeat(scaled[:, :, None], 3, axis=2)

@@ -1,0 +1,147 @@
+"""Several lists as one data set, and other ways to make one data set from another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.coco import read_coco
+from detect.data.voc import read_voc
+from detect.errors import UserError, nearest
+from detect.randomness import key
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where photos and boxes are.
+
+    root: the data set's folder; selection: a list's name (VOC), or the annotation file, absolute or in root (COCO);
+    images: COCO's folder of photos, absolute or in root; None: root's ``images``, else root, else beside the
+    annotation file.
+    """
+
+    root: Path
+    selection: str
+    images: Path | None = None
+
+
+def load_sources(
+    format: Literal["voc", "coco"],  # noqa: A002 - the config's own word
+    sources: Sequence[Source],
+    classes: Sequence[str] | None,
+) -> Annotations:
+    """All sources joined. Raises UserError.
+
+    classes None: all the names in the sources, sorted for VOC, in the order of their ids for COCO.
+    """
+    read = {"voc": _read_voc_source, "coco": _read_coco_source}[format]
+    joined = join([read(source, classes) for source in sources])
+    if format == "voc" and classes is None:
+        named = relabel(joined, sorted(joined.classes))
+        return replace(named, category_ids=np.arange(1, len(named.classes) + 1))
+    return joined
+
+
+def _read_voc_source(source: Source, classes: Sequence[str] | None) -> Annotations:
+    return read_voc(source.root, source.selection, classes)
+
+
+def _read_coco_source(source: Source, classes: Sequence[str] | None) -> Annotations:
+    file = source.root / source.selection
+    if source.images is not None:
+        return read_coco(file, source.root / source.images, classes)
+    candidates = [source.root / "images", source.root, file.parent]
+    return read_coco(file, [folder for folder in candidates if folder.is_dir()] or candidates, classes)
+
+
+def join(parts: Sequence[Annotations]) -> Annotations:
+    """All images of all parts, in order.
+
+    Classes are the union in the order of first sight; their category ids are kept unless two clash, then they are
+    1..K; the same goes for image ids. Raises UserError for a photo that two parts hold.
+    """
+    category_ids: dict[str, int] = {}
+    for part in parts:
+        for name, number in zip(part.classes, part.category_ids.tolist(), strict=True):
+            category_ids.setdefault(name, number)
+    classes = list(category_ids)
+    numbers = list(category_ids.values()) if len(set(category_ids.values())) == len(classes) else None
+    images = [image for part in parts for image in _relabelled(part, classes)]
+    _refuse_repeated(images)
+    if len({image.image_id for image in images}) < len(images):
+        images = [replace(image, image_id=place) for place, image in enumerate(images, start=1)]
+    return pack(images, classes, numbers, [box for part in parts for box in part.dropped])
+
+
+def relabel(annotations: Annotations, classes: Sequence[str]) -> Annotations:
+    """The same images with the labels of another class list.
+
+    Raises UserError for an object of a class that it lacks.
+    """
+    known = dict(zip(annotations.classes, annotations.category_ids.tolist(), strict=True))
+    unused = max(known.values(), default=0) + 1
+    numbers = [known.get(name, unused + place) for place, name in enumerate(classes)]
+    return pack(_relabelled(annotations, classes), classes, numbers, annotations.dropped)
+
+
+def without_difficult(annotations: Annotations) -> Annotations:
+    """The same images without the objects marked difficult, for training (Fast R-CNN, section 5.2)."""
+    images = [_kept(image, ~image.difficult) for image in _images(annotations)]
+    return pack(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
+
+
+def hash_split(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
+    """(train, val): val gets about ``fraction`` of the photos, each by a hash of its file name without extension.
+
+    A photo stays on its side when others are added or the folder moves.
+    """
+    drawn = [key("split", Path(annotations.file(index)).stem) / 2**63 for index in range(len(annotations))]
+    train = [index for index, draw in enumerate(drawn) if draw >= fraction]
+    val = [index for index, draw in enumerate(drawn) if draw < fraction]
+    return select(annotations, train), select(annotations, val)
+
+
+def select(annotations: Annotations, indices: Iterable[int]) -> Annotations:
+    """Some of the images, in the order given; the report of dropped boxes stays whole."""
+    images = [annotations[int(index)] for index in indices]
+    return pack(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
+
+
+def _images(annotations: Annotations) -> list[ImageAnnotation]:
+    return [annotations[index] for index in range(len(annotations))]
+
+
+def _kept(image: ImageAnnotation, chosen: np.ndarray) -> ImageAnnotation:
+    return replace(
+        image,
+        boxes=image.boxes[chosen],
+        labels=image.labels[chosen],
+        difficult=image.difficult[chosen],
+        crowd=image.crowd[chosen],
+        areas=image.areas[chosen],
+    )
+
+
+def _relabelled(annotations: Annotations, classes: Sequence[str]) -> list[ImageAnnotation]:
+    labels = {name: label for label, name in enumerate(classes, start=1)}
+    table = np.asarray([0, *(labels.get(name, 0) for name in annotations.classes)], np.int64)
+    images = [replace(image, labels=table[image.labels]) for image in _images(annotations)]
+    for index, image in enumerate(images):
+        if (image.labels == 0).any():
+            name = annotations.classes[annotations[index].labels[image.labels == 0][0] - 1]
+            expected = f"objects of {len(labels)} classes"
+            raise UserError(f'{image.file}: expected {expected}, found "{name}"{nearest(name, classes)}')
+    return images
+
+
+def _refuse_repeated(images: Sequence[ImageAnnotation]) -> None:
+    seen: set[str] = set()
+    for image in images:
+        if image.file in seen:
+            raise UserError(f"{image.file}: expected each photo in one source, found it in two")
+        seen.add(image.file)

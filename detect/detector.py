@@ -1,0 +1,109 @@
+"""The detector: five slots that R-CNN, Fast R-CNN and Faster R-CNN fill in three ways.
+
+    backbone     images -> shared maps
+    proposer     images, maps -> proposals
+    regions      images, maps, boxes -> region maps
+    head         region maps -> logits, deltas
+    postprocess  logits, deltas, proposals -> detections
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detect.losses import region_losses
+from detect.matching import RegionSampler
+from detect.ops import boxes as box_ops
+from detect.postprocess import Postprocess
+from detect.proposals.proposer import Selection
+from detect.types import Detections, Images, Proposals, Samples, Targets
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What the network says before postprocess: for each image its proposals, logits (P, K + 1) and deltas (P, K, 4)."""
+
+    proposals: tuple[Proposals, ...]
+    logits: tuple[Tensor, ...]
+    deltas: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class RegionTraining:
+    """How the head's loss is made: which samples, how many proposals they come from, box loss beta and weight."""
+
+    sampler: RegionSampler
+    selection: Selection
+    beta: float = 1.0
+    box_weight: float = 1.0
+
+
+class Detector(nn.Module):
+    """Images in, losses or detections out; ``forward`` and ``detect`` do the same in training and evaluation mode."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        proposer: nn.Module,
+        regions: nn.Module,
+        head: nn.Module,
+        postprocess: Postprocess,
+        training: RegionTraining,
+        selection: Selection,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.proposer = proposer
+        self.regions = regions
+        self.head = head
+        self.postprocess = postprocess
+        self.rule = training
+        self.selection = selection
+
+    def forward(self, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """The named losses of a batch; their sum is what training minimises."""
+        return self.losses(images, self.backbone(images.pixels), targets)
+
+    @torch.no_grad()
+    def detect(self, images: Images) -> list[Detections]:
+        """The detections of each image, in canvas pixels, best first."""
+        return self.detections(images, self.raw(images, self.backbone(images.pixels)))
+
+    def losses(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """``forward`` from the maps on."""
+        proposed = self.proposer(images, maps, self.rule.selection)
+        with torch.no_grad():
+            samples = [
+                self.rule.sampler.sample(proposals, target, key)
+                for proposals, target, key in zip(proposed.proposals, targets, images.keys, strict=True)
+            ]
+        regional = self.regions(images, maps, [sample.boxes for sample in samples])
+        logits, deltas = self.head(regional)
+        return self.proposer.losses(proposed.raw, images, targets) | self._region_losses(logits, deltas, samples)
+
+    def raw(self, images: Images, maps: Sequence[Tensor]) -> Raw:
+        """``detect`` from the maps up to the choice of detections; explanations and test-time augmentation start here."""
+        proposals = self.proposer(images, maps, self.selection).proposals
+        regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
+        logits, deltas = self.head(regional)
+        counts = [len(proposal) for proposal in proposals]
+        return Raw(proposals, logits.split(counts), deltas.split(counts))
+
+    def detections(self, images: Images, raw: Raw) -> list[Detections]:
+        """The choice of detections, image by image."""
+        return [
+            self.postprocess(proposals, logits, deltas, size)
+            for proposals, logits, deltas, size in zip(raw.proposals, raw.logits, raw.deltas, images.sizes, strict=True)
+        ]
+
+    def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, Tensor]:
+        labels = torch.cat([sample.labels for sample in samples])
+        boxes = torch.cat([sample.boxes for sample in samples])
+        matched = torch.cat([sample.matched for sample in samples])
+        wanted = box_ops.encode(matched, boxes, self.postprocess.stds)
+        label, box = region_losses(logits, deltas, labels, wanted, self.rule.beta)
+        return {"region_class": label, "region_box": box * self.rule.box_weight}

@@ -1,0 +1,48 @@
+"""The two terms of every loss in the family: which class, and where (Fast R-CNN equation 1, Faster R-CNN equation 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def smooth_l1(found: Tensor, wanted: Tensor, beta: float) -> Tensor:
+    """Sum over all entries; quadratic below ``beta``, linear above, plain L1 where it is 0.
+
+    ``beta`` is 1 / sigma^2 of the Fast R-CNN code (sigma 3 there is 1/9 here).
+    """
+    if beta == 0:
+        return functional.l1_loss(found, wanted, reduction="sum")
+    return functional.smooth_l1_loss(found, wanted, beta=beta, reduction="sum")
+
+
+def region_losses(
+    logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor, beta: float
+) -> tuple[Tensor, Tensor]:
+    """Class and box loss of S samples, both divided by S.
+
+    logits (S, K + 1); deltas (S, K, 4), those of the true class count; labels (S,) in 0..K; wanted (S, 4).
+    Without samples both are 0 and still reach every parameter, so that no process waits for a gradient.
+    """
+    if len(labels) == 0:
+        return logits.sum() * 0, deltas.sum() * 0
+    foreground = labels.nonzero().flatten()
+    own = deltas[foreground, labels[foreground] - 1] if deltas.shape[1] > 1 else deltas[foreground, 0]
+    box = smooth_l1(own, wanted[foreground], beta) / len(labels)
+    return functional.cross_entropy(logits, labels), box
+
+
+def objectness_losses(
+    logits: Tensor, deltas: Tensor, foreground: Tensor, background: Tensor, wanted: Tensor, beta: float
+) -> tuple[Tensor, Tensor]:
+    """Objectness and box loss of the anchors chosen, both divided by their number.
+
+    logits (A,); deltas (A, 4); foreground (F,) and background (B,): indices into them; wanted (F, 4).
+    """
+    chosen = torch.cat([foreground, background])
+    if len(chosen) == 0:
+        return logits.sum() * 0, deltas.sum() * 0
+    truth = torch.cat([torch.ones_like(foreground), torch.zeros_like(background)]).to(logits.dtype)
+    objectness = functional.binary_cross_entropy_with_logits(logits[chosen], truth)
+    return objectness, smooth_l1(deltas[foreground], wanted, beta) / len(chosen)

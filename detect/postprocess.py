@@ -1,0 +1,40 @@
+"""From logits and deltas to detections: decode, threshold, suppress class by class, keep the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detect.ops import boxes as box_ops
+from detect.ops.nms import nms
+from detect.types import Detections, Proposals, Size
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """The rule that turns one image's raw output into its detections.
+
+    stds: what the head's deltas are divided by in training (Fast R-CNN normalises targets to unit variance);
+    score: detections below it are dropped; nms: IoU above which the worse of two boxes of a class goes;
+    limit: the most detections an image.
+    """
+
+    stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+    score: float = 0.05
+    nms: float = 0.3
+    limit: int = 100
+    classes: tuple[str, ...] = ()
+
+    def __call__(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
+        """Proposals (P), logits (P, K + 1), deltas (P, K, 4), the picture's (h, w) -> Detections, best first."""
+        scores = logits.softmax(1)[:, 1:]  # (P, K)
+        proposal, label = (scores >= self.score).nonzero(as_tuple=True)  # pairs that pass
+        own = deltas[proposal, label if deltas.shape[1] > 1 else torch.zeros_like(label)]
+        boxes = box_ops.clip(box_ops.decode(own, proposals.boxes[proposal], self.stds), size)
+        passed = scores[proposal, label]
+        solid = box_ops.has_extent(boxes)
+        boxes, passed, label, proposal = boxes[solid], passed[solid], label[solid], proposal[solid]
+        kept = nms(boxes, passed, self.nms, label)[: self.limit]
+        return Detections(boxes[kept], passed[kept], label[kept] + 1, proposal[kept], self.classes)

@@ -1,0 +1,36 @@
+"""Where to compute and in what."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from detect.errors import UserError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device, and the type that the networks compute in (weights, boxes and losses stay float32)."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Around a forward pass."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def make_compute(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp32", "bf16", "fp16"]) -> Compute:
+    """The device asked for; auto takes a GPU when there is one. UserError where there is none to take."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: expected a machine with CUDA for cuda, found none (auto takes what there is)")
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if name == "cpu" and dtype == torch.float16:
+        raise UserError("precision: expected fp32 or bf16 on a CPU, found fp16")
+    return Compute(torch.device(name), dtype)

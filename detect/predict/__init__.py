@@ -1,0 +1,1 @@
+"""Prediction: photos in, detections out, and the files that hold them."""

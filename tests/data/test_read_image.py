@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from detect.data.images import UnreadableImage, image_size, read_image
+from detect.data.jpeg import is_whole
+
+
+def gradient(height: int = 30, width: int = 50) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 5, y * 8, 255 - x * 5], axis=2).astype(np.uint8)
+
+
+def jpeg(**options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(gradient()).save(stream, "JPEG", quality=95, **options)
+    return stream.getvalue()
+
+
+def test_jpeg_agrees_with_pillow(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg())
+    want = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
+    assert np.abs(read_image(path).astype(int) - want).max() <= 3
+    assert image_size(path) == (30, 50)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_exif_orientation_is_undone(tmp_path: Path, orientation: int, suffix: str) -> None:
+    path, exif = tmp_path / f"a{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(gradient()).save(path, exif=exif)
+    with Image.open(path) as picture:
+        want = np.asarray(ImageOps.exif_transpose(picture))
+    found = read_image(path)
+    assert found.shape == want.shape
+    assert found.flags.c_contiguous
+    assert np.abs(found.astype(int) - want).max() <= 3
+    assert image_size(path) == want.shape[:2]
+
+
+GREY = np.arange(0, 256, dtype=np.uint8).reshape(16, 16)
+
+
+@pytest.mark.parametrize(
+    ("picture", "suffix", "want"),
+    [
+        (Image.fromarray(GREY), ".png", GREY),
+        (Image.fromarray(GREY), ".jpg", GREY),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), ".png", GREY),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), ".tif", GREY),
+        (Image.fromarray(GREY > 99), ".png", (GREY > 99) * 255),
+        (Image.fromarray(gradient()).quantize(256).convert("P"), ".png", None),
+        (Image.fromarray(GREY).convert("CMYK"), ".tif", GREY),
+    ],
+    ids=["grey", "grey jpeg", "16 bits", "16 bits tiff", "1 bit", "palette", "cmyk"],
+)
+def test_every_mode_becomes_rgb(tmp_path: Path, picture: Image.Image, suffix: str, want: np.ndarray | None) -> None:
+    path = tmp_path / f"a{suffix}"
+    picture.save(path)
+    want = np.asarray(picture.convert("RGB")) if want is None else np.repeat(np.asarray(want)[:, :, None], 3, 2)
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    assert found.shape == want.shape
+    assert np.abs(found.astype(int) - want).max() <= 4
+
+
+def test_cmyk_jpeg_is_not_inverted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(gradient()).convert("CMYK").save(path, quality=95)
+    assert np.abs(read_image(path).astype(int) - gradient()).mean() < 6
+
+
+@pytest.mark.parametrize(("alpha", "want"), [(255, 10), (0, 255), (51, 206)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_pixels_lie_on_white(tmp_path: Path, alpha: int, want: int, mode: str) -> None:
+    path = tmp_path / "a.png"
+    picture = Image.new("L", (4, 3), 10).convert(mode)
+    picture.putalpha(alpha)
+    picture.save(path)
+    assert np.abs(read_image(path).astype(int) - want).max() <= 1
+
+
+def test_transparent_palette_entry_lies_on_white(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    picture = Image.new("P", (4, 3), 1)
+    picture.putpalette([0, 0, 0, 9, 9, 9])
+    picture.putpixel((0, 0), 0)
+    picture.save(path, transparency=1)
+    assert read_image(path)[0, 0].tolist() == [0, 0, 0]
+    assert read_image(path)[1, 1].tolist() == [255, 255, 255]
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+WITH_THUMBNAIL = b"\xff\xd8\xff\xe1" + struct.pack(">H", 2 + len(jpeg())) + jpeg()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"hello", "expected an image"),
+        (jpeg()[:-50], "truncated"),
+        (jpeg(progressive=True)[:-400], "truncated"),
+        (WITH_THUMBNAIL + jpeg()[2:-50], "truncated"),
+        (jpeg()[:100], "cannot be decoded"),
+        (png_header(100_000, 100_000), "megapixels"),
+        (png_header(13_400, 13_400), "megapixels"),
+        (png_header(20, 20), "cannot be decoded"),
+    ],
+    ids=["empty", "text", "cut", "cut progressive", "cut with thumbnail", "cut header", "huge", "large", "cut png"],
+)
+def test_unreadable_names_file_and_reason_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage) as raised:
+        read_image(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert reason in str(raised.value).lower()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("read", [read_image, image_size])
+def test_missing_file_is_unreadable(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    with pytest.raises(UnreadableImage, match=r"nothing\.jpg: cannot be read: No such file"):
+        read(tmp_path / "nothing.jpg")
+
+
+@pytest.mark.parametrize(
+    ("content", "whole"),
+    [
+        (b"", False),
+        (jpeg(), True),
+        (jpeg() + b"rubbish", True),
+        (jpeg()[:-2], False),
+        (WITH_THUMBNAIL + jpeg()[2:], True),
+        (WITH_THUMBNAIL + jpeg()[2:-2], False),
+        (jpeg(progressive=True), True),
+    ],
+)
+def test_is_whole(content: bytes, whole: bool) -> None:
+    assert is_whole(content) is whole

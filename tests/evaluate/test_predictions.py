@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.errors import UserError
+from detect.evaluate.predictions import Prediction, align, below_shared_folder, flatten, nothing_found
+
+NONE = np.zeros((0, 4))
+
+
+def annotated(files: list[str]) -> Annotations:
+    no, flags = np.zeros(0, np.int64), np.zeros(0, bool)
+    photos = [ImageAnnotation(f, n, (40, 30), NONE, no, flags, flags, np.zeros(0)) for n, f in enumerate(files, 1)]
+    return pack(photos, ["cat"])
+
+
+def marked(file: str, mark: int) -> Prediction:
+    """A prediction that can be told from others by its score."""
+    return Prediction(file, 30, 40, np.zeros((1, 4)), np.array([float(mark)]), np.ones(1, np.int64))
+
+
+FLAT = ["/voc/JPEGImages/001.jpg", "/voc/JPEGImages/002.jpg", "/voc/JPEGImages/003.jpg"]
+NESTED = ["/d/a/1.jpg", "/d/b/1.jpg", "/d/b/c.d.jpg"]
+TABLE = {
+    "nothing": ([], [], []),
+    "none of the photos": (FLAT, [], [None, None, None]),
+    "full paths, another order": (FLAT, [FLAT[2], FLAT[0]], [1, None, 0]),
+    "names": (FLAT, ["002.jpg"], [None, 0, None]),
+    "stems": (FLAT, ["003", "001"], [1, None, 0]),
+    "another suffix": (FLAT, ["003.png"], [None, None, 0]),
+    "another machine": (FLAT, ["/mnt/x/002.jpg"], [None, 0, None]),
+    "below the shared folder": (NESTED, ["b/1.jpg", "a/1.jpg"], [1, 0, None]),
+    "below it, without suffix": (NESTED, ["b/1", "b/c.d"], [None, 0, 1]),
+    "a stem with a dot": (NESTED, ["c.d"], [None, None, 0]),
+    "another machine, nested": (NESTED, ["/mnt/d/b/1.jpg"], [None, 0, None]),
+    "one photo": (["/d/only.jpg"], ["only"], [0]),
+    "relative paths": (["a/1.jpg", "b/1.jpg"], ["b/1.jpg"], [None, 0]),
+    "a photo above another of its name": (["/d/1.jpg", "/d/a/1.jpg"], ["/d/a/1.jpg", "/d/1.jpg"], [1, 0]),
+}
+
+
+@pytest.mark.parametrize(("photos", "results", "expected"), TABLE.values(), ids=TABLE)
+def test_align(photos, results, expected):
+    aligned = align(annotated(photos), [marked(file, place) for place, file in enumerate(results)])
+    assert [int(p.scores[0]) if len(p) else None for p in aligned] == expected
+
+
+def test_align_fills_in_the_size():
+    assert align(annotated(FLAT[:1]), [])[0].width == 30
+    assert align(annotated(FLAT[:1]), [])[0].height == 40
+
+
+def test_align_keeps_an_empty_prediction():
+    empty = nothing_found("001.jpg", (40, 30))
+    assert align(annotated(FLAT), [empty])[0] is empty
+
+
+@pytest.mark.parametrize(
+    ("photos", "results", "words"),
+    [
+        ([], ["x.jpg"], ["x.jpg", "0 photos"]),
+        (NESTED, ["b/c.e.jpg"], ["b/c.e.jpg", "3 photos", 'did you mean "b/c.d.jpg"']),
+        (NESTED, ["1.jpg"], ["1.jpg", "/d/a/1.jpg and /d/b/1.jpg"]),
+        (FLAT, ["001", "/x/001.jpg"], ["/x/001.jpg", FLAT[0], "after 001"]),
+        ([FLAT[0], FLAT[0]], [FLAT[0]], [FLAT[0], "several"]),
+    ],
+)
+def test_align_refuses(photos, results, words):
+    with pytest.raises(UserError) as caught:
+        align(annotated(photos), [marked(file, 0) for file in results])
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], []),
+        (["/a/b.jpg"], ["b.jpg"]),
+        (["/a/b.jpg", "/a/c/d.jpg"], ["b.jpg", "c/d.jpg"]),
+        (["b.jpg", "c/d.jpg"], ["b.jpg", "c/d.jpg"]),
+        (["x/b.jpg", "x/d.jpg"], ["b.jpg", "d.jpg"]),
+        (["/a/b.jpg", "d.jpg"], ["/a/b.jpg", "d.jpg"]),
+    ],
+)
+def test_below_shared_folder(files, expected):
+    assert below_shared_folder(files) == expected
+
+
+def test_flatten():
+    assert flatten([]).boxes.shape == (0, 4)
+    flat = flatten([marked("a", 1), nothing_found("b", (1, 1)), marked("c", 2)])
+    assert flat.images.tolist() == [0, 2]
+    assert flat.scores.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "labels"),
+    [
+        (np.zeros((1, 4)), np.zeros(0), np.zeros(0, np.int64)),
+        (np.zeros((1, 4), np.float32), np.zeros(1), np.zeros(1, np.int64)),
+        (np.zeros((1, 4)), np.zeros(1), np.zeros(1)),
+    ],
+)
+def test_a_prediction_is_checked_at_birth(boxes, scores, labels):
+    with pytest.raises(ValueError, match="expected"):
+        Prediction("a", 1, 1, boxes, scores, labels)

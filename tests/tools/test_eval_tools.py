@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detect.evaluate.coco import NUMBERS
+from detect.evaluate.predictions import Prediction
+from detect.predict.formats import write_comp4, write_json
+
+ROOT = Path(__file__).resolve().parents[2]
+CORNERS = "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>80</ymax>"
+OBJECT = f"<object><name>cat</name><difficult>0</difficult><bndbox>{CORNERS}</bndbox></object>"
+
+Answer = tuple[int, str, str]  # exit status, stdout, stderr
+Call = Callable[..., Answer]
+
+
+def run(tool: str, *arguments: str | Path) -> Answer:
+    """In a process of its own: seconds, where the tool imports torch."""
+    command = [sys.executable, ROOT / "tools" / tool, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """In this process."""
+
+    def call(tool: str, *arguments: str | Path) -> Answer:
+        monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
+        status: Any = 0
+        try:
+            runpy.run_path(str(ROOT / "tools" / tool), run_name="__main__")
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """Two photos with a cat in each, both in the list ``val``; detections in the first, one of an unknown class."""
+    for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (tmp_path / "voc" / folder).mkdir(parents=True)
+    (tmp_path / "voc/ImageSets/Main/val.txt").write_text("000001\n000002\n")
+    for name in ("000001", "000002"):
+        size = "<size><width>200</width><height>100</height></size>"
+        xml = f"<annotation>{size}{OBJECT}</annotation>"
+        (tmp_path / f"voc/Annotations/{name}.xml").write_text(xml)
+        (tmp_path / f"voc/JPEGImages/{name}.jpg").touch()
+    box = np.array([[10.0, 20.0, 60.0, 80.0], [0.0, 0.0, 5.0, 5.0]])
+    found = [Prediction("elsewhere/000001.jpg", 200, 100, box, np.array([0.9, 0.8]), np.array([1, 2]))]
+    write_json(tmp_path / "predictions.json", found, ["cat", "dgo"])
+    write_comp4(tmp_path / "comp4", found, ["cat", "dgo"])
+    return tmp_path
+
+
+def test_voc_scores_both_forms_alike(voc, call):
+    scores = []
+    for start, results in ((run, "predictions.json"), (call, "comp4")):
+        common = ("--root", voc / "voc", "--split", "val", "--results", voc / results)
+        status, printed, said = start("eval_voc.py", *common, "--metric", "voc12", "--json", voc / "out/score.json")
+        assert (status, said) == (0, "eval_voc: no ground truth of dgo\n")
+        assert "50.0" in printed
+        scores.append(json.loads((voc / "out/score.json").read_text()))
+    assert 0 <= scores[0].pop("seconds") < 60
+    assert scores[0] == {"metric": "voc12", "mAP": 0.5, "per_class": {"cat": 0.5, "dgo": None}, "images": 2}
+    assert scores[1].items() >= scores[0].items()
+
+
+def coco_files(folder: Path) -> dict[str, Path]:
+    truth: dict[str, Any] = {
+        "images": [{"id": 4, "file_name": "nowhere.jpg", "width": 200, "height": 100}, {"id": 5}],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 90, "name": "dog"}],
+        "annotations": [{"id": 0, "image_id": 4, "category_id": 3, "bbox": [10, 20, 50, 60], "area": 900}],
+    }
+    contents = {
+        "gt": truth,
+        "dt": [{"image_id": 4, "category_id": 3, "bbox": [10, 20, 50, 60], "score": 0.9}],
+        "empty": [],
+        "part": {"images": []},
+        "alien": [{"image_id": 6, "category_id": 3, "bbox": [10, 20, 50, 60], "score": 0.9}],
+    }
+    paths = {name: folder / f"{name}.json" for name in (*contents, "score", "missing")}
+    for name, content in contents.items():
+        paths[name].write_text(json.dumps(content))
+    return paths
+
+
+@pytest.mark.parametrize(("results", "ap"), [("empty", 0.0), ("dt", 1.0)])
+def test_coco_scores(results, ap, tmp_path, call):
+    files = coco_files(tmp_path)
+    common = ("--annotations", files["gt"], "--results", files[results], "--json", files["score"])
+    status, printed, said = call("eval_coco.py", *common)
+    assert (status, said) == (0, "")
+    assert "AR100" in printed
+    score = json.loads(files["score"].read_text())
+    assert list(score) == ["metric", *NUMBERS, "per_class", "images", "seconds"]
+    assert [score[name] for name in ("AP", "APs", "APl")] == [pytest.approx(ap), pytest.approx(ap), None]
+    assert score["per_class"] == {"cat": pytest.approx(ap), "dog": None}
+    assert (score["metric"], score["images"]) == ("coco", 2)
+
+
+@pytest.mark.parametrize(
+    ("gt", "dt", "words"),
+    [
+        ("missing", "dt", ["missing.json", "expected a COCO annotation file", "found nothing"]),
+        ("part", "dt", ["part.json", '"categories"', "found none"]),
+        ("gt", "alien", ["alien.json", "result 1", "found 6"]),
+    ],
+)
+def test_coco_errors_are_one_line(gt, dt, words, tmp_path, call):
+    files = coco_files(tmp_path)
+    status, printed, said = call("eval_coco.py", "--annotations", files[gt], "--results", files[dt])
+    assert (status, printed, said.count("\n")) == (2, "", 1)
+    assert all(word in said for word in words)
+
+
+@pytest.mark.parametrize(
+    ("split", "results", "words"),
+    [
+        ("vall", "comp4", ["vall", 'did you mean "val"']),
+        ("val", "predictons.json", ['did you mean "predictions.json"']),
+    ],
+)
+def test_voc_errors_are_one_line(split, results, words, voc, call):
+    status, printed, said = call("eval_voc.py", "--root", voc / "voc", "--split", split, "--results", voc / results)
+    assert (status, printed, said.count("\n")) == (2, "", 1)
+    assert all(word in said for word in words)
+
+
+def test_usage_errors_are_one_line():
+    assert run("eval_coco.py") == (2, "", "eval_coco: Missing option '--annotations'.\n")

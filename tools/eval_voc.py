@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Score VOC results without any model: mAP and the AP of each class, by the official rules.
+
+    tools/eval_voc.py --root VOC2007 --split LIST --results DT [--metric voc07|voc12] [--json FILE]
+
+DT is a predictions.json, or a folder of comp4_det_<class>.txt. A photo without results counts as one
+without detections.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import rich
+
+from detect.data.annotations import Annotations
+from detect.data.voc import read_voc
+from detect.errors import UserError, nearest
+from detect.evaluate.predictions import align
+from detect.evaluate.score import evaluate, write_score
+from detect.evaluate.table import score_table
+from detect.evaluate.voc import VocMetric
+from detect.predict.results import comp4_classes, json_classes, read_comp4, read_json
+
+
+@click.command(help=__doc__)
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="The year's folder of a VOC devkit.")
+@click.option("--split", required=True, help="The name of a list in ImageSets/Main.")
+@click.option("--results", required=True, type=click.Path(path_type=Path), help="File or folder of detections.")
+@click.option("--metric", type=click.Choice(["voc07", "voc12"]), default="voc07", show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where to write the score as JSON.")
+def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Path | None) -> None:
+    """Score the results and print a table."""
+    annotations = read_voc(root, split, None)
+    if results.is_dir():
+        annotations = _with_classes(annotations, comp4_classes(results))
+        predictions = read_comp4(results, annotations)
+    else:
+        annotations = _with_classes(annotations, json_classes(results))
+        predictions = align(annotations, read_json(results, annotations.classes))
+    score = evaluate(annotations, predictions, metric)
+    if json_file is not None:
+        write_score(json_file, score)
+    rich.print(score_table(score))
+
+
+def _with_classes(annotations: Annotations, found: Sequence[str]) -> Annotations:
+    """The annotations with the classes that only the results have: those have no ground truth, which is said."""
+    strange = [name for name in found if name not in annotations.classes]
+    for name in strange:
+        click.echo(f"eval_voc: no ground truth of {name}{nearest(name, annotations.classes)}", err=True)
+    classes = (*annotations.classes, *strange)
+    return replace(annotations, classes=classes, category_ids=np.arange(1, len(classes) + 1))
+
+
+def run() -> None:
+    """One line on stderr for what a user did wrong."""
+    try:
+        main(standalone_mode=False)
+    except click.ClickException as error:
+        sys.exit(_fail(error.format_message(), error.exit_code))
+    except UserError as error:
+        sys.exit(_fail(str(error), error.status))
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"eval_voc: {message}", err=True)
+    return status
+
+
+if __name__ == "__main__":
+    run()
