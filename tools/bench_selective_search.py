@@ -1,9 +1,9 @@
 """Selective search, ours and OpenCV's: seconds, boxes, recall and MABO on the same photos, in one alternating run.
 
-    python tools/bench_selective_search.py --root VOCdevkit/VOC2007 --opencv-python CV/bin/python [--every 5] [--modes fast]
+    python tools/bench_selective_search.py --root VOCdevkit/VOC2007 --opencv-python CV/bin/python [--every 5]
 
-OpenCV's needs opencv-contrib-python-headless, which would overwrite the opencv wheel of this environment: install it in an
-environment of its own and name its interpreter. Each photo is searched by both before the next one; which goes first
+OpenCV's needs opencv-contrib-python-headless, which would overwrite the opencv wheel of this environment: install it in
+an environment of its own and name its interpreter. Each photo is searched by both before the next one; which goes first
 alternates. Every number of threads in --threads is a run of its own; 0 stands for all cores this process may use.
 """
 
@@ -16,12 +16,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.data.annotations import ImageAnnotation
+from detect.data.images import read_image
+from detect.data.voc import read_voc
 from detect.evaluate.proposals import Coverage, ProposalScores, score_proposals
 from detect.proposals import selective_search
 from detect.proposals.selective_search import available_cores
@@ -54,20 +56,21 @@ for line in sys.stdin:
 def main() -> None:
     """Print a row for each number of threads, mode and implementation, and the ratio of their times."""
     options = _options()
-    names = options.root / "ImageSets" / "Main" / f"{options.split}.txt"
-    photos = [line.split()[0] for line in names.read_text().splitlines() if line.strip()][:: options.every]
-    paths = [options.root / "JPEGImages" / f"{photo}.jpg" for photo in photos]
-    objects = [_objects(options.root / "Annotations" / f"{photo}.xml") for photo in photos]
+    annotations = read_voc(options.root, options.split, None)
+    photos = [annotations[index] for index in range(0, len(annotations), options.every)]
+    paths = [Path(photo.file) for photo in photos]
     searches: dict[str, Search] = {"ours": _ours, "opencv": _opencv(options.opencv_python)}
     for search in searches.values():
         search(paths[0], options.modes[0], 1)  # compiles, loads, warms up
-    print(f"{len(photos)} photos, {sum(len(labels) for _, labels in objects)} objects that are not difficult")
+    print(
+        f"{len(photos)} photos, {sum(int((~photo.difficult).sum()) for photo in photos)} objects that are not difficult"
+    )
     print(f"{'mode':8}{'threads':>8} {'search':8}{'s/image':>9}{'boxes':>8}{'MABO':>8}{'R@0.5':>8}{'AR@1000':>9}")
     for threads in [count or available_cores() for count in options.threads]:
         for mode in options.modes:
             times, boxes = _alternate(searches, paths, mode, threads)
             for name in searches:
-                _print_row(mode, threads, name, times[name], _score(boxes[name], objects))
+                _print_row(mode, threads, name, times[name], _score(boxes[name], photos, annotations.classes))
             ratio = sum(times["opencv"]) / sum(times["ours"])
             median = float(np.median(np.array(times["opencv"]) / np.array(times["ours"])))
             print(f"{mode:8}{threads:8} opencv's time over ours: {ratio:.2f} in all, {median:.2f} median", flush=True)
@@ -84,29 +87,17 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _objects(path: Path) -> tuple[NDArray[np.float64], list[str]]:
-    """Boxes (G, 4) in continuous pixels and class names of the objects that are not difficult."""
-    boxes, names = [], []
-    for item in ElementTree.parse(path).getroot().iter("object"):
-        if item.findtext("difficult") != "1":
-            corners = [float(item.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
-            boxes.append([corners[0] - 1, corners[1] - 1, corners[2], corners[3]])
-            names.append(item.findtext("name", ""))
-    return np.array(boxes).reshape(-1, 4), names
-
-
-def _score(found: list[NDArray[np.float32]], objects: list[tuple[NDArray[np.float64], list[str]]]) -> ProposalScores:
-    classes = sorted({name for _, names in objects for name in names})
-    number = {name: label for label, name in enumerate(classes, start=1)}
+def _score(found: list[NDArray[np.float32]], photos: list[ImageAnnotation], classes: tuple[str, ...]) -> ProposalScores:
+    """Against the objects that are not difficult."""
     images = (
-        Coverage(proposals, boxes, np.array([number[name] for name in names], np.int64))
-        for proposals, (boxes, names) in zip(found, objects, strict=True)
+        Coverage(proposals, photo.boxes[~photo.difficult], photo.labels[~photo.difficult])
+        for proposals, photo in zip(found, photos, strict=True)
     )
     return score_proposals(images, classes)
 
 
 def _ours(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
-    rgb = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    rgb = read_image(path)
     cv2.setNumThreads(threads)
     start = time.perf_counter()
     proposals = selective_search(rgb, mode, threads=threads)

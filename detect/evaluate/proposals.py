@@ -1,9 +1,9 @@
-"""How well proposals cover the objects: recall, average recall (AR), average and mean average best overlap (ABO, MABO).
+"""How well proposals cover the objects: recall, average recall (AR), average best overlap (ABO) and its mean (MABO).
 
-An object's best overlap is the highest intersection over union that any proposal of its image has with it, 0 where there is
-none. Recall at an overlap is the share of objects whose best overlap reaches it; AR at N is the mean recall over the overlaps
-0.5, 0.55 .. 0.95 of the first N proposals (Hosang et al. 2015); ABO is the mean best overlap of a class and MABO the mean of
-those (Uijlings et al. 2013). Two objects may be covered by the same proposal.
+An object's best overlap is the highest intersection over union that any proposal of its image has with it, 0 where
+there is none. Recall at an overlap is the share of objects whose best overlap reaches it; AR at N is the mean recall
+over the overlaps 0.5, 0.55 .. 0.95 of the first N proposals (Hosang et al. 2015); ABO is the mean best overlap of a
+class and MABO the mean of those (Uijlings et al. 2013). Two objects may be covered by the same proposal.
 """
 
 from __future__ import annotations
@@ -86,9 +86,10 @@ def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Intersection over union of boxes (A, 4) and (B, 4) in continuous pixels, (A, B); 0 where both are empty."""
     a, b = a.reshape(-1, 1, 4), b.reshape(1, -1, 4)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = np.prod(sides.clip(0), axis=-1)
+    shared: NDArray[np.float64] = np.prod(sides.clip(0), axis=-1)
     union = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
 
 
 def _mean(values: NDArray[np.floating] | NDArray[np.bool_]) -> float | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from detect.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from detect.types import Proposals

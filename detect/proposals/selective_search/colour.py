@@ -13,18 +13,18 @@ Planes = NDArray[np.uint8]  # (C, H, W)
 
 
 def _hsv(rgb: NDArray[np.uint8]) -> Planes:
-    return _planes(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL))
+    return _planes(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV_FULL), np.uint8))
 
 
 def _lab(rgb: NDArray[np.uint8]) -> Planes:
-    return _planes(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB))
+    return _planes(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.uint8))
 
 
 def _rgi(rgb: NDArray[np.uint8]) -> Planes:
     """Red and green as shares of their sum with blue (0 where the pixel is black), and intensity."""
     total = np.maximum(rgb.sum(axis=2, dtype=np.uint16), 1).astype(np.float32)
     shares = [np.rint(rgb[..., c] * np.float32(255) / total).astype(np.uint8) for c in (0, 1)]
-    return np.stack([*shares, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)])
+    return np.stack([*shares, *_intensity(rgb)])
 
 
 def _hue(rgb: NDArray[np.uint8]) -> Planes:
@@ -32,7 +32,7 @@ def _hue(rgb: NDArray[np.uint8]) -> Planes:
 
 
 def _intensity(rgb: NDArray[np.uint8]) -> Planes:
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[None]
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)[None]
 
 
 def _planes(image: NDArray[np.uint8]) -> Planes:

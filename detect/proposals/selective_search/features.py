@@ -1,11 +1,13 @@
 """Colour and texture of regions as histograms (Uijlings et al. 2013, section 3.2).
 
-Colour: 25 bins a channel. Texture: Gaussian derivatives with sigma 1 in eight orientations, 10 bins for each orientation
-and channel. A derivative along an axis is positive or negative, so the eight orientations are the two halves of four
-axes, and a pixel is counted once an axis, in one of 19 signed bins: -9 to 9.
+Colour: 25 bins a channel. Texture: Gaussian derivatives with sigma 1 in eight orientations, 10 bins for each of them
+and each channel. A derivative along an axis is positive or negative, so the eight orientations are the two halves of
+four axes, and a pixel is counted once an axis, in one of 19 signed bins: -9 to 9.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,7 +55,7 @@ def count(codes: NDArray[np.uint16], labels: NDArray[np.int32], regions: int) ->
 
 
 @compiled("void(u1[:,::1], f4[:,::1], f4[:,::1], i8, u2[:,:,::1])")
-def _encode(plane, across, down, channel, codes):  # type: ignore[no-untyped-def]
+def _encode(plane: NDArray[Any], across: NDArray[Any], down: NDArray[Any], channel: int, codes: NDArray[Any]) -> None:
     """Each code is the place of a pixel's bin among the counted bins of a region."""
     height, width = plane.shape
     scale = np.float32((TEXTURE_BINS - 1) / _STEEPEST)
@@ -69,11 +71,13 @@ def _encode(plane, across, down, channel, codes):  # type: ignore[no-untyped-def
             slopes = (right * scale, (right + below) * diagonal, below * scale, (below - right) * diagonal)
             for axis in range(4):
                 value = min(max(slopes[axis], -last), last)
-                codes[y, x, 5 * channel + 1 + axis] = texture + step * axis + np.int32(np.floor(value + np.float32(0.5)))
+                codes[y, x, 5 * channel + 1 + axis] = (
+                    texture + step * axis + np.int32(np.floor(value + np.float32(0.5)))
+                )
 
 
 @compiled("void(u2[:,::1], i4[::1], i4[:,::1])")
-def _count(codes, labels, signed):  # type: ignore[no-untyped-def]
+def _count(codes: NDArray[Any], labels: NDArray[Any], signed: NDArray[Any]) -> None:
     pixels, width = codes.shape
     for pixel in range(pixels):
         row = signed[np.uint32(labels[pixel])]
@@ -82,7 +86,7 @@ def _count(codes, labels, signed):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(i4[:,::1], i8, f4[:,::1])")
-def _unfold(signed, channels, histograms):  # type: ignore[no-untyped-def]
+def _unfold(signed: NDArray[Any], channels: int, histograms: NDArray[Any]) -> None:
     """From signed bins to two orientations an axis; a pixel that slopes one way is in the first bin of the other."""
     step = 2 * TEXTURE_BINS - 1
     for region in range(len(signed)):

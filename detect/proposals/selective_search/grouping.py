@@ -1,13 +1,14 @@
-"""Hierarchical grouping: join the two most similar neighbours until one region is left (Uijlings et al. 2013, section 3.1).
+"""Hierarchical grouping: join the two most similar neighbours until one is left (Uijlings et al. 2013, section 3.1).
 
-Similarities are integers in units of 2^-23, so that they are the same on every machine; among equals the pair that became
-neighbours first is joined first. Candidate pairs wait in a binary heap; a pair one of whose regions is gone is dropped when
-it comes up. Regions 0..R-1 are given, R..2R-2 are the joined ones in the order they were made.
+Similarities are integers in units of 2^-23, so that they are the same on every machine; among equals the pair that
+became neighbours first is joined first. Candidate pairs wait in a binary heap; a pair one of whose regions is gone is
+dropped when it comes up. Regions 0..R-1 are given, R..2R-2 are the joined ones in the order they were made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,7 @@ def group(
 ) -> NDArray[np.int32]:
     """The boxes (R-1, 4) of the joined regions, in the order they were made.
 
-    histograms (R, bins): pixels counted by colour (the first ``colour_bins`` columns) and texture; not used, and free to be
-    empty, where ``similarity`` asks for neither.
+    histograms (R, bins): pixels counted by colour (the first ``colour_bins`` columns) and texture.
     """
     regions = len(segmentation.sizes)
     first = 0 if similarity.colour else colour_bins
@@ -50,7 +50,7 @@ def group(
 
 
 @compiled("f4(f4[::1], f4[::1])")
-def _intersection(a, b):  # type: ignore[no-untyped-def]
+def _intersection(a: NDArray[Any], b: NDArray[Any]) -> Any:
     total = np.float32(0)
     for i in range(len(a)):
         total += a[i] if a[i] < b[i] else b[i]
@@ -58,7 +58,7 @@ def _intersection(a, b):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(f4[::1], i8, f4[::1])")
-def _normalise(counts, colours, normal):  # type: ignore[no-untyped-def]
+def _normalise(counts: NDArray[Any], colours: int, normal: NDArray[Any]) -> None:
     """L1-normalise the colours and the textures of one region, in units of 2^-23 rounded down."""
     for start, end in ((0, colours), (colours, len(counts))):
         total = np.float64(0)
@@ -70,7 +70,17 @@ def _normalise(counts, colours, normal):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(f4[::1], f4[::1], i8, i4[:,::1], i4[::1], b1, b1, i8, i8)")
-def _likeness(a_normal, b_normal, colours, boxes, sizes, use_size, use_fill, a, b):  # type: ignore[no-untyped-def]
+def _likeness(
+    a_normal: NDArray[Any],
+    b_normal: NDArray[Any],
+    colours: int,
+    boxes: NDArray[Any],
+    sizes: NDArray[Any],
+    use_size: bool,
+    use_fill: bool,
+    a: Any,
+    b: Any,
+) -> Any:
     """The sum of the measures: shared colour and texture, small together (size), fill the box around both (fill)."""
     total = np.int64(0)
     if len(a_normal) > 0:
@@ -88,7 +98,7 @@ def _likeness(a_normal, b_normal, colours, boxes, sizes, use_size, use_fill, a, 
 
 
 @compiled("void(i8[::1], i8, i8)")
-def _rise(heap, spot, item):  # type: ignore[no-untyped-def]
+def _rise(heap: NDArray[Any], spot: int, item: int) -> None:
     """Put ``item`` at the empty ``spot`` or above."""
     while spot > 0:
         above = (spot - 1) >> 1
@@ -100,7 +110,7 @@ def _rise(heap, spot, item):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(i8[::1], i8)")
-def _pop(heap, length):  # type: ignore[no-untyped-def]
+def _pop(heap: NDArray[Any], length: int) -> Any:
     """Take the greatest of ``length`` items: the hole sinks to the bottom, the last item rises from there."""
     top = heap[0]
     last = heap[length - 1]
@@ -118,7 +128,7 @@ def _pop(heap, length):  # type: ignore[no-untyped-def]
 
 
 @compiled("i4(i4[::1], i4)")
-def _alive(joined, node):  # type: ignore[no-untyped-def]
+def _alive(joined: NDArray[Any], node: int) -> int:
     """The region that ``node`` is part of by now; ``joined`` holds what each became, itself while it lives."""
     root = node
     while joined[root] != root:
@@ -129,7 +139,7 @@ def _alive(joined, node):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8[::1](i8[::1], i8)")
-def _with_room(items, used):  # type: ignore[no-untyped-def]
+def _with_room(items: NDArray[Any], used: int) -> NDArray[Any]:
     """The same array, or one twice as long where all of it is used."""
     if used < len(items):
         return items
@@ -139,7 +149,7 @@ def _with_room(items, used):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(i4[:,::1], i4[:,::1], i4[:,::1])")
-def _link(neighbours, ends, entries):  # type: ignore[no-untyped-def]
+def _link(neighbours: NDArray[Any], ends: NDArray[Any], entries: NDArray[Any]) -> None:
     """Linked lists of neighbours: ends (regions, first and last entry), entries (neighbour, next entry or -1)."""
     ends[:] = -1
     for i in range(len(neighbours)):
@@ -155,7 +165,9 @@ def _link(neighbours, ends, entries):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(i4[:,::1], i4[:,::1], i4[::1], i4[::1], i8, i8, i8)")
-def _concatenate(ends, entries, joined, seen, a, b, new):  # type: ignore[no-untyped-def]
+def _concatenate(
+    ends: NDArray[Any], entries: NDArray[Any], joined: NDArray[Any], seen: NDArray[Any], a: int, b: int, new: int
+) -> int:
     """Make the lists of ``a`` and ``b`` the list of ``new``, each living neighbour once; returns how many there are."""
     entries[ends[a, 1], 1] = ends[b, 0]
     spot, last, found = ends[a, 0], np.int32(-1), 0
@@ -178,7 +190,7 @@ def _concatenate(ends, entries, joined, seen, a, b, new):  # type: ignore[no-unt
 
 
 @compiled("void(i4[:,::1], i4[::1], i8, i8, i8)")
-def _join_shapes(boxes, sizes, a, b, new):  # type: ignore[no-untyped-def]
+def _join_shapes(boxes: NDArray[Any], sizes: NDArray[Any], a: int, b: int, new: int) -> None:
     sizes[new] = sizes[a] + sizes[b]
     for side in range(2):
         boxes[new, side] = min(boxes[a, side], boxes[b, side])
@@ -186,7 +198,15 @@ def _join_shapes(boxes, sizes, a, b, new):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(f4[:,::1], i8, b1, b1, i4[:,::1], i4[::1], i4[:,::1])")
-def _group(counts, colours, use_size, use_fill, neighbours, sizes, boxes):  # type: ignore[no-untyped-def]
+def _group(
+    counts: NDArray[Any],
+    colours: int,
+    use_size: bool,
+    use_fill: bool,
+    neighbours: NDArray[Any],
+    sizes: NDArray[Any],
+    boxes: NDArray[Any],
+) -> None:
     """Fill ``boxes`` and ``sizes`` of the joined regions (the last size, that of the image, is there from the start).
 
     A joined region takes over the histogram row of one of its parts: ``counts`` is overwritten.
@@ -227,7 +247,9 @@ def _group(counts, colours, use_size, use_fill, neighbours, sizes, boxes):  # ty
         for _ in range(_concatenate(ends, entries, joined, seen, a, b, new)):
             spot = entries[spot, 1] if spot >= 0 else ends[new, 0]
             other = np.int64(entries[spot, 0])
-            likeness = _likeness(normal[row[new]], normal[row[other]], colours, boxes, sizes, use_size, use_fill, new, other)
+            likeness = _likeness(
+                normal[row[new]], normal[row[other]], colours, boxes, sizes, use_size, use_fill, new, other
+            )
             pairs, heap = _with_room(pairs, made), _with_room(heap, waiting)
             pairs[made] = (new << 32) | other
             _rise(heap, waiting, (likeness << 32) | (0xFFFFFFFF - made))

@@ -1,4 +1,4 @@
-"""The images that selective search takes: checked, made RGB bytes, resized to the scale that the search is meant for."""
+"""The images that selective search takes: checked, made RGB bytes, resized to the scale the search is meant for."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def resized(rgb: NDArray[np.uint8], width: int | None) -> NDArray[np.uint8]:
     if width is not None:
         scale = min(width / old_width, _TALLEST * width / old_height)
         size = max(1, round(old_width * scale)), max(1, round(old_height * scale))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+        rgb = np.asarray(
+            cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
+        )
     if max(rgb.shape[:2]) > _LONGEST_SIDE or rgb.shape[0] * rgb.shape[1] > _MOST_PIXELS:
         found = f"{rgb.shape[1]}x{rgb.shape[0]}"
         raise UserError(f"image: expected sides up to {_LONGEST_SIDE} pixels, found {found}; give resize_to=500")
@@ -51,4 +53,4 @@ def _as_bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):
         raise UserError(f"image: expected floats in 0..1, found {low:g}..{high:g}")
-    return np.rint(image * 255).astype(np.uint8)
+    return np.asarray(np.rint(image * 255), np.uint8)

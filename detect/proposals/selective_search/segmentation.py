@@ -11,6 +11,7 @@ components that are too small, and only such edges lie between two regions in th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,8 @@ from detect.proposals.selective_search.compilation import compiled
 
 SIGMA = 0.8
 _BLOCK = 512  # edges looked at together
-_STEPS_PER_UNIT = 8192  # weights are held in 22 bits: 0 to 255 * sqrt(3) in steps of 1/8192
+_STEPS_PER_UNIT = 8192  # weights are held in 22 bits: 0 to 255 * sqrt(3), and up to 512, in steps of 1/8192
+_HEAVIEST = np.float32((1 << 22) - 1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def sort_edges(image: NDArray[np.float32], contrast: float = 1.0) -> SortedEdges
     height, width = image.shape[1:]
     weights = np.empty((4, height, width), np.uint32)
     counts = np.zeros((2, 2048), np.uint32)
-    _weigh_edges(image, np.float32(contrast * _STEPS_PER_UNIT), weights, counts)
+    _weigh_edges(image, contrast * _STEPS_PER_UNIT, weights, counts)
     edges = int(counts[0].sum())
     packed, spare = np.empty(edges, np.uint64), np.empty(edges, np.uint64)
     _radix_sort(weights, counts, packed, spare)
@@ -72,12 +74,12 @@ def sort_edges(image: NDArray[np.float32], contrast: float = 1.0) -> SortedEdges
 
 
 def segment(edges: SortedEdges, k: float, min_size: int) -> Segmentation:
-    """The regions at scale ``k``; those under ``min_size`` pixels are joined to the neighbour across the lightest edge."""
+    """The regions at scale ``k``; one under ``min_size`` pixels is joined to the neighbour across its lightest edge."""
     height, width = edges.shape
     parent = np.arange(height * width, dtype=np.uint32)
     pixels = np.ones(height * width, np.int32)
     between = np.empty_like(edges.packed)
-    rejected = _grow(edges.packed, width, np.float32(k), parent, pixels, between)
+    rejected = _grow(edges.packed, width, k, parent, pixels, between)
     kept = _absorb_small(between[:rejected], width, min_size, parent, pixels)
     labels = np.empty((height, width), np.int32)
     regions = _label(parent, labels.reshape(-1))
@@ -93,8 +95,8 @@ def segment(edges: SortedEdges, k: float, min_size: int) -> Segmentation:
 
 
 @compiled("void(f4[:,:,::1], f4, u4[:,:,::1], u4[:,::1])")
-def _weigh_edges(image, steps, weights, counts):  # type: ignore[no-untyped-def]
-    """Weights by direction (right, down, down-right, up-right) and pixel, and how often each digit of 11 bits occurs."""
+def _weigh_edges(image: NDArray[Any], steps: float, weights: NDArray[Any], counts: NDArray[Any]) -> None:
+    """Weights by direction (right, down, down-right, up-right) and pixel; how often each digit of 11 bits occurs."""
     channels, height, width = image.shape
     total = np.empty(width, np.float32)
     for direction in range(4):
@@ -109,14 +111,14 @@ def _weigh_edges(image, steps, weights, counts):  # type: ignore[no-untyped-def]
                     total[x] += difference * difference
             row = weights[direction, y, : width - dx]
             for x in range(len(row)):
-                row[x] = np.uint32(np.int32(np.sqrt(total[x]) * steps + np.float32(0.5)))
+                row[x] = np.uint32(np.int32(min(np.sqrt(total[x]) * steps + np.float32(0.5), _HEAVIEST)))
             for weight in row:
                 counts[0, weight & np.uint32(2047)] += 1
                 counts[1, weight >> np.uint32(11)] += 1
 
 
 @compiled("void(u4[:,:,::1], u4[:,::1], u8[::1], u8[::1])")
-def _radix_sort(weights, counts, packed, spare):  # type: ignore[no-untyped-def]
+def _radix_sort(weights: NDArray[Any], counts: NDArray[Any], packed: NDArray[Any], spare: NDArray[Any]) -> None:
     """Sort by the lower digit into ``spare``, then, keeping that order among equals, by the upper into ``packed``."""
     _, height, width = weights.shape
     place = np.zeros((2, 2048), np.uint32)
@@ -141,11 +143,19 @@ def _radix_sort(weights, counts, packed, spare):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(u8[::1], i8, i8, i4[::1], u4[::1], u4[:,::1], u8[::1])")
-def _cross(items, start, end, offsets, parent, ends, crossing):  # type: ignore[no-untyped-def]
+def _cross(
+    items: NDArray[Any],
+    start: int,
+    end: int,
+    offsets: NDArray[Any],
+    parent: NDArray[Any],
+    ends: NDArray[Any],
+    crossing: NDArray[Any],
+) -> int:
     """Of the edges ``items[start:end]``, those that do not surely lie within a component; returns how many.
 
-    They are copied to ``crossing`` and an ancestor of either end to ``ends``. Without a branch the processor need not guess,
-    and loads for many edges are under way at once; most edges need nothing more than this.
+    They are copied to ``crossing`` and an ancestor of either end to ``ends``. Without a branch the processor need not
+    guess, and loads for many edges are under way at once; most edges need nothing more than this.
     """
     found = 0
     for i in range(start, end):
@@ -162,14 +172,14 @@ def _cross(items, start, end, offsets, parent, ends, crossing):  # type: ignore[
 
 
 @compiled("u4(u4[::1], u4)")
-def _root(parent, node):  # type: ignore[no-untyped-def]
+def _root(parent: NDArray[Any], node: int) -> int:
     while parent[node] != node:
         node = parent[node]
     return node
 
 
 @compiled("u4(u4[::1], i4[::1], u4, u4)")
-def _unite(parent, pixels, a, b):  # type: ignore[no-untyped-def]
+def _unite(parent: NDArray[Any], pixels: NDArray[Any], a: int, b: int) -> int:
     """Hang the smaller component below the larger; returns the root. ``pixels`` counts those of each root."""
     if pixels[a] < pixels[b]:
         a, b = b, a
@@ -179,7 +189,9 @@ def _unite(parent, pixels, a, b):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(u8[::1], i8, f4, u4[::1], i4[::1], u8[::1])")
-def _grow(packed, width, k, parent, pixels, between):  # type: ignore[no-untyped-def]
+def _grow(
+    packed: NDArray[Any], width: int, k: float, parent: NDArray[Any], pixels: NDArray[Any], between: NDArray[Any]
+) -> int:
     """Join components along edges light enough; returns how many edges were not, and lists them in ``between``."""
     offsets = np.array([1, width, width + 1, 1 - width], np.int32)
     limit = np.full(len(parent), k)
@@ -201,7 +213,7 @@ def _grow(packed, width, k, parent, pixels, between):  # type: ignore[no-untyped
 
 
 @compiled("i8(u8[::1], i8, i8, u4[::1], i4[::1])")
-def _absorb_small(between, width, min_size, parent, pixels):  # type: ignore[no-untyped-def]
+def _absorb_small(between: NDArray[Any], width: int, min_size: int, parent: NDArray[Any], pixels: NDArray[Any]) -> int:
     """Join components under ``min_size`` across their lightest edge; moves the edges that are left to the front."""
     offsets = np.array([1, width, width + 1, 1 - width], np.int32)
     ends, crossing = np.empty((_BLOCK, 2), np.uint32), np.empty(_BLOCK, np.uint64)
@@ -220,7 +232,7 @@ def _absorb_small(between, width, min_size, parent, pixels):  # type: ignore[no-
 
 
 @compiled("i8(u4[::1], i4[::1])")
-def _label(parent, labels):  # type: ignore[no-untyped-def]
+def _label(parent: NDArray[Any], labels: NDArray[Any]) -> int:
     """Number the components in the order of their first pixel; returns how many there are."""
     labels[:] = -1
     regions = 0
@@ -235,7 +247,7 @@ def _label(parent, labels):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(i4[:,::1], i4[::1], i4[:,::1])")
-def _measure(labels, sizes, boxes):  # type: ignore[no-untyped-def]
+def _measure(labels: NDArray[Any], sizes: NDArray[Any], boxes: NDArray[Any]) -> None:
     height, width = labels.shape
     boxes[:, 0] = width
     boxes[:, 1] = height
@@ -256,7 +268,9 @@ def _measure(labels, sizes, boxes):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(u8[::1], i4[::1], i8, i8, i4[:,::1])")
-def _find_neighbours(between, labels, width, regions, neighbours):  # type: ignore[no-untyped-def]
+def _find_neighbours(
+    between: NDArray[Any], labels: NDArray[Any], width: int, regions: int, neighbours: NDArray[Any]
+) -> int:
     """Each pair of labels that some edge joins, once, ordered by the smaller; returns how many."""
     offsets = np.array([1, width, width + 1, 1 - width], np.int32)
     starts = np.zeros(regions + 1, np.int64)
