@@ -118,7 +118,8 @@ class Rpn(nn.Module):
         logits = raw.logits[image, chosen]
         usable = box_ops.has_extent(boxes, selection.min_side)
         boxes, logits, chosen = boxes[usable], logits[usable], chosen[usable]
-        kept = nms(boxes, logits, selection.nms, raw.levels[chosen])[: selection.after_nms]
+        levels = raw.levels[chosen] if len(self.strides) > 1 else None
+        kept = nms(boxes, logits, selection.nms, levels)[: selection.after_nms]
         return Proposals(boxes[kept], logits[kept].sigmoid(), chosen[kept])
 
     def _image_losses(

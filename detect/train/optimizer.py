@@ -58,10 +58,10 @@ def make_optimizer(method: Method, groups: Iterable[dict[str, object]], momentum
     """SGD with momentum, RMSProp, or AdamW."""
     listed = list(groups)
     if method == "sgd":
-        return optim.SGD(listed, lr=0.0, momentum=momentum)
+        return optim.SGD(listed, lr=0.0, momentum=momentum, fused=True)
     if method == "rmsprop":
         return optim.RMSprop(listed, lr=0.0, momentum=momentum)
-    return optim.AdamW(listed, lr=0.0)
+    return optim.AdamW(listed, lr=0.0, fused=True)
 
 
 def set_rate(optimizer: optim.Optimizer, factor: float) -> float:
