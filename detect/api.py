@@ -31,7 +31,7 @@ def train(config: Config | str | Path, out: str | Path | None = None) -> Outcome
 def evaluate(
     model: Predictor | str | Path, data: Annotations | Config | None = None, metric: Metric | None = None
 ) -> Score:
-    """Score a model on ``data``: annotations, or the validation split of a Config (None: the one it was trained with)."""
+    """Score a model on annotations, or on the validation split of a Config (None: that of its training)."""
     predictor = model if isinstance(model, Predictor) else load(model)
     config = data if isinstance(data, Config) else predictor.config
     annotations = data if isinstance(data, Annotations) else split_data(config, "val", predictor.classes)
@@ -39,13 +39,9 @@ def evaluate(
     return score_predictions(annotations, passed.predictions, metric or default_metric(config))
 
 
-def detect_over(
-    predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None
-) -> Pass:
+def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
     """The detections of a whole data set, with the config's batch size and workers."""
-    batches = evaluation_loader(
-        annotations, predictor.preprocess, config.train.batch_size, config.data.workers
-    )
+    batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers)
     if display is None:
         return run_over(predictor.detector, batches, annotations, predictor.compute)
     return run_over(predictor.detector, batches, annotations, predictor.compute, progress=display.advance)

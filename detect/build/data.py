@@ -60,7 +60,8 @@ def _drawn_shapes(data: DataConfig) -> DataConfig:
         return data
     folder = shapes.prepare(Path(data.root), data.seed, data.train_images, data.val_images)
     sources = {
-        split: (SourceConfig(root=str(folder), annotations=f"{split}.json", images=split),) for split in ("train", "val")
+        split: (SourceConfig(root=str(folder), annotations=f"{split}.json", images=split),)
+        for split in ("train", "val")
     }
     return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
 
@@ -92,4 +93,3 @@ def _union(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[s
     if data.format == "voc":
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]
-

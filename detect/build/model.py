@@ -76,7 +76,9 @@ def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, 
 def empty_detector(config: Config, classes: tuple[str, ...]) -> Detector:
     """A detector whose weights are about to be loaded from a checkpoint; needs no file."""
     backbone = config.model.backbone.model_copy(update={"weights": None})
-    return build_detector(config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})}), classes)[0]
+    return build_detector(
+        config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})}), classes
+    )[0]
 
 
 def preprocess_rule(config: Config) -> Preprocess:

@@ -9,12 +9,15 @@ import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.options import Device, Metric, Precision
 
 
 @click.command("eval", epilog="Example: detect eval runs/faster_rcnn-1 --json score.json")
 @click.argument("model", type=Path)
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True)
-@click.option("--metric", type=click.Choice(["coco", "voc07", "voc12"]), help="[default: what the data's format calls for]")
+@click.option(
+    "--metric", type=click.Choice(["coco", "voc07", "voc12"]), help="[default: what the data's format calls for]"
+)
 @click.option("--save", type=Path, metavar="DT.json", help="Write the detections, as `detect predict` does.")
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the score.")
 @options.settings
@@ -23,14 +26,14 @@ from detect.cli import options
 def command(
     model: Path,
     split: str,
-    metric: str | None,
+    metric: Metric | None,
     save: Path | None,
     json_file: Path | None,
     overrides: tuple[str, ...],
-    device: str | None,
-    precision: str | None,
+    device: Device | None,
+    precision: Precision | None,
 ) -> None:
-    """Score MODEL (a run folder, its best weights; or a checkpoint) on the data it was trained with, or on other data by --set."""
+    """Score MODEL (a run folder: its best weights; or a checkpoint) on its own data, or on other data by --set."""
     from detect.api import default_metric, detect_over
     from detect.build.data import split_data
     from detect.evaluate.score import evaluate, write_score

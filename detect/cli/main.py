@@ -1,4 +1,4 @@
-"""The command ``detect``. Each subcommand is a file of its own, imported when it is called: ``--help`` needs no torch."""
+"""The command ``detect``. Each subcommand is a file, imported when it is called: ``--help`` needs no torch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, epilog="Example: detect train --config configs/faster_rcnn.yaml")
 @click.version_option(__version__, prog_name="detect")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def main(debug: bool) -> None:  # noqa: ARG001 - read in run()
+def main(debug: bool) -> None:
     """R-CNN, Fast R-CNN and Faster R-CNN: train, evaluate, detect."""
 
 

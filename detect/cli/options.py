@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from detect.config import Config
-from detect.config_files import merge_overrides, parse
+if TYPE_CHECKING:
+    from detect.config import Config
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Metric = Literal["coco", "voc07", "voc12"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +33,8 @@ def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | 
 
 def changed(config: Config, overrides: tuple[str, ...]) -> Config:
     """A model's own configuration with overrides."""
+    from detect.config_files import merge_overrides, parse
+
     if not overrides:
         return config
     return parse(merge_overrides(config.model_dump(mode="json"), overrides), "--set")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -45,13 +44,14 @@ class Predictor:
     def predict(self, x: Photo, score: float = 0.5) -> Detections: ...
 
     @overload
-    def predict(self, x: Sequence[Photo], score: float = 0.5) -> list[Detections]: ...
+    def predict(self, x: list[Photo], score: float = 0.5) -> list[Detections]: ...
 
-    def predict(self, x: Photo | Sequence[Photo], score: float = 0.5) -> Detections | list[Detections]:
+    def predict(self, x: Photo | list[Photo], score: float = 0.5) -> Detections | list[Detections]:
         """Detections of at least ``score``, best first, boxes in pixels of the photo as it was given.
 
-        x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The photos of a list are detected one
-        by one: ``detect predict`` batches. Raises UserError for an array of another kind, UnreadableImage for a file.
+        x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The photos of a list are
+        detected one by one: ``detect predict`` batches. Raises UserError for an array of another kind,
+        UnreadableImage for a file.
         """
         if isinstance(x, str | Path | np.ndarray):
             return self._one(x).above(score)

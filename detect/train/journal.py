@@ -15,7 +15,9 @@ Row = dict[str, float | int | None]
 class Journal:
     """One run's; ``batches`` an epoch turn steps into epochs, ``validation`` names the metrics to come."""
 
-    def __init__(self, folder: RunFolder, console: Console, steps: int, steps_per_epoch: float, validation: Sequence[str]) -> None:
+    def __init__(
+        self, folder: RunFolder, console: Console, steps: int, steps_per_epoch: float, validation: Sequence[str]
+    ) -> None:
         self.folder = folder
         self.console = console
         self.steps = steps

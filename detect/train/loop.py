@@ -1,14 +1,14 @@
 """Training, straight down: load, forward, backward, step, log, validate, save.
 
-A step is one update of the weights and sees ``accumulate`` batches. Whatever a step draws at random is keyed by its number, so
-a run that was cut off and resumed does the same as one that was not.
+A step is one update of the weights and sees ``accumulate`` batches. Whatever a step draws at random is keyed by its
+number, so a run that was cut off and resumed does the same as one that was not.
 """
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -56,7 +56,7 @@ class Callbacks:
     shown(batch) sees every batch before it is used.
     """
 
-    log: Callable[[dict[str, float | int | None]], None]
+    log: Callable[[Mapping[str, float | int]], None]
     validate: Callable[[], bool]
     save: Callable[[], None]
     shown: Callable[[int, Batch], None]
@@ -68,8 +68,8 @@ def train_loop(
 ) -> None:
     """From ``learner.progress.step`` to ``rule.steps``, or to an early stop.
 
-    Raises NonFiniteLoss naming the photos of the batch, and Interrupted after saving; the learner is then as it was after the
-    last full step.
+    Raises NonFiniteLoss naming the photos of the batch, and Interrupted after saving; the learner is then as it was
+    after the last full step.
     """
     progress = learner.progress
     data_seconds = step_seconds = 0.0
@@ -120,7 +120,7 @@ def _backward(learner: Learner, batch: Batch, accumulate: int, compute: Compute)
         raise NonFiniteLoss(
             f"step {learner.progress.step + 1}: expected a finite loss, found {named}; photos: {', '.join(batch.files)}"
         )
-    learner.scaler.scale(total / accumulate).backward()
+    learner.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
     return losses
 
 

@@ -41,7 +41,7 @@ class Schedule:
 def parameter_groups(
     body: nn.Module, whole: nn.Module, lr: float, body_lr: float, weight_decay: float
 ) -> list[dict[str, object]]:
-    """Trainable parameters in groups: the body's learn at ``body_lr`` times ``lr``; biases and normalisations do not decay."""
+    """Trainable parameters in groups: the body's learn at ``body_lr * lr``; biases and normalisations do not decay."""
     of_body = {id(parameter) for parameter in body.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in whole.parameters():

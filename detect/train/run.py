@@ -12,7 +12,6 @@ from rich.console import Console
 
 from detect.build.data import augment_rule, training_data
 from detect.build.model import build_detector, empty_detector, preprocess_rule
-from detect.train.setup import loop_rule, make_learner, schedule_rule
 from detect.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config import Config
 from detect.config_files import load_config
@@ -28,6 +27,7 @@ from detect.train.journal import Journal
 from detect.train.loop import Callbacks, Interrupted, train_loop
 from detect.train.pictures import draw_batch, draw_found
 from detect.train.run_folder import RunFolder
+from detect.train.setup import loop_rule, make_learner, schedule_rule
 from detect.train.state import Learner
 from detect.train.validation import Validated, Validation
 
@@ -99,9 +99,7 @@ class _Run:
         self.preprocess = preprocess_rule(config)
         self.rule = loop_rule(config, batches)
         metric: Metric = "voc07" if config.data.format == "voc" else "coco"
-        self.validation = Validation(
-            val_set, self.preprocess, metric, train.batch_size, config.data.workers, compute
-        )
+        self.validation = Validation(val_set, self.preprocess, metric, train.batch_size, config.data.workers, compute)
         self.journal = Journal(folder, console, self.rule.steps, batches / train.accumulate, self.validation.names)
         self.last: Validated | None = None
 

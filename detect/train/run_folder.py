@@ -35,7 +35,9 @@ class RunFolder:
     def create(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
         """A new folder, settings written first. UserError where something is there already: runs are never mixed."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UserError(f"{path}: expected a new or empty folder for --out, found files (to go on: --resume {path})")
+            raise UserError(
+                f"{path}: expected a new or empty folder for --out, found files (to go on: --resume {path})"
+            )
         run = RunFolder(path)
         write_text(run.config_file, to_yaml(config))
         write_text(path / "environment.json", json.dumps(environment(command), indent=1) + "\n")

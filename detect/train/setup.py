@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from detect.backbones.necks import Backbone
 from detect.config import Config
 from detect.detector import Detector
 from detect.train.ema import MovingAverage
@@ -41,7 +42,7 @@ def schedule_rule(config: Config, steps: int) -> Schedule:
 def make_learner(config: Config, detector: Detector) -> Learner:
     """The detector with a fresh optimiser, and a moving average where the settings ask for one."""
     train = config.train
-    body = detector.backbone.body if hasattr(detector.backbone, "body") else detector.backbone
+    body = detector.backbone.body if isinstance(detector.backbone, Backbone) else detector.backbone
     groups = parameter_groups(body, detector, train.lr, train.backbone_lr, train.weight_decay)
     device = next(detector.parameters()).device
     return Learner(

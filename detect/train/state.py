@@ -14,8 +14,8 @@ from detect.train.ema import MovingAverage
 
 @dataclass
 class Progress:
-    """step: steps of the optimiser done; best: the best metric yet; waited: validations since then; sums and summed: the
-    losses since the last row of metrics.csv.
+    """step: steps of the optimiser done; best: the best metric yet; waited: validations since then; sums and summed:
+    the losses since the last row of metrics.csv.
     """
 
     step: int = 0
