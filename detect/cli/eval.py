@@ -10,6 +10,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Metric, Precision
+from detect.memory import keep_freed_memory
 
 
 @click.command("eval", epilog="Example: detect eval runs/faster_rcnn-1 --json score.json")
@@ -34,6 +35,7 @@ def command(
     precision: Precision | None,
 ) -> None:
     """Score MODEL (a run folder: its best weights; or a checkpoint) on its own data, or on other data by --set."""
+    keep_freed_memory()
     from detect.api import default_metric, detect_over
     from detect.build.data import split_data
     from detect.evaluate.score import evaluate, write_score

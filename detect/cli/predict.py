@@ -11,6 +11,7 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError, nearest
+from detect.memory import keep_freed_memory
 
 
 @click.command("predict", epilog="Example: detect predict runs/faster_rcnn-1 photos/ --out found")
@@ -45,6 +46,7 @@ def command(
     precision: Precision | None,
 ) -> None:
     """Detect with MODEL (a run folder or a checkpoint) on photos: files, folders (searched to the bottom), globs."""
+    keep_freed_memory()
     from detect.predict.formats import write_json
     from detect.predict.photos import find_photos
     from detect.predict.predictor import load

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.errors import UserError
+from detect.memory import keep_freed_memory
 
 
 @click.command("train", epilog="Example: detect train --config configs/faster_rcnn.yaml --set train.epochs=2")
@@ -30,6 +31,7 @@ def command(
     """Train a detector by a configuration, or go on with a run that was cut off."""
     if (config_file is None) == (resumed is None):
         raise UserError("expected either --config FILE or --resume RUN_DIR")
+    keep_freed_memory()
     from detect.config_files import load_config
     from detect.train.run import resume, train
     from detect.train.run_folder import RunFolder

@@ -15,6 +15,7 @@ from detect.build.model import build_detector, empty_detector, preprocess_rule
 from detect.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config import Config
 from detect.config_files import load_config
+from detect.curves import draw_curves
 from detect.data.annotations import Annotations
 from detect.data.batching import BatchPlan
 from detect.data.loader import Batch, training_loader
@@ -118,6 +119,8 @@ class _Run:
             raise
         finally:
             self.journal.display = None
+        if self.folder.metrics.exists():
+            draw_curves(self.folder.metrics, self.folder.path / "curves.png")
         if self.last is not None:
             console.print(score_table(self.last.score))
         self.journal.say(f"weights: {self.folder.best} (best), {self.folder.last} (last)")
