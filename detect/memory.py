@@ -11,8 +11,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 def keep_freed_memory() -> None:
     """On Linux, let large tensors reuse freed memory instead of returning it to the system after each operation.
 
-    glibc maps and unmaps every block over 32 MB, and each page of a new mapping is faulted in and zeroed: 80,000 faults a
-    training step of MobileNetV2 at eight photos, 2,000 with this. The step takes 0.90 of its time (two cores).
+    glibc maps and unmaps every block over 32 MB, and each page of a new mapping is faulted in and zeroed: 80,000
+    faults a training step of MobileNetV2 at eight photos, 2,000 with this. The step takes 0.90 of its time (two cores).
     """
     if not sys.platform.startswith("linux"):
         return

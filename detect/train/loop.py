@@ -116,7 +116,7 @@ def _backward(learner: Learner, batch: Batch, accumulate: int, compute: Compute)
     total = torch.stack(list(losses.values())).sum()
     if not torch.isfinite(total):
         learner.optimizer.zero_grad(set_to_none=True)
-        named = ", ".join(f"{name} {float(loss):.4g}" for name, loss in losses.items())
+        named = ", ".join(f"{name} {float(loss.detach()):.4g}" for name, loss in losses.items())
         raise NonFiniteLoss(
             f"step {learner.progress.step + 1}: expected a finite loss, found {named}; photos: {', '.join(batch.files)}"
         )
