@@ -21,15 +21,16 @@ from detect.memory import keep_freed_memory
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(["json", "images"]),
+    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "images"]),
     multiple=True,
-    help="json: predictions.json; images: the photos with boxes drawn [default: both].",
+    help="May be repeated; images draws the boxes on the photos [default: json and images].",
 )
 @click.option(
     "--score", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Leave out detections below."
 )
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Photos a batch.")
 @click.option("--classes", metavar="A,B", help="Only these classes.")
+@click.option("--annotations", type=Path, metavar="GT.json", help="coco: take image and category ids from this file.")
 @options.settings
 @options.device
 @options.precision
@@ -41,38 +42,38 @@ def command(
     score: float,
     batch_size: int,
     classes: str | None,
+    annotations: Path | None,
     overrides: tuple[str, ...],
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Detect with MODEL (a run folder or a checkpoint) on photos: files, folders (searched to the bottom), globs."""
+    """Detect with MODEL (a run folder or a checkpoint) on photos: files, folders (searched to the bottom), globs.
+
+    A run that was cut off goes on where it stopped when the same command is given again.
+    """
     keep_freed_memory()
-    from detect.predict.formats import write_json
     from detect.predict.photos import find_photos
     from detect.predict.predictor import load
-    from detect.predict.run import chosen, draw_predictions, predict_photos
+    from detect.predict.run import Wish, forget_progress, predict_photos
+    from detect.predict.writing import coco_ids, write_results
     from detect.train.display import display
 
     photos = find_photos(paths)
     if out.is_file():
         raise UserError(f"--out {out}: expected a folder, found a file")
+    if annotations is not None and "coco" not in formats:
+        raise UserError("--annotations: expected --format coco beside it")
     predictor = load(model, device or "auto", precision or "fp32")
     config = options.changed(predictor.config, overrides)
-    labels = _labels(classes, predictor.classes)
+    wanted = formats or ("json", "images")
+    wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
+    ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
     with display(Console(), "detecting", len(photos), "photos") as shown:
         predictions, unreadable = predict_photos(
-            predictor,
-            photos,
-            batch_size,
-            config.data.workers,
-            lambda found: chosen(found, score, labels),
-            lambda count: shown.advance(count),
+            predictor, photos, out, wish, batch_size, config.data.workers, lambda count: shown.advance(count)
         )
-    wanted = formats or ("json", "images")
-    if "json" in wanted:
-        write_json(out / "predictions.json", predictions, predictor.classes)
-    if "images" in wanted:
-        draw_predictions(out / "images", predictions, predictor.classes)
+    write_results(out, wanted, predictions, predictor.classes, ids)
+    forget_progress(out)
     count = sum(len(prediction) for prediction in predictions)
     print(f"{count} detections of at least {score} in {len(predictions)} photos, in {out}")
     for line in unreadable:
@@ -82,12 +83,12 @@ def command(
         sys.exit(1)
 
 
-def _labels(names: str | None, classes: tuple[str, ...]) -> list[int]:
+def _labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:
     """The labels of a comma-separated list of class names; all where there is none."""
     if names is None:
-        return list(range(1, len(classes) + 1))
+        return tuple(range(1, len(classes) + 1))
     for name in names.split(","):
         if name not in classes:
             known = ", ".join(classes)
             raise UserError(f"--classes: expected names among {known}, found {name}{nearest(name, classes)}")
-    return [classes.index(name) + 1 for name in names.split(",")]
+    return tuple(classes.index(name) + 1 for name in names.split(","))

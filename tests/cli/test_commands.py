@@ -12,6 +12,8 @@ import torch
 import yaml
 
 import detect
+from detect.cli.main import run
+from detect.predict.finished import BatchResult, Finished
 from tests.conftest import TINY, Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,9 +44,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_predict_writes_json_and_pictures(
-    trained: Path, photos: Path, tmp_path: Path, detect_command: Command
-) -> None:
+def test_predict_writes_json_and_pictures(trained: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:
     status, out, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--score", 0)
     assert (status, err) == (0, "")
     assert "2 photos" in out
@@ -63,6 +63,51 @@ def test_predict_writes_json_and_pictures(
     assert pictures == ["images/a.png.jpg", "images/inner/b.jpg.jpg"]
 
 
+def test_predict_writes_every_format(trained: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:
+    flags = [part for name in ("json", "csv", "coco", "voc", "yolo") for part in ("--format", name)]
+    status, _, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--score", 0, *flags)
+    assert (status, err) == (0, "")
+    found = {file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.*")}
+    names = {f"voc/comp4_det_{name}.txt" for name in detect.load(trained).classes}
+    files = {"predictions.json", "predictions.csv", "coco_results.json", "coco_images.json", "yolo/a.txt", "yolo/b.txt"}
+    assert found == names | files
+
+
+@pytest.mark.parametrize("batches_done", [0, 1, 2])
+def test_predict_killed_and_called_again_gives_the_same_files(
+    batches_done: int,
+    trained: Path,
+    photos: Path,
+    tmp_path: Path,
+    detect_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cv2.imwrite(str(photos / "c.png"), np.full((90, 120, 3), 90, np.uint8))
+    arguments = ["predict", trained, photos, "--score", 0, "--batch-size", 1]
+    assert detect_command(*arguments, "--out", tmp_path / "whole")[0] == 0
+    add, added = Finished.add, []
+
+    def dying(self: Finished, result: BatchResult) -> None:
+        if len(added) == batches_done:
+            raise ZeroDivisionError
+        added.append(result)
+        add(self, result)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Finished, "add", dying)
+        patched.setattr(sys, "argv", [*map(str, ["detect", *arguments, "--out", tmp_path / "cut"])])
+        with pytest.raises(ZeroDivisionError):
+            run()
+    with (tmp_path / "cut" / ".finished.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("[[7], [{")  # a line cut off
+    assert detect_command(*arguments, "--out", tmp_path / "cut")[0] == 0
+    files = [sorted(file for file in (tmp_path / name).rglob("*") if file.is_file()) for name in ("whole", "cut")]
+    assert [file.relative_to(tmp_path / "whole") for file in files[0]] == [
+        file.relative_to(tmp_path / "cut") for file in files[1]
+    ]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))
+
+
 def test_predict_goes_on_after_a_photo_that_cannot_be_read(
     trained: Path, photos: Path, tmp_path: Path, detect_command: Command
 ) -> None:
@@ -74,9 +119,7 @@ def test_predict_goes_on_after_a_photo_that_cannot_be_read(
     assert len(json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))) == 2
 
 
-def test_eval_saves_what_the_tool_scores_alike(
-    trained: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
-) -> None:
+def test_eval_saves_what_the_tool_scores_alike(trained: Path, tmp_path: Path, detect_command: Command) -> None:
     status, out, err = detect_command(
         "eval", trained, "--save", tmp_path / "dt.json", "--json", tmp_path / "score.json", "--metric", "coco"
     )
@@ -132,7 +175,7 @@ WRONG_USE = [
     (("eval", "{tmp}"), "expected a run folder with best.pt or last.pt, found neither"),
     (("eval", "{tmp}/text.pt"), "text.pt: expected a checkpoint, found an unreadable file"),
     (("eval", "{tmp}/other.pt"), "other.pt: expected a detect checkpoint 1, found"),
-    (("predict", "{run}", "nowhere", "--out", "{tmp}/o"), "nowhere: expected a photo, a folder or a glob, found nothing"),
+    (("predict", "{run}", "nowhere", "--out", "{tmp}/o"), "nowhere: expected a photo, a folder or a glob, found"),
     (("predict", "{run}", "{tmp}/empty", "--out", "{tmp}/o"), "empty: expected photos"),
     (("predict", "{run}", "{tmp}/*.jpg", "--out", "{tmp}/o"), "expected a glob that matches photos, found 0 matches"),
     (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", "dics"), '(did you mean "disc"?)'),
@@ -195,7 +238,10 @@ def test_real_photos_need_nothing_but_settings(
 
 
 def test_help_imports_no_torch() -> None:
-    code = "import sys; from detect.cli.main import main; main(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    code = (
+        "import sys; from detect.cli.main import main; "
+        "main(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.splitlines()[-1] == "False"
     assert "predict" in found.stdout

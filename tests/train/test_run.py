@@ -92,7 +92,9 @@ def test_a_run_explains_itself(whole_run: Path) -> None:
     assert load_checkpoint(whole_run / "best.pt").training is None
 
 
-def test_the_same_seed_gives_the_same_weights(whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+def test_the_same_seed_gives_the_same_weights(
+    whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console
+) -> None:
     train(tiny(shapes_root), tmp_path / "again", quiet)
     assert_same_run(whole_run, tmp_path / "again")
 
