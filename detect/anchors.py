@@ -15,8 +15,8 @@ from detect.types import Size
 class AnchorShapes:
     """What stands at every cell of a map: one box for each pair of side and ratio.
 
-    sides: for each map, square roots of areas, in pixels; ratios: height over width; offset: where in its cell an anchor is
-    centred, in cells (0.5 is the paper's; 0 is torchvision's and detectron2's).
+    sides: for each map, square roots of areas, in pixels; ratios: height over width; offset: where in its cell an
+    anchor is centred, in cells (0.5 is the paper's; 0 is torchvision's and detectron2's).
     """
 
     sides: tuple[tuple[float, ...], ...]

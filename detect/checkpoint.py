@@ -24,8 +24,9 @@ FORMAT = "detect checkpoint 1"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """config: as it was trained; classes: the K names; preprocess: the rule for its input; weights: the detector's, those to
-    detect with; metrics: of these weights, on the validation data; training: what ``--resume`` needs, or None.
+    """config: as it was trained; classes: the K names; preprocess: the rule for its input; weights: the detector's,
+    those to detect with; metrics: of these weights, on the validation data; training: what ``--resume`` needs, or
+    None.
     """
 
     config: Config
@@ -62,11 +63,10 @@ def load_checkpoint(file: Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content)
         raise UserError(f"{file}: expected a {FORMAT}, found {found}")
-    rule = content["preprocess"]
     return Checkpoint(
         config=parse(content["config"], str(file)),
         classes=tuple(content["classes"]),
-        preprocess=Preprocess(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in rule.items()}),
+        preprocess=Preprocess(**content["preprocess"]),
         weights=content["weights"],
         step=content["step"],
         metrics=content["metrics"],

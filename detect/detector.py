@@ -1,10 +1,10 @@
 """The detector: five slots that R-CNN, Fast R-CNN and Faster R-CNN fill in three ways.
 
-    backbone     images -> shared maps
-    proposer     images, maps -> proposals
-    regions      images, maps, boxes -> region maps
-    head         region maps -> logits, deltas
-    postprocess  logits, deltas, proposals -> detections
+backbone     images -> shared maps
+proposer     images, maps -> proposals
+regions      images, maps, boxes -> region maps
+head         region maps -> logits, deltas
+postprocess  logits, deltas, proposals -> detections
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from detect.losses import region_losses
 from detect.matching import RegionSampler
 from detect.ops import boxes as box_ops
 from detect.postprocess import Postprocess
-from detect.proposals.proposer import Selection
+from detect.proposals.proposer import Proposer, Selection
 from detect.types import Detections, Images, Proposals, Samples, Targets
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What the network says before postprocess: for each image its proposals, logits (P, K + 1) and deltas (P, K, 4)."""
+    """What the network says before postprocess: of each image proposals, logits (P, K + 1), deltas (P, K, 4)."""
 
     proposals: tuple[Proposals, ...]
     logits: tuple[Tensor, ...]
@@ -48,7 +48,7 @@ class Detector(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        proposer: nn.Module,
+        proposer: Proposer,
         regions: nn.Module,
         head: nn.Module,
         postprocess: Postprocess,
@@ -57,7 +57,7 @@ class Detector(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.proposer = proposer
+        self.proposer: Proposer = proposer
         self.regions = regions
         self.head = head
         self.postprocess = postprocess
@@ -86,7 +86,7 @@ class Detector(nn.Module):
         return self.proposer.losses(proposed.raw, images, targets) | self._region_losses(logits, deltas, samples)
 
     def raw(self, images: Images, maps: Sequence[Tensor]) -> Raw:
-        """``detect`` from the maps up to the choice of detections; explanations and test-time augmentation start here."""
+        """``detect`` from the maps up to the choice; explanations and test-time augmentation start here."""
         proposals = self.proposer(images, maps, self.selection).proposals
         regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
         logits, deltas = self.head(regional)

@@ -1,4 +1,4 @@
-"""The two terms of every loss in the family: which class, and where (Fast R-CNN equation 1, Faster R-CNN equation 1)."""
+"""The two terms of every loss in the family: which class, and where (equation 1 of Fast and of Faster R-CNN)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ def smooth_l1(found: Tensor, wanted: Tensor, beta: float) -> Tensor:
     return functional.smooth_l1_loss(found, wanted, beta=beta, reduction="sum")
 
 
-def region_losses(
-    logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor, beta: float
-) -> tuple[Tensor, Tensor]:
+def region_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """Class and box loss of S samples, both divided by S.
 
     logits (S, K + 1); deltas (S, K, 4), those of the true class count; labels (S,) in 0..K; wanted (S, 4).

@@ -1,10 +1,10 @@
 """The records that flow through a detector, and every convention in one paragraph.
 
-Boxes are float ``x1 y1 x2 y2`` in continuous pixels, 0-based; the width is ``x2 - x1``. A pixel is a unit square, so the
-box of the pixels a..b inclusive is ``(a, b + 1)``. Files that count otherwise (VOC is 1-based and inclusive) are converted
-where they are read and written, nowhere else. Sizes are ``(height, width)`` of the picture after its EXIF rotation. Label 0 is
-background, classes are 1..K. An image without objects is legal everywhere. Records check shape and dtype when they are made,
-never values: reading a value would make a GPU wait.
+Boxes are float ``x1 y1 x2 y2`` in continuous pixels, 0-based; the width is ``x2 - x1``. A pixel is a unit square, so
+the box of the pixels a..b inclusive is ``(a, b + 1)``. Files that count otherwise (VOC is 1-based and inclusive) are
+converted where they are read and written, nowhere else. Sizes are ``(height, width)`` of the picture after its EXIF
+rotation. Label 0 is background, classes are 1..K. An image without objects is legal everywhere. Records check shape
+and dtype when they are made, never values: reading a value would make a GPU wait.
 
 Letters: N images, G targets, P proposals, S samples, D detections, K classes.
 """
@@ -120,8 +120,8 @@ class Samples:
 class Detections:
     """The answer for one image, best first.
 
-    boxes (D, 4); scores (D,) in 0..1; labels (D,) int64 in 1..K; source (D,) int64 or None: the proposal each came from;
-    classes: the K names, so that ``names()`` needs nothing else (empty when the maker has no names).
+    boxes (D, 4); scores (D,) in 0..1; labels (D,) int64 in 1..K; source (D,) int64 or None: the proposal each came
+    from; classes: the K names, so that ``names()`` needs nothing else (empty when the maker has no names).
     """
 
     boxes: Tensor

@@ -1,0 +1,1 @@
+"""Networks, cut into body and tail, and what joins their maps."""

@@ -2,8 +2,9 @@
 
 Detectors are fine-tuned with one to sixteen images a batch, too few for batch statistics, so the ImageNet ones are kept
 (He et al. 2016, section 4.1 of the appendix on detection). A frozen normalisation is a fixed scale and shift of each
-channel, and that is a convolution with other weights. The scale is applied to the weights at every step, so training moves the
-same parameters as before. On two CPU cores a training step of MobileNetV2 takes half the time of the unfolded form.
+channel, and that is a convolution with other weights. The scale is applied to the weights at every step, so training
+moves the same parameters as before. On two CPU cores a training step of MobileNetV2 takes half the time of the
+unfolded form.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class FrozenConv2d(nn.Module):
         """(N, C, H, W) -> (N, C', H', W')."""
         conv = self.conv
         weight = conv.weight * self.scale[:, None, None, None]
-        return functional.conv2d(features, weight, self.shift, conv.stride, conv.padding, conv.dilation, conv.groups)  # type: ignore[arg-type]
+        return functional.conv2d(features, weight, self.shift, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 def freeze_norms(module: nn.Module) -> None:
     """Replace every batch normalisation in ``module`` by a fixed one with the same weights and statistics.
 
-    One that follows a convolution among its parent's children joins it. (In all of torchvision's networks children stand
-    in the order in which they run.)
+    One that follows a convolution among its parent's children joins it. (In all of torchvision's networks children
+    stand in the order in which they run.)
     """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
@@ -67,4 +68,5 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 def _frozen(norm: nn.BatchNorm2d) -> nn.Module:
     frozen = FrozenBatchNorm2d(norm.num_features, norm.eps)
     frozen.load_state_dict({name: value for name, value in norm.state_dict().items() if name != "num_batches_tracked"})
-    return frozen  # type: ignore[no-any-return]
+    module: nn.Module = frozen
+    return module

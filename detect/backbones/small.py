@@ -6,6 +6,8 @@ as long as one picture of that size does in ResNet-50.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from detect.backbones.network import Network
@@ -42,7 +44,7 @@ class Small(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 3, 2, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
         )
-        self.stages = nn.ModuleList(Block(a, b, 2) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.stages = nn.ModuleList(Block(a, b, 2) for a, b in pairwise(WIDTHS))
 
     def cut(self) -> Network:
         """The last stage is the tail's, then a mean over the region."""

@@ -1,7 +1,7 @@
 """What a data set says, as packed arrays.
 
-Loader workers are forked or spawned with this record inside; a few flat arrays are shared or copied once, while lists of
-Python objects are copied page by page as their reference counts change, so that memory grows with every worker.
+Loader workers are forked or spawned with this record inside; a few flat arrays are shared or copied once, while lists
+of Python objects are copied page by page as their reference counts change, so that memory grows with every worker.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from detect.types import Size
 class ImageAnnotation:
     """One photo and its objects.
 
-    file: absolute path; size (h, w) after EXIF rotation, as the annotation file says it; boxes (G, 4) float64, continuous
-    pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels (COCO's own, which
-    is the mask's, else width times height).
+    file: absolute path; size (h, w) after EXIF rotation, as the annotation file says it; boxes (G, 4) float64,
+    continuous pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels
+    (COCO's own, which is the mask's, else width times height).
     """
 
     file: str
@@ -49,8 +49,8 @@ class DroppedBox:
 class Annotations:
     """A whole data set: N images, T objects in all, the objects of image i at ``offsets[i]:offsets[i + 1]``.
 
-    file_bytes and file_offsets hold the N paths in UTF-8, end to end; image_ids (N,) int64, unique, 1-based where the format has none;
-    sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the rest as in ImageAnnotation with T for G.
+    file_bytes and file_offsets hold the N paths in UTF-8, end to end; image_ids (N,) int64, unique, 1-based where the
+    format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the rest as in ImageAnnotation with T for G.
     category_ids (K,) int64: the ids that the format uses for the classes (COCO has gaps), 1..K elsewhere.
     """
 

@@ -81,6 +81,11 @@ class BatchPlan:
         return [batches[place] for place in draw.permutation(len(batches))]
 
 
+def in_order(count: int, batch_size: int) -> list[list[int]]:
+    """0 .. count - 1 in batches; the last may be smaller."""
+    return [list(range(at, min(at + batch_size, count))) for at in range(0, count, batch_size)]
+
+
 def by_canvas(canvases: Sequence[Size], batch_size: int) -> list[list[int]]:
     """Every index once, in batches of one canvas each.
 

@@ -90,13 +90,11 @@ def evaluation_loader(
 def file_loader(
     files: Sequence[str | Path],
     preprocess: Preprocess,
-    batch_size: int,
+    batches: Sequence[Sequence[int]],
     workers: int,
     given: GivenLookup | None = None,
 ) -> DataLoader[Batch]:
-    """The files in order, without targets. Image ids are 1-based places; keys are ("evaluation", file name)."""
-    places = range(0, len(files), batch_size)
-    batches = [list(range(at, min(at + batch_size, len(files)))) for at in places]
+    """The files in batches of their places, without targets. Image ids are places from 1; keys ("evaluation", name)."""
     photos = _Files([str(file) for file in files], preprocess, given)
     return _loader(photos, batches, _Collate(preprocess, False, given is not None), workers)
 

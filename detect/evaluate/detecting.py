@@ -29,18 +29,23 @@ class Pass:
     unreadable: tuple[str, ...]
 
 
+def _unseen(photos: int) -> None:
+    """Progress that nobody watches."""
+
+
 def run_over(
     detector: Detector,
     batches: Iterable[Batch],
     annotations: Annotations,
     compute: Compute,
     with_losses: bool = False,
-    progress: Callable[[int], None] = lambda photos: None,
+    progress: Callable[[int], None] = _unseen,
 ) -> Pass:
     """Detect on every batch. The body runs once for detections and losses together."""
     predictions = [nothing_found(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
     sums: dict[str, Tensor] = {}
-    counted, unreadable = 0, []
+    unreadable: list[str] = []
+    counted = 0
     detector.eval()
     for batch in batches:
         unreadable += batch.unreadable

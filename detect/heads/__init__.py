@@ -1,0 +1,1 @@
+"""Region maps to logits and deltas."""

@@ -17,7 +17,8 @@ def roi_pool(maps: Tensor, boxes: list[Tensor], bins: int, scale: float) -> Tens
 
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, bins, bins), images one after the other.
     """
-    return torchvision_ops.roi_pool(maps, boxes, (bins, bins), scale)
+    pooled: Tensor = torchvision_ops.roi_pool(maps, boxes, (bins, bins), scale)
+    return pooled
 
 
 def roi_align(
@@ -25,20 +26,22 @@ def roi_align(
 ) -> Tensor:
     """Mean of bilinear samples in each cell of a grid laid on the exact box (Mask R-CNN, section 3).
 
-    maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, bins, bins), images one after the other. ``samples`` is the number
-    of points along each side of a cell; 0 takes ceil(box side / bins) of them, which only torchvision's kernel does.
-    ``aligned`` puts the centre of cell 0 at half a cell; without it boxes are also widened to at least one cell
+    maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, bins, bins), images one after the other. ``samples`` is the
+    number of points along each side of a cell; 0 takes ceil(box side / bins) of them, which only torchvision's kernel
+    does. ``aligned`` puts the centre of cell 0 at half a cell; without it boxes are also widened to at least one cell
     (the rule of older code). Gradients reach the map, not the boxes.
     """
     if maps.is_cuda or samples == 0:
-        return torchvision_ops.roi_align(maps, boxes, (bins, bins), scale, samples, aligned)
+        pooled: Tensor = torchvision_ops.roi_align(maps, boxes, (bins, bins), scale, samples, aligned)
+        return pooled
     return _roi_align_as_bags(maps, boxes, bins, scale, samples, aligned)
 
 
 def _roi_align_as_bags(
     maps: Tensor, boxes: list[Tensor], bins: int, scale: float, samples: int, aligned: bool
 ) -> Tensor:
-    """RoIAlign is a weighted sum of map cells, so it is an embedding bag: one bag per output cell, four corners per sample.
+    """RoIAlign is a weighted sum of map cells, so it is an embedding bag: one bag per output cell, four corners per
+    sample.
 
     On a CPU torchvision's kernel is scalar and single-threaded; this is about ten times faster, forward and backward.
     """
@@ -66,8 +69,8 @@ def _roi_align_as_bags(
 def _line_samples(start: Tensor, end: Tensor, count: int, length: int, aligned: bool) -> tuple[Tensor, Tensor]:
     """``count`` even samples on each interval of a line of ``length`` cells, each as two cells with weights.
 
-    start, end (S,) -> cells (S, count * 2) int64 and weights (S, count * 2). A sample over one cell outside weighs nothing;
-    one less far outside takes the cell at the border.
+    start, end (S,) -> cells (S, count * 2) int64 and weights (S, count * 2). A sample over one cell outside weighs
+    nothing; one less far outside takes the cell at the border.
     """
     extent = end - start if aligned else (end - start).clamp(min=1.0)
     steps = (torch.arange(count, device=start.device, dtype=start.dtype) + 0.5) / count

@@ -21,7 +21,7 @@ from detect.files import write_text
 
 def write_json(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
     """``predictions.json``: one photo a line, its detections best first, boxes in pixels of the original photo."""
-    write_text(path, _json_lines(_photo(prediction, classes) for prediction in predictions))
+    write_text(path, _json_lines(photo_record(prediction, classes) for prediction in predictions))
 
 
 def write_csv(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -116,7 +116,8 @@ def photo_names(files: Sequence[str]) -> list[str]:
     return below
 
 
-def _photo(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+def photo_record(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    """One photo's element of ``predictions.json``."""
     return {
         "file": prediction.file,
         "width": prediction.width,

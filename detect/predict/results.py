@@ -29,7 +29,7 @@ def read_json(path: Path, classes: Sequence[str]) -> list[Prediction]:
     """A ``predictions.json``. Raises UserError for another shape of file and for a label that is not in ``classes``."""
     labels = {name: label for label, name in enumerate(classes, 1)}
     photos = enumerate(_load_list(path, _PHOTOS), 1)
-    return [_read_photo(f"{path}: entry {place}", photo, labels) for place, photo in photos]
+    return [read_record(f"{path}: entry {place}", photo, labels) for place, photo in photos]
 
 
 def json_classes(path: Path) -> list[str]:
@@ -96,7 +96,8 @@ def load_coco_results(path: Path, image_ids: Container[int], category_ids: Conta
     return rows
 
 
-def _read_photo(where: str, photo: object, labels: dict[str, int]) -> Prediction:
+def read_record(where: str, photo: object, labels: dict[str, int]) -> Prediction:
+    """One element of ``predictions.json``; an error starts with ``where``."""
     match photo:
         case {"file": str(file), "width": int(width), "height": int(height), "detections": list(found)}:
             rows = [_read_row(f"{where}: detection {place}", row, labels) for place, row in enumerate(found, 1)]

@@ -24,7 +24,7 @@ NO_SCALING = (1.0, 1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class RpnOutput:
-    """What the RPN said before any choice: logits (N, A), deltas (N, A, 4), and the anchors (A, 4) with their map (A,)."""
+    """What the RPN said before any choice: logits (N, A), deltas (N, A, 4); anchors (A, 4) and their map (A,)."""
 
     logits: Tensor
     deltas: Tensor
@@ -40,7 +40,7 @@ class RpnTraining:
     None: any).
     """
 
-    matcher: Matcher = Matcher(0.7, (0.0, 0.3), keep_best=True)
+    matcher: Matcher
     number: int = 256
     share: float = 0.5
     outside: float | None = None
@@ -80,9 +80,7 @@ class Rpn(nn.Module):
     def forward(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[RpnOutput]:
         """Proposals of each image, at most ``selection.after_nms``, best first, with the anchor each came from."""
         raw = self._run(maps)
-        proposals = tuple(
-            self._propose(raw, image, size, selection) for image, size in enumerate(images.sizes)
-        )
+        proposals = tuple(self._propose(raw, image, size, selection) for image, size in enumerate(images.sizes))
         return Proposed(proposals, raw)
 
     def losses(self, raw: RpnOutput, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -118,7 +116,8 @@ class Rpn(nn.Module):
         logits = raw.logits[image, chosen]
         usable = box_ops.has_extent(boxes, selection.min_side)
         boxes, logits, chosen = boxes[usable], logits[usable], chosen[usable]
-        kept = nms(boxes, logits, selection.nms, raw.levels[chosen])[: selection.after_nms]
+        levels = raw.levels[chosen] if len(self.strides) > 1 else None
+        kept = nms(boxes, logits, selection.nms, levels)[: selection.after_nms]
         return Proposals(boxes[kept], logits[kept].sigmoid(), chosen[kept])
 
     def _image_losses(
@@ -128,9 +127,7 @@ class Rpn(nn.Module):
         usable = self._trainable(anchors, size)
         matched = rule.matcher.match(anchors[usable], targets)
         foreground, background = subsample(matched, rule.number, rule.share, key, "anchors")
-        wanted = box_ops.encode(
-            targets.boxes[matched[foreground]].float(), anchors[usable[foreground]], NO_SCALING
-        )
+        wanted = box_ops.encode(targets.boxes[matched[foreground]].float(), anchors[usable[foreground]], NO_SCALING)
         return objectness_losses(logits, deltas, usable[foreground], usable[background], wanted, rule.beta)
 
     def _trainable(self, anchors: Tensor, size: Size) -> Tensor:

@@ -11,7 +11,8 @@ from torch import nn
 class MovingAverage:
     """A copy of ``model`` that follows it.
 
-    The decay starts small, (1 + n) / (10 + n) at the n-th update, so that the random initial weights are soon forgotten.
+    The decay starts small, (1 + n) / (10 + n) at the n-th update, so that the random initial weights are soon
+    forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -41,7 +41,7 @@ class Schedule:
 def parameter_groups(
     body: nn.Module, whole: nn.Module, lr: float, body_lr: float, weight_decay: float
 ) -> list[dict[str, object]]:
-    """Trainable parameters in groups: the body's learn at ``body_lr`` times ``lr``; biases and normalisations do not decay."""
+    """Trainable parameters in groups: the body's learn at ``body_lr * lr``; biases and normalisations do not decay."""
     of_body = {id(parameter) for parameter in body.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in whole.parameters():
@@ -58,10 +58,10 @@ def make_optimizer(method: Method, groups: Iterable[dict[str, object]], momentum
     """SGD with momentum, RMSProp, or AdamW."""
     listed = list(groups)
     if method == "sgd":
-        return optim.SGD(listed, lr=0.0, momentum=momentum)
+        return optim.SGD(listed, lr=0.0, momentum=momentum, fused=True)
     if method == "rmsprop":
         return optim.RMSprop(listed, lr=0.0, momentum=momentum)
-    return optim.AdamW(listed, lr=0.0)
+    return optim.AdamW(listed, lr=0.0, fused=True)
 
 
 def set_rate(optimizer: optim.Optimizer, factor: float) -> float:

@@ -19,7 +19,7 @@ LEAST_MATCH = 0.5  # of the network's tensors below its classifier; less means t
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What a file gave a network: counts of tensors matched, names missing from the file, names left over, other shapes."""
+    """What a file gave a network: how many tensors matched, which were missing, left over, or of another shape."""
 
     source: str
     matched: int

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from detect.data.annotations import Annotations
-from detect.data.batching import BatchPlan
+from detect.data.batching import BatchPlan, in_order
 from detect.data.images import read_image
 from detect.data.loader import Batch, evaluation_loader, file_loader, training_loader
 from detect.data.sources import select
@@ -53,7 +53,7 @@ def assert_equal(first: Sequence[Batch], second: Sequence[Batch]) -> None:
 
 
 def test_nothing() -> None:
-    assert list(file_loader([], SMALL, 4, 0)) == []
+    assert list(file_loader([], SMALL, [], 0)) == []
 
 
 def test_training_batches(photos: Annotations) -> None:
@@ -127,16 +127,16 @@ def test_given_proposals_follow(photos: Annotations) -> None:
 
 def test_missing_given_proposals(photos: Annotations) -> None:
     with pytest.raises(UserError, match=r"p0\.png: expected given proposals, found none"):
-        list(file_loader([photos.file(0)], SMALL, 1, 0, {}))
+        list(file_loader([photos.file(0)], SMALL, [[0]], 0, {}))
 
 
 def test_files_in_order(photos: Annotations) -> None:
     files = [photos.file(i) for i in (3, 0, 5)]
-    batches = list(file_loader(files, SMALL, 2, 0))
+    batches = list(file_loader(files, SMALL, in_order(len(files), 2), 0))
     assert [batch.files for batch in batches] == [tuple(files[:2]), tuple(files[2:])]
     assert [batch.indices for batch in batches] == [(0, 1), (2,)]
     assert all(batch.targets == () for batch in batches)
-    again = list(file_loader([Path(file) for file in reversed(files)], SMALL, 3, 0))
+    again = list(file_loader([Path(file) for file in reversed(files)], SMALL, in_order(len(files), 3), 0))
     assert again[0].images.keys == tuple(reversed([k for batch in batches for k in batch.images.keys]))
 
 
@@ -145,7 +145,7 @@ def test_unreadable_photos_are_left_out_and_named(photos: Annotations, workers: 
     for index in (1, 3):
         Path(photos.file(index)).write_bytes(b"no photo")
     files = [photos.file(i) for i in (1, 3, 4)]
-    empty, last = file_loader(files, SMALL, 2, workers)
+    empty, last = file_loader(files, SMALL, in_order(len(files), 2), workers)
     assert empty.images.pixels.shape == (0, 3, 1, 1)
     assert (empty.files, empty.targets, empty.originals) == ((), (), ())
     assert [line.split(": ")[0] for line in empty.unreadable] == files[:2]
@@ -159,7 +159,7 @@ def test_unreadable_photos_are_left_out_and_named(photos: Annotations, workers: 
 def test_other_errors_name_the_file(photos: Annotations, workers: int) -> None:
     given = {photos.file(0): (np.zeros(5), np.zeros(1))}
     with pytest.raises(ValueError) as raised:
-        list(file_loader([photos.file(0)], SMALL, 1, workers, given))
+        list(file_loader([photos.file(0)], SMALL, [[0]], workers, given))
     traceback.clear_frames(raised.tb)  # torch's frames and the error refer to each other and would keep the worker
     said = str(raised.value) + "".join(getattr(raised.value, "__notes__", []))
     assert f"while loading {photos.file(0)}" in said

@@ -34,6 +34,7 @@ TABLE = {
     "below the shared folder": (NESTED, ["b/1.jpg", "a/1.jpg"], [1, 0, None]),
     "below it, without suffix": (NESTED, ["b/1", "b/c.d"], [None, 0, 1]),
     "a stem with a dot": (NESTED, ["c.d"], [None, None, 0]),
+    "below it, another suffix": (NESTED, ["b/1.png"], [None, 0, None]),
     "another machine, nested": (NESTED, ["/mnt/d/b/1.jpg"], [None, 0, None]),
     "one photo": (["/d/only.jpg"], ["only"], [0]),
     "relative paths": (["a/1.jpg", "b/1.jpg"], ["b/1.jpg"], [None, 0]),

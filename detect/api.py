@@ -1,0 +1,52 @@
+"""The Python interface: ``detect.load``, ``detect.train``, ``detect.evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detect.build.data import split_data
+from detect.config import Config
+from detect.config_files import load_config
+from detect.data.annotations import Annotations
+from detect.data.loader import evaluation_loader
+from detect.evaluate.detecting import Pass, run_over
+from detect.evaluate.score import Metric, Score
+from detect.evaluate.score import evaluate as score_predictions
+from detect.predict.predictor import Predictor, load
+from detect.train.display import Display
+from detect.train.run import Outcome
+from detect.train.run import train as train_run
+from detect.train.run_folder import RunFolder
+
+__all__ = ["detect_over", "evaluate", "load", "train"]
+
+
+def train(config: Config | str | Path, out: str | Path | None = None) -> Outcome:
+    """Train by a Config or a configuration file, into ``out`` or the next ``runs/<name>-<n>``."""
+    name = "run" if isinstance(config, Config) else Path(config).stem
+    settings = config if isinstance(config, Config) else load_config(Path(config))
+    return train_run(settings, RunFolder.numbered(name) if out is None else Path(out))
+
+
+def evaluate(
+    model: Predictor | str | Path, data: Annotations | Config | None = None, metric: Metric | None = None
+) -> Score:
+    """Score a model on annotations, or on the validation split of a Config (None: that of its training)."""
+    predictor = model if isinstance(model, Predictor) else load(model)
+    config = data if isinstance(data, Config) else predictor.config
+    annotations = data if isinstance(data, Annotations) else split_data(config, "val", predictor.classes)
+    passed = detect_over(predictor, annotations, config)
+    return score_predictions(annotations, passed.predictions, metric or default_metric(config))
+
+
+def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
+    """The detections of a whole data set, with the config's batch size and workers."""
+    batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers)
+    if display is None:
+        return run_over(predictor.detector, batches, annotations, predictor.compute)
+    return run_over(predictor.detector, batches, annotations, predictor.compute, progress=display.advance)
+
+
+def default_metric(config: Config) -> Metric:
+    """What the data's format calls for: voc07 for VOC, else coco."""
+    return "voc07" if config.data.format == "voc" else "coco"

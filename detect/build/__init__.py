@@ -1,0 +1,1 @@
+"""From settings to parts: the only folder that knows both."""

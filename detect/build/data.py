@@ -1,0 +1,95 @@
+"""Data settings -> annotations of the two splits, and the random changes to training photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from detect.config import Config, DataConfig, SourceConfig
+from detect.data import shapes
+from detect.data.annotations import Annotations
+from detect.data.sources import Source, hash_split, load_sources, relabel, without_difficult
+from detect.data.transforms import Augment
+from detect.errors import UserError
+from detect.files import existing_folder
+
+Selection = str | tuple[SourceConfig, ...]
+
+
+def training_data(config: Config) -> tuple[Annotations, Annotations]:
+    """Both splits with the same classes: those configured, else all that occur in either.
+
+    Difficult objects leave the training split where the settings say so; validation keeps them, marked.
+    """
+    data = _drawn_shapes(config.data)
+    if isinstance(data.val, float | int):
+        train, val = hash_split(_load(data, data.train, data.classes), float(data.val))
+    else:
+        train, val = (_load(data, selection, data.classes) for selection in (data.train, data.val))
+        classes = _union(train.classes, val.classes, data)
+        train, val = relabel(train, classes), relabel(val, classes)
+    if len(train) == 0:
+        raise UserError(f"data.train: expected at least one photo, found none in {data.root}")
+    if len(train.boxes) == 0:
+        raise UserError(f"data.train: expected at least one object, found none in {len(train)} photos")
+    return (train if data.difficult else without_difficult(train)), val
+
+
+def split_data(config: Config, split: str, classes: Sequence[str]) -> Annotations:
+    """One split (train or val) as it is evaluated: labelled by a model's classes, difficult objects kept.
+
+    Raises UserError for an object of a class that the model does not have.
+    """
+    data = _drawn_shapes(config.data)
+    if isinstance(data.val, float | int):
+        found = hash_split(_load(data, data.train, data.classes), float(data.val))[split == "val"]
+    else:
+        found = _load(data, data.train if split == "train" else data.val, data.classes)
+    return relabel(found, classes)
+
+
+def augment_rule(config: Config) -> Augment:
+    """The random changes to training photos."""
+    settings = config.data.augment
+    return Augment(flip=settings.flip, crop=settings.crop, colour=settings.colour)
+
+
+def _drawn_shapes(data: DataConfig) -> DataConfig:
+    """The built-in data set as the COCO data that it is, drawn where it is not there yet."""
+    if data.format != "shapes":
+        return data
+    folder = shapes.prepare(Path(data.root), data.seed, data.train_images, data.val_images)
+    sources = {
+        split: (SourceConfig(root=str(folder), annotations=f"{split}.json", images=split),)
+        for split in ("train", "val")
+    }
+    return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
+
+
+def _load(data: DataConfig, selection: Selection, classes: Sequence[str] | None) -> Annotations:
+    if data.format == "shapes":
+        raise ValueError("shapes are loaded as coco")
+    return load_sources(data.format, _sources(data, selection), classes)
+
+
+def _sources(data: DataConfig, selection: Selection) -> list[Source]:
+    if isinstance(selection, str):
+        root = existing_folder(Path(data.root), "the folder data.root")
+        return [Source(root, selection, None if data.images is None else Path(data.images).absolute())]
+    return [
+        Source(
+            existing_folder(Path(source.root), "a source's root"),
+            source.list or source.annotations or "",
+            None if source.images is None else Path(source.images),
+        )
+        for source in selection
+    ]
+
+
+def _union(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[str]:
+    """All names of both splits: sorted where the format has no order of its own."""
+    if data.classes is not None:
+        return list(data.classes)
+    if data.format == "voc":
+        return sorted({*train, *val})
+    return [*train, *(name for name in val if name not in train)]

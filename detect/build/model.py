@@ -1,0 +1,144 @@
+"""From settings to parts. The only file that knows both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from detect.anchors import AnchorShapes
+from detect.backbones import registry
+from detect.backbones.necks import Backbone, Merge
+from detect.backbones.network import Body, Network, map_shapes, vector_length
+from detect.backbones.norm import freeze_norms
+from detect.config import Config, ModelConfig
+from detect.detector import Detector, RegionTraining
+from detect.errors import UserError
+from detect.heads.softmax import SoftmaxHead, TwoLinear
+from detect.matching import Matcher, RegionSampler
+from detect.postprocess import Postprocess
+from detect.preprocess import Preprocess
+from detect.proposals.proposer import Selection
+from detect.proposals.rpn import Rpn, RpnHead, RpnTraining
+from detect.regions.pooled import PooledRegions
+from detect.weights.initial import WeightsReport, load_initial
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The shared part of a detector, and what the other slots must know of it."""
+
+    backbone: nn.Module
+    channels: int
+    stride: int
+    network: Network
+
+
+def faster_rcnn(config: Config, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
+    """Faster R-CNN: proposals learned on the shared map, regions pooled from it."""
+    model = config.model
+    return Detector(
+        backbone=trunk.backbone,
+        proposer=_rpn(model, trunk),
+        regions=PooledRegions(model.pool, _bins(model, trunk), trunk.stride),
+        head=_head(model, trunk, len(classes)),
+        postprocess=Postprocess(
+            model.head.stds, model.postprocess.score, model.postprocess.nms, model.postprocess.limit, classes
+        ),
+        training=RegionTraining(
+            RegionSampler(
+                Matcher(model.head.foreground, model.head.background),
+                model.head.number,
+                model.head.share,
+                model.head.add_targets,
+            ),
+            Selection(model.rpn.train_before, model.rpn.train_after, model.rpn.nms, model.rpn.min_side),
+            model.head.beta,
+            model.head.box_weight,
+        ),
+        selection=Selection(model.rpn.test_before, model.rpn.test_after, model.rpn.nms, model.rpn.min_side),
+    )
+
+
+def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, WeightsReport | None]:
+    """A detector with initial weights, and what the weights file gave it. The same seed gives the same weights."""
+    registry.check_name(config.model.backbone.name)
+    torch.manual_seed(config.seed)
+    whole = registry.whole_network(config.model.backbone.name)
+    weights = config.model.backbone.weights
+    report = None if weights is None else load_initial(whole, config.model.backbone.name, weights)
+    network = registry.cut(config.model.backbone.name, whole)
+    detector = faster_rcnn(config, _trunk(config.model, network), classes)
+    return detector.to(memory_format=torch.channels_last), report
+
+
+def empty_detector(config: Config, classes: tuple[str, ...]) -> Detector:
+    """A detector whose weights are about to be loaded from a checkpoint; needs no file."""
+    backbone = config.model.backbone.model_copy(update={"weights": None})
+    return build_detector(
+        config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})}), classes
+    )[0]
+
+
+def preprocess_rule(config: Config) -> Preprocess:
+    """The rule for a model's input; of several training sizes the last one detects."""
+    return Preprocess(config.data.min_sizes[-1], config.data.max_size, divisor=config.data.divisor)
+
+
+def _trunk(model: ModelConfig, network: Network) -> Trunk:
+    """Body and neck: all stages where two maps are merged or the tail is new, else those below the tail."""
+    settings = model.backbone
+    if settings.output == "merged" and model.head.tail == "network":
+        raise UserError("model.head.tail: expected linear with model.backbone.output merged, found network")
+    own_tail = model.head.tail == "network"
+    stages = network.stages[: len(network.stages) - network.tail_stages] if own_tail else network.stages
+    if settings.frozen_stages > len(stages):
+        raise UserError(
+            f"model.backbone.frozen_stages: expected at most {len(stages)} for {settings.name}, "
+            f"found {settings.frozen_stages}"
+        )
+    if settings.norm == "frozen":
+        for part in (*network.stages, network.tail):
+            freeze_norms(part)
+    merged = settings.output == "merged"
+    body = Body(stages, settings.frozen_stages, outputs=2 if merged else 1)
+    shapes = map_shapes(body)
+    if not merged:
+        return Trunk(body, shapes[0].channels, shapes[0].stride, network)
+    if shapes[0].stride == shapes[1].stride:
+        raise UserError(f"model.backbone.output: merged needs two strides, {settings.name} ends with one")
+    neck = Merge([shape.channels for shape in shapes], settings.width)
+    return Trunk(Backbone(body, neck), settings.width, shapes[0].stride, network)
+
+
+def _rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
+    settings = model.rpn
+    shapes = AnchorShapes((settings.sides,), settings.ratios)
+    training = RpnTraining(
+        Matcher(settings.foreground, settings.background, keep_best=True),
+        settings.number,
+        settings.share,
+        settings.outside,
+        settings.beta,
+        settings.box_weight,
+    )
+    head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0))
+    return Rpn(head, shapes, (trunk.stride,), training)
+
+
+def _head(model: ModelConfig, trunk: Trunk, classes: int) -> SoftmaxHead:
+    bins = _bins(model, trunk)
+    if model.head.tail == "linear":
+        fresh = TwoLinear(trunk.channels, bins, model.head.width)
+        return SoftmaxHead(fresh, fresh.features, classes)
+    network = trunk.network
+    tail = nn.Sequential(*network.stages[len(network.stages) - network.tail_stages :], network.tail)
+    return SoftmaxHead(tail, vector_length(tail, trunk.channels, bins), classes)
+
+
+def _bins(model: ModelConfig, trunk: Trunk) -> int:
+    """What the settings say, else what the tail was made for; 7 for a new one."""
+    if model.head.bins is not None:
+        return model.head.bins
+    return trunk.network.bins if model.head.tail == "network" else 7

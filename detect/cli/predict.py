@@ -1,0 +1,94 @@
+"""detect predict."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from detect.cli import options
+from detect.cli.options import Device, Precision
+from detect.errors import UserError, nearest
+from detect.memory import keep_freed_memory
+
+
+@click.command("predict", epilog="Example: detect predict runs/faster_rcnn-1 photos/ --out found")
+@click.argument("model", type=Path)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write.")
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "images"]),
+    multiple=True,
+    help="May be repeated; images draws the boxes on the photos [default: json and images].",
+)
+@click.option(
+    "--score", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Leave out detections below."
+)
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Photos a batch.")
+@click.option("--classes", metavar="A,B", help="Only these classes.")
+@click.option("--annotations", type=Path, metavar="GT.json", help="coco: take image and category ids from this file.")
+@options.settings
+@options.device
+@options.precision
+def command(
+    model: Path,
+    paths: tuple[str, ...],
+    out: Path,
+    formats: tuple[str, ...],
+    score: float,
+    batch_size: int,
+    classes: str | None,
+    annotations: Path | None,
+    overrides: tuple[str, ...],
+    device: Device | None,
+    precision: Precision | None,
+) -> None:
+    """Detect with MODEL (a run folder or a checkpoint) on photos: files, folders (searched to the bottom), globs.
+
+    A run that was cut off goes on where it stopped when the same command is given again.
+    """
+    keep_freed_memory()
+    from detect.predict.photos import find_photos
+    from detect.predict.predictor import load
+    from detect.predict.run import Wish, forget_progress, predict_photos
+    from detect.predict.writing import coco_ids, write_results
+    from detect.train.display import display
+
+    photos = find_photos(paths)
+    if out.is_file():
+        raise UserError(f"--out {out}: expected a folder, found a file")
+    if annotations is not None and "coco" not in formats:
+        raise UserError("--annotations: expected --format coco beside it")
+    predictor = load(model, device or "auto", precision or "fp32")
+    config = options.changed(predictor.config, overrides)
+    wanted = formats or ("json", "images")
+    wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
+    ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
+    with display(Console(), "detecting", len(photos), "photos") as shown:
+        predictions, unreadable = predict_photos(
+            predictor, photos, out, wish, batch_size, config.data.workers, lambda count: shown.advance(count)
+        )
+    write_results(out, wanted, predictions, predictor.classes, ids)
+    forget_progress(out)
+    count = sum(len(prediction) for prediction in predictions)
+    print(f"{count} detections of at least {score} in {len(predictions)} photos, in {out}")
+    for line in unreadable:
+        print(f"detect: {line}", file=sys.stderr)
+    if unreadable:
+        print(f"detect: {len(unreadable)} of {len(photos)} photos could not be read", file=sys.stderr)
+        sys.exit(1)
+
+
+def _labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """The labels of a comma-separated list of class names; all where there is none."""
+    if names is None:
+        return tuple(range(1, len(classes) + 1))
+    for name in names.split(","):
+        if name not in classes:
+            known = ", ".join(classes)
+            raise UserError(f"--classes: expected names among {known}, found {name}{nearest(name, classes)}")
+    return tuple(classes.index(name) + 1 for name in names.split(","))

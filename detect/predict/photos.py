@@ -1,0 +1,39 @@
+"""Which photos a command line means."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from detect.errors import UserError
+from detect.files import existing_file
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+
+def find_photos(paths: Sequence[str]) -> list[Path]:
+    """Each PATH is a photo, a folder (searched to the bottom), or a glob; in order, each photo once.
+
+    A file named itself is taken whatever its suffix. Raises UserError for a PATH that does not exist or holds no photo.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        found.update(dict.fromkeys(_photos_of(path)))
+    return list(found)
+
+
+def _photos_of(path: str) -> list[Path]:
+    named = Path(path)
+    if named.is_dir():
+        photos = sorted(file for file in named.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not photos:
+            raise UserError(f"{path}: expected photos ({', '.join(sorted(SUFFIXES))}), found none in this folder")
+        return photos
+    if named.is_file() or not glob.has_magic(path):
+        return [existing_file(named, "a photo, a folder or a glob")]
+    matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - Path.glob refuses absolute patterns
+    photos = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
+    if not photos:
+        raise UserError(f"{path}: expected a glob that matches photos, found {len(matches)} matches and no photo")
+    return photos

@@ -1,0 +1,82 @@
+"""A trained detector for use: photos in, detections in their own pixels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+
+from detect import randomness
+from detect.build.model import empty_detector
+from detect.checkpoint import find_checkpoint, load_checkpoint
+from detect.config import Config, Device, Precision
+from detect.data.images import read_image
+from detect.detector import Detector
+from detect.errors import UserError
+from detect.evaluate.detecting import to_device
+from detect.precision import Compute, make_compute
+from detect.preprocess import Preprocess, rescale_boxes
+from detect.types import Detections
+
+Photo = str | Path | np.ndarray
+
+
+class Predictor:
+    """A detector with all it needs to answer: the rule for its input, class names, device and precision."""
+
+    def __init__(
+        self, detector: Detector, preprocess: Preprocess, config: Config, file: Path, compute: Compute
+    ) -> None:
+        self.detector = detector.eval().to(compute.device)
+        self.preprocess = preprocess
+        self.config = config
+        self.file = file
+        self.compute = compute
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names; label k is ``classes[k - 1]``."""
+        return self.detector.postprocess.classes
+
+    @overload
+    def predict(self, x: Photo, score: float = 0.5) -> Detections: ...
+
+    @overload
+    def predict(self, x: list[Photo], score: float = 0.5) -> list[Detections]: ...
+
+    def predict(self, x: Photo | list[Photo], score: float = 0.5) -> Detections | list[Detections]:
+        """Detections of at least ``score``, best first, boxes in pixels of the photo as it was given.
+
+        x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The photos of a list are
+        detected one by one: ``detect predict`` batches. Raises UserError for an array of another kind,
+        UnreadableImage for a file.
+        """
+        if isinstance(x, str | Path | np.ndarray):
+            return self._one(x).above(score)
+        return [self._one(photo).above(score) for photo in x]
+
+    def _one(self, photo: Photo) -> Detections:
+        rgb = photo if isinstance(photo, np.ndarray) else read_image(photo)
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+            raise UserError(f"photo: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
+        picture = self.preprocess.normalise(self.preprocess.resize(rgb))
+        images = to_device(self.preprocess.batch([picture], [randomness.key("predict")]), self.compute.device)
+        with torch.inference_mode(), self.compute.autocast():
+            found = self.detector.detect(images)[0]
+        boxes = rescale_boxes(found.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
+        return Detections(boxes, found.scores.cpu(), found.labels.cpu(), None, self.classes)
+
+
+def load(model: str | Path, device: Device = "auto", precision: Precision = "fp32") -> Predictor:
+    """MODEL: a run folder (its best weights) or a checkpoint file. Raises UserError naming what is wrong."""
+    file = find_checkpoint(Path(model))
+    saved = load_checkpoint(file)
+    detector = empty_detector(saved.config, saved.classes)
+    try:
+        detector.load_state_dict(saved.weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{file}: expected the weights of the detector in its own settings, found {reason}") from None
+    return Predictor(detector, saved.preprocess, saved.config, file, make_compute(device, precision))

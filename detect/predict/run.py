@@ -1,0 +1,123 @@
+"""Many photos through a detector: batches decoded by workers, pictures drawn beside the model, a kill survived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detect import randomness
+from detect.data.batching import by_canvas
+from detect.data.images import UnreadableImage, image_size, read_image
+from detect.data.loader import Batch, file_loader
+from detect.draw import Marks, draw_detections, save_image
+from detect.evaluate.detecting import as_prediction, to_device
+from detect.evaluate.predictions import Prediction, below_shared_folder
+from detect.predict.finished import BatchResult, Finished
+from detect.predict.predictor import Predictor
+from detect.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of each photo: detections of at least ``score`` with a label among ``labels``; pictures or not."""
+
+    score: float
+    labels: tuple[int, ...]
+    pictures: bool
+
+
+def predict_photos(
+    predictor: Predictor,
+    photos: Sequence[Path],
+    out: Path,
+    wish: Wish,
+    batch_size: int,
+    workers: int,
+    progress: Callable[[int], None],
+) -> tuple[list[Prediction], list[str]]:
+    """The predictions of all readable photos in order, and a line for each unreadable one.
+
+    Batches done by an earlier run of the same command in ``out`` are not done again. Photos of one batch share a
+    canvas, so that a result does not depend on the company.
+    """
+    batches = _batches(photos, predictor.preprocess, batch_size)
+    finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches), predictor.classes)
+    done = len(finished.batches)
+    progress(sum(len(batch) for batch in batches[:done]))
+    names = below_shared_folder([str(photo) for photo in photos])
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for batch, found in _detections(predictor, photos, batches[done:], workers):
+            result = BatchResult(batch.indices, tuple(_chosen(one, wish) for one in found), batch.unreadable)
+            if waiting is not None:
+                finished.add(waiting.result())
+            waiting = pool.submit(_drawn, result, out / "images", names, predictor.classes, wish.pictures)
+            progress(len(batch.files) + len(batch.unreadable))
+        if waiting is not None:
+            finished.add(waiting.result())
+    placed: dict[int, Prediction] = {}
+    for result in finished.batches:
+        placed.update(zip(result.places, result.predictions, strict=True))
+    unreadable = [line for result in finished.batches for line in result.unreadable]
+    return [placed[place] for place in sorted(placed)], sorted(unreadable)
+
+
+def forget_progress(out: Path) -> None:
+    """All results are written: the next run of the command starts anew."""
+    (out / ".finished.jsonl").unlink(missing_ok=True)
+
+
+def _batches(photos: Sequence[Path], preprocess: Preprocess, batch_size: int) -> list[list[int]]:
+    """Places of photos of one canvas; those without a readable header, which will be reported, together."""
+    canvases = []
+    for photo in photos:
+        try:
+            canvases.append(preprocess.canvas([preprocess.resized(image_size(photo))]))
+        except UnreadableImage:
+            canvases.append((0, 0))
+    return by_canvas(canvases, batch_size)
+
+
+def _key(predictor: Predictor, photos: Sequence[Path], wish: Wish, batches: Sequence[Sequence[int]]) -> int:
+    """Of all that results depend on: the weights' file, the photos as they are now, what is wanted."""
+    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (predictor.file, *photos)]
+    parts = (predictor.file, predictor.compute, wish, [str(photo) for photo in photos], stats, batches)
+    return randomness.key(*map(repr, parts))
+
+
+def _detections(
+    predictor: Predictor, photos: Sequence[Path], batches: Sequence[Sequence[int]], workers: int
+) -> Iterator[tuple[Batch, list[Prediction]]]:
+    for batch in file_loader(photos, predictor.preprocess, batches, workers):
+        found = []
+        if len(batch.images):
+            images = to_device(batch.images, predictor.compute.device)
+            with torch.inference_mode(), predictor.compute.autocast():
+                found = predictor.detector.detect(images)
+        yield (
+            batch,
+            [as_prediction(*one) for one in zip(found, batch.images.sizes, batch.originals, batch.files, strict=True)],
+        )
+
+
+def _chosen(prediction: Prediction, wish: Wish) -> Prediction:
+    which = (prediction.scores >= wish.score) & np.isin(prediction.labels, wish.labels)
+    return replace(
+        prediction, boxes=prediction.boxes[which], scores=prediction.scores[which], labels=prediction.labels[which]
+    )
+
+
+def _drawn(
+    result: BatchResult, folder: Path, names: Sequence[str], classes: Sequence[str], pictures: bool
+) -> BatchResult:
+    """The result itself, its photos drawn below ``folder`` where pictures are wanted."""
+    for place, prediction in zip(result.places, result.predictions, strict=True):
+        if pictures:
+            marks = Marks(prediction.boxes, prediction.labels, prediction.scores)
+            save_image(folder / f"{names[place]}.jpg", draw_detections(read_image(prediction.file), marks, classes))
+    return result

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import detect
+from detect.cli.main import run
+from detect.predict.finished import BatchResult, Finished
+from tests.conftest import TINY, Command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    file.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(config_file: Path, shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from detect.config_files import load_config
+
+    out = tmp_path_factory.mktemp("trained") / "run"
+    detect.train(load_config(config_file, [f"data.root={shapes_root}", "train.steps=2"]), out)
+    return out
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "inner").mkdir(parents=True)
+    for name, size in (("a.png", (90, 120, 3)), ("inner/b.jpg", (200, 140, 3))):
+        cv2.imwrite(str(folder / name), np.random.default_rng(0).integers(0, 255, size, np.uint8))
+    return folder
+
+
+def test_predict_writes_json_and_pictures(trained: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:
+    status, out, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--score", 0)
+    assert (status, err) == (0, "")
+    assert "2 photos" in out
+    found = json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))
+    assert [(Path(photo["file"]).name, photo["width"], photo["height"]) for photo in found] == [
+        ("a.png", 120, 90),
+        ("b.jpg", 140, 200),
+    ]
+    for photo in found:
+        scores = [detection["score"] for detection in photo["detections"]]
+        assert scores == sorted(scores, reverse=True)
+        for x1, y1, x2, y2 in (detection["box"] for detection in photo["detections"]):
+            assert 0 <= x1 < x2 <= photo["width"]
+            assert 0 <= y1 < y2 <= photo["height"]
+    pictures = sorted(file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.jpg"))
+    assert pictures == ["images/a.png.jpg", "images/inner/b.jpg.jpg"]
+
+
+def test_predict_writes_every_format(trained: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:
+    flags = [part for name in ("json", "csv", "coco", "voc", "yolo") for part in ("--format", name)]
+    status, _, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--score", 0, *flags)
+    assert (status, err) == (0, "")
+    found = {file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.*")}
+    names = {f"voc/comp4_det_{name}.txt" for name in detect.load(trained).classes}
+    files = {"predictions.json", "predictions.csv", "coco_results.json", "coco_images.json", "yolo/a.txt", "yolo/b.txt"}
+    assert found == names | files
+
+
+@pytest.mark.parametrize("batches_done", [0, 1, 2])
+def test_predict_killed_and_called_again_gives_the_same_files(
+    batches_done: int,
+    trained: Path,
+    photos: Path,
+    tmp_path: Path,
+    detect_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cv2.imwrite(str(photos / "c.png"), np.full((90, 120, 3), 90, np.uint8))
+    arguments = ["predict", trained, photos, "--score", 0, "--batch-size", 1]
+    assert detect_command(*arguments, "--out", tmp_path / "whole")[0] == 0
+    add, added = Finished.add, []
+
+    def dying(self: Finished, result: BatchResult) -> None:
+        if len(added) == batches_done:
+            raise ZeroDivisionError
+        added.append(result)
+        add(self, result)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Finished, "add", dying)
+        patched.setattr(sys, "argv", [*map(str, ["detect", *arguments, "--out", tmp_path / "cut"])])
+        with pytest.raises(ZeroDivisionError):
+            run()
+    with (tmp_path / "cut" / ".finished.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("[[7], [{")  # a line cut off
+    assert detect_command(*arguments, "--out", tmp_path / "cut")[0] == 0
+    files = [sorted(file for file in (tmp_path / name).rglob("*") if file.is_file()) for name in ("whole", "cut")]
+    assert [file.relative_to(tmp_path / "whole") for file in files[0]] == [
+        file.relative_to(tmp_path / "cut") for file in files[1]
+    ]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))
+
+
+def test_predict_goes_on_after_a_photo_that_cannot_be_read(
+    trained: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    (photos / "c.jpg").write_text("text", encoding="utf-8")
+    status, _, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--format", "json")
+    assert status == 1
+    assert "c.jpg" in err
+    assert "1 of 3 photos" in err
+    assert len(json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))) == 2
+
+
+def test_eval_saves_what_the_tool_scores_alike(trained: Path, tmp_path: Path, detect_command: Command) -> None:
+    status, out, err = detect_command(
+        "eval", trained, "--save", tmp_path / "dt.json", "--json", tmp_path / "score.json", "--metric", "coco"
+    )
+    assert (status, err) == (0, "")
+    assert "AP50" in out
+    score = json.loads((tmp_path / "score.json").read_text(encoding="utf-8"))
+    assert score["metric"] == "coco"
+    assert set(score["per_class"]) == set(detect.load(trained).classes)
+    assert score["images"] == len(json.loads((tmp_path / "dt.json").read_text(encoding="utf-8"))) == 4
+
+
+def test_the_python_interface_answers_as_the_command_does(trained: Path, photos: Path) -> None:
+    detector = detect.load(trained, device="cpu")
+    rgb = cv2.cvtColor(cv2.imread(str(photos / "a.png")), cv2.COLOR_BGR2RGB)
+    of_path, of_array = detector.predict(photos / "a.png", score=0.0), detector.predict([rgb, rgb], score=0.0)
+    assert len(of_array) == 2
+    assert torch.equal(of_path.boxes, of_array[0].boxes)
+    assert len(of_path.names()) == len(of_path) > 0
+    assert detect.evaluate(detector).images == 4
+
+
+BAD_CONFIGS = [
+    ({"trian": {}}, 'tiny.yaml: trian: unknown key (did you mean "train"?)'),
+    ({"train": {"steps": 1, "lrr": 1}}, 'train.lrr: unknown key (did you mean "lr"?)'),
+    ({"train": {"steps": "many"}}, "train.steps: expected a valid integer"),
+    ({"model": {"backbone": {"name": "resnet81"}}}, '(did you mean "resnet18"?)'),
+    ({"data": {"format": "voc", "root": "no/such"}}, "no/such: expected the folder data.root, found nothing"),
+    ({"model": {"backbone": {"name": "small", "weights": "no.pth"}}}, "no.pth: expected a weights file, found nothing"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), BAD_CONFIGS)
+def test_a_wrong_configuration_is_one_line_and_status_2(
+    settings: dict[str, object], message: str, shapes_root: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump({"train": {"steps": 1}} | settings), encoding="utf-8")
+    overrides = [] if "data" in settings else ["--set", f"data.root={shapes_root}", "--set", "data.train_images=12"]
+    status, _, err = detect_command("train", "--config", file, "--out", tmp_path / "run", *overrides)
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+WRONG_USE = [
+    (("trian",), 'no command trian (did you mean "train"?)'),
+    (("train",), "expected either --config FILE or --resume RUN_DIR"),
+    (("train", "--confg", "x"), "--confg"),
+    (("train", "--config", "no.yaml"), "no.yaml: expected a configuration file, found nothing"),
+    (("train", "--config", "faster_rcnn", "--set", "novalue"), "--set novalue: expected KEY=VALUE"),
+    (("train", "--resume", "{tmp}"), "expected a run folder with config.yaml, found none"),
+    (("eval", "{tmp}"), "expected a run folder with best.pt or last.pt, found neither"),
+    (("eval", "{tmp}/text.pt"), "text.pt: expected a checkpoint, found an unreadable file"),
+    (("eval", "{tmp}/other.pt"), "other.pt: expected a detect checkpoint 1, found"),
+    (("predict", "{run}", "nowhere", "--out", "{tmp}/o"), "nowhere: expected a photo, a folder or a glob, found"),
+    (("predict", "{run}", "{tmp}/empty", "--out", "{tmp}/o"), "empty: expected photos"),
+    (("predict", "{run}", "{tmp}/*.jpg", "--out", "{tmp}/o"), "expected a glob that matches photos, found 0 matches"),
+    (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", "dics"), '(did you mean "disc"?)'),
+    (("train", "--config", "faster_rcnn", "--out", "{run}"), "expected a new or empty folder for --out, found files"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USE, ids=lambda value: value[0] if value else None)
+def test_wrong_use_is_one_line_and_status_2(
+    arguments: tuple[str, ...], message: str, trained: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    (tmp_path / "text.pt").write_text("text", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    torch.save({"format": "mine"}, tmp_path / "other.pt")
+    filled = [argument.format(tmp=tmp_path, run=trained) for argument in arguments]
+    if "--out" in filled and arguments[0] == "train":
+        filled += ["--set", f"data.root={shapes_root}", "--set", "data.train_images=12", "--set", "data.val_images=4"]
+    status, _, err = detect_command(*filled)
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_model_is_not_scored_on_classes_it_does_not_know(
+    trained: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    annotations = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}],
+        "categories": [{"id": 7, "name": "dsic"}],
+    }
+    (tmp_path / "gt.json").write_text(json.dumps(annotations), encoding="utf-8")
+    (tmp_path / "images").mkdir()
+    status, _, err = detect_command(
+        "eval", trained, "--set", "data.format=coco", "--set", f"data.root={tmp_path}", "--set", "data.val=gt.json"
+    )
+    assert status == 2
+    assert '"dsic" (did you mean "disc"?)' in err
+
+
+SHARED_SETS = [
+    ("bccd", ["data.format=voc"]),
+    ("coco_mini", ["data.format=coco", "data.train=instances.json", "data.val=0.2"]),
+]
+
+
+@pytest.mark.parametrize(("name", "overrides"), SHARED_SETS)
+def test_real_photos_need_nothing_but_settings(
+    name: str, overrides: list[str], shared_data: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    settings = [*overrides, f"data.root={shared_data / name}", "train.steps=2", "train.batch_size=2", "data.workers=0"]
+    flags = [part for setting in settings for part in ("--set", setting)]
+    status, out, err = detect_command("train", "--config", "faster_rcnn", *flags, "--out", tmp_path / "run")
+    assert (status, err) == (0, "")
+    if name == "bccd":
+        assert "BloodImage_00338.xml" in out or "BloodImage_00343.xml" in out
+    photo = next((shared_data / name).rglob("*.jpg"))
+    assert detect_command("eval", tmp_path / "run")[0] == 0
+    assert detect_command("predict", tmp_path / "run", photo, "--out", tmp_path / "found")[0] == 0
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; from detect.cli.main import main; "
+        "main(['--help'], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.splitlines()[-1] == "False"
+    assert "predict" in found.stdout

@@ -1,0 +1,63 @@
+"""What several folders of tests use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+Command = Callable[..., tuple[int, str, str]]
+
+TINY = {
+    "seed": 3,
+    "model": {
+        "backbone": {"name": "small", "norm": "batch", "output": "merged", "width": 16},
+        "rpn": {"width": 16, "sides": [24, 48], "train_after": 60, "test_after": 30, "outside": None},
+        "head": {"tail": "linear", "width": 16, "bins": 3, "number": 16},
+    },
+    "data": {
+        "train_images": 12,
+        "val_images": 4,
+        "min_size": [80, 96],
+        "max_size": 128,
+        "divisor": 16,
+        "workers": 0,
+        "augment": {"crop": 0.5, "colour": 0.2},
+    },
+    "train": {"steps": 7, "batch_size": 4, "lr": 0.01, "ema": 0.9, "log_every": 2, "checkpoint_every": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests draw the built-in data set, once."""
+    return tmp_path_factory.mktemp("shapes")
+
+
+@pytest.fixture
+def detect_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """``detect_command("train", ...)`` -> exit status, stdout, stderr, in this process."""
+    from detect.cli.main import run
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["detect", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit_info:
+            run()
+        out, err = capfd.readouterr()
+        code = exit_info.value.code
+        assert isinstance(code, int)
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real photos beside the checkout; the test is skipped where there is none."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"no {SHARED / 'data'}: real photos are not part of the project")
+    return SHARED / "data"
