@@ -9,7 +9,7 @@ from detect.config import Config
 from detect.config_files import load_config
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
-from detect.evaluate.detecting import Pass, run_over
+from detect.evaluate.detecting import Pass, detections_only, run_over
 from detect.evaluate.score import Metric, Score
 from detect.evaluate.score import evaluate as score_predictions
 from detect.predict.predictor import Predictor, load
@@ -42,9 +42,10 @@ def evaluate(
 def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
     """The detections of a whole data set, with the config's batch size and workers."""
     batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers)
+    looking = detections_only(predictor.detector)
     if display is None:
-        return run_over(predictor.detector, batches, annotations, predictor.compute)
-    return run_over(predictor.detector, batches, annotations, predictor.compute, progress=display.advance)
+        return run_over(looking, batches, annotations, predictor.compute)
+    return run_over(looking, batches, annotations, predictor.compute, display.advance)
 
 
 def default_metric(config: Config) -> Metric:

@@ -49,13 +49,18 @@ def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
             raise UserError(f"--set {override}: expected KEY=VALUE")
         try:
             parsed = yaml.load(value, Loader=_Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: 2007-13-45 looks like a date
             raise UserError(f"--set {override}: expected a YAML value, found {value}") from None
         nested: Any = parsed
         for part in reversed(key.split(".")):
             nested = {part: nested}
         settings = _merged(settings, nested)
     return settings
+
+
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """A configuration with ``KEY=VALUE`` overrides."""
+    return parse(merge_overrides(as_plain(config), overrides), "--set") if overrides else config
 
 
 def to_yaml(config: Config) -> str:
@@ -84,7 +89,7 @@ def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{file}: base: expected no circle, found {' -> '.join(p.name for p in (*above, file))}")
     try:
         settings = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2007-13-45
         raise UserError(f"{file}: expected YAML, found {' '.join(str(error).split())}") from None
     settings = {} if settings is None else settings
     if not isinstance(settings, dict):

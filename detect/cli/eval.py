@@ -44,8 +44,8 @@ def command(
     from detect.predict.predictor import load
     from detect.train.display import display
 
-    predictor = load(model, device or "auto", precision or "fp32")
-    config = options.changed(predictor.config, overrides)
+    predictor = load(model, device or "auto", precision or "fp32", overrides)
+    config = predictor.config
     annotations = split_data(config, split, predictor.classes)
     console = Console()
     with display(console, "detecting", len(annotations), "photos") as shown:

@@ -15,6 +15,7 @@ from detect.detector import Detector
 from detect.evaluate.predictions import Prediction, nothing_found
 from detect.precision import Compute
 from detect.preprocess import rescale_boxes
+from detect.test_time import ManyLooks
 from detect.types import Detections, Images, Proposals, Size, Targets
 
 
@@ -29,32 +30,54 @@ class Pass:
     unreadable: tuple[str, ...]
 
 
+Answer = tuple[list[Detections], dict[str, Tensor]]  # of a batch: detections, and losses where asked for
+Looking = Callable[[Images, tuple[Targets, ...]], Answer]
+
+
+def detections_only(detector: Detector | ManyLooks) -> Looking:
+    """For ``run_over``: what is there."""
+    detector.eval()
+
+    def look(images: Images, targets: tuple[Targets, ...]) -> Answer:  # noqa: ARG001
+        return detector.detect(images), {}
+
+    return look
+
+
+def detections_and_losses(detector: Detector) -> Looking:
+    """For ``run_over``: what is there, and how wrong the network is about it. The body runs once for both."""
+    detector.eval()
+
+    def look(images: Images, targets: tuple[Targets, ...]) -> Answer:
+        maps = detector.backbone(images.pixels)
+        found = detector.detections(images, detector.raw(images, maps))
+        return found, detector.losses(images, maps, targets)
+
+    return look
+
+
 def _unseen(photos: int) -> None:
     """Progress that nobody watches."""
 
 
 def run_over(
-    detector: Detector,
+    looking: Looking,
     batches: Iterable[Batch],
     annotations: Annotations,
     compute: Compute,
-    with_losses: bool = False,
     progress: Callable[[int], None] = _unseen,
 ) -> Pass:
-    """Detect on every batch. The body runs once for detections and losses together."""
+    """Detect on every batch of a data set."""
     predictions = [nothing_found(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
     sums: dict[str, Tensor] = {}
     unreadable: list[str] = []
     counted = 0
-    detector.eval()
     for batch in batches:
         unreadable += batch.unreadable
         if len(batch.images):
             images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
             with torch.no_grad(), compute.autocast():
-                maps = detector.backbone(images.pixels)
-                found = detector.detections(images, detector.raw(images, maps))
-                losses = detector.losses(images, maps, targets) if with_losses else {}
+                found, losses = looking(images, targets)
             for name, loss in losses.items():
                 sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(images)
             counted += len(images)

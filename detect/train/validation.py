@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
 from detect.detector import Detector
-from detect.evaluate.detecting import Pass, run_over
+from detect.evaluate.detecting import Pass, detections_and_losses, run_over
 from detect.evaluate.score import Metric, Score, evaluate
 from detect.precision import Compute
 from detect.preprocess import Preprocess
@@ -46,6 +46,6 @@ class Validation:
     def run(self, detector: Detector) -> Validated:
         """Detect on every photo, then score. The losses come from the same pass."""
         batches = evaluation_loader(self.annotations, self.preprocess, self.batch_size, self.workers)
-        passed = run_over(detector, batches, self.annotations, self.compute, with_losses=True)
+        passed = run_over(detections_and_losses(detector), batches, self.annotations, self.compute)
         score = evaluate(self.annotations, passed.predictions, self.metric)
         return Validated(score, sum(passed.losses.values()), passed)

@@ -40,7 +40,7 @@ def quiet() -> Console:
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """``act`` when the loop gets the batch after ``step`` steps, once."""
     show = run_module._Run._show_batch
-    done = []
+    done: list[bool] = []
 
     def hooked(self: Any, now: int, batch: Batch) -> None:
         if now == step and not done:
