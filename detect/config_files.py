@@ -23,9 +23,14 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML has it, except that 1e-3 is a number."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes round a text that ``_Loader`` would read as a number."""
+
+
+for _end in (_Loader, _Dumper):
+    _end.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
@@ -65,7 +70,7 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
 
 def to_yaml(config: Config) -> str:
     """The whole configuration as YAML that ``load_config`` reads back to an equal one."""
-    return str(yaml.safe_dump(as_plain(config), sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(as_plain(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def shipped_folder() -> Path:
@@ -115,9 +120,10 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: ValidationError) -> str:
     """One line: the key, what was expected, what was found."""
-    # A union reports an error for each member; the one that got deepest is the one that was meant.
+    # A union reports an error for each member; the one that got deepest is the one that was meant. Of errors at one
+    # depth an unknown key comes first: a key that is missing may be the one mistyped.
     located = [(found, _keys(found["loc"], found["type"] == "extra_forbidden")) for found in error.errors()]
-    first, path = max(located, key=lambda pair: len(pair[1]))
+    first, path = max(located, key=lambda pair: (len(pair[1]), pair[0]["type"] == "extra_forbidden"))
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         section = _section_at(path[:-1])
