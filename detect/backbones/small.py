@@ -1,7 +1,7 @@
 """A small residual network of our own, for training from random weights on a CPU in minutes.
 
-Residual blocks after He et al. 2016 with half the stages' width; a batch of 16 pictures of 128 x 128 pixels takes about
-as long as one picture of that size does in ResNet-50.
+One residual block after He et al. 2016 a stage, 16 to 128 channels wide; a batch of 16 pictures of 128 x 128 pixels
+takes about as long as one picture of that size does in ResNet-50.
 """
 
 from __future__ import annotations
