@@ -20,7 +20,8 @@ def smooth_l1(found: Tensor, wanted: Tensor, beta: float) -> Tensor:
 def region_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """Class and box loss of S samples, both divided by S.
 
-    logits (S, K + 1); deltas (S, K, 4), those of the true class count; labels (S,) in 0..K; wanted (S, 4).
+    logits (S, K + 1); deltas (S, K, 4), of which each sample's own class counts, or (S, 1, 4) for all classes alike;
+    labels (S,) in 0..K; wanted (S, 4), read where the label is not 0.
     Without samples both are 0 and still reach every parameter, so that no process waits for a gradient.
     """
     if len(labels) == 0:
