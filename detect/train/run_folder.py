@@ -70,7 +70,7 @@ class RunFolder:
 
     def forget_after(self, step: int) -> None:
         """Remove the rows of metrics.csv that a resumed run will write again."""
-        if not self.metrics.exists():
+        if not self._header():
             return
         rows = list(csv.reader(self.metrics.read_text(encoding="utf-8").splitlines()))
         kept = [rows[0], *(row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= step)]
