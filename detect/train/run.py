@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from detect.build.data import augment_rule, training_data
-from detect.build.model import build_detector, empty_detector, preprocess_rule
+from detect.build.model import empty_detector, preprocess_rule
 from detect.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config import Config
 from detect.config_files import load_config
@@ -29,6 +29,7 @@ from detect.train.loop import Callbacks, Interrupted, train_loop
 from detect.train.pictures import draw_batch, draw_found
 from detect.train.run_folder import RunFolder
 from detect.train.setup import loop_rule, make_learner, schedule_rule
+from detect.train.start import starting_detector
 from detect.train.state import Learner
 from detect.train.validation import Validated, Validation
 
@@ -48,12 +49,12 @@ def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
     """Train from the start into a new folder. Raises UserError, NonFiniteLoss, Interrupted."""
     train_set, val_set = training_data(config)
     compute = make_compute(config.device, config.train.precision)
-    detector, report = build_detector(config, train_set.classes)
+    detector, lines = starting_detector(config, train_set.classes)
     learner = make_learner(config, detector.to(compute.device))
     folder = RunFolder.create(out, config, sys.argv)
     run = _Run(config, folder, train_set, val_set, learner, compute, console or Console())
-    if report is not None:
-        run.journal.say(f"initial weights: {report}")
+    for line in lines:
+        run.journal.say(line)
     return run.go()
 
 
@@ -75,7 +76,7 @@ def resume(out: Path, console: Console | None = None) -> Outcome:
         learner = make_learner(config, empty_detector(config, saved.classes).to(compute.device))
         learner.restore(saved.weights, saved.step, saved.training)
     else:  # cut off before the first checkpoint
-        learner = make_learner(config, build_detector(config, train_set.classes)[0].to(compute.device))
+        learner = make_learner(config, starting_detector(config, train_set.classes)[0].to(compute.device))
     folder.forget_after(learner.progress.step)
     return _Run(config, folder, train_set, val_set, learner, compute, console or Console()).go()
 
