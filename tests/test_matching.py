@@ -153,6 +153,7 @@ FAR: Box = (50, 50, 60, 60)
         ([FAR], targets([WHOLE], labels=[3]), False, [(FAR, 0, None)]),
         ([FAR, tall(8)], targets([WHOLE], labels=[3]), True, [(tall(8), 3, WHOLE), (WHOLE, 3, WHOLE), (FAR, 0, None)]),
         ([FAR], targets([WHOLE], [CROWD], [5, 2]), True, [(WHOLE, 2, WHOLE), (FAR, 0, None)]),
+        ([], targets([WHOLE], [tall(8)], [5, 2]), True, [(WHOLE, 2, WHOLE)]),  # a crowd does not join
     ],
 )
 def test_region_samples(

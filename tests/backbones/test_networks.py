@@ -104,7 +104,7 @@ def with_statistics(name: str) -> nn.Module:
     return network.eval()
 
 
-def kernels(network: nn.Module) -> list[nn.Parameter]:
+def kernels(network: nn.Module) -> list[torch.Tensor]:
     return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
