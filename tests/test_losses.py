@@ -44,7 +44,7 @@ def test_without_samples_the_region_losses_are_zero_and_reach_everything(classes
     logits, deltas = leaf(0, classes + 1), leaf(0, classes, 4)
     losses = region_losses(logits, deltas, NO_INDEX, torch.zeros(0, 4), 1.0)
     assert [loss.item() for loss in losses] == [0.0, 0.0]
-    (losses[0] + losses[1]).backward()
+    torch.autograd.backward(losses[0] + losses[1])
     assert gradient(logits).shape == (0, classes + 1)
     assert gradient(deltas).shape == (0, classes, 4)
 
@@ -53,7 +53,7 @@ def test_without_foreground_the_box_loss_is_zero_and_reaches_the_deltas() -> Non
     logits, deltas = leaf(3, 4), leaf(3, 3, 4)
     label, box = region_losses(logits, deltas, torch.zeros(3, dtype=torch.int64), torch.zeros(3, 4), 1.0)
     assert box.item() == 0.0
-    (label + box).backward()
+    torch.autograd.backward(label + box)
     assert not gradient(deltas).any()
     assert gradient(logits).any()
 
@@ -78,9 +78,9 @@ def test_deltas_shared_by_all_classes() -> None:
 
 def test_without_anchors_the_objectness_losses_are_zero_and_reach_everything() -> None:
     logits, deltas = leaf(6), leaf(6, 4)
-    losses = objectness_losses(logits, deltas, NO_INDEX, NO_INDEX, torch.zeros(0, 4), 1.0)
+    losses = objectness_losses(logits, deltas, NO_INDEX, NO_INDEX, torch.zeros(0, 4), torch.zeros(0), 1.0)
     assert [loss.item() for loss in losses] == [0.0, 0.0]
-    (losses[0] + losses[1]).backward()
+    torch.autograd.backward(losses[0] + losses[1])
     assert not gradient(logits).any()
     assert not gradient(deltas).any()
 
@@ -88,6 +88,6 @@ def test_without_anchors_the_objectness_losses_are_zero_and_reach_everything() -
 def test_objectness_losses_by_hand() -> None:
     logits, deltas = torch.tensor([0.0, math.log(3), 5.0, -math.log(3)]), torch.zeros(4, 4)
     wanted = torch.tensor([[3.0, 0, 0, 0]])
-    objectness, box = objectness_losses(logits, deltas, torch.tensor([1]), torch.tensor([0, 3]), wanted, 1.0)
+    objectness, box = objectness_losses(logits, deltas, torch.tensor([1]), torch.tensor([0, 3]), wanted, torch.full((3,), 1 / 3), 1.0)
     assert float(objectness) == pytest.approx((math.log(4 / 3) + math.log(2) + math.log(4 / 3)) / 3)
     assert box.item() == pytest.approx(2.5 / 3)

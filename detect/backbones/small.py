@@ -44,7 +44,7 @@ class Small(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 3, 2, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
         )
-        self.stages = nn.ModuleList(Block(a, b, 2) for a, b in pairwise(WIDTHS))
+        self.stages = nn.ModuleList(nn.Sequential(Block(a, b, 2), Block(b, b, 1)) for a, b in pairwise(WIDTHS))
 
     def cut(self) -> Network:
         """The last stage is the tail's, then a mean over the region."""

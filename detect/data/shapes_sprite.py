@@ -68,7 +68,7 @@ def draw(rng: np.random.Generator, label: int, size: Size) -> Sprite:
     frame = np.array([[cos, -sin], [sin, cos]]) @ np.diag([aspect, 1 / aspect])
     contours = [contour @ frame.T for contour in _outline(name)]
     reach = np.ptp(contours[0], axis=0) / (size[1], size[0])
-    fraction = _SMALLEST * (_LARGEST / _SMALLEST) ** rng.random()
+    fraction = rng.uniform(_SMALLEST, _LARGEST)
     scale = fraction / reach.max()
     side = 2 * int(np.ceil(scale * np.abs(contours[0]).max() + 2))
     fine = np.zeros((side * _FINE, side * _FINE), np.uint8)
