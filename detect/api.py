@@ -9,14 +9,14 @@ from detect.config import Config
 from detect.config_files import load_config
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
-from detect.evaluate.detecting import Pass, detections_only, run_over
-from detect.evaluate.score import Metric, Score
-from detect.evaluate.score import evaluate as score_predictions
+from detect.evaluation.detecting import Pass, detections_only, run_over
+from detect.evaluation.score import Metric, Score
+from detect.evaluation.score import evaluate as score_predictions
 from detect.predict.predictor import Predictor, load
-from detect.train.display import Display
-from detect.train.run import Outcome
-from detect.train.run import train as train_run
-from detect.train.run_folder import RunFolder
+from detect.training.display import Display
+from detect.training.run import Outcome
+from detect.training.run import train as train_run
+from detect.training.run_folder import RunFolder
 
 __all__ = ["detect_over", "evaluate", "load", "train"]
 

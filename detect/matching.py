@@ -69,7 +69,7 @@ def subsample(matched: Tensor, number: int, share: float, key: int, purpose: str
 def _draw(chosen: Tensor, number: int, lots: Tensor) -> Tensor:
     """Indices of at most ``number`` true entries, those with the lowest lots."""
     indices = chosen.nonzero().flatten()
-    return indices[lots[indices].argsort()[:number]]
+    return indices[lots[indices].topk(min(number, len(indices)), largest=False).indices]
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ LAYERS = [
     ["checkpoint"],
     ["captions"],
     ["draw", "curves"],
-    ["evaluate"],
+    ["evaluation"],
     ["predict"],
-    ["train"],
+    ["training"],
     ["api"],
     ["doctor"],
     ["diagnosis"],
@@ -94,7 +94,7 @@ def test_imports_point_down(file: Path) -> None:
         ("matching", "from detect.losses import smooth_l1", ["matching imports losses"]),
         ("heads", "import detect", ["heads imports __init__"]),
         ("api", "from detect.cli.main import run", ["api imports cli"]),
-        (FACADE, "from detect.api import load\nfrom detect.train.run import x", ["__init__ imports train"]),
+        (FACADE, "from detect.api import load\nfrom detect.training.run import x", ["__init__ imports training"]),
     ],
 )
 def test_an_upward_import_is_seen(entry: str, source: str, expected: list[str]) -> None:

@@ -88,6 +88,8 @@ def test_without_anchors_the_objectness_losses_are_zero_and_reach_everything() -
 def test_objectness_losses_by_hand() -> None:
     logits, deltas = torch.tensor([0.0, math.log(3), 5.0, -math.log(3)]), torch.zeros(4, 4)
     wanted = torch.tensor([[3.0, 0, 0, 0]])
-    objectness, box = objectness_losses(logits, deltas, torch.tensor([1]), torch.tensor([0, 3]), wanted, torch.full((3,), 1 / 3), 1.0)
+    objectness, box = objectness_losses(
+        logits, deltas, torch.tensor([1]), torch.tensor([0, 3]), wanted, torch.full((3,), 1 / 3), 1.0
+    )
     assert float(objectness) == pytest.approx((math.log(4 / 3) + math.log(2) + math.log(4 / 3)) / 3)
     assert box.item() == pytest.approx(2.5 / 3)

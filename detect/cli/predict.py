@@ -56,7 +56,7 @@ def command(
     from detect.predict.predictor import load
     from detect.predict.run import Wish, forget_progress, predict_photos
     from detect.predict.writing import coco_ids, write_results
-    from detect.train.display import display
+    from detect.training.display import display
 
     photos = find_photos(paths)
     if out.is_file():

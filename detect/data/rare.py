@@ -21,8 +21,7 @@ def repeat_rare(annotations: Annotations, threshold: float, seed: int) -> Annota
     shown = np.zeros(len(annotations.classes) + 1)
     for image in images:
         shown[np.unique(image.labels)] += 1
-    with np.errstate(divide="ignore"):
-        factors = np.maximum(1.0, np.sqrt(threshold * len(images) / shown))
+    factors = np.maximum(1.0, np.sqrt(threshold * len(images) / np.maximum(shown, 1)))
     wanted = np.asarray([max([1.0, *factors[image.labels]]) for image in images])
     times = np.floor(wanted + generator(seed, "rare").random(len(images))).astype(int)
     following = int(annotations.image_ids.max(initial=0)) + 1

@@ -17,7 +17,7 @@ from detect.config_files import changed
 from detect.data.images import read_image
 from detect.detector import Detector
 from detect.errors import UserError
-from detect.evaluate.detecting import to_device
+from detect.evaluation.detecting import to_device
 from detect.precision import Compute, make_compute
 from detect.preprocess import Preprocess, rescale_boxes
 from detect.test_time import ManyLooks

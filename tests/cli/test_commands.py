@@ -211,6 +211,7 @@ def test_a_model_is_not_scored_on_classes_it_does_not_know(
     }
     (tmp_path / "gt.json").write_text(json.dumps(annotations), encoding="utf-8")
     (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.jpg"), np.zeros((9, 9, 3), np.uint8))
     status, _, err = detect_command(
         "eval", trained, "--set", "data.format=coco", "--set", f"data.root={tmp_path}", "--set", "data.val=gt.json"
     )

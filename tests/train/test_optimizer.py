@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.train.optimizer import Method, Schedule, make_optimizer, parameter_groups, set_rate
+from detect.training.optimizer import Method, Schedule, make_optimizer, parameter_groups, set_rate
 
 
 @pytest.mark.parametrize(

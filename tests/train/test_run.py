@@ -19,9 +19,9 @@ from detect.config import Config
 from detect.config_files import parse
 from detect.data.loader import Batch
 from detect.detector import Detector
-from detect.train import run as run_module
-from detect.train.loop import Interrupted, NonFiniteLoss
-from detect.train.run import resume, train
+from detect.training import run as run_module
+from detect.training.loop import Interrupted, NonFiniteLoss
+from detect.training.run import resume, train
 from tests.conftest import TINY
 
 

@@ -8,7 +8,7 @@ import pytest
 from detect.config import Config
 from detect.config_files import load_config
 from detect.errors import UserError
-from detect.train.run_folder import PACKAGES, RunFolder
+from detect.training.run_folder import PACKAGES, RunFolder
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -11,8 +11,8 @@ from detect.checkpoint import Checkpoint, save_checkpoint
 from detect.config import Config
 from detect.config_files import merge_overrides, parse
 from detect.errors import UserError
-from detect.train.run import train
-from detect.train.start import starting_detector
+from detect.training.run import train
+from detect.training.start import starting_detector
 from tests.conftest import TINY
 
 OLD = ("disc", "ring", "cat")

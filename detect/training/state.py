@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, optim
 
 from detect.detector import Detector
-from detect.train.ema import MovingAverage
+from detect.training.ema import MovingAverage
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from detect.evaluate.score import Score
+from detect.evaluation.score import Score
 
 
 def score_table(score: Score) -> Table:

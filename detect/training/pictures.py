@@ -12,7 +12,7 @@ from detect.data.annotations import Annotations
 from detect.data.images import read_image
 from detect.data.loader import Batch
 from detect.draw import Marks, contact_sheet, draw_detections, draw_targets_beside, save_image
-from detect.evaluate.detecting import Pass
+from detect.evaluation.detecting import Pass
 from detect.preprocess import Preprocess
 
 PHOTOS = 8  # on a sheet

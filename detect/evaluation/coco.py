@@ -18,7 +18,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detect.evaluate.predictions import Prediction, require_fit
+from detect.evaluation.predictions import Prediction, require_fit
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from detect.evaluate.coco import evaluate_coco
-from detect.evaluate.predictions import Prediction
-from detect.evaluate.voc import evaluate_voc
+from detect.evaluation.coco import evaluate_coco
+from detect.evaluation.predictions import Prediction
+from detect.evaluation.voc import evaluate_voc
 from detect.files import write_text
 
 if TYPE_CHECKING:

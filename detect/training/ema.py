@@ -23,7 +23,6 @@ class MovingAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards ``model``; ``step`` counts from 0. Buffers are copied."""
         keep = min(self.decay, (1 + step) / (10 + step))
-        for own, other in zip(self.model.parameters(), model.parameters(), strict=True):
-            own.lerp_(other.detach(), 1.0 - keep)
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - keep)
         for own_buffer, other_buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             own_buffer.copy_(other_buffer)

@@ -12,7 +12,7 @@ from torch import Tensor
 from detect.data.annotations import Annotations
 from detect.data.loader import Batch
 from detect.detector import Detector
-from detect.evaluate.predictions import Prediction, nothing_found
+from detect.evaluation.predictions import Prediction, nothing_found
 from detect.precision import Compute
 from detect.preprocess import rescale_boxes
 from detect.test_time import ManyLooks

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from detect.train.display import Display
-from detect.train.run_folder import RunFolder
+from detect.training.display import Display
+from detect.training.run_folder import RunFolder
 
 Row = dict[str, float | int | None]
 

@@ -20,18 +20,18 @@ from detect.data.annotations import Annotations
 from detect.data.batching import BatchPlan
 from detect.data.loader import Batch, training_loader
 from detect.errors import UserError, WorkError
-from detect.evaluate.score import Metric, Score
-from detect.evaluate.table import score_table
+from detect.evaluation.score import Metric, Score
+from detect.evaluation.table import score_table
 from detect.precision import Compute, make_compute
-from detect.train.display import display
-from detect.train.journal import Journal
-from detect.train.loop import Callbacks, Interrupted, train_loop
-from detect.train.pictures import draw_batch, draw_found
-from detect.train.run_folder import RunFolder
-from detect.train.setup import loop_rule, make_learner, schedule_rule
-from detect.train.start import starting_detector
-from detect.train.state import Learner
-from detect.train.validation import Validated, Validation
+from detect.training.display import display
+from detect.training.journal import Journal
+from detect.training.loop import Callbacks, Interrupted, train_loop
+from detect.training.pictures import draw_batch, draw_found
+from detect.training.run_folder import RunFolder
+from detect.training.setup import loop_rule, make_learner, schedule_rule
+from detect.training.start import starting_detector
+from detect.training.state import Learner
+from detect.training.validation import Validated, Validation
 
 SHOWN_STEPS = 2  # the first training batches that are drawn with their boxes
 

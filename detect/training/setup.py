@@ -9,10 +9,10 @@ import torch
 from detect.backbones.necks import Backbone
 from detect.config import Config
 from detect.detector import Detector
-from detect.train.ema import MovingAverage
-from detect.train.loop import LoopRule
-from detect.train.optimizer import Schedule, make_optimizer, parameter_groups
-from detect.train.state import Learner, Progress
+from detect.training.ema import MovingAverage
+from detect.training.loop import LoopRule
+from detect.training.optimizer import Schedule, make_optimizer, parameter_groups
+from detect.training.state import Learner, Progress
 
 
 def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
 from detect.detector import Detector
-from detect.evaluate.detecting import Pass, detections_and_losses, run_over
-from detect.evaluate.score import Metric, Score, evaluate
+from detect.evaluation.detecting import Pass, detections_and_losses, run_over
+from detect.evaluation.score import Metric, Score, evaluate
 from detect.precision import Compute
 from detect.preprocess import Preprocess
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from detect.evaluate.predictions import FlatPredictions, Prediction, flatten, require_fit
+from detect.evaluation.predictions import FlatPredictions, Prediction, flatten, require_fit
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations

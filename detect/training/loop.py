@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from detect import randomness
 from detect.data.loader import Batch
 from detect.errors import WorkError
-from detect.evaluate.detecting import targets_to, to_device
+from detect.evaluation.detecting import targets_to, to_device
 from detect.precision import Compute
-from detect.train.optimizer import Schedule, set_rate
-from detect.train.state import Learner
+from detect.training.optimizer import Schedule, set_rate
+from detect.training.state import Learner
 
 
 class Interrupted(WorkError):  # noqa: N818 - named for what happened
@@ -79,19 +79,20 @@ def train_loop(
             torch.manual_seed(randomness.key(rule.seed, "step", progress.step))  # dropout
             rate = set_rate(learner.optimizer, schedule.factor(progress.step))
             learner.optimizer.zero_grad(set_to_none=True)
+            started, waited = time.perf_counter(), 0.0
             for _ in range(rule.accumulate):
-                started = time.perf_counter()
+                asked = time.perf_counter()
                 batch = next(batches)
-                loaded = time.perf_counter()
+                waited += time.perf_counter() - asked
                 do.shown(progress.step, batch)
                 do.unreadable(batch.unreadable)
                 if len(batch.images):
                     losses = _backward(learner, batch, rule.accumulate, compute)
                     progress.add(losses)
-                data_seconds += loaded - started
-                step_seconds += time.perf_counter() - loaded
             _update(learner, rule.clip)
             progress.step += 1
+            data_seconds += waited
+            step_seconds += time.perf_counter() - started - waited
 
             if progress.step % rule.log_every == 0 and progress.summed:
                 spent = {"data_seconds": data_seconds / rule.log_every, "step_seconds": step_seconds / rule.log_every}
