@@ -9,14 +9,14 @@ from detect.config import Config
 from detect.config_files import load_config
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
-from detect.evaluate.detecting import Pass, run_over
-from detect.evaluate.score import Metric, Score
-from detect.evaluate.score import evaluate as score_predictions
+from detect.evaluation.detecting import Pass, detections_only, run_over
+from detect.evaluation.score import Metric, Score
+from detect.evaluation.score import evaluate as score_predictions
 from detect.predict.predictor import Predictor, load
-from detect.train.display import Display
-from detect.train.run import Outcome
-from detect.train.run import train as train_run
-from detect.train.run_folder import RunFolder
+from detect.training.display import Display
+from detect.training.run import Outcome
+from detect.training.run import train as train_run
+from detect.training.run_folder import RunFolder
 
 __all__ = ["detect_over", "evaluate", "load", "train"]
 
@@ -42,9 +42,10 @@ def evaluate(
 def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
     """The detections of a whole data set, with the config's batch size and workers."""
     batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers)
+    looking = detections_only(predictor.detector)
     if display is None:
-        return run_over(predictor.detector, batches, annotations, predictor.compute)
-    return run_over(predictor.detector, batches, annotations, predictor.compute, progress=display.advance)
+        return run_over(looking, batches, annotations, predictor.compute)
+    return run_over(looking, batches, annotations, predictor.compute, display.advance)
 
 
 def default_metric(config: Config) -> Metric:

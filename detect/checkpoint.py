@@ -61,7 +61,9 @@ def load_checkpoint(file: Path) -> Checkpoint:
     existing_file(file, "a checkpoint")
     content = _read(file)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content)
+        found = (
+            content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content).__name__
+        )
         raise UserError(f"{file}: expected a {FORMAT}, found {found}")
     return Checkpoint(
         config=parse(content["config"], str(file)),

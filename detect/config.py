@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError("expected the lower bound first")
+    return span
+
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Span = tuple[Fraction, Fraction]
+Span = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]
+Positives = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -42,9 +50,9 @@ class RpnConfig(Section):
 
     width: PositiveInt = 512
     """Channels of its 3x3 convolution (256 for ZF and 512 for VGG in the paper)."""
-    sides: tuple[Positive, ...] = (128, 256, 512)
+    sides: Positives = (128, 256, 512)
     """Sides of the square anchors in pixels of the resized photo."""
-    ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
+    ratios: Positives = (0.5, 1.0, 2.0)
     """Height over width of the anchors."""
     foreground: Fraction = 0.7
     """An anchor with at least this IoU is foreground."""
@@ -112,6 +120,17 @@ class PostprocessConfig(Section):
     """The most detections an image."""
 
 
+class TestTimeConfig(Section):
+    """Several looks at each photo when detecting."""
+
+    flip: bool = False
+    """Look at the mirror image too."""
+    scales: Positives = (1.0,)
+    """Look at these multiples of the resized photo."""
+    merge: Literal["fusion", "nms"] = "fusion"
+    """Merge by weighted fusion of the boxes, or keep the best of each place."""
+
+
 class ModelConfig(Section):
     """The five slots."""
 
@@ -129,6 +148,7 @@ class ModelConfig(Section):
     rpn: RpnConfig = RpnConfig()
     head: HeadConfig = HeadConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
+    test_time: TestTimeConfig = TestTimeConfig()
 
 
 class SourceConfig(Section):
@@ -174,7 +194,7 @@ class DataConfig(Section):
     """The same for validation, or the fraction of `train` to split off by a hash of the file name."""
     images: str | None = None
     """COCO: the folder of the photos; null to look beside the annotation file."""
-    classes: tuple[str, ...] | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Class names in order; null to read them from the data."""
     seed: int = 0
     """Shapes: the seed of the pictures."""
@@ -184,7 +204,9 @@ class DataConfig(Section):
     """Shapes: how many validation pictures."""
     difficult: bool = True
     """Whether objects marked difficult are trained on (they never count in VOC's evaluation)."""
-    min_size: PositiveInt | tuple[PositiveInt, ...] = 600
+    rare: Fraction = 0.0
+    """Photos with a class that fewer than this fraction of photos show are trained on more often; 0 for none."""
+    min_size: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = 600
     """The shorter side of a resized photo; several to draw one for each training batch (the last one detects)."""
     max_size: PositiveInt = 1000
     """The longer side at most."""

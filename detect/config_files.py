@@ -23,9 +23,14 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML has it, except that 1e-3 is a number."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes round a text that ``_Loader`` would read as a number."""
+
+
+for _end in (_Loader, _Dumper):
+    _end.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
@@ -49,7 +54,7 @@ def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
             raise UserError(f"--set {override}: expected KEY=VALUE")
         try:
             parsed = yaml.load(value, Loader=_Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: 2007-13-45 looks like a date
             raise UserError(f"--set {override}: expected a YAML value, found {value}") from None
         nested: Any = parsed
         for part in reversed(key.split(".")):
@@ -58,9 +63,14 @@ def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
     return settings
 
 
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """A configuration with ``KEY=VALUE`` overrides."""
+    return parse(merge_overrides(as_plain(config), overrides), "--set") if overrides else config
+
+
 def to_yaml(config: Config) -> str:
     """The whole configuration as YAML that ``load_config`` reads back to an equal one."""
-    return str(yaml.safe_dump(as_plain(config), sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(as_plain(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def shipped_folder() -> Path:
@@ -84,7 +94,7 @@ def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{file}: base: expected no circle, found {' -> '.join(p.name for p in (*above, file))}")
     try:
         settings = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2007-13-45
         raise UserError(f"{file}: expected YAML, found {' '.join(str(error).split())}") from None
     settings = {} if settings is None else settings
     if not isinstance(settings, dict):
@@ -110,9 +120,10 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: ValidationError) -> str:
     """One line: the key, what was expected, what was found."""
-    # A union reports an error for each member; the one that got deepest is the one that was meant.
+    # A union reports an error for each member; the one that got deepest is the one that was meant. Of errors at one
+    # depth an unknown key comes first: a key that is missing may be the one mistyped.
     located = [(found, _keys(found["loc"], found["type"] == "extra_forbidden")) for found in error.errors()]
-    first, path = max(located, key=lambda pair: len(pair[1]))
+    first, path = max(located, key=lambda pair: (len(pair[1]), pair[0]["type"] == "extra_forbidden"))
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         section = _section_at(path[:-1])

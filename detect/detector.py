@@ -43,7 +43,7 @@ class RegionTraining:
 
 
 class Detector(nn.Module):
-    """Images in, losses or detections out; ``forward`` and ``detect`` do the same in training and evaluation mode."""
+    """Images in; ``forward`` gives losses and ``detect`` detections, whatever mode the modules are in."""
 
     def __init__(
         self,

@@ -8,19 +8,25 @@ from torch.nn import functional
 
 
 def smooth_l1(found: Tensor, wanted: Tensor, beta: float) -> Tensor:
-    """Sum over all entries; quadratic below ``beta``, linear above, plain L1 where it is 0.
+    """Sum over all entries of ``smooth_l1_each``."""
+    return smooth_l1_each(found, wanted, beta).sum()
+
+
+def smooth_l1_each(found: Tensor, wanted: Tensor, beta: float) -> Tensor:
+    """Of each entry: quadratic below ``beta``, linear above, plain L1 where it is 0.
 
     ``beta`` is 1 / sigma^2 of the Fast R-CNN code (sigma 3 there is 1/9 here).
     """
     if beta == 0:
-        return functional.l1_loss(found, wanted, reduction="sum")
-    return functional.smooth_l1_loss(found, wanted, beta=beta, reduction="sum")
+        return functional.l1_loss(found, wanted, reduction="none")
+    return functional.smooth_l1_loss(found, wanted, beta=beta, reduction="none")
 
 
 def region_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """Class and box loss of S samples, both divided by S.
 
-    logits (S, K + 1); deltas (S, K, 4), those of the true class count; labels (S,) in 0..K; wanted (S, 4).
+    logits (S, K + 1); deltas (S, K, 4), of which each sample's own class counts, or (S, 1, 4) for all classes alike;
+    labels (S,) in 0..K; wanted (S, 4), read where the label is not 0.
     Without samples both are 0 and still reach every parameter, so that no process waits for a gradient.
     """
     if len(labels) == 0:
@@ -32,15 +38,23 @@ def region_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor
 
 
 def objectness_losses(
-    logits: Tensor, deltas: Tensor, foreground: Tensor, background: Tensor, wanted: Tensor, beta: float
+    logits: Tensor,
+    deltas: Tensor,
+    foreground: Tensor,
+    background: Tensor,
+    wanted: Tensor,
+    weights: Tensor,
+    beta: float,
 ) -> tuple[Tensor, Tensor]:
-    """Objectness and box loss of the anchors chosen, both divided by their number.
+    """Weighted sums of the objectness and the box losses of the anchors chosen.
 
-    logits (A,); deltas (A, 4); foreground (F,) and background (B,): indices into them; wanted (F, 4).
+    logits (A,); deltas (A, 4); foreground (F,) and background (B,): indices into them; wanted (F, 4); weights (F + B,),
+    foreground first: 1 / (F + B) for the mean over all. Without anchors both are 0 and still reach every parameter.
     """
     chosen = torch.cat([foreground, background])
     if len(chosen) == 0:
         return logits.sum() * 0, deltas.sum() * 0
     truth = torch.cat([torch.ones_like(foreground), torch.zeros_like(background)]).to(logits.dtype)
-    objectness = functional.binary_cross_entropy_with_logits(logits[chosen], truth)
-    return objectness, smooth_l1(deltas[foreground], wanted, beta) / len(chosen)
+    objectness = functional.binary_cross_entropy_with_logits(logits[chosen], truth, weights, reduction="sum")
+    scale = weights[: len(foreground), None]
+    return objectness, (smooth_l1_each(deltas[foreground], wanted, beta) * scale).sum()

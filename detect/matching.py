@@ -21,8 +21,8 @@ class Matcher:
 
     A box is foreground when its best IoU is at least ``foreground``, background when it is in [low, high) of
     ``background``, else ignored. ``keep_best`` makes the best boxes of each target foreground whatever their IoU
-    (Faster R-CNN, 3.1.2 (i)). A background box that lies for more than ``crowd_coverage`` of its area in a crowd is
-    ignored.
+    (Faster R-CNN, 3.1.2 (i)). Without targets every box is background, whatever ``low``. A background box that lies for
+    more than ``crowd_coverage`` of its area in a crowd is ignored.
     """
 
     foreground: float
@@ -69,7 +69,7 @@ def subsample(matched: Tensor, number: int, share: float, key: int, purpose: str
 def _draw(chosen: Tensor, number: int, lots: Tensor) -> Tensor:
     """Indices of at most ``number`` true entries, those with the lowest lots."""
     indices = chosen.nonzero().flatten()
-    return indices[lots[indices].argsort()[:number]]
+    return indices[lots[indices].topk(min(number, len(indices)), largest=False).indices]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two test processes of two threads each take twice the time
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 Command = Callable[..., tuple[int, str, str]]

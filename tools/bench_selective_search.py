@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from detect.data.annotations import ImageAnnotation
 from detect.data.images import read_image
 from detect.data.voc import read_voc
-from detect.evaluate.proposals import Coverage, ProposalScores, score_proposals
+from detect.evaluation.proposals import Coverage, ProposalScores, score_proposals
 from detect.proposals import selective_search
 from detect.proposals.selective_search import available_cores
 

@@ -18,9 +18,9 @@ import click
 import rich
 
 from detect.errors import UserError
-from detect.evaluate.coco import evaluate_coco_json
-from detect.evaluate.score import Score, write_score
-from detect.evaluate.table import score_table
+from detect.evaluation.coco import evaluate_coco_json
+from detect.evaluation.score import Score, write_score
+from detect.evaluation.table import score_table
 from detect.files import existing_file
 from detect.predict.results import load_coco_results
 

@@ -21,10 +21,10 @@ import rich
 from detect.data.annotations import Annotations
 from detect.data.voc import read_voc
 from detect.errors import UserError, nearest
-from detect.evaluate.predictions import align
-from detect.evaluate.score import evaluate, write_score
-from detect.evaluate.table import score_table
-from detect.evaluate.voc import VocMetric
+from detect.evaluation.predictions import align
+from detect.evaluation.score import evaluate, write_score
+from detect.evaluation.table import score_table
+from detect.evaluation.voc import VocMetric
 from detect.predict.results import comp4_classes, json_classes, read_comp4, read_json
 
 

@@ -34,7 +34,7 @@ class Body(nn.Module):
         self.frozen_stages = frozen_stages
         self.outputs = outputs
         for stage in stages[:frozen_stages]:
-            stage.requires_grad_(False)
+            stage.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Body:
         """As in every module, but the normalisation of frozen stages keeps its statistics."""

@@ -1,7 +1,7 @@
 """Batch normalisation that does not learn, folded into the convolution before it.
 
 Detectors are fine-tuned with one to sixteen images a batch, too few for batch statistics, so the ImageNet ones are kept
-(He et al. 2016, section 4.1 of the appendix on detection). A frozen normalisation is a fixed scale and shift of each
+(He et al. 2016, appendix A). A frozen normalisation is a fixed scale and shift of each
 channel, and that is a convolution with other weights. The scale is applied to the weights at every step, so training
 moves the same parameters as before. On two CPU cores a training step of MobileNetV2 takes half the time of the
 unfolded form.

@@ -1,7 +1,6 @@
 """A small residual network of our own, for training from random weights on a CPU in minutes.
 
-Residual blocks after He et al. 2016 with half the stages' width; a batch of 16 pictures of 128 x 128 pixels takes about
-as long as one picture of that size does in ResNet-50.
+Residual blocks after He et al. 2016, one, two and two, 32 to 128 channels wide: a sixth of ResNet-18's multiply-adds.
 """
 
 from __future__ import annotations
@@ -44,7 +43,10 @@ class Small(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, WIDTHS[0], 3, 2, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True)
         )
-        self.stages = nn.ModuleList(Block(a, b, 2) for a, b in pairwise(WIDTHS))
+        fine, middle, coarse = pairwise(WIDTHS)
+        self.stages = nn.ModuleList(
+            [Block(*fine, 2), *(nn.Sequential(Block(a, b, 2), Block(b, b, 1)) for a, b in (middle, coarse))]
+        )
 
     def cut(self) -> Network:
         """The last stage is the tail's, then a mean over the region."""

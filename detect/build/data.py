@@ -8,6 +8,7 @@ from pathlib import Path
 from detect.config import Config, DataConfig, SourceConfig
 from detect.data import shapes
 from detect.data.annotations import Annotations
+from detect.data.rare import repeat_rare
 from detect.data.sources import Source, hash_split, load_sources, relabel, without_difficult
 from detect.data.transforms import Augment
 from detect.errors import UserError
@@ -32,7 +33,8 @@ def training_data(config: Config) -> tuple[Annotations, Annotations]:
         raise UserError(f"data.train: expected at least one photo, found none in {data.root}")
     if len(train.boxes) == 0:
         raise UserError(f"data.train: expected at least one object, found none in {len(train)} photos")
-    return (train if data.difficult else without_difficult(train)), val
+    train = train if data.difficult else without_difficult(train)
+    return (repeat_rare(train, data.rare, config.seed) if data.rare else train), val
 
 
 def split_data(config: Config, split: str, classes: Sequence[str]) -> Annotations:

@@ -22,6 +22,7 @@ from detect.preprocess import Preprocess
 from detect.proposals.proposer import Selection
 from detect.proposals.rpn import Rpn, RpnHead, RpnTraining
 from detect.regions.pooled import PooledRegions
+from detect.test_time import Look, ManyLooks
 from detect.weights.initial import WeightsReport, load_initial
 
 
@@ -79,6 +80,15 @@ def empty_detector(config: Config, classes: tuple[str, ...]) -> Detector:
     return build_detector(
         config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})}), classes
     )[0]
+
+
+def with_looks(config: Config, detector: Detector) -> Detector | ManyLooks:
+    """The detector itself, or inside test-time augmentation where the settings ask for it."""
+    settings = config.model.test_time
+    looks = [
+        Look(scale, mirror) for scale in settings.scales for mirror in ((False, True) if settings.flip else (False,))
+    ]
+    return detector if looks == [Look()] else ManyLooks(detector, looks, settings.merge)
 
 
 def preprocess_rule(config: Config) -> Preprocess:

@@ -8,16 +8,20 @@ import sys
 import click
 
 from detect import __version__
-from detect.errors import UserError, nearest
+from detect.cli.group import Group
+from detect.errors import UserError
 
 COMMANDS = {
     "train": "Train a detector, or go on with a run that was cut off.",
     "eval": "Score a model on a data set.",
     "predict": "Detect on photos, folders and globs.",
+    "config": "List, show and copy the configurations that come with detect.",
+    "model": "Layers, sizes and costs of a model.",
+    "doctor": "Check this machine: each problem with its cure.",
 }
 
 
-class Lazy(click.Group):
+class Lazy(Group):
     """A group that imports a subcommand only to run it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -30,14 +34,6 @@ class Lazy(click.Group):
             return None
         command: click.Command = importlib.import_module(f"detect.cli.{cmd_name}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a hint at the nearest name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]}{nearest(args[0], COMMANDS)}; known: {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """One line each, without importing them."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    from detect.config import Config
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -29,12 +26,3 @@ def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | 
     """--device and --precision as settings; they win over the configuration and over --set."""
     flags = [f"device={device}" if device else "", f"train.precision={precision}" if precision else ""]
     return (*overrides, *(flag for flag in flags if flag))
-
-
-def changed(config: Config, overrides: tuple[str, ...]) -> Config:
-    """A model's own configuration with overrides."""
-    from detect.config_files import merge_overrides, parse
-
-    if not overrides:
-        return config
-    return parse(merge_overrides(config.model_dump(mode="json"), overrides), "--set")

@@ -56,15 +56,15 @@ def command(
     from detect.predict.predictor import load
     from detect.predict.run import Wish, forget_progress, predict_photos
     from detect.predict.writing import coco_ids, write_results
-    from detect.train.display import display
+    from detect.training.display import display
 
     photos = find_photos(paths)
     if out.is_file():
         raise UserError(f"--out {out}: expected a folder, found a file")
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco beside it")
-    predictor = load(model, device or "auto", precision or "fp32")
-    config = options.changed(predictor.config, overrides)
+    predictor = load(model, device or "auto", precision or "fp32", overrides)
+    config = predictor.config
     wanted = formats or ("json", "images")
     wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
     ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)

@@ -33,8 +33,8 @@ def command(
         raise UserError("expected either --config FILE or --resume RUN_DIR")
     keep_freed_memory()
     from detect.config_files import load_config
-    from detect.train.run import resume, train
-    from detect.train.run_folder import RunFolder
+    from detect.training.run import resume, train
+    from detect.training.run_folder import RunFolder
 
     if resumed is not None:
         if overrides or out or device or precision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,20 +108,23 @@ def _loader(
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         generator=torch.Generator(),  # else each pass would draw a number from torch's global generator
     )
     return loader
 
 
-def _one_thread(worker: int) -> None:  # noqa: ARG001 - DataLoader's signature
-    """Workers are the parallelism; threads in each would only compete.
+def _prepare_worker(worker: int) -> None:  # noqa: ARG001 - DataLoader's signature
+    """Workers are the parallelism; threads in each would only compete. Signals are the main process's business.
 
     0, not 1: both mean none, but at 1 OpenCV stops its pool, and a forked worker would wait for threads that only its
-    parent has.
+    parent has. A Ctrl-C reaches the workers too; were they to end by it, the step under way would fail instead of being
+    finished and saved. They end when the main process tells them, or is gone.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _TrainingPhotos(Dataset[_Photo | str]):

@@ -27,7 +27,7 @@ class Scene:
     """One picture and its objects, later ones in front of earlier ones.
 
     rgb (h, w, 3) uint8; boxes (G, 4) float64, tight around the whole object clipped to the picture, covered parts
-    included; labels (G,) int64 in 1..8; masks (G, h, w) bool, what each box is tight around; visible (G,) float64: the
+    included; labels (G,) int64 in 1..6; masks (G, h, w) bool, what each box is tight around; visible (G,) float64: the
     share of the object's area that is inside the picture and not covered, at least 0.62.
     """
 

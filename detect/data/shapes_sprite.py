@@ -14,8 +14,6 @@ CLASSES: tuple[str, ...] = (
     "ring",
     "square",
     "triangle",
-    "star",
-    "cross",
     "striped_disc",
     "checkered_square",
 )
@@ -68,7 +66,7 @@ def draw(rng: np.random.Generator, label: int, size: Size) -> Sprite:
     frame = np.array([[cos, -sin], [sin, cos]]) @ np.diag([aspect, 1 / aspect])
     contours = [contour @ frame.T for contour in _outline(name)]
     reach = np.ptp(contours[0], axis=0) / (size[1], size[0])
-    fraction = _SMALLEST * (_LARGEST / _SMALLEST) ** rng.random()
+    fraction = rng.uniform(_SMALLEST, _LARGEST)
     scale = fraction / reach.max()
     side = 2 * int(np.ceil(scale * np.abs(contours[0]).max() + 2))
     fine = np.zeros((side * _FINE, side * _FINE), np.uint8)
@@ -91,12 +89,6 @@ def _outline(name: str) -> list[np.ndarray]:
             return [_regular(4)]
         case "triangle":
             return [_regular(3)]
-        case "star":
-            return [_regular(10) * np.tile([[1.0], [0.42]], (5, 1))]
-        case "cross":
-            corner = np.array([[1, -0.32], [1, 0.32], [0.32, 0.32]])
-            quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
-            return [np.concatenate([corner @ np.linalg.matrix_power(quarter, turn) for turn in range(4)])]
     raise ValueError(f"no outline for {name}")
 
 

@@ -37,4 +37,4 @@ class SoftmaxHead(nn.Module):
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """(S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32."""
         vectors = self.tail(regional)
-        return self.logits(vectors).float(), self.deltas(vectors).float().view(len(vectors), -1, 4)
+        return self.logits(vectors).float(), self.deltas(vectors).float().unflatten(1, (-1, 4))

@@ -16,8 +16,10 @@ def roi_pool(maps: Tensor, boxes: list[Tensor], bins: int, scale: float) -> Tens
     """Maximum over each cell of a grid laid on the rounded box (Fast R-CNN, section 2.1).
 
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, bins, bins), images one after the other.
+    The kernel rounds inclusive corners, as the paper's code does: the last pixel of a box is x2 - 1.
     """
-    pooled: Tensor = torchvision_ops.roi_pool(maps, boxes, (bins, bins), scale)
+    last_pixel = [box.to(maps.dtype) - box.new_tensor([0, 0, 1, 1]) for box in boxes]
+    pooled: Tensor = torchvision_ops.roi_pool(maps, last_pixel, (bins, bins), scale)
     return pooled
 
 

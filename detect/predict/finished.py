@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect.evaluate.predictions import Prediction
+from detect.evaluation.predictions import Prediction
 from detect.files import write_text
 from detect.predict.formats import photo_record
 from detect.predict.results import read_record

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from detect.evaluate.predictions import Prediction, below_shared_folder
+from detect.evaluation.predictions import Prediction, below_shared_folder
 from detect.files import write_text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -9,15 +10,17 @@ import numpy as np
 import torch
 
 from detect import randomness
-from detect.build.model import empty_detector
+from detect.build.model import empty_detector, preprocess_rule, with_looks
 from detect.checkpoint import find_checkpoint, load_checkpoint
 from detect.config import Config, Device, Precision
+from detect.config_files import changed
 from detect.data.images import read_image
 from detect.detector import Detector
 from detect.errors import UserError
-from detect.evaluate.detecting import to_device
+from detect.evaluation.detecting import to_device
 from detect.precision import Compute, make_compute
 from detect.preprocess import Preprocess, rescale_boxes
+from detect.test_time import ManyLooks
 from detect.types import Detections
 
 Photo = str | Path | np.ndarray
@@ -27,18 +30,20 @@ class Predictor:
     """A detector with all it needs to answer: the rule for its input, class names, device and precision."""
 
     def __init__(
-        self, detector: Detector, preprocess: Preprocess, config: Config, file: Path, compute: Compute
+        self,
+        detector: Detector | ManyLooks,
+        classes: tuple[str, ...],
+        preprocess: Preprocess,
+        config: Config,
+        file: Path,
+        compute: Compute,
     ) -> None:
         self.detector = detector.eval().to(compute.device)
+        self.classes = classes  # label k is classes[k - 1]
         self.preprocess = preprocess
         self.config = config
         self.file = file
         self.compute = compute
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The K class names; label k is ``classes[k - 1]``."""
-        return self.detector.postprocess.classes
 
     @overload
     def predict(self, x: Photo, score: float = 0.5) -> Detections: ...
@@ -69,14 +74,23 @@ class Predictor:
         return Detections(boxes, found.scores.cpu(), found.labels.cpu(), None, self.classes)
 
 
-def load(model: str | Path, device: Device = "auto", precision: Precision = "fp32") -> Predictor:
-    """MODEL: a run folder (its best weights) or a checkpoint file. Raises UserError naming what is wrong."""
+def load(
+    model: str | Path, device: Device = "auto", precision: Precision = "fp32", overrides: Sequence[str] = ()
+) -> Predictor:
+    """MODEL: a run folder (its best weights) or a checkpoint file. Raises UserError naming what is wrong.
+
+    overrides: KEY=VALUE settings over the checkpoint's own: thresholds, input size, test-time augmentation, data.
+    """
     file = find_checkpoint(Path(model))
     saved = load_checkpoint(file)
-    detector = empty_detector(saved.config, saved.classes)
+    config = changed(saved.config, overrides)
+    detector = empty_detector(config, saved.classes)
     try:
         detector.load_state_dict(saved.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{file}: expected the weights of the detector in its own settings, found {reason}") from None
-    return Predictor(detector, saved.preprocess, saved.config, file, make_compute(device, precision))
+    resized_anew = preprocess_rule(config) != preprocess_rule(saved.config)
+    preprocess = preprocess_rule(config) if resized_anew else saved.preprocess
+    looking = with_looks(config, detector)
+    return Predictor(looking, saved.classes, preprocess, config, file, make_compute(device, precision))

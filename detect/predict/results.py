@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detect.errors import UserError, nearest
-from detect.evaluate.predictions import PhotoNames, Prediction
+from detect.evaluation.predictions import PhotoNames, Prediction
 from detect.files import existing_file, existing_folder
 from detect.predict.formats import comp4_file
 

@@ -15,8 +15,8 @@ from detect.data.batching import by_canvas
 from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.loader import Batch, file_loader
 from detect.draw import Marks, draw_detections, save_image
-from detect.evaluate.detecting import as_prediction, to_device
-from detect.evaluate.predictions import Prediction, below_shared_folder
+from detect.evaluation.detecting import as_prediction, to_device
+from detect.evaluation.predictions import Prediction, below_shared_folder
 from detect.predict.finished import BatchResult, Finished
 from detect.predict.predictor import Predictor
 from detect.preprocess import Preprocess

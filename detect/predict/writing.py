@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.errors import UserError, nearest
-from detect.evaluate.predictions import PhotoNames, Prediction
+from detect.evaluation.predictions import PhotoNames, Prediction
 from detect.files import existing_file
 from detect.predict.formats import write_coco, write_coco_images, write_comp4, write_csv, write_json, write_yolo
 

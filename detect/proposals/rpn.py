@@ -24,12 +24,21 @@ NO_SCALING = (1.0, 1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class RpnOutput:
-    """What the RPN said before any choice: logits (N, A), deltas (N, A, 4); anchors (A, 4) and their map (A,)."""
+    """What the RPN said before any choice: logits (N, A), deltas (N, A, 4); anchors (A, 4), counts of them by map."""
 
     logits: Tensor
     deltas: Tensor
     anchors: Tensor
-    levels: Tensor
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one image teaches: indices of its foreground (F,) and background (B,) anchors; wanted deltas (F, 4)."""
+
+    foreground: Tensor
+    background: Tensor
+    wanted: Tensor
 
 
 @dataclass(frozen=True)
@@ -80,20 +89,34 @@ class Rpn(nn.Module):
     def forward(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[RpnOutput]:
         """Proposals of each image, at most ``selection.after_nms``, best first, with the anchor each came from."""
         raw = self._run(maps)
-        proposals = tuple(self._propose(raw, image, size, selection) for image, size in enumerate(images.sizes))
-        return Proposed(proposals, raw)
+        return Proposed(self._propose(raw, images.sizes, selection), raw)
 
     def losses(self, raw: RpnOutput, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Mean over the images of the objectness and the box loss."""
-        pairs = [
-            self._image_losses(raw.logits[i], raw.deltas[i], raw.anchors, images.sizes[i], images.keys[i], targets[i])
-            for i in range(len(images))
+        lessons = [self._lesson(raw.anchors, *image) for image in zip(images.sizes, images.keys, targets, strict=True)]
+        # One look at the output for the whole batch: a look for each image costs a gradient of all anchors each.
+        starts = [image * len(raw.anchors) for image in range(len(lessons))]
+        foreground = torch.cat([one.foreground + start for one, start in zip(lessons, starts, strict=True)])
+        background = torch.cat([one.background + start for one, start in zip(lessons, starts, strict=True)])
+        shares = [1.0 / max(1, len(one.foreground) + len(one.background)) / len(lessons) for one in lessons]
+        weights = [
+            raw.logits.new_full((len(part),), share)
+            for parts in ([one.foreground for one in lessons], [one.background for one in lessons])
+            for part, share in zip(parts, shares, strict=True)
         ]
-        objectness, box = (torch.stack(terms).mean() for terms in zip(*pairs, strict=True))
+        objectness, box = objectness_losses(
+            raw.logits.flatten(),
+            raw.deltas.flatten(0, 1),
+            foreground,
+            background,
+            torch.cat([one.wanted for one in lessons]),
+            torch.cat(weights),
+            self.rule.beta,
+        )
         return {"rpn_objectness": objectness, "rpn_box": box * self.rule.box_weight}
 
     def _run(self, maps: Sequence[Tensor]) -> RpnOutput:
-        logits, deltas, anchors, levels = [], [], [], []
+        logits, deltas, anchors = [], [], []
         for level, (features, stride) in enumerate(zip(maps, self.strides, strict=True)):
             level_logits, level_deltas = self.head(features)
             cells = (int(features.shape[2]), int(features.shape[3]))
@@ -101,34 +124,35 @@ class Rpn(nn.Module):
             logits.append(level_logits.float())
             deltas.append(level_deltas.float())
             anchors.append(level_anchors)
-            levels.append(torch.full((len(level_anchors),), level, device=features.device))
-        return RpnOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), torch.cat(levels))
+        counts = tuple(len(one) for one in anchors)
+        return RpnOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), counts)
 
     @torch.no_grad()
-    def _propose(self, raw: RpnOutput, image: int, size: Size, selection: Selection) -> Proposals:
-        chosen = torch.cat(
-            [
-                _best(raw.logits[image], (raw.levels == level).nonzero().flatten(), selection.before_nms)
-                for level in range(len(self.strides))
-            ]
+    def _propose(self, raw: RpnOutput, sizes: Sequence[Size], selection: Selection) -> tuple[Proposals, ...]:
+        best, levels, start = [], [], 0
+        for level, count in enumerate(raw.counts):
+            number = min(selection.before_nms, count)
+            best.append(raw.logits[:, start : start + count].topk(number, 1).indices + start)
+            levels += [level] * number
+            start += count
+        chosen = torch.cat(best, 1)  # (N, candidates)
+        logits = raw.logits.gather(1, chosen)
+        deltas = raw.deltas.gather(1, chosen[:, :, None].expand(-1, -1, 4))
+        boxes = box_ops.decode(deltas.flatten(0, 1), raw.anchors[chosen].flatten(0, 1), NO_SCALING).view_as(deltas)
+        groups = torch.tensor(levels, device=boxes.device) if len(raw.counts) > 1 else None
+        return tuple(
+            _select(box_ops.clip(boxes[i], size), logits[i], chosen[i], groups, selection)
+            for i, size in enumerate(sizes)
         )
-        boxes = box_ops.clip(box_ops.decode(raw.deltas[image, chosen], raw.anchors[chosen], NO_SCALING), size)
-        logits = raw.logits[image, chosen]
-        usable = box_ops.has_extent(boxes, selection.min_side)
-        boxes, logits, chosen = boxes[usable], logits[usable], chosen[usable]
-        levels = raw.levels[chosen] if len(self.strides) > 1 else None
-        kept = nms(boxes, logits, selection.nms, levels)[: selection.after_nms]
-        return Proposals(boxes[kept], logits[kept].sigmoid(), chosen[kept])
 
-    def _image_losses(
-        self, logits: Tensor, deltas: Tensor, anchors: Tensor, size: Size, key: int, targets: Targets
-    ) -> tuple[Tensor, Tensor]:
-        rule = self.rule
+    @torch.no_grad()
+    def _lesson(self, anchors: Tensor, size: Size, key: int, targets: Targets) -> Lesson:
         usable = self._trainable(anchors, size)
-        matched = rule.matcher.match(anchors[usable], targets)
-        foreground, background = subsample(matched, rule.number, rule.share, key, "anchors")
-        wanted = box_ops.encode(targets.boxes[matched[foreground]].float(), anchors[usable[foreground]], NO_SCALING)
-        return objectness_losses(logits, deltas, usable[foreground], usable[background], wanted, rule.beta)
+        matched = self.rule.matcher.match(anchors[usable], targets)
+        foreground, background = subsample(matched, self.rule.number, self.rule.share, key, "anchors")
+        truth = targets.boxes[matched[foreground]].float()
+        wanted = box_ops.encode(truth, anchors[usable[foreground]], NO_SCALING)
+        return Lesson(usable[foreground], usable[background], wanted)
 
     def _trainable(self, anchors: Tensor, size: Size) -> Tensor:
         """Indices of the anchors that may train in a picture of ``size``."""
@@ -139,6 +163,9 @@ class Rpn(nn.Module):
         return ((anchors[:, :2] >= -border) & (anchors[:, 2:] <= limit)).all(1).nonzero().flatten()
 
 
-def _best(scores: Tensor, candidates: Tensor, number: int) -> Tensor:
-    """The ``number`` candidates with the best scores, best first."""
-    return candidates[scores[candidates].topk(min(number, len(candidates))).indices]
+def _select(boxes: Tensor, logits: Tensor, anchors: Tensor, groups: Tensor | None, selection: Selection) -> Proposals:
+    """One image's candidates, suppressed within each map, the best over all maps."""
+    usable = box_ops.has_extent(boxes, selection.min_side)
+    boxes, logits, anchors = boxes[usable], logits[usable], anchors[usable]
+    kept = nms(boxes, logits, selection.nms, None if groups is None else groups[usable])[: selection.after_nms]
+    return Proposals(boxes[kept], logits[kept].sigmoid(), anchors[kept])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from detect.backbones.registry import NOT_TORCHVISION
 from detect.errors import UserError, nearest
 from detect.files import existing_file
 
-LEAST_MATCH = 0.5  # of the network's tensors below its classifier; less means the file is of another network
+LEAST_MATCH = 0.9  # of the network's tensors below its classifier; less means the file is of another network
 
 
 @dataclass(frozen=True)
@@ -86,14 +85,15 @@ def _by_name(network: str, weights: str) -> dict[str, Tensor]:
             f"{nearest(weights, names)}"
         )
     entry = known[weights]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
     try:
-        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
-    except (urllib.error.URLError, OSError) as error:
-        file = entry.url.rsplit("/", 1)[-1]
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:
+        if file.is_file():
+            raise UserError(f"{file}: expected the weights from {entry.url}, found {_reason(error)}") from None
         raise UserError(
-            f"model.backbone.weights: {weights}: could not fetch {entry.url} ({error}); "
-            f"put {file} into {folder}, or name a file"
+            f"model.backbone.weights: {weights}: could not fetch {entry.url} ({_reason(error)}); "
+            f"put {file.name} into {file.parent}, or name a file"
         ) from None
     return state
 
@@ -103,8 +103,12 @@ def _from_file(file: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{file}: expected weights written by torch.save, found {reason}") from None
+        raise UserError(f"{file}: expected weights written by torch.save, found {_reason(error)}") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{file}: expected a state dict of tensors, found {type(state).__name__}")
     return state
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,6 +13,7 @@ import yaml
 
 import detect
 from detect.cli.main import run
+from detect.data.images import read_image
 from detect.predict.finished import BatchResult, Finished
 from tests.conftest import TINY, Command
 
@@ -85,7 +86,8 @@ def test_predict_killed_and_called_again_gives_the_same_files(
     cv2.imwrite(str(photos / "c.png"), np.full((90, 120, 3), 90, np.uint8))
     arguments = ["predict", trained, photos, "--score", 0, "--batch-size", 1]
     assert detect_command(*arguments, "--out", tmp_path / "whole")[0] == 0
-    add, added = Finished.add, []
+    add = Finished.add
+    added: list[BatchResult] = []
 
     def dying(self: Finished, result: BatchResult) -> None:
         if len(added) == batches_done:
@@ -133,7 +135,7 @@ def test_eval_saves_what_the_tool_scores_alike(trained: Path, tmp_path: Path, de
 
 def test_the_python_interface_answers_as_the_command_does(trained: Path, photos: Path) -> None:
     detector = detect.load(trained, device="cpu")
-    rgb = cv2.cvtColor(cv2.imread(str(photos / "a.png")), cv2.COLOR_BGR2RGB)
+    rgb = read_image(photos / "a.png")
     of_path, of_array = detector.predict(photos / "a.png", score=0.0), detector.predict([rgb, rgb], score=0.0)
     assert len(of_array) == 2
     assert torch.equal(of_path.boxes, of_array[0].boxes)
@@ -209,6 +211,7 @@ def test_a_model_is_not_scored_on_classes_it_does_not_know(
     }
     (tmp_path / "gt.json").write_text(json.dumps(annotations), encoding="utf-8")
     (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.jpg"), np.zeros((9, 9, 3), np.uint8))
     status, _, err = detect_command(
         "eval", trained, "--set", "data.format=coco", "--set", f"data.root={tmp_path}", "--set", "data.val=gt.json"
     )

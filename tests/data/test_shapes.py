@@ -13,7 +13,7 @@ import pytest
 from detect.data import shapes
 from detect.data.shapes import CLASSES, Scene, prepare, scene
 from detect.errors import UserError
-from detect.evaluate.coco import evaluate_coco_json
+from detect.evaluation.coco import evaluate_coco_json
 from tests.data import colour_baseline
 
 

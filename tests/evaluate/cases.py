@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
-from detect.evaluate.predictions import Prediction
+from detect.evaluation.predictions import Prediction
 
 Truth = tuple[tuple[float, float, float, float], int, str]  # box, label, "" or "difficult" or "crowd"
 Found = tuple[tuple[float, float, float, float], int, float]  # box, label, score

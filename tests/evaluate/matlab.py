@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
-from detect.evaluate.predictions import Prediction
+from detect.evaluation.predictions import Prediction
 
 NAN = math.nan
 

@@ -10,8 +10,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detect.data.annotations import Annotations
-from detect.evaluate.coco import NUMBERS, evaluate_coco, evaluate_coco_json
-from detect.evaluate.predictions import Prediction
+from detect.evaluation.coco import NUMBERS, evaluate_coco, evaluate_coco_json
+from detect.evaluation.predictions import Prediction
 from tests.evaluate.cases import CLASSES, data_set, random_data_set
 
 A, B = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)

@@ -5,7 +5,7 @@ import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
 from detect.errors import UserError
-from detect.evaluate.predictions import Prediction, align, below_shared_folder, flatten, nothing_found
+from detect.evaluation.predictions import Prediction, align, below_shared_folder, flatten, nothing_found
 
 NONE = np.zeros((0, 4))
 

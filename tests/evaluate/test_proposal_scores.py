@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detect.evaluate.proposals import OVERLAPS, Coverage, best_overlaps, score_proposals
+from detect.evaluation.proposals import OVERLAPS, Coverage, best_overlaps, score_proposals
 
 OBJECT = [0, 0, 10, 10]
 

@@ -6,9 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from detect.evaluate.coco import NUMBERS
-from detect.evaluate.score import evaluate, write_score
-from detect.evaluate.table import score_table
+from detect.evaluation.coco import NUMBERS
+from detect.evaluation.score import evaluate, write_score
+from detect.evaluation.table import score_table
 from tests.evaluate.cases import data_set
 
 A, B = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from detect.evaluate.voc import MATLAB_GRID, OFFICIAL, VocRules, average_precision, evaluate_by_rules, evaluate_voc
+from detect.evaluation.voc import MATLAB_GRID, OFFICIAL, VocRules, average_precision, evaluate_by_rules, evaluate_voc
 from tests.evaluate.cases import data_set, random_data_set
 from tests.evaluate.matlab import ap_voc07, ap_voc12, eval_det, matlab_colon
 

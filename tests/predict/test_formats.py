@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
 from detect.errors import UserError
-from detect.evaluate.predictions import Prediction, align
-from detect.evaluate.voc import evaluate_voc
+from detect.evaluation.predictions import Prediction, align
+from detect.evaluation.voc import evaluate_voc
 from detect.predict.formats import (
     photo_names,
     write_coco,

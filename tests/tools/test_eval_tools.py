@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detect.evaluate.coco import NUMBERS
-from detect.evaluate.predictions import Prediction
+from detect.evaluation.coco import NUMBERS
+from detect.evaluation.predictions import Prediction
 from detect.predict.formats import write_comp4, write_json
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import multiprocessing
 import os
 import shutil
 import signal
@@ -18,9 +19,9 @@ from detect.config import Config
 from detect.config_files import parse
 from detect.data.loader import Batch
 from detect.detector import Detector
-from detect.train import run as run_module
-from detect.train.loop import Interrupted, NonFiniteLoss
-from detect.train.run import resume, train
+from detect.training import run as run_module
+from detect.training.loop import Interrupted, NonFiniteLoss
+from detect.training.run import resume, train
 from tests.conftest import TINY
 
 
@@ -40,7 +41,7 @@ def quiet() -> Console:
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """``act`` when the loop gets the batch after ``step`` steps, once."""
     show = run_module._Run._show_batch
-    done = []
+    done: list[bool] = []
 
     def hooked(self: Any, now: int, batch: Batch) -> None:
         if now == step and not done:
@@ -122,6 +123,25 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(
         at_step(patched, 4, lambda: os.kill(os.getpid(), number))
         with pytest.raises(Interrupted, match=r"after step 5; to go on: detect train --resume .*cut"):
             train(tiny(shapes_root), tmp_path / "cut", quiet)
+    resume(tmp_path / "cut", quiet)
+    assert_same_run(whole_run, tmp_path / "cut")
+
+
+def test_a_signal_to_the_whole_group_leaves_the_workers_alone(
+    whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_all() -> None:
+        workers = multiprocessing.active_children()
+        assert workers
+        for pid in (*(worker.pid for worker in workers), os.getpid()):
+            assert pid is not None
+            os.kill(pid, signal.SIGTERM)
+
+    config = tiny(shapes_root, data={"workers": 2})
+    with monkeypatch.context() as patched:
+        at_step(patched, 4, end_all)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "cut", quiet)
     resume(tmp_path / "cut", quiet)
     assert_same_run(whole_run, tmp_path / "cut")
 

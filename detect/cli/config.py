@@ -1,0 +1,95 @@
+"""detect config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from detect.cli import options
+from detect.cli.group import Group
+from detect.errors import UserError, nearest
+
+
+@click.group("config", cls=Group, epilog="Example: detect config list")
+def command() -> None:
+    """The configurations that come with detect."""
+
+
+@command.command("list", epilog="Example: detect config list")
+def list_configs() -> None:
+    """Their names, as --config takes them, and what each is for."""
+    shipped = _shipped()
+    width = max(map(len, shipped))
+    for name, file in shipped.items():
+        print(f"{name:{width}}  {_first_comment(file)}".rstrip())
+
+
+@command.command("show", epilog="Example: detect config show faster_rcnn --set train.epochs=2")
+@click.argument("name")
+@options.settings
+def show(name: str, overrides: tuple[str, ...]) -> None:
+    """Every setting of the configuration NAME (or of a file), inherited ones, defaults and overrides included."""
+    from detect.config_files import load_config, to_yaml
+
+    file = Path(name) if Path(name).is_file() else _find(name)
+    print(to_yaml(load_config(file, overrides)), end="")
+
+
+@command.command("copy", epilog="Example: detect config copy faster_rcnn mine.yaml")
+@click.argument("name")
+@click.argument("target", metavar="[DST]", type=Path, default=Path())
+def copy(name: str, target: Path) -> None:
+    """Copy the configuration NAME to the file or folder DST [default: here], to be changed.
+
+    One that inherits is written with all it inherits.
+    """
+    from detect.files import write_text
+
+    source = _find(name)
+    file = target / source.name if target.is_dir() else target
+    if file.exists():
+        raise UserError(f"{file}: expected a new file, found one that would be overwritten")
+    write_text(file, _standing_alone(source))
+    print(f"{file}: a copy of {_name(source)}; train with it: detect train --config {file}")
+
+
+def _shipped() -> dict[str, Path]:
+    """Files by name: the path below the folder of configurations without its suffix."""
+    from detect.config_files import shipped_folder
+
+    files = sorted(shipped_folder().rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+    return {_name(file): file for file in files}
+
+
+def _name(file: Path) -> str:
+    from detect.config_files import shipped_folder
+
+    return file.relative_to(shipped_folder()).with_suffix("").as_posix()
+
+
+def _find(name: str) -> Path:
+    shipped = _shipped()
+    wanted = name.removeprefix("configs/").removesuffix(".yaml")
+    if wanted not in shipped:
+        hint = nearest(wanted, shipped) or f"; known: {', '.join(shipped)}"
+        raise UserError(f"{name}: expected a shipped configuration, found none of that name{hint}")
+    return shipped[wanted]
+
+
+def _first_comment(file: Path) -> str:
+    """What the file says of itself in its first comment line; empty where it says nothing."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+
+
+def _standing_alone(file: Path) -> str:
+    """The file's own text; where that needs a base, its leading comments and all settings."""
+    from detect.config_files import load_config, to_yaml
+
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    if not any(line.startswith("base:") for line in lines):
+        return text
+    header = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+    return "".join(header) + to_yaml(load_config(file))

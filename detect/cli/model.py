@@ -1,0 +1,90 @@
+"""detect model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from detect.cli import options
+from detect.cli.group import Group
+from detect.files import write_text
+
+if TYPE_CHECKING:
+    from detect.summary import Summary, Total
+
+PIPED_WIDTH = 120  # columns: no line is folded, so that it can be searched
+
+
+@click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
+def command() -> None:
+    """Look into models."""
+
+
+@command.command(
+    "summary", epilog="Example: detect model summary --config faster_rcnn --set model.backbone.name=resnet18"
+)
+@click.option(
+    "--config", "config_file", type=Path, required=True, help="A configuration file, or the name of a shipped one."
+)
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the same, sizes and counts in full.")
+@options.settings
+def summary(config_file: Path, json_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Layers, their outputs, parameters and multiply-adds for one photo of 640 x 480, resized as the settings say.
+
+    Needs no weights and no data.
+    """
+    from detect.config_files import load_config
+    from detect.summary import summarise
+
+    found = summarise(load_config(config_file, overrides))
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(_table(found))
+    if json_file is not None:
+        write_text(json_file, json.dumps(_plain(found), indent=1) + "\n")
+
+
+def _table(found: Summary) -> Table:
+    height, width = found.canvas
+    table = Table(title=f"{found.classes} classes, one photo on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
+    for name in ("layer", "kind", "output"):
+        table.add_column(name, overflow="fold")
+    for name in ("parameters", "million mult-adds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    slot = None
+    for layer in found.layers:
+        if layer.slot != slot:
+            slot = layer.slot
+            table.add_section()
+            table.add_row(f"[bold]{slot}[/bold]")
+        shape = "x".join(map(str, layer.output))
+        table.add_row(f"  {layer.name}", layer.kind, shape, _count(layer.parameters), _millions(layer.multiply_adds))
+    table.add_section()
+    for name, total in [*found.totals.items(), ("all", found.whole)]:
+        table.add_row(name, "", _frozen(total), _count(total.parameters), _millions(total.multiply_adds), style="bold")
+    return table
+
+
+def _plain(found: Summary) -> dict[str, object]:
+    return dataclasses.asdict(found) | {"whole": dataclasses.asdict(found.whole)}
+
+
+def _frozen(total: Total) -> str:
+    frozen = total.parameters - total.trained
+    return f"{frozen:,} frozen" if frozen else ""
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _millions(number: int) -> str:
+    return f"{number / 1e6:,.2f}" if number else ""

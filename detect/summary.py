@@ -1,0 +1,139 @@
+"""What a detector is made of: its layers, how large their outputs are, what they cost.
+
+Counted on tensors that have a shape and no data: a network of any size takes no memory and needs no weights file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from detect.build.model import empty_detector, preprocess_rule
+from detect.config import Config
+from detect.data.shapes import CLASSES
+from detect.proposals.rpn import Rpn
+from detect.regions.pooled import PooledRegions
+from detect.types import Size
+
+PHOTO: Size = (480, 640)  # the usual proportions; the settings say what it is resized to
+USUAL_CLASSES = {"shapes": len(CLASSES), "voc": 20, "coco": 80}
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """slot and name within it; kind: its class; output: shape, images or regions first; parameters: how many numbers
+    it learns; multiply_adds: of its convolutions and matrix products, for one photo.
+    """
+
+    slot: str
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of a slot; trained: those of its parameters that no setting freezes."""
+
+    parameters: int
+    trained: int
+    multiply_adds: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """classes: K; canvas: (h, w) of the pixels that enter; layers: in the order of work; totals: by slot."""
+
+    classes: int
+    canvas: Size
+    layers: tuple[Layer, ...]
+    totals: dict[str, Total]
+
+    @property
+    def whole(self) -> Total:
+        """All slots together."""
+        totals = self.totals.values()
+        return Total(
+            sum(total.parameters for total in totals),
+            sum(total.trained for total in totals),
+            sum(total.multiply_adds for total in totals),
+        )
+
+
+def summarise(config: Config) -> Summary:
+    """The detector of a configuration on one photo of 640 x 480 pixels, resized as the settings say.
+
+    No data is read: where the settings name no classes, the format's usual number stands (VOC 20, COCO 80). The head
+    sees as many regions as may leave the proposer. Layers that learn nothing, cost nothing and keep the size of their
+    input are left out. Raises UserError for settings that make no detector.
+    """
+    classes = USUAL_CLASSES[config.data.format] if config.data.classes is None else len(config.data.classes)
+    rule = preprocess_rule(config)
+    canvas = rule.canvas([rule.resized(PHOTO)])
+    with torch.device("meta"):
+        detector = empty_detector(config, tuple(f"class {label}" for label in range(1, classes + 1))).eval()
+        pixels = torch.empty(1, 3, *canvas)
+    proposer, regions, count = detector.proposer, detector.regions, detector.selection.after_nms
+    if not isinstance(proposer, Rpn) or not isinstance(regions, PooledRegions):
+        raise TypeError(f"expected Rpn and PooledRegions, found {type(proposer).__name__}, {type(regions).__name__}")
+    maps, backbone = _watched("backbone", detector.backbone, lambda: detector.backbone(pixels))
+    _, proposing = _watched("proposer", proposer, lambda: [proposer.head(features) for features in maps])
+    pooled = (count, int(maps[0].shape[1]), regions.bins, regions.bins)
+    _, head = _watched("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")))
+    pooling = Layer("regions", regions.pool, type(regions).__name__, pooled, 0, 0)
+    slots = {"backbone": backbone, "proposer": proposing, "head": head}
+    return Summary(
+        classes,
+        canvas,
+        (*backbone.layers, *proposing.layers, pooling, *head.layers),
+        {name: slot.total for name, slot in slots.items()},
+    )
+
+
+@dataclass(frozen=True)
+class _Slot:
+    layers: tuple[Layer, ...]
+    total: Total
+
+
+def _watched(slot: str, part: nn.Module, run: Callable[[], Result]) -> tuple[Result, _Slot]:
+    """What ``run`` answers, and the layers of ``part`` that it called."""
+    names = {child: name or slot for name, child in part.named_modules()}
+    counter = FlopCounterMode(display=False)
+    layers: list[Layer] = []
+    open_calls: list[int] = []
+    finished = [0]  # calls that have ended; a module during whose call none did is a layer
+
+    def enter(child: nn.Module, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001
+        open_calls.extend((finished[0], counter.get_total_flops()))
+
+    def leave(child: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        flops, ended = open_calls.pop(), open_calls.pop()
+        if finished[0] == ended and isinstance(output, Tensor):
+            parameters = sum(parameter.numel() for parameter in child.parameters())
+            cost = (counter.get_total_flops() - flops) // 2  # it counts a multiplication and an addition as two
+            if parameters or cost or output.shape != inputs[0].shape:
+                layers.append(Layer(slot, names[child], type(child).__name__, tuple(output.shape), parameters, cost))
+        finished[0] += 1
+
+    for child in names:
+        child.register_forward_pre_hook(enter)
+        child.register_forward_hook(leave)
+    with torch.no_grad(), counter:
+        result = run()
+    parameters = list(part.parameters())
+    total = Total(
+        sum(parameter.numel() for parameter in parameters),
+        sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        counter.get_total_flops() // 2,
+    )
+    return result, _Slot(tuple(layers), total)

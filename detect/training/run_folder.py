@@ -1,0 +1,122 @@
+"""The folder that explains a run: settings, metrics, log, checkpoints, pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from detect.config import Config
+from detect.config_files import to_yaml
+from detect.errors import UserError
+from detect.files import write_text
+
+PACKAGES = ("detect-rcnn", "torch", "torchvision", "albumentations", "opencv-python-headless", "pycocotools", "numpy")
+
+
+class RunFolder:
+    """One run's files; made new for every run, or opened again to resume it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last = path / "last.pt"
+        self.best = path / "best.pt"
+        self.metrics = path / "metrics.csv"
+        self.log_file = path / "log.txt"
+        self.config_file = path / "config.yaml"
+
+    @staticmethod
+    def create(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
+        """A new folder, settings written first. UserError where something is there already: runs are never mixed."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(
+                f"{path}: expected a new or empty folder for --out, found files (to go on: --resume {path})"
+            )
+        run = RunFolder(path)
+        write_text(run.config_file, to_yaml(config))
+        write_text(path / "environment.json", json.dumps(environment(command), indent=1) + "\n")
+        return run
+
+    @staticmethod
+    def numbered(name: str, below: Path = Path("runs")) -> Path:
+        """``runs/<name>-<n>`` with the first free n."""
+        number = 1
+        while (below / f"{name}-{number}").exists():
+            number += 1
+        return below / f"{name}-{number}"
+
+    def log(self, line: str) -> None:
+        """Append to log.txt."""
+        with self.log_file.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+
+    def add_metrics(self, row: Mapping[str, float | int | None]) -> None:
+        """Append a row to metrics.csv; its header is that of the first row."""
+        names = self._header() or list(row)
+        unknown = [name for name in row if name not in names]
+        if unknown:
+            raise ValueError(f"metrics.csv: expected columns {names}, found {unknown} too")
+        with self.metrics.open("a", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            if stream.tell() == 0:
+                writer.writerow(names)
+            writer.writerow(["" if row.get(name) is None else _text(row[name]) for name in names])
+
+    def forget_after(self, step: int) -> None:
+        """Remove the rows of metrics.csv that a resumed run will write again."""
+        if not self._header():
+            return
+        rows = list(csv.reader(self.metrics.read_text(encoding="utf-8").splitlines()))
+        kept = [rows[0], *(row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) <= step)]
+        stream = io.StringIO()
+        csv.writer(stream).writerows(kept)
+        write_text(self.metrics, stream.getvalue())
+
+    def _header(self) -> list[str]:
+        if not self.metrics.exists():
+            return []
+        with self.metrics.open(encoding="utf-8") as stream:
+            return next(csv.reader(stream), [])
+
+
+def environment(command: Sequence[str]) -> dict[str, object]:
+    """What a result depends on beside the settings: versions, machine, commit, command line."""
+    return {
+        "command": list(command),
+        "commit": _commit(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with ``+`` where files differ from it; None outside a checkout."""
+    here = Path(__file__).parents[2]
+    if not (here / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _text(value: float | int | None) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

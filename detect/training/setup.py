@@ -1,0 +1,54 @@
+"""Training settings -> loop rule, schedule and the parts that learn."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from detect.backbones.necks import Backbone
+from detect.config import Config
+from detect.detector import Detector
+from detect.training.ema import MovingAverage
+from detect.training.loop import LoopRule
+from detect.training.optimizer import Schedule, make_optimizer, parameter_groups
+from detect.training.state import Learner, Progress
+
+
+def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:
+    """Lengths in steps; validation after each ``validate_every`` epochs and at the end."""
+    train = config.train
+    per_epoch = batches_per_epoch / train.accumulate
+    steps = train.steps or math.ceil((train.epochs or 0) * per_epoch)
+    epochs = range(train.validate_every, math.ceil(steps / per_epoch) + 1, train.validate_every)
+    validate_at = {round(epoch * per_epoch) for epoch in epochs}
+    return LoopRule(
+        seed=config.seed,
+        steps=steps,
+        accumulate=train.accumulate,
+        clip=train.clip,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        validate_at=frozenset({step for step in validate_at if 0 < step < steps} | {steps}),
+    )
+
+
+def schedule_rule(config: Config, steps: int) -> Schedule:
+    """The learning rate over the run."""
+    train = config.train
+    return Schedule(train.schedule, steps, train.warmup, train.milestones, train.gamma)
+
+
+def make_learner(config: Config, detector: Detector) -> Learner:
+    """The detector with a fresh optimiser, and a moving average where the settings ask for one."""
+    train = config.train
+    body = detector.backbone.body if isinstance(detector.backbone, Backbone) else detector.backbone
+    groups = parameter_groups(body, detector, train.lr, train.backbone_lr, train.weight_decay)
+    device = next(detector.parameters()).device
+    return Learner(
+        detector=detector,
+        optimizer=make_optimizer(train.optimizer, groups, train.momentum),
+        average=MovingAverage(detector, train.ema) if train.ema else None,
+        scaler=torch.amp.GradScaler(device.type, enabled=train.precision == "fp16"),
+        progress=Progress(),
+    )

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detect import config_files
+from detect.config_files import load_config, shipped_folder
+from tests.conftest import Command
+
+
+@pytest.fixture
+def inheriting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of configurations of which one needs another."""
+    folder = tmp_path / "shipped"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "plain.yaml").write_text("seed: 7\n", encoding="utf-8")
+    (folder / "sub" / "child.yaml").write_text("# For a test.\n# More.\nbase: ../plain.yaml\n", encoding="utf-8")
+    monkeypatch.setattr(config_files, "shipped_folder", lambda: folder)
+    return folder
+
+
+def test_list_names_all_with_their_first_comment(inheriting: Path, detect_command: Command) -> None:
+    status, out, err = detect_command("config", "list")
+    assert (status, err) == (0, "")
+    assert [line.split() for line in out.splitlines()] == [["plain"], ["sub/child", "For", "a", "test."]]
+    assert (inheriting / "plain.yaml").is_file()
+
+
+def test_what_is_listed_can_be_shown_copied_and_loaded(tmp_path: Path, detect_command: Command) -> None:
+    names = [line.split()[0] for line in detect_command("config", "list")[1].splitlines()]
+    assert "faster_rcnn" in names
+    for name in names:
+        status, out, err = detect_command("config", "show", name)
+        assert (status, err) == (0, "")
+        (tmp_path / "shown.yaml").write_text(out, encoding="utf-8")
+        copy = tmp_path / f"{Path(name).name}.yaml"
+        assert detect_command("config", "copy", name, tmp_path)[0] == 0
+        wanted = load_config(shipped_folder() / f"{name}.yaml")
+        assert load_config(tmp_path / "shown.yaml") == load_config(copy) == wanted
+
+
+def test_show_applies_overrides(detect_command: Command) -> None:
+    status, out, _ = detect_command("config", "show", "faster_rcnn", "--set", "train.lr=1e-3", "--set", "seed=9")
+    assert status == 0
+    assert "seed: 9\n" in out
+    assert "  lr: 0.001\n" in out
+
+
+def test_a_copy_stands_alone(inheriting: Path, tmp_path: Path, detect_command: Command) -> None:
+    status, out, _ = detect_command("config", "copy", "sub/child", tmp_path / "new" / "mine.yaml")
+    assert status == 0
+    assert f"detect train --config {tmp_path / 'new' / 'mine.yaml'}" in out
+    text = (tmp_path / "new" / "mine.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# For a test.\n# More.\nseed: 7\n")
+    assert load_config(tmp_path / "new" / "mine.yaml") == load_config(inheriting / "sub" / "child.yaml")
+
+
+WRONG_USE = [
+    (("show", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
+    (
+        ("show", "configs/zzz.yaml"),
+        "configs/zzz.yaml: expected a shipped configuration, found none of that name; known:",
+    ),
+    (("show", "faster_rcnn", "--set", "train.lrr=1"), 'train.lrr: unknown key (did you mean "lr"?)'),
+    (
+        ("copy", "faster_rcnn", "{tmp}/there.yaml"),
+        "there.yaml: expected a new file, found one that would be overwritten",
+    ),
+    (("copy", "faster_rcnn", "{tmp}"), "faster_rcnn.yaml: expected a new file, found one that would be overwritten"),
+    (("shwo", "faster_rcnn"), 'no command shwo (did you mean "show"?)'),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USE)
+def test_wrong_use_is_one_line_and_status_2(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, detect_command: Command
+) -> None:
+    for name in ("there.yaml", "faster_rcnn.yaml"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    status, _, err = detect_command("config", *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert {file.read_text(encoding="utf-8") for file in tmp_path.iterdir()} == {"mine"}

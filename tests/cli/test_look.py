@@ -1,0 +1,114 @@
+"""The commands that look and change nothing: model summary, doctor, and every command's help."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from detect import diagnosis
+from detect.cli.main import COMMANDS, main
+from detect.doctor import LEAST
+from tests.conftest import Command
+
+
+def test_model_summary_shows_what_it_writes(tmp_path: Path, detect_command: Command) -> None:
+    file = tmp_path / "summary.json"
+    status, out, err = detect_command(
+        "model", "summary", "--config", "faster_rcnn", "--json", file, "--set", "model.backbone.frozen_stages=1"
+    )
+    assert (status, err) == (0, "")
+    written = json.loads(file.read_text(encoding="utf-8"))
+    assert set(written["totals"]) == {"backbone", "proposer", "head"}
+    for number in (written["whole"]["parameters"], *(total["parameters"] for total in written["totals"].values())):
+        assert f"{number:,}" in out
+    assert f"{written['whole']['parameters'] - written['whole']['trained']:,} frozen" in out
+    assert all(layer["kind"] in out for layer in written["layers"])
+
+
+ALL_WELL: dict[str, dict[str, Any]] = {
+    "torch": {"answer": {"gpus": ["X, 8 GiB"], "build": "13.0", "threads": 1, "hub": "/tmp/no/such/hub"}},
+    **{name: {"answer": name} for name in ("torchvision", "numpy", "opencv", "pycocotools", "albumentations")},
+}
+BROKEN = [
+    ({}, 0, "verdict: ready"),
+    ({"torchvision": {"error": "no nms"}}, 1, "verdict: 1 problem: torch and torchvision"),
+    ({"torch": {"error": "no"}, "numpy": {"error": "no"}}, 1, "verdict: 2 problems: torch, numpy"),
+]
+
+
+@pytest.mark.parametrize(("answers", "wanted", "verdict"), BROKEN)
+def test_doctor_ends_with_a_verdict(
+    answers: dict[str, Any],
+    wanted: int,
+    verdict: str,
+    tmp_path: Path,
+    detect_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    versions = LEAST | {"opencv-python-headless": "5.0"}
+    monkeypatch.setattr(diagnosis, "_probe", lambda: ALL_WELL | answers)
+    monkeypatch.setattr(diagnosis, "_version", lambda name: versions.get(name))
+    monkeypatch.setattr(diagnosis, "_requirements", lambda name: [f"torch=={LEAST['torch']}"] * bool(name))
+    monkeypatch.chdir(tmp_path)
+    status, out, err = detect_command("doctor")
+    *lines, last = out.splitlines()
+    assert (status, last, err) == (wanted, verdict, "")
+    assert all(line.startswith("ok ") or "; cure: " in line for line in lines)
+    assert sum(line.startswith("problem") for line in lines) == int((re.findall(r"\d+", last) or ["0"])[0])
+
+
+PROBES = [
+    ("raise SystemExit(3)", "its import ended the process with status 3", {}),
+    ('import os; print(\'["torch", {"answer": 1}]\', flush=True); os.abort()', "with status -6", {"answer": 1}),
+    ("print('chatter')", "its import ended the process with status 0", {}),
+]
+
+
+@pytest.mark.parametrize(("probe", "error", "torch"), PROBES)
+def test_an_import_that_kills_its_process_is_told(
+    probe: str, error: str, torch: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "PROBE", probe)
+    answers = diagnosis._probe()
+    assert set(answers) == set(ALL_WELL)
+    assert error in answers["torchvision"]["error"]
+    assert answers["torch"] == (torch or answers["torchvision"])
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = [("detect", main)]
+    for name in COMMANDS:
+        command = importlib.import_module(f"detect.cli.{name}").command
+        found.append((f"detect {name}", command))
+        if isinstance(command, click.Group):
+            found += [(f"detect {name} {inner}", child) for inner, child in command.commands.items()]
+    return found
+
+
+@pytest.mark.parametrize(("path", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
+def test_help_shows_an_example_that_the_command_accepts(path: str, command: click.Command) -> None:
+    example = (command.epilog or "").removeprefix("Example: ")
+    assert example.startswith(path)
+    words = shlex.split(example)[1:]
+    group: click.Command = main
+    context = click.Context(main)
+    while isinstance(group, click.Group):
+        found = group.get_command(context, words.pop(0))
+        assert found is not None
+        group = found
+    assert group.make_context(path, words).params is not None
+
+
+@pytest.mark.parametrize("arguments", [(), ("config",), ("model",)])
+def test_a_group_alone_shows_its_help_on_lines_of_its_own(arguments: tuple[str, ...], detect_command: Command) -> None:
+    status, out, err = detect_command(*arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) > 5
+    assert err.startswith("Usage: ")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detect.ops.nms import nms
+
+Box = tuple[float, float, float, float]
+
+
+def overlap(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def greedy(boxes: list[Box], scores: list[float], threshold: float, groups: list[int]) -> list[int]:
+    kept: list[int] = []
+    for candidate in sorted(range(len(boxes)), key=lambda place: (-scores[place], place)):
+        rivals = [place for place in kept if groups[place] == groups[candidate]]
+        if all(overlap(boxes[candidate], boxes[rival]) <= threshold for rival in rivals):
+            kept.append(candidate)
+    return kept
+
+
+coordinate = st.integers(0, 20)
+side = st.integers(1, 15)
+boxes_with = st.lists(
+    st.tuples(coordinate, coordinate, side, side, st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 3)), max_size=12
+)
+
+
+@given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_nms_is_greedy_with_groups_and_ties(
+    rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
+) -> None:
+    boxes = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _, _ in rows]
+    scores = [row[4] for row in rows]
+    groups = [row[5] if grouped else 0 for row in rows]
+    found = nms(
+        torch.tensor(boxes).reshape(-1, 4),
+        torch.tensor(scores),
+        threshold,
+        torch.tensor(groups, dtype=torch.int64) if grouped else None,
+    )
+    # An IoU within rounding of the threshold may fall either way.
+    near = any(abs(overlap(a, b) - threshold) < 1e-6 for a in boxes for b in boxes)
+    if not near or threshold in (0.0, 1.0):
+        assert found.tolist() == greedy(boxes, scores, threshold, groups)
+    assert found.dtype == torch.int64
+
+
+@pytest.mark.parametrize("groups", [None, torch.zeros(0, dtype=torch.int64)])
+def test_no_boxes(groups: torch.Tensor | None) -> None:
+    assert nms(torch.zeros(0, 4), torch.zeros(0), 0.5, groups).tolist() == []
+
+
+def test_equal_scores_go_to_the_lower_index() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10]]).repeat(40, 1)
+    assert nms(boxes, torch.full((40,), 0.5), 0.5).tolist() == [0]
+    far = boxes + torch.arange(40)[:, None] * 100
+    assert nms(far, torch.full((40,), 0.5), 0.5).tolist() == list(range(40))
+
+
+def test_groups_are_told_apart_exactly() -> None:
+    """In float32 a group's shift by 90090 pixels would round the second side to 699.992, its IoU to above 0.69999."""
+    boxes = torch.tensor([[0.0, 0, 1000, 1000], [0, 0, 1000, 699.989]])
+    scores = torch.tensor([0.9, 0.8])
+    assert nms(boxes, scores, 0.69999).tolist() == [0, 1]
+    assert nms(boxes, scores, 0.69999, torch.tensor([90, 90])).tolist() == [0, 1]
+    assert nms(boxes, scores, 0.69998, torch.tensor([90, 90])).tolist() == [0]
+
+
+def test_negative_coordinates_do_not_let_groups_touch() -> None:
+    boxes = torch.tensor([[-50.0, -50, 50, 50], [-50, -50, 50, 50], [40, 40, 60, 60]])
+    assert nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.1, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from detect.build.model import empty_detector
+from detect.config import Config
+from detect.config_files import merge_overrides, parse
+from detect.errors import UserError
+from detect.summary import PHOTO, Layer, summarise
+from tests.conftest import TINY
+
+CLASSES = tuple("abc")
+
+
+def tiny(*overrides: str) -> Config:
+    return parse(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
+
+
+# min_size 96 makes the photo 96 x 128; the merged map has stride 8
+ROWS = [
+    Layer("backbone", "body.stages.0.0", "Conv2d", (1, 16, 48, 64), 3 * 9 * 16, 48 * 64 * 16 * 3 * 9),
+    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0),
+    Layer("proposer", "head.hidden", "Conv2d", (1, 16, 12, 16), 16 * 16 * 9 + 16, 12 * 16 * 16 * 16 * 9),
+    Layer("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0),
+    Layer("head", "tail.layers.0", "Flatten", (30, 144), 0, 0),
+    Layer("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16),
+    Layer("head", "logits", "Linear", (30, 4), 16 * 4 + 4, 30 * 16 * 4),
+    Layer("head", "deltas", "Linear", (30, 12), 16 * 12 + 12, 30 * 16 * 12),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_layers_are_counted_as_by_hand(row: Layer) -> None:
+    found = summarise(tiny())
+    assert found.canvas == (96, 128)
+    assert [layer for layer in found.layers if (layer.slot, layer.name) == (row.slot, row.name)] == [row]
+
+
+NETWORKS = [
+    (),
+    ("model.backbone.norm=frozen",),
+    ("model.backbone.frozen_stages=2",),
+    ("model.backbone.output=map", "model.head.tail=network"),
+    ("model.backbone.name=mobilenet_v2", "model.backbone.norm=frozen", "model.backbone.weights=no-such-file.pth"),
+]
+
+
+@pytest.mark.parametrize("overrides", NETWORKS, ids=" ".join)
+def test_totals_are_those_of_the_detector_itself(overrides: tuple[str, ...]) -> None:
+    config = tiny(*overrides)
+    found = summarise(config)
+    with torch.device("meta"):
+        detector = empty_detector(config, CLASSES)
+    for slot, total in found.totals.items():
+        parameters = list(detector.get_submodule(slot).parameters())
+        assert total.parameters == sum(parameter.numel() for parameter in parameters)
+        assert total.trained == sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        layers = [layer for layer in found.layers if layer.slot == slot]
+        assert total.parameters == sum(layer.parameters for layer in layers)
+        assert total.multiply_adds == sum(layer.multiply_adds for layer in layers) > 0
+    assert found.whole.parameters == sum(parameter.numel() for parameter in detector.parameters())
+
+
+@pytest.mark.parametrize(("data_format", "classes"), [("voc", 20), ("coco", 80)])
+def test_without_names_the_usual_number_of_classes_stands(data_format: str, classes: int) -> None:
+    found = summarise(tiny("data.classes=null", f"data.format={data_format}", "data.root=nowhere"))
+    assert found.classes == classes
+    assert found.layers[-1].output == (30, 4 * classes)
+
+
+def test_a_larger_photo_costs_more_and_holds_the_same() -> None:
+    small, large = summarise(tiny()), summarise(tiny("data.min_size=192", "data.max_size=256"))
+    assert large.canvas == (192, 256) == tuple(side * 2 // 5 for side in PHOTO)
+    assert large.totals["backbone"].multiply_adds == 4 * small.totals["backbone"].multiply_adds
+    assert large.whole.parameters == small.whole.parameters
+
+
+def test_settings_that_make_no_detector_are_refused() -> None:
+    with pytest.raises(UserError, match='did you mean "resnet18"'):
+        summarise(tiny("model.backbone.name=resnet81"))

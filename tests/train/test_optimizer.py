@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from detect.training.optimizer import Method, Schedule, make_optimizer, parameter_groups, set_rate
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Schedule("constant", 1), {0: 1.0}),
+        (Schedule("constant", 10), {0: 1.0, 5: 1.0, 9: 1.0}),
+        (Schedule("constant", 10, warmup=0.4), {0: 0.001, 1: 0.25075, 2: 0.5005, 4: 1.0, 9: 1.0}),
+        (Schedule("constant", 10, warmup=0.01), {0: 1.0}),  # less than a step is none
+        (Schedule("step", 7, milestones=(5 / 7,)), {0: 1.0, 4: 1.0, 5: 0.1, 6: 0.1}),
+        (Schedule("step", 10, milestones=(0.5, 0.8), gamma=0.5), {4: 1.0, 5: 0.5, 7: 0.5, 8: 0.25}),
+        (Schedule("step", 10, milestones=()), {0: 1.0, 9: 1.0}),
+        (Schedule("step", 10, warmup=0.2, milestones=(0.1,)), {0: 0.001, 1: 0.05005, 2: 0.1}),
+        (Schedule("cosine", 4), {0: 1.0, 1: 0.853553, 2: 0.5, 3: 0.146447}),
+        (Schedule("cosine", 4, warmup=0.5), {0: 0.001, 1: 0.5005 * 0.853553, 2: 0.5}),
+    ],
+)
+def test_schedule_by_hand(schedule: Schedule, expected: dict[int, float]) -> None:
+    assert {step: schedule.factor(step) for step in expected} == pytest.approx(expected, abs=1e-6)
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1).requires_grad_(False))
+        self.head = nn.Linear(4, 2)
+
+
+def test_groups_part_body_from_head_and_weights_from_biases_and_norms() -> None:
+    model = Model()
+    groups = parameter_groups(model.body, model, lr=0.5, body_lr=0.1, weight_decay=0.01)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in groups:
+        assert isinstance(group["params"], list)
+        assert group["lr"] == group["peak"]
+        found[group["lr"], group["weight_decay"]] = [names[id(parameter)] for parameter in group["params"]]
+    assert found == {
+        (0.05, 0.01): ["body.0.weight"],
+        (0.05, 0.0): ["body.0.bias", "body.1.weight", "body.1.bias"],
+        (0.5, 0.01): ["head.weight"],
+        (0.5, 0.0): ["head.bias"],
+    }
+
+
+def test_one_rate_and_no_decay_need_one_group() -> None:
+    model = Model()
+    (group,) = parameter_groups(model.body, model, lr=0.5, body_lr=1.0, weight_decay=0.0)
+    assert isinstance(group["params"], list)
+    assert len(group["params"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("sgd", torch.optim.SGD), ("rmsprop", torch.optim.RMSprop), ("adamw", torch.optim.AdamW)]
+)
+def test_each_optimiser_moves_weights_at_the_rate_set(method: Method, kind: type) -> None:
+    model = Model()
+    optimizer = make_optimizer(method, parameter_groups(model.body, model, 0.5, 0.1, 0.0), momentum=0.9)
+    assert isinstance(optimizer, kind)
+    assert set_rate(optimizer, 0.2) == pytest.approx(0.1)
+    assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.01, 0.1])
+    before = model.head.weight.clone()
+    model.head(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    assert not torch.equal(model.head.weight, before)
+    after = model.head.weight.clone()
+    set_rate(optimizer, 0.0)
+    optimizer.step()
+    assert torch.equal(model.head.weight, after)
+
+
+def test_sgd_is_given_its_momentum_and_decay() -> None:
+    model = Model()
+    optimizer = make_optimizer("sgd", parameter_groups(model.body, model, 0.5, 1.0, 0.01), momentum=0.9)
+    assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.9, 0.01), (0.9, 0.0)]
