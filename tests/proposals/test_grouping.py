@@ -32,8 +32,8 @@ def plain_group(segmentation, histograms, colour_bins, similarity):
     sizes = dict(enumerate(segmentation.sizes.tolist()))
     boxes = dict(enumerate(segmentation.boxes.tolist()))
     counts = dict(enumerate(histograms.astype(np.int64)))
-    lists = {region: [] for region in sizes}
-    age = {}
+    lists: dict[int, list[int]] = {region: [] for region in sizes}
+    age: dict[tuple[int, int], int] = {}
 
     def share(a, b, columns):
         parts = []
@@ -60,7 +60,7 @@ def plain_group(segmentation, histograms, colour_bins, similarity):
         lists[a].append(b)
         lists[b].append(a)
         age[a, b] = len(age)
-    made = []
+    made: list[tuple[int, int]] = []
     while len(sizes) > 1:
         a, b = max(age, key=lambda pair: (likeness(*pair), -age[pair]))
         new = len(segmentation.sizes) + len(made)

@@ -35,7 +35,9 @@ def test_a_file_is_read_as_it_was_written(tmp_path, photos):
     for index, (_, _, proposals) in enumerate(photos):
         assert torch.equal(found[index].boxes, proposals.boxes)
         assert torch.equal(found[index].scores, proposals.scores)
-        assert found[index].source.tolist() == list(range(len(proposals)))
+        source = found[index].source
+        assert source is not None
+        assert source.tolist() == list(range(len(proposals)))
 
 
 def test_boxes_on_whole_pixels_take_sixteen_bits(tmp_path):
