@@ -10,7 +10,7 @@ from skimage.segmentation import felzenszwalb
 from detect.data.images import read_image
 from detect.proposals.selective_search.segmentation import segment, smooth, sort_edges
 
-PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "VOCdevkit" / "VOC2007" / "JPEGImages"
+PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2007" / "JPEGImages"
 
 
 def random_planes(channels, height, width, seed=0):
