@@ -9,6 +9,8 @@ from detect.proposals.selective_search.features import count, pixel_codes
 from detect.proposals.selective_search.grouping import Similarity, group
 from detect.proposals.selective_search.segmentation import segment, smooth, sort_edges
 
+pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
+
 ONE = 2.0**23
 SIMILARITIES = {
     "CTSF": Similarity(colour=True, texture=True, size=True, fill=True),

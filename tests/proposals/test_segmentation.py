@@ -10,6 +10,8 @@ from skimage.segmentation import felzenszwalb
 from detect.data.images import read_image
 from detect.proposals.selective_search.segmentation import segment, smooth, sort_edges
 
+pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
+
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2007" / "JPEGImages"
 
 

@@ -11,6 +11,8 @@ from detect.proposals.selective_search.ranking import rank
 from detect.proposals.selective_search.strategies import MODES, Hierarchy
 from tests.proposals.test_grouping import random_image
 
+pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
+
 
 def picture(height, width, seed=0):
     return np.ascontiguousarray(random_image(height, width, 3, seed).transpose(1, 2, 0))
