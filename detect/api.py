@@ -9,11 +9,11 @@ from detect.config import Config
 from detect.config_files import load_config
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
+from detect.display import Display
 from detect.evaluation.detecting import Pass, detections_only, run_over
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.predict.predictor import Predictor, load
-from detect.training.display import Display
 from detect.training.run import Outcome
 from detect.training.run import train as train_run
 from detect.training.run_folder import RunFolder

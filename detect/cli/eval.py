@@ -38,11 +38,11 @@ def command(
     keep_freed_memory()
     from detect.api import default_metric, detect_over
     from detect.build.data import split_data
+    from detect.display import display
     from detect.evaluation.score import evaluate, write_score
     from detect.evaluation.table import score_table
     from detect.predict.formats import write_json
     from detect.predict.predictor import load
-    from detect.training.display import display
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     config = predictor.config

@@ -29,6 +29,13 @@ from detect.memory import keep_freed_memory
     "--score", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Leave out detections below."
 )
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Photos a batch.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Processes that read photos while the model computes.",
+)
 @click.option("--classes", metavar="A,B", help="Only these classes.")
 @click.option("--annotations", type=Path, metavar="GT.json", help="coco: take image and category ids from this file.")
 @options.settings
@@ -41,6 +48,7 @@ def command(
     formats: tuple[str, ...],
     score: float,
     batch_size: int,
+    workers: int,
     classes: str | None,
     annotations: Path | None,
     overrides: tuple[str, ...],
@@ -52,11 +60,11 @@ def command(
     A run that was cut off goes on where it stopped when the same command is given again.
     """
     keep_freed_memory()
+    from detect.display import display
     from detect.predict.photos import find_photos
     from detect.predict.predictor import load
     from detect.predict.run import Wish, forget_progress, predict_photos
     from detect.predict.writing import coco_ids, write_results
-    from detect.training.display import display
 
     photos = find_photos(paths)
     if out.is_file():
@@ -64,22 +72,22 @@ def command(
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco beside it")
     predictor = load(model, device or "auto", precision or "fp32", overrides)
-    config = predictor.config
     wanted = formats or ("json", "images")
     wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
     ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
     with display(Console(), "detecting", len(photos), "photos") as shown:
-        predictions, unreadable = predict_photos(
-            predictor, photos, out, wish, batch_size, config.data.workers, lambda count: shown.advance(count)
-        )
-    write_results(out, wanted, predictions, predictor.classes, ids)
+        work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown.advance)
+    write_results(out, wanted, work.predictions, predictor.classes, ids)
     forget_progress(out)
-    count = sum(len(prediction) for prediction in predictions)
-    print(f"{count} detections of at least {score} in {len(predictions)} photos, in {out}")
-    for line in unreadable:
+    count = sum(len(prediction) for prediction in work.predictions)
+    print(
+        f"{count} detections of at least {score} in {len(work.predictions)} photos, in {out}: {work.seconds:.1f} s, "
+        f"the model computing {work.model_seconds / work.seconds:.0%} of it"
+    )
+    for line in work.unreadable:
         print(f"detect: {line}", file=sys.stderr)
-    if unreadable:
-        print(f"detect: {len(unreadable)} of {len(photos)} photos could not be read", file=sys.stderr)
+    if work.unreadable:
+        print(f"detect: {len(work.unreadable)} of {len(photos)} photos could not be read", file=sys.stderr)
         sys.exit(1)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,18 @@ from detect.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a run came to: predictions of all readable photos in order, a line for each unreadable one, how long it
+    took, and for how long of it the model computed; work of an earlier, killed run takes no time here.
+    """
+
+    predictions: list[Prediction]
+    unreadable: list[str]
+    seconds: float
+    model_seconds: float
+
+
+@dataclass(frozen=True)
 class Wish:
     """What is wanted of each photo: detections of at least ``score`` with a label among ``labels``; pictures or not."""
 
@@ -39,12 +52,13 @@ def predict_photos(
     batch_size: int,
     workers: int,
     progress: Callable[[int], None],
-) -> tuple[list[Prediction], list[str]]:
-    """The predictions of all readable photos in order, and a line for each unreadable one.
+) -> Work:
+    """Detect on all photos.
 
     Batches done by an earlier run of the same command in ``out`` are not done again. Photos of one batch share a
     canvas, so that a result does not depend on the company.
     """
+    start, model_seconds = time.perf_counter(), 0.0
     batches = _batches(photos, predictor.preprocess, batch_size)
     finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches), predictor.classes)
     done = len(finished.batches)
@@ -52,7 +66,10 @@ def predict_photos(
     names = below_shared_folder([str(photo) for photo in photos])
     with ThreadPoolExecutor(1) as pool:
         waiting = None
-        for batch, found in _detections(predictor, photos, batches[done:], workers):
+        for batch in file_loader(photos, predictor.preprocess, batches[done:], workers):
+            model_start = time.perf_counter()
+            found = _detections(predictor, batch)
+            model_seconds += time.perf_counter() - model_start
             result = BatchResult(batch.indices, tuple(_chosen(one, wish) for one in found), batch.unreadable)
             if waiting is not None:
                 finished.add(waiting.result())
@@ -64,7 +81,8 @@ def predict_photos(
     for result in finished.batches:
         placed.update(zip(result.places, result.predictions, strict=True))
     unreadable = [line for result in finished.batches for line in result.unreadable]
-    return [placed[place] for place in sorted(placed)], sorted(unreadable)
+    predictions = [placed[place] for place in sorted(placed)]
+    return Work(predictions, sorted(unreadable), time.perf_counter() - start, model_seconds)
 
 
 def forget_progress(out: Path) -> None:
@@ -90,19 +108,14 @@ def _key(predictor: Predictor, photos: Sequence[Path], wish: Wish, batches: Sequ
     return randomness.key(*map(repr, parts))
 
 
-def _detections(
-    predictor: Predictor, photos: Sequence[Path], batches: Sequence[Sequence[int]], workers: int
-) -> Iterator[tuple[Batch, list[Prediction]]]:
-    for batch in file_loader(photos, predictor.preprocess, batches, workers):
-        found = []
-        if len(batch.images):
-            images = to_device(batch.images, predictor.compute.device)
-            with torch.inference_mode(), predictor.compute.autocast():
-                found = predictor.detector.detect(images)
-        yield (
-            batch,
-            [as_prediction(*one) for one in zip(found, batch.images.sizes, batch.originals, batch.files, strict=True)],
-        )
+def _detections(predictor: Predictor, batch: Batch) -> list[Prediction]:
+    """Of each photo of the batch, in its own pixels; those are on the CPU, so the model is done when they are here."""
+    if not len(batch.images):
+        return []
+    images = to_device(batch.images, predictor.compute.device)
+    with torch.inference_mode(), predictor.compute.autocast():
+        found = predictor.detector.detect(images)
+    return [as_prediction(*one) for one in zip(found, batch.images.sizes, batch.originals, batch.files, strict=True)]
 
 
 def _chosen(prediction: Prediction, wish: Wish) -> Prediction:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from detect.training.display import Display
+from detect.display import Display
 from detect.training.run_folder import RunFolder
 
 Row = dict[str, float | int | None]
@@ -64,9 +64,7 @@ class Journal:
         )
         self.folder.log(line)
         if self.display is not None:
-            self.display.advance(step - self._shown_step, f"loss {row['loss']:.3f}")
-            if not self.console.is_terminal:
-                self.display.line(line)
+            self.display.advance(step - self._shown_step, f"loss {row['loss']:.3f}", line)
         self._shown_step = step
 
     def validated(self, step: int, loss: float, numbers: Mapping[str, float | None], better: bool) -> None:

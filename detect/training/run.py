@@ -19,11 +19,11 @@ from detect.curves import draw_curves
 from detect.data.annotations import Annotations
 from detect.data.batching import BatchPlan
 from detect.data.loader import Batch, training_loader
+from detect.display import display
 from detect.errors import UserError, WorkError
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.table import score_table
 from detect.precision import Compute, make_compute
-from detect.training.display import display
 from detect.training.journal import Journal
 from detect.training.loop import Callbacks, Interrupted, train_loop
 from detect.training.pictures import draw_batch, draw_found
