@@ -21,6 +21,9 @@ class Display(Protocol):
     def line(self, text: str) -> None:
         """A line that stays."""
 
+    def found_done(self, count: int) -> None:
+        """``count`` were done by an earlier run; they say nothing about the rate."""
+
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:
         """``count`` more are done; note: stands beside a bar; line: what to print where there is no bar."""
 
@@ -36,6 +39,10 @@ class Bar:
         """Above the bar."""
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def found_done(self, count: int) -> None:
+        """Start the bar there."""
+        self._progress.reset(self._task, completed=count)
+
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:  # noqa: ARG002
         """Move the bar."""
         self._progress.update(self._task, advance=count, note=note)
@@ -44,15 +51,20 @@ class Bar:
 class Lines:
     """Piped, or in a log."""
 
-    def __init__(self, console: Console, what: str, total: int, unit: str, done: int) -> None:
+    def __init__(self, console: Console, what: str, total: int, unit: str) -> None:
         self._console = console
         self._what, self._total, self._unit = what, total, unit
-        self._first = self._done = done
+        self._first = self._done = 0
         self._start = self._last = time.monotonic()
 
     def line(self, text: str) -> None:
         """As it is."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def found_done(self, count: int) -> None:
+        """Say it."""
+        self._first = self._done = count
+        self.line(f"{self._what}: {count} of {self._total} {self._unit} were done before")
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:  # noqa: ARG002
         """``line``, or else now and then how far the work is."""
@@ -79,10 +91,10 @@ class Rate(ProgressColumn):
 
 
 @contextmanager
-def display(console: Console, what: str, total: int, unit: str, done: int = 0) -> Iterator[Display]:
-    """A display of ``total`` units of work, ``done`` of them before now."""
+def display(console: Console, what: str, total: int, unit: str) -> Iterator[Display]:
+    """A display of ``total`` units of work."""
     if not console.is_terminal:
-        yield Lines(console, what, total, unit, done)
+        yield Lines(console, what, total, unit)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -93,4 +105,4 @@ def display(console: Console, what: str, total: int, unit: str, done: int = 0) -
         TimeLeft(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Bar(progress, progress.add_task(what, total=total, completed=done, note=""))
+        yield Bar(progress, progress.add_task(what, total=total, note=""))

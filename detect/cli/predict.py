@@ -76,7 +76,7 @@ def command(
     wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
     ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
     with display(Console(), "detecting", len(photos), "photos") as shown:
-        work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown.advance)
+        work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown)
     write_results(out, wanted, work.predictions, predictor.classes, ids)
     forget_progress(out)
     count = sum(len(prediction) for prediction in work.predictions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from detect import randomness
 from detect.data.batching import by_canvas
 from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.loader import Batch, file_loader
+from detect.display import Display
 from detect.draw import Marks, draw_detections, save_image
 from detect.evaluation.detecting import as_prediction, to_device
 from detect.evaluation.predictions import Prediction, below_shared_folder
@@ -51,7 +52,7 @@ def predict_photos(
     wish: Wish,
     batch_size: int,
     workers: int,
-    progress: Callable[[int], None],
+    display: Display,
 ) -> Work:
     """Detect on all photos.
 
@@ -62,7 +63,8 @@ def predict_photos(
     batches = _batches(photos, predictor.preprocess, batch_size)
     finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches), predictor.classes)
     done = len(finished.batches)
-    progress(sum(len(batch) for batch in batches[:done]))
+    if done:
+        display.found_done(sum(len(batch) for batch in batches[:done]))
     names = below_shared_folder([str(photo) for photo in photos])
     with ThreadPoolExecutor(1) as pool:
         waiting = None
@@ -74,7 +76,7 @@ def predict_photos(
             if waiting is not None:
                 finished.add(waiting.result())
             waiting = pool.submit(_drawn, result, out / "images", names, predictor.classes, wish.pictures)
-            progress(len(batch.files) + len(batch.unreadable))
+            display.advance(len(batch.files) + len(batch.unreadable))
         if waiting is not None:
             finished.add(waiting.result())
     placed: dict[int, Prediction] = {}

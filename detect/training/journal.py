@@ -27,6 +27,12 @@ class Journal:
         self.unreadable: list[str] = []
         self._shown_step = 0
 
+    def watch(self, display: Display, first: int) -> None:
+        """Show what follows on ``display``; ``first`` steps were done by an earlier run."""
+        self.display, self._shown_step = display, first
+        if first:
+            display.found_done(first)
+
     def say(self, line: str) -> None:
         """To the screen and to log.txt."""
         self.folder.log(line)

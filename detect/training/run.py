@@ -110,7 +110,8 @@ class _Run:
         self._introduce()
         console, first = self.journal.console, self.learner.progress.step
         try:
-            with display(console, "training", self.rule.steps, "steps", first) as self.journal.display:
+            with display(console, "training", self.rule.steps, "steps") as shown:
+                self.journal.watch(shown, first)
                 schedule = schedule_rule(self.config, self.rule.steps)
                 train_loop(self.learner, self._batches(), schedule, self.rule, self.compute, self._callbacks())
         except Interrupted as stopped:
