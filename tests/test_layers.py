@@ -38,6 +38,7 @@ LAYERS = [
     ["doctor"],
     ["diagnosis"],
     ["cli"],
+    ["__main__"],
 ]
 HEIGHT = {entry: height for height, line in enumerate(LAYERS) for entry in line}
 FACADE = "__init__"  # detect/__init__.py: the version, which anyone may read, and the names of api
