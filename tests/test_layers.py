@@ -33,6 +33,7 @@ LAYERS = [
     ["draw", "curves"],
     ["evaluation"],
     ["predict"],
+    ["proposing"],
     ["training"],
     ["api"],
     ["doctor"],

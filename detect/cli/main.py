@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "Train a detector, or go on with a run that was cut off.",
     "eval": "Score a model on a data set.",
     "predict": "Detect on photos, folders and globs.",
+    "proposals": "Search boxes that may hold an object; score them.",
     "config": "List, show and copy the configurations that come with detect.",
     "model": "Layers, sizes and costs of a model.",
     "doctor": "Check this machine: each problem with its cure.",

@@ -28,10 +28,31 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class BestOverlaps:
+    """The best overlap of each of T objects in N images.
+
+    limited (L, T): with the first ``limits[l]`` proposals; every (T,): with all; labels (T,) in 1..K; counts (N,): the
+    proposals of each image.
+    """
+
+    limits: tuple[int, ...]
+    limited: NDArray[np.float64]
+    every: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def within(self, limit: int) -> NDArray[np.float64]:
+        """With the first ``limit`` proposals, (T,)."""
+        row: NDArray[np.float64] = self.limited[self.limits.index(limit)]
+        return row
+
+
+@dataclass(frozen=True)
 class ProposalScores:
     """Fractions in 0..1, None where there is no object to measure.
 
-    recall: by overlap, all proposals taken; average_recall: by number of proposals; abo: by class name.
+    recall: by overlap, all proposals taken; average_recall: by number of proposals; abo: by class name; images: how
+    many, and how many of them without proposals.
     """
 
     recall: dict[float, float | None]
@@ -39,6 +60,7 @@ class ProposalScores:
     abo: dict[str, float | None]
     mabo: float | None
     images: int
+    images_without_proposals: int
     objects: int
     proposals_per_image: float
 
@@ -47,39 +69,53 @@ def score_proposals(
     images: Iterable[Coverage], classes: Sequence[str], limits: Sequence[int] = LIMITS
 ) -> ProposalScores:
     """Score every image, those without proposals too; ``classes`` are the names of the labels 1..K."""
-    best, limited, labels, counts = [], [], [], []
+    return scores_of(measure(images, limits), classes, limits)
+
+
+def measure(images: Iterable[Coverage], limits: Sequence[int] = LIMITS) -> BestOverlaps:
+    """The best overlap of every object; images are looked at one by one and not kept."""
+    rows, labels, counts = [], [], []
     for image in images:
-        overlaps = best_overlaps(image.proposals, image.objects, [*limits, len(image.proposals)])
-        best.append(overlaps[-1])
-        limited.append(overlaps[:-1])
+        rows.append(best_overlaps(image.proposals, image.objects, [*limits, len(image.proposals)]))
         labels.append(np.asarray(image.labels, np.int64))
         counts.append(len(image.proposals))
-    every = np.concatenate([np.zeros(0), *best])
-    by_limit = np.concatenate([np.zeros((len(limits), 0)), *limited], axis=1)
-    label = np.concatenate([np.zeros(0, np.int64), *labels])
-    abo = {name: _mean(every[label == index]) for index, name in enumerate(classes, start=1)}
-    return ProposalScores(
-        recall={overlap: _mean(every >= overlap) for overlap in OVERLAPS},
-        average_recall={
-            limit: _mean(np.greater_equal.outer(row, OVERLAPS)) for limit, row in zip(limits, by_limit, strict=True)
-        },
-        abo=abo,
-        mabo=_mean(np.array([value for value in abo.values() if value is not None])),
-        images=len(counts),
-        objects=len(every),
-        proposals_per_image=float(np.mean(counts)) if counts else 0.0,
+    table = np.concatenate([np.zeros((len(limits) + 1, 0)), *rows], axis=1)
+    return BestOverlaps(
+        limits=tuple(limits),
+        limited=table[:-1],
+        every=table[-1],
+        labels=np.concatenate([np.zeros(0, np.int64), *labels]),
+        counts=np.array(counts, np.int64),
     )
+
+
+def scores_of(best: BestOverlaps, classes: Sequence[str], limits: Sequence[int] = LIMITS) -> ProposalScores:
+    """The scores of what was measured; ``limits`` are some of those it was measured at."""
+    return ProposalScores(
+        recall={overlap: _mean(best.every >= overlap) for overlap in OVERLAPS},
+        average_recall={limit: _mean(np.greater_equal.outer(best.within(limit), OVERLAPS)) for limit in limits},
+        abo={name: _mean(best.every[best.labels == label]) for label, name in enumerate(classes, start=1)},
+        mabo=mabo(best.every, best.labels),
+        images=len(best.counts),
+        images_without_proposals=int((best.counts == 0).sum()),
+        objects=len(best.every),
+        proposals_per_image=float(best.counts.mean()) if len(best.counts) else 0.0,
+    )
+
+
+def mabo(overlaps: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
+    """The mean over the classes that occur of the mean best overlap (T,) of their objects."""
+    return _mean(np.array([overlaps[labels == label].mean() for label in np.unique(labels)]))
 
 
 def best_overlaps(
     proposals: NDArray[np.floating], objects: NDArray[np.floating], limits: Sequence[int]
 ) -> NDArray[np.float64]:
     """The best overlap of each object with the first ``limit`` proposals, (len(limits), G), 0 where there are none."""
-    found = np.zeros((len(limits), len(objects)))
     overlaps = _iou(np.asarray(objects, np.float64), np.asarray(proposals, np.float64))
-    for row, limit in zip(found, limits, strict=True):
-        row[:] = overlaps[:, :limit].max(axis=1, initial=0)
-    return found
+    # In front a column for no proposals at all; then place n is the best of the first n.
+    best = np.maximum.accumulate(np.concatenate([np.zeros((len(objects), 1)), overlaps], axis=1), axis=1)
+    return np.asarray(best[:, np.minimum(limits, len(proposals))].T)
 
 
 def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

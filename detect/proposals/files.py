@@ -11,8 +11,10 @@ import hashlib
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +36,14 @@ class ProposalFile:
     """N photos with T proposals in all; those of photo i, best first, are at ``offsets[i]:offsets[i + 1]``.
 
     files: N names; contents (N,) uint64: ``content_key`` of each photo's bytes, 0 where it is not known (.mat, .json);
-    boxes (T, 4) float32, continuous pixels; scores (T,) float32; settings: what the proposals were made with.
+    boxes (T, 4), continuous pixels: uint16 where every corner lies on a whole pixel, else float32; scores (T,) float32;
+    settings: what the proposals were made with.
     """
 
     files: tuple[str, ...]
     contents: NDArray[np.uint64]
     offsets: NDArray[np.int64]
-    boxes: NDArray[np.float32]
+    boxes: NDArray[np.uint16] | NDArray[np.float32]
     scores: NDArray[np.float32]
     settings: Mapping[str, Setting]
 
@@ -50,15 +53,18 @@ class ProposalFile:
     def __getitem__(self, index: int) -> Proposals:
         """The proposals of photo ``index``; ``source`` is the rank of each."""
         own = slice(self.offsets[index], self.offsets[index + 1])
-        boxes, scores = torch.from_numpy(self.boxes[own].copy()), torch.from_numpy(self.scores[own].copy())
-        return Proposals(boxes, scores, torch.arange(len(boxes)))
+        boxes, scores = self.boxes[own].astype(np.float32), self.scores[own].copy()
+        return Proposals(torch.from_numpy(boxes), torch.from_numpy(scores), torch.arange(len(boxes)))
 
     def index(self, name: str) -> int:
         """The place of the photo ``name``; UserError where there is none."""
-        try:
-            return self.files.index(name)
-        except ValueError:
-            raise UserError(f"{name}: expected proposals for it, found none{nearest(name, self.files)}") from None
+        if name not in self._places:
+            raise UserError(f"{name}: expected proposals for it, found none{nearest(name, self.files)}")
+        return self._places[name]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.files)}
 
 
 def content_key(content: bytes) -> int:
@@ -71,22 +77,39 @@ def pack_proposals(
 ) -> ProposalFile:
     """One record of (file name, content key or 0, proposals) for each photo."""
     counts = [len(proposals) for _, _, proposals in photos]
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(p.boxes.float().numpy() for _, _, p in photos)])
     return ProposalFile(
         files=tuple(name for name, _, _ in photos),
         contents=np.array([key for _, key, _ in photos], np.uint64),
         offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
-        boxes=np.concatenate([np.zeros((0, 4), np.float32), *(p.boxes.float().numpy() for _, _, p in photos)]),
+        boxes=compact(boxes),
         scores=np.concatenate([np.zeros(0, np.float32), *(p.scores.float().numpy() for _, _, p in photos)]),
         settings=dict(settings or {}),
     )
 
 
-def write_proposals(path: Path, proposals: ProposalFile) -> None:
-    """Write an ``.npz`` whole or not at all. Boxes on whole pixels take 16 bits a corner."""
+def compact(boxes: NDArray[Any]) -> NDArray[np.uint16] | NDArray[np.float32]:
+    """Boxes (B, 4) in 16 bits a corner where every corner lies on a whole pixel, else as float32."""
+    if boxes.dtype == np.uint16:
+        return boxes
+    if not boxes.size or 0 <= boxes.min() <= boxes.max() < 1 << 16:
+        whole = boxes.astype(np.uint16)
+        if np.array_equal(whole, boxes):
+            return whole
+    return boxes.astype(np.float32, copy=False)
+
+
+def check_writable(path: Path) -> None:
+    """UserError unless ``write_proposals`` would write to a file of this name."""
     if path.suffix != ".npz":
         raise UserError(f"{path}: expected a name that ends in .npz, found {path.suffix or 'no ending'}")
-    boxes: NDArray[Any] = proposals.boxes
-    whole = boxes.astype(np.uint16) if not boxes.size or 0 <= boxes.min() <= boxes.max() < 1 << 16 else boxes
+    if path.is_dir():
+        raise UserError(f"{path}: expected the name of a file, found a folder")
+
+
+def write_proposals(path: Path, proposals: ProposalFile) -> None:
+    """Write an ``.npz`` whole or not at all; equal proposals give equal bytes, whenever they are written."""
+    check_writable(path)
     header = {"version": _VERSION, "settings": dict(proposals.settings), "files": proposals.files}
     stream = io.BytesIO()
     np.savez_compressed(
@@ -94,7 +117,7 @@ def write_proposals(path: Path, proposals: ProposalFile) -> None:
         header=np.frombuffer(json.dumps(header).encode(), np.uint8),
         contents=proposals.contents,
         offsets=proposals.offsets,
-        boxes=whole if np.array_equal(whole, boxes) else boxes,
+        boxes=compact(proposals.boxes),
         scores=proposals.scores,
     )
     write_bytes(path, stream.getvalue())
@@ -114,9 +137,13 @@ def read_proposals(path: Path) -> ProposalFile:
     existing_file(path, "a file of proposals")
     read = {".npz": _read_npz, ".mat": _read_mat, ".json": _read_json}[path.suffix]
     try:
-        return read(path)
+        found = read(path)
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: expected proposals, found a file that does not hold them ({error})") from error
+    if len(set(found.files)) < len(found.files):
+        twice = Counter(found.files).most_common(1)[0][0]
+        raise UserError(f"{path}: expected each photo once, found {twice} twice")
+    return found
 
 
 def check_fresh(
@@ -125,7 +152,9 @@ def check_fresh(
     """UserError where the proposals of photo ``name`` were made from other bytes or with other settings."""
     known = int(proposals.contents[proposals.index(name)])
     if known not in (0, content):
-        raise UserError(f"{path}: stale: {name} has changed since its proposals were made; make them again")
+        raise UserError(
+            f"{path}: stale: {name} has changed since its proposals were made, or is another photo; make them again"
+        )
     for key, wanted in (settings or {}).items():
         if proposals.settings.get(key) != wanted:
             raise UserError(
@@ -142,7 +171,7 @@ def _read_npz(path: Path) -> ProposalFile:
             tuple(header["files"]),
             arrays["contents"],
             arrays["offsets"],
-            arrays["boxes"].astype(np.float32),
+            arrays["boxes"],
             arrays["scores"],
             header["settings"],
         )

@@ -1,0 +1,218 @@
+"""detect proposals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from detect.cli import options
+from detect.cli.group import Group
+from detect.cli.options import Device, Precision
+from detect.errors import UserError
+from detect.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from detect.config import Config
+    from detect.display import Display
+    from detect.evaluation.proposals import Coverage
+    from detect.proposing.recall import FileProposals, ModelProposals
+
+SPLITS = click.Choice(["train", "val"])
+
+
+@click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out photos.npz")
+def command() -> None:
+    """Boxes that may hold an object: search them for many photos, score them."""
+
+
+@command.command("make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@options.settings
+@click.option("--out", type=Path, required=True, metavar="FILE.npz", help="Where to write.")
+@click.option(
+    "--mode",
+    type=click.Choice(["single", "fast", "quality"]),
+    default="fast",
+    show_default=True,
+    help="How thoroughly to search: some 350, 2,000 or 10,000 boxes for a photo of 500 x 375.",
+)
+@click.option("--split", type=SPLITS, help="Only this part of the data set [default: both].")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Photos searched at a time [default: as many as there are cores]."
+)
+@click.option(
+    "--resize-to",
+    type=click.IntRange(1),
+    metavar="WIDTH",
+    help="Search copies of this width, 500 in the papers; keeps large photos fast [default: photos as they are].",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the boxes.")
+def make(
+    paths: tuple[str, ...],
+    overrides: tuple[str, ...],
+    out: Path,
+    mode: str,
+    split: str | None,
+    workers: int | None,
+    resize_to: int | None,
+    seed: int,
+) -> None:
+    """Selective search over a data set (--set data.root=..., --set data.format=...), or over photos, folders, globs.
+
+    A run that was cut off goes on where it stopped when the same command is given again, and a file that is there
+    already is added to: photos whose bytes have not changed are not searched again.
+    """
+    if bool(paths) == bool(overrides):
+        raise UserError(_which("PATH...", "a data set by --set data.root=FOLDER", bool(paths)))
+    if paths and split is not None:
+        raise UserError("--split: expected a data set by --set beside it, found PATH...")
+    keep_freed_memory()
+    from detect.display import display
+    from detect.predict.photos import find_photos
+    from detect.proposals.files import check_writable
+    from detect.proposals.selective_search import available_cores
+    from detect.proposing.make import SearchSettings, make_proposals
+    from detect.proposing.photos import split_photos
+
+    check_writable(out)
+    splits = ["train", "val"] if split is None else [split]
+    photos = find_photos(paths) if paths else split_photos(_config(overrides), splits)
+    settings = SearchSettings(mode, seed, resize_to=resize_to)
+    with display(Console(), "searching", len(photos), "photos") as shown:
+        made = make_proposals(photos, out, settings, workers or available_cores(), shown)
+    before = f", {made.before} photos searched before" if made.before else ""
+    print(
+        f"{made.boxes} boxes in {made.photos} photos, {made.boxes / max(1, made.photos):.1f} a photo, "
+        f"{made.seconds:.1f} s{before}: {out}, {_size(out.stat().st_size)}"
+    )
+    _tell_unreadable(made.unreadable, len(photos))
+
+
+@command.command("recall", epilog="Example: detect proposals recall shapes.npz --set data.format=shapes")
+@click.argument("file", type=Path, required=False)
+@click.option("--model", type=Path, help="Score the RPN's proposals of this run folder or checkpoint.")
+@options.settings
+@click.option("--split", type=SPLITS, default="val", show_default=True)
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the score.")
+@click.option("--picture", type=Path, metavar="FILE.png", help="Where to draw [default: beside what is scored].")
+@options.device
+@options.precision
+def recall(
+    file: Path | None,
+    model: Path | None,
+    overrides: tuple[str, ...],
+    split: str,
+    json_file: Path | None,
+    picture: Path | None,
+    device: Device | None,
+    precision: Precision | None,
+) -> None:
+    """How well proposals cover the objects of a data set: those of FILE (.npz, R-CNN's .mat, .json), or a model's.
+
+    Objects that are difficult or a crowd do not count. Without --set a model is scored on its own data.
+    """
+    if (file is None) == (model is None):
+        raise UserError(_which("FILE", "--model MODEL", file is not None))
+    if file is not None and (device or precision):
+        raise UserError(f"--{'device' if device else 'precision'}: expected --model beside it, found FILE")
+    if file is not None and not overrides:
+        raise UserError("--set: expected the data set that FILE is of, e.g. --set data.root=FOLDER, found none")
+    if picture is not None and picture.suffix != ".png":
+        raise UserError(f"--picture {picture}: expected a name that ends in .png")
+    keep_freed_memory()
+    import time
+
+    from detect.display import display
+    from detect.evaluation.proposals import measure, scores_of
+    from detect.proposing.report import COUNTS, draw_recall, recall_table, write_recall
+
+    start = time.perf_counter()
+    if file is not None:
+        proposed: FileProposals | ModelProposals = _of_file(file, overrides, split)
+        title = f"{file.name}, {split}"
+    else:
+        proposed = _of_model(str(model), overrides, split, device, precision)
+        title = f"RPN of {model}, {split}"
+    console = Console()
+    with display(console, "scoring", len(proposed), "photos") as shown:
+        best = measure(_watched(proposed, shown), COUNTS)
+    score = scores_of(best, proposed.annotations.classes)
+    console.print(recall_table(score))
+    print(
+        f"{score.proposals_per_image:.1f} proposals an image; "
+        f"{score.images_without_proposals} of {score.images} images without any"
+    )
+    if json_file is not None:
+        write_recall(json_file, score, time.perf_counter() - start)
+    drawn = picture or proposed.path.with_name(f"{proposed.path.stem}-recall.png")
+    draw_recall(drawn, best, title)
+    print(f"{drawn}: recall drawn")
+    _tell_unreadable(proposed.unreadable, len(proposed))
+
+
+def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
+    """Says how many photos have no entry."""
+    from detect.proposals.files import read_proposals
+    from detect.proposing.photos import annotated_split
+    from detect.proposing.recall import proposals_of_file
+
+    read = read_proposals(file)
+    found = proposals_of_file(file, read, annotated_split(_config(overrides), split))
+    missing = found.missing
+    if missing:
+        print(
+            f"{file}: no entry for {len(missing)} of {len(found)} photos, {missing[0]} first: counted as found nothing"
+        )
+    return found
+
+
+def _of_model(
+    model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
+) -> ModelProposals:
+    from detect.predict.predictor import load
+    from detect.proposing.photos import annotated_split
+    from detect.proposing.recall import ModelProposals
+
+    predictor = load(model, device or "auto", precision or "fp32", overrides)
+    return ModelProposals(predictor, annotated_split(predictor.config, split), predictor.config)
+
+
+def _watched(proposed: Iterable[Coverage], shown: Display) -> Iterator[Coverage]:
+    for image in proposed:
+        yield image
+        shown.advance(1)
+
+
+def _config(overrides: tuple[str, ...]) -> Config:
+    """The settings' defaults and what is given of them."""
+    from detect.config import Config
+    from detect.config_files import changed
+
+    return changed(Config(), overrides)
+
+
+def _tell_unreadable(lines: Sequence[str], photos: int) -> None:
+    """Name the photos and exit with status 1, if there are any."""
+    for line in lines:
+        print(f"detect: {line}", file=sys.stderr)
+    if lines:
+        print(f"detect: {len(lines)} of {photos} photos could not be read", file=sys.stderr)
+        sys.exit(1)
+
+
+def _which(first: str, second: str, given: bool) -> str:
+    return f"expected either {first} or {second}, found {'both' if given else 'neither'}"
+
+
+def _size(count: float) -> str:
+    """A file's size, in the largest unit that leaves a whole number before the point."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"

@@ -1,0 +1,1 @@
+"""Proposals of whole data sets: made into files, found again, scored."""
