@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detect.proposals.selective_search.edges import smooth, sort_edges
 from detect.proposals.selective_search.features import count, pixel_codes
 from detect.proposals.selective_search.grouping import Similarity, group
-from detect.proposals.selective_search.segmentation import segment, smooth, sort_edges
+from detect.proposals.selective_search.segmentation import segment
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
 

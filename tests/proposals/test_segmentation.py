@@ -8,7 +8,8 @@ import pytest
 from skimage.segmentation import felzenszwalb
 
 from detect.data.images import read_image
-from detect.proposals.selective_search.segmentation import segment, smooth, sort_edges
+from detect.proposals.selective_search.edges import smooth, sort_edges
+from detect.proposals.selective_search.segmentation import segment
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from detect.proposals.selective_search import features
 from detect.proposals.selective_search.colour import SPACES
+from detect.proposals.selective_search.edges import SortedEdges, smooth, sort_edges
 from detect.proposals.selective_search.grouping import Similarity, group
-from detect.proposals.selective_search.segmentation import SortedEdges, segment, smooth, sort_edges
+from detect.proposals.selective_search.segmentation import segment
 
 _CTSF = Similarity(colour=True, texture=True, size=True, fill=True)
 _TSF = Similarity(texture=True, size=True, fill=True)
