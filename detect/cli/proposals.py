@@ -131,7 +131,6 @@ def recall(
     from detect.evaluation.proposals import measure, scores_of
     from detect.proposing.report import COUNTS, draw_recall, recall_table, write_recall
 
-    start = time.perf_counter()
     if file is not None:
         proposed: FileProposals | ModelProposals = _of_file(file, overrides, split)
         title = f"{file.name}, {split}"
@@ -139,6 +138,7 @@ def recall(
         proposed = _of_model(str(model), overrides, split, device, precision)
         title = f"RPN of {model}, {split}"
     console = Console()
+    start = time.perf_counter()
     with display(console, "scoring", len(proposed), "photos") as shown:
         best = measure(_watched(proposed, shown), COUNTS)
     score = scores_of(best, proposed.annotations.classes)

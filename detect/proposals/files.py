@@ -138,7 +138,7 @@ def read_proposals(path: Path) -> ProposalFile:
     read = {".npz": _read_npz, ".mat": _read_mat, ".json": _read_json}[path.suffix]
     try:
         found = read(path)
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: expected proposals, found a file that does not hold them ({error})") from error
     if len(set(found.files)) < len(found.files):
         twice = Counter(found.files).most_common(1)[0][0]

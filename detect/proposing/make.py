@@ -139,7 +139,8 @@ def _in_parallel(
                     break
             if not under_way:
                 return
-            for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+            finished = wait(under_way, return_when=FIRST_COMPLETED).done
+            for done in sorted(finished, key=lambda one: one.exception() is not None):  # what is done is kept
                 yield under_way.pop(done), done.result()
     finally:
         for waiting in under_way:

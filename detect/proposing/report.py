@@ -21,7 +21,7 @@ COUNTS = tuple(sorted({1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 100
 
 def recall_table(score: ProposalScores) -> Table:
     """ABO by class, then the whole data set's numbers, in percent; a dash where there is no ground truth."""
-    table = Table(title=f"proposals: {score.images} images, {score.objects} objects")
+    table = Table(title=f"{score.images} images, {score.objects} objects")
     table.add_column("class")
     table.add_column("ABO", justify="right")
     for name, value in score.abo.items():
@@ -84,8 +84,11 @@ def _against_overlap(axes: Axes, best: BestOverlaps) -> None:
     overlaps = np.linspace(0.5, 1, 101)
     most = int(best.counts.max())
     lines = [(f"first {limit}", best.within(limit)) for limit in LIMITS if limit < most]
-    for name, row in [*lines, (f"all, {best.counts.mean():.0f} an image", best.every)]:
+    for name, row in lines:
         axes.plot(overlaps, _recall(row, overlaps), label=name)
+    # Dashed: where more proposals add nothing the line below it shows.
+    name = f"all, {best.counts.mean():.0f} an image"
+    axes.plot(overlaps, _recall(best.every, overlaps), label=name, color="black", linestyle="--", linewidth=1.2)
     axes.set_xlim(0.5, 1)
     axes.set_xlabel("IoU", fontsize=9)
     axes.set_ylabel("recall", fontsize=9)
@@ -102,6 +105,7 @@ def _against_number(axes: Axes, best: BestOverlaps) -> None:
     ):
         axes.plot(numbers, values, label=name, marker="o", markersize=3)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("proposals an image, the first ones", fontsize=9)
 
 

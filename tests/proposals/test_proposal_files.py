@@ -93,6 +93,7 @@ def wrong_counts(path):
         ("p.txt", lambda path: path.write_text(""), r"ends in \.npz, \.mat, \.json, found \.txt"),
         ("p.npz", lambda _path: None, "expected a file of proposals, found nothing"),
         ("p.npz", lambda path: path.write_bytes(b"PK\x03\x04cut"), "does not hold them"),
+        ("p.npz", lambda path: path.write_bytes(b""), "does not hold them"),
         ("p.npz", lambda path: np.savez(path, boxes=np.zeros((2, 4))), "does not hold them"),
         ("p.npz", lambda path: np.savez(path, header=np.array([{}], object)), "does not hold them"),
         ("p.npz", wrong_counts, "as many boxes and scores as the offsets say"),
@@ -100,6 +101,11 @@ def wrong_counts(path):
         ("p.mat", lambda path: path.write_bytes(b"no"), "does not hold them"),
         ("p.json", lambda path: path.write_text('{"a": 1}'), "does not hold them"),
         ("p.json", lambda path: path.write_text("[{}]"), "does not hold them"),
+        (
+            "p.json",
+            lambda path: path.write_text('[{"file": "a", "boxes": []}, {"file": "a", "boxes": []}]'),
+            "expected each photo once, found a twice",
+        ),
         ("p.json", lambda path: path.write_text('[{"file": "a", "boxes": [[1, 2]]}]'), "does not hold them"),
     ],
 )

@@ -1,0 +1,184 @@
+"""detect proposals make, detect proposals recall."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import detect
+from detect.proposals.files import pack_proposals, read_proposals, write_proposals
+from detect.proposing import make as module
+from detect.types import Proposals
+from tests.conftest import TINY, Command
+from tests.proposing.fakes import FakeSearch, photograph
+
+
+@pytest.fixture
+def shapes(shapes_root: Path) -> list[str]:
+    return [
+        part
+        for setting in (f"data.root={shapes_root}", "data.train_images=12", "data.val_images=4")
+        for part in ("--set", setting)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def search(monkeypatch: pytest.MonkeyPatch) -> FakeSearch:
+    fake = FakeSearch()
+    monkeypatch.setattr(module, "selective_search", fake)
+    return fake
+
+
+@pytest.mark.parametrize(("flags", "count"), [([], 16), (["--split", "train"], 12), (["--split", "val"], 4)])
+def test_make_over_a_data_set(
+    flags: list[str], count: int, shapes: list[str], tmp_path: Path, detect_command: Command, search: FakeSearch
+) -> None:
+    out = tmp_path / "p.npz"
+    status, said, err = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
+    assert (status, err, search.seen) == (0, "", count)
+    found = read_proposals(out)
+    assert len(found) == count
+    assert f"{len(found.boxes)} boxes in {count} photos, {len(found.boxes) / count:.1f} a photo" in said
+    assert said.splitlines()[-1].startswith(f"{len(found.boxes)} boxes")
+    assert str(out) in said
+    assert found.settings["mode"] == "single"
+    status, said, _ = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
+    assert (status, search.seen) == (0, count)
+    assert f"{count} photos searched before" in said
+
+
+def test_make_over_photos_names_what_it_cannot_read(tmp_path: Path, detect_command: Command) -> None:
+    photograph(tmp_path / "photos", ["a.png", "inner/b.png"])
+    (tmp_path / "photos" / "c.jpg").write_text("text", encoding="utf-8")
+    out = tmp_path / "p.npz"
+    status, said, err = detect_command("proposals", "make", tmp_path / "photos", "--out", out, "--resize-to", 500)
+    assert status == 1
+    assert "in 2 photos" in said
+    assert "c.jpg: expected an image" in err
+    assert "1 of 3 photos could not be read" in err
+    found = read_proposals(out)
+    assert found.files == ("a.png", "inner/b.png")
+    assert found.settings["resize_to"] == 500
+
+
+@pytest.fixture
+def whole_pictures(shapes: list[str], tmp_path: Path, detect_command: Command) -> Path:
+    """A file whose one proposal for each photo is all of it."""
+    assert detect_command("proposals", "make", *shapes, "--out", tmp_path / "made.npz", "--split", "val")[0] == 0
+    made = read_proposals(tmp_path / "made.npz")
+    one = Proposals(torch.tensor([[0.0, 0, 160, 120]]), torch.ones(1))
+    photos = [(name, int(key), one) for name, key in zip(made.files, made.contents, strict=True)]
+    write_proposals(tmp_path / "p.npz", pack_proposals(photos[1:]))
+    return tmp_path / "p.npz"
+
+
+def test_recall_of_a_file(whole_pictures: Path, shapes: list[str], tmp_path: Path, detect_command: Command) -> None:
+    json_file = tmp_path / "r.json"
+    status, said, err = detect_command("proposals", "recall", whole_pictures, *shapes, "--json", json_file)
+    assert (status, err) == (0, "")
+    assert "no entry for 1 of 4 photos, " in said
+    assert "00000.jpg first" in said
+    assert "0.8 proposals an image; 1 of 4 images without any" in said
+    written = json.loads(json_file.read_text(encoding="utf-8"))
+    assert written["images_without_proposals"] == 1
+    assert 0 < written["MABO"] < 1
+    assert f"{100 * written['MABO']:.1f}" in said
+    drawn = tmp_path / "p-recall.png"
+    assert f"{drawn}: recall drawn" in said
+    assert cv2.imread(str(drawn)) is not None
+
+
+def test_recall_of_a_model(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
+    from detect.config_files import load_config
+
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    run = tmp_path / "run"
+    detect.train(load_config(tmp_path / "tiny.yaml", [f"data.root={shapes_root}", "train.steps=1"]), run)
+    for flags, drawn in (([], run / "best-recall.png"), (["--picture", tmp_path / "x.png"], tmp_path / "x.png")):
+        status, said, err = detect_command("proposals", "recall", "--model", run, "--device", "cpu", *flags)
+        assert (status, err) == (0, "")
+        assert "0 of 4 images without any" in said
+        assert f"{drawn}: recall drawn" in said
+        assert drawn.is_file()
+
+
+def test_recall_of_other_photos_is_refused_with_both_names(
+    shapes: list[str], tmp_path: Path, detect_command: Command
+) -> None:
+    nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
+    write_proposals(tmp_path / "p.npz", pack_proposals([("cat.jpg", 0, nothing)]))
+    status, _, err = detect_command("proposals", "recall", tmp_path / "p.npz", *shapes)
+    assert status == 2
+    assert "val/00000.jpg, found such as cat.jpg" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_recall_of_a_stale_file_is_refused(whole_pictures: Path, shapes: list[str], detect_command: Command) -> None:
+    found = read_proposals(whole_pictures)
+    write_proposals(whole_pictures, pack_proposals([(name, 5, found[place]) for place, name in enumerate(found.files)]))
+    status, _, err = detect_command("proposals", "recall", whole_pictures, *shapes)
+    assert status == 2
+    assert "p.npz: stale: 00001.jpg has changed" in err
+
+
+WRONG_USE = [
+    (("make",), "--out"),
+    (
+        ("make", "--out", "{tmp}/p.npz"),
+        "expected either PATH... or a data set by --set data.root=FOLDER, found neither",
+    ),
+    (("make", "{tmp}", "--set", "data.format=shapes", "--out", "{tmp}/p.npz"), "found both"),
+    (("make", "{tmp}", "--split", "val", "--out", "{tmp}/p.npz"), "--split: expected a data set by --set"),
+    (("make", "{tmp}", "--out", "{tmp}/p.npz"), "expected photos"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/p.mat"), "expected a name that ends in .npz, found .mat"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/folder.npz"), "expected the name of a file, found a folder"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--mode", "fats"), "fats"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--workers", "0"), "--workers"),
+    (("make", "--set", "data.rot=x", "--out", "{tmp}/p.npz"), 'data.rot: unknown key (did you mean "root"?)'),
+    (("mak",), 'no command mak (did you mean "make"?)'),
+    (("recall",), "expected either FILE or --model MODEL, found neither"),
+    (("recall", "p.npz", "--model", "run"), "found both"),
+    (("recall", "p.npz"), "--set: expected the data set that FILE is of"),
+    (("recall", "p.npz", "--device", "cpu"), "--device: expected --model beside it"),
+    (("recall", "--model", "{tmp}", "--picture", "x.jpg"), "--picture x.jpg: expected a name that ends in .png"),
+    (("recall", "--model", "{tmp}"), "expected a run folder with best.pt or last.pt"),
+    (("recall", "no.npz", "--set", "data.format=shapes"), "no.npz: expected a file of proposals, found nothing"),
+    (("recall", "{tmp}/p.pkl", "--set", "data.format=shapes"), "found a pickle, which can run code"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USE, ids=lambda value: value[0] if value else None)
+def test_wrong_use_is_one_line_and_status_2(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, detect_command: Command
+) -> None:
+    if any("photos" in argument for argument in arguments):
+        photograph(tmp_path / "photos", ["a.png"])
+    (tmp_path / "folder.npz").mkdir()
+    status, _, err = detect_command("proposals", *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "p.npz").exists()
+
+
+@pytest.mark.slow  # numba compiles for half a minute on a new machine
+def test_make_searches_for_real(tmp_path: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from detect.proposals import selective_search
+
+    monkeypatch.setattr(module, "selective_search", selective_search)
+    rgb = np.random.default_rng(0).integers(0, 255, (3, 4, 3), np.uint8).repeat(20, axis=0).repeat(20, axis=1)
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), rgb[..., ::-1])
+    assert detect_command("proposals", "make", tmp_path, "--out", tmp_path / "p.npz", "--mode", "single")[0] == 0
+    alone = selective_search(rgb, "single")
+    found = read_proposals(tmp_path / "p.npz")
+    assert found.files == ("a.png", "b.png")
+    for place in (0, 1):
+        assert torch.equal(found[place].boxes, alone.boxes)
+        assert torch.equal(found[place].scores, alone.scores)
