@@ -9,6 +9,7 @@ from detect.config import Config
 from detect.config_files import load_config
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
+from detect.data.workers import told_when_a_worker_ends
 from detect.display import Display
 from detect.evaluation.detecting import Pass, detections_only, run_over
 from detect.evaluation.score import Metric, Score
@@ -43,9 +44,10 @@ def detect_over(predictor: Predictor, annotations: Annotations, config: Config, 
     """The detections of a whole data set, with the config's batch size and workers."""
     batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers)
     looking = detections_only(predictor.detector)
-    if display is None:
-        return run_over(looking, batches, annotations, predictor.compute)
-    return run_over(looking, batches, annotations, predictor.compute, display.advance)
+    with told_when_a_worker_ends("data.workers"):
+        if display is None:
+            return run_over(looking, batches, annotations, predictor.compute)
+        return run_over(looking, batches, annotations, predictor.compute, display.advance)
 
 
 def default_metric(config: Config) -> Metric:

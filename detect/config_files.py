@@ -35,7 +35,9 @@ for _end in (_Loader, _Dumper):
 
 def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
     """A configuration file with ``KEY=VALUE`` overrides; UserError names the file or the key."""
-    return parse(merge_overrides(_read(_find(file), ()), overrides), str(file))
+    settings = _read(_find(file), ())
+    settings.setdefault("train", {"epochs": Config().train.epochs})  # so that an override leaves the length as it is
+    return parse(merge_overrides(settings, overrides), str(file))
 
 
 def parse(settings: dict[str, Any], where: str) -> Config:
@@ -78,14 +80,27 @@ def shipped_folder() -> Path:
     return SHIPPED if SHIPPED.is_dir() else IN_CHECKOUT
 
 
+def shipped_configs() -> dict[str, Path]:
+    """Files by name: the path below the folder of configurations without its suffix."""
+    folder = shipped_folder()
+    files = sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+
+
+def shipped_name(name: str) -> str:
+    """A name as ``shipped_configs`` has it: also as a path in a checkout is written."""
+    return name.removeprefix("configs/").removesuffix(".yaml")
+
+
 def _find(file: Path) -> Path:
     """The file itself, or the shipped configuration of that name."""
-    if not file.exists():
-        inside = Path(*file.parts[1:]) if file.parts[:1] == ("configs",) else file
-        shipped = shipped_folder() / inside.with_suffix(".yaml")
-        if shipped.is_file():
-            return shipped
-    return existing_file(file, "a configuration file")
+    shipped, name = shipped_configs(), shipped_name(file.as_posix())
+    if not file.exists() and name in shipped:
+        return shipped[name]
+    try:
+        return existing_file(file, "a configuration file")
+    except UserError as error:
+        raise UserError(f"{error}; shipped ones: {', '.join(shipped)}{nearest(name, shipped)}") from None
 
 
 def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
@@ -130,6 +145,8 @@ def _explain(error: ValidationError) -> str:
         known = [] if section is None else list(section.model_fields)
         return f"{key}: unknown key{nearest(path[-1], known) or '; known: ' + ', '.join(known)}"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if first["type"] in ("model_type", "dict_type"):
+        message = "expected keys and values"
     found = first["input"]
     if isinstance(found, dict):
         return f"{key}: {message}"

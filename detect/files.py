@@ -6,11 +6,21 @@ import os
 import tempfile
 from pathlib import Path
 
-from detect.errors import UserError, nearest
+from detect.errors import UserError, WorkError, nearest
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write aside, flush, sync and rename: a kill at any moment leaves the old file or the new one, never a part."""
+    """Write aside, flush, sync and rename: a kill at any moment leaves the old file or the new one, never a part.
+
+    Raises WorkError with the system's reason where that fails, a full disk above all.
+    """
+    try:
+        _write_aside(path, content)
+    except OSError as error:
+        raise WorkError(f"{path}: expected to write {len(content)} bytes, found: {error.strerror or error}") from error
+
+
+def _write_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -46,6 +56,25 @@ def existing_folder(path: Path, what: str) -> Path:
         raise UserError(f"{path}: expected {what}, found a file")
     if not path.is_dir():
         raise UserError(f"{path}: expected {what}, found nothing{_neighbour(path)}")
+    return path
+
+
+def place_for_file(path: Path) -> Path:
+    """The path itself, or a UserError where no file can be written: to be asked before long work."""
+    if path.is_dir():
+        raise UserError(f"{path}: expected a file to write, found a folder")
+    place_for_folder(path.parent)
+    return path
+
+
+def place_for_folder(path: Path) -> Path:
+    """The path itself, or a UserError where no folder can be made and written in."""
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        found = "a file" if there == path else f"the file {there} in the way"
+        raise UserError(f"{path}: expected a folder to write in, found {found}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: expected a folder to write in, found no right to write in {there}")
     return path
 
 

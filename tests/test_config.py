@@ -41,8 +41,8 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("train: {epochs: 1.5}", r"train.epochs: .*integer.*, found 1.5"),
         ("train: {epochs: 1, optimizer: SGD}", r"train.optimizer: .*found 'SGD' \(did you mean \"sgd\"\?\)"),
         ("train: {epochs: 1, lr: .inf}", r"train.lr: .*found inf"),
-        ("train: {lr: 1}", r"train: expected either epochs or steps"),
-        ("train: {epochs: 1, steps: 2}", r"train: expected either epochs or steps"),
+        ("train: {lr: 1}", r"train: expected either epochs or steps, found neither \(e.g. --set train.epochs=7\)"),
+        ("train: {epochs: 1, steps: 2}", r"train: expected either epochs or steps, found both"),
         ("model: {kind: yolo}", r"model.kind: .*found 'yolo'"),
         ("model: 3", r"model: .*found 3"),
         ("model: {rpn: {sides: []}}", r"model.rpn.sides: .*at least 1"),
@@ -88,6 +88,8 @@ def test_a_circle_of_bases_is_refused(tmp_path: Path, name: str) -> None:
         ("base: base.yaml\ntrain: {steps: 9}", [], None, 9),
         ("base: base.yaml\ntrain: {steps: 9}", ["train.epochs=2"], 2, None),
         ("base: base.yaml", ["train.steps=6", "train.epochs=3"], 3, None),
+        ("", ["train.lr=0.5"], 1, None),
+        ("", ["train.lr=0.5", "train.steps=6"], None, 6),
     ],
 )
 def test_of_epochs_and_steps_the_upper_one_stands(
@@ -199,6 +201,11 @@ def test_every_shipped_configuration_builds(file: Path) -> None:
         (["model.backbone.name=smal"], r'model.backbone.name: .*did you mean "small"'),
         (["model.backbone.output=merged"], "model.head.tail: expected linear"),
         (["model.backbone.frozen_stages=9"], "frozen_stages: expected at most 3 for small, found 9"),
+        (
+            ["model.backbone.name=vgg16", "model.head.bins=5"],
+            "model.head.bins: expected 7 or null for .* vgg16, found 5",
+        ),
+        (["model.backbone.name=alexnet", "model.head.bins=7"], "model.head.bins: expected 6 or null for .*, found 7"),
         (["model.backbone.weights=/nowhere.pth"], "nowhere.pth: expected a weights file, found nothing"),
     ],
 )

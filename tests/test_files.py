@@ -43,7 +43,7 @@ def test_a_failing_write_leaves_the_old_content_and_no_litter(
     file = tmp_path / "last.pt"
     files.write_bytes(file, b"old")
     monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[fails], fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(WorkError, match=r"last.pt: expected to write 14 bytes, found: no space"):
         files.write_bytes(file, b"new and longer")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("last.pt", b"old")]
 

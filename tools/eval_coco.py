@@ -9,7 +9,6 @@ The photos are not needed. The files are scored as they stand, so the numbers ar
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import click
 import rich
 
+from detect.cli.outcome import run_command
 from detect.errors import UserError
 from detect.evaluation.coco import evaluate_coco_json
 from detect.evaluation.score import Score, write_score
@@ -60,20 +60,5 @@ def _load_dataset(path: Path) -> dict[str, Any]:
     return dataset
 
 
-def run() -> None:
-    """One line on stderr for what a user did wrong."""
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        sys.exit(_fail(error.format_message(), error.exit_code))
-    except UserError as error:
-        sys.exit(_fail(str(error), error.status))
-
-
-def _fail(message: str, status: int) -> int:
-    click.echo(f"eval_coco: {message}", err=True)
-    return status
-
-
 if __name__ == "__main__":
-    run()
+    run_command(main, "eval_coco")

@@ -9,7 +9,6 @@ without detections.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,10 @@ import click
 import numpy as np
 import rich
 
+from detect.cli.outcome import run_command
 from detect.data.annotations import Annotations
 from detect.data.voc import read_voc
-from detect.errors import UserError, nearest
+from detect.errors import nearest
 from detect.evaluation.predictions import align
 from detect.evaluation.score import evaluate, write_score
 from detect.evaluation.table import score_table
@@ -58,20 +58,5 @@ def _with_classes(annotations: Annotations, found: Sequence[str]) -> Annotations
     return replace(annotations, classes=classes, category_ids=np.arange(1, len(classes) + 1))
 
 
-def run() -> None:
-    """One line on stderr for what a user did wrong."""
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as error:
-        sys.exit(_fail(error.format_message(), error.exit_code))
-    except UserError as error:
-        sys.exit(_fail(str(error), error.status))
-
-
-def _fail(message: str, status: int) -> int:
-    click.echo(f"eval_voc: {message}", err=True)
-    return status
-
-
 if __name__ == "__main__":
-    run()
+    run_command(main, "eval_voc")

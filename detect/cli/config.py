@@ -19,24 +19,34 @@ def command() -> None:
 @command.command("list", epilog="Example: detect config list")
 def list_configs() -> None:
     """Their names, as --config takes them, and what each is for."""
-    shipped = _shipped()
+    from detect.config_files import shipped_configs
+
+    shipped = shipped_configs()
     width = max(map(len, shipped))
     for name, file in shipped.items():
         print(f"{name:{width}}  {_first_comment(file)}".rstrip())
 
 
-@command.command("show", epilog="Example: detect config show faster_rcnn --set train.epochs=2")
+@command.command(
+    "show",
+    short_help="Every setting of a configuration.",
+    epilog="Example: detect config show faster_rcnn --set train.epochs=2",
+)
 @click.argument("name")
 @options.settings
 def show(name: str, overrides: tuple[str, ...]) -> None:
     """Every setting of the configuration NAME (or of a file), inherited ones, defaults and overrides included."""
     from detect.config_files import load_config, to_yaml
 
-    file = Path(name) if Path(name).is_file() else _find(name)
+    file = Path(name) if Path(name).is_file() else _find(name)[1]
     print(to_yaml(load_config(file, overrides)), end="")
 
 
-@command.command("copy", epilog="Example: detect config copy faster_rcnn mine.yaml")
+@command.command(
+    "copy",
+    short_help="Copy a configuration, to be changed.",
+    epilog="Example: detect config copy faster_rcnn mine.yaml",
+)
 @click.argument("name")
 @click.argument("target", metavar="[DST]", type=Path, default=Path())
 def copy(name: str, target: Path) -> None:
@@ -44,37 +54,25 @@ def copy(name: str, target: Path) -> None:
 
     One that inherits is written with all it inherits.
     """
-    from detect.files import write_text
+    from detect.files import place_for_file, write_text
 
-    source = _find(name)
+    shipped, source = _find(name)
     file = target / source.name if target.is_dir() else target
     if file.exists():
         raise UserError(f"{file}: expected a new file, found one that would be overwritten")
-    write_text(file, _standing_alone(source))
-    print(f"{file}: a copy of {_name(source)}; train with it: detect train --config {file}")
+    write_text(place_for_file(file), _standing_alone(source))
+    print(f"{file}: a copy of {shipped}; train with it: detect train --config {file}")
 
 
-def _shipped() -> dict[str, Path]:
-    """Files by name: the path below the folder of configurations without its suffix."""
-    from detect.config_files import shipped_folder
+def _find(name: str) -> tuple[str, Path]:
+    """The name and the file of a shipped configuration."""
+    from detect.config_files import shipped_configs, shipped_name
 
-    files = sorted(shipped_folder().rglob("*.yaml"), key=lambda file: (len(file.parts), file))
-    return {_name(file): file for file in files}
-
-
-def _name(file: Path) -> str:
-    from detect.config_files import shipped_folder
-
-    return file.relative_to(shipped_folder()).with_suffix("").as_posix()
-
-
-def _find(name: str) -> Path:
-    shipped = _shipped()
-    wanted = name.removeprefix("configs/").removesuffix(".yaml")
+    shipped, wanted = shipped_configs(), shipped_name(name)
     if wanted not in shipped:
         hint = nearest(wanted, shipped) or f"; known: {', '.join(shipped)}"
         raise UserError(f"{name}: expected a shipped configuration, found none of that name{hint}")
-    return shipped[wanted]
+    return wanted, shipped[wanted]
 
 
 def _first_comment(file: Path) -> str:

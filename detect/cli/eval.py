@@ -10,6 +10,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Metric, Precision
+from detect.files import place_for_file
 from detect.memory import keep_freed_memory
 
 
@@ -36,6 +37,9 @@ def command(
 ) -> None:
     """Score MODEL (a run folder: its best weights; or a checkpoint) on its own data, or on other data by --set."""
     keep_freed_memory()
+    for file in (save, json_file):
+        if file is not None:
+            place_for_file(file)
     from detect.api import default_metric, detect_over
     from detect.build.data import split_data
     from detect.display import display

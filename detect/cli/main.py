@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
+from typing import NoReturn
 
 import click
 
 from detect import __version__
 from detect.cli.group import Group
-from detect.errors import UserError
+from detect.cli.outcome import run_command
 
 COMMANDS = {
     "train": "Train a detector, or go on with a run that was cut off.",
@@ -49,26 +49,6 @@ def main(debug: bool) -> None:
     """R-CNN, Fast R-CNN and Faster R-CNN: train, evaluate, detect."""
 
 
-def run() -> None:
-    """The console script: errors a user can cause are one line and an exit status."""
-    try:
-        status = main.main(standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        print("detect: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        where = context.command_path if context is not None else "detect"
-        print(f"{where}: {' '.join(error.format_message().split())}", file=sys.stderr)
-        sys.exit(2)
-    except UserError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(f"detect: {error}", file=sys.stderr)
-        sys.exit(error.status)
-    except KeyboardInterrupt:
-        print("detect: interrupted", file=sys.stderr)
-        sys.exit(130)
+def run() -> NoReturn:
+    """The console script."""
+    run_command(main, "detect")

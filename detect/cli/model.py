@@ -14,7 +14,7 @@ from rich.table import Table
 
 from detect.cli import options
 from detect.cli.group import Group
-from detect.files import write_text
+from detect.files import place_for_file, write_text
 
 if TYPE_CHECKING:
     from detect.summary import Summary, Total
@@ -28,7 +28,9 @@ def command() -> None:
 
 
 @command.command(
-    "summary", epilog="Example: detect model summary --config faster_rcnn --set model.backbone.name=resnet18"
+    "summary",
+    short_help="Layers, their outputs, parameters and multiply-adds.",
+    epilog="Example: detect model summary --config faster_rcnn --set model.backbone.name=resnet18",
 )
 @click.option(
     "--config", "config_file", type=Path, required=True, help="A configuration file, or the name of a shipped one."
@@ -41,9 +43,13 @@ def summary(config_file: Path, json_file: Path | None, overrides: tuple[str, ...
     Needs no weights and no data.
     """
     from detect.config_files import load_config
+
+    config = load_config(config_file, overrides)
+    if json_file is not None:
+        place_for_file(json_file)
     from detect.summary import summarise
 
-    found = summarise(load_config(config_file, overrides))
+    found = summarise(config)
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH

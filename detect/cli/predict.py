@@ -11,13 +11,16 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError, nearest
+from detect.files import place_for_folder
 from detect.memory import keep_freed_memory
 
 
-@click.command("predict", epilog="Example: detect predict runs/faster_rcnn-1 photos/ --out found")
+@click.command("predict", epilog='Example: detect predict runs/faster_rcnn-1 "data/shapes/*/val/0000*.jpg" --out found')
 @click.argument("model", type=Path)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write.")
+@click.option(
+    "--out", type=Path, required=True, metavar="DIR", help="Where to write; files of the same names are replaced."
+)
 @click.option(
     "--format",
     "formats",
@@ -26,12 +29,18 @@ from detect.memory import keep_freed_memory
     help="May be repeated; images draws the boxes on the photos [default: json and images].",
 )
 @click.option(
-    "--score", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Leave out detections below."
+    "--score",
+    type=click.FloatRange(0, 1),
+    metavar="0..1",
+    default=0.5,
+    show_default=True,
+    help="Leave out detections that score less.",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Photos a batch.")
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Photos a batch.")
 @click.option(
     "--workers",
     type=click.IntRange(0),
+    metavar="N",
     default=2,
     show_default=True,
     help="Processes that read photos while the model computes.",
@@ -60,17 +69,20 @@ def command(
     A run that was cut off goes on where it stopped when the same command is given again.
     """
     keep_freed_memory()
-    from detect.display import display
     from detect.predict.photos import find_photos
+
+    photos = find_photos(paths)
+    place_for_folder(out)
+    for photo in photos if "voc" in formats else ():
+        if len(str(photo).splitlines()) > 1:
+            raise UserError(f"--format voc: expected names on one line, found {str(photo)!r}")
+    if annotations is not None and "coco" not in formats:
+        raise UserError("--annotations: expected --format coco beside it")
+    from detect.display import display
     from detect.predict.predictor import load
     from detect.predict.run import Wish, forget_progress, predict_photos
     from detect.predict.writing import coco_ids, write_results
 
-    photos = find_photos(paths)
-    if out.is_file():
-        raise UserError(f"--out {out}: expected a folder, found a file")
-    if annotations is not None and "coco" not in formats:
-        raise UserError("--annotations: expected --format coco beside it")
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     wanted = formats or ("json", "images")
     wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
@@ -81,8 +93,8 @@ def command(
     forget_progress(out)
     count = sum(len(prediction) for prediction in work.predictions)
     print(
-        f"{count} detections of at least {score} in {len(work.predictions)} photos, in {out}: {work.seconds:.1f} s, "
-        f"the model computing {work.model_seconds / work.seconds:.0%} of it"
+        f"{count} detections that score {score:g} or more in {len(work.predictions)} photos, in {out}: "
+        f"{work.seconds:.1f} s, the model computing {work.model_seconds / work.seconds:.0%} of it"
     )
     for line in work.unreadable:
         print(f"detect: {line}", file=sys.stderr)
@@ -95,8 +107,9 @@ def _labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:
     """The labels of a comma-separated list of class names; all where there is none."""
     if names is None:
         return tuple(range(1, len(classes) + 1))
-    for name in names.split(","):
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
         if name not in classes:
             known = ", ".join(classes)
-            raise UserError(f"--classes: expected names among {known}, found {name}{nearest(name, classes)}")
-    return tuple(classes.index(name) + 1 for name in names.split(","))
+            raise UserError(f'--classes: expected names among {known}, found "{name}"{nearest(name, classes)}')
+    return tuple(classes.index(name) + 1 for name in wanted)

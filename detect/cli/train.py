@@ -10,6 +10,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.errors import UserError
+from detect.files import place_for_folder
 from detect.memory import keep_freed_memory
 
 
@@ -30,9 +31,15 @@ def command(
 ) -> None:
     """Train a detector by a configuration, or go on with a run that was cut off."""
     if (config_file is None) == (resumed is None):
-        raise UserError("expected either --config FILE or --resume RUN_DIR")
+        found = "neither" if config_file is None else "both"
+        raise UserError(f"expected either --config FILE or --resume RUN_DIR, found {found}")
     keep_freed_memory()
     from detect.config_files import load_config
+
+    if config_file is not None:  # before the seconds that torch takes to load
+        config = load_config(config_file, options.with_flags(overrides, device, precision))
+        if out is not None:
+            place_for_folder(out)
     from detect.training.run import resume, train
     from detect.training.run_folder import RunFolder
 
@@ -42,7 +49,6 @@ def command(
         outcome = resume(resumed, Console())
     else:
         assert config_file is not None
-        config = load_config(config_file, options.with_flags(overrides, device, precision))
         outcome = train(config, out or RunFolder.numbered(config_file.stem), Console())
     if outcome.unreadable:
         print(f"detect: {len(outcome.unreadable)} photos could not be read (see log.txt)", file=sys.stderr)

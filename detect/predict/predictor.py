@@ -89,6 +89,8 @@ def load(
         detector.load_state_dict(saved.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
+        if overrides:
+            raise UserError(f"--set: expected a network that the weights in {file} fit, found {reason}") from None
         raise UserError(f"{file}: expected the weights of the detector in its own settings, found {reason}") from None
     resized_anew = preprocess_rule(config) != preprocess_rule(saved.config)
     preprocess = preprocess_rule(config) if resized_anew else saved.preprocess

@@ -15,6 +15,7 @@ from detect import randomness
 from detect.data.batching import by_canvas
 from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.loader import Batch, file_loader
+from detect.data.workers import told_when_a_worker_ends
 from detect.display import Display
 from detect.draw import Marks, draw_detections, save_image
 from detect.evaluation.detecting import as_prediction, to_device
@@ -66,7 +67,7 @@ def predict_photos(
     if done:
         display.found_done(sum(len(batch) for batch in batches[:done]))
     names = below_shared_folder([str(photo) for photo in photos])
-    with ThreadPoolExecutor(1) as pool:
+    with told_when_a_worker_ends("--workers"), ThreadPoolExecutor(1) as pool:
         waiting = None
         for batch in file_loader(photos, predictor.preprocess, batches[done:], workers):
             model_start = time.perf_counter()

@@ -19,10 +19,12 @@ from detect.curves import draw_curves
 from detect.data.annotations import Annotations
 from detect.data.batching import BatchPlan
 from detect.data.loader import Batch, training_loader
+from detect.data.workers import WorkerEnded, told_when_a_worker_ends
 from detect.display import display
 from detect.errors import UserError, WorkError
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.table import score_table
+from detect.files import existing_folder
 from detect.precision import Compute, make_compute
 from detect.training.journal import Journal
 from detect.training.loop import Callbacks, Interrupted, train_loop
@@ -52,7 +54,7 @@ def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
     detector, lines = starting_detector(config, train_set.classes)
     learner = make_learner(config, detector.to(compute.device))
     folder = RunFolder.create(out, config, sys.argv)
-    run = _Run(config, folder, train_set, val_set, learner, compute, console or Console())
+    run = _Run(config, folder, (train_set, val_set), learner, compute, console or Console())
     for line in lines:
         run.journal.say(line)
     return run.go()
@@ -60,7 +62,7 @@ def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
 
 def resume(out: Path, console: Console | None = None) -> Outcome:
     """Go on from a run folder's last.pt to the end that its settings name."""
-    folder = RunFolder(out)
+    folder = RunFolder(existing_folder(out, "a run folder"))
     if not folder.config_file.is_file():
         raise UserError(f"{out}: expected a run folder with config.yaml, found none")
     config = load_config(folder.config_file)
@@ -78,7 +80,7 @@ def resume(out: Path, console: Console | None = None) -> Outcome:
     else:  # cut off before the first checkpoint
         learner = make_learner(config, starting_detector(config, train_set.classes)[0].to(compute.device))
     folder.forget_after(learner.progress.step)
-    return _Run(config, folder, train_set, val_set, learner, compute, console or Console()).go()
+    return _Run(config, folder, (train_set, val_set), learner, compute, console or Console()).go()
 
 
 class _Run:
@@ -88,16 +90,15 @@ class _Run:
         self,
         config: Config,
         folder: RunFolder,
-        train_set: Annotations,
-        val_set: Annotations,
+        data: tuple[Annotations, Annotations],
         learner: Learner,
         compute: Compute,
         console: Console,
     ) -> None:
         train = config.train
-        batches = math.ceil(len(train_set) / train.batch_size)
+        self.train_set, self.val_set = data
+        batches = math.ceil(len(self.train_set) / train.batch_size)
         self.config, self.folder, self.learner, self.compute = config, folder, learner, compute
-        self.train_set = train_set
         self.preprocess = preprocess_rule(config)
         self.rule = loop_rule(config, batches)
         metric: Metric = "voc07" if config.data.format == "voc" else "coco"
@@ -110,12 +111,18 @@ class _Run:
         self._introduce()
         console, first = self.journal.console, self.learner.progress.step
         try:
-            with display(console, "training", self.rule.steps, "steps") as shown:
+            with (
+                told_when_a_worker_ends("data.workers"),
+                display(console, "training", self.rule.steps, "steps") as shown,
+            ):
                 self.journal.watch(shown, first)
                 schedule = schedule_rule(self.config, self.rule.steps)
                 train_loop(self.learner, self._batches(), schedule, self.rule, self.compute, self._callbacks())
         except Interrupted as stopped:
             raise Interrupted(f"{stopped}; to go on: detect train --resume {self.folder.path}") from None
+        except WorkerEnded as failed:
+            self.folder.log(str(failed))
+            raise WorkerEnded(f"{failed}; to go on: detect train --resume {self.folder.path}") from None
         except WorkError as failed:
             self.folder.log(str(failed))
             raise

@@ -181,6 +181,11 @@ WRONG_USE = [
     (("predict", "{run}", "{tmp}/empty", "--out", "{tmp}/o"), "empty: expected photos"),
     (("predict", "{run}", "{tmp}/*.jpg", "--out", "{tmp}/o"), "expected a glob that matches photos, found 0 matches"),
     (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", "dics"), '(did you mean "disc"?)'),
+    (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", ""), 'found ""'),
+    (
+        ("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--set", "model.head.width=3"),
+        "--set: expected a network that the weights in",
+    ),
     (("train", "--config", "faster_rcnn", "--out", "{run}"), "expected a new or empty folder for --out, found files"),
 ]
 

@@ -1,0 +1,128 @@
+"""What a new user gets wrong, and needs no model for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import torch
+import yaml
+from torch.utils.data import DataLoader, Dataset
+
+from detect.cli.outcome import run_command
+from detect.data.workers import WorkerEnded, told_when_a_worker_ends
+from detect.training.state import Learner
+from tests.conftest import TINY, Command
+
+WRONG_USE = [
+    (("train",), "expected either --config FILE or --resume RUN_DIR, found neither"),
+    (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "or --resume RUN_DIR, found both"),
+    (("train", "--config", "{tmp}/faster_rcn"), "expected a configuration file, found nothing; shipped ones: faster_"),
+    (("train", "--config", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
+    (("train", "--config", "faster_rcnn_mobilenet_v2"), '(did you mean "voc07/faster_rcnn_mobilenet_v2"?)'),
+    (("train", "--config", "faster_rcnn", "--set", "model=3"), "model: expected keys and values, found 3"),
+    (("train", "--config", "faster_rcnn", "--out", "{tmp}/file"), "file: expected a folder to write in, found a file"),
+    (("train", "--config", "faster_rcnn", "--out", "{tmp}/file/x/y"), "found the file {tmp}/file in the way"),
+    (("train", "--config", "faster_rcnn", "--precision", "fp61"), '(did you mean "fp16"?)'),
+    (("train", "--resume", "{tmp}/foldr"), '(did you mean "folder"?)'),
+    (("train", "--resume", "{tmp}/file"), "file: expected a run folder, found a file"),
+    (("train", "--resume", "{tmp}/two\nlines"), "two lines: expected a run folder, found nothing"),
+    (("predict", "m", "{tmp}/photo.jpg", "--out", "{tmp}/file"), "file: expected a folder to write in, found a file"),
+    (("predict", "m", "{tmp}/photo.jpg", "--out", "{tmp}/file/x"), "found the file {tmp}/file in the way"),
+    (("predict", "m", "{tmp}/photo.jpg", "--out", "{tmp}/o", "--format", "jsn"), '(did you mean "json"?)'),
+    (("predict", "m", "{tmp}/ph\noto.jpg", "--out", "{tmp}/o", "--format", "voc"), "expected names on one line, found"),
+    (("eval", "m", "--json", "{tmp}/folder"), "folder: expected a file to write, found a folder"),
+    (("eval", "m", "--save", "{tmp}/file/x.json"), "file: expected a folder to write in, found a file"),
+    (("model", "summary", "--config", "faster_rcnn", "--json", "{tmp}/folder"), "expected a file to write, found a f"),
+    (("config", "copy", "faster_rcnn", "{tmp}/file/x.yaml"), "file: expected a folder to write in, found a file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USE)
+def test_a_mistake_is_one_line_and_changes_nothing(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, detect_command: Command
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "photo.jpg", "ph\noto.jpg"):
+        (tmp_path / name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    status, _, err = detect_command(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert status == 2
+    assert message.format(tmp=tmp_path) in err
+    assert len(err.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help_names_the_command_however_it_was_started(detect_command: Command) -> None:
+    assert detect_command("train", "--help")[1].startswith("Usage: detect train")
+    assert detect_command("train", "--confg", "x")[2].startswith("detect train: ")
+
+
+def test_what_the_system_refuses_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def full() -> None:
+        raise OSError(28, "No space left on device", "/disk/log.txt")
+
+    monkeypatch.setattr("sys.argv", ["tool"])
+    with pytest.raises(SystemExit) as stop:
+        run_command(full, "tool")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "tool: /disk/log.txt: No space left on device\n"
+
+
+class _Deadly(Dataset[int]):
+    """Its second item ends the process that asks for it."""
+
+    def __getitem__(self, index: int) -> int:
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+    def __len__(self) -> int:
+        return 2
+
+
+def numbers() -> Iterator[int]:
+    yield from DataLoader(_Deadly(), batch_size=None, num_workers=1)
+
+
+def test_a_killed_worker_is_told_with_the_setting_to_lower() -> None:
+    with pytest.raises(WorkerEnded, match=r"ended by the system: worker \(pid.*; .* lower data.workers") as raised:  # noqa: SIM117
+        with told_when_a_worker_ends("data.workers"):
+            list(numbers())
+    assert (raised.value.status, "\n" in str(raised.value)) == (1, False)
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="shape"), told_when_a_worker_ends("data.workers"):
+        raise RuntimeError("shape")
+
+
+def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(
+    tmp_path: Path, shapes_root: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from detect.training import loop
+
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    update = loop._update
+
+    def dying(learner: Learner, clip: float) -> None:
+        if learner.progress.step == 3:  # where torch's handler of SIGCHLD may well raise
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        update(learner, clip)
+
+    monkeypatch.setattr(loop, "_update", dying)
+    flags = ["--set", f"data.root={shapes_root}", "--out", tmp_path / "run"]
+    status, _, err = detect_command("train", "--config", tmp_path / "tiny.yaml", *flags)
+    assert (status, len(err.splitlines())) == (1, 1)
+    assert "killed by signal: Killed; if memory is short, lower data.workers" in err
+    assert f"to go on: detect train --resume {tmp_path / 'run'}" in err
+    monkeypatch.setattr(loop, "_update", update)
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
+    assert detect_command("train", "--resume", tmp_path / "run")[0] == 0
