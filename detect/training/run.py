@@ -54,7 +54,7 @@ def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
     detector, lines = starting_detector(config, train_set.classes)
     learner = make_learner(config, detector.to(compute.device))
     folder = RunFolder.create(out, config, sys.argv)
-    run = _Run(config, folder, (train_set, val_set), learner, compute, console or Console())
+    run = _Run(config, folder, train_set, val_set, learner, compute, console or Console())
     for line in lines:
         run.journal.say(line)
     return run.go()
@@ -80,7 +80,7 @@ def resume(out: Path, console: Console | None = None) -> Outcome:
     else:  # cut off before the first checkpoint
         learner = make_learner(config, starting_detector(config, train_set.classes)[0].to(compute.device))
     folder.forget_after(learner.progress.step)
-    return _Run(config, folder, (train_set, val_set), learner, compute, console or Console()).go()
+    return _Run(config, folder, train_set, val_set, learner, compute, console or Console()).go()
 
 
 class _Run:
@@ -90,15 +90,16 @@ class _Run:
         self,
         config: Config,
         folder: RunFolder,
-        data: tuple[Annotations, Annotations],
+        train_set: Annotations,
+        val_set: Annotations,
         learner: Learner,
         compute: Compute,
         console: Console,
     ) -> None:
         train = config.train
-        self.train_set, self.val_set = data
-        batches = math.ceil(len(self.train_set) / train.batch_size)
+        batches = math.ceil(len(train_set) / train.batch_size)
         self.config, self.folder, self.learner, self.compute = config, folder, learner, compute
+        self.train_set = train_set
         self.preprocess = preprocess_rule(config)
         self.rule = loop_rule(config, batches)
         metric: Metric = "voc07" if config.data.format == "voc" else "coco"
