@@ -136,6 +136,20 @@ def test_a_run_cut_off_goes_on_to_the_same_bytes(
     assert not journal.exists()
 
 
+@pytest.mark.parametrize("harm", [cut_record, damaged_record, half_a_head, count_without_boxes])
+def test_what_is_done_after_a_damage_outlives_the_next_cut(
+    harm: Callable[[Path], None], make: Maker, tmp_path: Path
+) -> None:
+    photos = photograph(tmp_path / "photos", NAMES)
+    for done in (2, 3):
+        with pytest.raises(ZeroDivisionError):
+            make(photos, tmp_path / "p.npz", workers=1, stop_before=done)
+        if done == 2:
+            harm(tmp_path / ".p.npz.unfinished")
+    kept = 5 if harm in (half_a_head, count_without_boxes) else 4
+    assert make(photos, tmp_path / "p.npz")[1] == len(photos) - kept
+
+
 KILLED = """
 import sys, time
 from pathlib import Path
