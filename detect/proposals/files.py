@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from detect.errors import UserError, nearest
-from detect.files import existing_file, write_bytes
+from detect.files import existing_file, place_for_file, write_bytes
 from detect.types import Proposals
 
 Setting = int | float | str | bool | None
@@ -100,11 +100,10 @@ def compact(boxes: NDArray[Any]) -> NDArray[np.uint16] | NDArray[np.float32]:
 
 
 def check_writable(path: Path) -> None:
-    """UserError unless ``write_proposals`` would write to a file of this name."""
+    """UserError unless ``write_proposals`` can write to a file of this name: to be asked before long work."""
     if path.suffix != ".npz":
         raise UserError(f"{path}: expected a name that ends in .npz, found {path.suffix or 'no ending'}")
-    if path.is_dir():
-        raise UserError(f"{path}: expected the name of a file, found a folder")
+    place_for_file(path)
 
 
 def write_proposals(path: Path, proposals: ProposalFile) -> None:

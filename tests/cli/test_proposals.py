@@ -137,7 +137,11 @@ WRONG_USE = [
     (("make", "{tmp}", "--split", "val", "--out", "{tmp}/p.npz"), "--split: expected a data set by --set"),
     (("make", "{tmp}", "--out", "{tmp}/p.npz"), "expected photos"),
     (("make", "{tmp}/photos", "--out", "{tmp}/p.mat"), "expected a name that ends in .npz, found .mat"),
-    (("make", "{tmp}/photos", "--out", "{tmp}/folder.npz"), "expected the name of a file, found a folder"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/folder.npz"), "folder.npz: expected a file to write, found a folder"),
+    (
+        ("make", "{tmp}/photos", "--out", "{tmp}/photos/a.png/p.npz"),
+        "photos/a.png: expected a folder to write in, found a file",
+    ),
     (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--mode", "fats"), "fats"),
     (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--workers", "0"), "--workers"),
     (("make", "--set", "data.rot=x", "--out", "{tmp}/p.npz"), 'data.rot: unknown key (did you mean "root"?)'),
