@@ -24,6 +24,6 @@ def search(
     seen = resized(rgb, resize_to)
     height, width = seen.shape[:2]
     found = hierarchies(seen, MODES[mode], threads)
-    boxes, scores = rank(found, min_side * width / _SEEN_AT, seed)
+    boxes, scores = (ranked[: MODES[mode].limit] for ranked in rank(found, min_side * width / _SEEN_AT, seed))
     corners = boxes * np.array([rgb.shape[1], rgb.shape[0]] * 2) / np.array([width, height] * 2)
     return Proposals(torch.from_numpy(corners.astype(np.float32)), torch.from_numpy(scores.astype(np.float32)))
