@@ -42,7 +42,9 @@ def evaluate(
 
 def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
     """The detections of a whole data set, with the config's batch size and workers."""
-    batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers)
+    batches = evaluation_loader(
+        annotations, predictor.preprocess, config.train.batch_size, config.data.workers, predictor.given
+    )
     looking = detections_only(predictor.detector)
     with told_when_a_worker_ends("data.workers"):
         if display is None:

@@ -5,7 +5,7 @@ Counted on tensors that have a shape and no data: a network of any size takes no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from detect.build.model import empty_detector, preprocess_rule
 from detect.config import Config
 from detect.data.shapes import CLASSES
+from detect.proposals.proposer import Proposer
 from detect.proposals.rpn import Rpn
 from detect.regions.pooled import PooledRegions
 from detect.types import Size
@@ -83,10 +84,10 @@ def summarise(config: Config) -> Summary:
         detector = empty_detector(config, tuple(f"class {label}" for label in range(1, classes + 1))).eval()
         pixels = torch.empty(1, 3, *canvas)
     proposer, regions, count = detector.proposer, detector.regions, detector.selection.after_nms
-    if not isinstance(proposer, Rpn) or not isinstance(regions, PooledRegions):
-        raise TypeError(f"expected Rpn and PooledRegions, found {type(proposer).__name__}, {type(regions).__name__}")
+    if not isinstance(regions, PooledRegions):
+        raise TypeError(f"expected PooledRegions, found {type(regions).__name__}")
     maps, backbone = _watched("backbone", detector.backbone, lambda: detector.backbone(pixels))
-    _, proposing = _watched("proposer", proposer, lambda: [proposer.head(features) for features in maps])
+    proposing = _proposing(proposer, maps)
     pooled = (count, int(maps[0].shape[1]), regions.bins, regions.bins)
     _, head = _watched("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")))
     pooling = Layer("regions", regions.pool, type(regions).__name__, pooled, 0, 0)
@@ -103,6 +104,13 @@ def summarise(config: Config) -> Summary:
 class _Slot:
     layers: tuple[Layer, ...]
     total: Total
+
+
+def _proposing(proposer: Proposer, maps: Sequence[Tensor]) -> _Slot:
+    """The layers of an RPN; none where proposals are given."""
+    if not isinstance(proposer, Rpn):
+        return _Slot((), Total(0, 0, 0))
+    return _watched("proposer", proposer, lambda: [proposer.head(features) for features in maps])[1]
 
 
 def _watched(slot: str, part: nn.Module, run: Callable[[], Result]) -> tuple[Result, _Slot]:

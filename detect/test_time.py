@@ -7,7 +7,7 @@ resized photo, so a larger one adds no detail, only finer cells for small object
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -86,7 +86,13 @@ def mirrored(images: Images) -> Images:
     pixels = images.pixels.clone()
     for slot, (height, width) in zip(pixels, images.sizes, strict=True):
         slot[:, :height, :width] = slot[:, :height, :width].flip(2)
-    return Images(pixels, images.sizes, images.keys)
+    if images.given is None:
+        return Images(pixels, images.sizes, images.keys)
+    given = tuple(
+        replace(proposals, boxes=box_ops.flip(proposals.boxes, width))
+        for proposals, (_, width) in zip(images.given, images.sizes, strict=True)
+    )
+    return Images(pixels, images.sizes, images.keys, given)
 
 
 def rescaled(images: Images, scale: float) -> Images:
@@ -95,4 +101,10 @@ def rescaled(images: Images, scale: float) -> Images:
     y, x = height / images.pixels.shape[2], width / images.pixels.shape[3]
     pixels = functional.interpolate(images.pixels, size=(height, width), mode="bilinear", align_corners=False)
     sizes = tuple((max(1, round(h * y)), max(1, round(w * x))) for h, w in images.sizes)
-    return Images(pixels, sizes, images.keys)
+    if images.given is None:
+        return Images(pixels, sizes, images.keys)
+    given = tuple(
+        replace(proposals, boxes=rescale_boxes(proposals.boxes, size, wanted))
+        for proposals, size, wanted in zip(images.given, images.sizes, sizes, strict=True)
+    )
+    return Images(pixels, sizes, images.keys, given)

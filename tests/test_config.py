@@ -26,6 +26,36 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "proposals", "pool", "number", "background"),
+    [
+        ("", "rpn", "roi_align", 128, (0.0, 0.5)),
+        ("model: {kind: faster_rcnn}", "rpn", "roi_align", 128, (0.0, 0.5)),
+        ("model: {proposals: selective_search}", "selective_search", "roi_align", 128, (0.0, 0.5)),
+        ("model: {kind: fast_rcnn}", "selective_search", "roi_pool", 64, (0.1, 0.5)),
+        ("model: {kind: fast_rcnn, proposals: a/b.npz}", "a/b.npz", "roi_pool", 64, (0.1, 0.5)),
+        (
+            "model: {kind: fast_rcnn, pool: roi_align, head: {number: 9}}",
+            "selective_search",
+            "roi_align",
+            9,
+            (0.1, 0.5),
+        ),
+    ],
+)
+def test_a_kind_sets_the_defaults_of_the_slots(
+    tmp_path: Path, text: str, proposals: str, pool: str, number: int, background: tuple[float, float]
+) -> None:
+    model = load(tmp_path, text).model
+    assert (model.proposals, model.pool, model.head.number, model.head.background) == (
+        proposals,
+        pool,
+        number,
+        background,
+    )
+    assert model.given == (proposals != "rpn")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("modle: {}", r'run.yaml: modle: unknown key \(did you mean "model"\?\)'),
@@ -44,6 +74,8 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("train: {lr: 1}", r"train: expected either epochs or steps, found neither \(e.g. --set train.epochs=7\)"),
         ("train: {epochs: 1, steps: 2}", r"train: expected either epochs or steps, found both"),
         ("model: {kind: yolo}", r"model.kind: .*found 'yolo'"),
+        ("model: {proposals: rnp}", r'model: proposals: expected rpn, .*found rnp \(did you mean "rpn"\?\)'),
+        ("model: {kind: fast_rcnn, proposals: rpn}", r"model: fast_rcnn is given its proposals: .*found rpn"),
         ("model: 3", r"model: .*found 3"),
         ("model: {rpn: {sides: []}}", r"model.rpn.sides: .*at least 1"),
         ("model: {rpn: {background: [0.3, 0.1]}}", r"model.rpn.background: expected the lower bound first"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from detect.detector import Detector
 from detect.postprocess import Postprocess
 from detect.test_time import Look, ManyLooks, fuse, mirrored, rescaled
-from detect.types import Detections, Images
+from detect.types import Detections, Images, Proposals
 
 
 def batch() -> Images:
@@ -54,6 +55,15 @@ def test_mirroring_twice_is_the_picture_and_padding_stays_on_the_right() -> None
     assert torch.equal(mirrored(once).pixels, images.pixels)
     assert once.pixels[1, 0, 2:6, 8:11].min() == 1.0
     assert once.pixels[1, 0, :, 12:].abs().sum() == 0.0
+
+
+def test_given_proposals_go_where_the_picture_goes() -> None:
+    box = torch.tensor([[1.0, 2, 4, 6]])
+    images = replace(batch(), given=(Proposals(torch.zeros(0, 4), torch.zeros(0)), Proposals(box, torch.ones(1))))
+    for moved, expected in ((mirrored(images), [8.0, 2, 11, 6]), (rescaled(images, 2.0), [2.0, 4, 8, 12])):
+        assert moved.given is not None
+        assert moved.given[0].boxes.shape == (0, 4)
+        assert moved.given[1].boxes[0].tolist() == expected
 
 
 def test_rescaling_keeps_each_picture_in_its_corner() -> None:

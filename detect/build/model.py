@@ -19,6 +19,7 @@ from detect.heads.softmax import SoftmaxHead, TwoLinear
 from detect.matching import Matcher, RegionSampler
 from detect.postprocess import Postprocess
 from detect.preprocess import Preprocess
+from detect.proposals.given import GivenProposals
 from detect.proposals.proposer import Selection
 from detect.proposals.rpn import Rpn, RpnHead, RpnTraining
 from detect.regions.pooled import PooledRegions
@@ -36,29 +37,31 @@ class Trunk:
     network: Network
 
 
-def faster_rcnn(config: Config, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
+def fast_rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
+    """Fast R-CNN: proposals given with the photos, regions pooled from the shared map."""
+    search = model.search
+    return Detector(
+        backbone=trunk.backbone,
+        proposer=GivenProposals(),
+        regions=PooledRegions(model.pool, _bins(model, trunk), trunk.stride),
+        head=_head(model, trunk, len(classes)),
+        postprocess=_postprocess(model, classes),
+        training=_region_training(model, Selection(search.train_number, search.train_number)),
+        selection=Selection(search.test_number, search.test_number),
+    )
+
+
+def faster_rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
     """Faster R-CNN: proposals learned on the shared map, regions pooled from it."""
-    model = config.model
+    rpn = model.rpn
     return Detector(
         backbone=trunk.backbone,
         proposer=_rpn(model, trunk),
         regions=PooledRegions(model.pool, _bins(model, trunk), trunk.stride),
         head=_head(model, trunk, len(classes)),
-        postprocess=Postprocess(
-            model.head.stds, model.postprocess.score, model.postprocess.nms, model.postprocess.limit, classes
-        ),
-        training=RegionTraining(
-            RegionSampler(
-                Matcher(model.head.foreground, model.head.background),
-                model.head.number,
-                model.head.share,
-                model.head.add_targets,
-            ),
-            Selection(model.rpn.train_before, model.rpn.train_after, model.rpn.nms, model.rpn.min_side),
-            model.head.beta,
-            model.head.box_weight,
-        ),
-        selection=Selection(model.rpn.test_before, model.rpn.test_after, model.rpn.nms, model.rpn.min_side),
+        postprocess=_postprocess(model, classes),
+        training=_region_training(model, Selection(rpn.train_before, rpn.train_after, rpn.nms, rpn.min_side)),
+        selection=Selection(rpn.test_before, rpn.test_after, rpn.nms, rpn.min_side),
     )
 
 
@@ -70,7 +73,8 @@ def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, 
     weights = config.model.backbone.weights
     report = None if weights is None else load_initial(whole, config.model.backbone.name, weights)
     network = registry.cut(config.model.backbone.name, whole)
-    detector = faster_rcnn(config, _trunk(config.model, network), classes)
+    compose = fast_rcnn if config.model.given else faster_rcnn
+    detector = compose(config.model, _trunk(config.model, network), classes)
     return detector.to(memory_format=torch.channels_last), report
 
 
@@ -135,6 +139,17 @@ def _rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
     )
     head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0))
     return Rpn(head, shapes, (trunk.stride,), training)
+
+
+def _region_training(model: ModelConfig, selection: Selection) -> RegionTraining:
+    head = model.head
+    sampler = RegionSampler(Matcher(head.foreground, head.background), head.number, head.share, head.add_targets)
+    return RegionTraining(sampler, selection, head.beta, head.box_weight)
+
+
+def _postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postprocess:
+    rule = model.postprocess
+    return Postprocess(model.head.stds, rule.score, rule.nms, rule.limit, classes)
 
 
 def _head(model: ModelConfig, trunk: Trunk, classes: int) -> SoftmaxHead:

@@ -46,6 +46,7 @@ from detect.memory import keep_freed_memory
     help="Processes that read photos while the model computes.",
 )
 @click.option("--classes", metavar="A,B", help="Only these classes.")
+@click.option("--proposals", type=Path, metavar="FILE", help="Fast R-CNN: boxes from this file, not from a search.")
 @click.option("--annotations", type=Path, metavar="GT.json", help="coco: take image and category ids from this file.")
 @options.settings
 @options.device
@@ -59,6 +60,7 @@ def command(
     batch_size: int,
     workers: int,
     classes: str | None,
+    proposals: Path | None,
     annotations: Path | None,
     overrides: tuple[str, ...],
     device: Device | None,
@@ -88,7 +90,7 @@ def command(
     wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
     ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
     with display(Console(), "detecting", len(photos), "photos") as shown:
-        work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown)
+        work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown, proposals)
     write_results(out, wanted, work.predictions, predictor.classes, ids)
     forget_progress(out)
     count = sum(len(prediction) for prediction in work.predictions)

@@ -18,9 +18,9 @@ from detect.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.config import Config
+    from detect.coverage.recall import FileProposals, ModelProposals
     from detect.display import Display
     from detect.evaluation.proposals import Coverage
-    from detect.proposing.recall import FileProposals, ModelProposals
 
 SPLITS = click.Choice(["train", "val"])
 
@@ -127,9 +127,9 @@ def recall(
     keep_freed_memory()
     import time
 
+    from detect.coverage.report import COUNTS, draw_recall, recall_table, write_recall
     from detect.display import display
     from detect.evaluation.proposals import measure, scores_of
-    from detect.proposing.report import COUNTS, draw_recall, recall_table, write_recall
 
     if file is not None:
         proposed: FileProposals | ModelProposals = _of_file(file, overrides, split)
@@ -157,9 +157,9 @@ def recall(
 
 def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
     """Says how many photos have no entry."""
+    from detect.coverage.recall import proposals_of_file
     from detect.proposals.files import read_proposals
     from detect.proposing.photos import annotated_split
-    from detect.proposing.recall import proposals_of_file
 
     read = read_proposals(file)
     found = proposals_of_file(file, read, annotated_split(_config(overrides), split))
@@ -174,9 +174,9 @@ def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposal
 def _of_model(
     model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
 ) -> ModelProposals:
+    from detect.coverage.recall import ModelProposals
     from detect.predict.predictor import load
     from detect.proposing.photos import annotated_split
-    from detect.proposing.recall import ModelProposals
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     return ModelProposals(predictor, annotated_split(predictor.config, split), predictor.config)

@@ -194,6 +194,7 @@ def _read(
 
 
 def _example(annotation: ImageAnnotation, given: GivenLookup | None) -> Example:
+    rgb = read_image(annotation.file)
     proposals = None
     if given is not None:
         try:
@@ -202,7 +203,7 @@ def _example(annotation: ImageAnnotation, given: GivenLookup | None) -> Example:
             raise UserError(f"{annotation.file}: expected given proposals, found none") from error
         proposals = Given(np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32))
     return Example(
-        rgb=read_image(annotation.file),
+        rgb=rgb,
         boxes=annotation.boxes.astype(np.float32),
         labels=annotation.labels,
         difficult=annotation.difficult,

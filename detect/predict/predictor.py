@@ -20,8 +20,10 @@ from detect.errors import UserError
 from detect.evaluation.detecting import to_device
 from detect.precision import Compute, make_compute
 from detect.preprocess import Preprocess, rescale_boxes
+from detect.proposing.lookups import Searched
+from detect.proposing.settings import searched
 from detect.test_time import ManyLooks
-from detect.types import Detections
+from detect.types import Detections, Images, Proposals
 
 Photo = str | Path | np.ndarray
 
@@ -37,6 +39,7 @@ class Predictor:
         config: Config,
         file: Path,
         compute: Compute,
+        given: Searched | None = None,
     ) -> None:
         self.detector = detector.eval().to(compute.device)
         self.classes = classes  # label k is classes[k - 1]
@@ -44,6 +47,7 @@ class Predictor:
         self.config = config
         self.file = file
         self.compute = compute
+        self.given = given  # how the photos are searched, for a detector that does not make its own proposals
 
     @overload
     def predict(self, x: Photo, score: float = 0.5) -> Detections: ...
@@ -66,12 +70,21 @@ class Predictor:
         rgb = photo if isinstance(photo, np.ndarray) else read_image(photo)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise UserError(f"photo: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
-        picture = self.preprocess.normalise(self.preprocess.resize(rgb))
-        images = to_device(self.preprocess.batch([picture], [randomness.key("predict")]), self.compute.device)
+        images = to_device(self._prepared(rgb), self.compute.device)
         with torch.inference_mode(), self.compute.autocast():
             found = self.detector.detect(images)[0]
         boxes = rescale_boxes(found.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
         return Detections(boxes, found.scores.cpu(), found.labels.cpu(), None, self.classes)
+
+    def _prepared(self, rgb: np.ndarray) -> Images:
+        """The photo as a batch of one, with its proposals where the detector is given them."""
+        small = self.preprocess.resize(rgb)
+        picture, keys = self.preprocess.normalise(small), [randomness.key("predict")]
+        if self.given is None:
+            return self.preprocess.batch([picture], keys)
+        boxes, scores = (torch.from_numpy(found) for found in self.given.search(rgb))
+        resized = rescale_boxes(boxes, (rgb.shape[0], rgb.shape[1]), (small.shape[0], small.shape[1]))
+        return self.preprocess.batch([picture], keys, [Proposals(resized, scores)])
 
 
 def load(
@@ -95,4 +108,6 @@ def load(
     resized_anew = preprocess_rule(config) != preprocess_rule(saved.config)
     preprocess = preprocess_rule(config) if resized_anew else saved.preprocess
     looking = with_looks(config, detector)
-    return Predictor(looking, saved.classes, preprocess, config, file, make_compute(device, precision))
+    return Predictor(
+        looking, saved.classes, preprocess, config, file, make_compute(device, precision), searched(config.model)
+    )

@@ -14,15 +14,17 @@ import torch
 from detect import randomness
 from detect.data.batching import by_canvas
 from detect.data.images import UnreadableImage, image_size, read_image
-from detect.data.loader import Batch, file_loader
+from detect.data.loader import Batch, GivenLookup, file_loader
 from detect.data.workers import told_when_a_worker_ends
 from detect.display import Display
 from detect.draw import Marks, draw_detections, save_image
+from detect.errors import UserError
 from detect.evaluation.detecting import as_prediction, to_device
 from detect.evaluation.predictions import Prediction, below_shared_folder
 from detect.predict.finished import BatchResult, Finished
 from detect.predict.predictor import Predictor
 from detect.preprocess import Preprocess
+from detect.proposing.lookups import from_file
 
 
 @dataclass(frozen=True)
@@ -54,22 +56,24 @@ def predict_photos(
     batch_size: int,
     workers: int,
     display: Display,
+    proposals: Path | None = None,
 ) -> Work:
-    """Detect on all photos.
+    """Detect on all photos; a detector that is given its proposals searches them, or takes those of a file.
 
     Batches done by an earlier run of the same command in ``out`` are not done again. Photos of one batch share a
     canvas, so that a result does not depend on the company.
     """
     start, model_seconds = time.perf_counter(), 0.0
     batches = _batches(photos, predictor.preprocess, batch_size)
-    finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches), predictor.classes)
+    given = _given(predictor, photos, proposals)
+    finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches, proposals), predictor.classes)
     done = len(finished.batches)
     if done:
         display.found_done(sum(len(batch) for batch in batches[:done]))
     names = below_shared_folder([str(photo) for photo in photos])
     with told_when_a_worker_ends("--workers"), ThreadPoolExecutor(1) as pool:
         waiting = None
-        for batch in file_loader(photos, predictor.preprocess, batches[done:], workers):
+        for batch in file_loader(photos, predictor.preprocess, batches[done:], workers, given):
             model_start = time.perf_counter()
             found = _detections(predictor, batch)
             model_seconds += time.perf_counter() - model_start
@@ -104,10 +108,36 @@ def _batches(photos: Sequence[Path], preprocess: Preprocess, batch_size: int) ->
     return by_canvas(canvases, batch_size)
 
 
-def _key(predictor: Predictor, photos: Sequence[Path], wish: Wish, batches: Sequence[Sequence[int]]) -> int:
-    """Of all that results depend on: the weights' file, the photos as they are now, what is wanted."""
-    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (predictor.file, *photos)]
-    parts = (predictor.file, predictor.compute, wish, [str(photo) for photo in photos], stats, batches)
+def _given(predictor: Predictor, photos: Sequence[Path], proposals: Path | None) -> GivenLookup | None:
+    if proposals is None:
+        return predictor.given
+    if predictor.given is None:
+        raise UserError(
+            f"--proposals {proposals}: expected a detector that is given its proposals, found one with an RPN"
+        )
+    return from_file(proposals, [str(photo) for photo in photos], predictor.given.number)
+
+
+def _key(
+    predictor: Predictor,
+    photos: Sequence[Path],
+    wish: Wish,
+    batches: Sequence[Sequence[int]],
+    proposals: Path | None,
+) -> int:
+    """Of all that results depend on: weights, proposals and photos as they are now, settings, what is wanted."""
+    files = (predictor.file, *photos) if proposals is None else (predictor.file, proposals, *photos)
+    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    parts = (
+        predictor.file,
+        proposals,
+        predictor.config,
+        predictor.compute,
+        wish,
+        [str(photo) for photo in photos],
+        stats,
+        batches,
+    )
     return randomness.key(*map(repr, parts))
 
 

@@ -1,1 +1,1 @@
-"""Proposals of whole data sets: made into files, found again, scored."""
+"""Proposals of whole data sets: made into files, found again, handed to the loader."""

@@ -26,6 +26,8 @@ from detect.evaluation.score import Metric, Score
 from detect.evaluation.table import score_table
 from detect.files import existing_folder
 from detect.precision import Compute, make_compute
+from detect.proposing.lookups import FromFile
+from detect.training.given import given_proposals
 from detect.training.journal import Journal
 from detect.training.loop import Callbacks, Interrupted, train_loop
 from detect.training.pictures import draw_batch, draw_found
@@ -54,7 +56,9 @@ def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
     detector, lines = starting_detector(config, train_set.classes)
     learner = make_learner(config, detector.to(compute.device))
     folder = RunFolder.create(out, config, sys.argv)
-    run = _Run(config, folder, train_set, val_set, learner, compute, console or Console())
+    console = console or Console()
+    data = _Data(train_set, val_set, given_proposals(config, folder, (train_set, val_set), console))
+    run = _Run(config, folder, data, learner, compute, console)
     for line in lines:
         run.journal.say(line)
     return run.go()
@@ -80,7 +84,18 @@ def resume(out: Path, console: Console | None = None) -> Outcome:
     else:  # cut off before the first checkpoint
         learner = make_learner(config, starting_detector(config, train_set.classes)[0].to(compute.device))
     folder.forget_after(learner.progress.step)
-    return _Run(config, folder, train_set, val_set, learner, compute, console or Console()).go()
+    console = console or Console()
+    data = _Data(train_set, val_set, given_proposals(config, folder, (train_set, val_set), console))
+    return _Run(config, folder, data, learner, compute, console).go()
+
+
+@dataclass(frozen=True)
+class _Data:
+    """given: the proposals of both, for a detector that does not make its own."""
+
+    train: Annotations
+    val: Annotations
+    given: FromFile | None
 
 
 class _Run:
@@ -90,20 +105,21 @@ class _Run:
         self,
         config: Config,
         folder: RunFolder,
-        train_set: Annotations,
-        val_set: Annotations,
+        data: _Data,
         learner: Learner,
         compute: Compute,
         console: Console,
     ) -> None:
         train = config.train
-        batches = math.ceil(len(train_set) / train.batch_size)
+        batches = math.ceil(len(data.train) / train.batch_size)
         self.config, self.folder, self.learner, self.compute = config, folder, learner, compute
-        self.train_set = train_set
+        self.data = data
         self.preprocess = preprocess_rule(config)
         self.rule = loop_rule(config, batches)
         metric: Metric = "voc07" if config.data.format == "voc" else "coco"
-        self.validation = Validation(val_set, self.preprocess, metric, train.batch_size, config.data.workers, compute)
+        self.validation = Validation(
+            data.val, self.preprocess, metric, train.batch_size, config.data.workers, compute, data.given
+        )
         self.journal = Journal(folder, console, self.rule.steps, batches / train.accumulate, self.validation.names)
         self.last: Validated | None = None
 
@@ -138,7 +154,7 @@ class _Run:
         return Outcome(self.folder.path, score, tuple(self.journal.unreadable))
 
     def _introduce(self) -> None:
-        data, train, val = self.train_set, self.config.train, self.validation.annotations
+        data, train, val = self.data.train, self.config.train, self.data.val
         self.journal.introduce(
             [
                 f"{len(data)} photos with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
@@ -152,17 +168,17 @@ class _Run:
     def _batches(self) -> Iterator[Batch]:
         config, rule = self.config, self.rule
         plan = BatchPlan(
-            self.train_set.sizes,
+            self.data.train.sizes,
             config.train.batch_size,
             config.seed,
             config.data.min_sizes,
             steps=rule.steps * rule.accumulate,
             start=self.learner.progress.step * rule.accumulate,
         )
-        loader = training_loader(
-            self.train_set, self.preprocess, augment_rule(config), plan, config.seed, config.data.workers
+        augment, workers = augment_rule(config), config.data.workers
+        return iter(
+            training_loader(self.data.train, self.preprocess, augment, plan, config.seed, workers, self.data.given)
         )
-        return iter(loader)
 
     def _callbacks(self) -> Callbacks:
         return Callbacks(
@@ -181,7 +197,7 @@ class _Run:
             progress.best = value
             save_checkpoint(self._checkpoint(with_training=False), self.folder.best)
         self.journal.validated(progress.step, self.last.loss, self.last.numbers, better)
-        draw_found(self.last.passed, self.validation.annotations, self.folder.path / "validation.jpg")
+        draw_found(self.last.passed, self.data.val, self.folder.path / "validation.jpg")
         patience = self.config.train.patience
         if patience is not None and progress.waited >= patience:
             self.journal.say(f"stopped: {patience} validations without a better {self.last.score.primary_name}")
@@ -194,7 +210,7 @@ class _Run:
     def _checkpoint(self, with_training: bool) -> Checkpoint:
         return Checkpoint(
             config=self.config,
-            classes=self.train_set.classes,
+            classes=self.data.train.classes,
             preprocess=self.preprocess,
             weights=self.learner.evaluated.state_dict(),
             step=self.learner.progress.step,
@@ -204,4 +220,4 @@ class _Run:
 
     def _show_batch(self, step: int, batch: Batch) -> None:
         if step < SHOWN_STEPS and len(batch.images):
-            draw_batch(batch, self.preprocess, self.train_set.classes, self.folder.path / f"batch-{step + 1}.jpg")
+            draw_batch(batch, self.preprocess, self.data.train.classes, self.folder.path / f"batch-{step + 1}.jpg")

@@ -30,6 +30,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.log_file = path / "log.txt"
         self.config_file = path / "config.yaml"
+        self.proposals = path / "proposals.npz"
 
     @staticmethod
     def create(path: Path, config: Config, command: Sequence[str]) -> RunFolder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
-from detect.data.loader import evaluation_loader
+from detect.data.loader import GivenLookup, evaluation_loader
 from detect.detector import Detector
 from detect.evaluation.detecting import Pass, detections_and_losses, run_over
 from detect.evaluation.score import Metric, Score, evaluate
@@ -29,7 +29,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Validation:
-    """How to validate: on which data, by which metric."""
+    """How to validate: on which data, by which metric, with which proposals if they are given."""
 
     annotations: Annotations
     preprocess: Preprocess
@@ -37,6 +37,7 @@ class Validation:
     batch_size: int
     workers: int
     compute: Compute
+    given: GivenLookup | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,7 +46,7 @@ class Validation:
 
     def run(self, detector: Detector) -> Validated:
         """Detect on every photo, then score. The losses come from the same pass."""
-        batches = evaluation_loader(self.annotations, self.preprocess, self.batch_size, self.workers)
+        batches = evaluation_loader(self.annotations, self.preprocess, self.batch_size, self.workers, self.given)
         passed = run_over(detections_and_losses(detector), batches, self.annotations, self.compute)
         score = evaluate(self.annotations, passed.predictions, self.metric)
         return Validated(score, sum(passed.losses.values()), passed)

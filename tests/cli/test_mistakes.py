@@ -21,7 +21,10 @@ from tests.conftest import TINY, Command
 WRONG_USE = [
     (("train",), "expected either --config FILE or --resume RUN_DIR, found neither"),
     (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "or --resume RUN_DIR, found both"),
-    (("train", "--config", "{tmp}/faster_rcn"), "expected a configuration file, found nothing; shipped ones: faster_"),
+    (
+        ("train", "--config", "{tmp}/faster_rcn"),
+        "expected a configuration file, found nothing; shipped ones: fast_rcnn",
+    ),
     (("train", "--config", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
     (("train", "--config", "faster_rcnn_mobilenet_v2"), '(did you mean "voc07/faster_rcnn_mobilenet_v2"?)'),
     (("train", "--config", "faster_rcnn", "--set", "model=3"), "model: expected keys and values, found 3"),

@@ -15,14 +15,14 @@ from rich.console import Console
 from detect.build.model import empty_detector, preprocess_rule, with_looks
 from detect.config import Config
 from detect.config_files import changed, parse
+from detect.coverage.recall import ModelProposals, proposals_of_file
+from detect.coverage.report import COUNTS, draw_recall, recall_table, write_recall
 from detect.data.annotations import Annotations
 from detect.evaluation.proposals import Coverage, best_overlaps, measure, scores_of
 from detect.precision import make_compute
 from detect.predict.predictor import Predictor
 from detect.proposals.files import pack_proposals
 from detect.proposing.photos import annotated_split
-from detect.proposing.recall import ModelProposals, proposals_of_file
-from detect.proposing.report import COUNTS, draw_recall, recall_table, write_recall
 from detect.types import Proposals
 from tests.conftest import TINY
 
