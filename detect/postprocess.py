@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,22 @@ from detect.ops import boxes as box_ops
 from detect.ops.nms import nms
 from detect.types import Detections, Proposals, Size
 
+Scoring = Callable[[Tensor], Tensor]  # logits (P, K + 1) -> scores (P, K) in 0..1
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Logits (P, K + 1) -> the probability (P, K) of each class among all and the background (Fast R-CNN)."""
+    return logits.softmax(1)[:, 1:]
+
+
+def logistic(logits: Tensor) -> Tensor:
+    """Logits (P, K + 1) -> the probability (P, K) of each class against the background alone.
+
+    Of an SVM head, whose background has logit 0, the logistic of the margin: 0.5 on the border, 0.27 below which the
+    negatives should stay. The order is the margin's, up to margins of 15 where float32 ends at 1.
+    """
+    return torch.sigmoid(logits[:, 1:] - logits[:, :1])
+
 
 @dataclass(frozen=True)
 class Postprocess:
@@ -18,7 +35,7 @@ class Postprocess:
 
     stds: what the head's deltas are divided by in training (Fast R-CNN normalises targets to unit variance);
     score: detections below it are dropped; nms: IoU above which the worse of two boxes of a class goes;
-    limit: the most detections an image.
+    limit: the most detections an image; scoring: how logits become scores, ``softmax`` or ``logistic``.
     """
 
     stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
@@ -26,10 +43,11 @@ class Postprocess:
     nms: float = 0.3
     limit: int = 100
     classes: tuple[str, ...] = ()
+    scoring: Scoring = softmax
 
     def __call__(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
         """Proposals (P), logits (P, K + 1), deltas (P, K, 4), the picture's (h, w) -> Detections, best first."""
-        scores = logits.softmax(1)[:, 1:]  # (P, K)
+        scores = self.scoring(logits)  # (P, K)
         proposal, label = (scores >= self.score).nonzero(as_tuple=True)  # pairs that pass
         own = deltas[proposal, label if deltas.shape[1] > 1 else torch.zeros_like(label)]
         boxes = box_ops.clip(box_ops.decode(own, proposals.boxes[proposal], self.stds), size)
