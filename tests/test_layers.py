@@ -19,6 +19,7 @@ LAYERS = [
     ["backbones"],
     ["proposals"],
     ["regions", "heads"],
+    ["svm"],
     ["postprocess"],
     ["detector"],
     ["test_time"],

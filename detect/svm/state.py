@@ -1,0 +1,74 @@
+"""How far the mining of hard negatives has come: where the negatives lie, not they, so that it is soon written."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.errors import UserError
+from detect.files import existing_file, write_bytes
+
+
+@dataclass(frozen=True)
+class MiningState:
+    """done: photos looked at; weight (K, F), bias (K,): the SVMs of the moment; trained (K,): whether there is one;
+    added (K,): negatives since; negatives: K times (M, 2), photo and row of each, in order.
+    """
+
+    done: int
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    trained: NDArray[np.bool_]
+    added: NDArray[np.int64]
+    negatives: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def fresh(cls, classes: int, length: int) -> MiningState:
+        """Before the first photo."""
+        return cls(
+            0,
+            np.zeros((classes, length), np.float32),
+            np.zeros(classes, np.float32),
+            np.zeros(classes, np.bool_),
+            np.zeros(classes, np.int64),
+            tuple(np.zeros((0, 2), np.int64) for _ in range(classes)),
+        )
+
+
+def write_state(path: Path, state: MiningState) -> None:
+    """Write an ``.npz``, whole or not at all. Raises WorkError."""
+    content = io.BytesIO()
+    np.savez(
+        content,
+        done=state.done,
+        weight=state.weight,
+        bias=state.bias,
+        trained=state.trained,
+        added=state.added,
+        counts=np.array([len(keys) for keys in state.negatives], np.int64),
+        negatives=np.concatenate([np.zeros((0, 2), np.int64), *state.negatives]),
+    )
+    write_bytes(path, content.getvalue())
+
+
+def read_state(path: Path) -> MiningState:
+    """What ``write_state`` wrote; UserError where the file is something else."""
+    existing_file(path, "the state of a mining of negatives")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            ends = np.cumsum(stored["counts"])
+            return MiningState(
+                int(stored["done"]),
+                stored["weight"],
+                stored["bias"],
+                stored["trained"],
+                stored["added"],
+                tuple(np.split(stored["negatives"], ends[:-1])) if len(ends) else (),
+            )
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: expected the state of a mining of negatives, found: {error}") from error
