@@ -94,6 +94,8 @@ class HeadConfig(Section):
     """Units of each new fully connected layer."""
     bins: PositiveInt | None = None
     """Side of the pooled region map; null for what the tail was made for."""
+    ranks: tuple[PositiveInt, ...] | None = None
+    """Ranks of the tail's fully connected layers, as `detect model compress` sets them; null for whole layers."""
     number: PositiveInt = 128
     """Regions that train, an image."""
     share: Fraction = 0.25

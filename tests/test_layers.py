@@ -30,6 +30,7 @@ LAYERS = [
     ["build"],
     ["summary"],
     ["checkpoint"],
+    ["compress"],
     ["captions"],
     ["draw", "curves"],
     ["evaluation"],

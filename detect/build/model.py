@@ -16,6 +16,7 @@ from detect.config import Config, ModelConfig
 from detect.detector import Detector, RegionTraining
 from detect.errors import UserError
 from detect.heads.softmax import SoftmaxHead, TwoLinear
+from detect.heads.thin import fresh, make_thin
 from detect.matching import Matcher, RegionSampler
 from detect.postprocess import Postprocess
 from detect.preprocess import Preprocess
@@ -155,12 +156,24 @@ def _postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postprocess:
 def _head(model: ModelConfig, trunk: Trunk, classes: int) -> SoftmaxHead:
     bins = _bins(model, trunk)
     if model.head.tail == "linear":
-        fresh = TwoLinear(trunk.channels, bins, model.head.width)
-        return SoftmaxHead(fresh, fresh.features, classes)
+        tail: nn.Module = TwoLinear(trunk.channels, bins, model.head.width)
+        features = model.head.width
+    else:
+        tail, features = _own_tail(model, trunk, bins)
+    if model.head.ranks is not None:
+        try:
+            make_thin(tail, model.head.ranks, fresh)
+        except ValueError as error:
+            raise UserError(f"model.head.ranks: {error}") from None
+    return SoftmaxHead(tail, features, classes)
+
+
+def _own_tail(model: ModelConfig, trunk: Trunk, bins: int) -> tuple[nn.Module, int]:
+    """The network's own layers above the cut, and the length of their vector."""
     network = trunk.network
     tail = nn.Sequential(*network.stages[len(network.stages) - network.tail_stages :], network.tail)
     try:
-        features = vector_length(tail, trunk.channels, bins)
+        return tail, vector_length(tail, trunk.channels, bins)
     except RuntimeError:  # a linear layer of the network's own reads a map of one size
         if bins == network.bins:
             raise
@@ -168,7 +181,6 @@ def _head(model: ModelConfig, trunk: Trunk, classes: int) -> SoftmaxHead:
             f"model.head.bins: expected {network.bins} or null for the tail of {model.backbone.name}, found {bins} "
             "(with model.head.tail linear any number fits)"
         ) from None
-    return SoftmaxHead(tail, features, classes)
 
 
 def _bins(model: ModelConfig, trunk: Trunk) -> int:

@@ -17,7 +17,7 @@ COMMANDS = {
     "predict": "Detect on photos, folders and globs.",
     "proposals": "Search boxes that may hold an object; score them.",
     "config": "List, show and copy the configurations that come with detect.",
-    "model": "Layers, sizes and costs of a model.",
+    "model": "Layers, sizes and costs of a model; a smaller one.",
     "doctor": "Check this machine: each problem with its cure.",
 }
 

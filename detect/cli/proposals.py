@@ -179,6 +179,8 @@ def _of_model(
     from detect.proposing.photos import annotated_split
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
+    if predictor.given is not None:
+        raise UserError(f"--model {model}: expected a model with an RPN, found one that is given its proposals")
     return ModelProposals(predictor, annotated_split(predictor.config, split), predictor.config)
 
 
