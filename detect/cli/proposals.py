@@ -52,6 +52,7 @@ def command() -> None:
     help="Search copies of this width, 500 in the papers; keeps large photos fast [default: photos as they are].",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the boxes.")
+@click.option("--model", type=Path, help="Take the RPN's proposals of this run folder or checkpoint, for its own data.")
 def make(
     paths: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -61,12 +62,19 @@ def make(
     workers: int | None,
     resize_to: int | None,
     seed: int,
+    model: Path | None,
 ) -> None:
     """Selective search over a data set (--set data.root=..., --set data.format=...), or over photos, folders, globs.
 
     A run that was cut off goes on where it stopped when the same command is given again, and a file that is there
     already is added to: photos whose bytes have not changed are not searched again.
     """
+    splits = ["train", "val"] if split is None else [split]
+    if model is not None:
+        if paths:
+            raise UserError("--model: expected a data set (its own, or by --set), found PATH...")
+        _make_learned(str(model), overrides, splits, out)
+        return
     if bool(paths) == bool(overrides):
         raise UserError(_which("PATH...", "a data set by --set data.root=FOLDER", bool(paths)))
     if paths and split is not None:
@@ -80,7 +88,6 @@ def make(
     from detect.proposing.photos import split_photos
 
     check_writable(out)
-    splits = ["train", "val"] if split is None else [split]
     photos = find_photos(paths) if paths else split_photos(_config(overrides), splits)
     settings = SearchSettings(mode, seed, resize_to=resize_to)
     with display(Console(), "searching", len(photos), "photos") as shown:
@@ -91,6 +98,26 @@ def make(
         f"{made.seconds:.1f} s{before}: {out}, {_size(out.stat().st_size)}"
     )
     _tell_unreadable(made.unreadable, len(photos))
+
+
+def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
+    keep_freed_memory()
+    from detect.coverage.learned import write_learned
+    from detect.display import display
+    from detect.proposals.files import check_writable
+
+    check_writable(out)
+    if out.exists():
+        raise UserError(f"{out}: expected a new file, found one")
+    proposed = [_of_model(model, overrides, split, None, None) for split in splits]
+    count = sum(len(split) for split in proposed)
+    with display(Console(), "proposing", count, "photos") as shown:
+        made = write_learned(proposed, out, shown)
+    print(
+        f"{len(made.boxes)} boxes in {len(made)} photos, {len(made.boxes) / max(1, len(made)):.1f} a photo: "
+        f"{out}, {_size(out.stat().st_size)}"
+    )
+    _tell_unreadable([line for split in proposed for line in split.unreadable], count)
 
 
 @command.command("recall", epilog="Example: detect proposals recall shapes.npz --set data.format=shapes")

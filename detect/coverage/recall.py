@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detect.config import Config
 from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
+from detect.data.workers import told_when_a_worker_ends
 from detect.evaluation.detecting import to_device
 from detect.evaluation.proposals import LIMITS, Coverage
 from detect.predict.predictor import Predictor
@@ -20,7 +21,7 @@ from detect.preprocess import rescale_boxes
 from detect.proposals.files import ProposalFile
 from detect.proposing.photos import places_of
 from detect.test_time import ManyLooks
-from detect.types import Images, Size
+from detect.types import Images, Proposals, Size
 
 _ENTER_NMS = 12000  # a map; what Faster R-CNN trains with. Of 6000 fewer than 2000 survive for many photos
 
@@ -78,19 +79,25 @@ class ModelProposals:
 
     def __iter__(self) -> Iterator[Coverage]:
         seen = np.zeros(len(self.annotations), bool)
-        settings = self.config.train.batch_size, self.config.data.workers
-        for batch in evaluation_loader(self.annotations, self.predictor.preprocess, *settings):
-            self.unreadable += batch.unreadable
-            seen[list(batch.indices)] = True
-            if len(batch.images):
-                found = self._boxes(batch.images, batch.originals)
-                for index, boxes in zip(batch.indices, found, strict=True):
-                    yield coverage(self.annotations, index, boxes)
+        for index, proposals in self.readable():
+            seen[index] = True
+            yield coverage(self.annotations, index, proposals.boxes.numpy())
         for index in np.flatnonzero(~seen).tolist():
             yield coverage(self.annotations, index, _NOTHING)
 
-    def _boxes(self, images: Images, originals: Sequence[Size]) -> list[Boxes]:
-        """Of each image, in pixels of the original photo."""
+    def readable(self) -> Iterator[tuple[int, Proposals]]:
+        """Of each photo that can be read its place and its proposals, float64 in pixels of the original photo."""
+        workers = self.config.data.workers
+        loader = evaluation_loader(
+            self.annotations, self.predictor.preprocess, self.config.train.batch_size, workers, self.predictor.given
+        )
+        with told_when_a_worker_ends("data.workers"):
+            for batch in loader:
+                self.unreadable += batch.unreadable
+                if len(batch.images):
+                    yield from zip(batch.indices, self._proposals(batch.images, batch.originals), strict=True)
+
+    def _proposals(self, images: Images, originals: Sequence[Size]) -> list[Proposals]:
         looking = self.predictor.detector
         detector = looking.detector if isinstance(looking, ManyLooks) else looking
         own = detector.selection
@@ -99,7 +106,7 @@ class ModelProposals:
         with torch.inference_mode(), self.predictor.compute.autocast():
             proposed = detector.proposer(moved, detector.backbone(moved.pixels), selection).proposals
         return [
-            rescale_boxes(one.boxes.double().cpu(), size, original).numpy()
+            Proposals(rescale_boxes(one.boxes.double().cpu(), size, original), one.scores.double().cpu())
             for one, size, original in zip(proposed, images.sizes, originals, strict=True)
         ]
 

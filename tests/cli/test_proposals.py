@@ -145,6 +145,8 @@ WRONG_USE = [
     (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--mode", "fats"), "fats"),
     (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--workers", "0"), "--workers"),
     (("make", "--set", "data.rot=x", "--out", "{tmp}/p.npz"), 'data.rot: unknown key (did you mean "root"?)'),
+    (("make", "{tmp}/photos", "--model", "run", "--out", "{tmp}/p.npz"), "--model: expected a data set"),
+    (("make", "--model", "{tmp}/nothing", "--out", "{tmp}/p.npz"), "nothing: expected a run folder or a checkpoint"),
     (("mak",), 'no command mak (did you mean "make"?)'),
     (("recall",), "expected either FILE or --model MODEL, found neither"),
     (("recall", "p.npz", "--model", "run"), "found both"),

@@ -15,6 +15,7 @@ from rich.console import Console
 from detect.build.model import empty_detector, preprocess_rule, with_looks
 from detect.config import Config
 from detect.config_files import changed, parse
+from detect.coverage.learned import write_learned
 from detect.coverage.recall import ModelProposals, proposals_of_file
 from detect.coverage.report import COUNTS, draw_recall, recall_table, write_recall
 from detect.data.annotations import Annotations
@@ -22,9 +23,11 @@ from detect.evaluation.proposals import Coverage, best_overlaps, measure, scores
 from detect.precision import make_compute
 from detect.predict.predictor import Predictor
 from detect.proposals.files import pack_proposals
+from detect.proposing.lookups import from_file
 from detect.proposing.photos import annotated_split
 from detect.types import Proposals
 from tests.conftest import TINY
+from tests.proposing.fakes import Watched
 
 
 @pytest.fixture
@@ -103,6 +106,20 @@ def test_a_photo_that_cannot_be_read_counts_as_one_without_proposals(config: Con
     assert (score.images, score.images_without_proposals, score.objects) == (4, 1, len(annotations.boxes))
     assert len(proposed.unreadable) == 1
     assert "text.jpg" in proposed.unreadable[0]
+
+
+def test_what_an_rpn_proposes_can_be_trained_on(config: Config, tmp_path: Path) -> None:
+    splits = [annotated_split(config, name) for name in ("train", "val")]
+    looking = predictor(config, splits[0].classes)
+    out, shown = tmp_path / "rpn.npz", Watched()
+    made = write_learned([ModelProposals(looking, split, config) for split in splits], out, shown)
+    photos = [split.file(index) for split in splits for index in range(len(split))]
+    assert (len(made), shown.done) == (len(photos), len(photos))
+    found = from_file(out, photos, 7)
+    boxes, scores = found[photos[-1]]
+    expected = next(one for index, one in ModelProposals(looking, splits[1], config).readable() if index == 3)
+    assert np.allclose(boxes, expected.boxes[:7], atol=1e-3)
+    assert scores.tolist() == sorted(scores.tolist(), reverse=True)
 
 
 def images_of(count: int) -> list[Coverage]:
