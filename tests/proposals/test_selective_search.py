@@ -1,5 +1,7 @@
 """The public search: order, seeds, threads, odd images, wrong input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,16 @@ def test_another_seed_gives_the_same_boxes_in_another_order():
     one, other = (selective_search(image, seed=seed).boxes.int().tolist() for seed in (0, 1))
     assert one != other
     assert sorted(one) == sorted(other)
+
+
+def test_a_limit_keeps_the_best(monkeypatch):
+    image = picture(80, 100)
+    every = selective_search(image, "fast")
+    monkeypatch.setitem(MODES, "fast", replace(MODES["fast"], limit=5))
+    few = selective_search(image, "fast")
+    assert len(every) > 5
+    assert torch.equal(few.boxes, every.boxes[:5])
+    assert torch.equal(few.scores, every.scores[:5])
 
 
 def test_of_equal_boxes_the_best_placed_is_kept():
