@@ -1,0 +1,131 @@
+"""Settings of each slot of a detector."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from detect.config.section import Fraction, NotNegative, Positive, Positives, Section, Span
+
+
+class BackboneConfig(Section):
+    """The network whose features are shared."""
+
+    name: str = "mobilenet_v2"
+    """A network of detect.backbones.registry: a torchvision name, or `small`."""
+    weights: str | None = None
+    """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, or a .pth file."""
+    norm: Literal["frozen", "batch"] = "frozen"
+    """Batch normalisation: frozen at the initial weights' statistics, or trained."""
+    frozen_stages: int = Field(0, ge=0)
+    """How many stages, counted from the pixels, are not trained."""
+    output: Literal["map", "merged"] = "map"
+    """One map (the tail keeps the network's last stage), or the last two stages merged at the finer stride."""
+    width: PositiveInt = 128
+    """Channels of the merged map."""
+
+
+class RpnConfig(Section):
+    """The region proposal network."""
+
+    width: PositiveInt = 512
+    """Channels of its 3x3 convolution (256 for ZF and 512 for VGG in the paper)."""
+    sides: Positives = (128, 256, 512)
+    """Sides of the square anchors in pixels of the resized photo."""
+    ratios: Positives = (0.5, 1.0, 2.0)
+    """Height over width of the anchors."""
+    foreground: Fraction = 0.7
+    """An anchor with at least this IoU is foreground."""
+    background: Span = (0.0, 0.3)
+    """An anchor whose best IoU lies in this half-open span is background."""
+    number: PositiveInt = 256
+    """Anchors that train, an image."""
+    share: Fraction = 0.5
+    """The most of them that may be foreground."""
+    outside: NotNegative | None = 0.0
+    """How many pixels a training anchor may reach over the border (paper: 0); null for any."""
+    beta: NotNegative = 1.0 / 9.0
+    """Where the box loss turns from quadratic to linear."""
+    box_weight: NotNegative = 1.0
+    """Weight of the box loss against the objectness loss (the paper's lambda, in the code's normalisation)."""
+    nms: Fraction = 0.7
+    """Proposals overlapping a better one by more are dropped."""
+    min_side: NotNegative = 0.0
+    """Proposals with a shorter side are dropped."""
+    train_before: PositiveInt = 12000
+    """Proposals that enter NMS in training."""
+    train_after: PositiveInt = 2000
+    """Proposals that leave it in training."""
+    test_before: PositiveInt = 6000
+    """Proposals that enter NMS when detecting."""
+    test_after: PositiveInt = 300
+    """Proposals that leave it when detecting."""
+
+
+class HeadConfig(Section):
+    """Region sampling, the head and its loss."""
+
+    tail: Literal["network", "linear"] = "network"
+    """The network's own layers above the cut, or two new fully connected ones."""
+    width: PositiveInt = 1024
+    """Units of each new fully connected layer."""
+    bins: PositiveInt | None = None
+    """Side of the pooled region map; null for what the tail was made for."""
+    ranks: tuple[PositiveInt, ...] | None = None
+    """Ranks of the tail's fully connected layers, as `detect model compress` sets them; null for whole layers."""
+    number: PositiveInt = 128
+    """Regions that train, an image."""
+    share: Fraction = 0.25
+    """The most of them that may be foreground."""
+    foreground: Fraction = 0.5
+    """A proposal with at least this IoU is foreground."""
+    background: Span = (0.0, 0.5)
+    """A proposal whose best IoU lies in this half-open span is background."""
+    add_targets: bool = True
+    """Whether the ground truth joins the proposals in training."""
+    beta: NotNegative = 1.0
+    """Where the box loss turns from quadratic to linear."""
+    box_weight: NotNegative = 1.0
+    """Weight of the box loss."""
+    stds: tuple[Positive, Positive, Positive, Positive] = (0.1, 0.1, 0.2, 0.2)
+    """What deltas are divided by in training."""
+
+
+class PostprocessConfig(Section):
+    """From scores to detections."""
+
+    score: Fraction = 0.05
+    """Detections below this score are dropped before NMS."""
+    nms: Fraction = 0.3
+    """Detections overlapping a better one of their class by more are dropped."""
+    limit: PositiveInt = 100
+    """The most detections an image."""
+
+
+class TestTimeConfig(Section):
+    """Several looks at each photo when detecting."""
+
+    flip: bool = False
+    """Look at the mirror image too."""
+    scales: Positives = (1.0,)
+    """Look at these multiples of the resized photo."""
+    merge: Literal["fusion", "nms"] = "fusion"
+    """Merge by weighted fusion of the boxes, or keep the best of each place."""
+
+
+class SearchConfig(Section):
+    """Selective search, for detectors that are given their proposals."""
+
+    mode: Literal["single", "fast", "quality"] = "fast"
+    """How many strategies: 1, 8 or 80."""
+    seed: int = 0
+    """The seed of the ranking."""
+    min_side: NotNegative = 20
+    """Boxes with a shorter side are dropped; in pixels as if the photo were 500 wide."""
+    resize_to: PositiveInt | None = None
+    """Search a copy of this width; null for the photo as it is."""
+    train_number: PositiveInt = 2000
+    """The best proposals of a photo that train, whether searched or from a file."""
+    test_number: PositiveInt = 2000
+    """The best proposals of a photo that are looked at when detecting."""
