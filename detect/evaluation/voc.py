@@ -8,7 +8,7 @@ box it is a false positive. Difficult boxes are not in the number of positives. 
 +1 on widths and heights is in them already.
 
 Crowd boxes, which VOC does not have, are treated as difficult. Where the kit divides zero by zero (only difficult boxes
-found so far) the precision is taken as 0, which changes no maximum.
+found so far) the precision is taken as 0, which changes no maximum; py-faster-rcnn does so too.
 """
 
 from __future__ import annotations
@@ -19,32 +19,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from detect.evaluation.predictions import FlatPredictions, Prediction, flatten, require_fit
+from detect.evaluation.assignment import NEUTRAL, TRUE, assign
+from detect.evaluation.predictions import Prediction, require_fit
+from detect.evaluation.rules import VOC07, VOC12, Rules
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
 
 VocMetric = Literal["voc07", "voc12"]
-
-# MATLAB builds 0:0.1:1 from both ends, and its fourth point is 3 * 0.1: a recall of exactly 0.3 misses it.
-MATLAB_GRID = (0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
-
-@dataclass(frozen=True)
-class VocRules:
-    """One reading of the rules.
-
-    least_iou: the IoU of a match; strict: it must be exceeded, reaching it is not enough; recall_grid: AP is the mean
-    over these recalls of the best precision at that recall or more, or None: the area under the monotone envelope of
-    the precision.
-    """
-
-    least_iou: float = 0.5
-    strict: bool = False
-    recall_grid: tuple[float, ...] | None = None
-
-
-OFFICIAL: dict[VocMetric, VocRules] = {"voc07": VocRules(recall_grid=MATLAB_GRID), "voc12": VocRules()}
+OFFICIAL: dict[VocMetric, Rules] = {"voc07": VOC07, "voc12": VOC12}
 
 
 @dataclass(frozen=True)
@@ -62,7 +45,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class VocResult:
-    """Fractions in 0..1, None where there is nothing to find; mAP is the mean over the classes that have an AP."""
+    """Fractions in 0..1, None where there is nothing to find; mAP is the mean over the classes that have an AP.
+
+    curves: by class, at the first of the rules' IoUs.
+    """
 
     mAP: float | None  # noqa: N815  the field's own spelling
     per_class: dict[str, float | None]
@@ -77,25 +63,26 @@ def evaluate_voc(annotations: Annotations, predictions: Sequence[Prediction], me
     return evaluate_by_rules(annotations, predictions, OFFICIAL[metric])
 
 
-def evaluate_by_rules(annotations: Annotations, predictions: Sequence[Prediction], rules: VocRules) -> VocResult:
+def evaluate_by_rules(annotations: Annotations, predictions: Sequence[Prediction], rules: Rules) -> VocResult:
     """``evaluate_voc`` under any rules."""
     require_fit(annotations, predictions)
-    found = flatten(predictions)
-    ignored = annotations.difficult | annotations.crowd
-    matched = _matches(annotations, found, rules)
+    case = rules.layout(annotations, predictions).limited(rules.limit)
+    lenient, scores = case.truth.lenient, case.found.scores
+    outcome = assign(case, lenient[:, None], rules)[:, 0]  # (D, T)
+    classes = zip(annotations.classes, case.of_class(case.truth.groups), case.of_class(case.found.groups), strict=True)
+    per_class: dict[str, float | None] = {}
     curves: dict[str, Curve] = {}
-    for label, name in enumerate(annotations.classes, 1):
-        mine = np.flatnonzero(found.labels == label)
-        ranked = mine[np.argsort(-found.scores[mine], kind="stable")]
-        positives = int(((annotations.labels == label) & ~ignored).sum())
-        curves[name] = _curve(found.scores[ranked], matched[ranked], ignored, positives)
-    per_class = {name: average_precision(curve, rules.recall_grid) for name, curve in curves.items()}
-    known = [ap for ap in per_class.values() if ap is not None]
-    return VocResult(sum(known) / len(known) if known else None, per_class, curves)
+    for name, boxes, detections in classes:
+        ranked = np.argsort(-scores[detections], kind="stable")
+        positives = int((~lenient[boxes]).sum())
+        at_ious = [_curve(scores[detections][ranked], one, positives) for one in outcome[detections][ranked].T]
+        per_class[name] = mean([average_precision(curve, rules.recall_grid) for curve in at_ious])
+        curves[name] = at_ious[0]
+    return VocResult(mean(list(per_class.values())), per_class, curves)
 
 
 def average_precision(curve: Curve, recall_grid: tuple[float, ...] | None) -> float | None:
-    """AP of one class in 0..1 (see VocRules.recall_grid), or None where there is nothing to find."""
+    """AP of one class in 0..1 (see Rules.recall_grid), or None where there is nothing to find."""
     if curve.positives == 0:
         return None
     recall = np.concatenate([[0.0], curve.recall, [1.0]])
@@ -106,51 +93,18 @@ def average_precision(curve: Curve, recall_grid: tuple[float, ...] | None) -> fl
     return sum(float(best) / len(recall_grid) for best in envelope[1 + at_grid])
 
 
-def _curve(scores: np.ndarray, matched: np.ndarray, ignored: np.ndarray, positives: int) -> Curve:
-    """Precision and recall down a ranking; matched (D,): the ground-truth box that each detection reached, or -1."""
-    counts = np.ones(len(matched), bool)
-    counts[matched >= 0] = ~ignored[matched[matched >= 0]]
-    candidates = np.flatnonzero(counts & (matched >= 0))
-    true = np.zeros(len(matched), bool)
-    true[candidates[np.unique(matched[candidates], return_index=True)[1]]] = True  # the first to reach a box takes it
-    hits = np.cumsum(true)
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are known, None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _curve(scores: np.ndarray, outcome: np.ndarray, positives: int) -> Curve:
+    """Precision and recall down a ranking of detections with these outcomes."""
+    hits = np.cumsum(outcome == TRUE)
     return Curve(
         scores=scores,
         recall=hits / positives if positives else np.zeros(len(hits)),
-        precision=hits / np.maximum(np.cumsum(counts), 1),
+        precision=hits / np.maximum(np.cumsum(outcome != NEUTRAL), 1),
         positives=positives,
     )
-
-
-def _matches(annotations: Annotations, found: FlatPredictions, rules: VocRules) -> np.ndarray:
-    """The place of the ground-truth box of its photo and class that each detection overlaps most; -1 below the IoU."""
-    classes = len(annotations.classes) + 1
-    truth_group = np.repeat(np.arange(len(annotations)), np.diff(annotations.offsets)) * classes + annotations.labels
-    order = np.argsort(truth_group, kind="stable")
-    found_group = found.images * classes + found.labels
-    group_sizes = np.bincount(truth_group, minlength=len(annotations) * classes)
-    count = group_sizes[found_group]
-    matched = np.full(len(found_group), -1, np.int64)
-    rows = np.flatnonzero(count)
-    if len(rows) == 0:
-        return matched
-
-    count = count[rows]
-    starts = np.cumsum(count) - count
-    first = (np.cumsum(group_sizes) - group_sizes)[found_group[rows]]
-    pairs = np.arange(count.sum()) - np.repeat(starts - first, count)  # all boxes of a detection's group, in file order
-    iou = _iou(found.boxes[np.repeat(rows, count)], annotations.boxes[order[pairs]])
-    best = np.maximum.reduceat(iou, starts)
-    winners = np.where(iou == np.repeat(best, count), pairs, len(order))
-    near = best > rules.least_iou if rules.strict else best >= rules.least_iou
-    matched[rows[near]] = order[np.minimum.reduceat(winners, starts)[near]]
-    return matched
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of boxes (P, 4) with boxes (P, 4), pair by pair."""
-    sides = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0.0)
-    shared = sides[:, 0] * sides[:, 1]
-    union = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) - shared
-    iou: np.ndarray = np.divide(shared, union, out=np.zeros(len(a)), where=shared > 0)
-    return iou

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -69,3 +70,52 @@ def random_photo(draw: st.DrawFn) -> tuple[list[Truth], list[Found]]:
 
 
 random_data_set = st.lists(random_photo(), max_size=3)
+
+
+def drawn_data_set(rng: np.random.Generator, unit: float) -> tuple[Annotations, list[Prediction]]:
+    """Everything that scorers disagree about, often: ties of score and of IoU, IoUs of exactly 0.5 and 0.75, areas at
+    the very end of a range, crowds, difficult objects, photos without objects or detections, ids in no order.
+
+    unit: corners lie on multiples of it; on multiples of 0.25 every sum and product is exact.
+    """
+    count = int(rng.integers(0, 5))
+    ids = rng.permutation(np.arange(5, 5 + count))
+    photos, predictions = [], []
+    for place in range(count):
+        truth = _drawn_truth(rng, unit)
+        image = photo(place, truth)
+        areas = image.areas / 0.9 if rng.random() < 0.5 else image.areas
+        photos.append(replace(image, image_id=int(ids[place]), areas=areas))
+        predictions.append(prediction(place, _drawn_found(rng, unit, truth)))
+    return pack(photos, CLASSES, category_ids=[3, 7, 90]), predictions
+
+
+def _drawn_truth(rng: np.random.Generator, unit: float) -> list[Truth]:
+    kinds = rng.choice(["", "", "", "difficult", "crowd"], 6).tolist()
+    boxes = [_drawn_box(rng, unit) for _ in kinds]
+    if rng.random() < 0.5:
+        boxes[1] = boxes[0]
+    rows = zip(boxes, rng.choice([1, 1, 2], len(kinds)).tolist(), kinds, strict=True)
+    return list(rows)[: rng.choice([0, 1, 2, 3, 4, 6])]
+
+
+def _drawn_box(rng: np.random.Generator, unit: float) -> tuple[float, float, float, float]:
+    x, y = (rng.integers(0, 5, 2) * 16.0 + rng.integers(0, 4, 2) * unit).tolist()
+    w, h = rng.choice([16.0, 32.0, 32.0, 48.0, 96.0, 96.0, 120.0], 2).tolist()
+    return x, y, x + w, y + h
+
+
+def _drawn_found(rng: np.random.Generator, unit: float, truth: list[Truth]) -> list[Found]:
+    found: list[Found] = []
+    few = rng.random() < 0.7
+    for _ in range(rng.choice([0, 1, 3, 8, 14])):
+        score = float(rng.choice([0.1, 0.25, 0.5, 0.5, 0.75])) if few else float(rng.random())
+        if not truth or rng.random() < 0.3:
+            found.append((_drawn_box(rng, unit), int(rng.choice([1, 2, 3])), score))
+            continue
+        (x1, y1, x2, y2), label, _ = truth[rng.integers(len(truth))]
+        w, h = x2 - x1, y2 - y1
+        dx = float(rng.choice([0.0, w / 3, -w / 3, w / 4, -w / 4, 8.0, -8.0]))  # a third: an IoU of 0.5
+        bottom = float(rng.choice([y2, y2, y2 - h / 4, y2 - h / 2]))  # a quarter less: 0.75
+        found.append(((x1 + dx, y1, x2 + dx, bottom), label, score))
+    return found

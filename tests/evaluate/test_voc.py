@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from detect.evaluation.voc import MATLAB_GRID, OFFICIAL, VocRules, average_precision, evaluate_by_rules, evaluate_voc
+from detect.evaluation.rules import MATLAB_GRID, Rules
+from detect.evaluation.voc import OFFICIAL, average_precision, evaluate_by_rules, evaluate_voc
 from tests.evaluate.cases import data_set, random_data_set
 from tests.evaluate.matlab import ap_voc07, ap_voc12, eval_det, matlab_colon
 
@@ -86,11 +87,11 @@ def test_a_recall_of_three_tenths_misses_its_point():
     assert result.mAP == pytest.approx(3 / 11, abs=1e-15)  # at 0.0, 0.1 and 0.2
 
 
-@pytest.mark.parametrize(("strict", "expected"), [(False, 1.0), (True, 0.0)])
-def test_other_rules(strict, expected):
+@pytest.mark.parametrize(("match", "expected"), [(np.greater_equal, 1.0), (np.greater, 0.0)])
+def test_other_rules(match, expected):
     case = data_set([([(A, CAT, "")], [(HALF, CAT, 0.9)])])
-    assert evaluate_by_rules(*case, VocRules(strict=strict)).mAP == expected
-    assert evaluate_by_rules(*case, VocRules(least_iou=0.51)).mAP == 0.0
+    assert evaluate_by_rules(*case, Rules(match=match)).mAP == expected
+    assert evaluate_by_rules(*case, Rules(ious=(0.51,))).mAP == 0.0
 
 
 @pytest.mark.parametrize("labels", [[0], [4]])
