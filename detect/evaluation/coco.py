@@ -1,28 +1,30 @@
-"""COCO's twelve numbers and the AP of each class, by pycocotools (cocodataset.org/#detection-eval).
+"""COCO's twelve numbers and the AP of each class (cocodataset.org/#detection-eval), equal to pycocotools' own.
 
-Annotation ids are numbered anew from 1: pycocotools takes id 0 for "unmatched". Category ids stay as the data has them.
 A difficult object counts as a crowd: it need not be found, and finding it costs nothing. That is what VOC means by it
 and what mmdetection's conversion of VOC to COCO writes; pycocotools overwrites an ``ignore`` flag by ``iscrowd``, so no
 other mark would do.
+
+Annotation ids play no role. pycocotools writes the id of the box that a detection took and reads 0 as "none", so that a
+box with the id 0 is never found; its numbers are ours once the ids of a file are counted from 1.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
+from detect.evaluation.case import Case, Floats, Truth, as_coco_files, from_sides, make_case
+from detect.evaluation.coco_curves import AREAS, CocoTables, tabulate
 from detect.evaluation.predictions import Prediction, require_fit
+from detect.evaluation.rules import COCO_IOUS
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
 
+LIMITS = (1, 10, 100)
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
@@ -37,95 +39,93 @@ class CocoResult:
     per_class: dict[str, float | None]
 
 
-def evaluate_coco(annotations: Annotations, predictions: Sequence[Prediction]) -> CocoResult:
+def evaluate_coco(
+    annotations: Annotations, predictions: Sequence[Prediction], limits: Sequence[int] = LIMITS
+) -> CocoResult:
     """Score predictions, one a photo in the annotations' order (``align`` makes them so).
 
-    ValueError where the lengths differ. Equal scores rank in the order of image ids, then of the results.
+    limits (pycocotools' maxDets): how many detections of a class in a photo count. Recall is told for each, as AR1,
+    AR10, ...; all other numbers are by the largest, where pycocotools' summary insists on 100 for AP and on the third
+    for the rest. ValueError where the lengths differ or a limit is not positive. Equal scores rank in the order of
+    image ids, then of the results.
+
+    Memory beside the data: 160 MiB for 500,000 detections in 5,000 photos.
     """
     require_fit(annotations, predictions)
-    return evaluate_coco_json(_dataset(annotations), _results(annotations, predictions))
+    return _score(as_coco_files(annotations, predictions), annotations.classes, limits)
 
 
-def evaluate_coco_json(dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> CocoResult:
+def evaluate_coco_json(
+    dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]], limits: Sequence[int] = LIMITS
+) -> CocoResult:
     """Score a COCO results list on a COCO data set as their files hold them; neither is changed.
 
     dataset: ``images``, ``categories`` and ``annotations``, whose ``iscrowd`` may be missing (0) and ``area`` too
-    (width times height); results: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height] and ``score``.
+    (width times height); results: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height] and ``score``. Rows
+    of images or categories that the data set does not list are left out. limits as in ``evaluate_coco``.
     """
-    truth = [
-        {"iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3], **row, "id": place}
-        for place, row in enumerate(dataset["annotations"], 1)
-    ]
-    found = [
-        {**row, "iscrowd": 0, "area": row["bbox"][2] * row["bbox"][3], "id": place}
-        for place, row in enumerate(results, 1)
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        scorer = COCOeval(_indexed(dataset, truth), _indexed(dataset, found), "bbox")
-        scorer.evaluate()
-        scorer.accumulate()
-        scorer.summarize()
+    images = _places(row["id"] for row in dataset["images"])
+    categories = _places(row["id"] for row in dataset["categories"])
+    objects, object_groups = _known(dataset["annotations"], images, categories)
+    found, found_groups = _known(results, images, categories)
+    boxes = from_sides(_bboxes(objects))
+    truth = Truth(
+        groups=object_groups,
+        boxes=boxes,
+        areas=np.array([row.get("area", area) for row, area in zip(objects, boxes.areas, strict=True)], np.float64),
+        lenient=np.array([bool(row.get("iscrowd", 0)) for row in objects], bool),
+    )
+    scores = np.array([row["score"] for row in found], np.float64)
+    case = make_case(len(images), len(categories), truth, found_groups, from_sides(_bboxes(found)), scores)
     names = {row["id"]: row["name"] for row in dataset["categories"]}
-    precision = scorer.eval["precision"]  # (IoU, recall, class, area range, number of detections)
-    ap = {names[category]: _mean(precision[:, :, k, 0, -1]) for k, category in enumerate(scorer.params.catIds)}
+    result = _score(case, [names[category] for category in categories], limits)
     return CocoResult(
-        numbers={
-            name: None if value == -1 else float(value) for name, value in zip(NUMBERS, scorer.stats, strict=True)
-        },
-        per_class={row["name"]: ap[row["name"]] for row in dataset["categories"]},
+        result.numbers, {row["name"]: result.per_class[names[row["id"]]] for row in dataset["categories"]}
     )
 
 
-def _mean(values: np.ndarray) -> float | None:
-    """The mean of what pycocotools could measure (-1 marks the rest)."""
-    known = values[values > -1]
-    return float(known.mean()) if known.size else None
+def _score(case: Case, classes: Sequence[str], limits: Sequence[int]) -> CocoResult:
+    if not limits or min(limits) < 1:
+        raise ValueError(f"limits: expected numbers of 1 or more, found {tuple(limits)}")
+    ascending = sorted(set(limits))
+    tables = tabulate(case, ascending)
+    per_class = {name: _mean(tables.precision[k, 0]) for k, name in enumerate(classes)}
+    return CocoResult(_numbers(tables, ascending), per_class)
 
 
-def _indexed(dataset: Mapping[str, Any], rows: list[dict[str, Any]]) -> COCO:
-    coco = COCO()
-    coco.dataset = {"images": dataset["images"], "categories": dataset["categories"], "annotations": rows}
-    coco.createIndex()
-    return coco
-
-
-def _dataset(annotations: Annotations) -> dict[str, Any]:
-    """The annotations in COCO's form."""
-    images = np.repeat(annotations.image_ids, np.diff(annotations.offsets))
-    categories = annotations.category_ids[annotations.labels - 1]
-    columns = (
-        images,
-        categories,
-        _xywh(annotations.boxes),
-        annotations.areas,
-        annotations.crowd | annotations.difficult,
-    )
+def _numbers(tables: CocoTables, limits: Sequence[int]) -> dict[str, float | None]:
+    """The summary, in the order of NUMBERS."""
+    precision, recall = tables.precision, tables.recall
+    by_size = [(name[0], place) for place, name in enumerate(AREAS) if name != "all"]
     return {
-        "images": [{"id": image_id} for image_id in annotations.image_ids.tolist()],
-        "categories": [
-            {"id": category, "name": name}
-            for category, name in zip(annotations.category_ids.tolist(), annotations.classes, strict=True)
-        ],
-        "annotations": [
-            {"image_id": image, "category_id": category, "bbox": box, "area": area, "iscrowd": int(crowd)}
-            for image, category, box, area, crowd in zip(*(column.tolist() for column in columns), strict=True)
-        ],
+        "AP": _mean(precision[:, 0]),
+        "AP50": _mean(precision[:, 0, COCO_IOUS.index(0.5)]),
+        "AP75": _mean(precision[:, 0, COCO_IOUS.index(0.75)]),
+        **{f"AP{size}": _mean(precision[:, area]) for size, area in by_size},
+        **{f"AR{limit}": _mean(recall[:, place, 0]) for place, limit in enumerate(limits)},
+        **{f"AR{size}": _mean(recall[:, -1, area]) for size, area in by_size},
     }
 
 
-def _results(annotations: Annotations, predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """The predictions in COCO's form."""
-    return [
-        {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
-        for image_id, prediction in zip(annotations.image_ids.tolist(), predictions, strict=True)
-        for category, box, score in zip(
-            annotations.category_ids[prediction.labels - 1].tolist(),
-            _xywh(prediction.boxes).tolist(),
-            prediction.scores.tolist(),
-            strict=True,
-        )
-    ]
+def _mean(values: Floats) -> float | None:
+    """The mean of what can be measured."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
 
 
-def _xywh(boxes: np.ndarray) -> np.ndarray:
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+def _places(ids: Iterable[Any]) -> dict[Any, int]:
+    """The rank of each id: images of equal score follow it."""
+    return {key: place for place, key in enumerate(sorted(set(ids)))}
+
+
+def _known(
+    rows: Sequence[Mapping[str, Any]], images: Mapping[Any, int], categories: Mapping[Any, int]
+) -> tuple[list[Mapping[str, Any]], np.ndarray]:
+    """The rows of listed images and categories, and the group of each."""
+    kept = [row for row in rows if row["image_id"] in images and row["category_id"] in categories]
+    groups = [categories[row["category_id"]] * len(images) + images[row["image_id"]] for row in kept]
+    return kept, np.array(groups, np.int64)
+
+
+def _bboxes(rows: Sequence[Mapping[str, Any]]) -> Floats:
+    return np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)

@@ -1,71 +1,17 @@
 from __future__ import annotations
 
-import contextlib
-import io
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from detect.data.annotations import Annotations
 from detect.evaluation.coco import NUMBERS, evaluate_coco, evaluate_coco_json
-from detect.evaluation.predictions import Prediction
-from tests.evaluate.cases import CLASSES, data_set, random_data_set
+from tests.evaluate.cases import data_set, random_data_set
+from tests.evaluate.pycoco import coco_files, scored_by
 
 A, B = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)
 FAR = (0.0, 200.0, 50.0, 250.0)
 CAT, DOG = 1, 2
-
-
-def coco_files(annotations: Annotations, predictions: list[Prediction]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The data set and results as a COCO user would write them; annotation ids from 0."""
-    dataset: dict[str, Any] = {
-        "images": [{"id": int(i)} for i in annotations.image_ids],
-        "categories": [{"id": int(c), "name": n} for c, n in zip(annotations.category_ids, CLASSES, strict=True)],
-        "annotations": [],
-    }
-    results = []
-    for place, prediction in enumerate(predictions):
-        image = annotations[place]
-        for box, label, area, crowd, difficult in zip(
-            image.boxes, image.labels, image.areas, image.crowd, image.difficult, strict=True
-        ):
-            x1, y1, x2, y2 = map(float, box)
-            dataset["annotations"].append(
-                {
-                    "id": len(dataset["annotations"]),
-                    "image_id": image.image_id,
-                    "category_id": int(annotations.category_ids[label - 1]),
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": float(area),
-                    "iscrowd": int(crowd or difficult),
-                }
-            )
-        for (x1, y1, x2, y2), label, score in zip(
-            prediction.boxes.tolist(), prediction.labels, prediction.scores.tolist(), strict=True
-        ):
-            category = int(annotations.category_ids[label - 1])
-            row = {"image_id": image.image_id, "category_id": category, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-            results.append({**row, "score": score})
-    return dataset, results
-
-
-def other_scorer(
-    dataset: dict[str, Any], results: list[dict[str, Any]], kind_of_coco: Any, kind_of_scorer: Any
-) -> dict[str, float | None]:
-    """The twelve numbers by a library's own path: ids from 1, loadRes, the three steps."""
-    renumbered = {**dataset, "annotations": [{**row, "id": row["id"] + 1} for row in dataset["annotations"]]}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = kind_of_coco()
-        truth.dataset = renumbered
-        truth.createIndex()
-        scorer = kind_of_scorer(truth, truth.loadRes([dict(row) for row in results]), "bbox")
-        scorer.evaluate()
-        scorer.accumulate()
-        scorer.summarize()
-    return {name: None if value == -1 else value for name, value in zip(NUMBERS, scorer.stats[:12], strict=True)}
 
 
 def close(numbers: dict[str, float | None]) -> dict[str, Any]:
@@ -132,15 +78,43 @@ def test_annotation_id_zero_and_missing_fields():
     assert dataset["annotations"] == [{"id": 0, "image_id": 5, "category_id": 2, "bbox": [0, 0, 100, 100]}]
 
 
+def test_rows_that_the_data_set_does_not_list_are_left_out():
+    box = {"bbox": [0, 0, 100, 100], "score": 0.5}
+    rows = [{"image_id": image, "category_id": category, **box} for image, category in ((5, 2), (6, 2), (5, 3))]
+    dataset = {"images": [{"id": 5}], "categories": [{"id": 2, "name": "cat"}], "annotations": rows}
+    for results, ap in ((rows, 1.0), (rows[1:], 0.0)):
+        result = evaluate_coco_json(dataset, results)
+        assert result.numbers["AP"] == pytest.approx(ap, abs=1e-12)
+        assert list(result.per_class) == ["cat"]
+
+
+def test_limits_are_per_class_and_photo_and_give_recall_its_names():
+    truth = [(A, CAT, ""), (B, CAT, ""), (A, DOG, "")]
+    found = [(A, CAT, 0.9), (B, CAT, 0.8), (A, DOG, 0.1)]
+    numbers = evaluate_coco(*data_set([(truth, found)]), limits=(2, 1)).numbers
+    assert list(numbers) == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR2", "ARs", "ARm", "ARl"]
+    assert (numbers["AR1"], numbers["AR2"]) == (0.75, 1.0)
+    assert numbers["AP"] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("limits", [(), (0, 10), (-1,)])
+def test_impossible_limits_are_refused(limits):
+    with pytest.raises(ValueError, match="limits: expected numbers of 1 or more"):
+        evaluate_coco(*data_set([]), limits=limits)
+
+
+def twelve(scorer: Any) -> dict[str, float | None]:
+    return {name: None if value == -1 else value for name, value in zip(NUMBERS, scorer.stats[:12], strict=True)}
+
+
 @settings(max_examples=30, deadline=None)
 @given(random_data_set)
-def test_equals_the_libraries(photos):
+def test_equals_pycocotools(photos):
     annotations, predictions = data_set(photos)
     dataset, results = coco_files(annotations, predictions)
     ours = evaluate_coco(annotations, predictions)
     assert ours == evaluate_coco_json(dataset, results)
-    if results:  # loadRes refuses an empty list
-        assert ours.numbers == close(other_scorer(dataset, results, COCO, COCOeval))
+    assert ours.numbers == close(twelve(scored_by(dataset, results)))
 
 
 @settings(max_examples=30, deadline=None)
@@ -150,5 +124,5 @@ def test_equals_faster_coco_eval(photos):
     annotations, predictions = data_set(photos)
     dataset, results = coco_files(annotations, predictions)
     if results and dataset["annotations"]:
-        theirs = other_scorer(dataset, results, faster.COCO, faster.COCOeval_faster)
-        assert evaluate_coco(annotations, predictions).numbers == close(theirs)
+        scorer = scored_by(dataset, results, kind_of_coco=faster.COCO, kind_of_scorer=faster.COCOeval_faster)
+        assert evaluate_coco(annotations, predictions).numbers == close(twelve(scorer))
