@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from detect.evaluation.coco import evaluate_coco
+from detect.evaluation.comparison import ProfileScore
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.voc import evaluate_voc
 from detect.files import write_text
@@ -75,6 +76,12 @@ def evaluate(annotations: Annotations, predictions: Sequence[Prediction], metric
     return Score(metric, numbers, per_class, len(annotations), time.perf_counter() - start)
 
 
-def write_score(path: Path, score: Score) -> None:
-    """``--json``: the contract's form in a file, written whole or not at all."""
-    write_text(path, json.dumps(score.to_json(), indent=1, ensure_ascii=False) + "\n")
+def write_score(path: Path, score: Score, profiles: Mapping[str, ProfileScore] | None = None) -> None:
+    """``--json``: the contract's form in a file, written whole or not at all.
+
+    profiles: what ``compare_profiles`` found, under the key ``profiles`` (see ``ProfileScore.to_json``).
+    """
+    content = score.to_json()
+    if profiles is not None:
+        content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
