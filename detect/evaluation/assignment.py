@@ -34,7 +34,7 @@ def assign(case: Case, ignored: Flags, rules: Rules) -> NDArray[np.int8]:
         allowed = rules.match(pairs.overlaps[start:end, None, None], ious)  # (P, 1, T)
         if rules.second_choice:
             allowed = allowed & (case.truth.lenient[truth, None, None] | ~taken[truth])  # (P, A, T)
-        # The pairs of a detection come in ascending worth; boxes that need to be found may be worth more than all others.
+        # The pairs of a detection come in ascending worth; boxes that must be found may be worth more than others.
         places = np.arange(end - start, dtype=np.int32)
         worth = places[:, None] + places.size * (~ignored[truth] & rules.regular_first)  # (P, A)
         firsts = np.flatnonzero(np.diff(found, prepend=-1))

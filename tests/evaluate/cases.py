@@ -91,12 +91,16 @@ def drawn_data_set(rng: np.random.Generator, unit: float) -> tuple[Annotations, 
 
 
 def _drawn_truth(rng: np.random.Generator, unit: float) -> list[Truth]:
+    """Often the second object is the first one moved by nothing or half its width: what lies between overlaps both."""
     kinds = rng.choice(["", "", "", "difficult", "crowd"], 6).tolist()
     boxes = [_drawn_box(rng, unit) for _ in kinds]
-    if rng.random() < 0.5:
-        boxes[1] = boxes[0]
-    rows = zip(boxes, rng.choice([1, 1, 2], len(kinds)).tolist(), kinds, strict=True)
-    return list(rows)[: rng.choice([0, 1, 2, 3, 4, 6])]
+    labels = rng.choice([1, 1, 2], len(kinds)).tolist()
+    if rng.random() < 0.7:
+        (x1, y1, x2, y2), labels[1] = boxes[0], labels[0]
+        dx = float(rng.choice([0.0, (x2 - x1) / 2]))
+        boxes[1] = (x1 + dx, y1, x2 + dx, y2)
+    rows = list(zip(boxes, labels, kinds, strict=True))
+    return rows[: rng.choice([0, 1, 2, 3, 4, 6])]
 
 
 def _drawn_box(rng: np.random.Generator, unit: float) -> tuple[float, float, float, float]:
@@ -107,6 +111,10 @@ def _drawn_box(rng: np.random.Generator, unit: float) -> tuple[float, float, flo
 
 def _drawn_found(rng: np.random.Generator, unit: float, truth: list[Truth]) -> list[Found]:
     found: list[Found] = []
+    if len(truth) > 1 and truth[1][0] != truth[0][0] and rng.random() < 0.7:
+        (x1, y1, x2, y2), label, _ = truth[0]
+        middle = (x1 + (x2 - x1) / 4, y1, x2 + (x2 - x1) / 4, y2)
+        found = [(middle, label, 0.9), (truth[int(rng.integers(2))][0], label, 0.8)]
     few = rng.random() < 0.7
     for _ in range(rng.choice([0, 1, 3, 8, 14])):
         score = float(rng.choice([0.1, 0.25, 0.5, 0.5, 0.75])) if few else float(rng.random())
