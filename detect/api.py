@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detect.build.data import split_data
+from detect.build.data import default_metric, split_data
 from detect.config import Config
 from detect.config_files import load_config
 from detect.data.annotations import Annotations
@@ -15,11 +15,11 @@ from detect.evaluation.detecting import Pass, detections_only, run_over
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.predict.predictor import Predictor, load
-from detect.training.run import Outcome
 from detect.training.run import train as train_run
 from detect.training.run_folder import RunFolder
+from detect.training.work import Outcome
 
-__all__ = ["detect_over", "evaluate", "load", "train"]
+__all__ = ["default_metric", "detect_over", "evaluate", "load", "train"]
 
 
 def train(config: Config | str | Path, out: str | Path | None = None) -> Outcome:
@@ -50,8 +50,3 @@ def detect_over(predictor: Predictor, annotations: Annotations, config: Config, 
         if display is None:
             return run_over(looking, batches, annotations, predictor.compute)
         return run_over(looking, batches, annotations, predictor.compute, display.advance)
-
-
-def default_metric(config: Config) -> Metric:
-    """What the data's format calls for: voc07 for VOC, else coco."""
-    return "voc07" if config.data.format == "voc" else "coco"

@@ -149,7 +149,7 @@ def _explain(error: ValidationError) -> str:
         message = "expected keys and values"
     found = first["input"]
     if isinstance(found, dict):
-        return f"{key}: {message}"
+        return f"{key}: {message}" if key else message
     expected = first.get("ctx", {}).get("expected", "")
     hint = nearest(str(found), re.findall(r"'([^']+)'", str(expected)))
     return f"{key}: {message}, found {found!r}{hint}"

@@ -9,7 +9,7 @@ postprocess  logits, deltas, proposals -> detections
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +63,28 @@ class Detector(nn.Module):
         self.postprocess = postprocess
         self.rule = training
         self.selection = selection
+        self.frozen: frozenset[str] = frozenset()
+
+    def freeze(self, parts: Iterable[str]) -> None:
+        """Of ``backbone``, ``proposer`` and ``head`` those that do not learn: their weights and statistics stay, and
+        what only they would learn from is not computed. The body is the backbone's, also where the regions run it.
+        """
+        self.frozen = frozenset(parts)
+        for module in self._frozen_modules():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Detector:
+        """As in every module, but the normalisation of frozen parts keeps its statistics, and dropout rests."""
+        super().train(mode)
+        for module in self._frozen_modules():
+            module.eval()
+        return self
+
+    def _frozen_modules(self) -> list[nn.Module]:
+        parts = {"backbone": (self.backbone, self.regions), "proposer": (self.proposer,), "head": (self.head,)}
+        chosen = [part for name in parts if name in self.frozen for part in parts[name]]
+        return [part for part in chosen if isinstance(part, nn.Module)]
 
     def forward(self, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """The named losses of a batch; their sum is what training minimises."""
@@ -76,6 +98,9 @@ class Detector(nn.Module):
     def losses(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
         """``forward`` from the maps on."""
         proposed = self.proposer(images, maps, self.rule.selection)
+        losses = {} if "proposer" in self.frozen else self.proposer.losses(proposed.raw, images, targets)
+        if "head" in self.frozen:
+            return losses
         with torch.no_grad():
             samples = [
                 self.rule.sampler.sample(proposals, target, key)
@@ -83,7 +108,7 @@ class Detector(nn.Module):
             ]
         regional = self.regions(images, maps, [sample.boxes for sample in samples])
         logits, deltas = self.head(regional)
-        return self.proposer.losses(proposed.raw, images, targets) | self._region_losses(logits, deltas, samples)
+        return losses | self._region_losses(logits, deltas, samples)
 
     def raw(self, images: Images, maps: Sequence[Tensor]) -> Raw:
         """``detect`` from the maps up to the choice; explanations and test-time augmentation start here."""
@@ -101,9 +126,12 @@ class Detector(nn.Module):
         ]
 
     def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, Tensor]:
+        """The box loss is left out where its weight is 0 (R-CNN, whose boxes are regressed afterwards)."""
         labels = torch.cat([sample.labels for sample in samples])
         boxes = torch.cat([sample.boxes for sample in samples])
         matched = torch.cat([sample.matched for sample in samples])
         wanted = box_ops.encode(matched, boxes, self.postprocess.stds)
         label, box = region_losses(logits, deltas, labels, wanted, self.rule.beta)
+        if not self.rule.box_weight:
+            return {"region_class": label}
         return {"region_class": label, "region_box": box * self.rule.box_weight}

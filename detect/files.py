@@ -41,6 +41,15 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def told_size(count: float) -> str:
+    """A number of bytes, in the largest unit that leaves a whole number before the point."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
 def existing_file(path: Path, what: str) -> Path:
     """The path itself, or a UserError that says what was expected there."""
     if path.is_dir():

@@ -35,7 +35,8 @@ class Postprocess:
 
     stds: what the head's deltas are divided by in training (Fast R-CNN normalises targets to unit variance);
     score: detections below it are dropped; nms: IoU above which the worse of two boxes of a class goes;
-    limit: the most detections an image; scoring: how logits become scores, ``softmax`` or ``logistic``.
+    limit: the most detections an image; scoring: how logits become scores, ``softmax`` or ``logistic``;
+    regress: whether the deltas move the proposals (the papers' ablation "no box regression").
     """
 
     stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
@@ -44,13 +45,17 @@ class Postprocess:
     limit: int = 100
     classes: tuple[str, ...] = ()
     scoring: Scoring = softmax
+    regress: bool = True
 
     def __call__(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
         """Proposals (P), logits (P, K + 1), deltas (P, K, 4), the picture's (h, w) -> Detections, best first."""
         scores = self.scoring(logits)  # (P, K)
         proposal, label = (scores >= self.score).nonzero(as_tuple=True)  # pairs that pass
-        own = deltas[proposal, label if deltas.shape[1] > 1 else torch.zeros_like(label)]
-        boxes = box_ops.clip(box_ops.decode(own, proposals.boxes[proposal], self.stds), size)
+        boxes = proposals.boxes[proposal]
+        if self.regress:
+            own = deltas[proposal, label if deltas.shape[1] > 1 else torch.zeros_like(label)]
+            boxes = box_ops.decode(own, boxes, self.stds)
+        boxes = box_ops.clip(boxes, size)
         passed = scores[proposal, label]
         solid = box_ops.has_extent(boxes)
         boxes, passed, label, proposal = boxes[solid], passed[solid], label[solid], proposal[solid]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from detect.config import Config, DataConfig, SourceConfig
 from detect.data import shapes
@@ -48,6 +49,11 @@ def split_data(config: Config, split: str, classes: Sequence[str]) -> Annotation
     else:
         found = _load(data, data.train if split == "train" else data.val, data.classes)
     return relabel(found, classes)
+
+
+def default_metric(config: Config) -> Literal["coco", "voc07"]:
+    """What the data's format calls for: voc07 for VOC, else coco."""
+    return "voc07" if config.data.format == "voc" else "coco"
 
 
 def augment_rule(config: Config) -> Augment:

@@ -14,6 +14,7 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
+from detect.files import told_size
 from detect.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def make(
     before = f", {made.before} photos searched before" if made.before else ""
     print(
         f"{made.boxes} boxes in {made.photos} photos, {made.boxes / max(1, made.photos):.1f} a photo, "
-        f"{made.seconds:.1f} s{before}: {out}, {_size(out.stat().st_size)}"
+        f"{made.seconds:.1f} s{before}: {out}, {told_size(out.stat().st_size)}"
     )
     _tell_unreadable(made.unreadable, len(photos))
 
@@ -115,7 +116,7 @@ def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str],
         made = write_learned(proposed, out, shown)
     print(
         f"{len(made.boxes)} boxes in {len(made)} photos, {len(made.boxes) / max(1, len(made)):.1f} a photo: "
-        f"{out}, {_size(out.stat().st_size)}"
+        f"{out}, {told_size(out.stat().st_size)}"
     )
     _tell_unreadable([line for split in proposed for line in split.unreadable], count)
 
@@ -236,12 +237,3 @@ def _tell_unreadable(lines: Sequence[str], photos: int) -> None:
 
 def _which(first: str, second: str, given: bool) -> str:
     return f"expected either {first} or {second}, found {'both' if given else 'neither'}"
-
-
-def _size(count: float) -> str:
-    """A file's size, in the largest unit that leaves a whole number before the point."""
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

@@ -8,11 +8,24 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from detect.config.section import Section
-from detect.config.slots import BackboneConfig, HeadConfig, PostprocessConfig, RpnConfig, SearchConfig, TestTimeConfig
+from detect.config.slots import (
+    BackboneConfig,
+    CropConfig,
+    HeadConfig,
+    PostprocessConfig,
+    RpnConfig,
+    SearchConfig,
+    TestTimeConfig,
+)
 from detect.errors import nearest
 
 # What a kind means where the settings of a slot do not say otherwise: the paper's choices.
 KINDS: dict[str, dict[str, Any]] = {
+    "rcnn": {  # section 2.3: 32 positive and 96 background windows of all photos; boxes are regressed afterwards
+        "proposals": "selective_search",
+        "classifier": "svm",
+        "head": {"sampling": "uniform", "number": 128, "share": 0.25, "background": (0.0, 0.5), "box_weight": 0.0},
+    },
     "fast_rcnn": {  # section 2.3: 64 regions of each of 2 photos, background with an IoU of 0.1 and more
         "proposals": "selective_search",
         "pool": "roi_pool",
@@ -20,17 +33,19 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "faster_rcnn": {"proposals": "rpn"},
 }
+# The same for classifiers: of an SVM 0.2 is a margin of -1.4, below which it is sure of the background.
+CLASSIFIERS: dict[str, dict[str, Any]] = {"svm": {"postprocess": {"score": 0.2}}}
 
 
 class ModelConfig(Section):
     """The five slots."""
 
-    kind: Literal["fast_rcnn", "faster_rcnn"] = "faster_rcnn"
+    kind: Literal["rcnn", "fast_rcnn", "faster_rcnn"] = "faster_rcnn"
     """Which generation; it sets the defaults of the slots."""
     proposals: str = "rpn"
     """Where proposals come from: rpn, selective_search, or a file of them (.npz, .mat, .json)."""
-    classifier: Literal["softmax"] = "softmax"
-    """What scores a region."""
+    classifier: Literal["softmax", "svm"] = "softmax"
+    """What scores a region: the softmax that was trained, or linear SVMs fitted on its features."""
     pool: Literal["roi_pool", "roi_align"] = "roi_align"
     """How a region is cut from the map."""
     init: str | None = None
@@ -38,6 +53,7 @@ class ModelConfig(Section):
     backbone: BackboneConfig = BackboneConfig()
     rpn: RpnConfig = RpnConfig()
     search: SearchConfig = SearchConfig()
+    crop: CropConfig = CropConfig()
     head: HeadConfig = HeadConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     test_time: TestTimeConfig = TestTimeConfig()
@@ -45,15 +61,11 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_the_kind_has_it(cls, settings: Any) -> Any:
-        """Keys that are not set, from KINDS; two levels deep."""
+        """Keys that are not set, from KINDS and CLASSIFIERS."""
         if not isinstance(settings, dict):
             return settings
-        filled = dict(settings)
-        for key, value in KINDS.get(str(settings.get("kind", "faster_rcnn")), {}).items():
-            own = filled.setdefault(key, value)
-            if isinstance(own, dict) and isinstance(value, dict):
-                filled[key] = value | own
-        return filled
+        filled = _filled(settings, KINDS.get(str(settings.get("kind", "faster_rcnn")), {}))
+        return _filled(filled, CLASSIFIERS.get(str(filled.get("classifier")), {}))
 
     @model_validator(mode="after")
     def _possible_pair(self) -> ModelConfig:
@@ -68,9 +80,21 @@ class ModelConfig(Section):
                 f"{self.kind} is given its proposals: expected selective_search or a file in proposals, found rpn "
                 "(which makes it a faster_rcnn)"
             )
+        if self.head.sampling == "uniform" and self.kind != "rcnn":
+            raise ValueError(f"head.sampling: expected hierarchical for a {self.kind}, found uniform")
         return self
 
     @property
     def given(self) -> bool:
         """Whether proposals come with the photos."""
         return self.proposals != "rpn"
+
+
+def _filled(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` with the defaults of keys that are not set, two levels deep."""
+    filled = dict(settings)
+    for key, value in defaults.items():
+        own = filled.setdefault(key, value)
+        if isinstance(own, dict) and isinstance(value, dict):
+            filled[key] = value | own
+    return filled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.section import Fraction, NotNegative, Positive, Positives, Section, Span
 
@@ -74,8 +74,10 @@ class HeadConfig(Section):
     """Side of the pooled region map; null for what the tail was made for."""
     ranks: tuple[PositiveInt, ...] | None = None
     """Ranks of the tail's fully connected layers, as `detect model compress` sets them; null for whole layers."""
+    sampling: Literal["hierarchical", "uniform"] = "hierarchical"
+    """hierarchical: `number` regions of each image (Fast R-CNN); uniform: of a batch, drawn over all images (R-CNN)."""
     number: PositiveInt = 128
-    """Regions that train, an image."""
+    """Regions that train, an image or (with uniform sampling) a batch."""
     share: Fraction = 0.25
     """The most of them that may be foreground."""
     foreground: Fraction = 0.5
@@ -92,6 +94,25 @@ class HeadConfig(Section):
     """What deltas are divided by in training."""
 
 
+class CropConfig(Section):
+    """R-CNN's crops."""
+
+    side: PositiveInt = 227
+    """Width and height of a crop in pixels (the paper's: 227 for AlexNet, 224 for VGG16)."""
+    context: int = Field(16, ge=0)
+    """How many of its pixels, on each side, show what is around the box."""
+    chunk: PositiveInt = 128
+    """Crops that go through the body at a time: what bounds the memory."""
+
+    @model_validator(mode="after")
+    def _room_for_the_box(self) -> CropConfig:
+        if 2 * self.context >= self.side:
+            raise ValueError(
+                f"context: expected at most {(self.side - 1) // 2} for a side of {self.side}, found {self.context}"
+            )
+        return self
+
+
 class PostprocessConfig(Section):
     """From scores to detections."""
 
@@ -101,6 +122,8 @@ class PostprocessConfig(Section):
     """Detections overlapping a better one of their class by more are dropped."""
     limit: PositiveInt = 100
     """The most detections an image."""
+    regress: bool = True
+    """Whether a detection is the proposal moved by its deltas, or the proposal as it is."""
 
 
 class TestTimeConfig(Section):

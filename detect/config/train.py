@@ -9,11 +9,45 @@ from pydantic import Field, PositiveInt, model_validator
 from detect.config.section import Fraction, NotNegative, Positive, Precision, Section
 
 
+class SvmConfig(Section):
+    """The SVMs that take the softmax's place (R-CNN, section 2.3 and its authors' code)."""
+
+    cost: Positive = 1e-3
+    """What a wrong side costs against a large weight (C), for features of mean norm 20."""
+    bias: Positive = 10.0
+    """The constant feature whose weight is the bias."""
+    positive_weight: Positive = 2.0
+    """What a positive counts."""
+    overlap: Fraction = 0.3
+    """A region with a lower IoU with every object of a class is a negative of it (0.5 costs the paper 5 points)."""
+    retrain: PositiveInt = 2000
+    """New hard negatives after which an SVM is trained anew."""
+    hard: float = -1.0001
+    """Negatives with a larger margin are hard."""
+    evict: float = -1.2
+    """Hard negatives with a smaller margin are let go."""
+
+
+class RegressorConfig(Section):
+    """R-CNN's box regressors (appendix C)."""
+
+    overlap: Fraction = 0.6
+    """Regions with at least this IoU teach."""
+    penalty: Positive = 1000.0
+    """Ridge penalty (lambda), for features of mean norm 20."""
+
+
 class TrainConfig(Section):
     """How the weights are found."""
 
-    recipe: Literal["joint"] = "joint"
-    """All losses in one step."""
+    recipe: Literal["joint", "alternating", "rcnn"] = "joint"
+    """All losses in one step; Faster R-CNN's four steps; or train, then fit SVMs and R-CNN's box regressors."""
+    parts: Annotated[tuple[Literal["backbone", "proposer", "head"], ...], Field(min_length=1)] = (
+        "backbone",
+        "proposer",
+        "head",
+    )
+    """Which parts learn; the others keep their weights. `[backbone, proposer]` trains an RPN alone."""
     epochs: PositiveInt | None = None
     """Passes over the training photos."""
     steps: PositiveInt | None = None
@@ -46,14 +80,18 @@ class TrainConfig(Section):
     """Decay of the exponential moving average of the weights that is evaluated and saved; 0 for none."""
     precision: Precision = "fp32"
     """What the networks compute in; boxes, losses and weights stay fp32."""
-    validate_every: PositiveInt = 1
-    """Epochs between two validations; the last epoch is always validated."""
+    validate_every: PositiveInt | None = 1
+    """Epochs between two validations; the last epoch is always validated. null for none: the last weights are kept."""
     patience: PositiveInt | None = None
     """Stop after this many validations without a better metric; null for never."""
     log_every: PositiveInt = 20
     """Steps between two rows of metrics.csv."""
     checkpoint_every: PositiveInt = 500
     """Steps between two last.pt within an epoch."""
+    cache_limit: Positive = 20.0
+    """The most gigabytes that the features which SVMs and regressors read may take on the disk."""
+    svm: SvmConfig = SvmConfig()
+    regressor: RegressorConfig = RegressorConfig()
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:

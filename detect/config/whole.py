@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import model_validator
+
 from detect.config.data import DataConfig
 from detect.config.model import ModelConfig
 from detect.config.section import Device, Section
@@ -20,6 +22,34 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig(epochs=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe_of_the_model(cls, settings: Any) -> Any:
+        """Where no recipe is set, R-CNN and SVMs bring theirs."""
+        if not isinstance(settings, dict):
+            return settings
+        model, train = settings.get("model"), settings.get("train")
+        if isinstance(model, dict) and isinstance(train, dict):
+            fits = model.get("kind") == "rcnn" or model.get("classifier") == "svm"
+            return settings | {"train": {"recipe": "rcnn" if fits else "joint"} | train}
+        return settings
+
+    @model_validator(mode="after")
+    def _possible_recipe(self) -> Config:
+        model, recipe = self.model, self.train.recipe
+        what = "model.kind rcnn" if model.kind == "rcnn" else f"model.classifier {model.classifier}"
+        if (model.kind == "rcnn" or model.classifier == "svm") != (recipe == "rcnn"):
+            raise ValueError(
+                f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {what}, found {recipe}"
+            )
+        learning = {"head"} if model.given else {"head", "proposer"}
+        if not learning & set(self.train.parts):
+            found = ", ".join(self.train.parts)
+            raise ValueError(f"train.parts: expected {' or '.join(sorted(learning))} among them, found {found}")
+        if recipe == "alternating" and model.given:
+            raise ValueError(f"train.recipe: expected joint with model.proposals {model.proposals}, found alternating")
+        return self
 
 
 def as_plain(config: Section) -> dict[str, Any]:

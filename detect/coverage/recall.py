@@ -19,8 +19,8 @@ from detect.evaluation.proposals import LIMITS, Coverage
 from detect.predict.predictor import Predictor
 from detect.preprocess import rescale_boxes
 from detect.proposals.files import ProposalFile
+from detect.proposals.proposer import Selection
 from detect.proposing.photos import places_of
-from detect.test_time import ManyLooks
 from detect.types import Images, Proposals, Size
 
 _ENTER_NMS = 12000  # a map; what Faster R-CNN trains with. Of 6000 fewer than 2000 survive for many photos
@@ -61,14 +61,18 @@ def proposals_of_file(path: Path, proposals: ProposalFile, annotations: Annotati
 
 
 class ModelProposals:
-    """The RPN's proposals for each photo of a data set, as many as the largest number that is scored.
+    """The RPN's proposals for each photo of a data set, as many as ``selection`` lets go on; by default as many as the
+    largest number that is scored.
 
     They come of one look at each photo, whatever the test-time settings are. ``unreadable`` fills while one iterates: a
     line for each photo that could not be read, which counts as one without proposals.
     """
 
-    def __init__(self, predictor: Predictor, annotations: Annotations, config: Config) -> None:
+    def __init__(
+        self, predictor: Predictor, annotations: Annotations, config: Config, selection: Selection | None = None
+    ) -> None:
         self.predictor = predictor
+        self.selection = selection or _for_scoring(predictor.single.selection)
         self.annotations = annotations
         self.config = config
         self.path = predictor.file
@@ -98,17 +102,18 @@ class ModelProposals:
                     yield from zip(batch.indices, self._proposals(batch.images, batch.originals), strict=True)
 
     def _proposals(self, images: Images, originals: Sequence[Size]) -> list[Proposals]:
-        looking = self.predictor.detector
-        detector = looking.detector if isinstance(looking, ManyLooks) else looking
-        own = detector.selection
-        selection = replace(own, before_nms=max(own.before_nms, _ENTER_NMS), after_nms=max(own.after_nms, LIMITS[-1]))
+        detector = self.predictor.single
         moved = to_device(images, self.predictor.compute.device)
         with torch.inference_mode(), self.predictor.compute.autocast():
-            proposed = detector.proposer(moved, detector.backbone(moved.pixels), selection).proposals
+            proposed = detector.proposer(moved, detector.backbone(moved.pixels), self.selection).proposals
         return [
             Proposals(rescale_boxes(one.boxes.double().cpu(), size, original), one.scores.double().cpu())
             for one, size, original in zip(proposed, images.sizes, originals, strict=True)
         ]
+
+
+def _for_scoring(own: Selection) -> Selection:
+    return replace(own, before_nms=max(own.before_nms, _ENTER_NMS), after_nms=max(own.after_nms, LIMITS[-1]))
 
 
 def coverage(annotations: Annotations, index: int, proposals: Boxes) -> Coverage:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,64 +14,28 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.batch import Batch, Collate, GivenLookup, LoadedPhoto
 from detect.data.batching import BatchPlan, Pick, by_canvas
 from detect.data.images import UnreadableImage, read_image
+from detect.data.region_plan import RegionPick, RegionPlan
 from detect.data.transforms import Augment, Example, Given, Transform, clipped, resized
 from detect.errors import UserError
 from detect.preprocess import Preprocess
 from detect.randomness import key
-from detect.types import Images, Proposals, Size, Targets
-
-
-class GivenLookup(Protocol):
-    """Where given proposals come from; a dict will do. It travels to the workers, so it must be picklable."""
-
-    def __getitem__(self, file: str, /) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (P, 4) in pixels of the original photo and scores (P,), best first."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """N photos on one canvas; those that could not be read are left out, so N may be 0.
-
-    images: pixels float32, channels last; targets: N, in canvas pixels, or () where nothing is known; originals: N
-    times (h, w) of the decoded photo; image_ids, files, indices (places in the annotations or the list of files): N
-    each; unreadable: a line for each photo left out.
-    """
-
-    images: Images
-    targets: tuple[Targets, ...]
-    originals: tuple[Size, ...]
-    image_ids: tuple[int, ...]
-    files: tuple[str, ...]
-    indices: tuple[int, ...]
-    unreadable: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Photo:
-    """One item before it is collated."""
-
-    example: Example
-    original: Size
-    image_id: int
-    file: str
-    index: int
-    key: int
 
 
 def training_loader(
     annotations: Annotations,
     preprocess: Preprocess,
     augment: Augment,
-    plan: BatchPlan,
+    plan: BatchPlan | RegionPlan,
     seed: int,
     workers: int,
     given: GivenLookup | None = None,
 ) -> DataLoader[Batch]:
     """The plan's batches, augmented; boxes are clipped to the picture. Keys are (seed, epoch, image id)."""
     photos = _TrainingPhotos(annotations, preprocess, augment, seed, given)
-    return _loader(photos, plan, _Collate(preprocess, True, given is not None), workers)
+    return _loader(photos, plan, Collate(preprocess, True, given is not None), workers)
 
 
 def evaluation_loader(
@@ -85,7 +49,7 @@ def evaluation_loader(
     sizes = [annotations.size(index) for index in range(len(annotations))]
     batches = by_canvas([preprocess.canvas([preprocess.resized(size)]) for size in sizes], batch_size)
     photos = _EvaluationPhotos(annotations, preprocess, given)
-    return _loader(photos, batches, _Collate(preprocess, True, given is not None), workers)
+    return _loader(photos, batches, Collate(preprocess, True, given is not None), workers)
 
 
 def file_loader(
@@ -97,11 +61,11 @@ def file_loader(
 ) -> DataLoader[Batch]:
     """The files in batches of their places, without targets. Image ids are places from 1; keys ("evaluation", name)."""
     photos = _Files([str(file) for file in files], preprocess, given)
-    return _loader(photos, batches, _Collate(preprocess, False, given is not None), workers)
+    return _loader(photos, batches, Collate(preprocess, False, given is not None), workers)
 
 
 def _loader(
-    photos: Dataset[_Photo | str], batches: Iterable[Any], collate: Callable[..., Batch], workers: int
+    photos: Dataset[LoadedPhoto | str], batches: Iterable[Any], collate: Callable[..., Batch], workers: int
 ) -> DataLoader[Batch]:
     loader: DataLoader[Any] = DataLoader(
         photos,
@@ -127,7 +91,7 @@ def _prepare_worker(worker: int) -> None:  # noqa: ARG001 - DataLoader's signatu
         signal.signal(number, signal.SIG_IGN)
 
 
-class _TrainingPhotos(Dataset[_Photo | str]):
+class _TrainingPhotos(Dataset[LoadedPhoto | str]):
     def __init__(
         self,
         annotations: Annotations,
@@ -141,32 +105,37 @@ class _TrainingPhotos(Dataset[_Photo | str]):
         self.seed = seed
         self.given = given
 
-    def __getitem__(self, pick: Pick) -> _Photo | str:
-        epoch, index, min_size = pick
+    def __getitem__(self, pick: Pick | RegionPick) -> LoadedPhoto | str:
+        epoch, index, min_size = pick[:3]
+        rows = np.asarray(pick.rows) if isinstance(pick, RegionPick) else None
         annotation = self.annotations[index]
         root = key(self.seed, epoch, annotation.image_id)
-        return _read(annotation, index, root, self.given, lambda example: self.transform(example, root, min_size))
+
+        def move(example: Example) -> Example:
+            return self.transform(example if rows is None else _only(example, rows), root, min_size)
+
+        return _read(annotation, index, root, self.given, move)
 
 
-class _EvaluationPhotos(Dataset[_Photo | str]):
+class _EvaluationPhotos(Dataset[LoadedPhoto | str]):
     def __init__(self, annotations: Annotations, preprocess: Preprocess, given: GivenLookup | None) -> None:
         self.annotations = annotations
         self.preprocess = preprocess
         self.given = given
 
-    def __getitem__(self, index: int) -> _Photo | str:
+    def __getitem__(self, index: int) -> LoadedPhoto | str:
         annotation = self.annotations[index]
         root = key("evaluation", annotation.image_id)
         return _read(annotation, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
 
 
-class _Files(Dataset[_Photo | str]):
+class _Files(Dataset[LoadedPhoto | str]):
     def __init__(self, files: Sequence[str], preprocess: Preprocess, given: GivenLookup | None) -> None:
         self.files = files
         self.preprocess = preprocess
         self.given = given
 
-    def __getitem__(self, index: int) -> _Photo | str:
+    def __getitem__(self, index: int) -> LoadedPhoto | str:
         unknown = _without_objects(self.files[index], index + 1)
         root = key("evaluation", Path(unknown.file).name)
         return _read(unknown, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
@@ -178,14 +147,14 @@ def _read(
     root: int,
     given: GivenLookup | None,
     move: Callable[[Example], Example],
-) -> _Photo | str:
+) -> LoadedPhoto | str:
     """The photo as ``move`` makes it, or why it cannot be read.
 
     Any other error is raised with the file's name noted.
     """
     try:
         example = _example(annotation, given)
-        return _Photo(move(example), example.size, annotation.image_id, annotation.file, index, root)
+        return LoadedPhoto(move(example), example.size, annotation.image_id, annotation.file, index, root)
     except UnreadableImage as error:
         return str(error)
     except Exception as error:
@@ -212,6 +181,14 @@ def _example(annotation: ImageAnnotation, given: GivenLookup | None) -> Example:
     )
 
 
+def _only(example: Example, rows: np.ndarray) -> Example:
+    """The example with only some of its regions given; rows: places among its objects' boxes, then its proposals."""
+    assert example.given is not None
+    boxes, scores = example.boxes, np.ones(len(example.boxes), np.float32)
+    regions = np.concatenate([boxes, example.given.boxes])
+    return replace(example, given=Given(regions[rows], np.concatenate([scores, example.given.scores])[rows]))
+
+
 def _without_objects(file: str, image_id: int) -> ImageAnnotation:
     nothing = np.zeros(0, bool)
     return ImageAnnotation(
@@ -224,43 +201,3 @@ def _without_objects(file: str, image_id: int) -> ImageAnnotation:
         crowd=nothing,
         areas=np.zeros(0),
     )
-
-
-@dataclass(frozen=True)
-class _Collate:
-    preprocess: Preprocess
-    with_targets: bool
-    with_given: bool
-
-    def __call__(self, items: Sequence[_Photo | str]) -> Batch:
-        photos = [item for item in items if isinstance(item, _Photo)]
-        return Batch(
-            images=self._images(photos),
-            targets=tuple(_targets(photo.example) for photo in photos) if self.with_targets else (),
-            originals=tuple(photo.original for photo in photos),
-            image_ids=tuple(photo.image_id for photo in photos),
-            files=tuple(photo.file for photo in photos),
-            indices=tuple(photo.index for photo in photos),
-            unreadable=tuple(item for item in items if isinstance(item, str)),
-        )
-
-    def _images(self, photos: Sequence[_Photo]) -> Images:
-        given = [_proposals(photo.example.given) for photo in photos if photo.example.given is not None]
-        kept_given = given if self.with_given else None
-        if not photos:
-            return Images(torch.zeros(0, 3, 1, 1), (), (), () if self.with_given else None)
-        pictures = [self.preprocess.normalise(photo.example.rgb) for photo in photos]
-        return self.preprocess.batch(pictures, [photo.key for photo in photos], kept_given)
-
-
-def _targets(example: Example) -> Targets:
-    return Targets(
-        torch.from_numpy(example.boxes),
-        torch.from_numpy(example.labels),
-        torch.from_numpy(example.difficult),
-        torch.from_numpy(example.crowd),
-    )
-
-
-def _proposals(given: Given) -> Proposals:
-    return Proposals(torch.from_numpy(given.boxes), torch.from_numpy(given.scores))

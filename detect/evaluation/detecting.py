@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detect.data.annotations import Annotations
-from detect.data.loader import Batch
+from detect.data.batch import Batch
 from detect.detector import Detector
 from detect.evaluation.predictions import Prediction, nothing_found
 from detect.precision import Compute
@@ -51,6 +51,19 @@ def detections_and_losses(detector: Detector) -> Looking:
     def look(images: Images, targets: tuple[Targets, ...]) -> Answer:
         maps = detector.backbone(images.pixels)
         found = detector.detections(images, detector.raw(images, maps))
+        return found, detector.losses(images, maps, targets)
+
+    return look
+
+
+def proposals_and_losses(detector: Detector) -> Looking:
+    """For ``run_over``: what an RPN proposes, all with label 1, and how wrong it is about it."""
+    detector.eval()
+
+    def look(images: Images, targets: tuple[Targets, ...]) -> Answer:
+        maps = detector.backbone(images.pixels)
+        proposed = detector.proposer(images, maps, detector.selection).proposals
+        found = [Detections(one.boxes, one.scores, torch.ones_like(one.scores, dtype=torch.int64)) for one in proposed]
         return found, detector.losses(images, maps, targets)
 
     return look

@@ -49,6 +49,11 @@ class Predictor:
         self.compute = compute
         self.given = given  # how the photos are searched, for a detector that does not make its own proposals
 
+    @property
+    def single(self) -> Detector:
+        """The detector without test-time augmentation."""
+        return self.detector.detector if isinstance(self.detector, ManyLooks) else self.detector
+
     @overload
     def predict(self, x: Photo, score: float = 0.5) -> Detections: ...
 

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from detect import randomness
+from detect.data.batch import Batch, GivenLookup
 from detect.data.batching import by_canvas
 from detect.data.images import UnreadableImage, image_size, read_image
-from detect.data.loader import Batch, GivenLookup, file_loader
+from detect.data.loader import file_loader
 from detect.data.workers import told_when_a_worker_ends
 from detect.display import Display
 from detect.draw import Marks, draw_detections, save_image

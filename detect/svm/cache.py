@@ -66,6 +66,10 @@ class FeatureCache:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
         self._data.close()
         self._index.close()
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from detect import randomness
-from detect.data.loader import Batch
+from detect.data.batch import Batch
 from detect.errors import WorkError
 from detect.evaluation.detecting import targets_to, to_device
 from detect.precision import Compute
@@ -100,7 +100,8 @@ def train_loop(
                 do.log({"step": progress.step, "lr": rate, "loss": sum(means.values()), **means, **spent})
                 data_seconds = step_seconds = 0.0
             stop = progress.step in rule.validate_at and do.validate()
-            if stop or interrupted() or progress.step in rule.validate_at or progress.step % rule.checkpoint_every == 0:
+            at_end = stop or progress.step == rule.steps or interrupted()
+            if at_end or progress.step in rule.validate_at or progress.step % rule.checkpoint_every == 0:
                 do.save()
             if interrupted():
                 raise Interrupted(f"interrupted after step {progress.step}")

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from detect.data.annotations import Annotations
+from detect.data.batch import Batch
 from detect.data.images import read_image
-from detect.data.loader import Batch
 from detect.draw import Marks, contact_sheet, draw_detections, draw_targets_beside, save_image
 from detect.evaluation.detecting import Pass
 from detect.preprocess import Preprocess

@@ -39,6 +39,11 @@ class RunFolder:
             raise UserError(
                 f"{path}: expected a new or empty folder for --out, found files (to go on: --resume {path})"
             )
+        return RunFolder.begun(path, config, command)
+
+    @staticmethod
+    def begun(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
+        """The folder with its settings and environment written, whatever else is in it."""
         run = RunFolder(path)
         write_text(run.config_file, to_yaml(config))
         write_text(path / "environment.json", json.dumps(environment(command), indent=1) + "\n")

@@ -7,21 +7,28 @@ import math
 import torch
 
 from detect.backbones.necks import Backbone
+from detect.build.data import default_metric
+from detect.build.model import preprocess_rule
 from detect.config import Config
 from detect.detector import Detector
+from detect.regions.crops import WarpedCrops
 from detect.training.ema import MovingAverage
 from detect.training.loop import LoopRule
 from detect.training.optimizer import Schedule, make_optimizer, parameter_groups
 from detect.training.state import Learner, Progress
+from detect.training.validation import Validation
+from detect.training.work import Work
 
 
 def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:
-    """Lengths in steps; validation after each ``validate_every`` epochs and at the end."""
+    """Lengths in steps; validation after each ``validate_every`` epochs and at the end, or never."""
     train = config.train
     per_epoch = batches_per_epoch / train.accumulate
     steps = train.steps or math.ceil((train.epochs or 0) * per_epoch)
-    epochs = range(train.validate_every, math.ceil(steps / per_epoch) + 1, train.validate_every)
-    validate_at = {round(epoch * per_epoch) for epoch in epochs}
+    validate_at: set[int] = set()
+    if train.validate_every is not None:
+        epochs = range(train.validate_every, math.ceil(steps / per_epoch) + 1, train.validate_every)
+        validate_at = {step for step in (round(epoch * per_epoch) for epoch in epochs) if 0 < step < steps} | {steps}
     return LoopRule(
         seed=config.seed,
         steps=steps,
@@ -29,7 +36,7 @@ def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:
         clip=train.clip,
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
-        validate_at=frozenset({step for step in validate_at if 0 < step < steps} | {steps}),
+        validate_at=frozenset(validate_at),
     )
 
 
@@ -39,10 +46,20 @@ def schedule_rule(config: Config, steps: int) -> Schedule:
     return Schedule(train.schedule, steps, train.warmup, train.milestones, train.gamma)
 
 
+def validation_of(work: Work, of_proposals: bool = False) -> Validation:
+    """On the validation split, by the metric that its format calls for."""
+    data, metric = work.config.data, default_metric(work.config)
+    size = work.config.train.batch_size
+    return Validation(
+        work.val, preprocess_rule(work.config), metric, size, data.workers, work.compute, work.given, of_proposals
+    )
+
+
 def make_learner(config: Config, detector: Detector) -> Learner:
     """The detector with a fresh optimiser, and a moving average where the settings ask for one."""
     train = config.train
-    body = detector.backbone.body if isinstance(detector.backbone, Backbone) else detector.backbone
+    shared = detector.regions.body if isinstance(detector.regions, WarpedCrops) else detector.backbone
+    body = shared.body if isinstance(shared, Backbone) else shared
     groups = parameter_groups(body, detector, train.lr, train.backbone_lr, train.weight_decay)
     device = next(detector.parameters()).device
     return Learner(

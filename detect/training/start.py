@@ -11,8 +11,10 @@ from detect.detector import Detector
 from detect.errors import UserError
 from detect.weights.transfer import transfer
 
+Start = tuple[Detector, list[str]]  # what a run starts from, and a line on each source of weights
 
-def starting_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, list[str]]:
+
+def starting_detector(config: Config, classes: tuple[str, ...]) -> Start:
     """Built, with the weights of model.backbone.weights and over them those of model.init; and a line on each.
 
     Raises UserError that names the key where a file is missing or does not fit.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
-from detect.data.loader import GivenLookup, evaluation_loader
+from detect.data.batch import GivenLookup
+from detect.data.loader import evaluation_loader
 from detect.detector import Detector
-from detect.evaluation.detecting import Pass, detections_and_losses, run_over
+from detect.evaluation.detecting import Pass, detections_and_losses, proposals_and_losses, run_over
+from detect.evaluation.proposals import Coverage, measure
 from detect.evaluation.score import Metric, Score, evaluate
 from detect.precision import Compute
 from detect.preprocess import Preprocess
@@ -15,21 +17,31 @@ from detect.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Validated:
-    """score: of every photo; loss: the mean of the sum of all losses; passed: what it was made from."""
+    """numbers: by name, the one that ranks checkpoints first; loss: the mean of the sum of all losses; passed: what
+    they were made from; score: of the detections, None where the head does not learn and proposals are measured.
+    """
 
-    score: Score
+    numbers: dict[str, float | None]
     loss: float
     passed: Pass
+    score: Score | None
 
     @property
-    def numbers(self) -> dict[str, float | None]:
-        """The score's numbers by name."""
-        return self.score.numbers
+    def primary_name(self) -> str:
+        """The number that ranks checkpoints."""
+        return next(iter(self.numbers))
+
+    @property
+    def primary(self) -> float | None:
+        """Its value."""
+        return self.numbers[self.primary_name]
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How to validate: on which data, by which metric, with which proposals if they are given."""
+    """How to validate: on which data, by which metric (``recall``: of the proposals at an IoU of 0.5), with which
+    proposals if they are given.
+    """
 
     annotations: Annotations
     preprocess: Preprocess
@@ -38,15 +50,32 @@ class Validation:
     workers: int
     compute: Compute
     given: GivenLookup | None = None
+    of_proposals: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The numbers worth a column of metrics.csv, the one that ranks checkpoints first."""
+        """The numbers worth a column of metrics.csv."""
+        if self.of_proposals:
+            return ("recall",)
         return ("AP", "AP50") if self.metric == "coco" else ("mAP",)
 
     def run(self, detector: Detector) -> Validated:
         """Detect on every photo, then score. The losses come from the same pass."""
         batches = evaluation_loader(self.annotations, self.preprocess, self.batch_size, self.workers, self.given)
-        passed = run_over(detections_and_losses(detector), batches, self.annotations, self.compute)
+        looking = proposals_and_losses if self.of_proposals else detections_and_losses
+        passed = run_over(looking(detector), batches, self.annotations, self.compute)
+        loss = sum(passed.losses.values())
+        if self.of_proposals:
+            return Validated({"recall": self._recall(passed)}, loss, passed, None)
         score = evaluate(self.annotations, passed.predictions, self.metric)
-        return Validated(score, sum(passed.losses.values()), passed)
+        return Validated(score.numbers, loss, passed, score)
+
+    def _recall(self, passed: Pass) -> float | None:
+        """The share of objects, difficult ones and crowds aside, that some proposal covers with an IoU of 0.5."""
+        covered = []
+        for index, prediction in enumerate(passed.predictions):
+            truth = self.annotations[index]
+            counted = ~(truth.difficult | truth.crowd)
+            covered.append(Coverage(prediction.boxes, truth.boxes[counted], truth.labels[counted]))
+        best = measure(covered).every
+        return float((best >= 0.5).mean()) if len(best) else None

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from detect.data.annotations import Annotations
+from detect.data.batch import Batch
 from detect.data.batching import BatchPlan, in_order
 from detect.data.images import read_image
-from detect.data.loader import Batch, evaluation_loader, file_loader, training_loader
+from detect.data.loader import evaluation_loader, file_loader, training_loader
 from detect.data.sources import select
 from detect.data.transforms import Augment
 from detect.errors import UserError

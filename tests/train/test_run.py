@@ -17,9 +17,9 @@ from rich.console import Console
 from detect.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config_files import parse
-from detect.data.loader import Batch
+from detect.data.batch import Batch
 from detect.detector import Detector
-from detect.training import run as run_module
+from detect.training import network as network_module
 from detect.training.loop import Interrupted, NonFiniteLoss
 from detect.training.run import resume, train
 from tests.conftest import TINY
@@ -40,7 +40,7 @@ def quiet() -> Console:
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """``act`` when the loop gets the batch after ``step`` steps, once."""
-    show = run_module._Run._show_batch
+    show = network_module._Run._show_batch
     done: list[bool] = []
 
     def hooked(self: Any, now: int, batch: Batch) -> None:
@@ -49,7 +49,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None])
             act()
         show(self, now, batch)
 
-    monkeypatch.setattr(run_module._Run, "_show_batch", hooked)
+    monkeypatch.setattr(network_module._Run, "_show_batch", hooked)
 
 
 def rows_without_seconds(folder: Path) -> list[dict[str, str]]:

@@ -1,0 +1,42 @@
+"""What every stage of a training works on, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from detect.config import Config
+from detect.data.annotations import Annotations
+from detect.evaluation.score import Score
+from detect.precision import Compute
+from detect.proposing.lookups import FromFile
+from detect.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Work:
+    """given: the proposals of both splits, for a detector that does not make its own."""
+
+    config: Config
+    folder: RunFolder
+    train: Annotations
+    val: Annotations
+    given: FromFile | None
+    compute: Compute
+    console: Console
+
+    def say(self, line: str) -> None:
+        """To the screen and to log.txt."""
+        self.folder.log(line)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """folder: the run's; score: of the last validation; unreadable: a line for each photo that could not be read."""
+
+    folder: Path
+    score: Score | None
+    unreadable: tuple[str, ...]
