@@ -8,30 +8,89 @@ from typing import Any
 from torch import nn
 from torchvision import models
 
+from detect.backbones import five_convolutions, lenet
 from detect.backbones import torchvision_nets as cuts
+from detect.backbones.alexnet_original import alexnet_original, caffenet, caffenet_padded
 from detect.backbones.network import Network
+from detect.backbones.regnets import REGNETS
 from detect.backbones.small import Small
+from detect.backbones.vgg_cnn_m import vgg_cnn_m_1024
+from detect.backbones.zf import zf
 from detect.errors import UserError, nearest
 
-# name -> (a builder of the whole network with random weights, our cut); torchvision's weights go by the same name
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[Any], Network]]] = {
+Entry = tuple[Callable[[], nn.Module], Callable[[Any], Network]]  # a builder with random weights, our cut
+
+OURS: dict[str, Entry] = {
+    "small": (Small, Small.cut),
+    "lenet": (lenet.lenet, lenet.cut),
+    "alexnet_original": (alexnet_original, five_convolutions.cut),
+    "caffenet": (caffenet, five_convolutions.cut),
+    "caffenet_padded": (caffenet_padded, five_convolutions.cut),
+    "zf": (zf, five_convolutions.cut),
+    "vgg_cnn_m_1024": (vgg_cnn_m_1024, five_convolutions.cut),
+}
+# named as in torchvision, whose weights go by the same names
+TORCHVISION: dict[str, Entry] = {
     "alexnet": (models.alexnet, cuts.alexnet),
-    "mobilenet_v2": (models.mobilenet_v2, cuts.mobilenet_v2),
+    "vgg11": (models.vgg11, cuts.vgg),
+    "vgg11_bn": (models.vgg11_bn, cuts.vgg),
+    "vgg13": (models.vgg13, cuts.vgg),
+    "vgg13_bn": (models.vgg13_bn, cuts.vgg),
+    "vgg16": (models.vgg16, cuts.vgg),
+    "vgg16_bn": (models.vgg16_bn, cuts.vgg),
+    "vgg19": (models.vgg19, cuts.vgg),
+    "vgg19_bn": (models.vgg19_bn, cuts.vgg),
+    "googlenet": (cuts.new_googlenet, cuts.googlenet),
     "resnet18": (models.resnet18, cuts.resnet),
     "resnet34": (models.resnet34, cuts.resnet),
     "resnet50": (models.resnet50, cuts.resnet),
     "resnet101": (models.resnet101, cuts.resnet),
-    "small": (Small, Small.cut),
-    "vgg16": (models.vgg16, cuts.vgg),
+    "resnet152": (models.resnet152, cuts.resnet),
+    "resnext50_32x4d": (models.resnext50_32x4d, cuts.resnet),
+    "resnext101_32x8d": (models.resnext101_32x8d, cuts.resnet),
+    "resnext101_64x4d": (models.resnext101_64x4d, cuts.resnet),
+    "wide_resnet50_2": (models.wide_resnet50_2, cuts.resnet),
+    "wide_resnet101_2": (models.wide_resnet101_2, cuts.resnet),
+    "densenet121": (models.densenet121, cuts.densenet),
+    "densenet161": (models.densenet161, cuts.densenet),
+    "densenet169": (models.densenet169, cuts.densenet),
+    "densenet201": (models.densenet201, cuts.densenet),
+    "squeezenet1_0": (models.squeezenet1_0, cuts.squeezenet),
+    "squeezenet1_1": (models.squeezenet1_1, cuts.squeezenet),
+    "mobilenet_v2": (models.mobilenet_v2, cuts.mobilenet_v2),
+    "mobilenet_v3_small": (models.mobilenet_v3_small, cuts.mobilenet_v3),
+    "mobilenet_v3_large": (models.mobilenet_v3_large, cuts.mobilenet_v3),
+    "efficientnet_b0": (models.efficientnet_b0, cuts.efficientnet),
+    "efficientnet_b1": (models.efficientnet_b1, cuts.efficientnet),
+    "efficientnet_b2": (models.efficientnet_b2, cuts.efficientnet),
+    "efficientnet_b3": (models.efficientnet_b3, cuts.efficientnet),
+    "efficientnet_b4": (models.efficientnet_b4, cuts.efficientnet),
+    "efficientnet_b5": (models.efficientnet_b5, cuts.efficientnet),
+    "efficientnet_b6": (models.efficientnet_b6, cuts.efficientnet),
+    "efficientnet_b7": (models.efficientnet_b7, cuts.efficientnet),
+    "efficientnet_v2_s": (models.efficientnet_v2_s, cuts.efficientnet),
+    "efficientnet_v2_m": (models.efficientnet_v2_m, cuts.efficientnet),
+    "efficientnet_v2_l": (models.efficientnet_v2_l, cuts.efficientnet),
+    "convnext_tiny": (models.convnext_tiny, cuts.convnext),
+    "convnext_small": (models.convnext_small, cuts.convnext),
+    "convnext_base": (models.convnext_base, cuts.convnext),
+    "convnext_large": (models.convnext_large, cuts.convnext),
+    **{name: (builder, cuts.regnet) for name, builder in REGNETS.items()},
 }
-NOT_TORCHVISION = frozenset({"small"})
+FAMILIES = (
+    "AlexNets, VGGs, GoogLeNet, (wide) ResNets, ResNeXts, DenseNets, SqueezeNets, MobileNets, EfficientNets, ConvNeXts "
+    "and RegNets"
+)
+NETWORKS = OURS | TORCHVISION
+NOT_TORCHVISION = frozenset(OURS)
 
 
 def check_name(name: str) -> None:
     """Raise UserError unless ``name`` is a network here."""
     if name not in NETWORKS:
         raise UserError(
-            f"model.backbone.name: expected one of {', '.join(NETWORKS)}, found {name}{nearest(name, NETWORKS)}"
+            f"model.backbone.name: expected {', '.join(OURS)}, or torchvision's name of one of its {FAMILIES}, "
+            f"found {name}{nearest(name, NETWORKS)}"
         )
 
 
