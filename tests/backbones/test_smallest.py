@@ -27,7 +27,6 @@ SMALLEST = {
     "vgg11": 224,
     "googlenet": 224,
     "resnet18": 224,
-    "resnext50_32x4d": 224,
     "densenet121": 224,
     "squeezenet1_0": 224,
     "squeezenet1_1": 224,
