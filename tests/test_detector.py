@@ -175,3 +175,34 @@ def test_head_and_regions_keep_their_shapes(regions: int) -> None:
     logits, deltas = SoftmaxHead(tail, tail.features, 3)(regional)
     assert logits.shape == (regions, 4)
     assert deltas.shape == (regions, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "left"),
+    [
+        ([], LOSSES),
+        (["backbone"], LOSSES),
+        (["proposer"], {"region_class", "region_box"}),
+        (["head"], {"rpn_objectness", "rpn_box"}),
+        (["backbone", "proposer"], {"region_class", "region_box"}),
+    ],
+)
+def test_what_is_frozen_stays_and_the_rest_learns(frozen: list[str], left: set[str]) -> None:
+    detector = build({"norm": "batch"})
+    detector.freeze(frozen)
+    detector.train()
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    losses = detector(images(pictures(2)), [SOME, SOME])
+    assert set(losses) == left
+    sum(losses.values(), torch.zeros(())).backward()
+    torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1.0).step()
+    for name, value in detector.state_dict().items():
+        if name.split(".")[0] in frozen:
+            assert torch.equal(value, before[name]), name  # statistics too
+    for name, parameter in detector.named_parameters():
+        assert (parameter.grad is None) == (name.split(".")[0] in frozen), name
+
+
+def test_a_box_loss_without_weight_is_left_out() -> None:
+    losses = build(head={"box_weight": 0.0})(images(pictures(1)), [SOME])
+    assert set(losses) == LOSSES - {"region_box"}

@@ -89,3 +89,10 @@ def test_boxes_are_cut_to_the_picture_and_dropped_outside() -> None:
 def test_a_number_that_is_none_is_no_detection() -> None:
     deltas = torch.full((1, 1, 4), float("nan"))
     assert len(detect(Postprocess(), [[0.1, 0.9]], deltas)) == 0
+
+
+@pytest.mark.parametrize(("regress", "right"), [(True, 25.0), (False, 20.0)])
+def test_boxes_stay_as_proposed_where_they_are_not_regressed(regress: bool, right: float) -> None:
+    deltas = torch.tensor([[[2.5, 0.0, 0, 0]]])  # a quarter of its width to the right
+    found = detect(Postprocess(regress=regress), [[0.1, 0.9]], deltas)
+    assert found.boxes[0].tolist() == [right - 20, 0, right, 20]

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""R-CNN, Fast R-CNN and Faster R-CNN with one network on a part of VOC 2007, in one table.
+
+    python tools/compare_generations.py --root VOCdevkit/VOC2007 --weights mobilenet_v2_features.pth --out OUT
+
+Trains on every 5th photo of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), and times the parts of
+the detectors photo by photo. OUT keeps everything; the same command goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from rich.console import Console
+
+from detect.cli.outcome import run_command
+from detect.data.images import read_image
+from detect.errors import WorkError
+from detect.files import existing_file, existing_folder, write_text
+from detect.predict.predictor import Predictor, load
+from detect.preprocess import rescale_boxes
+from detect.types import Images, Proposals
+
+CONFIG = "configs/voc07/generations.yaml"
+# Settings of each generation beside its kind. R-CNN reads 32 photos a step where the paper reads up to 128.
+GENERATIONS: dict[str, tuple[str, ...]] = {
+    "rcnn": (
+        "model.head.sampling=hierarchical",
+        "model.head.number=16",
+        "train.batch_size=8",
+        "train.steps=800",
+    ),
+    "fast_rcnn": (),
+    "faster_rcnn": (),
+}
+NAMES = {"rcnn": "R-CNN", "fast_rcnn": "Fast R-CNN", "faster_rcnn": "Faster R-CNN"}
+TIMED_PHOTOS = 20
+
+
+@click.command(help=__doc__)
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="The year's folder of a VOC devkit.")
+@click.option("--weights", required=True, type=click.Path(path_type=Path), help="ImageNet weights of MobileNetV2.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder for all that is made.")
+@click.option("--every", default=5, show_default=True, help="Take one photo of so many.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting of all three.")
+def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
+    """Make what is missing, then print the table and write OUT/table.md and OUT/table.json."""
+    existing_file(weights, "a weights file")
+    data = part_of(existing_folder(root, "a VOC folder"), out / "VOC2007", every)
+    overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
+    proposals = out / "proposals.npz"
+    searching = timed(
+        out, "search", ["proposals", "make", *pairs(["data.format=voc", f"data.root={data}"]), "--out", proposals]
+    )
+    rows = {}
+    for kind, own in GENERATIONS.items():
+        run, score = out / kind, out / f"{kind}.json"
+        given = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
+        changes = pairs([f"model.kind={kind}", *given, *own, *overrides])
+        training = timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
+        timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score])
+        rows[kind] = Row(
+            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt"), photos(data))
+        )
+    text = table(rows, searching, every)
+    Console().print(text, markup=False, soft_wrap=True)
+    write_text(out / "table.md", text)
+    write_text(out / "table.json", json.dumps({kind: row.plain() for kind, row in rows.items()}, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Mean seconds a photo."""
+
+    proposals: float
+    features: float
+    heads: float
+
+    @property
+    def whole(self) -> float:
+        """All of them."""
+        return self.proposals + self.features + self.heads
+
+
+@dataclass(frozen=True)
+class Row:
+    """VOC07 mAP, minutes of training, seconds a photo."""
+
+    mean_ap: float
+    minutes: float
+    parts: Parts
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"mAP": self.mean_ap, "minutes": self.minutes, **vars(self.parts)}
+
+
+def part_of(root: Path, out: Path, every: int) -> Path:
+    """A VOC folder whose lists hold one photo of ``every``; the photos themselves are those of ``root``."""
+    lists = out / "ImageSets" / "Main"
+    lists.mkdir(parents=True, exist_ok=True)
+    for name in ("Annotations", "JPEGImages"):
+        if not (out / name).exists():
+            (out / name).symlink_to((root / name).absolute())
+    for name in ("train", "val"):
+        stems = existing_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
+        write_text(lists / f"{name}.txt", "".join(f"{stem}\n" for stem in stems[::every]))
+    return out.absolute()
+
+
+def photos(data: Path) -> list[Path]:
+    """A few of the validation photos, evenly."""
+    stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
+    chosen = np.linspace(0, len(stems) - 1, min(TIMED_PHOTOS, len(stems))).astype(int)
+    return [data / "JPEGImages" / f"{stems[place]}.jpg" for place in chosen]
+
+
+def pairs(settings: Sequence[str]) -> list[str]:
+    """As options of the command line."""
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def timed(out: Path, name: str, command: Sequence[str | Path], run: Path | None = None) -> float:
+    """Run a `detect` command unless it is done, and the seconds that it took, all attempts together.
+
+    run: the run folder of a training, which is gone on with where it exists.
+    """
+    file = out / "seconds.json"
+    known: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    entry = known.setdefault(name, {"seconds": 0.0, "done": False})
+    if entry["done"]:
+        return float(entry["seconds"])
+    if run is not None and (run / "config.yaml").exists():
+        command = ["train", "--resume", run]
+    print("detect " + " ".join(map(str, command)), flush=True)
+    process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
+    before, start = float(entry["seconds"]), time.perf_counter()
+    while process.poll() is None:
+        time.sleep(1)
+        entry["seconds"] = before + time.perf_counter() - start
+        write_text(file, json.dumps(known, indent=1) + "\n")
+    if process.returncode != 0:
+        raise WorkError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
+    entry["done"] = True
+    write_text(file, json.dumps(known, indent=1) + "\n")
+    return float(entry["seconds"])
+
+
+@torch.inference_mode()
+def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
+    """Mean seconds of one photo at a time, after a first photo that does not count."""
+    detector, spent = predictor.single, []
+    for file in [files[0], *files]:
+        rgb = read_image(file)
+        marks = [time.perf_counter()]
+        found = None if predictor.given is None else predictor.given.search(rgb)
+        marks.append(time.perf_counter())
+        images = prepared(predictor, rgb, found)
+        marks.append(time.perf_counter())
+        maps = detector.backbone(images.pixels)
+        marks.append(time.perf_counter())
+        proposals = detector.proposer(images, maps, detector.selection).proposals
+        marks.append(time.perf_counter())
+        regional = detector.regions(images, maps, [one.boxes for one in proposals])
+        marks.append(time.perf_counter())
+        logits, deltas = detector.head(regional)
+        detector.postprocess(proposals[0], logits, deltas, images.sizes[0])
+        marks.append(time.perf_counter())
+        search, _, backbone, proposer, regions, head = np.diff(marks)
+        spent.append((search + proposer, backbone + regions, head))
+    return Parts(*np.mean(spent[1:], axis=0).tolist())
+
+
+def prepared(predictor: Predictor, rgb: np.ndarray, found: tuple[np.ndarray, np.ndarray] | None) -> Images:
+    """The photo as a batch of one, with the proposals that were found."""
+    small = predictor.preprocess.resize(rgb)
+    given = None
+    if found is not None:
+        boxes, scores = (torch.from_numpy(part) for part in found)
+        sizes = (rgb.shape[0], rgb.shape[1]), (small.shape[0], small.shape[1])
+        given = [Proposals(rescale_boxes(boxes, *sizes), scores)]
+    return predictor.preprocess.batch([predictor.preprocess.normalise(small)], [0], given)
+
+
+def table(rows: dict[str, Row], searching: float, every: int) -> str:
+    """Markdown; the papers' seconds are those of VGG16 on a K40."""
+    papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
+    lines = [
+        "| | VOC07 mAP | training, min | s a photo | proposals | features | heads | times as fast | the papers' s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, row in rows.items():
+        parts, ratio = row.parts, rows["rcnn"].parts.whole / row.parts.whole
+        numbers = (parts.whole, parts.proposals, parts.features, parts.heads)
+        shown = " | ".join(f"{number:.3f}" for number in numbers)
+        lines.append(
+            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {shown} | {ratio:.1f} | {papers[kind]} |"
+        )
+    told = f"One photo of {every}; selective search of all of them took {searching / 60:.1f} minutes besides."
+    return "\n".join([*lines, "", told, ""])
+
+
+if __name__ == "__main__":
+    run_command(main, "compare_generations")
