@@ -11,6 +11,7 @@ from torch import nn
 from detect.build.model import empty_detector
 from detect.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from detect.errors import UserError
+from detect.heads.fitted import FittedHead
 from detect.heads.softmax import SoftmaxHead
 from detect.heads.thin import approximate, linear_layers, make_thin
 
@@ -42,8 +43,9 @@ def compress(model: Path, ranks: Sequence[int] | None = None) -> Compressed:
     detector = empty_detector(saved.config, saved.classes)
     detector.load_state_dict(saved.weights)
     head = detector.head
-    layers = linear_layers(head.tail) if isinstance(head, SoftmaxHead) else []
-    if not isinstance(head, SoftmaxHead) or not layers:
+    assert isinstance(head, SoftmaxHead | FittedHead)
+    layers = linear_layers(head.tail)
+    if not layers:
         raise UserError(f"{file}: expected a tail with fully connected layers, found none")
     wanted = tuple(ranks) if ranks is not None else _proportional(layers)
     before = sum(layer.in_features * layer.out_features for layer in layers[: len(wanted)])

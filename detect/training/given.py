@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from detect.data.annotations import Annotations
 from detect.display import display
+from detect.evaluation.proposals import Coverage, measure
 from detect.proposals.selective_search import available_cores
-from detect.proposing.lookups import from_file
+from detect.proposing.lookups import FromFile, from_file
 from detect.proposing.make import make_proposals
 from detect.proposing.settings import search_settings
 from detect.training.work import Work
@@ -30,5 +34,21 @@ def given_proposals(work: Work) -> Work:
             line = f"selective search: {made.boxes} boxes in {made.photos} photos, {made.seconds:.1f} s, in {source}"
             work.folder.log(line)
             shown.line(line)
-    number = max(model.search.train_number, model.search.test_number)
-    return replace(work, given=from_file(source, photos, number))
+    given = from_file(source, photos, max(model.search.train_number, model.search.test_number))
+    work.say(_told_recall(work.val, given, model.search.test_number))
+    return replace(work, given=given)
+
+
+def _told_recall(val: Annotations, given: FromFile, number: int) -> str:
+    """How many objects of the validation photos a detector of these proposals can find at all."""
+    covered = []
+    for photo in (val[index] for index in range(len(val))):
+        counted = ~(photo.difficult | photo.crowd)
+        try:
+            boxes = given[photo.file][0][:number]
+        except KeyError:  # a photo that cannot be read
+            boxes = np.zeros((0, 4), np.float32)
+        covered.append(Coverage(boxes, photo.boxes[counted], photo.labels[counted]))
+    best = measure(covered)
+    recall = f"{(best.every >= 0.5).mean():.3f} of the objects" if len(best.every) else "none of 0 objects"
+    return f"proposals of the validation photos: {best.counts.mean():.0f} a photo, {recall} with an IoU of 0.5 or more"
