@@ -1,0 +1,70 @@
+"""What the papers compare is one ``--set`` on a shipped configuration, and each trains, scores and predicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detect.checkpoint import load_checkpoint
+from tests.conftest import Command
+
+TINY = ("data.train_images=6", "data.val_images=3", "train.steps=2", "train.batch_size=2", "data.workers=0")
+
+
+@pytest.fixture(scope="module")
+def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Selective search of the few pictures, once."""
+    from rich.console import Console
+
+    from detect.config import Config
+    from detect.config_files import changed
+    from detect.display import display
+    from detect.proposing.make import SearchSettings, make_proposals
+    from detect.proposing.photos import split_photos
+
+    config = changed(Config(), [f"data.root={shapes_root}", *TINY])
+    file = tmp_path_factory.mktemp("searched") / "shapes.npz"
+    with display(Console(quiet=True), "searching", 9, "photos") as shown:
+        make_proposals(split_photos(config, ["train", "val"]), file, SearchSettings("single", 0), 1, shown)
+    return file
+
+
+CASES = {
+    "R-CNN": ("rcnn", ()),
+    "R-CNN with a softmax": ("rcnn", ("model.classifier=softmax",)),
+    "R-CNN, windows of all photos": ("rcnn", ("model.head.sampling=uniform",)),
+    "R-CNN without box regression": ("rcnn", ("model.postprocess.regress=false",)),
+    "Fast R-CNN": ("fast_rcnn", ()),
+    "Fast R-CNN with RoIAlign": ("fast_rcnn", ("model.pool=roi_align",)),
+    "Fast R-CNN with SVMs": ("fast_rcnn", ("model.classifier=svm",)),
+    "Faster R-CNN with RoIPool": ("faster_rcnn", ("model.pool=roi_pool",)),
+    "Faster R-CNN, alternating": ("faster_rcnn", ("train.recipe=alternating",)),
+    "an RPN alone": ("faster_rcnn", ("train.parts=[backbone,proposer]",)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_switch(case: str, proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
+    config, switches = CASES[case]
+    given = () if config == "faster_rcnn" else (f"model.proposals={proposals}",)
+    run = tmp_path / "run"
+    sets = [part for setting in (f"data.root={shapes_root}", *TINY, *given, *switches) for part in ("--set", setting)]
+    status, out, err = detect_command("train", "--config", config, *sets, "--out", run)
+    assert (status, err) == (0, "")
+    assert ("of the objects with an IoU of 0.5" in out) == bool(given)
+    photos = list((shapes_root).glob("*/val/*.jpg"))[:1]
+    flags = ("--set", "model.search.mode=single", "--set", "model.postprocess.score=0", "--score", 0)
+    assert detect_command("predict", run, *photos, "--out", tmp_path / "found", "--format", "json", *flags)[0] == 0
+    assert json.loads((tmp_path / "found" / "predictions.json").read_text())[0]["detections"]
+
+
+def test_selective_search_for_an_rpn(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
+    run = tmp_path / "run"
+    settings = (f"data.root={shapes_root}", *TINY, "model.proposals=selective_search", "model.search.mode=single")
+    sets = [part for setting in settings for part in ("--set", setting)]
+    status, out, err = detect_command("train", "--config", "faster_rcnn", *sets, "--out", run)
+    assert (status, err) == (0, "")
+    assert "selective search:" in out
+    assert not any(name.startswith("proposer") for name in load_checkpoint(run / "last.pt").weights)
