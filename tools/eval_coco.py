@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Score COCO results without any model: the twelve numbers and the AP of each class, by pycocotools.
+"""Score COCO results without any model: the twelve numbers and the AP of each class, by the rules of pycocotools.
 
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
-The photos are not needed. The files are scored as they stand, so the numbers are pycocotools' own to the last digit.
+The photos are not needed. The files are scored as they stand; the numbers are pycocotools' to the last digit.
 """
 
 from __future__ import annotations
