@@ -98,6 +98,6 @@ def _union(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[s
     """All names of both splits: sorted where the format has no order of its own."""
     if data.classes is not None:
         return list(data.classes)
-    if data.format == "voc":
+    if data.format in ("voc", "folders"):
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]

@@ -6,7 +6,10 @@ Fast to Faster R-CNN: the proposer learns.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from detect.backbones import registry
 from detect.backbones.nothing import NothingShared
@@ -94,6 +97,19 @@ def empty_detector(config: Config, classes: tuple[str, ...]) -> Detector:
     return build_detector(
         config.model_copy(update={"model": config.model.model_copy(update={"backbone": backbone})}), classes
     )[0]
+
+
+def backbone_weights(config: Config, classes: tuple[str, ...], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of an R-CNN's weights those of its network, by its maker's names: what ``model.backbone.weights`` takes.
+
+    The network's own classifier is not among them: the detector has none of it.
+    """
+    whole = registry.whole_network(config.model.backbone.name)
+    trunk = make_trunk(config.model, registry.cut(config.model.backbone.name, whole))
+    detector = rcnn(config.model, trunk, classes)
+    detector.load_state_dict(weights)
+    held = {tensor.data_ptr() for tensor in detector.state_dict().values()}
+    return {name: tensor for name, tensor in whole.state_dict().items() if tensor.data_ptr() in held}
 
 
 def with_looks(config: Config, detector: Detector) -> Detector | ManyLooks:

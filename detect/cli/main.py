@@ -13,6 +13,7 @@ from detect.cli.outcome import run_command
 
 COMMANDS = {
     "train": "Train a detector, or go on with a run that was cut off.",
+    "pretrain": "Train a backbone as a classifier of objects.",
     "eval": "Score a model on a data set.",
     "predict": "Detect on photos, folders and globs.",
     "proposals": "Search boxes that may hold an object; score them.",

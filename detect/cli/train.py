@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -50,6 +51,11 @@ def command(
     else:
         assert config_file is not None
         outcome = train(config, out or RunFolder.numbered(config_file.stem), Console())
-    if outcome.unreadable:
-        print(f"detect: {len(outcome.unreadable)} photos could not be read (see log.txt)", file=sys.stderr)
+    tell_unreadable(outcome.unreadable)
+
+
+def tell_unreadable(lines: Sequence[str]) -> None:
+    """Say how many photos there were and exit with status 1, if there are any."""
+    if lines:
+        print(f"detect: {len(lines)} photos could not be read (see log.txt)", file=sys.stderr)
         sys.exit(1)

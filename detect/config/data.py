@@ -42,12 +42,12 @@ class AugmentConfig(Section):
 class DataConfig(Section):
     """Photos and their objects."""
 
-    format: Literal["shapes", "voc", "coco"] = "shapes"
-    """The built-in data set, VOC's layout, or COCO's."""
+    format: Literal["shapes", "voc", "coco", "folders"] = "shapes"
+    """The built-in data set, VOC's layout, COCO's, or folders named for the class of their photos (`detect pretrain`)."""
     root: str = "data/shapes"
     """The data set's folder; for shapes, where it is generated."""
     train: str | tuple[SourceConfig, ...] = "train"
-    """A VOC list, a COCO annotation file, or sources to join."""
+    """A VOC list, a COCO annotation file, a folder of class folders, or sources to join."""
     val: str | Fraction | tuple[SourceConfig, ...] = "val"
     """The same for validation, or the fraction of `train` to split off by a hash of the file name."""
     images: str | None = None

@@ -40,8 +40,9 @@ class RegressorConfig(Section):
 class TrainConfig(Section):
     """How the weights are found."""
 
-    recipe: Literal["joint", "alternating", "rcnn"] = "joint"
-    """All losses in one step; Faster R-CNN's four steps; or train, then fit SVMs and R-CNN's box regressors."""
+    recipe: Literal["joint", "alternating", "rcnn", "classify"] = "joint"
+    """All losses in one step; Faster R-CNN's four steps; train, then fit SVMs and R-CNN's box regressors; or the
+    network alone as a classifier of objects (`detect pretrain`)."""
     parts: Annotated[tuple[Literal["backbone", "proposer", "head"], ...], Field(min_length=1)] = (
         "backbone",
         "proposer",

@@ -39,7 +39,10 @@ class Config(Section):
     def _possible_recipe(self) -> Config:
         model, recipe = self.model, self.train.recipe
         what = "model.kind rcnn" if model.kind == "rcnn" else f"model.classifier {model.classifier}"
-        if (model.kind == "rcnn" or model.classifier == "svm") != (recipe == "rcnn"):
+        if recipe == "classify":
+            if model.kind != "rcnn" or model.classifier != "softmax":
+                raise ValueError(f"train.recipe: expected a softmax rcnn with classify, found {what}")
+        elif (model.kind == "rcnn" or model.classifier == "svm") != (recipe == "rcnn"):
             raise ValueError(
                 f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {what}, found {recipe}"
             )

@@ -19,6 +19,7 @@ from detect.data.jpeg import is_whole
 from detect.errors import WorkError
 from detect.types import Size
 
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 MAX_PIXELS = 178_000_000  # half a gigabyte once decoded
 
 _ORIENTATION_TAG = 0x0112

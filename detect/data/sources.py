@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.class_folders import read_class_folders
 from detect.data.coco import read_coco
 from detect.data.voc import read_voc
 from detect.errors import UserError, nearest
@@ -20,7 +21,8 @@ from detect.randomness import key
 class Source:
     """Where photos and boxes are.
 
-    root: the data set's folder; selection: a list's name (VOC), or the annotation file, absolute or in root (COCO);
+    root: the data set's folder; selection: a list's name (VOC), the annotation file, absolute or in root (COCO), or the
+    folder of class folders in root (folders; "." for root itself);
     images: COCO's folder of photos, absolute or in root; None: root's ``images``, else root, else beside the
     annotation file.
     """
@@ -31,17 +33,17 @@ class Source:
 
 
 def load_sources(
-    format: Literal["voc", "coco"],  # noqa: A002 - the config's own word
+    format: Literal["voc", "coco", "folders"],  # noqa: A002 - the config's own word
     sources: Sequence[Source],
     classes: Sequence[str] | None,
 ) -> Annotations:
     """All sources joined. Raises UserError.
 
-    classes None: all the names in the sources, sorted for VOC, in the order of their ids for COCO.
+    classes None: all the names in the sources, in the order of their ids for COCO, else sorted.
     """
-    read = {"voc": _read_voc_source, "coco": _read_coco_source}[format]
+    read = {"voc": _read_voc_source, "coco": _read_coco_source, "folders": _read_folders_source}[format]
     joined = join([read(source, classes) for source in sources])
-    if format == "voc" and classes is None:
+    if format != "coco" and classes is None:
         named = relabel(joined, sorted(joined.classes))
         return replace(named, category_ids=np.arange(1, len(named.classes) + 1))
     return joined
@@ -49,6 +51,10 @@ def load_sources(
 
 def _read_voc_source(source: Source, classes: Sequence[str] | None) -> Annotations:
     return read_voc(source.root, source.selection, classes)
+
+
+def _read_folders_source(source: Source, classes: Sequence[str] | None) -> Annotations:
+    return read_class_folders(source.root / source.selection, classes)
 
 
 def _read_coco_source(source: Source, classes: Sequence[str] | None) -> Annotations:

@@ -6,10 +6,9 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from detect.data.images import SUFFIXES
 from detect.errors import UserError
 from detect.files import existing_file
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
 
 def find_photos(paths: Sequence[str]) -> list[Path]:

@@ -23,7 +23,7 @@ def given_proposals(work: Work) -> Work:
     A search that was cut off goes on. Raises UserError where a file lacks a photo or is stale.
     """
     model = work.config.model
-    if not model.given:
+    if not model.given or work.config.train.recipe == "classify":
         return work
     photos = list(dict.fromkeys(split.file(index) for split in (work.train, work.val) for index in range(len(split))))
     source = work.folder.proposals if model.proposals == "selective_search" else Path(model.proposals)

@@ -7,21 +7,19 @@ from collections.abc import Iterator
 
 from detect.build.data import augment_rule
 from detect.build.model import empty_detector, preprocess_rule
-from detect.build.slots import region_matcher
 from detect.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.curves import draw_curves
 from detect.data.batch import Batch
-from detect.data.batching import BatchPlan
 from detect.data.loader import training_loader
-from detect.data.region_plan import RegionPlan, region_pool
 from detect.data.workers import told_when_a_worker_ends
 from detect.display import display
 from detect.errors import UserError, WorkError
 from detect.evaluation.table import score_table
 from detect.training.journal import Journal
+from detect.training.lessons import Lesson, lesson_of
 from detect.training.loop import Callbacks, Interrupted, train_loop
 from detect.training.pictures import draw_batch, draw_found
-from detect.training.setup import loop_rule, make_learner, schedule_rule, validation_of
+from detect.training.setup import loop_rule, make_learner, schedule_rule
 from detect.training.start import Start, starting_detector
 from detect.training.state import Learner
 from detect.training.validation import Validated
@@ -30,10 +28,11 @@ from detect.training.work import Outcome, Work
 SHOWN_STEPS = 2  # the first training batches that are drawn with their boxes
 
 
-def train_network(work: Work, start: Start | None = None) -> Outcome:
+def train_network(work: Work, start: Start | None = None, lesson: Lesson | None = None) -> Outcome:
     """Train in ``work.folder``, from its last.pt where there is one, to the end that the settings name.
 
-    start: what the settings begin with, where that is made already. Raises UserError, NonFiniteLoss, Interrupted.
+    start: what the settings begin with, where that is made already; lesson: what is learned, None for what the settings
+    say. Raises UserError, NonFiniteLoss, Interrupted.
     """
     config, folder, classes = work.config, work.folder, work.train.classes
     if folder.last.is_file():
@@ -49,7 +48,7 @@ def train_network(work: Work, start: Start | None = None) -> Outcome:
         detector, lines = start or starting_detector(config, classes)
         learner = make_learner(config, detector.to(work.compute.device))
     folder.forget_after(learner.progress.step)
-    run = _Run(work, learner)
+    run = _Run(work, learner, lesson or lesson_of(work))
     for line in lines:
         run.journal.say(line)
     return run.go()
@@ -58,15 +57,14 @@ def train_network(work: Work, start: Start | None = None) -> Outcome:
 class _Run:
     """The loop's callbacks and what they share."""
 
-    def __init__(self, work: Work, learner: Learner) -> None:
+    def __init__(self, work: Work, learner: Learner, lesson: Lesson) -> None:
         config, train = work.config, work.config.train
         batches = math.ceil(len(work.train) / train.batch_size)
-        self.work, self.config, self.folder, self.learner = work, config, work.folder, learner
+        self.work, self.config, self.folder, self.learner, self.lesson = work, config, work.folder, learner, lesson
         self.preprocess = preprocess_rule(config)
         self.rule = loop_rule(config, batches)
-        self.validation = validation_of(work, of_proposals="head" not in train.parts)
         self.journal = Journal(
-            work.folder, work.console, self.rule.steps, batches / train.accumulate, self.validation.names
+            work.folder, work.console, self.rule.steps, batches / train.accumulate, lesson.examination.names
         )
         self.last: Validated | None = None
 
@@ -101,38 +99,24 @@ class _Run:
 
     def _introduce(self) -> None:
         data, train, val = self.work.train, self.config.train, self.work.val
-        uniform = self.config.model.head.sampling == "uniform"
-        seen = f"{self.config.model.head.number} regions of all photos" if uniform else f"{train.batch_size} photos"
         batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
         self.journal.introduce(
             [
                 f"{len(data)} photos with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
                 f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
-                f"{self.rule.steps} steps of {batches}{seen} on {self.work.compute.device.type} in {train.precision}, "
-                f"into {self.folder.path}",
+                f"{self.rule.steps} steps of {batches}{self.lesson.seen} on {self.work.compute.device.type} "
+                f"in {train.precision}, into {self.folder.path}",
             ],
             [*data.dropped, *val.dropped],
         )
 
     def _batches(self) -> Iterator[Batch]:
         work, config = self.work, self.config
-        plan, augment = self._plan(), augment_rule(config)
+        steps, start = (count * self.rule.accumulate for count in (self.rule.steps, self.learner.progress.step))
+        plan, augment = self.lesson.plan(steps, start), augment_rule(config)
         return iter(
             training_loader(work.train, self.preprocess, augment, plan, config.seed, config.data.workers, work.given)
         )
-
-    def _plan(self) -> BatchPlan | RegionPlan:
-        """Which photos, or which regions of all photos, make up each batch."""
-        work, config, head = self.work, self.config, self.config.model.head
-        steps, start = (count * self.rule.accumulate for count in (self.rule.steps, self.learner.progress.step))
-        if head.sampling == "hierarchical":
-            train = config.train
-            return BatchPlan(work.train.sizes, train.batch_size, config.seed, config.data.min_sizes, steps, start)
-        assert work.given is not None
-        pool = region_pool(work.train, work.given, region_matcher(config.model), config.model.search.train_number)
-        if not len(pool.foreground):
-            raise UserError(f"data.train: expected a region with an IoU of {head.foreground} or more, found none")
-        return RegionPlan(pool, head.number, head.share, config.seed, config.data.min_sizes, steps, start)
 
     def _callbacks(self) -> Callbacks:
         return Callbacks(
@@ -142,7 +126,7 @@ class _Run:
     def _validate(self) -> bool:
         """Validate, keep the best; whether patience is at its end."""
         progress = self.learner.progress
-        self.last = self.validation.run(self.learner.evaluated)
+        self.last = self.lesson.examination.run(self.learner.evaluated)
         self.journal.note_unreadable(self.last.passed.unreadable)
         value = self.last.primary
         better = value is not None and (progress.best is None or value > progress.best)

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from detect.config import Config
 from detect.data.annotations import Annotations
+from detect.data.batch import GivenLookup
 from detect.evaluation.score import Score
 from detect.precision import Compute
-from detect.proposing.lookups import FromFile
 from detect.training.run_folder import RunFolder
 
 
@@ -23,7 +23,7 @@ class Work:
     folder: RunFolder
     train: Annotations
     val: Annotations
-    given: FromFile | None
+    given: GivenLookup | None
     compute: Compute
     console: Console
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from detect.training.network import train_network
 from detect.training.recipes.alternating import alternating
+from detect.training.recipes.classify import classify
 from detect.training.recipes.rcnn import rcnn
 from detect.training.start import Start
 from detect.training.work import Outcome, Work
@@ -14,4 +15,5 @@ RECIPES: dict[str, Callable[[Work, Start | None], Outcome]] = {
     "joint": train_network,
     "alternating": alternating,
     "rcnn": rcnn,
+    "classify": classify,
 }
