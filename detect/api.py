@@ -15,6 +15,7 @@ from detect.evaluation.detecting import Pass, detections_only, run_over
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.predict.predictor import Predictor, load
+from detect.proposing.known import known_proposals
 from detect.training.run import train as train_run
 from detect.training.run_folder import RunFolder
 from detect.training.work import Outcome
@@ -42,9 +43,9 @@ def evaluate(
 
 def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
     """The detections of a whole data set, with the config's batch size and workers."""
-    batches = evaluation_loader(
-        annotations, predictor.preprocess, config.train.batch_size, config.data.workers, predictor.given
-    )
+    photos = [annotations.file(index) for index in range(len(annotations))]
+    given = known_proposals(predictor.config.model, photos, predictor.file.parent)
+    batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers, given)
     looking = detections_only(predictor.detector)
     with told_when_a_worker_ends("data.workers"):
         if display is None:
