@@ -36,7 +36,8 @@ class Postprocess:
     stds: what the head's deltas are divided by in training (Fast R-CNN normalises targets to unit variance);
     score: detections below it are dropped; nms: IoU above which the worse of two boxes of a class goes;
     limit: the most detections an image; scoring: how logits become scores, ``softmax`` or ``logistic``;
-    regress: whether the deltas move the proposals (the papers' ablation "no box regression").
+    regress: whether the deltas move the proposals (the papers' ablation "no box regression"); growth: see
+    ``boxes.decode``; min_side: detections with a side of so many pixels or less are dropped (torchvision: 0.01).
     """
 
     stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
@@ -46,6 +47,8 @@ class Postprocess:
     classes: tuple[str, ...] = ()
     scoring: Scoring = softmax
     regress: bool = True
+    growth: float | None = box_ops.MAX_GROWTH
+    min_side: float = 0.0
 
     def __call__(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
         """Proposals (P), logits (P, K + 1), deltas (P, K, 4), the picture's (h, w) -> Detections, best first."""
@@ -54,10 +57,10 @@ class Postprocess:
         boxes = proposals.boxes[proposal]
         if self.regress:
             own = deltas[proposal, label if deltas.shape[1] > 1 else torch.zeros_like(label)]
-            boxes = box_ops.decode(own, boxes, self.stds)
+            boxes = box_ops.decode(own, boxes, self.stds, self.growth)
         boxes = box_ops.clip(boxes, size)
         passed = scores[proposal, label]
-        solid = box_ops.has_extent(boxes)
+        solid = box_ops.has_extent(boxes, self.min_side)
         boxes, passed, label, proposal = boxes[solid], passed[solid], label[solid], proposal[solid]
         kept = nms(boxes, passed, self.nms, label)[: self.limit]
         return Detections(boxes[kept], passed[kept], label[kept] + 1, proposal[kept], self.classes)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from detect.anchors import AnchorShapes
 from detect.proposals.rpn import RpnHead
@@ -36,6 +37,22 @@ def test_anchors_by_hand(
 ) -> None:
     found = AnchorShapes((sides,), ratios, offset).on_map(0, cells, stride, CPU)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32).reshape(-1, 4))
+
+
+@pytest.mark.parametrize(("cells", "spacing"), [((0, 0), (8, 8)), ((2, 3), (16, 16)), ((3, 2), (53, 64))])
+def test_rounded_anchors_at_corners_are_torchvisions(cells: Size, spacing: Size) -> None:
+    sides, ratios = (16.0, 100.0), (0.5, 1.0, 2.0)
+    theirs = AnchorGenerator((sides,), (ratios,))
+    steps = [[torch.tensor(step) for step in spacing]]
+    expected = theirs.grid_anchors([list(cells)], steps)[0].view(-1, 3, 2, 4).transpose(1, 2)  # theirs: ratios first
+    found = AnchorShapes((sides,), ratios, offset=0.0, rounded=True).on_map(0, cells, spacing, CPU)
+    assert torch.equal(found, expected.reshape(-1, 4))
+
+
+def test_anchors_have_the_digits_asked_for() -> None:
+    single, double = (AnchorShapes(((32.0,),)).on_map(0, (1, 1), 16, CPU, t) for t in (torch.float32, torch.float64))
+    assert double.dtype == torch.float64
+    assert float((double[0, 2] - double[0, 0]) - 32 * math.sqrt(2)) < 1e-13 < float((single - double).abs().max())
 
 
 def test_areas_and_ratios_of_the_paper() -> None:

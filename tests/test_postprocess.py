@@ -96,3 +96,20 @@ def test_boxes_stay_as_proposed_where_they_are_not_regressed(regress: bool, righ
     deltas = torch.tensor([[[2.5, 0.0, 0, 0]]])  # a quarter of its width to the right
     found = detect(Postprocess(regress=regress), [[0.1, 0.9]], deltas)
     assert found.boxes[0].tolist() == [right - 20, 0, right, 20]
+
+
+@pytest.mark.parametrize(("min_side", "left"), [(0.0, [1, 2]), (5.0, [1, 2]), (19.0, [2]), (100.0, [])])
+def test_small_detections_are_dropped(min_side: float, left: list[int]) -> None:
+    boxes = [(0.0, 0, 30, 19), (50, 50, 80, 80), (10, 10, 10, 30)]
+    found = detect(
+        Postprocess(min_side=min_side), [[0.1, 0.8, 0.1 - 0.09], [0.1, 0.01, 0.7], [0.1, 0.9, 0]], boxes=boxes
+    )
+    assert found.labels.tolist() == left
+
+
+@pytest.mark.parametrize(("growth", "width"), [(62.5, 20 * 7.389056), (2.0, 40.0), (None, 20 * 7.389056)])
+def test_a_detection_grows_no_more_than_it_may(growth: float | None, width: float) -> None:
+    rule = Postprocess(stds=(1.0, 1.0, 1.0, 1.0), growth=growth)
+    deltas = torch.tensor([[[4.0, 0, 2, 0]]])
+    (box,) = detect(rule, [[0.0, 1]], deltas).boxes.tolist()
+    assert box[2] - box[0] == pytest.approx(width, rel=1e-5)

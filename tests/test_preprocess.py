@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from detect.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, rescale_boxes
 from detect.types import Proposals, Size
@@ -63,6 +64,20 @@ def test_normalise_is_plain_arithmetic(size: Size, moments: tuple[tuple[float, f
     assert found.dtype == torch.float32
     expected = ((rgb / 255.0 - np.array(mean)) / np.array(std)).transpose(2, 0, 1)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 50), (60, 61), (120, 33), (375, 500), (64, 64)])
+@pytest.mark.parametrize("limits", [(64, 100), (40, 50)])
+def test_float_resizing_is_torchvisions(size: Size, limits: tuple[int, int]) -> None:
+    rgb = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
+    theirs = GeneralizedRCNNTransform(*limits, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    rule = Preprocess(*limits, resizing="float")
+    for picture, error in ((rgb, 1e-5), (rgb.astype(np.float64), 1e-13)):
+        found = rule.batch([rule.normalise(rule.resize(picture))], [0])
+        pixels = torch.from_numpy(rgb).permute(2, 0, 1).to(found.pixels.dtype) / 255
+        expected = theirs.eval()([pixels])[0]
+        assert found.sizes == tuple(map(tuple, expected.image_sizes)) == (rule.resized(size),)
+        torch.testing.assert_close(found.pixels, expected.tensors, atol=error, rtol=0)
 
 
 @pytest.mark.parametrize(

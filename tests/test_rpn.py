@@ -11,7 +11,7 @@ from detect.anchors import AnchorShapes
 from detect.matching import Matcher
 from detect.ops import boxes as box_ops
 from detect.proposals.proposer import Selection
-from detect.proposals.rpn import Rpn, RpnHead, RpnTraining
+from detect.proposals.rpn import Average, Rpn, RpnHead, RpnTraining, Spacing
 from detect.types import Images, Size, Targets
 
 Box = tuple[float, float, float, float]
@@ -20,7 +20,13 @@ SHAPES = AnchorShapes(((16.0, 40.0),), (0.5, 1.0))
 ALL = Selection(before_nms=10000, after_nms=10000, nms=1.0)
 
 
-def rpn(outside: float | None = None, number: int = 10000, box_weight: float = 1.0, sharp: bool = True) -> Rpn:
+def rpn(
+    outside: float | None = None,
+    number: int = 10000,
+    box_weight: float = 1.0,
+    sharp: bool = True,
+    average: Average = "image",
+) -> Rpn:
     """With weights large enough to say something of every anchor; all of them train unless told otherwise."""
     torch.manual_seed(0)
     head = RpnHead(channels=3, width=8, per_cell=4)
@@ -28,7 +34,7 @@ def rpn(outside: float | None = None, number: int = 10000, box_weight: float = 1
         for layer in (head.hidden, head.objectness, head.deltas):
             torch.nn.init.normal_(layer.weight, std=0.2)
     matcher = Matcher(0.6, (0.0, 0.3), keep_best=True)
-    return Rpn(head, SHAPES, (STRIDE,), RpnTraining(matcher, number, 0.5, outside, 1 / 9, box_weight))
+    return Rpn(head, SHAPES, (STRIDE,), RpnTraining(matcher, number, 0.5, outside, 1 / 9, box_weight, average))
 
 
 def batch(sizes: Sequence[Size] = (CANVAS, (50, 70))) -> tuple[Images, list[torch.Tensor]]:
@@ -85,6 +91,38 @@ def test_small_proposals_are_dropped(side: float) -> None:
     assert box_ops.has_extent(proposals.boxes, side).all()
 
 
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
+def test_unlikely_proposals_are_dropped(score: float) -> None:
+    images, maps = batch()
+    proposals = rpn()(images, maps, Selection(10000, 10000, 1.0, 0.0, score)).proposals[0]
+    everything = rpn()(images, maps, ALL).proposals[0]
+    torch.testing.assert_close(proposals.scores, everything.scores[everything.scores >= score])
+    assert (len(proposals) == 0) == (score == 1.0)
+
+
+@pytest.mark.parametrize(("spacing", "steps"), [("stride", (64, 64)), ("canvas", (53, 48))])
+def test_spacing_is_the_stride_or_what_the_canvas_leaves_a_cell(spacing: Spacing, steps: Size) -> None:
+    shapes, head = AnchorShapes(((16.0,),), (1.0,), offset=0.0), RpnHead(channels=3, width=4, per_cell=1)
+    images, maps = Images(torch.zeros(1, 3, 160, 96), ((160, 96),), (0,)), [torch.randn(1, 3, 3, 2)]
+    training = RpnTraining(Matcher(0.5, (0.0, 0.5)))
+    anchors = Rpn(head, shapes, (64,), training, spacing)(images, maps, ALL).raw.anchors.view(3, 2, 4)
+    assert (anchors[1, 0] - anchors[0, 0]).tolist() == [0, steps[0], 0, steps[0]]
+    assert (anchors[0, 1] - anchors[0, 0]).tolist() == [steps[1], 0, steps[1], 0]
+
+
+def test_further_convolutions_come_between() -> None:
+    torch.manual_seed(0)
+    head = RpnHead(channels=3, width=8, per_cell=2, convolutions=3)
+    assert len(head.further) == 2
+    features = torch.randn(1, 3, 4, 6)
+    logits, deltas = head(features)
+    assert (logits.shape, deltas.shape) == ((1, 48), (1, 48, 4))
+    hidden = features
+    for layer in (head.hidden, *head.further):
+        hidden = functional.relu(functional.conv2d(hidden, layer.weight, layer.bias, padding=1))
+    torch.testing.assert_close(logits, head.objectness(hidden).permute(0, 2, 3, 1).flatten(1))
+
+
 def test_proposals_carry_no_gradient() -> None:
     images, maps = batch()
     assert not rpn()(images, maps, ALL).proposals[0].boxes.requires_grad
@@ -108,12 +146,17 @@ TWO = [(4.0, 4, 26, 20), (50, 20, 90, 60)]
 
 
 def slow_losses(
-    detector: Rpn, images: Images, maps: list[torch.Tensor], truth: list[list[Box]], border: float | None
+    detector: Rpn,
+    images: Images,
+    maps: list[torch.Tensor],
+    truth: list[list[Box]],
+    border: float | None,
+    average: Average = "image",
 ) -> tuple[float, float]:
     """Both losses, anchor by anchor; all anchors with a role train, so nothing is drawn."""
     raw = detector(images, maps, ALL).raw
     anchors = [tuple(row) for row in raw.anchors.tolist()]
-    totals = [0.0, 0.0]
+    sums: list[tuple[float, float, float]] = []
     for image, boxes in enumerate(truth):
         height, width = images.sizes[image]
         reach = math.inf if border is None else border
@@ -140,9 +183,11 @@ def slow_losses(
                     box_loss += 0.5 * off * off * 9 if off < 1 / 9 else off - 0.5 / 9
             else:
                 class_loss += math.log1p(math.exp(logit))
-        if count:
-            totals = [totals[0] + class_loss / count, totals[1] + box_loss / count]
-    return totals[0] / len(truth), totals[1] / len(truth)
+        sums.append((class_loss, box_loss, count))
+    if average == "batch":
+        sums = [(sum(one[0] for one in sums), sum(one[1] for one in sums), sum(one[2] for one in sums))] * len(truth)
+    means = [(one / count, other / count) if count else (0.0, 0.0) for one, other, count in sums]
+    return sum(one for one, _ in means) / len(truth), sum(other for _, other in means) / len(truth)
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -158,11 +203,12 @@ def deltas(box: tuple[float, ...], anchor: tuple[float, ...]) -> tuple[float, ..
 
 @pytest.mark.parametrize("outside", [None, 0.0, 8.0, -1000.0])
 @pytest.mark.parametrize("truth", [[[], []], [TWO, []], [TWO, TWO[:1]]])
-def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None) -> None:
+@pytest.mark.parametrize("average", ["image", "batch"])
+def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None, average: Average) -> None:
     images, maps = batch()
-    detector = rpn(outside, box_weight=3.0)
+    detector = rpn(outside, box_weight=3.0, average=average)
     found = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])
-    objectness, box = slow_losses(detector, images, maps, truth, outside)
+    objectness, box = slow_losses(detector, images, maps, truth, outside, average)
     assert found["rpn_objectness"].item() == pytest.approx(objectness, rel=1e-4, abs=1e-7)
     assert found["rpn_box"].item() == pytest.approx(3.0 * box, rel=1e-4, abs=1e-7)
 

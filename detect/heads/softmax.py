@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from detect.ops.widen import widen
+
 
 class TwoLinear(nn.Module):
     """A tail made anew: two fully connected layers, for bodies whose network has none."""
@@ -35,6 +37,7 @@ class SoftmaxHead(nn.Module):
         nn.init.zeros_(self.deltas.bias)
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
-        """(S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32."""
+        """(S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32 at least."""
         vectors = self.tail(regional)
-        return self.logits(vectors).float(), self.deltas(vectors).float().unflatten(1, (-1, 4))
+        deltas = widen(self.deltas(vectors))
+        return widen(self.logits(vectors)), deltas.view(len(deltas), deltas.shape[1] // 4, 4)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from detect.types import Size
 
-# exp() of a larger size delta only makes boxes bigger than any image; the limit keeps an untrained network finite.
-MAX_SIZE_DELTA = math.log(1000.0 / 16.0)
+# A larger growth only makes boxes bigger than any image; the limit keeps an untrained network finite.
+MAX_GROWTH = 1000.0 / 16.0
 
 
 def areas(boxes: Tensor) -> Tensor:
@@ -66,14 +66,18 @@ def encode(boxes: Tensor, references: Tensor, stds: tuple[float, float, float, f
     return deltas / deltas.new_tensor(stds)
 
 
-def decode(deltas: Tensor, references: Tensor, stds: tuple[float, float, float, float]) -> Tensor:
+def decode(
+    deltas: Tensor, references: Tensor, stds: tuple[float, float, float, float], growth: float | None = MAX_GROWTH
+) -> Tensor:
     """The inverse of ``encode``: deltas (B, ..., 4) on references (B, 4) -> boxes (B, ..., 4).
 
-    Size deltas are limited above by log(1000 / 16), as torchvision and detectron2 do.
+    A box gets at most ``growth`` times its reference's side (1000 / 16 in torchvision and detectron2; None: no limit,
+    as in py-faster-rcnn).
     """
     deltas = deltas * deltas.new_tensor(stds)
     references = references.reshape(len(references), *[1] * (deltas.dim() - 2), 4)
     size_ref = references[..., 2:] - references[..., :2]
     centre = references[..., :2] + size_ref / 2 + deltas[..., :2] * size_ref
-    half = torch.exp(deltas[..., 2:].clamp(max=MAX_SIZE_DELTA)) * size_ref / 2
+    size_deltas = deltas[..., 2:] if growth is None else deltas[..., 2:].clamp(max=math.log(growth))
+    half = torch.exp(size_deltas) * size_ref / 2
     return torch.cat([centre - half, centre + half], -1)

@@ -18,13 +18,14 @@ class Selection:
     """How many proposals go on.
 
     The ``before_nms`` best of each map enter a suppression at IoU ``nms``; the ``after_nms`` best that survive go on.
-    A proposal with a side of ``min_side`` pixels or less is dropped.
+    A proposal with a side of ``min_side`` pixels or less is dropped, and one that an RPN scores below ``score``.
     """
 
     before_nms: int
     after_nms: int
     nms: float = 0.7
     min_side: float = 0.0
+    score: float = 0.0
 
 
 @dataclass(frozen=True)

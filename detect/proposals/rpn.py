@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,13 @@ from detect.losses import objectness_losses
 from detect.matching import Matcher, subsample
 from detect.ops import boxes as box_ops
 from detect.ops.nms import nms
+from detect.ops.widen import widen
 from detect.proposals.proposer import Proposed, Selection
 from detect.types import Images, Proposals, Size, Targets
 
 NO_SCALING = (1.0, 1.0, 1.0, 1.0)
+Spacing = Literal["stride", "canvas"]
+Average = Literal["image", "batch"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class RpnTraining:
     """Which anchors train the RPN, and how their loss is weighed.
 
     ``outside`` is how far an anchor may reach over the picture's border in pixels and still train (0 in the paper;
-    None: any).
+    None: any). ``average``: the losses are means over the images of each image's mean, or means over all chosen anchors
+    of the batch, which differ where images have not as many.
     """
 
     matcher: Matcher
@@ -55,40 +60,59 @@ class RpnTraining:
     outside: float | None = None
     beta: float = 1.0 / 9.0
     box_weight: float = 1.0
+    average: Average = "image"
 
 
 class RpnHead(nn.Module):
-    """A 3x3 convolution, then an objectness logit and four deltas for each anchor of a cell."""
+    """One 3x3 convolution or several, then an objectness logit and four deltas for each anchor of a cell."""
 
-    def __init__(self, channels: int, width: int, per_cell: int) -> None:
+    def __init__(self, channels: int, width: int, per_cell: int, convolutions: int = 1) -> None:
         super().__init__()
         self.hidden = nn.Conv2d(channels, width, 3, padding=1)
+        self.further = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(convolutions - 1))
         self.objectness = nn.Conv2d(width, per_cell, 1)
         self.deltas = nn.Conv2d(width, per_cell * 4, 1)
-        for layer in (self.hidden, self.objectness, self.deltas):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias if layer.bias is not None else torch.empty(0))
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, h, w) -> logits (N, h * w * per_cell), deltas (N, h * w * per_cell, 4), ordered as the anchors are."""
         hidden = torch.relu(self.hidden(features))
+        for layer in self.further:
+            hidden = torch.relu(layer(hidden))
         logits, deltas = self.objectness(hidden), self.deltas(hidden)
         return logits.permute(0, 2, 3, 1).flatten(1), deltas.permute(0, 2, 3, 1).reshape(len(deltas), -1, 4)
 
 
 class Rpn(nn.Module):
-    """The proposer of Faster R-CNN: one small head slid over every map."""
+    """The proposer of Faster R-CNN: one small head slid over every map.
 
-    def __init__(self, head: RpnHead, shapes: AnchorShapes, strides: Sequence[int], training: RpnTraining) -> None:
+    spacing: anchors are a map's stride apart, or the canvas' side over the map's cells, rounded down (torchvision's:
+    53 pixels where 160 have 3 cells of stride 64). growth: see ``boxes.decode``.
+    """
+
+    def __init__(
+        self,
+        head: RpnHead,
+        shapes: AnchorShapes,
+        strides: Sequence[int],
+        training: RpnTraining,
+        spacing: Spacing = "stride",
+        growth: float | None = box_ops.MAX_GROWTH,
+    ) -> None:
         super().__init__()
         self.head = head
         self.shapes = shapes
         self.strides = tuple(strides)
         self.rule = training
+        self.spacing = spacing
+        self.growth = growth
 
     def forward(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[RpnOutput]:
         """Proposals of each image, at most ``selection.after_nms``, best first, with the anchor each came from."""
-        raw = self._run(maps)
+        raw = self._run(maps, (int(images.pixels.shape[2]), int(images.pixels.shape[3])))
         return Proposed(self._propose(raw, images.sizes, selection), raw)
 
     def losses(self, raw: RpnOutput, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -98,7 +122,7 @@ class Rpn(nn.Module):
         starts = [image * len(raw.anchors) for image in range(len(lessons))]
         foreground = torch.cat([one.foreground + start for one, start in zip(lessons, starts, strict=True)])
         background = torch.cat([one.background + start for one, start in zip(lessons, starts, strict=True)])
-        shares = [1.0 / max(1, len(one.foreground) + len(one.background)) / len(lessons) for one in lessons]
+        shares = self._shares([len(one.foreground) + len(one.background) for one in lessons])
         weights = [
             raw.logits.new_full((len(part),), share)
             for parts in ([one.foreground for one in lessons], [one.background for one in lessons])
@@ -115,15 +139,22 @@ class Rpn(nn.Module):
         )
         return {"rpn_objectness": objectness, "rpn_box": box * self.rule.box_weight}
 
-    def _run(self, maps: Sequence[Tensor]) -> RpnOutput:
+    def _shares(self, chosen: Sequence[int]) -> list[float]:
+        """What one anchor of each image weighs in the losses; chosen: how many of each image teach."""
+        if self.rule.average == "batch":
+            return [1.0 / max(1, sum(chosen))] * len(chosen)
+        return [1.0 / max(1, number) / len(chosen) for number in chosen]
+
+    def _run(self, maps: Sequence[Tensor], canvas: Size) -> RpnOutput:
         logits, deltas, anchors = [], [], []
         for level, (features, stride) in enumerate(zip(maps, self.strides, strict=True)):
-            level_logits, level_deltas = self.head(features)
+            level_logits, level_deltas = (widen(found) for found in self.head(features))
             cells = (int(features.shape[2]), int(features.shape[3]))
-            level_anchors = self.shapes.on_map(level, cells, stride, features.device)
-            logits.append(level_logits.float())
-            deltas.append(level_deltas.float())
-            anchors.append(level_anchors)
+            even = (canvas[0] // cells[0], canvas[1] // cells[1])
+            spacing = stride if self.spacing == "stride" else even
+            logits.append(level_logits)
+            deltas.append(level_deltas)
+            anchors.append(self.shapes.on_map(level, cells, spacing, features.device, level_deltas.dtype))
         counts = tuple(len(one) for one in anchors)
         return RpnOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), counts)
 
@@ -138,7 +169,8 @@ class Rpn(nn.Module):
         chosen = torch.cat(best, 1)  # (N, candidates)
         logits = raw.logits.gather(1, chosen)
         deltas = raw.deltas.gather(1, chosen[:, :, None].expand(-1, -1, 4))
-        boxes = box_ops.decode(deltas.flatten(0, 1), raw.anchors[chosen].flatten(0, 1), NO_SCALING).view_as(deltas)
+        anchors = raw.anchors[chosen].flatten(0, 1)
+        boxes = box_ops.decode(deltas.flatten(0, 1), anchors, NO_SCALING, self.growth).view_as(deltas)
         groups = torch.tensor(levels, device=boxes.device) if len(raw.counts) > 1 else None
         return tuple(
             _select(box_ops.clip(boxes[i], size), logits[i], chosen[i], groups, selection)
@@ -150,7 +182,7 @@ class Rpn(nn.Module):
         usable = self._trainable(anchors, size)
         matched = self.rule.matcher.match(anchors[usable], targets)
         foreground, background = subsample(matched, self.rule.number, self.rule.share, key, "anchors")
-        truth = targets.boxes[matched[foreground]].float()
+        truth = targets.boxes[matched[foreground]].to(anchors.dtype)
         wanted = box_ops.encode(truth, anchors[usable[foreground]], NO_SCALING)
         return Lesson(usable[foreground], usable[background], wanted)
 
@@ -166,6 +198,8 @@ class Rpn(nn.Module):
 def _select(boxes: Tensor, logits: Tensor, anchors: Tensor, groups: Tensor | None, selection: Selection) -> Proposals:
     """One image's candidates, suppressed within each map, the best over all maps."""
     usable = box_ops.has_extent(boxes, selection.min_side)
+    if selection.score:
+        usable = usable & (logits.sigmoid() >= selection.score)
     boxes, logits, anchors = boxes[usable], logits[usable], anchors[usable]
     kept = nms(boxes, logits, selection.nms, None if groups is None else groups[usable])[: selection.after_nms]
     return Proposals(boxes[kept], logits[kept].sigmoid(), anchors[kept])

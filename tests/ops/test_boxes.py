@@ -109,7 +109,7 @@ solid = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + 
 def test_decode_undoes_encode(pairs: list[tuple[Box, Box]], stds: Stds) -> None:
     boxes, references = tensor([pair[0] for pair in pairs]), tensor([pair[1] for pair in pairs])
     ratio = (boxes[:, 2:] - boxes[:, :2]) / (references[:, 2:] - references[:, :2])
-    within = (ratio < math.exp(ops.MAX_SIZE_DELTA)).all(1)
+    within = (ratio < ops.MAX_GROWTH).all(1)
     boxes, references = boxes[within], references[within]
     decoded = ops.decode(ops.encode(boxes, references, stds), references, stds)
     torch.testing.assert_close(decoded, boxes, atol=1e-6, rtol=1e-6)
@@ -137,3 +137,9 @@ def test_decode_takes_deltas_of_each_class_and_none_at_all() -> None:
 def test_a_wild_size_delta_stays_finite() -> None:
     boxes = ops.decode(tensor([(0, 0, 1e6, 1e6)]), tensor([(0, 0, 16, 16)]), ONES)
     torch.testing.assert_close(boxes, tensor([(-492, -492, 508, 508)]))
+
+
+@pytest.mark.parametrize(("growth", "sides"), [(62.5, (625, 20)), (3.0, (30, 20)), (None, (10 * math.e**5, 20))])
+def test_a_box_grows_no_more_than_it_may(growth: float | None, sides: tuple[float, float]) -> None:
+    decoded = ops.decode(tensor([(0, 0, 5, 0)]), tensor([(0, 0, 10, 20)]), ONES, growth)
+    assert (decoded[0, 2:] - decoded[0, :2]).tolist() == pytest.approx(sides)
