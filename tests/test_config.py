@@ -56,8 +56,35 @@ def test_a_kind_sets_the_defaults_of_the_slots(
 
 
 @pytest.mark.parametrize(
+    ("model", "width", "sides", "tail"),
+    [
+        ("backbone: {output: map}", 128, (128, 256, 512), "network"),
+        ("backbone: {output: dilated}", 128, (128, 256, 512), "linear"),
+        ("backbone: {output: pyramid}", 256, (32, 64, 128, 256, 512), "linear"),
+        ("backbone: {output: pyramid, width: 8}, head: {tail: convolved}, rpn: {sides: [1]}", 8, (1,), "convolved"),
+        ("backbone: {output: pyramid}, rpn: {sides: [[1, 2], [3, 4]]}", 256, ((1, 2), (3, 4)), "linear"),
+    ],
+)
+def test_an_output_sets_the_defaults_of_the_slots(
+    tmp_path: Path, model: str, width: int, sides: tuple[object, ...], tail: str
+) -> None:
+    found = load(tmp_path, f"model: {{{model}}}").model
+    assert (found.backbone.width, found.rpn.sides, found.head.tail) == (width, sides, tail)
+
+
+def test_float_resizing_is_saved_with_the_rule_and_has_no_colour_jitter() -> None:
+    config = Config()
+    settings = {"model": {"preprocess": {"resize": "float"}}}
+    assert preprocess_rule(config).resizing == "cv2"
+    assert preprocess_rule(parse(settings, "test")).resizing == "float"
+    with pytest.raises(UserError, match=r"data.augment.colour: expected 0 .*, found 0.5"):
+        preprocess_rule(parse(settings | {"data": {"augment": {"colour": 0.5}}}, "test"))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("model: {kind: rcnn, backbone: {output: pyramid}}", r"model: backbone.output: .* for an rcnn, found pyramid"),
         ("modle: {}", r'run.yaml: modle: unknown key \(did you mean "model"\?\)'),
         ("zzz: 1", r"run.yaml: zzz: unknown key; known: seed, device, model, data, train"),
         ("model: {backbon: {}}", r'model.backbon: unknown key \(did you mean "backbone"\?\)'),
@@ -232,6 +259,13 @@ def test_every_shipped_configuration_builds(file: Path) -> None:
     [
         (["model.backbone.name=smal"], r'model.backbone.name: .*did you mean "small"'),
         (["model.backbone.output=merged"], "model.head.tail: expected linear"),
+        (["model.backbone.output=dilated", "model.head.tail=network"], "expected linear .* dilated, found network"),
+        (["model.backbone.output=dilated", "model.backbone.name=squeezenet1_1"], "dilated: expected a stage .*, sq"),
+        (["model.backbone.output=pyramid", "model.backbone.levels=5"], "levels: expected at most 4 for small, found 5"),
+        (["model.backbone.output=pyramid", "model.rpn.sides=[16,32]"], r"rpn.sides: .* each of 5 maps, .*\[\[16.0\], "),
+        (["model.backbone.output=pyramid", "model.rpn.sides=[[1,2],[3],[4],[5],[6]]"], r"rpn.sides: .* each of 5 maps"),
+        (["model.rpn.sides=[[16],[32]]"], r"rpn.sides: expected as many for each of 1 maps"),
+        (["model.backbone.split=2", "model.head.tail=linear"], "split: expected at most 1 .* of small, found 2"),
         (["model.backbone.frozen_stages=9"], "frozen_stages: expected at most 3 for small, found 9"),
         (
             ["model.backbone.name=vgg16", "model.head.bins=5"],

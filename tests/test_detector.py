@@ -86,9 +86,23 @@ def same(a: Detections, b: Detections, tolerance: float) -> None:
     assert torch.equal(a.labels, b.labels)
 
 
-@pytest.mark.parametrize("head", [{}, OWN_TAIL])
-def test_detect_answers_alike_in_either_mode(head: dict[str, Any]) -> None:
-    detector = sharpen(build(ONE_MAP if head else None, head=head))
+PYRAMID = {"output": "pyramid", "levels": 3}
+LEVELS = {"sides": [12, 20, 32, 48], "convolutions": 2}
+CONVOLVED = {"tail": "convolved", "convolutions": 2}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ({}, {}, {}),
+        (ONE_MAP, {}, OWN_TAIL),
+        (PYRAMID, LEVELS, {}),
+        (PYRAMID | {"neck_norm": "group", "norm": "group"}, LEVELS, CONVOLVED | {"norm": "group"}),
+        ({"output": "dilated"}, {}, CONVOLVED),
+    ],
+)
+def test_detect_answers_alike_in_either_mode(settings: tuple[dict[str, Any], ...]) -> None:
+    detector = sharpen(build(*settings))
     batch = images(pictures(2))
     learning, resting = detector.train().detect(batch), detector.eval().detect(batch)
     assert len(learning) == len(resting) == 2
@@ -102,8 +116,11 @@ def test_detect_answers_alike_in_either_mode(head: dict[str, Any]) -> None:
         assert (found.boxes[:, 2] <= SIDE - 8).all()
 
 
-def test_a_detection_does_not_depend_on_who_shares_the_batch() -> None:
-    detector = sharpen(build({"norm": "batch"})).eval()
+@pytest.mark.parametrize(
+    "settings", [({"norm": "batch"},), (PYRAMID | {"norm": "group"}, LEVELS, CONVOLVED | {"norm": "group"})]
+)
+def test_a_detection_does_not_depend_on_who_shares_the_batch(settings: tuple[dict[str, Any], ...]) -> None:
+    detector = sharpen(build(*settings)).eval()
     pixels = pictures(3)
     together = detector.detect(images(pixels))
     for place in range(3):
@@ -111,10 +128,20 @@ def test_a_detection_does_not_depend_on_who_shares_the_batch() -> None:
         same(alone, together[place], 1e-4)
 
 
-@pytest.mark.parametrize("head", [{}, OWN_TAIL])
-@pytest.mark.parametrize("norm", ["batch", "frozen"])
-def test_every_parameter_learns(head: dict[str, Any], norm: str) -> None:
-    detector = build({"norm": norm, **(ONE_MAP if head else {})}, head=head).train()
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ({}, {}, {}),
+        (ONE_MAP, {}, OWN_TAIL),
+        (PYRAMID, LEVELS, CONVOLVED),
+        (PYRAMID | {"neck_norm": "batch", "split": 1}, LEVELS, CONVOLVED | {"norm": "batch"}),
+        ({"output": "dilated"}, {}, {}),
+    ],
+)
+@pytest.mark.parametrize("norm", ["batch", "frozen", "group", "sync"])
+def test_every_parameter_learns(settings: tuple[dict[str, Any], ...], norm: str) -> None:
+    backbone, rpn, head = settings
+    detector = build({"norm": norm, **backbone}, rpn, head).train()
     sum(detector(images(pictures(2)), [SOME, SOME]).values(), torch.zeros(())).backward()
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name

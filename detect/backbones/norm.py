@@ -9,14 +9,10 @@ unfolded form.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FrozenBatchNorm2d
-
-Norm = Literal["frozen", "batch"]
 
 
 class FrozenConv2d(nn.Module):

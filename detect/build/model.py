@@ -14,22 +14,22 @@ from torch import Tensor
 from detect.backbones import registry
 from detect.backbones.nothing import NothingShared
 from detect.build.slots import (
-    Trunk,
     fitted_head,
     given_selection,
     make_postprocess,
     make_rpn,
-    make_trunk,
     pooled_regions,
     region_training,
+    rpn_selection,
     softmax_head,
     warped_crops,
 )
+from detect.build.trunk import Trunk, make_trunk
 from detect.config import Config, ModelConfig
 from detect.detector import Detector
+from detect.errors import UserError
 from detect.preprocess import Preprocess
 from detect.proposals.given import GivenProposals
-from detect.proposals.proposer import Selection
 from detect.test_time import Look, ManyLooks
 from detect.weights.initial import WeightsReport, load_initial
 
@@ -64,15 +64,14 @@ def fast_rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Det
 
 def faster_rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
     """Faster R-CNN: proposals learned on the shared map, regions pooled from it."""
-    rpn = model.rpn
     return Detector(
         backbone=trunk.backbone,
         proposer=make_rpn(model, trunk),
         regions=pooled_regions(model, trunk),
         head=softmax_head(model, trunk, len(classes)),
         postprocess=make_postprocess(model, classes),
-        training=region_training(model, Selection(rpn.train_before, rpn.train_after, rpn.nms, rpn.min_side)),
-        selection=Selection(rpn.test_before, rpn.test_after, rpn.nms, rpn.min_side),
+        training=region_training(model, rpn_selection(model, training=True)),
+        selection=rpn_selection(model, training=False),
     )
 
 
@@ -123,4 +122,10 @@ def with_looks(config: Config, detector: Detector) -> Detector | ManyLooks:
 
 def preprocess_rule(config: Config) -> Preprocess:
     """The rule for a model's input; of several training sizes the last one detects."""
-    return Preprocess(config.data.min_sizes[-1], config.data.max_size, divisor=config.data.divisor)
+    data, resizing = config.data, config.model.preprocess.resize
+    if resizing == "float" and data.augment.colour:
+        raise UserError(
+            "data.augment.colour: expected 0 with model.preprocess.resize float (colours are changed as whole "
+            f"numbers), found {data.augment.colour:g}"
+        )
+    return Preprocess(data.min_sizes[-1], data.max_size, divisor=data.divisor, resizing=resizing)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from torch import nn
 
 from detect.anchors import AnchorShapes
-from detect.backbones.necks import Backbone, Merge
-from detect.backbones.network import Body, Network, map_shapes, vector_length
-from detect.backbones.norm import freeze_norms
+from detect.backbones.network import vector_length
+from detect.build.trunk import Trunk
 from detect.config import ModelConfig
 from detect.detector import RegionTraining
 from detect.errors import UserError
+from detect.heads.convolved import Convolved
 from detect.heads.fitted import FittedHead
 from detect.heads.softmax import SoftmaxHead, TwoLinear
 from detect.heads.thin import fresh, linear_layers, make_thin
@@ -22,48 +22,14 @@ from detect.proposals.proposer import Selection
 from detect.proposals.rpn import Rpn, RpnHead, RpnTraining
 from detect.regions.crops import WarpedCrops
 from detect.regions.pooled import PooledRegions
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """Body and neck, and what the slots above them must know."""
-
-    backbone: nn.Module
-    channels: int
-    stride: int
-    network: Network
-
-
-def make_trunk(model: ModelConfig, network: Network) -> Trunk:
-    """Body and neck: all stages where two maps are merged or the tail is new, else those below the tail."""
-    settings = model.backbone
-    if settings.output == "merged" and model.head.tail == "network":
-        raise UserError("model.head.tail: expected linear with model.backbone.output merged, found network")
-    own_tail = model.head.tail == "network"
-    stages = network.stages[: len(network.stages) - network.tail_stages] if own_tail else network.stages
-    if settings.frozen_stages > len(stages):
-        raise UserError(
-            f"model.backbone.frozen_stages: expected at most {len(stages)} for {settings.name}, "
-            f"found {settings.frozen_stages}"
-        )
-    if settings.norm == "frozen":
-        for part in (*network.stages, network.tail):
-            freeze_norms(part)
-    merged = settings.output == "merged"
-    body = Body(stages, settings.frozen_stages, outputs=2 if merged else 1)
-    shapes = map_shapes(body)
-    if not merged:
-        return Trunk(body, shapes[0].channels, shapes[0].stride, network)
-    if shapes[0].stride == shapes[1].stride:
-        raise UserError(f"model.backbone.output: merged needs two strides, {settings.name} ends with one")
-    neck = Merge([shape.channels for shape in shapes], settings.width)
-    return Trunk(Backbone(body, neck), settings.width, shapes[0].stride, network)
+from detect.regions.pyramid import PyramidRegions
 
 
 def make_rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
-    """Proposals learned on the shared map."""
+    """Proposals learned on the shared maps."""
     settings = model.rpn
-    shapes = AnchorShapes((settings.sides,), settings.ratios)
+    sides = _sides_by_map(settings.sides, len(trunk.strides))
+    shapes = AnchorShapes(sides, settings.ratios, settings.offset, settings.rounded)
     training = RpnTraining(
         Matcher(settings.foreground, settings.background, keep_best=True),
         settings.number,
@@ -71,9 +37,28 @@ def make_rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
         settings.outside,
         settings.beta,
         settings.box_weight,
+        settings.average,
     )
-    head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0))
-    return Rpn(head, shapes, (trunk.stride,), training)
+    head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0), settings.convolutions)
+    return Rpn(head, shapes, trunk.strides, training, settings.spacing, settings.growth)
+
+
+def _sides_by_map(sides: Sequence[float | Sequence[float]], maps: int) -> tuple[tuple[float, ...], ...]:
+    """The anchors' sides for each map: all for a single one, else one or one list for each."""
+    plain = [side for side in sides if isinstance(side, int | float)]
+    if maps == 1 and plain:
+        return (tuple(plain),)
+    by_map = tuple((side,) if isinstance(side, int | float) else tuple(side) for side in sides)
+    if len(by_map) != maps or len({len(each) for each in by_map}) > 1:
+        raise UserError(f"model.rpn.sides: expected as many for each of {maps} maps, found {list(map(list, by_map))}")
+    return by_map
+
+
+def rpn_selection(model: ModelConfig, training: bool) -> Selection:
+    """How many proposals go on, when training or when detecting."""
+    rpn = model.rpn
+    before, after = (rpn.train_before, rpn.train_after) if training else (rpn.test_before, rpn.test_after)
+    return Selection(before, after, rpn.nms, rpn.min_side, rpn.score)
 
 
 def given_selection(number: int) -> Selection:
@@ -81,9 +66,12 @@ def given_selection(number: int) -> Selection:
     return Selection(number, number)
 
 
-def pooled_regions(model: ModelConfig, trunk: Trunk) -> PooledRegions:
-    """Regions from the shared map."""
-    return PooledRegions(model.pool, region_bins(model, trunk), trunk.stride)
+def pooled_regions(model: ModelConfig, trunk: Trunk) -> PooledRegions | PyramidRegions:
+    """Regions from the shared maps."""
+    bins, rule = region_bins(model, trunk), model.regions
+    if model.backbone.output == "pyramid":
+        return PyramidRegions(model.pool, bins, trunk.region_strides, rule.samples, rule.aligned)
+    return PooledRegions(model.pool, bins, trunk.region_strides[0], rule.samples, rule.aligned)
 
 
 def warped_crops(model: ModelConfig, trunk: Trunk) -> WarpedCrops:
@@ -112,7 +100,17 @@ def make_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproces
     """From scores to detections."""
     rule = model.postprocess
     scoring = logistic if model.classifier == "svm" else softmax
-    return Postprocess(model.head.stds, rule.score, rule.nms, rule.limit, classes, scoring, rule.regress)
+    return Postprocess(
+        stds=model.head.stds,
+        score=rule.score,
+        nms=rule.nms,
+        limit=rule.limit,
+        classes=classes,
+        scoring=scoring,
+        regress=rule.regress,
+        growth=rule.growth,
+        min_side=rule.min_side,
+    )
 
 
 def softmax_head(model: ModelConfig, trunk: Trunk, classes: int) -> SoftmaxHead:
@@ -130,10 +128,13 @@ def fitted_head(model: ModelConfig, trunk: Trunk, classes: int) -> FittedHead:
 
 def make_tail(model: ModelConfig, trunk: Trunk) -> tuple[nn.Module, int]:
     """Region map -> vector, and the length of that."""
-    bins = region_bins(model, trunk)
-    if model.head.tail == "linear":
-        tail: nn.Module = TwoLinear(trunk.channels, bins, model.head.width)
-        features = model.head.width
+    bins, head = region_bins(model, trunk), model.head
+    if head.tail == "linear":
+        tail: nn.Module = TwoLinear(trunk.channels, bins, head.width)
+        features = head.width
+    elif head.tail == "convolved":
+        tail = Convolved(trunk.channels, bins, head.convolutions, head.width, head.norm)
+        features = head.width
     else:
         tail, features = _own_tail(model, trunk, bins)
     if model.head.ranks is not None:

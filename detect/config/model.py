@@ -13,6 +13,8 @@ from detect.config.slots import (
     CropConfig,
     HeadConfig,
     PostprocessConfig,
+    PreprocessConfig,
+    RegionsConfig,
     RpnConfig,
     SearchConfig,
     TestTimeConfig,
@@ -35,6 +37,15 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 # The same for classifiers: of an SVM 0.2 is a margin of -1.4, below which it is sure of the background.
 CLASSIFIERS: dict[str, dict[str, Any]] = {"svm": {"postprocess": {"score": 0.2}}}
+# And for backbone.output: Lin et al. 2017, section 4; a network's own tail would come after its last stage.
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "dilated": {"head": {"tail": "linear"}},
+    "pyramid": {
+        "backbone": {"width": 256},
+        "rpn": {"sides": (32, 64, 128, 256, 512)},
+        "head": {"tail": "linear"},
+    },
+}
 
 
 class ModelConfig(Section):
@@ -50,8 +61,10 @@ class ModelConfig(Section):
     """How a region is cut from the map."""
     init: str | None = None
     """A detector checkpoint to start from."""
+    preprocess: PreprocessConfig = PreprocessConfig()
     backbone: BackboneConfig = BackboneConfig()
     rpn: RpnConfig = RpnConfig()
+    regions: RegionsConfig = RegionsConfig()
     search: SearchConfig = SearchConfig()
     crop: CropConfig = CropConfig()
     head: HeadConfig = HeadConfig()
@@ -61,11 +74,14 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_the_kind_has_it(cls, settings: Any) -> Any:
-        """Keys that are not set, from KINDS and CLASSIFIERS."""
+        """Keys that are not set, from KINDS, CLASSIFIERS and OUTPUTS."""
         if not isinstance(settings, dict):
             return settings
         filled = _filled(settings, KINDS.get(str(settings.get("kind", "faster_rcnn")), {}))
-        return _filled(filled, CLASSIFIERS.get(str(filled.get("classifier")), {}))
+        filled = _filled(filled, CLASSIFIERS.get(str(filled.get("classifier")), {}))
+        backbone = filled.get("backbone")
+        output = backbone.get("output") if isinstance(backbone, dict) else None
+        return _filled(filled, OUTPUTS.get(str(output), {}))
 
     @model_validator(mode="after")
     def _possible_pair(self) -> ModelConfig:
@@ -82,6 +98,8 @@ class ModelConfig(Section):
             )
         if self.head.sampling == "uniform" and self.kind != "rcnn":
             raise ValueError(f"head.sampling: expected hierarchical for a {self.kind}, found uniform")
+        if self.backbone.output == "pyramid" and self.kind == "rcnn":
+            raise ValueError("backbone.output: expected map, dilated or merged for an rcnn, found pyramid")
         return self
 
     @property

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.section import Fraction, NotNegative, Positive, Positives, Section, Span
+
+
+class PreprocessConfig(Section):
+    """From a photo to pixels; its size is in `data`."""
+
+    resize: Literal["cv2", "float"] = "cv2"
+    """cv2: sides and colours rounded; float: sides rounded down, colours exact, as torchvision's detectors do."""
 
 
 class BackboneConfig(Section):
@@ -16,14 +23,22 @@ class BackboneConfig(Section):
     """A network of detect.backbones.registry: a torchvision name, or `small`."""
     weights: str | None = None
     """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, or a .pth file."""
-    norm: Literal["frozen", "batch"] = "frozen"
-    """Batch normalisation: frozen at the initial weights' statistics, or trained."""
+    norm: Literal["frozen", "batch", "sync", "group"] = "frozen"
+    """Batch normalisation frozen at the initial weights' statistics, trained, trained over all processes; or by groups
+    of channels, which starts anew."""
     frozen_stages: int = Field(0, ge=0)
     """How many stages, counted from the pixels, are not trained."""
-    output: Literal["map", "merged"] = "map"
-    """One map (the tail keeps the network's last stage), or the last two stages merged at the finer stride."""
+    output: Literal["map", "dilated", "merged", "pyramid"] = "map"
+    """One map (the tail keeps the network's last stage), the last stage at twice the resolution by dilation (DC5), the
+    last two stages merged at the finer stride, or a feature pyramid (FPN) with one map more above it."""
     width: PositiveInt = 128
-    """Channels of the merged map."""
+    """Channels of the merged map, or of each map of the pyramid (there 256 unless set)."""
+    levels: PositiveInt = 4
+    """From how many of the last stages the pyramid is made."""
+    split: PositiveInt | None = None
+    """Cut the last stage in two after so many layers (1 in torchvision's MobileNetV3 pyramids); null for whole."""
+    neck_norm: Literal["batch", "sync", "group"] | None = None
+    """What follows each convolution of the pyramid."""
 
 
 class RpnConfig(Section):
@@ -31,10 +46,18 @@ class RpnConfig(Section):
 
     width: PositiveInt = 512
     """Channels of its 3x3 convolution (256 for ZF and 512 for VGG in the paper)."""
-    sides: Positives = (128, 256, 512)
-    """Sides of the square anchors in pixels of the resized photo."""
+    convolutions: PositiveInt = 1
+    """How many 3x3 convolutions."""
+    sides: Positives | Annotated[tuple[Positives, ...], Field(min_length=1)] = (128, 256, 512)
+    """Sides of the square anchors in pixels of the resized photo; of a pyramid one for each map, or a list for each."""
     ratios: Positives = (0.5, 1.0, 2.0)
     """Height over width of the anchors."""
+    offset: Fraction = 0.5
+    """Where in its cell an anchor stands: the middle (0.5), or the corner (0: torchvision, detectron2)."""
+    rounded: bool = False
+    """Whether half the sides of anchors are whole pixels, as torchvision's are."""
+    spacing: Literal["stride", "canvas"] = "stride"
+    """Anchors are a stride apart, or the canvas' side over the map's cells, rounded down (torchvision)."""
     foreground: Fraction = 0.7
     """An anchor with at least this IoU is foreground."""
     background: Span = (0.0, 0.3)
@@ -49,27 +72,46 @@ class RpnConfig(Section):
     """Where the box loss turns from quadratic to linear."""
     box_weight: NotNegative = 1.0
     """Weight of the box loss against the objectness loss (the paper's lambda, in the code's normalisation)."""
+    average: Literal["image", "batch"] = "image"
+    """Losses are the mean over images of each one's mean, or the mean over the anchors of a batch (torchvision)."""
+    growth: Positive | None = 62.5
+    """The most by which a delta multiplies an anchor's side; null for no limit (the paper)."""
     nms: Fraction = 0.7
     """Proposals overlapping a better one by more are dropped."""
     min_side: NotNegative = 0.0
-    """Proposals with a shorter side are dropped."""
+    """Proposals with a shorter side are dropped (torchvision: 0.001)."""
+    score: Fraction = 0.0
+    """Proposals below this score are dropped (torchvision's MobileNetV3: 0.05)."""
     train_before: PositiveInt = 12000
-    """Proposals that enter NMS in training."""
+    """Proposals of each map that enter NMS in training; the limits below are of all maps together."""
     train_after: PositiveInt = 2000
     """Proposals that leave it in training."""
     test_before: PositiveInt = 6000
-    """Proposals that enter NMS when detecting."""
+    """Proposals of each map that enter NMS when detecting."""
     test_after: PositiveInt = 300
     """Proposals that leave it when detecting."""
+
+
+class RegionsConfig(Section):
+    """How regions are cut from maps by RoIAlign."""
+
+    samples: int = Field(2, ge=0)
+    """Points along each side of a cell; 0 for as many as the cell has map cells (detectron2)."""
+    aligned: bool = True
+    """Whether a map's first cell is centred at half a cell (detectron2), or at 0 (torchvision's default)."""
 
 
 class HeadConfig(Section):
     """Region sampling, the head and its loss."""
 
-    tail: Literal["network", "linear"] = "network"
-    """The network's own layers above the cut, or two new fully connected ones."""
+    tail: Literal["network", "linear", "convolved"] = "network"
+    """The network's own layers above the cut, two new fully connected ones, or new convolutions and one of those."""
     width: PositiveInt = 1024
     """Units of each new fully connected layer."""
+    convolutions: PositiveInt = 4
+    """convolved: how many, as wide as the map."""
+    norm: Literal["batch", "sync", "group"] | None = None
+    """convolved: what follows each of them."""
     bins: PositiveInt | None = None
     """Side of the pooled region map; null for what the tail was made for."""
     ranks: tuple[PositiveInt, ...] | None = None
@@ -124,6 +166,10 @@ class PostprocessConfig(Section):
     """The most detections an image."""
     regress: bool = True
     """Whether a detection is the proposal moved by its deltas, or the proposal as it is."""
+    growth: Positive | None = 62.5
+    """The most by which a delta multiplies a proposal's side; null for no limit (the papers)."""
+    min_side: NotNegative = 0.0
+    """Detections with a shorter side are dropped (torchvision: 0.01)."""
 
 
 class TestTimeConfig(Section):
