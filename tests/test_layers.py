@@ -34,6 +34,7 @@ LAYERS = [
     ["captions"],
     ["draw", "curves"],
     ["evaluation"],
+    ["analysis"],
     ["proposing"],
     ["predict"],
     ["coverage"],

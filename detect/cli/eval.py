@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Metric, Precision
-from detect.files import place_for_file
+from detect.files import place_for_file, write_text
 from detect.memory import keep_freed_memory
 
+if TYPE_CHECKING:
+    from detect.analysis.comparison import RunComparison
+    from detect.config import Config
+    from detect.data.annotations import Annotations
+    from detect.evaluation.detecting import Pass
+    from detect.predict.predictor import Predictor
 
-@click.command("eval", epilog="Example: detect eval runs/faster_rcnn-1 --json score.json")
+
+@click.command("eval", epilog="Example: detect eval runs/faster_rcnn-1 runs/faster_rcnn-2 --json score.json")
 @click.argument("model", type=Path)
+@click.argument("model_b", type=Path, required=False)
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True)
 @click.option(
     "--metric", type=click.Choice(["coco", "voc07", "voc12"]), help="[default: what the data's format calls for]"
 )
-@click.option("--compare", is_flag=True, help="Score under every profile too, and tell what each rule changes.")
-@click.option("--save", type=Path, metavar="DT.json", help="Write the detections, as `detect predict` does.")
+@click.option("--compare", is_flag=True, help="Score MODEL under every profile too, and tell what each rule changes.")
+@click.option("--save", type=Path, metavar="DT.json", help="Write MODEL's detections, as `detect predict` does.")
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the score.")
 @options.settings
 @options.device
 @options.precision
 def command(
     model: Path,
+    model_b: Path | None,
     split: str,
     metric: Metric | None,
     compare: bool,
@@ -37,35 +49,68 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Score MODEL (a run folder: its best weights; or a checkpoint) on its own data, or on other data by --set."""
+    """Score MODEL (a run folder: its best weights; or a checkpoint) on its own data, or on other data by --set.
+
+    With MODEL_B, compare the two on that data, image by image: the difference of their APs with its 95% interval (a
+    paired bootstrap over the images), and the images where they differ most.
+    """
     keep_freed_memory()
     for file in (save, json_file):
         if file is not None:
             place_for_file(file)
-    from detect.api import default_metric, detect_over
+    from detect.analysis.table import difference_table, photo_table
+    from detect.api import default_metric
     from detect.build.data import split_data
-    from detect.display import display
+    from detect.data.sources import relabel
     from detect.evaluation.comparison import compare_profiles
-    from detect.evaluation.score import evaluate, write_score
+    from detect.evaluation.score import evaluate
     from detect.evaluation.table import change_table, profile_table, score_table
     from detect.predict.formats import write_json
     from detect.predict.predictor import load
 
-    predictor = load(model, device or "auto", precision or "fp32", overrides)
-    config = predictor.config
-    annotations = split_data(config, split, predictor.classes)
+    models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
+    config = models[0].config
+    annotations = split_data(config, split, models[0].classes)
+    truths = [relabel(annotations, predictor.classes) for predictor in models]
+    metric = metric or default_metric(config)
     console = Console()
-    with display(console, "detecting", len(annotations), "photos") as shown:
-        passed = detect_over(predictor, annotations, config, shown)
-    score = evaluate(annotations, passed.predictions, metric or default_metric(config))
+    passes = [_detect(predictor, truth, config, console) for predictor, truth in zip(models, truths, strict=True)]
+    predictions = passes[0].predictions
+    score = evaluate(annotations, predictions, metric)
+    content = score.to_json()
     console.print(score_table(score))
-    profiles = compare_profiles(annotations, passed.predictions) if compare else None
-    if profiles is not None:
+    if compare:
+        profiles = compare_profiles(annotations, predictions)
         console.print(profile_table(profiles), change_table(profiles))
+        content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
+    if model_b is not None:
+        second = evaluate(truths[1], passes[1].predictions, metric)
+        comparison = _compare(truths, passes, metric)
+        console.print(difference_table(score, second, comparison), photo_table(comparison))
+        content |= {"second": second.to_json(), "difference": comparison.to_json(score.primary_name)}
     if save is not None:
-        write_json(save, passed.predictions, predictor.classes)
+        write_json(save, predictions, models[0].classes)
     if json_file is not None:
-        write_score(json_file, score, profiles)
-    for line in passed.unreadable:
+        write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    unreadable = dict.fromkeys(line for passed in passes for line in passed.unreadable)
+    for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
-    sys.exit(1 if passed.unreadable else 0)
+    sys.exit(1 if unreadable else 0)
+
+
+def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console) -> Pass:
+    from detect.api import detect_over
+    from detect.display import display
+
+    with display(console, "detecting", len(annotations), "photos") as shown:
+        return detect_over(predictor, annotations, config, shown)
+
+
+def _compare(truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric) -> RunComparison:
+    """Two models on the same photos, each by its own classes."""
+    from detect.analysis.comparison import compare_runs
+    from detect.analysis.matches import METRIC_RULES, match
+
+    both = zip(truths, passes, strict=True)
+    first, second = (match(truth, passed.predictions, METRIC_RULES[metric]) for truth, passed in both)
+    return compare_runs(first, second, [truths[0].file(photo) for photo in range(len(truths[0]))])

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""TIDE's error kinds and their costs by us and by the tidecv package, on the same detections.
+
+    python3 -m venv TIDE && TIDE/bin/pip install tidecv
+    tools/check_tide.py --root VOC2007 --split LIST --results predictions.json --tide-python TIDE/bin/python
+
+tidecv brings an opencv wheel that would overwrite the one of this environment: it runs in an interpreter of its own.
+Difficult objects are its ignore regions. Its counts have the detections in those too. Exit status 1 where a dAP (in
+percent, as it prints them) differs by more than 1e-9 or a count at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.analysis.error_costs import error_costs
+from detect.analysis.errors import KINDS, find_errors
+from detect.data.annotations import Annotations
+from detect.data.voc import read_voc
+from detect.evaluation.predictions import Prediction, align
+from detect.predict.results import read_json
+
+TOLERANCE = 1e-9
+Numbers = dict[str, float | None]
+
+# Runs in the other interpreter: rows in as JSON, its numbers out.
+_TIDECV = """
+import json, sys
+from tidecv import TIDE
+from tidecv.data import Data
+
+truth, found = Data("truth"), Data("found")
+request = json.load(sys.stdin)
+for number, name in enumerate(request["classes"], 1):
+    truth.add_class(number, name)
+for photo in range(request["photos"]):
+    truth.add_image(photo, str(photo))
+for photo, label, box, ignore in request["truth"]:
+    (truth.add_ignore_region if ignore else truth.add_ground_truth)(photo, label, box)
+for photo, label, box, score in request["found"]:
+    found.add_detection(photo, label, score, box)
+tide = TIDE()
+run = tide.evaluate(truth, found, mode=TIDE.BOX)
+name = next(iter(tide.runs))
+counts = {kind.short_name: count for kind, count in run.count_errors().items()}
+json.dump({"mAP": run.ap, "main": tide.get_main_errors()[name], "special": tide.get_special_errors()[name],
+           "counts": counts}, sys.stdout)
+"""
+_NAMES = dict(zip(("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), KINDS, strict=True))
+_SPECIAL = {"FalsePos": "false_positives", "FalseNeg": "false_negatives"}
+
+
+def main() -> None:
+    """Print both columns and the largest difference."""
+    options = _options()
+    annotations = read_voc(options.root, options.split, None)
+    predictions = align(annotations, read_json(options.results, annotations.classes))
+    ours, theirs = by_us(annotations, predictions), by_tidecv(annotations, predictions, options.tide_python)
+    print(f"{len(annotations)} photos, {len(annotations.boxes)} objects, {sum(map(len, predictions))} detections")
+    print(f"{'':24}{'ours':>18}{'tidecv':>18}")
+    for name, number in theirs.items():
+        print(f"{name:24}{_told(ours[name]):>18}{_told(number):>18}")
+    difference = largest_difference(ours, theirs)
+    print(f"largest difference: {difference:.1e}")
+    sys.exit(0 if difference <= TOLERANCE else 1)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="VOC2007 folder")
+    parser.add_argument("--split", default="val", help="list in ImageSets/Main")
+    parser.add_argument("--results", type=Path, required=True, help="a predictions.json")
+    parser.add_argument("--tide-python", type=Path, required=True, help="interpreter that has tidecv")
+    return parser.parse_args()
+
+
+def by_us(annotations: Annotations, predictions: Sequence[Prediction]) -> Numbers:
+    """mAP, each dAP in percent, and each count."""
+    errors = find_errors(annotations, predictions)
+    costs = error_costs(errors)
+    fractions = {
+        "mAP": costs.mAP,
+        **{f"dAP {kind}": fraction for kind, fraction in costs.kinds.items()},
+        "dAP false_positives": costs.false_positives,
+        "dAP false_negatives": costs.false_negatives,
+    }
+    of_all = np.bincount(errors.kinds[errors.kinds >= 0], minlength=len(KINDS)).tolist()
+    counts = dict(zip(KINDS, of_all, strict=True)) | {"missed": costs.counts["missed"]}
+    percent: Numbers = {name: None if fraction is None else 100 * fraction for name, fraction in fractions.items()}
+    return percent | {f"number {kind}": count for kind, count in counts.items()}
+
+
+def by_tidecv(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Numbers:
+    """The same by the package."""
+    request = {
+        "classes": annotations.classes,
+        "photos": len(annotations),
+        "truth": [row for photo in range(len(annotations)) for row in _truth_rows(annotations, photo)],
+        "found": [row for photo, prediction in enumerate(predictions) for row in _found_rows(prediction, photo)],
+    }
+    done = subprocess.run([python, "-c", _TIDECV], input=json.dumps(request), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{python}: expected tidecv's numbers, found that the process ended with {done.returncode}")
+    told = json.loads(done.stdout)
+    return {
+        "mAP": told["mAP"],
+        **{f"dAP {_NAMES[name]}": number for name, number in told["main"].items()},
+        **{f"dAP {_SPECIAL[name]}": number for name, number in told["special"].items()},
+        **{f"number {_NAMES[name]}": count for name, count in told["counts"].items()},
+    }
+
+
+def _truth_rows(annotations: Annotations, photo: int) -> list[list[Any]]:
+    image = annotations[photo]
+    rows = zip(image.labels.tolist(), image.boxes.tolist(), (image.difficult | image.crowd).tolist(), strict=True)
+    return [[photo, label, _sides(box), lenient] for label, box, lenient in rows]
+
+
+def _found_rows(prediction: Prediction, photo: int) -> list[list[Any]]:
+    rows = zip(prediction.labels.tolist(), prediction.boxes.tolist(), prediction.scores.tolist(), strict=True)
+    return [[photo, label, _sides(box), score] for label, box, score in rows]
+
+
+def _sides(box: Sequence[float]) -> list[float]:
+    """x1 y1 x2 y2 -> x y width height."""
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+def largest_difference(ours: Numbers, theirs: Numbers) -> float:
+    """Infinite where one of them lacks a number that the other has."""
+    differences = [0.0]
+    for name in {*ours, *theirs}:
+        a, b = ours.get(name), theirs.get(name)
+        if a is None or b is None:
+            differences.append(0.0 if a is b else float("inf"))
+        else:
+            differences.append(abs(a - b))
+    return max(differences)
+
+
+def _told(number: float | None) -> str:
+    return "-" if number is None else f"{number:.10g}"
+
+
+if __name__ == "__main__":
+    main()
