@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from detect.backbones.registry import NOT_TORCHVISION
 from detect.errors import UserError, nearest
-from detect.files import existing_file
+from detect.weights.sources import State, in_file, published
 
+# torchvision's published DenseNets call norm1 norm.1, and conv2 conv.2
+DENSENETS_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
 LEAST_MATCH = 0.9  # of the network's tensors below its classifier; less means the file is of another network
 
 
@@ -45,7 +47,8 @@ def load_initial(whole: nn.Module, network: str, weights: str) -> WeightsReport:
     A file may hold the whole network or its ``features`` alone, with or without that prefix.
     Raises UserError where the name or file is not known, unreadable, or matches too little.
     """
-    state = _by_name(network, weights) if _is_name(weights) else _from_file(Path(weights))
+    state = _by_name(network, weights) if _is_name(weights) else in_file(Path(weights))
+    state = {DENSENETS_OLD_NAME.sub(r"\1\2.", name): value for name, value in state.items()}
     own = whole.state_dict()
     counted = {name for name in own if not name.endswith("num_batches_tracked")}
     if not counted & state.keys():
@@ -74,7 +77,7 @@ def _is_name(weights: str) -> bool:
     return "/" not in weights and "\\" not in weights and "." not in weights
 
 
-def _by_name(network: str, weights: str) -> dict[str, Tensor]:
+def _by_name(network: str, weights: str) -> State:
     if network in NOT_TORCHVISION:
         raise UserError(f"model.backbone.weights: {weights}: torchvision has no weights for {network}")
     known = models.get_model_weights(network)
@@ -84,31 +87,4 @@ def _by_name(network: str, weights: str) -> dict[str, Tensor]:
             f"model.backbone.weights: expected one of {', '.join(names)}, or a file, found {weights}"
             f"{nearest(weights, names)}"
         )
-    entry = known[weights]
-    file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
-    try:
-        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except Exception as error:
-        if file.is_file():
-            raise UserError(f"{file}: expected the weights from {entry.url}, found {_reason(error)}") from None
-        raise UserError(
-            f"model.backbone.weights: {weights}: could not fetch {entry.url} ({_reason(error)}); "
-            f"put {file.name} into {file.parent}, or name a file"
-        ) from None
-    return state
-
-
-def _from_file(file: Path) -> dict[str, Tensor]:
-    existing_file(file, "a weights file")
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{file}: expected weights written by torch.save, found {_reason(error)}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{file}: expected a state dict of tensors, found {type(state).__name__}")
-    return state
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return published(known[weights], f"model.backbone.weights: {weights}")

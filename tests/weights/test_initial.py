@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from detect.errors import UserError
 from detect.weights.initial import load_initial
@@ -164,3 +166,12 @@ def test_a_fetched_file_is_used_and_a_damaged_or_malicious_one_is_named(
     with pytest.raises(UserError, match=r"resnet18-f37072fd.pth"):
         load_initial(network, "resnet18", "IMAGENET1K_V1")
     assert not (tmp_path / "victim").exists()
+
+
+def test_the_old_names_of_published_densenets_are_known(tmp_path: Path) -> None:
+    network = models.DenseNet(growth_rate=4, block_config=(2, 1), num_init_features=8, num_classes=3)
+    old = {re.sub(r"(norm|conv)([12])\.", r"\1.\2.", name): value + 1 for name, value in network.state_dict().items()}
+    assert "features.denseblock1.denselayer2.norm.1.running_mean" in old
+    report = load_initial(network, "densenet121", write(tmp_path, old))
+    assert (report.missing, report.left_over, report.misshapen) == ((), (), ())
+    assert all(torch.equal(*pair) for pair in zip(network.state_dict().values(), old.values(), strict=True))
