@@ -12,7 +12,7 @@ PACKAGE = ROOT / "detect"
 # Low to high, as in CONTRIBUTING.md: an entry imports only from lines above its own. A package's modules may import
 # each other; entries of one line may not.
 LAYERS = [
-    ["types", "errors", "randomness", "memory", "display"],
+    ["types", "errors", "randomness", "memory", "cores", "display"],
     ["files"],
     ["ops"],
     ["anchors", "matching", "losses", "preprocess", "precision"],

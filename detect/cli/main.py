@@ -10,6 +10,7 @@ import click
 from detect import __version__
 from detect.cli.group import Group
 from detect.cli.outcome import run_command
+from detect.cores import share_cores
 
 COMMANDS = {
     "train": "Train a detector, or go on with a run that was cut off.",
@@ -52,4 +53,5 @@ def main(debug: bool) -> None:
 
 def run() -> NoReturn:
     """The console script."""
+    share_cores()
     run_command(main, "detect")
