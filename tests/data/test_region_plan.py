@@ -68,7 +68,7 @@ def test_it_goes_on_at_any_step(start: int) -> None:
     assert len(plan(start=start)) == max(0, 30 - start)
 
 
-def annotations(*photos: list[tuple[int, int, int, int]]) -> Annotations:
+def photos_with(*photos: list[tuple[int, int, int, int]]) -> Annotations:
     """Photos of 100 x 100 pixels with these objects; the last object of the third is a crowd."""
     images = []
     for number, objects in enumerate(photos):
@@ -84,7 +84,7 @@ def annotations(*photos: list[tuple[int, int, int, int]]) -> Annotations:
 
 
 def test_the_pool_has_each_region_once_in_its_role() -> None:
-    data = annotations([(0, 0, 10, 10)], [], [(0, 0, 10, 10), (50, 50, 60, 60), (70, 70, 99, 99)])
+    data = photos_with([(0, 0, 10, 10)], [], [(0, 0, 10, 10), (50, 50, 60, 60), (70, 70, 99, 99)])
     boxes = np.array([[0, 0, 10, 9], [0, 0, 10, 4], [80, 80, 90, 90], [0, 0, 10, 10]], float)
     given_boxes = {data.file(0): (boxes, np.ones(4)), data.file(2): (boxes, np.ones(4))}  # photo 1 is unreadable
     pool = region_pool(data, given_boxes, Matcher(0.5, (0.1, 0.5)), 3)
