@@ -39,5 +39,5 @@ class SoftmaxHead(nn.Module):
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """(S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32 at least."""
         vectors = self.tail(regional)
-        deltas = widen(self.deltas(vectors))
-        return widen(self.logits(vectors)), deltas.view(len(deltas), deltas.shape[1] // 4, 4)
+        logits, deltas = widen(self.logits(vectors)), widen(self.deltas(vectors))
+        return logits, deltas.view(len(deltas), deltas.shape[1] // 4, 4)
