@@ -43,7 +43,7 @@ class DataConfig(Section):
     """Photos and their objects."""
 
     format: Literal["shapes", "voc", "coco", "folders"] = "shapes"
-    """The built-in data set, VOC's layout, COCO's, or folders named for the class of their photos (`detect pretrain`)."""
+    """The built-in data set, VOC's layout, COCO's, or folders named for their photos' class (`detect pretrain`)."""
     root: str = "data/shapes"
     """The data set's folder; for shapes, where it is generated."""
     train: str | tuple[SourceConfig, ...] = "train"
