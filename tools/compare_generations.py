@@ -32,7 +32,7 @@ from detect.preprocess import rescale_boxes
 from detect.types import Images, Proposals
 
 CONFIG = "configs/voc07/generations.yaml"
-# Settings of each generation beside its kind. R-CNN reads 32 photos a step where the paper reads up to 128.
+# Settings of each generation beside its kind. R-CNN reads 8 photos a step where the paper reads up to 128.
 GENERATIONS: dict[str, tuple[str, ...]] = {
     "rcnn": (
         "model.head.sampling=hierarchical",
@@ -51,7 +51,7 @@ TIMED_PHOTOS = 20
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="The year's folder of a VOC devkit.")
 @click.option("--weights", required=True, type=click.Path(path_type=Path), help="ImageNet weights of MobileNetV2.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder for all that is made.")
-@click.option("--every", default=5, show_default=True, help="Take one photo of so many.")
+@click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Take one photo of so many.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting of all three.")
 def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
     """Make what is missing, then print the table and write OUT/table.md and OUT/table.json."""
@@ -70,7 +70,7 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
         training = timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
         timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score])
         rows[kind] = Row(
-            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt"), photos(data))
+            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), photos(data))
         )
     text = table(rows, searching, every)
     Console().print(text, markup=False, soft_wrap=True)

@@ -13,16 +13,20 @@ from detect.files import place_for_folder
 from detect.memory import keep_freed_memory
 
 # R-CNN's network on crops, as a classifier; normalisation learns, for nothing is known that could be frozen.
-CLASSIFIER = ("model.kind=rcnn", "model.classifier=softmax", "model.head.tail=network", "train.recipe=classify")
 NETWORK = ("model.backbone.norm=batch", "model.backbone.output=map", "model.backbone.frozen_stages=0")
+CLASSIFIER = (
+    "model.kind=rcnn",
+    "model.classifier=softmax",
+    "model.head.tail=network",
+    "model.head.sampling=uniform",
+    "train.recipe=classify",
+)
 
 
 @click.command(
     "pretrain", epilog="Example: detect pretrain --config voc07/fast_rcnn_caffenet --set data.root=VOCdevkit/VOC2007"
 )
-@click.option(
-    "--config", "config_file", type=Path, required=True, help="A configuration file or a shipped one."
-)
+@click.option("--config", "config_file", type=Path, required=True, help="A configuration file or a shipped one.")
 @options.settings
 @click.option("--out", type=Path, help="The run's folder [default: runs/<config name>-pretrain-<n>].")
 @options.device
@@ -38,8 +42,8 @@ def command(
     keep_freed_memory()
     from detect.config_files import load_config
 
-    fixed = (*NETWORK, "model.head.sampling=hierarchical", *overrides, *CLASSIFIER)
-    config = load_config(config_file, options.with_flags(fixed, device, precision))
+    settings = (*overrides, *NETWORK, *CLASSIFIER)
+    config = load_config(config_file, options.with_flags(settings, device, precision))
     if out is not None:
         place_for_folder(out)
     from detect.training.run import train

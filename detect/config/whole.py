@@ -50,6 +50,11 @@ class Config(Section):
         if not learning & set(self.train.parts):
             found = ", ".join(self.train.parts)
             raise ValueError(f"train.parts: expected {' or '.join(sorted(learning))} among them, found {found}")
+        found = ", ".join(self.train.parts)
+        if model.classifier == "svm" and "head" not in self.train.parts:
+            raise ValueError(f"train.parts: expected head among them for SVMs, found {found}")
+        if recipe == "alternating" and len(set(self.train.parts)) < 3:
+            raise ValueError(f"train.parts: expected all three with train.recipe alternating, found {found}")
         if recipe == "alternating" and model.given:
             raise ValueError(f"train.recipe: expected joint with model.proposals {model.proposals}, found alternating")
         return self

@@ -102,6 +102,9 @@ def load(
     file = find_checkpoint(Path(model))
     saved = load_checkpoint(file)
     config = changed(saved.config, overrides)
+    classifier = saved.config.model.classifier
+    if config.model.classifier != classifier:
+        raise UserError(f"model.classifier: expected {classifier}, which {file} holds, found {config.model.classifier}")
     detector = empty_detector(config, saved.classes)
     try:
         detector.load_state_dict(saved.weights)

@@ -20,20 +20,23 @@ from detect.types import Targets
 
 @dataclass(frozen=True)
 class PhotoRegions:
-    """Of one photo: its place in the data set; boxes (P, 4) float32, those of the objects first; the objects."""
+    """Of one photo: its place in the data set; a key of 64 bits of what its features depend on, pixels and boxes;
+    boxes (P, 4) float32, those of the objects first; the objects.
+    """
 
     photo: int
+    key: int
     boxes: torch.Tensor
     targets: Targets
 
 
 @dataclass(frozen=True)
 class RegionTable:
-    """Of N photos, ordered by their places: R boxes, those of photo n at ``offsets[n]:offsets[n + 1]``; T objects,
-    whose boxes are the first of their photo's, at ``objects[n]:objects[n + 1]`` of labels (T,) and crowd (T,).
+    """Of N photos, ordered by their places: their keys; R boxes, those of photo n at ``offsets[n]:offsets[n + 1]``;
+    T objects, whose boxes are the first of their photo's, at ``objects[n]:objects[n + 1]`` of labels (T,), crowd (T,).
     """
 
-    photos: NDArray[np.int64]
+    keys: NDArray[np.uint64]
     offsets: NDArray[np.int64]
     boxes: NDArray[np.float32]
     objects: NDArray[np.int64]
@@ -41,7 +44,7 @@ class RegionTable:
     crowd: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.keys)
 
     def boxes_of(self, place: int) -> torch.Tensor:
         """The boxes (P, 4) of a photo."""
@@ -77,7 +80,7 @@ def make_table(regions: Sequence[PhotoRegions]) -> RegionTable:
     ordered = sorted(regions, key=lambda one: one.photo)
     none = torch.zeros(0, dtype=torch.int64)
     return RegionTable(
-        np.array([one.photo for one in ordered], np.int64),
+        np.array([one.key for one in ordered], np.uint64),
         np.cumsum([0, *(len(one.boxes) for one in ordered)]),
         torch.cat([torch.zeros(0, 4), *(one.boxes for one in ordered)]).numpy(),
         np.cumsum([0, *(len(one.targets) for one in ordered)]),
@@ -91,7 +94,7 @@ def write_table(path: Path, table: RegionTable) -> None:
     content = io.BytesIO()
     np.savez(
         content,
-        photos=table.photos,
+        keys=table.keys,
         offsets=table.offsets,
         boxes=table.boxes,
         objects=table.objects,
@@ -107,7 +110,7 @@ def read_table(path: Path) -> RegionTable:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return RegionTable(
-                stored["photos"],
+                stored["keys"],
                 stored["offsets"],
                 stored["boxes"],
                 stored["objects"],

@@ -51,4 +51,5 @@ def _told_recall(val: Annotations, given: FromFile, number: int) -> str:
         covered.append(Coverage(boxes, photo.boxes[counted], photo.labels[counted]))
     best = measure(covered)
     recall = f"{(best.every >= 0.5).mean():.3f} of the objects" if len(best.every) else "none of 0 objects"
-    return f"proposals of the validation photos: {best.counts.mean():.0f} a photo, {recall} with an IoU of 0.5 or more"
+    mean = best.counts.mean() if len(best.counts) else 0
+    return f"proposals of the validation photos: {mean:.0f} a photo, {recall} with an IoU of 0.5 or more"

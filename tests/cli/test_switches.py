@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from detect.checkpoint import load_checkpoint
+from detect.predict.predictor import load
+from detect.regions.pooled import PooledRegions
 from tests.conftest import Command
 
 TINY = ("data.train_images=6", "data.val_images=3", "train.steps=2", "train.batch_size=2", "data.workers=0")
@@ -31,28 +34,56 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return file
 
 
-CASES = {
-    "R-CNN": ("rcnn", ()),
-    "R-CNN with a softmax": ("rcnn", ("model.classifier=softmax",)),
-    "R-CNN, windows of all photos": ("rcnn", ("model.head.sampling=uniform",)),
-    "R-CNN without box regression": ("rcnn", ("model.postprocess.regress=false",)),
-    "Fast R-CNN": ("fast_rcnn", ()),
-    "Fast R-CNN with RoIAlign": ("fast_rcnn", ("model.pool=roi_align",)),
-    "Fast R-CNN with SVMs": ("fast_rcnn", ("model.classifier=svm",)),
-    "Faster R-CNN with RoIPool": ("faster_rcnn", ("model.pool=roi_pool",)),
-    "Faster R-CNN, alternating": ("faster_rcnn", ("train.recipe=alternating",)),
-    "an RPN alone": ("faster_rcnn", ("train.parts=[backbone,proposer]",)),
+CASES: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
+    "R-CNN": ("rcnn", (), lambda run: stages(run) == ["network", "features", "svms", "regressors"]),
+    "R-CNN with a softmax": ("rcnn", ("model.classifier=softmax",), lambda run: "svms" not in stages(run)),
+    "R-CNN, windows of all photos": (
+        "rcnn",
+        ("model.head.sampling=uniform",),
+        lambda run: "steps of 8 regions" in (run / "network" / "log.txt").read_text(),
+    ),
+    "R-CNN without box regression": (
+        "rcnn",
+        ("model.postprocess.regress=false",),
+        lambda run: not load(run).single.postprocess.regress,
+    ),
+    "Fast R-CNN": ("fast_rcnn", (), lambda run: pool(run) == "roi_pool"),
+    "Fast R-CNN with RoIAlign": ("fast_rcnn", ("model.pool=roi_align",), lambda run: pool(run) == "roi_align"),
+    "Fast R-CNN with SVMs": (
+        "fast_rcnn",
+        ("model.classifier=svm",),
+        lambda run: not load_checkpoint(run / "best.pt").weights["head.logits.weight"][0].any(),
+    ),
+    "Faster R-CNN with RoIPool": ("faster_rcnn", ("model.pool=roi_pool",), lambda run: pool(run) == "roi_pool"),
+    "Faster R-CNN, alternating": ("faster_rcnn", ("train.recipe=alternating",), lambda run: len(stages(run)) == 6),
+    "an RPN alone": (
+        "faster_rcnn",
+        ("train.parts=[backbone,proposer]",),
+        lambda run: "val_recall" in (run / "metrics.csv").read_text(),
+    ),
 }
+
+
+def stages(run: Path) -> list[str]:
+    found: list[str] = json.loads((run / "stages.json").read_text())
+    return found
+
+
+def pool(run: Path) -> str:
+    regions = load(run).single.regions
+    assert isinstance(regions, PooledRegions)
+    return regions.pool
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_switch(case: str, proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
-    config, switches = CASES[case]
+    config, switches, is_so = CASES[case]
     given = () if config == "faster_rcnn" else (f"model.proposals={proposals}",)
     run = tmp_path / "run"
     sets = [part for setting in (f"data.root={shapes_root}", *TINY, *given, *switches) for part in ("--set", setting)]
     status, out, err = detect_command("train", "--config", config, *sets, "--out", run)
     assert (status, err) == (0, "")
+    assert is_so(run)
     assert ("of the objects with an IoU of 0.5" in out) == bool(given)
     photos = list((shapes_root).glob("*/val/*.jpg"))[:1]
     flags = ("--set", "model.search.mode=single", "--set", "model.postprocess.score=0", "--score", 0)

@@ -18,6 +18,7 @@ from detect.build.model import build_detector
 from detect.checkpoint import load_checkpoint
 from detect.config_files import load_config
 from detect.ops.boxes import iou
+from detect.predict.predictor import load
 from detect.training.recipes.classify import VARIANTS, Variants
 from tests.conftest import TINY, Command
 
@@ -39,6 +40,8 @@ def test_its_weights_start_a_detector(config_file: Path, tmp_path: Path, detect_
     status, out, err = detect_command("pretrain", "--config", config_file, "--out", run)
     assert (status, err) == (0, "")
     assert "3 steps of 8 objects" in out
+    sampler = load(run).single.rule.sampler
+    assert (sampler.share, sampler.add_targets) == (1.0, False)  # what the plan has drawn, and nothing beside it
     assert "accuracy" in (run / "metrics.csv").read_text()
     saved = torch.load(run / "weights.pth", weights_only=True)
     whole = registry.whole_network("small").state_dict()

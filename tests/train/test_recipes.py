@@ -18,12 +18,16 @@ from detect.build.data import training_data
 from detect.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config_files import parse
+from detect.data.loader import evaluation_loader
 from detect.errors import UserError
 from detect.heads.fitted import FittedHead
 from detect.predict.predictor import load
+from detect.proposals.files import content_key
 from detect.svm.cache import FeatureCache
 from detect.svm.mining import Mining
+from detect.svm.regions import read_table
 from detect.training.recipes import features, fits
+from detect.training.recipes.fitted_files import FittedFiles, Trained
 from detect.training.run import resume, train
 from detect.training.work import Work
 from tests.conftest import TINY
@@ -153,6 +157,59 @@ def test_features_that_pass_the_limit_are_refused(rcnn: Config, tmp_path: Path) 
     small = rcnn.model_copy(update={"train": rcnn.train.model_copy(update={"cache_limit": 1e-9})})
     with pytest.raises(UserError, match=r"train\.cache_limit: expected at least .* GB"):
         train(small, tmp_path / "run", QUIET)
+    assert not (tmp_path / "run" / "network" / "last.pt").exists()  # before the training, not after it
+
+
+def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FittedFiles, "remove_features", lambda _: None)
+    run = tmp_path / "run"
+    rare = rcnn.model_copy(update={"data": rcnn.data.model_copy(update={"rare": 0.9})})
+    assert len(training_data(rare)[0]) > 6
+    train(rare, run, QUIET)
+    files, network = FittedFiles(run), load(run / "network")
+    table, head = read_table(files.table), network.single.head
+    assert len(table) == 6  # data.rare shows photos more often, their features are there once
+    assert isinstance(head, FittedHead)
+    loader = evaluation_loader(training_data(rcnn)[0], network.preprocess, 1, 0, None)
+    saved = load_checkpoint(run / "network" / "best.pt")
+    trained = Trained(saved, content_key((run / "network" / "best.pt").read_bytes()), network.single)
+    with trained.vectors(files) as vectors, trained.inputs(files) as inputs:
+        for place, batch in enumerate(sorted(loader, key=lambda batch: batch.indices[0])):
+            boxes, targets = table.boxes_of(place), table.targets_of(place)
+            assert torch.equal(targets.boxes, batch.targets[0].boxes)
+            assert torch.equal(targets.labels, batch.targets[0].labels)
+            with torch.no_grad():
+                regional = network.single.regions(batch.images, (), [boxes])
+                found = head.tail(regional)
+            key = int(table.keys[place])
+            torch.testing.assert_close(
+                torch.from_numpy(np.array(vectors.read(key), np.float32)), found, atol=2e-3, rtol=2e-3
+            )
+            rows = torch.from_numpy(table.examples(0.6)[place].rows)
+            taught = torch.from_numpy(np.array(inputs.read(key), np.float32))
+            torch.testing.assert_close(taught, regional.flatten(1)[rows], atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("train_settings", "model_settings", "message"),
+    [
+        ({"recipe": "alternating", "parts": ["proposer"]}, {}, "expected all three with train.recipe alternating"),
+        ({"parts": ["backbone", "proposer"]}, {"classifier": "svm"}, "expected head among them for SVMs"),
+        ({"parts": ["backbone"]}, {}, "expected head or proposer among them"),
+        ({"recipe": "joint"}, {"kind": "rcnn"}, "expected rcnn with model.kind rcnn"),
+        ({"recipe": "rcnn"}, {}, "expected joint with model.classifier softmax"),
+    ],
+)
+def test_impossible_recipes(
+    train_settings: dict[str, Any], model_settings: dict[str, Any], message: str, shapes_root: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        settings_of(shapes_root, train=train_settings, model=model_settings)
+
+
+def test_a_classifier_is_not_changed_afterwards(whole: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.classifier: expected svm, which .* holds, found softmax"):
+        load(whole, overrides=["model.classifier=softmax"])
 
 
 def changed(config: Config, **model: Any) -> Config:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from detect.build.model import preprocess_rule
+from detect.build.model import empty_detector, preprocess_rule
 from detect.data.batch import Batch
 from detect.data.loader import evaluation_loader
 from detect.data.workers import told_when_a_worker_ends
+from detect.detector import Detector
 from detect.display import display
 from detect.evaluation.detecting import targets_to, to_device
 from detect.files import told_size
 from detect.heads.fitted import FittedHead
+from detect.heads.softmax import SoftmaxHead
+from detect.proposals.files import content_key
 from detect.svm.cache import FeatureCache, bytes_needed, require_room
 from detect.svm.examples import box_examples
 from detect.svm.regions import PhotoRegions, make_table, write_table
@@ -27,30 +31,41 @@ from detect.types import Targets
 _GB = 1e9
 
 
-def compute_features(work: Work, network: Work, files: FittedFiles) -> None:
-    """Fill the caches photo by photo; those that an earlier run has done are not computed again.
+def reserve_features(work: Work, network: Work, files: FittedFiles) -> None:
+    """Say how large the caches will be at most, before anything is trained; nothing once they are begun.
 
-    Raises UserError where the features would pass train.cache_limit, WorkError where the disk is too small.
+    Raises UserError where they would pass train.cache_limit, WorkError where the disk is too small.
     """
-    trained = trained_network(network)
-    needed = _most_bytes(work, trained)
+    if files.table.exists() or files.vectors.exists() or files.inputs.exists():
+        return
+    needed = _most_bytes(work, empty_detector(network.config, work.train.classes))
     require_room(files.vectors, needed, int(work.config.train.cache_limit * _GB))
     work.say(f"features: at most {told_size(needed)} in {files.vectors} and {files.inputs.name} beside it")
+
+
+def compute_features(work: Work, network: Work, files: FittedFiles) -> list[str]:
+    """Fill the caches photo by photo; those that an earlier run has done are not computed again.
+
+    Photos that stand more than once in the training data (data.rare) have their features once. A line for each photo
+    that could not be read.
+    """
+    trained = trained_network(network)
     batches = evaluation_loader(work.train, preprocess_rule(work.config), 1, work.config.data.workers, work.given)
-    regions: list[PhotoRegions] = []
+    regions: dict[str, PhotoRegions] = {}
+    unreadable: list[str] = []
     with (
         _opened(work, trained, files) as look,
         told_when_a_worker_ends("data.workers"),
         display(work.console, "features", len(work.train), "photos") as shown,
     ):
         for batch in batches:
-            for line in batch.unreadable:
-                work.say(f"photo left out: {line}")
-            if len(batch.images):
-                regions.append(look(batch))
+            unreadable += batch.unreadable
+            if len(batch.images) and batch.files[0] not in regions:
+                regions[batch.files[0]] = look(batch)
             shown.advance(1)
-    write_table(files.table, make_table(regions))
-    work.say(f"features of {sum(len(one.boxes) for one in regions)} regions of {len(regions)} photos")
+    write_table(files.table, make_table(list(regions.values())))
+    work.say(f"features of {sum(len(one.boxes) for one in regions.values())} regions of {len(regions)} photos")
+    return unreadable
 
 
 @dataclass(frozen=True)
@@ -64,24 +79,26 @@ class _Look:
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> PhotoRegions:
-        device, detector, (photo,) = self.work.compute.device, self.trained.detector, batch.indices
+        device, detector = self.work.compute.device, self.trained.detector
         images, (targets,) = to_device(batch.images, device), targets_to(batch.targets, device)
         with self.work.compute.autocast():
             maps = detector.backbone(images.pixels)
             (proposals,) = detector.proposer(images, maps, detector.rule.selection).proposals
             boxes = torch.cat([targets.boxes, proposals.boxes])  # (P, 4)
-            found = PhotoRegions(photo, boxes.cpu(), batch.targets[0])
-            if all(cache is None or photo in cache for cache in (self.vectors, self.inputs)):
+            own = boxes.cpu()
+            key = content_key(Path(batch.files[0]).read_bytes() + own.numpy().tobytes())
+            found = PhotoRegions(batch.indices[0], key, own, batch.targets[0])
+            if all(cache is None or key in cache for cache in (self.vectors, self.inputs)):
                 return found
             regional = detector.regions(images, maps, [boxes])
             vectors = self.trained.head.tail(regional)
-        if self.vectors is not None and photo not in self.vectors:
-            self.vectors.add(photo, vectors)
-        if self.inputs is not None and photo not in self.inputs:
+        if self.vectors is not None and key not in self.vectors:
+            self.vectors.add(key, vectors)
+        if self.inputs is not None and key not in self.inputs:
             head = self.trained.head
             assert isinstance(head, FittedHead)
             rows = box_examples(found.boxes, found.targets, self.work.config.train.regressor.overlap).rows
-            self.inputs.add(photo, head.regressor_input(regional, vectors)[torch.from_numpy(rows).to(device)])
+            self.inputs.add(key, head.regressor_input(regional, vectors)[torch.from_numpy(rows).to(device)])
         return found
 
 
@@ -98,9 +115,9 @@ def _opened(work: Work, trained: Trained, files: FittedFiles) -> Iterator[_Look]
                 cache.close()
 
 
-def _most_bytes(work: Work, trained: Trained) -> int:
+def _most_bytes(work: Work, detector: Detector) -> int:
     """What the caches may take; exact where proposals are given, but for boxes that lie outside their photo."""
-    most, overlap = trained.detector.rule.selection.after_nms, work.config.train.regressor.overlap
+    most, overlap = detector.rule.selection.after_nms, work.config.train.regressor.overlap
     regions = taught = 0
     for index in range(len(work.train)):
         annotation = work.train[index]
@@ -116,6 +133,7 @@ def _most_bytes(work: Work, trained: Trained) -> int:
             flags = (torch.from_numpy(annotation.difficult), torch.from_numpy(annotation.crowd))
             targets = Targets(together[: len(boxes)], torch.from_numpy(annotation.labels), *flags)
             taught += len(box_examples(together, targets, overlap).rows)
-    head, photos = trained.head, len(work.train)
+    head, photos = detector.head, len(work.train)
+    assert isinstance(head, FittedHead | SoftmaxHead)
     vectors = bytes_needed(photos, regions, head.logits.in_features) if fits_svms(work) else 0
     return vectors + (bytes_needed(photos, taught, head.deltas.in_features) if fits_boxes(work) else 0)

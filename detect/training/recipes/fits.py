@@ -39,7 +39,7 @@ def fit_svms(work: Work, network: Work, files: FittedFiles) -> None:
         settings.evict,
     )
     with trained.vectors(files) as cache, display(work.console, "mining", len(table), "photos") as shown:
-        features = cache.ordered(table.photos.tolist())
+        features = cache.ordered(table.keys.tolist())
         state = read_state(files.mining) if files.mining.exists() else None
         scale = feature_scale(features, work.config.seed)
         mining = Mining(features, TableRoles(table, classes), classes, cache.length, scale, rule, state)
@@ -67,7 +67,7 @@ def fit_regressors(work: Work, network: Work, files: FittedFiles) -> None:
     done = read_fit(files.regressors) if files.regressors.exists() else None
     fitted = [] if done is None else list(zip(*done, strict=True))
     with trained.inputs(files) as cache, display(work.console, "box regressors", classes, "classes") as shown:
-        features = cache.ordered(table.photos.tolist())
+        features = cache.ordered(table.keys.tolist())
         scale = feature_scale(features, work.config.seed)
         if fitted:
             shown.found_done(len(fitted))

@@ -11,6 +11,7 @@ from detect.checkpoint import Checkpoint, load_checkpoint
 from detect.detector import Detector
 from detect.heads.fitted import FittedHead
 from detect.heads.softmax import SoftmaxHead
+from detect.proposals.files import content_key
 from detect.svm.cache import FeatureCache
 from detect.training.work import Work
 
@@ -38,9 +39,10 @@ class FittedFiles:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network after its training: its checkpoint, and the detector with these weights."""
+    """A network after its training: its checkpoint, a key of that file's bytes, and the detector with its weights."""
 
     checkpoint: Checkpoint
+    key: int
     detector: Detector
 
     @property
@@ -53,7 +55,7 @@ class Trained:
     @property
     def named(self) -> str:
         """For the caches: whose features they are."""
-        return f"the network after step {self.checkpoint.step}"
+        return f"the network {self.key:016x} after step {self.checkpoint.step}"
 
     def vectors(self, files: FittedFiles) -> FeatureCache:
         """Open the cache of what its classifier reads."""
@@ -69,7 +71,8 @@ def trained_network(network: Work) -> Trained:
     saved = load_checkpoint(network.folder.best)
     detector = empty_detector(network.config, saved.classes)
     detector.load_state_dict(saved.weights)
-    return Trained(saved, detector.eval().to(network.compute.device))
+    key = content_key(network.folder.best.read_bytes())
+    return Trained(saved, key, detector.eval().to(network.compute.device))
 
 
 def fits_svms(work: Work) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from detect.config import Config
 from detect.heads.fitted import FittedHead, set_svms
 from detect.training.network import train_network
-from detect.training.recipes.features import compute_features
+from detect.training.recipes.features import compute_features, reserve_features
 from detect.training.recipes.finish import finish
 from detect.training.recipes.fits import fit_regressors, fit_svms, read_fit
 from detect.training.recipes.fitted_files import FittedFiles, fits_boxes, fits_svms, trained_network
@@ -31,14 +31,18 @@ def rcnn(work: Work, start: Start | None = None) -> Outcome:
     def train() -> None:
         unreadable.extend(train_network(network, start).unreadable)
 
+    def compute() -> None:
+        unreadable.extend(compute_features(work, network, files))
+
     stages = [
         Stage("network", "a softmax over regions, trained by its losses", train),
-        Stage("features", "of the training photos' regions", partial(compute_features, work, network, files)),
+        Stage("features", "of the training photos' regions", compute),
     ]
     if fits_svms(work):
         stages.append(Stage("svms", "with hard negatives", partial(fit_svms, work, network, files)))
     if fits_boxes(work):
         stages.append(Stage("regressors", "of the boxes", partial(fit_regressors, work, network, files)))
+    reserve_features(work, network, files)
     carry_out(stages, work)
     step, weights = _put_together(work, network, files)
     outcome = finish(work, weights, step, unreadable)
