@@ -31,6 +31,7 @@ LAYERS = [
     ["summary"],
     ["checkpoint"],
     ["compress"],
+    ["exchange"],
     ["captions"],
     ["draw", "curves"],
     ["evaluation"],

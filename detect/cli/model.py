@@ -25,7 +25,7 @@ PIPED_WIDTH = 120  # columns: no line is folded, so that it can be searched
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
 def command() -> None:
-    """Look into models, make them smaller."""
+    """Look into models, make them smaller, take them from torchvision and give them to it."""
 
 
 @command.command(
@@ -84,6 +84,69 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
         f"{out}: ranks {', '.join(map(str, found.ranks))}; these layers take {found.after:,} multiplications a region, "
         f"{found.after / found.before:.0%} of {found.before:,}"
     )
+
+
+@command.command(
+    "import",
+    short_help="A detector of torchvision's as a checkpoint.",
+    epilog="Example: detect model import --from torchvision fasterrcnn_resnet50_fpn --out r50.pt",
+)
+@click.argument("source", metavar="FILE|NAME")
+@click.option("--from", "maker", type=click.Choice(["torchvision"]), required=True, help="Whose detector it is.")
+@click.option("--out", type=Path, required=True, metavar="CKPT", help="Where to write the checkpoint.")
+@click.option(
+    "--layout", metavar="NAME", help="Which of torchvision's builders made the file [default: seen by its tensors]."
+)
+@click.option("--classes", metavar="A,B,...", help="Names of its labels in order [default: COCO's].")
+@click.option(
+    "--eps",
+    type=click.FloatRange(0),
+    help="What its fixed normalisations add to a variance [default: 1e-5; 0 in the published fasterrcnn_resnet50_fpn, "
+    "so say 0 for what was fine-tuned from it].",
+)
+@options.settings
+def import_(
+    source: str,
+    maker: str,  # noqa: ARG001 - the only one yet
+    out: Path,
+    layout: str | None,
+    classes: str | None,
+    eps: float | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """A Faster R-CNN of torchvision's, with its own preprocessing, anchors, thresholds and limits: the same boxes.
+
+    FILE is a state dict written by torch.save; NAME, such as fasterrcnn_resnet50_fpn_v2, one whose published weights
+    are fetched.
+    """
+    place_for_file(out)
+    from detect.checkpoint import save_checkpoint
+    from detect.exchange.importing import import_torchvision
+
+    names = None if classes is None else tuple(classes.split(","))
+    checkpoint = import_torchvision(source, layout, names, eps, overrides)
+    save_checkpoint(checkpoint, out)
+    print(f"{out}: {len(checkpoint.classes)} classes, {len(checkpoint.weights)} tensors, all of them from {source}")
+
+
+@command.command(
+    "export",
+    short_help="A checkpoint as weights that torchvision loads.",
+    epilog="Example: detect model export --to torchvision runs/coco-1 r50.pth",
+)
+@click.argument("model", type=Path)
+@click.argument("out", type=Path)
+@click.option("--to", "taker", type=click.Choice(["torchvision"]), required=True, help="Who is to load it.")
+def export(model: Path, out: Path, taker: str) -> None:  # noqa: ARG001 - the only one yet
+    """The weights of a detector laid out as one of torchvision's, as a state dict, and the call that builds it."""
+    place_for_file(out)
+    from detect.checkpoint import find_checkpoint, load_checkpoint
+    from detect.exchange.exporting import export_torchvision, save_state
+
+    file = find_checkpoint(model)
+    found = export_torchvision(load_checkpoint(file), str(file))
+    save_state(found.state, out)
+    print(f"{out}: {len(found.state)} tensors for torchvision.models.detection.{found.call}")
 
 
 def _ranks(text: str) -> list[int]:

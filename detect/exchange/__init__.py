@@ -1,0 +1,1 @@
+"""Whole detectors from other projects, and for them."""
