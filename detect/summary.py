@@ -18,7 +18,9 @@ from detect.config import Config
 from detect.data.shapes import CLASSES
 from detect.proposals.proposer import Proposer
 from detect.proposals.rpn import Rpn
+from detect.regions.crops import WarpedCrops
 from detect.regions.pooled import PooledRegions
+from detect.regions.pyramid import PyramidRegions
 from detect.types import Size
 
 PHOTO: Size = (480, 640)  # the usual proportions; the settings say what it is resized to
@@ -30,7 +32,7 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Layer:
     """slot and name within it; kind: its class; output: shape, images or regions first; parameters: how many numbers
-    it learns; multiply_adds: of its convolutions and matrix products, for one photo.
+    it learns, 0 where it runs again; multiply_adds: of its convolutions and matrix products, for one photo.
     """
 
     slot: str
@@ -83,20 +85,16 @@ def summarise(config: Config) -> Summary:
     with torch.device("meta"):
         detector = empty_detector(config, tuple(f"class {label}" for label in range(1, classes + 1))).eval()
         pixels = torch.empty(1, 3, *canvas)
-    proposer, regions, count = detector.proposer, detector.regions, detector.selection.after_nms
-    if not isinstance(regions, PooledRegions):
-        raise TypeError(f"expected PooledRegions, found {type(regions).__name__}")
     maps, backbone = _watched("backbone", detector.backbone, lambda: detector.backbone(pixels))
-    proposing = _proposing(proposer, maps)
-    pooled = (count, int(maps[0].shape[1]), regions.bins, regions.bins)
+    proposing = _proposing(detector.proposer, maps)
+    pooled, cutting = _cutting(detector.regions, maps, detector.selection.after_nms)
     _, head = _watched("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")))
-    pooling = Layer("regions", regions.pool, type(regions).__name__, pooled, 0, 0)
-    slots = {"backbone": backbone, "proposer": proposing, "head": head}
+    slots = {"backbone": backbone, "proposer": proposing, "regions": cutting, "head": head}
     return Summary(
         classes,
         canvas,
-        (*backbone.layers, *proposing.layers, pooling, *head.layers),
-        {name: slot.total for name, slot in slots.items()},
+        tuple(layer for slot in slots.values() for layer in slot.layers),
+        {name: slot.total for name, slot in slots.items() if name != "regions" or slot.total.parameters},
     )
 
 
@@ -113,11 +111,26 @@ def _proposing(proposer: Proposer, maps: Sequence[Tensor]) -> _Slot:
     return _watched("proposer", proposer, lambda: [proposer.head(features) for features in maps])[1]
 
 
+def _cutting(regions: nn.Module, maps: Sequence[Tensor], count: int) -> tuple[tuple[int, ...], _Slot]:
+    """The shape of the region maps, and the layers that make them: a body's, where each is a crop of the pixels."""
+    if isinstance(regions, WarpedCrops):
+        crops = torch.empty(count, 3, regions.side, regions.side, device="meta")
+        found, slot = _watched("regions", regions, lambda: regions.body(crops))
+        channels, name = int(found[-1].shape[1]), "crops"
+    elif isinstance(regions, PooledRegions | PyramidRegions):
+        channels, name, slot = int(maps[0].shape[1]), regions.pool, _Slot((), Total(0, 0, 0))
+    else:
+        raise TypeError(f"expected PooledRegions, PyramidRegions or WarpedCrops, found {type(regions).__name__}")
+    pooled = (count, channels, regions.bins, regions.bins)
+    return pooled, _Slot((*slot.layers, Layer("regions", name, type(regions).__name__, pooled, 0, 0)), slot.total)
+
+
 def _watched(slot: str, part: nn.Module, run: Callable[[], Result]) -> tuple[Result, _Slot]:
     """What ``run`` answers, and the layers of ``part`` that it called."""
     names = {child: name or slot for name, child in part.named_modules()}
     counter = FlopCounterMode(display=False)
     layers: list[Layer] = []
+    seen: set[nn.Module] = set()
     open_calls: list[int] = []
     finished = [0]  # calls that have ended; a module during whose call none did is a layer
 
@@ -127,7 +140,8 @@ def _watched(slot: str, part: nn.Module, run: Callable[[], Result]) -> tuple[Res
     def leave(child: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         flops, ended = open_calls.pop(), open_calls.pop()
         if finished[0] == ended and isinstance(output, Tensor):
-            parameters = sum(parameter.numel() for parameter in child.parameters())
+            parameters = 0 if child in seen else sum(parameter.numel() for parameter in child.parameters())
+            seen.add(child)
             cost = (counter.get_total_flops() - flops) // 2  # it counts a multiplication and an addition as two
             if parameters or cost or output.shape != inputs[0].shape:
                 layers.append(Layer(slot, names[child], type(child).__name__, tuple(output.shape), parameters, cost))

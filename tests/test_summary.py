@@ -45,6 +45,10 @@ NETWORKS = [
     ("model.backbone.frozen_stages=2",),
     ("model.backbone.output=map", "model.head.tail=network"),
     ("model.backbone.name=mobilenet_v2", "model.backbone.norm=frozen", "model.backbone.weights=no-such-file.pth"),
+    ("model.backbone.output=dilated", "model.head.tail=convolved", "model.head.norm=group"),
+    ("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"),
+    ("model.kind=fast_rcnn", "model.proposals=selective_search"),
+    ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn", "model.backbone.frozen_stages=1"),
 ]
 
 
@@ -55,13 +59,37 @@ def test_totals_are_those_of_the_detector_itself(overrides: tuple[str, ...]) -> 
     with torch.device("meta"):
         detector = empty_detector(config, CLASSES)
     for slot, total in found.totals.items():
-        parameters = list(detector.get_submodule(slot).parameters())
+        part = getattr(detector, slot)
+        parameters = list(part.parameters()) if isinstance(part, torch.nn.Module) else []  # none of given proposals
         assert total.parameters == sum(parameter.numel() for parameter in parameters)
         assert total.trained == sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
         layers = [layer for layer in found.layers if layer.slot == slot]
         assert total.parameters == sum(layer.parameters for layer in layers)
-        assert total.multiply_adds == sum(layer.multiply_adds for layer in layers) > 0
+        assert total.multiply_adds == sum(layer.multiply_adds for layer in layers)
+        assert bool(total.multiply_adds) == bool(parameters)
     assert found.whole.parameters == sum(parameter.numel() for parameter in detector.parameters())
+
+
+def test_an_rpn_answers_on_each_map_of_a_pyramid_with_one_head() -> None:
+    found = summarise(tiny("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"))
+    rows = [layer for layer in found.layers if layer.name == "head.objectness"]
+    assert [row.output for row in rows] == [(1, 3, 24, 32), (1, 3, 12, 16), (1, 3, 6, 8), (1, 3, 3, 4)]
+    assert [row.parameters for row in rows] == [16 * 3 + 3, 0, 0, 0]
+    (row,) = (layer for layer in found.layers if layer.slot == "regions")
+    assert row == Layer("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0)
+
+
+def test_rcnns_body_runs_on_each_crop() -> None:
+    overrides = ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn")
+    found = summarise(tiny(*overrides, "model.crop.side=64", "model.search.test_number=7"))
+    rows = [layer for layer in found.layers if layer.slot == "regions"]
+    assert rows[0] == Layer(
+        "regions", "body.body.stages.0.0", "Conv2d", (7, 16, 32, 32), 3 * 9 * 16, 7 * 32 * 32 * 16 * 3 * 9
+    )
+    assert rows[-1] == Layer("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0)
+    assert set(found.totals) == {"backbone", "proposer", "regions", "head"}
+    assert found.totals["backbone"].parameters == 0
+    assert found.whole.parameters == sum(layer.parameters for layer in found.layers)
 
 
 @pytest.mark.parametrize(("data_format", "classes"), [("voc", 20), ("coco", 80)])
