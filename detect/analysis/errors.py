@@ -2,7 +2,8 @@
 
 Bolya, Foley, Hays and Hoffman 2020, "TIDE: A General Toolbox for Identifying Object Detection Errors", section 2.2;
 what the paper leaves open is as in its package, tidecv 1.0.1. A detection looks at the boxes that must be found, of all
-classes: 0.5 is the least IoU of a match, 0.1 that of being about an object at all (t_f and t_b there).
+classes: 0.5 is the least IoU of a match, 0.1 that of being about an object at all (t_f and t_b there). Difficult boxes
+and crowds are its ignore regions; to lie in one by exactly half is enough, as COCO has it (there: by more).
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,6 @@ from detect.evaluation.case import Floats, Places
 from detect.randomness import generator
 
 _BLOCK = 1 << 18  # weights of detections looked at at once: 1 MB, what a cache holds (a third of the time)
-
-_NORMAL = NormalDist()
 
 Weights = NDArray[np.int32]
 
@@ -47,8 +44,12 @@ def bootstrap(matches: Matches, replicates: int = 1000, seed: int = 0) -> Interv
     photos = len(matches.photos)
     values = resampled(matches, np.ones((photos, 1), np.int32))
     draws = resampled(matches, draw(photos, replicates, seed))
-    per_class = {name: interval(values[0, k], draws[:, k]) for k, name in enumerate(matches.classes)}
-    return Intervals(interval(means(values)[0], means(draws)), per_class)
+    per_class = {name: _of_ap(values[0, k], draws[:, k]) for k, name in enumerate(matches.classes)}
+    return Intervals(_of_ap(means(values)[0], means(draws)), per_class)
+
+
+def _of_ap(value: float, draws: Floats) -> Interval | None:
+    return interval(value, np.clip(unbiased(value, draws), 0.0, 1.0))
 
 
 def draw(photos: int, replicates: int, seed: int) -> Weights:
@@ -60,38 +61,29 @@ def draw(photos: int, replicates: int, seed: int) -> Weights:
 
 
 def interval(value: float, draws: Floats) -> Interval | None:
-    """The bias-corrected percentile interval (Efron 1981; Efron and Tibshirani 1993, section 14.3) of draws (B,).
+    """From the 2.5th to the 97.5th percentile of the draws (B,), widened to the value; None where it is NaN.
 
-    Draws that are NaN (samples without an object of the class) are left out; None where the value is NaN or all are.
-
-    The fewer the photos, the higher AP tends to be, and a sample has fewer distinct ones than the data: plain
-    percentiles lie too high. They held the mAP of 1,000 VOC photos in 65 of 100 samples of 200 of them and in 88 of
-    500, the corrected ones in 84 and 93.
+    Draws that are NaN (samples without an object of the class) are left out; None where all are.
     """
     known = draws[~np.isnan(draws)]
     if np.isnan(value) or not len(known):
         return None
-    shift, tail = 2 * _place(value, known), _NORMAL.inv_cdf(0.975)
-    low, high = np.percentile(known, [100 * _NORMAL.cdf(shift - tail), 100 * _NORMAL.cdf(shift + tail)])
+    low, high = np.percentile(known, [2.5, 97.5])
     return Interval(float(value), min(float(low), float(value)), max(float(high), float(value)))
 
 
-def share_above_zero(value: float, draws: Floats) -> float:
-    """How sure it is, in 0..1, that what was measured as ``value`` is above 0, from its draws (B,).
+def unbiased(value: float, draws: Floats) -> Floats:
+    """The draws that are not NaN, moved by twice what their median is above the value.
 
-    The share of draws above 0 (equal: half), corrected as ``interval`` is: it is below 0.025 or above 0.975 just where
-    0 is outside of that. NaN as there.
+    AP is the higher the fewer the photos, and a sample has fewer distinct ones than the data have: draws are as much
+    above the value as the value is above that of many photos (Efron and Tibshirani 1993, chapter 10). In samples
+    of 200 of 1,000 VOC photos the percentiles of unmoved draws held the mAP of all in 65 of 100, of moved ones in 86;
+    in samples of 500 in 88 and 93. Between two runs the bias cancels: there the unmoved draws of the difference do
+    better (81 to 99 of 100 in six such trials, moved ones 75 to 89).
     """
     known = draws[~np.isnan(draws)]
-    if np.isnan(value) or not len(known):
-        return float("nan")
-    return _NORMAL.cdf(2 * _place(value, known) - _place(0.0, known))
-
-
-def _place(value: float, draws: Floats) -> float:
-    """The share of the draws below a value (equal: half), as a quantile of the normal distribution."""
-    below = (draws < value).sum() + (draws == value).sum() / 2
-    return _NORMAL.inv_cdf(float(np.clip(below, 0.5, len(draws) - 0.5)) / len(draws))
+    moved: Floats = known - 2 * (np.median(known) - value) if len(known) else known
+    return moved
 
 
 def means(aps: Floats) -> Floats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from detect.analysis.comparison import Difference, PhotoDifference, RunComparison, Tally
+from detect.analysis.comparison import Difference, RunComparison, Tally
+from detect.evaluation.predictions import below_shared_folder
 from detect.evaluation.score import Score
 
 
@@ -21,14 +22,14 @@ def difference_table(first: Score, second: Score, comparison: RunComparison) -> 
 
 
 def photo_table(comparison: RunComparison, most: int = 10) -> Table:
-    """The photos that differ most, each run cut off at its best F1."""
-    table = Table(title="Where they differ most (each class from the score of its best F1)")
+    """The photos that differ most, each class of each run from the score of its best F1 on."""
+    table = Table(title="Where they differ most: objects found, false detections, objects missed")
     table.add_column("photo", overflow="fold")
-    for name in ("first", "second"):
-        table.add_column(f"{name}: found, false, missed", justify="right")
-    table.add_column("errors", justify="right")
-    for photo in comparison.photos[:most]:
-        table.add_row(photo.file, _told(photo.first), _told(photo.second), _change(photo))
+    for name in ("first", "second", "errors"):
+        table.add_column(name, justify="right")
+    photos = comparison.photos[:most]
+    for photo, name in zip(photos, below_shared_folder([photo.file for photo in photos]), strict=True):
+        table.add_row(name, _told(photo.first), _told(photo.second), f"{-photo.fewer:+d}")
     return table
 
 
@@ -51,7 +52,3 @@ def _points(fraction: float) -> str:
 
 def _told(tally: Tally) -> str:
     return f"{tally.found}, {tally.false}, {tally.missed}"
-
-
-def _change(photo: PhotoDifference) -> str:
-    return f"{-photo.fewer:+d}"

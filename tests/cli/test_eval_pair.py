@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+import detect
+from detect.checkpoint import load_checkpoint, save_checkpoint
+from tests.conftest import TINY, Command
+
+
+@pytest.fixture(scope="module")
+def runs(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two runs of the same configuration, the second from another seed."""
+    from detect.config_files import load_config
+
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    for seed in (0, 1):
+        overrides = [f"data.root={shapes_root}", "train.steps=2", f"seed={seed}"]
+        detect.train(load_config(folder / "tiny.yaml", overrides), folder / f"run{seed}")
+    return folder / "run0", folder / "run1"
+
+
+def score_of(file: Path) -> dict[str, object]:
+    score = json.loads(file.read_text(encoding="utf-8"))
+    score.pop("seconds")
+    return dict(score)
+
+
+@pytest.mark.parametrize("metric", ["coco", "voc12"])
+def test_two_models_are_compared(metric: str, runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
+    for name, models in {"first": runs[:1], "second": runs[1:], "both": runs}.items():
+        status, out, err = detect_command("eval", *models, "--metric", metric, "--json", tmp_path / f"{name}.json")
+        assert (status, err) == (0, "")
+        assert ("95% interval" in out) == ("Where they differ most" in out) == (name == "both")
+    first, second, both = (score_of(tmp_path / f"{name}.json") for name in ("first", "second", "both"))
+    difference, seconds = both.pop("difference"), both.pop("second")
+    assert isinstance(difference, dict)
+    assert isinstance(seconds, dict)
+    seconds.pop("seconds")
+    assert (both, seconds) == (first, second)
+    primary = "AP" if metric == "coco" else "mAP"
+    value = second[primary] - first[primary]  # type: ignore[operator]
+    low, high = difference[primary]["interval"]
+    assert difference[primary]["value"] == pytest.approx(value, abs=1e-12)
+    assert low <= value <= high
+    assert 0 <= difference[primary]["second_better"] <= 1
+    assert list(difference["per_class"]) == list(first["per_class"])  # type: ignore[call-overload]
+    assert {"found", "false", "missed"} == {key for photo in difference["images"] for key in photo["first"]}
+
+
+def test_a_model_beside_itself(runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
+    status, out, err = detect_command("eval", runs[0], runs[0], "--json", tmp_path / "score.json")
+    assert (status, err) == (0, "")
+    assert "+0.0 to +0.0" in out
+    difference = json.loads((tmp_path / "score.json").read_text(encoding="utf-8"))["difference"]
+    assert difference["AP"] == {"value": 0.0, "interval": [0.0, 0.0], "second_better": 0.5}
+    assert difference["images"] == []
+
+
+def test_a_second_model_of_other_classes_is_refused_at_once(
+    runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
+) -> None:
+    checkpoint = load_checkpoint(runs[1] / "best.pt")
+    renamed = ("x" + checkpoint.classes[0], *checkpoint.classes[1:])
+    save_checkpoint(replace(checkpoint, classes=renamed), tmp_path / "other.pt")
+    status, out, err = detect_command("eval", runs[0], tmp_path / "other.pt")
+    assert (status, out) == (2, "")
+    assert f'found "{checkpoint.classes[0]}" (did you mean "{renamed[0]}"?)' in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_second_model_that_is_not_there(runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
+    status, _, err = detect_command("eval", runs[0], tmp_path)
+    assert status == 2
+    assert "expected a run folder with best.pt or last.pt, found neither" in err
