@@ -8,29 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from detect.data.annotations import Annotations, DroppedBox, ImageAnnotation, pack
 from detect.data.images import image_size
 from detect.data.validity import flaw, misplaced
+from detect.data.voc_xml import VocObject, read_page
 from detect.errors import UserError, nearest
 from detect.files import existing_file, existing_folder
 from detect.types import Size
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-@dataclass(frozen=True)
-class _Object:
-    place: int
-    name: str
-    box: tuple[float, float, float, float]
-    difficult: bool
 
 
 @dataclass(frozen=True)
@@ -38,7 +27,7 @@ class _Photo:
     xml: Path
     image: Path
     size: Size
-    objects: list[_Object]
+    objects: list[VocObject]
 
 
 def read_voc(root: Path, list_name: str, classes: Sequence[str] | None) -> Annotations:
@@ -83,23 +72,26 @@ def _ids(stems: Sequence[str]) -> list[int]:
 def _read_photo(root: Path, stem: str, dropped: list[DroppedBox]) -> _Photo:
     """The photo's annotation; boxes that cannot be used are added to ``dropped``."""
     xml = root / "Annotations" / f"{stem}.xml"
-    try:
-        tree: Element = fromstring(xml.read_bytes())
-    except FileNotFoundError:
-        existing_file(xml, f"the annotation of image {stem}")
-        raise
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise UserError(f"{xml}: expected a VOC annotation, found damaged XML: {error}") from error
+    page = read_page(xml)
     image = _find_image(root / "JPEGImages", stem)
-    size = _size(tree) or image_size(image)
+    size = page.size or image_size(image)
     objects = []
-    for place, element in enumerate(tree.findall("object"), start=1):
-        found = _read_object(xml, place, element, size)
-        if isinstance(found, DroppedBox):
-            dropped.append(found)
+    for item in page.objects:
+        if not item.name:
+            raise UserError(f"{xml}: object {item.place}: expected a <name>, found none")
+        reason = _unusable(item, size)
+        if reason is None:
+            objects.append(item)
         else:
-            objects.append(found)
+            dropped.append(DroppedBox(str(xml), f"object {item.place} ({item.name})", reason))
     return _Photo(xml, image, size, objects)
+
+
+def _unusable(item: VocObject, size: Size) -> str | None:
+    """Why the object's box cannot be used; None where it can."""
+    if not item.complete:
+        return "no complete <bndbox>"
+    return flaw(item.corners) or misplaced(item.box, size)
 
 
 def _find_image(folder: Path, stem: str) -> Path:
@@ -108,36 +100,6 @@ def _find_image(folder: Path, stem: str) -> Path:
         if path.is_file():
             return path
     return existing_file(folder / f"{stem}.jpg", f"image {stem}")
-
-
-def _size(tree: Element) -> Size | None:
-    """The size that the file gives; None where it is missing or nonsense (old exports write 0)."""
-    height, width = _number(tree.findtext("size/height")), _number(tree.findtext("size/width"))
-    return (int(height), int(width)) if height >= 1 and width >= 1 else None
-
-
-def _read_object(xml: Path, place: int, element: Element, size: Size) -> _Object | DroppedBox:
-    name = (element.findtext("name") or "").strip()
-    if not name:
-        raise UserError(f"{xml}: object {place}: expected a <name>, found none")
-    texts = [element.findtext(f"bndbox/{corner}") for corner in _CORNERS]
-    x1, y1, x2, y2 = corners = [_number(text) for text in texts]
-    reason = flaw(corners)
-    if reason and None in texts:
-        reason = "no complete <bndbox>"
-    box = (x1 - 1.0, y1 - 1.0, x2, y2)
-    reason = reason or misplaced(box, size)
-    if reason:
-        return DroppedBox(str(xml), f"object {place} ({name})", reason)
-    return _Object(place, name, box, _number(element.findtext("difficult")) == 1)
-
-
-def _number(text: str | None) -> float:
-    """NaN where the text is missing or no number."""
-    try:
-        return float(text) if text is not None else float("nan")
-    except ValueError:
-        return float("nan")
 
 
 def _annotation(photo: _Photo, labels: dict[str, int], image_id: int) -> ImageAnnotation:
