@@ -15,7 +15,7 @@ from detect.data.transforms import Augment
 from detect.errors import UserError
 from detect.files import existing_folder
 
-Selection = str | tuple[SourceConfig, ...]
+SplitSetting = str | tuple[SourceConfig, ...]
 
 
 def training_data(config: Config) -> tuple[Annotations, Annotations]:
@@ -27,7 +27,7 @@ def training_data(config: Config) -> tuple[Annotations, Annotations]:
     if isinstance(data.val, float | int):
         train, val = hash_split(_load(data, data.train, data.classes), float(data.val))
     else:
-        train, val = (_load(data, selection, data.classes) for selection in (data.train, data.val))
+        train, val = (_load(data, setting, data.classes) for setting in (data.train, data.val))
         classes = _union(train.classes, val.classes, data)
         train, val = relabel(train, classes), relabel(val, classes)
     if len(train) == 0:
@@ -74,23 +74,23 @@ def _drawn_shapes(data: DataConfig) -> DataConfig:
     return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
 
 
-def _load(data: DataConfig, selection: Selection, classes: Sequence[str] | None) -> Annotations:
+def _load(data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None) -> Annotations:
     if data.format == "shapes":
         raise ValueError("shapes are loaded as coco")
-    return load_sources(data.format, _sources(data, selection), classes)
+    return load_sources(data.format, _sources(data, setting), classes)
 
 
-def _sources(data: DataConfig, selection: Selection) -> list[Source]:
-    if isinstance(selection, str):
+def _sources(data: DataConfig, setting: SplitSetting) -> list[Source]:
+    if isinstance(setting, str):
         root = existing_folder(Path(data.root), "the folder data.root")
-        return [Source(root, selection, None if data.images is None else Path(data.images).absolute())]
+        return [Source(root, setting, None if data.images is None else Path(data.images).absolute())]
     return [
         Source(
             existing_folder(Path(source.root), "a source's root"),
             source.list or source.annotations or "",
             None if source.images is None else Path(source.images),
         )
-        for source in selection
+        for source in setting
     ]
 
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from detect.types import Size
+from detect.types import Size, Targets
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class ImageAnnotation:
     difficult: np.ndarray
     crowd: np.ndarray
     areas: np.ndarray
+
+    def targets(self) -> Targets:
+        """The objects as a detector learns them, in pixels of the photo."""
+        return Targets(
+            torch.from_numpy(self.boxes.astype(np.float32)),
+            torch.from_numpy(self.labels),
+            torch.from_numpy(self.difficult),
+            torch.from_numpy(self.crowd),
+        )
 
 
 @dataclass(frozen=True)

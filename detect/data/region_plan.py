@@ -14,7 +14,6 @@ from detect.data.annotations import Annotations
 from detect.data.batch import GivenLookup
 from detect.matching import BACKGROUND, IGNORED, Matcher
 from detect.randomness import generator, key
-from detect.types import Targets
 
 
 class RegionPick(NamedTuple):
@@ -84,13 +83,7 @@ def region_pool(annotations: Annotations, given: GivenLookup, matcher: Matcher, 
             proposed = given[annotation.file][0][:number]
         except KeyError:
             continue
-        boxes = np.concatenate([annotation.boxes, proposed]).astype(np.float32)
-        targets = Targets(
-            torch.from_numpy(annotation.boxes.astype(np.float32)),
-            torch.from_numpy(annotation.labels),
-            torch.from_numpy(annotation.difficult),
-            torch.from_numpy(annotation.crowd),
-        )
+        boxes, targets = np.concatenate([annotation.boxes, proposed]).astype(np.float32), annotation.targets()
         matched = matcher.match(torch.from_numpy(boxes), targets).numpy()
         matched[: len(targets)][annotation.crowd] = IGNORED
         for foreground, chosen in ((True, matched >= 0), (False, matched == BACKGROUND)):

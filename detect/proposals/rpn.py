@@ -37,8 +37,8 @@ class RpnOutput:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one image teaches: indices of its foreground (F,) and background (B,) anchors; wanted deltas (F, 4)."""
+class AnchorSamples:
+    """The anchors of one image that train: indices of foreground (F,) and background (B,); wanted deltas (F, 4)."""
 
     foreground: Tensor
     background: Tensor
@@ -117,15 +117,15 @@ class Rpn(nn.Module):
 
     def losses(self, raw: RpnOutput, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Mean over the images of the objectness and the box loss."""
-        lessons = [self._lesson(raw.anchors, *image) for image in zip(images.sizes, images.keys, targets, strict=True)]
+        samples = [self._samples(raw.anchors, *image) for image in zip(images.sizes, images.keys, targets, strict=True)]
         # One look at the output for the whole batch: a look for each image costs a gradient of all anchors each.
-        starts = [image * len(raw.anchors) for image in range(len(lessons))]
-        foreground = torch.cat([one.foreground + start for one, start in zip(lessons, starts, strict=True)])
-        background = torch.cat([one.background + start for one, start in zip(lessons, starts, strict=True)])
-        shares = self._shares([len(one.foreground) + len(one.background) for one in lessons])
+        starts = [image * len(raw.anchors) for image in range(len(samples))]
+        foreground = torch.cat([one.foreground + start for one, start in zip(samples, starts, strict=True)])
+        background = torch.cat([one.background + start for one, start in zip(samples, starts, strict=True)])
+        shares = self._shares([len(one.foreground) + len(one.background) for one in samples])
         weights = [
             raw.logits.new_full((len(part),), share)
-            for parts in ([one.foreground for one in lessons], [one.background for one in lessons])
+            for parts in ([one.foreground for one in samples], [one.background for one in samples])
             for part, share in zip(parts, shares, strict=True)
         ]
         objectness, box = objectness_losses(
@@ -133,7 +133,7 @@ class Rpn(nn.Module):
             raw.deltas.flatten(0, 1),
             foreground,
             background,
-            torch.cat([one.wanted for one in lessons]),
+            torch.cat([one.wanted for one in samples]),
             torch.cat(weights),
             self.rule.beta,
         )
@@ -178,13 +178,13 @@ class Rpn(nn.Module):
         )
 
     @torch.no_grad()
-    def _lesson(self, anchors: Tensor, size: Size, key: int, targets: Targets) -> Lesson:
+    def _samples(self, anchors: Tensor, size: Size, key: int, targets: Targets) -> AnchorSamples:
         usable = self._trainable(anchors, size)
         matched = self.rule.matcher.match(anchors[usable], targets)
         foreground, background = subsample(matched, self.rule.number, self.rule.share, key, "anchors")
         truth = targets.boxes[matched[foreground]].to(anchors.dtype)
         wanted = box_ops.encode(truth, anchors[usable[foreground]], NO_SCALING)
-        return Lesson(usable[foreground], usable[background], wanted)
+        return AnchorSamples(usable[foreground], usable[background], wanted)
 
     def _trainable(self, anchors: Tensor, size: Size) -> Tensor:
         """Indices of the anchors that may train in a picture of ``size``."""

@@ -10,7 +10,7 @@ from detect.config import ModelConfig
 from detect.data.batch import GivenLookup
 from detect.errors import UserError
 from detect.proposals.files import read_proposals
-from detect.proposing.lookups import Found, FromFile, Searched, from_file
+from detect.proposing.lookups import BoxesAndScores, FromFile, Searched, from_file
 from detect.proposing.photos import places_of
 from detect.proposing.settings import search_settings, searched
 
@@ -22,7 +22,7 @@ class KnownOrSearched:
     known: FromFile
     search: Searched
 
-    def __getitem__(self, file: str, /) -> Found:
+    def __getitem__(self, file: str, /) -> BoxesAndScores:
         """Raises UnreadableImage."""
         return self.known[file] if file in self.known.places else self.search[file]
 

@@ -18,7 +18,7 @@ from detect.proposals.selective_search import selective_search
 from detect.proposing.make import SearchSettings
 from detect.proposing.photos import places_of
 
-Found = tuple[np.ndarray, np.ndarray]
+BoxesAndScores = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FromFile:
     places: Mapping[str, int]
     number: int
 
-    def __getitem__(self, file: str, /) -> Found:
+    def __getitem__(self, file: str, /) -> BoxesAndScores:
         """KeyError for a photo that the file does not know."""
         found = self.proposals[self.places[file]]
         return found.boxes[: self.number].numpy(), found.scores[: self.number].numpy()
@@ -42,11 +42,11 @@ class Searched:
     settings: SearchSettings
     number: int
 
-    def __getitem__(self, file: str, /) -> Found:
+    def __getitem__(self, file: str, /) -> BoxesAndScores:
         """Raises UnreadableImage."""
         return self.search(read_image(file))
 
-    def search(self, rgb: np.ndarray) -> Found:
+    def search(self, rgb: np.ndarray) -> BoxesAndScores:
         """The boxes of pixels (H, W, 3) uint8."""
         rule = self.settings
         found = selective_search(rgb, rule.mode, rule.seed, min_side=rule.min_side, resize_to=rule.resize_to)

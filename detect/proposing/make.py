@@ -15,7 +15,7 @@ from detect.errors import UserError
 from detect.evaluation.predictions import below_shared_folder
 from detect.proposals.files import Setting, content_key
 from detect.proposals.selective_search import selective_search
-from detect.proposing.found import Found
+from detect.proposing.search_results import SearchResults
 from detect.types import Proposals
 
 SEARCH_VERSION = 1  # raise it when the same settings give other boxes: files made before are then refused
@@ -66,7 +66,7 @@ def make_proposals(photos: Sequence[Path], out: Path, settings: SearchSettings, 
     """
     start = time.perf_counter()
     names = below_shared_folder([str(photo) for photo in photos])
-    with Found(out, settings.recorded()) as found, ThreadPoolExecutor(workers) as pool:
+    with SearchResults(out, settings.recorded()) as found, ThreadPoolExecutor(workers) as pool:
         looks = list(pool.map(_look, photos))
         unreadable = [str(look) for look in looks if isinstance(look, UserError)]
         contents = [look if isinstance(look, int) else None for look in looks]
@@ -147,7 +147,7 @@ def _in_parallel(
             waiting.cancel()
 
 
-def _refuse_loss(found: Found, names: Sequence[str], contents: Sequence[int | None]) -> None:
+def _refuse_loss(found: SearchResults, names: Sequence[str], contents: Sequence[int | None]) -> None:
     """UserError where the earlier file has photos that are asked for neither by content nor by name."""
     if found.earlier is None:
         return

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detect.errors import UserError
-from detect.files import existing_file, write_bytes
 from detect.svm.examples import BoxExamples, RegionRoles, box_examples, region_roles
+from detect.svm.stored import read_arrays, write_arrays
 from detect.types import Targets
 
 
@@ -61,6 +58,9 @@ class RegionTable:
         return [box_examples(self.boxes_of(n), self.targets_of(n), overlap) for n in range(len(self))]
 
 
+_NAMES = tuple(field.name for field in fields(RegionTable))
+
+
 @dataclass(frozen=True)
 class TableRoles:
     """The roles of a table's regions, worked out when asked for: all at once take 4 K bytes a region."""
@@ -91,31 +91,9 @@ def make_table(regions: Sequence[PhotoRegions]) -> RegionTable:
 
 def write_table(path: Path, table: RegionTable) -> None:
     """Write an ``.npz``, whole or not at all. Raises WorkError."""
-    content = io.BytesIO()
-    np.savez(
-        content,
-        keys=table.keys,
-        offsets=table.offsets,
-        boxes=table.boxes,
-        objects=table.objects,
-        labels=table.labels,
-        crowd=table.crowd,
-    )
-    write_bytes(path, content.getvalue())
+    write_arrays(path, {name: getattr(table, name) for name in _NAMES})
 
 
 def read_table(path: Path) -> RegionTable:
     """What ``write_table`` wrote; UserError where the file is something else."""
-    existing_file(path, "a table of regions")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return RegionTable(
-                stored["keys"],
-                stored["offsets"],
-                stored["boxes"],
-                stored["objects"],
-                stored["labels"],
-                stored["crowd"],
-            )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: expected a table of regions, found: {error}") from error
+    return RegionTable(*read_arrays(path, "a table of regions", _NAMES))

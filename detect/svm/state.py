@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.errors import UserError
-from detect.files import existing_file, write_bytes
+from detect.svm.stored import read_arrays, write_arrays
+
+_NAMES = ("done", "weight", "bias", "trained", "added", "counts", "negatives")
 
 
 @dataclass(frozen=True)
@@ -42,33 +41,16 @@ class MiningState:
 
 def write_state(path: Path, state: MiningState) -> None:
     """Write an ``.npz``, whole or not at all. Raises WorkError."""
-    content = io.BytesIO()
-    np.savez(
-        content,
-        done=state.done,
-        weight=state.weight,
-        bias=state.bias,
-        trained=state.trained,
-        added=state.added,
-        counts=np.array([len(keys) for keys in state.negatives], np.int64),
-        negatives=np.concatenate([np.zeros((0, 2), np.int64), *state.negatives]),
-    )
-    write_bytes(path, content.getvalue())
+    counts = np.array([len(keys) for keys in state.negatives], np.int64)
+    negatives = np.concatenate([np.zeros((0, 2), np.int64), *state.negatives])
+    arrays = (np.array(state.done), state.weight, state.bias, state.trained, state.added, counts, negatives)
+    write_arrays(path, dict(zip(_NAMES, arrays, strict=True)))
 
 
 def read_state(path: Path) -> MiningState:
     """What ``write_state`` wrote; UserError where the file is something else."""
-    existing_file(path, "the state of a mining of negatives")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            ends = np.cumsum(stored["counts"])
-            return MiningState(
-                int(stored["done"]),
-                stored["weight"],
-                stored["bias"],
-                stored["trained"],
-                stored["added"],
-                tuple(np.split(stored["negatives"], ends[:-1])) if len(ends) else (),
-            )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: expected the state of a mining of negatives, found: {error}") from error
+    arrays = read_arrays(path, "the state of a mining of negatives", _NAMES)
+    done, weight, bias, trained, added, counts, negatives = arrays
+    ends = np.cumsum(counts)
+    by_class = tuple(np.split(negatives, ends[:-1])) if len(ends) else ()
+    return MiningState(int(done), weight, bias, trained, added, by_class)

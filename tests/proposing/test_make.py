@@ -19,8 +19,8 @@ import pytest
 from detect.errors import UserError
 from detect.proposals.files import content_key, read_proposals
 from detect.proposing import make as module
-from detect.proposing.found import Found
 from detect.proposing.make import Made, SearchSettings, make_proposals
+from detect.proposing.search_results import SearchResults
 from tests.proposing.fakes import FakeSearch, Watched, photograph
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -294,12 +294,12 @@ def test_photos_that_would_be_lost_are_refused(make: Maker, tmp_path: Path) -> N
 
 def test_boxes_of_a_run_stay_on_disk(make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
-    add = Found.add
+    add = SearchResults.add
 
-    def adding(self: Found, content: int, proposals: object) -> None:
+    def adding(self: SearchResults, content: int, proposals: object) -> None:
         add(self, content, proposals)  # type: ignore[arg-type]
         kept.append(sum(isinstance(value, np.ndarray) for value in vars(self).values()))
 
-    monkeypatch.setattr(Found, "add", adding)
+    monkeypatch.setattr(SearchResults, "add", adding)
     make(photograph(tmp_path / "photos", NAMES), tmp_path / "p.npz")
     assert kept == [0] * len(NAMES)

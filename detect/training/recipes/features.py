@@ -26,7 +26,6 @@ from detect.svm.examples import box_examples
 from detect.svm.regions import PhotoRegions, make_table, write_table
 from detect.training.recipes.fitted_files import FittedFiles, Trained, fits_boxes, fits_svms, trained_network
 from detect.training.work import Work
-from detect.types import Targets
 
 _GB = 1e9
 
@@ -130,9 +129,7 @@ def _most_bytes(work: Work, detector: Detector) -> int:
                 continue
             regions -= most - len(proposed)
             together = torch.from_numpy(np.concatenate([boxes, proposed]).astype(np.float32))
-            flags = (torch.from_numpy(annotation.difficult), torch.from_numpy(annotation.crowd))
-            targets = Targets(together[: len(boxes)], torch.from_numpy(annotation.labels), *flags)
-            taught += len(box_examples(together, targets, overlap).rows)
+            taught += len(box_examples(together, annotation.targets(), overlap).rows)
     head, photos = detector.head, len(work.train)
     assert isinstance(head, FittedHead | SoftmaxHead)
     vectors = bytes_needed(photos, regions, head.logits.in_features) if fits_svms(work) else 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +11,13 @@ import torch
 from torch import Tensor
 
 from detect.display import display
-from detect.errors import UserError
-from detect.files import existing_file, write_bytes
 from detect.svm.examples import feature_scale
 from detect.svm.linear import SvmRule
 from detect.svm.mining import Mining, MiningRule
 from detect.svm.regions import TableRoles, read_table
 from detect.svm.ridge import fit_regressor
 from detect.svm.state import read_state, write_state
+from detect.svm.stored import read_arrays, write_arrays
 from detect.training.recipes.fitted_files import FittedFiles, trained_network
 from detect.training.work import Work
 
@@ -81,16 +78,10 @@ def fit_regressors(work: Work, network: Work, files: FittedFiles) -> None:
 
 def write_fit(path: Path, weight: Tensor, bias: Tensor) -> None:
     """Write an ``.npz``, whole or not at all. Raises WorkError."""
-    content = io.BytesIO()
-    np.savez(content, weight=weight.numpy(), bias=bias.numpy())
-    write_bytes(path, content.getvalue())
+    write_arrays(path, {"weight": weight.numpy(), "bias": bias.numpy()})
 
 
 def read_fit(path: Path) -> tuple[Tensor, Tensor]:
     """The weight and bias that ``write_fit`` wrote; UserError where the file is something else."""
-    existing_file(path, "fitted weights")
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return torch.from_numpy(stored["weight"]), torch.from_numpy(stored["bias"])
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: expected fitted weights, found: {error}") from error
+    weight, bias = read_arrays(path, "fitted weights", ("weight", "bias"))
+    return torch.from_numpy(weight), torch.from_numpy(bias)

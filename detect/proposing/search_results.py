@@ -38,7 +38,7 @@ class _Place:
     whole: bool
 
 
-class Found:
+class SearchResults:
     """Proposals by the key of their photo's bytes: of an earlier file of the same settings, and of the journal.
 
     Boxes of the journal stay on disk. Use it in a ``with``: that closes the journal.
@@ -58,7 +58,7 @@ class Found:
         self._places: dict[int, _Place] = {}
         self._stream = self._opened()
 
-    def __enter__(self) -> Found:
+    def __enter__(self) -> SearchResults:
         return self
 
     def __exit__(self, *error: object) -> None:
