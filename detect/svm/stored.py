@@ -28,7 +28,8 @@ def read_arrays(path: Path, what: str, names: Sequence[str]) -> list[Array]:
     """The arrays of these names; UserError where the file is not ``what`` is expected."""
     existing_file(path, what)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: of a damaged archive NumPy would leave its own stream open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return [stored[name] for name in names]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: expected {what}, found: {error}") from error
