@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -48,14 +49,48 @@ def read_image(path: str | Path) -> np.ndarray:
         raise _unreadable(path, error) from error
 
 
-def image_size(path: str | Path) -> Size:
-    """The (h, w) that ``read_image`` would give, from the file's header alone. Raises UnreadableImage."""
+def read_reduced_grey(path: str | Path) -> np.ndarray:
+    """The photo in grey, (h, w) uint8, upright; JPEGs at a quarter of their sides, which is three times as fast.
+
+    For comparing photos; damage is seen as by ``read_image``. Raises UnreadableImage.
+    """
+    try:
+        content = Path(path).read_bytes()
+        with _opened(content) as picture:
+            if picture.format not in ("JPEG", "MPO") or not is_whole(content):
+                return np.asarray(cv2.cvtColor(_upright(_decode(picture), _orientation(picture)), cv2.COLOR_RGB2GRAY))
+            flags = cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_IGNORE_ORIENTATION
+            grey = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+            if grey is None:
+                raise UnreadableImage("damaged JPEG")
+            return _upright(np.asarray(grey), _orientation(picture))
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+@dataclass(frozen=True)
+class PhotoHeader:
+    """format: Pillow's name of it ("JPEG"); size: (h, w) upright; turned: whether the file's own rows are columns."""
+
+    format: str
+    size: Size
+    turned: bool
+
+
+def read_header(path: str | Path) -> PhotoHeader:
+    """What a photo's header says. Raises UnreadableImage."""
     try:
         with Path(path).open("rb") as stream, _opened(stream) as picture:
             width, height = picture.size
-            return (width, height) if _orientation(picture) >= 5 else (height, width)
+            turned = _orientation(picture) >= 5
+            return PhotoHeader(picture.format or "", (width, height) if turned else (height, width), turned)
     except Exception as error:
         raise _unreadable(path, error) from error
+
+
+def image_size(path: str | Path) -> Size:
+    """The (h, w) that ``read_image`` would give, from the file's header alone. Raises UnreadableImage."""
+    return read_header(path).size
 
 
 def _unreadable(path: str | Path, error: Exception) -> UnreadableImage:
@@ -96,15 +131,15 @@ def _orientation(picture: Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _upright(rgb: np.ndarray, orientation: int) -> np.ndarray:
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation (CIPA DC-008, 4.6.5: where row 0 and column 0 of the stored picture lie)."""
     if orientation >= 5:
-        rgb = rgb.transpose(1, 0, 2)
+        pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
-        rgb = rgb[::-1]
+        pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
-        rgb = rgb[:, ::-1]
-    return np.ascontiguousarray(rgb)
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _decode_jpeg(content: bytes) -> np.ndarray:
