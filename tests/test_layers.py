@@ -34,6 +34,7 @@ LAYERS = [
     ["exchange"],
     ["captions"],
     ["draw", "curves"],
+    ["inspection"],
     ["evaluation"],
     ["analysis"],
     ["proposing"],

@@ -1,0 +1,73 @@
+"""What the inspector can find: every kind with its severity and its cure, worst first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """severity: an error stops a reader, drops a box or teaches a model what is wrong; a warning wants a look."""
+
+    severity: Severity
+    title: str
+    cure: str
+
+
+KINDS = {
+    "unreadable-photo": Kind("error", "photo that cannot be decoded", "restore the file, or remove it and its objects"),
+    "damaged-annotation": Kind("error", "annotation that cannot be read", "mend or remove what is named"),
+    "missing-photo": Kind("error", "annotation without its photo", "add the photo, or remove the annotation"),
+    "missing-annotation": Kind("error", "listed photo without annotation", "label it, or take it off the list"),
+    "unknown-id": Kind("error", "object of an unknown photo or class", "correct the id, or remove the object"),
+    "repeated-id": Kind("error", "id or name given twice", "number anew: each id stands for one thing"),
+    "misread-boxes": Kind("error", "numbers of another kind than the format's", "convert them to what is expected"),
+    "fractions": Kind("error", "fractions where pixels are expected", "multiply by the picture's width and height"),
+    "pixels": Kind("error", "pixels where fractions are expected", "divide by the picture's width and height"),
+    "not-finite": Kind("error", "box with a number missing, infinite or none", "draw the box anew"),
+    "swapped-corners": Kind("error", "box whose second corner comes first", "swap the corners"),
+    "no-extent": Kind("error", "box without width or height", "remove it, or draw it anew"),
+    "outside": Kind("error", "box entirely outside its picture", "remove it; see whether the photo was resized"),
+    "rotated": Kind("error", "labelled without the photo's EXIF rotation", "label the upright photo, or rotate boxes"),
+    "wrong-size": Kind("error", "annotated size that is not the photo's", "put back the photo that was labelled"),
+    "leak": Kind("error", "photo in two splits", "keep it in one of them"),
+    "near-leak": Kind("warning", "nearly the same photo in two splits", "keep both on one side"),
+    "shifted-corners": Kind("warning", "corners counted otherwise than the format does", "count as the format does"),
+    "reaches-outside": Kind("warning", "box that reaches outside its picture", "clip it; see whether it was resized"),
+    "similar-names": Kind("warning", "classes whose names are nearly the same", "give one class one name"),
+    "duplicate-box": Kind("warning", "object boxed twice", "remove one of them"),
+    "two-classes": Kind("warning", "one box with two classes", "remove the wrong one"),
+    "tiny": Kind("warning", "box under 3 pixels", "remove it, or draw it anew"),
+    "whole-picture": Kind("warning", "box that covers the whole picture", "see whether it was ever drawn"),
+    "duplicate-photo": Kind("warning", "the same photo twice", "remove one; see whose labels are right"),
+    "near-duplicate": Kind("warning", "nearly the same photo twice", "keep them on one side of a split"),
+    "unlabelled-photo": Kind("warning", "photo without annotation", "label it, or move it away"),
+    "unlisted": Kind("warning", "annotation in no list", "add it to a list, or move it away"),
+    "wrong-suffix": Kind("warning", "file of another type than its name says", "rename it"),
+    "odd-size": Kind("warning", "photo very small, long or large", "see whether it belongs here"),
+    "rare-class": Kind("warning", "class with fewer than 10 objects", "label more of it, or leave it out"),
+    "no-id": Kind("warning", "annotation without id", "number the annotations from 1: other tools need it"),
+    "crowd-without-mask": Kind("warning", "crowd without a mask", "add its mask, or unset iscrowd"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """kind: a key of KINDS; file: where to look; where: the object or line in it, empty for all of it; what: found."""
+
+    kind: str
+    file: str
+    where: str
+    what: str
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Finding.kind: expected one of {', '.join(KINDS)}, found {self.kind}")
+
+    @property
+    def is_error(self) -> bool:
+        """Whether its kind is an error."""
+        return KINDS[self.kind].severity == "error"

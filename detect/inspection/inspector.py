@@ -1,0 +1,22 @@
+"""A survey and the photos it names, to findings."""
+
+from __future__ import annotations
+
+from detect.inspection.box_checks import check_boxes
+from detect.inspection.class_checks import check_classes
+from detect.inspection.findings import KINDS, Finding
+from detect.inspection.photo_checks import Looks, check_copies, check_photos
+from detect.inspection.records import Survey
+
+
+def inspect(survey: Survey, looks: Looks) -> list[Finding]:
+    """All findings, worst kind first. looks: what every photo of the survey is."""
+    found = [
+        *survey.findings,
+        *check_photos(survey.photos, looks),
+        *check_copies(survey.photos, looks),
+        *check_boxes(survey, looks),
+        *check_classes(survey),
+    ]
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    return sorted(found, key=lambda finding: order[finding.kind])

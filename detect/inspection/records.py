@@ -1,0 +1,67 @@
+"""What a labelled folder says, kept as it is written, usable or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from detect.inspection.findings import Finding
+from detect.types import Size
+
+Format = Literal["voc", "coco", "yolo", "csv"]
+Four = tuple[float, float, float, float]
+
+
+class SeenObject(NamedTuple):
+    """An object.
+
+    where: its place in the file ("object 3", "line 3", "annotation 12"); name: its class as it is written; written: the
+    file's four numbers, in the format's own order and units; box: continuous x1 y1 x2 y2 in pixels, as the format means
+    them.
+    """
+
+    where: str
+    name: str
+    written: Four
+    box: Four
+    difficult: bool = False
+    crowd: bool = False
+
+
+@dataclass(frozen=True)
+class SeenPhoto:
+    """A photo and its objects.
+
+    image: absolute, there or not; labels: the file that the objects are in; told: the (h, w) that it tells, None where
+    it tells none; splits: the lists that hold it, of train, val and test.
+    """
+
+    image: Path
+    labels: Path
+    told: Size | None
+    objects: tuple[SeenObject, ...]
+    splits: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that was read, and the findings made while reading.
+
+    classes: the names that the format lists, in its order; None where it lists none.
+    """
+
+    format: Format
+    root: Path
+    photos: tuple[SeenPhoto, ...]
+    classes: tuple[str, ...] | None
+    findings: tuple[Finding, ...]
+
+
+def split_of(name: str) -> str | None:
+    """``train``, ``val`` or ``test`` for the name of a list or file of one; None for trainval and all others."""
+    lowered = name.lower()
+    roles: Mapping[str, bool] = {role: role in lowered for role in ("train", "val", "test")}
+    found = [role for role, there in roles.items() if there]
+    return found[0] if len(found) == 1 else None
