@@ -1,0 +1,88 @@
+"""A clean labelled set, small, in every format: 12 photos of 200 x 160 with 4 objects of 2 classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.data.folders import voc_object
+
+WIDTH, HEIGHT, PHOTOS, VAL = 200, 160, 12, 4
+NAMES = ("zebra", "carrot")
+Box = tuple[int, int, int, int]
+
+
+def stem(index: int) -> str:
+    return f"p{index:02}"
+
+
+def boxes(index: int) -> list[tuple[str, Box]]:
+    """Continuous corners; one object a photo touches the left and one the right and lower edge."""
+    draw = np.random.default_rng(index)
+    x, y = (int(value) for value in draw.integers(0, 12, 2))
+    return [
+        (NAMES[0], (0, 10 + y, 30 + x, 60 + y)),
+        (NAMES[1], (120 + x, 90 + y, WIDTH, HEIGHT)),
+        (NAMES[0], (70 + x, 15 + y, 100 + x, 40 + y)),
+        (NAMES[1], (40 + x, 100 + y, 80 + x, 130 + y)),
+    ]
+
+
+def draw_photo(path: Path, seed: int) -> Path:
+    """A smooth picture unlike those of other seeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), np.uint8)
+    assert cv2.imwrite(str(path), cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
+    return path
+
+
+def splits() -> Iterator[tuple[str, list[int]]]:
+    yield "train", list(range(VAL, PHOTOS))
+    yield "val", list(range(VAL))
+
+
+def write_voc(root: Path) -> Path:
+    for folder in ("Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>"
+    for index in range(PHOTOS):
+        draw_photo(root / "JPEGImages" / f"{stem(index)}.jpg", index)
+        objects = "\n".join(voc_object(name, x1 + 1, y1 + 1, x2, y2) for name, (x1, y1, x2, y2) in boxes(index))
+        (root / "Annotations" / f"{stem(index)}.xml").write_text(f"<annotation>{size}\n{objects}</annotation>")
+    for split, members in splits():
+        (root / "ImageSets/Main" / f"{split}.txt").write_text("".join(f"{stem(index)}\n" for index in members))
+    everything = "".join(f"{stem(index)}\n" for index in range(PHOTOS))
+    (root / "ImageSets/Main/trainval.txt").write_text(everything)
+    return root
+
+
+def write_coco(root: Path) -> Path:
+    (root / "annotations").mkdir(parents=True)
+    number = 1
+    for split, members in splits():
+        annotations = []
+        for index in members:
+            draw_photo(root / "images" / f"{stem(index)}.jpg", index)
+            for name, (x1, y1, x2, y2) in boxes(index):
+                box = [x1, y1, x2 - x1, y2 - y1]
+                category = NAMES.index(name) + 1
+                annotations.append(
+                    {"id": number, "image_id": index, "category_id": category, "bbox": box, "iscrowd": 0}
+                )
+                number += 1
+        document = {
+            "images": [
+                {"id": index, "file_name": f"{stem(index)}.jpg", "width": WIDTH, "height": HEIGHT} for index in members
+            ],
+            "categories": [{"id": place, "name": name} for place, name in enumerate(NAMES, start=1)],
+            "annotations": annotations,
+        }
+        (root / "annotations" / f"{split}.json").write_text(json.dumps(document))
+    return root
+
+
+WRITERS = {"voc": write_voc, "coco": write_coco}

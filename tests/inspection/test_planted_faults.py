@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from detect.inspection.findings import KINDS, Finding
+from detect.inspection.inspector import inspect
+from detect.inspection.looking import look_at_all
+from detect.inspection.surveys import read_survey
+from tests.inspection.drawn_set import WRITERS
+from tests.inspection.faults import FAULTS, Fault
+
+
+def found_in(root: Path) -> list[Finding]:
+    survey = read_survey(root, None)
+    return inspect(survey, dict(look_at_all([photo.image for photo in survey.photos], 1)))
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+def test_a_clean_set_is_clean(tmp_path: Path, writer) -> None:
+    assert found_in(writer(tmp_path / "set")) == []
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else(tmp_path: Path, fault: Fault) -> None:
+    root = WRITERS[fault.format](tmp_path / "set")
+    fault.plant(root)
+    findings = found_in(root)
+    assert Counter(finding.kind for finding in findings) == {fault.kind: fault.count}
+    assert all(str(root) in finding.file for finding in findings)
+
+
+def test_every_kind_is_planted() -> None:
+    assert {fault.kind for fault in FAULTS.values()} | {"pixels"} == set(KINDS)
