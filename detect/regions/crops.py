@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detect.ops.side_by_side import rows_at_once, side_by_side
 from detect.ops.warp import warp
 from detect.types import Images
 
@@ -31,7 +32,10 @@ class WarpedCrops(nn.Module):
 
     def forward(self, images: Images, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
         """Boxes: N times (S_i, 4) in canvas pixels -> (S, C, bins, bins), images one after the other, float32."""
-        return torch.cat([self._features(images, chunk) for chunk in chunks(boxes, self.chunk)])
+        device = images.pixels.device
+        number = self.chunk if self.body.training else rows_at_once(self.chunk, device)
+        pieces = list(chunks(boxes, number))
+        return torch.cat(side_by_side(lambda piece: self._features(images, piece), pieces, device))
 
     def _features(self, images: Images, boxes: Sequence[Tensor]) -> Tensor:
         crops = warp(images.pixels, images.sizes, boxes, self.side, self.context)
