@@ -78,7 +78,7 @@ def test_the_head_orders_its_output_as_the_anchors(row: int, column: int, anchor
     shapes = AnchorShapes((sides,), ratios)
     head = RpnHead(channels=1, width=1, per_cell=shapes.per_cell(0))
     with torch.no_grad():
-        head.hidden.weight.zero_()[0, 0, 1, 1] = 1.0
+        head.hidden.get_parameter("weight").zero_()[0, 0, 1, 1] = 1.0
         head.objectness.weight.zero_()[anchor] = 1.0
         head.deltas.weight.zero_()[anchor * 4 : anchor * 4 + 4, 0, 0, 0] = torch.arange(1.0, 5)
     features = torch.zeros(2, 1, *cells)

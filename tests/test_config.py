@@ -265,6 +265,10 @@ def test_every_shipped_configuration_builds(file: Path) -> None:
         (["model.backbone.output=pyramid", "model.rpn.sides=[16,32]"], r"rpn.sides: .* each of 5 maps, .*\[\[16.0\], "),
         (["model.backbone.output=pyramid", "model.rpn.sides=[[1,2],[3],[4],[5],[6]]"], r"rpn.sides: .* each of 5 maps"),
         (["model.rpn.sides=[[16],[32]]"], r"rpn.sides: expected as many for each of 1 maps"),
+        (
+            ["model.backbone.output=pyramid", "model.backbone.split=1", "model.backbone.upsampling=transposed"],
+            r"upsampling: expected nearest where .* \(small: 4, 8, 16, 16\), found transposed",
+        ),
         (["model.backbone.split=2", "model.head.tail=linear"], "split: expected at most 1 .* of small, found 2"),
         (["model.backbone.frozen_stages=9"], "frozen_stages: expected at most 3 for small, found 9"),
         (

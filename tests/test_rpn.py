@@ -32,7 +32,7 @@ def rpn(
     head = RpnHead(channels=3, width=8, per_cell=4)
     if sharp:
         for layer in (head.hidden, head.objectness, head.deltas):
-            torch.nn.init.normal_(layer.weight, std=0.2)
+            torch.nn.init.normal_(layer.get_parameter("weight"), std=0.2)
     matcher = Matcher(0.6, (0.0, 0.3), keep_best=True)
     return Rpn(head, SHAPES, (STRIDE,), RpnTraining(matcher, number, 0.5, outside, 1 / 9, box_weight, average))
 

@@ -47,6 +47,7 @@ NETWORKS = [
     ("model.backbone.name=mobilenet_v2", "model.backbone.norm=frozen", "model.backbone.weights=no-such-file.pth"),
     ("model.backbone.output=dilated", "model.head.tail=convolved", "model.head.norm=group"),
     ("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"),
+    ("model.backbone.upsampling=transposed", "model.backbone.neck_convolution=separable"),
     ("model.kind=fast_rcnn", "model.proposals=selective_search"),
     ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn", "model.backbone.frozen_stages=1"),
 ]

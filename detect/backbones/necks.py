@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from detect.backbones.convolutions import ConvolutionKind, Upsampling, same_size, upsampling
 
 
 class Merge(nn.Module):
@@ -16,20 +17,24 @@ class Merge(nn.Module):
     upsampled and added, a 3x3 convolution.
     """
 
-    def __init__(self, channels: Sequence[int], width: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], width: int, kind: ConvolutionKind = "standard", up: Upsampling = "nearest"
+    ) -> None:
+        """kind: of the 3x3 convolution; up: how the coarse map becomes as large as the fine one."""
         super().__init__()
         fine, coarse = channels
         self.fine = nn.Conv2d(fine, width, 1)
         self.coarse = nn.Conv2d(coarse, width, 1)
-        self.smooth = nn.Conv2d(width, width, 3, padding=1)
-        for layer in (self.fine, self.coarse, self.smooth):
-            nn.init.kaiming_uniform_(layer.weight, a=1)
+        self.smooth = same_size(kind, width, width, 3)
+        self.up = upsampling(up, width)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_uniform_(layer.weight, a=1)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor]:
         """Two maps, finest first -> one of ``width`` channels."""
         fine, coarse = maps
-        up = functional.interpolate(self.coarse(coarse), size=fine.shape[2:], mode="nearest")
-        return (self.smooth(self.fine(fine) + up),)
+        return (self.smooth(self.fine(fine) + self.up(self.coarse(coarse), fine.shape[2:])),)
 
 
 class Backbone(nn.Module):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import nn
 
+from detect.backbones.convolutions import ConvolutionKind, same_size
 from detect.backbones.norm import freeze_norms
 
 NewNorm = Literal["batch", "sync", "group"]
@@ -34,18 +35,21 @@ def change_norms(parts: Iterable[nn.Module], kind: Norm) -> None:
 def new_norm(kind: NewNorm, channels: int) -> nn.Module:
     """A normalisation of so many channels.
 
-    Groups are 32 as Wu and He 2018 have it, or the most below that which divide the channels evenly.
+    Groups are 32 as Wu and He 2018 have it, or the largest smaller power of two that divides the channels.
     """
     if kind == "group":
         return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.SyncBatchNorm(channels)
 
 
-def convolution(channels: int, width: int, kernel: int, norm: NewNorm | None) -> nn.Sequential:
+def convolution(
+    channels: int, width: int, kernel: int, norm: NewNorm | None, kind: ConvolutionKind = "standard"
+) -> nn.Sequential:
     """A convolution that keeps the map's size, with a bias or a normalisation."""
-    layer = nn.Conv2d(channels, width, kernel, padding=kernel // 2, bias=norm is None)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+    layer = same_size(kind, channels, width, kernel, bias=norm is None)
+    for name, parameter in layer.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
     return nn.Sequential(layer) if norm is None else nn.Sequential(layer, new_norm(norm, width))
 
 

@@ -39,7 +39,7 @@ def make_rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
         settings.box_weight,
         settings.average,
     )
-    head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0), settings.convolutions)
+    head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0), settings.convolutions, settings.convolution)
     return Rpn(head, shapes, trunk.strides, training, settings.spacing, settings.growth)
 
 

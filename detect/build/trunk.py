@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -45,12 +46,19 @@ def make_trunk(model: ModelConfig, network: Network) -> Trunk:
     body = Body(stages, settings.frozen_stages, outputs)
     shapes = map_shapes(body)
     channels, strides = [shape.channels for shape in shapes], tuple(shape.stride for shape in shapes)
+    if settings.upsampling == "transposed" and any(2 * fine != coarse for fine, coarse in pairwise(strides)):
+        found = ", ".join(map(str, strides))
+        raise UserError(
+            f"model.backbone.upsampling: expected nearest where strides do not double ({settings.name}: {found}), "
+            "found transposed"
+        )
     if settings.output == "merged":
         if strides[0] == strides[1]:
             raise UserError(f"model.backbone.output: merged needs two strides, {settings.name} ends with one")
-        return Trunk(Backbone(body, Merge(channels, settings.width)), settings.width, strides[:1], strides[:1], network)
+        merge = Merge(channels, settings.width, settings.neck_convolution, settings.upsampling)
+        return Trunk(Backbone(body, merge), settings.width, strides[:1], strides[:1], network)
     if settings.output == "pyramid":
-        neck = Pyramid(channels, settings.width, settings.neck_norm)
+        neck = Pyramid(channels, settings.width, settings.neck_norm, settings.neck_convolution, settings.upsampling)
         return Trunk(Backbone(body, neck), settings.width, (*strides, 2 * strides[-1]), strides, network)
     return Trunk(body, channels[0], strides, strides, network)
 

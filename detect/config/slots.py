@@ -8,6 +8,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.section import Fraction, NotNegative, Positive, Positives, Section, Span
 
+ConvolutionKind = Literal["standard", "dilated", "separable", "grouped"]
+
 
 class PreprocessConfig(Section):
     """From a photo to pixels; its size is in `data`."""
@@ -39,6 +41,10 @@ class BackboneConfig(Section):
     """Cut the last stage in two after so many layers (1 in torchvision's MobileNetV3 pyramids); null for whole."""
     neck_norm: Literal["batch", "sync", "group"] | None = None
     """What follows each convolution of the pyramid."""
+    neck_convolution: ConvolutionKind = "standard"
+    """Kind of the 3x3 convolutions of the merged map or the pyramid; see `rpn.convolution`."""
+    upsampling: Literal["nearest", "transposed"] = "nearest"
+    """How a coarse map becomes as large as the next finer one there: the nearest cells, or a transposed convolution."""
 
 
 class RpnConfig(Section):
@@ -48,6 +54,8 @@ class RpnConfig(Section):
     """Channels of its 3x3 convolution (256 for ZF and 512 for VGG in the paper)."""
     convolutions: PositiveInt = 1
     """How many 3x3 convolutions."""
+    convolution: ConvolutionKind = "standard"
+    """Their kind: standard, dilated (by 2), separable (one kernel for each channel, then 1x1) or grouped (in 32)."""
     sides: Positives | Annotated[tuple[Positives, ...], Field(min_length=1)] = (128, 256, 512)
     """Sides of the square anchors in pixels of the resized photo; of a pyramid one for each map, or a list for each."""
     ratios: Positives = (0.5, 1.0, 2.0)

@@ -49,8 +49,9 @@ FIXED = (  # what detections depend on and torchvision has no argument for
     "model.preprocess",
     "model.regions",
     *(f"model.backbone.{key}" for key in ("name", "norm", "output", "width", "levels", "split", "neck_norm")),
-    *(f"model.rpn.{key}" for key in ("width", "convolutions", "sides", "ratios", "offset", "rounded", "spacing")),
-    *(f"model.rpn.{key}" for key in ("growth", "min_side")),
+    *(f"model.backbone.{key}" for key in ("neck_convolution", "upsampling")),
+    *(f"model.rpn.{key}" for key in ("width", "convolutions", "convolution", "sides", "ratios", "offset", "rounded")),
+    *(f"model.rpn.{key}" for key in ("spacing", "growth", "min_side")),
     *(f"model.head.{key}" for key in ("tail", "width", "bins", "ranks", "convolutions", "norm")),
     *(f"model.postprocess.{key}" for key in ("regress", "growth", "min_side")),
 )

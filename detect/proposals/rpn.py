@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.anchors import AnchorShapes
+from detect.backbones.convolutions import ConvolutionKind, same_size
 from detect.losses import objectness_losses
 from detect.matching import Matcher, subsample
 from detect.ops import boxes as box_ops
@@ -66,14 +67,16 @@ class RpnTraining:
 class RpnHead(nn.Module):
     """One 3x3 convolution or several, then an objectness logit and four deltas for each anchor of a cell."""
 
-    def __init__(self, channels: int, width: int, per_cell: int, convolutions: int = 1) -> None:
+    def __init__(
+        self, channels: int, width: int, per_cell: int, convolutions: int = 1, kind: ConvolutionKind = "standard"
+    ) -> None:
         super().__init__()
-        self.hidden = nn.Conv2d(channels, width, 3, padding=1)
-        self.further = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(convolutions - 1))
+        self.hidden = same_size(kind, channels, width, 3)
+        self.further = nn.ModuleList(same_size(kind, width, width, 3) for _ in range(convolutions - 1))
         self.objectness = nn.Conv2d(width, per_cell, 1)
         self.deltas = nn.Conv2d(width, per_cell * 4, 1)
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # not the kernels of a separable one
                 nn.init.normal_(layer.weight, std=0.01)
                 nn.init.zeros_(layer.bias)
 
