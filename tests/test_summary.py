@@ -48,6 +48,7 @@ NETWORKS = [
     ("model.backbone.output=dilated", "model.head.tail=convolved", "model.head.norm=group"),
     ("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"),
     ("model.backbone.upsampling=transposed", "model.backbone.neck_convolution=separable"),
+    ("model.head.transform=spatial_transformer",),
     ("model.kind=fast_rcnn", "model.proposals=selective_search"),
     ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn", "model.backbone.frozen_stages=1"),
 ]

@@ -15,6 +15,7 @@ from detect.errors import UserError
 from detect.heads.convolved import Convolved
 from detect.heads.fitted import FittedHead
 from detect.heads.softmax import SoftmaxHead, TwoLinear
+from detect.heads.spatial_transformer import SpatialTransformer
 from detect.heads.thin import fresh, linear_layers, make_thin
 from detect.matching import Matcher, RegionSampler
 from detect.postprocess import Postprocess, logistic, softmax
@@ -127,7 +128,7 @@ def fitted_head(model: ModelConfig, trunk: Trunk, classes: int) -> FittedHead:
 
 
 def make_tail(model: ModelConfig, trunk: Trunk) -> tuple[nn.Module, int]:
-    """Region map -> vector, and the length of that."""
+    """Region map -> vector, through a transformation where the settings ask for one, and the length of that."""
     bins, head = region_bins(model, trunk), model.head
     if head.tail == "linear":
         tail: nn.Module = TwoLinear(trunk.channels, bins, head.width)
@@ -142,6 +143,8 @@ def make_tail(model: ModelConfig, trunk: Trunk) -> tuple[nn.Module, int]:
             make_thin(tail, model.head.ranks, fresh)
         except ValueError as error:
             raise UserError(f"model.head.ranks: {error}") from None
+    if head.transform == "spatial_transformer":
+        tail = nn.Sequential(SpatialTransformer(trunk.channels, bins), tail)
     return tail, features
 
 

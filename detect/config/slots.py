@@ -120,6 +120,8 @@ class HeadConfig(Section):
     """convolved: how many, as wide as the map."""
     norm: Literal["batch", "sync", "group"] | None = None
     """convolved: what follows each of them."""
+    transform: Literal["spatial_transformer"] | None = None
+    """What region maps go through before the tail: a learned affine resampling (Jaderberg et al. 2015), or nothing."""
     bins: PositiveInt | None = None
     """Side of the pooled region map; null for what the tail was made for."""
     ranks: tuple[PositiveInt, ...] | None = None

@@ -52,7 +52,7 @@ FIXED = (  # what detections depend on and torchvision has no argument for
     *(f"model.backbone.{key}" for key in ("neck_convolution", "upsampling")),
     *(f"model.rpn.{key}" for key in ("width", "convolutions", "convolution", "sides", "ratios", "offset", "rounded")),
     *(f"model.rpn.{key}" for key in ("spacing", "growth", "min_side")),
-    *(f"model.head.{key}" for key in ("tail", "width", "bins", "ranks", "convolutions", "norm")),
+    *(f"model.head.{key}" for key in ("tail", "transform", "width", "bins", "ranks", "convolutions", "norm")),
     *(f"model.postprocess.{key}" for key in ("regress", "growth", "min_side")),
 )
 UNREAD = {"linear": {"model.head.convolutions", "model.head.norm"}}  # by a tail of that kind
