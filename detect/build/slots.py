@@ -29,8 +29,7 @@ from detect.regions.pyramid import PyramidRegions
 def make_rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
     """Proposals learned on the shared maps."""
     settings = model.rpn
-    sides = _sides_by_map(settings.sides, len(trunk.strides))
-    shapes = AnchorShapes(sides, settings.ratios, settings.offset, settings.rounded)
+    shapes = anchor_shapes(model, len(trunk.strides))
     training = RpnTraining(
         Matcher(settings.foreground, settings.background, keep_best=True),
         settings.number,
@@ -42,6 +41,12 @@ def make_rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
     )
     head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0), settings.convolutions, settings.convolution)
     return Rpn(head, shapes, trunk.strides, training, settings.spacing, settings.growth)
+
+
+def anchor_shapes(model: ModelConfig, maps: int) -> AnchorShapes:
+    """The anchors of a network with so many maps. Raises UserError where the sides are those of another number."""
+    settings = model.rpn
+    return AnchorShapes(_sides_by_map(settings.sides, maps), settings.ratios, settings.offset, settings.rounded)
 
 
 def _sides_by_map(sides: Sequence[float | Sequence[float]], maps: int) -> tuple[tuple[float, ...], ...]:
