@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.group import Group
-from detect.files import place_for_file, write_text
+from detect.errors import UserError, WorkError, nearest
+from detect.files import place_for_file, place_for_folder, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -29,7 +31,7 @@ _workers = click.option("--workers", type=click.IntRange(1), default=2, show_def
 
 @click.group("data", cls=Group, epilog="Example: detect data inspect my-photos")
 def command() -> None:
-    """Labelled photos: what is wrong with them, what they hold."""
+    """Labelled photos: what is wrong with them, what they hold, how they look."""
 
 
 @command.command(
@@ -126,6 +128,74 @@ def stats(
         print(f"advised: {found.settings}")
     if json_file is not None:
         write_text(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+@command.command(
+    "show",
+    short_help="Photos with their boxes, to leaf through.",
+    epilog="Example: detect data show my-photos --out look",
+)
+@click.argument("root", type=Path)
+@_format
+@_images
+@click.option("--out", type=Path, metavar="DIR", help="A new or empty folder [default: ROOT's name and -show, here].")
+@click.option("--number", type=click.IntRange(1), default=48, show_default=True, help="How many photos.")
+@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Only photos that show it; can be repeated.")
+@click.option("--draws", type=click.IntRange(0), default=2, show_default=True, help="How often to augment each photo.")
+@click.option("--config", type=Path, metavar="FILE", help="Whose augmentation to show [default: the default].")
+@options.settings
+def show(
+    root: Path,
+    format_: Format | None,
+    images: Path | None,
+    out: Path | None,
+    number: int,
+    wanted: tuple[str, ...],
+    draws: int,
+    config: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Write contact sheets of ROOT, and index.html, one page to leaf through: before and after augmentation.
+
+    The page needs no network. Arrow keys leaf, b hides the boxes, a list filters by class. Photos that cannot be read
+    are named and left out; then the exit status is 1.
+    """
+    folder = out or Path(f"{root.absolute().name}-show")
+    if place_for_folder(folder).is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: expected a new or empty folder, found one with files in it")
+    from detect.build.data import augment_rule
+    from detect.build.model import preprocess_rule
+    from detect.data.images import UnreadableImage
+    from detect.inspection.gallery import Gallery, choose
+    from detect.inspection.page import write_page, write_sheets
+    from detect.inspection.surveys import read_survey
+    from detect.inspection.usable import usable
+
+    settings = _settings(config, overrides)
+    annotations = usable(read_survey(root, format_, images))
+    gallery = Gallery(annotations, preprocess_rule(settings), augment_rule(settings), settings.seed)
+    photos, unreadable = [], []
+    for index in choose(annotations, number, _labels(annotations.classes, wanted)):
+        try:
+            photos.append(gallery.show(index, draws))
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+    for line in unreadable:
+        print(f"detect: {line}", file=sys.stderr)
+    if not photos:
+        raise WorkError(f"{root}: expected a photo to show, found none that can be read")
+    note = f"{len(photos)} of {len(annotations)} photos, {len(annotations.boxes)} objects in all"
+    write_page(folder / "index.html", root.absolute().name, note, photos, annotations.classes)
+    sheets = write_sheets(folder, photos, annotations.classes)
+    print(f"{folder / 'index.html'}: {len(photos)} photos; {len(sheets)} contact sheets beside it")
+    sys.exit(1 if unreadable else 0)
+
+
+def _labels(classes: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    for name in wanted:
+        if name not in classes:
+            raise UserError(f"--class {name}: expected one of {len(classes)} classes{nearest(name, classes)}")
+    return [classes.index(name) + 1 for name in wanted]
 
 
 def _settings(config: Path | None, overrides: tuple[str, ...]) -> Config:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from detect.cli.data import command
+from detect.errors import UserError
+from tests.inspection.drawn_set import write_coco, write_voc
+from tests.inspection.faults import FAULTS
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("fault", "flags", "status"),
+    [
+        (None, [], 0),
+        (None, ["--strict"], 0),
+        ("tiny", [], 0),
+        ("tiny", ["--strict"], 1),
+        ("outside", [], 1),
+        ("empty photo", [], 1),
+    ],
+)
+def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: list[str], status: int) -> None:
+    root = write_voc(tmp_path / "set")
+    if fault:
+        FAULTS[fault].plant(root)
+    result = run("inspect", root, "--json", tmp_path / "found.json", *flags)
+    assert result.exit_code == status, result.output
+    content = json.loads((tmp_path / "found.json").read_text())
+    assert [kind["kind"] for kind in content["kinds"]] == ([FAULTS[fault].kind] if fault else [])
+    assert (content["photos"], content["errors"] + content["warnings"]) == (12, int(bool(fault)))
+
+
+def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
+    root = write_voc(tmp_path / "set")
+    FAULTS["all boxes in fractions"].plant(root)
+    lines = run("inspect", root).stdout.splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith("error: fractions: 48 x ")
+    assert "; cure: " in lines[0]
+    assert lines[4].strip() == "and 45 more"
+    assert lines[5] == "48 errors, 0 warnings in 12 files; 12 photos, 48 objects"
+    assert len(run("inspect", root, "--examples", 50).stdout.splitlines()) == 50
+
+
+def test_stats_end_in_settings(tmp_path: Path) -> None:
+    result = run("stats", write_coco(tmp_path / "set"), "--json", tmp_path / "s.json", "--set", "data.min_size=160")
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "s.json").read_text())["advised"]["settings"]
+    assert result.stdout.splitlines()[-1] == f"advised: {settings}"
+    assert "data.min_size=160" in settings
+
+
+def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
+    root = write_voc(tmp_path / "set")
+    FAULTS["truncated photo"].plant(root)
+    result = run("show", root, "--out", tmp_path / "look", "--set", "data.min_size=80")
+    assert result.exit_code == 1, result.output
+    assert "p05.jpg: cannot be decoded" in result.stderr
+    assert sorted(file.name for file in (tmp_path / "look").iterdir()) == ["index.html", "sheet-1.jpg"]
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
+    "no folder": (lambda root: ["inspect", root / "sett"], "expected a folder of labelled photos, found nothing"),
+    "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found none of them"),
+    "another format": (lambda root: ["stats", root, "--format", "coco"], "expected a COCO annotation file"),
+    "unknown class": (
+        lambda root: ["show", root, "--out", root / "new", "--class", "zebr"],
+        r'--class zebr: expected one of 2 classes \(did you mean "zebra"\?\)',
+    ),
+    "full folder": (lambda root: ["show", root, "--out", root], "expected a new or empty folder"),
+    "JSON to a folder": (lambda root: ["inspect", root, "--json", root], "expected a file to write, found a folder"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: Callable[[Path], list[object]], message: str) -> None:
+    root = write_voc(tmp_path / "set")
+    result = run(*arguments(root))
+    assert isinstance(result.exception, UserError)
+    with pytest.raises(UserError, match=message):
+        raise result.exception
