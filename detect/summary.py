@@ -24,7 +24,7 @@ from detect.regions.pyramid import PyramidRegions
 from detect.types import Size
 
 PHOTO: Size = (480, 640)  # the usual proportions; the settings say what it is resized to
-USUAL_CLASSES = {"shapes": len(CLASSES), "voc": 20, "coco": 80}
+USUAL_CLASSES = {"shapes": len(CLASSES), "coco": 80, "yolo": 80}  # else VOC's 20
 
 Result = TypeVar("Result")
 
@@ -79,7 +79,7 @@ def summarise(config: Config) -> Summary:
     sees as many regions as may leave the proposer. Layers that learn nothing, cost nothing and keep the size of their
     input are left out. Raises UserError for settings that make no detector.
     """
-    classes = USUAL_CLASSES[config.data.format] if config.data.classes is None else len(config.data.classes)
+    classes = USUAL_CLASSES.get(config.data.format, 20) if config.data.classes is None else len(config.data.classes)
     rule = preprocess_rule(config)
     canvas = rule.canvas([rule.resized(PHOTO)])
     with torch.device("meta"):

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Console
+
+from detect.build.found import settled_data
 from detect.config import Config, DataConfig, SourceConfig
 from detect.data import shapes
 from detect.data.annotations import Annotations
+from detect.data.likeness import alike, groups
+from detect.data.likeness_cache import cache_file, photo_likenesses
 from detect.data.rare import repeat_rare
-from detect.data.sources import Source, hash_split, load_sources, relabel, without_difficult
+from detect.data.sources import Source, hash_split, load_sources, relabel, without_difficult, without_series
 from detect.data.transforms import Augment
+from detect.display import display
 from detect.errors import UserError
 from detect.files import existing_folder
 
@@ -23,9 +29,9 @@ def training_data(config: Config) -> tuple[Annotations, Annotations]:
 
     Difficult objects leave the training split where the settings say so; validation keeps them, marked.
     """
-    data = _drawn_shapes(config.data)
+    data = _drawn_shapes(settled_data(config.data))
     if isinstance(data.val, float | int):
-        train, val = hash_split(_load(data, data.train, data.classes), float(data.val))
+        train, val = _split_off(_load(data, data.train, data.classes), float(data.val))
     else:
         train, val = (_load(data, setting, data.classes) for setting in (data.train, data.val))
         classes = _union(train.classes, val.classes, data)
@@ -43,9 +49,9 @@ def split_data(config: Config, split: str, classes: Sequence[str]) -> Annotation
 
     Raises UserError for an object of a class that the model does not have.
     """
-    data = _drawn_shapes(config.data)
+    data = _drawn_shapes(settled_data(config.data))
     if isinstance(data.val, float | int):
-        found = hash_split(_load(data, data.train, data.classes), float(data.val))[split == "val"]
+        found = _split_off(_load(data, data.train, data.classes), float(data.val))[split == "val"]
     else:
         found = _load(data, data.train if split == "train" else data.val, data.classes)
     return relabel(found, classes)
@@ -53,7 +59,8 @@ def split_data(config: Config, split: str, classes: Sequence[str]) -> Annotation
 
 def default_metric(config: Config) -> Literal["coco", "voc07"]:
     """What the data's format calls for: voc07 for VOC, else coco."""
-    return "voc07" if config.data.format == "voc" else "coco"
+    data = settled_data(config.data) if config.data.format == "auto" else config.data
+    return "voc07" if data.format == "voc" else "coco"
 
 
 def augment_rule(config: Config) -> Augment:
@@ -74,9 +81,22 @@ def _drawn_shapes(data: DataConfig) -> DataConfig:
     return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
 
 
+def _split_off(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
+    """(train, val), near-duplicates on one side: a photo that is nearly in the training set validates nothing."""
+    if not 0 < fraction < 1:
+        return hash_split(annotations, fraction)
+    photos = [Path(annotations.file(index)) for index in range(len(annotations))]
+    with display(Console(stderr=True), "looking for near-duplicates", len(photos), "photos") as shown:
+        found = photo_likenesses(photos, cache_file(photos), shown.advance)
+    seen = [place for place, each in enumerate(found) if each is not None]
+    pairs = alike([each for each in found if each is not None])
+    same = groups((seen[first], seen[second]) for first, second in pairs)
+    return hash_split(annotations, fraction, without_series(same, len(photos)))
+
+
 def _load(data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None) -> Annotations:
-    if data.format == "shapes":
-        raise ValueError("shapes are loaded as coco")
+    if data.format == "shapes" or data.format == "auto":
+        raise ValueError(f"{data.format} is loaded as what it is")
     return load_sources(data.format, _sources(data, setting), classes)
 
 
@@ -98,6 +118,6 @@ def _union(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[s
     """All names of both splits: sorted where the format has no order of its own."""
     if data.classes is not None:
         return list(data.classes)
-    if data.format in ("voc", "folders"):
+    if data.format in ("voc", "csv", "folders"):
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]

@@ -13,13 +13,13 @@ class SourceConfig(Section):
     """One of several data sources that are joined."""
 
     root: str
-    """VOC: the folder with ImageSets; COCO: the folder that paths are relative to."""
+    """VOC: the folder with ImageSets; YOLO: with data.yaml; COCO, CSV: the folder that paths are relative to."""
     list: str | None = None
-    """VOC: a list in ImageSets/Main."""
+    """VOC: a list in ImageSets/Main; YOLO: a split in data.yaml."""
     annotations: str | None = None
-    """COCO: the annotation file."""
+    """COCO, CSV: the annotation file."""
     images: str | None = None
-    """COCO: the folder of the photos."""
+    """COCO, CSV: the folder of the photos."""
 
     @model_validator(mode="after")
     def _one_selection(self) -> SourceConfig:
@@ -42,16 +42,18 @@ class AugmentConfig(Section):
 class DataConfig(Section):
     """Photos and their objects."""
 
-    format: Literal["shapes", "voc", "coco", "folders"] = "shapes"
-    """The built-in data set, VOC's layout, COCO's, or folders named for their photos' class (`detect pretrain`)."""
+    format: Literal["shapes", "voc", "coco", "yolo", "csv", "folders", "auto"] = "shapes"
+    """The built-in data set, the format of the labels, folders named for their photos' class (`detect pretrain`), or
+    auto: what the folder is found to be."""
     root: str = "data/shapes"
     """The data set's folder; for shapes, where it is generated."""
     train: str | tuple[SourceConfig, ...] = "train"
-    """A VOC list, a COCO annotation file, a folder of class folders, or sources to join."""
+    """A VOC list, a COCO or CSV file, a YOLO split, a folder of class folders, or sources to join."""
     val: str | Fraction | tuple[SourceConfig, ...] = "val"
-    """The same for validation, or the fraction of `train` to split off by a hash of the file name."""
+    """The same for validation, or the fraction of `train` to split off by a hash of the file name, near-duplicates to
+    one side. Where the folder has one list only and neither is set, a fifth of that list."""
     images: str | None = None
-    """COCO: the folder of the photos; null to look beside the annotation file."""
+    """COCO, CSV: the folder of the photos; null to look beside the annotation file."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Class names in order; null to read them from the data."""
     seed: int = 0

@@ -36,7 +36,11 @@ class CocoImage:
 @dataclass(frozen=True)
 class CocoObject:
     """where: ``annotation <id>``, or its 1-based place; corners: continuous ``x1 y1 x2 y2``, infinite where a number
-    is too large for a float; area: the file's, None where it has none."""
+    is too large for a float; area: the file's, None where it has none; outlined: whether there is a segmentation.
+
+    ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys; nor is ``corners``, which says
+    ``x1 y1 x2 y2`` where ``bbox`` cannot: x + width has another last bit. `detect data convert` writes them.
+    """
 
     where: str
     image_id: int
@@ -44,6 +48,10 @@ class CocoObject:
     corners: tuple[float, float, float, float]
     crowd: bool
     area: float | None
+    difficult: bool
+    truncated: bool
+    pose: str
+    outlined: bool
 
 
 def load_document(path: Path) -> dict[str, Any]:
@@ -96,7 +104,18 @@ def object_record(path: Path, place: int, record: Any) -> CocoObject:
     category_id = _value(path, where, record, "category_id", int)
     corners = _corners(path, where, record)
     area = None if record.get("area") is None else float(_value(path, where, record, "area", float))
-    return CocoObject(where, image_id, category_id, corners, bool(record.get("iscrowd", 0)), area)
+    return CocoObject(
+        where=where,
+        image_id=image_id,
+        category_id=category_id,
+        corners=corners,
+        crowd=bool(record.get("iscrowd", 0)),
+        area=area,
+        difficult=bool(record.get("difficult", 0)),
+        truncated=bool(record.get("truncated", 0)),
+        pose=str(record.get("pose", "")),
+        outlined=bool(record.get("segmentation")),
+    )
 
 
 def _value(path: Path, where: str, record: Any, name: str, kind: type) -> Any:
@@ -113,8 +132,17 @@ def _value(path: Path, where: str, record: Any, name: str, kind: type) -> Any:
 
 
 def _corners(path: Path, where: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
-    values = _value(path, where, record, "bbox", list)
-    if len(values) != 4 or not all(isinstance(value, (int, float)) for value in values):
-        raise UserError(f'{path}: {where}: "bbox": expected 4 numbers, found {json.dumps(values)[:60]}')
-    x, y, width, height = (float(value) if abs(value) < 1e300 else math.inf for value in values)
+    x, y, width, height = _four_numbers(path, where, "bbox", record)
+    if record.get("corners") is not None:
+        x1, y1, x2, y2 = _four_numbers(path, where, "corners", record)
+        if (x1, y1, x2 - x1, y2 - y1) == (x, y, width, height):  # else bbox was edited since
+            return x1, y1, x2, y2
     return x, y, x + width, y + height
+
+
+def _four_numbers(path: Path, where: str, name: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
+    values = _value(path, where, record, name, list)
+    if len(values) != 4 or not all(isinstance(value, (int, float)) for value in values):
+        raise UserError(f'{path}: {where}: "{name}": expected 4 numbers, found {json.dumps(values)[:60]}')
+    first, second, third, fourth = (float(value) if abs(value) < 1e300 else math.inf for value in values)
+    return first, second, third, fourth

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,18 +13,23 @@ import numpy as np
 from detect.data.annotations import Annotations, ImageAnnotation, pack
 from detect.data.class_folders import read_class_folders
 from detect.data.coco import read_coco
+from detect.data.csv_rows import read_csv
 from detect.data.voc import read_voc
+from detect.data.yolo import read_yolo
 from detect.errors import UserError, nearest
 from detect.randomness import key
+
+DataFormat = Literal["voc", "coco", "yolo", "csv", "folders"]
+_WITH_ORDER = ("coco", "yolo")  # formats that list their classes themselves
 
 
 @dataclass(frozen=True)
 class Source:
     """Where photos and boxes are.
 
-    root: the data set's folder; selection: a list's name (VOC), the annotation file, absolute or in root (COCO), or the
-    folder of class folders in root (folders; "." for root itself);
-    images: COCO's folder of photos, absolute or in root; None: root's ``images``, else root, else beside the
+    root: the data set's folder; selection: a list's name (VOC), a split's (YOLO), the annotation file, absolute or in
+    root, with or without its suffix (COCO, CSV), or the folder of class folders in root (folders; "." for root itself);
+    images: COCO's and CSV's folder of photos, absolute or in root; None: root's ``images``, else root, else beside the
     annotation file.
     """
 
@@ -33,36 +39,64 @@ class Source:
 
 
 def load_sources(
-    format: Literal["voc", "coco", "folders"],  # noqa: A002 - the config's own word
+    format: DataFormat,  # noqa: A002 - the config's own word
     sources: Sequence[Source],
     classes: Sequence[str] | None,
 ) -> Annotations:
     """All sources joined. Raises UserError.
 
-    classes None: all the names in the sources, in the order of their ids for COCO, else sorted.
+    classes None: all the names in the sources, in the format's own order for COCO and YOLO, else sorted.
     """
-    read = {"voc": _read_voc_source, "coco": _read_coco_source, "folders": _read_folders_source}[format]
-    joined = join([read(source, classes) for source in sources])
-    if format != "coco" and classes is None:
+    joined = join([_READERS[format](source, classes) for source in sources])
+    if format not in _WITH_ORDER and classes is None:
         named = relabel(joined, sorted(joined.classes))
         return replace(named, category_ids=np.arange(1, len(named.classes) + 1))
     return joined
+
+
+def annotation_file(root: Path, selection: str, suffix: str) -> Path:
+    """The file of a name with or without its suffix, absolute or in root."""
+    file, whole = root / selection, root / f"{selection}{suffix}"
+    return whole if not file.is_file() and whole.is_file() else file
+
+
+def photo_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
+    """Where the photos that ``file`` names may be, the likeliest first."""
+    if images is not None:
+        return [root / images]
+    candidates = [root / "images", root, file.parent]
+    return [folder for folder in candidates if folder.is_dir()] or candidates
 
 
 def _read_voc_source(source: Source, classes: Sequence[str] | None) -> Annotations:
     return read_voc(source.root, source.selection, classes)
 
 
+def _read_coco_source(source: Source, classes: Sequence[str] | None) -> Annotations:
+    file = annotation_file(source.root, source.selection, ".json")
+    return read_coco(file, photo_folders(source.root, file, source.images), classes)
+
+
+def _read_yolo_source(source: Source, classes: Sequence[str] | None) -> Annotations:
+    return read_yolo(source.root, source.selection, classes)
+
+
+def _read_csv_source(source: Source, classes: Sequence[str] | None) -> Annotations:
+    file = annotation_file(source.root, source.selection, ".csv")
+    return read_csv(file, photo_folders(source.root, file, source.images), classes)
+
+
 def _read_folders_source(source: Source, classes: Sequence[str] | None) -> Annotations:
     return read_class_folders(source.root / source.selection, classes)
 
 
-def _read_coco_source(source: Source, classes: Sequence[str] | None) -> Annotations:
-    file = source.root / source.selection
-    if source.images is not None:
-        return read_coco(file, source.root / source.images, classes)
-    candidates = [source.root / "images", source.root, file.parent]
-    return read_coco(file, [folder for folder in candidates if folder.is_dir()] or candidates, classes)
+_READERS: dict[DataFormat, Callable[[Source, Sequence[str] | None], Annotations]] = {
+    "voc": _read_voc_source,
+    "coco": _read_coco_source,
+    "yolo": _read_yolo_source,
+    "csv": _read_csv_source,
+    "folders": _read_folders_source,
+}
 
 
 def join(parts: Sequence[Annotations]) -> Annotations:
@@ -101,15 +135,38 @@ def without_difficult(annotations: Annotations) -> Annotations:
     return pack(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
 
 
-def hash_split(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
+def hash_split(
+    annotations: Annotations, fraction: float, alike: Sequence[Sequence[int]] = ()
+) -> tuple[Annotations, Annotations]:
     """(train, val): val gets about ``fraction`` of the photos, each by a hash of its file name without extension.
 
-    A photo stays on its side when others are added or the folder moves.
+    A photo stays on its side when others are added or the folder moves. alike: groups of photos (their places, each in
+    one group at most) that go to one side, that of the name that comes first (a2 before a10): photos that are added
+    to a folder mostly come after, and then the group stays too.
     """
-    drawn = [key("split", Path(annotations.file(index)).stem) / 2**63 for index in range(len(annotations))]
+    names = [Path(annotations.file(index)).stem for index in range(len(annotations))]
+    deciding = list(names)
+    for group in alike:
+        first = min((names[index] for index in group), key=_in_order)
+        for index in group:
+            deciding[index] = first
+    drawn = [key("split", name) / 2**63 for name in deciding]
     train = [index for index, draw in enumerate(drawn) if draw >= fraction]
     val = [index for index, draw in enumerate(drawn) if draw < fraction]
     return select(annotations, train), select(annotations, val)
+
+
+def without_series(groups: Iterable[Sequence[int]], photos: int) -> list[Sequence[int]]:
+    """The groups less those of more than 10 photos and a tenth of all.
+
+    So many are the work of a fixed camera or a scanner, and on one side they would leave little for the other.
+    """
+    return [group for group in groups if len(group) <= max(10, photos / 10)]
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Runs of digits as numbers, so that a2 is before a10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def select(annotations: Annotations, indices: Iterable[int]) -> Annotations:

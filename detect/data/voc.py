@@ -1,18 +1,18 @@
 """PASCAL VOC: a devkit year folder with Annotations, ImageSets/Main and JPEGImages (Everingham et al., 2010).
 
 Corners are 1-based and inclusive in the file, so ``xmin ymin xmax ymax`` become ``(xmin - 1, ymin - 1, xmax, ymax)``.
+Without ImageSets there is one list, of every photo that has an XML file: those of ``Annotations`` (or ``annotations``)
+with the photos in ``JPEGImages`` (or ``images``), else those of a plain folder, each beside its photo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from detect.data.annotations import Annotations, DroppedBox, ImageAnnotation, pack
-from detect.data.images import image_size
+from detect.data.annotations import Annotations
+from detect.data.images import SUFFIXES, image_size
+from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.validity import flaw, misplaced
 from detect.data.voc_xml import VocObject, read_page
 from detect.errors import UserError, nearest
@@ -20,35 +20,53 @@ from detect.files import existing_file, existing_folder
 from detect.types import Size
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
-
-
-@dataclass(frozen=True)
-class _Photo:
-    xml: Path
-    image: Path
-    size: Size
-    objects: list[VocObject]
+_LABELS, _PHOTOS = ("Annotations", "annotations"), ("JPEGImages", "images")
+_LISTS = ("ImageSets", "Main")
+WITHOUT_LISTS = "train"  # the name of the one list of a folder that has none
 
 
 def read_voc(root: Path, list_name: str, classes: Sequence[str] | None) -> Annotations:
-    """The photos named by ``ImageSets/Main/<list_name>.txt``.
+    """The photos named by ``ImageSets/Main/<list_name>.txt``; the whole of a folder without ImageSets.
 
     classes None: the names found in those photos, sorted. A list for one class (``cat_train``: a second column of -1,
     0 or 1) gives all its photos. Boxes may reach outside the picture; those without extent, or entirely outside, are
     dropped and reported. Parts of objects are ignored. The image id is the number in the file's name where every name
     of the list is a number, else the 1-based place in the list. Raises UserError.
     """
-    stems = _read_list(root, list_name)
-    dropped: list[DroppedBox] = []
-    photos = [_read_photo(root, stem, dropped) for stem in stems]
-    names = sorted({item.name for photo in photos for item in photo.objects}) if classes is None else list(classes)
-    labels = {name: label for label, name in enumerate(names, start=1)}
-    images = [_annotation(photo, labels, image_id) for photo, image_id in zip(photos, _ids(stems), strict=True)]
-    return pack(images, names, dropped=dropped)
+    return annotations_of(voc_photos(root, list_name), classes)
+
+
+def voc_lists(root: Path) -> list[str]:
+    """The names of the lists, those for one class left out."""
+    folder = existing_folder(root, "a VOC folder").joinpath(*_LISTS)
+    if not folder.is_dir():
+        return [WITHOUT_LISTS] if next(_listless(root), None) else []
+    names = {entry.stem for entry in folder.glob("*.txt")}
+    return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
+
+
+def voc_photos(root: Path, list_name: str) -> LabelledSet:
+    """The photos of a list as their files give them. Raises UserError."""
+    existing_folder(root, "a VOC folder")
+    if not root.joinpath(_LISTS[0]).is_dir() and list_name == WITHOUT_LISTS:
+        pairs = list(_listless(root))
+        if not pairs:
+            raise UserError(f"{root}: expected Annotations, or photos with an XML file beside each, found neither")
+        folder = _first_folder(root, _PHOTOS) if _labels_apart(root) else root
+    else:
+        folder = root / _PHOTOS[0]
+        stems = _read_list(root, list_name)
+        pairs = [(_find_image(folder, stem), root / _LABELS[0] / f"{stem}.xml") for stem in stems]
+    names = [image.relative_to(folder).as_posix() for image, _ in pairs]
+    photos = (
+        _read_photo(image, xml, name, image_id)
+        for (image, xml), name, image_id in zip(pairs, names, image_ids(names), strict=True)
+    )
+    return LabelledSet(tuple(photos))
 
 
 def _read_list(root: Path, list_name: str) -> list[str]:
-    folder = existing_folder(existing_folder(root, "a VOC folder") / "ImageSets" / "Main", "VOC's folder of lists")
+    folder = existing_folder(root.joinpath(*_LISTS), "VOC's folder of lists")
     path = folder / f"{list_name}.txt"
     if not path.is_file():
         known = sorted(entry.stem for entry in folder.glob("*.txt"))
@@ -63,35 +81,26 @@ def _read_list(root: Path, list_name: str) -> list[str]:
     return stems
 
 
-def _ids(stems: Sequence[str]) -> list[int]:
-    numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
-    numbered = len(numbers) == len(set(numbers)) == len(stems) and max(numbers, default=0) < 2**63
-    return numbers if numbered else list(range(1, len(stems) + 1))
+def _listless(root: Path) -> Iterator[tuple[Path, Path]]:
+    """(photo, XML) of every photo that has an XML file, sorted by the XML's path."""
+    if _labels_apart(root):
+        folder = _first_folder(root, _PHOTOS)
+        for xml in sorted(_first_folder(root, _LABELS).glob("*.xml")):
+            yield _find_image(folder, xml.stem), xml
+        return
+    for image in sorted(root.rglob("*")):
+        xml = image.with_suffix(".xml")
+        if image.suffix.lower() in SUFFIXES and xml.is_file():
+            yield image, xml
 
 
-def _read_photo(root: Path, stem: str, dropped: list[DroppedBox]) -> _Photo:
-    """The photo's annotation; boxes that cannot be used are added to ``dropped``."""
-    xml = root / "Annotations" / f"{stem}.xml"
-    page = read_page(xml)
-    image = _find_image(root / "JPEGImages", stem)
-    size = page.size or image_size(image)
-    objects = []
-    for item in page.objects:
-        if not item.name:
-            raise UserError(f"{xml}: object {item.place}: expected a <name>, found none")
-        reason = _unusable(item, size)
-        if reason is None:
-            objects.append(item)
-        else:
-            dropped.append(DroppedBox(str(xml), f"object {item.place} ({item.name})", reason))
-    return _Photo(xml, image, size, objects)
+def _labels_apart(root: Path) -> bool:
+    return any((root / name).is_dir() for name in _LABELS)
 
 
-def _unusable(item: VocObject, size: Size) -> str | None:
-    """Why the object's box cannot be used; None where it can."""
-    if not item.complete:
-        return "no complete <bndbox>"
-    return flaw(item.corners) or misplaced(item.box, size)
+def _first_folder(root: Path, names: Sequence[str]) -> Path:
+    """The first that is there, else the first, for the error to name."""
+    return next((root / name for name in names if (root / name).is_dir()), root / names[0])
 
 
 def _find_image(folder: Path, stem: str) -> Path:
@@ -102,20 +111,31 @@ def _find_image(folder: Path, stem: str) -> Path:
     return existing_file(folder / f"{stem}.jpg", f"image {stem}")
 
 
-def _annotation(photo: _Photo, labels: dict[str, int], image_id: int) -> ImageAnnotation:
-    for item in photo.objects:
-        if item.name not in labels:
-            expected = f"one of {len(labels)} classes"
-            hint = nearest(item.name, labels)
-            raise UserError(f'{photo.xml}: object {item.place}: expected {expected}, found "{item.name}"{hint}')
-    boxes = np.asarray([item.box for item in photo.objects], np.float64).reshape(-1, 4)
-    return ImageAnnotation(
-        file=str(photo.image.absolute()),
-        image_id=image_id,
-        size=photo.size,
-        boxes=boxes,
-        labels=np.asarray([labels[item.name] for item in photo.objects], np.int64),
-        difficult=np.asarray([item.difficult for item in photo.objects], bool),
-        crowd=np.zeros(len(boxes), bool),
-        areas=(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]),
+def _read_photo(image: Path, xml: Path, name: str, image_id: int) -> LabelledPhoto:
+    page = read_page(xml)
+    size = page.size or image_size(image)
+    objects = tuple(_object(xml, item, size) for item in page.objects)
+    return LabelledPhoto(image.absolute(), name, xml, size, image_id, objects)
+
+
+def _object(xml: Path, item: VocObject, size: Size) -> LabelledObject:
+    where = f"object {item.place}"
+    if not item.name:
+        raise UserError(f"{xml}: {where}: expected a <name>, found none")
+    return LabelledObject(
+        where=where,
+        name=item.name,
+        box=item.box,
+        flaw=_unusable(item, size),
+        difficult=item.difficult,
+        crowd=item.crowd,
+        truncated=item.truncated,
+        pose=item.pose,
     )
+
+
+def _unusable(item: VocObject, size: Size) -> str | None:
+    """Why the object's box cannot be used; None where it can."""
+    if not item.complete:
+        return "no complete <bndbox>"
+    return flaw(item.corners) or misplaced(item.box, size)

@@ -9,10 +9,12 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from detect.data.corners import minus_one, number
 from detect.errors import UserError
 from detect.files import existing_file
 from detect.types import Size
 
+UNSPECIFIED = "Unspecified"  # a pose
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -21,20 +23,19 @@ class VocObject:
     """One <object>. Its parts are ignored.
 
     place: 1-based; name: without blanks around it, empty where there is none; corners: the file's own numbers, 1-based
-    and inclusive, NaN where one is missing or no number; complete: whether all four are there.
+    and inclusive, NaN where one is missing or no number; box: continuous 0-based ``x1 y1 x2 y2``; complete: whether all
+    four are there; crowd: <iscrowd>, which `detect data convert` writes for COCO's; pose: empty where unspecified.
     """
 
     place: int
     name: str
     corners: tuple[float, float, float, float]
+    box: tuple[float, float, float, float]
     complete: bool
     difficult: bool
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Continuous 0-based ``x1 y1 x2 y2``."""
-        x1, y1, x2, y2 = self.corners
-        return x1 - 1.0, y1 - 1.0, x2, y2
+    crowd: bool
+    truncated: bool
+    pose: str
 
 
 @dataclass(frozen=True)
@@ -58,25 +59,26 @@ def read_page(xml: Path) -> VocPage:
 
 
 def _size(tree: Element) -> Size | None:
-    height, width = _number(tree.findtext("size/height")), _number(tree.findtext("size/width"))
+    height, width = number(tree.findtext("size/height")), number(tree.findtext("size/width"))
     return (int(height), int(width)) if 1 <= height < 1e9 and 1 <= width < 1e9 else None
 
 
 def _object(place: int, element: Element) -> VocObject:
     texts = [element.findtext(f"bndbox/{corner}") for corner in _CORNERS]
-    x1, y1, x2, y2 = (_number(text) for text in texts)
+    x1, y1, x2, y2 = (number(text) for text in texts)
+    pose = (element.findtext("pose") or "").strip()
     return VocObject(
         place=place,
         name=(element.findtext("name") or "").strip(),
         corners=(x1, y1, x2, y2),
+        box=(minus_one(texts[0]), minus_one(texts[1]), x2, y2),
         complete=None not in texts,
-        difficult=_number(element.findtext("difficult")) == 1,
+        difficult=_marked(element, "difficult"),
+        crowd=_marked(element, "iscrowd"),
+        truncated=_marked(element, "truncated"),
+        pose="" if pose == UNSPECIFIED else pose,
     )
 
 
-def _number(text: str | None) -> float:
-    """NaN where the text is missing or no number."""
-    try:
-        return float(text) if text is not None else float("nan")
-    except ValueError:
-        return float("nan")
+def _marked(element: Element, tag: str) -> bool:
+    return number(element.findtext(tag)) == 1

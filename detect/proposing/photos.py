@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from detect.build.data import training_data
+from detect.build.found import settled_data
 from detect.config import Config
 from detect.data.annotations import Annotations
 from detect.errors import UserError
@@ -15,7 +16,7 @@ from detect.proposals.files import ProposalFile, check_fresh, content_key
 
 def annotated_split(config: Config, split: str) -> Annotations:
     """One split (train or val) with the classes of its own, difficult objects kept; the other need not exist."""
-    data = config.data.model_copy(update={"rare": 0.0, "difficult": True})
+    data = settled_data(config.data).model_copy(update={"rare": 0.0, "difficult": True})
     if data.format != "shapes" and not isinstance(data.val, float | int):
         selection = data.train if split == "train" else data.val
         data = data.model_copy(update={"train": selection, "val": 0.0})

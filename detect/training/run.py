@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from detect.build.data import training_data
+from detect.build.found import settled
 from detect.config import Config
 from detect.config_files import load_config
 from detect.data.workers import WorkerEnded
@@ -24,6 +25,7 @@ from detect.training.work import Outcome, Work
 
 def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
     """Train from the start into a new folder. Raises UserError, NonFiniteLoss, Interrupted."""
+    config = settled(config)
     train_set, val_set = training_data(config)
     compute = make_compute(config.device, config.train.precision)
     start = starting_detector(config, train_set.classes)  # before the folder: what is wrong leaves nothing behind

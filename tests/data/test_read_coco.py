@@ -87,7 +87,7 @@ def test_unknown_class(coco: Coco) -> None:
 def test_unusable_box_is_dropped_and_reported(coco: Coco, box: list[float], reason: str) -> None:
     found = read(coco(coco_document([annotation(5), annotation(6, box)])))
     assert len(found.labels) == 1
-    assert "instances.json: annotation 6 (" in str(found.dropped[0])
+    assert "instances.json: annotation 6 of a.jpg (cat): " in str(found.dropped[0])
     assert reason in str(found.dropped[0])
 
 

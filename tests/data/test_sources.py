@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
-from detect.data.sources import Source, hash_split, join, load_sources, relabel, select, without_difficult
+from detect.data.sources import (
+    Source,
+    hash_split,
+    join,
+    load_sources,
+    relabel,
+    select,
+    without_difficult,
+    without_series,
+)
 from detect.errors import UserError
 from tests.data.folders import coco_document, voc_object
 
@@ -102,6 +111,33 @@ def test_hash_split_is_a_stable_partition() -> None:
     assert 0.13 < len(val) / 300 < 0.27
     assert set(val.image_ids) <= set(hash_split(large, 0.2)[1].image_ids)
     assert set(train.image_ids) <= set(hash_split(large, 0.2)[0].image_ids)
+
+
+def test_a_series_is_no_group_of_duplicates() -> None:
+    assert without_series([], 0) == []
+    assert without_series([range(10), range(11)], 50) == [range(10)]
+    assert without_series([range(10), range(11)], 110) == [range(10), range(11)]
+
+
+def sides(count: int, alike: list[list[int]]) -> dict[int, bool]:
+    """Image number -> whether it is in val."""
+    train, val = hash_split(dataset("a", count, ["cat"], first_id=0), 0.5, alike)
+    return dict.fromkeys(train.image_ids.tolist(), False) | dict.fromkeys(val.image_ids.tolist(), True)
+
+
+def test_hash_split_keeps_groups_together_on_the_side_of_the_first_name() -> None:
+    alone = sides(40, [])
+    assert len(set(alone.values())) == 2
+    together = sides(40, [[30, 9, 10], [2, 3]])
+    assert {together[place] for place in (9, 10, 30)} == {alone[9]}
+    assert {together[place] for place in (2, 3)} == {alone[2]}
+    others = set(range(40)) - {2, 3, 9, 10, 30}
+    assert {place: together[place] for place in others} == {place: alone[place] for place in others}
+
+
+def test_a_group_stays_on_its_side_when_it_grows() -> None:
+    small, large = sides(30, [[4, 11], [8, 20]]), sides(60, [[4, 11, 45], [8, 20, 33, 59]])
+    assert {place: large[place] for place in small} == small
 
 
 @pytest.mark.parametrize(("fraction", "counts"), [(0.0, (9, 0)), (1.0, (0, 9))])

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detect.build.found import settled_data
+from detect.config.data import DataConfig
+from detect.data.formats import found_format, lists_of, traces
+from detect.data.voc import voc_photos
+from detect.errors import UserError
+from tests.data.folders import coco_document, voc_object, write_photo
+
+BOX = "0 0.5 0.5 1 1"
+XML = f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>"
+COCO = json.dumps({"info": "x"} | coco_document([], images=[]))
+Files = Callable[[dict[str, str]], Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Files:
+    """Files by name and content, and a photo for each name that ends in .jpg."""
+
+    def write(files: dict[str, str]) -> Path:
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text) if path.suffix != ".jpg" else write_photo(path)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("files", "found", "lists"),
+    [
+        ({"a.jpg": "", "a.xml": XML}, "voc", ["train"]),
+        ({"sub/a.jpg": "", "sub/a.xml": XML}, "voc", ["train"]),
+        ({"annotations/a.xml": XML, "images/a.jpg": ""}, "voc", ["train"]),
+        ({"ImageSets/Main/one.txt": "", "ImageSets/Main/cat_one.txt": "", "Annotations/a.xml": XML}, "voc", ["one"]),
+        ({"a.json": COCO, "b.json": "[]"}, "coco", ["a"]),
+        ({"annotations/t.json": COCO, "annotations/v.json": COCO}, "coco", ["annotations/t", "annotations/v"]),
+        ({"data.yaml": "val: images\nnames: [a]", "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["val"]),
+        ({"classes.txt": "cat", "a.jpg": "", "a.txt": BOX}, "yolo", ["train"]),
+        ({"boxes.csv": "", "a.jpg": ""}, "csv", ["boxes"]),
+    ],
+    ids=["XML beside", "in a sub folder", "XML apart", "VOC", "COCO", "COCO's own", "YOLO", "labelImg's YOLO", "CSV"],
+)
+def test_format_and_lists(folder: Files, files: dict[str, str], found: str, lists: list[str]) -> None:
+    root = folder(files)
+    assert found_format(root) == found
+    assert lists_of(found_format(root), root) == lists
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "expected VOC .*, found 0 photos and no labels"),
+        ({"a.jpg": "", "sub/b.jpg": "", "notes.json": "{}"}, "found 2 photos and no labels"),
+        ({"a.csv": "", "a.jpg": "", "a.xml": XML}, r"expected one format, found voc \(a\.xml\) and csv \(a\.csv\)"),
+    ],
+)
+def test_in_doubt(folder: Files, files: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        found_format(folder(files))
+
+
+def test_photos_without_xml_are_not_of_the_data_set(folder: Files) -> None:
+    root = folder({"b.jpg": "", "b.xml": XML, "a.jpg": "", "c/10.jpg": "", "c/10.xml": "<annotation/>"})
+    photos = voc_photos(root, "train").photos
+    assert [(photo.name, len(photo.objects), photo.image_id, photo.size) for photo in photos] == [
+        ("b.jpg", 1, 1, (40, 60)),
+        ("c/10.jpg", 0, 2, (40, 60)),
+    ]
+
+
+def test_xml_without_photo(folder: Files) -> None:
+    with pytest.raises(UserError, match=r"images/a\.jpg: expected image a, found nothing"):
+        voc_photos(folder({"annotations/a.xml": XML, "images/b.jpg": ""}), "train")
+
+
+def settle(root: Path, **settings: object) -> tuple[object, ...]:
+    data = settled_data(DataConfig.model_validate({"root": str(root), "format": "auto"} | settings))
+    return data.format, data.train, data.val
+
+
+def test_one_list_gives_a_fifth_for_validation(folder: Files) -> None:
+    root = folder({"boxes.csv": ""})
+    assert settle(root) == ("csv", "boxes", 0.2)
+    assert settle(root, format="csv") == ("csv", "boxes", 0.2)
+    assert settle(root, val=0.5) == ("csv", "train", 0.5)
+    assert settle(root, train="other") == ("csv", "other", "val")
+    (root / "more.csv").write_text("")
+    assert settle(root) == ("csv", "train", "val")
+
+
+def test_another_format_than_the_one_set(folder: Files) -> None:
+    root = folder({"data.yaml": "names: [a]"})
+    with pytest.raises(UserError, match=r"data\.format: expected yolo, as .* has data\.yaml, found voc"):
+        settle(root, format="voc")
+    with pytest.raises(UserError, match=r"found shapes"):
+        settle(root, format="shapes")
+    (root / "boxes.csv").write_text("")
+    with pytest.raises(UserError, match="expected one format, found yolo"):
+        settle(root)
+    assert settle(root, format="csv") == ("csv", "boxes", 0.2)
+
+
+def test_auto_without_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.format: expected data\.root to be a folder with auto, found .*gone"):
+        settle(tmp_path / "gone")
+    assert settle(tmp_path, format="shapes") == ("shapes", "train", "val")
+
+
+def test_real_folders(shared: Path) -> None:
+    assert found_format(shared / "data/bccd") == "voc"
+    assert list(traces(shared / "data/coco_mini")) == ["coco"]
+    assert lists_of("voc", shared / "data/bccd") == ["test", "train", "trainval", "val"]
