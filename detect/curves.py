@@ -29,9 +29,7 @@ def draw_curves(metrics_csv: Path, out: Path) -> None:
     out and the others are losses. UserError where the file is missing, or a cell is no number.
     """
     curves = read_curves(metrics_csv)
-    panels = [
-        (title, names) for title, names in _panels(list(curves)) if any(_points(curves, name)[0] for name in names)
-    ]
+    panels = filled_panels(curves)
     columns = min(2, max(1, len(panels)))
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1] * rows), dpi=120, layout="constrained")
@@ -67,6 +65,12 @@ def _number(file: Path, place: int, name: str, cell: str) -> float:
         raise UserError(f'{file}: line {place}, {name}: expected a number, found "{cell}"') from None
 
 
+def filled_panels(curves: Curves) -> list[tuple[str, list[str]]]:
+    """Titles, and beneath each the columns that have numbers; panels without any are left out."""
+    known = [name for name in curves if points(curves, name)[0]]
+    return [(title, names) for title, names in _panels(known) if names]
+
+
 def _panels(names: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Titles and the columns beneath each."""
     shown = [name for name in names if name not in _POSITIONS and not name.endswith("_seconds")]
@@ -80,7 +84,7 @@ def _panels(names: Sequence[str]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _points(curves: Curves, name: str) -> tuple[list[float], list[float]]:
+def points(curves: Curves, name: str) -> tuple[list[float], list[float]]:
     """Where a column has numbers, and the numbers."""
     position = curves["epoch" if "epoch" in curves else "step"]
     known = [(x, y) for x, y in zip(position, curves[name], strict=True) if math.isfinite(x) and math.isfinite(y)]
@@ -89,7 +93,7 @@ def _points(curves: Curves, name: str) -> tuple[list[float], list[float]]:
 
 def _panel(axes: Axes, title: str, names: Sequence[str], curves: Curves) -> None:
     for name in names:
-        x, y = _points(curves, name)
+        x, y = points(curves, name)
         label = name.removeprefix("val_").removeprefix("loss_")
         # The sum in front of its parts; a mark where there are few points, as one alone makes no line.
         axes.plot(

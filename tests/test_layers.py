@@ -42,6 +42,7 @@ LAYERS = [
     ["coverage"],
     ["training"],
     ["api"],
+    ["report"],
     ["doctor"],
     ["diagnosis"],
     ["cli"],

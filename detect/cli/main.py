@@ -18,6 +18,7 @@ COMMANDS = {
     "eval": "Score a model on a data set.",
     "predict": "Detect on photos, folders and globs.",
     "data": "Labelled photos: what is wrong with them, what they hold, how they look.",
+    "report": "One HTML page about a run: numbers, curves, errors, photos.",
     "proposals": "Search boxes that may hold an object; score them.",
     "config": "List, show and copy the configurations that come with detect.",
     "model": "Layers, sizes and costs of a model; a smaller one.",

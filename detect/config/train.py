@@ -87,6 +87,8 @@ class TrainConfig(Section):
     """Stop after this many validations without a better metric; null for never."""
     log_every: PositiveInt = 20
     """Steps between two rows of metrics.csv."""
+    tensorboard: bool = False
+    """Whether these rows go to TensorBoard's event files too, in the run's folder (`pip install tensorboard`)."""
     checkpoint_every: PositiveInt = 500
     """Steps between two last.pt within an epoch."""
     cache_limit: Positive = 20.0

@@ -1,4 +1,4 @@
-"""What a run tells: lines on the screen and in log.txt, rows in metrics.csv."""
+"""What a run tells: lines on the screen and in log.txt, rows in metrics.csv and where asked for in event files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from detect.display import Display
+from detect.training.events import Events
 from detect.training.run_folder import RunFolder
 
 Row = dict[str, float | int | None]
@@ -24,6 +25,7 @@ class Journal:
         self.steps_per_epoch = steps_per_epoch
         self.validation = tuple(validation)
         self.display: Display | None = None
+        self.events: Events | None = None
         self.unreadable: list[str] = []
         self._shown_step = 0
 
@@ -59,7 +61,7 @@ class Journal:
         """Mean losses and times of the last steps."""
         step = int(row["step"])
         names = [name for name in row if name not in ("step", "lr", "loss", "data_seconds", "step_seconds")]
-        self.folder.add_metrics(
+        self._add_metrics(
             {"step": step, "epoch": step / self.steps_per_epoch, **{k: v for k, v in row.items() if k != "step"}}
             | dict.fromkeys(["val_loss", *(f"val_{name}" for name in self.validation)])
         )
@@ -76,10 +78,15 @@ class Journal:
     def validated(self, step: int, loss: float, numbers: Mapping[str, float | None], better: bool) -> None:
         """A validation's loss and metrics."""
         row: Row = {"step": step, "epoch": step / self.steps_per_epoch, "val_loss": loss}
-        self.folder.add_metrics(row | {f"val_{name}": numbers[name] for name in self.validation})
+        self._add_metrics(row | {f"val_{name}": numbers[name] for name in self.validation})
         shown = " ".join(f"{name} {_fraction(value)}" for name, value in numbers.items() if name in self.validation)
         note = " (best so far)" if better else ""
         self.say(f"validation after epoch {step / self.steps_per_epoch:.2f}: loss {loss:.3f} {shown}{note}")
+
+    def _add_metrics(self, row: Row) -> None:
+        self.folder.add_metrics(row)
+        if self.events is not None:
+            self.events.add(row)
 
 
 def _fraction(value: float | None) -> str:

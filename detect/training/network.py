@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from detect.build.data import augment_rule
 from detect.build.model import empty_detector, preprocess_rule
@@ -15,6 +16,7 @@ from detect.data.workers import told_when_a_worker_ends
 from detect.display import display
 from detect.errors import UserError, WorkError
 from detect.evaluation.table import score_table
+from detect.training.events import Events
 from detect.training.journal import Journal
 from detect.training.lessons import Lesson, lesson_of
 from detect.training.loop import Callbacks, Interrupted, train_loop
@@ -74,10 +76,12 @@ class _Run:
         console, first = self.journal.console, self.learner.progress.step
         try:
             with (
+                Events(self.folder.path, first) if self.config.train.tensorboard else nullcontext() as events,
                 told_when_a_worker_ends("data.workers"),
                 display(console, "training", self.rule.steps, "steps") as shown,
             ):
                 self.journal.watch(shown, first)
+                self.journal.events = events
                 schedule = schedule_rule(self.config, self.rule.steps)
                 train_loop(self.learner, self._batches(), schedule, self.rule, self.work.compute, self._callbacks())
         except Interrupted:
@@ -86,7 +90,7 @@ class _Run:
             self.folder.log(str(failed))
             raise
         finally:
-            self.journal.display = None
+            self.journal.display = self.journal.events = None
         if self.folder.metrics.exists():
             draw_curves(self.folder.metrics, self.folder.path / "curves.png")
         if not self.rule.validate_at:

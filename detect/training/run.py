@@ -15,6 +15,7 @@ from detect.data.workers import WorkerEnded
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.precision import make_compute
+from detect.training.events import require_tensorboard
 from detect.training.given import given_proposals
 from detect.training.loop import Interrupted
 from detect.training.recipes.table import RECIPES
@@ -25,6 +26,8 @@ from detect.training.work import Outcome, Work
 
 def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
     """Train from the start into a new folder. Raises UserError, NonFiniteLoss, Interrupted."""
+    if config.train.tensorboard:
+        require_tensorboard()
     config = settled(config)
     train_set, val_set = training_data(config)
     compute = make_compute(config.device, config.train.precision)
@@ -39,6 +42,8 @@ def resume(out: Path, console: Console | None = None) -> Outcome:
     if not folder.config_file.is_file():
         raise UserError(f"{out}: expected a run folder with config.yaml, found none")
     config = load_config(folder.config_file)
+    if config.train.tensorboard:
+        require_tensorboard()
     train_set, val_set = training_data(config)
     compute = make_compute(config.device, config.train.precision)
     return _carried_out(Work(config, folder, train_set, val_set, None, compute, console or Console()), None)

@@ -15,6 +15,7 @@ from detect.display import display
 from detect.evaluation.detecting import Pass, detections_only, run_over
 from detect.evaluation.score import Score, evaluate
 from detect.evaluation.table import score_table
+from detect.training.events import Events
 from detect.training.pictures import draw_found
 from detect.training.setup import validation_of
 from detect.training.work import Outcome, Work
@@ -32,7 +33,11 @@ def finish(work: Work, weights: Mapping[str, Tensor], step: int, unreadable: Seq
         save_checkpoint(checkpoint, work.folder.best)
         work.folder.forget_after(step - 1)
         shown = {name: score.numbers[name] for name in validation_of(work).names}
-        work.folder.add_metrics({"step": step, **{f"val_{name}": value for name, value in shown.items()}})
+        row = {"step": step, **{f"val_{name}": value for name, value in shown.items()}}
+        work.folder.add_metrics(row)
+        if work.config.train.tensorboard:
+            with Events(work.folder.path, 0) as events:
+                events.add(row)
         draw_found(passed, work.val, work.folder.path / "validation.jpg")
         work.console.print(score_table(score))
     save_checkpoint(checkpoint, work.folder.last)

@@ -1,0 +1,104 @@
+"""Pages of drawn data, and what a browser would make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+
+from detect.coverage.report import COUNTS
+from detect.data.annotations import Annotations, pack
+from detect.draw import save_image
+from detect.evaluation.predictions import Prediction
+from detect.evaluation.proposals import Coverage, measure, scores_of
+from detect.evaluation.score import Metric
+from detect.report.examples import judge
+from detect.report.findings import find
+from detect.report.gallery import make_gallery
+from detect.report.page import Page, ProposalFindings
+from detect.report.photos import PhotoStore
+from detect.report.run_facts import RunFacts
+
+VOID = {"meta", "link", "img", "br", "input"}
+CURVES = {"step": [1.0, 2.0], "epoch": [0.5, 1.0], "loss": [2.0, 1.0], "val_mAP": [float("nan"), 0.5]}
+
+
+@dataclass
+class Seen(HTMLParser):
+    """The tags with their attributes, and the text; ValueError for a tag that closes another."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        last = self._open.pop()
+        if last != tag:
+            raise ValueError(f"line {self.getpos()[0]}: expected </{last}>, found </{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def attributes(self, *names: str) -> list[str]:
+        return [attrs[name] or "" for _, attrs in self.tags for name in names if name in attrs]
+
+    def ids(self) -> list[str]:
+        return self.attributes("id")
+
+
+def seen(html: str) -> Seen:
+    parser = Seen()
+    parser.feed(html)
+    parser.close()
+    assert parser._open == []
+    return parser
+
+
+def facts(path: Path, command: str = "detect train") -> RunFacts:
+    return RunFacts(path, "seed: 0\n", (("command", command),), ("a line",), 0, {"": dict(CURVES)}, ())
+
+
+def bare_page(path: Path) -> Page:
+    """Of a run that detects nothing."""
+    return Page(
+        "run", (("detector", "rcnn"), ("backbone", "small")), facts(path), None, "none", None, None, (), (), "now"
+    )
+
+
+def full_page(
+    path: Path, annotations: Annotations, predictions: Sequence[Prediction], metric: Metric, budget: int = 10**6
+) -> Page:
+    findings = find(annotations, predictions, metric)
+    gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), PhotoStore(budget))
+    best = measure(
+        (Coverage(one.boxes, one.boxes, one.labels) for one in map(annotations.__getitem__, range(len(annotations)))),
+        COUNTS,
+    )
+    proposals = ProposalFindings(best, scores_of(best, annotations.classes), len(annotations), len(annotations))
+    return replace(bare_page(path), findings=findings, without="", proposals=proposals, gallery=gallery)
+
+
+def on_disk(annotations: Annotations, folder: Path) -> Annotations:
+    """The same with photos that can be read."""
+    images = []
+    for index in range(len(annotations)):
+        image = annotations[index]
+        file = folder / Path(image.file).name
+        if not file.exists():
+            save_image(file, np.full((*image.size, 3), 40 + index % 200, np.uint8))
+        images.append(replace(image, file=str(file)))
+    return pack(images, annotations.classes, annotations.category_ids.tolist())

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detect.evaluation.score import Metric, evaluate
+from detect.report.page import count, percent, points, render
+from tests.evaluate.cases import Found, Truth, data_set, drawn_data_set
+from tests.report.pages import bare_page, full_page, on_disk, seen
+
+SQUARE, FAR = (0.0, 0.0, 100.0, 100.0), (150.0, 150.0, 250.0, 250.0)
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+
+
+def test_a_run_that_detects_nothing(tmp_path: Path) -> None:
+    page = seen(render(bare_page(tmp_path)))
+    assert {"training", "run"} < set(page.ids())
+    assert not {"numbers", "gallery", "proposals"} & set(page.ids())
+
+
+@pytest.mark.parametrize("metric", ["voc07", "coco"])
+@pytest.mark.parametrize(
+    "photos",
+    [
+        [],
+        [([], [])],
+        [([(SQUARE, 1, "")], [])],
+        [([], [(SQUARE, 1, 0.9)])],
+        [([(SQUARE, 1, "difficult")], [(SQUARE, 1, 0.9)])],
+        [([(SQUARE, 1, ""), (FAR, 2, "crowd")], [(SQUARE, 1, 0.9), (FAR, 1, 0.8)]), ([], [])],
+    ],
+    ids=["no photos", "nothing", "no detections", "no objects", "difficult", "some"],
+)
+def test_whatever_there_is(photos: Sequence[tuple[list[Truth], list[Found]]], metric: Metric, tmp_path: Path) -> None:
+    annotations, predictions = data_set(photos)
+    page = seen(render(full_page(tmp_path, annotations, predictions, metric)))
+    assert {"numbers", "classes", "errors", "ranges", "gallery", "proposals", "training", "run"} < set(page.ids())
+    assert "nan" not in re.findall(r"[a-z]+", page.text.lower())
+    assert percent(evaluate(annotations, predictions, metric).primary) in page.text
+
+
+def test_numbers_are_those_of_the_scorer(tmp_path: Path) -> None:
+    annotations, predictions = drawn_data_set(np.random.default_rng(1), 0.25)
+    page = seen(render(full_page(tmp_path, annotations, predictions, "coco")))
+    score = evaluate(annotations, predictions, "coco")
+    cells = [percent(value) for value in score.numbers.values()]
+    assert re.search(r"\s*".join(map(re.escape, cells)), page.text)
+    for name, value in score.per_class.items():
+        assert re.search(rf"{name}\s*{re.escape(percent(value))}", page.text)
+
+
+def test_names_are_text_and_nothing_else(tmp_path: Path) -> None:
+    annotations, predictions = data_set([([(SQUARE, 1, ""), (FAR, 2, "")], [(SQUARE, 2, 0.9), (SQUARE, 1, 0.8)])])
+    annotations = replace(on_disk(annotations, tmp_path), classes=(EVIL, "a\x22b", "zebra"))
+    page = replace(full_page(tmp_path / EVIL, annotations, predictions, "voc12"), title=EVIL, unreadable=[EVIL])
+    page = replace(
+        page, facts=replace(page.facts, settings=EVIL, log=(EVIL,), curves={EVIL: {"step": [1.0], EVIL: [1.0]}})
+    )
+    found = seen(render(page))
+    assert [tag for tag, _ in found.tags].count("script") == 1
+    assert not any(name.startswith("on") for _, attrs in found.tags for name in attrs)
+    assert found.text.count(EVIL) >= 10
+    assert page.gallery is not None
+    assert len(page.gallery.cards) >= 2
+
+
+def test_one_file_that_loads_nothing(tmp_path: Path) -> None:
+    annotations, predictions = drawn_data_set(np.random.default_rng(2), 0.25)
+    html = render(full_page(tmp_path, on_disk(annotations, tmp_path), predictions, "voc07"))
+    page = seen(html)
+    addresses = page.attributes("src", "href", "xlink:href")
+    assert addresses
+    assert all(address.startswith(("#", "data:image/jpeg;base64,")) for address in addresses)
+    assert {address[1:] for address in addresses if address.startswith("#")} <= set(page.ids())
+    assert len(set(page.ids())) == len(page.ids())
+    assert "url(" not in html
+    script = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
+    (policy,) = [attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_photos_keep_to_their_budget(tmp_path: Path) -> None:
+    annotations, predictions = drawn_data_set(np.random.default_rng(3), 0.25)
+    annotations = on_disk(annotations, tmp_path)
+    sizes = {}
+    for budget in (0, 2000, 10**6):
+        gallery = full_page(tmp_path, annotations, predictions, "voc07", budget).gallery
+        assert gallery is not None
+        sizes[budget] = sum(len(photo.address) for photo in gallery.photos)
+        assert sizes[budget] <= budget
+        assert {card.photo for card in gallery.cards} == set(range(len(gallery.photos)))
+    assert 0 == sizes[0] < sizes[2000] < sizes[10**6]
+
+
+def test_eighty_classes(tmp_path: Path) -> None:
+    annotations, predictions = drawn_data_set(np.random.default_rng(4), 0.25)
+    names = tuple(f"class {n}" for n in range(80))
+    annotations = replace(annotations, classes=names, category_ids=np.arange(1, 81))
+    page = seen(render(full_page(tmp_path, annotations, predictions, "coco")))
+    assert "56 classes with fewer mistakes are left out" in page.text
+    assert all(name in page.text for name in names)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0.0, "0.0"), (0.5781, "57.8"), (1.0, "100.0")])  # noqa: RUF001
+def test_percent(value: float | None, shown: str) -> None:
+    assert percent(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (-1e-9, "+0.0"), (0.0512, "+5.1"), (-0.01, "-1.0")])  # noqa: RUF001
+def test_points(value: float | None, shown: str) -> None:
+    assert points(value) == shown
+
+
+def test_count() -> None:
+    assert count(1234567) == "1,234,567"
