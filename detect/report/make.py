@@ -13,7 +13,7 @@ from rich.console import Console
 from detect import __version__
 from detect.api import default_metric
 from detect.build.data import split_data
-from detect.config import Config, Device, Precision
+from detect.config import Config, Device, Precision, SourceConfig
 from detect.config_files import load_config
 from detect.data.images import UnreadableImage, read_image
 from detect.display import display
@@ -92,7 +92,8 @@ def _full(facts: RunFacts, folder: RunFolder, predictor: Predictor, console: Con
     config, path = predictor.config, folder.path
     annotations = split_data(config, "val", predictor.classes)
     measured = proposal_photos(annotations)
-    findings, gallery, without, unreadable = None, None, "", ()
+    findings, gallery, without = None, None, ""
+    unreadable: tuple[str, ...] = ()
     if "head" in config.train.parts:
         with display(console, "detecting", len(annotations), "photos") as shown:
             passed = kept_detections(predictor, annotations, path, shown)
@@ -126,12 +127,14 @@ def _summary(config: Config) -> tuple[tuple[str, str], ...]:
         ("backbone", f"{model.backbone.name}, initial weights {model.backbone.weights or 'random'}"),
         ("training", f"{train.recipe}, {length}, batches of {train.batch_size}, {train.optimizer} at {train.lr:g}"),
         ("data", f"{data.format}, {data.root}"),
-        ("validation", data.val if isinstance(data.val, str) else _sources(data.val)),
+        ("validation", _told(data.val)),
     )
 
 
-def _sources(val: object) -> str:
-    return f"{val:g} of the training photos" if isinstance(val, float) else f"{len(val)} sources"
+def _told(split: str | float | tuple[SourceConfig, ...]) -> str:
+    if isinstance(split, str):
+        return split
+    return f"{split:g} of the training photos" if isinstance(split, float) else f"{len(split)} sources"
 
 
 def _batches(facts: RunFacts) -> tuple[str, ...]:

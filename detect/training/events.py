@@ -31,21 +31,21 @@ class Events:
     def __init__(self, folder: Path, done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=done + 1 if done else None)  # type: ignore[no-untyped-call]
+        self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
 
     def __enter__(self) -> Events:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
 
     def add(self, row: Mapping[str, float | int | None]) -> None:
         """A row of metrics.csv, at its ``step``; blanks are left out."""
         step = int(row["step"] or 0)
         for name, value in row.items():
             if name != "step" and value is not None and math.isfinite(value):
-                self._writer.add_scalar(_tag(name), value, step)  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(_tag(name), value, step)
+        self._writer.flush()
 
 
 def _tag(name: str) -> str:

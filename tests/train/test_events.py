@@ -67,7 +67,7 @@ def test_event_files_hold_the_rows_of_metrics_csv(tmp_path: Path, shapes_root: P
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
     written = {(tag, event.step): event.value for tag in events.Tags()["scalars"] for event in events.Scalars(tag)}
-    expected = {}
+    expected: dict[tuple[str, int], float] = {}
     for row in csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()):
         tags = {"loss": "train/loss", "region_box": "train/region_box", "lr": "lr", "val_AP50": "val/AP50"}
         expected |= {(tag, int(row["step"])): float(row[name]) for name, tag in tags.items() if row[name]}
