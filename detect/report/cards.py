@@ -18,7 +18,7 @@ from detect.evaluation.proposals import best_overlaps
 from detect.report.examples import Example, Judged, tallies
 
 _MOST_BOXES, _MOST_NAMES = 60, 12  # on a picture: beyond that nothing can be told apart, or read
-_LETTERS = 24  # heights of a letter that a photo is wide
+_LETTERS, _TALL = 24, 1.2  # heights of a letter that a photo is wide; tall ones are shown smaller
 _WIDE = 0.62  # of a letter's height is its width, about
 
 
@@ -81,7 +81,8 @@ class CardMaker:
 
     def card(self, example: Example, number: int) -> Card:
         """Of an example on the page's photo of this number."""
-        width = self.annotations.size(example.photo)[1]
+        height, width = self.annotations.size(example.photo)
+        letter = max(width, _TALL * height) / _LETTERS
         title, note = self._error(example) if example.label else self._whole(example)
         truth, found = self.truth_of[example.photo], self._shown(example)
         return Card(
@@ -90,10 +91,10 @@ class CardMaker:
             note=note,
             file=PurePath(self.annotations.file(example.photo)).name,
             photo=number,
-            letter=round(width / _LETTERS, 1),
+            letter=round(letter, 1),
             classes=self._classes(example, truth, found),
-            truth=self._picture([self._truth_mark(row, example) for row in truth], width),
-            found=self._picture([self._found_mark(row, example) for row in found], width),
+            truth=self._picture([self._truth_mark(row, example) for row in truth], width, letter),
+            found=self._picture([self._found_mark(row, example) for row in found], width, letter),
         )
 
     def _shown(self, example: Example) -> list[int]:
@@ -135,13 +136,13 @@ class CardMaker:
         text = f"{self.names[self.found_labels[row]]} {self.case.found.scores[row]:.2f}"
         return self.case.found.boxes.corners[row], look + " meant" * (row == example.found), text
 
-    def _picture(self, marks: Sequence[tuple[np.ndarray, str, str]], width: int) -> Picture:
+    def _picture(self, marks: Sequence[tuple[np.ndarray, str, str]], width: int, letter: float) -> Picture:
         """What the example is about lies in front."""
         named = len(marks) <= _MOST_NAMES
         shown = sorted(marks[:_MOST_BOXES], key=lambda mark: mark[1].endswith("meant"))
         shown += [mark for mark in marks[_MOST_BOXES:] if mark[1].endswith("meant")]
         drawn = tuple(
-            _mark(corners, look, text if named or look.endswith("meant") else "", width)
+            _mark(corners, look, text if named or look.endswith("meant") else "", width, letter)
             for corners, look, text in shown
         )
         counts = Counter(look.split()[0] for _, look, _ in marks)
@@ -172,10 +173,9 @@ def _by_photo(photos: Places, count: int) -> list[list[int]]:
     return [order[start:end].tolist() for start, end in pairwise(edges.tolist())]
 
 
-def _mark(corners: np.ndarray, look: str, text: str, width: int) -> Mark:
+def _mark(corners: np.ndarray, look: str, text: str, width: int, letter: float) -> Mark:
     """The text above the box, or in it where there is no room above; inside the photo."""
     x1, y1, x2, y2 = (round(float(corner), 1) for corner in corners)
-    letter = width / _LETTERS
     x = max(min(x1, width - len(text) * _WIDE * letter), 0.0)
     y = y1 - 0.3 * letter if y1 > 1.2 * letter else y1 + letter
     return Mark(x1, y1, round(x2 - x1, 1), round(y2 - y1, 1), look, text, round(x, 1), round(y, 1))

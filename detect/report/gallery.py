@@ -45,7 +45,8 @@ def make_gallery(annotations: Annotations, judged: Judged, store: PhotoStore) ->
     """
     examples = [*whole_photos(judged), *_some_of_each(error_examples(judged, 10 * MOST_ERRORS))]
     numbers: dict[int, int] = {}
-    photos, cards = [], []
+    photos: list[Photo] = []
+    cards = []
     maker = CardMaker(annotations, judged)
     for example in examples:
         address = store.address(annotations.file(example.photo))
