@@ -18,14 +18,18 @@ from detect.files import place_for_file, place_for_folder, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
+    from detect.data.formats import BoxFormat
     from detect.inspection.looking import Look
-    from detect.inspection.records import Format, Survey
+    from detect.inspection.records import Survey
     from detect.inspection.statistics import AnchorPlan
 
 _format = click.option(
-    "--format", "format_", type=click.Choice(["voc", "coco"]), help="Of ROOT [default: what it looks like]."
+    "--format",
+    "format_",
+    type=click.Choice(["voc", "coco", "yolo", "csv"]),
+    help="Of ROOT [default: what it looks like].",
 )
-_images = click.option("--images", type=Path, metavar="DIR", help="COCO: the photos [default: beside the annotations].")
+_images = click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the photos [default: beside the labels].")
 _workers = click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode.")
 
 
@@ -48,7 +52,7 @@ def command() -> None:
 @_workers
 def inspect(
     root: Path,
-    format_: Format | None,
+    format_: BoxFormat | None,
     images: Path | None,
     json_file: Path | None,
     examples: int,
@@ -95,7 +99,7 @@ def inspect(
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the statistics.")
 def stats(
     root: Path,
-    format_: Format | None,
+    format_: BoxFormat | None,
     images: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
@@ -146,7 +150,7 @@ def stats(
 @options.settings
 def show(
     root: Path,
-    format_: Format | None,
+    format_: BoxFormat | None,
     images: Path | None,
     out: Path | None,
     number: int,

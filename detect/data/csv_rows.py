@@ -15,7 +15,7 @@ from pathlib import Path
 from detect.data.annotations import Annotations
 from detect.data.corners import number
 from detect.data.images import image_size
-from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
+from detect.data.labelled import Corners, LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.validity import flaw, misplaced
 from detect.errors import UserError, nearest
 from detect.files import existing_file
@@ -24,6 +24,20 @@ from detect.types import Size
 COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
 MARKS = ("difficult", "iscrowd", "truncated", "pose")
 _CORNERS = COLUMNS[2:]
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """One row: its line, its photo's file with slashes, and its object; label None where the photo has none."""
+
+    line: int
+    file: str
+    label: str | None
+    box: Corners
+    difficult: bool
+    crowd: bool
+    truncated: bool
+    pose: str
 
 
 @dataclass
@@ -46,18 +60,16 @@ def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None)
 
 def csv_photos(file: Path, folders: Sequence[Path]) -> LabelledSet:
     """The photos of a CSV file as it gives them. Raises UserError."""
-    rows = _read_rows(file)
-    names = [row["file"] for _, row in rows]
-    folder = next((folder for folder in folders if names and (folder / names[0]).is_file()), folders[0])
+    columns, written = read_table(file)
+    rows = [parse_row(file, line, columns, values) for line, values in written]
+    folder = next((folder for folder in folders if rows and (folder / rows[0].file).is_file()), folders[0])
     photos: dict[str, _Photo] = {}
-    for line, row in rows:
-        name = row["file"]
-        if name not in photos:
-            image = existing_file(folder / name, f"the photo of {file}, line {line}")
-            photos[name] = _Photo(image.absolute(), image_size(image))
-        found = _object(file, line, row, photos[name].size)
-        if found is not None:
-            photos[name].objects.append(found)
+    for row in rows:
+        if row.file not in photos:
+            image = existing_file(folder / row.file, f"the photo of {file}, line {row.line}")
+            photos[row.file] = _Photo(image.absolute(), image_size(image))
+        photo = photos[row.file]
+        photo.objects += [] if row.label is None else [_object(row, row.label, photo.size)]
     ids = image_ids(list(photos))
     labelled = (
         LabelledPhoto(photo.image, name, file, photo.size, number, tuple(photo.objects))
@@ -66,8 +78,8 @@ def csv_photos(file: Path, folders: Sequence[Path]) -> LabelledSet:
     return LabelledSet(tuple(labelled))
 
 
-def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line, value by column) of each row that is not empty."""
+def read_table(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
+    """The columns, and (line, values) of each row that is not empty. Raises UserError."""
     existing_file(file, "a CSV file of boxes")
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -76,18 +88,28 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     except (csv.Error, ValueError) as error:
         raise UserError(f"{file}: expected rows {','.join(COLUMNS)}, found {error}") from None
     columns = _header(file, *rows[0]) if rows else None
-    if columns is not None:
-        rows = rows[1:]
-    columns = columns or list(COLUMNS)
-    for line, row in rows:
-        if len(row) != len(columns):
-            raise UserError(
-                f"{file}: line {line}: expected {len(columns)} fields ({','.join(columns)}), found {len(row)}"
-            )
-        if not row[columns.index("file")]:
-            raise UserError(f"{file}: line {line}: expected the file of a photo, found nothing")
-    found = [(line, dict(zip(columns, row, strict=True))) for line, row in rows]
-    return [(line, row | {"file": row["file"].replace("\\", "/")}) for line, row in found]  # written on Windows
+    return (COLUMNS, rows) if columns is None else (tuple(columns), rows[1:])
+
+
+def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[str]) -> CsvRow:
+    """The row of a line. Raises UserError."""
+    where = f"{file}: line {line}"
+    if len(values) != len(columns):
+        raise UserError(f"{where}: expected {len(columns)} fields ({','.join(columns)}), found {len(values)}")
+    row = dict(zip(columns, values, strict=True))
+    name = row["file"].replace("\\", "/")  # written on Windows
+    if not name:
+        raise UserError(f"{where}: expected the file of a photo, found nothing")
+    if not any(value for column, value in row.items() if column != "file"):
+        return CsvRow(line, name, None, (0.0, 0.0, 0.0, 0.0), False, False, False, "")
+    if not row["label"]:
+        raise UserError(f"{where}: expected a label, found nothing")
+    for column in _CORNERS:
+        if number(row[column]) != number(row[column]):
+            raise UserError(f'{where}: {column}: expected a number, found "{row[column]}"')
+    x1, y1, x2, y2 = (number(row[column]) for column in _CORNERS)
+    difficult, crowd, truncated = (_marked(where, row, column) for column in MARKS[:3])
+    return CsvRow(line, name, row["label"], (x1, y1, x2, y2), difficult, crowd, truncated, row.get("pose", ""))
 
 
 def _header(file: Path, line: int, row: Sequence[str]) -> list[str] | None:
@@ -108,30 +130,21 @@ def _any_number(values: Sequence[str]) -> bool:
     return any(number(value) == number(value) for value in values)
 
 
-def _object(file: Path, line: int, row: dict[str, str], size: Size) -> LabelledObject | None:
-    """None where all fields but the file's are empty."""
-    if not any(value for column, value in row.items() if column != "file"):
-        return None
-    if not row["label"]:
-        raise UserError(f"{file}: line {line}: expected a label, found nothing")
-    for column in _CORNERS:
-        if number(row[column]) != number(row[column]):
-            raise UserError(f'{file}: line {line}: {column}: expected a number, found "{row[column]}"')
-    x1, y1, x2, y2 = box = tuple(number(row[column]) for column in _CORNERS)
+def _object(row: CsvRow, label: str, size: Size) -> LabelledObject:
     return LabelledObject(
-        where=f"line {line}",
-        name=row["label"],
-        box=(x1, y1, x2, y2),
-        flaw=flaw(box) or misplaced(box, size),
-        difficult=_marked(file, line, row, "difficult"),
-        crowd=_marked(file, line, row, "iscrowd"),
-        truncated=_marked(file, line, row, "truncated"),
-        pose=row.get("pose", ""),
+        where=f"line {row.line}",
+        name=label,
+        box=row.box,
+        flaw=flaw(row.box) or misplaced(row.box, size),
+        difficult=row.difficult,
+        crowd=row.crowd,
+        truncated=row.truncated,
+        pose=row.pose,
     )
 
 
-def _marked(file: Path, line: int, row: dict[str, str], column: str) -> bool:
+def _marked(where: str, row: dict[str, str], column: str) -> bool:
     value = row.get(column, "")
     if value not in ("", "0", "1"):
-        raise UserError(f'{file}: line {line}: {column}: expected 0 or 1, found "{value}"')
+        raise UserError(f'{where}: {column}: expected 0 or 1, found "{value}"')
     return value == "1"

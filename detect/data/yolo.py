@@ -143,24 +143,39 @@ def _splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _photos_of(data: YoloData, split: str, entry: str) -> list[Path]:
-    """Roboflow writes ``../train/images`` for what is in ``train/images``."""
+    place = entry_place(data, split, entry)
+    found = photos_at(place, data.base)
+    if place.is_dir() and not found:
+        raise UserError(f"{data.file}: {split}: expected photos in {place}, found none")
+    return [existing_file(photo, f"the photo of {place}, {where}") for where, photo in found]
+
+
+def entry_place(data: YoloData, split: str, entry: str) -> Path:
+    """The folder or list that an entry of a split means. Raises UserError where there is none.
+
+    Roboflow writes ``../train/images`` for what is in ``train/images``.
+    """
     places = [base / name for name in (entry, entry.removeprefix("../")) for base in (data.base, data.file.parent)]
-    place = next((place for place in places if place.exists()), None)
-    if place is None:
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
         raise UserError(f"{data.file}: {split}: expected a folder of photos or a list, found nothing at {places[0]}")
+    return found
+
+
+def photos_at(place: Path, base: Path) -> list[tuple[str, Path]]:
+    """(where it is named, absolute path) of every photo of a folder, and of a list those that are not there too.
+
+    A list's paths start from its own folder, else from ``base``.
+    """
     if place.is_dir():
         photos = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES)
-        if not photos:
-            raise UserError(f"{data.file}: {split}: expected photos in {place}, found none")
-        return [photo.absolute() for photo in photos]
-    lines = place.read_text(encoding="utf-8").splitlines()
-    return [_listed(place, at, line.strip(), data.base) for at, line in enumerate(lines, start=1) if line.strip()]
+        return [("", photo.absolute()) for photo in photos]
+    names = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
+    return [(f"line {at}", _listed(place.parent, base, name)) for at, name in enumerate(names, start=1) if name]
 
 
-def _listed(file: Path, line: int, name: str, base: Path) -> Path:
-    """A path of a list, from the list's folder, else from the data set's."""
-    found = next((path for path in (file.parent / name, base / name) if path.is_file()), None)
-    return (found or existing_file(file.parent / name, f"the photo of {file}, line {line}")).absolute()
+def _listed(folder: Path, base: Path, name: str) -> Path:
+    return next((path for path in (folder / name, base / name) if path.is_file()), folder / name).absolute()
 
 
 def _name(image: Path, base: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from detect.data import coco_json
+from detect.data.formats import coco_files
 from detect.data.images import SUFFIXES
 from detect.errors import UserError
 from detect.files import existing_folder
@@ -38,7 +39,7 @@ def _annotation_files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     existing_folder(root, "a folder with COCO's annotation files, or one of them")
-    files = sorted([*root.glob("*.json"), *root.glob("annotations/*.json")])
+    files = coco_files(root)
     if not files:
         raise UserError(f"{root}: expected a COCO annotation file (.json) in it or in its annotations, found none")
     return files

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from detect.data.images import SUFFIXES
@@ -14,25 +16,43 @@ from detect.inspection.records import SeenObject, SeenPhoto, Survey, split_of
 
 
 def read_voc_survey(root: Path) -> Survey:
-    """Every annotation, every photo and every list of ``root``. Raises UserError where there are no Annotations."""
-    folder = existing_folder(existing_folder(root, "a VOC folder") / "Annotations", "VOC's folder of annotations")
-    images = _images(root / "JPEGImages")
+    """Every annotation, every photo and every list of ``root``; without Annotations, XML files beside their photos.
+
+    Raises UserError where there is no annotation at all.
+    """
+    existing_folder(root, "a VOC folder")
+    labels = _first(root, ("Annotations", "annotations"))
+    folder = root if labels == root else _first(root, ("JPEGImages", "images"))
+    xmls = {_key(xml, labels): xml for xml in sorted(labels.rglob("*.xml") if labels == root else labels.glob("*.xml"))}
+    if not xmls:
+        raise UserError(f"{root}: expected VOC annotations (.xml) in Annotations or beside photos, found none")
+    images = _images(folder, below=labels == root)
     lists, findings = _lists(root / "ImageSets" / "Main")
-    stems = {xml.stem: xml for xml in sorted(folder.glob("*.xml"))}
-    findings += _strays(root, images, stems, lists)
+    findings += _strays(labels, images, xmls, lists)
     photos = []
-    for stem, xml in stems.items():
-        photo = _photo(xml, images.get(stem, root / "JPEGImages" / f"{stem}.jpg"), findings)
-        splits = frozenset(role for name, listed in lists.items() if stem in listed and (role := split_of(name)))
-        photos.append(SeenPhoto(photo.image, xml, photo.told, photo.objects, splits))
+    for key, xml in xmls.items():
+        photo = _photo(xml, images.get(key, folder / f"{key}.jpg"), findings)
+        splits = frozenset(role for name, listed in lists.items() if key in listed and (role := split_of(name)))
+        photos.append(replace(photo, splits=splits))
     return Survey("voc", root, tuple(photos), None, tuple(findings))
 
 
-def _images(folder: Path) -> dict[str, Path]:
-    """Stem to photo; ``.jpg`` before other suffixes, as the reader looks for them."""
-    found = (entry.absolute() for entry in sorted(folder.glob("*")) if entry.suffix.lower() in SUFFIXES)
-    by_preference = sorted(found, key=lambda entry: entry.suffix.lower() not in (".jpg", ".jpeg"), reverse=True)
-    return {entry.stem: entry for entry in by_preference}
+def _first(root: Path, names: Sequence[str]) -> Path:
+    """The first of the folders that is there, else ``root`` itself."""
+    return next((root / name for name in names if (root / name).is_dir()), root)
+
+
+def _key(file: Path, folder: Path) -> str:
+    """What an annotation and its photo have in common, and what a list names."""
+    return file.relative_to(folder).with_suffix("").as_posix()
+
+
+def _images(folder: Path, below: bool) -> dict[str, Path]:
+    """Key to photo, with those in folders below or without; ``.jpg`` before other suffixes, as for the reader."""
+    entries = folder.rglob("*") if below else folder.glob("*")
+    found = sorted(entry for entry in entries if entry.suffix.lower() in SUFFIXES)
+    by_preference = sorted(found, key=lambda entry: entry.suffix.lower() in (".jpg", ".jpeg"))
+    return {_key(entry, folder): entry.absolute() for entry in by_preference}
 
 
 def _lists(folder: Path) -> tuple[dict[str, set[str]], list[Finding]]:
@@ -50,15 +70,15 @@ def _lists(folder: Path) -> tuple[dict[str, set[str]], list[Finding]]:
     return lists, findings
 
 
-def _strays(root: Path, images: dict[str, Path], xmls: dict[str, Path], lists: dict[str, set[str]]) -> list[Finding]:
+def _strays(labels: Path, images: dict[str, Path], xmls: dict[str, Path], lists: dict[str, set[str]]) -> list[Finding]:
     """What has no partner."""
     listed = set().union(*lists.values())
     findings = [
-        Finding("missing-annotation", str(root / "Annotations" / f"{stem}.xml"), "", "listed, not there")
+        Finding("missing-annotation", str(labels / f"{stem}.xml"), "", "listed, not there")
         for stem in sorted(listed - set(xmls))
     ]
     findings += [
-        Finding("unlabelled-photo", str(images[stem]), "", f"no Annotations/{stem}.xml")
+        Finding("unlabelled-photo", str(images[stem]), "", f"no {labels / stem}.xml")
         for stem in sorted(set(images) - set(xmls) - listed)
     ]
     if listed:
@@ -80,7 +100,7 @@ def _photo(xml: Path, image: Path, findings: list[Finding]) -> SeenPhoto:
     for item in page.objects:
         where = f"object {item.place}"
         if item.name:
-            objects.append(SeenObject(where, item.name, item.corners, item.box, item.difficult))
+            objects.append(SeenObject(where, item.name, item.corners, item.box, item.difficult, item.crowd))
         else:
             findings.append(Finding("damaged-annotation", str(xml), where, "expected a <name>, found none"))
     return SeenPhoto(image.absolute(), xml, page.size, tuple(objects))

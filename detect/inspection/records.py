@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from detect.data.formats import BoxFormat
 from detect.inspection.findings import Finding
 from detect.types import Size
 
-Format = Literal["voc", "coco", "yolo", "csv"]
 Four = tuple[float, float, float, float]
 
 
@@ -52,7 +52,7 @@ class Survey:
     classes: the names that the format lists, in its order; None where it lists none.
     """
 
-    format: Format
+    format: BoxFormat
     root: Path
     photos: tuple[SeenPhoto, ...]
     classes: tuple[str, ...] | None

@@ -70,7 +70,7 @@ def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
 
 MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
     "no folder": (lambda root: ["inspect", root / "sett"], "expected a folder of labelled photos, found nothing"),
-    "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found none of them"),
+    "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found 0 photos and no labels"),
     "another format": (lambda root: ["stats", root, "--format", "coco"], "expected a COCO annotation file"),
     "unknown class": (
         lambda root: ["show", root, "--out", root / "new", "--class", "zebr"],

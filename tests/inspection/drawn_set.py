@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,4 +86,43 @@ def write_coco(root: Path) -> Path:
     return root
 
 
-WRITERS = {"voc": write_voc, "coco": write_coco}
+def write_yolo(root: Path) -> Path:
+    for split, members in splits():
+        for index in members:
+            draw_photo(root / "images" / split / f"{stem(index)}.jpg", index)
+            file = root / "labels" / split / f"{stem(index)}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(f"{NAMES.index(name)} {_fractions(box)}\n" for name, box in boxes(index)))
+    (root / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames: [{', '.join(NAMES)}]\n")
+    return root
+
+
+def _fractions(box: Box) -> str:
+    x1, y1, x2, y2 = box
+    values = ((x1 + x2) / 2 / WIDTH, (y1 + y2) / 2 / HEIGHT, (x2 - x1) / WIDTH, (y2 - y1) / HEIGHT)
+    return " ".join(f"{value:.6f}" for value in values)
+
+
+def write_csv(root: Path) -> Path:
+    for split, members in splits():
+        rows = ["file,label,x1,y1,x2,y2"]
+        for index in members:
+            draw_photo(root / "images" / f"{stem(index)}.jpg", index)
+            rows += [f"{stem(index)}.jpg,{name},{','.join(map(str, box))}" for name, box in boxes(index)]
+        (root / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def write_beside(root: Path) -> Path:
+    """VOC's XML files beside their photos, without lists."""
+    write_voc(root)
+    for file in (*root.glob("Annotations/*"), *root.glob("JPEGImages/*")):
+        target = root / "photos" / file.name
+        target.parent.mkdir(exist_ok=True)
+        file.rename(target)
+    for folder in ("Annotations", "JPEGImages", "ImageSets"):
+        shutil.rmtree(root / folder)
+    return root
+
+
+WRITERS = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "csv": write_csv, "beside": write_beside}

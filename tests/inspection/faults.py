@@ -139,6 +139,47 @@ def _renamed(old: str, new: str) -> Plant:
     return _xml(lambda text: text.replace(f">{old}<", f">{new}<", 1), "p05")
 
 
+def _lines(change: Callable[[list[str]], list[str]], file: str = "") -> Plant:
+    """Change the fields of the first line of YOLO's p05, or those of all lines of all."""
+
+    def plant(root: Path) -> None:
+        for labels in sorted(root.glob(f"labels/{file or '*/*.txt'}")):
+            lines = [line.split() for line in labels.read_text().splitlines()]
+            changed = [change(lines[0]), *lines[1:]] if file else [change(line) for line in lines]
+            labels.write_text("".join(" ".join(line) + "\n" for line in changed))
+
+    return plant
+
+
+def _more_yaml(text: str) -> Plant:
+    def plant(root: Path) -> None:
+        (root / "data.yaml").write_text((root / "data.yaml").read_text() + text)
+
+    return plant
+
+
+def _yolo(*fields: object) -> Plant:
+    return _lines(lambda _: [str(field) for field in fields], "train/p05.txt")
+
+
+def _row(text: str) -> Plant:
+    """Change the first row of CSV's training file."""
+
+    def plant(root: Path) -> None:
+        header, _, *others = (root / "train.csv").read_text().splitlines()
+        (root / "train.csv").write_text("\n".join([header, text, *others]) + "\n")
+
+    return plant
+
+
+def _as_sizes(root: Path) -> None:
+    for file in root.glob("*.csv"):
+        header, *rows = [line.split(",") for line in file.read_text().splitlines()]
+        moved = [[*row[:4], str(int(row[4]) - int(row[2])), str(int(row[5]) - int(row[3]))] for row in rows]
+        file.write_text("\n".join(",".join(row) for row in [header, *moved]) + "\n")
+
+
+_ENDS = list(enumerate((-1, -1, 1, 1)))  # of x1 y1 x2 y2 from the centre
 CAR = voc_object("zebra", 91, 61, 109, 79)
 
 FAULTS = {
@@ -232,4 +273,30 @@ FAULTS = {
     "class names that differ by a blank": Fault(
         "coco", _json(lambda doc: doc["categories"][0].update(name="zebra ")), "similar-names"
     ),
+    "pixels as fractions": Fault("yolo", _yolo(0, 50, 40, 30, 20), "pixels"),
+    "five numbers": Fault("yolo", _yolo(0, 0.5, 0.5, 0.2, 0.2, 0.9), "damaged-annotation"),
+    "three numbers, YOLO": Fault("yolo", _yolo(0, 0.5, 0.5, 0.2), "damaged-annotation"),
+    "word as number": Fault("yolo", _yolo(0, 0.5, "wide", 0.2, 0.2), "damaged-annotation"),
+    "class number too large": Fault("yolo", _yolo(7, 0.5, 0.5, 0.2, 0.2), "unknown-id"),
+    "outside, YOLO": Fault("yolo", _yolo(0, 1.5, 0.5, 0.2, 0.2), "outside"),
+    "corners as centres": Fault(
+        "yolo",
+        _lines(
+            lambda f: [f[0], *(str(float(f[1 + i % 2]) + sign * float(f[3 + i % 2]) / 2) for i, sign in _ENDS)],
+        ),
+        "misread-boxes",
+    ),
+    "labels gone": Fault("yolo", lambda root: (root / "labels/train/p05.txt").unlink(), "unlabelled-photo"),
+    "labels without photo": Fault("yolo", lambda root: (root / "images/train/p05.jpg").unlink(), "missing-photo"),
+    "split that is not there": Fault("yolo", _more_yaml("test: images/test\n"), "damaged-annotation"),
+    "column missing": Fault("csv", _row("p04.jpg,zebra,1,2,3"), "damaged-annotation"),
+    "label missing": Fault("csv", _row("p04.jpg,,1,2,30,40"), "damaged-annotation"),
+    "number missing, CSV": Fault("csv", _row("p04.jpg,zebra,1,2,,40"), "damaged-annotation"),
+    "fractions, CSV": Fault("csv", _row("p04.jpg,zebra,0.1,0.2,0.5,0.9"), "fractions"),
+    "photo that is not there": Fault("csv", _row("p99.jpg,zebra,10,20,50,90"), "missing-photo"),
+    "sizes as corners, CSV": Fault("csv", _as_sizes, "misread-boxes"),
+    "annotation without photo, beside": Fault(
+        "beside", lambda root: (root / "photos/p05.jpg").unlink(), "missing-photo"
+    ),
+    "photo alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-photo"),
 }
