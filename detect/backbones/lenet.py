@@ -2,8 +2,10 @@
 
 LeCun, Bottou, Bengio and Haffner 1998, "Gradient-Based Learning Applied to Document Recognition", section II.B. Other
 than in the paper: three input channels for our pixels instead of one; each map of C3 sees all six of S2 (the paper's
-table 1 leaves some out); the classifier is linear where the paper has distances to drawn digits. A 32-pixel crop gives
-maps of 28, 10 and 5 cells.
+table 1 leaves some out); the classifier is linear where the paper has distances to drawn digits; first weights have a
+deviation of one over the root of a unit's inputs (LeCun, Bottou, Orr and Mueller 1998, "Efficient BackProp", section
+4.6) where the paper draws them within 2.4 over that number. With those, 300 steps on crops of the built-in shapes (six
+classes, Adam) ended at chance, 17% right; with these at 62%. A 32-pixel crop gives maps of 28, 10 and 5 cells.
 """
 
 from __future__ import annotations
@@ -59,9 +61,8 @@ def lenet(classes: int = 10) -> nn.Sequential:
     }
     for layer in layers.values():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            bound = 2.4 / layer.weight[0].numel()  # appendix A: over the number of inputs of a unit
-            for parameter in layer.parameters():
-                nn.init.uniform_(parameter, -bound, bound)
+            nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
+            nn.init.zeros_(layer.get_parameter("bias"))
     return nn.Sequential(OrderedDict(layers))
 
 

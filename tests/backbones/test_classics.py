@@ -6,7 +6,7 @@ from torch import nn
 
 from detect.backbones import registry
 from detect.backbones.alexnet_original import caffenet
-from detect.backbones.lenet import Squash, Subsampling
+from detect.backbones.lenet import Squash, Subsampling, lenet
 from detect.backbones.zf import SpatialResponseNorm
 
 # name, side of the crop, sides of the stages' maps
@@ -109,6 +109,12 @@ def test_initial_weights_tell_photos_apart() -> None:
     vectors = network[:-1](torch.randn(2, 3, 16, 16).repeat_interleave(8, 2).repeat_interleave(8, 3))
     assert (vectors[0] - vectors[1]).std() > 0.05
     assert network[-1](vectors).abs().max() < 1
+
+
+@torch.no_grad()
+def test_lenets_initial_weights_keep_the_signal() -> None:
+    torch.manual_seed(0)
+    assert lenet()[:-1](torch.randn(8, 3, 32, 32)).std(0).mean() > 0.2
 
 
 def test_lenets_squashing_takes_one_to_one() -> None:

@@ -77,17 +77,21 @@ def fill(network: nn.Module) -> None:
             module.momentum = None  # the mean over all batches, of which there will be one
 
 
-@pytest.fixture(scope="module", params=SMALLEST)
-def built(request: pytest.FixtureRequest) -> Built:
+def build(name: str) -> Built:
     torch.manual_seed(0)
     with torch.device("meta"):
-        whole = registry.whole_network(request.param)
+        whole = registry.whole_network(name)
     whole.to_empty(device="cpu")
     fill(whole)
-    made = Built(request.param, whole, registry.cut(request.param, whole))
+    made = Built(name, whole, registry.cut(name, whole))
     with torch.no_grad():
         made.vector(torch.randn(2, 3, 64, 64))
     return made
+
+
+@pytest.fixture(scope="module", params=SMALLEST)
+def built(request: pytest.FixtureRequest) -> Built:
+    return build(request.param)
 
 
 def below_classifier(built: Built, pixels: Tensor) -> Tensor:

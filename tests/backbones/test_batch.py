@@ -1,0 +1,77 @@
+"""What is found in a picture does not depend on the pictures that share its batch, where they share a canvas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from detect.build.model import build_detector
+from detect.config_files import parse
+from detect.detector import Detector
+from detect.types import Images
+from tests.backbones.expected import TABLE
+from tests.backbones.test_smallest import SMALLEST, build, fill
+
+SMALLEST_CANVAS = (32, 32)  # data.divisor, unless it is set
+ODD_CANVAS = (75, 107)
+PICTURES = {SMALLEST_CANVAS: ((32, 32), (1, 5), (31, 17)), ODD_CANVAS: ((75, 107), (41, 107), (75, 33))}  # of a batch
+
+
+def batch(canvas: tuple[int, int]) -> Images:
+    """Pictures of several sizes on one canvas, noise of a strength of its own in each, 0 beyond them."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.zeros(3, 3, *canvas, dtype=torch.float64)
+    for place, (height, width) in enumerate(PICTURES[canvas]):
+        pixels[place, :, :height, :width] = torch.randn(3, height, width, generator=generator) * (1 + 4 * place)
+    return Images(pixels, PICTURES[canvas], (0, 1, 2))
+
+
+def alone(images: Images, place: int) -> Images:
+    return Images(images.pixels[place : place + 1], images.sizes[place : place + 1], images.keys[place : place + 1])
+
+
+def detector(name: str) -> Detector:
+    """A Faster R-CNN whose random weights tell its regions apart; float64, lest rounding decide what NMS keeps."""
+    rpn = {"width": 16, "sides": [16, 32], "test_after": 12}
+    model = {"backbone": {"name": name, "norm": "batch"}, "rpn": rpn}
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        made = build_detector(parse({"model": model}, "test"), ("a", "b", "c"))[0]
+    made.to_empty(device="cpu").double()
+    fill(made)
+    images = batch(ODD_CANVAS)
+    with torch.no_grad():  # gives the normalisations their statistics
+        maps = made.train().backbone(images.pixels)
+        made.head(made.regions(images, maps, [torch.tensor([[0.0, 0.0, 60.0, 60.0]]).double()] * 3))
+    return made.eval()
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_detection_does_not_depend_on_who_shares_the_batch(name: str) -> None:
+    made = detector(name)
+    for canvas in PICTURES:
+        images = batch(canvas)
+        together = made.detect(images)
+        assert sum(len(found.boxes) for found in together) > 5
+        for place, found in enumerate(together):
+            (single,) = made.detect(alone(images, place))
+            torch.testing.assert_close(found.boxes, single.boxes, rtol=0, atol=1e-4)
+            torch.testing.assert_close(found.scores, single.scores, rtol=0, atol=1e-4)
+            assert torch.equal(found.labels, single.labels)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize("name", TABLE)
+def test_maps_and_vectors_do_not_depend_on_who_shares_the_batch(name: str) -> None:
+    """In float32, of every network: all that differs between the backbones of detectors."""
+    built = build(name)
+    built.whole.eval()
+    for canvas in PICTURES:
+        pixels = batch(canvas).pixels.float()
+        together = built.vector(pixels)
+        assert together.std(0).max() > 0.01  # they are told apart
+        for place in range(len(pixels)):
+            single = built.vector(pixels[place : place + 1])
+            close = 1e-4 * float(single.abs().max())
+            torch.testing.assert_close(together[place : place + 1], single, rtol=0, atol=close)
