@@ -22,7 +22,9 @@ class BackboneConfig(Section):
     """The network whose features are shared."""
 
     name: str = "mobilenet_v2"
-    """A network of detect.backbones.registry: a torchvision name, or `small`."""
+    """small, lenet, alexnet_original, caffenet, caffenet_padded, zf, vgg_cnn_m_1024, or torchvision's name of one of
+    its AlexNets, VGGs, GoogLeNet (with batch normalisation, and 3x3 where the paper has 5x5), ResNets, ResNeXts,
+    DenseNets, SqueezeNets, MobileNets, EfficientNets, ConvNeXts and RegNets."""
     weights: str | None = None
     """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, or a .pth file."""
     norm: Literal["frozen", "batch", "sync", "group"] = "frozen"
