@@ -9,6 +9,7 @@ from detect.build.model import build_detector, preprocess_rule
 from detect.config import Config, as_plain
 from detect.config_files import load_config, merge_overrides, parse, shipped_folder, to_yaml
 from detect.errors import UserError
+from detect.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 SHIPPED = sorted(shipped_folder().rglob("*.yaml"))
 
@@ -70,6 +71,14 @@ def test_an_output_sets_the_defaults_of_the_slots(
 ) -> None:
     found = load(tmp_path, f"model: {{{model}}}").model
     assert (found.backbone.width, found.rpn.sides, found.head.tail) == (width, sides, tail)
+
+
+def test_colours_are_set_in_the_units_of_photos_and_kept_in_fractions() -> None:
+    plain = preprocess_rule(Config())
+    assert (plain.channels, plain.mean) == ("rgb", IMAGENET_MEAN)
+    assert plain.std == pytest.approx(IMAGENET_STD, rel=1e-15)
+    caffe = preprocess_rule(parse({"model": {"preprocess": {"channels": "bgr", "std": [1, 1, 1]}}}, "test"))
+    assert (caffe.channels, caffe.mean, caffe.std) == ("bgr", IMAGENET_MEAN, (1 / 255,) * 3)
 
 
 def test_float_resizing_is_saved_with_the_rule_and_has_no_colour_jitter() -> None:

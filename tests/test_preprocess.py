@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from detect.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, rescale_boxes
+from detect.preprocess import IMAGENET_MEAN, IMAGENET_STD, Channels, Preprocess, rescale_boxes
 from detect.types import Proposals, Size
 
 SIDES = st.integers(1, 3000)
@@ -64,6 +64,52 @@ def test_normalise_is_plain_arithmetic(size: Size, moments: tuple[tuple[float, f
     assert found.dtype == torch.float32
     expected = ((rgb / 255.0 - np.array(mean)) / np.array(std)).transpose(2, 0, 1)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_a_network_of_caffe_gets_blue_first_in_0_to_255(kind: type) -> None:
+    rule = Preprocess(mean=(123.675 / 255, 116.28 / 255, 103.53 / 255), std=(1 / 255,) * 3, channels="bgr")
+    pixels = rule.normalise(np.array([[[200, 100, 50], [0, 128, 255]]], kind))
+    wanted = [[50 - 103.53, 255 - 103.53], [100 - 116.28, 128 - 116.28], [200 - 123.675, 0 - 123.675]]
+    torch.testing.assert_close(pixels.double(), torch.tensor(wanted, dtype=torch.float64)[:, None], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5)])
+def test_what_is_shown_is_what_was_normalised(size: Size, channels: Channels) -> None:
+    rgb = np.random.default_rng(4).integers(0, 256, (*size, 3), np.uint8)
+    rule = Preprocess(channels=channels)
+    assert np.array_equal(rule.shown(rule.normalise(rgb)), rgb)
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "expected"),
+    [
+        ((1, 1), (800, 1333), (800, 800)),
+        ((375, 500), (800, 1333), (800, 1067)),
+        ((500, 375), (800, 1333), (1067, 800)),
+        ((333, 500), (800, 1333), (800, 1201)),
+        ((427, 640), (800, 1333), (800, 1199)),
+        ((300, 1000), (800, 1333), (400, 1333)),
+        ((2, 5), (5, 100), (5, 13)),  # 12.5 is rounded up, where the papers' rule rounds it to the even 12
+        ((1, 5000), (800, 1333), (1, 1333)),  # detectron2's 0 pixels are one here
+    ],
+)
+def test_resize_rule_of_detectron2(size: Size, limits: tuple[int, int], expected: Size) -> None:
+    assert Preprocess(*limits, resizing="pil").resized(size) == expected
+
+
+def test_a_smaller_picture_by_pil_has_the_means_of_a_larger_ones_pixels() -> None:
+    """Halved by a bilinear filter twice as wide: weights 1, 3, 3, 1 of 8, at the border without what is outside."""
+    rows = np.array([[0, 0, 80, 160, 160, 240]] * 6, np.uint8)
+    found = Preprocess(3, 3, resizing="pil").resize(np.stack([rows] * 3, 2))
+    assert found.dtype == np.uint8
+    assert found[1, :, 0].tolist() == [
+        round(80 / 7),
+        round((3 * 80 + 3 * 160 + 160) / 8),
+        round((160 + 3 * 160 + 3 * 240) / 7),
+    ]
+    assert found.shape == (3, 3, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 50), (60, 61), (120, 33), (375, 500), (64, 64)])

@@ -13,6 +13,7 @@ from detect.backbones import torchvision_nets as cuts
 from detect.backbones.alexnet_original import alexnet_original, caffenet, caffenet_padded
 from detect.backbones.network import Network
 from detect.backbones.regnets import REGNETS
+from detect.backbones.resnet_original import resnet50_original, resnet101_original, resnet152_original
 from detect.backbones.small import Small
 from detect.backbones.vgg_cnn_m import vgg_cnn_m_1024
 from detect.backbones.zf import zf
@@ -28,6 +29,9 @@ OURS: dict[str, Entry] = {
     "caffenet_padded": (caffenet_padded, five_convolutions.cut),
     "zf": (zf, five_convolutions.cut),
     "vgg_cnn_m_1024": (vgg_cnn_m_1024, five_convolutions.cut),
+    "resnet50_original": (resnet50_original, cuts.resnet),
+    "resnet101_original": (resnet101_original, cuts.resnet),
+    "resnet152_original": (resnet152_original, cuts.resnet),
 }
 # named as in torchvision, whose weights go by the same names
 TORCHVISION: dict[str, Entry] = {

@@ -122,10 +122,19 @@ def with_looks(config: Config, detector: Detector) -> Detector | ManyLooks:
 
 def preprocess_rule(config: Config) -> Preprocess:
     """The rule for a model's input; of several training sizes the last one detects."""
-    data, resizing = config.data, config.model.preprocess.resize
-    if resizing == "float" and data.augment.colour:
+    data, rule = config.data, config.model.preprocess
+    if rule.resize == "float" and data.augment.colour:
         raise UserError(
             "data.augment.colour: expected 0 with model.preprocess.resize float (colours are changed as whole "
             f"numbers), found {data.augment.colour:g}"
         )
-    return Preprocess(data.min_sizes[-1], data.max_size, divisor=data.divisor, resizing=resizing)
+    (red, green, blue), (red_std, green_std, blue_std) = rule.mean, rule.std
+    return Preprocess(
+        data.min_sizes[-1],
+        data.max_size,
+        mean=(red / 255, green / 255, blue / 255),
+        std=(red_std / 255, green_std / 255, blue_std / 255),
+        divisor=data.divisor,
+        resizing=rule.resize,
+        channels=rule.channels,
+    )

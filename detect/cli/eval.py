@@ -49,7 +49,8 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Score MODEL (a run folder: its best weights; or a checkpoint) on its own data, or on other data by --set.
+    """Score MODEL (a run folder: its best weights; a checkpoint; or a name of `detect model zoo`) on its own data, or
+    on other data by --set.
 
     With MODEL_B, compare the two on that data, image by image: the difference of their APs with its 95% interval (a
     paired bootstrap over the images), and the images where they differ most.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from detect.summary import Summary, Total
 
 PIPED_WIDTH = 120  # columns: no line is folded, so that it can be searched
+ZOO_WIDTH = 300
 
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
@@ -88,45 +89,74 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
 
 @command.command(
     "import",
-    short_help="A detector of torchvision's as a checkpoint.",
-    epilog="Example: detect model import --from torchvision fasterrcnn_resnet50_fpn --out r50.pt",
+    short_help="A detector of torchvision's or detectron2's as a checkpoint.",
+    epilog="Example: detect model import --from detectron2 model_final_b275ba.pkl --out r50.pt",
 )
 @click.argument("source", metavar="FILE|NAME")
-@click.option("--from", "maker", type=click.Choice(["torchvision"]), required=True, help="Whose detector it is.")
+@click.option(
+    "--from", "maker", type=click.Choice(["torchvision", "detectron2"]), required=True, help="Whose detector it is."
+)
 @click.option("--out", type=Path, required=True, metavar="CKPT", help="Where to write the checkpoint.")
 @click.option(
     "--layout", metavar="NAME", help="Which of torchvision's builders made the file [default: seen by its tensors]."
 )
-@click.option("--classes", metavar="A,B,...", help="Names of its labels in order [default: COCO's].")
+@click.option("--classes", metavar="A,B,...", help="Names of its labels in order [default: COCO's, or VOC's 20].")
 @click.option(
     "--eps",
     type=click.FloatRange(0),
-    help="What its fixed normalisations add to a variance [default: 1e-5; 0 in the published fasterrcnn_resnet50_fpn, "
-    "so say 0 for what was fine-tuned from it].",
+    help="What torchvision's fixed normalisations add to a variance [default: 1e-5; 0 in the published "
+    "fasterrcnn_resnet50_fpn, so say 0 for what was fine-tuned from it].",
 )
 @options.settings
 def import_(
     source: str,
-    maker: str,  # noqa: ARG001 - the only one yet
+    maker: str,
     out: Path,
     layout: str | None,
     classes: str | None,
     eps: float | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """A Faster R-CNN of torchvision's, with its own preprocessing, anchors, thresholds and limits: the same boxes.
+    """A Faster or Fast R-CNN with its own preprocessing, anchors, thresholds and limits: the same boxes.
 
-    FILE is a state dict written by torch.save; NAME, such as fasterrcnn_resnet50_fpn_v2, one whose published weights
-    are fetched.
+    FILE is a state dict written by torch.save, or a pickle of detectron2's model zoo, of which nothing is run; NAME one
+    of `detect model zoo`, whose published weights are fetched.
     """
     place_for_file(out)
+    for flag, value in (("--layout", layout), ("--eps", eps)):
+        if maker != "torchvision" and value is not None:
+            raise UserError(f"{flag}: expected --from torchvision beside it, found --from {maker}")
     from detect.checkpoint import save_checkpoint
+    from detect.exchange.detectron2 import import_detectron2
     from detect.exchange.importing import import_torchvision
+    from detect.exchange.zoo import ZOO, fetched
 
     names = None if classes is None else tuple(classes.split(","))
-    checkpoint = import_torchvision(source, layout, names, eps, overrides)
+    if maker == "torchvision":
+        checkpoint = import_torchvision(source.removeprefix("torchvision/"), layout, names, eps, overrides)
+    else:
+        name = f"detectron2/{source.removeprefix('detectron2/')}"
+        checkpoint = import_detectron2(fetched(name) if name in ZOO else Path(source), names, overrides)
     save_checkpoint(checkpoint, out)
     print(f"{out}: {len(checkpoint.classes)} classes, {len(checkpoint.weights)} tensors, all of them from {source}")
+
+
+@command.command("zoo", short_help="Published detectors that can be had by name.", epilog="Example: detect model zoo")
+def zoo() -> None:
+    """Names that stand for MODEL in `detect predict`, `detect eval` and `model.init`, what their makers measured, and
+    where they come from.
+    """
+    from detect.exchange.zoo import ZOO
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = ZOO_WIDTH
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("name", "measured on", "box AP", "licence", "source"):
+        table.add_column(column, overflow="fold")
+    for name, entry in ZOO.items():
+        table.add_row(name, entry.data, f"{entry.ap:.1f}", entry.licence, entry.url)
+    console.print(table)
 
 
 @command.command(

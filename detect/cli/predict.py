@@ -66,7 +66,8 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Detect with MODEL (a run folder or a checkpoint) on photos: files, folders (searched to the bottom), globs.
+    """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on photos: files, folders
+    (searched to the bottom), globs.
 
     A run that was cut off goes on where it stopped when the same command is given again.
     """

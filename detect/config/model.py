@@ -60,7 +60,7 @@ class ModelConfig(Section):
     pool: Literal["roi_pool", "roi_align"] = "roi_align"
     """How a region is cut from the map."""
     init: str | None = None
-    """A detector checkpoint to start from."""
+    """A detector to start from: a checkpoint, a run folder, or a name of `detect model zoo`."""
     preprocess: PreprocessConfig = PreprocessConfig()
     backbone: BackboneConfig = BackboneConfig()
     rpn: RpnConfig = RpnConfig()

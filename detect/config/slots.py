@@ -14,8 +14,16 @@ ConvolutionKind = Literal["standard", "dilated", "separable", "grouped"]
 class PreprocessConfig(Section):
     """From a photo to pixels; its size is in `data`."""
 
-    resize: Literal["cv2", "float"] = "cv2"
-    """cv2: sides and colours rounded; float: sides rounded down, colours exact, as torchvision's detectors do."""
+    resize: Literal["cv2", "float", "pil"] = "cv2"
+    """cv2: sides and colours rounded; float: sides rounded down, colours exact, as torchvision's detectors do; pil:
+    antialiased, as detectron2 does."""
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """The order of colours that the network's weights were trained on (Caffe's and detectron2's: bgr)."""
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    """What is subtracted from red, green and blue, which are 0 to 255 (ImageNet's means; Caffe's 122.7717, 115.9465,
+    102.9801)."""
+    std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
+    """What they are divided by then (ImageNet's deviations; 1 for Caffe's and detectron2's weights)."""
 
 
 class BackboneConfig(Section):
@@ -26,7 +34,8 @@ class BackboneConfig(Section):
     its AlexNets, VGGs, GoogLeNet (with batch normalisation, and 3x3 where the paper has 5x5), ResNets, ResNeXts,
     DenseNets, SqueezeNets, MobileNets, EfficientNets, ConvNeXts and RegNets."""
     weights: str | None = None
-    """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, or a .pth file."""
+    """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, or a .pth, .safetensors
+    or .pkl file."""
     norm: Literal["frozen", "batch", "sync", "group"] = "frozen"
     """Batch normalisation frozen at the initial weights' statistics, trained, trained over all processes; or by groups
     of channels, which starts anew."""

@@ -6,17 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from detect.build.model import empty_detector, preprocess_rule
+from detect.build.model import preprocess_rule
 from detect.checkpoint import Checkpoint
-from detect.config import Config
 from detect.config_files import changed
 from detect.errors import UserError, nearest
+from detect.exchange.fitting import checked, class_names
 from detect.exchange.layouts import LAYOUTS, PUBLISHED, PUBLISHED_EPS, anchor_sides, coco_classes, layout_config
+from detect.weights.folding import DEFAULT_EPS
 from detect.weights.sources import State, in_file, published
-from detect.weights.torchvision_detectors import COUNTER, DEFAULT_EPS, modern, to_ours
+from detect.weights.torchvision_detectors import modern, to_ours
 
 MOBILE = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
 MARKS = {  # a tensor that only one of them has
@@ -62,51 +60,17 @@ def converted(
     overrides: Sequence[str] = (),
 ) -> Checkpoint:
     """As ``import_torchvision``, for tensors that are here already; source: what an error calls them."""
-    names = _class_names(state, source, layout, classes)
-    plain = layout_config(layout)
-    weights = to_ours(state, anchor_sides(plain), eps if plain.model.backbone.norm == "frozen" else None)
-    weights = _checked(weights, plain, names, f"{source}: expected the weights of torchvision's {layout}")
-    config = changed(plain, overrides)
-    if overrides:
-        _checked(weights, config, names, f"--set: expected a network that the weights of {layout} fit")
-    return Checkpoint(config, names, preprocess_rule(config), weights, step=0, metrics={})
-
-
-def _class_names(state: State, source: str, layout: str, classes: Sequence[str] | None) -> tuple[str, ...]:
     outputs = state.get("roi_heads.box_predictor.cls_score.bias")
     if outputs is None:
         raise UserError(f"{source}: expected the weights of torchvision's {layout}, found no box_predictor.cls_score")
-    number = len(outputs) - 1
-    if classes is None and number != len(coco_classes(layout)):
-        raise UserError(f"--classes: expected the names of the {number} classes of {source}, found none")
-    names = coco_classes(layout) if classes is None else tuple(classes)
-    if len(names) != number or len(set(names)) != number:
-        raise UserError(f"--classes: expected {number} different names for {source}, found {', '.join(names)}")
-    return names
-
-
-def _checked(weights: State, config: Config, classes: tuple[str, ...], expected: str) -> State:
-    """The tensors of a detector of these settings, all of them and of their shapes; counters may be missing."""
-    with torch.device("meta"):
-        own = empty_detector(config, classes).state_dict()
-    whole = {name: torch.tensor(0) for name in own if name.endswith(COUNTER)} | weights
-    problems = [
-        (what, names)
-        for what, names in (
-            ("missing", sorted(own.keys() - whole.keys())),
-            ("left over", sorted(name for name in whole.keys() - own.keys() if not name.endswith(COUNTER))),
-            ("of another shape", sorted(name for name in own.keys() & whole.keys() if _differ(own[name], whole[name]))),
-        )
-        if names
-    ]
-    if problems:
-        found = "; ".join(f"{len(names)} {what} ({names[0]}{', ...' * (len(names) > 1)})" for what, names in problems)
-        raise UserError(f"{expected}, found by our names {found}")
-    return {name: whole[name] for name in own}
-
-
-def _differ(a: Tensor, b: Tensor) -> bool:
-    return a.shape != b.shape
+    names = class_names(len(outputs) - 1, source, classes, (coco_classes(layout),))
+    plain = layout_config(layout)
+    weights = to_ours(state, anchor_sides(plain), eps if plain.model.backbone.norm == "frozen" else None)
+    weights = checked(weights, plain, names, f"{source}: expected the weights of torchvision's {layout}")
+    config = changed(plain, overrides)
+    if overrides:
+        checked(weights, config, names, f"--set: expected a network that the weights of {layout} fit")
+    return Checkpoint(config, names, preprocess_rule(config), weights, step=0, metrics={})
 
 
 def _published_as(file: Path) -> str | None:

@@ -9,7 +9,7 @@ from torchvision.models import detection as theirs
 
 from detect.config import Config
 from detect.config_files import parse
-from detect.weights.torchvision_detectors import DEFAULT_EPS
+from detect.weights.folding import DEFAULT_EPS
 
 Settings = dict[str, Any]
 

@@ -11,13 +11,13 @@ import torch
 
 from detect import randomness
 from detect.build.model import empty_detector, preprocess_rule, with_looks
-from detect.checkpoint import find_checkpoint, load_checkpoint
 from detect.config import Config, Device, Precision
 from detect.config_files import changed
 from detect.data.images import read_image
 from detect.detector import Detector
 from detect.errors import UserError
 from detect.evaluation.detecting import to_device
+from detect.exchange.zoo import read_model
 from detect.precision import Compute, make_compute
 from detect.preprocess import Preprocess, rescale_boxes
 from detect.proposing.lookups import Searched
@@ -95,12 +95,13 @@ class Predictor:
 def load(
     model: str | Path, device: Device = "auto", precision: Precision = "fp32", overrides: Sequence[str] = ()
 ) -> Predictor:
-    """MODEL: a run folder (its best weights) or a checkpoint file. Raises UserError naming what is wrong.
+    """MODEL: a run folder (its best weights), a checkpoint file, or a name of the zoo, whose file is fetched once.
+
+    Raises UserError naming what is wrong.
 
     overrides: KEY=VALUE settings over the checkpoint's own: thresholds, input size, test-time augmentation, data.
     """
-    file = find_checkpoint(Path(model))
-    saved = load_checkpoint(file)
+    saved, file = read_model(Path(model))
     config = changed(saved.config, overrides)
     classifier = saved.config.model.classifier
     if config.model.classifier != classifier:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from detect.data.annotations import Annotations
 from detect.data.batch import Batch
@@ -21,13 +20,11 @@ SCORE = 0.5  # detections drawn
 
 def draw_batch(batch: Batch, preprocess: Preprocess, classes: Sequence[str], file: Path) -> None:
     """A training batch as the network gets it, with its boxes: the quickest way to see bad data or augmentation."""
-    mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
     pictures = []
     for pixels, (height, width), targets in zip(
         batch.images.pixels[:PHOTOS], batch.images.sizes, batch.targets, strict=False
     ):
-        shown = pixels[:, :height, :width].permute(1, 2, 0) * std + mean
-        rgb = (shown * 255).round().clamp(0, 255).byte().numpy()
+        rgb = preprocess.shown(pixels[:, :height, :width])
         pictures.append(draw_detections(rgb, Marks(targets.boxes.numpy(), targets.labels.numpy()), classes))
     save_image(file, contact_sheet(pictures, 4))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from detect.build.model import build_detector
-from detect.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from detect.checkpoint import Checkpoint
 from detect.config import Config
 from detect.detector import Detector
 from detect.errors import UserError
+from detect.exchange.zoo import read_model
 from detect.weights.transfer import transfer
 
 Start = tuple[Detector, list[str]]  # what a run starts from, and a line on each source of weights
@@ -32,10 +33,9 @@ def starting_detector(config: Config, classes: tuple[str, ...]) -> Start:
 
 
 def _fitting(model: Path, config: Config) -> Checkpoint:
-    """The checkpoint of a file or a run folder, whatever its classes, if its backbone is the configured one."""
+    """The checkpoint of a file, a run folder or the zoo, if its backbone is as configured; classes may differ."""
     try:
-        file = find_checkpoint(model)
-        saved = load_checkpoint(file)
+        saved, file = read_model(model)
     except UserError as error:
         raise UserError(f"model.init: {error}") from None
     for key in ("name", "norm", "output"):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.models import WeightsEnum
 
 from detect.errors import UserError
 from detect.files import existing_file
+from detect.weights.pickles import read_arrays
+from detect.weights.safetensors_file import read_safetensors
 
 State = dict[str, Tensor]
 
@@ -19,27 +23,71 @@ def published(entry: WeightsEnum, what: str) -> State:
 
     UserError that starts with ``what`` where there is no network, and names the file and where to put it.
     """
-    file = Path(torch.hub.get_dir()) / "checkpoints" / entry.url.rsplit("/", 1)[-1]
+    file = place_of(entry.url)
     try:
         state: State = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:
         if file.is_file():
             raise UserError(f"{file}: expected the weights from {entry.url}, found {_reason(error)}") from None
-        cure = f"put {file.name} into {file.parent}, or name a file"
-        raise UserError(f"{what}: could not fetch {entry.url} ({_reason(error)}); {cure}") from None
+        raise _not_fetched(entry.url, what, error) from None
     return state
+
+
+def fetched_file(url: str, what: str) -> Path:
+    """The file of an address, fetched once, beside torchvision's; UserError as from ``published``."""
+    file = place_of(url)
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), progress=False)
+        except Exception as error:
+            raise _not_fetched(url, what, error) from None
+    return file
+
+
+def place_of(url: str) -> Path:
+    """Where torch's hub keeps what it has fetched from an address."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def _not_fetched(url: str, what: str, error: Exception) -> UserError:
+    file = place_of(url)
+    cure = f"put {file.name} into {file.parent}, or name a file"
+    return UserError(f"{what}: could not fetch {url} ({_reason(error)}); {cure}")
 
 
 def in_file(file: Path) -> State:
-    """The tensors of a state dict written by ``torch.save``; UserError where the file is none."""
+    """The tensors of a state dict: a ``.safetensors`` file, a ``.pkl`` of arrays, or what ``torch.save`` wrote.
+
+    Where they are kept under "model", as detectron2 keeps them, those. UserError where the file holds anything else;
+    nothing that it names is run.
+    """
     existing_file(file, "a weights file")
+    if file.suffix == ".safetensors":
+        return read_safetensors(file)
+    state = read_arrays(file) if file.suffix == ".pkl" else _saved_by_torch(file)
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    found = type(state).__name__
+    if isinstance(state, dict):
+        state = {name: _tensor(value) for name, value in state.items()}
+        others = [name for name, value in state.items() if not isinstance(value, Tensor)]
+        found = f"{type(state[others[0]]).__name__} at {others[0]}" if others else ""
+    if found:
+        raise UserError(f"{file}: expected a state dict of tensors, found {found}")
+    return dict(state)
+
+
+def _saved_by_torch(file: Path) -> Any:
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(f"{file}: expected weights written by torch.save, found {_reason(error)}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{file}: expected a state dict of tensors, found {type(state).__name__}")
-    return state
+
+
+def _tensor(value: Any) -> Any:
+    """An array of numbers as a tensor; anything else as it is."""
+    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else value
 
 
 def _reason(error: Exception) -> str:

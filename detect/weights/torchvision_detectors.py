@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from detect.weights.folding import folded, renamed, unfolded
 from detect.weights.sources import State
 
 NAMES = (  # the first that fits, at the beginning of a name: theirs -> ours
@@ -41,16 +42,12 @@ OLD_NAMES = (  # of files written by torchvision before 0.13, the published ones
     (r"(backbone\.fpn\.\w+_blocks\.\d)\.(weight|bias)", r"\1.0.\2"),
     (r"(rpn\.head\.conv)\.(weight|bias)", r"\1.0.0.\2"),
 )
-CONVOLUTIONS = ((r"bn(\d)", r"conv\1"), ("1", "0"))  # the last name of a normalisation -> that of its convolution
-NORMS = ((r"conv(\d)", r"bn\1"), ("0", "1"))
-COUNTER = "num_batches_tracked"
 RPN_OUTPUTS = {"proposer.head.objectness": 1, "proposer.head.deltas": 4}  # -> rows of an anchor
-DEFAULT_EPS = 1e-5  # of every normalisation in torchvision's detectors, unless their weights say otherwise
 
 
 def modern(state: State) -> State:
     """The same by the names that torchvision has used since 0.13."""
-    return {_renamed(name, OLD_NAMES): value for name, value in state.items()}
+    return {renamed(name, OLD_NAMES): value for name, value in state.items()}
 
 
 def our_name(theirs: str) -> str:
@@ -66,22 +63,19 @@ def to_ours(theirs: State, sides: int, eps: float | None) -> State:
     """A detector's tensors for our modules.
 
     sides: of the anchors of one map. eps: where the body's normalisations are to be folded, what is added to their
-    variances. Scales and shifts are float64: rounded once more, they would move boxes by 1e-5 pixels in float64.
+    variances.
     """
     state = {our_name(name): value for name, value in modern(theirs).items()}
     for name, value in _rpn_outputs(state):
         state[name] = _turned(value, RPN_OUTPUTS[name.rsplit(".", 1)[0]], -1, sides)
     for name in {"head.deltas.weight", "head.deltas.bias"} & state.keys():
         state[name] = state[name][4:]
-    return state if eps is None else _folded(state, eps)
+    return state if eps is None else folded(state, eps, ("backbone.body.",))
 
 
 def to_theirs(ours: State, sides: int, names: Iterable[str]) -> State:
-    """The other way, for their module with tensors of these ``names``; KeyError for one that we do not have.
-
-    A folded normalisation gets the variance 1 and the mean 0, and what DEFAULT_EPS takes away is in its weight.
-    """
-    state = _unfolded(ours)
+    """The other way, for their module with tensors of these ``names``; KeyError for one that we do not have."""
+    state = unfolded(ours)
     for name, value in _rpn_outputs(state):
         state[name] = _turned(value, RPN_OUTPUTS[name.rsplit(".", 1)[0]], sides, -1)
     for name in ("head.deltas.weight", "head.deltas.bias"):
@@ -96,54 +90,3 @@ def _rpn_outputs(state: State) -> list[tuple[str, Tensor]]:
 def _turned(value: Tensor, rows: int, outer: int, inner: int) -> Tensor:
     """Rows in groups of ``rows``, ``outer`` times ``inner`` of them, with the inner index turned outward."""
     return value.reshape(outer, inner, rows, *value.shape[1:]).transpose(0, 1).flatten(0, 2)
-
-
-def _folded(state: State, eps: float) -> State:
-    """Each normalisation of the body as the scale and shift of the convolution before it."""
-    folded = dict(state)
-    for name in state:
-        norm, _, tensor = name.rpartition(".")
-        if not norm.startswith("backbone.body.") or tensor != "running_var":
-            continue
-        weight, bias, mean, variance = (
-            folded.pop(f"{norm}.{part}").double() for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        folded.pop(f"{norm}.{COUNTER}", None)
-        convolution = _beside(norm, CONVOLUTIONS)
-        scale = weight * torch.rsqrt(variance + eps)
-        folded[f"{convolution}.conv.weight"] = folded.pop(f"{convolution}.weight")
-        folded[f"{convolution}.scale"] = scale
-        folded[f"{convolution}.shift"] = bias - mean * scale
-    return folded
-
-
-def _unfolded(state: State) -> State:
-    """The inverse of ``_folded`` with variance 1 and mean 0."""
-    unfolded = dict(state)
-    for name in state:
-        convolution, _, tensor = name.rpartition(".")
-        if tensor != "scale":
-            continue
-        norm = _beside(convolution, NORMS)
-        scale = unfolded.pop(f"{convolution}.scale")
-        unfolded[f"{convolution}.weight"] = unfolded.pop(f"{convolution}.conv.weight")
-        unfolded[f"{norm}.weight"] = (scale.double() * (1 + DEFAULT_EPS) ** 0.5).to(scale.dtype)
-        unfolded[f"{norm}.bias"] = unfolded.pop(f"{convolution}.shift")
-        unfolded[f"{norm}.running_mean"] = torch.zeros_like(scale)
-        unfolded[f"{norm}.running_var"] = torch.ones_like(scale)
-        unfolded[f"{norm}.{COUNTER}"] = torch.tensor(0)
-    return unfolded
-
-
-def _renamed(name: str, table: Iterable[tuple[str, str]]) -> str:
-    """By the first row whose pattern is the whole name."""
-    for pattern, other in table:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, other, name)
-    return name
-
-
-def _beside(module: str, table: Iterable[tuple[str, str]]) -> str:
-    """The module next to ``module``: with another last name."""
-    above, _, last = module.rpartition(".")
-    return f"{above}.{_renamed(last, table)}"

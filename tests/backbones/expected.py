@@ -18,6 +18,7 @@ TABLE: dict[str, tuple[list[int], list[int], int, str | None]] = {
     "caffenet_padded": ([4, 8, 16, 16, 16], ALEXNET, 4096, "fc8."),
     "zf": ([2, 8, 16, 16, 16], ALEXNET, 4096, "fc8."),
     "vgg_cnn_m_1024": ([2, 8, 16, 16, 16], [96, 256, 512, 512, 512], 1024, "fc8."),
+    **{f"resnet{layers}_original": BOTTLENECKS for layers in (50, 101, 152)},
     "alexnet": ([4, 8, 16, 16, 16], [64, 192, 384, 256, 256], 4096, "classifier.6."),
     **{f"vgg{layers}{norm}": VGG for layers in (11, 13, 16, 19) for norm in ("", "_bn")},
     "googlenet": (HALVES, [64, 192, 480, 832, 1024], 1024, "fc."),

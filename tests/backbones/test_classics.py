@@ -135,3 +135,18 @@ def test_lenets_subsampling_is_a_weighted_sum_of_four(size: tuple[int, int]) -> 
         for x in range(size[1] // 2):
             total = features[:, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].sum((2, 3))
             torch.testing.assert_close(found[:, :, y, x], total * layer.weight + layer.bias)
+
+
+@pytest.mark.parametrize("layers", [50, 101, 152])
+def test_a_published_resnet_strides_before_its_3x3_convolutions(layers: int) -> None:
+    """The paper's figure 5 and table 1: in the first block of conv3, conv4 and conv5."""
+    original, later = on_meta(f"resnet{layers}_original"), on_meta(f"resnet{layers}")
+    assert {name: value.shape for name, value in original.state_dict().items()} == {
+        name: value.shape for name, value in later.state_dict().items()
+    }
+    strided = [
+        name
+        for name, layer in original.named_modules()
+        if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2) and "downsample" not in name
+    ]
+    assert strided == ["conv1", "layer2.0.conv1", "layer3.0.conv1", "layer4.0.conv1"]

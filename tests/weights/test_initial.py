@@ -98,7 +98,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, content: dic
     ("content", "message"),
     [
         ([torch.ones(1)], "expected a state dict of tensors, found list"),
-        ({"epoch": 3}, "expected a state dict of tensors, found dict"),
+        ({"epoch": 3}, "expected a state dict of tensors, found int at epoch"),
     ],
 )
 def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path, content: Any, message: str) -> None:

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""The boxes of detectron2's detectors by us and by detectron2, on the same photos.
+
+    python3 -m venv D2 && D2/bin/pip install torch torchvision
+    D2/bin/pip install --no-build-isolation DETECTRON2_SOURCE
+    tools/check_detectron2.py --detectron2-python D2/bin/python PHOTO...
+
+detectron2 runs in an interpreter of its own. For each layout it makes a model with random weights, random statistics of
+its normalisations, and outputs so spread that many boxes pass every threshold; we import its file. Both look at
+lossless copies of the photos. Its networks run in float32 and in float64 (its boxes are float32 always). Exit status 1
+where fewer than 98% of its detections are among ours within 0.05 pixels (float64: 0.001), the numbers of detections
+differ by more than 2%, or a photo has no more than 100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from detect.build.model import empty_detector
+from detect.checkpoint import Checkpoint
+from detect.data.images import read_image
+from detect.exchange.detectron2 import import_detectron2
+from detect.preprocess import rescale_boxes
+from detect.types import Detections, Proposals
+
+NAMES = (
+    *(f"COCO-Detection/faster_rcnn_R_50_{cut}_1x" for cut in ("C4", "DC5", "FPN")),
+    *(f"COCO-Detection/faster_rcnn_R_101_{cut}_3x" for cut in ("C4", "DC5", "FPN")),
+    "COCO-Detection/fast_rcnn_R_50_FPN_1x",
+    "PascalVOC-Detection/faster_rcnn_R_50_C4",
+)
+NEAR = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the photo
+LEAST_FOUND, MOST_BESIDE, LEAST_DETECTIONS = 0.98, 0.02, 100
+
+# Runs in the other interpreter: a request in as JSON; a file with the weights and one with the detections out.
+_DETECTRON2 = """
+import json, sys
+import numpy as np
+import torch
+from PIL import Image
+from detectron2 import model_zoo
+from detectron2.data.transforms import ResizeShortestEdge
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from torchvision.ops import boxes as box_ops
+
+nms = box_ops.batched_nms  # its kernel refuses the float64 scores that come with float32 boxes
+box_ops.batched_nms = lambda boxes, scores, *others: nms(boxes, scores.float(), *others)
+request = json.load(sys.stdin)
+torch.manual_seed(request["seed"])
+cfg = model_zoo.get_config(request["name"] + ".yaml")
+cfg.MODEL.DEVICE = "cpu"
+cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = request["min_size"], request["max_size"]
+cfg.MODEL.RPN.POST_NMS_TOPK_TEST = request["proposals"]
+cfg.TEST.DETECTIONS_PER_IMAGE = request["limit"]
+model = build_model(cfg).eval()
+resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+
+def look(photo, boxes):
+    rgb = np.asarray(Image.open(photo))
+    bgr = rgb[:, :, ::-1]
+    seen = resize.get_transform(bgr).apply_image(bgr)
+    asked = {"image": torch.as_tensor(seen.astype("float32").transpose(2, 0, 1)), "height": rgb.shape[0],
+             "width": rgb.shape[1]}
+    if boxes is not None:
+        size = seen.shape[:2]
+        scale = torch.tensor([size[1], size[0]] * 2)
+        given = Boxes(torch.tensor(boxes) * scale)
+        asked["proposals"] = Instances(size, proposal_boxes=given, objectness_logits=torch.zeros(len(boxes)))
+    with torch.no_grad():
+        return model([asked])[0]["instances"]
+
+for layer in model.modules():
+    if isinstance(layer, FrozenBatchNorm2d):
+        layer.running_mean.normal_(std=0.1)
+        layer.running_var.uniform_(0.5, 2.0)
+        layer.weight.uniform_(0.5, 1.5)
+        layer.bias.normal_(std=0.1)
+fast = cfg.MODEL.PROPOSAL_GENERATOR.NAME == "PrecomputedProposals"
+spreads = {model.roi_heads.box_predictor.cls_score: 2.5, model.roi_heads.box_predictor.bbox_pred: 1.0}
+if not fast:
+    spreads[model.proposal_generator.rpn_head.objectness_logits] = 3.0
+    spreads[model.proposal_generator.rpn_head.anchor_deltas] = 0.3
+said = {layer: [] for layer in spreads}
+hooks = [layer.register_forward_hook(lambda layer, _, out: said[layer].append(out.flatten())) for layer in spreads]
+boxes = request["boxes"] if fast else None
+look(request["photos"][0], boxes)
+for hook in hooks:
+    hook.remove()
+with torch.no_grad():
+    for layer, spread in spreads.items():
+        layer.weight *= spread / torch.cat(said[layer]).std()
+torch.save({"model": model.state_dict(), "__author__": "check_detectron2"}, request["weights"])
+found = []
+for dtype in (torch.float32, torch.float64):
+    model.to(dtype)
+    seen = [look(photo, boxes) for photo in request["photos"]]
+    found.append([{"boxes": one.pred_boxes.tensor, "labels": one.pred_classes + 1} for one in seen])
+torch.save(found, request["found"])
+"""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of one layout in one precision: detections of theirs and ours, and how many of theirs are among ours."""
+
+    theirs: int
+    ours: int
+    found: int
+    fewest: int  # of theirs on a photo
+
+    @property
+    def good(self) -> bool:
+        """Whether it is within the limits above."""
+        alike = self.found >= LEAST_FOUND * self.theirs and abs(self.ours - self.theirs) <= MOST_BESIDE * self.theirs
+        return alike and self.fewest > LEAST_DETECTIONS
+
+
+def main() -> None:
+    """Print a line for each layout and precision."""
+    options = _options()
+    good = True
+    print(f"{'':46}{'precision':>10}{'theirs':>8}{'ours':>8}{'found':>8}{'share':>9}")
+    for name in options.names or NAMES:
+        with tempfile.TemporaryDirectory() as folder:
+            told = _compared(name, options, Path(folder))
+        for dtype, agreement in told.items():
+            good &= agreement.good
+            share = agreement.found / max(1, agreement.theirs)
+            counts = f"{agreement.theirs:>8}{agreement.ours:>8}{agreement.found:>8}{share:>9.2%}"
+            print(f"{name:46}{str(dtype).removeprefix('torch.'):>10}{counts}", flush=True)
+    sys.exit(0 if good else 1)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    parser.add_argument("--detectron2-python", type=Path, required=True, help="interpreter that has detectron2")
+    parser.add_argument(
+        "--names", nargs="*", help="configurations of detectron2's model zoo [default: those we import]"
+    )
+    parser.add_argument("--min-size", type=int, default=800, help="the shorter side of a resized photo")
+    parser.add_argument("--max-size", type=int, default=1333, help="the longer side at most")
+    parser.add_argument("--proposals", type=int, default=1000, help="proposals that leave the RPN")
+    parser.add_argument("--limit", type=int, default=300, help="the most detections a photo")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def _compared(name: str, options: argparse.Namespace, folder: Path) -> dict[torch.dtype, Agreement]:
+    photos = [read_image(photo) for photo in options.photos]
+    copies = [folder / f"{number}.png" for number in range(len(photos))]
+    for rgb, copy in zip(photos, copies, strict=True):
+        Image.fromarray(rgb).save(copy)
+    request = {
+        **{key: getattr(options, key) for key in ("seed", "min_size", "max_size", "proposals", "limit")},
+        "name": name,
+        "photos": list(map(str, copies)),
+        "boxes": random_boxes(options.proposals, options.seed).tolist(),
+        "weights": str(folder / "theirs.pth"),
+        "found": str(folder / "found.pth"),
+    }
+    command = [options.detectron2_python, "-W", "ignore", "-c", _DETECTRON2]
+    done = subprocess.run(command, input=json.dumps(request), text=True)
+    if done.returncode:
+        sys.exit(f"{options.detectron2_python}: expected boxes of {name}, found that it ended with {done.returncode}")
+    theirs = torch.load(request["found"], weights_only=True)
+    overrides = [
+        f"data.min_size={options.min_size}",
+        f"data.max_size={options.max_size}",
+        f"model.rpn.test_after={options.proposals}",
+        f"model.postprocess.limit={options.limit}",
+    ]
+    checkpoint = import_detectron2(folder / "theirs.pth", overrides=overrides)
+    return {
+        dtype: agreement(wanted, ours(checkpoint, photos, torch.tensor(request["boxes"]), dtype), NEAR[dtype])
+        for dtype, wanted in zip(NEAR, theirs, strict=True)
+    }
+
+
+def random_boxes(number: int, seed: int) -> Tensor:
+    """Proposals for a detector that has to be given some: (number, 4) in fractions of a photo."""
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 0.8, (number, 2))
+    return torch.from_numpy(np.concatenate([corners, corners + random.uniform(0.05, 0.2, (number, 2))], 1)).float()
+
+
+def ours(checkpoint: Checkpoint, photos: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
+    """Our detections in the photos' pixels, with the networks in ``dtype``; boxes: for a detector that is given some."""
+    detector = empty_detector(checkpoint.config, checkpoint.classes).to(dtype).eval()
+    detector.load_state_dict(checkpoint.weights)
+    rule, found = checkpoint.preprocess, []
+    for rgb in photos:
+        seen = rule.resize(rgb)
+        size = (seen.shape[0], seen.shape[1])
+        given = [Proposals(boxes.to(dtype) * boxes.new_tensor([size[1], size[0]] * 2), boxes.new_zeros(len(boxes)))]
+        exact = seen.astype(np.float64) if dtype == torch.float64 else seen
+        images = rule.batch([rule.normalise(exact)], [0], given if checkpoint.config.model.given else None)
+        (one,) = detector.detect(images)
+        back = rescale_boxes(one.boxes, size, (rgb.shape[0], rgb.shape[1]))
+        found.append(Detections(back, one.scores, one.labels, None, checkpoint.classes))
+    return found
+
+
+def agreement(theirs: list[dict[str, Tensor]], ours: list[Detections], near: float) -> Agreement:
+    """How many of their boxes have one of ours of the same label with every side within ``near`` pixels."""
+    found = 0
+    for wanted, own in zip(theirs, ours, strict=True):
+        apart = (wanted["boxes"][:, None].double() - own.boxes.double()).abs().amax(2)
+        apart[wanted["labels"][:, None] != own.labels] = float("inf")
+        found += int((apart <= near).any(1).sum())
+    counts = [len(wanted["boxes"]) for wanted in theirs]
+    return Agreement(sum(counts), sum(map(len, ours)), found, min(counts))
+
+
+if __name__ == "__main__":
+    main()
