@@ -198,7 +198,7 @@ def random_boxes(number: int, seed: int) -> Tensor:
 
 
 def ours(checkpoint: Checkpoint, photos: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
-    """Our detections in the photos' pixels, with the networks in ``dtype``; boxes: for a detector that is given some."""
+    """Our detections in the photos' pixels, networks in ``dtype``; boxes: for a detector that is given some."""
     detector = empty_detector(checkpoint.config, checkpoint.classes).to(dtype).eval()
     detector.load_state_dict(checkpoint.weights)
     rule, found = checkpoint.preprocess, []

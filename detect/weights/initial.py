@@ -11,6 +11,7 @@ from torchvision import models
 
 from detect.backbones.registry import NOT_TORCHVISION
 from detect.errors import UserError, nearest
+from detect.weights.resnet_names import torchvision_name
 from detect.weights.sources import State, in_file, published
 
 # torchvision's published DenseNets call norm1 norm.1, and conv2 conv.2
@@ -42,13 +43,14 @@ class WeightsReport:
 
 
 def load_initial(whole: nn.Module, network: str, weights: str) -> WeightsReport:
-    """Fill a whole network from a torchvision weight name or a .pth file.
+    """Fill a whole network from a torchvision weight name, or a .pth, .safetensors or .pkl file.
 
-    A file may hold the whole network or its ``features`` alone, with or without that prefix.
+    A file may hold the whole network or its ``features`` alone, with or without that prefix; a ResNet by torchvision's,
+    detectron2's or Caffe2's names.
     Raises UserError where the name or file is not known, unreadable, or matches too little.
     """
     state = _by_name(network, weights) if _is_name(weights) else in_file(Path(weights))
-    state = {DENSENETS_OLD_NAME.sub(r"\1\2.", name): value for name, value in state.items()}
+    state = {torchvision_name(DENSENETS_OLD_NAME.sub(r"\1\2.", name)): value for name, value in state.items()}
     own = whole.state_dict()
     counted = {name for name in own if not name.endswith("num_batches_tracked")}
     if not counted & state.keys():

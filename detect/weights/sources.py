@@ -59,15 +59,16 @@ def _not_fetched(url: str, what: str, error: Exception) -> UserError:
 def in_file(file: Path) -> State:
     """The tensors of a state dict: a ``.safetensors`` file, a ``.pkl`` of arrays, or what ``torch.save`` wrote.
 
-    Where they are kept under "model", as detectron2 keeps them, those. UserError where the file holds anything else;
-    nothing that it names is run.
+    Where they are kept under "model" or "blobs", as detectron2 and Caffe2 keep them, those. UserError where the file
+    holds anything else; nothing that it names is run.
     """
     existing_file(file, "a weights file")
     if file.suffix == ".safetensors":
         return read_safetensors(file)
     state = read_arrays(file) if file.suffix == ".pkl" else _saved_by_torch(file)
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]
+    for kept in ("model", "blobs"):
+        if isinstance(state, dict) and isinstance(state.get(kept), dict):
+            state = state[kept]
     found = type(state).__name__
     if isinstance(state, dict):
         state = {name: _tensor(value) for name, value in state.items()}
