@@ -24,6 +24,7 @@ LAYERS = [
     ["detector"],
     ["test_time"],
     ["data"],
+    ["converting"],
     ["config"],
     ["config_files"],
     ["weights"],

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.data_convert import convert
 from detect.cli.group import Group
 from detect.errors import UserError, WorkError, nearest
 from detect.files import place_for_file, place_for_folder, write_text
@@ -36,6 +37,9 @@ _workers = click.option("--workers", type=click.IntRange(1), default=2, show_def
 @click.group("data", cls=Group, epilog="Example: detect data inspect my-photos")
 def command() -> None:
     """Labelled photos: what is wrong with them, what they hold, how they look."""
+
+
+command.add_command(convert)
 
 
 @command.command(

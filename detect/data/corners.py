@@ -63,7 +63,7 @@ def from_outline(fields: Sequence[str], size: Size) -> tuple[float, float, float
 
 
 def to_centre(box: Sequence[float], size: Size) -> tuple[str, str, str, str]:
-    """The texts ``cx cy w h`` of which ``from_centre`` gives ``box``, made of the shortest corners that do."""
+    """The texts ``cx cy w h`` of which ``from_centre`` gives ``box``, as short as they can be where that is short."""
     x1, y1, x2, y2 = box
     height, width = size
     (cx, w), (cy, h) = _centred(x1, x2, width), _centred(y1, y2, height)
@@ -77,16 +77,22 @@ def _ends(centre: Decimal, extent: Decimal, side: int) -> tuple[float, float]:
 
 
 def _centred(first: float, last: float, side: int) -> tuple[str, str]:
-    low, high = _fraction(first, side), _fraction(last, side)
-    middle, extent = _EXACT.multiply(_EXACT.add(low, high), _HALF), _EXACT.subtract(high, low)
-    return plain(_EXACT.normalize(middle)), plain(_EXACT.normalize(extent))
+    """The shortest middle and extent that give the ends again; 19 digits of each end alone always do."""
+    by = Decimal(side)
+    low, high = Decimal(first), Decimal(last)
+    for digits in range(1, 20):
+        near = Context(prec=digits)
+        middle = near.divide(_EXACT.multiply(_EXACT.add(low, high), _HALF), by)
+        extent = near.divide(_EXACT.subtract(high, low), by)
+        if _ends(middle, extent, side) == (first, last):
+            return _short(middle), _short(extent)
+    near = Context(prec=19)
+    start, end = near.divide(low, by), near.divide(high, by)
+    return _short(_EXACT.multiply(_EXACT.add(start, end), _HALF)), _short(_EXACT.subtract(end, start))
 
 
-def _fraction(corner: float, side: int) -> Decimal:
-    """The shortest decimal that times ``side`` is nearest to ``corner`` of all floats: 19 digits are always enough."""
-    exact, by = Decimal(corner), Decimal(side)
-    rounded = (Context(prec=digits).divide(exact, by) for digits in range(1, 20))
-    return next(short for short in rounded if float(_EXACT.multiply(short, by)) == corner)
+def _short(value: Decimal) -> str:
+    return plain(_EXACT.normalize(value))
 
 
 def _decimal(text: str) -> Decimal:

@@ -72,13 +72,18 @@ def _read_list(root: Path, list_name: str) -> list[str]:
         known = sorted(entry.stem for entry in folder.glob("*.txt"))
         there = ", ".join(known[:20]) or "none"
         raise UserError(f"{path}: expected a list of images, found nothing{nearest(list_name, known)}; lists: {there}")
-    stems = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    stems = [_stem(root, line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     seen: set[str] = set()
     for stem in stems:
         if stem in seen:
             raise UserError(f"{path}: expected each image once, found {stem} twice")
         seen.add(stem)
     return stems
+
+
+def _stem(root: Path, line: str) -> str:
+    """The whole line, blanks and all, where a photo has that name; else its first column."""
+    return line if (root / _LABELS[0] / f"{line}.xml").is_file() else line.split()[0]
 
 
 def _listless(root: Path) -> Iterator[tuple[Path, Path]]:

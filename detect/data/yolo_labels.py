@@ -12,7 +12,7 @@ from detect.data.validity import flaw, misplaced
 from detect.errors import UserError
 from detect.types import Size
 
-_LARGEST = 2.0  # a fraction above it is a number of pixels: half a picture outside is no label
+_LARGEST = 4.0  # a fraction above it is a number of pixels: no box is four pictures wide
 
 
 @dataclass(frozen=True)
