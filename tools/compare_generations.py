@@ -25,7 +25,7 @@ from rich.console import Console
 
 from detect.cli.outcome import run_command
 from detect.data.images import read_image
-from detect.errors import WorkError
+from detect.errors import UserError, WorkError
 from detect.files import existing_file, existing_folder, write_text
 from detect.predict.predictor import Predictor, load
 from detect.preprocess import rescale_boxes
@@ -59,16 +59,15 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
     data = part_of(existing_folder(root, "a VOC folder"), out / "VOC2007", every)
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
     proposals = out / "proposals.npz"
-    searching = timed(
-        out, "search", ["proposals", "make", *pairs(["data.format=voc", f"data.root={data}"]), "--out", proposals]
-    )
+    of_data = pairs(["data.format=voc", f"data.root={data}"])
+    searching = timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
     rows = {}
     for kind, own in GENERATIONS.items():
-        run, score = out / kind, out / f"{kind}.json"
+        run, score = out / kind, out / kind / "score.json"
         given = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
         changes = pairs([f"model.kind={kind}", *given, *own, *overrides])
         training = timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
-        timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score])
+        timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
         rows[kind] = Row(
             json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), photos(data))
         )
@@ -106,15 +105,24 @@ class Row:
 
 
 def part_of(root: Path, out: Path, every: int) -> Path:
-    """A VOC folder whose lists hold one photo of ``every``; the photos themselves are those of ``root``."""
+    """A VOC folder whose lists hold one photo of ``every``; the photos themselves are those of ``root``.
+
+    UserError where ``out`` is a part of another one: what was trained on that stays what it says.
+    """
     lists = out / "ImageSets" / "Main"
     lists.mkdir(parents=True, exist_ok=True)
     for name in ("Annotations", "JPEGImages"):
-        if not (out / name).exists():
-            (out / name).symlink_to((root / name).absolute())
+        link, folder = out / name, (root / name).absolute()
+        if not link.is_symlink():
+            link.symlink_to(folder)
+        elif link.readlink() != folder:
+            raise UserError(f"{link}: expected a link to {folder}, found one to {link.readlink()}; give another --out")
     for name in ("train", "val"):
         stems = existing_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
-        write_text(lists / f"{name}.txt", "".join(f"{stem}\n" for stem in stems[::every]))
+        part, file = "".join(f"{stem}\n" for stem in stems[::every]), lists / f"{name}.txt"
+        if file.exists() and file.read_text() != part:
+            raise UserError(f"{file}: expected one photo of {every}, found other photos; give another --out")
+        write_text(file, part)
     return out.absolute()
 
 
@@ -130,18 +138,22 @@ def pairs(settings: Sequence[str]) -> list[str]:
     return [part for setting in settings for part in ("--set", setting)]
 
 
-def timed(out: Path, name: str, command: Sequence[str | Path], run: Path | None = None) -> float:
+def timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> float:
     """Run a `detect` command unless it is done, and the seconds that it took, all attempts together.
 
-    run: the run folder of a training, which is gone on with where it exists.
+    made: the file or run folder that it makes; a run is gone on with. UserError where another command made it.
     """
-    file = out / "seconds.json"
+    file, asked = out / "seconds.json", [str(part) for part in command]
     known: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    entry = known.setdefault(name, {"seconds": 0.0, "done": False})
+    entry = known.get(name, {})
+    if made.exists() and entry.get("command") != asked:
+        raise UserError(f"{made}: expected nothing, or what this command makes, found another's; remove it to go on")
+    if entry.get("command") != asked or (entry["done"] and not made.exists()):
+        entry = known[name] = {"command": asked, "seconds": 0.0, "done": False}
     if entry["done"]:
         return float(entry["seconds"])
-    if run is not None and (run / "config.yaml").exists():
-        command = ["train", "--resume", run]
+    if (made / "config.yaml").exists():
+        command = ["train", "--resume", made]
     print("detect " + " ".join(map(str, command)), flush=True)
     process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
     before, start = float(entry["seconds"]), time.perf_counter()
