@@ -140,6 +140,14 @@ def test_the_convolutions_that_rest_are_the_papers(name: str, channels: list[int
     assert [layer.out_channels for layer in resting.modules() if isinstance(layer, nn.Conv2d)] == channels
 
 
+@pytest.mark.parametrize("name", PAPERS)
+def test_deltas_are_decoded_without_a_limit(name: str) -> None:
+    """As in the authors' code: exp of what the network says, then clipped to the picture."""
+    model = shipped(name).model
+    assert model.postprocess.growth is None
+    assert model.given or model.rpn.growth is None
+
+
 @pytest.mark.parametrize(
     ("name", "photo", "resized"),
     [
