@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from detect.config import Config, as_plain
 from detect.errors import UserError, nearest
-from detect.files import existing_file
+from detect.files import existing_file, neighbour
 
 SHIPPED = Path(__file__).parent / "configs"
 IN_CHECKOUT = Path(__file__).parents[1] / "configs"
@@ -97,10 +97,12 @@ def _find(file: Path) -> Path:
     shipped, name = shipped_configs(), shipped_name(file.as_posix())
     if not file.exists() and name in shipped:
         return shipped[name]
-    try:
-        return existing_file(file, "a configuration file")
-    except UserError as error:
-        raise UserError(f"{error}; shipped ones: {', '.join(shipped)}{nearest(name, shipped)}") from None
+    if not file.exists():
+        hint = nearest(name, shipped) or neighbour(file)
+        raise UserError(
+            f"{file}: expected a configuration file, found nothing{hint}; shipped ones: {', '.join(shipped)}"
+        )
+    return existing_file(file, "a configuration file")
 
 
 def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def existing_file(path: Path, what: str) -> Path:
     if path.is_dir():
         raise UserError(f"{path}: expected {what}, found a folder")
     if not path.is_file():
-        raise UserError(f"{path}: expected {what}, found nothing{_neighbour(path)}")
+        raise UserError(f"{path}: expected {what}, found nothing{neighbour(path)}")
     return path
 
 
@@ -64,8 +64,18 @@ def existing_folder(path: Path, what: str) -> Path:
     if path.is_file():
         raise UserError(f"{path}: expected {what}, found a file")
     if not path.is_dir():
-        raise UserError(f"{path}: expected {what}, found nothing{_neighbour(path)}")
+        raise UserError(f"{path}: expected {what}, found nothing{neighbour(path)}")
     return path
+
+
+def neighbour(path: Path) -> str:
+    """A hint at a name like ``path``'s beside it, or at the first parent that is missing."""
+    for parent in path.parents:
+        if parent.is_dir():
+            missing = path.relative_to(parent).parts[0]
+            hint = nearest(missing, (entry.name for entry in parent.iterdir()))
+            return hint or (f" ({parent} has no {missing})" if missing != path.name else "")
+    return ""
 
 
 def place_for_file(path: Path) -> Path:
@@ -85,16 +95,6 @@ def place_for_folder(path: Path) -> Path:
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{path}: expected a folder to write in, found no right to write in {there}")
     return path
-
-
-def _neighbour(path: Path) -> str:
-    """A hint at a name like ``path``'s beside it, or at the first parent that is missing."""
-    for parent in path.parents:
-        if parent.is_dir():
-            missing = path.relative_to(parent).parts[0]
-            hint = nearest(missing, (entry.name for entry in parent.iterdir()))
-            return hint or (f" ({parent} has no {missing})" if missing != path.name else "")
-    return ""
 
 
 def _umask() -> int:

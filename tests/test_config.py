@@ -250,6 +250,19 @@ def test_a_file_that_is_nowhere_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.yaml")
 
 
+def test_a_name_near_a_shipped_one_and_a_file_beside_has_one_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faster_rcn.yml").touch()
+    with pytest.raises(UserError) as caught:
+        load_config(Path("faster_rcnn.yml"))
+    assert str(caught.value).count("did you mean") == 1
+    (tmp_path / "mine.yaml").touch()
+    with pytest.raises(UserError, match=r'did you mean "mine\.yaml"'):
+        load_config(Path("mime.yaml"))
+
+
 def test_configurations_are_shipped() -> None:
     assert {"faster_rcnn.yaml"} <= {file.name for file in SHIPPED}
 

@@ -44,17 +44,20 @@ def training_data(config: Config) -> tuple[Annotations, Annotations]:
     return (repeat_rare(train, data.rare, config.seed) if data.rare else train), val
 
 
+def annotated_split(config: Config, split: str) -> Annotations:
+    """One split (train or val) with the classes of its own, difficult objects kept; the other need not exist."""
+    data = _drawn_shapes(settled_data(config.data))
+    if isinstance(data.val, float | int):
+        return _split_off(_load(data, data.train, data.classes), float(data.val))[split == "val"]
+    return _load(data, data.train if split == "train" else data.val, data.classes)
+
+
 def split_data(config: Config, split: str, classes: Sequence[str]) -> Annotations:
-    """One split (train or val) as it is evaluated: labelled by a model's classes, difficult objects kept.
+    """``annotated_split`` labelled by a model's classes: as it is evaluated.
 
     Raises UserError for an object of a class that the model does not have.
     """
-    data = _drawn_shapes(settled_data(config.data))
-    if isinstance(data.val, float | int):
-        found = _split_off(_load(data, data.train, data.classes), float(data.val))[split == "val"]
-    else:
-        found = _load(data, data.train if split == "train" else data.val, data.classes)
-    return relabel(found, classes)
+    return relabel(annotated_split(config, split), classes)
 
 
 def default_metric(config: Config) -> Literal["coco", "voc07"]:

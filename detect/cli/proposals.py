@@ -14,7 +14,7 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.files import told_size
+from detect.files import place_for_file, told_size
 from detect.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -152,6 +152,9 @@ def recall(
         raise UserError("--set: expected the data set that FILE is of, e.g. --set data.root=FOLDER, found none")
     if picture is not None and picture.suffix != ".png":
         raise UserError(f"--picture {picture}: expected a name that ends in .png")
+    for place in (json_file, picture):
+        if place is not None:
+            place_for_file(place)
     keep_freed_memory()
     import time
 
@@ -165,6 +168,7 @@ def recall(
     else:
         proposed = _of_model(str(model), overrides, split, device, precision)
         title = f"RPN of {model}, {split}"
+    drawn = place_for_file(picture or proposed.path.with_name(f"{proposed.path.stem}-recall.png"))
     console = Console()
     start = time.perf_counter()
     with display(console, "scoring", len(proposed), "photos") as shown:
@@ -177,7 +181,6 @@ def recall(
     )
     if json_file is not None:
         write_recall(json_file, score, time.perf_counter() - start)
-    drawn = picture or proposed.path.with_name(f"{proposed.path.stem}-recall.png")
     draw_recall(drawn, best, title)
     print(f"{drawn}: recall drawn")
     _tell_unreadable(proposed.unreadable, len(proposed))
@@ -185,9 +188,9 @@ def recall(
 
 def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
     """Says how many photos have no entry."""
+    from detect.build.data import annotated_split
     from detect.coverage.recall import proposals_of_file
     from detect.proposals.files import read_proposals
-    from detect.proposing.photos import annotated_split
 
     read = read_proposals(file)
     found = proposals_of_file(file, read, annotated_split(_config(overrides), split))
@@ -202,9 +205,9 @@ def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposal
 def _of_model(
     model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
 ) -> ModelProposals:
+    from detect.build.data import annotated_split
     from detect.coverage.recall import ModelProposals
     from detect.predict.predictor import load
-    from detect.proposing.photos import annotated_split
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if predictor.given is not None:

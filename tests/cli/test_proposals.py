@@ -108,6 +108,15 @@ def test_recall_of_a_model(shapes_root: Path, tmp_path: Path, detect_command: Co
         assert drawn.is_file()
 
 
+def test_recall_needs_a_place_for_its_picture_before_it_scores(
+    whole_pictures: Path, shapes: list[str], tmp_path: Path, detect_command: Command
+) -> None:
+    (tmp_path / "p-recall.png").mkdir()
+    status, said, err = detect_command("proposals", "recall", whole_pictures, *shapes)
+    assert (status, said) == (2, "")
+    assert "p-recall.png: expected a file to write, found a folder" in err
+
+
 def test_recall_of_other_photos_is_refused_with_both_names(
     shapes: list[str], tmp_path: Path, detect_command: Command
 ) -> None:
@@ -153,6 +162,8 @@ WRONG_USE = [
     (("recall", "p.npz"), "--set: expected the data set that FILE is of"),
     (("recall", "p.npz", "--device", "cpu"), "--device: expected --model beside it"),
     (("recall", "--model", "{tmp}", "--picture", "x.jpg"), "--picture x.jpg: expected a name that ends in .png"),
+    (("recall", "--model", "{tmp}", "--json", "{tmp}"), "expected a file to write, found a folder"),
+    (("recall", "--model", "{tmp}", "--picture", "{tmp}/text/x.png"), "expected a folder to write in"),
     (("recall", "--model", "{tmp}"), "expected a run folder with best.pt or last.pt"),
     (("recall", "no.npz", "--set", "data.format=shapes"), "no.npz: expected a file of proposals, found nothing"),
     (("recall", "{tmp}/p.pkl", "--set", "data.format=shapes"), "found a pickle, which can run code"),
@@ -166,6 +177,7 @@ def test_wrong_use_is_one_line_and_status_2(
     if any("photos" in argument for argument in arguments):
         photograph(tmp_path / "photos", ["a.png"])
     (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "text").touch()
     status, _, err = detect_command("proposals", *(argument.format(tmp=tmp_path) for argument in arguments))
     assert status == 2
     assert message in err

@@ -12,6 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from detect.build.data import annotated_split
 from detect.build.model import empty_detector, preprocess_rule, with_looks
 from detect.config import Config
 from detect.config_files import changed, parse
@@ -24,7 +25,6 @@ from detect.precision import make_compute
 from detect.predict.predictor import Predictor
 from detect.proposals.files import pack_proposals
 from detect.proposing.lookups import from_file
-from detect.proposing.photos import annotated_split
 from detect.types import Proposals
 from tests.conftest import TINY
 from tests.proposing.fakes import Watched

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from detect.build.data import annotated_split
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, content_key, pack_proposals
-from detect.proposing.photos import annotated_split, places_of, split_photos
+from detect.proposing.photos import places_of, split_photos
 from detect.types import Proposals
 from tests.conftest import TINY
 from tests.proposing.fakes import photograph
