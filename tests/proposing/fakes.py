@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from detect.proposing.make import Made
 from detect.types import Proposals
+
+NAMES = [f"{number}.png" for number in range(9)]
+Maker = Callable[..., tuple[Made, int]]
 
 
 class Watched:
