@@ -75,6 +75,16 @@ def map_shapes(body: nn.Module) -> list[MapShape]:
     ]
 
 
+def map_side(body: nn.Module, side: int) -> int:
+    """Cells along a side of a body's last map of a picture of ``side`` x ``side`` pixels; 0 where it is too small."""
+    meta = copy_without_data(body).eval()
+    try:
+        with torch.no_grad():
+            return int(meta(torch.empty(1, 3, side, side, device="meta"))[-1].shape[2])
+    except RuntimeError:  # a layer's window is larger than what it is to look at
+        return 0
+
+
 def vector_length(tail: nn.Module, channels: int, bins: int) -> int:
     """Length of the vector that a tail makes of a (C, bins, bins) region map."""
     with torch.no_grad():

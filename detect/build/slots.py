@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from torch import nn
 
 from detect.anchors import AnchorShapes
-from detect.backbones.network import vector_length
+from detect.backbones.network import map_side, vector_length
 from detect.build.trunk import Trunk
 from detect.config import ModelConfig
 from detect.detector import RegionTraining
@@ -81,9 +82,16 @@ def pooled_regions(model: ModelConfig, trunk: Trunk) -> PooledRegions | PyramidR
 
 
 def warped_crops(model: ModelConfig, trunk: Trunk) -> WarpedCrops:
-    """Regions from the pixels."""
-    crop = model.crop
-    return WarpedCrops(trunk.backbone, region_bins(model, trunk), crop.side, crop.context, crop.chunk)
+    """Regions from the pixels. UserError for crops too small for the region map that the head reads."""
+    crop, bins = model.crop, region_bins(model, trunk)
+    if map_side(trunk.backbone, crop.side) < bins:
+        most = bins * trunk.strides[0] * 2 + 256  # more than any network's borders take
+        least = bisect_left(range(most), bins, key=lambda side: map_side(trunk.backbone, side))
+        raise UserError(
+            f"model.crop.side: expected at least {least} for {bins} x {bins} cells of {model.backbone.name}, "
+            f"found {crop.side}"
+        )
+    return WarpedCrops(trunk.backbone, bins, crop.side, crop.context, crop.chunk)
 
 
 def region_matcher(model: ModelConfig) -> Matcher:

@@ -164,8 +164,9 @@ class CropConfig(Section):
     """Width and height of a crop in pixels (the paper's: 227 for AlexNet, 224 for VGG16)."""
     context: int = Field(16, ge=0)
     """How many of its pixels, on each side, show what is around the box."""
-    chunk: PositiveInt = 128
-    """Crops that go through the body at a time: what bounds the memory."""
+    chunk: int = Field(128, ge=3)
+    """The most crops that go through the body at a time. Bounds the memory when detecting and computing features; a
+    step of training keeps the maps of all its regions (model.head.number bounds those)."""
 
     @model_validator(mode="after")
     def _room_for_the_box(self) -> CropConfig:

@@ -17,9 +17,10 @@ from detect.types import Images
 class WarpedCrops(nn.Module):
     """Warps each box to ``side`` x ``side`` pixels, ``context`` of them around it on each side, and runs the body.
 
-    ``chunk`` crops at a time: without gradients memory holds the maps of so many, and normalisation by batch statistics
-    sees so many. The last map is pooled by maxima to ``bins`` x ``bins``, which is what a network's last pooling layer
-    does (VGG16 at 224 pixels: 14 to 7; AlexNet at 227: 13 to 6, windows of 3 at stride 2); a map of that size stays.
+    At most ``chunk`` crops at a time, evenly: without gradients memory holds the maps of so many (with them, of all),
+    and normalisation by batch statistics sees so many. The last map is pooled by maxima to ``bins`` x ``bins``, which
+    is what a network's last pooling layer does (VGG16 at 224 pixels: 14 to 7; AlexNet at 227: 13 to 6, windows of 3 at
+    stride 2); a map of that size stays. Of a smaller one cells would be repeated: detect.build refuses that.
     """
 
     def __init__(self, body: nn.Module, bins: int, side: int, context: int = 16, chunk: int = 64) -> None:
@@ -46,10 +47,13 @@ class WarpedCrops(nn.Module):
 
 
 def chunks(boxes: Sequence[Tensor], number: int) -> Iterator[list[Tensor]]:
-    """N times (S_i, 4) in pieces of the same form with ``number`` boxes in all, in order; one empty piece of none."""
+    """N times (S_i, 4) in pieces of the same form with at most ``number`` boxes in all, in order; one of none.
+
+    As few as can be, and their sizes differ by at most one: with a number of 3 or more no box goes alone, which would
+    leave batch normalisation nothing to measure.
+    """
     firsts = list(accumulate((len(own) for own in boxes), initial=0))
-    for start in range(0, max(firsts[-1], 1), number):
-        yield [
-            own[max(start - first, 0) : max(start + number - first, 0)]
-            for own, first in zip(boxes, firsts[:-1], strict=True)
-        ]
+    pieces = max(1, -(-firsts[-1] // number))
+    for piece in range(pieces):
+        start, end = (firsts[-1] * edge // pieces for edge in (piece, piece + 1))
+        yield [own[max(start - first, 0) : max(end - first, 0)] for own, first in zip(boxes, firsts[:-1], strict=True)]

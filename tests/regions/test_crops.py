@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torchvision import models
 
@@ -11,7 +15,10 @@ from detect.backbones import registry
 from detect.backbones.network import Body, Network
 from detect.backbones.nothing import NothingShared
 from detect.backbones.torchvision_nets import alexnet, vgg
+from detect.build.model import build_detector
+from detect.config_files import parse
 from detect.detector import Detector, RegionTraining
+from detect.errors import UserError
 from detect.heads.softmax import SoftmaxHead
 from detect.matching import Matcher, RegionSampler
 from detect.ops.warp import warp
@@ -30,7 +37,10 @@ from detect.types import Images, Proposals, Targets
         ((0,), 2, [[0]]),
         ((0, 0), 2, [[0, 0]]),
         ((2,), 2, [[2]]),
-        ((3, 0, 2), 2, [[2, 0, 0], [1, 0, 1], [0, 0, 1]]),
+        ((3, 0, 2), 2, [[1, 0, 0], [2, 0, 0], [0, 0, 2]]),
+        ((3, 0, 2), 3, [[2, 0, 0], [1, 0, 2]]),
+        ((9,), 4, [[3], [3], [3]]),
+        ((65,), 64, [[32], [33]]),
         ((1, 1, 1), 9, [[1, 1, 1]]),
         ((5,), 1, [[1]] * 5),
     ],
@@ -41,6 +51,15 @@ def test_chunks(counts: tuple[int, ...], number: int, expected: list[list[int]])
     assert [[len(own) for own in piece] for piece in pieces] == expected
     for image, own in enumerate(numbered.split(list(counts)) if counts else []):
         assert torch.equal(torch.cat([piece[image] for piece in pieces]), own)
+
+
+@given(st.lists(st.integers(0, 40), max_size=4), st.integers(3, 20))
+def test_no_box_goes_alone(counts: list[int], number: int) -> None:
+    sizes = [sum(map(len, piece)) for piece in chunks([torch.zeros(count, 4) for count in counts], number)]
+    assert sum(sizes) == sum(counts)
+    assert max(sizes) <= number
+    assert min(sizes) >= min(sum(counts), 2)
+    assert max(sizes) - min(sizes) <= 1
 
 
 def images(count: int = 2) -> Images:
@@ -112,6 +131,42 @@ def test_rcnn_has_the_parameters_of_fast_rcnn() -> None:
     ]
     assert shapes[0] == shapes[1]
     assert len(shapes[0]) > 10
+
+
+def built(**model: object) -> Detector:
+    """As the settings say; its tensors have no data."""
+    config = parse({"model": model, "train": {"steps": 1}}, "test")
+    with torch.device("meta"):
+        return build_detector(config, ("cat", "dog"))[0]
+
+
+@pytest.mark.parametrize("name", ["alexnet", "small", "resnet18"])
+def test_settings_give_rcnn_and_fast_rcnn_the_same_parameters(name: str) -> None:
+    """Body, tail and classifier, by their names; R-CNN's box regressors read the region map, not the vector."""
+    shapes = []
+    for kind, place in (("rcnn", "regions.body."), ("fast_rcnn", "backbone.")):
+        named = built(kind=kind, backbone={"name": name}).state_dict()
+        body = {key.removeprefix(place): value.shape for key, value in named.items() if key.startswith(place)}
+        head = {key: value.shape for key, value in named.items() if key.startswith(("head.tail.", "head.logits."))}
+        assert named.keys() - head.keys() - {place + key for key in body} == {"head.deltas.weight", "head.deltas.bias"}
+        shapes.append((body, head))
+    assert shapes[0] == shapes[1]
+    assert all(shapes[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        ({"backbone": {"name": "alexnet"}, "crop": {"side": 40}}, 111),
+        ({"backbone": {"name": "vgg11"}, "crop": {"side": 111}}, 112),
+        ({"backbone": {"name": "small"}, "head": {"tail": "linear", "bins": 4}, "crop": {"side": 8, "context": 0}}, 49),
+    ],
+)
+def test_crops_too_small_for_the_head_are_refused(model: dict[str, Any], least: int) -> None:
+    found = model["crop"]["side"]
+    with pytest.raises(UserError, match=rf"model\.crop\.side: expected at least {least} for .* found {found}"):
+        built(kind="rcnn", **model)
+    assert built(kind="rcnn", **(model | {"crop": {"side": least, "context": 0}}))
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 4), (7, 4)])
