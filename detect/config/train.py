@@ -50,11 +50,12 @@ class TrainConfig(Section):
     )
     """Which parts learn; the others keep their weights. `[backbone, proposer]` trains an RPN alone."""
     epochs: PositiveInt | None = None
-    """Passes over the training photos."""
+    """Passes over the training photos. With model.head.sampling uniform a step's model.head.number regions are of as
+    many photos, or nearly: there a pass is as many regions as there are photos."""
     steps: PositiveInt | None = None
     """Or how many steps of the optimiser."""
     batch_size: PositiveInt = 2
-    """Photos a batch."""
+    """Photos a batch (with model.head.sampling uniform only of a validation)."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
     optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
@@ -84,7 +85,7 @@ class TrainConfig(Section):
     validate_every: PositiveInt | None = 1
     """Epochs between two validations; the last epoch is always validated. null for none: the last weights are kept."""
     patience: PositiveInt | None = None
-    """Stop after this many validations without a better metric; null for never."""
+    """joint, classify: stop after this many validations without a better metric; null for never."""
     log_every: PositiveInt = 20
     """Steps between two rows of metrics.csv."""
     tensorboard: bool = False
@@ -101,4 +102,10 @@ class TrainConfig(Section):
         if (self.epochs is None) == (self.steps is None):
             found = "neither" if self.epochs is None else "both"
             raise ValueError(f"expected either epochs or steps, found {found} (e.g. --set train.epochs=7)")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_needs_validations(self) -> TrainConfig:
+        if self.patience is not None and self.validate_every is None:
+            raise ValueError(f"patience: expected null where validate_every is null, found {self.patience}")
         return self

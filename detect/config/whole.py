@@ -55,6 +55,11 @@ class Config(Section):
             raise ValueError(f"train.parts: expected head among them for SVMs, found {found}")
         if recipe == "alternating" and len(set(self.train.parts)) < 3:
             raise ValueError(f"train.parts: expected all three with train.recipe alternating, found {found}")
+        if recipe in ("alternating", "rcnn") and self.train.patience is not None:
+            raise ValueError(
+                f"train.patience: expected null with train.recipe {recipe}, which validates once, at the end, "
+                f"found {self.train.patience}"
+            )
         if recipe == "alternating" and model.given:
             raise ValueError(f"train.recipe: expected joint with model.proposals {model.proposals}, found alternating")
         return self

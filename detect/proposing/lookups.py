@@ -23,11 +23,16 @@ BoxesAndScores = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class FromFile:
-    """The first ``number`` proposals of each photo in a file; ``places``: where they are, by the photo's path."""
+    """The first ``number`` proposals of each photo in a file.
+
+    places: where they are, by the photo's path; unreadable: a line for each photo that has none, because it cannot be
+    read.
+    """
 
     proposals: ProposalFile
     places: Mapping[str, int]
     number: int
+    unreadable: tuple[str, ...] = ()
 
     def __getitem__(self, file: str, /) -> BoxesAndScores:
         """KeyError for a photo that the file does not know."""
@@ -56,22 +61,25 @@ class Searched:
 def from_file(path: Path, photos: Sequence[str], number: int) -> FromFile:
     """Proposals of all ``photos``. Raises UserError where the file lacks one, or holds those of other bytes.
 
-    Photos that cannot be read need no proposals: whoever reads them will say so.
+    Photos that cannot be read need no proposals.
     """
     proposals = read_proposals(path)
     places = dict(zip(photos, places_of(path, proposals, [Path(photo) for photo in photos]), strict=True))
-    missing = [photo for photo, place in places.items() if place is None and _readable(photo)]
+    faults = {photo: _fault(photo) for photo, place in places.items() if place is None}
+    missing = [photo for photo, fault in faults.items() if fault is None]
     if missing:
         raise UserError(
             f"{path}: expected proposals of {len(places)} photos, found none for {len(missing)} of them, "
             f"{missing[0]} first; detect proposals make adds them"
         )
-    return FromFile(proposals, {photo: place for photo, place in places.items() if place is not None}, number)
+    known = {photo: place for photo, place in places.items() if place is not None}
+    return FromFile(proposals, known, number, tuple(fault for fault in faults.values() if fault is not None))
 
 
-def _readable(photo: str) -> bool:
+def _fault(photo: str) -> str | None:
+    """Why a photo cannot be read; None where it can be."""
     try:
         read_image(photo)
-    except UnreadableImage:
-        return False
-    return True
+    except UnreadableImage as error:
+        return str(error)
+    return None

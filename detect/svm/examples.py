@@ -87,7 +87,9 @@ def box_examples(boxes: Tensor, targets: Targets, overlap: float = 0.6) -> BoxEx
 def feature_scale(features: Features, seed: int = 0, photos: int = 200, regions: int = 200) -> float:
     """What features are multiplied by to have a mean L2 norm of 20; 1 where all are 0 or there is none.
 
-    Measured as R-CNN does on at most ``regions`` of each of at most ``photos`` photos, drawn evenly.
+    Measured as R-CNN does (its rcnn_feature_stats.m) on at most ``regions`` of each of at most ``photos`` photos, drawn
+    evenly of all: for box regressors too, although they learn from regions near an object alone. There the features of
+    all regions need not be at hand: their norms (P, 1) as ``features`` have the same scale.
     """
     norms = [np.zeros(0)]
     for photo in _draw(len(features), photos, seed, "photos"):

@@ -20,7 +20,8 @@ from detect.training.work import Work
 def given_proposals(work: Work) -> Work:
     """The same with the proposals of every photo of both splits, unless its detector makes its own.
 
-    A search that was cut off goes on. Raises UserError where a file lacks a photo or is stale.
+    A search that was cut off goes on. Photos that cannot be read are named and left out. Raises UserError where a file
+    lacks a photo or is stale.
     """
     model = work.config.model
     if not model.given or work.config.train.recipe == "classify":
@@ -35,8 +36,10 @@ def given_proposals(work: Work) -> Work:
             work.folder.log(line)
             shown.line(line)
     given = from_file(source, photos, max(model.search.train_number, model.search.test_number))
+    for line in given.unreadable:
+        work.say(f"photo left out: {line}")
     work.say(_told_recall(work.val, given, model.search.test_number))
-    return replace(work, given=given)
+    return replace(work, given=given, unreadable=given.unreadable)
 
 
 def _told_recall(val: Annotations, given: FromFile, number: int) -> str:

@@ -14,10 +14,18 @@ Row = dict[str, float | int | None]
 
 
 class Journal:
-    """One run's; ``batches`` an epoch turn steps into epochs, ``validation`` names the metrics to come."""
+    """One run's; ``batches`` an epoch turn steps into epochs, ``validation`` names the metrics to come, ``unreadable``
+    has the photos that are named already.
+    """
 
     def __init__(
-        self, folder: RunFolder, console: Console, steps: int, steps_per_epoch: float, validation: Sequence[str]
+        self,
+        folder: RunFolder,
+        console: Console,
+        steps: int,
+        steps_per_epoch: float,
+        validation: Sequence[str],
+        unreadable: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.console = console
@@ -26,7 +34,7 @@ class Journal:
         self.validation = tuple(validation)
         self.display: Display | None = None
         self.events: Events | None = None
-        self.unreadable: list[str] = []
+        self.unreadable = list(unreadable)
         self._shown_step = 0
 
     def watch(self, display: Display, first: int) -> None:

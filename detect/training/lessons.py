@@ -31,11 +31,18 @@ class Examination(Protocol):
 
 @dataclass(frozen=True)
 class Lesson:
-    """plan(batches, first): which photos, or regions of photos, make up each batch; seen: a batch in words."""
+    """plan(batches, first): which photos, or regions of photos, make up each batch; number: how many of ``unit`` that
+    are; an epoch is as many of them as there are photos.
+    """
 
     plan: Callable[[int, int], Plan]
-    seen: str
+    number: int
+    unit: str
     examination: Examination
+
+    def batches_per_epoch(self, photos: int) -> int:
+        """Of so many training photos."""
+        return -(-photos // self.number)
 
 
 def lesson_of(work: Work) -> Lesson:
@@ -43,13 +50,13 @@ def lesson_of(work: Work) -> Lesson:
     head = work.config.model.head
     examination = validation_of(work, of_proposals="head" not in work.config.train.parts)
     if head.sampling == "uniform":
-        return Lesson(lambda batches, first: _regions(work, batches, first), f"{head.number} regions", examination)
+        return Lesson(lambda batches, first: _regions(work, batches, first), head.number, "regions", examination)
     train, data, seed = work.config.train, work.config.data, work.config.seed
 
     def photos(batches: int, first: int) -> Plan:
         return BatchPlan(work.train.sizes, train.batch_size, seed, data.min_sizes, batches, first)
 
-    return Lesson(photos, f"{train.batch_size} photos", examination)
+    return Lesson(photos, train.batch_size, "photos", examination)
 
 
 def _regions(work: Work, batches: int, first: int) -> RegionPlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -39,7 +38,12 @@ def train_network(work: Work, start: Start | None = None, lesson: Lesson | None 
     config, folder, classes = work.config, work.folder, work.train.classes
     if folder.last.is_file():
         saved = load_checkpoint(folder.last)
-        if saved.training is None or saved.classes != classes:
+        if saved.training is None:
+            raise UserError(
+                f"{folder.last}: expected a checkpoint of a training to go on with, found weights alone (they are for "
+                "model.init)"
+            )
+        if saved.classes != classes:
             raise UserError(
                 f"{folder.last}: expected classes {', '.join(classes)} as in the data, found {', '.join(saved.classes)}"
             )
@@ -61,12 +65,17 @@ class _Run:
 
     def __init__(self, work: Work, learner: Learner, lesson: Lesson) -> None:
         config, train = work.config, work.config.train
-        batches = math.ceil(len(work.train) / train.batch_size)
+        batches = lesson.batches_per_epoch(len(work.train))
         self.work, self.config, self.folder, self.learner, self.lesson = work, config, work.folder, learner, lesson
         self.preprocess = preprocess_rule(config)
         self.rule = loop_rule(config, batches)
         self.journal = Journal(
-            work.folder, work.console, self.rule.steps, batches / train.accumulate, lesson.examination.names
+            work.folder,
+            work.console,
+            self.rule.steps,
+            batches / train.accumulate,
+            lesson.examination.names,
+            work.unreadable,
         )
         self.last: Validated | None = None
 
@@ -102,13 +111,13 @@ class _Run:
         return Outcome(self.folder.path, score, tuple(self.journal.unreadable))
 
     def _introduce(self) -> None:
-        data, train, val = self.work.train, self.config.train, self.work.val
+        data, train, val, lesson = self.work.train, self.config.train, self.work.val, self.lesson
         batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
         self.journal.introduce(
             [
                 f"{len(data)} photos with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
                 f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
-                f"{self.rule.steps} steps of {batches}{self.lesson.seen} on {self.work.compute.device.type} "
+                f"{self.rule.steps} steps of {batches}{lesson.number} {lesson.unit} on {self.work.compute.device.type} "
                 f"in {train.precision}, into {self.folder.path}",
             ],
             [*data.dropped, *val.dropped],

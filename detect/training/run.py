@@ -41,6 +41,8 @@ def resume(out: Path, console: Console | None = None) -> Outcome:
     folder = RunFolder(existing_folder(out, "a run folder"))
     if not folder.config_file.is_file():
         raise UserError(f"{out}: expected a run folder with config.yaml, found none")
+    if folder.whole is not None:
+        raise UserError(f"{out}: expected a whole run, found a stage of {folder.whole} (--resume {folder.whole})")
     config = load_config(folder.config_file)
     if config.train.tensorboard:
         require_tensorboard()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -48,6 +49,13 @@ class RunFolder:
         write_text(run.config_file, to_yaml(config))
         write_text(path / "environment.json", json.dumps(environment(command), indent=1) + "\n")
         return run
+
+    @property
+    def whole(self) -> Path | None:
+        """The folder of the run that this one is a stage of: what began it says how the whole goes on. None if none."""
+        file = self.path / "environment.json"
+        command = json.loads(file.read_text(encoding="utf-8"))["command"] if file.is_file() else []
+        return Path(os.path.normpath(self.path / "..")) if "--resume" in command else None
 
     @staticmethod
     def numbered(name: str, below: Path = Path("runs")) -> Path:

@@ -17,7 +17,9 @@ from detect.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Work:
-    """given: the proposals of both splits, for a detector that does not make its own."""
+    """given: the proposals of both splits, for a detector that does not make its own; unreadable: a line for each photo
+    that was found to be so, and named, before the recipe.
+    """
 
     config: Config
     folder: RunFolder
@@ -26,6 +28,7 @@ class Work:
     given: GivenLookup | None
     compute: Compute
     console: Console
+    unreadable: tuple[str, ...] = ()
 
     def say(self, line: str) -> None:
         """To the screen and to log.txt."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from detect.build.data import training_data
 from detect.checkpoint import load_checkpoint
@@ -23,49 +22,15 @@ from detect.errors import UserError
 from detect.heads.fitted import FittedHead
 from detect.predict.predictor import load
 from detect.proposals.files import content_key
+from detect.proposing.lookups import from_file
 from detect.svm.cache import FeatureCache
 from detect.svm.mining import Mining
 from detect.svm.regions import read_table
+from detect.svm.ridge import fit_regressor
 from detect.training.recipes import features, fits
 from detect.training.recipes.fitted_files import FittedFiles, Trained
 from detect.training.run import resume, train
-from detect.training.work import Work
-from tests.conftest import TINY
-
-QUIET = Console(quiet=True)
-
-
-def settings_of(shapes_root: Path, **changes: dict[str, Any]) -> Config:
-    settings: dict[str, Any] = copy.deepcopy(TINY)
-    settings["data"] |= {"root": str(shapes_root), "train_images": 6, "min_size": 64, "augment": {"flip": 0.5}}
-    settings["train"] = {"steps": 2, "batch_size": 2, "lr": 0.01}
-    for section, values in changes.items():
-        settings[section] = settings[section] | values
-    return parse(settings, "tiny")
-
-
-@pytest.fixture(scope="module")
-def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Boxes around objects and random ones, of every photo."""
-    rng = np.random.default_rng(0)
-    entries = []
-    for photos in training_data(settings_of(shapes_root)):
-        for photo in (photos[index] for index in range(len(photos))):
-            height, width = photo.size
-            anywhere = np.sort(rng.uniform(0, 1, (15, 2, 2)), axis=1) * [width, height]
-            near = np.repeat(photo.boxes, 4, axis=0) + rng.uniform(-3, 3, (4 * len(photo.boxes), 4))
-            boxes = np.concatenate([anywhere.reshape(-1, 4), near.clip(0, [width, height, width, height])])
-            entries.append({"file": photo.file, "boxes": boxes.tolist()})
-    file = tmp_path_factory.mktemp("proposals") / "random.json"
-    file.write_text(json.dumps(entries))
-    return file
-
-
-@pytest.fixture(scope="module")
-def rcnn(shapes_root: Path, proposals: Path) -> Config:
-    head = {"tail": "linear", "width": 16, "bins": 3}
-    model = {"kind": "rcnn", "proposals": str(proposals), "crop": {"side": 24, "context": 3}, "head": head}
-    return settings_of(shapes_root, model=model)
+from tests.train.world import QUIET, Cut, assert_same_weights, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +40,12 @@ def whole(rcnn: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same_weights(first: Path, second: Path) -> None:
-    a, b = (load_checkpoint(folder / "best.pt") for folder in (first, second))
-    assert a.metrics == b.metrics
-    assert a.weights.keys() == b.weights.keys()
-    assert [name for name in a.weights if not torch.equal(a.weights[name], b.weights[name])] == []
+@pytest.mark.parametrize("place", ["network", "network/", "network/."])
+def test_a_stage_is_not_resumed_alone(place: str, whole: Path) -> None:
+    with pytest.raises(
+        UserError, match=rf"network: expected a whole run, found a stage of {whole} \(--resume {whole}\)"
+    ):
+        resume(Path(f"{whole}/{place}"), QUIET)
 
 
 def test_rcnn_leaves_a_whole_detector(whole: Path) -> None:
@@ -91,12 +57,8 @@ def test_rcnn_leaves_a_whole_detector(whole: Path) -> None:
     assert head.deltas.weight.any()
     names = {file.name for file in whole.iterdir()}
     assert names >= {"config.yaml", "log.txt", "environment.json", "last.pt", "best.pt", "network", "svms.npz"}
-    assert names.isdisjoint({"vectors", "inputs"})  # what takes gigabytes goes when it is done with
+    assert names.isdisjoint({"vectors", "inputs", "norms"})  # what takes gigabytes goes when it is done with
     assert (whole / "network" / "last.pt").is_file()
-
-
-class Cut(Exception):  # noqa: N818 - what happens to the run
-    pass
 
 
 def cut_after(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, calls: int) -> None:
@@ -173,7 +135,7 @@ def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, mo
     loader = evaluation_loader(training_data(rcnn)[0], network.preprocess, 1, 0, None)
     saved = load_checkpoint(run / "network" / "best.pt")
     trained = Trained(saved, content_key((run / "network" / "best.pt").read_bytes()), network.single)
-    with trained.vectors(files) as vectors, trained.inputs(files) as inputs:
+    with trained.vectors(files) as vectors, trained.inputs(files) as inputs, trained.norms(files) as norms:
         for place, batch in enumerate(sorted(loader, key=lambda batch: batch.indices[0])):
             boxes, targets = table.boxes_of(place), table.targets_of(place)
             assert torch.equal(targets.boxes, batch.targets[0].boxes)
@@ -188,6 +150,33 @@ def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, mo
             rows = torch.from_numpy(table.examples(0.6)[place].rows)
             taught = torch.from_numpy(np.array(inputs.read(key), np.float32))
             torch.testing.assert_close(taught, regional.flatten(1)[rows], atol=2e-3, rtol=2e-3)
+            lengths = torch.from_numpy(np.array(norms.read(key), np.float32)).flatten()
+            torch.testing.assert_close(lengths, regional.flatten(1).norm(dim=1), atol=2e-3, rtol=2e-3)
+
+
+def test_regressors_are_scaled_by_the_norms_of_all_regions(
+    rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by those of the regions that teach them: near objects features are larger."""
+    scales: list[float] = []
+
+    def noted(*arguments: Any) -> Any:
+        scales.append(arguments[4])
+        return fit_regressor(*arguments)
+
+    monkeypatch.setattr(fits, "fit_regressor", noted)
+    monkeypatch.setattr(FittedFiles, "remove_features", lambda _: None)
+    train(rcnn, tmp_path / "run", QUIET)
+    files, saved = FittedFiles(tmp_path / "run"), load(tmp_path / "run" / "network")
+    keys = read_table(files.table).keys.tolist()
+    best = tmp_path / "run" / "network" / "best.pt"
+    trained = Trained(load_checkpoint(best), content_key(best.read_bytes()), saved.single)
+    with trained.norms(files) as norms, trained.inputs(files) as inputs:
+        everywhere = np.concatenate([np.array(norms.read(key), np.float64) for key in keys]).mean()
+        near = np.concatenate([np.linalg.norm(np.array(inputs.read(key), np.float64), axis=1) for key in keys]).mean()
+    assert scales == pytest.approx([20 / everywhere] * len(scales))
+    assert scales
+    assert abs(near / everywhere - 1) > 0.01
 
 
 @pytest.mark.parametrize(
@@ -198,6 +187,9 @@ def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, mo
         ({"parts": ["backbone"]}, {}, "expected head or proposer among them"),
         ({"recipe": "joint"}, {"kind": "rcnn"}, "expected rcnn with model.kind rcnn"),
         ({"recipe": "rcnn"}, {}, "expected joint with model.classifier softmax"),
+        ({"patience": 3}, {"kind": "rcnn"}, "train.patience: expected null with train.recipe rcnn.* found 3"),
+        ({"recipe": "alternating", "patience": 1}, {}, "train.patience: expected null with train.recipe alternating"),
+        ({"patience": 1, "validate_every": None}, {}, "train: patience: expected null where validate_every is null"),
     ],
 )
 def test_impossible_recipes(
@@ -216,6 +208,17 @@ def changed(config: Config, **model: Any) -> Config:
     settings = config.model_dump(mode="json")
     settings["model"] |= model
     return parse(settings, "changed")
+
+
+def test_the_crops_and_their_time_are_said_before_they_are_made(rcnn: Config, whole: Path) -> None:
+    lines = (whole / "log.txt").read_text().splitlines()
+    (place,) = (place for place, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
+    assert place < next(place for place, line in enumerate(lines) if line.startswith("stage 1"))
+    assert re.search(r"[\d.e+]+ ms each on this machine: 256 to train the network on \(\d+ s\), ", lines[place])
+    given = from_file(Path(rcnn.model.proposals), [], 2000).proposals
+    counts = [given[place].boxes.shape[0] for place in range(len(given))]
+    assert f", {sum(counts[:6])} for features (" in lines[place]
+    assert f", {sum(counts[6:])} to validate (" in lines[place]
 
 
 def test_softmax_in_place_of_svms(rcnn: Config, whole: Path, tmp_path: Path) -> None:
@@ -237,56 +240,3 @@ def test_svms_on_shared_maps(given: bool, shapes_root: Path, proposals: Path, tm
     network, best = (load_checkpoint(folder / "best.pt").weights for folder in (run / "network", run))
     assert not torch.equal(network["head.logits.weight"], best["head.logits.weight"])
     assert torch.equal(network["head.deltas.weight"], best["head.deltas.weight"])
-
-
-@pytest.fixture(scope="module")
-def alternating(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("alternating") / "run"
-    config = settings_of(shapes_root)
-    train(config.model_copy(update={"train": config.train.model_copy(update={"recipe": "alternating"})}), folder, QUIET)
-    return folder
-
-
-def test_the_four_steps_share_what_they_should(alternating: Path) -> None:
-    steps = [load_checkpoint(alternating / name / "best.pt").weights for name in STEPS]
-    best = load_checkpoint(alternating / "best.pt").weights
-    rpn, detector, second_rpn, head = steps
-
-    def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], part: str) -> bool:
-        names = [name for name in first if name.startswith(f"{part}.")]
-        assert names
-        return all(torch.equal(first[name], second[name]) for name in names)
-
-    assert not same(rpn, detector, "backbone")
-    assert same(detector, second_rpn, "backbone")
-    assert same(detector, second_rpn, "head")
-    assert same(detector, head, "backbone")
-    assert not same(detector, head, "head")
-    assert not same(rpn, second_rpn, "proposer")
-    assert same(best, second_rpn, "proposer")
-    assert same(best, head, "head")
-    assert same(best, head, "backbone")
-
-
-STEPS = ("1-rpn", "2-detector", "3-rpn", "4-head")
-
-
-@pytest.mark.parametrize("done", [0, 2, 5])
-def test_alternating_goes_on_between_its_steps(
-    done: int, alternating: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, run, count = load(alternating).config, tmp_path / "run", [0]
-    say = Work.say
-
-    def counted(self: Work, line: str) -> None:
-        count[0] += line.startswith("stage ")
-        if count[0] > done:
-            raise Cut
-        say(self, line)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Work, "say", counted)
-        with pytest.raises(Cut):
-            train(config, run, QUIET)
-    resume(run, QUIET)
-    assert_same_weights(alternating, run)

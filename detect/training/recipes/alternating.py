@@ -15,6 +15,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from detect.build.model import SLOTS_THAT_LEARN
 from detect.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.coverage.learned import write_learned
@@ -31,20 +32,26 @@ from detect.training.work import Outcome, Work
 Part = Literal["backbone", "proposer", "head"]
 
 
-def alternating(work: Work, start: Start | None = None) -> Outcome:  # noqa: ARG001 - each step starts otherwise
-    """All stages, or those that are left; a run folder for each network inside the run's."""
+def alternating(work: Work, start: Start | None = None) -> Outcome:
+    """All stages, or those that are left; a run folder for each network inside the run's.
+
+    The first RPN learns in the detector that ``start`` has; the others begin with weights that are not there yet, or
+    with the initial ones again.
+    """
     proposals = [work.folder.path / f"proposals-{number}.npz" for number in (1, 2)]
     first_rpn = stage_work(work, "1-rpn", _settings(work.config, ("backbone", "proposer")))
     detector = stage_work(work, "2-detector", _settings(work.config, ("backbone", "head"), proposals[0]))
     second_rpn = stage_work(work, "3-rpn", _settings(work.config, ("proposer",), init=detector.folder.best))
     head = stage_work(work, "4-head", _settings(work.config, ("head",), proposals[1], second_rpn.folder.best))
-    unreadable: list[str] = []
+    unreadable = list(work.unreadable)
 
-    def train(network: Work) -> None:
-        unreadable.extend(train_network(network).unreadable)
+    def train(network: Work, start: Start | None = None) -> None:
+        if start is not None:
+            start[0].freeze(SLOTS_THAT_LEARN - set(network.config.train.parts))
+        unreadable.extend(train_network(network, start).unreadable)
 
     stages = [
-        Stage("1-rpn", "an RPN from the initial weights", partial(train, first_rpn)),
+        Stage("1-rpn", "an RPN from the initial weights", partial(train, first_rpn, start)),
         Stage("1-proposals", "its proposals of the training photos", partial(_propose, first_rpn, proposals[0])),
         Stage("2-detector", "a Fast R-CNN from the initial weights, on them", lambda: train(_given(detector))),
         Stage("3-rpn", "an RPN anew on the detector's backbone, which rests", partial(train, second_rpn)),
@@ -58,8 +65,10 @@ def alternating(work: Work, start: Start | None = None) -> Outcome:  # noqa: ARG
 
 def _settings(config: Config, parts: Sequence[Part], proposals: Path | None = None, init: Path | None = None) -> Config:
     """Of one step: which parts learn, from which proposals (None: the RPN's own) and weights (None: the initial)."""
-    model: dict[str, object] = {} if proposals is None else {"proposals": str(proposals.absolute())}
-    model |= {} if init is None else {"init": str(init.absolute())}
+    model: dict[str, object] = {} if init is None else {"init": str(init.absolute())}
+    if proposals is not None:  # all of them, whatever of a search's would train
+        search = config.model.search.model_copy(update={"train_number": config.model.rpn.train_after})
+        model |= {"proposals": str(proposals.absolute()), "search": search}
     train = {"recipe": "joint", "parts": tuple(parts), "validate_every": None}
     return config.model_copy(
         update={"model": config.model.model_copy(update=model), "train": config.train.model_copy(update=train)}
@@ -77,8 +86,8 @@ def _propose(rpn: Work, out: Path) -> None:
 
 def _given(work: Work) -> Work:
     """The same with the proposals in the file that its settings name, of the training photos."""
-    photos = [work.train.file(index) for index in range(len(work.train))]
-    return replace(work, given=from_file(Path(work.config.model.proposals), photos, work.config.model.rpn.train_after))
+    model, photos = work.config.model, [work.train.file(index) for index in range(len(work.train))]
+    return replace(work, given=from_file(Path(model.proposals), photos, model.search.train_number))
 
 
 def _put_together(rpn: Work, head: Work) -> tuple[int, dict[str, Tensor]]:

@@ -41,7 +41,7 @@ def classify(work: Work, start: Start | None = None) -> Outcome:
     outcome = train_network(
         shown,
         start,
-        Lesson(lambda *place: _plan(shown, *place), f"{work.config.train.batch_size} objects", Accuracy(work)),
+        Lesson(lambda *place: _plan(shown, *place), work.config.train.batch_size, "objects", Accuracy(work)),
     )
     saved = load_checkpoint(work.folder.best)
     content = io.BytesIO()

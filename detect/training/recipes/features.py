@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detect.build.model import empty_detector, preprocess_rule
+from detect.build.model import preprocess_rule
 from detect.data.batch import Batch
 from detect.data.loader import evaluation_loader
 from detect.data.workers import told_when_a_worker_ends
@@ -30,14 +30,12 @@ from detect.training.work import Work
 _GB = 1e9
 
 
-def reserve_features(work: Work, network: Work, files: FittedFiles) -> None:
-    """Say how large the caches will be at most, before anything is trained; nothing once they are begun.
+def reserve_features(work: Work, detector: Detector, files: FittedFiles) -> None:
+    """Say how large the caches of a detector's features will be at most, before anything is trained.
 
     Raises UserError where they would pass train.cache_limit, WorkError where the disk is too small.
     """
-    if files.table.exists() or files.vectors.exists() or files.inputs.exists():
-        return
-    needed = _most_bytes(work, empty_detector(network.config, work.train.classes))
+    needed = _most_bytes(work, detector)
     require_room(files.vectors, needed, int(work.config.train.cache_limit * _GB))
     work.say(f"features: at most {told_size(needed)} in {files.vectors} and {files.inputs.name} beside it")
 
@@ -69,12 +67,13 @@ def compute_features(work: Work, network: Work, files: FittedFiles) -> list[str]
 
 @dataclass(frozen=True)
 class _Look:
-    """One photo at a time. vectors, inputs: the caches to fill, None where no fit reads them."""
+    """One photo at a time. vectors, inputs and norms: the caches to fill, None where no fit reads them."""
 
     work: Work
     trained: Trained
     vectors: FeatureCache | None
     inputs: FeatureCache | None
+    norms: FeatureCache | None
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> PhotoRegions:
@@ -87,17 +86,21 @@ class _Look:
             own = boxes.cpu()
             key = content_key(Path(batch.files[0]).read_bytes() + own.numpy().tobytes())
             found = PhotoRegions(batch.indices[0], key, own, batch.targets[0])
-            if all(cache is None or key in cache for cache in (self.vectors, self.inputs)):
+            if all(cache is None or key in cache for cache in (self.vectors, self.inputs, self.norms)):
                 return found
             regional = detector.regions(images, maps, [boxes])
             vectors = self.trained.head.tail(regional)
         if self.vectors is not None and key not in self.vectors:
             self.vectors.add(key, vectors)
-        if self.inputs is not None and key not in self.inputs:
+        if self.inputs is not None and self.norms is not None:
             head = self.trained.head
             assert isinstance(head, FittedHead)
+            inputs = head.regressor_input(regional, vectors)
             rows = box_examples(found.boxes, found.targets, self.work.config.train.regressor.overlap).rows
-            self.inputs.add(key, head.regressor_input(regional, vectors)[torch.from_numpy(rows).to(device)])
+            if key not in self.inputs:
+                self.inputs.add(key, inputs[torch.from_numpy(rows).to(device)])
+            if key not in self.norms:
+                self.norms.add(key, inputs.float().norm(dim=1, keepdim=True))
         return found
 
 
@@ -105,11 +108,11 @@ class _Look:
 def _opened(work: Work, trained: Trained, files: FittedFiles) -> Iterator[_Look]:
     """With the caches that the fits of this run read."""
     vectors = trained.vectors(files) if fits_svms(work) else None
-    inputs = trained.inputs(files) if fits_boxes(work) else None
+    inputs, norms = (trained.inputs(files), trained.norms(files)) if fits_boxes(work) else (None, None)
     try:
-        yield _Look(work, trained, vectors, inputs)
+        yield _Look(work, trained, vectors, inputs, norms)
     finally:
-        for cache in (vectors, inputs):
+        for cache in (vectors, inputs, norms):
             if cache is not None:
                 cache.close()
 
@@ -133,4 +136,6 @@ def _most_bytes(work: Work, detector: Detector) -> int:
     head, photos = detector.head, len(work.train)
     assert isinstance(head, FittedHead | SoftmaxHead)
     vectors = bytes_needed(photos, regions, head.logits.in_features) if fits_svms(work) else 0
-    return vectors + (bytes_needed(photos, taught, head.deltas.in_features) if fits_boxes(work) else 0)
+    if not fits_boxes(work):
+        return vectors
+    return vectors + bytes_needed(photos, taught, head.deltas.in_features) + bytes_needed(photos, regions, 1)

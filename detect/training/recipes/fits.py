@@ -65,7 +65,8 @@ def fit_regressors(work: Work, network: Work, files: FittedFiles) -> None:
     fitted = [] if done is None else list(zip(*done, strict=True))
     with trained.inputs(files) as cache, display(work.console, "box regressors", classes, "classes") as shown:
         features = cache.ordered(table.keys.tolist())
-        scale = feature_scale(features, work.config.seed)
+        with trained.norms(files) as norms:
+            scale = feature_scale(norms.ordered(table.keys.tolist()), work.config.seed)
         if fitted:
             shown.found_done(len(fitted))
         for label in range(len(fitted) + 1, classes + 1):

@@ -20,20 +20,27 @@ class FittedFiles:
     """What the stages after the network's training leave in the run's folder for each other.
 
     vectors: what the classifier reads, of all regions; inputs: what box regressors read, of the regions that teach them
-    alone (with VGG16's 25,088 numbers a region the whole would be six times the vectors).
+    alone (with VGG16's 25,088 numbers a region the whole would be six times the vectors); norms: the L2 norm of what
+    they read, of all regions, which is what R-CNN scales it by.
     """
 
     def __init__(self, folder: Path) -> None:
         self.vectors = folder / "vectors"
         self.inputs = folder / "inputs"
+        self.norms = folder / "norms"
         self.table = folder / "regions.npz"
         self.mining = folder / "mining.npz"
         self.svms = folder / "svms.npz"
         self.regressors = folder / "regressors.npz"
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything yet."""
+        return any(path.exists() for path in (self.table, self.vectors, self.inputs))
+
     def remove_features(self) -> None:
         """The large ones: nothing reads them once the fits are done."""
-        for folder in (self.vectors, self.inputs):
+        for folder in (self.vectors, self.inputs, self.norms):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -64,6 +71,10 @@ class Trained:
     def inputs(self, files: FittedFiles) -> FeatureCache:
         """Open the cache of what its box regressors read."""
         return FeatureCache(files.inputs, self.named, self.head.deltas.in_features)
+
+    def norms(self, files: FittedFiles) -> FeatureCache:
+        """Open the cache of the norms of that."""
+        return FeatureCache(files.norms, self.named, 1)
 
 
 def trained_network(network: Work) -> Trained:

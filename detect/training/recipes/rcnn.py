@@ -10,9 +10,11 @@ from functools import partial
 
 from torch import Tensor
 
+from detect.build.model import empty_detector
 from detect.config import Config
 from detect.heads.fitted import FittedHead, set_svms
 from detect.training.network import train_network
+from detect.training.recipes.crop_work import say_crops
 from detect.training.recipes.features import compute_features, reserve_features
 from detect.training.recipes.finish import finish
 from detect.training.recipes.fits import fit_regressors, fit_svms, read_fit
@@ -26,7 +28,7 @@ def rcnn(work: Work, start: Start | None = None) -> Outcome:
     """All stages, or those that are left; the run's folder has the network's as ``network``."""
     network = stage_work(work, "network", _as_softmax(work.config))
     files = FittedFiles(work.folder.path)
-    unreadable: list[str] = []
+    unreadable = list(work.unreadable)
 
     def train() -> None:
         unreadable.extend(train_network(network, start).unreadable)
@@ -42,7 +44,10 @@ def rcnn(work: Work, start: Start | None = None) -> Outcome:
         stages.append(Stage("svms", "with hard negatives", partial(fit_svms, work, network, files)))
     if fits_boxes(work):
         stages.append(Stage("regressors", "of the boxes", partial(fit_regressors, work, network, files)))
-    reserve_features(work, network, files)
+    if not files.begun:
+        detector = empty_detector(network.config, work.train.classes).to(work.compute.device)
+        say_crops(work, network, detector)
+        reserve_features(work, detector, files)
     carry_out(stages, work)
     step, weights = _put_together(work, network, files)
     outcome = finish(work, weights, step, unreadable)
