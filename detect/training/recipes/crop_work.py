@@ -8,6 +8,7 @@ import torch
 
 from detect.data.annotations import Annotations
 from detect.detector import Detector
+from detect.ops.side_by_side import FITTING
 from detect.precision import Compute
 from detect.regions.crops import WarpedCrops
 from detect.training.lessons import lesson_of
@@ -15,7 +16,6 @@ from detect.training.setup import loop_rule
 from detect.training.work import Work
 from detect.types import Images
 
-_MEASURED = 16  # crops: few, so that asking costs little even where one takes a tenth of a second
 _BACKWARD = 2.0  # passes forward that a pass back costs: a product for the weights and one for the maps
 
 
@@ -42,17 +42,17 @@ def say_crops(work: Work, network: Work, detector: Detector) -> None:
 
 @torch.inference_mode()
 def seconds_per_crop(detector: Detector, compute: Compute) -> float:
-    """Measured: body and head forward."""
+    """Body and head forward, measured on as many crops as keep every core busy once."""
     detector.eval()
-    device = compute.device
+    device, number = compute.device, FITTING * torch.get_num_threads()
     images = Images(torch.zeros(1, 3, 256, 256, device=device), ((256, 256),), (0,))
-    boxes = torch.tensor([[16.0, 16.0, 200.0, 200.0]], device=device).repeat(_MEASURED, 1)
+    boxes = torch.tensor([[16.0, 16.0, 200.0, 200.0]], device=device).repeat(number, 1)
     for _ in range(2):  # the first one prepares
         start = time.perf_counter()
         with compute.autocast():
             logits, _ = detector.head(detector.regions(images, (), [boxes]))
         logits.sum().item()  # waits for the device
-    return (time.perf_counter() - start) / _MEASURED
+    return (time.perf_counter() - start) / number
 
 
 def trained_crops(network: Work) -> int:
