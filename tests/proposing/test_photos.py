@@ -80,6 +80,11 @@ def test_what_does_not_fit_is_refused_by_name(names: dict[str, int], words: str,
         places_of(FILE, entries(**names), photos)
 
 
+def test_a_photo_that_cannot_be_opened_has_none(photos: list[Path], tmp_path: Path) -> None:
+    a, *_ = keys(photos)
+    assert places_of(FILE, entries(x=a, gone_png=7), [photos[0], tmp_path / "gone.png"]) == [0, None]
+
+
 def test_a_photo_that_is_not_there_is_no_error_where_others_are(tmp_path: Path) -> None:
     photos = photograph(tmp_path, [f"{number}.png" for number in range(50)])
     found = places_of(FILE, pack_proposals([(f"{number}.png", 0, NOTHING) for number in range(49, 70)]), photos)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,12 @@ from detect.training.run import train
 from tests.train.world import QUIET
 
 
-@pytest.mark.parametrize("harm", [lambda photo: photo.write_bytes(b"no picture"), Path.unlink], ids=["broken", "gone"])
 @pytest.mark.parametrize("source", ["selective_search", "file"])
-def test_a_photo_without_proposals_is_named(
-    harm: Callable[[Path], None], source: str, rcnn: Config, tmp_path: Path
-) -> None:
+def test_a_photo_without_proposals_is_named(source: str, rcnn: Config, tmp_path: Path) -> None:
     """Of regions drawn over all photos it has none, so that nothing would ever ask for it."""
     data = Path(training_data(rcnn)[0].file(0)).parents[1]
     shutil.copytree(data, tmp_path / "data")
-    photo = tmp_path / "data" / "train" / "00003.jpg"
+    photo = tmp_path / "data" / "train" / "00005.jpg"
     settings = rcnn.model_dump(mode="json")
     sources = {
         split: [{"root": str(tmp_path / "data"), "annotations": f"{split}.json", "images": split}]
@@ -32,7 +28,7 @@ def test_a_photo_without_proposals_is_named(
     }
     settings["data"] |= {"format": "coco", **sources}
     settings["model"]["proposals"] = "selective_search"
-    harm(photo)
+    photo.write_bytes(b"no picture")
     if source == "file":
         files = [path for path in sorted((tmp_path / "data").rglob("*.jpg")) if path != photo]
         entries = [{"file": str(path), "boxes": [[2, 2, 40, 40], [10, 10, 70, 60]]} for path in files]
@@ -40,5 +36,5 @@ def test_a_photo_without_proposals_is_named(
         settings["model"]["proposals"] = str(tmp_path / "p.json")
     outcome = train(parse(settings, "test"), tmp_path / "run", QUIET)
     (line,) = outcome.unreadable
-    assert "00003.jpg" in line
+    assert "00005.jpg" in line
     assert (tmp_path / "run" / "log.txt").read_text().count(f"photo left out: {line}") == 1
