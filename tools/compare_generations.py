@@ -154,6 +154,7 @@ def timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> fl
         return float(entry["seconds"])
     if (made / "config.yaml").exists():
         command = ["train", "--resume", made]
+    write_text(file, json.dumps(known, indent=1) + "\n")  # first: whatever is made is known to be this command's
     print("detect " + " ".join(map(str, command)), flush=True)
     process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
     before, start = float(entry["seconds"]), time.perf_counter()
