@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 400, 250  # units of the drawing; a letter is 12 high
-LEFT, RIGHT, TOP, BOTTOM = 44, 388, 10, 212  # the plot inside it
+LEFT, RIGHT, TOP, BOTTOM = 50, 390, 10, 212  # the plot inside it
 COLOURS = 8  # that the page has for lines; further lines are dashed
 _MOST_POINTS = 400  # of a line: as many as a wide screen shows apart
 
@@ -90,8 +90,8 @@ def line_chart(
         title,
         x_label,
         tuple(lines),
-        tuple(Tick(at(value, bottom)[0], f"{value:g}") for value in ticks),
-        tuple(Tick(round(place_y(value), 1), f"{value:g}") for value in _round_steps(bottom, upper, 5)),
+        tuple(Tick(at(value, bottom)[0], _short(value)) for value in ticks),
+        tuple(Tick(round(place_y(value), 1), _short(value)) for value in _round_steps(bottom, upper, 5)),
         group,
     )
 
@@ -112,6 +112,14 @@ def _round_steps(low: float, high: float, most: int) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
     return [round(n * step, 12) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _short(value: float) -> str:
+    """0.0015 -> 1.5e-3: there is room for six letters."""
+    if value == 0 or 0.01 <= abs(value) < 1e5:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def _decades(low: float, high: float) -> list[float]:

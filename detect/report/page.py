@@ -59,7 +59,7 @@ def render(page: Page) -> str:
     return (
         _environment()
         .get_template("report.html")
-        .render(page=page, views=views, charts=charts, style=Markup(style), script=Markup(script), policy=policy)
+        .render(page=page, style=Markup(style), script=Markup(script), policy=policy)
     )
 
 
@@ -73,6 +73,7 @@ def _environment() -> Environment:
     )
     filters: Mapping[str, Any] = {"percent": percent, "points": points, "count": count}
     environment.filters.update(filters)
+    environment.globals.update(charts=charts, views=views)
     return environment
 
 

@@ -21,8 +21,8 @@ def test_a_chart_of_nothing() -> None:
     ("x", "y", "path"),
     [
         ([], [], ""),
-        ([3.0], [1.0], "M216,10"),
-        ([0.0, 1.0, 2.0], [0.0, 0.5, 1.0], "M44,212L216,111L388,10"),
+        ([3.0], [1.0], "M220,10"),
+        ([0.0, 1.0, 2.0], [0.0, 0.5, 1.0], "M50,212L220,111L390,10"),
     ],
 )
 def test_points_lie_where_they_should(x: list[float], y: list[float], path: str) -> None:
@@ -35,8 +35,22 @@ def test_points_lie_where_they_should(x: list[float], y: list[float], path: str)
 def test_a_logarithmic_axis() -> None:
     chart = line_chart("recall", "proposals", [Series("a", [1.0, 10.0, 100.0], [0.0, 0.5, 1.0])], top=1.0, log_x=True)
     assert [tick.text for tick in chart.x_ticks] == ["1", "10", "100"]
-    assert [tick.at for tick in chart.x_ticks] == [44, 216, 388]
-    assert chart.lines[0].path == "M44,212L216,111L388,10"
+    assert [tick.at for tick in chart.x_ticks] == [50, 220, 390]
+    assert chart.lines[0].path == "M50,212L220,111L390,10"
+
+
+@pytest.mark.parametrize(
+    ("top", "labels"),
+    [
+        (1.0, ["0", "0.2", "0.4", "0.6", "0.8", "1"]),
+        (0.002, ["0", "5e-4", "1e-3", "1.5e-3", "2e-3"]),
+        (3e5, ["0", "1e5", "2e5", "3e5"]),
+    ],
+)
+def test_labels_are_short(top: float, labels: list[str]) -> None:
+    chart = line_chart("lr", "epoch", [Series("a", [0.0], [0.0])], top=top)
+    assert [tick.text for tick in chart.y_ticks] == labels
+    assert all(len(label) <= 6 for label in labels)
 
 
 def test_many_points_become_means() -> None:
