@@ -34,8 +34,10 @@ def test_what_is_listed_can_be_shown_copied_and_loaded(tmp_path: Path, detect_co
         status, out, err = detect_command("config", "show", name)
         assert (status, err) == (0, "")
         (tmp_path / "shown.yaml").write_text(out, encoding="utf-8")
-        copy = tmp_path / f"{Path(name).name}.yaml"
-        assert detect_command("config", "copy", name, tmp_path)[0] == 0
+        folder = tmp_path / name  # names of two folders may be alike
+        folder.mkdir(parents=True)
+        copy = folder / f"{Path(name).name}.yaml"
+        assert detect_command("config", "copy", name, folder)[0] == 0
         wanted = load_config(shipped_folder() / f"{name}.yaml")
         assert load_config(tmp_path / "shown.yaml") == load_config(copy) == wanted
 
