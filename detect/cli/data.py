@@ -77,12 +77,12 @@ def inspect(
 
     survey = read_survey(root, format_, images)
     findings = find(survey, _look(survey, workers))
-    objects = sum(len(photo.objects) for photo in survey.photos)
+    photos, objects = len(survey.distinct_photos), survey.objects
     for line in told(findings, examples):
         print(line)
-    print(verdict(findings, len(survey.photos), objects))
+    print(verdict(findings, photos, objects))
     if json_file is not None:
-        content = as_json(findings, len(survey.photos), objects)
+        content = as_json(findings, photos, objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     sys.exit(1 if any(finding.is_error or strict for finding in findings) else 0)
 

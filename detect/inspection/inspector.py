@@ -10,7 +10,7 @@ from detect.inspection.records import Survey
 
 
 def inspect(survey: Survey, looks: Looks) -> list[Finding]:
-    """All findings, worst kind first. looks: what every photo of the survey is."""
+    """All findings, each once, worst kind first. looks: what every photo of the survey is."""
     found = [
         *survey.findings,
         *check_photos(survey.photos, looks),
@@ -19,4 +19,4 @@ def inspect(survey: Survey, looks: Looks) -> list[Finding]:
         *check_classes(survey),
     ]
     order = {kind: place for place, kind in enumerate(KINDS)}
-    return sorted(found, key=lambda finding: order[finding.kind])
+    return sorted(dict.fromkeys(found), key=lambda finding: order[finding.kind])

@@ -58,6 +58,17 @@ class Survey:
     classes: tuple[str, ...] | None
     findings: tuple[Finding, ...]
 
+    @property
+    def distinct_photos(self) -> list[SeenPhoto]:
+        """Each photo once, as the first file that names it has it: COCO's and CSV's trainval repeats train and val."""
+        first = {photo.image: photo for photo in reversed(self.photos)}
+        return [photo for photo in self.photos if first[photo.image] is photo]
+
+    @property
+    def objects(self) -> int:
+        """How many objects the distinct photos have."""
+        return sum(len(photo.objects) for photo in self.distinct_photos)
+
 
 def split_of(name: str) -> str | None:
     """``train``, ``val`` or ``test`` for the name of a list or file of one; None for trainval and all others."""

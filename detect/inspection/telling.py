@@ -30,7 +30,8 @@ def verdict(findings: Sequence[Finding], photos: int, objects: int) -> str:
     if not findings:
         return f"clean: {counted}"
     files = len({finding.file for finding in findings})
-    return f"{errors} errors, {len(findings) - errors} warnings in {files} files; {counted}"
+    counts = (errors, "error"), (len(findings) - errors, "warning"), (files, "file")
+    return "{}, {} in {}; ".format(*(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)) + counted
 
 
 def as_json(findings: Sequence[Finding], photos: int, objects: int) -> dict[str, Any]:

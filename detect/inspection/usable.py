@@ -26,7 +26,7 @@ def usable(survey: Survey) -> Annotations:
     labels = {name: label for label, name in enumerate(names, start=1)}
     dropped: list[DroppedBox] = []
     images: list[ImageAnnotation] = []
-    for photo in {photo.image: photo for photo in survey.photos}.values():
+    for photo in survey.distinct_photos:
         size = _size(photo)
         if size is not None:
             images.append(_annotation(photo, size, len(images) + 1, labels, dropped))

@@ -9,7 +9,7 @@ from detect.inspection.findings import KINDS, Finding
 from detect.inspection.inspector import inspect
 from detect.inspection.looking import look_at_all
 from detect.inspection.surveys import read_survey
-from tests.inspection.drawn_set import WRITERS
+from tests.inspection.drawn_set import WRITERS, write_csv
 from tests.inspection.faults import FAULTS, Fault
 
 
@@ -21,6 +21,16 @@ def found_in(root: Path) -> list[Finding]:
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 def test_a_clean_set_is_clean(tmp_path: Path, writer) -> None:
     assert found_in(writer(tmp_path / "set")) == []
+
+
+def test_a_list_of_all_repeats_nothing(tmp_path: Path) -> None:
+    root = write_csv(tmp_path / "set")
+    rows = [line for split in ("train", "val") for line in (root / f"{split}.csv").read_text().splitlines()[1:]]
+    (root / "trainval.csv").write_text("\n".join(rows) + "\n")
+    (root / "images/p05.jpg").write_bytes(b"")
+    survey = read_survey(root, None)
+    assert (len(survey.photos), len(survey.distinct_photos), survey.objects) == (24, 12, 48)
+    assert [finding.kind for finding in found_in(root)] == ["unreadable-photo"]
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
