@@ -5,14 +5,22 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 import detect
+from detect.build.data import split_data
 from detect.checkpoint import load_checkpoint, save_checkpoint
+from detect.cli.pretrain import CLASSIFIER, NETWORK
 from detect.config import Config
 from detect.config_files import load_config, to_yaml
+from detect.coverage.recall import proposals_of_file
+from detect.coverage.report import COUNTS
+from detect.evaluation.proposals import measure
+from detect.proposals.files import read_proposals
 from detect.report import kept
+from detect.training.run_folder import RunFolder
 from tests.conftest import TINY, Command
 from tests.report.pages import seen
 
@@ -115,3 +123,30 @@ def test_mistakes(arguments: tuple[str, ...], message: str, run: Path, detect_co
     assert message in err
     assert len(err.splitlines()) == 1
     assert sorted(run.rglob("*")) == before
+
+
+def test_given_proposals_are_measured_as_they_are_given(
+    shapes_root: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    overrides = [f"data.root={shapes_root}", "train.steps=1", "model.kind=fast_rcnn"]
+    config = load_config(tmp_path / "tiny.yaml", overrides)
+    detect.train(config, tmp_path / "run")
+    assert detect_command("report", tmp_path / "run")[0] == 0
+    file = read_proposals(tmp_path / "run" / "proposals.npz")
+    annotations = split_data(config, "val", load_checkpoint(tmp_path / "run" / "best.pt").classes)
+    expected = measure(proposals_of_file(Path("proposals.npz"), file, annotations), COUNTS)
+    (kept_file,) = (tmp_path / "run" / "report").glob("*.npz")
+    with np.load(kept_file) as found:
+        assert found["counts"].tolist() == expected.counts.tolist()
+        assert found["every"] == pytest.approx(expected.every)
+
+
+def test_a_classifier(tmp_path: Path, detect_command: Command) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    config = load_config(tmp_path / "tiny.yaml", [*NETWORK, *CLASSIFIER])
+    RunFolder.create(tmp_path / "run", config, ["detect", "pretrain"])
+    assert detect_command("report", tmp_path / "run")[0] == 0
+    page = seen((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    assert "trained a classifier of crops" in page.text
+    assert "numbers" not in page.ids()
