@@ -195,9 +195,7 @@ def show(
     note = f"{len(photos)} of {len(annotations)} photos, {len(annotations.boxes)} objects in all"
     write_page(folder / "index.html", root.absolute().name, note, photos, annotations.classes)
     sheets = write_sheets(folder, photos, annotations.classes)
-    print(
-        f"{folder / 'index.html'}: {len(photos)} photos; {len(sheets)} contact sheet{'' if len(sheets) == 1 else 's'} beside it"
-    )
+    print(f"{folder / 'index.html'}: {len(photos)} photos; contact sheets beside it: {len(sheets)}")
     sys.exit(1 if unreadable else 0)
 
 
