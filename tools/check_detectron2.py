@@ -89,19 +89,28 @@ for layer in model.modules():
         layer.weight.uniform_(0.5, 1.5)
         layer.bias.normal_(std=0.1)
 fast = cfg.MODEL.PROPOSAL_GENERATOR.NAME == "PrecomputedProposals"
-spreads = {model.roi_heads.box_predictor.cls_score: 2.5, model.roi_heads.box_predictor.bbox_pred: 1.0}
-if not fast:
-    spreads[model.proposal_generator.rpn_head.objectness_logits] = 3.0
-    spreads[model.proposal_generator.rpn_head.anchor_deltas] = 0.3
-said = {layer: [] for layer in spreads}
-hooks = [layer.register_forward_hook(lambda layer, _, out: said[layer].append(out.flatten())) for layer in spreads]
 boxes = request["boxes"] if fast else None
-look(request["photos"][0], boxes)
-for hook in hooks:
-    hook.remove()
-with torch.no_grad():
-    for layer, spread in spreads.items():
-        layer.weight *= spread / torch.cat(said[layer]).std()
+
+def spread_out(spreads):
+    said = {layer: [] for layer in spreads}
+    hooks = [layer.register_forward_hook(lambda layer, _, out: said[layer].append(out.transpose(0, 1).flatten(1)))
+             for layer in spreads]
+    look(request["photos"][0], boxes)
+    for hook in hooks:
+        hook.remove()
+    with torch.no_grad():
+        for layer, spread in spreads.items():
+            outputs = torch.cat(said[layer], 1)  # one row for each output
+            middle = outputs.mean(1)  # a hundred random layers answer alike everywhere: one class would win all boxes
+            scale = spread / (outputs - middle[:, None]).std()
+            layer.weight *= scale
+            layer.bias += -middle * scale
+
+if not fast:  # first: deltas as large as random layers make them leave no proposals to look at
+    head = model.proposal_generator.rpn_head
+    spread_out({head.objectness_logits: 3.0, head.anchor_deltas: 0.3})
+predictor = model.roi_heads.box_predictor
+spread_out({predictor.cls_score: 2.5, predictor.bbox_pred: 1.0})
 torch.save({"model": model.state_dict(), "__author__": "check_detectron2"}, request["weights"])
 found = []
 for dtype in (torch.float32, torch.float64):
