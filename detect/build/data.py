@@ -12,7 +12,7 @@ from detect.build.found import settled_data
 from detect.config import Config, DataConfig, SourceConfig
 from detect.data import shapes
 from detect.data.annotations import Annotations
-from detect.data.likeness import alike, groups
+from detect.data.likeness import alike
 from detect.data.likeness_cache import cache_file, photo_likenesses
 from detect.data.rare import repeat_rare
 from detect.data.sources import Source, hash_split, load_sources, relabel, without_difficult, without_series
@@ -91,9 +91,10 @@ def _split_off(annotations: Annotations, fraction: float) -> tuple[Annotations, 
     photos = [Path(annotations.file(index)) for index in range(len(annotations))]
     with display(Console(stderr=True), "looking for near-duplicates", len(photos), "photos") as shown:
         found = photo_likenesses(photos, cache_file(photos), shown.advance)
-    seen = [place for place, each in enumerate(found) if each is not None]
-    pairs = alike([each for each in found if each is not None])
-    same = groups((seen[first], seen[second]) for first, second in pairs)
+    seen = [(place, each) for place, each in enumerate(found) if each is not None]
+    with display(Console(stderr=True), "comparing", len(seen), "photos") as shown:
+        groups = alike([each for _, each in seen], shown.advance)
+    same = [[seen[member][0] for member in group] for group in groups]
     return hash_split(annotations, fraction, without_series(same, len(photos)))
 
 

@@ -8,7 +8,7 @@ which 3 are false and one that is true is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,8 @@ import numpy as np
 _DISTANCE = 10  # of 64 bits
 _CORRELATION = 0.95
 _CELLS = 16
-_BLOCK = 2048  # rows of the matrix of all distances that are in memory at once
+_AT_ONCE = 1 << 23  # distances in memory: 32 MB
+_CONFIRMED = 1 << 14  # pairs of cells in memory: 32 MB
 
 
 @dataclass(frozen=True)
@@ -35,42 +36,48 @@ def likeness(grey: np.ndarray) -> Likeness:
     return Likeness((shrunk[:, 1:] > shrunk[:, :-1]).reshape(-1), np.asarray(cells, np.uint8).reshape(-1))
 
 
-def alike(photos: Sequence[Likeness]) -> list[tuple[int, int]]:
-    """The places (i, j), i < j, of all pairs that show the same picture."""
-    if not photos:
+def alike(photos: Sequence[Likeness], done: Callable[[int], None] = lambda _: None) -> list[list[int]]:
+    """The groups of photos (their places, sorted) that show the same picture, in the order of their first members.
+
+    A chain counts: where the first is like the second and the second like the third, all three are one group. Time
+    grows with the square of the number, memory with the number. done: told how many are compared, now and then.
+    """
+    count = len(photos)
+    leads = np.arange(count, dtype=np.int32)  # of each photo the first of its group
+    if count == 0:
         return []
     signs = np.stack([photo.bits for photo in photos]).astype(np.float32) * 2 - 1
     cells = _standardised(np.stack([photo.cells for photo in photos]))
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(photos), _BLOCK):
-        agreeing = signs[start : start + _BLOCK] @ signs[start:].T  # 64 - 2 x distance
-        first, second = np.nonzero(agreeing >= 64 - 2 * _DISTANCE)
-        near = first < second
-        first, second = first[near] + start, second[near] + start
-        same = (cells[first] * cells[second]).sum(1) >= _CORRELATION
-        pairs += zip(first[same].tolist(), second[same].tolist(), strict=True)
-    return pairs
+    rows = max(1, _AT_ONCE // count)
+    for start in range(0, count, rows):
+        near = signs[start : start + rows] @ signs[start:].T >= 64 - 2 * _DISTANCE  # the product is 64 - 2 x distance
+        if np.count_nonzero(near) > _CONFIRMED:
+            near &= leads[start : start + rows, None] != leads[start:]
+        first, second = np.divmod(np.flatnonzero(near), count - start)
+        _unite(leads, cells, first + start, second + start)
+        done(len(near))
+    found = (np.flatnonzero(leads == lead).tolist() for lead in np.flatnonzero(np.bincount(leads) > 1))
+    return list(found)
 
 
-def groups(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The connected sets of two and more, each sorted, in the order of their first members."""
-    parent: dict[int, int] = {}
+def _unite(leads: np.ndarray, cells: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+    """Make one group of those pairs whose cells agree.
 
-    def root(place: int) -> int:
-        while parent.setdefault(place, place) != place:
-            parent[place] = place = parent[parent[place]]
-        return place
-
-    for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    members: dict[int, list[int]] = {}
-    for place in sorted(parent):
-        members.setdefault(root(place), []).append(place)
-    return list(members.values())
+    A few at a time, and pairs that are in one group by then are passed over: a thousand photos of a fixed camera are
+    half a million pairs, of which a thousand are looked at.
+    """
+    for start in range(0, len(first), _CONFIRMED):
+        one, other = first[start : start + _CONFIRMED], second[start : start + _CONFIRMED]
+        apart = leads[one] != leads[other]
+        one, other = one[apart], other[apart]
+        same = np.einsum("pc,pc->p", cells[one], cells[other]) >= _CORRELATION
+        for place, mate in zip(one[same].tolist(), other[same].tolist(), strict=True):
+            low, high = sorted((leads[place], leads[mate]))
+            if low != high:
+                leads[leads == high] = low
 
 
 def _standardised(cells: np.ndarray) -> np.ndarray:
     """Rows with mean 0 and length 1, so that their products are correlations; 0 where all cells are equal."""
-    centred = cells - cells.mean(1, keepdims=True, dtype=np.float64)
-    return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9))
+    centred = cells - cells.mean(1, keepdims=True, dtype=np.float32)
+    return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-3))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from detect.data.likeness import alike, groups
+from detect.data.likeness import alike
 from detect.inspection.findings import Finding
 from detect.inspection.looking import Look
 from detect.inspection.records import SeenPhoto
@@ -68,9 +68,8 @@ def check_copies(photos: Iterable[SeenPhoto], looks: Looks) -> Iterator[Finding]
         if looks[image].header is not None:
             by_digest[looks[image].digest].append(image)
     yield from _copies(by_digest.values(), splits, ("leak", "duplicate-photo"), "the same bytes as")
-    firsts = [images[0] for images in by_digest.values()]
-    pairs = alike([found for image in firsts if (found := looks[image].likeness) is not None])
-    near = [[firsts[place] for place in group] for group in groups(pairs)]
+    firsts = [(images[0], found) for images in by_digest.values() if (found := looks[images[0]].likeness) is not None]
+    near = [[firsts[place][0] for place in group] for group in alike([found for _, found in firsts])]
     yield from _copies(near, splits, ("near-leak", "near-duplicate"), "nearly the same picture as")
 
 

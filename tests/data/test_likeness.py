@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from detect.data import likeness as module
 from detect.data.images import UnreadableImage, read_image, read_reduced_grey
-from detect.data.likeness import alike, groups, likeness
+from detect.data.likeness import Likeness, alike, likeness
 
 
 def scene(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:
@@ -48,7 +50,7 @@ def test_no_photos() -> None:
 
 @pytest.mark.parametrize("change", SAME.values(), ids=SAME)
 def test_the_same_picture(change) -> None:
-    assert alike([likeness(grey(scene(1))), likeness(grey(scene(2))), likeness(grey(change(scene(1))))]) == [(0, 2)]
+    assert alike([likeness(grey(scene(1))), likeness(grey(scene(2))), likeness(grey(change(scene(1))))]) == [[0, 2]]
 
 
 @pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
@@ -65,12 +67,47 @@ def test_a_tiny_picture_has_a_likeness() -> None:
     assert likeness(np.zeros((1, 1), np.uint8)).bits.shape == (64,)
 
 
-@pytest.mark.parametrize(
-    ("pairs", "expected"),
-    [([], []), ([(3, 1)], [[1, 3]]), ([(0, 5), (2, 3), (5, 3)], [[0, 2, 3, 5]]), ([(4, 6), (1, 2)], [[1, 2], [4, 6]])],
-)
-def test_groups(pairs: list[tuple[int, int]], expected: list[list[int]]) -> None:
-    assert groups(pairs) == expected
+def drawn(count: int, kinds: int, seed: int) -> list[Likeness]:
+    """Blends of scenes: some are alike, some are not, some by way of a third."""
+    draw = np.random.default_rng(seed)
+    pictures = [grey(scene(kind)).astype(float) for kind in range(kinds)]
+    pairs = ((*draw.integers(kinds, size=2), draw.uniform(0, 0.5)) for _ in range(count))
+    blends = ((1 - share) * pictures[one] + share * pictures[other] for one, other, share in pairs)
+    return [likeness(blend.astype(np.uint8)) for blend in blends]
+
+
+def connected(photos: list[Likeness]) -> list[list[int]]:
+    """Slowly: every pair by itself, then joined until nothing changes."""
+    near = np.eye(len(photos), dtype=bool)
+    for i, a in enumerate(photos):
+        for j, b in enumerate(photos):
+            same = np.corrcoef(a.cells, b.cells)[0, 1] >= 0.95 and (a.bits != b.bits).sum() <= 10
+            near[i, j] |= same
+    while ((wider := (near.astype(int) @ near) > 0) != near).any():
+        near = wider
+    return [np.flatnonzero(row).tolist() for at, row in enumerate(near) if row.sum() > 1 and not row[:at].any()]
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 23])
+@pytest.mark.parametrize("confirmed", [1, 7, 1 << 14])
+def test_groups_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch, at_once: int, confirmed: int) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "_CONFIRMED", confirmed)
+    photos, told = drawn(60, 6, 0), []
+    expected = connected(photos)
+    assert min(map(len, expected)) >= 2
+    assert 20 < sum(map(len, expected)) < 60
+    assert alike(photos, told.append) == expected
+    assert sum(told) == 60
+
+
+def test_many_photos_of_one_scene_are_one_group() -> None:
+    """A million pairs: all of them at once would take 2 GB."""
+    one = likeness(grey(scene(1)))
+    tracemalloc.start()
+    assert alike([one] * 1500) == [list(range(1500))]
+    assert tracemalloc.get_traced_memory()[1] < 150e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
