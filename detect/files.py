@@ -41,6 +41,14 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def text_lines(path: Path) -> list[str]:
+    """The lines of a text in UTF-8, without the byte order mark that Windows puts first. Raises UserError."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected text in UTF-8, found byte {error.object[error.start]:#x}") from None
+
+
 def told_size(count: float) -> str:
     """A number of bytes, in the largest unit that leaves a whole number before the point."""
     for unit in ("bytes", "kB", "MB"):

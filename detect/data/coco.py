@@ -12,6 +12,7 @@ from typing import Any
 
 from detect.data import coco_json
 from detect.data.annotations import Annotations
+from detect.data.images import image_size
 from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, annotations_of
 from detect.data.validity import flaw, misplaced
 from detect.errors import UserError
@@ -32,7 +33,8 @@ def read_coco(annotation_file: Path, images: Path | Sequence[Path], classes: Seq
 
     images: the folder that ``file_name`` is relative to, or several of which the first that holds the first photo is
     taken. classes None: the file's categories in the order of their ids. Otherwise an object of a category that is
-    not among them is an error. A missing ``iscrowd`` is 0, a missing ``area`` is the box's. Boxes without extent, or
+    not among them is an error. A missing ``iscrowd`` is 0, a missing ``area`` is the box's,
+    missing sizes are the photo's. Boxes without extent, or
     entirely outside their picture, are dropped and reported. Raises UserError.
     """
     return annotations_of(coco_photos(annotation_file, images), classes)
@@ -77,7 +79,7 @@ def _read_images(path: Path, document: dict[str, Any], folders: Sequence[Path]) 
         if found.id in photos:
             raise UserError(f"{path}: image {place}: expected each image id once, found {found.id} again")
         file = existing_file(folder / found.name, f"image {found.id} of {path}")
-        photos[found.id] = _Photo(file.absolute(), found.name.as_posix(), found.size)
+        photos[found.id] = _Photo(file.absolute(), found.name.as_posix(), found.size or image_size(file))
     return photos
 
 

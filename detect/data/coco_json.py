@@ -26,11 +26,12 @@ class CocoCategory:
 
 @dataclass(frozen=True)
 class CocoImage:
-    """name: a path inside the folder of the photos; size: (h, w), both above 0."""
+    """name: a path inside the folder of the photos; size: (h, w), both above 0, None where
+    neither is there."""
 
     id: int
     name: PurePosixPath
-    size: Size
+    size: Size | None
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,19 @@ def image(path: Path, place: int, record: Any) -> CocoImage:
     """The image at a 1-based place. Raises UserError."""
     where = f"image {place}"
     number, name = _value(path, where, record, "id", int), file_name(path, place, record)
-    height, width = _value(path, where, record, "height", int), _value(path, where, record, "width", int)
-    if height < 1 or width < 1:
-        raise UserError(f"{path}: {where}: expected a height and width above 0, found {height} and {width}")
     inside = PurePosixPath(name.replace("\\", "/"))
     if inside.is_absolute() or ".." in inside.parts:
         raise UserError(f'{path}: {where}: "file_name": expected a path inside the images\' folder, found "{name}"')
-    return CocoImage(number, inside, (height, width))
+    return CocoImage(number, inside, _size(path, where, record))
+
+
+def _size(path: Path, where: str, record: dict[str, Any]) -> Size | None:
+    if record.get("height") is None and record.get("width") is None:
+        return None
+    height, width = _value(path, where, record, "height", int), _value(path, where, record, "width", int)
+    if height < 1 or width < 1:
+        raise UserError(f"{path}: {where}: expected a height and width above 0, found {height} and {width}")
+    return height, width
 
 
 def file_name(path: Path, place: int, record: Any) -> str:

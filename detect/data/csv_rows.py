@@ -2,7 +2,8 @@
 
 The first row may name the columns, and then they may be in any order and ``difficult``, ``iscrowd``, ``truncated`` (0
 or 1) and ``pose`` may be among them. A photo without objects has a row with its file alone, the rest empty. Quotes are
-those of the csv module: a field with a comma in double quotes, a double quote doubled.
+those of the csv module: a field with a comma in double quotes, a double quote doubled. Semicolons or tabs in place of
+commas are seen in the first line.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from detect.types import Size
 COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
 MARKS = ("difficult", "iscrowd", "truncated", "pose")
 _CORNERS = COLUMNS[2:]
+_SHOWN = 60  # letters of a row that is no such row
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,13 @@ def read_table(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]
     existing_file(file, "a CSV file of boxes")
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
+            delimiter = max(",;\t", key=stream.readline().count)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
             rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if any(row)]
+    except UnicodeDecodeError as error:
+        found = f"byte {error.object[error.start]:#x}"
+        raise UserError(f"{file}: expected text in UTF-8, found {found}: save it as CSV UTF-8") from None
     except (csv.Error, ValueError) as error:
         raise UserError(f"{file}: expected rows {','.join(COLUMNS)}, found {error}") from None
     columns = _header(file, *rows[0]) if rows else None
@@ -95,7 +102,8 @@ def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[st
     """The row of a line. Raises UserError."""
     where = f"{file}: line {line}"
     if len(values) != len(columns):
-        raise UserError(f"{where}: expected {len(columns)} fields ({','.join(columns)}), found {len(values)}")
+        found = f"{len(values)}: {','.join(values)[:_SHOWN]}"
+        raise UserError(f"{where}: expected {len(columns)} fields ({','.join(columns)}), found {found}")
     row = dict(zip(columns, values, strict=True))
     name = row["file"].replace("\\", "/")  # written on Windows
     if not name:

@@ -16,11 +16,11 @@ from detect.files import existing_folder
 BoxFormat = Literal["voc", "coco", "yolo", "csv"]
 BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv")
 
-_COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
-_HEAD = 1 << 16  # bytes: one of COCO's keys is among them
+_COCO_KEYS = (b'"images"', b'"annotations"')
+_HEAD = 1 << 16  # bytes: one of COCO's keys is among them, or categories fill them all
 _EXPECTED = (
-    "VOC (Annotations, or photos with XML files beside them), COCO (a .json file), YOLO (data.yaml or classes.txt) "
-    f"or CSV ({','.join(COLUMNS)})"
+    "VOC (Annotations, or photos with XML files beside them), COCO (a .json file), YOLO (data.yaml, classes.txt or "
+    f"obj.names) or CSV ({','.join(COLUMNS)})"
 )
 
 
@@ -77,8 +77,8 @@ def _voc_sign(root: Path) -> Path | None:
 
 
 def _has_coco_keys(file: Path) -> bool:
-    """Without parsing: an annotation file may have half a gigabyte."""
+    """Without parsing: an annotation file may have half a gigabyte. Categories alone are Label Studio's notes.json."""
     with contextlib.suppress(OSError), file.open("rb") as stream:
         head = stream.read(_HEAD)
-        return any(key in head for key in _COCO_KEYS)
+        return any(key in head for key in _COCO_KEYS) or (len(head) == _HEAD and b'"categories"' in head)
     return False

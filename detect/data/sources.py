@@ -29,8 +29,8 @@ class Source:
 
     root: the data set's folder; selection: a list's name (VOC), a split's (YOLO), the annotation file, absolute or in
     root, with or without its suffix (COCO, CSV), or the folder of class folders in root (folders; "." for root itself);
-    images: COCO's and CSV's folder of photos, absolute or in root; None: root's ``images``, else root, else beside the
-    annotation file.
+    images: COCO's and CSV's folder of photos, absolute or in root; None: root's ``images``, else root, else one named
+    for the annotation file in either, else beside it.
     """
 
     root: Path
@@ -61,10 +61,12 @@ def annotation_file(root: Path, selection: str, suffix: str) -> Path:
 
 
 def photo_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
-    """Where the photos that ``file`` names may be, the likeliest first."""
+    """Where the photos that ``file`` names may be, the likeliest first: CVAT's in images/train, COCO's in train2017."""
     if images is not None:
         return [root / images]
-    candidates = [root / "images", root, file.parent]
+    stem = file.stem.removeprefix("instances_")
+    within = [root / "images", root, root / "images" / stem, root / stem]
+    candidates = [*within, file.parent, file.parent / "images"]
     return [folder for folder in candidates if folder.is_dir()] or candidates
 
 

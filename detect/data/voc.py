@@ -16,7 +16,7 @@ from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, ann
 from detect.data.validity import flaw, misplaced
 from detect.data.voc_xml import VocObject, read_page
 from detect.errors import UserError, nearest
-from detect.files import existing_file, existing_folder
+from detect.files import existing_file, existing_folder, text_lines
 from detect.types import Size
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
@@ -72,7 +72,7 @@ def _read_list(root: Path, list_name: str) -> list[str]:
         known = sorted(entry.stem for entry in folder.glob("*.txt"))
         there = ", ".join(known[:20]) or "none"
         raise UserError(f"{path}: expected a list of images, found nothing{nearest(list_name, known)}; lists: {there}")
-    stems = [_stem(root, line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    stems = [_stem(root, line.strip()) for line in text_lines(path) if line.strip()]
     seen: set[str] = set()
     for stem in stems:
         if stem in seen:

@@ -2,7 +2,8 @@
 
 The labels of ``images/a/b.jpg`` are in ``labels/a/b.txt`` (the last folder named images counts); where no folder has
 that name they are beside the photo. A photo without label file has no objects, and so has one with an empty file.
-Without ``data.yaml`` the names are the lines of ``classes.txt`` (as labelImg writes it), and there is one split.
+Without ``data.yaml`` the names are the lines of ``classes.txt`` (as labelImg writes it, beside the photos or in
+``labels``) or ``obj.names`` (CVAT), and there is one split.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from detect.data.images import SUFFIXES, image_size
 from detect.data.labelled import LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.yolo_labels import read_labels
 from detect.errors import UserError, nearest
-from detect.files import existing_file, existing_folder
+from detect.files import existing_file, existing_folder, text_lines
 
 WITHOUT_SPLITS = "train"  # the name of the one split of a folder without data.yaml
 _USUAL = ("train", "val", "test")
+_YAML = (".yaml", ".yml")
+_NAMES = ("classes.txt", "labels/classes.txt", "obj.names")  # as labelImg and CVAT write them
 
 
 @dataclass(frozen=True)
 class YoloData:
-    """file: data.yaml or classes.txt; base: the folder that paths start from; names in the order of their numbers;
+    """file: data.yaml or a list of names; base: the folder that paths start from; names in the order of their numbers;
     splits: name to folders of photos and ``.txt`` lists of them."""
 
     file: Path
@@ -79,23 +82,23 @@ def label_file(image: Path) -> Path:
 
 
 def find_data_file(root: Path) -> Path | None:
-    """``data.yaml``, else the only YAML file there, else ``classes.txt``; None where there is none of them."""
+    """``data.yaml``, else the only YAML file there, else a list of names; None where there is none of them."""
     yamls = [*sorted(root.glob("*.yaml")), *sorted(root.glob("*.yml"))]
     named = [file for file in yamls if file.stem == "data"] or (yamls if len(yamls) == 1 else [])
-    return next((file for file in (*named, root / "classes.txt") if file.is_file()), None)
+    return next((file for file in (*named, *(root / name for name in _NAMES)) if file.is_file()), None)
 
 
 def read_data_file(root: Path) -> YoloData:
-    """What a folder's data.yaml, or classes.txt, says. Raises UserError."""
+    """What a folder's data.yaml, or its list of names, says. Raises UserError."""
     file = find_data_file(existing_folder(root, "a folder with YOLO's data.yaml"))
     if file is None:
         raise UserError(f"{root / 'data.yaml'}: expected YOLO's names and splits, found nothing")
-    if file.suffix == ".txt":
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    if file.suffix not in _YAML:
+        lines = [line.strip() for line in text_lines(file)]
         photos = "images" if (root / "images").is_dir() else "."
         return YoloData(file, root, _names(file, [line for line in lines if line]), {WITHOUT_SPLITS: (photos,)})
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load("\n".join(text_lines(file)))
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{file}: expected YAML, found {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
@@ -170,7 +173,7 @@ def photos_at(place: Path, base: Path) -> list[tuple[str, Path]]:
     if place.is_dir():
         photos = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES)
         return [("", photo.absolute()) for photo in photos]
-    names = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
+    names = [line.strip() for line in text_lines(place)]
     return [(f"line {at}", _listed(place.parent, base, name)) for at, name in enumerate(names, start=1) if name]
 
 

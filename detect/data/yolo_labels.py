@@ -10,6 +10,7 @@ from detect.data.corners import from_centre, from_outline, number
 from detect.data.labelled import Corners, LabelledObject
 from detect.data.validity import flaw, misplaced
 from detect.errors import UserError
+from detect.files import text_lines
 from detect.types import Size
 
 _LARGEST = 4.0  # a fraction above it is a number of pixels: no box is four pictures wide
@@ -50,11 +51,7 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
     """(1-based place, text) of the lines that are not blank; none where there is no file. Raises UserError."""
     if not file.is_file():
         return []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except ValueError:
-        raise UserError(f"{file}: expected lines of class cx cy w h, found what is no UTF-8 text") from None
-    return [(place, text) for place, text in enumerate(lines, start=1) if text.strip()]
+    return [(place, text) for place, text in enumerate(text_lines(file), start=1) if text.strip()]
 
 
 def parse_line(file: Path, place: int, text: str, names: Sequence[str]) -> YoloLine:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from detect.data import coco_json
 from detect.data.formats import coco_files
 from detect.data.images import SUFFIXES
+from detect.data.sources import photo_folders
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.inspection.findings import Finding
@@ -143,7 +144,6 @@ class _Reading:
 
 def _photo_folder(root: Path, file: Path, names: Sequence[str]) -> Path:
     """The likely folder that holds most of the named photos."""
-    stem = file.stem.removeprefix("instances_")
-    candidates = [root / "images", root, root / "images" / stem, root / stem, file.parent, file.parent / "images"]
+    candidates = photo_folders(root, file, None)
     held = {folder: sum((folder / name).is_file() for name in names) for folder in candidates}
     return max(candidates, key=lambda folder: held[folder])

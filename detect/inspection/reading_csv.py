@@ -8,6 +8,7 @@ from pathlib import Path
 from detect.data.csv_rows import CsvRow, parse_row, read_table
 from detect.data.formats import csv_files
 from detect.data.images import SUFFIXES
+from detect.data.sources import photo_folders
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.inspection.findings import Finding
@@ -17,7 +18,7 @@ from detect.inspection.records import SeenObject, SeenPhoto, Survey, split_of
 def read_csv_survey(root: Path, images: Path | None = None) -> Survey:
     """Every CSV file in ``root``, and every photo in the folders of those that they name.
 
-    images: the folder of the photos; None: ``root`` or its ``images``, whichever holds more of them. Raises UserError.
+    images: the folder of the photos; None: the likely folder that holds most of them. Raises UserError.
     """
     files = csv_files(existing_folder(root, "a folder with CSV files of boxes"))
     if not files:
@@ -35,7 +36,9 @@ def _photos(file: Path, root: Path, images: Path | None, findings: list[Finding]
     objects: dict[str, list[SeenObject]] = defaultdict(list)
     for row in _rows(file, findings):
         objects[row.file] += [] if row.label is None else [_object(row, row.label)]
-    held = Counter({folder: sum((folder / name).is_file() for name in objects) for folder in (root, root / "images")})
+    held = Counter(
+        {folder: sum((folder / name).is_file() for name in objects) for folder in photo_folders(root, file, None)}
+    )
     folder = (images or held.most_common(1)[0][0]).absolute()
     split = split_of(file.stem)
     splits = frozenset([split] if split else [])

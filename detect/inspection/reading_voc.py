@@ -60,7 +60,7 @@ def _lists(folder: Path) -> tuple[dict[str, set[str]], list[Finding]]:
     lists: dict[str, set[str]] = {}
     findings = []
     for file in sorted(folder.glob("*.txt")):
-        stems = Counter(line.split()[0] for line in file.read_text("utf-8", "replace").splitlines() if line.strip())
+        stems = Counter(line.split()[0] for line in file.read_text("utf-8-sig", "replace").splitlines() if line.strip())
         findings += [
             Finding("repeated-id", str(file), stem, f"listed {count} times")
             for stem, count in stems.items()

@@ -27,7 +27,7 @@ def read_yolo_survey(root: Path) -> Survey:
         for entry in entries:
             for image in _photos(data, split, entry, findings):
                 splits[image] |= {role} if (role := split_of(split)) else set()
-    findings += _without_photo(splits)
+    findings += _without_photo(splits, data.file.absolute())
     photos = tuple(_photo(image, frozenset(held), data, findings) for image, held in splits.items())
     return Survey("yolo", root, photos, data.names, tuple(findings))
 
@@ -47,11 +47,11 @@ def _photos(data: YoloData, split: str, entry: str, findings: list[Finding]) -> 
     return list(dict.fromkeys(photo for _, photo in named))
 
 
-def _without_photo(images: Iterable[Path]) -> list[Finding]:
-    """Label files that no photo has, where labels have folders of their own."""
+def _without_photo(images: Iterable[Path], names: Path) -> list[Finding]:
+    """Label files that no photo has, where labels have folders of their own; names: the file that lists the classes."""
     files = {label_file(image) for image in images}
     apart = {label_file(image).parent for image in images if label_file(image).parent != image.parent}
-    strays = sorted(file for folder in apart for file in folder.glob("*.txt") if file not in files)
+    strays = sorted(file for folder in apart for file in folder.glob("*.txt") if file not in files | {names})
     return [Finding("missing-photo", str(file), "", "no photo of that name") for file in strays]
 
 

@@ -16,6 +16,7 @@ from tests.data.folders import coco_document, voc_object, write_photo
 BOX = "0 0.5 0.5 1 1"
 XML = f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>"
 COCO = json.dumps({"info": "x"} | coco_document([], images=[]))
+NOTES = json.dumps({"categories": [{"id": 0, "name": "cat"}], "info": {"contributor": "Label Studio"}})
 Files = Callable[[dict[str, str]], Path]
 
 
@@ -44,9 +45,27 @@ def folder(tmp_path: Path) -> Files:
         ({"annotations/t.json": COCO, "annotations/v.json": COCO}, "coco", ["annotations/t", "annotations/v"]),
         ({"data.yaml": "val: images\nnames: [a]", "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["val"]),
         ({"classes.txt": "cat", "a.jpg": "", "a.txt": BOX}, "yolo", ["train"]),
+        ({"labels/classes.txt": "cat", "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["train"]),
+        ({"obj.names": "cat", "obj.data": "", "obj_train_data/a.jpg": ""}, "yolo", ["train"]),
+        ({"classes.txt": "cat", "notes.json": NOTES, "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["train"]),
+        ({"a.json": '{"categories": [' + " " * (1 << 16) + "]}"}, "coco", ["a"]),
         ({"boxes.csv": "", "a.jpg": ""}, "csv", ["boxes"]),
     ],
-    ids=["XML beside", "in a sub folder", "XML apart", "VOC", "COCO", "COCO's own", "YOLO", "labelImg's YOLO", "CSV"],
+    ids=[
+        "XML beside",
+        "in a sub folder",
+        "XML apart",
+        "VOC",
+        "COCO",
+        "COCO's own",
+        "YOLO",
+        "labelImg's YOLO",
+        "labelImg's YOLO apart",
+        "CVAT's YOLO",
+        "Label Studio's YOLO",
+        "many categories",
+        "CSV",
+    ],
 )
 def test_format_and_lists(folder: Files, files: dict[str, str], found: str, lists: list[str]) -> None:
     root = folder(files)

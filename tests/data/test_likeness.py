@@ -93,7 +93,8 @@ def connected(photos: list[Likeness]) -> list[list[int]]:
 def test_groups_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch, at_once: int, confirmed: int) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", at_once)
     monkeypatch.setattr(module, "_CONFIRMED", confirmed)
-    photos, told = drawn(60, 6, 0), []
+    photos = drawn(60, 6, 0)
+    told: list[int] = []
     expected = connected(photos)
     assert min(map(len, expected)) >= 2
     assert 20 < sum(map(len, expected)) < 60

@@ -110,6 +110,7 @@ IMAGE = {"id": 7, "file_name": "a.jpg", "width": 60, "height": 40}
         (without("", images=[IMAGE | {"id": "7"}]), 'image 1: "id": expected an integer, found "7"'),
         (without("", images=[IMAGE | {"id": True}]), "expected an integer"),
         (without("", images=[IMAGE | {"height": 0}]), "expected a height and width above 0"),
+        (without("", images=[IMAGE | {"height": None}]), '"height": expected an integer, found null'),
         (without("", images=[IMAGE | {"file_name": "../a.jpg"}]), "expected a path inside"),
         (without("", images=[IMAGE | {"file_name": "/a.jpg"}]), "expected a path inside"),
         (without("", images=[5]), "image 1: expected an object, found 5"),
@@ -138,6 +139,12 @@ def test_damaged_json(coco: Coco) -> None:
     (root / "instances.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"instances\.json: expected COCO JSON, found damaged JSON"):
         read(root)
+
+
+def test_missing_sizes_are_the_photos(coco: Coco) -> None:
+    root = coco(coco_document([annotation()]) | {"images": [{"id": 7, "file_name": "a.jpg", "height": None}]})
+    write_photo(root / "images/a.jpg", (30, 50))
+    assert read(root).size(0) == (30, 50)
 
 
 def test_missing_photo(coco: Coco) -> None:

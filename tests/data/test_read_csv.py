@@ -36,6 +36,8 @@ def read(root: Path, text: str, classes: list[str] | None = None) -> Annotations
         ),
         ('"sub/c, d.jpg","a ""big"" dog",-1,2,3,4\n', ["sub/c, d.jpg"], [[-1, 2, 3, 4]], ['a "big" dog']),
         ('"sub\\c, d.jpg",cat,0,2,3,4\n', ["sub/c, d.jpg"], [[0, 2, 3, 4]], ["cat"]),
+        ("a.jpg;a, b;1;2;3;4\r\n", ["a.jpg"], [[1, 2, 3, 4]], ["a, b"]),
+        (HEADER.replace(",", "\t") + "sub/c, d.jpg\tcat\t0\t2\t3\t4\n", ["sub/c, d.jpg"], [[0, 2, 3, 4]], ["cat"]),
     ],
     ids=[
         "empty",
@@ -47,6 +49,8 @@ def read(root: Path, text: str, classes: list[str] | None = None) -> Annotations
         "apart",
         "quotes",
         "Windows",
+        "semicolons",
+        "tabs",
     ],
 )
 def test_rows(tmp_path: Path, text: str, files: list[str], boxes: list[list[float]], names: list[str]) -> None:
@@ -83,8 +87,9 @@ def test_unusable_box_is_dropped_and_reported(tmp_path: Path, row: str, reason: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.jpg;cat;1;2;3;4\n", r"line 1: expected 6 fields \(file,label,x1,y1,x2,y2\), found 1$"),
-        ("a.jpg,cat,1,2,3,4\na.jpg,cat,1,2,3\n", r"line 2: expected 6 fields .* found 5$"),
+        ("a.jpg cat 1 2 3 4\n", r"line 1: expected 6 fields \(file,label,x1,y1,x2,y2\), found 1: a\.jpg cat 1 2 3 4$"),
+        ("filename,width,class,xmin\n", "line 1: expected 6 fields .* found 4: filename,width,class,xmin$"),
+        ("a.jpg,cat,1,2,3,4\na.jpg,cat,1,2,3\n", r"line 2: expected 6 fields .* found 5: a.jpg,cat,1,2,3$"),
         ("a.jpg,cat,1,2,3,4\na.jpg,cat,1,two,3,4\n", r'line 2: y1: expected a number, found "two"'),
         ("a.jpg,cat,1,2,3,4\na.jpg,,1,2,3,4\n", "line 2: expected a label, found nothing"),
         ("a.jpg,cat,1,2,3,4\n,cat,1,2,3,4\n", "line 2: expected the file of a photo, found nothing"),
@@ -110,5 +115,5 @@ def test_another_class(tmp_path: Path) -> None:
 
 def test_no_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"a.jpg,c\xe9,1,2,3,4\n")
-    with pytest.raises(UserError, match=r"labels\.csv: expected rows .* found 'utf-8'"):
+    with pytest.raises(UserError, match=r"labels\.csv: expected text in UTF-8, found byte 0xe9"):
         read_csv(tmp_path / "labels.csv", [tmp_path], None)

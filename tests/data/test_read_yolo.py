@@ -11,6 +11,7 @@ from tests.data.folders import write_photo
 
 Yolo = Callable[..., Path]
 NAMES = "names: [cat, dog]\n"
+BOX = "0 0.5 0.5 1 1"
 
 
 @pytest.fixture
@@ -102,8 +103,7 @@ def test_damaged_line(yolo: Yolo, line: str, message: str) -> None:
     ids=["folder", "val", "several", "list", "further list", "path", "moved", "Roboflow"],
 )
 def test_splits(yolo: Yolo, data: str, split: str, photos: list[str]) -> None:
-    box = "0 0.5 0.5 1 1"
-    root = yolo({"t/2.jpg": box, "t/1.jpg": None, "v/3.jpg": box}, data + NAMES)
+    root = yolo({"t/2.jpg": BOX, "t/1.jpg": None, "v/3.jpg": BOX}, data + NAMES)
     (root / "list.txt").write_text(f"./images/t/2.jpg\n\n{root}/images/v/3.jpg\nimages/t/2.jpg\n")
     found = read_yolo(root, split, None)
     assert [found.file(place) for place in range(len(found))] == [str(root / "images" / photo) for photo in photos]
@@ -165,6 +165,22 @@ def test_labels_beside_the_photos_and_classes_txt(tmp_path: Path) -> None:
     assert yolo_lists(tmp_path) == ["train"]
     found = read_yolo(tmp_path, "train", None)
     assert (found.classes, found.labels.tolist(), len(found)) == (("cat", "dog"), [2], 1)
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_names_written_on_windows(yolo: Yolo, file: str) -> None:
+    root = yolo({"a.jpg": BOX}, "")
+    (root / file).write_text("\ufeffcat\r\ndog\r\n", encoding="utf-8")
+    assert read_yolo(root, "train", None).classes == ("cat", "dog")
+    (root / file).write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=f"{file}: expected text in UTF-8, found byte 0xe9"):
+        read_yolo(root, "train", None)
+
+
+def test_list_and_data_file_written_on_windows(yolo: Yolo) -> None:
+    root = yolo({"a.jpg": BOX}, "\ufefftrain: list.txt\r\n" + NAMES)
+    (root / "list.txt").write_text("\ufeffimages/a.jpg\r\n", encoding="utf-8")
+    assert read_yolo(root, "train", None).file(0) == str(root / "images/a.jpg")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from detect.data.sources import (
     without_series,
 )
 from detect.errors import UserError
+from detect.inspection.reading_coco import read_coco_survey
 from tests.data.folders import coco_document, voc_object
 
 EMPTY = pack([], ["cat"])
@@ -171,6 +172,19 @@ def test_coco_photos_beside_the_annotations(coco: Callable[[Any], Path]) -> None
     (root / "images/instances.json").write_text((root / "instances.json").read_text())
     found = load_sources("coco", [Source(root.parent, "coco/images/instances.json")], None)
     assert found.file(0) == str(root / "images/a.jpg")
+
+
+@pytest.mark.parametrize("folder", ["images", ".", "images/val2017", "val2017", "annotations", "annotations/images"])
+def test_coco_photos_where_reader_and_inspector_look(coco: Callable[[Any], Path], tmp_path: Path, folder: str) -> None:
+    root, moved = coco(coco_document([])), tmp_path / "moved"
+    (moved / "annotations").mkdir(parents=True)
+    (moved / folder).mkdir(parents=True, exist_ok=True)
+    (root / "instances.json").rename(moved / "annotations/instances_val2017.json")
+    for name in ("a.jpg", "b.jpg"):
+        (root / "images" / name).rename(moved / folder / name)
+    found = load_sources("coco", [Source(moved, "annotations/instances_val2017")], None)
+    assert found.file(1) == str(moved / folder / "b.jpg")
+    assert read_coco_survey(moved).photos[1].image == moved / folder / "b.jpg"
 
 
 def test_coco_photos_nowhere(coco: Callable[[Any], Path]) -> None:
