@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from detect.config import Config, DataConfig
-from detect.data.formats import BOX_FORMATS, found_format, lists_of, traces
+from detect.data.formats import BOX_FORMATS, found_format, lists_of, split_of, traces
+from detect.data.voc import WITHOUT_LISTS, photos_without_xml
 from detect.errors import UserError
 
 FIFTH = 0.2  # of the photos, for validation, where the folder says nothing
@@ -15,7 +17,8 @@ _DEFAULT = DataConfig()
 def settled(config: Config) -> Config:
     """The same settings with nothing left to find out; they go into the run's folder.
 
-    A folder with one list, and neither ``data.train`` nor ``data.val`` set: that list, a fifth split off. Raises
+    Where ``data.train`` or ``data.val`` is not set: the list of that name, else the only one, of which a fifth is for
+    validation, else the only one with train or val in its name. Raises
     UserError where the folder's format is in doubt, or plainly not the one that is set.
     """
     return config.model_copy(update={"data": settled_data(config.data)})
@@ -33,10 +36,30 @@ def settled_data(data: DataConfig) -> DataConfig:
     elif data.format != "folders":
         _refuse_another_format(data, root)
     listed = next((name for name in BOX_FORMATS if name == data.format), None)
-    if listed is None or (data.train, data.val) != (_DEFAULT.train, _DEFAULT.val):
+    if listed is None:
         return data
     lists = lists_of(listed, root)
-    return data.model_copy(update={"train": lists[0], "val": FIFTH}) if len(lists) == 1 else data
+    found: dict[str, str | float] = {}
+    if data.train == _DEFAULT.train:
+        found["train"] = _of_role(lists, "train")
+    if data.val == _DEFAULT.val:
+        found["val"] = FIFTH if len(lists) == 1 else _of_role(lists, "val")
+    return data.model_copy(update=found)
+
+
+def _of_role(lists: Sequence[str], role: str) -> str:
+    """The list of that name, else the only one, else the only one with that word in its name."""
+    named = [name for name in lists if split_of(name) == role]
+    candidates = lists if len(lists) == 1 else named
+    return candidates[0] if role not in lists and len(candidates) == 1 else role
+
+
+def without_labels(data: DataConfig) -> list[str]:
+    """A line where photos of the folder take no part as nothing says what they show."""
+    if data.format != "voc" or data.train != WITHOUT_LISTS:
+        return []
+    count = photos_without_xml(Path(data.root))
+    return [f"{count} photos of {data.root} have no XML file and take no part: detect data inspect"] if count else []
 
 
 def _refuse_another_format(data: DataConfig, root: Path) -> None:

@@ -42,11 +42,13 @@ def convert(
     from detect.converting.dataset import read_data_set, sayable
     from detect.converting.marks import foreign_marks, lost_marks
     from detect.data.formats import found_format
+    from detect.data.voc import photos_without_xml
     from detect.display import display
 
     empty_place(target)
+    chosen = source_format or found_format(source)
     images = None if images is None else images.absolute()
-    data = sayable(read_data_set(source, source_format or found_format(source), images), target_format)
+    data = sayable(read_data_set(source, chosen, images), target_format)
     conversion = plan(data, target_format, target)
     with display(Console(), "converting", len(conversion.names), "photos") as shown:
         carry_out(conversion, link, shown)
@@ -54,6 +56,8 @@ def convert(
     lists = ", ".join(f"{name} {len(photos)}" for name, photos in data.lists.items())
     counts = f"{len(conversion.names)} photos, {len(objects)} objects, {len(data.categories)} classes"
     print(f"{target}: {counts}; {lists}")
+    if chosen == "voc" and (count := photos_without_xml(source)):
+        print(f"left out: {count} photos without XML file")
     for line in data.dropped:
         print(f"left out: {line}")
     for kept, marks in ((False, lost_marks(objects, target_format)), (True, foreign_marks(objects, target_format))):

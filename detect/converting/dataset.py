@@ -133,9 +133,7 @@ def _refuse_contradictions(found: DataSet) -> None:
     for name, photos in found.lists.items():
         for photo in photos:
             other = first[photo.image]
-            if [item._replace(where="") for item in photo.objects] != [
-                item._replace(where="") for item in other.objects
-            ]:
+            if _without_places(photo) != _without_places(other):
                 raise UserError(f"{photo.labels}: {photo.name}: expected in {name} the objects of {other.labels}")
 
 

@@ -15,16 +15,24 @@ import yaml
 from detect.converting.dataset import DataSet
 from detect.data.corners import plain, plus_one, to_centre
 from detect.data.csv_rows import COLUMNS, MARKS
-from detect.data.formats import BoxFormat
+from detect.data.formats import ROBOFLOW, BoxFormat
 from detect.data.labelled import Corners, LabelledObject, LabelledPhoto
 from detect.data.voc_xml import UNSPECIFIED
+from detect.errors import UserError
 
 PHOTOS = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
 """The folder of photos of each format."""
 
 
 def label_files(data: DataSet, names: dict[Path, str], format: BoxFormat) -> dict[str, str]:  # noqa: A002
-    """Path in the new folder to content; names: photo file to its path in the folder of photos."""
+    """Path in the new folder to content; names: photo file to its path in the folder of photos.
+
+    Raises UserError where two lists would be one file.
+    """
+    flat = [_flat(name) for name in data.lists]
+    repeated = next((name for name in data.lists if flat.count(_flat(name)) > 1), None)
+    if repeated is not None:
+        raise UserError(f"{repeated}: expected each list's file to have a name of its own, found two {_flat(repeated)}")
     return {"voc": _voc, "coco": _coco, "yolo": _yolo, "csv": _csv}[format](data, names)
 
 
@@ -158,5 +166,6 @@ def _stem(name: str) -> str:
 
 
 def _flat(name: str) -> str:
-    """A list's name as a file's: COCO's may be in a folder."""
-    return name.rsplit("/", maxsplit=1)[-1]
+    """A list's name as a file's: COCO's may be in a folder, and Roboflow's is named for its folder."""
+    folder, _, file = name.rpartition("/")
+    return folder if file == ROBOFLOW else file

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
-from detect.data.images import SUFFIXES, image_size
+from detect.data.images import image_size, is_photo
 from detect.errors import UserError, nearest
 from detect.files import existing_folder
 
@@ -20,7 +20,7 @@ def read_class_folders(folder: Path, classes: Sequence[str] | None) -> Annotatio
     """
     existing_folder(folder, "a folder of class folders")
     found = {
-        child.name: sorted(photo for photo in child.rglob("*") if photo.suffix.lower() in SUFFIXES)
+        child.name: sorted(photo for photo in child.rglob("*") if is_photo(photo))
         for child in sorted(folder.iterdir())
         if child.is_dir()
     }

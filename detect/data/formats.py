@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from detect.data.csv_rows import COLUMNS
-from detect.data.images import SUFFIXES
+from detect.data.images import is_photo
 from detect.data.voc import voc_lists
 from detect.data.yolo import find_data_file, yolo_lists
 from detect.errors import UserError
@@ -15,6 +16,8 @@ from detect.files import existing_folder
 
 BoxFormat = Literal["voc", "coco", "yolo", "csv"]
 BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv")
+
+ROBOFLOW = "_annotations.coco"  # its file for each split, in a folder named for it
 
 _COCO_KEYS = (b'"images"', b'"annotations"')
 _HEAD = 1 << 16  # bytes: one of COCO's keys is among them, or categories fill them all
@@ -32,7 +35,7 @@ def found_format(root: Path) -> BoxFormat:
     if found:
         listed = " and ".join(f"{name} ({file})" for name, file in found.items())
         raise UserError(f"{root}: expected one format, found {listed}: say which")
-    photos = sum(path.suffix.lower() in SUFFIXES for path in root.rglob("*"))
+    photos = sum(is_photo(path) for path in root.rglob("*"))
     raise UserError(f"{root}: expected {_EXPECTED}, found {photos} photos and no labels")
 
 
@@ -59,14 +62,23 @@ def lists_of(format: BoxFormat, root: Path) -> list[str]:  # noqa: A002 - the co
 
 
 def coco_files(root: Path) -> list[Path]:
-    """COCO's annotation files in a folder, or in its folder ``annotations``."""
-    files = [*sorted(root.glob("*.json")), *sorted((root / "annotations").glob("*.json"))]
+    """COCO's annotation files in a folder, in its ``annotations``, or beside the photos as Roboflow has them."""
+    places = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW}.json"))
+    files = dict.fromkeys(file for place in places for file in sorted(place))
     return [file for file in files if file.is_file() and _has_coco_keys(file)]
 
 
 def csv_files(root: Path) -> list[Path]:
     """The CSV files in a folder."""
     return [file for file in sorted(root.glob("*.csv")) if file.is_file()]
+
+
+def split_of(name: str) -> str | None:
+    """``train``, ``val`` or ``test`` for the name of a list or file of one; None for trainval and all others."""
+    lowered = name.lower()
+    roles: Mapping[str, bool] = {role: role in lowered for role in ("train", "val", "test")}
+    found = [role for role, there in roles.items() if there]
+    return found[0] if len(found) == 1 else None
 
 
 def _voc_sign(root: Path) -> Path | None:

@@ -26,6 +26,11 @@ MAX_PIXELS = 178_000_000  # half a gigabyte once decoded
 _ORIENTATION_TAG = 0x0112
 
 
+def is_photo(path: Path) -> bool:
+    """Whether a file of a folder is one, by its name: ``._a.jpg`` is what a Mac keeps of a.jpg beside its pixels."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
+
+
 class UnreadableImage(WorkError):  # noqa: N818 - named for what it says
     """A photo that cannot be decoded; the message is one line with the file and the reason."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from detect.data.annotations import Annotations
-from detect.data.images import SUFFIXES, image_size
+from detect.data.images import image_size, is_photo
 from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.validity import flaw, misplaced
 from detect.data.voc_xml import VocObject, read_page
@@ -90,13 +90,21 @@ def _listless(root: Path) -> Iterator[tuple[Path, Path]]:
     """(photo, XML) of every photo that has an XML file, sorted by the XML's path."""
     if _labels_apart(root):
         folder = _first_folder(root, _PHOTOS)
-        for xml in sorted(_first_folder(root, _LABELS).glob("*.xml")):
+        for xml in sorted(_first_folder(root, _LABELS).glob("[!.]*.xml")):
             yield _find_image(folder, xml.stem), xml
         return
     for image in sorted(root.rglob("*")):
         xml = image.with_suffix(".xml")
-        if image.suffix.lower() in SUFFIXES and xml.is_file():
+        if is_photo(image) and xml.is_file():
             yield image, xml
+
+
+def photos_without_xml(root: Path) -> int:
+    """How many photos of a folder without lists are not of its one list, as they have no XML file. Raises UserError."""
+    if root.joinpath(_LISTS[0]).is_dir():
+        return 0
+    entries = _first_folder(root, _PHOTOS).glob("*") if _labels_apart(root) else root.rglob("*")
+    return len({entry for entry in entries if is_photo(entry)} - {image for image, _ in _listless(root)})
 
 
 def _labels_apart(root: Path) -> bool:

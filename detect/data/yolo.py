@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from detect.data.annotations import Annotations
-from detect.data.images import SUFFIXES, image_size
+from detect.data.images import image_size, is_photo
 from detect.data.labelled import LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.yolo_labels import read_labels
 from detect.errors import UserError, nearest
@@ -171,7 +171,7 @@ def photos_at(place: Path, base: Path) -> list[tuple[str, Path]]:
     A list's paths start from its own folder, else from ``base``.
     """
     if place.is_dir():
-        photos = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES)
+        photos = sorted(file for file in place.rglob("*") if is_photo(file))
         return [("", photo.absolute()) for photo in photos]
     names = [line.strip() for line in text_lines(place)]
     return [(f"line {at}", _listed(place.parent, base, name)) for at, name in enumerate(names, start=1) if name]

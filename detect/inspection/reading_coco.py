@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from detect.data import coco_json
-from detect.data.formats import coco_files
-from detect.data.images import SUFFIXES
+from detect.data.formats import ROBOFLOW, coco_files, split_of
+from detect.data.images import is_photo
 from detect.data.sources import photo_folders
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.inspection.findings import Finding
-from detect.inspection.records import SeenObject, SeenPhoto, Survey, split_of
+from detect.inspection.records import SeenObject, SeenPhoto, Survey
 
 Record = TypeVar("Record")
 
@@ -29,7 +29,7 @@ def read_coco_survey(root: Path, images: Path | None = None) -> Survey:
     photos = tuple(photo for reading in readings for photo in reading.photos)
     named = {photo.image for photo in photos}
     folders = {reading.folder for reading in readings}
-    for file in sorted({file for folder in folders for file in folder.glob("*") if file.suffix.lower() in SUFFIXES}):
+    for file in sorted({file for folder in folders for file in folder.glob("*") if is_photo(file)}):
         if file not in named:
             findings.append(Finding("unlabelled-photo", str(file), "", "in no annotation file"))
     classes = dict.fromkeys(name for reading in readings for name in reading.categories.values())
@@ -102,7 +102,7 @@ class _Reading:
                 names.add(str(image.name))
         self.folder = (images or _photo_folder(root, self.file, list(names))).absolute()
         objects = self._read_objects(found)
-        split = split_of(self.file.stem)
+        split = split_of(self.file.parent.name if self.file.stem == ROBOFLOW else self.file.stem)
         splits = frozenset([split] if split else [])
         for image in found.values():
             file = self.folder / image.name

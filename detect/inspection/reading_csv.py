@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from detect.data.csv_rows import CsvRow, parse_row, read_table
-from detect.data.formats import csv_files
-from detect.data.images import SUFFIXES
+from detect.data.formats import csv_files, split_of
+from detect.data.images import is_photo
 from detect.data.sources import photo_folders
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.inspection.findings import Finding
-from detect.inspection.records import SeenObject, SeenPhoto, Survey, split_of
+from detect.inspection.records import SeenObject, SeenPhoto, Survey
 
 
 def read_csv_survey(root: Path, images: Path | None = None) -> Survey:
@@ -27,7 +27,7 @@ def read_csv_survey(root: Path, images: Path | None = None) -> Survey:
     photos = [photo for file in files for photo in _photos(file, root, images, findings)]
     named = {photo.image for photo in photos}
     beside = {file for folder in {image.parent for image in named} for file in folder.glob("*")}
-    for file in sorted(file for file in beside if file.suffix.lower() in SUFFIXES and file not in named):
+    for file in sorted(file for file in beside if is_photo(file) and file not in named):
         findings.append(Finding("unlabelled-photo", str(file), "", "in no CSV file"))
     return Survey("csv", root, tuple(photos), None, tuple(findings))
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from detect.data.images import SUFFIXES
+from detect.data.formats import split_of
+from detect.data.images import is_photo
 from detect.data.voc_xml import VocPage, read_page
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.inspection.findings import Finding
-from detect.inspection.records import SeenObject, SeenPhoto, Survey, split_of
+from detect.inspection.records import SeenObject, SeenPhoto, Survey
+
+_XML = "[!.]*.xml"
 
 
 def read_voc_survey(root: Path) -> Survey:
@@ -23,7 +26,7 @@ def read_voc_survey(root: Path) -> Survey:
     existing_folder(root, "a VOC folder")
     labels = _first(root, ("Annotations", "annotations"))
     folder = root if labels == root else _first(root, ("JPEGImages", "images"))
-    xmls = {_key(xml, labels): xml for xml in sorted(labels.rglob("*.xml") if labels == root else labels.glob("*.xml"))}
+    xmls = {_key(xml, labels): xml for xml in sorted(labels.rglob(_XML) if labels == root else labels.glob(_XML))}
     if not xmls:
         raise UserError(f"{root}: expected VOC annotations (.xml) in Annotations or beside photos, found none")
     images = _images(folder, below=labels == root)
@@ -50,7 +53,7 @@ def _key(file: Path, folder: Path) -> str:
 def _images(folder: Path, below: bool) -> dict[str, Path]:
     """Key to photo, with those in folders below or without; ``.jpg`` before other suffixes, as for the reader."""
     entries = folder.rglob("*") if below else folder.glob("*")
-    found = sorted(entry for entry in entries if entry.suffix.lower() in SUFFIXES)
+    found = sorted(entry for entry in entries if is_photo(entry))
     by_preference = sorted(found, key=lambda entry: entry.suffix.lower() in (".jpg", ".jpeg"))
     return {_key(entry, folder): entry.absolute() for entry in by_preference}
 

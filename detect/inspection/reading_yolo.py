@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detect.data.corners import number
+from detect.data.formats import split_of
 from detect.data.images import UnreadableImage, read_header
 from detect.data.yolo import YoloData, entry_place, label_file, photos_at, read_data_file
 from detect.data.yolo_labels import YoloLine, parse_line, read_lines
 from detect.errors import UserError
 from detect.inspection.findings import Finding
-from detect.inspection.records import Four, SeenObject, SeenPhoto, Survey, split_of
+from detect.inspection.records import Four, SeenObject, SeenPhoto, Survey
 from detect.types import Size
 
 _UNKNOWN: Size = (1, 1)  # of a photo that cannot be read; its boxes are not looked at

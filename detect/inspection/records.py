@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -68,11 +67,3 @@ class Survey:
     def objects(self) -> int:
         """How many objects the distinct photos have."""
         return sum(len(photo.objects) for photo in self.distinct_photos)
-
-
-def split_of(name: str) -> str | None:
-    """``train``, ``val`` or ``test`` for the name of a list or file of one; None for trainval and all others."""
-    lowered = name.lower()
-    roles: Mapping[str, bool] = {role: role in lowered for role in ("train", "val", "test")}
-    found = [role for role, there in roles.items() if there]
-    return found[0] if len(found) == 1 else None

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from detect.data.images import SUFFIXES
+from detect.data.images import SUFFIXES, is_photo
 from detect.errors import UserError
 from detect.files import existing_file
 
@@ -25,14 +25,14 @@ def find_photos(paths: Sequence[str]) -> list[Path]:
 def _photos_of(path: str) -> list[Path]:
     named = Path(path)
     if named.is_dir():
-        photos = sorted(file for file in named.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        photos = sorted(file for file in named.rglob("*") if is_photo(file) and file.is_file())
         if not photos:
             raise UserError(f"{path}: expected photos ({', '.join(sorted(SUFFIXES))}), found none in this folder")
         return photos
     if named.is_file() or not glob.has_magic(path):
         return [existing_file(named, "a photo, a folder or a glob")]
     matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - Path.glob refuses absolute patterns
-    photos = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
+    photos = [match for match in matches if match.is_file() and is_photo(match)]
     if not photos:
         raise UserError(f"{path}: expected a glob that matches photos, found {len(matches)} matches and no photo")
     return photos

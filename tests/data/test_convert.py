@@ -199,6 +199,30 @@ def test_photos_of_one_name(tmp_path: Path) -> None:
     assert [list(each) for each in names] == [["train_images_a.jpg", "val_images_a.jpg"], below, below, below]
 
 
+def roboflow_coco(root: Path) -> Path:
+    for split in ("train", "valid"):
+        write_photo(root / split / f"{split}.jpg")
+        document = coco_document([], images=[f"{split}.jpg"])
+        (root / split / "_annotations.coco.json").write_text(json.dumps(document))
+    return root
+
+
+def test_lists_are_named_for_roboflows_folders(tmp_path: Path) -> None:
+    data = read_data_set(roboflow_coco(tmp_path / "coco"), "coco", None)
+    conversion = plan(data, "csv", tmp_path / "csv")
+    assert list(conversion.files) == ["train.csv", "valid.csv"]
+    first = next(iter(conversion.names.values()))
+    assert [first in text for text in conversion.files.values()] == [True, False]
+
+
+def test_photos_without_xml_are_told(tmp_path: Path, detect_command: Command) -> None:
+    for name in ("a", "b"):
+        write_photo(tmp_path / f"voc/{name}.jpg")
+    (tmp_path / "voc/a.xml").write_text(f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>")
+    status, out, _ = detect_command("data", "convert", tmp_path / "voc", tmp_path / "new", "--to", "yolo")
+    assert (status, out.splitlines()[-1]) == (0, "left out: 1 photos without XML file")
+
+
 @pytest.mark.usefixtures("voc_folder")
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -213,6 +237,10 @@ def test_photos_of_one_name(tmp_path: Path) -> None:
         (
             ["twins", "new", "--to", "yolo"],
             r"a\.png: expected a name unlike that of .*a\.jpg, of which only the suffix",
+        ),
+        (
+            ["two", "new", "--to", "yolo"],
+            "annotations/t: expected each list's file to have a name of its own, found two t",
         ),
         (["torn", "new", "--to", "yolo"], r"val\.csv: a\.jpg: expected in val the objects of .*train\.csv"),
     ],
@@ -233,6 +261,9 @@ def test_wrong_usage(
     (tmp_path / "twins" / "train.csv").write_text("a.jpg,cat,1,1,9,9\na.png,cat,1,1,9,9\n")
     (tmp_path / "torn" / "train.csv").write_text("a.jpg,cat,1,1,9,9\n")
     (tmp_path / "torn" / "val.csv").write_text("a.jpg,cat,1,1,9,8\n")
+    (tmp_path / "two/annotations").mkdir(parents=True)
+    for file in ("t.json", "annotations/t.json"):
+        (tmp_path / "two" / file).write_text(json.dumps(coco_document([], images=[])))
     status, out, err = detect_command("data", "convert", *arguments)
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1

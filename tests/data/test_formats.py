@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from detect.build.found import settled_data
+from detect.build.found import settled_data, without_labels
 from detect.config.data import DataConfig
 from detect.data.formats import found_format, lists_of, traces
 from detect.data.voc import voc_photos
+from detect.data.yolo import photos_at
 from detect.errors import UserError
+from detect.inspection.reading_voc import read_voc_survey
 from tests.data.folders import coco_document, voc_object, write_photo
 
 BOX = "0 0.5 0.5 1 1"
@@ -109,10 +111,50 @@ def test_one_list_gives_a_fifth_for_validation(folder: Files) -> None:
     root = folder({"boxes.csv": ""})
     assert settle(root) == ("csv", "boxes", 0.2)
     assert settle(root, format="csv") == ("csv", "boxes", 0.2)
-    assert settle(root, val=0.5) == ("csv", "train", 0.5)
-    assert settle(root, train="other") == ("csv", "other", "val")
+    assert settle(root, val=0.5) == ("csv", "boxes", 0.5)
+    assert settle(root, train="other") == ("csv", "other", 0.2)
     (root / "more.csv").write_text("")
     assert settle(root) == ("csv", "train", "val")
+
+
+@pytest.mark.parametrize(
+    ("files", "train", "val"),
+    [
+        (["train", "val", "val2"], "train", "val"),
+        (["my_train", "my_val", "my_test"], "my_train", "my_val"),
+        (["my_train", "my_valid", "other_valid"], "my_train", "val"),
+        (["val"], "val", 0.2),
+        (["a", "b"], "train", "val"),
+    ],
+)
+def test_lists_by_their_role(folder: Files, files: list[str], train: str, val: object) -> None:
+    assert settle(folder({f"{name}.csv": "" for name in files})) == ("csv", train, val)
+
+
+def test_roboflow_coco(folder: Files) -> None:
+    root = folder({f"{split}/_annotations.coco.json": COCO for split in ("train", "valid", "test")})
+    assert settle(root) == ("coco", "train/_annotations.coco", "valid/_annotations.coco")
+
+
+def test_what_a_mac_keeps_beside_a_photo_is_none(folder: Files) -> None:
+    root = folder({"a.jpg": "", "a.xml": XML, "._a.xml": "", "Annotations/a.xml": XML, "Annotations/._a.xml": ""})
+    (root / "images").mkdir()
+    (root / "a.jpg").rename(root / "images/a.jpg")
+    (root / "images/._a.jpg").write_bytes(b"")
+    assert [photo.name for photo in voc_photos(root, "train").photos] == ["a.jpg"]
+    assert [photo.image.name for photo in read_voc_survey(root).photos] == ["a.jpg"]
+    assert [place.name for _, place in photos_at(root, root)] == ["a.jpg"]
+
+
+def test_photos_without_xml_are_counted(folder: Files) -> None:
+    files = {"a.jpg": "", "a.xml": XML, "b.jpg": "", "sub/c.jpg": "", "._d.jpg": ""}
+    root = folder(files)
+    told = f"2 photos of {root} have no XML file and take no part: detect data inspect"
+    assert without_labels(DataConfig(format="voc", root=str(root))) == [told]
+    assert without_labels(DataConfig(format="yolo", root=str(root))) == []
+    for name in ("b", "sub/c"):
+        (root / f"{name}.xml").write_text(XML)
+    assert without_labels(DataConfig(format="voc", root=str(root))) == []
 
 
 def test_another_format_than_the_one_set(folder: Files) -> None:
