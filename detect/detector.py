@@ -112,7 +112,10 @@ class Detector(nn.Module):
 
     def raw(self, images: Images, maps: Sequence[Tensor]) -> Raw:
         """``detect`` from the maps up to the choice; explanations and test-time augmentation start here."""
-        proposals = self.proposer(images, maps, self.selection).proposals
+        return self.judge(images, maps, self.proposer(images, maps, self.selection).proposals)
+
+    def judge(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> Raw:
+        """``raw`` from the proposals on."""
         regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
         logits, deltas = self.head(regional)
         counts = [len(proposal) for proposal in proposals]

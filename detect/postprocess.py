@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from detect.ops import boxes as box_ops
-from detect.ops.nms import nms
+from detect.ops.nms import nms, suppressors
 from detect.types import Detections, Proposals, Size
 
 Scoring = Callable[[Tensor], Tensor]  # logits (P, K + 1) -> scores (P, K) in 0..1
@@ -52,6 +52,11 @@ class Postprocess:
 
     def __call__(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
         """Proposals (P), logits (P, K + 1), deltas (P, K, 4), the picture's (h, w) -> Detections, best first."""
+        found = self.candidates(proposals, logits, deltas, size)
+        return found.select(self.kept(found))
+
+    def candidates(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
+        """What the rule chooses from: pairs of a proposal and a class that score enough, proposal by proposal."""
         scores = self.scoring(logits)  # (P, K)
         proposal, label = (scores >= self.score).nonzero(as_tuple=True)  # pairs that pass
         boxes = proposals.boxes[proposal]
@@ -59,8 +64,13 @@ class Postprocess:
             own = deltas[proposal, label if deltas.shape[1] > 1 else torch.zeros_like(label)]
             boxes = box_ops.decode(own, boxes, self.stds, self.growth)
         boxes = box_ops.clip(boxes, size)
-        passed = scores[proposal, label]
-        solid = box_ops.has_extent(boxes, self.min_side)
-        boxes, passed, label, proposal = boxes[solid], passed[solid], label[solid], proposal[solid]
-        kept = nms(boxes, passed, self.nms, label)[: self.limit]
-        return Detections(boxes[kept], passed[kept], label[kept] + 1, proposal[kept], self.classes)
+        found = Detections(boxes, scores[proposal, label], label + 1, proposal, self.classes)
+        return found.select(box_ops.has_extent(boxes, self.min_side))
+
+    def kept(self, candidates: Detections) -> Tensor:
+        """Indices of those that are answers, best first."""
+        return nms(candidates.boxes, candidates.scores, self.nms, candidates.labels - 1)[: self.limit]
+
+    def suppressors(self, candidates: Detections) -> Tensor:
+        """Who took each of the candidates out (D,); itself for one that no other did, beyond the limit too."""
+        return suppressors(candidates.boxes, candidates.scores, self.nms, candidates.labels - 1)

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms as torchvision_nms
 
+from detect.ops.boxes import iou
+
+_ROUNDING = 1e-3  # of an IoU: far more than float32 loses
+
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
     """Greedy suppression: a box goes when its IoU with a better one of its group is above ``threshold``.
@@ -16,10 +20,43 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None =
     Groups are told apart by moving each to a place of its own, so that one call serves all of them. That is done in
     float64: in float32 a shift by thousands of pixels moves IoUs by 1e-4, which changes what is kept.
     """
-    if groups is not None and len(boxes):
-        boxes = boxes.double()
-        low, high = boxes.min(), boxes.max()
-        boxes = boxes + (groups * (high - low + 1.0))[:, None]
+    return _kept(_apart(boxes, groups), scores, threshold)
+
+
+def suppressors(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+    """Who took each box out in ``nms`` of the same: (B,) int64, the best of those that did; itself where it was kept.
+
+    The kernel of ``nms`` decides, asked about one pair at a time: near the threshold an IoU of our own may round
+    another way. Only pairs that are clearly apart are not asked about.
+    """
+    apart = _apart(boxes, groups)
+    kept = _kept(apart, scores, threshold)
+    takers = torch.full((len(boxes),), -1, dtype=torch.int64, device=boxes.device)
+    takers[kept] = kept
+    for winner in kept.tolist():
+        left = (takers < 0).nonzero().flatten()
+        overlaps = iou(apart[winner][None], apart[left])[0]
+        for loser in left[overlaps > max(threshold - _ROUNDING, 0.0)].tolist():
+            if len(_kernel(apart[[winner, loser]], apart.new_tensor([2.0, 1.0]), threshold)) == 1:
+                takers[loser] = winner
+    return takers
+
+
+def _apart(boxes: Tensor, groups: Tensor | None) -> Tensor:
+    """Boxes moved so far that those of different groups do not meet."""
+    if groups is None or not len(boxes):
+        return boxes
+    boxes = boxes.double()
+    low, high = boxes.min(), boxes.max()
+    return boxes + (groups * (high - low + 1.0))[:, None]
+
+
+def _kept(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     order = torch.sort(scores, descending=True, stable=True).indices
     ranks = torch.arange(len(scores), 0, -1, device=boxes.device, dtype=boxes.dtype)
-    return order[torchvision_nms(boxes[order], ranks, threshold)]
+    return order[_kernel(boxes[order], ranks, threshold)]
+
+
+def _kernel(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    kept: Tensor = torchvision_nms(boxes, scores, threshold)
+    return kept

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -17,7 +18,7 @@ from detect.backbones.convolutions import ConvolutionKind, same_size
 from detect.losses import objectness_losses
 from detect.matching import Matcher, subsample
 from detect.ops import boxes as box_ops
-from detect.ops.nms import nms
+from detect.ops.nms import nms, suppressors
 from detect.ops.widen import widen
 from detect.proposals.proposer import Proposed, Selection
 from detect.types import Images, Proposals, Size, Targets
@@ -35,6 +36,57 @@ class RpnOutput:
     deltas: Tensor
     anchors: Tensor
     counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The C anchors of one image that may become proposals.
+
+    source (C,) int64: their places among all; anchors (C, 4); logits (C,); deltas (C, 4); maps (C,) int64: which of
+    ``levels`` maps each stands on; size: of the picture, (h, w); growth: see ``boxes.decode``.
+    """
+
+    source: Tensor
+    anchors: Tensor
+    logits: Tensor
+    deltas: Tensor
+    maps: Tensor
+    levels: int
+    size: Size
+    growth: float | None
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """Where the deltas take the anchors, cut to the picture: (C, 4)."""
+        return box_ops.clip(box_ops.decode(self.deltas, self.anchors, NO_SCALING, self.growth), self.size)
+
+    def entering(self, selection: Selection) -> Tensor:
+        """Indices of those that are large and sure enough to enter the suppression."""
+        usable = box_ops.has_extent(self.boxes, selection.min_side)
+        if selection.score:
+            usable = usable & (self.logits.sigmoid() >= selection.score)
+        return usable.nonzero().flatten()
+
+    def kept(self, selection: Selection) -> Tensor:
+        """Indices of those that become proposals, best first: suppressed within each map, the best over all maps."""
+        entered = self.entering(selection)
+        return entered[nms(*self._rivals(entered, selection))[: selection.after_nms]]
+
+    def suppressors(self, selection: Selection) -> Tensor:
+        """Who took each out (C,) int64; itself for one that no other did, -1 for one that did not enter."""
+        entered = self.entering(selection)
+        takers = torch.full_like(self.source, -1)
+        takers[entered] = entered[suppressors(*self._rivals(entered, selection))]
+        return takers
+
+    def proposals(self, selection: Selection) -> Proposals:
+        """Those kept."""
+        kept = self.kept(selection)
+        return Proposals(self.boxes[kept], self.logits[kept].sigmoid(), self.source[kept])
+
+    def _rivals(self, entered: Tensor, selection: Selection) -> tuple[Tensor, Tensor, float, Tensor | None]:
+        groups = self.maps[entered] if self.levels > 1 else None
+        return self.boxes[entered], self.logits[entered], selection.nms, groups
 
 
 @dataclass(frozen=True)
@@ -116,7 +168,8 @@ class Rpn(nn.Module):
     def forward(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[RpnOutput]:
         """Proposals of each image, at most ``selection.after_nms``, best first, with the anchor each came from."""
         raw = self._run(maps, (int(images.pixels.shape[2]), int(images.pixels.shape[3])))
-        return Proposed(self._propose(raw, images.sizes, selection), raw)
+        candidates = self.candidates(raw, images.sizes, selection)
+        return Proposed(tuple(one.proposals(selection) for one in candidates), raw)
 
     def losses(self, raw: RpnOutput, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """Mean over the images of the objectness and the box loss."""
@@ -162,21 +215,22 @@ class Rpn(nn.Module):
         return RpnOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), counts)
 
     @torch.no_grad()
-    def _propose(self, raw: RpnOutput, sizes: Sequence[Size], selection: Selection) -> tuple[Proposals, ...]:
+    def candidates(self, raw: RpnOutput, sizes: Sequence[Size], selection: Selection) -> tuple[Candidates, ...]:
+        """The anchors of each image that may become proposals: the best of each map."""
         best, levels, start = [], [], 0
         for level, count in enumerate(raw.counts):
             number = min(selection.before_nms, count)
             best.append(raw.logits[:, start : start + count].topk(number, 1).indices + start)
             levels += [level] * number
             start += count
-        chosen = torch.cat(best, 1)  # (N, candidates)
+        chosen = torch.cat(best, 1)  # (N, C)
         logits = raw.logits.gather(1, chosen)
         deltas = raw.deltas.gather(1, chosen[:, :, None].expand(-1, -1, 4))
-        anchors = raw.anchors[chosen].flatten(0, 1)
-        boxes = box_ops.decode(deltas.flatten(0, 1), anchors, NO_SCALING, self.growth).view_as(deltas)
-        groups = torch.tensor(levels, device=boxes.device) if len(raw.counts) > 1 else None
+        maps = torch.tensor(levels, device=chosen.device)
         return tuple(
-            _select(box_ops.clip(boxes[i], size), logits[i], chosen[i], groups, selection)
+            Candidates(
+                chosen[i], raw.anchors[chosen[i]], logits[i], deltas[i], maps, len(raw.counts), size, self.growth
+            )
             for i, size in enumerate(sizes)
         )
 
@@ -196,13 +250,3 @@ class Rpn(nn.Module):
             return torch.arange(len(anchors), device=anchors.device)
         limit = anchors.new_tensor([size[1], size[0]]) + border
         return ((anchors[:, :2] >= -border) & (anchors[:, 2:] <= limit)).all(1).nonzero().flatten()
-
-
-def _select(boxes: Tensor, logits: Tensor, anchors: Tensor, groups: Tensor | None, selection: Selection) -> Proposals:
-    """One image's candidates, suppressed within each map, the best over all maps."""
-    usable = box_ops.has_extent(boxes, selection.min_side)
-    if selection.score:
-        usable = usable & (logits.sigmoid() >= selection.score)
-    boxes, logits, anchors = boxes[usable], logits[usable], anchors[usable]
-    kept = nms(boxes, logits, selection.nms, None if groups is None else groups[usable])[: selection.after_nms]
-    return Proposals(boxes[kept], logits[kept].sigmoid(), anchors[kept])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.ops.nms import nms
+from detect.ops.nms import nms, suppressors
 
 Box = tuple[float, float, float, float]
 
@@ -78,3 +78,39 @@ def test_groups_are_told_apart_exactly() -> None:
 def test_negative_coordinates_do_not_let_groups_touch() -> None:
     boxes = torch.tensor([[-50.0, -50, 50, 50], [-50, -50, 50, 50], [40, 40, 60, 60]])
     assert nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.1, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
+
+
+def takers(boxes: list[Box], scores: list[float], threshold: float, groups: list[int]) -> list[int]:
+    kept = greedy(boxes, scores, threshold, groups)
+
+    return [
+        place
+        if place in kept
+        else next(k for k in kept if groups[k] == groups[place] and overlap(boxes[k], boxes[place]) > threshold)
+        for place in range(len(boxes))
+    ]
+
+
+@given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_each_box_names_the_best_that_took_it_out(
+    rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
+) -> None:
+    boxes = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _, _ in rows]
+    scores = [row[4] for row in rows]
+    groups = [row[5] if grouped else 0 for row in rows]
+    chosen = torch.tensor(groups, dtype=torch.int64) if grouped else None
+    listed = torch.tensor(boxes).reshape(-1, 4)
+    found = suppressors(listed, torch.tensor(scores), threshold, chosen)
+    kept = nms(listed, torch.tensor(scores), threshold, chosen)
+    assert sorted(kept.tolist()) == (found == torch.arange(len(boxes))).nonzero().flatten().tolist()
+    if not any(abs(overlap(a, b) - threshold) < 1e-6 for a in boxes for b in boxes) or threshold in (0.0, 1.0):
+        assert found.tolist() == takers(boxes, scores, threshold, groups)
+
+
+def test_an_overlap_at_the_threshold_is_judged_as_nms_does() -> None:
+    """Two boxes whose IoU is 1/3 in real numbers: what float32 makes of it decides in both."""
+    boxes = torch.tensor([[0.0, 0, 2, 1], [1, 0, 3, 1]])
+    for threshold in (1 / 3 - 1e-8, 1 / 3, 1 / 3 + 1e-8):
+        kept = nms(boxes, torch.tensor([0.9, 0.8]), threshold)
+        assert suppressors(boxes, torch.tensor([0.9, 0.8]), threshold).tolist() == [0, 0 if len(kept) == 1 else 1]

@@ -93,14 +93,28 @@ def test_groups_as_the_plain_version_does(name, seed, channels):
     assert 20 < len(segmentation.sizes) < 150
     histograms = count(pixel_codes(planes), segmentation.labels, len(segmentation.sizes))
     found = group(segmentation, histograms, 25 * channels, SIMILARITIES[name])
-    assert found.tolist() == plain_group(segmentation, histograms, 25 * channels, SIMILARITIES[name])
+    assert found.boxes.tolist() == plain_group(segmentation, histograms, 25 * channels, SIMILARITIES[name])
+
+
+def test_each_joined_region_lies_around_its_parts_and_each_region_is_joined_once():
+    planes = random_image(34, 41, 3, 1)
+    segmentation = segment(sort_edges(smooth(planes)), 40, 8)
+    regions = len(segmentation.sizes)
+    histograms = count(pixel_codes(planes), segmentation.labels, regions)
+    found = group(segmentation, histograms, 75, SIMILARITIES["CTSF"])
+    boxes = [*segmentation.boxes.tolist(), *found.boxes.tolist()]
+    for made, (a, b) in enumerate(found.parts.tolist(), start=regions):
+        assert max(a, b) < made
+        assert boxes[made] == around(boxes[a], boxes[b])
+    assert sorted(found.parts.flatten().tolist()) == list(range(2 * regions - 2))
+    assert ((found.likeness > 0) & (found.likeness <= 4 * ONE)).all()
 
 
 def test_one_region_has_nothing_to_join():
     planes = np.zeros((1, 4, 5), np.uint8)
     segmentation = segment(sort_edges(smooth(planes)), 10, 10)
     histograms = count(pixel_codes(planes), segmentation.labels, 1)
-    assert group(segmentation, histograms, 25, SIMILARITIES["CTSF"]).shape == (0, 4)
+    assert group(segmentation, histograms, 25, SIMILARITIES["CTSF"]).boxes.shape == (0, 4)
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,7 +10,7 @@ from detect.errors import UserError
 from detect.proposals import selective_search
 from detect.proposals.selective_search.colour import SPACES
 from detect.proposals.selective_search.ranking import rank
-from detect.proposals.selective_search.strategies import MODES, Hierarchy
+from detect.proposals.selective_search.strategies import MODES, Hierarchy, Strategy
 from tests.proposals.test_grouping import random_image
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
@@ -67,9 +67,12 @@ def test_a_limit_keeps_the_best(monkeypatch):
 
 def test_of_equal_boxes_the_best_placed_is_kept():
     boxes = np.array([[0, 0, 9, 9], [1, 1, 5, 5], [0, 0, 9, 9], [2, 2, 4, 9]], np.int32)
-    both = [Hierarchy(boxes[:2], np.array([1, 50])), Hierarchy(boxes[2:], np.array([9, 2]))]
+    one, other = Strategy("HSV", 50, None), Strategy("Lab", 50, None)
+    both = [Hierarchy(one, boxes[:2], np.array([1, 50])), Hierarchy(other, boxes[2:], np.array([9, 2]))]
     for seed in range(20):
-        found, scores = rank(both, min_side=3, seed=seed)
+        ranked = rank(both, min_side=3, seed=seed)
+        found, scores = ranked.boxes, ranked.scores
+        assert boxes[ranked.places].tolist() == found.tolist()
         assert sorted(found.tolist()) == [[0, 0, 9, 9], [1, 1, 5, 5]]
         assert (np.diff(scores) <= 0).all()
         assert scores[found.tolist().index([0, 0, 9, 9])] >= 0.5

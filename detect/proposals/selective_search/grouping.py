@@ -29,10 +29,23 @@ class Similarity:
     fill: bool = False
 
 
+@dataclass(frozen=True)
+class Grouping:
+    """The R-1 joined regions in the order they were made; the first of them is region R.
+
+    boxes (R-1, 4) int32; parts (R-1, 2) int32: the two regions that each was made of; likeness (R-1,) int64: how alike
+    these were, in units of 2^-23, the sum of the measures.
+    """
+
+    boxes: NDArray[np.int32]
+    parts: NDArray[np.int32]
+    likeness: NDArray[np.int64]
+
+
 def group(
     segmentation: Segmentation, histograms: NDArray[np.float32], colour_bins: int, similarity: Similarity
-) -> NDArray[np.int32]:
-    """The boxes (R-1, 4) of the joined regions, in the order they were made.
+) -> Grouping:
+    """Join until one region is left.
 
     histograms (R, bins): pixels counted by colour (the first ``colour_bins`` columns) and texture.
     """
@@ -45,8 +58,9 @@ def group(
     boxes[:regions] = segmentation.boxes
     sizes = np.full(2 * regions - 1, segmentation.labels.size, np.int32)
     sizes[:regions] = segmentation.sizes
-    _group(counts, shared, similarity.size, similarity.fill, segmentation.neighbours, sizes, boxes)
-    return boxes[regions:]
+    parts, likeness = np.empty((regions - 1, 2), np.int32), np.empty(regions - 1, np.int64)
+    _group(counts, shared, similarity.size, similarity.fill, segmentation.neighbours, sizes, boxes, parts, likeness)
+    return Grouping(boxes[regions:], parts, likeness)
 
 
 @compiled("f4(f4[::1], f4[::1])")
@@ -197,7 +211,7 @@ def _join_shapes(boxes: NDArray[Any], sizes: NDArray[Any], a: int, b: int, new: 
         boxes[new, side + 2] = max(boxes[a, side + 2], boxes[b, side + 2])
 
 
-@compiled("void(f4[:,::1], i8, b1, b1, i4[:,::1], i4[::1], i4[:,::1])")
+@compiled("void(f4[:,::1], i8, b1, b1, i4[:,::1], i4[::1], i4[:,::1], i4[:,::1], i8[::1])")
 def _group(
     counts: NDArray[Any],
     colours: int,
@@ -206,8 +220,11 @@ def _group(
     neighbours: NDArray[Any],
     sizes: NDArray[Any],
     boxes: NDArray[Any],
+    parts: NDArray[Any],
+    alike: NDArray[Any],
 ) -> None:
-    """Fill ``boxes`` and ``sizes`` of the joined regions (the last size, that of the image, is there from the start).
+    """Fill ``boxes`` and ``sizes`` of the joined regions (the last size, that of the image, is there from the start),
+    their ``parts`` and how ``alike`` these were.
 
     A joined region takes over the histogram row of one of its parts: ``counts`` is overwritten.
     """
@@ -231,14 +248,16 @@ def _group(
         _rise(heap, made, (likeness << 32) | (0xFFFFFFFF - made))
     made, waiting = edges, edges
     for new in range(regions, nodes):
-        a, b = np.int64(0), np.int64(0)
+        a, b, top = np.int64(0), np.int64(0), np.int64(0)
         while True:
-            index = 0xFFFFFFFF - (_pop(heap, waiting) & 0xFFFFFFFF)
+            top = _pop(heap, waiting)
+            index = 0xFFFFFFFF - (top & 0xFFFFFFFF)
             waiting -= 1
             a, b = pairs[index] >> 32, pairs[index] & 0xFFFFFFFF
             if joined[a] == a and joined[b] == b:
                 break
         joined[a] = joined[b] = new
+        parts[new - regions, 0], parts[new - regions, 1], alike[new - regions] = a, b, top >> 32
         row[new] = row[a]
         counts[row[a]] += counts[row[b]]
         _normalise(counts[row[a]], colours, normal[row[a]])

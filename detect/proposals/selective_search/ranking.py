@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,17 @@ from detect.proposals.selective_search.strategies import Hierarchy
 from detect.randomness import generator
 
 
-def rank(hierarchies: Sequence[Hierarchy], min_side: float, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Boxes (P, 4), best first, each once and no side under ``min_side``, and their scores (P,) in 0..1.
+@dataclass(frozen=True)
+class Ranked:
+    """Boxes (P, 4), best first; scores (P,) in 0..1; places (P,): of each box in the hierarchies, end to end."""
+
+    boxes: NDArray[np.int32]
+    scores: NDArray[np.float64]
+    places: NDArray[np.int64]
+
+
+def rank(hierarchies: Sequence[Hierarchy], min_side: float, seed: int, limit: int | None = None) -> Ranked:
+    """The first ``limit`` boxes, each once and no side under ``min_side``.
 
     A box's place is its position in the hierarchy times a random number in 0..1, so that no strategy comes first; of
     equal boxes the best placed is kept. The score is 1 / (1 + that product).
@@ -22,8 +32,8 @@ def rank(hierarchies: Sequence[Hierarchy], min_side: float, seed: int) -> tuple[
     places = positions * generator("selective search", seed).random(len(boxes))
     large = np.flatnonzero((boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= min_side)
     order = large[np.argsort(places[large], kind="stable")]
-    order = order[_first_of_each(boxes[order])]
-    return boxes[order], 1 / (1 + places[order])
+    order = order[_first_of_each(boxes[order])][:limit]
+    return Ranked(boxes[order], 1 / (1 + places[order]), order)
 
 
 def _first_of_each(boxes: NDArray[np.int32]) -> NDArray[np.int64]:

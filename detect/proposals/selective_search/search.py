@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from detect.proposals.selective_search.images import as_rgb, resized
-from detect.proposals.selective_search.ranking import rank
-from detect.proposals.selective_search.strategies import MODES, hierarchies
+from detect.proposals.selective_search.ranking import Ranked, rank
+from detect.proposals.selective_search.strategies import MODES, Hierarchy, hierarchies
 from detect.types import Proposals
 
 _SEEN_AT = 500  # the image width at which the shortest side is measured
@@ -23,7 +24,11 @@ def search(
     rgb = as_rgb(image)
     seen = resized(rgb, resize_to)
     height, width = seen.shape[:2]
-    found = hierarchies(seen, MODES[mode], threads)
-    boxes, scores = (ranked[: MODES[mode].limit] for ranked in rank(found, min_side * width / _SEEN_AT, seed))
-    corners = boxes * np.array([rgb.shape[1], rgb.shape[0]] * 2) / np.array([width, height] * 2)
-    return Proposals(torch.from_numpy(corners.astype(np.float32)), torch.from_numpy(scores.astype(np.float32)))
+    ranked = ranked_boxes(seen, hierarchies(seen, MODES[mode], threads), mode, seed, min_side)
+    corners = ranked.boxes * np.array([rgb.shape[1], rgb.shape[0]] * 2) / np.array([width, height] * 2)
+    return Proposals(torch.from_numpy(corners.astype(np.float32)), torch.from_numpy(ranked.scores.astype(np.float32)))
+
+
+def ranked_boxes(seen: NDArray[np.uint8], found: Sequence[Hierarchy], mode: str, seed: int, min_side: float) -> Ranked:
+    """The boxes of a search in pixels of the image that was searched."""
+    return rank(found, min_side * seen.shape[1] / _SEEN_AT, seed, MODES[mode].limit)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from detect.proposals.selective_search import features
 from detect.proposals.selective_search.colour import SPACES
 from detect.proposals.selective_search.edges import SortedEdges, smooth, sort_edges
-from detect.proposals.selective_search.grouping import Similarity, group
-from detect.proposals.selective_search.segmentation import segment
+from detect.proposals.selective_search.grouping import Grouping, Similarity, group
+from detect.proposals.selective_search.segmentation import Segmentation, segment
 
 _CTSF = Similarity(colour=True, texture=True, size=True, fill=True)
 _TSF = Similarity(texture=True, size=True, fill=True)
@@ -42,9 +42,19 @@ MODES = {
 
 
 @dataclass(frozen=True)
-class Hierarchy:
-    """Boxes (R, 4) int32 of one segmentation or one grouping of it, and their positions (R,): 1 is the whole image."""
+class Strategy:
+    """A colour space segmented at a scale k, and the similarity of its grouping; None: its own regions."""
 
+    space: str
+    scale: int
+    similarity: Similarity | None
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """What a strategy made: boxes (R, 4) int32 and their positions (R,): 1 is the whole image."""
+
+    strategy: Strategy
     boxes: NDArray[np.int32]
     positions: NDArray[np.int64]
 
@@ -53,6 +63,7 @@ class Hierarchy:
 class _Prepared:
     """What the scales of one colour space share."""
 
+    space: str
     edges: SortedEdges
     codes: NDArray[np.uint16]
     colour_bins: int
@@ -72,16 +83,29 @@ def hierarchies(rgb: NDArray[np.uint8], mode: Mode, threads: int) -> list[Hierar
 def _prepare(rgb: NDArray[np.uint8], space: str) -> _Prepared:
     planes = SPACES[space].planes(rgb)
     edges = sort_edges(smooth(planes), SPACES[space].contrast)
-    return _Prepared(edges, features.pixel_codes(planes), features.COLOUR_BINS * len(planes))
+    return _Prepared(space, edges, features.pixel_codes(planes), features.COLOUR_BINS * len(planes))
 
 
 def _search(prepared: _Prepared, k: int, similarities: tuple[Similarity, ...]) -> list[Hierarchy]:
     """One segmentation: its groupings, then its own regions, which come after all that was made from them."""
-    segmentation = segment(prepared.edges, k, min_size=k)
+    segmentation, histograms = _segmented(prepared, k)
     regions = len(segmentation.sizes)
-    histograms = features.count(prepared.codes, segmentation.labels, regions)
     found = []
     for similarity in similarities:
-        joined = group(segmentation, histograms, prepared.colour_bins, similarity)
-        found.append(Hierarchy(joined, np.arange(len(joined), 0, -1)))
-    return [*found, Hierarchy(segmentation.boxes, np.full(regions, regions))]
+        joined = group(segmentation, histograms, prepared.colour_bins, similarity).boxes
+        found.append(Hierarchy(Strategy(prepared.space, k, similarity), joined, np.arange(len(joined), 0, -1)))
+    return [*found, Hierarchy(Strategy(prepared.space, k, None), segmentation.boxes, np.full(regions, regions))]
+
+
+def _segmented(prepared: _Prepared, k: int) -> tuple[Segmentation, NDArray[np.float32]]:
+    segmentation = segment(prepared.edges, k, min_size=k)
+    return segmentation, features.count(prepared.codes, segmentation.labels, len(segmentation.sizes))
+
+
+def repeated(rgb: NDArray[np.uint8], strategy: Strategy) -> tuple[Segmentation, Grouping | None]:
+    """One strategy of ``hierarchies`` once more, with all that it keeps to itself there."""
+    prepared = _prepare(rgb, strategy.space)
+    segmentation, histograms = _segmented(prepared, strategy.scale)
+    if strategy.similarity is None:
+        return segmentation, None
+    return segmentation, group(segmentation, histograms, prepared.colour_bins, strategy.similarity)
