@@ -44,6 +44,7 @@ LAYERS = [
     ["training"],
     ["api"],
     ["report"],
+    ["explain"],
     ["doctor"],
     ["diagnosis"],
     ["cli"],

@@ -20,7 +20,7 @@ from detect.evaluation.detecting import to_device
 from detect.exchange.zoo import read_model
 from detect.precision import Compute, make_compute
 from detect.preprocess import Preprocess, rescale_boxes
-from detect.proposing.lookups import Searched
+from detect.proposing.lookups import BoxesAndScores, Searched
 from detect.proposing.settings import searched
 from detect.test_time import ManyLooks
 from detect.types import Detections, Images, Proposals
@@ -75,19 +75,21 @@ class Predictor:
         rgb = photo if isinstance(photo, np.ndarray) else read_image(photo)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise UserError(f"photo: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
-        images = to_device(self._prepared(rgb), self.compute.device)
+        images = to_device(self.prepared(rgb), self.compute.device)
         with torch.inference_mode(), self.compute.autocast():
             found = self.detector.detect(images)[0]
         boxes = rescale_boxes(found.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
         return Detections(boxes, found.scores.cpu(), found.labels.cpu(), None, self.classes)
 
-    def _prepared(self, rgb: np.ndarray) -> Images:
-        """The photo as a batch of one, with its proposals where the detector is given them."""
+    def prepared(self, rgb: np.ndarray, given: BoxesAndScores | None = None) -> Images:
+        """The photo as a batch of one; ``given``: its proposals, in its pixels. A detector that needs some and gets
+        none has it searched.
+        """
         small = self.preprocess.resize(rgb)
         picture, keys = self.preprocess.normalise(small), [randomness.key("predict")]
         if self.given is None:
             return self.preprocess.batch([picture], keys)
-        boxes, scores = (torch.from_numpy(found) for found in self.given.search(rgb))
+        boxes, scores = (torch.from_numpy(found) for found in given or self.given.search(rgb))
         resized = rescale_boxes(boxes, (rgb.shape[0], rgb.shape[1]), (small.shape[0], small.shape[1]))
         return self.preprocess.batch([picture], keys, [Proposals(resized, scores)])
 

@@ -25,7 +25,7 @@ from detect.evaluation.predictions import Prediction, below_shared_folder
 from detect.predict.finished import BatchResult, Finished
 from detect.predict.predictor import Predictor
 from detect.preprocess import Preprocess
-from detect.proposing.lookups import from_file
+from detect.proposing.lookups import FromFile, from_file
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def predict_photos(
     """
     start, model_seconds = time.perf_counter(), 0.0
     batches = _batches(photos, predictor.preprocess, batch_size)
-    given = _given(predictor, photos, proposals)
+    given: GivenLookup | None = given_from(predictor, photos, proposals) or predictor.given
     finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches, proposals), predictor.classes)
     done = len(finished.batches)
     if done:
@@ -109,9 +109,10 @@ def _batches(photos: Sequence[Path], preprocess: Preprocess, batch_size: int) ->
     return by_canvas(canvases, batch_size)
 
 
-def _given(predictor: Predictor, photos: Sequence[Path], proposals: Path | None) -> GivenLookup | None:
+def given_from(predictor: Predictor, photos: Sequence[Path], proposals: Path | None) -> FromFile | None:
+    """The proposals in a file, for a detector that is given some; None without a file. Raises UserError."""
     if proposals is None:
-        return predictor.given
+        return None
     if predictor.given is None:
         raise UserError(
             f"--proposals {proposals}: expected a detector that is given its proposals, found one with an RPN"

@@ -1,0 +1,1 @@
+"""What a detector saw: the exact trace of each detection."""

@@ -1,0 +1,106 @@
+"""``detect explain`` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detect.build.model import build_detector, preprocess_rule
+from detect.checkpoint import Checkpoint, save_checkpoint
+from detect.config_files import parse
+from detect.explain.record import replay
+from tests.conftest import TINY, Command
+from tests.report.pages import seen
+from tests.test_detector import sharpen
+
+CLASSES = ("<b>cat</b>", "dog")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = parse({**TINY, "data": {**TINY["data"], "classes": list(CLASSES)}}, "test")  # type: ignore[dict-item]
+    detector, _ = build_detector(config, CLASSES)
+    file = tmp_path_factory.mktemp("model") / "tiny.pt"
+    weights = sharpen(detector).state_dict()
+    save_checkpoint(Checkpoint(config, CLASSES, preprocess_rule(config), weights, 0, {}), file)
+    return file
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "a photo.png"
+    pixels = torch.randint(0, 256, (90, 120, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    Image.fromarray(pixels.numpy()).save(file)
+    return file
+
+
+def test_a_photo_gets_numbers_pictures_and_a_page(
+    model: Path, photo: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    truth = tmp_path / "truth.json"
+    size = {"height": 90, "width": 120}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 119, 89], "area": 119 * 89, "iscrowd": 0}
+    categories = [{"id": place, "name": name} for place, name in enumerate(CLASSES, 1)]
+    truth.write_text(
+        json.dumps(
+            {"images": [{"id": 1, "file_name": photo.name, **size}], "annotations": [box], "categories": categories}
+        )
+    )
+    out = tmp_path / "out"
+    flags = ("--score", 0, "--most", 2, "--annotations", truth, "--out", out)
+    status, said, err = detect_command("explain", model, photo, *flags)
+    assert (status, err) == (0, "")
+    assert "1 photos traced" in said
+    (folder,) = out.iterdir()
+    assert sorted(file.name for file in folder.glob("*.jpg")) == ["detection-001.jpg", "detection-002.jpg"]
+    written = json.loads((folder / "trace.json").read_text())
+    again = replay(written)
+    assert len(again) == len(written["detections"]) > 2
+    assert [story["box"] for story in written["detections"]] == again.boxes.tolist()
+    assert [story["score"] for story in written["detections"]] == again.scores.tolist()
+    scale = np.array([120 / written["size"][1], 90 / written["size"][0]] * 2)
+    for story in written["detections"]:
+        assert story["box_in_photo"] == pytest.approx((np.array(story["box"]) * scale).tolist())
+        assert story["truth"]["outcome"] in ("found", "found nothing")
+    page = seen((folder / "index.html").read_text(encoding="utf-8"))
+    assert page.text.count("ground truth") == 3
+    assert "b" not in {tag for tag, _ in page.tags}  # a class name is text
+    assert all(source.startswith("data:") for source in page.attributes("src", "href"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("no-such.jpg",), "no-such.jpg: expected a photo"),
+        ((), "IMAGE: expected photos"),
+        (("PHOTO", "--method", "tracee"), "'tracee' is not 'trace'"),
+        (("PHOTO", "--proposals", "p.npz"), "found one with an RPN"),
+        (("PHOTO", "--annotations", "a.json", "--split", "val"), "expected one of them"),
+        (("PHOTO", "--set", "model.test_time.flip=true"), "model.test_time: expected one look"),
+    ],
+)
+def test_mistakes(
+    flags: tuple[str, ...], message: str, model: Path, photo: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    named = [str(photo) if flag == "PHOTO" else flag for flag in flags]
+    status, _, err = detect_command("explain", model, *named, "--out", tmp_path / "out")
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_that_cannot_be_read_is_named_and_the_others_go_on(
+    model: Path, photo: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    status, _, err = detect_command("explain", model, broken, photo, "--out", tmp_path / "out")
+    assert status == 1
+    assert "broken.jpg" in err
+    assert len(list((tmp_path / "out").rglob("trace.json"))) == 1
