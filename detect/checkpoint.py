@@ -15,11 +15,12 @@ from torch import Tensor
 from detect import __version__
 from detect.config import Config, as_plain
 from detect.config_files import parse
-from detect.errors import UserError
+from detect.errors import UserError, nearest
 from detect.files import existing_file, write_bytes
 from detect.preprocess import Preprocess
 
 FORMAT = "detect checkpoint 1"
+_CONTENT = {"config": dict, "classes": list, "preprocess": dict, "weights": dict, "step": int, "metrics": dict}
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,21 @@ def load_checkpoint(file: Path) -> Checkpoint:
             content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content).__name__
         )
         raise UserError(f"{file}: expected a {FORMAT}, found {found}")
+    missing = [name for name, kind in _CONTENT.items() if not isinstance(content.get(name), kind)]
+    if missing:
+        raise UserError(f'{file}: expected a {FORMAT} with "{missing[0]}", found none{nearest(missing[0], content)}')
+    try:
+        preprocess = Preprocess(**content["preprocess"])
+    except TypeError as error:
+        raise UserError(f"{file}: expected the rule for a detector's input, found another: {error}") from None
     return Checkpoint(
         config=parse(content["config"], str(file)),
         classes=tuple(content["classes"]),
-        preprocess=Preprocess(**content["preprocess"]),
+        preprocess=preprocess,
         weights=content["weights"],
         step=content["step"],
         metrics=content["metrics"],
-        training=content["training"],
+        training=content.get("training"),
     )
 
 

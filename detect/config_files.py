@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,23 +15,10 @@ from pydantic import BaseModel, ValidationError
 from detect.config import Config, as_plain
 from detect.errors import UserError, nearest
 from detect.files import existing_file, neighbour
+from detect.yaml_text import Dumper, parse_yaml, read_yaml
 
 SHIPPED = Path(__file__).parent / "configs"
 IN_CHECKOUT = Path(__file__).parents[1] / "configs"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML has it, except that 1e-3 is a number."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts quotes round a text that ``_Loader`` would read as a number."""
-
-
-for _end in (_Loader, _Dumper):
-    _end.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
 
 
 def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
@@ -55,8 +43,8 @@ def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
         if not equals or not key:
             raise UserError(f"--set {override}: expected KEY=VALUE")
         try:
-            parsed = yaml.load(value, Loader=_Loader)
-        except (yaml.YAMLError, ValueError):  # ValueError: 2007-13-45 looks like a date
+            parsed = parse_yaml(value)
+        except ValueError:
             raise UserError(f"--set {override}: expected a YAML value, found {value}") from None
         nested: Any = parsed
         for part in reversed(key.split(".")):
@@ -72,7 +60,7 @@ def changed(config: Config, overrides: Sequence[str]) -> Config:
 
 def to_yaml(config: Config) -> str:
     """The whole configuration as YAML that ``load_config`` reads back to an equal one."""
-    return str(yaml.dump(as_plain(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(as_plain(config), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def shipped_folder() -> Path:
@@ -109,10 +97,7 @@ def _read(file: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """A file's settings on top of those of its ``base``."""
     if file.resolve() in above:
         raise UserError(f"{file}: base: expected no circle, found {' -> '.join(p.name for p in (*above, file))}")
-    try:
-        settings = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2007-13-45
-        raise UserError(f"{file}: expected YAML, found {' '.join(str(error).split())}") from None
+    settings = read_yaml(file, "a configuration file")
     settings = {} if settings is None else settings
     if not isinstance(settings, dict):
         raise UserError(f"{file}: expected keys and values, found {type(settings).__name__}")
@@ -154,7 +139,7 @@ def _explain(error: ValidationError) -> str:
         return f"{key}: {message}" if key else message
     expected = first.get("ctx", {}).get("expected", "")
     hint = nearest(str(found), re.findall(r"'([^']+)'", str(expected)))
-    return f"{key}: {message}, found {found!r}{hint}"
+    return f"{key}: {message}, found {reprlib.repr(found)}{hint}"
 
 
 def _keys(location: Sequence[int | str], last_is_a_key: bool) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from detect.errors import UserError, WorkError, nearest
 
@@ -41,14 +43,6 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def text_lines(path: Path) -> list[str]:
-    """The lines of a text in UTF-8, without the byte order mark that Windows puts first. Raises UserError."""
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected text in UTF-8, found byte {error.object[error.start]:#x}") from None
-
-
 def told_size(count: float) -> str:
     """A number of bytes, in the largest unit that leaves a whole number before the point."""
     for unit in ("bytes", "kB", "MB"):
@@ -58,13 +52,39 @@ def told_size(count: float) -> str:
     return f"{count:.3g} GB"
 
 
+def read_text(path: Path, what: str) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; a UserError says what was expected there."""
+    try:
+        return existing_file(path, what).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected text in UTF-8, found byte {error.object[error.start]:#x}") from None
+
+
+def text_lines(path: Path) -> list[str]:
+    """The lines of ``read_text``."""
+    return read_text(path, "a text").splitlines()
+
+
+def read_json_file(path: Path, what: str) -> Any:
+    """The value of a JSON file in UTF-8 or UTF-16; a UserError says what was expected there."""
+    try:
+        return json.loads(existing_file(path, what).read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: expected {what}, found damaged JSON: {error}") from error
+
+
 def existing_file(path: Path, what: str) -> Path:
     """The path itself, or a UserError that says what was expected there."""
-    if path.is_dir():
-        raise UserError(f"{path}: expected {what}, found a folder")
-    if not path.is_file():
+    try:
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise UserError(f"{path}: expected {what}, found a folder")
+        if path.exists():  # a pipe would keep its reader waiting
+            raise UserError(f"{path}: expected {what}, found a pipe or a device")
         raise UserError(f"{path}: expected {what}, found nothing{neighbour(path)}")
-    return path
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise UserError(f"{path}: expected {what}, found: {error.strerror}") from error
 
 
 def existing_folder(path: Path, what: str) -> Path:

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "detect"
 LAYERS = [
     ["types", "errors", "randomness", "memory", "cores", "display"],
     ["files"],
+    ["yaml_text"],
     ["ops"],
     ["anchors", "matching", "losses", "preprocess", "precision"],
     ["backbones"],

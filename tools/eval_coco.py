@@ -8,7 +8,7 @@ The photos are not needed. The files are scored as they stand; the numbers are p
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ import click
 import rich
 
 from detect.cli.outcome import run_command
-from detect.errors import UserError
+from detect.data import coco_json
+from detect.errors import UserError, told
 from detect.evaluation.coco import evaluate_coco_json
 from detect.evaluation.score import Score, write_score
 from detect.evaluation.table import score_table
-from detect.files import existing_file
 from detect.predict.results import load_coco_results
-
-_FIELDS = {"images": {"id"}, "categories": {"id", "name"}, "annotations": {"image_id", "category_id", "bbox"}}
 
 
 @click.command(help=__doc__)
@@ -46,17 +44,15 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
 
 def _load_dataset(path: Path) -> dict[str, Any]:
     """COCO's ground truth, with the fields that scoring reads."""
-    try:
-        dataset: dict[str, Any] = json.loads(existing_file(path, "a COCO annotation file").read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: expected COCO annotations, found damaged JSON: {error}") from error
-    for part, fields in _FIELDS.items():
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(part), list):
-            raise UserError(f'{path}: expected COCO annotations with a list of "{part}", found none')
-        for place, row in enumerate(dataset[part], 1):
-            missing = sorted(fields - set(row if isinstance(row, dict) else ()))
-            if missing:
-                raise UserError(f'{path}: {part}: entry {place}: expected "{missing[0]}", found none')
+    dataset = coco_json.load_document(path)
+    for place, row in enumerate(coco_json.records(path, dataset, "images"), start=1):
+        coco_json.identifier(path, f"image {place}", row, "id")
+    for place, row in enumerate(coco_json.records(path, dataset, "categories"), start=1):
+        coco_json.category(path, place, row)
+    for place, row in enumerate(coco_json.records(path, dataset, "annotations"), start=1):
+        found = coco_json.object_record(path, place, row)
+        if not all(map(math.isfinite, found.corners)):
+            raise UserError(f'{path}: {found.where}: "bbox": expected finite numbers, found {told(row["bbox"])}')
     return dataset
 
 

@@ -6,6 +6,7 @@ of Python objects are copied page by page as their reference counts change, so t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,9 @@ class DroppedBox:
 class Annotations:
     """A whole data set: N images, T objects in all, the objects of image i at ``offsets[i]:offsets[i + 1]``.
 
-    file_bytes and file_offsets hold the N paths in UTF-8, end to end; image_ids (N,) int64, unique, 1-based where the
-    format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the rest as in ImageAnnotation with T for G.
+    file_bytes and file_offsets hold the N paths as the system has them, end to end; image_ids (N,) int64, unique,
+    1-based where the format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the rest as in
+    ImageAnnotation with T for G.
     category_ids (K,) int64: the ids that the format uses for the classes (COCO has gaps), 1..K elsewhere.
     """
 
@@ -83,7 +85,7 @@ class Annotations:
 
     def file(self, index: int) -> str:
         """The absolute path of an image."""
-        return bytes(self.file_bytes[self.file_offsets[index] : self.file_offsets[index + 1]]).decode()
+        return os.fsdecode(bytes(self.file_bytes[self.file_offsets[index] : self.file_offsets[index + 1]]))
 
     def size(self, index: int) -> Size:
         """The (h, w) of an image."""
@@ -112,7 +114,7 @@ def pack(
     dropped: Sequence[DroppedBox] = (),
 ) -> Annotations:
     """Many ImageAnnotation as one Annotations."""
-    names = [image.file.encode() for image in images]
+    names = [os.fsencode(image.file) for image in images]
     ids = range(1, len(classes) + 1) if category_ids is None else category_ids
     return Annotations(
         classes=tuple(classes),

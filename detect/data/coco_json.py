@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import numbers
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from detect.errors import UserError, nearest
-from detect.files import existing_file
-from detect.types import Size
+from detect.errors import UserError, nearest, told
+from detect.files import read_json_file
 
+if TYPE_CHECKING:  # types.py imports torch, which tools/eval_coco.py does not need
+    from detect.types import Size
+
+_TOO_WIDE = 10**9  # pixels: a side fits into 32 bits
+_TOO_LARGE = 1e300  # JSON has integers that no float holds
 _WORDS = {int: "an integer", float: "a number", str: "text", list: "a list"}
 
 
@@ -57,10 +60,7 @@ class CocoObject:
 
 def load_document(path: Path) -> dict[str, Any]:
     """The whole file. Raises UserError where it is missing or no JSON object."""
-    try:
-        document = json.loads(existing_file(path, "a COCO annotation file").read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: expected COCO JSON, found damaged JSON: {error}") from error
+    document = read_json_file(path, "a COCO annotation file")
     if not isinstance(document, dict):
         raise UserError(
             f"{path}: expected COCO's object of images, annotations and categories, found another JSON value"
@@ -77,13 +77,13 @@ def records(path: Path, document: dict[str, Any], name: str) -> list[Any]:
 def category(path: Path, place: int, record: Any) -> CocoCategory:
     """The category at a 1-based place. Raises UserError."""
     where = f"category {place}"
-    return CocoCategory(_value(path, where, record, "id", int), _value(path, where, record, "name", str))
+    return CocoCategory(identifier(path, where, record, "id"), _value(path, where, record, "name", str))
 
 
 def image(path: Path, place: int, record: Any) -> CocoImage:
     """The image at a 1-based place. Raises UserError."""
     where = f"image {place}"
-    number, name = _value(path, where, record, "id", int), file_name(path, place, record)
+    number, name = identifier(path, where, record, "id"), file_name(path, place, record)
     inside = PurePosixPath(name.replace("\\", "/"))
     if inside.is_absolute() or ".." in inside.parts:
         raise UserError(f'{path}: {where}: "file_name": expected a path inside the images\' folder, found "{name}"')
@@ -94,8 +94,9 @@ def _size(path: Path, where: str, record: dict[str, Any]) -> Size | None:
     if record.get("height") is None and record.get("width") is None:
         return None
     height, width = _value(path, where, record, "height", int), _value(path, where, record, "width", int)
-    if height < 1 or width < 1:
-        raise UserError(f"{path}: {where}: expected a height and width above 0, found {height} and {width}")
+    if not (0 < height < _TOO_WIDE and 0 < width < _TOO_WIDE):
+        found = f"{told(height)} and {told(width)}"
+        raise UserError(f"{path}: {where}: expected a height and width above 0 and below 10 ** 9, found {found}")
     return height, width
 
 
@@ -106,20 +107,22 @@ def file_name(path: Path, place: int, record: Any) -> str:
 
 def object_record(path: Path, place: int, record: Any) -> CocoObject:
     """The annotation at a 1-based place; a missing ``iscrowd`` is 0. Raises UserError."""
-    where = f"annotation {record['id']}" if isinstance(record, dict) and "id" in record else f"annotation {place}"
-    image_id = _value(path, where, record, "image_id", int)
-    category_id = _value(path, where, record, "category_id", int)
+    where = f"annotation {told(record['id']) if isinstance(record, dict) and 'id' in record else place}"
+    image_id = identifier(path, where, record, "image_id")
+    category_id = identifier(path, where, record, "category_id")
     corners = _corners(path, where, record)
-    area = None if record.get("area") is None else float(_value(path, where, record, "area", float))
+    area = None if record.get("area") is None else _value(path, where, record, "area", float)
+    if area is not None and not 0 <= area < _TOO_LARGE:
+        raise UserError(f'{path}: {where}: "area": expected square pixels, found {told(area)}')
     return CocoObject(
         where=where,
         image_id=image_id,
         category_id=category_id,
         corners=corners,
-        crowd=bool(record.get("iscrowd", 0)),
-        area=area,
-        difficult=bool(record.get("difficult", 0)),
-        truncated=bool(record.get("truncated", 0)),
+        crowd=_mark(path, where, record, "iscrowd"),
+        area=None if area is None else float(area),
+        difficult=_mark(path, where, record, "difficult"),
+        truncated=_mark(path, where, record, "truncated"),
         pose=str(record.get("pose", "")),
         outlined=bool(record.get("segmentation")),
     )
@@ -128,14 +131,30 @@ def object_record(path: Path, place: int, record: Any) -> CocoObject:
 def _value(path: Path, where: str, record: Any, name: str, kind: type) -> Any:
     """``record[name]``, or a UserError where it is missing or not of ``kind``."""
     if not isinstance(record, dict):
-        raise UserError(f"{path}: {where}: expected an object, found {json.dumps(record)[:40]}")
+        raise UserError(f"{path}: {where}: expected an object, found {told(record)}")
     if name not in record:
         raise UserError(f'{path}: {where}: expected "{name}", found nothing{nearest(name, record)}')
     value = record[name]
     wanted = numbers.Real if kind is float else kind
     if not isinstance(value, wanted) or isinstance(value, bool):
-        raise UserError(f'{path}: {where}: "{name}": expected {_WORDS[kind]}, found {json.dumps(value)[:40]}')
+        raise UserError(f'{path}: {where}: "{name}": expected {_WORDS[kind]}, found {told(value)}')
     return value
+
+
+def identifier(path: Path, where: str, record: Any, name: str) -> int:
+    """An integer of at most 64 bits. Raises UserError."""
+    number: int = _value(path, where, record, name, int)
+    if not -(2**63) <= number < 2**63:
+        raise UserError(f'{path}: {where}: "{name}": expected an integer of 64 bits, found {told(number)}')
+    return number
+
+
+def _mark(path: Path, where: str, record: dict[str, Any], name: str) -> bool:
+    """0 or 1, false or true; 0 where it is missing or null."""
+    value = record.get(name) or 0
+    if value not in (0, 1):
+        raise UserError(f'{path}: {where}: "{name}": expected 0 or 1, found {told(value)}')
+    return bool(value)
 
 
 def _corners(path: Path, where: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
@@ -149,7 +168,7 @@ def _corners(path: Path, where: str, record: dict[str, Any]) -> tuple[float, flo
 
 def _four_numbers(path: Path, where: str, name: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
     values = _value(path, where, record, name, list)
-    if len(values) != 4 or not all(isinstance(value, (int, float)) for value in values):
-        raise UserError(f'{path}: {where}: "{name}": expected 4 numbers, found {json.dumps(values)[:60]}')
-    first, second, third, fourth = (float(value) if abs(value) < 1e300 else math.inf for value in values)
+    if len(values) != 4 or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        raise UserError(f'{path}: {where}: "{name}": expected 4 numbers, found {told(values)}')
+    first, second, third, fourth = (float(value) if abs(value) < _TOO_LARGE else math.inf for value in values)
     return first, second, third, fourth

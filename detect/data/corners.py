@@ -19,9 +19,9 @@ _HALF = Decimal("0.5")
 
 
 def number(text: str | None) -> float:
-    """NaN where the text is missing or no number."""
+    """NaN where the text is missing or no number; 1_0 is none, though Python would read 10."""
     try:
-        return float(text) if text is not None else float("nan")
+        return float(text) if text is not None and "_" not in text else float("nan")
     except ValueError:
         return float("nan")
 
@@ -98,6 +98,6 @@ def _short(value: Decimal) -> str:
 def _decimal(text: str) -> Decimal:
     """NaN where the text is no number."""
     try:
-        return Decimal(text.strip())
+        return Decimal(text.strip()) if "_" not in text else Decimal("nan")
     except InvalidOperation:
         return Decimal("nan")

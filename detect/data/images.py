@@ -8,6 +8,7 @@ its end marker is left to Pillow, which refuses it.
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from detect.types import Size
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 MAX_PIXELS = 178_000_000  # half a gigabyte once decoded
-
+# Pillow's names. Of its others some run a program to decode: EPS is given to Ghostscript, whatever the file is called.
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
 _ORIENTATION_TAG = 0x0112
 
 
@@ -35,7 +37,8 @@ class UnreadableImage(WorkError):  # noqa: N818 - named for what it says
     """A photo that cannot be decoded; the message is one line with the file and the reason."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        written = message.encode("utf-8", "backslashreplace").decode()  # a file's name need not be UTF-8, a log is
+        super().__init__(" ".join(written.split()))
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -45,7 +48,7 @@ def read_image(path: str | Path) -> np.ndarray:
     converted, of several frames the first is taken. Raises UnreadableImage.
     """
     try:
-        content = Path(path).read_bytes()
+        content = _plain_file(path).read_bytes()
         with _opened(content) as picture:
             plain_jpeg = picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L") and is_whole(content)
             rgb = _decode_jpeg(content) if plain_jpeg else _decode(picture)
@@ -60,7 +63,7 @@ def read_reduced_grey(path: str | Path) -> np.ndarray:
     For comparing photos; damage is seen as by ``read_image``. Raises UnreadableImage.
     """
     try:
-        content = Path(path).read_bytes()
+        content = _plain_file(path).read_bytes()
         with _opened(content) as picture:
             if picture.format not in ("JPEG", "MPO") or not is_whole(content):
                 return np.asarray(cv2.cvtColor(_upright(_decode(picture), _orientation(picture)), cv2.COLOR_RGB2GRAY))
@@ -85,7 +88,7 @@ class PhotoHeader:
 def read_header(path: str | Path) -> PhotoHeader:
     """What a photo's header says. Raises UnreadableImage."""
     try:
-        with Path(path).open("rb") as stream, _opened(stream) as picture:
+        with _plain_file(path).open("rb") as stream, _opened(stream) as picture:
             width, height = picture.size
             turned = _orientation(picture) >= 5
             return PhotoHeader(picture.format or "", (width, height) if turned else (height, width), turned)
@@ -108,6 +111,18 @@ def _unreadable(path: str | Path, error: Exception) -> UnreadableImage:
     return UnreadableImage(f"{path}: cannot be decoded: {str(error) or type(error).__name__}")
 
 
+def _plain_file(path: str | Path) -> Path:
+    """The path; UnreadableImage for what is no file: the reader of a pipe waits for ever."""
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise UnreadableImage(f"expected an image, found a {'folder' if stat.S_ISDIR(mode) else 'pipe or a device'}")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # no result file could name it
+        raise UnreadableImage("expected a name in UTF-8") from None
+    return Path(path)
+
+
 def _opened(source: bytes | io.BufferedReader) -> Image.Image:
     """The picture with only its header read; too large a one is refused before anything is allocated."""
     if source == b"":
@@ -115,7 +130,7 @@ def _opened(source: bytes | io.BufferedReader) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns at half our limit, and of damaged metadata that we do not use
         try:
-            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
         except Image.DecompressionBombError as error:
             raise UnreadableImage(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
     if picture.width * picture.height > MAX_PIXELS:

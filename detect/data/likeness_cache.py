@@ -65,7 +65,7 @@ def _likeness(photo: Path) -> Likeness | None:
 
 def _read(file: Path) -> dict[int, Likeness]:
     try:
-        with np.load(io.BytesIO(file.read_bytes())) as stored:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as stored:
             columns = zip(stored["keys"].tolist(), stored["bits"], stored["cells"], strict=True)
             return {at: Likeness(bits, cells) for at, bits, cells in columns}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -47,7 +47,10 @@ def load_sources(
 
     classes None: all the names in the sources, in the format's own order for COCO and YOLO, else sorted.
     """
-    joined = join([_READERS[format](source, classes) for source in sources])
+    try:
+        joined = join([_READERS[format](source, classes) for source in sources])
+    except OSError as error:  # a name too long, a file without the right to read it
+        raise UserError(f"{error.filename}: expected to read it, found: {error.strerror}") from error
     if format not in _WITH_ORDER and classes is None:
         named = relabel(joined, sorted(joined.classes))
         return replace(named, category_ids=np.arange(1, len(named.classes) + 1))

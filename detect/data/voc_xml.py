@@ -48,11 +48,9 @@ class VocPage:
 
 def read_page(xml: Path) -> VocPage:
     """Raises UserError where the file is missing or no XML; entities are never expanded."""
+    content = existing_file(xml, f"the annotation of image {xml.stem}").read_bytes()
     try:
-        tree: Element = fromstring(xml.read_bytes())
-    except FileNotFoundError:
-        existing_file(xml, f"the annotation of image {xml.stem}")
-        raise
+        tree: Element = fromstring(content)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise UserError(f"{xml}: expected a VOC annotation, found damaged XML: {error}") from error
     return VocPage(_size(tree), tuple(_object(place, one) for place, one in enumerate(tree.findall("object"), start=1)))

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from detect.data.annotations import Annotations
 from detect.data.images import image_size, is_photo
 from detect.data.labelled import LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.yolo_labels import read_labels
-from detect.errors import UserError, nearest
+from detect.errors import UserError, nearest, told
 from detect.files import existing_file, existing_folder, text_lines
+from detect.yaml_text import read_yaml
 
 WITHOUT_SPLITS = "train"  # the name of the one split of a folder without data.yaml
 _USUAL = ("train", "val", "test")
@@ -58,7 +57,7 @@ def yolo_photos(root: Path, split: str) -> LabelledSet:
     found = [image for entry in data.splits[split] for image in _photos_of(data, split, entry)]
     images = list(dict.fromkeys(found))
     labels = [label_file(image) for image in images]
-    if images and not any(file.is_file() for file in labels):
+    if images and not any(file.exists() for file in labels):
         raise UserError(f"{labels[0]}: expected the labels of {images[0].name}, found none for {len(images)} photos")
     names = [_name(image, data.base) for image in images]
     numbered = zip(images, labels, names, image_ids(names), strict=True)
@@ -97,17 +96,14 @@ def read_data_file(root: Path) -> YoloData:
         lines = [line.strip() for line in text_lines(file)]
         photos = "images" if (root / "images").is_dir() else "."
         return YoloData(file, root, _names(file, [line for line in lines if line]), {WITHOUT_SPLITS: (photos,)})
-    try:
-        content = yaml.safe_load("\n".join(text_lines(file)))
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{file}: expected YAML, found {' '.join(str(error).split())}") from None
+    content = read_yaml(file, "YOLO's names and splits")
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected names and the splits train and val, found {type(content).__name__}")
     if "names" not in content:
         raise UserError(f"{file}: expected names, found nothing{nearest('names', map(str, content))}")
     names = _names(file, content["names"])
     if content.get("nc", len(names)) != len(names):
-        raise UserError(f"{file}: nc: expected {len(names)}, the number of names, found {content['nc']}")
+        raise UserError(f"{file}: nc: expected {len(names)}, the number of names, found {told(content['nc'])}")
     return YoloData(file, _base(root, content.get("path")), names, _splits(file, content))
 
 
@@ -115,10 +111,13 @@ def _names(file: Path, found: Any) -> tuple[str, ...]:
     """A list, or a mapping of 0, 1, ... to names."""
     if isinstance(found, dict):
         if sorted(found, key=str) != sorted(range(len(found)), key=str):
-            raise UserError(f"{file}: names: expected the numbers 0 to {len(found) - 1}, found {list(found)}")
+            raise UserError(f"{file}: names: expected the numbers 0 to {len(found) - 1}, found {told(list(found))}")
         found = [found[number] for number in range(len(found))]
     if not isinstance(found, list) or not found:
-        raise UserError(f"{file}: names: expected class names, found {found!r}")
+        raise UserError(f"{file}: names: expected class names, found {told(found)}")
+    strange = next((name for name in found if isinstance(name, bool) or not isinstance(name, str | int | float)), None)
+    if strange is not None or None in found:  # YAML reads no, off and null as something else than a name
+        raise UserError(f"{file}: names: expected text, found {told(strange)}: put names such as no in quotes")
     names = tuple(map(str, found))
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -140,7 +139,7 @@ def _splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
             continue
         entries = value if isinstance(value, list) else [value]
         if not all(isinstance(entry, str) for entry in entries):
-            raise UserError(f"{file}: {key}: expected a folder, a .txt list, or several of them, found {value!r}")
+            raise UserError(f"{file}: {key}: expected a folder, a .txt list, or several of them, found {told(value)}")
         splits[str(key)] = tuple(entries)
     return splits
 

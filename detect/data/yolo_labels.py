@@ -49,7 +49,7 @@ def read_labels(file: Path, names: Sequence[str], size: Size) -> tuple[LabelledO
 
 def read_lines(file: Path) -> list[tuple[int, str]]:
     """(1-based place, text) of the lines that are not blank; none where there is no file. Raises UserError."""
-    if not file.is_file():
+    if not file.exists():
         return []
     return [(place, text) for place, text in enumerate(text_lines(file), start=1) if text.strip()]
 

@@ -14,7 +14,9 @@ from detect.files import existing_file
 def find_photos(paths: Sequence[str]) -> list[Path]:
     """Each PATH is a photo, a folder (searched to the bottom), or a glob; in order, each photo once.
 
-    A file named itself is taken whatever its suffix. Raises UserError for a PATH that does not exist or holds no photo.
+    A file named itself is taken whatever its suffix; in a folder also what only has a photo's name, a link that leads
+    nowhere above all, which will be told as unreadable.
+    Raises UserError for a PATH that does not exist or holds no photo.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -25,14 +27,14 @@ def find_photos(paths: Sequence[str]) -> list[Path]:
 def _photos_of(path: str) -> list[Path]:
     named = Path(path)
     if named.is_dir():
-        photos = sorted(file for file in named.rglob("*") if is_photo(file) and file.is_file())
+        photos = sorted(file for file in named.rglob("*") if is_photo(file) and not file.is_dir())
         if not photos:
             raise UserError(f"{path}: expected photos ({', '.join(sorted(SUFFIXES))}), found none in this folder")
         return photos
     if named.is_file() or not glob.has_magic(path):
         return [existing_file(named, "a photo, a folder or a glob")]
     matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - Path.glob refuses absolute patterns
-    photos = [match for match in matches if match.is_file() and is_photo(match)]
+    photos = [match for match in matches if is_photo(match) and not match.is_dir()]
     if not photos:
         raise UserError(f"{path}: expected a glob that matches photos, found {len(matches)} matches and no photo")
     return photos

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Container, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detect.errors import UserError, nearest
+from detect.errors import UserError, nearest, told
 from detect.evaluation.predictions import PhotoNames, Prediction
-from detect.files import existing_file, existing_folder
+from detect.files import existing_folder, read_json_file, read_text
 from detect.predict.formats import comp4_file
 
 if TYPE_CHECKING:  # annotations.py imports torch, which reading results does not need
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # annotations.py imports torch, which reading results does no
 
 Row = tuple[list[float], float, int]  # box, score, label
 
+_TOO_LARGE = 1e300  # JSON has integers that no float holds
 _PHOTOS = "a list of photos with their detections"
 
 
@@ -49,8 +49,8 @@ def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
     known: dict[str, int] = {}
     rows: list[list[Row]] = [[] for _ in range(len(annotations))]
     for label, class_name in enumerate(annotations.classes, 1):
-        path = existing_file(folder / comp4_file(class_name), f"the detections of {class_name}")
-        for place, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        path = folder / comp4_file(class_name)
+        for place, line in enumerate(read_text(path, f"the detections of {class_name}").splitlines(), 1):
             name, box, score = _read_line(f"{path}: line {place}", line)
             if name not in known:
                 known[name] = _find(f"{path}: line {place}", name, photos)
@@ -87,12 +87,12 @@ def load_coco_results(path: Path, image_ids: Container[int], category_ids: Conta
                 _are_numbers([*box, score])
             ):
                 if not isinstance(image_id, int) or image_id not in image_ids:
-                    raise UserError(f"{where}: expected the image_id of an annotated image, found {_short(image_id)}")
+                    raise UserError(f"{where}: expected the image_id of an annotated image, found {told(image_id)}")
                 if not isinstance(category_id, int) or category_id not in category_ids:
-                    raise UserError(f"{where}: expected the category_id of a category, found {_short(category_id)}")
+                    raise UserError(f"{where}: expected the category_id of a category, found {told(category_id)}")
             case _:
                 expected = '"image_id", "category_id", "bbox" [x, y, width, height] and "score"'
-                raise UserError(f"{where}: expected {expected}, found {_short(row)}")
+                raise UserError(f"{where}: expected {expected}, found {told(row)}")
     return rows
 
 
@@ -102,7 +102,7 @@ def read_record(where: str, photo: object, labels: dict[str, int]) -> Prediction
         case {"file": str(file), "width": int(width), "height": int(height), "detections": list(found)}:
             rows = [_read_row(f"{where}: detection {place}", row, labels) for place, row in enumerate(found, 1)]
             return _gather(file, (height, width), rows)
-    raise UserError(f'{where}: expected "file", "width", "height" and "detections", found {_short(photo)}')
+    raise UserError(f'{where}: expected "file", "width", "height" and "detections", found {told(photo)}')
 
 
 def _read_row(where: str, row: object, labels: dict[str, int]) -> Row:
@@ -111,7 +111,7 @@ def _read_row(where: str, row: object, labels: dict[str, int]) -> Row:
             if label in labels:
                 return box, score, labels[label]
             raise UserError(f"{where}: expected one of {', '.join(labels)}, found {label}{nearest(label, labels)}")
-    raise UserError(f'{where}: expected "box" [x1, y1, x2, y2], "label" and "score", found {_short(row)}')
+    raise UserError(f'{where}: expected "box" [x1, y1, x2, y2], "label" and "score", found {told(row)}')
 
 
 def _read_line(where: str, line: str) -> tuple[str, list[float], float]:
@@ -119,10 +119,10 @@ def _read_line(where: str, line: str) -> tuple[str, list[float], float]:
     try:
         name, score, xmin, ymin, xmax, ymax = line.rsplit(maxsplit=5)
         box, surety = [_minus_one(xmin), _minus_one(ymin), float(xmax), float(ymax)], float(score)
-    except (ValueError, InvalidOperation):
+    except (ValueError, ArithmeticError):
         box, surety = [math.nan], math.nan
     if not _are_numbers([*box, surety]):
-        raise UserError(f"{where}: expected image score xmin ymin xmax ymax, found {_short(line)}")
+        raise UserError(f"{where}: expected image score xmin ymin xmax ymax, found {told(line)}")
     return name, box, surety
 
 
@@ -156,21 +156,14 @@ def _gather(file: str, size: Size, rows: Sequence[Row]) -> Prediction:
 
 def _load_list(path: Path, what: str) -> list[Any]:
     """The list that a JSON file holds; UserError where it holds something else, or no JSON."""
-    try:
-        value = json.loads(existing_file(path, what).read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: expected {what} in JSON, found damaged JSON: {error}") from error
+    value = read_json_file(path, what)
     if not isinstance(value, list):
-        raise UserError(f"{path}: expected {what}, found {_short(value)}")
+        raise UserError(f"{path}: expected {what}, found {told(value)}")
     return value
 
 
 def _are_numbers(values: Sequence[object]) -> bool:
-    """Whether all are finite numbers."""
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-
-
-def _short(value: object) -> str:
-    """A value as it may stand in an error line."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """Whether all are numbers, finite as floats."""
+    return all(
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_LARGE for value in values
+    )

@@ -129,7 +129,7 @@ def _key(
 ) -> int:
     """Of all that results depend on: weights, proposals and photos as they are now, settings, what is wanted."""
     files = (predictor.file, *photos) if proposals is None else (predictor.file, proposals, *photos)
-    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stats = [(file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None for file in files]
     parts = (
         predictor.file,
         proposals,

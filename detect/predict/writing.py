@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from detect.data import coco_json
 from detect.errors import UserError, nearest
 from detect.evaluation.predictions import PhotoNames, Prediction
-from detect.files import existing_file
 from detect.predict.formats import write_coco, write_coco_images, write_comp4, write_csv, write_json, write_yolo
 
 
@@ -45,16 +43,13 @@ def write_results(
 
 def coco_ids(annotations: Path, photos: Sequence[Path], classes: Sequence[str]) -> CocoIds:
     """The ids that a COCO annotation file gives the photos and classes. UserError where it lacks one."""
-    existing_file(annotations, "a COCO annotation file")
-    try:
-        dataset: dict[str, Any] = json.loads(annotations.read_text(encoding="utf-8"))
-        names = [str(image["file_name"]) for image in dataset["images"]]
-        numbers = [int(image["id"]) for image in dataset["images"]]
-        categories = {str(category["name"]): int(category["id"]) for category in dataset["categories"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{annotations}: expected COCO annotations with images and categories, found {error!r}"
-        ) from None
+    document = coco_json.load_document(annotations)
+    records = list(enumerate(coco_json.records(annotations, document, "images"), start=1))
+    names = [coco_json.file_name(annotations, place, record) for place, record in records]
+    numbers = [coco_json.identifier(annotations, f"image {place}", record, "id") for place, record in records]
+    listed = enumerate(coco_json.records(annotations, document, "categories"), start=1)
+    found = [coco_json.category(annotations, place, record) for place, record in listed]
+    categories = {category.name: category.id for category in found}
     for name in classes:
         if name not in categories:
             raise UserError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from detect.errors import UserError, nearest
-from detect.files import existing_file, place_for_file, write_bytes
+from detect.files import existing_file, place_for_file, read_json_file, write_bytes
 from detect.types import Proposals
 
 Setting = int | float | str | bool | None
@@ -134,11 +133,15 @@ def read_proposals(path: Path) -> ProposalFile:
             f"{path}: expected a file that ends in {', '.join(_SUFFIXES)}, found {path.suffix or 'no ending'}"
         )
     existing_file(path, "a file of proposals")
-    read = {".npz": _read_npz, ".mat": _read_mat, ".json": _read_json}[path.suffix]
+    read = {".npz": _read_npz, ".mat": _read_mat, ".json": _read_json_file}[path.suffix]
     try:
         found = read(path)
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: expected proposals, found a file that does not hold them ({error})") from error
+        _check(found)
+    except UserError:
+        raise
+    except Exception as error:  # the archives' readers raise nearly anything on damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: expected proposals, found a file that does not hold them ({reason})") from error
     if len(set(found.files)) < len(found.files):
         twice = Counter(found.files).most_common(1)[0][0]
         raise UserError(f"{path}: expected each photo once, found {twice} twice")
@@ -166,7 +169,7 @@ def _read_npz(path: Path) -> ProposalFile:
         header = json.loads(arrays["header"].tobytes())
         if header["version"] != _VERSION:
             raise ValueError(f"version {header['version']}, this program reads {_VERSION}")
-        found = ProposalFile(
+        return ProposalFile(
             tuple(header["files"]),
             arrays["contents"],
             arrays["offsets"],
@@ -174,11 +177,21 @@ def _read_npz(path: Path) -> ProposalFile:
             arrays["scores"],
             header["settings"],
         )
-    if not len(found.files) == len(found.contents) == len(found.offsets) - 1:
-        raise ValueError("as many files, contents and offsets as there are photos")
+
+
+def _check(found: ProposalFile) -> None:
+    """ValueError where the arrays do not fit together or hold what is no box."""
+    if found.contents.shape != (len(found),) or found.offsets.shape != (len(found) + 1,):
+        raise ValueError(f"{len(found)} files, {found.contents.shape} contents and {found.offsets.shape} offsets")
+    kinds = found.contents.dtype.kind + found.offsets.dtype.kind + found.boxes.dtype.kind + found.scores.dtype.kind
+    if kinds not in ("uiuf", "uiff"):
+        raise ValueError(f"contents, offsets, boxes and scores of the kinds {kinds}")
+    if found.offsets[0] != 0 or (np.diff(found.offsets) < 0).any():
+        raise ValueError("offsets that do not rise from 0")
     if found.boxes.shape != (found.offsets[-1], 4) or found.scores.shape != (found.offsets[-1],):
         raise ValueError("as many boxes and scores as the offsets say")
-    return found
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise ValueError("numbers that are not finite")
 
 
 def _read_mat(path: Path) -> ProposalFile:
@@ -202,17 +215,23 @@ def _read_mat(path: Path) -> ProposalFile:
 
 
 def _from_matlab(boxes: NDArray[Any]) -> NDArray[np.float32]:
-    corners = boxes.astype(np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]]
+    corners = _rows_of_four(boxes.astype(np.float32))[:, [1, 0, 3, 2]]
     corners[:, :2] -= 1
     return corners
 
 
-def _read_json(path: Path) -> ProposalFile:
+def _read_json_file(path: Path) -> ProposalFile:
     photos = []
-    for entry in json.loads(path.read_bytes()):
-        boxes = np.array(entry["boxes"], np.float32).reshape(-1, 4)
+    for entry in read_json_file(path, "a list of photos with their boxes"):
+        boxes = _rows_of_four(np.array(entry["boxes"], np.float32))
         photos.append((str(entry["file"]), 0, _ranked(boxes, entry.get("scores"))))
     return pack_proposals(photos)
+
+
+def _rows_of_four(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    if boxes.size and (boxes.ndim != 2 or boxes.shape[1] != 4):
+        raise ValueError(f"boxes of the shape {boxes.shape}, not (boxes, 4)")
+    return boxes.reshape(-1, 4)
 
 
 def _ranked(boxes: NDArray[np.float32], scores: Sequence[float] | None = None) -> Proposals:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detect.errors import UserError
+from detect.errors import UserError, told
 
 DTYPES = {
     "F64": torch.float64,
@@ -37,7 +37,7 @@ def read_safetensors(file: Path) -> dict[str, Tensor]:
     end = LENGTH + int.from_bytes(content[:LENGTH], "little")
     try:
         header = json.loads(content[LENGTH:end]) if len(content) >= end else None
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise UserError(f"{file}: expected a header of {end - LENGTH} bytes as .safetensors has it, found none")
@@ -51,10 +51,12 @@ def _tensor(what: str, numbers: memoryview, entry: Any) -> Tensor:
     """One tensor by its entry in the header; ``what`` is what an error calls it."""
     try:
         dtype, shape, (first, last) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+        if not all(type(number) is int and 0 <= number < 2**63 for number in (*shape, first, last)):
+            raise ValueError
         size = math.prod(shape) * dtype.itemsize
         whole = 0 <= first <= last <= len(numbers) and last - first == size
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{what}: expected a dtype, a shape and data_offsets, found {entry}") from None
+        raise UserError(f"{what}: expected a dtype, a shape and data_offsets, found {told(entry)}") from None
     if not whole:
         raise UserError(f"{what}: expected {size} bytes, found {first} to {last} of {len(numbers)}")
     if not size:

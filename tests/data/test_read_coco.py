@@ -137,7 +137,7 @@ def test_damaged_document(coco: Coco, document: Any, message: str) -> None:
 def test_damaged_json(coco: Coco) -> None:
     root = coco(coco_document([]))
     (root / "instances.json").write_text('{"images": [')
-    with pytest.raises(UserError, match=r"instances\.json: expected COCO JSON, found damaged JSON"):
+    with pytest.raises(UserError, match=r"instances\.json: expected a COCO annotation file, found damaged JSON"):
         read(root)
 
 

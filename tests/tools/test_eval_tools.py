@@ -114,7 +114,7 @@ def test_coco_scores(results, ap, tmp_path, call):
     ("gt", "dt", "words"),
     [
         ("missing", "dt", ["missing.json", "expected a COCO annotation file", "found nothing"]),
-        ("part", "dt", ["part.json", '"categories"', "found none"]),
+        ("part", "dt", ["part.json", '"categories"', "found nothing"]),
         ("gt", "alien", ["alien.json", "result 1", "found 6"]),
     ],
 )
