@@ -28,7 +28,7 @@ def config_file(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     tiny: dict[str, Any] = copy.deepcopy(TINY)
     tiny["data"] |= {"root": str(shapes_root), "train_images": 6, "min_size": 64}
     tiny["train"] = {"steps": 3, "batch_size": 8, "lr": 0.01}
-    tiny["model"]["crop"] = {"side": 32, "context": 2}
+    tiny["model"]["crop"] = {"side": 52, "context": 2}  # 7 x 7 cells for the network's own tail
     tiny["model"]["head"].pop("bins")
     file = tmp_path_factory.mktemp("config") / "tiny.yaml"
     file.write_text(yaml.safe_dump(tiny))
