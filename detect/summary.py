@@ -32,7 +32,8 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Layer:
     """slot and name within it; kind: its class; output: shape, images or regions first; parameters: how many numbers
-    it learns, 0 where it runs again; multiply_adds: of its convolutions and matrix products, for one photo.
+    it learns, 0 where it runs again; multiply_adds: of its convolutions and matrix products, for one photo; memory:
+    bytes of its output.
     """
 
     slot: str
@@ -41,6 +42,7 @@ class Layer:
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ def summarise(config: Config) -> Summary:
     )
 
 
+def layers_of(part: nn.Module, size: Sequence[int]) -> tuple[Layer, ...]:
+    """The layers of any network on an input of ``size`` (images, channels, and 1, 2 or 3 sides), itself the slot."""
+    shape = torch.empty(tuple(size), device="meta")
+    return _watched("network", part.to("meta"), lambda: part(shape))[1].layers
+
+
 @dataclass(frozen=True)
 class _Slot:
     layers: tuple[Layer, ...]
@@ -122,7 +130,9 @@ def _cutting(regions: nn.Module, maps: Sequence[Tensor], count: int) -> tuple[tu
     else:
         raise TypeError(f"expected PooledRegions, PyramidRegions or WarpedCrops, found {type(regions).__name__}")
     pooled = (count, channels, regions.bins, regions.bins)
-    return pooled, _Slot((*slot.layers, Layer("regions", name, type(regions).__name__, pooled, 0, 0)), slot.total)
+    memory = torch.empty(pooled, device="meta").nbytes
+    cut = Layer("regions", name, type(regions).__name__, pooled, 0, 0, memory)
+    return pooled, _Slot((*slot.layers, cut), slot.total)
 
 
 def _watched(slot: str, part: nn.Module, run: Callable[[], Result]) -> tuple[Result, _Slot]:
@@ -144,7 +154,11 @@ def _watched(slot: str, part: nn.Module, run: Callable[[], Result]) -> tuple[Res
             seen.add(child)
             cost = (counter.get_total_flops() - flops) // 2  # it counts a multiplication and an addition as two
             if parameters or cost or output.shape != inputs[0].shape:
-                layers.append(Layer(slot, names[child], type(child).__name__, tuple(output.shape), parameters, cost))
+                layers.append(
+                    Layer(
+                        slot, names[child], type(child).__name__, tuple(output.shape), parameters, cost, output.nbytes
+                    )
+                )
         finished[0] += 1
 
     for child in names:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from detect.build.model import empty_detector
 from detect.config import Config
 from detect.config_files import merge_overrides, parse
 from detect.errors import UserError
-from detect.summary import PHOTO, Layer, summarise
+from detect.summary import PHOTO, Layer, layers_of, summarise
 from tests.conftest import TINY
 
 CLASSES = tuple("abc")
@@ -21,14 +22,14 @@ def tiny(*overrides: str) -> Config:
 
 # min_size 96 makes the photo 96 x 128; the merged map has stride 8
 ROWS = [
-    Layer("backbone", "body.stages.0.0", "Conv2d", (1, 16, 48, 64), 3 * 9 * 16, 48 * 64 * 16 * 3 * 9),
-    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0),
-    Layer("proposer", "head.hidden", "Conv2d", (1, 16, 12, 16), 16 * 16 * 9 + 16, 12 * 16 * 16 * 16 * 9),
-    Layer("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0),
-    Layer("head", "tail.layers.0", "Flatten", (30, 144), 0, 0),
-    Layer("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16),
-    Layer("head", "logits", "Linear", (30, 4), 16 * 4 + 4, 30 * 16 * 4),
-    Layer("head", "deltas", "Linear", (30, 12), 16 * 12 + 12, 30 * 16 * 12),
+    Layer("backbone", "body.stages.0.0", "Conv2d", (1, 16, 48, 64), 3 * 9 * 16, 48 * 64 * 16 * 3 * 9, 196608),
+    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0, 196608),
+    Layer("proposer", "head.hidden", "Conv2d", (1, 16, 12, 16), 16 * 16 * 9 + 16, 12 * 16 * 16 * 16 * 9, 12288),
+    Layer("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0, 17280),
+    Layer("head", "tail.layers.0", "Flatten", (30, 144), 0, 0, 17280),
+    Layer("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16, 1920),
+    Layer("head", "logits", "Linear", (30, 4), 16 * 4 + 4, 30 * 16 * 4, 480),
+    Layer("head", "deltas", "Linear", (30, 12), 16 * 12 + 12, 30 * 16 * 12, 1440),
 ]
 
 
@@ -36,7 +37,9 @@ ROWS = [
 def test_layers_are_counted_as_by_hand(row: Layer) -> None:
     found = summarise(tiny())
     assert found.canvas == (96, 128)
-    assert [layer for layer in found.layers if (layer.slot, layer.name) == (row.slot, row.name)] == [row]
+    (layer,) = (layer for layer in found.layers if (layer.slot, layer.name) == (row.slot, row.name))
+    assert layer == row
+    assert layer.memory == 4 * math.prod(layer.output)
 
 
 NETWORKS = [
@@ -78,7 +81,7 @@ def test_an_rpn_answers_on_each_map_of_a_pyramid_with_one_head() -> None:
     assert [row.output for row in rows] == [(1, 3, 24, 32), (1, 3, 12, 16), (1, 3, 6, 8), (1, 3, 3, 4)]
     assert [row.parameters for row in rows] == [16 * 3 + 3, 0, 0, 0]
     (row,) = (layer for layer in found.layers if layer.slot == "regions")
-    assert row == Layer("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0)
+    assert row == Layer("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0, 17280)
 
 
 def test_rcnns_body_runs_on_each_crop() -> None:
@@ -86,9 +89,15 @@ def test_rcnns_body_runs_on_each_crop() -> None:
     found = summarise(tiny(*overrides, "model.crop.side=64", "model.search.test_number=7"))
     rows = [layer for layer in found.layers if layer.slot == "regions"]
     assert rows[0] == Layer(
-        "regions", "body.body.stages.0.0", "Conv2d", (7, 16, 32, 32), 3 * 9 * 16, 7 * 32 * 32 * 16 * 3 * 9
+        "regions",
+        "body.body.stages.0.0",
+        "Conv2d",
+        (7, 16, 32, 32),
+        3 * 9 * 16,
+        7 * 32 * 32 * 16 * 3 * 9,
+        4 * 7 * 16 * 32 * 32,
     )
-    assert rows[-1] == Layer("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0)
+    assert rows[-1] == Layer("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
     assert set(found.totals) == {"backbone", "proposer", "regions", "head"}
     assert found.totals["backbone"].parameters == 0
     assert found.whole.parameters == sum(layer.parameters for layer in found.layers)
@@ -111,3 +120,50 @@ def test_a_larger_photo_costs_more_and_holds_the_same() -> None:
 def test_settings_that_make_no_detector_are_refused() -> None:
     with pytest.raises(UserError, match='did you mean "resnet18"'):
         summarise(tiny("model.backbone.name=resnet81"))
+
+
+CONV = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
+TRANSPOSED = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
+
+
+@pytest.mark.parametrize("sides", [1, 2, 3])
+def test_kinds_of_convolutions_are_counted_in_any_dimension(sides: int) -> None:
+    """6 channels on 7 cells a side; kernels of 3."""
+    kernel, cells, padded = 3**sides, 5**sides, 7**sides
+    rows = [
+        (CONV[sides](6, 12, 3), 5, 12 * 6 * kernel + 12, cells * 12 * 6 * kernel),
+        (CONV[sides](6, 12, 3, groups=3), 5, 12 * 2 * kernel + 12, cells * 12 * 2 * kernel),
+        (CONV[sides](6, 6, 3, groups=6, bias=False), 5, 6 * kernel, cells * 6 * kernel),
+        (CONV[sides](6, 12, 1), 7, 12 * 6 + 12, padded * 12 * 6),
+        (CONV[sides](6, 12, 3, dilation=2), 3, 12 * 6 * kernel + 12, 3**sides * 12 * 6 * kernel),
+        (TRANSPOSED[sides](6, 12, 3), 9, 12 * 6 * kernel + 12, padded * 12 * 6 * kernel),
+    ]
+    for layer, side, parameters, multiply_adds in rows:
+        (found,) = layers_of(layer, (1, 6, *[7] * sides))
+        assert found.output == (1, layer.out_channels, *[side] * sides), layer
+        assert (found.parameters, found.multiply_adds) == (parameters, multiply_adds), layer
+
+
+def test_figures_that_are_taught() -> None:
+    """Where texts differ, what is counted is said."""
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 10, 5, padding=1),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(10 * 13 * 13, 200),
+    )
+    assert [layer.parameters for layer in layers_of(net, (1, 1, 28, 28)) if layer.parameters] == [250 + 10, 338_200]
+    assert sum(layer.parameters for layer in layers_of(net, (1, 1, 28, 28))) == 338_460
+    (conv,) = layers_of(torch.nn.Conv2d(3, 6, 5), (1, 3, 32, 32))  # 156 forgets the three channels
+    assert (conv.output, conv.parameters) == ((1, 6, 28, 28), 456)
+    full = torch.nn.Linear(3 * 32 * 32, 6 * 28 * 28, bias=False)
+    (linear,) = layers_of(full, (1, 3 * 32 * 32))
+    assert linear.parameters == 14_450_688
+    separable = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, groups=3), torch.nn.Conv2d(3, 128, 1))
+    assert sum(layer.multiply_adds for layer in layers_of(separable, (1, 3, 7, 7))) == 10_275
+    (standard,) = layers_of(torch.nn.Conv2d(3, 128, 3), (1, 3, 7, 7))
+    assert standard.multiply_adds == 86_400
+    strided = torch.nn.Sequential(*[torch.nn.Conv2d(1, 1, 3, 2, 1) for _ in range(2)])
+    assert [layer.output[-1] for layer in layers_of(strided, (1, 1, 5, 5))] == [3, 2]
+    (transposed,) = layers_of(torch.nn.ConvTranspose2d(1, 1, 3), (1, 1, 2, 2))
+    assert transposed.output == (1, 1, 4, 4)

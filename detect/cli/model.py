@@ -191,7 +191,7 @@ def _table(found: Summary) -> Table:
     table = Table(title=f"{found.classes} classes, one photo on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
     for name in ("layer", "kind", "output"):
         table.add_column(name, overflow="fold")
-    for name in ("parameters", "million mult-adds"):
+    for name in ("parameters", "million mult-adds", "output MB"):
         table.add_column(name, justify="right", no_wrap=True)
     slot = None
     for layer in found.layers:
@@ -200,7 +200,14 @@ def _table(found: Summary) -> Table:
             table.add_section()
             table.add_row(f"[bold]{slot}[/bold]")
         shape = "x".join(map(str, layer.output))
-        table.add_row(f"  {layer.name}", layer.kind, shape, _count(layer.parameters), _millions(layer.multiply_adds))
+        table.add_row(
+            f"  {layer.name}",
+            layer.kind,
+            shape,
+            _count(layer.parameters),
+            _millions(layer.multiply_adds),
+            _millions(layer.memory),
+        )
     table.add_section()
     for name, total in [*found.totals.items(), ("all", found.whole)]:
         table.add_row(name, "", _frozen(total), _count(total.parameters), _millions(total.multiply_adds), style="bold")
