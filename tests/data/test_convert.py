@@ -67,6 +67,9 @@ def objects(width: int, height: int) -> st.SearchStrategy[LabelledObject]:
         crowd=st.booleans(),
         truncated=st.booleans(),
         pose=st.sampled_from(["", "Left"]),
+        flaw=st.none(),
+        area=st.none() | st.floats(0, 1e6),
+        outlined=st.booleans(),
     )
 
 
