@@ -38,23 +38,14 @@ def region_losses(logits: Tensor, deltas: Tensor, labels: Tensor, wanted: Tensor
 
 
 def objectness_losses(
-    logits: Tensor,
-    deltas: Tensor,
-    foreground: Tensor,
-    background: Tensor,
-    wanted: Tensor,
-    weights: Tensor,
-    beta: float,
+    logits: Tensor, deltas: Tensor, wanted: Tensor, weights: Tensor, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """Weighted sums of the objectness and the box losses of the anchors chosen.
+    """Weighted sums of the objectness and the box losses of F foreground anchors, which come first, and B others.
 
-    logits (A,); deltas (A, 4); foreground (F,) and background (B,): indices into them; wanted (F, 4); weights (F + B,),
-    foreground first: 1 / (F + B) for the mean over all. Without anchors both are 0 and still reach every parameter.
+    logits (F + B,); deltas (F, 4); wanted (F, 4); weights (F + B,): 1 / (F + B) for the mean over all. Without anchors
+    both are 0 and still reach every parameter.
     """
-    chosen = torch.cat([foreground, background])
-    if len(chosen) == 0:
-        return logits.sum() * 0, deltas.sum() * 0
-    truth = torch.cat([torch.ones_like(foreground), torch.zeros_like(background)]).to(logits.dtype)
-    objectness = functional.binary_cross_entropy_with_logits(logits[chosen], truth, weights, reduction="sum")
-    scale = weights[: len(foreground), None]
-    return objectness, (smooth_l1_each(deltas[foreground], wanted, beta) * scale).sum()
+    foreground = len(wanted)
+    truth = (torch.arange(len(logits), device=logits.device) < foreground).to(logits.dtype)
+    objectness = functional.binary_cross_entropy_with_logits(logits, truth, weights, reduction="sum")
+    return objectness, (smooth_l1_each(deltas, wanted, beta) * weights[:foreground, None]).sum()

@@ -7,7 +7,7 @@ import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 from detect.anchors import AnchorShapes
-from detect.proposals.rpn import RpnHead
+from detect.proposals.rpn_head import RpnHead
 from detect.types import Size
 
 CPU = torch.device("cpu")

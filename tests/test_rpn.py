@@ -8,10 +8,12 @@ import torch
 from torch.nn import functional
 
 from detect.anchors import AnchorShapes
+from detect.backbones.convolutions import ConvolutionKind
 from detect.matching import Matcher
 from detect.ops import boxes as box_ops
 from detect.proposals.proposer import Selection
-from detect.proposals.rpn import Average, Rpn, RpnHead, RpnTraining, Spacing
+from detect.proposals.rpn import Average, Rpn, RpnTraining, Spacing
+from detect.proposals.rpn_head import RpnHead
 from detect.types import Images, Size, Targets
 
 Box = tuple[float, float, float, float]
@@ -121,6 +123,33 @@ def test_further_convolutions_come_between() -> None:
     for layer in (head.hidden, *head.further):
         hidden = functional.relu(functional.conv2d(hidden, layer.weight, layer.bias, padding=1))
     torch.testing.assert_close(logits, head.objectness(hidden).permute(0, 2, 3, 1).flatten(1))
+
+
+@pytest.mark.parametrize("kind", ["standard", "dilated", "separable", "grouped"])
+@pytest.mark.parametrize("convolutions", [1, 2])
+@pytest.mark.parametrize("cells", [[], [0, 47, 23, 23, 5, 24], range(48)])
+def test_a_few_cells_are_as_all_cells_answers_and_gradients(
+    kind: ConvolutionKind, convolutions: int, cells: Sequence[int]
+) -> None:
+    torch.manual_seed(0)
+    head = RpnHead(6, 8, 2, convolutions, kind).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    maps, places = torch.randn(2, 6, 4, 6, dtype=torch.float64, requires_grad=True), torch.tensor(cells).long()
+    logits, deltas = head(maps)
+    wanted = logits.reshape(48, 2)[places], deltas.reshape(48, 2, 4)[places]
+    found = head.at(maps, places)
+    gradients = []
+    for own, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(own, other)
+    for said in (found, wanted):
+        head.zero_grad()
+        maps.grad = None
+        torch.autograd.backward(sum((one.sin().sum() for one in said), torch.zeros(())))
+        gradients.append([each.grad for each in (maps, *head.parameters())])
+    for own, other in zip(*gradients, strict=True):
+        assert own is not None
+        torch.testing.assert_close(own, other)
 
 
 def test_proposals_carry_no_gradient() -> None:

@@ -21,7 +21,8 @@ from detect.heads.thin import fresh, linear_layers, make_thin
 from detect.matching import Matcher, RegionSampler
 from detect.postprocess import Postprocess, logistic, softmax
 from detect.proposals.proposer import Selection
-from detect.proposals.rpn import Rpn, RpnHead, RpnTraining
+from detect.proposals.rpn import Rpn, RpnTraining
+from detect.proposals.rpn_head import RpnHead
 from detect.regions.crops import WarpedCrops
 from detect.regions.pooled import PooledRegions
 from detect.regions.pyramid import PyramidRegions

@@ -15,8 +15,8 @@ from torch import Tensor
 from detect.detector import Detector
 from detect.explain.trace import Trace
 from detect.postprocess import Postprocess, logistic, softmax
+from detect.proposals.candidates import Candidates
 from detect.proposals.proposer import Selection
-from detect.proposals.rpn import Candidates
 from detect.types import Detections, Proposals
 
 VERSION = 1

@@ -13,7 +13,8 @@ from torch import Tensor
 from detect.detector import Detector
 from detect.explain.trace import Trace
 from detect.ops import boxes as box_ops
-from detect.proposals.rpn import Candidates, Rpn
+from detect.proposals.candidates import Candidates
+from detect.proposals.rpn import Rpn
 from detect.regions.crops import WarpedCrops
 from detect.regions.pooled import PooledRegions
 from detect.regions.pyramid import PyramidRegions

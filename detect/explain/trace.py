@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from detect.detector import Detector
-from detect.proposals.rpn import Candidates, Rpn
+from detect.proposals.candidates import Candidates
+from detect.proposals.rpn import Rpn
 from detect.types import Detections, Images, Proposals, Size
 
 
