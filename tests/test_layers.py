@@ -46,6 +46,7 @@ LAYERS = [
     ["api"],
     ["report"],
     ["explain"],
+    ["bench"],
     ["doctor"],
     ["diagnosis"],
     ["cli"],

@@ -20,6 +20,7 @@ COMMANDS = {
     "data": "Labelled photos: what is wrong with them, what they hold, how they look.",
     "report": "One HTML page about a run: numbers, curves, errors, photos.",
     "explain": "What made each detection: anchor, proposal, region, suppression.",
+    "bench": "How fast: inference, training, loading, beside others.",
     "proposals": "Search boxes that may hold an object; score them.",
     "config": "List, show and copy the configurations that come with detect.",
     "model": "Layers, sizes and costs of a model; a smaller one.",

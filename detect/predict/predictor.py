@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from detect import randomness
+from detect.backbones.settled import settle
 from detect.build.model import empty_detector, preprocess_rule, with_looks
 from detect.config import Config, Device, Precision
 from detect.config_files import changed
@@ -118,7 +119,7 @@ def load(
         raise UserError(f"{file}: expected the weights of the detector in its own settings, found {reason}") from None
     resized_anew = preprocess_rule(config) != preprocess_rule(saved.config)
     preprocess = preprocess_rule(config) if resized_anew else saved.preprocess
+    compute = make_compute(device, precision)
+    settle(detector.eval(), compute.dtype)
     looking = with_looks(config, detector)
-    return Predictor(
-        looking, saved.classes, preprocess, config, file, make_compute(device, precision), searched(config.model)
-    )
+    return Predictor(looking, saved.classes, preprocess, config, file, compute, searched(config.model))

@@ -1,33 +1,29 @@
-#!/usr/bin/env python3
-"""COCO's numbers by our scorer and by pycocotools: seconds on the same detections, in one alternating run.
+"""COCO's twelve numbers by our scorer and by pycocotools, on the same drawn detections.
 
-    tools/bench_evaluation.py [--images 5000] [--classes 80] [--detections 100] [--runs 3] [--seed 0] [--json FILE]
-
-The data are drawn from the seed: about seven objects a photo of classes as unequal as COCO's, one in fifty a crowd; of
-the detections a photo, three for each object move about it, the rest lie anywhere, two thirds of them of a class that
-is in the photo. Loading is not timed: pycocotools starts with its index built (its evaluate and accumulate are timed),
-ours with packed annotations and a prediction a photo (all of evaluate_coco is). "ours, JSON" is evaluate_coco_json on
-the very rows that pycocotools gets. Exit status 1 where a number differs by more than 1e-12.
+About seven objects a photo of classes as unequal as COCO's, one in fifty a crowd; of the detections a photo, three for
+each object move about it, the rest lie anywhere, two thirds of them of a class that is in the photo. Loading is not
+timed: pycocotools starts with its index built (its evaluate and accumulate are timed), ours with packed annotations and
+a prediction a photo. "ours, JSON" starts from the very rows that pycocotools gets.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import json
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
+from detect.bench.turns import Contender, take_turns
 from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.errors import WorkError
 from detect.evaluation.coco import NUMBERS, CocoResult, evaluate_coco, evaluate_coco_json
 from detect.evaluation.predictions import Prediction
 
@@ -37,51 +33,53 @@ HEIGHT, WIDTH = 480, 640
 TOLERANCE = 1e-12
 
 
-def main() -> None:
-    """Print the median seconds of each scorer and the ratios."""
-    options = _options()
-    annotations, predictions = draw(options.images, options.classes, options.detections, options.seed)
+@dataclass(frozen=True)
+class DataSize:
+    """Of the drawn data: photos, classes, detections a photo."""
+
+    images: int = 1000
+    classes: int = 80
+    detections: int = 100
+
+
+def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) -> Table:
+    """WorkError where a number differs from pycocotools' by more than TOLERANCE."""
+    annotations, predictions = draw(size.images, size.classes, size.detections, seed)
     dataset, results = as_files(annotations, predictions)
-    print(
-        f"{len(annotations)} photos, {len(annotations.boxes)} objects, {len(results)} detections, seed {options.seed}"
-    )
+    answers: dict[str, Answer] = {}
+
+    def scorer(name: str, score: Callable[[], tuple[float, Answer]]) -> Contender:
+        def turn(number: int) -> float:  # noqa: ARG001
+            spent, answers[name] = score()
+            return spent
+
+        return turn
 
     def ours() -> CocoResult:
         return evaluate_coco(annotations, predictions)
 
-    scorers: dict[str, Callable[[], tuple[float, Answer]]] = {
-        "ours": lambda: _timed(ours),
-        "ours, JSON": lambda: _timed(lambda: evaluate_coco_json(dataset, results)),
-        "pycocotools": lambda: _pycocotools(dataset, results),
+    contenders = {
+        "ours": scorer("ours", lambda: _timed(ours)),
+        "ours, JSON": scorer("ours, JSON", lambda: _timed(lambda: evaluate_coco_json(dataset, results))),
+        "pycocotools": scorer("pycocotools", lambda: _pycocotools(dataset, results)),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in scorers}
-    answers: dict[str, Answer] = {}
-    for run in range(options.runs):
-        for name in sorted(scorers, reverse=bool(run % 2)):
-            spent, answers[name] = scorers[name]()
-            seconds[name].append(spent)
-            print(f"run {run + 1}: {name:12}{spent:9.3f} s", flush=True)
-    median = {name: float(np.median(spent)) for name, spent in seconds.items()}
-    for name, middle in median.items():
-        print(
-            f"{name:12} median {middle:8.3f} s, pycocotools takes {median['pycocotools'] / middle:6.1f} times as long"
-        )
+    timings = take_turns(contenders, turns)
     difference = max(largest_difference(answers["pycocotools"], answers[name]) for name in ("ours", "ours, JSON"))
-    memory = _peak_memory(ours)
-    print(f"largest difference of {len(NUMBERS)} numbers and {options.classes} classes: {difference:.1e}")
-    print(f"ours needs {memory / 2**20:.0f} MiB beside the data")
-    if options.json is not None:
-        told = {"seconds": seconds, "median": median, "difference": difference, "peak_bytes": memory}
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    sys.exit(0 if difference <= TOLERANCE else 1)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("images", 5000), ("classes", 80), ("detections", 100), ("runs", 3), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
-    return parser.parse_args()
+    if difference > TOLERANCE:
+        raise WorkError(f"COCO's numbers: expected pycocotools' within {TOLERANCE:g}, found {difference:.1e} off")
+    times = timings["pycocotools"].median / timings["ours"].median
+    return Table(
+        f"Evaluation: COCO's numbers of {size.images} photos, {size.classes} classes, {len(results)} detections",
+        command,
+        COMPARED,
+        compared(timings, "ours"),
+        (
+            f"pycocotools takes {ratio(times)} times as long",
+            f"largest difference of {len(NUMBERS)} numbers and {size.classes} classes: {difference:.1e}",
+            f"ours needs {_peak_memory(ours) / 2**20:.0f} MiB beside the data",
+        ),
+        raw_seconds(timings),
+    )
 
 
 def draw(images: int, classes: int, detections: int, seed: int) -> tuple[Annotations, list[Prediction]]:
@@ -199,7 +197,3 @@ def _peak_memory(score: Callable[[], CocoResult]) -> int:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""How fast: our parts beside others', in turns on the same photos."""

@@ -1,0 +1,150 @@
+"""Photos to detections: ours, torchvision's, and the layers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.models.detection import FasterRCNN
+
+from detect.backbones.settled import settle
+from detect.bench.layers import LayersAlone
+from detect.bench.memory import peak_memory
+from detect.bench.parts import PARTS, time_parts
+from detect.bench.subject import Subject, make_subject
+from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
+from detect.bench.torchvision_peer import pictures_for, torchvision_twin
+from detect.bench.turns import Contender, Timing, clocked, take_turns
+from detect.config import Precision
+from detect.data.images import read_image
+from detect.memory import keep_freed_memory
+from detect.precision import make_compute
+from detect.predict.predictor import Predictor
+from detect.types import Detections
+
+CLASSES = 90
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+NEAR = 0.05  # pixels
+MOST = 1.4  # what the whole may take, in times of its layers
+
+
+def measure_inference(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
+    """Faster R-CNN R50-FPN, shorter side 800, one photo at a time: compared with torchvision's and with its layers
+    alone; our time in parts; the peak memory of a process that looks at three photos.
+    """
+    pictures = [read_image(photo) for photo in photos]
+    subject = make_subject([], CLASSES, pictures)
+    predictors = {precision: predictor_of(subject, precision) for precision in PRECISIONS}
+    twin = torchvision_twin(subject).eval()
+    contenders: dict[str, Contender] = {}
+    for precision, predictor in predictors.items():
+        contenders[f"detect, {precision}"] = _ours(predictor, pictures)
+        contenders[f"layers alone, {precision}"] = _alone(predictor, pictures[0])
+    contenders["torchvision, fp32"] = clocked(lambda turn: detected_by(twin, pictures[turn % len(pictures)]))
+    timings = take_turns(contenders, turns)
+    return [
+        Table(
+            "Inference: Faster R-CNN R50-FPN, 800 pixels",
+            command,
+            COMPARED,
+            compared(timings, "detect, fp32"),
+            _remarks(timings, predictors["fp32"], twin, pictures),
+            raw_seconds(timings),
+        ),
+        _parts_table(predictors, photos, command),
+        _memory_table(subject, photos[:3], command),
+    ]
+
+
+def predictor_of(subject: Subject, precision: Precision) -> Predictor:
+    """As ``detect.load`` gives one."""
+    compute = make_compute("cpu", precision)
+    detector = subject.detector().eval()
+    settle(detector, compute.dtype)
+    return Predictor(detector, subject.classes, subject.preprocess, subject.config, Path(), compute)
+
+
+def detected_by(twin: FasterRCNN, photo: np.ndarray) -> Detections:
+    """torchvision's answer, in the photo's pixels."""
+    with torch.inference_mode():
+        (found,) = twin(pictures_for([photo]))
+    return Detections(found["boxes"], found["scores"], found["labels"])
+
+
+def agreement(theirs: Detections, ours: Detections) -> float:
+    """The share of their detections with one of ours of the same label whose sides are all within NEAR."""
+    apart = (theirs.boxes[:, None] - ours.boxes).abs().amax(2)
+    apart[theirs.labels[:, None] != ours.labels] = float("inf")
+    return float((apart <= NEAR).any(1).float().mean())
+
+
+def _ours(predictor: Predictor, pictures: Sequence[np.ndarray]) -> Contender:
+    return clocked(lambda turn: predictor.predict(pictures[turn % len(pictures)], 0.0))
+
+
+def _alone(predictor: Predictor, picture: np.ndarray) -> Contender:
+    layers = LayersAlone(predictor.single)
+    layers.watch(lambda: predictor.predict(picture, 0.0))
+
+    def run(turn: int) -> None:  # noqa: ARG001
+        with torch.inference_mode(), predictor.compute.autocast():
+            layers.run()
+
+    return clocked(run)
+
+
+def _remarks(
+    timings: dict[str, Timing], predictor: Predictor, twin: FasterRCNN, pictures: Sequence[np.ndarray]
+) -> tuple[str, ...]:
+    stock = timings["torchvision, fp32"].median
+    ours = [predictor.predict(picture, 0.0) for picture in pictures]
+    theirs = [detected_by(twin, picture) for picture in pictures]
+    shares = [agreement(wanted, found) for wanted, found in zip(theirs, ours, strict=True)]
+    lines = []
+    for precision in PRECISIONS:
+        whole, layers = timings[f"detect, {precision}"].median, timings[f"layers alone, {precision}"].median
+        verdict = "within" if whole <= MOST * layers else "OVER"
+        lines.append(
+            f"{precision}: the whole takes {ratio(whole / layers)} times its convolutions and linear layers alone "
+            f"({verdict} the target of {MOST}); torchvision's stock model takes {ratio(stock / whole)} times as long"
+        )
+    lines.append(
+        f"the same weights and photos: {sum(map(len, theirs))} detections of theirs, {sum(map(len, ours))} of ours in "
+        f"fp32; {np.mean(shares):.2%} of theirs are among ours within {NEAR} pixels"
+    )
+    return tuple(lines)
+
+
+def _parts_table(predictors: dict[Precision, Predictor], photos: Sequence[Path], command: str) -> Table:
+    rows = [(precision, *astuple(time_parts(own, photos))) for precision, own in predictors.items()]
+    return Table("Where a photo's time goes, seconds (medians)", command, ("precision", *PARTS), tuple(rows))
+
+
+def _memory_table(subject: Subject, photos: Sequence[Path], command: str) -> Table:
+    ours = {precision: peak_memory(look_with_ours, subject, photos, precision) for precision in PRECISIONS}
+    theirs = peak_memory(look_with_theirs, subject, photos)
+    rows = [(f"detect, {precision}", peak / 2**20, ratio(peak / theirs)) for precision, peak in ours.items()]
+    return Table(
+        "Peak memory of a process that looks at three photos",
+        command,
+        ("contender", "MiB", "of torchvision's"),
+        (*rows, ("torchvision, fp32", theirs / 2**20, ratio(1.0))),
+    )
+
+
+def look_with_ours(subject: Subject, photos: Sequence[Path], precision: Precision) -> None:
+    """Detect on photos, in a process whose memory is measured."""
+    keep_freed_memory()
+    predictor = predictor_of(subject, precision)
+    for photo in photos:
+        predictor.predict(photo, 0.0)
+
+
+def look_with_theirs(subject: Subject, photos: Sequence[Path]) -> None:
+    """The same by torchvision."""
+    twin = torchvision_twin(subject).eval()
+    for photo in photos:
+        detected_by(twin, read_image(photo))

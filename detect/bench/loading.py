@@ -1,0 +1,102 @@
+"""Whether photos are ready faster than the training of the built-in configuration takes them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from detect.bench.tables import Table, raw_seconds
+from detect.bench.turns import Contender, clocked, take_turns
+from detect.build.data import augment_rule, training_data
+from detect.build.model import build_detector, preprocess_rule
+from detect.config import Config
+from detect.config_files import load_config
+from detect.data.batch import Batch
+from detect.data.loader import training_loader
+from detect.evaluation.detecting import targets_to, to_device
+from detect.precision import Compute, make_compute
+from detect.training.lessons import lesson_of
+from detect.training.run_folder import RunFolder
+from detect.training.setup import make_learner
+from detect.training.state import Learner
+from detect.training.work import Work
+
+CONFIG = "faster_rcnn"
+LEAST = 4.0  # times what a step consumes
+BATCHES = 20  # a turn
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An endless supply of batches, and a learner to take them."""
+
+    batches: Callable[[], Iterator[Batch]]
+    learner: Learner
+    compute: Compute
+
+    def step(self, batch: Batch) -> None:
+        """Forward, backward, update."""
+        self.learner.optimizer.zero_grad(set_to_none=True)
+        images, targets = to_device(batch.images, self.compute.device), targets_to(batch.targets, self.compute.device)
+        losses = self.learner.detector(images, targets)
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        self.learner.optimizer.step()
+
+
+def measure_loading(turns: int, command: str) -> Table:
+    """Photos a second of the loader alone, with the workers that the configuration has, and of training steps alone."""
+    config = load_config(Path(CONFIG))
+    with tempfile.TemporaryDirectory() as folder:
+        bench = _bench(config, Path(folder))
+        kept = list(islice(bench.batches(), BATCHES))
+
+    def train(turn: int) -> None:  # noqa: ARG001
+        for batch in kept:
+            bench.step(batch)
+
+    contenders: dict[str, Contender] = {"training steps": clocked(train), "loader": _loading(bench)}
+    timings = take_turns(contenders, turns)
+    photos = BATCHES * config.train.batch_size
+    speeds = {name: photos / each.median for name, each in timings.items()}
+    times = speeds["loader"] / speeds["training steps"]
+    verdict = "reached" if times >= LEAST else "MISSED"
+    return Table(
+        f"Loading: configs/{CONFIG}.yaml, built-in data, {config.data.workers} workers",
+        command,
+        ("contender", "photos a second", "median s of a turn", "quickest s", "slowest s"),
+        tuple((name, speeds[name], each.median, *each.spread) for name, each in timings.items()),
+        (f"the loader alone delivers {times:.1f} times what training consumes (target {LEAST}: {verdict})",),
+        raw_seconds(timings),
+    )
+
+
+def _loading(bench: Bench) -> Contender:
+    """The start of workers does not count: a run starts them once."""
+    batches = bench.batches()
+    next(batches)
+
+    def load(turn: int) -> None:  # noqa: ARG001
+        for _ in range(BATCHES):
+            next(batches)
+
+    return clocked(load)
+
+
+def _bench(config: Config, folder: Path) -> Bench:
+    train, val = training_data(config)
+    compute = make_compute("cpu", "fp32")
+    detector, _ = build_detector(config, train.classes)
+    work = Work(config, RunFolder(folder), train, val, None, compute, Console(quiet=True))
+
+    def batches() -> Iterator[Batch]:
+        plan = lesson_of(work).plan(1_000_000, 0)
+        rule, augment = preprocess_rule(config), augment_rule(config)
+        return iter(training_loader(train, rule, augment, plan, config.seed, config.data.workers))
+
+    return Bench(batches, make_learner(config, detector.train()), compute)

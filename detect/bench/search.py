@@ -1,0 +1,33 @@
+"""Selective search: seconds a photo in each mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from detect.bench.tables import Table, raw_seconds
+from detect.bench.turns import clocked, take_turns
+from detect.proposals.selective_search import MODES, selective_search
+
+
+def measure_search(photos: Sequence[np.ndarray], turns: int, command: str) -> Table:
+    """On all cores, a photo a turn. ``tools/bench_selective_search.py`` compares with OpenCV's, which needs an
+    environment of its own.
+    """
+    contenders = {mode: clocked(partial(_search, photos, mode)) for mode in MODES}
+    timings = take_turns(contenders, turns)
+    counts = {mode: np.mean([len(selective_search(photo, mode)) for photo in photos]) for mode in MODES}
+    return Table(
+        "Selective search",
+        command,
+        ("mode", "median s", "quickest s", "slowest s", "boxes a photo"),
+        tuple((mode, each.median, *each.spread, round(float(counts[mode]))) for mode, each in timings.items()),
+        (),
+        raw_seconds(timings),
+    )
+
+
+def _search(photos: Sequence[np.ndarray], mode: str, turn: int) -> None:
+    selective_search(photos[turn % len(photos)], mode)

@@ -1,0 +1,91 @@
+"""detect bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from detect.cli.group import Group
+from detect.errors import UserError
+from detect.files import place_for_file, write_text
+from detect.memory import keep_freed_memory
+
+BENCHMARKS = {
+    "inference": "Faster R-CNN R50-FPN at 800 pixels: beside torchvision's, and beside its layers alone.",
+    "training": "Steps of R50-FPN and R18-FPN: beside torchvision's.",
+    "loading": "The loader of configs/faster_rcnn.yaml: beside the training steps that it feeds.",
+    "search": "Selective search in its three modes.",
+    "evaluation": "COCO's twelve numbers: beside pycocotools.",
+    "growth": "With the photo's size, the proposals, the batch and the classes.",
+}
+WITHOUT_PHOTOS = {"loading", "evaluation"}
+
+
+@click.group("bench", cls=Group, epilog="Example: detect bench all photos/ --out BENCHMARKS.md")
+def command() -> None:
+    """How fast on this machine's processor: ours and others' in turns, same random weights, same photos."""
+
+
+def _add(name: str, names: tuple[str, ...], told: str) -> None:
+    """A subcommand that runs the benchmarks ``names``."""
+    parameters: list[click.Parameter] = [
+        click.Option(["--turns"], type=click.IntRange(1), default=10, show_default=True, help="Of each contender."),
+        click.Option(["--out"], type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page."),
+        click.Option(
+            ["--json", "json_file"], type=click.Path(path_type=Path), metavar="FILE", help="Write every number."
+        ),
+    ]
+    if not WITHOUT_PHOTOS.issuperset(names):
+        parameters[:0] = [
+            click.Argument(["paths"], metavar="PHOTO...", nargs=-1),
+            click.Option(
+                ["--photos"],
+                type=click.IntRange(1),
+                default=10,
+                show_default=True,
+                help="Look at so many, of the commonest size.",
+            ),
+        ]
+
+    def callback(
+        turns: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), photos: int = 0
+    ) -> None:
+        _run(names, paths, photos, turns, out, json_file)
+
+    command.add_command(click.Command(name, callback=callback, params=parameters, help=told, short_help=told))
+
+
+def _run(
+    names: tuple[str, ...],
+    paths: tuple[str, ...],
+    photos: int,
+    turns: int,
+    out: Path | None,
+    json_file: Path | None,
+) -> None:
+    keep_freed_memory()
+    for file in (out, json_file):
+        if file is not None:
+            place_for_file(file)
+    if not paths and not WITHOUT_PHOTOS.issuperset(names):
+        raise UserError("PHOTO: expected photos, folders or globs, found none")
+    from detect.bench import page
+    from detect.predict.photos import find_photos
+
+    chosen, tables = page.photos_of_one_size(find_photos(paths), photos), []
+    console = Console()
+    for name in names:
+        for table in page.MEASURES[name](chosen, turns, f"detect bench {name}{' PHOTO...' * bool(chosen)}"):
+            tables.append(table)
+            console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        write_text(out, page.page(tables))
+    if json_file is not None:
+        page.write_json(tables, json_file)
+
+
+for _name, _told in BENCHMARKS.items():
+    _add(_name, (_name,), _told)
+_add("all", tuple(BENCHMARKS), "All of these.")

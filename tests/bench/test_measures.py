@@ -1,0 +1,122 @@
+"""Each benchmark once, as small as it goes: it runs, and what it says of equality is true."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from torch import nn
+
+from detect.bench.evaluation import DataSize, Numbers, largest_difference, measure_evaluation
+from detect.bench.inference import agreement, detected_by, predictor_of
+from detect.bench.layers import LayersAlone
+from detect.bench.page import page, photos_of_one_size
+from detect.bench.parts import time_parts
+from detect.bench.search import measure_search
+from detect.bench.subject import Subject, make_subject
+from detect.bench.torchvision_peer import torchvision_twin
+from detect.bench.training import drawn_targets, our_step, their_step
+from detect.cli.bench import command
+from detect.data.shapes import scene
+from detect.errors import WorkError
+from detect.types import Detections
+
+PHOTOS = [scene(0, "val", index).rgb for index in range(2)]
+SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"]
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return make_subject(SMALL, 5, PHOTOS)
+
+
+def test_random_weights_find_much_and_torchvision_the_same(subject: Subject) -> None:
+    ours, theirs = predictor_of(subject, "fp32"), torchvision_twin(subject).eval()
+    for photo in PHOTOS:
+        found, wanted = ours.predict(photo, 0.0), detected_by(theirs, photo)
+        assert len(wanted) >= 100
+        assert agreement(wanted, found) >= 0.98
+
+
+def test_agreement_asks_for_the_label_and_every_side() -> None:
+    box = torch.tensor([[0.0, 0, 10, 10]])
+    one = Detections(box, torch.ones(1), torch.ones(1, dtype=torch.int64))
+    assert agreement(one, one) == 1.0
+    assert agreement(one, Detections(box + 0.1, one.scores, one.labels)) == 0.0
+    assert agreement(one, Detections(box, one.scores, one.labels + 1)) == 0.0
+
+
+def test_weights_that_find_too_little_are_refused() -> None:
+    with pytest.raises(WorkError, match="expected at least 100 detections on a photo, found"):
+        make_subject([*SMALL, "model.rpn.test_after=1"], 5, PHOTOS)
+
+
+def test_steps_have_losses_and_change_weights(subject: Subject) -> None:
+    targets = drawn_targets(PHOTOS, 5)
+    for step in (our_step(subject, PHOTOS, targets, "bf16"), their_step(subject, PHOTOS, targets)):
+        first, second = (sum(loss.item() for loss in step(turn).values()) for turn in range(2))
+        assert math.isfinite(first)
+        assert first != second
+
+
+def test_layers_alone_are_those_that_ran() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    layers = LayersAlone(net)
+    layers.watch(lambda: net(torch.ones(1, 1, 2, 2)))
+    assert [type(layer) for layer, _ in layers.calls] == [nn.Conv2d, nn.Linear]
+    layers.run()
+    assert len(layers.calls) == 2
+
+
+def test_parts_add_up(subject: Subject, tmp_path: Path) -> None:
+    Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
+    parts = time_parts(predictor_of(subject, "fp32"), [tmp_path / "a.png"])
+    assert parts.search < 0.001 < parts.backbone < parts.whole
+
+
+def test_evaluation_is_pycocotools_own() -> None:
+    table = measure_evaluation(DataSize(6, 4, 12), 2, "command")
+    assert [row[0] for row in table.rows] == ["ours", "ours, JSON", "pycocotools"]
+    assert {len(seconds) for seconds in table.seconds.values()} == {2}
+
+
+@pytest.mark.parametrize(("ours", "difference"), [(0.5, 0.0), (0.25, 0.25), (None, math.inf)])
+def test_a_difference_is_seen(ours: float | None, difference: float) -> None:
+    here: Numbers = {"AP": 0.5, "APs": None}
+    assert largest_difference((here, {}), ({"AP": ours, "APs": None}, {})) == difference
+
+
+def test_search_tells_each_mode() -> None:
+    assert [row[0] for row in measure_search(PHOTOS, 1, "command").rows] == ["single", "fast", "quality"]
+
+
+def test_photos_of_the_commonest_size_are_taken(tmp_path: Path) -> None:
+    sizes = [(8, 8), (9, 8), (9, 8), (9, 8)]
+    files = [tmp_path / f"{place}.png" for place in range(len(sizes))]
+    for file, size in zip(files, sizes, strict=True):
+        Image.new("RGB", size).save(file)
+    assert photos_of_one_size([], 2) == []
+    assert photos_of_one_size(files, 2) == files[1:3]
+
+
+def test_a_page_says_the_machine(tmp_path: Path) -> None:
+    out, numbers = tmp_path / "b.md", tmp_path / "b.json"
+    Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
+    arguments = ["search", str(tmp_path / "a.png"), "--turns", "1", "--out", str(out), "--json", str(numbers)]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0
+    assert "processor: " in out.read_text()
+    assert "## Selective search" in result.output
+    assert [table["title"] for table in json.loads(numbers.read_text())["tables"]] == ["Selective search"]
+    assert page([]).startswith("# Benchmarks")
+
+
+@pytest.mark.parametrize("name", ["inference", "all"])
+def test_photos_are_asked_for(name: str) -> None:
+    result = CliRunner().invoke(command, [name])
+    assert "PHOTO: expected photos, folders or globs, found none" in str(result.exception)
