@@ -9,6 +9,7 @@ from torchvision.ops import nms as torchvision_nms
 from detect.ops.boxes import iou
 
 _ROUNDING = 1e-3  # of an IoU: far more than float32 loses
+_MANY = 2000  # boxes, from which on the kernel's pairs cost more than a call for each group
 
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
@@ -18,9 +19,15 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None =
     Returns the indices kept (int64), best first; ties in score go to the lower index.
 
     Groups are told apart by moving each to a place of its own, so that one call serves all of them. That is done in
-    float64: in float32 a shift by thousands of pixels moves IoUs by 1e-4, which changes what is kept.
+    float64: in float32 a shift by thousands of pixels moves IoUs by 1e-4, which changes what is kept. Many boxes on a
+    CPU go group by group: 8,500 of five maps take 0.7 of the time, 5,000 of 90 classes 0.3.
     """
-    return _kept(_apart(boxes, groups), scores, threshold)
+    if groups is None or boxes.is_cuda or len(boxes) < _MANY:
+        return _kept(_apart(boxes, groups), scores, threshold)
+    exact, order = boxes.double(), groups.argsort(stable=True)
+    members = torch.split(order, groups.bincount().tolist())
+    kept = torch.cat([each[_kept(exact[each], scores[each], threshold)] for each in members]).sort().values
+    return kept[scores[kept].argsort(descending=True, stable=True)]
 
 
 def suppressors(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
@@ -29,8 +36,7 @@ def suppressors(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor 
     The kernel of ``nms`` decides, asked about one pair at a time: near the threshold an IoU of our own may round
     another way. Only pairs that are clearly apart are not asked about.
     """
-    apart = _apart(boxes, groups)
-    kept = _kept(apart, scores, threshold)
+    apart, kept = _apart(boxes, groups), nms(boxes, scores, threshold, groups)
     takers = torch.full((len(boxes),), -1, dtype=torch.int64, device=boxes.device)
     takers[kept] = kept
     for winner in kept.tolist():

@@ -17,6 +17,7 @@ from detect.bench.inference import agreement, detected_by, predictor_of
 from detect.bench.layers import LayersAlone
 from detect.bench.page import page, photos_of_one_size
 from detect.bench.parts import time_parts
+from detect.bench.profile import profile_table
 from detect.bench.search import measure_search
 from detect.bench.subject import Subject, make_subject
 from detect.bench.torchvision_peer import torchvision_twin
@@ -89,6 +90,16 @@ def test_evaluation_is_pycocotools_own() -> None:
 def test_a_difference_is_seen(ours: float | None, difference: float) -> None:
     here: Numbers = {"AP": 0.5, "APs": None}
     assert largest_difference((here, {}), ({"AP": ours, "APs": None}, {})) == difference
+
+
+def test_a_profile_adds_up() -> None:
+    matrix = torch.randn(300, 300)
+    table = profile_table("What binds", "command", {"a": lambda: matrix @ matrix, "b": lambda: matrix + matrix})
+    assert table.columns == ("operation", "a, s", "b, s")
+    assert table.rows[0][0] == "mm"
+    for column in (1, 2):
+        values = [float(row[column] or 0) for row in table.rows]
+        assert sum(values[:-1]) == pytest.approx(values[-1])
 
 
 def test_search_tells_each_mode() -> None:

@@ -54,6 +54,22 @@ def test_nms_is_greedy_with_groups_and_ties(
     assert found.dtype == torch.int64
 
 
+@pytest.mark.parametrize("groups", [1, 5, 300])
+def test_many_boxes_are_as_each_group_alone(groups: int) -> None:
+    draw = torch.Generator().manual_seed(groups)
+    corners, sides = torch.rand(2500, 2, generator=draw) * 200, 5 + torch.rand(2500, 2, generator=draw) * 60
+    boxes, scores = torch.cat([corners, corners + sides], 1), torch.rand(2500, generator=draw).round(decimals=2)
+    own = torch.randint(0, groups, (2500,), generator=draw) * 2  # every other group is empty
+    kept = nms(boxes, scores, 0.5, own)
+    members = [(own == group).nonzero().flatten() for group in own.unique()]
+    alone = [each[nms(boxes[each].double(), scores[each], 0.5)] for each in members]
+    wanted = sorted(torch.cat(alone).tolist(), key=lambda place: (-scores[place].item(), place))
+    assert kept.tolist() == wanted
+    takers = suppressors(boxes, scores, 0.5, own)
+    assert (takers >= 0).all()
+    assert torch.equal((takers == torch.arange(2500)).nonzero().flatten(), kept.sort().values)
+
+
 @pytest.mark.parametrize("groups", [None, torch.zeros(0, dtype=torch.int64)])
 def test_no_boxes(groups: torch.Tensor | None) -> None:
     assert nms(torch.zeros(0, 4), torch.zeros(0), 0.5, groups).tolist() == []
