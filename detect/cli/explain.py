@@ -16,14 +16,39 @@ from detect.files import place_for_folder
 from detect.memory import keep_freed_memory
 
 if TYPE_CHECKING:
+    from detect.explain.choice import Progress
+    from detect.explain.heatmaps import Reduce
     from detect.explain.make import Known
+    from detect.explain.pinned import Of
     from detect.predict.predictor import Predictor
+    from detect.proposing.lookups import FromFile
 
 
-@click.command("explain", epilog="Example: detect explain runs/faster_rcnn-1 photo.jpg --out explained")
+GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
+CAMS = ("gradcam", "hirescam", "eigencam")
+HIDING = ("occlusion", "drise")
+DETECTIONS = (*GRADIENTS, *CAMS, *HIDING)
+TAKERS = {  # of the options that not every method takes
+    "annotations": ("trace",),
+    "split": ("trace",),
+    "number": DETECTIONS,
+    "classes": DETECTIONS,
+    "of": DETECTIONS,
+    "reduce": GRADIENTS,
+    "layer": CAMS,
+    "masks": ("drise",),
+    "seed": ("smoothgrad", "drise"),
+}
+
+
+@click.command(
+    "explain", epilog="Example: detect explain runs/faster_rcnn-1 photo.jpg --method gradcam --out explained"
+)
 @click.argument("model", type=Path)
 @click.argument("images", metavar="[IMAGE]...", nargs=-1)
-@click.option("--method", type=click.Choice(["trace"]), default="trace", show_default=True, help="What to tell.")
+@click.option(
+    "--method", type=click.Choice(["trace", *DETECTIONS]), default="trace", show_default=True, help="What to tell."
+)
 @click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write: a folder for each photo.")
 @click.option(
     "--score",
@@ -36,19 +61,43 @@ if TYPE_CHECKING:
 @click.option(
     "--most", type=click.IntRange(0), metavar="N", default=20, show_default=True, help="Pictures of at most so many."
 )
+@click.option(
+    "--number", type=click.IntRange(1), metavar="N", help="Only the detection of this rank, whatever it scores."
+)
+@click.option("--classes", metavar="A,B", help="Only detections of these classes.")
+@click.option(
+    "--of",
+    type=click.Choice(["score", "x1", "y1", "x2", "y2"]),
+    help="Its score or an edge of its box [default: score].",
+)
+@click.option(
+    "--reduce",
+    type=click.Choice(["max", "mean", "none"]),
+    help="Gradients: the largest or mean of the colours, or each [default: max].",
+)
+@click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
+@click.option("--masks", type=click.IntRange(2), metavar="N", help="drise: so many random masks [default: 1000].")
+@click.option("--seed", type=int, metavar="N", help="smoothgrad, drise: of what is random [default: 0].")
 @click.option("--proposals", type=Path, metavar="FILE", help="R-CNN, Fast R-CNN: boxes from this file, not searched.")
-@click.option("--annotations", type=Path, metavar="GT.json", help="COCO ground truth of the photos.")
-@click.option("--split", type=click.Choice(["train", "val"]), help="Ground truth of this split of the model's data.")
+@click.option("--annotations", type=Path, metavar="GT.json", help="trace: COCO ground truth of the photos.")
+@click.option("--split", type=click.Choice(["train", "val"]), help="trace: ground truth of this split of the data.")
 @options.settings
 @options.device
 @options.precision
 def command(
     model: Path,
     images: tuple[str, ...],
-    method: str,  # noqa: ARG001 - the only one yet
+    method: str,
     out: Path,
     score: float,
     most: int,
+    number: int | None,
+    classes: str | None,
+    of: Of | None,
+    reduce: Reduce | None,
+    layer: str | None,
+    masks: int | None,
+    seed: int | None,
     proposals: Path | None,
     annotations: Path | None,
     split: str | None,
@@ -56,13 +105,17 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """The exact trace of every detection of MODEL on photos: the anchor that fired, the proposal it became, its region,
-    scores and deltas, its ranks, what it suppressed; of a searched box, its segments and how they were joined.
+    """What made each detection of MODEL on photos.
 
-    Each photo gets a folder with trace.json (every number, enough to compute the detections again), pictures, and
-    index.html, a page that needs nothing else.
+    trace: its exact story, from the anchor or the searched box to the last suppression; each photo gets a folder with
+    trace.json (every number, enough to compute the detections again), pictures, and index.html.
+
+    saliency, smoothgrad, guided, integrated (gradients by the pixels); gradcam, hirescam, eigencam (maps of a layer);
+    occlusion, drise (parts of the picture hidden): which pixels made its score, or an edge of its box. Each photo gets
+    a folder with a picture and the raw map (.npy, in the photo's pixels) of each detection, and a contact sheet.
     """
     keep_freed_memory()
+    _refuse_what_the_method_has_not(method)
     if not images:
         raise UserError("IMAGE: expected photos, folders or globs, found none")
     if annotations is not None and split is not None:
@@ -71,20 +124,50 @@ def command(
 
     photos = find_photos(images)
     place_for_folder(out)
-    from detect.display import display
-    from detect.explain.make import Wish, trace_photos
+    from detect.explain.choice import Choice
+    from detect.explain.detections import Question, explain_photos
     from detect.predict.predictor import load
     from detect.predict.run import given_from
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     given = given_from(predictor, photos, proposals)
-    known = _known(predictor, photos, annotations, split)
-    with display(Console(), "tracing", len(photos), "photos") as shown:
-        unreadable = trace_photos(predictor, photos, out, Wish(score, most), known, given, shown)
-    print(f"{len(photos) - len(unreadable)} photos traced in {out}")
+    if method == "trace":
+        known = _known(predictor, photos, annotations, split)
+        unreadable = _trace(predictor, photos, out, score, most, known, given)
+    else:
+        labels = frozenset(options.class_labels(classes, predictor.classes))
+        question = Question(method, of or "score", reduce or "max", score, most, labels, number)
+        choice = Choice(_progress(), layer, masks or 1000, seed or 0)
+        unreadable = explain_photos(predictor, photos, out, question, choice, given, print)
+    print(f"{len(photos) - len(unreadable)} photos {'traced' if method == 'trace' else 'explained'} in {out}")
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
     sys.exit(1 if unreadable else 0)
+
+
+def _refuse_what_the_method_has_not(method: str) -> None:
+    """Raises UserError for an option that this method would not look at."""
+    for name, value in click.get_current_context().params.items():
+        takers = TAKERS.get(name)
+        if takers is not None and value is not None and method not in takers:
+            raise UserError(f"--{name}: expected --method {' or '.join(takers)} beside it, found {method}")
+
+
+def _progress() -> Progress:
+    from detect.display import display
+
+    console = Console()
+    return lambda what, total: display(console, what, total, "pictures")
+
+
+def _trace(
+    predictor: Predictor, photos: list[Path], out: Path, score: float, most: int, known: Known, given: FromFile | None
+) -> tuple[str, ...]:
+    from detect.display import display
+    from detect.explain.make import Wish, trace_photos
+
+    with display(Console(), "tracing", len(photos), "photos") as shown:
+        return trace_photos(predictor, photos, out, Wish(score, most), known, given, shown)
 
 
 def _known(predictor: Predictor, photos: list[Path], annotations: Path | None, split: str | None) -> Known:

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from detect.errors import UserError, nearest
+
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Metric = Literal["coco", "voc07", "voc12"]
@@ -26,3 +28,15 @@ def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | 
     """--device and --precision as settings; they win over the configuration and over --set."""
     flags = [f"device={device}" if device else "", f"train.precision={precision}" if precision else ""]
     return (*overrides, *(flag for flag in flags if flag))
+
+
+def class_labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """The labels of a comma-separated list of class names; all where there is none."""
+    if names is None:
+        return tuple(range(1, len(classes) + 1))
+    wanted = [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in classes:
+            known = ", ".join(classes)
+            raise UserError(f'--classes: expected names among {known}, found "{name}"{nearest(name, classes)}')
+    return tuple(classes.index(name) + 1 for name in wanted)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Precision
-from detect.errors import UserError, nearest
+from detect.errors import UserError
 from detect.files import place_for_folder
 from detect.memory import keep_freed_memory
 
@@ -88,7 +88,7 @@ def command(
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     wanted = formats or ("json", "images")
-    wish = Wish(score, _labels(classes, predictor.classes), "images" in wanted)
+    wish = Wish(score, options.class_labels(classes, predictor.classes), "images" in wanted)
     ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
     with display(Console(), "detecting", len(photos), "photos") as shown:
         work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown, proposals)
@@ -104,15 +104,3 @@ def command(
     if work.unreadable:
         print(f"detect: {len(work.unreadable)} of {len(photos)} photos could not be read", file=sys.stderr)
         sys.exit(1)
-
-
-def _labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """The labels of a comma-separated list of class names; all where there is none."""
-    if names is None:
-        return tuple(range(1, len(classes) + 1))
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in classes:
-            known = ", ".join(classes)
-            raise UserError(f'--classes: expected names among {known}, found "{name}"{nearest(name, classes)}')
-    return tuple(classes.index(name) + 1 for name in wanted)

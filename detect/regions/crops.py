@@ -39,7 +39,10 @@ class WarpedCrops(nn.Module):
         return torch.cat(side_by_side(lambda piece: self._features(images, piece), pieces, device))
 
     def _features(self, images: Images, boxes: Sequence[Tensor]) -> Tensor:
-        crops = warp(images.pixels, images.sizes, boxes, self.side, self.context)
+        return self.map_of(warp(images.pixels, images.sizes, boxes, self.side, self.context))
+
+    def map_of(self, crops: Tensor) -> Tensor:
+        """Warped crops (S, 3, side, side) -> (S, C, bins, bins), float32."""
         features: Tensor = self.body(crops)[-1]
         if features.shape[2:] != (self.bins, self.bins):
             features = functional.adaptive_max_pool2d(features, self.bins)

@@ -78,7 +78,7 @@ def test_a_photo_gets_numbers_pictures_and_a_page(
     [
         (("no-such.jpg",), "no-such.jpg: expected a photo"),
         ((), "IMAGE: expected photos"),
-        (("PHOTO", "--method", "tracee"), "'tracee' is not 'trace'"),
+        (("PHOTO", "--method", "tracee"), '(did you mean "trace"?)'),
         (("PHOTO", "--proposals", "p.npz"), "found one with an RPN"),
         (("PHOTO", "--annotations", "a.json", "--split", "val"), "expected one of them"),
         (("PHOTO", "--set", "model.test_time.flip=true"), "model.test_time: expected one look"),

@@ -1,0 +1,23 @@
+"""What a user may choose about an explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from detect.display import Display
+
+Progress = Callable[[str, int], AbstractContextManager[Display]]  # what is done, how many pictures it takes
+
+
+@dataclass(frozen=True)
+class Choice:
+    """progress: shows work that looks at many pictures; layer: a network's layer by name, None for the method's usual
+    one; masks: how many random ones; seed: of everything random.
+    """
+
+    progress: Progress
+    layer: str | None = None
+    masks: int = 1000
+    seed: int = 0

@@ -1,0 +1,144 @@
+"""Photos in, explanations of their detections out: overlays, raw maps, a contact sheet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detect.data.images import UnreadableImage, read_image
+from detect.draw import contact_sheet, save_image
+from detect.errors import UserError
+from detect.evaluation.detecting import to_device
+from detect.evaluation.predictions import below_shared_folder
+from detect.explain.cams import find_layer
+from detect.explain.choice import Choice
+from detect.explain.heatmaps import Reduce, explained, on_photo, pointed, reduced
+from detect.explain.methods import METHODS
+from detect.explain.pinned import Of, Pinned, View, pin, views
+from detect.explain.trace import trace
+from detect.files import write_bytes
+from detect.predict.predictor import Predictor
+from detect.preprocess import rescale_boxes
+from detect.proposing.lookups import BoxesAndScores, FromFile
+from detect.regions.crops import WarpedCrops
+
+COLUMNS = 3  # of a contact sheet
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which detections: of at least ``score`` and of ``labels``, at most ``most``, or the one of rank ``number`` alone;
+    of: what about them; reduce: see ``heatmaps.reduced``.
+    """
+
+    method: str
+    of: Of
+    reduce: Reduce
+    score: float
+    most: int
+    labels: frozenset[int]
+    number: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """How its files begin."""
+        return self.method if self.of == "score" else f"{self.method}-{self.of}"
+
+
+def explain_photos(
+    predictor: Predictor,
+    photos: Sequence[Path],
+    out: Path,
+    question: Question,
+    choice: Choice,
+    given: FromFile | None,
+    say: Callable[[str], None],
+) -> tuple[str, ...]:
+    """A folder below ``out`` for each photo, a line for each detection; returns a line for each unreadable photo.
+
+    Raises UserError for a layer or an edge that the detector has not.
+    """
+    if question.of != "score" and not predictor.single.postprocess.regress:
+        raise UserError(
+            f"--of {question.of}: expected boxes that are regressed, found model.postprocess.regress=false, with which "
+            "a detection's box is its proposal"
+        )
+    unreadable = []
+    for photo, name in zip(photos, below_shared_folder([str(photo) for photo in photos]), strict=True):
+        try:
+            rgb = read_image(photo)
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+        else:
+            _explain_photo(
+                predictor, rgb, out / name, question, choice, None if given is None else given[str(photo)], say
+            )
+    return tuple(unreadable)
+
+
+def _explain_photo(
+    predictor: Predictor,
+    rgb: np.ndarray,
+    folder: Path,
+    question: Question,
+    choice: Choice,
+    given: BoxesAndScores | None,
+    say: Callable[[str], None],
+) -> None:
+    images = to_device(predictor.prepared(rgb, given), predictor.compute.device)
+    with torch.no_grad(), predictor.compute.autocast():  # what inference mode makes no gradient may use
+        (traced,) = trace(predictor.single, images)
+    pinned = chosen(pin(traced), question)
+    if not pinned:
+        say(f"{folder.name}: no detection to explain")
+    size, pictures = (rgb.shape[0], rgb.shape[1]), []
+    for view in views(predictor.single, images, pinned, question.of):
+        with predictor.compute.autocast():
+            heats = METHODS[question.method].explain(view, choice)
+        for one, heat in zip(view.pinned, heats, strict=True):
+            placed = on_photo(reduced(heat, question.reduce), view, images.sizes[0], size)
+            boxes = rescale_boxes(torch.stack([one.box, one.proposal]).cpu(), images.sizes[0], size).numpy()
+            name = predictor.classes[one.label - 1]
+            say(f"{folder.name} {one.rank}: {name} {one.score:.2f}: {_told(placed, boxes[0])}")
+            text = caption(question, choice, view)
+            pictures.append(explained(rgb, placed, boxes, (f"{name} {one.score:.2f}", "proposal"), text))
+            save_image(folder / f"{question.stem}-{one.rank:03}.png", pictures[-1])
+            write_bytes(folder / f"{question.stem}-{one.rank:03}.npy", array_bytes(placed))
+    if pictures:
+        save_image(folder / f"{question.stem}.png", contact_sheet(pictures, COLUMNS))
+
+
+def chosen(pinned: Sequence[Pinned], question: Question) -> list[Pinned]:
+    """Those that the question is about."""
+    if question.number is not None:
+        return [one for one in pinned if one.rank == question.number]
+    asked = [one for one in pinned if one.score >= question.score and one.label in question.labels]
+    return asked[: question.most]
+
+
+def caption(question: Question, choice: Choice, view: View) -> str:
+    """What a picture shows, and what it does not."""
+    method, network = METHODS[question.method], view.network
+    what = "score" if question.of == "score" else f"edge {question.of}"
+    where = f" at {find_layer(network, choice.layer)[0]}" if method.layered else ""
+    crop = " R-CNN reads a warped crop: its pixels are laid back." if isinstance(network, WarpedCrops) else ""
+    return f"{question.method}{where}, {what}: {method.tells}. The proposal is pinned.{crop}"
+
+
+def array_bytes(values: np.ndarray) -> bytes:
+    """As a .npy file."""
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    return content.getvalue()
+
+
+def _told(heat: np.ndarray, box: np.ndarray) -> str:
+    if not heat.any():
+        return "the map is 0 everywhere"
+    (x, y), share = pointed(heat, box)
+    return f"highest at x {x}, y {y}; {share:.0%} of what is above 0 lies in its box"

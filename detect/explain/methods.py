@@ -1,0 +1,40 @@
+"""The explanations of a detection, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from detect.explain.cams import eigencam, gradcam, hirescam
+from detect.explain.choice import Choice
+from detect.explain.gradients import guided, integrated, saliency, smoothgrad
+from detect.explain.perturbation import drise, occlusion
+from detect.explain.pinned import View
+
+Explain = Callable[[View, Choice], Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """explain: a map (D, C, h, w) over the view's pixels, of any resolution, C = 3 for one in each colour; tells: what
+    a picture of it shows, and what not; layered: whether it asks for a layer.
+    """
+
+    explain: Explain
+    tells: str
+    layered: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "saliency": Method(saliency, "how fast the evidence changes with each pixel"),
+    "smoothgrad": Method(smoothgrad, "how fast the evidence changes with each pixel, mean over noisy copies"),
+    "guided": Method(guided, "positive gradients alone: edges, much the same for any detection"),
+    "integrated": Method(integrated, "what each pixel adds to the evidence, from the mean colour on"),
+    "gradcam": Method(gradcam, "channels that raise the evidence wherever they are active, on other objects too", True),
+    "hirescam": Method(hirescam, "cells that raise the evidence", True),
+    "eigencam": Method(eigencam, "what is most active: the same for every detection, it asks about none", True),
+    "occlusion": Method(occlusion, "what hiding a patch here takes from the score, or moves the edge"),
+    "drise": Method(drise, "what seeing a pixel adds to the score, or holds the edge: random masks"),
+}

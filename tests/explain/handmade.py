@@ -1,0 +1,73 @@
+"""Detectors whose evidence is known: red inside the region raises the score, red on its left moves an edge."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from detect.backbones.network import Body
+from detect.backbones.nothing import NothingShared
+from detect.detector import Detector, RegionTraining
+from detect.explain.pinned import Of, Pinned, View, pin, views
+from detect.explain.trace import trace
+from detect.matching import Matcher, RegionSampler
+from detect.postprocess import Postprocess
+from detect.proposals.given import GivenProposals
+from detect.proposals.proposer import Selection
+from detect.regions.crops import WarpedCrops
+from detect.regions.pooled import PooledRegions
+from detect.types import Images, Proposals
+
+SIDE, STRIDE = 64, 4
+OBJECT = (20, 24, 36, 40)  # x1 y1 x2 y2 of a red square
+OTHER = (44, 4, 60, 20)  # another one of the same class, outside the proposal
+PROPOSAL = (16.0, 20.0, 40.0, 44.0)
+
+
+def body() -> Body:
+    """Two maps of redness: at each pixel, and its mean over 4x4 of them."""
+    red = nn.Conv2d(3, 1, 1)
+    with torch.no_grad():
+        red.weight.copy_(torch.tensor([1.0, -0.5, -0.5]).view(1, 3, 1, 1))
+        red.bias.zero_()  # type: ignore[union-attr]
+    return Body([nn.Sequential(red, nn.ReLU(inplace=True)), nn.AvgPool2d(STRIDE)], 0, 1)
+
+
+class RedHead(nn.Module):
+    """Background has logit 0, the class 8 times the mean redness less 2; redness on the left moves the box."""
+
+    def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
+        mean = regional.mean((1, 2, 3))
+        left = regional[..., : regional.shape[3] // 2].mean((1, 2, 3))
+        logits = torch.stack([torch.zeros_like(mean), 8 * mean - 2], 1)
+        deltas = torch.stack([left, 0 * left, 0 * left, 0 * left], 1)[:, None]
+        return logits, deltas
+
+
+def detector(kind: str) -> Detector:
+    """kind: fast_rcnn or rcnn."""
+    one = Selection(10, 10)
+    training = RegionTraining(RegionSampler(Matcher(0.5, (0.0, 0.5)), 4, 0.5), one)
+    rule = Postprocess(score=0.5, classes=("red",))
+    if kind == "rcnn":
+        regions: nn.Module = WarpedCrops(body(), bins=8, side=32, context=4)
+        return Detector(NothingShared(), GivenProposals(), regions, RedHead(), rule, training, one).eval()
+    regions = PooledRegions("roi_align", 4, STRIDE)
+    return Detector(body(), GivenProposals(), regions, RedHead(), rule, training, one).eval()
+
+
+def picture() -> Images:
+    """Grey noise and two red squares."""
+    pixels = 0.1 * torch.randn(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
+    for x1, y1, x2, y2 in (OBJECT, OTHER):
+        pixels[0, :, y1:y2, x1:x2] = torch.tensor([1.0, 0, 0]).view(3, 1, 1)
+    proposals = Proposals(torch.tensor([PROPOSAL]), torch.ones(1))
+    return Images(pixels, ((SIDE, SIDE),), (0,), (proposals,))
+
+
+def the_view(kind: str, of: Of = "score") -> View:
+    made, images = detector(kind), picture()
+    (traced,) = trace(made, images)
+    pinned: list[Pinned] = pin(traced)
+    (view,) = views(made, images, pinned, of)
+    return view
