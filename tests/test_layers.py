@@ -30,6 +30,7 @@ LAYERS = [
     ["config_files"],
     ["weights"],
     ["build"],
+    ["receptive"],
     ["summary"],
     ["checkpoint"],
     ["compress"],

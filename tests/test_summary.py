@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from detect.backbones.registry import whole_network
 from detect.build.model import empty_detector
 from detect.config import Config
 from detect.config_files import merge_overrides, parse
 from detect.errors import UserError
-from detect.summary import PHOTO, Layer, layers_of, summarise
+from detect.summary import PHOTO, UNBOUNDED, Layer, layers_of, summarise
 from tests.conftest import TINY
 
 CLASSES = tuple("abc")
@@ -20,11 +21,31 @@ def tiny(*overrides: str) -> Config:
     return parse(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
 
 
-# min_size 96 makes the photo 96 x 128; the merged map has stride 8
+# min_size 96 makes the photo 96 x 128; the merged map has stride 8, and the RPN sees 183 pixels + 4 of its cells
 ROWS = [
-    Layer("backbone", "body.stages.0.0", "Conv2d", (1, 16, 48, 64), 3 * 9 * 16, 48 * 64 * 16 * 3 * 9, 196608),
-    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0, 196608),
-    Layer("proposer", "head.hidden", "Conv2d", (1, 16, 12, 16), 16 * 16 * 9 + 16, 12 * 16 * 16 * 16 * 9, 12288),
+    Layer(
+        "backbone",
+        "body.stages.0.0",
+        "Conv2d",
+        (1, 16, 48, 64),
+        3 * 9 * 16,
+        48 * 64 * 16 * 3 * 9,
+        196608,
+        (3, 3),
+        (2, 2),
+    ),
+    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0, 196608, (3, 3), (2, 2)),
+    Layer(
+        "proposer",
+        "head.hidden",
+        "Conv2d",
+        (1, 16, 12, 16),
+        16 * 16 * 9 + 16,
+        12 * 16 * 16 * 16 * 9,
+        12288,
+        (215, 215),
+        (8, 8),
+    ),
     Layer("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0, 17280),
     Layer("head", "tail.layers.0", "Flatten", (30, 144), 0, 0, 17280),
     Layer("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16, 1920),
@@ -96,6 +117,8 @@ def test_rcnns_body_runs_on_each_crop() -> None:
         3 * 9 * 16,
         7 * 32 * 32 * 16 * 3 * 9,
         4 * 7 * 16 * 32 * 32,
+        (3, 3),
+        (2, 2),
     )
     assert rows[-1] == Layer("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
     assert set(found.totals) == {"backbone", "proposer", "regions", "head"}
@@ -167,3 +190,40 @@ def test_figures_that_are_taught() -> None:
     assert [layer.output[-1] for layer in layers_of(strided, (1, 1, 5, 5))] == [3, 2]
     (transposed,) = layers_of(torch.nn.ConvTranspose2d(1, 1, 3), (1, 1, 2, 2))
     assert transposed.output == (1, 1, 4, 4)
+
+
+# Parameters, multiply-adds of a photo of 224 pixels (AlexNet of 2012: 227). torchvision's documentation has: 61.1 M
+# and 0.71 G, 138.4 M and 15.47 G, 6.6 M and 1.50 G (no auxiliary classifiers), 25.6 M and 4.09 G. Papers:
+# AlexNet 60 M; VGG16 138 M (table 2); ResNet-50 3.8 G, which is that of strides in the 1x1 convolutions (table 1).
+TOTALS = [
+    ("alexnet", 224, 61_100_840, 0.71),
+    ("alexnet_original", 227, 60_965_224, 0.72),
+    ("vgg16", 224, 138_357_544, 15.47),
+    ("googlenet", 224, 6_624_904, 1.50),
+    ("resnet50", 224, 25_557_032, 4.09),
+    ("resnet50_original", 224, 25_557_032, 3.86),
+]
+
+
+@pytest.mark.parametrize(("name", "side", "parameters", "billions"), TOTALS)
+def test_totals_of_published_networks(name: str, side: int, parameters: int, billions: float) -> None:
+    with torch.device("meta"):
+        layers = layers_of(whole_network(name), (1, 3, side, side))
+    assert sum(layer.parameters for layer in layers) == parameters
+    assert sum(layer.multiply_adds for layer in layers) / 1e9 == pytest.approx(billions, abs=0.006)
+
+
+def test_fields_and_jumps_stand_beside_each_layer() -> None:
+    found = summarise(tiny("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"))
+    rows = [layer for layer in found.layers if layer.name == "head.objectness"]
+    assert [row.jump for row in rows] == [(4.0, 4.0), (8.0, 8.0), (16.0, 16.0), (32.0, 32.0)]
+    assert all(row.field is not None and row.field[0] > 50 for row in rows)
+    assert all(layer.field is None for layer in found.layers if layer.slot in ("regions", "head"))
+    (linear,) = layers_of(torch.nn.Linear(4, 2), (1, 4))
+    assert (linear.field, linear.jump) == (None, None)
+
+
+def test_a_field_without_end_is_the_whole_picture() -> None:
+    found = summarise(tiny("model.backbone.name=mobilenet_v3_small"))
+    assert found.layers[0].field == (3, 3)
+    assert [layer.field for layer in found.layers if layer.slot == "backbone"][-1] == (UNBOUNDED, UNBOUNDED)

@@ -15,9 +15,10 @@ from rich.table import Table
 from detect.cli import options
 from detect.cli.group import Group
 from detect.errors import UserError
-from detect.files import place_for_file, write_text
+from detect.files import existing_file, place_for_file, write_text
 
 if TYPE_CHECKING:
+    from detect.config import Config
     from detect.summary import Summary, Total
 
 PIPED_WIDTH = 120  # columns: no line is folded, so that it can be searched
@@ -31,24 +32,40 @@ def command() -> None:
 
 @command.command(
     "summary",
-    short_help="Layers, their outputs, parameters and multiply-adds.",
+    short_help="Layers, their outputs, costs, and what a cell of each sees.",
     epilog="Example: detect model summary --config faster_rcnn --set model.backbone.name=resnet18",
 )
 @click.option(
     "--config", "config_file", type=Path, required=True, help="A configuration file, or the name of a shipped one."
 )
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the same, sizes and counts in full.")
+@click.option("--draw", "image", type=Path, metavar="IMAGE", help="Draw what a cell of a layer sees on this photo.")
+@click.option("--layer", metavar="NAME", help="--draw: which layer [default: the last one before the regions].")
+@click.option("--out", type=Path, metavar="FILE", help="--draw: the picture to write, .png or .jpg.")
 @options.settings
-def summary(config_file: Path, json_file: Path | None, overrides: tuple[str, ...]) -> None:
-    """Layers, their outputs, parameters and multiply-adds for one photo of 640 x 480, resized as the settings say.
+def summary(
+    config_file: Path,
+    json_file: Path | None,
+    image: Path | None,
+    layer: str | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Layers, their outputs, parameters and multiply-adds for one photo of 640 x 480, resized as the settings say; what
+    a cell of a map sees of the picture, and how many pixels the next one is away.
 
     Needs no weights and no data.
     """
+    if (image is None) != (out is None) or (layer is not None and image is None):
+        raise UserError("--draw: expected --draw IMAGE --out FILE together, and --layer only beside them")
     from detect.config_files import load_config
 
     config = load_config(config_file, overrides)
     if json_file is not None:
         place_for_file(json_file)
+    if image is not None and out is not None:
+        _draw_field(config, image, layer, out)
+        return
     from detect.summary import summarise
 
     found = summarise(config)
@@ -179,6 +196,17 @@ def export(model: Path, out: Path, taker: str) -> None:  # noqa: ARG001 - the on
     print(f"{out}: {len(found.state)} tensors for torchvision.models.detection.{found.call}")
 
 
+def _draw_field(config: Config, image: Path, layer: str | None, out: Path) -> None:
+    place_for_file(out)
+    from detect.data.images import read_image
+    from detect.draw import save_image
+    from detect.explain.field_picture import field_picture
+
+    picture, text = field_picture(config, read_image(existing_file(image, "a photo")), layer)
+    save_image(out, picture)
+    print(text)
+
+
 def _ranks(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
@@ -191,7 +219,7 @@ def _table(found: Summary) -> Table:
     table = Table(title=f"{found.classes} classes, one photo on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
     for name in ("layer", "kind", "output"):
         table.add_column(name, overflow="fold")
-    for name in ("parameters", "million mult-adds", "output MB"):
+    for name in ("sees", "jump", "parameters", "million mult-adds", "output MB"):
         table.add_column(name, justify="right", no_wrap=True)
     slot = None
     for layer in found.layers:
@@ -204,13 +232,17 @@ def _table(found: Summary) -> Table:
             f"  {layer.name}",
             layer.kind,
             shape,
+            _pixels(layer.field),
+            _pixels(layer.jump),
             _count(layer.parameters),
             _millions(layer.multiply_adds),
             _millions(layer.memory),
         )
     table.add_section()
     for name, total in [*found.totals.items(), ("all", found.whole)]:
-        table.add_row(name, "", _frozen(total), _count(total.parameters), _millions(total.multiply_adds), style="bold")
+        table.add_row(
+            name, "", _frozen(total), "", "", _count(total.parameters), _millions(total.multiply_adds), style="bold"
+        )
     return table
 
 
@@ -229,3 +261,13 @@ def _count(number: int) -> str:
 
 def _millions(number: int) -> str:
     return f"{number / 1e6:,.2f}" if number else ""
+
+
+def _pixels(sides: tuple[float, ...] | None) -> str:
+    """One number where all sides are alike."""
+    from detect.summary import UNBOUNDED
+
+    if sides is None:
+        return ""
+    told = ["all" if side >= UNBOUNDED else f"{side:g}" for side in sides]
+    return told[0] if len(set(told)) == 1 else "x".join(told)
