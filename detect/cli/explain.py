@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
@@ -28,6 +28,7 @@ GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
 CAMS = ("gradcam", "hirescam", "eigencam")
 HIDING = ("occlusion", "drise")
 DETECTIONS = (*GRADIENTS, *CAMS, *HIDING)
+LAYERS = ("deconvnet", "features", "patches")
 TAKERS = {  # of the options that not every method takes
     "annotations": ("trace",),
     "split": ("trace",),
@@ -35,7 +36,9 @@ TAKERS = {  # of the options that not every method takes
     "classes": DETECTIONS,
     "of": DETECTIONS,
     "reduce": GRADIENTS,
-    "layer": CAMS,
+    "layer": (*CAMS, *LAYERS),
+    "channel": LAYERS,
+    "proposals": ("trace", *DETECTIONS),
     "masks": ("drise",),
     "seed": ("smoothgrad", "drise"),
 }
@@ -47,7 +50,11 @@ TAKERS = {  # of the options that not every method takes
 @click.argument("model", type=Path)
 @click.argument("images", metavar="[IMAGE]...", nargs=-1)
 @click.option(
-    "--method", type=click.Choice(["trace", *DETECTIONS]), default="trace", show_default=True, help="What to tell."
+    "--method",
+    type=click.Choice(["trace", *DETECTIONS, *LAYERS, "filters"]),
+    default="trace",
+    show_default=True,
+    help="What to tell.",
 )
 @click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write: a folder for each photo.")
 @click.option(
@@ -76,6 +83,7 @@ TAKERS = {  # of the options that not every method takes
     help="Gradients: the largest or mean of the colours, or each [default: max].",
 )
 @click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
+@click.option("--channel", type=click.IntRange(0), metavar="N", help="Only this channel of the layer, from 0.")
 @click.option("--masks", type=click.IntRange(2), metavar="N", help="drise: so many random masks [default: 1000].")
 @click.option("--seed", type=int, metavar="N", help="smoothgrad, drise: of what is random [default: 0].")
 @click.option("--proposals", type=Path, metavar="FILE", help="R-CNN, Fast R-CNN: boxes from this file, not searched.")
@@ -96,6 +104,7 @@ def command(
     of: Of | None,
     reduce: Reduce | None,
     layer: str | None,
+    channel: int | None,
     masks: int | None,
     seed: int | None,
     proposals: Path | None,
@@ -113,11 +122,16 @@ def command(
     saliency, smoothgrad, guided, integrated (gradients by the pixels); gradcam, hirescam, eigencam (maps of a layer);
     occlusion, drise (parts of the picture hidden): which pixels made its score, or an edge of its box. Each photo gets
     a folder with a picture and the raw map (.npy, in the photo's pixels) of each detection, and a contact sheet.
+
+    filters, features, deconvnet, patches: what the network itself has learned: its first filters; the maps of a layer;
+    activations led back to pixels, for networks whose layers stand in one line; the photos that make a channel most
+    active.
     """
     keep_freed_memory()
     _refuse_what_the_method_has_not(method)
-    if not images:
-        raise UserError("IMAGE: expected photos, folders or globs, found none")
+    if bool(images) == (method == "filters"):
+        wanted = "none with --method filters" if images else "photos, folders or globs"
+        raise UserError(f"IMAGE: expected {wanted}, found {images[0] if images else 'none'}")
     if annotations is not None and split is not None:
         raise UserError("--annotations and --split: expected one of them, found both")
     from detect.predict.photos import find_photos
@@ -130,6 +144,8 @@ def command(
     from detect.predict.run import given_from
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
+    if method in (*LAYERS, "filters"):
+        _end(photos, _network(predictor, method, photos, out, layer, channel), "pictured", out)
     given = given_from(predictor, photos, proposals)
     if method == "trace":
         known = _known(predictor, photos, annotations, split)
@@ -139,7 +155,11 @@ def command(
         question = Question(method, of or "score", reduce or "max", score, most, labels, number)
         choice = Choice(_progress(), layer, masks or 1000, seed or 0)
         unreadable = explain_photos(predictor, photos, out, question, choice, given, print)
-    print(f"{len(photos) - len(unreadable)} photos {'traced' if method == 'trace' else 'explained'} in {out}")
+    _end(photos, unreadable, "traced" if method == "trace" else "explained", out)
+
+
+def _end(photos: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
+    print(f"{len(photos) - len(unreadable)} photos {done} in {out}" if photos else f"{done} in {out}")
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
     sys.exit(1 if unreadable else 0)
@@ -168,6 +188,23 @@ def _trace(
 
     with display(Console(), "tracing", len(photos), "photos") as shown:
         return trace_photos(predictor, photos, out, Wish(score, most), known, given, shown)
+
+
+def _network(
+    predictor: Predictor, method: str, photos: list[Path], out: Path, layer: str | None, channel: int | None
+) -> tuple[str, ...]:
+    from detect.explain.network_pictures import Part, filters, picture_photos
+    from detect.explain.patches import patches
+    from detect.explain.reader import Reader
+
+    reader, part = Reader(predictor), Part(layer, channel)
+    if method == "filters":
+        filters(reader, out, print)
+        return ()
+    if method == "patches":
+        with _progress()("looking", len(photos)) as shown:
+            return patches(reader, photos, out, part, shown, print)
+    return picture_photos(reader, method, photos, out, part, print)
 
 
 def _known(predictor: Predictor, photos: list[Path], annotations: Path | None, split: str | None) -> Known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from detect.display import Display
@@ -21,3 +21,21 @@ class Choice:
     layer: str | None = None
     masks: int = 1000
     seed: int = 0
+
+
+class _Nobody:
+    """A display that nobody sees."""
+
+    def line(self, text: str) -> None:
+        """Dropped."""
+
+    def found_done(self, count: int) -> None:
+        """Dropped."""
+
+    def advance(self, count: int, note: str = "", line: str | None = None) -> None:
+        """Dropped."""
+
+
+def unseen(what: str, total: int) -> AbstractContextManager[Display]:  # noqa: ARG001
+    """Progress that nobody watches."""
+    return nullcontext(_Nobody())

@@ -15,9 +15,9 @@ from detect.draw import contact_sheet, save_image
 from detect.errors import UserError
 from detect.evaluation.detecting import to_device
 from detect.evaluation.predictions import below_shared_folder
-from detect.explain.cams import find_layer
 from detect.explain.choice import Choice
 from detect.explain.heatmaps import Reduce, explained, on_photo, pointed, reduced
+from detect.explain.layers import find_layer
 from detect.explain.methods import METHODS
 from detect.explain.pinned import Of, Pinned, View, pin, views
 from detect.explain.trace import trace

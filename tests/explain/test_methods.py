@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
 
 from detect.cli.explain import CAMS, DETECTIONS
-from detect.display import Display
 from detect.errors import UserError
-from detect.explain.cams import find_layer
-from detect.explain.choice import Choice
+from detect.explain.choice import Choice, unseen
 from detect.explain.faithfulness import faithfulness
 from detect.explain.heatmaps import on_photo, overlay, pointed, reduced
+from detect.explain.layers import find_layer
 from detect.explain.methods import METHODS
 from detect.explain.pinned import EDGES, View, pin, views
 from detect.explain.trace import trace
 from tests.explain.handmade import OBJECT, OTHER, SIDE, the_view
 from tests.explain.test_trace import KINDS, build, image, is_given
-
-
-class Unseen:
-    """A display for nobody."""
-
-    def line(self, text: str) -> None: ...
-    def found_done(self, count: int) -> None: ...
-    def advance(self, count: int, note: str = "", line: str | None = None) -> None: ...
-
-
-@contextmanager
-def unseen(what: str, total: int) -> Iterator[Display]:  # noqa: ARG001
-    yield Unseen()
-
 
 CHOICE = Choice(unseen, masks=300)
 
