@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from detect.cli import options
 from detect.cli.group import Group
-from detect.errors import UserError
+from detect.cli.options import Device, Precision
+from detect.errors import UserError, nearest
 from detect.files import place_for_file, write_text
 from detect.memory import keep_freed_memory
 
@@ -89,3 +91,68 @@ def _run(
 for _name, _told in BENCHMARKS.items():
     _add(_name, (_name,), _told)
 _add("all", tuple(BENCHMARKS), "All of these.")
+
+
+@command.command(
+    "explain",
+    short_help="Whether explanations lie on objects with masks, and are true.",
+    epilog="Example: detect bench explain runs/voc-1 VOCdevkit/VOC2007 --photos 20 --out EXPLAIN.md",
+)
+@click.argument("model", type=Path)
+@click.argument("root", type=Path)
+@click.option("--photos", type=click.IntRange(1), default=20, show_default=True, help="Look at so many.")
+@click.option("--methods", metavar="A,B", help="Only these methods of detect explain [default: all].")
+@click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
+@click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: random masks.")
+@click.option(
+    "--score", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Detections that score so much."
+)
+@click.option("--out", type=Path, metavar="FILE.md", help="Write the table.")
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number.")
+@options.device
+@options.precision
+def explain(
+    model: Path,
+    root: Path,
+    photos: int,
+    methods: str | None,
+    layer: str | None,
+    masks: int,
+    score: float,
+    out: Path | None,
+    json_file: Path | None,
+    device: Device | None,
+    precision: Precision | None,
+) -> None:
+    """Each method of `detect explain` with MODEL on the photos of a VOC folder that have masks (SegmentationObject),
+    beside two controls, and beside pytorch-grad-cam where it is installed: how much of a map lies on its object,
+    whether hiding what it names lowers the score, how much lies on other objects of the class.
+    """
+    keep_freed_memory()
+    for file in (out, json_file):
+        if file is not None:
+            place_for_file(file)
+    from detect.bench.explaining import explaining
+    from detect.bench.masked import masked_photos
+    from detect.bench.page import write_json
+    from detect.display import display
+    from detect.explain.choice import Choice, unseen
+    from detect.explain.methods import METHODS
+    from detect.predict.predictor import load
+
+    names = list(METHODS) if methods is None else [name.strip() for name in methods.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise UserError(
+                f"--methods: expected names among {', '.join(METHODS)}, found {name}{nearest(name, METHODS)}"
+            )
+    chosen = masked_photos(root, photos)
+    predictor = load(model, device or "auto", precision or "fp32")
+    console = Console()
+    with display(console, "explaining", len(chosen), "photos") as shown:
+        table = explaining(predictor, chosen, names, Choice(unseen, layer, masks), score, shown)
+    console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        write_text(out, table.markdown())
+    if json_file is not None:
+        write_json([table], json_file)

@@ -1,0 +1,49 @@
+"""Grad-CAM and EigenCAM of the package pytorch-grad-cam on our detectors: the same weights, layer and target."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from detect.explain.choice import Choice
+from detect.explain.layers import find_layer
+from detect.explain.pinned import View
+
+Explain = Callable[[View, Choice], Tensor]
+
+
+class _Evidence(nn.Module):
+    """A network of one tensor, as the package wants it: pixels (1, 3, H, W) -> evidence (1, D)."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.network = view.network
+        self._evidence = view.evidence
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self._evidence(pixels)
+
+
+def installed() -> bool:
+    """Whether the package is there."""
+    return importlib.util.find_spec("pytorch_grad_cam") is not None
+
+
+def peer(name: str) -> Explain:
+    """``GradCAM`` or ``EigenCAM`` as one of our methods; its maps are scaled to 0..1 and to the pixels' size."""
+
+    def explain(view: View, choice: Choice) -> Tensor:
+        import pytorch_grad_cam
+
+        _, layer = find_layer(view.network, choice.layer)
+        maps = []
+        with getattr(pytorch_grad_cam, name)(model=_Evidence(view), target_layers=[layer]) as cam:
+            for place in range(len(view.pinned)):
+                targets = [lambda answer, place=place: answer[place]]
+                maps.append(torch.from_numpy(cam(input_tensor=view.pixels, targets=targets)))
+        return torch.stack(maps)
+
+    return explain

@@ -1,0 +1,43 @@
+"""VOC photos whose objects have masks: what an explanation should lie on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from detect.data.voc_xml import read_page
+from detect.errors import UserError
+from detect.files import existing_folder
+
+MASKS = "SegmentationObject"
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A photo; of each object its class, its box (4,) in the photo's pixels and its mask (H, W) bool."""
+
+    photo: Path
+    names: tuple[str, ...]
+    boxes: np.ndarray
+    masks: tuple[np.ndarray, ...]
+
+
+def masked_photos(root: Path, number: int) -> list[Masked]:
+    """The first ``number`` photos of a VOC folder that have masks. UserError for a folder that has none."""
+    files = sorted(existing_folder(root / MASKS, "VOC's masks of objects").glob("*.png"))[:number]
+    if not files:
+        raise UserError(f"{root / MASKS}: expected masks (.png), found none")
+    return [_read(root, file) for file in files]
+
+
+def _read(root: Path, file: Path) -> Masked:
+    """The value of a pixel is the place of its object in the annotation, from 1; 255 is the border between objects."""
+    objects = read_page(root / "Annotations" / f"{file.stem}.xml").objects
+    values = np.asarray(Image.open(file))
+    seen = [one for one in objects if (values == one.place).any()]
+    boxes = np.array([one.box for one in seen], np.float64).reshape(-1, 4)
+    names, masks = tuple(one.name for one in seen), tuple(values == one.place for one in seen)
+    return Masked(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)

@@ -1,0 +1,104 @@
+"""``detect bench explain``: what is measured, on a photo whose mask is drawn around a detection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detect.bench.explaining import centre, energy_in, flat_box
+from detect.bench.masked import masked_photos
+from detect.errors import UserError
+from detect.explain.choice import Choice, unseen
+from detect.explain.heatmaps import on_photo
+from detect.predict.predictor import load
+from tests.conftest import Command
+from tests.explain.handmade import SIDE, the_view
+from tests.explain.test_command import model, photo  # noqa: F401 - fixtures
+
+CHOICE = Choice(unseen)
+
+
+@pytest.mark.parametrize("kind", ["fast_rcnn", "rcnn"])
+def test_the_controls_fill_the_box_and_its_middle(kind: str) -> None:
+    view = the_view(kind)
+    x1, y1, x2, y2 = (round(float(edge)) for edge in view.pinned[0].box)
+    inside = np.zeros((SIDE, SIDE), bool)
+    inside[y1 - 1 : y2 + 1, x1 - 1 : x2 + 1] = True
+    for control, share in ((flat_box, 1.0), (centre, 0.01)):
+        placed = on_photo(control(view, CHOICE)[0], view, (SIDE, SIDE), (SIDE, SIDE))
+        area = (x2 - x1) * (y2 - y1)
+        assert energy_in(placed, inside) > 0.95
+        assert float(placed.sum()) == pytest.approx(area * share, rel=0.25 if share == 1 else 1.0)
+
+
+def test_energy_is_a_share_of_what_is_above_nothing() -> None:
+    heat = np.array([[1.0, -5.0], [3.0, 0.0]])[:, :, None]
+    mask = np.array([[True, True], [False, False]])
+    assert energy_in(heat, mask) == 0.25
+    assert energy_in(-np.abs(heat), mask) == 0.0
+
+
+def voc(root: Path, image: Path, objects: list[tuple[str, list[float]]]) -> Path:
+    for folder in ("Annotations", "JPEGImages", "SegmentationObject"):
+        (root / folder).mkdir(parents=True)
+    rgb = Image.open(image)
+    rgb.save(root / "JPEGImages" / "a.jpg", quality=95)
+    values, parts = np.zeros((rgb.height, rgb.width), np.uint8), ""
+    for place, (name, (x1, y1, x2, y2)) in enumerate(objects, 1):
+        values[round(y1) : round(y2), round(x1) : round(x2)] = place
+        corners = zip(("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2), strict=True)
+        box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in corners)
+        shown = name.replace("<", "&lt;").replace(">", "&gt;")
+        parts += f"<object><name>{shown}</name><bndbox>{box}</bndbox></object>"
+    Image.fromarray(values).save(root / "SegmentationObject" / "a.png")
+    (root / "Annotations" / "a.xml").write_text(f"<annotation>{parts}</annotation>", encoding="utf-8")
+    return root
+
+
+def test_masks_go_with_the_objects_of_their_place(photo: Path, tmp_path: Path) -> None:  # noqa: F811
+    root = voc(tmp_path / "voc", photo, [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])])
+    (masked,) = masked_photos(root, 5)
+    assert masked.names == ("cat", "dog")
+    assert [int(mask.sum()) for mask in masked.masks] == [200, 400]
+    assert masked.boxes.tolist() == [[0, 0, 10, 20], [30, 40, 50, 60]]
+    (root / "SegmentationObject" / "a.png").unlink()
+    with pytest.raises(UserError, match="expected masks"):
+        masked_photos(root, 5)
+
+
+def test_the_table_has_a_row_for_each_contender(
+    model: Path,  # noqa: F811
+    photo: Path,  # noqa: F811
+    tmp_path: Path,
+    detect_command: Command,
+) -> None:
+    jpeg = voc(tmp_path / "first", photo, []) / "JPEGImages" / "a.jpg"
+    found = load(model).predict(pixels_of(jpeg), score=0.0)
+    best = (found.names()[0], found.boxes[0].tolist())
+    root = voc(tmp_path / "voc", photo, [best])
+    file = tmp_path / "table.json"
+    flags = ("--methods", "hirescam,drise", "--masks", 4, "--score", float(found.scores[0]) - 1e-6, "--json", file)
+    status, said, err = detect_command("bench", "explain", model, root, *flags)
+    assert (status, err) == (0, "")
+    (table,) = json.loads(file.read_text())["tables"]
+    rows = {row["method"]: row for row in table["rows"]}
+    assert {"hirescam", "drise", "flat box", "centre of the box"} <= set(rows)
+    assert rows["flat box"]["mask energy"] > 0.9
+    assert rows["flat box"]["pointing"] == 1.0
+    assert rows["drise"]["seeds' spread of energy"] is not None
+    assert rows["hirescam"]["leakage"] is None
+    assert "1 detections" in said
+
+
+def test_a_wrong_method_is_told(model: Path, tmp_path: Path, detect_command: Command) -> None:  # noqa: F811
+    status, _, err = detect_command("bench", "explain", model, tmp_path, "--methods", "gradcan")
+    assert (status, err.count("\n")) == (2, 1)
+    assert '(did you mean "gradcam"?)' in err
+
+
+def pixels_of(file: Path) -> np.ndarray:
+    return np.asarray(Image.open(file).convert("RGB"))
