@@ -38,20 +38,27 @@ class FrozenConv2d(nn.Module):
 def freeze_norms(module: nn.Module) -> None:
     """Replace every batch normalisation in ``module`` by a fixed one with the same weights and statistics.
 
-    One that follows a convolution among its parent's children joins it. (In all of torchvision's networks children
-    stand in the order in which they run.)
+    One that follows a convolution among its parent's children joins it. (In all of torchvision's networks, and in
+    those of timm's that ``timm_nets`` takes, children stand in the order in which they run.)
     """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
-            if before is not None and isinstance(before[1], nn.Conv2d) and before[1].bias is None:
+            # a subclass of nn.Conv2d (timm's Conv2dSame) computes something else
+            if before is not None and type(before[1]) is nn.Conv2d and before[1].bias is None:
                 setattr(module, before[0], FrozenConv2d(before[1], child))
-                setattr(module, name, nn.Identity())
+                setattr(module, name, with_layers_of(child, nn.Identity()))
             else:
-                setattr(module, name, _frozen(child))
+                setattr(module, name, with_layers_of(child, _frozen(child)))
         else:
             freeze_norms(child)
         before = (name, child)
+
+
+def with_layers_of(norm: nn.BatchNorm2d, new: nn.Module) -> nn.Module:
+    """``new``, which replaces ``norm``, and what that ran on its own result: timm's BatchNormAct2d an activation."""
+    inside = [layer for layer in norm.children() if not isinstance(layer, nn.Identity)]
+    return nn.Sequential(new, *inside) if inside else new
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from torch import nn
 
 from detect.backbones.convolutions import ConvolutionKind, same_size
-from detect.backbones.norm import freeze_norms
+from detect.backbones.norm import freeze_norms, with_layers_of
 
 NewNorm = Literal["batch", "sync", "group"]
 Norm = Literal["frozen"] | NewNorm
@@ -27,9 +27,9 @@ def change_norms(parts: Iterable[nn.Module], kind: Norm) -> None:
         if kind == "frozen":
             freeze_norms(part)
         elif kind == "sync":
-            nn.SyncBatchNorm.convert_sync_batchnorm(part)  # type: ignore[no-untyped-call]
+            _replace_norms(part, _synchronised)
         elif kind == "group":
-            _group_norms(part)
+            _replace_norms(part, lambda norm: new_norm("group", norm.num_features))
 
 
 def new_norm(kind: NewNorm, channels: int) -> nn.Module:
@@ -53,9 +53,19 @@ def convolution(
     return nn.Sequential(layer) if norm is None else nn.Sequential(layer, new_norm(norm, width))
 
 
-def _group_norms(module: nn.Module) -> None:
+def _replace_norms(module: nn.Module, new: Callable[[nn.BatchNorm2d], nn.Module]) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, new_norm("group", child.num_features))
+            setattr(module, name, with_layers_of(child, new(child)))
         else:
-            _group_norms(child)
+            _replace_norms(child, new)
+
+
+def _synchronised(norm: nn.BatchNorm2d) -> nn.Module:
+    """The same tensors under another rule."""
+    made = nn.SyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    for name, parameter in norm.named_parameters(recurse=False):
+        made.register_parameter(name, parameter)
+    for name, buffer in norm.named_buffers(recurse=False):
+        made.register_buffer(name, buffer)
+    return made.train(norm.training)

@@ -15,6 +15,8 @@ from detect.backbones.network import Network
 from detect.backbones.regnets import REGNETS
 from detect.backbones.resnet_original import resnet50_original, resnet101_original, resnet152_original
 from detect.backbones.small import Small
+from detect.backbones.timm_names import PREFIX, check_timm_name
+from detect.backbones.timm_nets import cut_timm_network, new_timm_network
 from detect.backbones.vgg_cnn_m import vgg_cnn_m_1024
 from detect.backbones.zf import zf
 from detect.errors import UserError, nearest
@@ -90,19 +92,23 @@ NOT_TORCHVISION = frozenset(OURS)
 
 
 def check_name(name: str) -> None:
-    """Raise UserError unless ``name`` is a network here."""
-    if name not in NETWORKS:
+    """Raise UserError unless ``name`` is a network here, or "timm:" and one of timm's that can be cut."""
+    if name.startswith(PREFIX):
+        check_timm_name(name.removeprefix(PREFIX))
+    elif name not in NETWORKS:
         raise UserError(
-            f"model.backbone.name: expected {', '.join(OURS)}, or torchvision's name of one of its {FAMILIES}, "
-            f"found {name}{nearest(name, NETWORKS)}"
+            f"model.backbone.name: expected {', '.join(OURS)}, torchvision's name of one of its {FAMILIES}, or "
+            f"{PREFIX}NAME, found {name}{nearest(name, NETWORKS)}"
         )
 
 
 def whole_network(name: str) -> nn.Module:
-    """The network with random weights, whole, its layers named as its maker named them."""
-    return NETWORKS[name][0]()
+    """The network with random weights, whole, its layers named as its maker named them; timm's without classifier."""
+    return new_timm_network(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else NETWORKS[name][0]()
 
 
 def cut(name: str, whole: nn.Module) -> Network:
     """The stages and the tail of a ``whole_network``; they share its parameters."""
+    if name.startswith(PREFIX):
+        return cut_timm_network(name.removeprefix(PREFIX), whole)
     return NETWORKS[name][1](whole)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from detect.backbones.timm_names import PREFIX, pretrained_cfg
 from detect.config.section import Section
 from detect.config.slots import (
     BackboneConfig,
@@ -74,14 +75,15 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_the_kind_has_it(cls, settings: Any) -> Any:
-        """Keys that are not set, from KINDS, CLASSIFIERS and OUTPUTS."""
+        """Keys that are not set, from KINDS, CLASSIFIERS, OUTPUTS and what timm tells of its weights."""
         if not isinstance(settings, dict):
             return settings
         filled = _filled(settings, KINDS.get(str(settings.get("kind", "faster_rcnn")), {}))
         filled = _filled(filled, CLASSIFIERS.get(str(filled.get("classifier")), {}))
         backbone = filled.get("backbone")
         output = backbone.get("output") if isinstance(backbone, dict) else None
-        return _filled(filled, OUTPUTS.get(str(output), {}))
+        filled = _filled(filled, OUTPUTS.get(str(output), {}))
+        return _filled(filled, _pixels_of_timm(backbone) if isinstance(backbone, dict) else {})
 
     @model_validator(mode="after")
     def _possible_pair(self) -> ModelConfig:
@@ -106,6 +108,18 @@ class ModelConfig(Section):
     def given(self) -> bool:
         """Whether proposals come with the photos."""
         return self.proposals != "rpn"
+
+
+def _pixels_of_timm(backbone: dict[str, Any]) -> dict[str, Any]:
+    """The mean and the deviation of the pixels that a network of timm's was trained on; nothing for any other."""
+    name, weights = str(backbone.get("name")), backbone.get("weights")
+    if not name.startswith(PREFIX):
+        return {}
+    described = pretrained_cfg(name.removeprefix(PREFIX), None if weights is None else str(weights))
+    if described is None:
+        return {}
+    mean, std = (tuple(round(255 * part, 4) for part in parts) for parts in (described.mean, described.std))
+    return {"preprocess": {"mean": mean, "std": std}}
 
 
 def _filled(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class PreprocessConfig(Section):
     """The order of colours that the network's weights were trained on (Caffe's and detectron2's: bgr)."""
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     """What is subtracted from red, green and blue, which are 0 to 255 (ImageNet's means; Caffe's 122.7717, 115.9465,
-    102.9801)."""
+    102.9801). Not set, a timm:NAME has those of its weights, and so for std."""
     std: tuple[Positive, Positive, Positive] = (58.395, 57.12, 57.375)
     """What they are divided by then (ImageNet's deviations; 1 for Caffe's and detectron2's weights)."""
 
@@ -32,10 +32,11 @@ class BackboneConfig(Section):
     name: str = "mobilenet_v2"
     """small, lenet, alexnet_original, caffenet, caffenet_padded, zf, vgg_cnn_m_1024, or torchvision's name of one of
     its AlexNets, VGGs, GoogLeNet (with batch normalisation, and 3x3 where the paper has 5x5), ResNets, ResNeXts,
-    DenseNets, SqueezeNets, MobileNets, EfficientNets, ConvNeXts and RegNets."""
+    DenseNets, SqueezeNets, MobileNets, EfficientNets, ConvNeXts and RegNets; or timm:NAME for one of timm's
+    convolutional networks, where timm is installed."""
     weights: str | None = None
-    """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, or a .pth, .safetensors
-    or .pkl file."""
+    """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, a tag of timm's such as a1_in1k
+    or DEFAULT, or a .pth, .safetensors or .pkl file."""
     norm: Literal["frozen", "batch", "sync", "group"] = "frozen"
     """Batch normalisation frozen at the initial weights' statistics, trained, trained over all processes; or by groups
     of channels, which starts anew."""

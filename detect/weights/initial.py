@@ -1,4 +1,4 @@
-"""Initial weights of a backbone: torchvision's by name, or a file."""
+"""Initial weights of a backbone: torchvision's or timm's by name, or a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import nn
 from torchvision import models
 
 from detect.backbones.registry import NOT_TORCHVISION
+from detect.backbones.timm_names import PREFIX
 from detect.errors import UserError, nearest
 from detect.weights.resnet_names import torchvision_name
 from detect.weights.sources import State, in_file, published
+from detect.weights.timm_hub import published_by_timm
 
 # torchvision's published DenseNets call norm1 norm.1, and conv2 conv.2
 DENSENETS_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
@@ -43,14 +45,15 @@ class WeightsReport:
 
 
 def load_initial(whole: nn.Module, network: str, weights: str) -> WeightsReport:
-    """Fill a whole network from a torchvision weight name, or a .pth, .safetensors or .pkl file.
+    """Fill a whole network from a weight name of its maker's, or a .pth, .safetensors or .pkl file.
 
     A file may hold the whole network or its ``features`` alone, with or without that prefix; a ResNet by torchvision's,
-    detectron2's or Caffe2's names.
+    detectron2's or Caffe2's names; timm's networks by timm's.
     Raises UserError where the name or file is not known, unreadable, or matches too little.
     """
     state = _by_name(network, weights) if _is_name(weights) else in_file(Path(weights))
-    state = {torchvision_name(DENSENETS_OLD_NAME.sub(r"\1\2.", name)): value for name, value in state.items()}
+    if not network.startswith(PREFIX):
+        state = {torchvision_name(DENSENETS_OLD_NAME.sub(r"\1\2.", name)): value for name, value in state.items()}
     own = whole.state_dict()
     counted = {name for name in own if not name.endswith("num_batches_tracked")}
     if not counted & state.keys():
@@ -80,6 +83,8 @@ def _is_name(weights: str) -> bool:
 
 
 def _by_name(network: str, weights: str) -> State:
+    if network.startswith(PREFIX):
+        return published_by_timm(network.removeprefix(PREFIX), weights)
     if network in NOT_TORCHVISION:
         raise UserError(f"model.backbone.weights: {weights}: torchvision has no weights for {network}")
     known = models.get_model_weights(network)
