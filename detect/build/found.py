@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detect.config import Config, DataConfig
-from detect.data.formats import BOX_FORMATS, found_format, lists_of, split_of, traces
+from detect.data.formats import BOX_FORMATS, found_format, lists_of, traces
+from detect.data.roles import split_of
 from detect.data.voc import WITHOUT_LISTS, photos_without_xml
 from detect.errors import UserError
 

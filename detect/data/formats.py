@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -71,14 +70,6 @@ def coco_files(root: Path) -> list[Path]:
 def csv_files(root: Path) -> list[Path]:
     """The CSV files in a folder."""
     return [file for file in sorted(root.glob("*.csv")) if file.is_file()]
-
-
-def split_of(name: str) -> str | None:
-    """``train``, ``val`` or ``test`` for the name of a list or file of one; None for trainval and all others."""
-    lowered = name.lower()
-    roles: Mapping[str, bool] = {role: role in lowered for role in ("train", "val", "test")}
-    found = [role for role, there in roles.items() if there]
-    return found[0] if len(found) == 1 else None
 
 
 def _voc_sign(root: Path) -> Path | None:

@@ -2,7 +2,8 @@
 
 Corners are 1-based and inclusive in the file, so ``xmin ymin xmax ymax`` become ``(xmin - 1, ymin - 1, xmax, ymax)``.
 Without ImageSets there is one list, of every photo that has an XML file: those of ``Annotations`` (or ``annotations``)
-with the photos in ``JPEGImages`` (or ``images``), else those of a plain folder, each beside its photo.
+with the photos in ``JPEGImages`` (or ``images``), else those of a plain folder, each beside its photo. Where all its
+folders are named for a split, as Roboflow's train, valid and test are, each is a list.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from detect.data.annotations import Annotations
 from detect.data.images import image_size, is_photo
 from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
+from detect.data.roles import split_of
 from detect.data.validity import flaw, misplaced
 from detect.data.voc_xml import VocObject, read_page
 from detect.errors import UserError, nearest
@@ -26,7 +28,7 @@ WITHOUT_LISTS = "train"  # the name of the one list of a folder that has none
 
 
 def read_voc(root: Path, list_name: str, classes: Sequence[str] | None) -> Annotations:
-    """The photos named by ``ImageSets/Main/<list_name>.txt``; the whole of a folder without ImageSets.
+    """The photos named by ``ImageSets/Main/<list_name>.txt``, or of a folder that is a list; else the whole folder.
 
     classes None: the names found in those photos, sorted. A list for one class (``cat_train``: a second column of -1,
     0 or 1) gives all its photos. Boxes may reach outside the picture; those without extent, or entirely outside, are
@@ -40,29 +42,51 @@ def voc_lists(root: Path) -> list[str]:
     """The names of the lists, those for one class left out."""
     folder = existing_folder(root, "a VOC folder").joinpath(*_LISTS)
     if not folder.is_dir():
-        return [WITHOUT_LISTS] if next(_listless(root), None) else []
+        return list_folders(root) or ([WITHOUT_LISTS] if next(_listless(root), None) else [])
     names = {entry.stem for entry in folder.glob("*.txt")}
     return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
 
 
+def list_folders(root: Path) -> list[str]:
+    """The folders in ``root`` that hold photos with XML files beside them, where each is named for a split.
+
+    None where ``root`` has lists, or its XML files apart; nor where none is for training or validation, or one has
+    another name: a folder of cars beside one of trains is no list.
+    """
+    if root.joinpath(_LISTS[0]).is_dir() or _labels_apart(root):
+        return []
+    names = [entry.name for entry in sorted(root.iterdir()) if entry.is_dir() and next(_pairs(entry), None)]
+    roles = {split_of(name) for name in names}
+    return names if None not in roles and not roles <= {"test"} else []
+
+
 def voc_photos(root: Path, list_name: str) -> LabelledSet:
     """The photos of a list as their files give them. Raises UserError."""
-    existing_folder(root, "a VOC folder")
-    if not root.joinpath(_LISTS[0]).is_dir() and list_name == WITHOUT_LISTS:
-        pairs = list(_listless(root))
-        if not pairs:
-            raise UserError(f"{root}: expected Annotations, or photos with an XML file beside each, found neither")
-        folder = _first_folder(root, _PHOTOS) if _labels_apart(root) else root
-    else:
-        folder = root / _PHOTOS[0]
-        stems = _read_list(root, list_name)
-        pairs = [(_find_image(folder, stem), root / _LABELS[0] / f"{stem}.xml") for stem in stems]
+    folder, pairs = _listed(existing_folder(root, "a VOC folder"), list_name)
     names = [image.relative_to(folder).as_posix() for image, _ in pairs]
     photos = (
         _read_photo(image, xml, name, image_id)
         for (image, xml), name, image_id in zip(pairs, names, image_ids(names), strict=True)
     )
     return LabelledSet(tuple(photos))
+
+
+def _listed(root: Path, list_name: str) -> tuple[Path, list[tuple[Path, Path]]]:
+    """The folder of the photos, and (photo, XML) of each in the list."""
+    folders = list_folders(root)
+    if folders:
+        if list_name not in folders:
+            found = f"nothing{nearest(list_name, folders)}; lists: {', '.join(folders)}"
+            raise UserError(f"{root / list_name}: expected a folder of photos with XML files, found {found}")
+        return root, list(_pairs(root / list_name))
+    if not root.joinpath(_LISTS[0]).is_dir() and list_name == WITHOUT_LISTS:
+        pairs = list(_listless(root))
+        if not pairs:
+            raise UserError(f"{root}: expected Annotations, or photos with an XML file beside each, found neither")
+        return _first_folder(root, _PHOTOS) if _labels_apart(root) else root, pairs
+    stems = _read_list(root, list_name)
+    photos = root / _PHOTOS[0]
+    return photos, [(_find_image(photos, stem), root / _LABELS[0] / f"{stem}.xml") for stem in stems]
 
 
 def _read_list(root: Path, list_name: str) -> list[str]:
@@ -92,7 +116,12 @@ def _listless(root: Path) -> Iterator[tuple[Path, Path]]:
         folder = _first_folder(root, _PHOTOS)
         for xml in sorted(_first_folder(root, _LABELS).glob("[!.]*.xml")):
             yield _find_image(folder, xml.stem), xml
-        return
+    else:
+        yield from _pairs(root)
+
+
+def _pairs(root: Path) -> Iterator[tuple[Path, Path]]:
+    """(photo, XML beside it) of a folder and those in it."""
     for image in sorted(root.rglob("*")):
         xml = image.with_suffix(".xml")
         if is_photo(image) and xml.is_file():

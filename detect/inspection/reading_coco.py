@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from detect.data import coco_json
-from detect.data.formats import ROBOFLOW, coco_files, split_of
+from detect.data.formats import ROBOFLOW, coco_files
 from detect.data.images import is_photo
+from detect.data.roles import split_of
 from detect.data.sources import photo_folders
 from detect.errors import UserError
 from detect.files import existing_folder

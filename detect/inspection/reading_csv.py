@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from detect.data.csv_rows import CsvRow, parse_row, read_table
-from detect.data.formats import csv_files, split_of
+from detect.data.formats import csv_files
 from detect.data.images import is_photo
+from detect.data.roles import split_of
 from detect.data.sources import photo_folders
 from detect.errors import UserError
 from detect.files import existing_folder

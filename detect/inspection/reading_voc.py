@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from detect.data.formats import split_of
 from detect.data.images import is_photo
+from detect.data.roles import split_of
+from detect.data.voc import list_folders
 from detect.data.voc_xml import VocPage, read_page
 from detect.errors import UserError
 from detect.files import existing_folder
@@ -31,6 +32,7 @@ def read_voc_survey(root: Path) -> Survey:
         raise UserError(f"{root}: expected VOC annotations (.xml) in Annotations or beside photos, found none")
     images = _images(folder, below=labels == root)
     lists, findings = _lists(root / "ImageSets" / "Main")
+    lists |= {name: {key for key in xmls if key.startswith(f"{name}/")} for name in list_folders(root)}
     findings += _strays(labels, images, xmls, lists)
     photos = []
     for key, xml in xmls.items():
@@ -86,7 +88,7 @@ def _strays(labels: Path, images: dict[str, Path], xmls: dict[str, Path], lists:
     ]
     if listed:
         findings += [
-            Finding("unlisted", str(xmls[stem]), "", "in no list of ImageSets/Main")
+            Finding("unlisted", str(xmls[stem]), "", "in no list")
             for stem in sorted((set(xmls) & set(images)) - listed)
         ]
     return findings

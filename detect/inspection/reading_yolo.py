@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detect.data.corners import number
-from detect.data.formats import split_of
 from detect.data.images import UnreadableImage, read_header
+from detect.data.roles import split_of
 from detect.data.yolo import YoloData, entry_place, label_file, photos_at, read_data_file
 from detect.data.yolo_labels import YoloLine, parse_line, read_lines
 from detect.errors import UserError

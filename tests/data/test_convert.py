@@ -210,6 +210,19 @@ def roboflow_coco(root: Path) -> Path:
     return root
 
 
+def roboflow_voc(root: Path) -> Path:
+    for split in ("train", "valid"):
+        write_photo(root / split / "a.jpg")
+        (root / split / "a.xml").write_text(f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>")
+    return root
+
+
+def test_roboflows_folders_are_the_lists(tmp_path: Path) -> None:
+    conversion = plan(read_data_set(roboflow_voc(tmp_path / "voc"), "voc", None), "voc", tmp_path / "new")
+    lists = {name: text for name, text in conversion.files.items() if name.startswith("ImageSets")}
+    assert lists == {"ImageSets/Main/train.txt": "train_a\n", "ImageSets/Main/valid.txt": "valid_a\n"}
+
+
 def test_lists_are_named_for_roboflows_folders(tmp_path: Path) -> None:
     data = read_data_set(roboflow_coco(tmp_path / "coco"), "coco", None)
     conversion = plan(data, "csv", tmp_path / "csv")

@@ -41,6 +41,13 @@ def folder(tmp_path: Path) -> Files:
     [
         ({"a.jpg": "", "a.xml": XML}, "voc", ["train"]),
         ({"sub/a.jpg": "", "sub/a.xml": XML}, "voc", ["train"]),
+        (
+            {f"{split}/a.{kind}": XML for split in ("train", "valid") for kind in ("jpg", "xml")},
+            "voc",
+            ["train", "valid"],
+        ),
+        ({"test/a.jpg": "", "test/a.xml": XML}, "voc", ["train"]),
+        ({f"{name}/a.{kind}": XML for name in ("car", "train") for kind in ("jpg", "xml")}, "voc", ["train"]),
         ({"annotations/a.xml": XML, "images/a.jpg": ""}, "voc", ["train"]),
         ({"ImageSets/Main/one.txt": "", "ImageSets/Main/cat_one.txt": "", "Annotations/a.xml": XML}, "voc", ["one"]),
         ({"a.json": COCO, "b.json": "[]"}, "coco", ["a"]),
@@ -56,6 +63,9 @@ def folder(tmp_path: Path) -> Files:
     ids=[
         "XML beside",
         "in a sub folder",
+        "in folders named for their split",
+        "in a folder that trains nothing",
+        "in folders named for their class",
         "XML apart",
         "VOC",
         "COCO",
@@ -134,6 +144,19 @@ def test_lists_by_their_role(folder: Files, files: list[str], train: str, val: o
 def test_roboflow_coco(folder: Files) -> None:
     root = folder({f"{split}/_annotations.coco.json": COCO for split in ("train", "valid", "test")})
     assert settle(root) == ("coco", "train/_annotations.coco", "valid/_annotations.coco")
+
+
+def test_roboflow_voc(folder: Files) -> None:
+    names = ("train/a", "train/b", "valid/a", "test/c")
+    root = folder({f"{name}.{kind}": XML for name in names for kind in ("jpg", "xml")})
+    assert settle(root) == ("voc", "train", "valid")
+    assert [photo.name for photo in voc_photos(root, "train").photos] == ["train/a.jpg", "train/b.jpg"]
+    assert [photo.name for photo in voc_photos(root, "valid").photos] == ["valid/a.jpg"]
+    with pytest.raises(
+        UserError, match=r"val: expected a folder .*\(did you mean \"valid\"\?\); lists: test, train, valid"
+    ):
+        voc_photos(root, "val")
+    assert [photo.splits for photo in read_voc_survey(root).photos] == [{"test"}, {"train"}, {"train"}, {"val"}]
 
 
 def test_what_a_mac_keeps_beside_a_photo_is_none(folder: Files) -> None:

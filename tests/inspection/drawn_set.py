@@ -125,4 +125,24 @@ def write_beside(root: Path) -> Path:
     return root
 
 
-WRITERS = {"voc": write_voc, "coco": write_coco, "yolo": write_yolo, "csv": write_csv, "beside": write_beside}
+def write_roboflow(root: Path) -> Path:
+    """VOC's XML files beside their photos, in a folder for each split."""
+    write_beside(root)
+    for split, members in splits():
+        folder = root / {"val": "valid"}.get(split, split)
+        folder.mkdir()
+        for index in members:
+            for file in list((root / "photos").glob(f"{stem(index)}.*")):
+                file.rename(folder / file.name)
+    (root / "photos").rmdir()
+    return root
+
+
+WRITERS = {
+    "voc": write_voc,
+    "coco": write_coco,
+    "yolo": write_yolo,
+    "csv": write_csv,
+    "beside": write_beside,
+    "roboflow": write_roboflow,
+}

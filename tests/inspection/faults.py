@@ -298,5 +298,13 @@ FAULTS = {
     "annotation without photo, beside": Fault(
         "beside", lambda root: (root / "photos/p05.jpg").unlink(), "missing-photo"
     ),
+    "same photo in train and valid": Fault(
+        "roboflow", lambda root: shutil.copy(root / "train/p05.jpg", root / "valid/p01.jpg"), "leak"
+    ),
+    "photo beside the folders of splits": Fault(
+        "roboflow",
+        lambda root: [(root / "train" / name).rename(root / name) for name in ("p05.jpg", "p05.xml")],
+        "unlisted",
+    ),
     "photo alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-photo"),
 }
