@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from detect.backbones.norm import FrozenConv2d
+from detect.backbones.norm import FrozenConv2d, with_layers_of
 
 
 def settle(module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
@@ -28,9 +28,9 @@ def _join_norms(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, FrozenConv2d):
             setattr(module, name, _plain(child))
-        elif before is not None and isinstance(before[1], nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+        elif before is not None and type(before[1]) is nn.Conv2d and isinstance(child, nn.BatchNorm2d):
             setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
-            setattr(module, name, nn.Identity())
+            setattr(module, name, with_layers_of(child, nn.Identity()))
         else:
             _join_norms(child)
         before = (name, child)

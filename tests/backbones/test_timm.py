@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from detect.backbones import registry, timm_names
 from detect.backbones.network import Body, Network
 from detect.backbones.normalisation import Norm, change_norms
+from detect.backbones.settled import settle
 from detect.config import Config
 from detect.errors import UserError
 from detect.weights.initial import load_initial
@@ -89,12 +90,15 @@ def test_strides_channels_and_vector(name: str) -> None:
 
 
 def check_the_cut(name: str) -> None:
-    """Stages and tail in a row are timm's forward pass, before and after norms are frozen."""
+    """Stages and tail in a row are timm's forward pass, before and after norms are frozen or joined."""
     whole, network = with_statistics(name)
     pixels = torch.randn(2, 3, 224 if "vgg" in name else 64, 224 if "vgg" in name else 64)
     with torch.no_grad():
         expected: Tensor = whole(pixels)
         torch.testing.assert_close(chain(network)(pixels), expected)
+        joined = copy.deepcopy(chain(network))
+        settle(joined)
+        torch.testing.assert_close(joined(pixels), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
         change_norms((*network.stages, network.tail), "frozen")
         frozen = chain(network).eval()  # ReXNet's head has a dropout
         assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
