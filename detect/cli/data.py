@@ -71,12 +71,15 @@ def inspect(
     """
     if json_file is not None:
         place_for_file(json_file)
+    from detect.display import display
     from detect.inspection.inspector import inspect as find
     from detect.inspection.surveys import read_survey
     from detect.inspection.telling import as_json, told, verdict
 
     survey = read_survey(root, format_, images)
-    findings = find(survey, _look(survey, workers))
+    looks = _look(survey, workers)
+    with display(Console(stderr=True), "comparing", len(looks), "photos") as shown:
+        findings = find(survey, looks, shown.advance)
     photos, objects = len(survey.distinct_photos), survey.objects
     for line in told(findings, examples):
         print(line)

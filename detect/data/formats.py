@@ -9,6 +9,7 @@ from typing import Literal
 from detect.data.csv_rows import COLUMNS
 from detect.data.images import is_photo
 from detect.data.voc import voc_lists
+from detect.data.voc_xml import refuse_cvat
 from detect.data.yolo import find_data_file, yolo_lists
 from detect.errors import UserError
 from detect.files import existing_folder
@@ -27,8 +28,10 @@ _EXPECTED = (
 
 
 def found_format(root: Path) -> BoxFormat:
-    """The format of a labelled folder. Raises UserError where it is in none or in several."""
+    """The format of a labelled folder. Raises UserError where it is in none, in several, or in CVAT's own."""
     found = traces(root)
+    if "voc" in found:
+        refuse_cvat(root)
     if len(found) == 1:
         return next(iter(found))
     if found:

@@ -16,7 +16,7 @@ from detect.data.images import image_size, is_photo
 from detect.data.labelled import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
 from detect.data.roles import split_of
 from detect.data.validity import flaw, misplaced
-from detect.data.voc_xml import VocObject, read_page
+from detect.data.voc_xml import VocObject, read_page, refuse_cvat
 from detect.errors import UserError, nearest
 from detect.files import existing_file, existing_folder, text_lines
 from detect.types import Size
@@ -82,6 +82,7 @@ def _listed(root: Path, list_name: str) -> tuple[Path, list[tuple[Path, Path]]]:
     if not root.joinpath(_LISTS[0]).is_dir() and list_name == WITHOUT_LISTS:
         pairs = list(_listless(root))
         if not pairs:
+            refuse_cvat(root)
             raise UserError(f"{root}: expected Annotations, or photos with an XML file beside each, found neither")
         return _first_folder(root, _PHOTOS) if _labels_apart(root) else root, pairs
     stems = _read_list(root, list_name)

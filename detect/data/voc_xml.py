@@ -15,6 +15,8 @@ from detect.files import existing_file
 from detect.types import Size
 
 UNSPECIFIED = "Unspecified"  # a pose
+_CVAT = "annotations"  # CVAT's file and its first element; VOC's is "annotation"
+_HEAD = 1000  # bytes: nothing but a declaration comes before the first element
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -47,13 +49,28 @@ class VocPage:
 
 
 def read_page(xml: Path) -> VocPage:
-    """Raises UserError where the file is missing or no XML; entities are never expanded."""
+    """Raises UserError where the file is missing, no XML or CVAT's own; entities are never expanded."""
     content = existing_file(xml, f"the annotation of image {xml.stem}").read_bytes()
     try:
         tree: Element = fromstring(content)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise UserError(f"{xml}: expected a VOC annotation, found damaged XML: {error}") from error
+    if tree.tag == _CVAT:
+        raise UserError(_of_cvat(xml))
     return VocPage(_size(tree), tuple(_object(place, one) for place, one in enumerate(tree.findall("object"), start=1)))
+
+
+def refuse_cvat(root: Path) -> None:
+    """Raise UserError where ``root`` holds CVAT's own file of all photos, annotations.xml: it is none of VOC's."""
+    file = root / f"{_CVAT}.xml"
+    if file.is_file():
+        with file.open("rb") as stream:
+            if f"<{_CVAT}>".encode() in stream.read(_HEAD):
+                raise UserError(_of_cvat(file))
+
+
+def _of_cvat(file: Path) -> str:
+    return f"{file}: expected a VOC annotation, found CVAT's own XML: export from CVAT as Pascal VOC or COCO"
 
 
 def _size(tree: Element) -> Size | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from detect.inspection.box_checks import check_boxes
 from detect.inspection.class_checks import check_classes
 from detect.inspection.findings import KINDS, Finding
@@ -9,12 +11,16 @@ from detect.inspection.photo_checks import Looks, check_copies, check_photos
 from detect.inspection.records import Survey
 
 
-def inspect(survey: Survey, looks: Looks) -> list[Finding]:
-    """All findings, each once, worst kind first. looks: what every photo of the survey is."""
+def inspect(survey: Survey, looks: Looks, compared: Callable[[int], None] = lambda _: None) -> list[Finding]:
+    """All findings, each once, worst kind first.
+
+    looks: what every photo of the survey is; compared: told, now and then, how many more photos were compared with all
+    others.
+    """
     found = [
         *survey.findings,
         *check_photos(survey.photos, looks),
-        *check_copies(survey.photos, looks),
+        *check_copies(survey.photos, looks, compared),
         *check_boxes(survey, looks),
         *check_classes(survey),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from detect.data.likeness import alike
@@ -55,8 +55,8 @@ def _check_header(photo: SeenPhoto, encoding: str, size: Size, turned: bool) -> 
     yield Finding(kind, str(photo.labels), "", f"says {told}; {photo.image.name} is {width} x {height}")
 
 
-def check_copies(photos: Iterable[SeenPhoto], looks: Looks) -> Iterator[Finding]:
-    """Photos that are there twice, and those that two splits share."""
+def check_copies(photos: Iterable[SeenPhoto], looks: Looks, compared: Callable[[int], None]) -> Iterator[Finding]:
+    """Photos that are there twice, and those that two splits share. compared: as ``alike`` has it."""
     splits: dict[Path, set[str]] = defaultdict(set)
     for photo in photos:
         splits[photo.image] |= photo.splits
@@ -69,7 +69,7 @@ def check_copies(photos: Iterable[SeenPhoto], looks: Looks) -> Iterator[Finding]
             by_digest[looks[image].digest].append(image)
     yield from _copies(by_digest.values(), splits, ("leak", "duplicate-photo"), "the same bytes as")
     firsts = [(images[0], found) for images in by_digest.values() if (found := looks[images[0]].likeness) is not None]
-    near = [[firsts[place][0] for place in group] for group in alike([found for _, found in firsts])]
+    near = [[firsts[place][0] for place in group] for group in alike([found for _, found in firsts], compared)]
     yield from _copies(near, splits, ("near-leak", "near-duplicate"), "nearly the same picture as")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,8 @@ def read_coco_survey(root: Path, images: Path | None = None) -> Survey:
     readings = [_Reading(file, root, images) for file in files]
     findings = [finding for reading in readings for finding in reading.findings]
     photos = tuple(photo for reading in readings for photo in reading.photos)
-    named = {photo.image for photo in photos}
+    unread = {reading.folder / str(record.get("file_name")) for reading in readings for record in reading.unread}
+    named = {photo.image for photo in photos} | unread
     folders = {reading.folder for reading in readings}
     for file in sorted({file for folder in folders for file in folder.glob("*") if is_photo(file)}):
         if file not in named:
@@ -56,6 +58,7 @@ class _Reading:
         self.photos: list[SeenPhoto] = []
         self.categories: dict[int, str] = {}
         self.folder = images or root
+        self.unread: list[dict[str, Any]] = []
         try:
             self.document = coco_json.load_document(file)
         except UserError as error:
@@ -102,6 +105,7 @@ class _Reading:
                 found[image.id] = image
                 names.add(str(image.name))
         self.folder = (images or _photo_folder(root, self.file, list(names))).absolute()
+        self.unread = _unread(self.document, found.keys())
         objects = self._read_objects(found)
         split = split_of(self.file.parent.name if self.file.stem == ROBOFLOW else self.file.stem)
         splits = frozenset([split] if split else [])
@@ -110,6 +114,8 @@ class _Reading:
             self.photos.append(SeenPhoto(file, self.file, image.size, tuple(objects[image.id]), splits))
 
     def _read_objects(self, images: dict[int, coco_json.CocoImage]) -> dict[int, list[SeenObject]]:
+        """Of each image its objects; those of ``unread`` images, which are a finding themselves, are passed over."""
+        unread = [record["id"] for record in self.unread]
         objects: dict[int, list[SeenObject]] = {number: [] for number in images}
         ids: set[Any] = set()
         maskless: list[str] = []
@@ -119,6 +125,8 @@ class _Reading:
             self._check_id(place, record, ids)
             masks += bool(record.get("segmentation"))
             maskless += [where] if item.crowd and not record.get("segmentation") else []
+            if item.image_id in unread:
+                continue
             if item.image_id not in images:
                 self._found("unknown-id", where, f'"image_id": expected the id of an image, found {item.image_id}')
             elif item.category_id not in self.categories:
@@ -141,6 +149,13 @@ class _Reading:
         if number in ids:
             self._found("repeated-id", place, f"annotation id {number} again")
         ids.add(number)
+
+
+def _unread(document: dict[str, Any], read: AbstractSet[int]) -> list[dict[str, Any]]:
+    """The records of images that bear an id and are not among those that could be read."""
+    written = document.get("images")
+    records = [record for record in written if isinstance(record, dict)] if isinstance(written, list) else []
+    return [record for record in records if isinstance(record.get("id"), int) and record["id"] not in read]
 
 
 def _photo_folder(root: Path, file: Path, names: Sequence[str]) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from detect.data.images import is_photo
 from detect.data.roles import split_of
 from detect.data.voc import list_folders
-from detect.data.voc_xml import VocPage, read_page
+from detect.data.voc_xml import VocPage, read_page, refuse_cvat
 from detect.errors import UserError
 from detect.files import existing_folder
 from detect.inspection.findings import Finding
@@ -22,9 +22,9 @@ _XML = "[!.]*.xml"
 def read_voc_survey(root: Path) -> Survey:
     """Every annotation, every photo and every list of ``root``; without Annotations, XML files beside their photos.
 
-    Raises UserError where there is no annotation at all.
+    Raises UserError where there is no annotation at all, or CVAT's own.
     """
-    existing_folder(root, "a VOC folder")
+    refuse_cvat(existing_folder(root, "a VOC folder"))
     labels = _first(root, ("Annotations", "annotations"))
     folder = root if labels == root else _first(root, ("JPEGImages", "images"))
     xmls = {_key(xml, labels): xml for xml in sorted(labels.rglob(_XML) if labels == root else labels.glob(_XML))}

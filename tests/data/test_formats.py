@@ -98,6 +98,22 @@ def test_in_doubt(folder: Files, files: dict[str, str], message: str) -> None:
         found_format(folder(files))
 
 
+CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version></annotations>'
+
+
+@pytest.mark.parametrize("read", [found_format, read_voc_survey, lambda root: voc_photos(root, "train")])
+def test_cvats_own_xml_is_told_apart(folder: Files, read: Callable[[Path], object]) -> None:
+    root = folder({"annotations.xml": CVAT, "images/a.jpg": ""})
+    with pytest.raises(UserError, match=r"annotations\.xml: .* CVAT's own XML: export .* as Pascal VOC or COCO$"):
+        read(root)
+
+
+def test_a_photo_named_annotations_is_none_of_cvats(folder: Files) -> None:
+    root = folder({"annotations.xml": XML, "annotations.jpg": ""})
+    assert found_format(root) == "voc"
+    assert len(voc_photos(root, "train").photos) == 1
+
+
 def test_photos_without_xml_are_not_of_the_data_set(folder: Files) -> None:
     root = folder({"b.jpg": "", "b.xml": XML, "a.jpg": "", "c/10.jpg": "", "c/10.xml": "<annotation/>"})
     photos = voc_photos(root, "train").photos

@@ -250,6 +250,9 @@ FAULTS = {
     "three numbers": Fault("coco", _one(bbox=[1, 2, 3]), "damaged-annotation"),
     "unknown category": Fault("coco", _one(category_id=9), "unknown-id"),
     "unknown image": Fault("coco", _one(image_id=99), "unknown-id"),
+    "image that cannot be read": Fault(
+        "coco", _json(lambda doc: doc["images"][0].update(width="wide"), "train"), "damaged-annotation"
+    ),
     "annotation id twice": Fault("coco", _one(id=1 + 16), "repeated-id"),
     "image id twice": Fault("coco", _json(lambda doc: doc["images"].append(doc["images"][0])), "repeated-id"),
     "category twice": Fault("coco", _json(lambda doc: doc["categories"].append(doc["categories"][0])), "repeated-id"),
