@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from detect.data.images import UnreadableImage, read_image
-from detect.draw import Marks, draw_detections, save_image
+from detect.draw import Marks, contact_sheet, draw_detections, save_image
 from detect.errors import UserError
 from detect.evaluation.predictions import below_shared_folder
 from detect.explain.deconvnet import chain, down, strongest, through
@@ -22,7 +22,7 @@ from detect.explain.tiles import glowing, sheet, signed_colours
 from detect.files import write_bytes
 
 TILE = 160  # pixels, of a reconstruction
-SMALL = 56  # of one map among many
+SMALL = 88  # of one map among many
 MOST_MAPS = 64
 CHANNELS = 9  # the most active ones, where none is asked for
 Say = Callable[[str], None]
@@ -93,9 +93,9 @@ def deconvnet(reader: Reader, reading: Reading, folder: Path, part: Part, say: S
         tiles += [signed_colours(made)[y1:y2, x1:x2], reading.shown[y1:y2, x1:x2]]
         stem = f"deconvnet-{name}-{channel:03}"
         write_bytes(folder / f"{stem}.npy", array_bytes(made))
-        where = draw_detections(reading.shown, Marks(np.array([[x1, y1, x2, y2]]), [1]), [f"channel {channel}"])
-        pair = [signed_colours(made), where]
-        save_image(folder / f"{stem}.png", sheet(pair, max(where.shape[:2]), columns=2))
+        marks = Marks(np.array([[x1, y1, x2, y2]]), [1])
+        pair = [draw_detections(one, marks, [f"channel {channel}"]) for one in (signed_colours(made), reading.shown)]
+        save_image(folder / f"{stem}.png", contact_sheet(pair, 2))
         say(f"{folder.name} {name} channel {channel}: {float(signal.max()):.3g} at x {x1} to {x2}, y {y1} to {y2}")
     text = f"deconvnet from {name}: each channel's highest activation led back to pixels, and what it saw of the photo"
     save_image(folder / f"deconvnet-{name}.png", captioned(sheet(tiles, TILE, columns=6), text))

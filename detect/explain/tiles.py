@@ -31,9 +31,9 @@ def sheet(tiles: Sequence[np.ndarray], side: int, columns: int | None = None) ->
 
 
 def signed_colours(values: np.ndarray) -> np.ndarray:
-    """(h, w, 3) floats -> uint8: 0 is grey, the largest absolute value black or bright."""
-    span = float(np.abs(values).max()) or 1.0
-    return np.asarray((values / span * 127 + 128).round(), np.uint8)
+    """(h, w, 3) floats -> uint8: 0 is grey, the largest thousandth of absolute values black or bright."""
+    span = float(np.percentile(np.abs(values), 99.9)) or float(np.abs(values).max()) or 1.0
+    return np.asarray((values / span * 127 + 128).round().clip(0, 255), np.uint8)
 
 
 def glowing(values: np.ndarray) -> np.ndarray:

@@ -19,9 +19,9 @@ from detect.regions.pooled import PooledRegions
 from detect.types import Images, Proposals
 
 SIDE, STRIDE = 64, 4
-OBJECT = (20, 24, 36, 40)  # x1 y1 x2 y2 of a red square
-OTHER = (44, 4, 60, 20)  # another one of the same class, outside the proposal
-PROPOSAL = (16.0, 20.0, 40.0, 44.0)
+OBJECT = (20, 10, 36, 26)  # x1 y1 x2 y2 of a red square
+OTHER = (44, 40, 60, 56)  # another one of the same class, outside the proposal
+PROPOSAL = (16.0, 6.0, 40.0, 30.0)
 
 
 def body() -> Body:

@@ -43,7 +43,7 @@ def test_evidence_lies_on_the_object_that_makes_the_score(kind: str, name: str) 
     if name in ("gradcam", "eigencam") and kind == "fast_rcnn":  # the pitfall that their captions tell
         assert others > 0.3
         return
-    assert share(heat, (14, 18, 42, 46)) > (0.6 if name in ("drise", "smoothgrad") else 0.9)
+    assert share(heat, (14, 4, 42, 32)) > (0.6 if name in ("drise", "smoothgrad") else 0.9)
     assert others < 0.12
     (x, y), _ = pointed(heat, np.array(OBJECT))
     assert OBJECT[0] - 2 <= x < OBJECT[2] + 2
@@ -53,7 +53,7 @@ def test_evidence_lies_on_the_object_that_makes_the_score(kind: str, name: str) 
 @pytest.mark.parametrize("name", ["saliency", "hirescam", "occlusion"])
 def test_an_edge_is_explained_by_what_moves_it(name: str) -> None:
     heat = in_photo(the_view("fast_rcnn", "x1"), name)
-    assert share(heat, (14, 18, 30, 46)) > 0.8  # the left half of the proposal, and a cell's width
+    assert share(heat, (14, 4, 30, 32)) > 0.8  # the left half of the proposal, and a cell's width
     assert not in_photo(the_view("fast_rcnn", "y1"), name).any()  # which nothing moves
 
 
@@ -81,9 +81,11 @@ def test_integrated_gradients_sum_to_the_evidence() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pinned_detection_scores_as_it_did(kind: str) -> None:
     detector, batch = build(kind, 1), image(1, is_given(kind))
+    deltas = detector.head.get_parameter("deltas.weight")
+    torch.nn.init.normal_(deltas, std=0.1, generator=torch.Generator().manual_seed(2))  # each class moves its own way
     (traced,) = trace(detector, batch)
-    pinned = pin(traced)[:5]
-    assert len(pinned) == 5
+    pinned = list({one.label: one for one in pin(traced)}.values())
+    assert pinned
     for view in views(detector, batch, pinned, "score"):
         scores = view.answer(torch.cat([view.pixels, view.pixels])).detach()
         odds = view.evidence(view.pixels).detach()
@@ -153,8 +155,9 @@ def test_a_crop_is_laid_back_where_it_was_taken() -> None:
     assert placed.shape == (128, 128, 1)
     (x, y), _ = pointed(placed, np.zeros(4))
     ys, xs = np.nonzero(placed[:, :, 0] > 0.5)
-    assert (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1) == (72, 80, 40, 48)
-    assert 72 <= x < 80 <= 88 > y
+    assert (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1) == (72, 80, 12, 20)
+    assert 72 <= x < 80
+    assert 12 <= y < 20
 
 
 def test_a_layer_is_named_as_in_the_summary() -> None:

@@ -18,6 +18,7 @@ from detect.checkpoint import Checkpoint, save_checkpoint
 from detect.config_files import parse
 from detect.errors import UserError
 from detect.explain.deconvnet import chain, down, strongest, through
+from detect.explain.tiles import glowing, sheet, signed_colours
 from detect.receptive import Fields
 from tests.conftest import Command
 
@@ -167,3 +168,13 @@ def test_mistakes(
     status, _, err = detect_command("explain", model[0], *named, "--out", tmp_path / "out")
     assert (status, err.count("\n")) == (2, 1)
     assert message in err
+
+
+def test_tiles_keep_their_shapes_and_nothing_is_grey() -> None:
+    assert (signed_colours(np.zeros((2, 3, 3))) == 128).all()
+    assert signed_colours(np.array([[[-2.0, 0.0, 2.0]]])).tolist() == [[[1, 128, 255]]]
+    assert glowing(np.full((2, 2), 7.0)).shape == (2, 2, 3)
+    tiles = [np.zeros((4, 8, 3), np.uint8)] * 5
+    assert sheet(tiles, 16).shape == (2 * 18 + 2, 3 * 18 + 2, 3)
+    assert sheet(tiles[:2], 16, columns=6).shape == (18 + 2, 2 * 18 + 2, 3)
+    assert (sheet(tiles[:1], 16)[2:10, 2:18] == 0).all()
