@@ -56,7 +56,9 @@ def _add(name: str, names: tuple[str, ...], told: str) -> None:
     ) -> None:
         _run(names, paths, photos, turns, out, json_file)
 
-    command.add_command(click.Command(name, callback=callback, params=parameters, help=told, short_help=told))
+    example = f"Example: detect bench {name}{'' if WITHOUT_PHOTOS.issuperset(names) else ' photos/'} --out {name}.md"
+    made = click.Command(name, callback=callback, params=parameters, help=told, short_help=told, epilog=example)
+    command.add_command(made)
 
 
 def _run(
