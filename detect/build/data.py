@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
-from detect.build.found import settled_data
+from detect.build.found import settled_data, without_labels
 from detect.config import Config, DataConfig, SourceConfig
 from detect.data import shapes
+from detect.data.account import Account, account
 from detect.data.annotations import Annotations
 from detect.data.likeness import alike
 from detect.data.likeness_cache import cache_file, photo_likenesses
 from detect.data.rare import repeat_rare
-from detect.data.sources import Source, hash_split, load_sources, relabel, without_difficult, without_series
+from detect.data.sources import (
+    LARGE_GROUP,
+    Source,
+    hash_split,
+    load_sources,
+    relabel,
+    without_difficult,
+    without_series,
+)
 from detect.data.transforms import Augment
 from detect.display import display
 from detect.errors import UserError
@@ -24,14 +34,32 @@ from detect.files import existing_folder
 SplitSetting = str | tuple[SourceConfig, ...]
 
 
+@dataclass(frozen=True)
+class Splits:
+    """Both splits with the same classes, an account of what was read, and lines on how they came to be."""
+
+    train: Annotations
+    val: Annotations
+    account: Account
+    notes: tuple[str, ...]
+
+
 def training_data(config: Config) -> tuple[Annotations, Annotations]:
+    """Both splits as ``read_splits`` has them."""
+    splits = read_splits(config)
+    return splits.train, splits.val
+
+
+def read_splits(config: Config) -> Splits:
     """Both splits with the same classes: those configured, else all that occur in either.
 
     Difficult objects leave the training split where the settings say so; validation keeps them, marked.
     """
     data = _drawn_shapes(settled_data(config.data))
+    skipped = without_labels(data)
+    notes: tuple[str, ...] = ()
     if isinstance(data.val, float | int):
-        train, val = _split_off(_load(data, data.train, data.classes), float(data.val))
+        train, val, notes = _split_off(_load(data, data.train, data.classes), float(data.val))
     else:
         train, val = (_load(data, setting, data.classes) for setting in (data.train, data.val))
         classes = _union(train.classes, val.classes, data)
@@ -40,15 +68,19 @@ def training_data(config: Config) -> tuple[Annotations, Annotations]:
         raise UserError(f"data.train: expected at least one photo, found none in {data.root}")
     if len(train.boxes) == 0:
         raise UserError(f"data.train: expected at least one object, found none in {len(train)} photos")
+    read = account([train, val], skipped)
+    if skipped:
+        notes = (*notes, f"{skipped} photos of {data.root} have no XML file and take no part: detect data inspect")
     train = train if data.difficult else without_difficult(train)
-    return (repeat_rare(train, data.rare, config.seed) if data.rare else train), val
+    return Splits(repeat_rare(train, data.rare, config.seed) if data.rare else train, val, read, notes)
 
 
 def annotated_split(config: Config, split: str) -> Annotations:
     """One split (train or val) with the classes of its own, difficult objects kept; the other need not exist."""
     data = _drawn_shapes(settled_data(config.data))
     if isinstance(data.val, float | int):
-        return _split_off(_load(data, data.train, data.classes), float(data.val))[split == "val"]
+        train, val, _ = _split_off(_load(data, data.train, data.classes), float(data.val))
+        return val if split == "val" else train
     return _load(data, data.train if split == "train" else data.val, data.classes)
 
 
@@ -84,10 +116,13 @@ def _drawn_shapes(data: DataConfig) -> DataConfig:
     return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
 
 
-def _split_off(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations]:
-    """(train, val), near-duplicates on one side: a photo that is nearly in the training set validates nothing."""
+def _split_off(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations, tuple[str, ...]]:
+    """(train, val, lines), near-duplicates on one side: a photo that is nearly in the training set validates nothing.
+
+    A line says where a group of them is large.
+    """
     if not 0 < fraction < 1:
-        return hash_split(annotations, fraction)
+        return *hash_split(annotations, fraction), ()
     photos = [Path(annotations.file(index)) for index in range(len(annotations))]
     with display(Console(stderr=True), "looking for near-duplicates", len(photos), "photos") as shown:
         found = photo_likenesses(photos, cache_file(photos), shown.advance)
@@ -95,7 +130,25 @@ def _split_off(annotations: Annotations, fraction: float) -> tuple[Annotations, 
     with display(Console(stderr=True), "comparing", len(seen), "photos") as shown:
         groups = alike([each for _, each in seen], shown.advance)
     same = [[seen[member][0] for member in group] for group in groups]
-    return hash_split(annotations, fraction, without_series(same, len(photos)))
+    kept = without_series(same, len(photos))
+    return *hash_split(annotations, fraction, kept), _on_large(same, kept)
+
+
+def _on_large(groups: Sequence[Sequence[int]], kept: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """A line on groups of near-duplicates that went to one side, and one on those that were too large for it."""
+    large = [group for group in groups if len(group) > LARGE_GROUP]
+    lines = []
+    for what, chosen in (
+        ("each on one side of the split", [group for group in large if group in kept]),
+        (
+            "too large for one side, so split by name",
+            [g for g in large if g not in kept],
+        ),
+    ):
+        if chosen:
+            photos = ", ".join(str(len(group)) for group in chosen)
+            lines.append(f"near-duplicates: {len(chosen)} groups of over {LARGE_GROUP} photos ({photos}), {what}")
+    return tuple(lines)
 
 
 def _load(data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None) -> Annotations:

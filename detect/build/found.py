@@ -55,12 +55,11 @@ def _of_role(lists: Sequence[str], role: str) -> str:
     return candidates[0] if role not in lists and len(candidates) == 1 else role
 
 
-def without_labels(data: DataConfig) -> list[str]:
-    """A line where photos of the folder take no part as nothing says what they show."""
+def without_labels(data: DataConfig) -> int:
+    """How many photos of the folder take no part, as nothing says what they show."""
     if data.format != "voc" or data.train != WITHOUT_LISTS:
-        return []
-    count = photos_without_xml(Path(data.root))
-    return [f"{count} photos of {data.root} have no XML file and take no part: detect data inspect"] if count else []
+        return 0
+    return photos_without_xml(Path(data.root))
 
 
 def _refuse_another_format(data: DataConfig, root: Path) -> None:

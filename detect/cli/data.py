@@ -52,7 +52,7 @@ command.add_command(convert)
 @_images
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every finding.")
 @click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="How many to show of a kind.")
-@click.option("--strict", is_flag=True, help="Warnings count too.")
+@click.option("--strict", is_flag=True, help="Exit status 2 for anything found.")
 @_workers
 def inspect(
     root: Path,
@@ -67,14 +67,14 @@ def inspect(
 
     Errors stop a training, drop a box or teach what is wrong: broken photos, boxes outside, mixed-up numbers, photos in
     two splits. Warnings want a look: near-duplicates, tiny boxes, names alike. Exit status: 0 clean or warnings alone,
-    1 errors (with --strict: anything found), 2 wrong usage.
+    1 errors, 2 wrong usage (with --strict: anything found).
     """
     if json_file is not None:
         place_for_file(json_file)
     from detect.display import display
     from detect.inspection.inspector import inspect as find
     from detect.inspection.surveys import read_survey
-    from detect.inspection.telling import as_json, told, verdict
+    from detect.inspection.telling import as_json, by_kind, told, verdict
 
     survey = read_survey(root, format_, images)
     looks = _look(survey, workers)
@@ -87,7 +87,9 @@ def inspect(
     if json_file is not None:
         content = as_json(findings, photos, objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    sys.exit(1 if any(finding.is_error or strict for finding in findings) else 0)
+    if strict and findings:
+        raise UserError(f"--strict: {root}: expected no finding, found {by_kind(findings)}")
+    sys.exit(1 if any(finding.is_error for finding in findings) else 0)
 
 
 @command.command(
@@ -123,6 +125,7 @@ def stats(
     if json_file is not None:
         place_for_file(json_file)
     from detect.build.model import preprocess_rule
+    from detect.data.account import account
     from detect.inspection.statistics import statistics
     from detect.inspection.statistics_table import headline, tables
     from detect.inspection.surveys import read_survey
@@ -133,6 +136,7 @@ def stats(
     found = statistics(annotations, preprocess_rule(settings), min_sizes, _plan(settings, stride), advise)
     console = Console()
     print(headline(found.tally))
+    print(account([annotations]))
     for table in tables(found):
         console.print(table)
     if found.settings:

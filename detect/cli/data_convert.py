@@ -24,6 +24,7 @@ _FORMATS = click.Choice(["voc", "coco", "yolo", "csv"])
 @click.option("--from", "source_format", type=_FORMATS, help="Of SRC [default: what it looks like].")
 @click.option("--to", "target_format", type=_FORMATS, required=True, help="Of DST.")
 @click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the photos [default: SRC/images, SRC].")
+@click.option("--strict", is_flag=True, help="Refuse a data set of which a box or a photo would be left out.")
 @click.option("--link", is_flag=True, help="Symbolic links to the photos in place of copies.")
 def convert(
     source: Path,
@@ -31,6 +32,7 @@ def convert(
     source_format: BoxFormat | None,
     target_format: BoxFormat,
     images: Path | None,
+    strict: bool,
     link: bool,
 ) -> None:
     """Write SRC, a data set as data.root has it, to DST, a new or empty folder, in another format.
@@ -41,6 +43,7 @@ def convert(
     from detect.converting.convert import carry_out, empty_place, plan
     from detect.converting.dataset import read_data_set, sayable
     from detect.converting.marks import foreign_marks, lost_marks
+    from detect.data.account import Account, reasons, require_flawless
     from detect.data.formats import found_format
     from detect.data.voc import photos_without_xml
     from detect.display import display
@@ -49,15 +52,20 @@ def convert(
     chosen = source_format or found_format(source)
     images = None if images is None else images.absolute()
     data = sayable(read_data_set(source, chosen, images), target_format)
+    objects = list(data.objects())
+    skipped = photos_without_xml(source) if chosen == "voc" else 0
+    found = Account(len(objects), reasons(data.dropped), 0, len(data.photos()), skipped)
+    if strict:
+        require_flawless(found, str(source))
     conversion = plan(data, target_format, target)
     with display(Console(), "converting", len(conversion.names), "photos") as shown:
         carry_out(conversion, link, shown)
-    objects = list(data.objects())
     lists = ", ".join(f"{name} {len(photos)}" for name, photos in data.lists.items())
     counts = f"{len(conversion.names)} photos, {len(objects)} objects, {len(data.categories)} classes"
     print(f"{target}: {counts}; {lists}")
-    if chosen == "voc" and (count := photos_without_xml(source)):
-        print(f"left out: {count} photos without XML file")
+    print(found)
+    if skipped:
+        print(f"left out: {skipped} photos without XML file")
     for line in data.dropped:
         print(f"left out: {line}")
     for kept, marks in ((False, lost_marks(objects, target_format)), (True, foreign_marks(objects, target_format))):

@@ -20,6 +20,7 @@ from detect.memory import keep_freed_memory
 @options.settings
 @click.option("--out", type=Path, help="The run's folder [default: runs/<config name>-<n>].")
 @click.option("--resume", "resumed", type=Path, metavar="RUN_DIR", help="Go on with a run that was cut off.")
+@click.option("--strict", is_flag=True, help="Refuse data of which a box is dropped or clipped, or a photo skipped.")
 @options.device
 @options.precision
 def command(
@@ -27,6 +28,7 @@ def command(
     overrides: tuple[str, ...],
     out: Path | None,
     resumed: Path | None,
+    strict: bool,
     device: str | None,
     precision: str | None,
 ) -> None:
@@ -45,12 +47,12 @@ def command(
     from detect.training.run_folder import RunFolder
 
     if resumed is not None:
-        if overrides or out or device or precision:
+        if overrides or out or strict or device or precision:
             raise UserError("--resume: a run goes on as it began, expected no other option beside it")
         outcome = resume(resumed, Console())
     else:
         assert config_file is not None
-        outcome = train(config, out or RunFolder.numbered(config_file.stem), Console())
+        outcome = train(config, out or RunFolder.numbered(config_file.stem), Console(), strict)
     tell_unreadable(outcome.unreadable)
 
 

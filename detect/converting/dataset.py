@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from detect.data.annotations import DroppedBox
 from detect.data.coco import coco_photos
 from detect.data.corners import plus_one
 from detect.data.csv_rows import csv_photos
@@ -21,11 +22,11 @@ from detect.files import existing_folder
 @dataclass(frozen=True)
 class DataSet:
     """lists: name to its photos in order, their usable objects alone; categories: class name to id, in the order of
-    labels; dropped: a line for each object that could not be used."""
+    labels; dropped: the objects that could not be used."""
 
     lists: dict[str, tuple[LabelledPhoto, ...]]
     categories: dict[str, int]
-    dropped: tuple[str, ...]
+    dropped: tuple[DroppedBox, ...]
 
     def photos(self) -> dict[Path, LabelledPhoto]:
         """Each photo once, by its file; of a photo in several lists the first."""
@@ -54,7 +55,7 @@ def read_data_set(root: Path, format: BoxFormat, images: Path | None) -> DataSet
         raise UserError(f"{root}: expected photos labelled in {format}, found none")
     read = {name: _read(root, format, name, images) for name in names}
     dropped = [
-        f"{photo.labels}: {item.where} ({item.name}): {item.flaw}"
+        DroppedBox(str(photo.labels), f"{item.where} ({item.name})", item.flaw)
         for labelled in read.values()
         for photo in labelled.photos
         for item in photo.objects
@@ -75,7 +76,9 @@ def sayable(data: DataSet, target: BoxFormat) -> DataSet:
     if target != "voc":
         return data
     dropped = [
-        f"{photo.labels}: {item.where} ({item.name}): a box that VOC has no corners for: {_listed(item)}"
+        DroppedBox(
+            str(photo.labels), f"{item.where} ({item.name})", f"a box that VOC has no corners for: {_listed(item)}"
+        )
         for photo in data.photos().values()
         for item in photo.objects
         if not _wider_than_a_pixel(item)

@@ -20,6 +20,7 @@ from detect.errors import UserError, nearest
 from detect.randomness import key
 
 DataFormat = Literal["voc", "coco", "yolo", "csv", "folders"]
+LARGE_GROUP = 10  # photos that are alike: more may be a series
 _WITH_ORDER = ("coco", "yolo")  # formats that list their classes themselves
 
 
@@ -162,11 +163,11 @@ def hash_split(
 
 
 def without_series(groups: Iterable[Sequence[int]], photos: int) -> list[Sequence[int]]:
-    """The groups less those of more than 10 photos and a tenth of all.
+    """The groups less those of more than LARGE_GROUP photos and a tenth of all.
 
     So many are the work of a fixed camera or a scanner, and on one side they would leave little for the other.
     """
-    return [group for group in groups if len(group) <= max(10, photos / 10)]
+    return [group for group in groups if len(group) <= max(LARGE_GROUP, photos / 10)]
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:

@@ -34,6 +34,11 @@ def verdict(findings: Sequence[Finding], photos: int, objects: int) -> str:
     return "{}, {} in {}; ".format(*(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)) + counted
 
 
+def by_kind(findings: Sequence[Finding]) -> str:
+    """How many of each kind: "3 x no-extent, 1 x tiny"."""
+    return ", ".join(f"{len(alike)} x {kind}" for kind, alike in _by_kind(findings))
+
+
 def as_json(findings: Sequence[Finding], photos: int, objects: int) -> dict[str, Any]:
     """Every finding, grouped."""
     kinds = [

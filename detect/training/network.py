@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 from detect.build.data import augment_rule
-from detect.build.found import without_labels
 from detect.build.model import empty_detector, preprocess_rule
 from detect.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.curves import draw_curves
@@ -116,7 +115,6 @@ class _Run:
         batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
         self.journal.introduce(
             [
-                *without_labels(self.config.data),
                 f"{len(data)} photos with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
                 f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
                 f"{self.rule.steps} steps of {batches}{lesson.number} {lesson.unit} on {self.work.compute.device.type} "

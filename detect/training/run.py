@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from detect.build.data import training_data
+from detect.build.data import read_splits, training_data
 from detect.build.found import settled
 from detect.config import Config
 from detect.config_files import load_config
+from detect.data.account import require_flawless
 from detect.data.workers import WorkerEnded
 from detect.errors import UserError
 from detect.files import existing_folder
@@ -24,16 +25,24 @@ from detect.training.start import Start, starting_detector
 from detect.training.work import Outcome, Work
 
 
-def train(config: Config, out: Path, console: Console | None = None) -> Outcome:
-    """Train from the start into a new folder. Raises UserError, NonFiniteLoss, Interrupted."""
+def train(config: Config, out: Path, console: Console | None = None, strict: bool = False) -> Outcome:
+    """Train from the start into a new folder. Raises UserError, NonFiniteLoss, Interrupted.
+
+    strict: UserError before any work where a box is dropped or repaired, or a photo skipped.
+    """
     if config.train.tensorboard:
         require_tensorboard()
     config = settled(config)
-    train_set, val_set = training_data(config)
+    splits = read_splits(config)
+    if strict:
+        require_flawless(splits.account, config.data.root)
     compute = make_compute(config.device, config.train.precision)
-    start = starting_detector(config, train_set.classes)  # before the folder: what is wrong leaves nothing behind
+    start = starting_detector(config, splits.train.classes)  # before the folder: what is wrong leaves nothing behind
     folder = RunFolder.create(out, config, sys.argv)
-    return _carried_out(Work(config, folder, train_set, val_set, None, compute, console or Console()), start)
+    work = Work(config, folder, splits.train, splits.val, None, compute, console or Console())
+    for line in (*splits.notes, str(splits.account)):
+        work.say(line)
+    return _carried_out(work, start)
 
 
 def resume(out: Path, console: Console | None = None) -> Outcome:

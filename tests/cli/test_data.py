@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from detect.cli.data import command
 from detect.errors import UserError
+from tests.conftest import Command
 from tests.inspection.drawn_set import write_coco, write_voc
 from tests.inspection.faults import FAULTS
 
@@ -23,7 +24,6 @@ def run(*arguments: object) -> Result:
         (None, [], 0),
         (None, ["--strict"], 0),
         ("tiny", [], 0),
-        ("tiny", ["--strict"], 1),
         ("outside", [], 1),
         ("empty photo", [], 1),
     ],
@@ -37,6 +37,13 @@ def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: li
     content = json.loads((tmp_path / "found.json").read_text())
     assert [kind["kind"] for kind in content["kinds"]] == ([FAULTS[fault].kind] if fault else [])
     assert (content["photos"], content["errors"] + content["warnings"]) == (12, int(bool(fault)))
+
+
+def test_strict_says_how_many_of_which_kind(tmp_path: Path, detect_command: Command) -> None:
+    root = write_voc(tmp_path / "set")
+    FAULTS["tiny"].plant(root)
+    status, _, err = detect_command("data", "inspect", root, "--strict")
+    assert (status, err.splitlines()[-1]) == (2, f"detect: --strict: {root}: expected no finding, found 1 x tiny")
 
 
 def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
