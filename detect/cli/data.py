@@ -129,14 +129,15 @@ def stats(
     from detect.inspection.statistics import statistics
     from detect.inspection.statistics_table import headline, tables
     from detect.inspection.surveys import read_survey
-    from detect.inspection.usable import usable
+    from detect.inspection.usable import skipped_photos, usable
 
     settings = _settings(config, overrides)
-    annotations = usable(read_survey(root, format_, images))
+    survey = read_survey(root, format_, images)
+    annotations = usable(survey)
     found = statistics(annotations, preprocess_rule(settings), min_sizes, _plan(settings, stride), advise)
     console = Console()
     print(headline(found.tally))
-    print(account([annotations]))
+    print(account([annotations], skipped_photos(survey, annotations)))
     for table in tables(found):
         console.print(table)
     if found.settings:

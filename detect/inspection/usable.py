@@ -29,10 +29,17 @@ def usable(survey: Survey) -> Annotations:
     for photo in survey.distinct_photos:
         size = _size(photo)
         if size is not None:
-            images.append(_annotation(photo, size, len(images) + 1, labels, dropped))
+            images.append(_annotation(photo, size, len(images) + 1, labels, dropped, survey.format == "voc"))
     if not images:
         raise WorkError(f"{survey.root}: expected photos, found none of the {len(survey.photos)} that are named")
     return pack(images, names, dropped=dropped)
+
+
+def skipped_photos(survey: Survey, found: Annotations) -> int:
+    """How many photos are not among those ``usable`` found: not there, not readable without a size, or unlabelled."""
+    named = {str(photo.image) for photo in survey.photos}
+    unlabelled = {finding.file for finding in survey.findings if finding.kind == "unlabelled-photo"}
+    return len(named) - len(found) + len(unlabelled - named)
 
 
 def _size(photo: SeenPhoto) -> Size | None:
@@ -44,11 +51,12 @@ def _size(photo: SeenPhoto) -> Size | None:
 
 
 def _annotation(
-    photo: SeenPhoto, size: Size, number: int, labels: dict[str, int], dropped: list[DroppedBox]
+    photo: SeenPhoto, size: Size, number: int, labels: dict[str, int], dropped: list[DroppedBox], inclusive: bool
 ) -> ImageAnnotation:
+    """inclusive: whether corners are pixels, so that a box from a pixel to itself is none, as for VOC's reader."""
     objects = []
     for item in photo.objects:
-        reason = flaw(item.box) or misplaced(item.box, size)
+        reason = flaw(item.written if inclusive else item.box) or misplaced(item.box, size)
         if reason is None:
             objects.append(item)
         else:

@@ -58,6 +58,24 @@ def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
     assert len(run("inspect", root, "--examples", 50).stdout.splitlines()) == 50
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (None, "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; photos: 12 kept + 0 skipped = 12 found"),
+        ("no extent", "47 kept + 1 dropped + 0 repaired (clipped) = 48 found; photos: 12 kept + 0 skipped = 12 found"),
+        (
+            "photo without annotation",
+            "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; photos: 12 kept + 1 skipped = 13 found",
+        ),
+    ],
+)
+def test_stats_account_for_what_was_read(tmp_path: Path, fault: str | None, said: str) -> None:
+    root = write_voc(tmp_path / "set")
+    if fault:
+        FAULTS[fault].plant(root)
+    assert run("stats", root).stdout.splitlines()[1] == f"boxes: {said}"
+
+
 def test_stats_end_in_settings(tmp_path: Path) -> None:
     result = run("stats", write_coco(tmp_path / "set"), "--json", tmp_path / "s.json", "--set", "data.min_size=160")
     assert result.exit_code == 0, result.output
