@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from detect.backbones.network import Body
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import contact_sheet, save_image
 from detect.errors import UserError
@@ -17,7 +18,7 @@ from detect.evaluation.detecting import to_device
 from detect.evaluation.predictions import below_shared_folder
 from detect.explain.choice import Choice
 from detect.explain.heatmaps import Reduce, explained, on_photo, pointed, reduced
-from detect.explain.layers import find_layer
+from detect.explain.layers import find_layer, stage_names
 from detect.explain.methods import METHODS
 from detect.explain.pinned import Of, Pinned, View, pin, views
 from detect.explain.trace import trace
@@ -124,10 +125,17 @@ def chosen(pinned: Sequence[Pinned], question: Question) -> list[Pinned]:
 def caption(question: Question, choice: Choice, view: View) -> str:
     """What a picture shows, and what it does not."""
     method, network = METHODS[question.method], view.network
-    what = "score" if question.of == "score" else f"edge {question.of}"
-    where = f" at {find_layer(network, choice.layer)[0]}" if method.layered else ""
-    crop = " R-CNN reads a warped crop: its pixels are laid back." if isinstance(network, WarpedCrops) else ""
-    return f"{question.method}{where}, {what}: {method.tells}. The proposal is pinned.{crop}"
+    what = "the score" if question.of == "score" else f"edge {question.of}"
+    name = find_layer(network, choice.layer)[0] if method.layered else None
+    told = [
+        f"{question.method}{f' at {name}' if name else ''}: {method.tells.format(what=what)}.",
+        "The proposal is pinned.",
+    ]
+    if name is not None and isinstance(network, Body) and name.startswith(stage_names(network)[-1]):
+        told.append("Regions are pooled from this map: gradients reach it inside the proposal alone.")
+    if isinstance(network, WarpedCrops):
+        told.append("R-CNN reads a warped crop: its pixels are laid back.")
+    return " ".join(told)
 
 
 def array_bytes(values: np.ndarray) -> bytes:

@@ -19,7 +19,7 @@ Explain = Callable[[View, Choice], Tensor]
 @dataclass(frozen=True)
 class Method:
     """explain: a map (D, C, h, w) over the view's pixels, of any resolution, C = 3 for one in each colour; tells: what
-    a picture of it shows, and what not; layered: whether it asks for a layer.
+    a picture of it shows of ``what`` (the score, an edge), and what not; layered: whether it asks for a layer.
     """
 
     explain: Explain
@@ -28,13 +28,13 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "saliency": Method(saliency, "how fast the evidence changes with each pixel"),
-    "smoothgrad": Method(smoothgrad, "how fast the evidence changes with each pixel, mean over noisy copies"),
-    "guided": Method(guided, "positive gradients alone: edges, much the same for any detection"),
-    "integrated": Method(integrated, "what each pixel adds to the evidence, from the mean colour on"),
-    "gradcam": Method(gradcam, "channels that raise the evidence wherever they are active, on other objects too", True),
-    "hirescam": Method(hirescam, "cells that raise the evidence", True),
+    "saliency": Method(saliency, "how fast {what} changes with each pixel"),
+    "smoothgrad": Method(smoothgrad, "how fast {what} changes with each pixel, mean over noisy copies"),
+    "guided": Method(guided, "positive gradients of {what} alone: edges, much the same for any detection"),
+    "integrated": Method(integrated, "what each pixel adds to {what}, from the mean colour on"),
+    "gradcam": Method(gradcam, "channels that matter for {what}, wherever they are active: other objects too", True),
+    "hirescam": Method(hirescam, "cells that matter for {what}", True),
     "eigencam": Method(eigencam, "what is most active: the same for every detection, it asks about none", True),
-    "occlusion": Method(occlusion, "what hiding a patch here takes from the score, or moves the edge"),
-    "drise": Method(drise, "what seeing a pixel adds to the score, or holds the edge: random masks"),
+    "occlusion": Method(occlusion, "what hiding a patch here does to {what}"),
+    "drise": Method(drise, "what seeing a pixel does for {what}, by random masks"),
 }

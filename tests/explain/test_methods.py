@@ -9,11 +9,12 @@ import torch
 from detect.cli.explain import CAMS, DETECTIONS
 from detect.errors import UserError
 from detect.explain.choice import Choice, unseen
+from detect.explain.detections import Question, caption
 from detect.explain.faithfulness import faithfulness
 from detect.explain.heatmaps import on_photo, overlay, pointed, reduced
 from detect.explain.layers import find_layer
 from detect.explain.methods import METHODS
-from detect.explain.pinned import EDGES, View, pin, views
+from detect.explain.pinned import EDGES, Of, View, pin, views
 from detect.explain.trace import trace
 from tests.explain.handmade import OBJECT, OTHER, SIDE, the_view
 from tests.explain.test_trace import KINDS, build, image, is_given
@@ -177,3 +178,23 @@ def test_an_overlay_of_nothing_is_dark_grey(channels: int) -> None:
     drawn = overlay(rgb, np.zeros((4, 5, channels), np.float32))
     assert drawn.dtype == np.uint8
     assert (drawn == (140 if channels == 1 else 128)).all()
+
+
+def asked(name: str, of: Of = "score") -> Question:
+    return Question(name, of, "max", 0.5, 20, frozenset([1]))
+
+
+@pytest.mark.parametrize(
+    ("question", "kind", "layer", "told"),
+    [
+        (asked("saliency"), "fast_rcnn", None, "how fast the score changes"),
+        (asked("occlusion", "x1"), "rcnn", None, "does to edge x1. The proposal is pinned. R-CNN reads a warped crop"),
+        (asked("gradcam"), "fast_rcnn", None, "gradcam at stages.0: channels that matter for the score"),
+        (asked("gradcam"), "fast_rcnn", "stages.1", "gradients reach it inside the proposal alone"),
+        (asked("eigencam"), "fast_rcnn", None, "the same for every detection"),
+    ],
+)
+def test_captions_say_what_a_method_cannot(question: Question, kind: str, layer: str | None, told: str) -> None:
+    text = caption(question, Choice(unseen, layer), the_view(kind))
+    assert told in text
+    assert ("inside the proposal alone" in text) == (layer == "stages.1")
