@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from detect.heads.pieces import vectors_of
+
 RegressorInput = Literal["map", "vector"]
 
 
@@ -36,7 +38,7 @@ class FittedHead(nn.Module):
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """(S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32."""
-        vectors = self.tail(regional)
+        vectors = vectors_of(self.tail, regional)
         deltas = self.deltas(self.regressor_input(regional, vectors)).float()
         return self.logits(vectors).float(), deltas.unflatten(1, (-1, 4))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from detect.heads.pieces import vectors_of
 from detect.ops.widen import widen
 
 
@@ -38,6 +39,6 @@ class SoftmaxHead(nn.Module):
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """(S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32 at least."""
-        vectors = self.tail(regional)
+        vectors = vectors_of(self.tail, regional)
         logits, deltas = widen(self.logits(vectors)), widen(self.deltas(vectors))
         return logits, deltas.view(len(deltas), deltas.shape[1] // 4, 4)

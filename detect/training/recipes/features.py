@@ -19,6 +19,7 @@ from detect.display import display
 from detect.evaluation.detecting import targets_to, to_device
 from detect.files import told_size
 from detect.heads.fitted import FittedHead
+from detect.heads.pieces import vectors_of
 from detect.heads.softmax import SoftmaxHead
 from detect.proposals.files import content_key
 from detect.svm.cache import FeatureCache, bytes_needed, require_room
@@ -89,7 +90,7 @@ class _Look:
             if all(cache is None or key in cache for cache in (self.vectors, self.inputs, self.norms)):
                 return found
             regional = detector.regions(images, maps, [boxes])
-            vectors = self.trained.head.tail(regional)
+            vectors = vectors_of(self.trained.head.tail, regional)
         if self.vectors is not None and key not in self.vectors:
             self.vectors.add(key, vectors)
         if self.inputs is not None and self.norms is not None:
