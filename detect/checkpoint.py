@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from detect import __version__
 from detect.config import Config, as_plain
 from detect.config_files import parse
 from detect.errors import UserError, nearest
-from detect.files import existing_file, write_bytes
+from detect.files import existing_file
 from detect.preprocess import Preprocess
+from detect.seals import read_sealed, write_sealed
 
-FORMAT = "detect checkpoint 1"
+FORMAT = "detect checkpoint 2"
+_UNSEALED = "detect checkpoint 1"  # of before the seal: only the parts of its archive have checksums
 _CONTENT = {"config": dict, "classes": list, "preprocess": dict, "weights": dict, "step": int, "metrics": dict}
 
 
@@ -41,7 +40,6 @@ class Checkpoint:
 
 def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
     """Write whole or not at all."""
-    buffer = io.BytesIO()
     content = {
         "format": FORMAT,
         "version": __version__,
@@ -53,18 +51,16 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         "metrics": checkpoint.metrics,
         "training": checkpoint.training,
     }
-    torch.save(content, buffer)
-    write_bytes(file, buffer.getvalue())
+    write_sealed(file, content)
 
 
 def load_checkpoint(file: Path) -> Checkpoint:
-    """Read and check one; UserError names the file where it is none, damaged, or of another format."""
-    existing_file(file, "a checkpoint")
-    content = _read(file)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = (
-            content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content).__name__
-        )
+    """Read and check one; UserError names the file where it is none, damaged in any bit, or of another format."""
+    content, has_seal = read_sealed(file, "a checkpoint")
+    found = content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content).__name__
+    if found == FORMAT and not has_seal:
+        raise UserError(f"{file}: damaged: expected a checksum at its end, found none")
+    if found not in (FORMAT, _UNSEALED):
         raise UserError(f"{file}: expected a {FORMAT}, found {found}")
     missing = [name for name, kind in _CONTENT.items() if not isinstance(content.get(name), kind)]
     if missing:
@@ -92,18 +88,3 @@ def find_checkpoint(model: Path) -> Path:
                 return model / name
         raise UserError(f"{model}: expected a run folder with best.pt or last.pt, found neither")
     return existing_file(model, "a run folder or a checkpoint")
-
-
-def _read(file: Path) -> Any:
-    """torch.load after the archive's own checksums: torch does not look at them, so a flipped bit would load."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            broken = archive.testzip()
-        if broken is not None:
-            raise UserError(f"{file}: damaged: {broken} does not match its checksum")
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{file}: expected a checkpoint, found an unreadable file ({reason})") from None

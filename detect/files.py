@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from detect.errors import UserError, WorkError, nearest
+
+_ASIDE = ".aside"  # how the name of a file ends while it is written
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -19,12 +22,50 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         _write_aside(path, content)
     except OSError as error:
-        raise WorkError(f"{path}: expected to write {len(content)} bytes, found: {error.strerror or error}") from error
+        raise _not_written(path, len(content), error) from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to the end of a file in UTF-8 and sync: what is there stays, a kill may leave a part of ``text``.
+
+    Raises WorkError with the system's reason where that fails.
+    """
+    content = text.encode()
+    try:
+        with path.open("ab") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise _not_written(path, len(content), error) from error
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that ``append_text`` wrote, without one that a kill cut short; none where there is no file.
+
+    What is no text is replaced, so that a damaged line can be told and left out.
+    """
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
+
+
+def remove_leftovers(folder: Path, name: str = "*", below: bool = True) -> None:
+    """Remove what kills left of files of a name written aside, in ``folder`` and where asked below it.
+
+    Only for places where no one else writes now.
+    """
+    pattern = f".{glob.escape(name) if name != '*' else name}.*{_ASIDE}"
+    for left in folder.rglob(pattern) if below else folder.glob(pattern):
+        left.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a kill left this of a file written aside."""
+    return path.name.startswith(".") and path.name.endswith(_ASIDE)
 
 
 def _write_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_ASIDE, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
@@ -35,7 +76,7 @@ def _write_aside(path: Path, content: bytes) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -131,11 +172,22 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; only POSIX can open a folder."""
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, safe from a loss of power; only POSIX can open a folder."""
     if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_below(folder: Path) -> None:
+    """``sync`` of everything in a folder, which is then safe to take the name of a whole one."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink():
+            sync(path)
+
+
+def _not_written(path: Path, size: int, error: OSError) -> WorkError:
+    return WorkError(f"{path}: expected to write {size} bytes, found: {error.strerror or error}")

@@ -213,7 +213,7 @@ class SearchConfig(Section):
     """How many strategies: 1, 8 or 80."""
     seed: int = 0
     """The seed of the ranking."""
-    min_side: NotNegative = 20
+    min_side: NotNegative = 20.0
     """Boxes with a shorter side are dropped; in pixels as if the photo were 500 wide."""
     resize_to: PositiveInt | None = None
     """Search a copy of this width; null for the photo as it is."""

@@ -15,7 +15,7 @@ from detect.converting.writing import PHOTOS, label_files
 from detect.data.formats import BoxFormat
 from detect.display import Display
 from detect.errors import UserError, WorkError
-from detect.files import place_for_folder
+from detect.files import place_for_folder, sync, sync_below
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ def _made_aside(folder: Path) -> Iterator[Path]:
         yield aside
         if folder.exists():
             folder.rmdir()  # it was empty; a rename replaces one on POSIX only
+        sync_below(aside)
         aside.rename(folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

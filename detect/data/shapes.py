@@ -18,6 +18,7 @@ import cv2
 from detect.data.shapes_scene import Scene, scene
 from detect.data.shapes_sprite import CLASSES
 from detect.errors import UserError
+from detect.files import sync, sync_below
 
 __all__ = ["CLASSES", "DATA_VERSION", "Scene", "prepare", "scene"]
 
@@ -39,7 +40,9 @@ def prepare(root: Path, seed: int, train: int = 2000, val: int = 300) -> Path:
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
         try:
             _write(aside, settings)
+            sync_below(aside)
             _move(aside, folder)
+            sync(root)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     _check(folder, settings)

@@ -1,19 +1,20 @@
 """What a prediction run has done so far, so that the same command goes on after a kill.
 
-A line of JSON for each batch, flushed and synced when the batch is done. The first line is the key of everything the
-results depend on; a file with another key is of another command and is started anew.
+A line for each batch, synced when the batch is done: a checksum and JSON. The first line is the key of everything the
+results depend on; a file with another key is of another command and is started anew. From the first damaged line on
+nothing is believed: those batches are done again.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from detect.evaluation.predictions import Prediction
-from detect.files import write_text
+from detect.files import append_text, whole_lines, write_text
 from detect.predict.formats import photo_record
 from detect.predict.results import read_record
 
@@ -33,30 +34,38 @@ class Finished:
     def __init__(self, file: Path, key: int, classes: Sequence[str]) -> None:
         self.file = file
         self.classes = tuple(classes)
-        self.batches = self._read(key)
+        self.batches = list(self._read(key))
         # Written anew without what a kill left unfinished at its end.
-        write_text(file, "".join(f"{line}\n" for line in [json.dumps(key), *map(self._line, self.batches)]))
+        write_text(file, "".join([_line(json.dumps(key)), *map(self._told, self.batches)]))
 
     def add(self, result: BatchResult) -> None:
-        """One batch more."""
+        """One batch more. Raises WorkError."""
         self.batches.append(result)
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(self._line(result) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_text(self.file, self._told(result))
 
-    def _line(self, result: BatchResult) -> str:
+    def _told(self, result: BatchResult) -> str:
         records = [photo_record(prediction, self.classes) for prediction in result.predictions]
-        return json.dumps([result.places, records, result.unreadable], ensure_ascii=False)
+        return _line(json.dumps([result.places, records, result.unreadable], ensure_ascii=False))
 
-    def _read(self, key: int) -> list[BatchResult]:
-        lines = self.file.read_text(encoding="utf-8").split("\n") if self.file.exists() else []
-        if not lines or lines[0] != json.dumps(key):
-            return []
+    def _read(self, key: int) -> Iterator[BatchResult]:
+        lines = _believed(whole_lines(self.file))
+        if next(lines, "") != json.dumps(key):
+            return
         labels = {name: label for label, name in enumerate(self.classes, 1)}
-        batches = []
-        for line in lines[1:-1]:  # the last is empty, or cut off
+        for line in lines:
             places, records, unreadable = json.loads(line)
             found = tuple(read_record(str(self.file), record, labels) for record in records)
-            batches.append(BatchResult(tuple(places), found, tuple(unreadable)))
-        return batches
+            yield BatchResult(tuple(places), found, tuple(unreadable))
+
+
+def _line(content: str) -> str:
+    return f"{zlib.crc32(content.encode()):08x} {content}\n"
+
+
+def _believed(lines: Sequence[str]) -> Iterator[str]:
+    """What the lines say, up to the first that its checksum denies."""
+    for line in lines:
+        content = line[9:]
+        if _line(content) != f"{line}\n":
+            return
+        yield content

@@ -22,6 +22,7 @@ from detect.draw import Marks, draw_detections, save_image
 from detect.errors import UserError
 from detect.evaluation.detecting import as_prediction, to_device
 from detect.evaluation.predictions import Prediction, below_shared_folder
+from detect.files import remove_leftovers
 from detect.predict.finished import BatchResult, Finished
 from detect.predict.predictor import Predictor
 from detect.preprocess import Preprocess
@@ -70,6 +71,7 @@ def predict_photos(
     finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches, proposals), predictor.classes)
     done = len(finished.batches)
     if done:
+        remove_leftovers(out)
         display.found_done(sum(len(batch) for batch in batches[:done]))
     names = below_shared_folder([str(photo) for photo in photos])
     with told_when_a_worker_ends("--workers"), ThreadPoolExecutor(1) as pool:

@@ -19,7 +19,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.errors import UserError
+from detect.errors import UserError, WorkError
+from detect.files import remove_leftovers
 from detect.proposals.files import ProposalFile, Setting, check_writable, compact, read_proposals, write_proposals
 from detect.types import Proposals
 
@@ -47,6 +48,7 @@ class SearchResults:
     def __init__(self, out: Path, settings: Mapping[str, Setting]) -> None:
         """UserError where ``out``, or the journal beside it, was made with other settings or is something else."""
         check_writable(out)
+        remove_leftovers(out.parent, out.name, below=False)
         self.out = out
         self.settings = dict(settings)
         self.earlier = read_proposals(out) if out.exists() else None
@@ -70,14 +72,22 @@ class SearchResults:
         return content in self._in_file or content in self._places
 
     def add(self, content: int, proposals: Proposals) -> None:
-        """The proposals of one photo more, handed to the system at once: a kill of this process leaves them."""
+        """The proposals of one photo more, handed to the system at once: a kill of this process leaves them.
+
+        Raises WorkError.
+        """
         boxes = compact(proposals.boxes.float().numpy())
         record = _HEAD.pack(content, len(boxes), boxes.dtype == np.uint16)
         record += boxes.astype(_dtype(boxes.dtype == np.uint16)).tobytes()
         record += proposals.scores.float().numpy().astype("<f4").tobytes()
-        start = self._stream.seek(0, os.SEEK_END)
-        self._stream.write(record + _CHECKSUM.pack(zlib.crc32(record)))
-        self._stream.flush()
+        try:
+            start = self._stream.seek(0, os.SEEK_END)
+            self._stream.write(record + _CHECKSUM.pack(zlib.crc32(record)))
+            self._stream.flush()
+        except OSError as error:
+            raise WorkError(
+                f"{self._journal}: expected to write proposals, found: {error.strerror or error}"
+            ) from error
         self._places[content] = _Place(start, len(boxes), boxes.dtype == np.uint16)
 
     def finish(self, photos: Sequence[tuple[str, int]]) -> ProposalFile:

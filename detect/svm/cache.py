@@ -1,8 +1,9 @@
 """Features of a data set's regions on disk: computed once, read by every fit.
 
 A folder of two files: ``features`` has the numbers of all photos one after the other in fp16; ``index`` says in its
-first line what they were made with, then where each photo's lie, an entry a photo with a checksum. An entry is written
-when the numbers are safe on the disk, so whatever a kill cuts off is dropped by the next opening, and no more.
+first line what they were made with, then where each photo's lie, an entry a photo, with a checksum of the numbers and
+one of itself. An entry is written when the numbers are safe on the disk, so whatever a kill cuts off is dropped by the
+next opening, and no more. The numbers of a photo are held to their checksum when they are first read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,9 @@ from torch import Tensor
 from detect.errors import UserError, WorkError
 from detect.files import place_for_folder
 
-_ENTRY = struct.Struct("<QQI")  # photo's key, first row, number of rows
+_ENTRY = struct.Struct("<QQII")  # photo's key, first row, number of rows, checksum of the numbers
 _CHECKSUM = struct.Struct("<I")
+_VERSION = 2
 _BYTES = 2  # of a number in fp16
 _GB = 1e9
 
@@ -47,6 +50,15 @@ def require_room(folder: Path, needed: int, limit: int) -> None:
         raise WorkError(f"{folder}: expected {needed / _GB:.2f} GB of free disk, found {free / _GB:.2f} GB")
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a photo's numbers lie: first row, number of rows, checksum."""
+
+    first: int
+    count: int
+    checksum: int
+
+
 class FeatureCache:
     """Features by photo. Use it in a ``with``: that closes the files. One process writes."""
 
@@ -55,8 +67,9 @@ class FeatureCache:
         place_for_folder(folder).mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.length = length
-        self._header = json.dumps({"version": 1, "settings": settings, "length": length}).encode() + b"\n"
-        self._places: dict[int, tuple[int, int]] = {}  # photo's key -> first row, number of rows
+        self._header = json.dumps({"version": _VERSION, "settings": settings, "length": length}).encode() + b"\n"
+        self._places: dict[int, _Place] = {}  # by the photo's key
+        self._believed: set[int] = set()  # photos whose numbers were held to their checksum
         self._rows = 0
         self._read_index()
         self._data, self._index = (folder / "features").open("ab"), (folder / "index").open("ab")
@@ -89,29 +102,49 @@ class FeatureCache:
         numbers = features.detach().to("cpu", torch.float16)
         if not numbers.isfinite().all():
             raise WorkError(f"{self.folder}: expected features of at most 65504 for fp16, found {features.abs().max()}")
-        entry = _ENTRY.pack(photo, self._rows, len(numbers))
+        content = numbers.contiguous().numpy().tobytes()
+        place = _Place(self._rows, len(numbers), zlib.crc32(content))
+        entry = _ENTRY.pack(photo, place.first, place.count, place.checksum)
         try:
-            self._data.write(numbers.contiguous().numpy().tobytes())
+            self._data.write(content)
             self._data.flush()
             os.fsync(self._data.fileno())
             self._index.write(entry + _CHECKSUM.pack(zlib.crc32(entry)))
             self._index.flush()
         except OSError as error:
             raise WorkError(f"{self.folder}: expected to write features, found: {error.strerror or error}") from error
-        self._places[photo] = (self._rows, len(numbers))
-        self._rows += len(numbers)
+        self._places[photo] = place
+        self._rows += place.count
 
     def read(self, photo: int) -> NDArray[np.float16]:
-        """(P, length) of one photo, mapped: only rows that are looked at are read. KeyError for an unknown photo."""
-        first, count = self._places[photo]
-        if count == 0 or self.length == 0:
-            return np.zeros((count, self.length), np.float16)
-        start = first * self.length * _BYTES
-        return np.memmap(self.folder / "features", np.float16, "r", offset=start, shape=(count, self.length))
+        """(P, length) of one photo, mapped: only rows that are looked at are read, and once all of them.
+
+        KeyError for an unknown photo; WorkError where the numbers are not those that were written.
+        """
+        place = self._places[photo]
+        if place.count == 0 or self.length == 0:
+            return np.zeros((place.count, self.length), np.float16)
+        start, shape = place.first * self.length * _BYTES, (place.count, self.length)
+        numbers = np.memmap(self.folder / "features", np.float16, "r", offset=start, shape=shape)
+        if photo not in self._believed:
+            if zlib.crc32(numbers.data) != place.checksum:
+                raise self._damaged(f"the features of photo {photo:016x} do not match their checksum")
+            self._believed.add(photo)
+        return numbers
 
     def ordered(self, photos: Sequence[int]) -> CachedFeatures:
-        """The features of these photos by their places in the list: what the fits read."""
+        """The features of these photos by their places in the list: what the fits read. WorkError where one lacks."""
+        missing = sum(photo not in self for photo in photos)
+        if missing:
+            raise self._damaged(f"{missing} of {len(photos)} photos have no features, or entries that are damaged")
         return CachedFeatures(self, photos)
+
+    def _damaged(self, found: str) -> WorkError:
+        done = self.folder.parent / "stages.json"
+        return WorkError(
+            f"{self.folder}: damaged: {found}; remove this folder and {done}, then detect train --resume "
+            f"{self.folder.parent} computes what is missing"
+        )
 
     def _read_index(self) -> None:
         """Learn what is there, up to the first entry that is cut off or damaged, and cut the index there."""
@@ -127,11 +160,11 @@ class FeatureCache:
             return
         room = features.stat().st_size // max(1, self.length * _BYTES) if features.exists() else 0
         good = len(self._header)
-        for photo, first, count in _entries(entries):
-            if first != self._rows or (first + count > room and self.length):
+        for photo, place in _entries(entries):
+            if place.first != self._rows or (place.first + place.count > room and self.length):
                 break
-            self._places[photo] = (first, count)
-            self._rows = first + count
+            self._places[photo] = place
+            self._rows += place.count
             good += _ENTRY.size + _CHECKSUM.size
         os.truncate(index, good)
 
@@ -140,6 +173,8 @@ class FeatureCache:
         """The settings of a header, and the length of its features."""
         try:
             known = json.loads(header)
+            if known["version"] != _VERSION:
+                return f"version {known['version']}, not {_VERSION}"
             return f"{known['settings']} ({known['length']} numbers)"
         except (ValueError, KeyError, TypeError):
             return "something else"
@@ -159,11 +194,12 @@ class CachedFeatures:
         return self._cache.read(self._photos[photo])
 
 
-def _entries(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Key, first row and number of rows of each whole entry, up to the first that its checksum denies."""
+def _entries(content: bytes) -> Iterator[tuple[int, _Place]]:
+    """Key and place of each whole entry, up to the first that its checksum denies."""
     size = _ENTRY.size + _CHECKSUM.size
     for start in range(0, len(content) - size + 1, size):
         entry = content[start : start + _ENTRY.size]
         if _CHECKSUM.unpack_from(content, start + _ENTRY.size)[0] != zlib.crc32(entry):
             return
-        yield _ENTRY.unpack(entry)
+        photo, *place = _ENTRY.unpack(entry)
+        yield photo, _Place(*place)

@@ -40,6 +40,25 @@ def test_a_file_is_read_as_it_was_written(tmp_path, photos):
         assert source.tolist() == list(range(len(proposals)))
 
 
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path, record_property):
+    """An .npz has a checksum of each array; what is not under one are times and rights, which nobody reads."""
+    path = tmp_path / "p.npz"
+    write_proposals(path, pack_proposals(PHOTOS, {"mode": "fast"}))
+    content, whole, refused = path.read_bytes(), read_proposals(path), 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        try:
+            found = read_proposals(path)
+        except UserError:
+            refused += 1
+            continue
+        assert (found.files, found.settings) == (whole.files, whole.settings)
+        for name in ("contents", "offsets", "boxes", "scores"):
+            assert np.array_equal(getattr(found, name), getattr(whole, name))
+    assert refused > len(content) / 2
+    record_property("flipped bits", len(content))
+
+
 def test_boxes_on_whole_pixels_take_sixteen_bits(tmp_path):
     for whole, dtype in ((True, np.uint16), (False, np.float32)):
         write_proposals(tmp_path / "p.npz", pack_proposals([("a", 1, some(9, whole=whole))]))

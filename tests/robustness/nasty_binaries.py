@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from detect.checkpoint import FORMAT
 from tests.robustness.nasty import Nasty, content
 
 
@@ -57,7 +58,7 @@ def boxes(value: object) -> Callable[[Path], Path]:
     return content("p.json", json.dumps([{"file": "a.jpg", "boxes": value}]))
 
 
-KNOWN = "detect checkpoint 1"
+KNOWN = "detect checkpoint 1"  # without a checksum of the whole
 OF_OTHERS = {"format": KNOWN, "config": {}, "classes": ["a"], "weights": {}, "step": 1, "metrics": {}}
 CHECKPOINTS = {
     "empty": Nasty(content("a.pt", b""), "unreadable file"),
@@ -71,6 +72,7 @@ CHECKPOINTS = {
     "cut": Nasty(content("a.pt", saved(OF_OTHERS)[:-200]), "unreadable file"),
     "a tensor": Nasty(content("a.pt", saved(torch.zeros(3))), "found Tensor"),
     "a state dict": Nasty(content("a.pt", saved({"conv": torch.zeros(3)})), "another file of torch.save"),
+    "a lost checksum": Nasty(content("a.pt", saved(OF_OTHERS | {"format": FORMAT})), "expected a checksum at its end"),
     "without its keys": Nasty(content("a.pt", saved({"format": KNOWN})), 'with "config", found none'),
     "without one key": Nasty(content("a.pt", saved(OF_OTHERS)), 'with "preprocess", found none'),
     "classes of another type": Nasty(content("a.pt", saved(OF_OTHERS | {"classes": 3})), 'with "classes"'),

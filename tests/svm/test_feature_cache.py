@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,8 @@ def test_photos_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
         ordered = cache.ordered([9, 2**64 - 1, 7])
         assert [len(ordered[place]) for place in range(len(ordered))] == [4, 0, 3]
         assert len(cache.ordered([])) == 0
-        with pytest.raises(KeyError):
-            cache.ordered([1])[0]
+        with pytest.raises(WorkError, match=r"damaged: 1 of 2 photos have no features.*stages.json.*--resume"):
+            cache.ordered([1, 9])
 
 
 def test_the_size_is_known_before(tmp_path: Path) -> None:
@@ -96,9 +97,24 @@ def test_a_file_cut_anywhere_loses_only_what_was_cut(name: str, tmp_path: Path) 
 def test_a_damaged_entry_ends_what_is_believed(tmp_path: Path) -> None:
     fill(tmp_path)
     content = bytearray((tmp_path / "index").read_bytes())
-    content[-24 - 10] ^= 1  # in the last but one
+    content[-28 - 10] ^= 1  # in the last but one
     (tmp_path / "index").write_bytes(content)
     assert holds(tmp_path) == list(COUNTS)[:2]
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_the_numbers_is_never_read(
+    bit: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    fill(tmp_path)
+    content = (tmp_path / "features").read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << bit
+        (tmp_path / "features").write_bytes(damaged)
+        with pytest.raises(WorkError, match="do not match their checksum"):
+            holds(tmp_path)
+    record_property("flipped bits", len(content))
 
 
 def test_numbers_without_an_entry_are_cut_off(tmp_path: Path) -> None:
@@ -117,6 +133,14 @@ def test_features_of_other_settings_are_refused(settings: str, length: int, foun
     with pytest.raises(UserError, match=rf"expected features of {settings} \({length} numbers\), found .*{found}"):
         FeatureCache(tmp_path, settings, length)
     assert holds(tmp_path) == list(COUNTS)
+
+
+def test_features_of_another_version_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path)
+    index = tmp_path / "index"
+    index.write_bytes(index.read_bytes().replace(b'"version": 2', b'"version": 1'))
+    with pytest.raises(UserError, match="found version 1, not 2"):
+        FeatureCache(tmp_path, "a model", LENGTH)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from detect.config import Config
-from detect.files import write_text
+from detect.files import read_json_file, write_text
 from detect.training.run_folder import RunFolder
 from detect.training.work import Work
 
@@ -24,7 +24,7 @@ class Stage:
 def carry_out(stages: Sequence[Stage], work: Work) -> None:
     """Run those that are not done yet; ``stages.json`` in the run's folder says which are."""
     file = work.folder.path / "stages.json"
-    done: list[str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    done: list[str] = read_json_file(file, "a list of stages") if file.is_file() else []
     for number, stage in enumerate(stages, start=1):
         if stage.name not in done:
             work.say(f"stage {number} of {len(stages)}, {stage.name}: {stage.what}")
@@ -36,6 +36,6 @@ def carry_out(stages: Sequence[Stage], work: Work) -> None:
 def stage_work(work: Work, name: str, config: Config) -> Work:
     """The same in the folder ``name`` inside the run's, a run folder of its own, with other settings."""
     folder = RunFolder(work.folder.path / name)
-    if not folder.config_file.is_file():
+    if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         folder = RunFolder.begun(folder.path, config, ["detect", "train", "--resume", str(work.folder.path)])
     return replace(work, config=config, folder=folder)

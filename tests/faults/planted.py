@@ -1,0 +1,126 @@
+"""A fault planted in a process: its n-th operation on a file below a folder ends it by SIGKILL, or fails."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+Result = TypeVar("Result")
+Kind = Literal["none", "kill before", "kill within", "kill after", "no space", "I/O error", "short write", "full disk"]
+KILLS: tuple[Kind, ...] = ("kill before", "kill within", "kill after")
+FAILURES: tuple[Kind, ...] = ("no space", "I/O error", "short write", "full disk")
+_NUMBERS = {"I/O error": errno.EIO}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """In the ``operation``-th operation, from 1, on files below ``folder``; ``log`` gets a line for each of them.
+
+    kill within: half of what is to be written is; short write: likewise, then no space is left; full disk: no
+    operation succeeds from then on but those that remove or name.
+    """
+
+    folder: str
+    operation: int = 0
+    kind: Kind = "none"
+    log: str | None = None
+
+
+class Planted:
+    """Counts operations and strikes at the one that the fault names."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.folder = os.path.realpath(fault.folder)
+        self.done = 0
+
+    def act(self, name: str, path: str, do: Callable[[], Result], half: Callable[[], object] | None = None) -> Result:
+        """``do``, unless it is its turn; ``half`` does a half of it."""
+        if not os.path.realpath(path).startswith(self.folder):
+            return do()
+        self.done += 1
+        self._note(name, path)
+        kind, number = self.fault.kind, self.fault.operation
+        if kind == "full disk" and self.done >= number and name in ("write", "flush", "sync"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        if self.done != number or kind in ("none", "full disk"):
+            return do()
+        if kind == "kill after":
+            do()
+        if kind in ("kill within", "short write") and half is not None:
+            half()
+        if kind in KILLS:
+            os.kill(os.getpid(), signal.SIGKILL)
+        number = _NUMBERS.get(kind, errno.ENOSPC)
+        raise OSError(number, os.strerror(number), path)
+
+    def _note(self, name: str, path: str) -> None:
+        if self.fault.log is not None:
+            handle = os.open(self.fault.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(handle, f"{name} {Path(path).name}\n".encode())
+            os.close(handle)
+
+
+class Stream:
+    """A file open for writing whose operations are counted."""
+
+    def __init__(self, stream: Any, path: str, planted: Planted) -> None:
+        self._stream, self._path, self._planted = stream, path, planted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def write(self, data: Any) -> Any:
+        def half() -> None:
+            self._stream.write(data[: len(data) // 2])
+            self._stream.flush()
+
+        return self._planted.act("write", self._path, lambda: self._stream.write(data), half)
+
+    def flush(self) -> None:
+        self._planted.act("flush", self._path, self._stream.flush)
+
+    def truncate(self, *size: int) -> Any:
+        return self._planted.act("truncate", self._path, lambda: self._stream.truncate(*size))
+
+
+def plant(fault: Fault, patch: Callable[[Any, str, Any], None] = setattr) -> Planted:
+    """Put the counting operations in the place of Python's own, by ``patch(module, name, function)``."""
+    planted = Planted(fault)
+    opened, synced, replaced, renamed, unlinked, truncated = (
+        io.open,
+        os.fsync,
+        os.replace,
+        os.rename,
+        os.unlink,
+        os.truncate,
+    )
+
+    def open_(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        stream = opened(file, mode, *arguments, **named)
+        path = _path_of(file) if isinstance(file, int) else os.fspath(file)
+        return Stream(stream, path, planted) if set(mode) & set("wax+") else stream
+
+    patch(io, "open", open_)
+    patch(os, "fsync", lambda handle: planted.act("sync", _path_of(handle), lambda: synced(handle)))
+    patch(os, "replace", lambda old, new: planted.act("rename", str(new), lambda: replaced(old, new)))
+    patch(os, "rename", lambda old, new: planted.act("rename", str(new), lambda: renamed(old, new)))
+    patch(os, "unlink", lambda path, **named: planted.act("remove", str(path), lambda: unlinked(path, **named)))
+    patch(os, "truncate", lambda path, size: planted.act("truncate", str(path), lambda: truncated(path, size)))
+    return planted
+
+
+def _path_of(handle: int) -> str:
+    return str(Path(f"/proc/self/fd/{handle}").readlink())
