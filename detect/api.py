@@ -11,6 +11,7 @@ from detect.data.annotations import Annotations
 from detect.data.loader import evaluation_loader
 from detect.data.workers import told_when_a_worker_ends
 from detect.display import Display
+from detect.distributed import ALONE, Group
 from detect.evaluation.detecting import Pass, detections_only, run_over
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
@@ -41,13 +42,22 @@ def evaluate(
     return score_predictions(annotations, passed.predictions, metric or default_metric(config))
 
 
-def detect_over(predictor: Predictor, annotations: Annotations, config: Config, display: Display | None = None) -> Pass:
-    """The detections of a whole data set, with the config's batch size and workers."""
+def detect_over(
+    predictor: Predictor,
+    annotations: Annotations,
+    config: Config,
+    display: Display | None = None,
+    group: Group = ALONE,
+) -> Pass:
+    """The detections of a whole data set, with the config's batch size and workers; each process of ``group`` looks at
+    its share of the batches, and all get the whole.
+    """
     photos = [annotations.file(index) for index in range(len(annotations))]
     given = known_proposals(predictor.config.model, photos, predictor.file.parent)
-    batches = evaluation_loader(annotations, predictor.preprocess, config.train.batch_size, config.data.workers, given)
+    size, workers = config.train.batch_size, config.data.workers
+    batches = evaluation_loader(annotations, predictor.preprocess, size, workers, given, group.rank, group.size)
     looking = detections_only(predictor.detector)
     with told_when_a_worker_ends("data.workers"):
         if display is None:
-            return run_over(looking, batches, annotations, predictor.compute)
-        return run_over(looking, batches, annotations, predictor.compute, display.advance)
+            return run_over(looking, batches, annotations, predictor.compute, group=group)
+        return run_over(looking, batches, annotations, predictor.compute, display.advance, group)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detect.losses import region_losses
+from detect.losses import Mean, region_losses
 from detect.matching import RegionSampler
 from detect.ops import boxes as box_ops
 from detect.postprocess import Postprocess
@@ -97,6 +97,10 @@ class Detector(nn.Module):
 
     def losses(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
         """``forward`` from the maps on."""
+        return {name: mean.value for name, mean in self.means(images, maps, targets).items()}
+
+    def means(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Mean]:
+        """``losses``, each with the number that it is a mean over."""
         proposed = self.proposer(images, maps, self.rule.selection)
         losses = {} if "proposer" in self.frozen else self.proposer.losses(proposed.raw, images, targets)
         if "head" in self.frozen:
@@ -128,7 +132,7 @@ class Detector(nn.Module):
             for proposals, logits, deltas, size in zip(raw.proposals, raw.logits, raw.deltas, images.sizes, strict=True)
         ]
 
-    def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, Tensor]:
+    def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, Mean]:
         """The box loss is left out where its weight is 0 (R-CNN, whose boxes are regressed afterwards)."""
         labels = torch.cat([sample.labels for sample in samples])
         boxes = torch.cat([sample.boxes for sample in samples])
@@ -136,5 +140,5 @@ class Detector(nn.Module):
         wanted = box_ops.encode(matched, boxes, self.postprocess.stds)
         label, box = region_losses(logits, deltas, labels, wanted, self.rule.beta)
         if not self.rule.box_weight:
-            return {"region_class": label}
-        return {"region_class": label, "region_box": box * self.rule.box_weight}
+            return {"region_class": Mean(label, len(labels))}
+        return {"region_class": Mean(label, len(labels)), "region_box": Mean(box * self.rule.box_weight, len(labels))}

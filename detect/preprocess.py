@@ -7,7 +7,7 @@ pixels that it was not trained on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -114,6 +114,14 @@ class Preprocess:
         for slot, picture in zip(pixels, pictures, strict=True):
             slot[:, : picture.shape[1], : picture.shape[2]] = picture
         return Images(pixels, sizes, tuple(keys), None if given is None else tuple(given))
+
+
+def on_canvas(images: Images, height: int, width: int) -> Images:
+    """The same images on a canvas that is as large or larger."""
+    more = (height - int(images.pixels.shape[2]), width - int(images.pixels.shape[3]))
+    if more == (0, 0):
+        return images
+    return replace(images, pixels=functional.pad(images.pixels, (0, more[1], 0, more[0])))
 
 
 def _resized_in_two_steps(size: Size, shorter: int, longer: int) -> Size:

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "detect"
 LAYERS = [
     ["types", "errors", "randomness", "memory", "cores", "display"],
     ["files"],
+    ["seals"],
     ["yaml_text"],
     ["ops"],
     ["anchors", "matching", "losses", "preprocess", "precision"],
@@ -33,6 +34,7 @@ LAYERS = [
     ["receptive"],
     ["summary"],
     ["checkpoint"],
+    ["distributed"],
     ["compress"],
     ["exchange"],
     ["captions"],

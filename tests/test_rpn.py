@@ -236,7 +236,8 @@ def deltas(box: tuple[float, ...], anchor: tuple[float, ...]) -> tuple[float, ..
 def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None, average: Average) -> None:
     images, maps = batch()
     detector = rpn(outside, box_weight=3.0, average=average)
-    found = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])
+    means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])
+    found = {name: mean.value for name, mean in means.items()}
     objectness, box = slow_losses(detector, images, maps, truth, outside, average)
     assert found["rpn_objectness"].item() == pytest.approx(objectness, rel=1e-4, abs=1e-7)
     assert found["rpn_box"].item() == pytest.approx(3.0 * box, rel=1e-4, abs=1e-7)
@@ -247,7 +248,8 @@ def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | 
 def test_losses_reach_the_head_with_and_without_targets(boxes: list[Box], outside: float | None) -> None:
     images, maps = batch()
     detector = rpn(outside)
-    losses = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes)] * 2)
+    means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes)] * 2)
+    losses = {name: mean.value for name, mean in means.items()}
     total = losses["rpn_objectness"] + losses["rpn_box"]
     assert total.isfinite()
     torch.autograd.backward(total)
@@ -264,7 +266,7 @@ def test_the_anchors_that_train_are_the_keys() -> None:
 
     def loss(key: int) -> float:
         keyed = Images(images.pixels, images.sizes, (key,))
-        return detector.losses(raw, keyed, [targets(TWO)])["rpn_objectness"].item()
+        return detector.losses(raw, keyed, [targets(TWO)])["rpn_objectness"].value.item()
 
     assert loss(1) == loss(1)
     assert loss(1) != loss(2)

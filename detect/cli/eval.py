@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from detect.analysis.comparison import RunComparison
     from detect.config import Config
     from detect.data.annotations import Annotations
+    from detect.distributed import Group
     from detect.evaluation.detecting import Pass
     from detect.predict.predictor import Predictor
 
@@ -52,6 +53,8 @@ def command(
     """Score MODEL (a run folder: its best weights; a checkpoint; or a name of `detect model zoo`) on its own data, or
     on other data by --set.
 
+    torchrun --nproc-per-node N -m detect eval ... shares the photos among N processes: the same numbers.
+
     With MODEL_B, compare the two on that data, image by image: the difference of their APs with its 95% interval (a
     paired bootstrap over the images), and the images where they differ most.
     """
@@ -63,19 +66,24 @@ def command(
     from detect.api import default_metric
     from detect.build.data import split_data
     from detect.data.sources import relabel
+    from detect.distributed import joined
     from detect.evaluation.comparison import compare_profiles
     from detect.evaluation.score import evaluate
     from detect.evaluation.table import change_table, profile_table, score_table
     from detect.predict.formats import write_json
     from detect.predict.predictor import load
 
-    models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
-    config = models[0].config
-    annotations = split_data(config, split, models[0].classes)
-    truths = [relabel(annotations, predictor.classes) for predictor in models]
-    metric = metric or default_metric(config)
-    console = Console()
-    passes = [_detect(predictor, truth, config, console) for predictor, truth in zip(models, truths, strict=True)]
+    with joined() as group:
+        models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
+        config = models[0].config
+        annotations = group.leader_first(lambda: split_data(config, split, models[0].classes))
+        truths = [relabel(annotations, predictor.classes) for predictor in models]
+        metric = metric or default_metric(config)
+        console = Console(quiet=not group.leads)
+        both = zip(models, truths, strict=True)
+        passes = [_detect(predictor, truth, config, console, group) for predictor, truth in both]
+    if not group.leads:
+        return
     predictions = passes[0].predictions
     score = evaluate(annotations, predictions, metric)
     content = score.to_json()
@@ -99,12 +107,12 @@ def command(
     sys.exit(1 if unreadable else 0)
 
 
-def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console) -> Pass:
+def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console, group: Group) -> Pass:
     from detect.api import detect_over
     from detect.display import display
 
     with display(console, "detecting", len(annotations), "photos") as shown:
-        return detect_over(predictor, annotations, config, shown)
+        return detect_over(predictor, annotations, config, shown, group)
 
 
 def _compare(truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric) -> RunComparison:

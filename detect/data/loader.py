@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.batch import Batch, Collate, GivenLookup, LoadedPhoto
-from detect.data.batching import BatchPlan, Pick, by_canvas
+from detect.data.batching import Pick, by_canvas
 from detect.data.images import UnreadableImage, read_image
-from detect.data.region_plan import RegionPick, RegionPlan
+from detect.data.region_plan import RegionPick
 from detect.data.transforms import Augment, Example, Given, Transform, clipped, resized
 from detect.errors import UserError
 from detect.preprocess import Preprocess
@@ -28,7 +28,7 @@ def training_loader(
     annotations: Annotations,
     preprocess: Preprocess,
     augment: Augment,
-    plan: BatchPlan | RegionPlan,
+    plan: Iterable[Sequence[Pick | RegionPick]],
     seed: int,
     workers: int,
     given: GivenLookup | None = None,
@@ -44,12 +44,17 @@ def evaluation_loader(
     batch_size: int,
     workers: int,
     given: GivenLookup | None = None,
+    rank: int = 0,
+    size: int = 1,
 ) -> DataLoader[Batch]:
-    """Every image once, batches of one canvas each. Keys are ("evaluation", image id)."""
+    """Every image once, batches of one canvas each. Keys are ("evaluation", image id).
+
+    Of ``size`` processes each gets every ``size``-th batch, from the ``rank``-th on.
+    """
     sizes = [annotations.size(index) for index in range(len(annotations))]
     batches = by_canvas([preprocess.canvas([preprocess.resized(size)]) for size in sizes], batch_size)
     photos = _EvaluationPhotos(annotations, preprocess, given)
-    return _loader(photos, batches, Collate(preprocess, True, given is not None), workers)
+    return _loader(photos, batches[rank::size], Collate(preprocess, True, given is not None), workers)
 
 
 def file_loader(

@@ -12,6 +12,7 @@ from torch import Tensor
 from detect.data.annotations import Annotations
 from detect.data.batch import Batch
 from detect.detector import Detector
+from detect.distributed import ALONE, Group
 from detect.evaluation.predictions import Prediction, nothing_found
 from detect.precision import Compute
 from detect.preprocess import rescale_boxes
@@ -73,34 +74,54 @@ def _unseen(photos: int) -> None:
     """Progress that nobody watches."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What came of one batch: predictions by the photo's place, and sums of the losses over its photos."""
+
+    predictions: dict[int, Prediction]
+    losses: dict[str, float]
+    unreadable: tuple[str, ...]
+
+
 def run_over(
     looking: Looking,
     batches: Iterable[Batch],
     annotations: Annotations,
     compute: Compute,
     progress: Callable[[int], None] = _unseen,
+    group: Group = ALONE,
 ) -> Pass:
-    """Detect on every batch of a data set."""
+    """Detect on every batch of a data set; of several processes each has its share of the batches.
+
+    All processes get the whole pass, with the numbers that one alone would find.
+    """
+    own = []
+    for batch in batches:
+        own.append(_look(looking, batch, compute))
+        progress(len(batch.images) + len(batch.unreadable))
     predictions = [nothing_found(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, float] = {}
     unreadable: list[str] = []
     counted = 0
-    for batch in batches:
-        unreadable += batch.unreadable
-        if len(batch.images):
-            images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
-            with torch.no_grad(), compute.autocast():
-                found, losses = looking(images, targets)
-            for name, loss in losses.items():
-                sums[name] = sums.get(name, torch.zeros_like(loss)) + loss * len(images)
-            counted += len(images)
-            for place, index in enumerate(batch.indices):
-                predictions[index] = as_prediction(
-                    found[place], images.sizes[place], batch.originals[place], batch.files[place]
-                )
-        progress(len(batch.images) + len(batch.unreadable))
-    means = {name: float(value) / counted for name, value in sums.items()}
-    return Pass(predictions, means, tuple(unreadable))
+    for seen in group.dealt_back(group.gather(own)):
+        unreadable += seen.unreadable
+        counted += len(seen.predictions)
+        for name, loss in seen.losses.items():
+            sums[name] = sums.get(name, 0.0) + loss
+        for index, prediction in seen.predictions.items():
+            predictions[index] = prediction
+    return Pass(predictions, {name: value / counted for name, value in sums.items()}, tuple(unreadable))
+
+
+def _look(looking: Looking, batch: Batch, compute: Compute) -> _Seen:
+    if not len(batch.images):
+        return _Seen({}, {}, batch.unreadable)
+    images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
+    with torch.no_grad(), compute.autocast():
+        found, losses = looking(images, targets)
+    predictions = [as_prediction(*one) for one in zip(found, images.sizes, batch.originals, batch.files, strict=True)]
+    sums = {name: float(loss) * len(images) for name, loss in losses.items()}
+    return _Seen(dict(zip(batch.indices, predictions, strict=True)), sums, batch.unreadable)
 
 
 def as_prediction(detections: Detections, resized: Size, original: Size, file: str) -> Prediction:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from detect.losses import Mean
 from detect.proposals.proposer import Proposed, Selection
 from detect.types import Images, Proposals, Targets
 
@@ -24,7 +25,7 @@ class GivenProposals:
             raise ValueError("Images.given: expected proposals for a detector that does not make its own, found None")
         return Proposed(tuple(_best(given, selection) for given in images.given), None)
 
-    def losses(self, raw: None, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:  # noqa: ARG002
+    def losses(self, raw: None, images: Images, targets: Sequence[Targets]) -> dict[str, Mean]:  # noqa: ARG002
         """None."""
         return {}
 

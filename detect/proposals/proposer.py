@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
+from detect.losses import Mean
 from detect.types import Images, Proposals, Targets
 
 Raw = TypeVar("Raw")
@@ -42,5 +43,5 @@ class Proposer(Protocol):
     def __call__(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[Any]:
         """Proposals of each image, best first, in canvas pixels."""
 
-    def losses(self, raw: Any, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    def losses(self, raw: Any, images: Images, targets: Sequence[Targets]) -> dict[str, Mean]:
         """Named losses; none where nothing is learned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,17 +30,25 @@ def given_proposals(work: Work) -> Work:
     photos = list(dict.fromkeys(split.file(index) for split in (work.train, work.val) for index in range(len(split))))
     source = work.folder.proposals if model.proposals == "selective_search" else Path(model.proposals)
     if model.proposals == "selective_search":
-        with display(work.console, "searching", len(photos), "photos") as shown:
-            files = [Path(photo) for photo in photos]
-            made = make_proposals(files, source, search_settings(model), available_cores(), shown)
-            line = f"selective search: {made.boxes} boxes in {made.photos} photos, {made.seconds:.1f} s, in {source}"
-            work.folder.log(line)
-            shown.line(line)
+        if work.group.leads:
+            _search(work, photos)
+        work.group.gather(None)  # the others wait
     given = from_file(source, photos, max(model.search.train_number, model.search.test_number))
     for line in given.unreadable:
         work.say(f"photo left out: {line}")
     work.say(_told_recall(work.val, given, model.search.test_number))
     return replace(work, given=given, unreadable=given.unreadable)
+
+
+def _search(work: Work, photos: Sequence[str]) -> None:
+    """Selective search over all photos, or those that are left, into the run's folder."""
+    source = work.folder.proposals
+    with display(work.console, "searching", len(photos), "photos") as shown:
+        files = [Path(photo) for photo in photos]
+        made = make_proposals(files, source, search_settings(work.config.model), available_cores(), shown)
+        line = f"selective search: {made.boxes} boxes in {made.photos} photos, {made.seconds:.1f} s, in {source}"
+        work.folder.log(line)
+        shown.line(line)
 
 
 def _told_recall(val: Annotations, given: FromFile, number: int) -> str:

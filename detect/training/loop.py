@@ -18,11 +18,15 @@ from torch import Tensor, nn
 
 from detect import randomness
 from detect.data.batch import Batch
+from detect.distributed import ALONE, Group
 from detect.errors import WorkError
 from detect.evaluation.detecting import targets_to, to_device
+from detect.losses import Mean
 from detect.precision import Compute
+from detect.preprocess import on_canvas
 from detect.training.optimizer import Schedule, set_rate
 from detect.training.state import Learner
+from detect.types import Images, Size
 
 
 class Interrupted(WorkError):  # noqa: N818 - named for what happened
@@ -31,8 +35,12 @@ class Interrupted(WorkError):  # noqa: N818 - named for what happened
     status = 130
 
 
-class NonFiniteLoss(WorkError):  # noqa: N818
-    """The loss is no number any more; the weights are those before the step."""
+class NonFiniteStep(WorkError):  # noqa: N818
+    """A loss or a gradient is no number any more; the weights are those before the step."""
+
+
+class _NotFinite(Exception):  # noqa: N818
+    """What is not, told."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ class Callbacks:
     """What the loop leaves to others.
 
     log(row) after ``log_every`` steps; validate() returns whether to stop early; save() writes last.pt;
-    shown(batch) sees every batch before it is used.
+    shown(batch) sees every batch before it is used; failed(batches) is told those of a step whose numbers are not
+    finite, and answers what to say of them.
     """
 
     log: Callable[[Mapping[str, float | int]], None]
@@ -61,80 +70,120 @@ class Callbacks:
     save: Callable[[], None]
     shown: Callable[[int, Batch], None]
     unreadable: Callable[[Sequence[str]], None]
+    failed: Callable[[Sequence[Batch]], str]
 
 
 def train_loop(
-    learner: Learner, batches: Iterator[Batch], schedule: Schedule, rule: LoopRule, compute: Compute, do: Callbacks
+    learner: Learner,
+    batches: Iterator[Batch],
+    schedule: Schedule,
+    rule: LoopRule,
+    compute: Compute,
+    do: Callbacks,
+    group: Group = ALONE,
 ) -> None:
-    """From ``learner.progress.step`` to ``rule.steps``, or to an early stop.
+    """From ``learner.progress.step`` to ``rule.steps``, or to an early stop; ``batches`` are this process's shares.
 
-    Raises NonFiniteLoss naming the photos of the batch, and Interrupted after saving; the learner is then as it was
-    after the last full step.
+    Raises NonFiniteStep naming the photos, and Interrupted after saving; the learner is then as it was after the last
+    full step.
     """
     progress = learner.progress
     data_seconds = step_seconds = 0.0
     with _interruption() as interrupted:
         while progress.step < rule.steps:
             learner.detector.train()
-            torch.manual_seed(randomness.key(rule.seed, "step", progress.step))  # dropout
+            torch.manual_seed(step_seed(rule.seed, progress.step) + group.rank)
             rate = set_rate(learner.optimizer, schedule.factor(progress.step))
             learner.optimizer.zero_grad(set_to_none=True)
             started, waited = time.perf_counter(), 0.0
-            for _ in range(rule.accumulate):
-                asked = time.perf_counter()
-                batch = next(batches)
-                waited += time.perf_counter() - asked
-                do.shown(progress.step, batch)
-                do.unreadable(batch.unreadable)
-                if len(batch.images):
-                    losses = _backward(learner, batch, rule.accumulate, compute)
-                    progress.add(losses)
-            _update(learner, rule.clip)
+            seen: list[Batch] = []
+            statistics = learner.statistics()
+            try:
+                for _ in range(rule.accumulate):
+                    asked = time.perf_counter()
+                    seen.append(batch := next(batches))
+                    waited += time.perf_counter() - asked
+                    do.shown(progress.step, batch)
+                    do.unreadable(batch.unreadable)
+                    losses = _backward(learner, batch, rule.accumulate, compute, group)
+                    if losses is not None:
+                        progress.add(losses)
+                _update(learner, rule.clip, group)
+            except _NotFinite as found:
+                learner.undo(statistics)
+                told = f"step {progress.step + 1}: expected finite numbers, found {found}; {do.failed(seen)}"
+                raise NonFiniteStep(told) from None
             progress.step += 1
             data_seconds += waited
             step_seconds += time.perf_counter() - started - waited
 
             if progress.step % rule.log_every == 0 and progress.summed:
                 spent = {"data_seconds": data_seconds / rule.log_every, "step_seconds": step_seconds / rule.log_every}
-                means = progress.take_means()
+                means = group.total(progress.take_means())
                 do.log({"step": progress.step, "lr": rate, "loss": sum(means.values()), **means, **spent})
                 data_seconds = step_seconds = 0.0
             stop = progress.step in rule.validate_at and do.validate()
-            at_end = stop or progress.step == rule.steps or interrupted()
+            cut = any(group.gather(interrupted()))
+            at_end = stop or progress.step == rule.steps or cut
             if at_end or progress.step in rule.validate_at or progress.step % rule.checkpoint_every == 0:
                 do.save()
-            if interrupted():
+            if cut:
                 raise Interrupted(f"interrupted after step {progress.step}")
             if stop:
                 return
 
 
-def _backward(learner: Learner, batch: Batch, accumulate: int, compute: Compute) -> dict[str, Tensor]:
-    """Forward and backward of one batch; the losses, each still a tensor."""
-    images = to_device(batch.images, compute.device)
-    targets = targets_to(batch.targets, compute.device)
-    with compute.autocast():
-        losses: dict[str, Tensor] = learner.detector(images, targets)
-    total = torch.stack(list(losses.values())).sum()
-    if not torch.isfinite(total):
-        learner.optimizer.zero_grad(set_to_none=True)
-        named = ", ".join(f"{name} {float(loss.detach()):.4g}" for name, loss in losses.items())
-        raise NonFiniteLoss(
-            f"step {learner.progress.step + 1}: expected a finite loss, found {named}; photos: {', '.join(batch.files)}"
-        )
-    learner.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
+def _backward(
+    learner: Learner, batch: Batch, accumulate: int, compute: Compute, group: Group
+) -> dict[str, Tensor] | None:
+    """Forward and backward of one batch; this process's parts of the losses, None where no process has a photo."""
+    canvases = [canvas for count, canvas in group.gather((len(batch.images), _canvas(batch.images))) if count]
+    if not canvases:
+        return None
+    means: dict[str, Mean] = {}
+    if len(batch.images):
+        # One canvas for the shares of all, as it is for the batch of one process: what is beside a picture counts.
+        images = to_device(on_canvas(batch.images, *map(max, zip(*canvases, strict=True))), compute.device)
+        targets = targets_to(batch.targets, compute.device)
+        with compute.autocast():
+            means = learner.detector.means(images, learner.detector.backbone(images.pixels), targets)
+    losses = group.parts(means)
+    total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
+    if not all(group.gather(bool(torch.isfinite(total)))):
+        named = ", ".join(f"{name} {float(mean.value.detach()):.4g}" for name, mean in means.items())
+        raise _NotFinite(named or "the losses of another process")
+    if losses:
+        learner.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
     return losses
 
 
-def _update(learner: Learner, clip: float) -> None:
-    """One step of the optimiser and of the average."""
-    if clip:
+def _canvas(images: Images) -> Size:
+    return int(images.pixels.shape[2]), int(images.pixels.shape[3])
+
+
+def _update(learner: Learner, clip: float, group: Group) -> None:
+    """One step of the optimiser and of the average.
+
+    The scaler of fp16 leaves out a step whose gradients overflow, and lowers its scale; else none may.
+    """
+    group.sum_gradients(learner.detector.parameters())
+    if clip or not learner.scaler.is_enabled():
         learner.scaler.unscale_(learner.optimizer)
-        nn.utils.clip_grad_norm_(learner.detector.parameters(), clip)
+        gradients = [parameter.grad for parameter in learner.detector.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if not (learner.scaler.is_enabled() or torch.isfinite(norm)):
+            raise _NotFinite(f"gradients with a norm of {float(norm):.4g}")
+        if clip:
+            nn.utils.clip_grads_with_norm_(learner.detector.parameters(), clip, norm)
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     if learner.average is not None:
         learner.average.update(learner.detector, learner.progress.step)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """What torch draws from in a step (dropout), in the first of several processes; in the n-th it is n larger."""
+    return randomness.key(seed, "step", step)
 
 
 @contextmanager

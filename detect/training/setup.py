@@ -51,7 +51,15 @@ def validation_of(work: Work, of_proposals: bool = False) -> Validation:
     data, metric = work.config.data, default_metric(work.config)
     size = work.config.train.batch_size
     return Validation(
-        work.val, preprocess_rule(work.config), metric, size, data.workers, work.compute, work.given, of_proposals
+        work.val,
+        preprocess_rule(work.config),
+        metric,
+        size,
+        data.workers,
+        work.compute,
+        work.given,
+        of_proposals,
+        work.group,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, optim
 
 from detect.detector import Detector
+from detect.distributed import Group
 from detect.training.ema import MovingAverage
 
 
@@ -27,7 +28,7 @@ class Progress:
     def add(self, losses: dict[str, Tensor]) -> None:
         """Count a batch's losses; nothing is read from the device."""
         for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(loss)) + loss.detach()
+            self.sums[name] = self.sums.get(name, torch.zeros_like(loss)).to(loss.device) + loss.detach()
         self.summed += 1
 
     def take_means(self) -> dict[str, float]:
@@ -35,6 +36,12 @@ class Progress:
         means = {name: float(value) / self.summed for name, value in self.sums.items()}
         self.sums, self.summed = {}, 0
         return means
+
+    def pool(self, group: Group) -> None:
+        """Let the leader have the sums of all processes, so that what it saves is whole; the others begin anew."""
+        if group.size > 1:
+            sums = group.total({name: float(value) for name, value in self.sums.items()})
+            self.sums = {name: torch.tensor(value) for name, value in sums.items()} if group.leads else {}
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,16 @@ class Learner:
         model = self.average.model
         assert isinstance(model, Detector)
         return model
+
+    def statistics(self) -> list[Tensor]:
+        """Copies of what a forward pass in training changes: the statistics of batch normalisation."""
+        return [buffer.clone() for buffer in self.detector.buffers()]
+
+    def undo(self, statistics: list[Tensor]) -> None:
+        """A step that was not finished: the statistics as they were, no gradients."""
+        for buffer, before in zip(self.detector.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on beside the settings and the step's own keys."""

@@ -8,6 +8,7 @@ from detect.data.annotations import Annotations
 from detect.data.batch import GivenLookup
 from detect.data.loader import evaluation_loader
 from detect.detector import Detector
+from detect.distributed import ALONE, Group
 from detect.evaluation.detecting import Pass, detections_and_losses, proposals_and_losses, run_over
 from detect.evaluation.proposals import Coverage, measure
 from detect.evaluation.score import Metric, Score, evaluate
@@ -40,7 +41,7 @@ class Validated:
 @dataclass(frozen=True)
 class Validation:
     """How to validate: on which data, by which metric (``recall``: of the proposals at an IoU of 0.5), with which
-    proposals if they are given.
+    proposals if they are given. Each process of the group has its share of the batches; all get the whole answer.
     """
 
     annotations: Annotations
@@ -51,6 +52,7 @@ class Validation:
     compute: Compute
     given: GivenLookup | None = None
     of_proposals: bool = False
+    group: Group = ALONE
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,9 +63,12 @@ class Validation:
 
     def run(self, detector: Detector) -> Validated:
         """Detect on every photo, then score. The losses come from the same pass."""
-        batches = evaluation_loader(self.annotations, self.preprocess, self.batch_size, self.workers, self.given)
+        rank, size = self.group.rank, self.group.size
+        batches = evaluation_loader(
+            self.annotations, self.preprocess, self.batch_size, self.workers, self.given, rank, size
+        )
         looking = proposals_and_losses if self.of_proposals else detections_and_losses
-        passed = run_over(looking(detector), batches, self.annotations, self.compute)
+        passed = run_over(looking(detector), batches, self.annotations, self.compute, group=self.group)
         loss = sum(passed.losses.values())
         if self.of_proposals:
             return Validated({"recall": self._recall(passed)}, loss, passed, None)

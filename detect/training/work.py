@@ -10,6 +10,7 @@ from rich.console import Console
 from detect.config import Config
 from detect.data.annotations import Annotations
 from detect.data.batch import GivenLookup
+from detect.distributed import ALONE, Group
 from detect.evaluation.score import Score
 from detect.precision import Compute
 from detect.training.run_folder import RunFolder
@@ -18,7 +19,7 @@ from detect.training.run_folder import RunFolder
 @dataclass(frozen=True)
 class Work:
     """given: the proposals of both splits, for a detector that does not make its own; unreadable: a line for each photo
-    that was found to be so, and named, before the recipe.
+    that was found to be so, and named, before the recipe; group: the processes that train together.
     """
 
     config: Config
@@ -29,6 +30,7 @@ class Work:
     compute: Compute
     console: Console
     unreadable: tuple[str, ...] = ()
+    group: Group = ALONE
 
     def say(self, line: str) -> None:
         """To the screen and to log.txt."""

@@ -169,14 +169,14 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
 
 WRONG_USE = [
     (("trian",), 'no command trian (did you mean "train"?)'),
-    (("train",), "expected either --config FILE or --resume RUN_DIR"),
+    (("train",), "expected one of --config FILE, --resume RUN_DIR and --replay FILE"),
     (("train", "--confg", "x"), "--confg"),
     (("train", "--config", "no.yaml"), "no.yaml: expected a configuration file, found nothing"),
     (("train", "--config", "faster_rcnn", "--set", "novalue"), "--set novalue: expected KEY=VALUE"),
     (("train", "--resume", "{tmp}"), "expected a run folder with config.yaml, found none"),
     (("eval", "{tmp}"), "expected a run folder with best.pt or last.pt, found neither"),
     (("eval", "{tmp}/text.pt"), "text.pt: expected a checkpoint, found an unreadable file"),
-    (("eval", "{tmp}/other.pt"), "other.pt: expected a detect checkpoint 1, found"),
+    (("eval", "{tmp}/other.pt"), "other.pt: expected a detect checkpoint 2, found"),
     (("predict", "{run}", "nowhere", "--out", "{tmp}/o"), "nowhere: expected a photo, a folder or a glob, found"),
     (("predict", "{run}", "{tmp}/empty", "--out", "{tmp}/o"), "empty: expected photos"),
     (("predict", "{run}", "{tmp}/*.jpg", "--out", "{tmp}/o"), "expected a glob that matches photos, found 0 matches"),

@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from detect.cli.outcome import run_command
 from detect.data.workers import WorkerEnded, told_when_a_worker_ends
+from detect.distributed import Group
 from detect.training.state import Learner
 from tests.conftest import TINY, Command
 
 WRONG_USE = [
-    (("train",), "expected either --config FILE or --resume RUN_DIR, found neither"),
-    (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "or --resume RUN_DIR, found both"),
+    (("train",), "expected one of --config FILE, --resume RUN_DIR and --replay FILE, found none"),
+    (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "and --replay FILE, found --config and --resume"),
     (
         ("train", "--config", "{tmp}/faster_rcn"),
         "expected a configuration file, found nothing; shipped ones: fast_rcnn",
@@ -115,10 +116,10 @@ def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     update = loop._update
 
-    def dying(learner: Learner, clip: float) -> None:
+    def dying(learner: Learner, clip: float, group: Group) -> None:
         if learner.progress.step == 3:  # where torch's handler of SIGCHLD may well raise
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-        update(learner, clip)
+        update(learner, clip, group)
 
     monkeypatch.setattr(loop, "_update", dying)
     flags = ["--set", f"data.root={shapes_root}", "--out", tmp_path / "run"]

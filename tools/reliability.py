@@ -1,0 +1,224 @@
+"""RELIABILITY.md: what is promised when things go wrong, the tests that prove it, and what a run of them counted.
+
+    python tools/reliability.py --out RELIABILITY.md               all trials, an hour and more
+    python tools/reliability.py --fast --out /tmp/reliability.md   those of the fast suite
+    python tools/reliability.py --junit FILE --out ...             from a run that is done already
+
+The counts come from the tests themselves (``record_property``), through pytest's JUnit file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from defusedxml.ElementTree import parse
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A promise or a bug, and what proves it: the beginnings of tests' names, ``tests/file.py::test``."""
+
+    text: str
+    tests: tuple[str, ...]
+
+
+PROMISES = (
+    Row(
+        "A kill at any moment, in training, in R-CNN's stages, in a search or in a prediction, leaves no file that "
+        "cannot be read; the same command or `--resume` ends with the same bits",
+        ("tests/faults/test_kills.py::test_a_kill",),
+    ),
+    Row(
+        "A file takes its name when its content is synced, and then its folder is",
+        ("tests/faults/test_kills.py::test_a_name",),
+    ),
+    Row(
+        "A save that fails at any of its operations (no space, I/O error, short write, full disk) leaves a checkpoint "
+        "that loads; the run says so in a line and goes on later",
+        ("tests/faults/test_failed_saves.py",),
+    ),
+    Row(
+        "A checkpoint with any bit flipped or cut anywhere is refused by its name",
+        ("tests/test_checkpoint.py::test_a_flipped_bit", "tests/test_checkpoint.py::test_every_cut"),
+    ),
+    Row(
+        "Damaged features, proposals and results in progress are refused or made again, never used",
+        (
+            "tests/svm/test_feature_cache.py::test_a_flipped_bit",
+            "tests/svm/test_feature_cache.py::test_a_file_cut_anywhere",
+            "tests/proposing/test_make_cut.py",
+            "tests/predict/test_finished.py",
+            "tests/proposals/test_proposal_files.py::test_a_flipped_bit",
+        ),
+    ),
+    Row("No code in a checkpoint is run", ("tests/test_checkpoint.py::test_code", "tests/robustness/test_nasty_bin")),
+    Row("The package unpickles nothing, evaluates nothing and asks no network", ("tests/robustness/test_security.py",)),
+    Row(
+        "Bad photos, labels and settings are refused in one line, or named and left out",
+        ("tests/robustness/test_nasty_inputs.py",),
+    ),
+    Row("Mutated inputs: no crash, no hang", ("tests/robustness/test_mutated.py",)),
+    Row(
+        "A NaN in any stage leaves the weights, names the photo and keeps the step for `detect train --replay`",
+        ("tests/faults/test_not_finite.py",),
+    ),
+    Row("The data and their order do not depend on the number of workers", ("tests/faults/test_order.py",)),
+    Row(
+        "Two processes train as one does with the same batches, and score exactly as one",
+        ("tests/faults/test_processes.py::test_two", "tests/faults/test_processes.py::test_torchrun"),
+    ),
+    Row(
+        "A process that is killed ends the others with a message; the run goes on with another number of them",
+        ("tests/faults/test_processes.py::test_one_killed",),
+    ),
+)
+
+BUGS = (
+    Row(
+        "A validation before the first row of losses (an epoch shorter than `train.log_every`) ended the run with a "
+        "traceback: metrics.csv had no columns for them",
+        ("tests/train/test_run_folder.py::test_metrics_keep_their_columns",),
+    ),
+    Row(
+        "A damaged `.finished.jsonl` ended `detect predict` with a traceback, and a flipped digit in it was believed",
+        ("tests/predict/test_finished.py::test_of_a_damaged_file",),
+    ),
+    Row(
+        "A flipped byte in the cached features of R-CNN was fitted",
+        ("tests/svm/test_feature_cache.py::test_a_flipped_bit",),
+    ),
+    Row(
+        "A damaged entry among the cached features ended the fits with a KeyError",
+        ("tests/svm/test_feature_cache.py::test_photos_are_read",),
+    ),
+    Row(
+        "A gradient that was not finite went into the weights: the loss alone was looked at",
+        ("tests/faults/test_not_finite.py::test_a_nan_in_any_stage[gradient]",),
+    ),
+    Row(
+        "A step that failed on a NaN left it in the statistics of batch normalisation",
+        ("tests/faults/test_not_finite.py::test_a_nan_in_any_stage[input]",),
+    ),
+    Row(
+        "Kills left files half written beside the whole ones, and a run whose settings were not written yet could be "
+        "neither begun nor resumed in its folder",
+        ("tests/faults/test_kills.py::test_a_kill", "tests/train/test_run_folder.py::test_a_folder_in_which"),
+    ),
+    Row(
+        "A resumed run wrote 20.0 among its proposals' settings where an undisturbed one wrote 20: other bytes",
+        ("tests/faults/test_kills.py::test_a_kill_at_an_operation_on_a_file[rcnn",),
+    ),
+    Row(
+        "On a full disk the log's own failure hid the message",
+        ("tests/faults/test_failed_saves.py::test_a_run_whose_writes_fail",),
+    ),
+    Row(
+        "metrics.csv with a header or a number that was cut off or damaged ended a resume with a traceback",
+        ("tests/train/test_run_folder.py::test_rows_that_a_kill",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One test of a run: its name, whether it passed (None: skipped), and what it counted."""
+
+    name: str
+    passed: bool | None
+    counts: Counter[str]
+
+
+def run_tests(junit: Path, fast: bool) -> None:
+    """All tests of the rows, with their counts in ``junit``."""
+    files = sorted({name.partition("::")[0] for row in (*PROMISES, *BUGS) for name in row.tests})
+    names = [str(path.relative_to(ROOT)) for file in files for path in ROOT.glob(f"{file}*")]
+    chosen = "not slow" if fast else "slow or not slow"
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-m", chosen, f"--junitxml={junit}", *names]
+    subprocess.run(command, cwd=ROOT, check=False)
+
+
+def read_run(junit: Path) -> list[Ran]:
+    """What the JUnit file says of each test."""
+    return [_ran(case) for case in parse(junit).iter("testcase")]
+
+
+def _ran(case: Element) -> Ran:
+    module = case.get("classname", "").replace(".", "/")
+    counts: Counter[str] = Counter()
+    for one in case.iter("property"):
+        counts[one.get("name", "")] += int(one.get("value", "0"))
+    outcomes = {child.tag for child in case}
+    passed = None if "skipped" in outcomes else not outcomes & {"failure", "error"}
+    return Ran(f"{module}.py::{case.get('name')}", passed, counts)
+
+
+def table(title: str, rows: Sequence[Row], ran: Sequence[Ran]) -> list[str]:
+    """A row each: what, the tests, how many trials of them passed, what they counted."""
+    lines = [f"| {title} | proved by | trials | failed | counted |", "|---|---|---|---|---|"]
+    for row in rows:
+        mine = [one for one in ran if one.name.startswith(row.tests)]
+        counts = sum((one.counts for one in mine), Counter[str]())
+        for name in {name for one in mine for name in one.counts}:
+            counts.setdefault(name, 0)  # lost files: 0
+        failed = sum(one.passed is False for one in mine)
+        trials = str(sum(one.passed is not None for one in mine)) if mine else "not run"
+        told = ", ".join(f"{name}: {counts[name]:,}" for name in sorted(counts))
+        lines.append(f"| {row.text} | {', '.join(f'`{name}`' for name in row.tests)} | {trials} | {failed} | {told} |")
+    return lines
+
+
+def page(ran: Sequence[Ran], fast: bool) -> str:
+    """RELIABILITY.md."""
+    head = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    which = "the fast suite's trials" if fast else "all trials"
+    return "\n".join(
+        [
+            "# Reliability",
+            "",
+            "Made by `python tools/reliability.py --out RELIABILITY.md`, which runs the tests named here: "
+            f"{which}, at commit {head.stdout.strip()}, Python {platform.python_version()}, torch {version('torch')}, "
+            f"{platform.machine()}.",
+            "",
+            "## Promises",
+            *table("promise", PROMISES, ran),
+            "",
+            "## Bugs that these tests found",
+            *table("bug", BUGS, ran),
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    """The command line; status 1 where a test failed or a row has none."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the page to write")
+    parser.add_argument("--fast", action="store_true", help="only the trials of the fast suite")
+    parser.add_argument("--junit", type=Path, help="pytest's JUnit file of a run that is done already")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        junit = given.junit or Path(folder) / "junit.xml"
+        if given.junit is None:
+            run_tests(junit, given.fast)
+        ran = read_run(junit)
+    given.out.write_text(page(ran, given.fast), encoding="utf-8")
+    proved = all(any(one.name.startswith(row.tests) for one in ran) for row in (*PROMISES, *BUGS))
+    return 0 if proved and all(one.passed is not False for one in ran) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
