@@ -17,4 +17,4 @@ def vectors_of(tail: nn.Module, regional: Tensor) -> Tensor:
     if torch.is_grad_enabled() or tail.training or len(regional) <= ROWS:
         vectors: Tensor = tail(regional)
         return vectors
-    return torch.cat([tail(piece) for piece in regional.split(ROWS)])
+    return torch.cat([tail(piece) for piece in torch.split(regional, ROWS)])
