@@ -23,6 +23,13 @@ def test_a_clean_set_is_clean(tmp_path: Path, writer) -> None:
     assert found_in(writer(tmp_path / "set")) == []
 
 
+def test_the_comparison_says_how_far_it_is(tmp_path: Path) -> None:
+    survey = read_survey(write_csv(tmp_path / "set"), None)
+    compared: list[int] = []
+    inspect(survey, dict(look_at_all([photo.image for photo in survey.photos], 1)), compared.append)
+    assert sum(compared) == len(survey.photos) == 12
+
+
 def test_a_list_of_all_repeats_nothing(tmp_path: Path) -> None:
     root = write_csv(tmp_path / "set")
     rows = [line for split in ("train", "val") for line in (root / f"{split}.csv").read_text().splitlines()[1:]]
