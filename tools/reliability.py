@@ -2,7 +2,7 @@
 
     python tools/reliability.py --out RELIABILITY.md               all trials, an hour and more
     python tools/reliability.py --fast --out /tmp/reliability.md   those of the fast suite
-    python tools/reliability.py --junit FILE --out ...             from a run that is done already
+    python tools/reliability.py --junit FILE... --out ...          from runs that are done already
 
 The counts come from the tests themselves (``record_property``), through pytest's JUnit file.
 """
@@ -208,13 +208,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the page to write")
     parser.add_argument("--fast", action="store_true", help="only the trials of the fast suite")
-    parser.add_argument("--junit", type=Path, help="pytest's JUnit file of a run that is done already")
+    parser.add_argument("--junit", type=Path, nargs="+", help="pytest's JUnit files of runs that are done already")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        junit = given.junit or Path(folder) / "junit.xml"
+        junits = given.junit or [Path(folder) / "junit.xml"]
         if given.junit is None:
-            run_tests(junit, given.fast)
-        ran = read_run(junit)
+            run_tests(junits[0], given.fast)
+        ran = [one for junit in junits for one in read_run(junit)]
     given.out.write_text(page(ran, given.fast), encoding="utf-8")
     proved = all(any(one.name.startswith(row.tests) for one in ran) for row in (*PROMISES, *BUGS))
     return 0 if proved and all(one.passed is not False for one in ran) else 1

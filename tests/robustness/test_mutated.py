@@ -90,16 +90,18 @@ COUNTS = [pytest.param(FAST, id="fast"), pytest.param(SLOW, id="slow", marks=pyt
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("kind", LABEL_TEXTS)
-def test_labels(kind: DataFormat, count: int, tmp_path: Path) -> None:
+def test_labels(kind: DataFormat, count: int, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     text = LABEL_TEXTS[kind]
     data_set(kind, text)(tmp_path)
     source = Source(tmp_path, "train")
     file = tmp_path / LABELS[kind]
     assert refusals(file, text.encode(), lambda: load_sources(kind, [source], None), count) > 0
+    record_property("inputs", count)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", FILES)
-def test_files(name: str, count: int, tmp_path: Path) -> None:
+def test_files(name: str, count: int, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     data, read = FILES[name]
     assert refusals(tmp_path / name, data, lambda: read(tmp_path / name), count) > 0
+    record_property("inputs", count)
