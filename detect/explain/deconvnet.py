@@ -74,7 +74,8 @@ def _transposed(layer: nn.Module, entered: Tensor, signal: Tensor) -> Tensor:
     """The transposed layer is its gradient, and a max-pool's gradient goes where its maximum was."""
     with torch.enable_grad():
         held = entered.detach().requires_grad_()
-        (found,) = torch.autograd.grad(layer(held), held, signal)
+        answer = layer(held)
+        (found,) = torch.autograd.grad(answer, held, signal.to(answer.dtype))  # with bf16 layers differ in theirs
     return found
 
 

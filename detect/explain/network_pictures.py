@@ -79,7 +79,8 @@ def features(reader: Reader, reading: Reading, folder: Path, part: Part, say: Sa
 def deconvnet(reader: Reader, reading: Reading, folder: Path, part: Part, say: Say) -> None:
     """The highest activation of each channel led back to the pixels: reconstruction, and the place that it saw."""
     links = chain(reader.network)
-    kept = through(links, reading.pixels, part.layer)
+    with reader.autocast():
+        kept = through(links, reading.pixels, part.layer)
     if kept[-1].dim() != 4:
         raise UserError(f"--layer: expected a layer that answers with maps, found {part.layer}")
     name = links[len(kept) - 2].name
@@ -88,7 +89,8 @@ def deconvnet(reader: Reader, reading: Reading, folder: Path, part: Part, say: S
     for channel in part.of(kept[-1]):
         signal = strongest(kept[-1], channel)
         row, column = divmod(int(kept[-1][0, channel].argmax()), kept[-1].shape[3])
-        made = reader.colours(down(links, kept, signal)[0])[:height, :width]
+        with reader.autocast():
+            made = reader.colours(down(links, kept, signal)[0])[:height, :width]
         x1, y1, x2, y2 = reading.box(field, row, column)
         tiles += [signed_colours(made)[y1:y2, x1:x2], reading.shown[y1:y2, x1:x2]]
         stem = f"deconvnet-{name}-{channel:03}"

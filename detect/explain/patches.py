@@ -98,6 +98,7 @@ def _tiles(reader: Reader, name: str, patch: Patch) -> list[np.ndarray]:
     except UserError:
         return [photo]
     last = [link.name for link in links if link.name == name or link.name.startswith(f"{name}.")][-1]
-    kept = through(links, reading.pixels, last)
-    made = reader.colours(down(links, kept, strongest(kept[-1], patch.channel))[0])
+    with reader.autocast():
+        kept = through(links, reading.pixels, last)
+        made = reader.colours(down(links, kept, strongest(kept[-1], patch.channel))[0])
     return [signed_colours(made[y1:y2, x1:x2]), photo]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +64,12 @@ class Reader:
 
     def run(self, pixels: Tensor) -> None:
         """The network on pixels, for those who listen to its layers."""
-        with torch.no_grad(), self._predictor.compute.autocast():
+        with torch.no_grad(), self.autocast():
             self.network(pixels) if self._crops is None else self._crops.map_of(pixels)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Around whatever runs the network's layers: their weights may be in fewer bits."""
+        return self._predictor.compute.autocast()
 
     def colours(self, pixels: Tensor) -> np.ndarray:
         """Unnormalised differences (3, h, w) as RGB (h, w, 3)."""
@@ -73,7 +78,7 @@ class Reader:
 
     def field(self, layer: str, pixels: Tensor) -> Field:
         """What the cells of a layer's map see of such pixels. UserError for a layer that answers with no map."""
-        meta = copy_without_data(self.network)
+        meta = copy_without_data(self.network).float()  # weights may be in fewer bits than the pixels
         empty = torch.empty(pixels.shape, device="meta")
         with torch.no_grad(), Fields(empty) as known, noted(meta, known, "") as fields:
             meta.map_of(empty) if isinstance(meta, WarpedCrops) else meta(empty)

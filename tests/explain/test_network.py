@@ -150,6 +150,16 @@ def test_pictures_of_a_network(
     assert written == {name.format(prefix) for name in files}
 
 
+@pytest.mark.parametrize("method", ["filters", "deconvnet", "patches", "saliency", "guided", "gradcam", "occlusion"])
+def test_any_precision(
+    method: str, model: tuple[Path, str], photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    images = () if method == "filters" else (photos / "0.png",)
+    flags = ("--method", method, "--precision", "bf16", "--out", tmp_path / "out", "--score", 0, "--most", 1)
+    status, _, err = detect_command("explain", model[0], *images, *flags)
+    assert (status, err) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
