@@ -166,7 +166,7 @@ def test_what_several_processes_cannot_do_is_refused(
 @pytest.mark.slow
 def test_torchrun_starts_them(config: Path, alone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launch, "-m", "detect", "train", "--config", str(config), "--out", str(folder)],
         cwd=ROOT,
@@ -174,6 +174,7 @@ def test_torchrun_starts_them(config: Path, alone: Path, tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert_alike(alone, folder)
