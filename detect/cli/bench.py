@@ -81,7 +81,8 @@ def _run(
     chosen, tables = page.photos_of_one_size(find_photos(paths), photos), []
     console = Console()
     for name in names:
-        for table in page.MEASURES[name](chosen, turns, f"detect bench {name}{' PHOTO...' * bool(chosen)}"):
+        shown = f"detect bench {name}" if name in WITHOUT_PHOTOS else f"detect bench {name} PHOTO..."
+        for table in page.MEASURES[name](chosen, turns, shown):
             tables.append(table)
             console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
