@@ -57,7 +57,7 @@ def detect_over(
     size, workers = config.train.batch_size, config.data.workers
     batches = evaluation_loader(annotations, predictor.preprocess, size, workers, given, group.rank, group.size)
     looking = detections_only(predictor.detector)
-    with told_when_a_worker_ends("data.workers"):
+    with told_when_a_worker_ends("data.workers", batches):
         if display is None:
             return run_over(looking, batches, annotations, predictor.compute, group=group)
         return run_over(looking, batches, annotations, predictor.compute, display.advance, group)

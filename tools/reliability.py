@@ -76,6 +76,11 @@ PROMISES = (
     ),
     Row("The data and their order do not depend on the number of workers", ("tests/faults/test_order.py",)),
     Row(
+        "A process that reads photos and is ended by the system is told in one line with the file that it was at, in "
+        "training, evaluation, prediction and proposals",
+        ("tests/faults/test_dead_worker.py", "tests/data/test_workers.py"),
+    ),
+    Row(
         "Two processes train as one does with the same batches, and score exactly as one",
         ("tests/faults/test_processes.py::test_two", "tests/faults/test_processes.py::test_torchrun"),
     ),

@@ -95,7 +95,7 @@ class ModelProposals:
         loader = evaluation_loader(
             self.annotations, self.predictor.preprocess, self.config.train.batch_size, workers, self.predictor.given
         )
-        with told_when_a_worker_ends("data.workers"):
+        with told_when_a_worker_ends("data.workers", loader):
             for batch in loader:
                 self.unreadable += batch.unreadable
                 if len(batch.images):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.batch import Batch, Collate, GivenLookup, LoadedPhoto
@@ -19,6 +17,7 @@ from detect.data.batching import Pick, by_canvas
 from detect.data.images import UnreadableImage, read_image
 from detect.data.region_plan import RegionPick
 from detect.data.transforms import Augment, Example, Given, Transform, clipped, resized
+from detect.data.workers import Photos, ReadByWorkers, prepare_worker
 from detect.errors import UserError
 from detect.preprocess import Preprocess
 from detect.randomness import key
@@ -69,34 +68,19 @@ def file_loader(
     return _loader(photos, batches, Collate(preprocess, False, given is not None), workers)
 
 
-def _loader(
-    photos: Dataset[LoadedPhoto | str], batches: Iterable[Any], collate: Callable[..., Batch], workers: int
-) -> DataLoader[Batch]:
+def _loader(photos: Photos, batches: Iterable[Any], collate: Callable[..., Batch], workers: int) -> DataLoader[Batch]:
     loader: DataLoader[Any] = DataLoader(
-        photos,
+        ReadByWorkers(photos, workers) if workers else photos,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_prepare_worker,
+        worker_init_fn=prepare_worker,
         generator=torch.Generator(),  # else each pass would draw a number from torch's global generator
     )
     return loader
 
 
-def _prepare_worker(worker: int) -> None:  # noqa: ARG001 - DataLoader's signature
-    """Workers are the parallelism; threads in each would only compete. Signals are the main process's business.
-
-    0, not 1: both mean none, but at 1 OpenCV stops its pool, and a forked worker would wait for threads that only its
-    parent has. A Ctrl-C reaches the workers too; were they to end by it, the step under way would fail instead of being
-    finished and saved. They end when the main process tells them, or is gone.
-    """
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
-class _TrainingPhotos(Dataset[LoadedPhoto | str]):
+class _TrainingPhotos(Photos):
     def __init__(
         self,
         annotations: Annotations,
@@ -121,8 +105,11 @@ class _TrainingPhotos(Dataset[LoadedPhoto | str]):
 
         return _read(annotation, index, root, self.given, move)
 
+    def file(self, pick: Pick | RegionPick) -> str:
+        return self.annotations.file(pick[1])
 
-class _EvaluationPhotos(Dataset[LoadedPhoto | str]):
+
+class _EvaluationPhotos(Photos):
     def __init__(self, annotations: Annotations, preprocess: Preprocess, given: GivenLookup | None) -> None:
         self.annotations = annotations
         self.preprocess = preprocess
@@ -133,8 +120,11 @@ class _EvaluationPhotos(Dataset[LoadedPhoto | str]):
         root = key("evaluation", annotation.image_id)
         return _read(annotation, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
 
+    def file(self, index: int) -> str:
+        return self.annotations.file(index)
 
-class _Files(Dataset[LoadedPhoto | str]):
+
+class _Files(Photos):
     def __init__(self, files: Sequence[str], preprocess: Preprocess, given: GivenLookup | None) -> None:
         self.files = files
         self.preprocess = preprocess
@@ -144,6 +134,9 @@ class _Files(Dataset[LoadedPhoto | str]):
         unknown = _without_objects(self.files[index], index + 1)
         root = key("evaluation", Path(unknown.file).name)
         return _read(unknown, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
+
+    def file(self, index: int) -> str:
+        return self.files[index]
 
 
 def _read(

@@ -74,9 +74,10 @@ def predict_photos(
         remove_leftovers(out)
         display.found_done(sum(len(batch) for batch in batches[:done]))
     names = below_shared_folder([str(photo) for photo in photos])
-    with told_when_a_worker_ends("--workers"), ThreadPoolExecutor(1) as pool:
+    loader = file_loader(photos, predictor.preprocess, batches[done:], workers, given)
+    with told_when_a_worker_ends("--workers", loader), ThreadPoolExecutor(1) as pool:
         waiting = None
-        for batch in file_loader(photos, predictor.preprocess, batches[done:], workers, given):
+        for batch in loader:
             model_start = time.perf_counter()
             found = _detections(predictor, batch)
             model_seconds += time.perf_counter() - model_start

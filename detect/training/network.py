@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from torch import nn
+from torch.utils.data import DataLoader
 
 from detect.build.data import augment_rule
 from detect.build.model import empty_detector, preprocess_rule
@@ -97,19 +98,18 @@ class _Run:
         """Train to the end."""
         self._introduce()
         console, first = self.journal.console, self.learner.progress.step
+        batches = self._batches()
         try:
             with (
-                Events(self.folder.path, first)
-                if self.config.train.tensorboard and self.leads
-                else nullcontext() as events,
-                told_when_a_worker_ends("data.workers"),
+                self._events(first) as events,
+                told_when_a_worker_ends("data.workers", batches),
                 display(console, "training", self.rule.steps, "steps") as shown,
             ):
                 self.journal.watch(shown, first)
                 self.journal.events = events
                 schedule = schedule_rule(self.config, self.rule.steps)
                 compute, group = self.work.compute, self.work.group
-                train_loop(self.learner, self._batches(), schedule, self.rule, compute, self._callbacks(), group)
+                train_loop(self.learner, iter(batches), schedule, self.rule, compute, self._callbacks(), group)
         except Interrupted:
             raise
         except WorkError as failed:
@@ -155,14 +155,13 @@ class _Run:
             f"{train.lr:g}, is for the whole batch and not scaled"
         ]
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> DataLoader[Batch]:
         work, config = self.work, self.config
         steps, start = (count * self.rule.accumulate for count in (self.rule.steps, self.learner.progress.step))
         plan = Dealt(self.lesson.plan(steps, start), work.group.rank, work.group.size)
         augment = augment_rule(config)
-        return iter(
-            training_loader(work.train, self.preprocess, augment, plan, config.seed, config.data.workers, work.given)
-        )
+        workers = config.data.workers
+        return training_loader(work.train, self.preprocess, augment, plan, config.seed, workers, work.given)
 
     def _callbacks(self) -> Callbacks:
         return Callbacks(

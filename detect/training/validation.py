@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from detect.data.annotations import Annotations
 from detect.data.batch import GivenLookup
 from detect.data.loader import evaluation_loader
+from detect.data.workers import told_when_a_worker_ends
 from detect.detector import Detector
 from detect.distributed import ALONE, Group
 from detect.evaluation.detecting import Pass, detections_and_losses, proposals_and_losses, run_over
@@ -68,7 +69,8 @@ class Validation:
             self.annotations, self.preprocess, self.batch_size, self.workers, self.given, rank, size
         )
         looking = proposals_and_losses if self.of_proposals else detections_and_losses
-        passed = run_over(looking(detector), batches, self.annotations, self.compute, group=self.group)
+        with told_when_a_worker_ends("data.workers", batches):
+            passed = run_over(looking(detector), batches, self.annotations, self.compute, group=self.group)
         loss = sum(passed.losses.values())
         if self.of_proposals:
             return Validated({"recall": self._recall(passed)}, loss, passed, None)

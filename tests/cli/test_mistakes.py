@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 import torch
 import yaml
-from torch.utils.data import DataLoader, Dataset
 
 from detect.cli.outcome import run_command
-from detect.data.workers import WorkerEnded, told_when_a_worker_ends
 from detect.distributed import Group
 from detect.training.state import Learner
 from tests.conftest import TINY, Command
@@ -78,34 +73,6 @@ def test_what_the_system_refuses_is_one_line(
         run_command(full, "tool")
     assert stop.value.code == 1
     assert capsys.readouterr().err == "tool: /disk/log.txt: No space left on device\n"
-
-
-class _Deadly(Dataset[int]):
-    """Its second item ends the process that asks for it."""
-
-    def __getitem__(self, index: int) -> int:
-        if index == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return index
-
-    def __len__(self) -> int:
-        return 2
-
-
-def numbers() -> Iterator[int]:
-    yield from DataLoader(_Deadly(), batch_size=None, num_workers=1)
-
-
-def test_a_killed_worker_is_told_with_the_setting_to_lower() -> None:
-    with pytest.raises(WorkerEnded, match=r"ended by the system: worker \(pid.*; .* lower data.workers") as raised:  # noqa: SIM117
-        with told_when_a_worker_ends("data.workers"):
-            list(numbers())
-    assert (raised.value.status, "\n" in str(raised.value)) == (1, False)
-
-
-def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="shape"), told_when_a_worker_ends("data.workers"):
-        raise RuntimeError("shape")
 
 
 def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(

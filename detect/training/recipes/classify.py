@@ -21,6 +21,7 @@ from detect.build.slots import region_matcher
 from detect.checkpoint import load_checkpoint
 from detect.data.loader import evaluation_loader
 from detect.data.region_plan import RegionPlan, RegionPool, region_pool
+from detect.data.workers import told_when_a_worker_ends
 from detect.detector import Detector
 from detect.evaluation.detecting import Pass, targets_to, to_device
 from detect.files import write_bytes
@@ -98,17 +99,18 @@ class Accuracy:
         batches = evaluation_loader(
             work.val, preprocess_rule(work.config), work.config.train.batch_size, work.config.data.workers
         )
-        for batch in batches:
-            unreadable += batch.unreadable
-            if not len(batch.images):
-                continue
-            images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
-            with compute.autocast():
-                regional = detector.regions(images, (), [own.boxes[~own.crowd] for own in targets])
-                logits, _ = detector.head(regional)
-            labels = torch.cat([own.labels[~own.crowd] for own in targets])
-            right.append((logits[:, 1:].argmax(1) + 1 == labels).float().cpu())
-            losses.append(functional.cross_entropy(logits, labels, reduction="none").cpu())
+        with told_when_a_worker_ends("data.workers", batches):
+            for batch in batches:
+                unreadable += batch.unreadable
+                if not len(batch.images):
+                    continue
+                images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
+                with compute.autocast():
+                    regional = detector.regions(images, (), [own.boxes[~own.crowd] for own in targets])
+                    logits, _ = detector.head(regional)
+                labels = torch.cat([own.labels[~own.crowd] for own in targets])
+                right.append((logits[:, 1:].argmax(1) + 1 == labels).float().cpu())
+                losses.append(functional.cross_entropy(logits, labels, reduction="none").cpu())
         answers = torch.cat(right)
         accuracy = float(answers.mean()) if len(answers) else None
         loss = float(torch.cat(losses).mean()) if len(answers) else 0.0

@@ -53,7 +53,7 @@ def compute_features(work: Work, network: Work, files: FittedFiles) -> list[str]
     unreadable: list[str] = []
     with (
         _opened(work, trained, files) as look,
-        told_when_a_worker_ends("data.workers"),
+        told_when_a_worker_ends("data.workers", batches),
         display(work.console, "features", len(work.train), "photos") as shown,
     ):
         for batch in batches:
