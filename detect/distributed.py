@@ -1,8 +1,8 @@
-"""Several processes that train one detector, started by torchrun.
+"""Several processes that train one detector, or look at photos with it, started by torchrun.
 
-Each has its share of every batch and a copy of the weights. What a loss is divided by is counted over all of them and
-their gradients are summed, so that a step does what one process would do with the whole batch. All steps of all
-processes are the same but for the leader's: it alone writes and prints.
+In training each has its share of every batch and a copy of the weights. What a loss is divided by is counted over all
+of them and their gradients are summed, so that a step does what one process would do with the whole batch. All steps of
+all processes are the same but for the leader's: it alone writes and prints.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
+from detect.data.workers import tells_of_a_worker
 from detect.errors import UserError, WorkError
 from detect.losses import Mean
 
@@ -132,5 +133,7 @@ def _told_when_one_is_gone(size: int) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if tells_of_a_worker(error):  # SIGCHLD's handler raises in any line, so in the wait for the others too
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WorkError(f"expected {size} processes to the end, found one that is gone: {reason}") from error

@@ -81,12 +81,13 @@ PROMISES = (
         ("tests/faults/test_dead_worker.py", "tests/data/test_workers.py"),
     ),
     Row(
-        "Two processes train as one does with the same batches, and score exactly as one",
+        "Two processes train as one does with the same batches, and score and predict exactly as one",
         ("tests/faults/test_processes.py::test_two", "tests/faults/test_processes.py::test_torchrun"),
     ),
     Row(
-        "A process that is killed ends the others with a message; the run goes on with another number of them",
-        ("tests/faults/test_processes.py::test_one_killed",),
+        "A process that is killed ends the others with a message; the training or prediction goes on with another "
+        "number of them",
+        ("tests/faults/test_processes.py::test_one_killed", "tests/faults/test_processes.py::test_a_prediction"),
     ),
 )
 

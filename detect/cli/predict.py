@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,6 +14,9 @@ from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.files import place_for_folder
 from detect.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from detect.predict.run import Work
 
 
 @click.command("predict", epilog='Example: detect predict runs/faster_rcnn-1 "data/shapes/*/val/0000*.jpg" --out found')
@@ -70,6 +74,8 @@ def command(
     (searched to the bottom), globs.
 
     A run that was cut off goes on where it stopped when the same command is given again.
+
+    torchrun --nproc-per-node N -m detect predict ... shares the photos among N processes: the same files.
     """
     keep_freed_memory()
     from detect.predict.photos import find_photos
@@ -82,18 +88,28 @@ def command(
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco beside it")
     from detect.display import display
+    from detect.distributed import joined
     from detect.predict.predictor import load
     from detect.predict.run import Wish, forget_progress, predict_photos
     from detect.predict.writing import coco_ids, write_results
 
-    predictor = load(model, device or "auto", precision or "fp32", overrides)
     wanted = formats or ("json", "images")
-    wish = Wish(score, options.class_labels(classes, predictor.classes), "images" in wanted)
-    ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
-    with display(Console(), "detecting", len(photos), "photos") as shown:
-        work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown, proposals)
-    write_results(out, wanted, work.predictions, predictor.classes, ids)
-    forget_progress(out)
+    with joined() as group:
+        predictor = load(model, device or "auto", precision or "fp32", overrides)
+        wish = Wish(score, options.class_labels(classes, predictor.classes), "images" in wanted)
+        ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
+        with display(Console(quiet=not group.leads), "detecting", len(photos), "photos") as shown:
+            work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown, proposals, group)
+        if group.leads:
+            write_results(out, wanted, work.predictions, predictor.classes, ids)
+            forget_progress(out)
+            _tell(work, len(photos), score, out)
+        group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
+    sys.exit(1 if work.unreadable else 0)
+
+
+def _tell(work: Work, photos: int, score: float, out: Path) -> None:
+    """What a run came to; photos: how many were asked for."""
     count = sum(len(prediction) for prediction in work.predictions)
     print(
         f"{count} detections that score {score:g} or more in {len(work.predictions)} photos, in {out}: "
@@ -102,5 +118,4 @@ def command(
     for line in work.unreadable:
         print(f"detect: {line}", file=sys.stderr)
     if work.unreadable:
-        print(f"detect: {len(work.unreadable)} of {len(photos)} photos could not be read", file=sys.stderr)
-        sys.exit(1)
+        print(f"detect: {len(work.unreadable)} of {photos} photos could not be read", file=sys.stderr)

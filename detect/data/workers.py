@@ -86,7 +86,7 @@ def told_when_a_worker_ends(setting: str, loader: DataLoader[Any]) -> Iterator[N
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
+        if not tells_of_a_worker(error):
             raise
         reason = str(error).splitlines()[0].removeprefix("DataLoader ").rstrip(" .")
         files = _files_at(loader, reason)
@@ -95,6 +95,11 @@ def told_when_a_worker_ends(setting: str, loader: DataLoader[Any]) -> Iterator[N
             f"expected processes that read photos to the end, found one ended by the system{while_at}: {reason}; "
             f"if memory is short, lower {setting} (0: read in the main process)"
         ) from error
+
+
+def tells_of_a_worker(error: RuntimeError) -> bool:
+    """Whether torch says by it that a process that reads photos has ended."""
+    return str(error).startswith("DataLoader worker (pid")
 
 
 def _files_at(loader: DataLoader[Any], reason: str) -> list[str]:

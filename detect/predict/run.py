@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.loader import file_loader
 from detect.data.workers import told_when_a_worker_ends
 from detect.display import Display
+from detect.distributed import ALONE, Group
 from detect.draw import Marks, draw_detections, save_image
 from detect.errors import UserError
 from detect.evaluation.detecting import as_prediction, to_device
@@ -59,41 +60,57 @@ def predict_photos(
     workers: int,
     display: Display,
     proposals: Path | None = None,
+    group: Group = ALONE,
 ) -> Work:
     """Detect on all photos; a detector that is given its proposals searches them, or takes those of a file.
 
-    Batches done by an earlier run of the same command in ``out`` are not done again. Photos of one batch share a
-    canvas, so that a result does not depend on the company.
+    Batches done by an earlier run of the same command in ``out``, by whatever number of processes, are not done again.
+    Photos of one batch share a canvas, so that a result does not depend on the company. Of ``group`` each process does
+    one batch of a round; all get the whole work, and the leader alone keeps what is done.
     """
-    start, model_seconds = time.perf_counter(), 0.0
-    batches = _batches(photos, predictor.preprocess, batch_size)
+    start = time.perf_counter()
+    batches = group.gather(_batches(photos, predictor.preprocess, batch_size) if group.leads else [])[0]
     given: GivenLookup | None = given_from(predictor, photos, proposals) or predictor.given
-    finished = Finished(out / ".finished.jsonl", _key(predictor, photos, wish, batches, proposals), predictor.classes)
-    done = len(finished.batches)
-    if done:
-        remove_leftovers(out)
-        display.found_done(sum(len(batch) for batch in batches[:done]))
-    names = below_shared_folder([str(photo) for photo in photos])
-    loader = file_loader(photos, predictor.preprocess, batches[done:], workers, given)
+    finished = None
+    if group.leads:
+        key = _key(predictor, photos, wish, batches, proposals)
+        finished = Finished(out / ".finished.jsonl", key, predictor.classes)
+        if finished.batches:
+            remove_leftovers(out)
+    results = list(group.gather(finished.batches if finished else [])[0])
+    if results:
+        display.found_done(sum(map(_photos_in, results)))
+    left, look = batches[len(results) :], _Looking(predictor, wish)
+    draw = _Drawing(out / "images", below_shared_folder([str(photo) for photo in photos]), predictor.classes)
+    loader = file_loader(photos, predictor.preprocess, group.share(left), workers, given)
     with told_when_a_worker_ends("--workers", loader), ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for batch in loader:
-            model_start = time.perf_counter()
-            found = _detections(predictor, batch)
-            model_seconds += time.perf_counter() - model_start
-            result = BatchResult(batch.indices, tuple(_chosen(one, wish) for one in found), batch.unreadable)
-            if waiting is not None:
-                finished.add(waiting.result())
-            waiting = pool.submit(_drawn, result, out / "images", names, predictor.classes, wish.pictures)
-            display.advance(len(batch.files) + len(batch.unreadable))
-        if waiting is not None:
-            finished.add(waiting.result())
+        own: Iterator[BatchResult] = map(look, loader)
+        if wish.pictures:
+            own = _one_behind(pool, draw, own)
+        for result in _rounds(group, own, len(left)):
+            if finished is not None:
+                finished.add(result)
+            results.append(result)
+            display.advance(_photos_in(result))
+    return _work(results, time.perf_counter() - start, look.seconds)
+
+
+def _rounds(group: Group, own: Iterator[BatchResult], count: int) -> Iterator[BatchResult]:
+    """The results of ``count`` batches by all processes, in the order of the batches."""
+    for _ in range(0, count, group.size):
+        yield from (result for result in group.gather(next(own, None)) if result is not None)
+
+
+def _work(results: Sequence[BatchResult], seconds: float, model_seconds: float) -> Work:
     placed: dict[int, Prediction] = {}
-    for result in finished.batches:
+    for result in results:
         placed.update(zip(result.places, result.predictions, strict=True))
-    unreadable = [line for result in finished.batches for line in result.unreadable]
-    predictions = [placed[place] for place in sorted(placed)]
-    return Work(predictions, sorted(unreadable), time.perf_counter() - start, model_seconds)
+    unreadable = [line for result in results for line in result.unreadable]
+    return Work([placed[place] for place in sorted(placed)], sorted(unreadable), seconds, model_seconds)
+
+
+def _photos_in(result: BatchResult) -> int:
+    return len(result.places) + len(result.unreadable)
 
 
 def forget_progress(out: Path) -> None:
@@ -146,14 +163,31 @@ def _key(
     return randomness.key(*map(repr, parts))
 
 
-def _detections(predictor: Predictor, batch: Batch) -> list[Prediction]:
-    """Of each photo of the batch, in its own pixels; those are on the CPU, so the model is done when they are here."""
-    if not len(batch.images):
-        return []
-    images = to_device(batch.images, predictor.compute.device)
-    with torch.inference_mode(), predictor.compute.autocast():
-        found = predictor.detector.detect(images)
-    return [as_prediction(*one) for one in zip(found, batch.images.sizes, batch.originals, batch.files, strict=True)]
+class _Looking:
+    """The model on a batch; seconds: how long it has computed."""
+
+    def __init__(self, predictor: Predictor, wish: Wish) -> None:
+        self.predictor = predictor
+        self.wish = wish
+        self.seconds = 0.0
+
+    def __call__(self, batch: Batch) -> BatchResult:
+        start = time.perf_counter()
+        found = self._detections(batch)
+        self.seconds += time.perf_counter() - start
+        return BatchResult(batch.indices, tuple(_chosen(one, self.wish) for one in found), batch.unreadable)
+
+    def _detections(self, batch: Batch) -> list[Prediction]:
+        """Of each photo, in its own pixels; those are on the CPU, so the model is done when they are here."""
+        if not len(batch.images):
+            return []
+        compute = self.predictor.compute
+        images = to_device(batch.images, compute.device)
+        with torch.inference_mode(), compute.autocast():
+            found = self.predictor.detector.detect(images)
+        return [
+            as_prediction(*one) for one in zip(found, batch.images.sizes, batch.originals, batch.files, strict=True)
+        ]
 
 
 def _chosen(prediction: Prediction, wish: Wish) -> Prediction:
@@ -163,12 +197,30 @@ def _chosen(prediction: Prediction, wish: Wish) -> Prediction:
     )
 
 
-def _drawn(
-    result: BatchResult, folder: Path, names: Sequence[str], classes: Sequence[str], pictures: bool
-) -> BatchResult:
-    """The result itself, its photos drawn below ``folder`` where pictures are wanted."""
-    for place, prediction in zip(result.places, result.predictions, strict=True):
-        if pictures:
+@dataclass(frozen=True)
+class _Drawing:
+    """Draws a result's photos below ``folder``, each by its name."""
+
+    folder: Path
+    names: Sequence[str]
+    classes: Sequence[str]
+
+    def __call__(self, result: BatchResult) -> BatchResult:
+        for place, prediction in zip(result.places, result.predictions, strict=True):
             marks = Marks(prediction.boxes, prediction.labels, prediction.scores)
-            save_image(folder / f"{names[place]}.jpg", draw_detections(read_image(prediction.file), marks, classes))
-    return result
+            picture = draw_detections(read_image(prediction.file), marks, self.classes)
+            save_image(self.folder / f"{self.names[place]}.jpg", picture)
+        return result
+
+
+def _one_behind(
+    pool: ThreadPoolExecutor, draw: Callable[[BatchResult], BatchResult], results: Iterable[BatchResult]
+) -> Iterator[BatchResult]:
+    """Each result when it is drawn, which happens while the next is made."""
+    waiting = None
+    for result in results:
+        if waiting is not None:
+            yield waiting.result()
+        waiting = pool.submit(draw, result)
+    if waiting is not None:
+        yield waiting.result()

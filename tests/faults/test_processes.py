@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,6 +113,66 @@ def test_two_processes_score_exactly_as_one(
     scores = [yaml.safe_load((tmp_path / f"score-{count}.json").read_text()) for count in (0, 2)]
     assert scores[0] | {"seconds": 0} == scores[1] | {"seconds": 0}
     record_property("runs by two processes", 1)
+
+
+@pytest.fixture(scope="module")
+def photos(config: Path, alone: Path, shapes_root: Path) -> Path:  # noqa: ARG001 - which draws the data
+    """Four photos of shapes, and one that cannot be read."""
+    (drawn,) = shapes_root.glob("*4x2/train")
+    folder = config.parent / "photos"
+    shutil.copytree(drawn, folder)
+    (folder / "00000 broken.jpg").write_text("no photo", "utf-8")
+    return folder
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def predict(model: Path, photos: Path, out: Path, batch_size: int = 1) -> list[object]:
+    wanted = [part for name in ("json", "csv", "coco", "images") for part in ("--format", name)]
+    few = ["--batch-size", batch_size, "--workers", 0, "--score", 0.01]
+    return ["predict", model, photos, "--out", out, *few, *wanted]
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])  # five batches; two, of one canvas each
+def test_two_processes_predict_exactly_as_one(
+    batch_size: int, alone: Path, photos: Path, commands: Commands, tmp_path: Path, record_property: Record
+) -> None:
+    for count in (0, 2):
+        done = commands(*predict(alone, photos, tmp_path / str(count), batch_size), processes=count)
+        assert set(done.statuses) == {1}  # on all: of the broken photo
+        assert done.text.count("00000 broken.jpg: ") == 1  # by the leader alone
+        assert "in 4 photos" in done.text
+    assert below(tmp_path / "0") == below(tmp_path / "2")
+    record_property("runs by two processes", 1)
+
+
+@pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("first", "later"), [(2, 0), pytest.param(0, 2, marks=pytest.mark.slow)])
+def test_a_prediction_that_was_killed_goes_on_with_any_number_of_processes(
+    struck: int,
+    first: int,
+    later: int,
+    alone: Path,
+    photos: Path,
+    commands: Commands,
+    tmp_path: Path,
+    record_property: Record,
+) -> None:
+    if first <= struck:
+        pytest.skip("there is no such process")
+    commands(*predict(alone, photos, tmp_path / "whole"))
+    command = predict(alone, photos, out := tmp_path / "out")
+    fault = Fault(str(out / "images"), 8, "kill before")  # in the second of its pictures, of five operations each
+    killed = commands(*command, processes=first, fault=fault, struck=struck)
+    assert killed.statuses[struck] == -9, killed.text
+    assert all(status == 1 for rank, status in enumerate(killed.statuses) if rank != struck)
+    record_property("kills", 1)
+    again = commands(*command, processes=later)
+    assert set(again.statuses) == {1}, again.text
+    assert "of 5 photos were done before" in again.text
+    assert below(tmp_path / "whole") == below(out)
 
 
 @pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
