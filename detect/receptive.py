@@ -155,12 +155,12 @@ def _convolution(
     field: Field,
     answer: Tensor,
     weight: Tensor,
-    bias: Tensor | None,  # noqa: ARG001
+    _: Tensor | None,
     stride: list[int],
     padding: list[int],
     dilation: list[int],
     transposed: bool,
-    *rest: Any,  # noqa: ARG001
+    *_rest: Any,
 ) -> Field:
     lengths, kernel, sides = answer.shape[2:], weight.shape[2:], len(field)
     if not transposed:
@@ -180,14 +180,14 @@ def _pooling(
     stride: Sequence[int] = (),
     padding: Sequence[int] = (0,),
     dilation: Any = (1,),
-    *rest: Any,  # noqa: ARG001
+    *_rest: Any,
 ) -> Field:
     apart = (1,) if isinstance(dilation, bool) else dilation  # where a mean's arguments have ceil_mode
     places = _windows(answer.shape[2:], kernel, stride or kernel, padding, apart)
     return _taken(field, places, _each(stride or kernel, len(field)))
 
 
-def _adaptive(field: Field, answer: Tensor, *rest: Any) -> Field:  # noqa: ARG001
+def _adaptive(field: Field, answer: Tensor, *_: Any) -> Field:
     """Window o of W reaches from floor(o n / W) to ceil((o + 1) n / W); its ends see what all of it sees."""
     places, steps = [], []
     for found, wanted in zip(_lengths(field), answer.shape[2:], strict=True):
@@ -197,7 +197,7 @@ def _adaptive(field: Field, answer: Tensor, *rest: Any) -> Field:  # noqa: ARG00
     return _taken(field, places, steps)
 
 
-def _mean(field: Field, answer: Tensor, dims: Any = None, *rest: Any) -> Field:  # noqa: ARG001
+def _mean(field: Field, _: Tensor, dims: Any = None, *_rest: Any) -> Field:
     """Over all sides it sees everything; over channels alone it changes nothing."""
     if not dims or all(dim % (len(field) + 2) < 2 for dim in dims):
         return field
@@ -205,7 +205,7 @@ def _mean(field: Field, answer: Tensor, dims: Any = None, *rest: Any) -> Field: 
 
 
 def _enlarged(reach: Callable[[np.ndarray, float], np.ndarray]) -> Callable[..., Field]:
-    def rule(field: Field, answer: Tensor, *rest: Any) -> Field:  # noqa: ARG001
+    def rule(field: Field, answer: Tensor, *_: Any) -> Field:
         steps = [found / wanted for found, wanted in zip(_lengths(field), answer.shape[2:], strict=True)]
         places = [reach(np.arange(wanted), step) for wanted, step in zip(answer.shape[2:], steps, strict=True)]
         return _taken(field, places, steps)
@@ -231,7 +231,7 @@ def _sliced(field: Field, answer: Tensor, dim: int = 0, start: int | None = None
     return tuple(line.taken(places, step) if place == side else line for place, line in enumerate(field))
 
 
-def _padded(field: Field, answer: Tensor, pad: list[int], *rest: Any) -> Field:  # noqa: ARG001
+def _padded(field: Field, answer: Tensor, pad: list[int], *_: Any) -> Field:
     before = [pad[2 * (len(field) - 1 - side)] for side in range(len(field))]
     return _taken(field, _windows(answer.shape[2:], (1,), (1,), before, (1,)), [1] * len(field))
 

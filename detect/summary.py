@@ -177,7 +177,7 @@ def _watched(slot: str, part: nn.Module, run: Callable[[], Result], fields: Call
     open_calls: list[int] = []
     finished = [0]  # calls that have ended; a module during whose call none did is a layer
 
-    def enter(child: nn.Module, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001
+    def enter(_: nn.Module, __: tuple[Any, ...]) -> None:
         open_calls.extend((finished[0], counter.get_total_flops()))
 
     def leave(child: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

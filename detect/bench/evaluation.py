@@ -49,7 +49,7 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
     answers: dict[str, Answer] = {}
 
     def scorer(name: str, score: Callable[[], tuple[float, Answer]]) -> Contender:
-        def turn(number: int) -> float:  # noqa: ARG001
+        def turn(_: int) -> float:
             spent, answers[name] = score()
             return spent
 

@@ -69,12 +69,12 @@ class Marks:
     leakage: float | None
 
 
-def flat_box(view: View, choice: Choice) -> Tensor:  # noqa: ARG001 - controls are called as methods are
+def flat_box(view: View, _: Choice) -> Tensor:
     """1 in the detection's box, 0 elsewhere."""
     return _drawn(view, shrink=0.0)
 
 
-def centre(view: View, choice: Choice) -> Tensor:  # noqa: ARG001
+def centre(view: View, _: Choice) -> Tensor:
     """A tenth of the box, around its centre."""
     return _drawn(view, shrink=0.45)
 

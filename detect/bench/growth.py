@@ -62,5 +62,5 @@ def _contender(numbers: dict[str, int], photos: Sequence[np.ndarray]) -> Contend
 
 
 @torch.inference_mode()
-def _detect(detector: Detector, images: Images, turn: int) -> None:  # noqa: ARG001
+def _detect(detector: Detector, images: Images) -> None:
     detector.detect(images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from detect.bench.parts import PARTS, time_parts
 from detect.bench.subject import Subject, make_subject
 from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
 from detect.bench.torchvision_peer import pictures_for, torchvision_twin
-from detect.bench.turns import Contender, Timing, clocked, take_turns
+from detect.bench.turns import Contender, Timing, clocked, clocked_on, take_turns
 from detect.config import Precision
 from detect.data.images import read_image
 from detect.memory import keep_freed_memory
@@ -43,7 +44,7 @@ def measure_inference(photos: Sequence[Path], turns: int, command: str) -> list[
     for precision, predictor in predictors.items():
         contenders[f"detect, {precision}"] = _ours(predictor, pictures)
         contenders[f"layers alone, {precision}"] = _alone(predictor, pictures[0])
-    contenders["torchvision, fp32"] = clocked(lambda turn: detected_by(twin, pictures[turn % len(pictures)]))
+    contenders["torchvision, fp32"] = clocked_on(pictures, partial(detected_by, twin))
     timings = take_turns(contenders, turns)
     return [
         Table(
@@ -82,14 +83,14 @@ def agreement(theirs: Detections, ours: Detections) -> float:
 
 
 def _ours(predictor: Predictor, pictures: Sequence[np.ndarray]) -> Contender:
-    return clocked(lambda turn: predictor.predict(pictures[turn % len(pictures)], 0.0))
+    return clocked_on(pictures, lambda picture: predictor.predict(picture, 0.0))
 
 
 def _alone(predictor: Predictor, picture: np.ndarray) -> Contender:
     layers = LayersAlone(predictor.single)
     layers.watch(lambda: predictor.predict(picture, 0.0))
 
-    def run(turn: int) -> None:  # noqa: ARG001
+    def run() -> None:
         with torch.inference_mode(), predictor.compute.autocast():
             layers.run()
 

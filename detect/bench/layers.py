@@ -19,7 +19,7 @@ class LayersAlone:
     def watch(self, run: Callable[[], object]) -> None:
         """Keep what each layer gets while ``run`` runs."""
 
-        def note(layer: nn.Module, inputs: tuple[Any, ...], output: object) -> None:  # noqa: ARG001
+        def note(layer: nn.Module, inputs: tuple[Any, ...], _: object) -> None:
             self.calls.append((layer, inputs[0].clone(memory_format=torch.preserve_format)))
 
         layers = [layer for layer in self.detector.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]

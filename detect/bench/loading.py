@@ -56,7 +56,7 @@ def measure_loading(turns: int, command: str) -> Table:
         bench = _bench(config, Path(folder))
         kept = list(islice(bench.batches(), BATCHES))
 
-    def train(turn: int) -> None:  # noqa: ARG001
+    def train() -> None:
         for batch in kept:
             bench.step(batch)
 
@@ -81,7 +81,7 @@ def _loading(bench: Bench) -> Contender:
     batches = bench.batches()
     next(batches)
 
-    def load(turn: int) -> None:  # noqa: ARG001
+    def load() -> None:
         for _ in range(BATCHES):
             next(batches)
 

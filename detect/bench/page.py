@@ -34,7 +34,7 @@ def _training(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
     return measure_training(pictures(photos), turns, command)
 
 
-def _loading(photos: Sequence[Path], turns: int, command: str) -> list[Table]:  # noqa: ARG001
+def _loading(_: Sequence[Path], turns: int, command: str) -> list[Table]:
     return [measure_loading(turns, command)]
 
 
@@ -42,7 +42,7 @@ def _search(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
     return [measure_search(pictures(photos), turns, command)]
 
 
-def _evaluation(photos: Sequence[Path], turns: int, command: str) -> list[Table]:  # noqa: ARG001
+def _evaluation(_: Sequence[Path], turns: int, command: str) -> list[Table]:
     return [measure_evaluation(DataSize(), turns, command)]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from detect.bench.tables import Table, raw_seconds
-from detect.bench.turns import clocked, take_turns
+from detect.bench.turns import clocked_on, take_turns
 from detect.proposals.selective_search import MODES, selective_search
 
 
@@ -16,7 +16,7 @@ def measure_search(photos: Sequence[np.ndarray], turns: int, command: str) -> Ta
     """On all cores, a photo a turn. ``tools/bench_selective_search.py`` compares with OpenCV's, which needs an
     environment of its own.
     """
-    contenders = {mode: clocked(partial(_search, photos, mode)) for mode in MODES}
+    contenders = {mode: clocked_on(photos, partial(selective_search, mode=mode)) for mode in MODES}
     timings = take_turns(contenders, turns)
     counts = {mode: np.mean([len(selective_search(photo, mode)) for photo in photos]) for mode in MODES}
     return Table(
@@ -27,7 +27,3 @@ def measure_search(photos: Sequence[np.ndarray], turns: int, command: str) -> Ta
         (),
         raw_seconds(timings),
     )
-
-
-def _search(photos: Sequence[np.ndarray], mode: str, turn: int) -> None:
-    selective_search(photos[turn % len(photos)], mode)

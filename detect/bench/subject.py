@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import numpy as np
 import torch
@@ -36,6 +37,11 @@ class Subject:
     classes: tuple[str, ...]
     weights: dict[str, Tensor]
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """What a checkpoint describes."""
+        return cls(checkpoint.config, checkpoint.classes, checkpoint.weights)
+
     @property
     def preprocess(self) -> Preprocess:
         """The rule for photos."""
@@ -62,7 +68,7 @@ def make_subject(overrides: Sequence[str], classes: int, photos: Sequence[np.nda
     detector = empty_detector(config, names).eval()
     _random_norms(detector)
     subject = Subject(config, names, detector.state_dict())
-    _spread_out(detector, subject.preprocess, photos[0])
+    spread_out(_outputs(detector), lambda: _count(detector, subject.preprocess, photos[0]))
     counts = [_count(detector, subject.preprocess, photo) for photo in photos[:3]]
     if min(counts) < min(FEWEST, config.model.postprocess.limit):
         raise WorkError(f"random weights: expected at least {FEWEST} detections on a photo, found {min(counts)}")
@@ -76,18 +82,22 @@ def _random_norms(detector: Detector) -> None:
             nn.init.normal_(layer.shift, std=0.1)
 
 
-@torch.no_grad()
-def _spread_out(detector: Detector, rule: Preprocess, photo: np.ndarray) -> None:
-    """Each output scaled to its spread about a mean of 0; the RPN's first, which decides what the head sees."""
+def _outputs(detector: Detector) -> tuple[dict[str, Layer], dict[str, Layer]]:
+    """The last layers of the RPN and of the head."""
     assert isinstance(detector.proposer, Rpn)
     assert isinstance(detector.head, SoftmaxHead)
-    rpn: dict[str, Layer] = {
-        "objectness": detector.proposer.head.objectness,
-        "rpn_deltas": detector.proposer.head.deltas,
-    }
-    head: dict[str, Layer] = {"logits": detector.head.logits, "deltas": detector.head.deltas}
-    for part in (rpn, head):
-        said = _said(part, lambda: _count(detector, rule, photo))
+    rpn, head = detector.proposer.head, detector.head
+    return {"objectness": rpn.objectness, "rpn_deltas": rpn.deltas}, {"logits": head.logits, "deltas": head.deltas}
+
+
+@torch.no_grad()
+def spread_out(parts: Sequence[Mapping[str, Layer]], run: Callable[[], object]) -> None:
+    """Scale each output to the spread that SPREADS has for its name, about a mean of 0, on what ``run`` looks at.
+
+    parts: the RPN's layers first, which decide what the head sees.
+    """
+    for part in parts:
+        said = _said(part, run)
         for name, layer in part.items():
             outputs = torch.cat(said[name], 1)  # one row for each output
             middle = outputs.mean(1)  # random layers answer alike everywhere: one class would win all boxes
@@ -101,7 +111,7 @@ def _said(layers: Mapping[str, Layer], run: Callable[[], object]) -> dict[str, l
     """What each layer answered while ``run`` ran, output by output: (outputs, all else)."""
     said: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    def note(name: str, layer: nn.Module, inputs: object, output: Tensor) -> None:  # noqa: ARG001
+    def note(name: str, _: nn.Module, __: object, output: Tensor) -> None:
         said[name].append(output.transpose(0, 1).flatten(1))
 
     hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers.items()]

@@ -1,16 +1,17 @@
-"""Steps of training: ours and torchvision's, from decoded photos to changed weights."""
+"""Steps of training: ours, torchvision's and detectron2's, from decoded photos to changed weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 
+from detect.bench import detectron2_peer
 from detect.bench.profile import profile_table
+from detect.bench.same_draws import LOSSES, draw_alike
 from detect.bench.subject import Subject, make_subject
 from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
 from detect.bench.torchvision_peer import pictures_for, targets_for, torchvision_twin
@@ -23,6 +24,8 @@ from detect.types import Targets
 LEAST: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed
 OBJECTS = 6  # on each photo
 RATE = 1e-4  # small, so that the weights stay about what they are
+STOCK = "torchvision, fp32"
+Run = Callable[[], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -45,33 +48,55 @@ STEPS = (
 
 
 def measure_training(photos: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
-    """A table for each of STEPS: forward, backward and SGD with momentum, transforms included."""
-    return [table for step in STEPS for table in _measured(step, photos, turns, command)]
+    """A table for each of STEPS, and one beside detectron2 where it is installed: forward, backward and SGD with
+    momentum, transforms included.
+    """
+    tables = [table for step in STEPS for table in _beside_torchvision(step, photos, turns, command)]
+    return [*tables, _beside_detectron2(photos, turns, command)] if detectron2_peer.installed() else tables
 
 
-def _measured(step: Step, photos: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
+def _beside_torchvision(step: Step, photos: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
     """The comparison, and where a target is missed the operations that take the time."""
     subject = make_subject(step.overrides, 90, photos)
     batch = [photos[place % len(photos)] for place in range(step.batch)]
     targets = drawn_targets(batch, len(subject.classes))
+    apart = losses_apart(subject, batch, targets)
     ours = {precision: our_step(subject, batch, targets, precision) for precision in LEAST}
-    theirs = their_step(subject, batch, targets)
-    contenders = {f"detect, {precision}": clocked(run) for precision, run in ours.items()}
-    contenders["torchvision, fp32"] = clocked(theirs)
-    timings = take_turns(contenders, turns)
-    stock = timings["torchvision, fp32"].median
-    times = {precision: stock / timings[f"detect, {precision}"].median for precision in LEAST}
+    theirs = torchvision_step(subject, batch, targets)
+    timings = take_turns(
+        {f"detect, {precision}": clocked(run) for precision, run in ours.items()} | {STOCK: clocked(theirs)}, turns
+    )
+    times = {precision: timings[STOCK].median / timings[f"detect, {precision}"].median for precision in LEAST}
     remarks = [
         f"{precision}: {ratio(times[precision])} times torchvision's speed (target {least}: "
-        f"{'reached' if times[precision] >= least else 'MISSED'})"
+        f"{'reached' if times[precision] >= least else 'MISSED'}); of the same samples the losses are torchvision's "
+        f"within {apart[precision]:.1e} of each"
         for precision, least in LEAST.items()
     ]
     rows = compared(timings, "detect, fp32")
     tables = [Table(step.title, command, COMPARED, rows, tuple(remarks), raw_seconds(timings))]
     if any(times[precision] < least for precision, least in LEAST.items()):
-        runs = {name: partial(run, 0) for name, run in (("detect, fp32", ours["fp32"]), ("torchvision, fp32", theirs))}
+        runs = {"detect, fp32": ours["fp32"], STOCK: theirs}
         tables.append(profile_table(f"What binds. {step.title}", command, runs))
     return tables
+
+
+def _beside_detectron2(photos: Sequence[np.ndarray], turns: int, command: str) -> Table:
+    """R50-FPN as its configuration has it, one photo a step."""
+    rival = detectron2_peer.make_rival(photos[0])
+    batch = photos[:1]
+    targets = drawn_targets(batch, len(rival.subject.classes))
+    contenders = {f"detect, {each}": clocked(our_step(rival.subject, batch, targets, each)) for each in LEAST}
+    twin = rival.twin.train()
+    contenders["detectron2, fp32"] = clocked(step_of(twin, lambda: rival.losses(batch, targets), fused=False))
+    timings = take_turns(contenders, turns)
+    stock = timings["detectron2, fp32"].median
+    remarks = tuple(
+        f"{each}: {ratio(stock / timings[f'detect, {each}'].median)} times detectron2's speed" for each in LEAST
+    )
+    rows = compared(timings, "detect, fp32")
+    title = f"Training step beside detectron2: its {detectron2_peer.NAME}, 800 pixels, batch of 1"
+    return Table(title, command, COMPARED, rows, remarks, raw_seconds(timings))
 
 
 def drawn_targets(photos: Sequence[np.ndarray], classes: int, seed: int = 0) -> list[Targets]:
@@ -88,48 +113,62 @@ def drawn_targets(photos: Sequence[np.ndarray], classes: int, seed: int = 0) -> 
     return found
 
 
-def our_step(
-    subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
-) -> Callable[[int], dict[str, Tensor]]:
-    """One update of the weights; the losses."""
-    detector, rule, compute = subject.detector().train(), subject.preprocess, make_compute("cpu", precision)
-    learning = [parameter for parameter in detector.parameters() if parameter.requires_grad]
-    optimizer = optim.SGD(learning, RATE, momentum=0.9, fused=True)
-
-    def step(turn: int) -> dict[str, Tensor]:  # noqa: ARG001
-        images = rule.batch([rule.normalise(rule.resize(photo)) for photo in photos], range(len(photos)))
-        fitted = [
-            Targets(
-                rescale_boxes(each.boxes, (photo.shape[0], photo.shape[1]), size),
-                each.labels,
-                each.difficult,
-                each.crowd,
-            )
-            for each, photo, size in zip(targets, photos, images.sizes, strict=True)
-        ]
-        optimizer.zero_grad(set_to_none=True)
-        with compute.autocast():
-            losses: dict[str, Tensor] = detector(images, fitted)
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
-        optimizer.step()
-        return losses
-
-    return step
+def our_step(subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision) -> Run:
+    """One update of the weights."""
+    detector, losses = _ours(subject, photos, targets, precision)
+    return step_of(detector, losses, fused=True)
 
 
-def their_step(
-    subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets]
-) -> Callable[[int], dict[str, Tensor]]:
+def torchvision_step(subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets]) -> Run:
     """The same by torchvision, as its reference script does it."""
     twin = torchvision_twin(subject).train()
-    learning = [parameter for parameter in twin.parameters() if parameter.requires_grad]
-    optimizer = optim.SGD(learning, RATE, momentum=0.9)
+    return step_of(twin, lambda: twin(pictures_for(photos), targets_for(targets)), fused=False)
 
-    def step(turn: int) -> dict[str, Tensor]:  # noqa: ARG001
-        losses: dict[str, Tensor] = twin(pictures_for(photos), targets_for(targets))
-        optimizer.zero_grad()
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+
+def step_of(model: nn.Module, losses: Run, fused: bool) -> Run:
+    """Losses of ``model``, their gradients and an update; fused: SGD in one kernel for all weights."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = optim.SGD(learning, RATE, momentum=0.9, fused=fused)
+
+    def step() -> dict[str, Tensor]:
+        optimizer.zero_grad(set_to_none=True)
+        found = losses()
+        torch.autograd.backward(torch.stack(list(found.values())).sum())
         optimizer.step()
-        return losses
+        return found
 
     return step
+
+
+@torch.no_grad()
+def losses_apart(subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[Precision, float]:
+    """By precision of ours the largest difference between a loss of ours and torchvision's in fp32, as a share of it,
+    with the same weights and the same draws of anchors and regions.
+    """
+    twin = torchvision_twin(subject).train()
+    draw_alike(twin, subject.config)
+    theirs: dict[str, Tensor] = twin(pictures_for(photos), targets_for(targets))
+    apart = {}
+    for precision in LEAST:
+        ours = _ours(subject, photos, targets, precision)[1]()
+        apart[precision] = max(abs(float(ours[LOSSES[name]] / loss) - 1) for name, loss in theirs.items())
+    return apart
+
+
+def _ours(
+    subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
+) -> tuple[nn.Module, Run]:
+    """A detector of ours, and its losses from decoded photos on."""
+    detector, rule, compute = subject.detector().train(), subject.preprocess, make_compute("cpu", precision)
+
+    def losses() -> dict[str, Tensor]:
+        images = rule.batch([rule.normalise(rule.resize(photo)) for photo in photos], range(len(photos)))
+        fitted = [
+            replace(each, boxes=rescale_boxes(each.boxes, (photo.shape[0], photo.shape[1]), size))
+            for each, photo, size in zip(targets, photos, images.sizes, strict=True)
+        ]
+        with compute.autocast():
+            found: dict[str, Tensor] = detector(images, fitted)
+        return found
+
+    return detector, losses

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 Contender = Callable[[int], float]  # number of the turn -> seconds it took
 
@@ -27,15 +30,14 @@ class Timing:
         return min(self.seconds), max(self.seconds)
 
 
-def clocked(run: Callable[[int], object]) -> Contender:
-    """``run`` as a contender: seconds from its start to its end."""
+def clocked(run: Callable[[], object]) -> Contender:
+    """``run`` as a contender: seconds from its start to its end, every turn the same work."""
+    return lambda _: _seconds(run)
 
-    def turn(number: int) -> float:
-        start = time.perf_counter()
-        run(number)
-        return time.perf_counter() - start
 
-    return turn
+def clocked_on(items: Sequence[Item], run: Callable[[Item], object]) -> Contender:
+    """``run`` as a contender, each turn on the next of ``items``, after the last on the first again."""
+    return lambda number: _seconds(lambda: run(items[number % len(items)]))
 
 
 def take_turns(contenders: Mapping[str, Contender], turns: int) -> dict[str, Timing]:
@@ -47,3 +49,9 @@ def take_turns(contenders: Mapping[str, Contender], turns: int) -> dict[str, Tim
         for name in sorted(contenders, key=list(contenders).index, reverse=bool(number % 2)):
             seconds[name].append(contenders[name](number))
     return {name: Timing(tuple(spent)) for name, spent in seconds.items()}
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ from detect.files import existing_file, place_for_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
-    from detect.summary import Summary, Total
 
 PIPED_WIDTH = 120  # columns: no line is folded, so that it can be searched
 ZOO_WIDTH = 300
@@ -66,15 +64,16 @@ def summary(
     if image is not None and out is not None:
         _draw_field(config, image, layer, out)
         return
+    from detect.cli.summary_table import summary_plain, summary_table
     from detect.summary import summarise
 
     found = summarise(config)
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
-    console.print(_table(found))
+    console.print(summary_table(found))
     if json_file is not None:
-        write_text(json_file, json.dumps(_plain(found), indent=1) + "\n")
+        write_text(json_file, json.dumps(summary_plain(found), indent=1) + "\n")
 
 
 @command.command(
@@ -212,62 +211,3 @@ def _ranks(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise UserError(f"--ranks: expected whole numbers such as 1024,256, found {text}") from None
-
-
-def _table(found: Summary) -> Table:
-    height, width = found.canvas
-    table = Table(title=f"{found.classes} classes, one photo on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
-    for name in ("layer", "kind", "output"):
-        table.add_column(name, overflow="fold")
-    for name in ("sees", "jump", "parameters", "million mult-adds", "output MB"):
-        table.add_column(name, justify="right", no_wrap=True)
-    slot = None
-    for layer in found.layers:
-        if layer.slot != slot:
-            slot = layer.slot
-            table.add_section()
-            table.add_row(f"[bold]{slot}[/bold]")
-        shape = "x".join(map(str, layer.output))
-        table.add_row(
-            f"  {layer.name}",
-            layer.kind,
-            shape,
-            _pixels(layer.field),
-            _pixels(layer.jump),
-            _count(layer.parameters),
-            _millions(layer.multiply_adds),
-            _millions(layer.memory),
-        )
-    table.add_section()
-    for name, total in [*found.totals.items(), ("all", found.whole)]:
-        table.add_row(
-            name, "", _frozen(total), "", "", _count(total.parameters), _millions(total.multiply_adds), style="bold"
-        )
-    return table
-
-
-def _plain(found: Summary) -> dict[str, object]:
-    return dataclasses.asdict(found) | {"whole": dataclasses.asdict(found.whole)}
-
-
-def _frozen(total: Total) -> str:
-    frozen = total.parameters - total.trained
-    return f"{frozen:,} frozen" if frozen else ""
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else ""
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:,.2f}" if number else ""
-
-
-def _pixels(sides: tuple[float, ...] | None) -> str:
-    """One number where all sides are alike."""
-    from detect.summary import UNBOUNDED
-
-    if sides is None:
-        return ""
-    told = ["all" if side >= UNBOUNDED else f"{side:g}" for side in sides]
-    return told[0] if len(set(told)) == 1 else "x".join(told)

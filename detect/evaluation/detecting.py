@@ -39,7 +39,7 @@ def detections_only(detector: Detector | ManyLooks) -> Looking:
     """For ``run_over``: what is there."""
     detector.eval()
 
-    def look(images: Images, targets: tuple[Targets, ...]) -> Answer:  # noqa: ARG001
+    def look(images: Images, _: tuple[Targets, ...]) -> Answer:
         return detector.detect(images), {}
 
     return look

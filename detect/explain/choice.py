@@ -36,6 +36,6 @@ class _Nobody:
         """Dropped."""
 
 
-def unseen(what: str, total: int) -> AbstractContextManager[Display]:  # noqa: ARG001
+def unseen(_: str, __: int) -> AbstractContextManager[Display]:
     """Progress that nobody watches."""
     return nullcontext(_Nobody())

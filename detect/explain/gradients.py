@@ -20,7 +20,7 @@ NOISE = 0.15  # deviation as a share of the pixels' range: the middle of the pap
 STEPS = 32  # on the path: the paper's 20 to 300 leave 5% of the sum over all values open
 
 
-def saliency(view: View, choice: Choice) -> Tensor:  # noqa: ARG001 - methods are called alike
+def saliency(view: View, _: Choice) -> Tensor:
     """The gradient at the picture itself (Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034): (D, 3, H, W)."""
     return gradient(view, view.pixels)
 
@@ -52,7 +52,7 @@ def integrated(view: View, choice: Choice) -> Tensor:
     return mean * view.pixels
 
 
-def guided(view: View, choice: Choice) -> Tensor:  # noqa: ARG001 - methods are called alike
+def guided(view: View, _: Choice) -> Tensor:
     """The gradient by way of positive gradients alone, through every rectifier: (D, 3, H, W).
 
     It draws edges of the picture and hardly depends on the weights of upper layers (Adebayo et al. 2018,

@@ -56,6 +56,6 @@ class Kept:
             raise UserError(f"--layer {self.name}: expected a layer that answers with one set of maps, found {found}")
         return answer
 
-    def _keep(self, layer: nn.Module, inputs: object, answer: object) -> object:  # noqa: ARG002
+    def _keep(self, _: nn.Module, __: object, answer: object) -> object:
         self._answers.append(answer)
         return answer.clone() if isinstance(answer, Tensor) else None  # the next layer may work in place

@@ -99,7 +99,7 @@ def line_chart(
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
     """Maps low..high to start..end; a single value to the middle."""
     if not high > low:
-        return lambda value: (start + end) / 2  # noqa: ARG005
+        return lambda _: (start + end) / 2
     return lambda value: start + (value - low) * (end - start) / (high - low)
 
 

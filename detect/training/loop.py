@@ -191,7 +191,7 @@ def _interruption() -> Iterator[Callable[[], bool]]:
     """Turns Ctrl-C and SIGTERM into a flag, so that the step under way ends; a second Ctrl-C ends at once."""
     seen = False
 
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def note(_: int, __: FrameType | None) -> None:
         nonlocal seen
         seen = True
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -143,7 +143,7 @@ def _watched(detector: Detector, findings: list[Finding]) -> Iterator[None]:
 
 
 def _noting(findings: list[Finding], stage: str) -> Callable[[nn.Module, object, object], None]:
-    def note(module: nn.Module, inputs: object, output: object) -> None:  # noqa: ARG001 - torch's signature
+    def note(_: nn.Module, __: object, output: object) -> None:
         findings.append(_finding(stage, output))
 
     return note

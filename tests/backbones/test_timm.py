@@ -89,7 +89,7 @@ def test_strides_channels_and_vector(name: str) -> None:
     assert sorted(held) == sorted(id(parameter) for parameter in whole.parameters())
 
 
-def check_the_cut(name: str) -> None:
+def assert_the_cut_is_right(name: str) -> None:
     """Stages and tail in a row are timm's forward pass, before and after norms are frozen or joined."""
     whole, network = with_statistics(name)
     pixels = torch.randn(2, 3, 224 if "vgg" in name else 64, 224 if "vgg" in name else 64)
@@ -107,13 +107,13 @@ def check_the_cut(name: str) -> None:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_stages_and_tail_are_timms_forward_pass_and_frozen_norms_keep_their_activation(name: str) -> None:
-    check_the_cut(name)
+    assert_the_cut_is_right(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER_FAMILIES)
 def test_the_cut_of_every_other_family(name: str) -> None:
-    check_the_cut(name)
+    assert_the_cut_is_right(name)
 
 
 def test_a_network_of_each_family_is_held_to_timm() -> None:

@@ -21,7 +21,7 @@ from detect.bench.profile import profile_table
 from detect.bench.search import measure_search
 from detect.bench.subject import Subject, make_subject
 from detect.bench.torchvision_peer import torchvision_twin
-from detect.bench.training import drawn_targets, our_step, their_step
+from detect.bench.training import drawn_targets, losses_apart, our_step, torchvision_step
 from detect.cli.bench import command
 from detect.data.shapes import scene
 from detect.errors import WorkError
@@ -59,10 +59,15 @@ def test_weights_that_find_too_little_are_refused() -> None:
 
 def test_steps_have_losses_and_change_weights(subject: Subject) -> None:
     targets = drawn_targets(PHOTOS, 5)
-    for step in (our_step(subject, PHOTOS, targets, "bf16"), their_step(subject, PHOTOS, targets)):
-        first, second = (sum(loss.item() for loss in step(turn).values()) for turn in range(2))
+    for step in (our_step(subject, PHOTOS, targets, "bf16"), torchvision_step(subject, PHOTOS, targets)):
+        first, second = (sum(loss.item() for loss in step().values()) for _ in range(2))
         assert math.isfinite(first)
         assert first != second
+
+
+def test_losses_of_the_same_samples_are_torchvisions(subject: Subject) -> None:
+    apart = losses_apart(subject, PHOTOS, drawn_targets(PHOTOS, 5))
+    assert apart["fp32"] < 1e-3 < apart["bf16"] < 0.2
 
 
 def test_layers_alone_are_those_that_ran() -> None:

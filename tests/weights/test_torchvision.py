@@ -7,22 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from detect.exchange.layouts import LAYOUTS, anchor_sides
-from detect.matching import BACKGROUND, IGNORED, subsample
+from detect.bench.same_draws import LOSSES, draw_alike
+from detect.exchange.layouts import LAYOUTS
 from detect.precision import Compute
 from detect.predict.predictor import Predictor
 from detect.preprocess import rescale_boxes
 from tests.weights.pairs import Pair, drawn_objects, our_targets, pair, pictures, their_images
-
-LOSSES = {
-    "loss_objectness": "rpn_objectness",
-    "loss_rpn_box_reg": "rpn_box",
-    "loss_classifier": "region_class",
-    "loss_box_reg": "region_box",
-}
-
 
 OTHERWISE: dict[
     str, dict[str, Any]
@@ -74,33 +66,9 @@ def test_detections_are_theirs_in_float32(twins: Pair) -> None:
     assert abs(here - there) <= 0.02 * there
 
 
-class SameDraw:
-    """Their sampler with our draws; order: at the place of each of our anchors, its place among theirs."""
-
-    def __init__(self, number: int, share: float, purpose: str, sides: int = 1, ratios: int = 1) -> None:
-        self.number, self.share, self.purpose = number, share, purpose
-        self.sides, self.ratios = sides, ratios
-
-    def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        masks: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for key, each in enumerate(labels):
-            order = torch.arange(len(each)).view(-1, self.ratios, self.sides).transpose(1, 2).flatten()
-            roles = torch.where(each >= 1, 0, torch.where(each == 0, BACKGROUND, IGNORED))[order]
-            chosen = subsample(roles, self.number, self.share, key, self.purpose)
-            for mask, places in zip(masks, chosen, strict=True):
-                mask.append(torch.zeros(len(each), dtype=torch.uint8).index_fill(0, order[places], 1))
-        return masks
-
-
-def test_losses_are_theirs_for_the_same_samples(twins: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_are_theirs_for_the_same_samples(twins: Pair) -> None:
     twins.to(torch.float64)
-    model = twins.checkpoint.config.model
-    sides = anchor_sides(twins.checkpoint.config)
-    anchors = SameDraw(model.rpn.number, model.rpn.share, "anchors", sides, len(model.rpn.ratios))
-    monkeypatch.setattr(twins.theirs.rpn, "fg_bg_sampler", anchors)
-    monkeypatch.setattr(
-        twins.theirs.roi_heads, "fg_bg_sampler", SameDraw(model.head.number, model.head.share, "regions")
-    )
+    draw_alike(twins.theirs, twins.checkpoint.config)
     photos, boxes, labels = drawn_objects(2)
     images = twins.images(photos, torch.float64)
     targets = [
@@ -110,7 +78,7 @@ def test_losses_are_theirs_for_the_same_samples(twins: Pair, monkeypatch: pytest
     wanted = [{"boxes": own, "labels": label} for own, label in zip(boxes, labels, strict=True)]
     twins.theirs.train()
     twins.ours.train()
-    if model.backbone.norm == "frozen":  # as theirs are where they start from published weights
+    if twins.checkpoint.config.model.backbone.norm == "frozen":  # as theirs are where they start from published weights
         for layer in twins.theirs.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.eval()

@@ -1,0 +1,95 @@
+"""detectron2's Faster R-CNN R50-FPN with random weights, where it is installed, and ours with the same weights.
+
+git clone https://github.com/facebookresearch/detectron2
+FORCE_CUDA=0 pip install --no-build-isolation ./detectron2
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from detect.bench.subject import Layer, Subject, spread_out
+from detect.exchange.detectron2 import converted
+from detect.preprocess import rescale_boxes
+from detect.types import Detections, Targets
+
+NAME = "COCO-Detection/faster_rcnn_R_50_FPN_1x"
+
+
+def installed() -> bool:
+    """Whether the package is there, its kernels too."""
+    return importlib.util.find_spec("detectron2") is not None
+
+
+@dataclass(frozen=True)
+class Rival:
+    """twin: their model; resize: their transform for a photo; subject: the settings and weights of ours."""
+
+    twin: nn.Module
+    resize: Any
+    subject: Subject
+
+    def detected(self, photo: np.ndarray) -> Detections:
+        """Their answer to RGB uint8 (H, W, 3), in its pixels."""
+        with torch.inference_mode():
+            (found,) = self.twin([self._asked(photo)])
+        seen = found["instances"]
+        return Detections(seen.pred_boxes.tensor, seen.scores, seen.pred_classes + 1)
+
+    def losses(self, photos: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Theirs in training; targets are in the photos' pixels."""
+        from detectron2.structures import Boxes, Instances
+        from detectron2.utils.events import EventStorage
+
+        asked = [self._asked(photo) for photo in photos]
+        for one, each in zip(asked, targets, strict=True):
+            height, width = one["image"].shape[1:]
+            boxes = rescale_boxes(each.boxes, (one["height"], one["width"]), (height, width))
+            one["instances"] = Instances((height, width), gt_boxes=Boxes(boxes), gt_classes=each.labels - 1)
+        with EventStorage():
+            losses: dict[str, Tensor] = self.twin(asked)
+        return losses
+
+    def _asked(self, photo: np.ndarray) -> dict[str, Any]:
+        bgr = photo[:, :, ::-1]
+        seen = self.resize.get_transform(bgr).apply_image(bgr)
+        pixels = torch.as_tensor(seen.astype("float32").transpose(2, 0, 1))
+        return {"image": pixels, "height": photo.shape[0], "width": photo.shape[1]}
+
+
+def make_rival(photo: np.ndarray, seed: int = 0) -> Rival:
+    """Random weights whose outputs are spread on ``photo`` as those of ``make_subject`` are."""
+    from detectron2 import model_zoo
+    from detectron2.data.transforms import ResizeShortestEdge
+    from detectron2.layers import FrozenBatchNorm2d
+    from detectron2.modeling import build_model
+
+    settings = model_zoo.get_config(f"{NAME}.yaml")
+    settings.MODEL.DEVICE = "cpu"
+    resize = ResizeShortestEdge([settings.INPUT.MIN_SIZE_TEST] * 2, settings.INPUT.MAX_SIZE_TEST)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        twin = build_model(settings).eval()
+        for layer in twin.modules():
+            if isinstance(layer, FrozenBatchNorm2d):
+                nn.init.uniform_(layer.weight, 0.5, 1.2)
+                nn.init.normal_(layer.bias, std=0.1)
+    plain = Rival(twin, resize, Subject.of(converted(twin.state_dict(), NAME)))
+    spread_out(_outputs(twin), lambda: plain.detected(photo))
+    return Rival(twin, resize, Subject.of(converted(twin.state_dict(), NAME)))
+
+
+def _outputs(twin: Any) -> tuple[dict[str, Layer], dict[str, Layer]]:
+    """The last layers of the RPN and of the head."""
+    rpn, head = twin.proposal_generator.rpn_head, twin.roi_heads.box_predictor
+    return (
+        {"objectness": rpn.objectness_logits, "rpn_deltas": rpn.anchor_deltas},
+        {"logits": head.cls_score, "deltas": head.bbox_pred},
+    )

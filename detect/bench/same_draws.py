@@ -1,0 +1,47 @@
+"""torchvision's detector with our draws of anchors and regions: then its losses are ours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
+
+from detect.config import Config
+from detect.exchange.layouts import anchor_sides
+from detect.matching import BACKGROUND, IGNORED, subsample
+
+LOSSES = {
+    "loss_objectness": "rpn_objectness",
+    "loss_rpn_box_reg": "rpn_box",
+    "loss_classifier": "region_class",
+    "loss_box_reg": "region_box",
+}  # theirs -> ours
+
+
+class SameDraw:
+    """Their sampler with our draws, for photos whose keys are 0, 1, ...
+
+    sides, ratios: of anchors, whose order at a place is another one in theirs.
+    """
+
+    def __init__(self, number: int, share: float, purpose: str, sides: int = 1, ratios: int = 1) -> None:
+        self.number, self.share, self.purpose = number, share, purpose
+        self.sides, self.ratios = sides, ratios
+
+    def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Masks of the foreground and of the background chosen, from their labels of each photo's boxes."""
+        masks: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for key, each in enumerate(labels):
+            order = torch.arange(len(each)).view(-1, self.ratios, self.sides).transpose(1, 2).flatten()
+            roles = torch.where(each >= 1, 0, torch.where(each == 0, BACKGROUND, IGNORED))[order]
+            chosen = subsample(roles, self.number, self.share, key, self.purpose)
+            for mask, places in zip(masks, chosen, strict=True):
+                mask.append(torch.zeros(len(each), dtype=torch.uint8).index_fill(0, order[places], 1))
+        return masks
+
+
+def draw_alike(twin: FasterRCNN, config: Config) -> None:
+    """Give ``twin`` our draws, with the numbers that ``config`` has."""
+    rpn, head = config.model.rpn, config.model.head
+    twin.rpn.fg_bg_sampler = SameDraw(rpn.number, rpn.share, "anchors", anchor_sides(config), len(rpn.ratios))
+    twin.roi_heads.fg_bg_sampler = SameDraw(head.number, head.share, "regions")
