@@ -81,9 +81,14 @@ def make_rival(photo: np.ndarray, seed: int = 0) -> Rival:
             if isinstance(layer, FrozenBatchNorm2d):
                 nn.init.uniform_(layer.weight, 0.5, 1.2)
                 nn.init.normal_(layer.bias, std=0.1)
-    plain = Rival(twin, resize, Subject.of(converted(twin.state_dict(), NAME)))
+    plain = Rival(twin, resize, _subject_like(twin))
     spread_out(_outputs(twin), lambda: plain.detected(photo))
-    return Rival(twin, resize, Subject.of(converted(twin.state_dict(), NAME)))
+    return Rival(twin, resize, _subject_like(twin))
+
+
+def _subject_like(twin: nn.Module) -> Subject:
+    """With copies of the weights as they are now: training changes them in place."""
+    return Subject.of(converted({name: value.clone() for name, value in twin.state_dict().items()}, NAME))
 
 
 def _outputs(twin: Any) -> tuple[dict[str, Layer], dict[str, Layer]]:

@@ -1,4 +1,4 @@
-"""Photos to detections: ours, torchvision's, and the layers alone."""
+"""Photos to detections: ours, torchvision's, detectron2's, and the layers alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torchvision.models.detection import FasterRCNN
 
 from detect.backbones.settled import settle
+from detect.bench import detectron2_peer
 from detect.bench.layers import LayersAlone
 from detect.bench.memory import peak_memory
 from detect.bench.parts import PARTS, time_parts
@@ -33,8 +34,9 @@ MOST = 1.4  # what the whole may take, in times of its layers
 
 
 def measure_inference(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
-    """Faster R-CNN R50-FPN, shorter side 800, one photo at a time: compared with torchvision's and with its layers
-    alone; our time in parts; the peak memory of a process that looks at three photos.
+    """Faster R-CNN R50-FPN, shorter side 800, one photo at a time: compared with torchvision's, with detectron2's where
+    it is installed, and with its layers alone; our time in parts; the peak memory of a process that looks at three
+    photos.
     """
     pictures = [read_image(photo) for photo in photos]
     subject = make_subject([], CLASSES, pictures)
@@ -46,18 +48,17 @@ def measure_inference(photos: Sequence[Path], turns: int, command: str) -> list[
         contenders[f"layers alone, {precision}"] = _alone(predictor, pictures[0])
     contenders["torchvision, fp32"] = clocked_on(pictures, partial(detected_by, twin))
     timings = take_turns(contenders, turns)
-    return [
-        Table(
-            "Inference: Faster R-CNN R50-FPN, 800 pixels",
-            command,
-            COMPARED,
-            compared(timings, "detect, fp32"),
-            _remarks(timings, predictors["fp32"], twin, pictures),
-            raw_seconds(timings),
-        ),
-        _parts_table(predictors, photos, command),
-        _memory_table(subject, photos[:3], command),
-    ]
+    compared_all = Table(
+        "Inference: Faster R-CNN R50-FPN, 800 pixels",
+        command,
+        COMPARED,
+        compared(timings, "detect, fp32"),
+        _remarks(timings, predictors["fp32"], twin, pictures),
+        raw_seconds(timings),
+    )
+    beside = [_beside_detectron2(pictures, turns, command)] if detectron2_peer.installed() else []
+    ours_alone = [_parts_table(predictors, photos, command), _memory_table(subject, photos[:3], command)]
+    return [compared_all, *beside, *ours_alone]
 
 
 def predictor_of(subject: Subject, precision: Precision) -> Predictor:
@@ -117,6 +118,27 @@ def _remarks(
         f"fp32; {np.mean(shares):.2%} of theirs are among ours within {NEAR} pixels"
     )
     return tuple(lines)
+
+
+def _beside_detectron2(pictures: Sequence[np.ndarray], turns: int, command: str) -> Table:
+    """Its own settings and weights, in its model and in ours."""
+    rival = detectron2_peer.make_rival(pictures[0])
+    predictors = {precision: predictor_of(rival.subject, precision) for precision in PRECISIONS}
+    contenders = {f"detect, {precision}": _ours(predictor, pictures) for precision, predictor in predictors.items()}
+    contenders["detectron2, fp32"] = clocked_on(pictures, rival.detected)
+    timings = take_turns(contenders, turns)
+    stock = timings["detectron2, fp32"].median
+    shares = [agreement(rival.detected(picture), predictors["fp32"].predict(picture, 0.0)) for picture in pictures]
+    remarks = (
+        *(
+            f"{precision}: detectron2 takes {ratio(stock / timings[f'detect, {precision}'].median)} times as long"
+            for precision in PRECISIONS
+        ),
+        f"the same weights and photos: {np.mean(shares):.2%} of its detections are among ours in fp32 within {NEAR} "
+        "pixels",
+    )
+    title = f"Inference beside detectron2: its {detectron2_peer.NAME}, 800 pixels"
+    return Table(title, command, COMPARED, compared(timings, "detect, fp32"), remarks, raw_seconds(timings))
 
 
 def _parts_table(predictors: dict[Precision, Predictor], photos: Sequence[Path], command: str) -> Table:

@@ -15,8 +15,8 @@ from detect.files import place_for_file, write_text
 from detect.memory import keep_freed_memory
 
 BENCHMARKS = {
-    "inference": "Faster R-CNN R50-FPN at 800 pixels: beside torchvision's, and beside its layers alone.",
-    "training": "Steps of R50-FPN and R18-FPN: beside torchvision's.",
+    "inference": "Faster R-CNN R50-FPN at 800 pixels: beside torchvision's, detectron2's, its layers alone.",
+    "training": "Steps of R50-FPN and R18-FPN: beside torchvision's and detectron2's.",
     "loading": "The loader of configs/faster_rcnn.yaml: beside the training steps that it feeds.",
     "search": "Selective search in its three modes.",
     "evaluation": "COCO's twelve numbers: beside pycocotools.",

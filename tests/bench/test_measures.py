@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
+from detect.bench import detectron2_peer
 from detect.bench.evaluation import DataSize, Numbers, largest_difference, measure_evaluation
 from detect.bench.inference import agreement, detected_by, predictor_of
 from detect.bench.layers import LayersAlone
@@ -68,6 +69,19 @@ def test_steps_have_losses_and_change_weights(subject: Subject) -> None:
 def test_losses_of_the_same_samples_are_torchvisions(subject: Subject) -> None:
     apart = losses_apart(subject, PHOTOS, drawn_targets(PHOTOS, 5))
     assert apart["fp32"] < 1e-3 < apart["bf16"] < 0.2
+
+
+@pytest.mark.skipif(not detectron2_peer.installed(), reason="detectron2 is not installed")
+def test_detectron2_finds_and_loses_the_same() -> None:
+    rival = detectron2_peer.make_rival(PHOTOS[0])
+    wanted = rival.detected(PHOTOS[0])
+    assert len(wanted) >= 100
+    assert agreement(wanted, predictor_of(rival.subject, "fp32").predict(PHOTOS[0], 0.0)) >= 0.98
+    targets = drawn_targets(PHOTOS[:1], 80)
+    ours = sum(loss.item() for loss in our_step(rival.subject, PHOTOS[:1], targets, "fp32")().values())
+    rival.twin.train()
+    theirs = sum(loss.item() for loss in rival.losses(PHOTOS[:1], targets).values())
+    assert ours == pytest.approx(theirs, rel=0.2)  # the draws differ
 
 
 def test_layers_alone_are_those_that_ran() -> None:
