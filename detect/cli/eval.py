@@ -62,14 +62,10 @@ def command(
     for file in (save, json_file):
         if file is not None:
             place_for_file(file)
-    from detect.analysis.table import difference_table, photo_table
     from detect.api import default_metric
     from detect.build.data import split_data
     from detect.data.sources import relabel
     from detect.distributed import joined
-    from detect.evaluation.comparison import compare_profiles
-    from detect.evaluation.score import evaluate
-    from detect.evaluation.table import change_table, profile_table, score_table
     from detect.predict.formats import write_json
     from detect.predict.predictor import load
 
@@ -78,33 +74,43 @@ def command(
         config = models[0].config
         annotations = group.leader_first(lambda: split_data(config, split, models[0].classes))
         truths = [relabel(annotations, predictor.classes) for predictor in models]
-        metric = metric or default_metric(config)
         console = Console(quiet=not group.leads)
         both = zip(models, truths, strict=True)
         passes = [_detect(predictor, truth, config, console, group) for predictor, truth in both]
     if not group.leads:
         return
-    predictions = passes[0].predictions
-    score = evaluate(annotations, predictions, metric)
-    content = score.to_json()
-    console.print(score_table(score))
-    if compare:
-        profiles = compare_profiles(annotations, predictions)
-        console.print(profile_table(profiles), change_table(profiles))
-        content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
-    if model_b is not None:
-        second = evaluate(truths[1], passes[1].predictions, metric)
-        comparison = _compare(truths, passes, metric)
-        console.print(difference_table(score, second, comparison), photo_table(comparison))
-        content |= {"second": second.to_json(), "difference": comparison.to_json(score.primary_name)}
+    content = _scored(truths, passes, metric or default_metric(config), compare, console)
     if save is not None:
-        write_json(save, predictions, models[0].classes)
+        write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     unreadable = dict.fromkeys(line for passed in passes for line in passed.unreadable)
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
     sys.exit(1 if unreadable else 0)
+
+
+def _scored(
+    truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric, compare: bool, console: Console
+) -> dict[str, object]:
+    """The first model's score, under every profile too if wished, and beside the second one's: printed, and as JSON."""
+    from detect.analysis.table import difference_table, photo_table
+    from detect.evaluation.comparison import compare_profiles
+    from detect.evaluation.score import evaluate
+    from detect.evaluation.table import change_table, profile_table, score_table
+
+    scores = [evaluate(truth, passed.predictions, metric) for truth, passed in zip(truths, passes, strict=True)]
+    content = scores[0].to_json()
+    console.print(score_table(scores[0]))
+    if compare:
+        profiles = compare_profiles(truths[0], passes[0].predictions)
+        console.print(profile_table(profiles), change_table(profiles))
+        content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
+    if len(scores) > 1:
+        comparison = _compare(truths, passes, metric)
+        console.print(difference_table(scores[0], scores[1], comparison), photo_table(comparison))
+        content |= {"second": scores[1].to_json(), "difference": comparison.to_json(scores[0].primary_name)}
+    return content
 
 
 def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console, group: Group) -> Pass:

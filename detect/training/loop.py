@@ -94,25 +94,8 @@ def train_loop(
             learner.detector.train()
             torch.manual_seed(step_seed(rule.seed, progress.step) + group.rank)
             rate = set_rate(learner.optimizer, schedule.factor(progress.step))
-            learner.optimizer.zero_grad(set_to_none=True)
-            started, waited = time.perf_counter(), 0.0
-            seen: list[Batch] = []
-            statistics = learner.statistics()
-            try:
-                for _ in range(rule.accumulate):
-                    asked = time.perf_counter()
-                    seen.append(batch := next(batches))
-                    waited += time.perf_counter() - asked
-                    do.shown(progress.step, batch)
-                    do.unreadable(batch.unreadable)
-                    losses = _backward(learner, batch, rule.accumulate, compute, group)
-                    if losses is not None:
-                        progress.add(losses)
-                _update(learner, rule.clip, group)
-            except _NotFinite as found:
-                learner.undo(statistics)
-                told = f"step {progress.step + 1}: expected finite numbers, found {found}; {do.failed(seen)}"
-                raise NonFiniteStep(told) from None
+            started = time.perf_counter()
+            waited = _step(learner, batches, rule, compute, do, group)
             progress.step += 1
             data_seconds += waited
             step_seconds += time.perf_counter() - started - waited
@@ -131,6 +114,35 @@ def train_loop(
                 raise Interrupted(f"interrupted after step {progress.step}")
             if stop:
                 return
+
+
+def _step(
+    learner: Learner, batches: Iterator[Batch], rule: LoopRule, compute: Compute, do: Callbacks, group: Group
+) -> float:
+    """One change of the weights, by as many batches as are accumulated; seconds that it waited for them.
+
+    Raises NonFiniteStep, with the learner as it was before.
+    """
+    waited = 0.0
+    seen: list[Batch] = []
+    statistics = learner.statistics()
+    learner.optimizer.zero_grad(set_to_none=True)
+    try:
+        for _ in range(rule.accumulate):
+            asked = time.perf_counter()
+            seen.append(batch := next(batches))
+            waited += time.perf_counter() - asked
+            do.shown(learner.progress.step, batch)
+            do.unreadable(batch.unreadable)
+            losses = _backward(learner, batch, rule.accumulate, compute, group)
+            if losses is not None:
+                learner.progress.add(losses)
+        _update(learner, rule.clip, group)
+    except _NotFinite as found:
+        learner.undo(statistics)
+        told = f"step {learner.progress.step + 1}: expected finite numbers, found {found}; {do.failed(seen)}"
+        raise NonFiniteStep(told) from None
+    return waited
 
 
 def _backward(
