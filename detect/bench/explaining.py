@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from detect.bench.cases import FOUND, Case, cases_of
+from detect.bench.controls import centre, flat_box
+from detect.bench.explaining_bars import Means, bars, saliency_cost
 from detect.bench.gradcam_peer import Explain, installed, peer
 from detect.bench.masked import Masked
 from detect.bench.tables import Table
@@ -25,16 +27,13 @@ from detect.explain.choice import Choice
 from detect.explain.faithfulness import faithfulness
 from detect.explain.heatmaps import on_photo, pointed, reduced
 from detect.explain.methods import METHODS
-from detect.explain.pinned import Pinned, View, pin, views
-from detect.explain.trace import trace
 from detect.ops import boxes as box_ops
 from detect.predict.predictor import Predictor
-from detect.preprocess import rescale_boxes
-from detect.types import Images, Size
+from detect.types import Size
 
-FOUND = 0.5  # IoU from which a detection has found an object
 RANDOM = ("smoothgrad", "drise")
 SEEDS = 3  # of what is random
+PEERS = {f"pytorch-grad-cam {name}": name for name in ("GradCAM", "EigenCAM")}
 COLUMNS = (
     "method",
     "mask energy",
@@ -45,16 +44,6 @@ COLUMNS = (
     "seeds' spread of energy",
     "seconds a box",
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A detection that found an object: its view and place in it, the object's mask, those of others of its class."""
-
-    view: View
-    place: int
-    mask: np.ndarray
-    others: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,50 +58,37 @@ class Marks:
     leakage: float | None
 
 
-def flat_box(view: View, _: Choice) -> Tensor:
-    """1 in the detection's box, 0 elsewhere."""
-    return _drawn(view, shrink=0.0)
-
-
-def centre(view: View, _: Choice) -> Tensor:
-    """A tenth of the box, around its centre."""
-    return _drawn(view, shrink=0.45)
-
-
-def _drawn(view: View, shrink: float) -> Tensor:
-    height, width = view.pixels.shape[2:]
-    x1, y1, x2, y2 = view.window.tolist()
-    maps = torch.zeros(len(view.pinned), 1, height, width)
-    for own, one in zip(maps, view.pinned, strict=True):
-        left, top, right, bottom = one.box.tolist()
-        dx, dy = (right - left) * shrink, (bottom - top) * shrink
-        columns = [round((x - x1) / (x2 - x1) * width) for x in (left + dx, right - dx)]
-        rows = [round((y - y1) / (y2 - y1) * height) for y in (top + dy, bottom - dy)]
-        own[0, max(rows[0], 0) : max(rows[1], rows[0] + 1), max(columns[0], 0) : max(columns[1], columns[0] + 1)] = 1
-    return maps.to(view.pixels.device)
-
-
 def contenders(names: Sequence[str]) -> dict[str, Explain]:
     """Ours, the controls, and the package's where it is installed."""
     found: dict[str, Explain] = {name: METHODS[name].explain for name in names}
     found |= {"flat box": flat_box, "centre of the box": centre}
     if installed():
-        found |= {f"pytorch-grad-cam {name}": peer(name) for name in ("GradCAM", "EigenCAM")}
+        found |= {told: peer(name) for told, name in PEERS.items()}
     return found
 
 
 def explaining(
-    predictor: Predictor, photos: Sequence[Masked], names: Sequence[str], choice: Choice, score: float, shown: Display
+    predictor: Predictor,
+    photos: Sequence[Masked],
+    names: Sequence[str],
+    choice: Choice,
+    score: float,
+    shown: Display,
+    command: str,
 ) -> Table:
-    """A row for each contender, over all detections of at least ``score`` that found an object with a mask."""
+    """A row for each contender, over all detections of at least ``score`` that found an object with a mask; command:
+    the one that makes the table again.
+    """
     kept = {name: _Kept() for name in contenders(names)}
+    costs: list[float] = []
     for masked in photos:
         rgb = read_image(masked.photo)
         images = to_device(predictor.prepared(rgb), predictor.compute.device)
-        cases = _cases(predictor, masked, images, score)
+        cases = cases_of(predictor, masked, images, score)
         for name, explain in contenders(names).items():
             with predictor.compute.autocast():
                 kept[name].add(cases, explain, choice, (images.sizes[0], (rgb.shape[0], rgb.shape[1])), name in RANDOM)
+        costs += [saliency_cost(cases[0].view)] if cases else []
         shown.advance(1)
     count = len(next(iter(kept.values())).marks)
     remarks = [
@@ -121,10 +97,18 @@ def explaining(
         "leakage: share of the map on other objects of the class, where there are some; insertion and deletion are in "
         "units of the starting score.",
     ]
-    if not installed():
+    if costs:
+        remarks.append(
+            f"saliency of a detection takes {np.median(costs):.2f} times one forward and backward pass (median of "
+            f"{len(costs)} photos)"
+        )
+    means = {name: own.means() for name, own in kept.items()}
+    if installed() and count:
+        remarks += bars({name: means[name] for name in names}, {name: means[name] for name in PEERS})
+    elif not installed():
         remarks.append("pytorch-grad-cam is not installed: pip install grad-cam")
-    rows = tuple((name, *own.means()) for name, own in kept.items())
-    return Table("Explanations on objects with masks", "detect bench explain MODEL ROOT", COLUMNS, rows, tuple(remarks))
+    rows = tuple((name, *astuple(own)) for name, own in means.items())
+    return Table("Explanations on objects with masks", command, COLUMNS, rows, tuple(remarks))
 
 
 class _Kept:
@@ -152,10 +136,10 @@ class _Kept:
             ]
             self._spreads += _spread(cases, [placed, *again])
 
-    def means(self) -> tuple[float | None, ...]:
-        """As COLUMNS after the first; None where nothing was measured."""
+    def means(self) -> Means:
+        """Over all detections."""
         leaks = [one.leakage for one in self.marks if one.leakage is not None]
-        return (
+        return Means(
             _mean([one.energy for one in self.marks]),
             _mean([float(one.pointing) for one in self.marks]),
             _mean([one.gain for one in self.marks]),
@@ -164,41 +148,6 @@ class _Kept:
             _mean(self._spreads),
             self._seconds / len(self.marks) if self.marks else None,
         )
-
-
-def _cases(predictor: Predictor, masked: Masked, images: Images, score: float) -> list[Case]:
-    """The detections of a photo that found an object of their class."""
-    with torch.no_grad(), predictor.compute.autocast():
-        (traced,) = trace(predictor.single, images)
-    pinned = [one for one in pin(traced) if one.score >= score]
-    size = masked.masks[0].shape if masked.masks else (1, 1)
-    found = {
-        one.rank: place for one in pinned if (place := _object(predictor, masked, one, images.sizes[0])) is not None
-    }
-    chosen = [one for one in pinned if one.rank in found]
-    cases = []
-    for view in views(predictor.single, images, chosen, "score"):
-        for place, one in enumerate(view.pinned):
-            own = found[one.rank]
-            others = [
-                mask
-                for number, mask in enumerate(masked.masks)
-                if number != own and masked.names[number] == masked.names[own]
-            ]
-            cases.append(Case(view, place, masked.masks[own], np.any([np.zeros(size, bool), *others], axis=0)))
-    return cases
-
-
-def _object(predictor: Predictor, masked: Masked, one: Pinned, canvas: Size) -> int | None:
-    """The place of the object of its class that a detection overlaps most, where that is enough."""
-    if not masked.masks:
-        return None
-    height, width = masked.masks[0].shape
-    box = rescale_boxes(one.box[None].cpu().double(), canvas, (height, width))
-    overlaps = box_ops.iou(box, torch.from_numpy(masked.boxes))[0].numpy()
-    overlaps[[name != predictor.classes[one.label - 1] for name in masked.names]] = 0
-    best = int(overlaps.argmax())
-    return best if overlaps[best] >= FOUND else None
 
 
 def _maps(cases: Sequence[Case], explain: Explain, choice: Choice) -> list[Tensor]:

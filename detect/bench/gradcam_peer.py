@@ -39,11 +39,12 @@ def peer(name: str) -> Explain:
         import pytorch_grad_cam
 
         _, layer = find_layer(view.network, choice.layer)
+        pixels = view.pixels.detach().requires_grad_()  # a loaded detector's weights ask for no gradient
         maps = []
         with getattr(pytorch_grad_cam, name)(model=_Evidence(view), target_layers=[layer]) as cam:
             for place in range(len(view.pinned)):
                 targets = [lambda answer, place=place: answer[place]]
-                maps.append(torch.from_numpy(cam(input_tensor=view.pixels, targets=targets)))
+                maps.append(torch.from_numpy(cam(input_tensor=pixels, targets=targets)))
         return torch.stack(maps)
 
     return explain

@@ -10,7 +10,7 @@ from PIL import Image
 
 from detect.data.voc_xml import read_page
 from detect.errors import UserError
-from detect.files import existing_folder
+from detect.files import existing_file, existing_folder
 
 MASKS = "SegmentationObject"
 
@@ -25,11 +25,13 @@ class Masked:
     masks: tuple[np.ndarray, ...]
 
 
-def masked_photos(root: Path, number: int) -> list[Masked]:
-    """The first ``number`` photos of a VOC folder that have masks. UserError for a folder that has none."""
-    files = sorted(existing_folder(root / MASKS, "VOC's masks of objects").glob("*.png"))[:number]
+def masked_photos(root: Path, split: str, number: int) -> list[Masked]:
+    """The first ``number`` photos of a VOC folder's list that have masks. UserError where none has."""
+    folder = existing_folder(root / MASKS, "VOC's masks of objects")
+    names = existing_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of photos").read_text("utf-8").split()
+    files = [file for name in names if (file := folder / f"{name}.png").exists()][:number]
     if not files:
-        raise UserError(f"{root / MASKS}: expected masks (.png), found none")
+        raise UserError(f"{folder}: expected masks (.png) of photos in the list {split}, found none")
     return [_read(root, file) for file in files]
 
 

@@ -87,13 +87,18 @@ def machine() -> tuple[str, ...]:
     )
 
 
-def page(tables: Sequence[Table]) -> str:
-    """Markdown: the machine, the tables."""
+TOLD = (
+    "Made by `detect bench all PHOTO... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
+    "random weights and the same photos. Seconds are those of this machine, which may be busy: compare ratios.",
+)
+
+
+def page(tables: Sequence[Table], title: str = "Benchmarks", told: Sequence[str] = TOLD) -> str:
+    """Markdown: a heading, what was done, the machine, the tables."""
     lines = [
-        "# Benchmarks",
+        f"# {title}",
         "",
-        "Made by `detect bench all PHOTO... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
-        "random weights and the same photos. Seconds are those of this machine, which may be busy: compare ratios.",
+        *told,
         "",
         *(f"- {line}" for line in machine()),
         "",

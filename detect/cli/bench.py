@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,6 +14,9 @@ from detect.cli.options import Device, Precision
 from detect.errors import UserError, nearest
 from detect.files import place_for_file, write_text
 from detect.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from detect.predict.predictor import Predictor
 
 BENCHMARKS = {
     "inference": "Faster R-CNN R50-FPN at 800 pixels: beside torchvision's, detectron2's, its layers alone.",
@@ -103,6 +107,7 @@ _add("all", tuple(BENCHMARKS), "All of these.")
 )
 @click.argument("model", type=Path)
 @click.argument("root", type=Path)
+@click.option("--split", metavar="LIST", default="val", show_default=True, help="Photos of this list.")
 @click.option("--photos", type=click.IntRange(1), default=20, show_default=True, help="Look at so many.")
 @click.option("--methods", metavar="A,B", help="Only these methods of detect explain [default: all].")
 @click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
@@ -117,6 +122,7 @@ _add("all", tuple(BENCHMARKS), "All of these.")
 def explain(
     model: Path,
     root: Path,
+    split: str,
     photos: int,
     methods: str | None,
     layer: str | None,
@@ -137,7 +143,7 @@ def explain(
             place_for_file(file)
     from detect.bench.explaining import explaining
     from detect.bench.masked import masked_photos
-    from detect.bench.page import write_json
+    from detect.bench.page import page, write_json
     from detect.display import display
     from detect.explain.choice import Choice, unseen
     from detect.explain.methods import METHODS
@@ -149,13 +155,22 @@ def explain(
             raise UserError(
                 f"--methods: expected names among {', '.join(METHODS)}, found {name}{nearest(name, METHODS)}"
             )
-    chosen = masked_photos(root, photos)
+    chosen = masked_photos(root, split, photos)
+    again = f"detect bench explain {model} {root} --split {split} --photos {photos} --masks {masks} --score {score:g}"
     predictor = load(model, device or "auto", precision or "fp32")
     console = Console()
     with display(console, "explaining", len(chosen), "photos") as shown:
-        table = explaining(predictor, chosen, names, Choice(unseen, layer, masks), score, shown)
+        table = explaining(predictor, chosen, names, Choice(unseen, layer, masks), score, shown, again)
     console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
-        write_text(out, table.markdown())
+        write_text(out, page([table], "Explanations", _which(predictor)))
     if json_file is not None:
         write_json([table], json_file)
+
+
+def _which(predictor: Predictor) -> tuple[str, ...]:
+    model, data = predictor.config.model, predictor.config.data
+    return (
+        f"Of {predictor.file}: {model.kind} on {model.backbone.name}, trained on the list {data.train} of {data.root}.",
+        "Each method of `detect explain` beside two controls that know nothing of the network.",
+    )

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detect.bench.explaining import centre, energy_in, flat_box
+from detect.bench.controls import centre, flat_box
+from detect.bench.explaining import energy_in
+from detect.bench.explaining_bars import GRADCAM, Means, bars
 from detect.bench.masked import masked_photos
 from detect.errors import UserError
 from detect.explain.choice import Choice, unseen
@@ -56,18 +58,22 @@ def voc(root: Path, image: Path, objects: list[tuple[str, list[float]]]) -> Path
         parts += f"<object><name>{shown}</name><bndbox>{box}</bndbox></object>"
     Image.fromarray(values).save(root / "SegmentationObject" / "a.png")
     (root / "Annotations" / "a.xml").write_text(f"<annotation>{parts}</annotation>", encoding="utf-8")
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    (root / "ImageSets" / "Main" / "val.txt").write_text("none\na\n")
     return root
 
 
 def test_masks_go_with_the_objects_of_their_place(photo: Path, tmp_path: Path) -> None:  # noqa: F811
     root = voc(tmp_path / "voc", photo, [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])])
-    (masked,) = masked_photos(root, 5)
+    (masked,) = masked_photos(root, "val", 5)
     assert masked.names == ("cat", "dog")
     assert [int(mask.sum()) for mask in masked.masks] == [200, 400]
     assert masked.boxes.tolist() == [[0, 0, 10, 20], [30, 40, 50, 60]]
     (root / "SegmentationObject" / "a.png").unlink()
     with pytest.raises(UserError, match="expected masks"):
-        masked_photos(root, 5)
+        masked_photos(root, "val", 5)
+    with pytest.raises(UserError, match=r"train\.txt: expected a list of photos"):
+        masked_photos(root, "train", 5)
 
 
 def test_the_table_has_a_row_for_each_contender(
@@ -102,3 +108,25 @@ def test_a_wrong_method_is_told(model: Path, tmp_path: Path, detect_command: Com
 
 def pixels_of(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
+
+
+def means(energy: float | None, gain: float | None, leakage: float | None) -> Means:
+    return Means(energy, None, gain, leakage, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("ours", "all_three"),
+    [
+        ({}, "MISSED by all"),
+        ({"a": means(None, None, None)}, "MISSED by all"),
+        ({"a": means(0.5, 0.5, 0.09)}, "reached by a"),
+        ({"a": means(0.3, 0.5, 0.1)}, "MISSED by all"),  # as good is not above
+        ({"a": means(0.5, 0.2, 0.1)}, "MISSED by all"),
+        ({"a": means(0.5, 0.5, 0.11)}, "MISSED by all"),
+        ({"a": means(0.5, 0.2, 0.1), "b": means(0.3, 0.5, 0.1)}, "MISSED by all"),  # no one of them
+        ({"b": means(0.4, 0.5, 0.0), "a": means(0.5, 0.5, 0.09), "c": means(0.1, 0.5, 0.1)}, "reached by b, a"),
+    ],
+)
+def test_bars_are_reached_by_one_method_at_once(ours: dict[str, Means], all_three: str) -> None:
+    theirs = {GRADCAM: means(0.2, 0.4, 0.3), "other": means(0.3, 0.1, None)}
+    assert bars(ours, theirs)[-1] == f"all three: {all_three}"
