@@ -33,8 +33,28 @@ def _photos_of(path: str) -> list[Path]:
         return photos
     if named.is_file() or not glob.has_magic(path):
         return [existing_file(named, "a photo, a folder or a glob")]
-    matches = [Path(match) for match in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - Path.glob refuses absolute patterns
+    matches = _matches(path)
     photos = [match for match in matches if is_photo(match) and not match.is_dir()]
     if not photos:
         raise UserError(f"{path}: expected a glob that matches photos, found {len(matches)} matches and no photo")
     return photos
+
+
+def _matches(pattern: str) -> list[Path]:
+    """As glob.glob has them, but ``**`` enters no linked folder: of two that lead back up it would find 2^40 ways down.
+
+    Path's own ``**`` does not, but takes it in a whole part alone and with hidden files.
+    """
+    path = Path(pattern)
+    parts = [part if part == "**" else part.replace("**", "*") for part in path.parts]
+    if "**" not in parts:
+        return [Path(match) for match in sorted(glob.glob(pattern))]  # noqa: PTH207 - Path.glob refuses absolute ones
+    if parts[-1] == "**":
+        parts.append("*")
+    found = Path(path.anchor).glob(str(Path(*parts).relative_to(path.anchor)))
+    return sorted((match for match in found if not _is_hidden(match, parts)), key=str)
+
+
+def _is_hidden(match: Path, parts: Sequence[str]) -> bool:
+    """Whether a part of it begins with a dot that the pattern does not name."""
+    return any(part.startswith(".") and part not in parts for part in match.parts)
