@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.robustness.nasty import Nasty
+from tests.robustness.nasty_binaries import BOMB
 from tests.robustness.nasty_photos import HEIGHT, WIDTH, encoded
 
 LABELS = {"voc": "Annotations/a.xml", "coco": "train.json", "yolo": "labels/a.txt", "csv": "train.csv"}
@@ -132,6 +133,9 @@ REFUSED = {
     "coco: iscrowd in words": Nasty(json_of(coco(iscrowd="no")), '"iscrowd": expected 0 or 1, found "no"'),
     "coco: width of 13 digits": Nasty(json_of(coco(image__width=10**13)), "below 10"),
     "coco: width that is a text": Nasty(json_of(coco(image__width="48")), '"width": expected an integer'),
+    "coco: image without id": Nasty(json_of(coco(image__id=...)), 'image 1: expected "id"'),
+    "coco: image without name": Nasty(json_of(coco(image__file_name=...)), 'image 1: expected "file_name"'),
+    "coco: category without id": Nasty(json_of(coco(category__id=...)), 'category 1: expected "id"'),
     "coco: no image_id": Nasty(json_of(coco(image_id=...)), 'expected "image_id"'),
     "coco: unknown image_id": Nasty(json_of(coco(image_id=8)), "expected the id of an image"),
     "coco: category 0 that is not there": Nasty(json_of(coco(category_id=0)), "expected the id of a category, found 0"),
@@ -164,6 +168,8 @@ REFUSED = {
     "data.yaml: python object": Nasty(
         yolo_yaml("names: !!python/object/apply:os.system ['touch ran']"), "could not determine a constructor"
     ),
+    "data.yaml: alias bomb": Nasty(yolo_yaml(BOMB + "train: images"), "aliases that stand for more than"),
+    "data.yaml: deep": Nasty(yolo_yaml("names: " + "[" * 5000), "nested too deep|expected YAML"),
     "data.yaml: names that YAML reads as false": Nasty(yolo_yaml("names: [no, cat]\ntrain: images"), "in quotes"),
     "data.yaml: a key twice": Nasty(yolo_yaml("names: [a]\ntrain: images\nnames: [b]"), 'the key "names" twice'),
     "data.yaml: nc of another count": Nasty(yolo_yaml("names: [a]\nnc: 2\ntrain: images"), "nc: expected 1"),
