@@ -94,9 +94,10 @@ def _explain_photo(
     images = to_device(predictor.prepared(rgb, given), predictor.compute.device)
     with torch.no_grad(), predictor.compute.autocast():  # what inference mode makes no gradient may use
         (traced,) = trace(predictor.single, images)
-    pinned = chosen(pin(traced), question)
+    found = pin(traced)
+    pinned = chosen(found, question)
     if not pinned:
-        say(f"{folder.name}: no detection to explain")
+        say(f"{folder.name}: no detection to explain, {none_because(found, question)}")
     size, pictures = (rgb.shape[0], rgb.shape[1]), []
     for view in views(predictor.single, images, pinned, question.of):
         with predictor.compute.autocast():
@@ -120,6 +121,18 @@ def chosen(pinned: Sequence[Pinned], question: Question) -> list[Pinned]:
         return [one for one in pinned if one.rank == question.number]
     asked = [one for one in pinned if one.score >= question.score and one.label in question.labels]
     return asked[: question.most]
+
+
+def none_because(pinned: Sequence[Pinned], question: Question) -> str:
+    """Why none was chosen, and what would be."""
+    if not pinned:
+        return "the model finds none"
+    if question.number is not None:
+        return f"--number: expected 1 to {len(pinned)}, found {question.number}"
+    scores = [one.score for one in pinned if one.label in question.labels]
+    if not scores:
+        return f"the {len(pinned)} found are of other classes"
+    return f"--most is {question.most}" if max(scores) >= question.score else f"the best scores {max(scores):.2f}"
 
 
 def caption(question: Question, choice: Choice, view: View) -> str:

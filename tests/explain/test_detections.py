@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from detect.explain.detections import Question, chosen, none_because
+from detect.explain.pinned import Pinned
 from tests.conftest import Command
 from tests.explain.test_command import model, photo  # noqa: F401 - fixtures
 
@@ -51,7 +55,23 @@ def test_one_detection_by_its_rank(model: Path, photo: Path, tmp_path: Path, det
     assert detect_command(*common, 3)[0] == 0
     (folder,) = out.iterdir()
     assert {file.stem for file in folder.iterdir()} == {"hirescam", "hirescam-003"}
-    assert "no detection to explain" in detect_command(*common, 30000)[1]
+    assert "no detection to explain, --number: expected 1 to " in detect_command(*common, 30000)[1]
+
+
+def test_a_photo_without_detections_says_why() -> None:
+    box = torch.zeros(4)
+    found = [Pinned(1, 2, 0.8, box, box), Pinned(2, 1, 0.4, box, box)]
+    dogs = Question("saliency", "score", "max", 0.5, 20, frozenset([1]))
+    table = [
+        ([], dogs, "the model finds none"),
+        (found, replace(dogs, number=3), "--number: expected 1 to 2, found 3"),
+        (found, replace(dogs, labels=frozenset([3])), "the 2 found are of other classes"),
+        (found, dogs, "the best scores 0.40"),
+        (found, replace(dogs, score=0.3, most=0), "--most is 0"),
+    ]
+    for pinned, question, why in table:
+        assert chosen(pinned, question) == []
+        assert none_because(pinned, question) == why
 
 
 @pytest.mark.parametrize(
