@@ -90,12 +90,13 @@ def explaining(
                 kept[name].add(cases, explain, choice, (images.sizes[0], (rgb.shape[0], rgb.shape[1])), name in RANDOM)
         costs += [saliency_cost(cases[0].view)] if cases else []
         shown.advance(1)
-    count = len(next(iter(kept.values())).marks)
+    marks = next(iter(kept.values())).marks
+    count, leaks = len(marks), sum(one.leakage is not None for one in marks)
     remarks = [
         f"{count} detections that score {score:g} and found an object with a mask (IoU {FOUND:g}), in {len(photos)} "
         "photos; energy, pointing and leakage are by masks.",
-        "leakage: share of the map on other objects of the class, where there are some; insertion and deletion are in "
-        "units of the starting score.",
+        f"leakage: share of the map on other objects of the class, for the {leaks} with some in the photo; insertion and "
+        "deletion are in units of the starting score.",
     ]
     if costs:
         remarks.append(
