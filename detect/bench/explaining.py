@@ -95,8 +95,8 @@ def explaining(
     remarks = [
         f"{count} detections that score {score:g} and found an object with a mask (IoU {FOUND:g}), in {len(photos)} "
         "photos; energy, pointing and leakage are by masks.",
-        f"leakage: share of the map on other objects of the class, for the {leaks} with some in the photo; insertion and "
-        "deletion are in units of the starting score.",
+        f"leakage: share of the map on other objects of the class, for the {leaks} with some in the photo; insertion "
+        "and deletion are in units of the starting score.",
     ]
     if costs:
         remarks.append(
