@@ -1,4 +1,4 @@
-"""What a command and its processes hold while it runs, and whether that grows."""
+"""What a command and its processes hold while it works, and whether that grows with the work."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from scipy.stats import theilslopes
 
 from tests.faults.commands import ROOT
 
-EVERY = 0.1  # seconds between two samples
+EVERY = 0.05  # seconds between two samples
 PAGE = resource.getpagesize()
+MOST_SAMPLES = 1000  # all their pairs are looked at
 
 
 @dataclass(frozen=True)
 class Held:
-    """At one moment, by a process and its children: bytes of resident memory, and open files."""
+    """At one moment, by a process and its children: bytes of resident memory, and open files. done: how much work."""
 
+    done: int
     memory: int
     files: int
 
@@ -37,30 +39,35 @@ class Run:
 
     @property
     def memory_growth(self) -> float:
-        """Bytes over the whole run."""
-        return growth([each.memory for each in self.held])
+        """Bytes over the whole work."""
+        return growth([each.done for each in self.held], [each.memory for each in self.held])
 
     @property
     def files_growth(self) -> float:
-        """Open files over the whole run."""
-        return growth([each.files for each in self.held])
+        """Open files over the whole work."""
+        return growth([each.done for each in self.held], [each.files for each in self.held])
 
 
-def growth(values: Sequence[float]) -> float:
-    """By how much a series would grow over its whole length if it went on as in its second half.
+def growth(done: Sequence[int], values: Sequence[float]) -> float:
+    """By how much values would grow over the whole work if they went on as in its second half.
 
-    Theil and Sen's slope, the median of those of all pairs, does not see what is held for moments only, as in a
-    validation. The first half is for the allocator to settle: the memory of a tiny training grows by 10 MB from the
-    first to the second thousand steps, and by 1 MB from the fifth to the sixth.
+    By the work and not by the clock, which on a loaded machine says little. Theil and Sen's slope, the median of those
+    of all pairs, does not see what is held for moments only, as in a validation. The first half is for the allocator to
+    settle: the memory of a tiny training grows by 10 MB from the first to the second thousand steps, and by 1 MB from
+    the fifth to the sixth.
     """
-    settled = values[len(values) // 2 :]
-    if len(settled) < 2:
+    settled = [(x, y) for x, y in zip(done, values, strict=True) if 2 * x > done[-1]]
+    if len({x for x, _ in settled}) < 2:
         return 0.0
-    return float(theilslopes(settled).slope) * len(values)
+    chosen = settled[:: -(-len(settled) // MOST_SAMPLES)]
+    return float(theilslopes([y for _, y in chosen], [x for x, _ in chosen]).slope) * done[-1]
 
 
-def watched(command: Sequence[object], output: Path) -> Run:
-    """Run ``python COMMAND...`` to its end, on one thread; it prints into the file ``output``."""
+def watched(command: Sequence[object], output: Path, grows: Path) -> Run:
+    """Run ``python COMMAND...`` to its end, on one thread; it prints into the file ``output``.
+
+    grows: a file that it writes, which is as long as much is done.
+    """
     with output.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, *map(str, command)],
@@ -69,19 +76,19 @@ def watched(command: Sequence[object], output: Path) -> Run:
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
-        held = []
+        held: list[Held] = []
         while process.poll() is None:
-            held += list(_held(process.pid))
+            held += (each for each in _held(process.pid, grows) if not held or each.done > held[-1].done)
             time.sleep(EVERY)
     return Run(process.returncode, output.read_text("utf-8", "replace"), tuple(held))
 
 
-def _held(pid: int) -> Iterator[Held]:
-    """One sample, or none where one of the processes ends in this moment."""
+def _held(pid: int, grows: Path) -> Iterator[Held]:
+    """One sample, or none where nothing is done yet or one of the processes ends in this moment."""
     try:
-        own = [pid, *_children(pid)]
+        done, own = grows.stat().st_size, [pid, *_children(pid)]
         pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in own)
-        yield Held(pages * PAGE, sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in own))
+        yield Held(done, pages * PAGE, sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in own))
     except OSError:
         return
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.faults.commands import Commands
 from tests.faults.growth import Run, growth, watched
 from tests.faults.jobs import settings
 
@@ -29,30 +30,38 @@ SERIES = [
     ([], 0.0),
     ([5.0], 0.0),
     ([5.0] * 40, 0.0),
-    ([9.0 * place for place in LINE], 360.0),
-    ([100.0 * min(place, 20) for place in LINE], 0.0),  # settles in the first half
+    ([9.0 * place for place in LINE], 9.0 * 39),
+    ([100.0 * min(place, 19) for place in LINE], 0.0),  # settles in the first half
     ([3.0 + 50.0 * (place % 5 == 0) for place in LINE], 0.0),  # held for moments
 ]
 
 
 @pytest.mark.parametrize(("values", "expected"), SERIES)
 def test_growth_is_that_of_the_second_half(values: list[float], expected: float) -> None:
-    assert growth(values) == pytest.approx(expected)
+    assert growth(LINE[: len(values)], values) == pytest.approx(expected)
+
+
+def test_growth_goes_by_the_work_and_not_by_the_samples() -> None:
+    done = [place**3 for place in LINE]
+    assert growth(done, [2.0 * each for each in done]) == pytest.approx(2 * done[-1])
 
 
 LEAKING = """
-import time
+import sys, time
 kept = []
-for turn in range(150):
-    kept.append((b"x" * 1_000_000, open("/dev/null")))
-    time.sleep(0.01)
+with open(sys.argv[1], "a") as work:
+    for turn in range(150):
+        kept.append((b"x" * 1_000_000, open("/dev/null")))
+        work.write("done")
+        work.flush()
+        time.sleep(0.01)
 """
 
 
 @pytest.mark.parametrize(("code", "leaks"), [(LEAKING, True), (LEAKING.replace("kept.append", "len"), False)])
 def test_what_grows_is_seen(code: str, leaks: bool, tmp_path: Path) -> None:
-    run = watched(["-c", code], tmp_path / "output.txt")
-    assert run.status == 0
+    run = watched(["-c", code, tmp_path / "work"], tmp_path / "output.txt", tmp_path / "work")
+    assert run.status == 0, run.text
     assert (run.memory_growth > MOST) is leaks
     assert (run.files_growth > 10) is leaks
 
@@ -77,21 +86,23 @@ def assert_flat(run: Run, record: Record) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_does_not_grow(workers: int, shapes_root: Path, tmp_path: Path, record_property: Record) -> None:
     command = training(shapes_root, tmp_path, STEPS, workers)
-    run = watched(["-m", "detect", *command], tmp_path / "output.txt")
+    run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
     record_property("steps", STEPS)
     assert_flat(run, record_property)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_prediction_does_not_grow(workers: int, shapes_root: Path, tmp_path: Path, record_property: Record) -> None:
-    assert watched(["-m", "detect", *training(shapes_root, tmp_path, 4)], tmp_path / "output.txt").status == 0
+def test_prediction_does_not_grow(
+    workers: int, shapes_root: Path, commands: Commands, tmp_path: Path, record_property: Record
+) -> None:
+    commands.good(*training(shapes_root, tmp_path, 4))
     cv2.imwrite(str(tmp_path / "photo.png"), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
     (tmp_path / "photos").mkdir()
     for place in range(PHOTOS):
         (tmp_path / "photos" / f"{place}.png").symlink_to(tmp_path / "photo.png")
     command = ["predict", tmp_path / "run", tmp_path / "photos", "--out", tmp_path / "found", "--workers", workers]
-    run = watched(["-m", "detect", *command], tmp_path / "output.txt")
+    run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "found" / ".finished.jsonl")
     record_property("photos", PHOTOS)
     assert f"in {PHOTOS} photos" in run.text
     assert_flat(run, record_property)
@@ -111,7 +122,8 @@ run()
 
 @pytest.mark.slow
 def test_a_leak_planted_in_a_step_is_seen(shapes_root: Path, tmp_path: Path) -> None:
-    run = watched(["-c", PLANTED, *training(shapes_root, tmp_path, 800)], tmp_path / "output.txt")
+    command = ["-c", PLANTED, *training(shapes_root, tmp_path, 800)]
+    run = watched(command, tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
     assert run.status == 0, run.text[-2000:]
     assert run.memory_growth > MOST
     assert run.files_growth > 400
