@@ -11,7 +11,8 @@ from PIL import Image
 
 from detect.bench.controls import centre, flat_box
 from detect.bench.explaining import energy_in
-from detect.bench.explaining_bars import GRADCAM, Means, bars
+from detect.bench.explaining_bars import Means, bars
+from detect.bench.gradcam_peer import GRADCAM
 from detect.bench.masked import masked_photos
 from detect.errors import UserError
 from detect.explain.choice import Choice, unseen
@@ -19,7 +20,6 @@ from detect.explain.heatmaps import on_photo
 from detect.predict.predictor import load
 from tests.conftest import Command
 from tests.explain.handmade import SIDE, the_view
-from tests.explain.test_command import model, photo  # noqa: F401 - fixtures
 
 CHOICE = Choice(unseen)
 
@@ -63,7 +63,7 @@ def voc(root: Path, image: Path, objects: list[tuple[str, list[float]]]) -> Path
     return root
 
 
-def test_masks_go_with_the_objects_of_their_place(photo: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_masks_go_with_the_objects_of_their_place(photo: Path, tmp_path: Path) -> None:
     root = voc(tmp_path / "voc", photo, [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])])
     (masked,) = masked_photos(root, "val", 5)
     assert masked.names == ("cat", "dog")
@@ -77,8 +77,8 @@ def test_masks_go_with_the_objects_of_their_place(photo: Path, tmp_path: Path) -
 
 
 def test_the_table_has_a_row_for_each_contender(
-    model: Path,  # noqa: F811
-    photo: Path,  # noqa: F811
+    model: Path,
+    photo: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
@@ -100,7 +100,7 @@ def test_the_table_has_a_row_for_each_contender(
     assert "1 detections" in said
 
 
-def test_a_wrong_method_is_told(model: Path, tmp_path: Path, detect_command: Command) -> None:  # noqa: F811
+def test_a_wrong_method_is_told(model: Path, tmp_path: Path, detect_command: Command) -> None:
     status, _, err = detect_command("bench", "explain", model, tmp_path, "--methods", "gradcan")
     assert (status, err.count("\n")) == (2, 1)
     assert '(did you mean "gradcam"?)' in err

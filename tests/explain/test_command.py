@@ -7,36 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from detect.build.model import build_detector, preprocess_rule
-from detect.checkpoint import Checkpoint, save_checkpoint
-from detect.config_files import parse
 from detect.explain.record import replay
-from tests.conftest import TINY, Command
+from tests.conftest import Command
+from tests.explain.conftest import CLASSES
 from tests.report.pages import seen
-from tests.test_detector import sharpen
-
-CLASSES = ("<b>cat</b>", "dog")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = parse({**TINY, "data": {**TINY["data"], "classes": list(CLASSES)}}, "test")  # type: ignore[dict-item]
-    detector, _ = build_detector(config, CLASSES)
-    file = tmp_path_factory.mktemp("model") / "tiny.pt"
-    weights = sharpen(detector).state_dict()
-    save_checkpoint(Checkpoint(config, CLASSES, preprocess_rule(config), weights, 0, {}), file)
-    return file
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "a photo.png"
-    pixels = torch.randint(0, 256, (90, 120, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    Image.fromarray(pixels.numpy()).save(file)
-    return file
 
 
 def test_a_photo_gets_numbers_pictures_and_a_page(

@@ -13,7 +13,6 @@ import torch
 from detect.explain.detections import Question, chosen, none_because
 from detect.explain.pinned import Pinned
 from tests.conftest import Command
-from tests.explain.test_command import model, photo  # noqa: F401 - fixtures
 
 
 @pytest.mark.parametrize(
@@ -28,8 +27,8 @@ def test_each_detection_gets_a_picture_and_its_map(
     flags: tuple[object, ...],
     stem: str,
     colours: int,
-    model: Path,  # noqa: F811
-    photo: Path,  # noqa: F811
+    model: Path,
+    photo: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
@@ -49,7 +48,7 @@ def test_each_detection_gets_a_picture_and_its_map(
     assert drawn.shape[0] > drawn.shape[1] * 0.75  # lines of text below
 
 
-def test_one_detection_by_its_rank(model: Path, photo: Path, tmp_path: Path, detect_command: Command) -> None:  # noqa: F811
+def test_one_detection_by_its_rank(model: Path, photo: Path, tmp_path: Path, detect_command: Command) -> None:
     out = tmp_path / "out"
     common = ("explain", model, photo, "--out", out, "--method", "hirescam", "--number")
     assert detect_command(*common, 3)[0] == 0
@@ -91,8 +90,8 @@ def test_a_photo_without_detections_says_why() -> None:
 def test_mistakes(
     flags: tuple[str, ...],
     message: str,
-    model: Path,  # noqa: F811
-    photo: Path,  # noqa: F811
+    model: Path,
+    photo: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:

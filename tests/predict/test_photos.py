@@ -46,7 +46,8 @@ def test_found_in_order_and_once(paths: list[str], expected: str, folder: Path) 
     assert absolute == expected.split()
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("path", ["nothing.jpg", "**/*.bmp", "*.txt", "in/deep/../*.png"])
-def test_where_there_is_none_it_is_told(path: str, folder: Path) -> None:  # noqa: ARG001
+def test_where_there_is_none_it_is_told(path: str) -> None:
     with pytest.raises(UserError, match="expected a"):
         find_photos([path])

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.explain.conftest import model, photo
+
+__all__ = ["model", "photo"]
