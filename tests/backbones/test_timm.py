@@ -89,8 +89,8 @@ def test_strides_channels_and_vector(name: str) -> None:
     assert sorted(held) == sorted(id(parameter) for parameter in whole.parameters())
 
 
-def assert_the_cut_is_right(name: str) -> None:
-    """Stages and tail in a row are timm's forward pass, before and after norms are frozen or joined."""
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_FAMILIES)])
+def test_stages_and_tail_are_timms_forward_pass_and_frozen_norms_keep_their_activation(name: str) -> None:
     whole, network = with_statistics(name)
     pixels = torch.randn(2, 3, 224 if "vgg" in name else 64, 224 if "vgg" in name else 64)
     with torch.no_grad():
@@ -103,17 +103,6 @@ def assert_the_cut_is_right(name: str) -> None:
         frozen = chain(network).eval()  # ReXNet's head has a dropout
         assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
         torch.testing.assert_close(frozen(pixels), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_stages_and_tail_are_timms_forward_pass_and_frozen_norms_keep_their_activation(name: str) -> None:
-    assert_the_cut_is_right(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OTHER_FAMILIES)
-def test_the_cut_of_every_other_family(name: str) -> None:
-    assert_the_cut_is_right(name)
 
 
 def test_a_network_of_each_family_is_held_to_timm() -> None:

@@ -21,14 +21,18 @@ LINK = '![a cell](pictures/a.jpg "explained/a.png")'
 MADE = Picture("pictures/a.jpg", "explained/a.png", ("explain", "run", "a photo.jpg"))
 
 
-def parse(words: list[str]) -> None:
-    """As the command line does, up to the last option; nothing is run. click.ClickException for what is wrong."""
+def parsed(words: list[str]) -> str:
+    """The command's name, found as the command line does, up to the last option; nothing is run.
+
+    click.ClickException for what is wrong.
+    """
     context = click.Context(main, info_name="detect")
     while isinstance(context.command, click.Group):
         name, command, words = context.command.resolve_command(context, words)
         assert command is not None
         context = click.Context(command, context, name)
     context.command.make_context(context.info_name, words).close()
+    return context.info_name or ""
 
 
 def commands() -> list[str]:
@@ -37,13 +41,13 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("line", commands())
 def test_the_command_line_accepts_every_command_of_the_guide(line: str) -> None:
-    parse(shlex.split(line)[1:])
+    assert parsed(shlex.split(line)[1:]) in line.split()[1:4]
 
 
 @pytest.mark.parametrize("line", ["detect explain runs/faster --metod filters --out x", "detect model sumary"])
 def test_a_command_that_is_none_is_seen(line: str) -> None:
     with pytest.raises(click.ClickException):
-        parse(shlex.split(line)[1:])
+        parsed(shlex.split(line)[1:])
 
 
 def test_the_guide_has_its_pictures_and_the_folder_no_others() -> None:
