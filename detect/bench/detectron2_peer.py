@@ -1,7 +1,7 @@
 """detectron2's Faster R-CNN R50-FPN with random weights, where it is installed, and ours with the same weights.
 
-git clone https://github.com/facebookresearch/detectron2
-FORCE_CUDA=0 pip install --no-build-isolation ./detectron2
+It is installed from a clone of github.com/facebookresearch/detectron2, with setuptools below 80 and a compiler:
+``FORCE_CUDA=0 pip install --no-build-isolation ./detectron2``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "COCO-Detection/faster_rcnn_R_50_FPN_1x"
 
 
 def installed() -> bool:
-    """Whether the package is there, its kernels too."""
+    """Whether the package is there."""
     return importlib.util.find_spec("detectron2") is not None
 
 

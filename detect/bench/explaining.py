@@ -17,7 +17,7 @@ from torch import Tensor
 from detect.bench.cases import FOUND, Case, cases_of
 from detect.bench.controls import centre, flat_box
 from detect.bench.explaining_bars import Means, bars, saliency_cost
-from detect.bench.gradcam_peer import Explain, installed, peer
+from detect.bench.gradcam_peer import PEERS, Explain, installed, peer
 from detect.bench.masked import Masked
 from detect.bench.tables import Table
 from detect.data.images import read_image
@@ -33,7 +33,6 @@ from detect.types import Size
 
 RANDOM = ("smoothgrad", "drise")
 SEEDS = 3  # of what is random
-PEERS = {f"pytorch-grad-cam {name}": name for name in ("GradCAM", "EigenCAM")}
 COLUMNS = (
     "method",
     "mask energy",

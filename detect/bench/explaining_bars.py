@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
+from detect.bench.gradcam_peer import GRADCAM
 from detect.bench.turns import clocked, take_turns
 from detect.explain.choice import Choice, unseen
 from detect.explain.gradients import saliency
 from detect.explain.pinned import View
 
 LEAKAGE = 1 / 3  # of Grad-CAM's, at most
-GRADCAM = "pytorch-grad-cam GradCAM"
 TURNS = 3
 
 

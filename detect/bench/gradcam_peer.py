@@ -12,6 +12,8 @@ from detect.explain.choice import Choice
 from detect.explain.layers import find_layer
 from detect.explain.pinned import View
 
+GRADCAM = "pytorch-grad-cam GradCAM"
+PEERS = {GRADCAM: "GradCAM", "pytorch-grad-cam EigenCAM": "EigenCAM"}  # what a table calls them, and the package
 Explain = Callable[[View, Choice], Tensor]
 
 

@@ -182,8 +182,8 @@ def zoo() -> None:
 )
 @click.argument("model", type=Path)
 @click.argument("out", type=Path)
-@click.option("--to", "taker", type=click.Choice(["torchvision"]), required=True, help="Who is to load it.")
-def export(model: Path, out: Path, taker: str) -> None:  # noqa: ARG001 - the only one yet
+@click.option("--to", type=click.Choice(["torchvision"]), required=True, expose_value=False, help="Who is to load it.")
+def export(model: Path, out: Path) -> None:
     """The weights of a detector laid out as one of torchvision's, as a state dict, and the call that builds it."""
     place_for_file(out)
     from detect.checkpoint import find_checkpoint, load_checkpoint

@@ -63,7 +63,7 @@ class ReadByWorkers(Dataset[LoadedPhoto | str]):
         return next((os.fsdecode(each.file) for each in self._at_work if each.pid == pid and each.file), None)
 
 
-def prepare_worker(worker: int) -> None:  # noqa: ARG001 - DataLoader's signature
+def prepare_worker(_: int) -> None:
     """Workers are the parallelism; threads in each would only compete. Signals are the main process's business.
 
     0, not 1: both mean none, but at 1 OpenCV stops its pool, and a forked worker would wait for threads that only its
