@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detect.build.data import default_metric, split_data
 from detect.config import Config
-from detect.config_files import load_config
+from detect.config.builders.data import default_metric, split_data
+from detect.config.builders.known import known_proposals
+from detect.config.files import load_config
 from detect.data.annotations import Annotations
-from detect.data.loader import evaluation_loader
-from detect.data.workers import told_when_a_worker_ends
-from detect.display import Display
-from detect.distributed import ALONE, Group
-from detect.evaluation.detecting import Pass, detections_only, run_over
+from detect.data.loading.loader import evaluation_loader
+from detect.data.loading.workers import told_when_a_worker_ends
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
-from detect.predict.predictor import Predictor, load
-from detect.proposing.known import known_proposals
+from detect.inference.dataset_pass import Pass, detections_only, run_over
+from detect.inference.predictor import Predictor, load
+from detect.system.distributed import ALONE, Group
+from detect.system.progress import Display
+from detect.training.context import Outcome
 from detect.training.run import train as train_run
 from detect.training.run_folder import RunFolder
-from detect.training.work import Outcome
 
 __all__ = ["default_metric", "detect_over", "evaluate", "load", "train"]
 

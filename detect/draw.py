@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from detect.captions import Caption, Colour, Rectangle, font, place, write
 from detect.errors import UserError, nearest
-from detect.files import write_bytes
+from detect.system.files import write_bytes
 
 _LEGIBLE = 320  # pixels: a picture whose longer side is shorter is enlarged
 _GOLDEN = 0.618034  # of a turn: each hue falls into the widest gap that the hues before it left

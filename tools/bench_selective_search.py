@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.data.annotations import ImageAnnotation
+from detect.data.formats.voc import read_voc
 from detect.data.images import read_image
-from detect.data.voc import read_voc
-from detect.evaluation.proposals import Coverage, ProposalScores, score_proposals
+from detect.evaluation.proposal_recall import Coverage, ProposalScores, score_proposals
 from detect.proposals import selective_search
 from detect.proposals.selective_search import available_cores
 

@@ -27,11 +27,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from detect.build.model import empty_detector
-from detect.checkpoint import Checkpoint
+from detect.checkpoints.checkpoint import Checkpoint
+from detect.checkpoints.detectron2_import import import_detectron2
+from detect.config.builders.detector import empty_detector
 from detect.data.images import read_image
-from detect.exchange.detectron2 import import_detectron2
-from detect.preprocess import rescale_boxes
+from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Proposals
 
 NAMES = (

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from detect.analysis.error_costs import error_costs
-from detect.analysis.errors import KINDS, find_errors
 from detect.data.annotations import Annotations
-from detect.data.voc import read_voc
+from detect.data.formats.voc import read_voc
+from detect.evaluation.analysis.error_costs import error_costs
+from detect.evaluation.analysis.error_types import KINDS, find_errors
 from detect.evaluation.predictions import Prediction, align
-from detect.predict.results import read_json
+from detect.inference.result_readers import read_json
 
 TOLERANCE = 1e-9
 Numbers = dict[str, float | None]

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 import torch
 
 from detect.data.images import read_image
-from detect.evaluation.detecting import to_device
-from detect.explain.record import record, replay
-from detect.explain.trace import trace
-from detect.predict.photos import find_photos
-from detect.predict.predictor import load
+from detect.explain.trace.record import record, replay
+from detect.explain.trace.trace import trace
+from detect.inference.dataset_pass import to_device
+from detect.inference.find_images import find_photos
+from detect.inference.predictor import load
 from detect.types import Detections
 
 

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from detect.cli.outcome import run_command
+from detect.cli.exit_status import run_command
 from detect.data.images import read_image
 from detect.errors import UserError, WorkError
-from detect.files import existing_file, existing_folder, write_text
-from detect.predict.predictor import Predictor, load
-from detect.preprocess import rescale_boxes
+from detect.inference.predictor import Predictor, load
+from detect.ops.preprocess import rescale_boxes
+from detect.system.files import existing_file, existing_folder, write_text
 from detect.types import Images, Proposals
 
 CONFIG = "configs/voc07/generations.yaml"

@@ -16,13 +16,13 @@ from typing import Any
 import click
 import rich
 
-from detect.cli.outcome import run_command
-from detect.data import coco_json
+from detect.cli.exit_status import run_command
+from detect.data.formats import coco_json
 from detect.errors import UserError, told
 from detect.evaluation.coco import evaluate_coco_json
 from detect.evaluation.score import Score, write_score
-from detect.evaluation.table import score_table
-from detect.predict.results import load_coco_results
+from detect.evaluation.score_tables import score_table
+from detect.inference.result_readers import load_coco_results
 
 
 @click.command(help=__doc__)

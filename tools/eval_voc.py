@@ -17,15 +17,15 @@ import click
 import numpy as np
 import rich
 
-from detect.cli.outcome import run_command
+from detect.cli.exit_status import run_command
 from detect.data.annotations import Annotations
-from detect.data.voc import read_voc
+from detect.data.formats.voc import read_voc
 from detect.errors import nearest
 from detect.evaluation.predictions import align
 from detect.evaluation.score import evaluate, write_score
-from detect.evaluation.table import score_table
+from detect.evaluation.score_tables import score_table
 from detect.evaluation.voc import VocMetric
-from detect.predict.results import comp4_classes, json_classes, read_comp4, read_json
+from detect.inference.result_readers import comp4_classes, json_classes, read_comp4, read_json
 
 
 @click.command(help=__doc__)

@@ -21,8 +21,8 @@ import click
 import cv2
 import numpy as np
 
+from detect.cli.exit_status import run_command
 from detect.cli.main import main as detect
-from detect.cli.outcome import run_command
 from detect.data.images import read_image
 from detect.draw import save_image
 from detect.errors import UserError, WorkError, nearest

@@ -38,70 +38,81 @@ PROMISES = (
     Row(
         "A kill at any moment, in training, in R-CNN's stages, in a search or in a prediction, leaves no file that "
         "cannot be read; the same command or `--resume` ends with the same bits",
-        ("tests/faults/test_kills.py::test_a_kill",),
+        ("tests/fault_injection/test_kills.py::test_a_kill",),
     ),
     Row(
         "A file takes its name when its content is synced, and then its folder is",
-        ("tests/faults/test_kills.py::test_a_name",),
+        ("tests/fault_injection/test_kills.py::test_a_name",),
     ),
     Row(
         "A save that fails at any of its operations (no space, I/O error, short write, full disk) leaves a checkpoint "
         "that loads; the run says so in a line and goes on later",
-        ("tests/faults/test_failed_saves.py",),
+        ("tests/fault_injection/test_failed_saves.py",),
     ),
     Row(
         "A checkpoint with any bit flipped or cut anywhere is refused by its name",
-        ("tests/test_checkpoint.py::test_a_flipped_bit", "tests/test_checkpoint.py::test_every_cut"),
+        (
+            "tests/checkpoints/test_checkpoint.py::test_a_flipped_bit",
+            "tests/checkpoints/test_checkpoint.py::test_every_cut",
+        ),
     ),
     Row(
         "Damaged features, proposals and results in progress are refused or made again, never used",
         (
-            "tests/svm/test_feature_cache.py::test_a_flipped_bit",
-            "tests/svm/test_feature_cache.py::test_a_file_cut_anywhere",
-            "tests/proposing/test_make_cut.py",
-            "tests/predict/test_finished.py",
+            "tests/training/svm/test_feature_cache.py::test_a_flipped_bit",
+            "tests/training/svm/test_feature_cache.py::test_a_file_cut_anywhere",
+            "tests/proposals/test_search_resumed.py",
+            "tests/inference/test_prediction_journal.py",
             "tests/proposals/test_proposal_files.py::test_a_flipped_bit",
         ),
     ),
-    Row("No code in a checkpoint is run", ("tests/test_checkpoint.py::test_code", "tests/robustness/test_nasty_bin")),
-    Row("The package unpickles nothing, evaluates nothing and asks no network", ("tests/robustness/test_security.py",)),
+    Row(
+        "No code in a checkpoint is run",
+        ("tests/checkpoints/test_checkpoint.py::test_code", "tests/robustness/test_nasty_bin"),
+    ),
+    Row("The package unpickles nothing, evaluates nothing and asks no network", ("tests/bad_inputs/test_security.py",)),
     Row(
         "Bad photos, labels and settings are refused in one line, or named and left out",
-        ("tests/robustness/test_nasty_inputs.py", "tests/robustness/test_nasty_binaries.py::test_refused"),
+        ("tests/bad_inputs/test_nasty_inputs.py", "tests/bad_inputs/test_nasty_binaries.py::test_refused"),
     ),
     Row(
         "Names of files and classes are text in the pages that are written, whatever they hold",
         (
             "tests/report/test_page.py::test_names",
-            "tests/explain/test_page.py::test_names",
-            "tests/inspection/test_show.py::test_page",
+            "tests/explain/trace/test_trace_page.py::test_names",
+            "tests/data/inspect/test_show.py::test_page",
         ),
     ),
-    Row("Folders that hold links to themselves are searched once", ("tests/predict/test_photos.py::test_found",)),
-    Row("Mutated inputs: no crash, no hang", ("tests/robustness/test_mutated.py",)),
+    Row(
+        "Folders that hold links to themselves are searched once", ("tests/inference/test_find_images.py::test_found",)
+    ),
+    Row("Mutated inputs: no crash, no hang", ("tests/bad_inputs/test_mutated.py",)),
     Row(
         "A NaN in any stage leaves the weights, names the photo and keeps the step for `detect train --replay`",
-        ("tests/faults/test_not_finite.py",),
+        ("tests/fault_injection/test_not_finite.py",),
     ),
-    Row("The data and their order do not depend on the number of workers", ("tests/faults/test_order.py",)),
+    Row("The data and their order do not depend on the number of workers", ("tests/fault_injection/test_order.py",)),
     Row(
         "A process that reads photos and is ended by the system is told in one line with the file that it was at, in "
         "training, evaluation, prediction and proposals",
-        ("tests/faults/test_dead_worker.py", "tests/data/test_workers.py"),
+        ("tests/fault_injection/test_dead_worker.py", "tests/data/loading/test_workers.py"),
     ),
     Row(
         "Memory and open files stay what they are over 4,000 steps and over 20,000 predicted photos, with and without "
         "workers: 20 MB at most, and no file",
-        ("tests/faults/test_long_runs.py",),
+        ("tests/fault_injection/test_long_runs.py",),
     ),
     Row(
         "Two processes train as one does with the same batches, and score and predict exactly as one",
-        ("tests/faults/test_processes.py::test_two", "tests/faults/test_processes.py::test_torchrun"),
+        ("tests/fault_injection/test_processes.py::test_two", "tests/fault_injection/test_processes.py::test_torchrun"),
     ),
     Row(
         "A process that is killed ends the others with a message; the training or prediction goes on with another "
         "number of them",
-        ("tests/faults/test_processes.py::test_one_killed", "tests/faults/test_processes.py::test_a_prediction"),
+        (
+            "tests/fault_injection/test_processes.py::test_one_killed",
+            "tests/fault_injection/test_processes.py::test_a_prediction",
+        ),
     ),
 )
 
@@ -109,48 +120,51 @@ BUGS = (
     Row(
         "A validation before the first row of losses (an epoch shorter than `train.log_every`) ended the run with a "
         "traceback: metrics.csv had no columns for them",
-        ("tests/train/test_run_folder.py::test_metrics_keep_their_columns",),
+        ("tests/training/test_run_folder.py::test_metrics_keep_their_columns",),
     ),
     Row(
         "A damaged `.finished.jsonl` ended `detect predict` with a traceback, and a flipped digit in it was believed",
-        ("tests/predict/test_finished.py::test_of_a_damaged_file",),
+        ("tests/inference/test_prediction_journal.py::test_of_a_damaged_file",),
     ),
     Row(
         "A flipped byte in the cached features of R-CNN was fitted",
-        ("tests/svm/test_feature_cache.py::test_a_flipped_bit",),
+        ("tests/training/svm/test_feature_cache.py::test_a_flipped_bit",),
     ),
     Row(
         "A damaged entry among the cached features ended the fits with a KeyError",
-        ("tests/svm/test_feature_cache.py::test_photos_are_read",),
+        ("tests/training/svm/test_feature_cache.py::test_photos_are_read",),
     ),
     Row(
         "A gradient that was not finite went into the weights: the loss alone was looked at",
-        ("tests/faults/test_not_finite.py::test_a_nan_in_any_stage[gradient]",),
+        ("tests/fault_injection/test_not_finite.py::test_a_nan_in_any_stage[gradient]",),
     ),
     Row(
         "A step that failed on a NaN left it in the statistics of batch normalisation",
-        ("tests/faults/test_not_finite.py::test_a_nan_in_any_stage[input]",),
+        ("tests/fault_injection/test_not_finite.py::test_a_nan_in_any_stage[input]",),
     ),
     Row(
         "Kills left files half written beside the whole ones, and a run whose settings were not written yet could be "
         "neither begun nor resumed in its folder",
-        ("tests/faults/test_kills.py::test_a_kill", "tests/train/test_run_folder.py::test_a_folder_in_which"),
+        (
+            "tests/fault_injection/test_kills.py::test_a_kill",
+            "tests/training/test_run_folder.py::test_a_folder_in_which",
+        ),
     ),
     Row(
         "A resumed run wrote 20.0 among its proposals' settings where an undisturbed one wrote 20: other bytes",
-        ("tests/faults/test_kills.py::test_a_kill_at_an_operation_on_a_file[rcnn",),
+        ("tests/fault_injection/test_kills.py::test_a_kill_at_an_operation_on_a_file[rcnn",),
     ),
     Row(
         "On a full disk the log's own failure hid the message",
-        ("tests/faults/test_failed_saves.py::test_a_run_whose_writes_fail",),
+        ("tests/fault_injection/test_failed_saves.py::test_a_run_whose_writes_fail",),
     ),
     Row(
         "A glob with `**` over a folder that links to itself was searched without an end",
-        ("tests/predict/test_photos.py::test_found",),
+        ("tests/inference/test_find_images.py::test_found",),
     ),
     Row(
         "metrics.csv with a header or a number that was cut off or damaged ended a resume with a traceback",
-        ("tests/train/test_run_folder.py::test_rows_that_a_kill",),
+        ("tests/training/test_run_folder.py::test_rows_that_a_kill",),
     ),
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from detect.explain.choice import Choice
-from detect.explain.pinned import View
+from detect.explain.attribution.options import Choice
+from detect.explain.attribution.target import View
 
 
 def flat_box(view: View, _: Choice) -> Tensor:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detect.bench.subject import Layer, Subject, spread_out
-from detect.exchange.detectron2 import converted
-from detect.preprocess import rescale_boxes
+from detect.bench.random_model import Layer, Subject, spread_out
+from detect.checkpoints.detectron2_import import converted
+from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Targets
 
 NAME = "COCO-Detection/faster_rcnn_R_50_FPN_1x"

@@ -20,8 +20,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
-from detect.bench.turns import Contender, take_turns
+from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
+from detect.bench.timing import Contender, take_turns
 from detect.data.annotations import Annotations, ImageAnnotation, pack
 from detect.errors import WorkError
 from detect.evaluation.coco import NUMBERS, CocoResult, evaluate_coco, evaluate_coco_json

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from detect.explain.choice import Choice
-from detect.explain.layers import find_layer
-from detect.explain.pinned import View
+from detect.explain.attribution.options import Choice
+from detect.explain.attribution.target import View
+from detect.models.layer_hooks import find_layer
 
 GRADCAM = "pytorch-grad-cam GradCAM"
 PEERS = {GRADCAM: "GradCAM", "pytorch-grad-cam EigenCAM": "EigenCAM"}  # what a table calls them, and the package

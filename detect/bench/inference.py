@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torchvision.models.detection import FasterRCNN
 
-from detect.backbones.settled import settle
 from detect.bench import detectron2_peer
 from detect.bench.layers import LayersAlone
 from detect.bench.memory import peak_memory
-from detect.bench.parts import PARTS, time_parts
-from detect.bench.subject import Subject, make_subject
-from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
+from detect.bench.random_model import Subject, make_subject
+from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
+from detect.bench.stage_times import PARTS, time_parts
+from detect.bench.timing import Contender, Timing, clocked, clocked_on, take_turns
 from detect.bench.torchvision_peer import pictures_for, torchvision_twin
-from detect.bench.turns import Contender, Timing, clocked, clocked_on, take_turns
 from detect.config import Precision
 from detect.data.images import read_image
-from detect.memory import keep_freed_memory
-from detect.precision import make_compute
-from detect.predict.predictor import Predictor
+from detect.inference.predictor import Predictor
+from detect.models.backbones.frozen_norm import settle
+from detect.system.device import make_compute
+from detect.system.memory import keep_freed_memory
 from detect.types import Detections
 
 CLASSES = 90

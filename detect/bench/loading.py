@@ -11,21 +11,21 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from detect.bench.tables import Table, raw_seconds
-from detect.bench.turns import Contender, clocked, take_turns
-from detect.build.data import augment_rule, training_data
-from detect.build.model import build_detector, preprocess_rule
+from detect.bench.result_tables import Table, raw_seconds
+from detect.bench.timing import Contender, clocked, take_turns
 from detect.config import Config
-from detect.config_files import load_config
-from detect.data.batch import Batch
-from detect.data.loader import training_loader
-from detect.evaluation.detecting import targets_to, to_device
-from detect.precision import Compute, make_compute
-from detect.training.lessons import lesson_of
+from detect.config.builders.data import augment_rule, training_data
+from detect.config.builders.detector import build_detector, preprocess_rule
+from detect.config.files import load_config
+from detect.data.loading.collate import Batch
+from detect.data.loading.loader import training_loader
+from detect.inference.dataset_pass import targets_to, to_device
+from detect.system.device import Compute, make_compute
+from detect.training.context import Work
 from detect.training.run_folder import RunFolder
 from detect.training.setup import make_learner
 from detect.training.state import Learner
-from detect.training.work import Work
+from detect.training.task import lesson_of
 
 CONFIG = "faster_rcnn"
 LEAST = 4.0  # times what a step consumes

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from detect.data.voc_xml import read_page
+from detect.data.formats.voc_xml import read_page
 from detect.errors import UserError
-from detect.files import existing_file, existing_folder
+from detect.system.files import existing_file, existing_folder
 
 MASKS = "SegmentationObject"
 

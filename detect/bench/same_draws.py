@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
+from detect.checkpoints.torchvision_configs import anchor_sides
 from detect.config import Config
-from detect.exchange.layouts import anchor_sides
-from detect.matching import BACKGROUND, IGNORED, subsample
+from detect.ops.matching import BACKGROUND, IGNORED, subsample
 
 LOSSES = {
     "loss_objectness": "rpn_objectness",

@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from detect.bench.tables import Table, raw_seconds
-from detect.bench.turns import clocked_on, take_turns
+from detect.bench.result_tables import Table, raw_seconds
+from detect.bench.timing import clocked_on, take_turns
 from detect.proposals.selective_search import MODES, selective_search
 
 

@@ -11,12 +11,12 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from detect.bench.subject import Subject
+from detect.bench.random_model import Subject
+from detect.checkpoints.torchvision_configs import anchor_sides
+from detect.checkpoints.torchvision_export import ARGUMENTS, as_argument
+from detect.checkpoints.torchvision_names import to_theirs
 from detect.config import as_plain
-from detect.exchange.exporting import ARGUMENTS, as_argument
-from detect.exchange.layouts import anchor_sides
 from detect.types import Targets
-from detect.weights.torchvision_detectors import to_theirs
 
 
 def torchvision_twin(subject: Subject) -> FasterRCNN:

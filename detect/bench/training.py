@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn, optim
 
 from detect.bench import detectron2_peer
-from detect.bench.profile import profile_table
+from detect.bench.operations import profile_table
+from detect.bench.random_model import Subject, make_subject
+from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
 from detect.bench.same_draws import LOSSES, draw_alike
-from detect.bench.subject import Subject, make_subject
-from detect.bench.tables import COMPARED, Table, compared, ratio, raw_seconds
+from detect.bench.timing import clocked, take_turns
 from detect.bench.torchvision_peer import pictures_for, targets_for, torchvision_twin
-from detect.bench.turns import clocked, take_turns
 from detect.config import Precision
-from detect.precision import make_compute
-from detect.preprocess import rescale_boxes
+from detect.ops.preprocess import rescale_boxes
+from detect.system.device import make_compute
 from detect.types import Targets
 
 LEAST: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed

@@ -12,11 +12,11 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError, nearest
-from detect.files import place_for_file, write_text
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_file, write_text
+from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from detect.predict.predictor import Predictor
+    from detect.inference.predictor import Predictor
 
 BENCHMARKS = {
     "inference": "Faster R-CNN R50-FPN at 800 pixels: beside torchvision's, detectron2's, its layers alone.",
@@ -79,8 +79,8 @@ def _run(
             place_for_file(file)
     if not paths and not WITHOUT_PHOTOS.issuperset(names):
         raise UserError("PHOTO: expected photos, folders or globs, found none")
-    from detect.bench import page
-    from detect.predict.photos import find_photos
+    from detect.bench import benchmark_page as page
+    from detect.inference.find_images import find_photos
 
     chosen, tables = page.photos_of_one_size(find_photos(paths), photos), []
     console = Console()
@@ -141,13 +141,13 @@ def explain(
     for file in (out, json_file):
         if file is not None:
             place_for_file(file)
+    from detect.bench.benchmark_page import page, write_json
     from detect.bench.explaining import explaining
     from detect.bench.masked import masked_photos
-    from detect.bench.page import page, write_json
-    from detect.display import display
-    from detect.explain.choice import Choice, unseen
-    from detect.explain.methods import METHODS
-    from detect.predict.predictor import load
+    from detect.explain.attribution.methods import METHODS
+    from detect.explain.attribution.options import Choice, unseen
+    from detect.inference.predictor import load
+    from detect.system.progress import display
 
     names = list(METHODS) if methods is None else [name.strip() for name in methods.split(",")]
     for name in names:

@@ -19,7 +19,7 @@ def command() -> None:
 @command.command("list", epilog="Example: detect config list")
 def list_configs() -> None:
     """Their names, as --config takes them, and what each is for."""
-    from detect.config_files import shipped_configs
+    from detect.config.files import shipped_configs
 
     shipped = shipped_configs()
     width = max(map(len, shipped))
@@ -36,7 +36,7 @@ def list_configs() -> None:
 @options.settings
 def show(name: str, overrides: tuple[str, ...]) -> None:
     """Every setting of the configuration NAME (or of a file), inherited ones, defaults and overrides included."""
-    from detect.config_files import load_config, to_yaml
+    from detect.config.files import load_config, to_yaml
 
     file = Path(name) if Path(name).is_file() else _find(name)[1]
     print(to_yaml(load_config(file, overrides)), end="")
@@ -54,7 +54,7 @@ def copy(name: str, target: Path) -> None:
 
     One that inherits is written with all it inherits.
     """
-    from detect.files import place_for_file, write_text
+    from detect.system.files import place_for_file, write_text
 
     shipped, source = _find(name)
     file = target / source.name if target.is_dir() else target
@@ -66,7 +66,7 @@ def copy(name: str, target: Path) -> None:
 
 def _find(name: str) -> tuple[str, Path]:
     """The name and the file of a shipped configuration."""
-    from detect.config_files import shipped_configs, shipped_name
+    from detect.config.files import shipped_configs, shipped_name
 
     shipped, wanted = shipped_configs(), shipped_name(name)
     if wanted not in shipped:
@@ -83,7 +83,7 @@ def _first_comment(file: Path) -> str:
 
 def _standing_alone(file: Path) -> str:
     """The file's own text; where that needs a base, its leading comments and all settings."""
-    from detect.config_files import load_config, to_yaml
+    from detect.config.files import load_config, to_yaml
 
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)

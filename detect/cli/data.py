@@ -15,14 +15,14 @@ from detect.cli import options
 from detect.cli.data_convert import convert
 from detect.cli.group import Group
 from detect.errors import UserError, WorkError, nearest
-from detect.files import place_for_file, place_for_folder, write_text
+from detect.system.files import place_for_file, place_for_folder, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
-    from detect.data.formats import BoxFormat
-    from detect.inspection.looking import Look
-    from detect.inspection.records import Survey
-    from detect.inspection.statistics import AnchorPlan
+    from detect.data.formats.detect_format import BoxFormat
+    from detect.data.inspect.image_scan import Look
+    from detect.data.inspect.scan_records import Survey
+    from detect.data.inspect.statistics import AnchorPlan
 
 _format = click.option(
     "--format",
@@ -71,10 +71,10 @@ def inspect(
     """
     if json_file is not None:
         place_for_file(json_file)
-    from detect.display import display
-    from detect.inspection.inspector import inspect as find
-    from detect.inspection.surveys import read_survey
-    from detect.inspection.telling import as_json, by_kind, told, verdict
+    from detect.data.inspect.inspector import inspect as find
+    from detect.data.inspect.surveys import read_survey
+    from detect.data.inspect.telling import as_json, by_kind, told, verdict
+    from detect.system.progress import display
 
     survey = read_survey(root, format_, images)
     looks = _look(survey, workers)
@@ -124,12 +124,12 @@ def stats(
     """
     if json_file is not None:
         place_for_file(json_file)
-    from detect.build.model import preprocess_rule
-    from detect.data.account import account
-    from detect.inspection.statistics import statistics
-    from detect.inspection.statistics_table import headline, tables
-    from detect.inspection.surveys import read_survey
-    from detect.inspection.usable import skipped_photos, usable
+    from detect.config.builders.detector import preprocess_rule
+    from detect.data.inspect.statistics import statistics
+    from detect.data.inspect.statistics_tables import headline, tables
+    from detect.data.inspect.surveys import read_survey
+    from detect.data.inspect.valid_annotations import skipped_photos, usable
+    from detect.data.usage import account
 
     settings = _settings(config, overrides)
     survey = read_survey(root, format_, images)
@@ -179,13 +179,13 @@ def show(
     folder = out or Path(f"{root.absolute().name}-show")
     if place_for_folder(folder).is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder}: expected a new or empty folder, found one with files in it")
-    from detect.build.data import augment_rule
-    from detect.build.model import preprocess_rule
+    from detect.config.builders.data import augment_rule
+    from detect.config.builders.detector import preprocess_rule
     from detect.data.images import UnreadableImage
-    from detect.inspection.gallery import Gallery, choose
-    from detect.inspection.page import write_page, write_sheets
-    from detect.inspection.surveys import read_survey
-    from detect.inspection.usable import usable
+    from detect.data.inspect.gallery import Gallery, choose
+    from detect.data.inspect.gallery_page import write_page, write_sheets
+    from detect.data.inspect.surveys import read_survey
+    from detect.data.inspect.valid_annotations import usable
 
     settings = _settings(config, overrides)
     annotations = usable(read_survey(root, format_, images))
@@ -216,15 +216,15 @@ def _labels(classes: Sequence[str], wanted: Sequence[str]) -> list[int]:
 
 def _settings(config: Path | None, overrides: tuple[str, ...]) -> Config:
     from detect.config import Config
-    from detect.config_files import changed, load_config
+    from detect.config.files import changed, load_config
 
     return changed(Config(), overrides) if config is None else load_config(config, overrides)
 
 
 def _plan(settings: Config, stride: int) -> AnchorPlan:
     """A pyramid's maps have strides of 4, 8, ...: Lin et al. 2017, section 3."""
-    from detect.build.slots import anchor_shapes
-    from detect.inspection.statistics import AnchorPlan
+    from detect.config.builders.slots import anchor_shapes
+    from detect.data.inspect.statistics import AnchorPlan
 
     maps = len(settings.model.rpn.sides) if settings.model.backbone.output == "pyramid" else 1
     spacings = (stride,) if maps == 1 else tuple(4 * 2**level for level in range(maps))
@@ -232,8 +232,8 @@ def _plan(settings: Config, stride: int) -> AnchorPlan:
 
 
 def _look(survey: Survey, workers: int) -> dict[Path, Look]:
-    from detect.display import display
-    from detect.inspection.looking import look_at_all
+    from detect.data.inspect.image_scan import look_at_all
+    from detect.system.progress import display
 
     looks = {}
     paths = list(dict.fromkeys(photo.image for photo in survey.photos))

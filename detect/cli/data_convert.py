@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from detect.data.formats import BoxFormat
+    from detect.data.formats.detect_format import BoxFormat
 
 _FORMATS = click.Choice(["voc", "coco", "yolo", "csv"])
 
@@ -40,13 +40,13 @@ def convert(
     Lists and their order, classes and their order, and each corner of each box stay as they are, to the last bit. What
     DST's format has no word for is told.
     """
-    from detect.converting.convert import carry_out, empty_place, plan
-    from detect.converting.dataset import read_data_set, sayable
-    from detect.converting.marks import foreign_marks, lost_marks
-    from detect.data.account import Account, reasons, require_flawless
-    from detect.data.formats import found_format
-    from detect.data.voc import photos_without_xml
-    from detect.display import display
+    from detect.data.convert.convert import carry_out, empty_place, plan
+    from detect.data.convert.convertible_dataset import read_data_set, sayable
+    from detect.data.convert.lost_fields import foreign_marks, lost_marks
+    from detect.data.formats.detect_format import found_format
+    from detect.data.formats.voc import photos_without_xml
+    from detect.data.usage import Account, reasons, require_flawless
+    from detect.system.progress import display
 
     empty_place(target)
     chosen = source_format or found_format(source)

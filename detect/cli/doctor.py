@@ -14,8 +14,8 @@ def command() -> None:
 
     Looks at versions, pairs of packages known to break, devices, threads, write access and free space.
     """
-    from detect.diagnosis import examine
-    from detect.doctor import verdict
+    from detect.system.doctor import verdict
+    from detect.system.environment import examine
 
     findings = examine(Path.cwd())
     for finding in findings:

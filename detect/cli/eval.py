@@ -13,16 +13,16 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Metric, Precision
-from detect.files import place_for_file, write_text
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_file, write_text
+from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from detect.analysis.comparison import RunComparison
     from detect.config import Config
     from detect.data.annotations import Annotations
-    from detect.distributed import Group
-    from detect.evaluation.detecting import Pass
-    from detect.predict.predictor import Predictor
+    from detect.evaluation.analysis.compare_runs import RunComparison
+    from detect.inference.dataset_pass import Pass
+    from detect.inference.predictor import Predictor
+    from detect.system.distributed import Group
 
 
 @click.command("eval", epilog="Example: detect eval runs/faster_rcnn-1 runs/faster_rcnn-2 --json score.json")
@@ -63,11 +63,11 @@ def command(
         if file is not None:
             place_for_file(file)
     from detect.api import default_metric
-    from detect.build.data import split_data
+    from detect.config.builders.data import split_data
     from detect.data.sources import relabel
-    from detect.distributed import joined
-    from detect.predict.formats import write_json
-    from detect.predict.predictor import load
+    from detect.inference.predictor import load
+    from detect.inference.result_writers import write_json
+    from detect.system.distributed import joined
 
     with joined() as group:
         models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
@@ -94,10 +94,10 @@ def _scored(
     truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric, compare: bool, console: Console
 ) -> dict[str, object]:
     """The first model's score, under every profile too if wished, and beside the second one's: printed, and as JSON."""
-    from detect.analysis.table import difference_table, photo_table
-    from detect.evaluation.comparison import compare_profiles
+    from detect.evaluation.analysis.table import difference_table, photo_table
+    from detect.evaluation.profiles import compare_profiles
     from detect.evaluation.score import evaluate
-    from detect.evaluation.table import change_table, profile_table, score_table
+    from detect.evaluation.score_tables import change_table, profile_table, score_table
 
     scores = [evaluate(truth, passed.predictions, metric) for truth, passed in zip(truths, passes, strict=True)]
     content = scores[0].to_json()
@@ -115,7 +115,7 @@ def _scored(
 
 def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console, group: Group) -> Pass:
     from detect.api import detect_over
-    from detect.display import display
+    from detect.system.progress import display
 
     with display(console, "detecting", len(annotations), "photos") as shown:
         return detect_over(predictor, annotations, config, shown, group)
@@ -123,8 +123,8 @@ def _detect(predictor: Predictor, annotations: Annotations, config: Config, cons
 
 def _compare(truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric) -> RunComparison:
     """Two models on the same photos, each by its own classes."""
-    from detect.analysis.comparison import compare_runs
-    from detect.analysis.matches import METRIC_RULES, match
+    from detect.evaluation.analysis.compare_runs import compare_runs
+    from detect.evaluation.analysis.matches import METRIC_RULES, match
 
     both = zip(truths, passes, strict=True)
     first, second = (match(truth, passed.predictions, METRIC_RULES[metric]) for truth, passed in both)

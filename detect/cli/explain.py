@@ -12,16 +12,16 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.files import place_for_folder
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_folder
+from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from detect.explain.choice import Progress
-    from detect.explain.heatmaps import Reduce
-    from detect.explain.make import Known
-    from detect.explain.pinned import Of
-    from detect.predict.predictor import Predictor
-    from detect.proposing.lookups import FromFile
+    from detect.explain.attribution.heatmaps import Reduce
+    from detect.explain.attribution.options import Progress
+    from detect.explain.attribution.target import Of
+    from detect.explain.trace.write_trace import Known
+    from detect.inference.predictor import Predictor
+    from detect.proposals.lookups import FromFile
 
 
 GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
@@ -134,14 +134,14 @@ def command(
         raise UserError(f"IMAGE: expected {wanted}, found {images[0] if images else 'none'}")
     if annotations is not None and split is not None:
         raise UserError("--annotations and --split: expected one of them, found both")
-    from detect.predict.photos import find_photos
+    from detect.inference.find_images import find_photos
 
     photos = find_photos(images)
     place_for_folder(out)
-    from detect.explain.choice import Choice
-    from detect.explain.detections import Question, explain_photos
-    from detect.predict.predictor import load
-    from detect.predict.run import given_from
+    from detect.explain.attribution.explain_detections import Question, explain_photos
+    from detect.explain.attribution.options import Choice
+    from detect.inference.predict import given_from
+    from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if method in (*LAYERS, "filters"):
@@ -174,7 +174,7 @@ def _refuse_what_the_method_has_not(method: str) -> None:
 
 
 def _progress() -> Progress:
-    from detect.display import display
+    from detect.system.progress import display
 
     console = Console()
     return lambda what, total: display(console, what, total, "pictures")
@@ -183,8 +183,8 @@ def _progress() -> Progress:
 def _trace(
     predictor: Predictor, photos: list[Path], out: Path, score: float, most: int, known: Known, given: FromFile | None
 ) -> tuple[str, ...]:
-    from detect.display import display
-    from detect.explain.make import Wish, trace_photos
+    from detect.explain.trace.write_trace import Wish, trace_photos
+    from detect.system.progress import display
 
     with display(Console(), "tracing", len(photos), "photos") as shown:
         return trace_photos(predictor, photos, out, Wish(score, most), known, given, shown)
@@ -193,9 +193,9 @@ def _trace(
 def _network(
     predictor: Predictor, method: str, photos: list[Path], out: Path, layer: str | None, channel: int | None
 ) -> tuple[str, ...]:
-    from detect.explain.network_pictures import Part, filters, picture_photos
-    from detect.explain.patches import patches
-    from detect.explain.reader import Reader
+    from detect.explain.network.feature_images import Part, filters, picture_photos
+    from detect.explain.network.reader import Reader
+    from detect.explain.network.top_patches import patches
 
     reader, part = Reader(predictor), Part(layer, channel)
     if method == "filters":
@@ -209,9 +209,9 @@ def _network(
 
 def _known(predictor: Predictor, photos: list[Path], annotations: Path | None, split: str | None) -> Known:
     """The ground truth asked for, of photos by their path; of a COCO file by their name."""
-    from detect.build.data import default_metric, split_data
-    from detect.data.coco import read_coco
-    from detect.explain.make import Known
+    from detect.config.builders.data import default_metric, split_data
+    from detect.data.formats.coco import read_coco
+    from detect.explain.trace.write_trace import Known
 
     metric = default_metric(predictor.config)
     if split is not None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from detect.cli import options
 from detect.cli.group import Group
 from detect.errors import UserError
-from detect.files import existing_file, place_for_file, write_text
+from detect.system.files import existing_file, place_for_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -56,7 +56,7 @@ def summary(
     """
     if (image is None) != (out is None) or (layer is not None and image is None):
         raise UserError("--draw: expected --draw IMAGE --out FILE together, and --layer only beside them")
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     config = load_config(config_file, overrides)
     if json_file is not None:
@@ -65,7 +65,7 @@ def summary(
         _draw_field(config, image, layer, out)
         return
     from detect.cli.summary_table import summary_plain, summary_table
-    from detect.summary import summarise
+    from detect.explain.network.summary import summarise
 
     found = summarise(config)
     console = Console()
@@ -92,8 +92,8 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
     """Truncated SVD of the head's fully connected layers (Fast R-CNN, section 3.1). Nothing is trained anew."""
     place_for_file(out)
     wanted = None if ranks is None else _ranks(ranks)
-    from detect.checkpoint import save_checkpoint
-    from detect.compress import compress as compressed
+    from detect.checkpoints.checkpoint import save_checkpoint
+    from detect.checkpoints.compress import compress as compressed
 
     found = compressed(model, wanted)
     save_checkpoint(found.checkpoint, out)
@@ -142,10 +142,10 @@ def import_(
     for flag, value in (("--layout", layout), ("--eps", eps)):
         if maker != "torchvision" and value is not None:
             raise UserError(f"{flag}: expected --from torchvision beside it, found --from {maker}")
-    from detect.checkpoint import save_checkpoint
-    from detect.exchange.detectron2 import import_detectron2
-    from detect.exchange.importing import import_torchvision
-    from detect.exchange.zoo import ZOO, fetched
+    from detect.checkpoints.checkpoint import save_checkpoint
+    from detect.checkpoints.detectron2_import import import_detectron2
+    from detect.checkpoints.torchvision_import import import_torchvision
+    from detect.checkpoints.zoo import ZOO, fetched
 
     names = None if classes is None else tuple(classes.split(","))
     if maker == "torchvision":
@@ -162,7 +162,7 @@ def zoo() -> None:
     """Names that stand for MODEL in `detect predict`, `detect eval` and `model.init`, what their makers measured, and
     where they come from.
     """
-    from detect.exchange.zoo import ZOO
+    from detect.checkpoints.zoo import ZOO
 
     console = Console()
     if not console.is_terminal:
@@ -186,8 +186,8 @@ def zoo() -> None:
 def export(model: Path, out: Path) -> None:
     """The weights of a detector laid out as one of torchvision's, as a state dict, and the call that builds it."""
     place_for_file(out)
-    from detect.checkpoint import find_checkpoint, load_checkpoint
-    from detect.exchange.exporting import export_torchvision, save_state
+    from detect.checkpoints.checkpoint import find_checkpoint, load_checkpoint
+    from detect.checkpoints.torchvision_export import export_torchvision, save_state
 
     file = find_checkpoint(model)
     found = export_torchvision(load_checkpoint(file), str(file))
@@ -199,7 +199,7 @@ def _draw_field(config: Config, image: Path, layer: str | None, out: Path) -> No
     place_for_file(out)
     from detect.data.images import read_image
     from detect.draw import save_image
-    from detect.explain.field_picture import field_picture
+    from detect.explain.network.field_image import field_picture
 
     picture, text = field_picture(config, read_image(existing_file(image, "a photo")), layer)
     save_image(out, picture)

@@ -12,11 +12,11 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.files import place_for_folder
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_folder
+from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from detect.predict.run import Work
+    from detect.inference.predict import Work
 
 
 @click.command("predict", epilog='Example: detect predict runs/faster_rcnn-1 "data/shapes/*/val/0000*.jpg" --out found')
@@ -78,7 +78,7 @@ def command(
     torchrun --nproc-per-node N -m detect predict ... shares the photos among N processes: the same files.
     """
     keep_freed_memory()
-    from detect.predict.photos import find_photos
+    from detect.inference.find_images import find_photos
 
     photos = find_photos(paths)
     place_for_folder(out)
@@ -87,11 +87,11 @@ def command(
             raise UserError(f"--format voc: expected names on one line, found {str(photo)!r}")
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco beside it")
-    from detect.display import display
-    from detect.distributed import joined
-    from detect.predict.predictor import load
-    from detect.predict.run import Wish, forget_progress, predict_photos
-    from detect.predict.writing import coco_ids, write_results
+    from detect.inference.predict import Wish, forget_progress, predict_photos
+    from detect.inference.predictor import load
+    from detect.inference.writing import coco_ids, write_results
+    from detect.system.distributed import joined
+    from detect.system.progress import display
 
     wanted = formats or ("json", "images")
     with joined() as group:

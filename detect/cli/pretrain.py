@@ -9,8 +9,8 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.train import tell_unreadable
-from detect.files import place_for_folder
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_folder
+from detect.system.memory import keep_freed_memory
 
 # R-CNN's network on crops, as a classifier; normalisation learns, for nothing is known that could be frozen.
 NETWORK = ("model.backbone.norm=batch", "model.backbone.output=map", "model.backbone.frozen_stages=0")
@@ -40,7 +40,7 @@ def command(
     the run's folder is for model.backbone.weights. A run that was cut off: detect train --resume RUN_DIR.
     """
     keep_freed_memory()
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     settings = (*overrides, *NETWORK, *CLASSIFIER)
     config = load_config(config_file, options.with_flags(settings, device, precision))

@@ -14,14 +14,14 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.files import place_for_file, told_size
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_file, told_size
+from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.config import Config
-    from detect.coverage.recall import FileProposals, ModelProposals
-    from detect.display import Display
-    from detect.evaluation.proposals import Coverage
+    from detect.evaluation.proposal_recall import Coverage
+    from detect.inference.rpn_proposals import FileProposals, ModelProposals
+    from detect.system.progress import Display
 
 SPLITS = click.Choice(["train", "val"])
 
@@ -81,12 +81,12 @@ def make(
     if paths and split is not None:
         raise UserError("--split: expected a data set by --set beside it, found PATH...")
     keep_freed_memory()
-    from detect.display import display
-    from detect.predict.photos import find_photos
+    from detect.inference.find_images import find_photos
     from detect.proposals.files import check_writable
+    from detect.proposals.match_images import split_photos
+    from detect.proposals.search_dataset import SearchSettings, make_proposals
     from detect.proposals.selective_search import available_cores
-    from detect.proposing.make import SearchSettings, make_proposals
-    from detect.proposing.photos import split_photos
+    from detect.system.progress import display
 
     check_writable(out)
     photos = find_photos(paths) if paths else split_photos(_config(overrides), splits)
@@ -103,9 +103,9 @@ def make(
 
 def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
     keep_freed_memory()
-    from detect.coverage.learned import write_learned
-    from detect.display import display
+    from detect.inference.learned import write_learned
     from detect.proposals.files import check_writable
+    from detect.system.progress import display
 
     check_writable(out)
     if out.exists():
@@ -158,9 +158,9 @@ def recall(
     keep_freed_memory()
     import time
 
-    from detect.coverage.report import COUNTS, draw_recall, recall_table, write_recall
-    from detect.display import display
-    from detect.evaluation.proposals import measure, scores_of
+    from detect.evaluation.proposal_recall import measure, scores_of
+    from detect.evaluation.proposal_report import COUNTS, draw_recall, recall_table, write_recall
+    from detect.system.progress import display
 
     if file is not None:
         proposed: FileProposals | ModelProposals = _of_file(file, overrides, split)
@@ -188,8 +188,8 @@ def recall(
 
 def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
     """Says how many photos have no entry."""
-    from detect.build.data import annotated_split
-    from detect.coverage.recall import proposals_of_file
+    from detect.config.builders.data import annotated_split
+    from detect.inference.rpn_proposals import proposals_of_file
     from detect.proposals.files import read_proposals
 
     read = read_proposals(file)
@@ -205,9 +205,9 @@ def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposal
 def _of_model(
     model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
 ) -> ModelProposals:
-    from detect.build.data import annotated_split
-    from detect.coverage.recall import ModelProposals
-    from detect.predict.predictor import load
+    from detect.config.builders.data import annotated_split
+    from detect.inference.predictor import load
+    from detect.inference.rpn_proposals import ModelProposals
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if predictor.given is not None:
@@ -224,7 +224,7 @@ def _watched(proposed: Iterable[Coverage], shown: Display) -> Iterator[Coverage]
 def _config(overrides: tuple[str, ...]) -> Config:
     """The settings' defaults and what is given of them."""
     from detect.config import Config
-    from detect.config_files import changed
+    from detect.config.files import changed
 
     return changed(Config(), overrides)
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.files import place_for_file, told_size
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_file, told_size
+from detect.system.memory import keep_freed_memory
 
 
 @click.command("report", epilog="Example: detect report runs/faster_rcnn-1 --out report.html")
@@ -34,7 +34,7 @@ def command(
         raise UserError(f"--out {out}: expected a name that ends in .html")
     if out is not None:
         place_for_file(out)
-    from detect.report.make import Options, make_report, open_run
+    from detect.report.make_report import Options, make_report, open_run
 
     folder = open_run(run)
     page = out or run / "report.html"

@@ -7,7 +7,7 @@ import dataclasses
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from detect.summary import UNBOUNDED, Summary, Total
+from detect.explain.network.summary import UNBOUNDED, Summary, Total
 
 
 def summary_table(found: Summary) -> Table:

@@ -10,8 +10,8 @@ import click
 
 from detect.cli import options
 from detect.errors import UserError
-from detect.files import place_for_folder
-from detect.memory import keep_freed_memory
+from detect.system.files import place_for_folder
+from detect.system.memory import keep_freed_memory
 
 
 @click.command("train", epilog="Example: detect train --config configs/faster_rcnn.yaml --set train.epochs=2")
@@ -45,13 +45,13 @@ def command(
     if config_file is None and (overrides or out or strict or device or precision):
         raise UserError(f"{found[0]}: a run goes on as it began, expected no other option beside it")
     keep_freed_memory()
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     if config_file is not None:  # before the seconds that torch takes to load
         config = load_config(config_file, options.with_flags(overrides, device, precision))
         if out is not None:
             place_for_folder(out)
-    from detect.distributed import joined
+    from detect.system.distributed import joined
     from detect.training.run import replay_step, resume, train
     from detect.training.run_folder import RunFolder
 

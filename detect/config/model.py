@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from detect.backbones.timm_names import PREFIX, pretrained_cfg
-from detect.config.section import Section
+from detect.config.base import Section
 from detect.config.slots import (
     BackboneConfig,
     CropConfig,
@@ -21,6 +20,7 @@ from detect.config.slots import (
     TestTimeConfig,
 )
 from detect.errors import nearest
+from detect.models.backbones.timm_names import PREFIX, pretrained_cfg
 
 # What a kind means where the settings of a slot do not say otherwise: the paper's choices.
 KINDS: dict[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from detect.config.section import Fraction, NotNegative, Positive, Precision, Section
+from detect.config.base import Fraction, NotNegative, Positive, Precision, Section
 
 
 class SvmConfig(Section):

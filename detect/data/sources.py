@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
-from detect.data.class_folders import read_class_folders
-from detect.data.coco import read_coco
-from detect.data.csv_rows import read_csv
-from detect.data.voc import read_voc
-from detect.data.yolo import read_yolo
+from detect.data.formats.class_folders import read_class_folders
+from detect.data.formats.coco import read_coco
+from detect.data.formats.csv_files import read_csv
+from detect.data.formats.voc import read_voc
+from detect.data.formats.yolo import read_yolo
 from detect.errors import UserError, nearest
-from detect.randomness import key
+from detect.system.randomness import key
 
 DataFormat = Literal["voc", "coco", "yolo", "csv", "folders"]
 LARGE_GROUP = 10  # photos that are alike: more may be a series

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.case import Case, Flags, places_within
+from detect.evaluation.columns import Case, Flags, places_within
 from detect.evaluation.overlaps import Pairs, near_pairs
 from detect.evaluation.rules import Rules
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detect.evaluation.case import Case, Floats, Truth, as_coco_files, from_sides, make_case
-from detect.evaluation.coco_curves import AREAS, CocoTables, tabulate
+from detect.evaluation.coco_tables import AREAS, CocoTables, tabulate
+from detect.evaluation.columns import Case, Floats, Truth, as_coco_files, from_sides, make_case
 from detect.evaluation.predictions import Prediction, require_fit
 from detect.evaluation.rules import COCO_IOUS
 

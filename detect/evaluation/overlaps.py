@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.evaluation.case import Boxes, Case, Flags, Floats, Places
+from detect.evaluation.columns import Boxes, Case, Flags, Floats, Places
 from detect.evaluation.rules import Rules
 
 _BLOCK = 1 << 19  # pairs measured at once: about 100 MB

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from detect.evaluation.case import Layout, as_coco_files, as_given, as_py_faster_rcnn_writes
+from detect.evaluation.columns import Layout, as_coco_files, as_given, as_py_faster_rcnn_writes
 
 Match = Callable[[Any, Any], Any]  # of overlaps and the least overlap: which are a match
 

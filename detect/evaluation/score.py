@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from detect.evaluation.coco import evaluate_coco
-from detect.evaluation.comparison import ProfileScore
 from detect.evaluation.predictions import Prediction
+from detect.evaluation.profiles import ProfileScore
 from detect.evaluation.voc import evaluate_voc
-from detect.files import write_text
+from detect.system.files import write_text
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations

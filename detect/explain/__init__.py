@@ -1,1 +1,1 @@
-"""What a detector saw: the exact trace of each detection."""
+"""Explanations of single detections and of the network behind them."""

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from detect.errors import UserError, nearest
-from detect.files import existing_file, place_for_file, read_json_file, write_bytes
+from detect.system.files import existing_file, place_for_file, read_json_file, write_bytes
 from detect.types import Proposals
 
 Setting = int | float | str | bool | None

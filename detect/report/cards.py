@@ -10,11 +10,11 @@ from pathlib import PurePath
 
 import numpy as np
 
-from detect.analysis.matches import labels_of
 from detect.data.annotations import Annotations
+from detect.evaluation.analysis.matches import labels_of
 from detect.evaluation.assignment import FALSE, TRUE
-from detect.evaluation.case import Places
-from detect.evaluation.proposals import best_overlaps
+from detect.evaluation.columns import Places
+from detect.evaluation.proposal_recall import best_overlaps
 from detect.report.examples import Example, Judged, tallies
 
 _MOST_BOXES, _MOST_NAMES = 60, 12  # on a picture: beyond that nothing can be told apart, or read

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.analysis.errors import KINDS, MISSED, TIDE, Errors
-from detect.analysis.matches import labels_of, photos_of, taken_boxes
+from detect.evaluation.analysis.error_types import KINDS, MISSED, TIDE, Errors
+from detect.evaluation.analysis.matches import labels_of, photos_of, taken_boxes
 from detect.evaluation.assignment import FALSE
-from detect.evaluation.case import Flags, Floats, Places, places_within
+from detect.evaluation.columns import Flags, Floats, Places, places_within
 
 WORST, BEST = "worst photos", "best photos"
 _WHOLE_PHOTOS = 12  # of each

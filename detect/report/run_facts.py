@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detect.curves import Curves, read_curves
 from detect.errors import UserError
-from detect.files import existing_file
+from detect.system.files import existing_file
+from detect.training.curves import Curves, read_curves
 from detect.training.run_folder import RunFolder
 
 _OF_A_STEP = re.compile(r"step \d+/\d+ ")  # lines that the curves show better

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.analysis.calibration import Calibration
-from detect.analysis.confusion import Confusion
-from detect.coverage.report import COUNTS
-from detect.curves import Curves, filled_panels, points
-from detect.evaluation.proposals import LIMITS, BestOverlaps, mabo
+from detect.evaluation.analysis.calibration import Calibration
+from detect.evaluation.analysis.confusion import Confusion
+from detect.evaluation.proposal_recall import LIMITS, BestOverlaps, mabo
+from detect.evaluation.proposal_report import COUNTS
 from detect.report.charts import COLOURS, Chart, Series, line_chart
-from detect.report.findings import Findings
+from detect.report.results import Findings
+from detect.training.curves import Curves, filled_panels, points
 
 MOST_IN_MATRIX = 24  # classes: a wide screen holds as many cells
 _MOST_PAIRS = 12

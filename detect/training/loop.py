@@ -16,14 +16,14 @@ from types import FrameType
 import torch
 from torch import Tensor, nn
 
-from detect import randomness
-from detect.data.batch import Batch
-from detect.distributed import ALONE, Group
+from detect.data.loading.collate import Batch
 from detect.errors import WorkError
-from detect.evaluation.detecting import targets_to, to_device
-from detect.losses import Mean
-from detect.precision import Compute
-from detect.preprocess import on_canvas
+from detect.inference.dataset_pass import targets_to, to_device
+from detect.ops.losses import Mean
+from detect.ops.preprocess import on_canvas
+from detect.system import randomness
+from detect.system.device import Compute
+from detect.system.distributed import ALONE, Group
 from detect.training.optimizer import Schedule, set_rate
 from detect.training.state import Learner
 from detect.types import Images, Size

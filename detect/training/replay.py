@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detect.build.model import empty_detector
 from detect.config import Config, as_plain
-from detect.config_files import parse
-from detect.data.batch import Batch
-from detect.detector import Detector
+from detect.config.builders.detector import empty_detector
+from detect.config.files import parse
+from detect.data.loading.collate import Batch
 from detect.errors import UserError
-from detect.evaluation.detecting import targets_to, to_device
-from detect.precision import Compute
-from detect.seals import read_sealed, write_sealed
+from detect.inference.dataset_pass import targets_to, to_device
+from detect.models.detector import Detector
+from detect.system.checksums import read_sealed, write_sealed
+from detect.system.device import Compute
 from detect.types import Images, Proposals, Targets
 
 FORMAT = "detect step 1"

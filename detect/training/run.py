@@ -7,24 +7,24 @@ from pathlib import Path
 
 from rich.console import Console
 
-from detect.build.data import read_splits, training_data
-from detect.build.found import settled
 from detect.config import Config
-from detect.config_files import load_config
-from detect.data.account import require_flawless
-from detect.data.workers import WorkerEnded
-from detect.distributed import ALONE, Group
+from detect.config.builders.data import read_splits, training_data
+from detect.config.builders.resolve import settled
+from detect.config.files import load_config
+from detect.data.loading.workers import WorkerEnded
+from detect.data.usage import require_flawless
 from detect.errors import UserError
-from detect.files import existing_folder, remove_leftovers
-from detect.precision import make_compute
-from detect.training.events import require_tensorboard
-from detect.training.given import given_proposals
+from detect.system.device import make_compute
+from detect.system.distributed import ALONE, Group
+from detect.system.files import existing_folder, remove_leftovers
+from detect.training.context import Outcome, Work
+from detect.training.initial_model import Start, starting_detector
+from detect.training.load_proposals import given_proposals
 from detect.training.loop import Interrupted, NonFiniteStep
-from detect.training.recipes.table import RECIPES
+from detect.training.recipes.registry import RECIPES
 from detect.training.replay import read_step, replay
 from detect.training.run_folder import RunFolder, SilentFolder
-from detect.training.start import Start, starting_detector
-from detect.training.work import Outcome, Work
+from detect.training.tensorboard import require_tensorboard
 
 
 def train(

@@ -14,9 +14,9 @@ from importlib import metadata
 from pathlib import Path
 
 from detect.config import Config
-from detect.config_files import to_yaml
+from detect.config.files import to_yaml
 from detect.errors import UserError
-from detect.files import append_text, is_leftover, read_json_file, remove_leftovers, whole_lines, write_text
+from detect.system.files import append_text, is_leftover, read_json_file, remove_leftovers, whole_lines, write_text
 
 PACKAGES = ("detect-rcnn", "torch", "torchvision", "albumentations", "opencv-python-headless", "pycocotools", "numpy")
 

@@ -6,18 +6,18 @@ import math
 
 import torch
 
-from detect.backbones.necks import Backbone
-from detect.build.data import default_metric
-from detect.build.model import preprocess_rule
 from detect.config import Config
-from detect.detector import Detector
-from detect.regions.crops import WarpedCrops
+from detect.config.builders.data import default_metric
+from detect.config.builders.detector import preprocess_rule
+from detect.models.backbones.necks import Backbone
+from detect.models.detector import Detector
+from detect.models.regions.warped_crops import WarpedCrops
+from detect.training.context import Work
 from detect.training.ema import MovingAverage
 from detect.training.loop import LoopRule
 from detect.training.optimizer import Schedule, make_optimizer, parameter_groups
 from detect.training.state import Learner, Progress
 from detect.training.validation import Validation
-from detect.training.work import Work
 
 
 def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, optim
 
-from detect.detector import Detector
-from detect.distributed import Group
+from detect.models.detector import Detector
+from detect.system.distributed import Group
 from detect.training.ema import MovingAverage
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
-from detect.data.batch import GivenLookup
-from detect.data.loader import evaluation_loader
-from detect.data.workers import told_when_a_worker_ends
-from detect.detector import Detector
-from detect.distributed import ALONE, Group
-from detect.evaluation.detecting import Pass, detections_and_losses, proposals_and_losses, run_over
-from detect.evaluation.proposals import Coverage, measure
+from detect.data.loading.collate import GivenLookup
+from detect.data.loading.loader import evaluation_loader
+from detect.data.loading.workers import told_when_a_worker_ends
+from detect.evaluation.proposal_recall import Coverage, measure
 from detect.evaluation.score import Metric, Score, evaluate
-from detect.precision import Compute
-from detect.preprocess import Preprocess
+from detect.inference.dataset_pass import Pass, detections_and_losses, proposals_and_losses, run_over
+from detect.models.detector import Detector
+from detect.ops.preprocess import Preprocess
+from detect.system.device import Compute
+from detect.system.distributed import ALONE, Group
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from PIL import Image
 
 from detect.bench.controls import centre, flat_box
 from detect.bench.explaining import energy_in
-from detect.bench.explaining_bars import Means, bars
+from detect.bench.explaining_targets import Means, bars
 from detect.bench.gradcam_peer import GRADCAM
 from detect.bench.masked import masked_photos
 from detect.errors import UserError
-from detect.explain.choice import Choice, unseen
-from detect.explain.heatmaps import on_photo
-from detect.predict.predictor import load
+from detect.explain.attribution.heatmaps import on_photo
+from detect.explain.attribution.options import Choice, unseen
+from detect.inference.predictor import load
 from tests.conftest import Command
 from tests.explain.handmade import SIDE, the_view
 

@@ -13,18 +13,18 @@ from PIL import Image
 from torch import nn
 
 from detect.bench import detectron2_peer
+from detect.bench.benchmark_page import page, photos_of_one_size
 from detect.bench.evaluation import DataSize, Numbers, largest_difference, measure_evaluation
 from detect.bench.inference import agreement, detected_by, predictor_of
 from detect.bench.layers import LayersAlone
-from detect.bench.page import page, photos_of_one_size
-from detect.bench.parts import time_parts
-from detect.bench.profile import profile_table
+from detect.bench.operations import profile_table
+from detect.bench.random_model import Subject, make_subject
 from detect.bench.search import measure_search
-from detect.bench.subject import Subject, make_subject
+from detect.bench.stage_times import time_parts
 from detect.bench.torchvision_peer import torchvision_twin
 from detect.bench.training import drawn_targets, losses_apart, our_step, torchvision_step
 from detect.cli.bench import command
-from detect.data.shapes import scene
+from detect.data.shapes.dataset import scene
 from detect.errors import WorkError
 from detect.types import Detections
 

@@ -14,7 +14,7 @@ import yaml
 import detect
 from detect.cli.main import run
 from detect.data.images import read_image
-from detect.predict.finished import BatchResult, Finished
+from detect.inference.prediction_journal import BatchResult, Finished
 from tests.conftest import TINY, Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(config_file: Path, shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     out = tmp_path_factory.mktemp("trained") / "run"
     detect.train(load_config(config_file, [f"data.root={shapes_root}", "train.steps=2"]), out)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from detect import config_files
-from detect.config_files import load_config, shipped_folder
+from detect.config import files as config_files
+from detect.config.files import load_config, shipped_folder
 from tests.conftest import Command
 
 

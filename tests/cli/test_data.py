@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from detect.cli.data import command
 from detect.errors import UserError
 from tests.conftest import Command
-from tests.inspection.drawn_set import write_coco, write_voc
-from tests.inspection.faults import FAULTS
+from tests.data.inspect.drawn_set import write_coco, write_voc
+from tests.data.inspect.faults import FAULTS
 
 
 def run(*arguments: object) -> Result:

@@ -13,7 +13,7 @@ from tests.conftest import TINY, Command
 
 @pytest.fixture(scope="module")
 def trained(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     folder = tmp_path_factory.mktemp("compare")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 import detect
-from detect.checkpoint import load_checkpoint, save_checkpoint
+from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from tests.conftest import TINY, Command
 
 
 @pytest.fixture(scope="module")
 def runs(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two runs of the same configuration, the second from another seed."""
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     folder = tmp_path_factory.mktemp("pair")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")

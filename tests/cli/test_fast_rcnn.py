@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
-from detect.checkpoint import load_checkpoint
+from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config_files import load_config
+from detect.config.files import load_config
 from detect.data.images import image_size
-from detect.proposing.photos import split_photos
+from detect.proposals.match_images import split_photos
 from tests.conftest import TINY, Command
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import click
 import pytest
 
-from detect import diagnosis
 from detect.cli.main import COMMANDS, main
-from detect.doctor import LEAST
+from detect.system import environment as diagnosis
+from detect.system.doctor import LEAST
 from tests.conftest import Command
 
 

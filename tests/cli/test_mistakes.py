@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-from detect.cli.outcome import run_command
-from detect.distributed import Group
+from detect.cli.exit_status import run_command
+from detect.system.distributed import Group
 from detect.training.state import Learner
 from tests.conftest import TINY, Command
 

@@ -12,11 +12,11 @@ import torch
 import yaml
 
 import detect
+from detect.proposals import search_dataset as module
 from detect.proposals.files import pack_proposals, read_proposals, write_proposals
-from detect.proposing import make as module
 from detect.types import Proposals
 from tests.conftest import TINY, Command
-from tests.proposing.fakes import FakeSearch, photograph
+from tests.proposals.fakes import FakeSearch, photograph
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_recall_of_a_file(whole_pictures: Path, shapes: list[str], tmp_path: Pat
 
 
 def test_recall_of_a_model(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
-    from detect.config_files import load_config
+    from detect.config.files import load_config
 
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     run = tmp_path / "run"

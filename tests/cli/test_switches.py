@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from detect.checkpoint import load_checkpoint
-from detect.predict.predictor import load
-from detect.regions.pooled import PooledRegions
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.inference.predictor import load
+from detect.models.regions.pooled import PooledRegions
 from tests.conftest import Command
 
 TINY = ("data.train_images=6", "data.val_images=3", "train.steps=2", "train.batch_size=2", "data.workers=0")
@@ -22,10 +22,10 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from rich.console import Console
 
     from detect.config import Config
-    from detect.config_files import changed
-    from detect.display import display
-    from detect.proposing.make import SearchSettings, make_proposals
-    from detect.proposing.photos import split_photos
+    from detect.config.files import changed
+    from detect.proposals.match_images import split_photos
+    from detect.proposals.search_dataset import SearchSettings, make_proposals
+    from detect.system.progress import display
 
     config = changed(Config(), [f"data.root={shapes_root}", *TINY])
     file = tmp_path_factory.mktemp("searched") / "shapes.npz"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.inspect.scan_coco import read_coco_survey
 from detect.data.sources import (
     Source,
     hash_split,
@@ -19,7 +20,6 @@ from detect.data.sources import (
     without_series,
 )
 from detect.errors import UserError
-from detect.inspection.reading_coco import read_coco_survey
 from tests.data.folders import coco_document, voc_object
 
 EMPTY = pack([], ["cat"])

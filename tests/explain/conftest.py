@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from detect.build.model import build_detector, preprocess_rule
-from detect.checkpoint import Checkpoint, save_checkpoint
-from detect.config_files import parse
+from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from detect.config.builders.detector import build_detector, preprocess_rule
+from detect.config.files import parse
 from tests.conftest import TINY
-from tests.test_detector import sharpen
+from tests.models.test_detector import sharpen
 
 CLASSES = ("<b>cat</b>", "dog")
 

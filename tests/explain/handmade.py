@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detect.backbones.network import Body
-from detect.backbones.nothing import NothingShared
-from detect.detector import Detector, RegionTraining
-from detect.explain.pinned import Of, Pinned, View, pin, views
-from detect.explain.trace import trace
-from detect.matching import Matcher, RegionSampler
-from detect.postprocess import Postprocess
-from detect.proposals.given import GivenProposals
-from detect.proposals.proposer import Selection
-from detect.regions.crops import WarpedCrops
-from detect.regions.pooled import PooledRegions
+from detect.explain.attribution.target import Of, Pinned, View, pin, views
+from detect.explain.trace.trace import trace
+from detect.models.backbones.network import Body
+from detect.models.backbones.nothing import NothingShared
+from detect.models.detector import Detector, RegionTraining
+from detect.models.postprocess import Postprocess
+from detect.models.proposers.precomputed import GivenProposals
+from detect.models.proposers.proposer import Selection
+from detect.models.regions.pooled import PooledRegions
+from detect.models.regions.warped_crops import WarpedCrops
+from detect.ops.matching import Matcher, RegionSampler
 from detect.types import Images, Proposals
 
 SIDE, STRIDE = 64, 4

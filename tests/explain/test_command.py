@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detect.explain.record import replay
+from detect.explain.trace.record import replay
 from tests.conftest import Command
 from tests.explain.conftest import CLASSES
 from tests.report.pages import seen

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.coverage.report import COUNTS
 from detect.data.annotations import Annotations, pack
 from detect.draw import save_image
 from detect.evaluation.predictions import Prediction
-from detect.evaluation.proposals import Coverage, measure, scores_of
+from detect.evaluation.proposal_recall import Coverage, measure, scores_of
+from detect.evaluation.proposal_report import COUNTS
 from detect.evaluation.score import Metric
+from detect.report.embedded_images import PhotoStore
+from detect.report.error_gallery import make_gallery
 from detect.report.examples import judge
-from detect.report.findings import find
-from detect.report.gallery import make_gallery
-from detect.report.page import Page, ProposalFindings
-from detect.report.photos import PhotoStore
+from detect.report.report_page import Page, ProposalFindings
+from detect.report.results import find
 from detect.report.run_facts import RunFacts
 
 VOID = {"meta", "link", "img", "br", "input"}

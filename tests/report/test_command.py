@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 import detect
-from detect.build.data import split_data
-from detect.checkpoint import load_checkpoint, save_checkpoint
+from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from detect.cli.pretrain import CLASSIFIER, NETWORK
 from detect.config import Config
-from detect.config_files import load_config, to_yaml
-from detect.coverage.recall import proposals_of_file
-from detect.coverage.report import COUNTS
-from detect.evaluation.proposals import measure
+from detect.config.builders.data import split_data
+from detect.config.files import load_config, to_yaml
+from detect.evaluation.proposal_recall import measure
+from detect.evaluation.proposal_report import COUNTS
+from detect.inference.rpn_proposals import proposals_of_file
 from detect.proposals.files import read_proposals
-from detect.report import kept
+from detect.report import cache as kept
 from detect.training.run_folder import RunFolder
 from tests.conftest import TINY, Command
 from tests.report.pages import seen

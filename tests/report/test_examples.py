@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.analysis.errors import KINDS, find_errors
 from detect.data.annotations import Annotations
+from detect.evaluation.analysis.error_types import KINDS, find_errors
 from detect.evaluation.predictions import Prediction
 from detect.report.cards import CardMaker
 from detect.report.examples import BEST, WORST, error_examples, judge, tallies, whole_photos
-from tests.evaluate.cases import Found, Truth, data_set, drawn_data_set
+from tests.evaluation.cases import Found, Truth, data_set, drawn_data_set
 
 SQUARE, FAR, OFF = (0.0, 0.0, 100.0, 100.0), (150.0, 150.0, 250.0, 250.0), (0.0, 0.0, 100.0, 300.0)
 ALL = {"cat": 0.0, "dog": 0.0, "zebra": 0.0}

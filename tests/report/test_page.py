@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from detect.evaluation.score import Metric, evaluate
-from detect.report.page import count, percent, points, render
-from tests.evaluate.cases import Found, Truth, data_set, drawn_data_set
+from detect.report.report_page import count, percent, points, render
+from tests.evaluation.cases import Found, Truth, data_set, drawn_data_set
 from tests.report.pages import bare_page, full_page, on_disk, seen
 
 SQUARE, FAR = (0.0, 0.0, 100.0, 100.0), (150.0, 150.0, 250.0, 250.0)

@@ -13,7 +13,7 @@ import pytest
 
 from detect.evaluation.coco import NUMBERS
 from detect.evaluation.predictions import Prediction
-from detect.predict.formats import write_comp4, write_json
+from detect.inference.result_writers import write_comp4, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CORNERS = "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>80</ymax>"

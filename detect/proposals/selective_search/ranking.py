@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.proposals.selective_search.strategies import Hierarchy
-from detect.randomness import generator
+from detect.system.randomness import generator
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ from typing import Literal
 
 from torch import Tensor
 
-from detect.build.model import SLOTS_THAT_LEARN
-from detect.checkpoint import load_checkpoint
+from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.coverage.learned import write_learned
-from detect.coverage.recall import ModelProposals
-from detect.display import display
-from detect.predict.predictor import load
-from detect.proposing.lookups import from_file
-from detect.training.network import train_network
+from detect.config.builders.detector import SLOTS_THAT_LEARN
+from detect.inference.learned import write_learned
+from detect.inference.predictor import load
+from detect.inference.rpn_proposals import ModelProposals
+from detect.proposals.lookups import from_file
+from detect.system.progress import display
+from detect.training.context import Outcome, Work
+from detect.training.initial_model import Start
 from detect.training.recipes.finish import finish
 from detect.training.recipes.stages import Stage, carry_out, stage_work
-from detect.training.start import Start
-from detect.training.work import Outcome, Work
+from detect.training.trainer import train_network
 
 Part = Literal["backbone", "proposer", "head"]
 

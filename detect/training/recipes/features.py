@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detect.build.model import preprocess_rule
-from detect.data.batch import Batch
-from detect.data.loader import evaluation_loader
-from detect.data.workers import told_when_a_worker_ends
-from detect.detector import Detector
-from detect.display import display
-from detect.evaluation.detecting import targets_to, to_device
-from detect.files import told_size
-from detect.heads.fitted import FittedHead
-from detect.heads.pieces import vectors_of
-from detect.heads.softmax import SoftmaxHead
+from detect.config.builders.detector import preprocess_rule
+from detect.data.loading.collate import Batch
+from detect.data.loading.loader import evaluation_loader
+from detect.data.loading.workers import told_when_a_worker_ends
+from detect.inference.dataset_pass import targets_to, to_device
+from detect.models.detector import Detector
+from detect.models.heads.pieces import vectors_of
+from detect.models.heads.rcnn import FittedHead
+from detect.models.heads.softmax import SoftmaxHead
 from detect.proposals.files import content_key
-from detect.svm.cache import FeatureCache, bytes_needed, require_room
-from detect.svm.examples import box_examples
-from detect.svm.regions import PhotoRegions, make_table, write_table
-from detect.training.recipes.fitted_files import FittedFiles, Trained, fits_boxes, fits_svms, trained_network
-from detect.training.work import Work
+from detect.system.files import told_size
+from detect.system.progress import display
+from detect.training.context import Work
+from detect.training.recipes.artifacts import FittedFiles, Trained, fits_boxes, fits_svms, trained_network
+from detect.training.svm.examples import box_examples
+from detect.training.svm.feature_cache import FeatureCache, bytes_needed, require_room
+from detect.training.svm.regions import PhotoRegions, make_table, write_table
 
 _GB = 1e9
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from detect.build.model import empty_detector, preprocess_rule
-from detect.checkpoint import Checkpoint, save_checkpoint
-from detect.data.loader import evaluation_loader
-from detect.data.workers import told_when_a_worker_ends
-from detect.display import display
-from detect.evaluation.detecting import Pass, detections_only, run_over
+from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from detect.config.builders.detector import empty_detector, preprocess_rule
+from detect.data.loading.loader import evaluation_loader
+from detect.data.loading.workers import told_when_a_worker_ends
 from detect.evaluation.score import Score, evaluate
-from detect.evaluation.table import score_table
-from detect.training.events import Events
-from detect.training.pictures import draw_found
+from detect.evaluation.score_tables import score_table
+from detect.inference.dataset_pass import Pass, detections_only, run_over
+from detect.system.progress import display
+from detect.training.context import Outcome, Work
+from detect.training.sample_images import draw_found
 from detect.training.setup import validation_of
-from detect.training.work import Outcome, Work
+from detect.training.tensorboard import Events
 
 
 def finish(work: Work, weights: Mapping[str, Tensor], step: int, unreadable: Sequence[str]) -> Outcome:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detect.display import display
-from detect.svm.examples import feature_scale
-from detect.svm.linear import SvmRule
-from detect.svm.mining import Mining, MiningRule
-from detect.svm.regions import TableRoles, read_table
-from detect.svm.ridge import fit_regressor
-from detect.svm.state import read_state, write_state
-from detect.svm.stored import read_arrays, write_arrays
-from detect.training.recipes.fitted_files import FittedFiles, trained_network
-from detect.training.work import Work
+from detect.system.progress import display
+from detect.training.context import Work
+from detect.training.recipes.artifacts import FittedFiles, trained_network
+from detect.training.svm.arrays import read_arrays, write_arrays
+from detect.training.svm.examples import feature_scale
+from detect.training.svm.hard_negatives import Mining, MiningRule
+from detect.training.svm.linear_svm import SvmRule
+from detect.training.svm.regions import TableRoles, read_table
+from detect.training.svm.ridge import fit_regressor
+from detect.training.svm.state import read_state, write_state
 
 _SECONDS_BETWEEN_STATES = 20.0
 

@@ -10,18 +10,18 @@ from functools import partial
 
 from torch import Tensor
 
-from detect.build.model import empty_detector
 from detect.config import Config
-from detect.heads.fitted import FittedHead, set_svms
-from detect.training.network import train_network
-from detect.training.recipes.crop_work import say_crops
+from detect.config.builders.detector import empty_detector
+from detect.models.heads.rcnn import FittedHead, set_svms
+from detect.training.context import Outcome, Work
+from detect.training.initial_model import Start
+from detect.training.recipes.artifacts import FittedFiles, fits_boxes, fits_svms, trained_network
+from detect.training.recipes.crop_cost import say_crops
 from detect.training.recipes.features import compute_features, reserve_features
 from detect.training.recipes.finish import finish
 from detect.training.recipes.fits import fit_regressors, fit_svms, read_fit
-from detect.training.recipes.fitted_files import FittedFiles, fits_boxes, fits_svms, trained_network
 from detect.training.recipes.stages import Stage, carry_out, stage_work
-from detect.training.start import Start
-from detect.training.work import Outcome, Work
+from detect.training.trainer import train_network
 
 
 def rcnn(work: Work, start: Start | None = None) -> Outcome:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from detect.config import Config
-from detect.files import read_json_file, write_text
+from detect.system.files import read_json_file, write_text
+from detect.training.context import Work
 from detect.training.run_folder import RunFolder
-from detect.training.work import Work
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""All benchmarks into one page that says where they ran."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detect.bench.evaluation import DataSize, measure_evaluation
+from detect.bench.inference import measure_inference
+from detect.bench.loading import measure_loading
+from detect.bench.result_tables import Table
+from detect.bench.scaling import measure_growth
+from detect.bench.search import measure_search
+from detect.bench.training import measure_training
+from detect.data.images import image_size, read_image
+from detect.system.files import write_text
+from detect.training.run_folder import environment
+
+Measure = Callable[[Sequence[Path], int, str], list[Table]]  # photos, turns, the command that does it again
+
+
+def _inference(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return measure_inference(photos, turns, command)
+
+
+def _training(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return measure_training(pictures(photos), turns, command)
+
+
+def _loading(_: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_loading(turns, command)]
+
+
+def _search(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_search(pictures(photos), turns, command)]
+
+
+def _evaluation(_: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_evaluation(DataSize(), turns, command)]
+
+
+def _growth(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_growth(pictures(photos), turns, command)]
+
+
+MEASURES: dict[str, Measure] = {
+    "inference": _inference,
+    "training": _training,
+    "loading": _loading,
+    "search": _search,
+    "evaluation": _evaluation,
+    "growth": _growth,
+}
+
+
+def pictures(photos: Sequence[Path]) -> list[np.ndarray]:
+    """Decoded."""
+    return [read_image(photo) for photo in photos]
+
+
+def photos_of_one_size(photos: Sequence[Path], number: int) -> list[Path]:
+    """The first ``number`` photos of the commonest size, so that every turn costs the same. Raises UnreadableImage."""
+    sizes = {photo: image_size(photo) for photo in photos}
+    if not sizes:
+        return []
+    common, _ = Counter(sizes.values()).most_common(1)[0]
+    return [photo for photo in photos if sizes[photo] == common][:number]
+
+
+def machine() -> tuple[str, ...]:
+    """A line for each thing that times depend on."""
+    facts = environment([])
+    packages = facts["packages"]
+    assert isinstance(packages, dict)
+    return (
+        f"processor: {_processor()}, {len(os.sched_getaffinity(0))} cores, torch on {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+        f"commit {facts['commit']}, Python {facts['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in packages.items()),
+    )
+
+
+TOLD = (
+    "Made by `detect bench all PHOTO... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
+    "random weights and the same photos. Seconds are those of this machine, which may be busy: compare ratios.",
+)
+
+
+def page(tables: Sequence[Table], title: str = "Benchmarks", told: Sequence[str] = TOLD) -> str:
+    """Markdown: a heading, what was done, the machine, the tables."""
+    lines = [
+        f"# {title}",
+        "",
+        *told,
+        "",
+        *(f"- {line}" for line in machine()),
+        "",
+        *(table.markdown() for table in tables),
+    ]
+    return "\n".join(lines)
+
+
+def write_json(tables: Sequence[Table], file: Path) -> None:
+    """The machine, and each table with the seconds of every turn."""
+    told = {"machine": list(machine()), "tables": [table.plain() for table in tables]}
+    write_text(file, json.dumps(told, indent=1) + "\n")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    named = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return named[0] if named else platform.machine()

@@ -1,0 +1,72 @@
+"""Where the time of a photo goes: the five slots, and what is before them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detect.data.images import read_image
+from detect.inference.dataset_pass import to_device
+from detect.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Seconds a photo. search: of the detectors that are given their proposals; proposals: of the others."""
+
+    decode: float
+    search: float
+    transform: float
+    backbone: float
+    proposals: float
+    regions: float
+    head: float
+    postprocess: float
+
+    @property
+    def whole(self) -> float:
+        """All of them."""
+        return float(sum(astuple(self)))
+
+
+PARTS = tuple(field.name for field in fields(Parts))
+
+
+@torch.inference_mode()
+def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
+    """Medians over photos looked at one at a time, after a first one that does not count."""
+    rounds = [_one(predictor, file) for file in (files[0], *files)]
+    return Parts(*np.median([astuple(parts) for parts in rounds[1:]], axis=0).tolist())
+
+
+def _one(predictor: Predictor, file: Path) -> Parts:
+    detector, marks = predictor.single, [time.perf_counter()]
+
+    def mark() -> None:
+        if predictor.compute.device.type == "cuda":
+            torch.cuda.synchronize()
+        marks.append(time.perf_counter())
+
+    rgb = read_image(file)
+    mark()
+    given = None if predictor.given is None else predictor.given.search(rgb)
+    mark()
+    images = to_device(predictor.prepared(rgb, given), predictor.compute.device)
+    mark()
+    with predictor.compute.autocast():
+        maps = detector.backbone(images.pixels)
+        mark()
+        (proposals,) = detector.proposer(images, maps, detector.selection).proposals
+        mark()
+        regional = detector.regions(images, maps, [proposals.boxes])
+        mark()
+        logits, deltas = detector.head(regional)
+        mark()
+        detector.postprocess(proposals, logits, deltas, images.sizes[0])
+        mark()
+    return Parts(*np.diff(marks).tolist())

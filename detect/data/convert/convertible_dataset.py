@@ -1,0 +1,144 @@
+"""A whole data set, all its lists, as its files give it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from detect.data.annotations import DroppedBox
+from detect.data.formats.coco import coco_photos
+from detect.data.formats.csv_files import csv_photos
+from detect.data.formats.detect_format import BoxFormat, lists_of
+from detect.data.formats.numbers import plus_one
+from detect.data.formats.records import LabelledObject, LabelledPhoto, LabelledSet
+from detect.data.formats.voc import voc_photos
+from detect.data.formats.yolo import yolo_photos
+from detect.data.sources import annotation_file, photo_folders
+from detect.errors import UserError
+from detect.system.files import existing_folder
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """lists: name to its photos in order, their usable objects alone; categories: class name to id, in the order of
+    labels; dropped: the objects that could not be used."""
+
+    lists: dict[str, tuple[LabelledPhoto, ...]]
+    categories: dict[str, int]
+    dropped: tuple[DroppedBox, ...]
+
+    def photos(self) -> dict[Path, LabelledPhoto]:
+        """Each photo once, by its file; of a photo in several lists the first."""
+        found: dict[Path, LabelledPhoto] = {}
+        for photo in self._all():
+            found.setdefault(photo.image, photo)
+        return found
+
+    def objects(self) -> Iterator[LabelledObject]:
+        """The objects of all photos, each photo once."""
+        return (item for photo in self.photos().values() for item in photo.objects)
+
+    def _all(self) -> Iterator[LabelledPhoto]:
+        return (photo for photos in self.lists.values() for photo in photos)
+
+
+def read_data_set(root: Path, format: BoxFormat, images: Path | None) -> DataSet:  # noqa: A002 - the config's own word
+    """Every list of a folder, train first; images: COCO's and CSV's folder of photos, None to look for it.
+
+    Raises UserError where there is no list, where two lists know different classes by one id, and where a photo that is
+    in two lists has other objects in each.
+    """
+    existing_folder(root, f"a data set in {format}")
+    names = sorted(lists_of(format, root), key=lambda name: (name != "train", name))
+    if not names:
+        raise UserError(f"{root}: expected photos labelled in {format}, found none")
+    read = {name: _read(root, format, name, images) for name in names}
+    dropped = [
+        DroppedBox(str(photo.labels), f"{item.where} ({item.name})", item.flaw)
+        for labelled in read.values()
+        for photo in labelled.photos
+        for item in photo.objects
+        if item.flaw is not None
+    ]
+    lists = {name: tuple(map(_usable, labelled.photos)) for name, labelled in read.items()}
+    categories = _own_categories(root, read) or _found_categories(lists)
+    found = DataSet(lists, categories, tuple(dict.fromkeys(dropped)))
+    _refuse_contradictions(found)
+    return found
+
+
+def sayable(data: DataSet, target: BoxFormat) -> DataSet:
+    """Without the objects that the target cannot hold, which go to ``dropped``.
+
+    VOC's corners are pixels, both inclusive, and a box from a pixel to itself counts as none: of one pixel or less.
+    """
+    if target != "voc":
+        return data
+    dropped = [
+        DroppedBox(
+            str(photo.labels), f"{item.where} ({item.name})", f"a box that VOC has no corners for: {_listed(item)}"
+        )
+        for photo in data.photos().values()
+        for item in photo.objects
+        if not _wider_than_a_pixel(item)
+    ]
+    lists = {
+        name: tuple(replace(photo, objects=tuple(filter(_wider_than_a_pixel, photo.objects))) for photo in photos)
+        for name, photos in data.lists.items()
+    }
+    return replace(data, lists=lists, dropped=(*data.dropped, *dropped))
+
+
+def _wider_than_a_pixel(item: LabelledObject) -> bool:
+    x1, y1, x2, y2 = item.box
+    return float(plus_one(x1)) < x2 and float(plus_one(y1)) < y2
+
+
+def _listed(item: LabelledObject) -> str:
+    return " ".join(f"{number:g}" for number in item.box)
+
+
+def _read(root: Path, format: BoxFormat, name: str, images: Path | None) -> LabelledSet:  # noqa: A002
+    if format == "voc":
+        return voc_photos(root, name)
+    if format == "yolo":
+        return yolo_photos(root, name)
+    if format == "coco":
+        file = annotation_file(root, name, ".json")
+        return coco_photos(file, photo_folders(root, file, images))
+    file = annotation_file(root, name, ".csv")
+    return csv_photos(file, photo_folders(root, file, images))
+
+
+def _usable(photo: LabelledPhoto) -> LabelledPhoto:
+    return replace(photo, objects=tuple(item for item in photo.objects if item.flaw is None))
+
+
+def _own_categories(root: Path, read: dict[str, LabelledSet]) -> dict[str, int]:
+    """Those that the format lists, by their ids; none for VOC and CSV."""
+    own: dict[str, int] = {}
+    for name, labelled in read.items():
+        for category, number in (labelled.categories or {}).items():
+            if own.setdefault(category, number) != number or list(own.values()).count(number) > 1:
+                raise UserError(f'{root}: {name}: expected the ids of the other lists, found {number} for "{category}"')
+    return dict(sorted(own.items(), key=lambda pair: pair[1]))
+
+
+def _found_categories(lists: dict[str, tuple[LabelledPhoto, ...]]) -> dict[str, int]:
+    """The names of the usable objects, sorted, as a training has them."""
+    names = {item.name for photos in lists.values() for photo in photos for item in photo.objects}
+    return {name: number for number, name in enumerate(sorted(names), start=1)}
+
+
+def _refuse_contradictions(found: DataSet) -> None:
+    first = found.photos()
+    for name, photos in found.lists.items():
+        for photo in photos:
+            other = first[photo.image]
+            if _without_places(photo) != _without_places(other):
+                raise UserError(f"{photo.labels}: {photo.name}: expected in {name} the objects of {other.labels}")
+
+
+def _without_places(photo: LabelledPhoto) -> list[LabelledObject]:
+    return [item._replace(where="") for item in photo.objects]

@@ -1,0 +1,158 @@
+"""CSV: a row ``file,label,x1,y1,x2,y2`` for each object, corners in continuous pixels of the upright photo, from 0.
+
+The first row may name the columns, and then they may be in any order and ``difficult``, ``iscrowd``, ``truncated`` (0
+or 1) and ``pose`` may be among them. A photo without objects has a row with its file alone, the rest empty. Quotes are
+those of the csv module: a field with a comma in double quotes, a double quote doubled. Semicolons or tabs in place of
+commas are seen in the first line.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detect.data.annotations import Annotations
+from detect.data.formats.numbers import number
+from detect.data.formats.records import Corners, LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
+from detect.data.formats.validity import flaw, misplaced
+from detect.data.images import image_size
+from detect.errors import UserError, nearest
+from detect.system.files import existing_file
+from detect.types import Size
+
+COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
+MARKS = ("difficult", "iscrowd", "truncated", "pose")
+_CORNERS = COLUMNS[2:]
+_SHOWN = 60  # letters of a row that is no such row
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """One row: its line, its photo's file with slashes, and its object; label None where the photo has none."""
+
+    line: int
+    file: str
+    label: str | None
+    box: Corners
+    difficult: bool
+    crowd: bool
+    truncated: bool
+    pose: str
+
+
+@dataclass
+class _Photo:
+    image: Path
+    size: Size
+    objects: list[LabelledObject] = field(default_factory=list)
+
+
+def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None) -> Annotations:
+    """The photos of a CSV file in the order of their first rows.
+
+    folders: paths start from the first of them that holds the first photo. classes None: the names in the file,
+    sorted. Boxes may reach outside the picture; those without extent, or entirely outside, are dropped and reported.
+    The image id is the number in the file's name where every name is a number, else the 1-based place. Raises
+    UserError.
+    """
+    return annotations_of(csv_photos(file, folders), classes)
+
+
+def csv_photos(file: Path, folders: Sequence[Path]) -> LabelledSet:
+    """The photos of a CSV file as it gives them. Raises UserError."""
+    columns, written = read_table(file)
+    rows = [parse_row(file, line, columns, values) for line, values in written]
+    folder = next((folder for folder in folders if rows and (folder / rows[0].file).is_file()), folders[0])
+    photos: dict[str, _Photo] = {}
+    for row in rows:
+        if row.file not in photos:
+            image = existing_file(folder / row.file, f"the photo of {file}, line {row.line}")
+            photos[row.file] = _Photo(image.absolute(), image_size(image))
+        photo = photos[row.file]
+        photo.objects += [] if row.label is None else [_object(row, row.label, photo.size)]
+    ids = image_ids(list(photos))
+    labelled = (
+        LabelledPhoto(photo.image, name, file, photo.size, number, tuple(photo.objects))
+        for (name, photo), number in zip(photos.items(), ids, strict=True)
+    )
+    return LabelledSet(tuple(labelled))
+
+
+def read_table(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
+    """The columns, and (line, values) of each row that is not empty. Raises UserError."""
+    existing_file(file, "a CSV file of boxes")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            delimiter = max(",;\t", key=stream.readline().count)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if any(row)]
+    except UnicodeDecodeError as error:
+        found = f"byte {error.object[error.start]:#x}"
+        raise UserError(f"{file}: expected text in UTF-8, found {found}: save it as CSV UTF-8") from None
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{file}: expected rows {','.join(COLUMNS)}, found {error}") from None
+    columns = _header(file, *rows[0]) if rows else None
+    return (COLUMNS, rows) if columns is None else (tuple(columns), rows[1:])
+
+
+def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[str]) -> CsvRow:
+    """The row of a line. Raises UserError."""
+    where = f"{file}: line {line}"
+    if len(values) != len(columns):
+        found = f"{len(values)}: {','.join(values)[:_SHOWN]}"
+        raise UserError(f"{where}: expected {len(columns)} fields ({','.join(columns)}), found {found}")
+    row = dict(zip(columns, values, strict=True))
+    name = row["file"].replace("\\", "/")  # written on Windows
+    if not name:
+        raise UserError(f"{where}: expected the file of a photo, found nothing")
+    if not any(value for column, value in row.items() if column != "file"):
+        return CsvRow(line, name, None, (0.0, 0.0, 0.0, 0.0), False, False, False, "")
+    if not row["label"]:
+        raise UserError(f"{where}: expected a label, found nothing")
+    for column in _CORNERS:
+        if number(row[column]) != number(row[column]):
+            raise UserError(f'{where}: {column}: expected a number, found "{row[column]}"')
+    x1, y1, x2, y2 = (number(row[column]) for column in _CORNERS)
+    difficult, crowd, truncated = (_marked(where, row, column) for column in MARKS[:3])
+    return CsvRow(line, name, row["label"], (x1, y1, x2, y2), difficult, crowd, truncated, row.get("pose", ""))
+
+
+def _header(file: Path, line: int, row: Sequence[str]) -> list[str] | None:
+    """The columns that a row names; None where it is a row of values: an object's, or of a photo without any."""
+    names = [value.lower() for value in row]
+    if not {"file", "label"} & set(names) and (len(row) != len(COLUMNS) or not any(row[2:]) or _any_number(row[2:])):
+        return None
+    known = (*COLUMNS, *MARKS)
+    for name in (*names, *COLUMNS):
+        if name not in known or names.count(name) != 1:
+            expected = f"the columns {','.join(COLUMNS)}"
+            found = f'"{name}" {names.count(name)} times' if name in known else f'"{name}"{nearest(name, known)}'
+            raise UserError(f"{file}: line {line}: expected {expected}, found {found}")
+    return names
+
+
+def _any_number(values: Sequence[str]) -> bool:
+    return any(number(value) == number(value) for value in values)
+
+
+def _object(row: CsvRow, label: str, size: Size) -> LabelledObject:
+    return LabelledObject(
+        where=f"line {row.line}",
+        name=label,
+        box=row.box,
+        flaw=flaw(row.box) or misplaced(row.box, size),
+        difficult=row.difficult,
+        crowd=row.crowd,
+        truncated=row.truncated,
+        pose=row.pose,
+    )
+
+
+def _marked(where: str, row: dict[str, str], column: str) -> bool:
+    value = row.get(column, "")
+    if value not in ("", "0", "1"):
+        raise UserError(f'{where}: {column}: expected 0 or 1, found "{value}"')
+    return value == "1"

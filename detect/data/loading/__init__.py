@@ -1,0 +1,1 @@
+"""From annotations to batches: transforms, samplers, collation, worker processes."""

@@ -1,0 +1,131 @@
+"""Two runs on the same photos: is one better, how sure is that, and where do they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from detect.evaluation.analysis.bootstrap import Interval, draw, interval, means, resampled
+from detect.evaluation.analysis.image_counts import Tallies, best_thresholds, tally
+from detect.evaluation.analysis.matches import Matches
+from detect.evaluation.columns import Floats
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much the second run's AP is higher, with its 95% interval.
+
+    second_better: in what share of the samples of photos it is higher, equal ones counted half.
+    """
+
+    interval: Interval
+    second_better: float
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"value", "interval": [low, high], "second_better"}``."""
+        ends = [self.interval.low, self.interval.high]
+        return {"value": self.interval.value, "interval": ends, "second_better": self.second_better}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Objects found, false detections and missed objects of one photo."""
+
+    found: int
+    false: int
+    missed: int
+
+
+@dataclass(frozen=True)
+class PhotoDifference:
+    """A photo, by its path, on which two runs differ."""
+
+    file: str
+    first: Tally
+    second: Tally
+
+    @property
+    def fewer(self) -> int:
+        """How many false detections and missed objects the second run has less."""
+        return self.first.false + self.first.missed - self.second.false - self.second.missed
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """The second run's AP against the first's: the mean, and by class those that both know (None where there is nothing
+    to find); photos: those whose false detections and missed objects differ most in number, most first.
+    """
+
+    mAP: Difference | None  # noqa: N815  the field's own spelling
+    per_class: dict[str, Difference | None]
+    photos: tuple[PhotoDifference, ...]
+    replicates: int
+
+    def to_json(self, primary: str) -> dict[str, Any]:
+        """``{primary: difference, "per_class": {name: difference}, "images": [{"file", "first", "second"}],
+        "replicates"}``; primary: what the metric calls the mean, mAP or AP.
+        """
+        return {
+            primary: None if self.mAP is None else self.mAP.to_json(),
+            "per_class": {name: None if one is None else one.to_json() for name, one in self.per_class.items()},
+            "images": [asdict(photo) for photo in self.photos],
+            "replicates": self.replicates,
+        }
+
+
+def compare_runs(
+    first: Matches, second: Matches, files: Sequence[str], replicates: int = 1000, seed: int = 0, most: int = 20
+) -> RunComparison:
+    """Paired bootstrap: both runs are scored on the same samples of photos. (Photos that are hard for one are for the
+    other, so that the difference is known better than either value.)
+
+    first and second: of the same photos under the same rules; their classes may differ in order, and one may know more.
+    files: the path of each photo. On single photos each run is cut off at the scores of its own best F1. ValueError
+    where the photos are not the same in number.
+    """
+    photos = len(files)
+    if not len(first.photos) == len(second.photos) == photos:
+        raise ValueError(f"expected two runs of {photos} photos, found {len(first.photos)} and {len(second.photos)}")
+    ones, drawn = np.ones((photos, 1), np.int32), draw(photos, replicates, seed)
+    values = [resampled(run, ones)[0] for run in (first, second)]
+    draws = [resampled(run, drawn) for run in (first, second)]
+    per_class = {}
+    for k, name in enumerate(first.classes):
+        if name in second.classes:
+            j = second.classes.index(name)
+            per_class[name] = _difference(values[1][j] - values[0][k], draws[1][:, j] - draws[0][:, k])
+    mean_values = [means(value[None])[0] for value in values]
+    return RunComparison(
+        mAP=_difference(mean_values[1] - mean_values[0], means(draws[1]) - means(draws[0])),
+        per_class=per_class,
+        photos=_most_different(_at_best_f1(first), _at_best_f1(second), files, most),
+        replicates=replicates,
+    )
+
+
+def _difference(value: float, draws: Floats) -> Difference | None:
+    ends = interval(value, draws)
+    if ends is None:
+        return None
+    known = draws[~np.isnan(draws)]
+    return Difference(ends, float((known > 0).mean() + (known == 0).mean() / 2))
+
+
+def _at_best_f1(run: Matches) -> Tallies:
+    return tally(run, best_thresholds(run))
+
+
+def _most_different(first: Tallies, second: Tallies, files: Sequence[str], most: int) -> tuple[PhotoDifference, ...]:
+    fewer = np.abs(first.wrong - second.wrong)
+    ranked = np.argsort(-fewer, kind="stable")[:most]
+    return tuple(
+        PhotoDifference(files[photo], _of_photo(first, photo), _of_photo(second, photo))
+        for photo in ranked[fewer[ranked] > 0].tolist()
+    )
+
+
+def _of_photo(tallies: Tallies, photo: int) -> Tally:
+    return Tally(int(tallies.found[photo]), int(tallies.false[photo]), int(tallies.missed[photo]))

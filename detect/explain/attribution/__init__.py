@@ -1,0 +1,1 @@
+"""Which pixels made a detection: gradients, layer maps and perturbation."""

@@ -1,0 +1,104 @@
+"""What makes a channel most active in a whole set of photos (Zeiler and Fergus 2014, arXiv:1311.2901, figure 2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detect.data.images import UnreadableImage, read_image
+from detect.draw import contact_sheet, save_image
+from detect.errors import UserError
+from detect.explain.attribution.heatmaps import captioned
+from detect.explain.network.deconvnet import chain, down, strongest, through
+from detect.explain.network.feature_images import CHANNELS, Part, Say
+from detect.explain.network.reader import Reader
+from detect.explain.network.tiles import sheet, signed_colours
+from detect.models.layer_hooks import Kept, usual_layer
+from detect.system.files import write_text
+from detect.system.progress import Display
+
+TOP = 9  # photos of a channel, as in the paper
+TILE = 72  # pixels
+ACROSS = 3  # channels in a row of the sheet
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The highest activation of a channel in one photo, at a cell of the layer's map."""
+
+    channel: int
+    activation: float
+    file: str
+    row: int
+    column: int
+
+
+def patches(reader: Reader, photos: Sequence[Path], out: Path, part: Part, shown: Display, say: Say) -> tuple[str, ...]:
+    """A sheet of the nine photos that make each channel most active, cut to what the cell sees, beside deconvnet's
+    reconstructions where the network is a chain; returns a line for each unreadable photo.
+    """
+    name = usual_layer(reader.network) if part.layer is None else part.layer
+    found, unreadable = _highest(reader, photos, name, shown)
+    by_channel = _ranked(found, part)
+    pictures = []
+    for channel, best in by_channel.items():
+        tiles = [_tiles(reader, name, patch) for patch in best]
+        sides = [sheet([tile[side] for tile in tiles], TILE, 3) for side in range(len(tiles[0]))]
+        text = f"channel {channel}, activations {best[0].activation:.3g} to {best[-1].activation:.3g}"
+        pictures.append(captioned(contact_sheet(sides, 2), text))
+        say(f"{name} channel {channel}: {best[0].activation:.3g} in {best[0].file}")
+    save_image(out / f"patches-{name}.png", contact_sheet(pictures, ACROSS))
+    told = {"layer": name, "patches": [asdict(patch) for best in by_channel.values() for patch in best]}
+    write_text(out / f"patches-{name}.json", json.dumps(told, indent=1) + "\n")
+    return tuple(unreadable)
+
+
+def _highest(reader: Reader, photos: Sequence[Path], name: str, shown: Display) -> tuple[list[list[Patch]], list[str]]:
+    """Of each photo that can be read one patch a channel; and a line for each that cannot."""
+    found, unreadable = [], []
+    for photo in photos:
+        try:
+            reading = reader.read(read_image(photo))
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+        else:
+            with Kept(reader.network, name) as kept:
+                reader.run(reading.pixels)
+            highest, places = kept.maps()[0].float().flatten(1).max(1)
+            columns, rows = kept.maps().shape[3], zip(highest.tolist(), places.tolist(), strict=True)
+            found.append([Patch(c, value, str(photo), *divmod(at, columns)) for c, (value, at) in enumerate(rows)])
+        shown.advance(1)
+    return found, unreadable
+
+
+def _ranked(found: Sequence[Sequence[Patch]], part: Part) -> dict[int, list[Patch]]:
+    """The best photos of the channels asked for, or of those that are most active."""
+    if not found:
+        raise UserError("--method patches: expected photos that can be read, found none")
+    channels = [sorted(own, key=lambda patch: -patch.activation)[:TOP] for own in zip(*found, strict=True)]
+    if part.channel is None:
+        channels.sort(key=lambda best: -best[0].activation)
+        return {best[0].channel: best for best in channels[:CHANNELS]}
+    if part.channel >= len(channels):
+        raise UserError(f"--channel: expected 0 to {len(channels) - 1}, found {part.channel}")
+    return {part.channel: channels[part.channel]}
+
+
+def _tiles(reader: Reader, name: str, patch: Patch) -> list[np.ndarray]:
+    """The patch, and where the network is a chain up to that layer its reconstruction."""
+    reading = reader.read(read_image(Path(patch.file)))
+    x1, y1, x2, y2 = reading.box(reader.field(name, reading.pixels), patch.row, patch.column)
+    photo = reading.shown[y1:y2, x1:x2]
+    try:
+        links = chain(reader.network)
+    except UserError:
+        return [photo]
+    last = [link.name for link in links if link.name == name or link.name.startswith(f"{name}.")][-1]
+    with reader.autocast():
+        kept = through(links, reading.pixels, last)
+        made = reader.colours(down(links, kept, strongest(kept[-1], patch.channel))[0])
+    return [signed_colours(made[y1:y2, x1:x2]), photo]

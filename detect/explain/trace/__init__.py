@@ -1,0 +1,1 @@
+"""How each detection came about, exactly: anchor, proposal, region, suppression."""

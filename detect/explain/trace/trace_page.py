@@ -1,0 +1,62 @@
+"""The trace of one photo as an HTML page that needs nothing else.
+
+Names of files and classes come from anywhere: the template escapes all text, and the page's policy runs no script.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from detect.report.embedded_images import encoded
+
+_LONGEST = 1400  # pixels of two pictures side by side
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A detection on the page: its story, its picture (h, w, 3) uint8, and of a search its picture and story."""
+
+    told: dict[str, Any]
+    picture: np.ndarray
+    search_picture: np.ndarray | None = None
+    search: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """file: of the photo; facts: rows of a name and what it is; left_out: detections without a place here."""
+
+    file: str
+    facts: Sequence[tuple[str, str]]
+    classes: Sequence[str]
+    shown: Sequence[Shown]
+    left_out: int
+
+
+def render(page: Page) -> str:
+    """The HTML."""
+    environment = Environment(
+        loader=PackageLoader("detect.explain.trace", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(numbers=numbers, address=address)
+    return environment.get_template("trace.html").render(page=page)
+
+
+def numbers(values: Sequence[float]) -> str:
+    """[1.25, -3] -> 1.25, -3.00."""
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def address(picture: np.ndarray) -> str:
+    """A data URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(encoded(picture, _LONGEST)).decode()

@@ -1,0 +1,161 @@
+"""Photos in, traces out: trace.json, pictures and a page for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from detect.data.annotations import ImageAnnotation
+from detect.data.images import UnreadableImage, read_image
+from detect.draw import save_image
+from detect.errors import UserError
+from detect.evaluation.predictions import below_shared_folder
+from detect.evaluation.score import Metric
+from detect.explain.trace.describe import stories
+from detect.explain.trace.ground_truth import matched
+from detect.explain.trace.record import record
+from detect.explain.trace.trace import trace
+from detect.explain.trace.trace_images import chain_picture, search_picture
+from detect.explain.trace.trace_page import Page, Shown, render
+from detect.inference.dataset_pass import as_prediction, to_device
+from detect.inference.predictor import Predictor
+from detect.models.tta import ManyLooks
+from detect.proposals.lookups import FromFile
+from detect.proposals.selective_search import available_cores
+from detect.proposals.selective_search.history import Story as SearchStory
+from detect.proposals.selective_search.history import stories as search_stories
+from detect.system.files import write_text
+from detect.system.progress import Display
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Pictures and a place on the page for at most ``most`` detections of at least ``score``; all are in trace.json."""
+
+    score: float
+    most: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """objects: of each photo whose ground truth is known, by its resolved path; metric: whose rules match them."""
+
+    objects: Mapping[Path, ImageAnnotation]
+    metric: Metric
+
+
+def trace_photos(
+    predictor: Predictor,
+    photos: Sequence[Path],
+    out: Path,
+    wish: Wish,
+    known: Known,
+    given: FromFile | None,
+    shown: Display,
+) -> tuple[str, ...]:
+    """A folder below ``out`` for each photo; returns a line for each unreadable photo.
+
+    Raises UserError for a model that looks at a photo several times.
+    """
+    if isinstance(predictor.detector, ManyLooks):
+        raise UserError(
+            "model.test_time: expected one look at each photo, whose detections have one trace, found several; "
+            "--set model.test_time.flip=false --set model.test_time.scales=[1]"
+        )
+    unreadable = []
+    for photo, name in zip(photos, below_shared_folder([str(photo) for photo in photos]), strict=True):
+        try:
+            rgb = read_image(photo)
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+        else:
+            _trace_photo(predictor, photo, rgb, out / name, wish, known, given)
+        shown.advance(1)
+    return tuple(unreadable)
+
+
+def _trace_photo(
+    predictor: Predictor,
+    photo: Path,
+    rgb: np.ndarray,
+    folder: Path,
+    wish: Wish,
+    known: Known,
+    given: FromFile | None,
+) -> None:
+    images = to_device(predictor.prepared(rgb, None if given is None else given[str(photo)]), predictor.compute.device)
+    with torch.inference_mode(), predictor.compute.autocast():
+        (traced,) = trace(predictor.single, images)
+        told = stories(traced, predictor.single)
+    size = (rgb.shape[0], rgb.shape[1])
+    prediction = as_prediction(traced.detections, images.sizes[0], size, str(photo))
+    objects = known.objects.get(photo.resolve())
+    truths = [] if objects is None else matched(objects, prediction, predictor.classes, known.metric)
+    for place, story in enumerate(told):
+        story["box_in_photo"] = prediction.boxes[place].tolist()
+        if truths:
+            story["truth"] = truths[place]
+    chosen = [story for story in told if story["score"] >= wish.score][: wish.most]
+    searched = _searched(predictor, rgb, chosen) if given is None and predictor.given is not None else {}
+    scale = np.array([size[1] / traced.size[1], size[0] / traced.size[0]] * 2)
+    shown = [_shown(rgb, story, scale, searched) for story in chosen]
+    for one in shown:
+        _save(folder, one)
+        if one.search is not None:
+            one.told["search"] = one.search
+    whole = {"file": str(photo), "photo_size": list(size), "model": str(predictor.file)}
+    content = whole | record(traced, predictor.single) | {"detections": told}
+    write_text(folder / "trace.json", json.dumps(content) + "\n")
+    facts = (
+        ("model", str(predictor.file)),
+        ("photo", f"{size[1]} x {size[0]}"),
+        ("in the network", f"{traced.size[1]} x {traced.size[0]}"),
+        ("proposals", str(len(traced.proposals))),
+        ("detections", str(len(told))),
+        ("ground truth", "not known" if objects is None else f"{len(objects.labels)} objects"),
+    )
+    page = Page(photo.name, facts, predictor.classes, shown, len(told) - len(shown))
+    write_text(folder / "index.html", render(page))
+
+
+def _searched(predictor: Predictor, rgb: np.ndarray, chosen: Sequence[dict[str, Any]]) -> dict[int, SearchStory]:
+    """How the proposals of some detections were found, by their rank in the search from 1."""
+    assert predictor.given is not None
+    rule = predictor.given.settings
+    ranks = sorted({story["proposal"]["given_rank"] - 1 for story in chosen})
+    found = search_stories(rgb, rule.mode, rule.seed, available_cores(), rule.min_side, rule.resize_to, ranks)
+    return {story.rank + 1: story for story in found}
+
+
+def _shown(rgb: np.ndarray, told: dict[str, Any], scale: np.ndarray, searched: Mapping[int, SearchStory]) -> Shown:
+    picture = chain_picture(rgb, told, scale)
+    story = searched.get(told["proposal"]["given_rank"] or 0)
+    return Shown(told, picture) if story is None else Shown(told, picture, search_picture(rgb, story), _plain(story))
+
+
+def _plain(story: SearchStory) -> dict[str, Any]:
+    similarity = story.strategy.similarity
+    measures = [] if similarity is None else [name for name, used in asdict(similarity).items() if used]
+    joined = f"joined by {' + '.join(measures)}" if measures else "a first segment itself"
+    height, width = story.segmentation.labels.shape
+    return {
+        "strategy": f"{story.strategy.space}, k = {story.strategy.scale}, {joined}",
+        "searched_at": [height, width],
+        "regions": len(story.segmentation.sizes),
+        "region": story.region,
+        "segments": list(story.segments),
+        "joins": [asdict(join) for join in story.joins],
+    }
+
+
+def _save(folder: Path, shown: Shown) -> None:
+    name = f"detection-{shown.told['rank']:03}"
+    save_image(folder / f"{name}.jpg", shown.picture)
+    if shown.search_picture is not None:
+        save_image(folder / f"{name}-search.jpg", shown.search_picture)

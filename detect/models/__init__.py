@@ -1,0 +1,1 @@
+"""The detector and the parts that fill its five slots."""

@@ -1,1 +1,0 @@
-"""Proposals of whole data sets: made into files, found again, handed to the loader."""

@@ -1,0 +1,1 @@
+"""What every part needs from the machine: files, devices, processes, randomness, progress."""

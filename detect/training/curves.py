@@ -1,0 +1,109 @@
+"""A run's metrics.csv as one figure: losses, validation loss, metrics and learning rate over the epochs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from detect.errors import UserError
+from detect.system.files import existing_file, write_bytes
+
+Curves = dict[str, list[float]]  # a column each, nan where a cell is blank
+
+_POSITIONS = ("step", "epoch")
+_SIZE = (5.0, 3.2)  # inches a panel
+
+
+def draw_curves(metrics_csv: Path, out: Path) -> None:
+    """Draw the figure into ``out``, a .png.
+
+    metrics_csv: a header, then numbers, blank where a row has none of that kind. ``step`` and ``epoch`` say where,
+    names that start with ``val_`` are of a validation, ``lr`` is the learning rate, names ending ``_seconds`` are left
+    out and the others are losses. UserError where the file is missing, or a cell is no number.
+    """
+    curves = read_curves(metrics_csv)
+    panels = filled_panels(curves)
+    columns = min(2, max(1, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1] * rows), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, (title, names) in enumerate(panels, start=1):
+        _panel(figure.add_subplot(rows, columns, place), title, names, curves)
+    if not panels:
+        figure.text(0.5, 0.5, "no numbers yet", ha="center", va="center", color="gray")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_bytes(out, picture.getvalue())
+
+
+def read_curves(metrics_csv: Path) -> Curves:
+    """The columns of a metrics.csv by name, nan for a blank cell; a last row that a kill cut short is left out."""
+    text = existing_file(metrics_csv, "a metrics.csv").read_text(encoding="utf-8")
+    lines = list(csv.reader(io.StringIO(text)))
+    header = lines[0] if lines else []
+    if not any(position in header for position in _POSITIONS):
+        raise UserError(f"{metrics_csv}: expected a column step or epoch, found {', '.join(header) or 'an empty file'}")
+    whole = [(place, line) for place, line in enumerate(lines[1:], start=2) if len(line) == len(header)]
+    if len(whole) < len(lines) - 1 - (not text.endswith("\n")):
+        raise UserError(f"{metrics_csv}: expected {len(header)} cells in each line, found a line with others")
+    return {
+        name: [_number(metrics_csv, place, name, line[i]) for place, line in whole] for i, name in enumerate(header)
+    }
+
+
+def _number(file: Path, place: int, name: str, cell: str) -> float:
+    try:
+        return float(cell) if cell.strip() else math.nan
+    except ValueError:
+        raise UserError(f'{file}: line {place}, {name}: expected a number, found "{cell}"') from None
+
+
+def filled_panels(curves: Curves) -> list[tuple[str, list[str]]]:
+    """Titles, and beneath each the columns that have numbers; panels without any are left out."""
+    known = [name for name in curves if points(curves, name)[0]]
+    return [(title, names) for title, names in _panels(known) if names]
+
+
+def _panels(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Titles and the columns beneath each."""
+    shown = [name for name in names if name not in _POSITIONS and not name.endswith("_seconds")]
+    validation = [name for name in shown if name.startswith("val_")]
+    val_losses = [name for name in validation if name.startswith("val_loss")]
+    return [
+        ("loss", [name for name in shown if name not in validation and name != "lr"]),
+        ("validation loss", val_losses),
+        ("validation metrics", [name for name in validation if name not in val_losses]),
+        ("learning rate", [name for name in shown if name == "lr"]),
+    ]
+
+
+def points(curves: Curves, name: str) -> tuple[list[float], list[float]]:
+    """Where a column has numbers, and the numbers."""
+    position = curves["epoch" if "epoch" in curves else "step"]
+    known = [(x, y) for x, y in zip(position, curves[name], strict=True) if math.isfinite(x) and math.isfinite(y)]
+    return [x for x, _ in known], [y for _, y in known]
+
+
+def _panel(axes: Axes, title: str, names: Sequence[str], curves: Curves) -> None:
+    for name in names:
+        x, y = points(curves, name)
+        label = name.removeprefix("val_").removeprefix("loss_")
+        # The sum in front of its parts; a mark where there are few points, as one alone makes no line.
+        axes.plot(
+            x, y, label=label, linewidth=2 if name == "loss" else 1.2, marker="o" if len(x) < 30 else "", markersize=3
+        )
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("epoch" if "epoch" in curves else "step", fontsize=9)
+    axes.set_ylim(bottom=0, top=1 if title == "validation metrics" else None)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    if len(names) > 1:
+        axes.legend(fontsize=8, frameon=False)

@@ -1,0 +1,56 @@
+"""Checkpoints, proposals and settings that are none are refused in one line, and nothing in them runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config.files import load_config
+from detect.errors import UserError
+from detect.proposals.files import read_proposals
+from tests.bad_inputs.nasty import Nasty
+from tests.bad_inputs.nasty_binaries import CHECKPOINTS, PROPOSALS, SETTINGS
+from tests.conftest import Command
+
+CASES = [
+    pytest.param(reader, nasty, id=f"{kind}: {name}")
+    for kind, reader, table in (
+        ("checkpoint", load_checkpoint, CHECKPOINTS),
+        ("proposals", read_proposals, PROPOSALS),
+        ("settings", load_config, SETTINGS),
+    )
+    for name, nasty in table.items()
+]
+
+
+@pytest.mark.parametrize(("reader", "nasty"), CASES)
+def test_refused_by_name(
+    reader: Callable[[Path], object], nasty: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = nasty.write(tmp_path)
+    with pytest.raises(UserError, match=nasty.refused) as raised:
+        reader(file)
+    assert str(raised.value).startswith(f"{file}: ")
+    assert len(str(raised.value)) < 1000
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nasty"),
+    [
+        (("train", "--config"), SETTINGS["alias bomb"]),
+        (("eval",), CHECKPOINTS["pickle that runs code"]),
+        (("eval",), CHECKPOINTS["without its keys"]),
+    ],
+)
+def test_a_command_ends_with_status_2_and_one_line(
+    arguments: tuple[str, ...], nasty: Nasty, tmp_path: Path, detect_command: Command
+) -> None:
+    file = nasty.write(tmp_path)
+    status, out, err = detect_command(*arguments, file)
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    assert str(file) in err

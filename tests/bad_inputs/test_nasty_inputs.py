@@ -1,0 +1,99 @@
+"""Every nasty input is read right, or refused in one line that names its file; none hangs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detect.data.annotations import Annotations
+from detect.data.images import UnreadableImage, image_size, read_image
+from detect.data.sources import DataFormat, Source, load_sources
+from detect.errors import UserError
+from detect.inference.find_images import find_photos
+from tests.bad_inputs.nasty import Nasty
+from tests.bad_inputs.nasty_labels import READ, REFUSED
+from tests.bad_inputs.nasty_photos import HEIGHT, PHOTOS, WIDTH
+
+FORMATS: dict[str, DataFormat] = {"voc": "voc", "coco": "coco", "yolo": "yolo", "csv": "csv", "data.yaml": "yolo"}
+
+
+@pytest.fixture(autouse=True)
+def _no_hang() -> Iterator[None]:
+    def late(*_: object) -> None:
+        raise TimeoutError("more than 30 s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(30)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def read(name: str, folder: Path) -> Annotations:
+    return load_sources(FORMATS[name.partition(":")[0]], [Source(folder, "train")], None)
+
+
+@pytest.mark.parametrize("name", [name for name, nasty in PHOTOS.items() if nasty.refused])
+@pytest.mark.parametrize("reader", [read_image, image_size])
+def test_a_photo_that_is_none_is_named(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
+    path = PHOTOS[name].write(tmp_path)
+    if reader is image_size and "cut" in name:
+        return  # its header is whole
+    with pytest.raises(UnreadableImage, match=f"(?i){PHOTOS[name].refused}") as raised:
+        reader(path)
+    message = str(raised.value)
+    assert message.startswith(str(path).encode("utf-8", "backslashreplace").decode())
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [name for name, nasty in PHOTOS.items() if not nasty.refused])
+def test_a_strange_photo_is_upright_rgb(name: str, tmp_path: Path) -> None:
+    path = PHOTOS[name].write(tmp_path)
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    assert found.shape[2:] == (3,)
+    assert image_size(path) == found.shape[:2]
+    if name.startswith("EXIF orientation") and name[-1] in "5678":
+        assert found.shape[:2] == (WIDTH, HEIGHT)
+
+
+def test_a_folder_of_all_photos_is_searched_to_its_end(tmp_path: Path) -> None:
+    for place, nasty in enumerate(PHOTOS.values()):
+        (tmp_path / str(place)).mkdir()
+        nasty.write(tmp_path / str(place))
+    found = find_photos([str(tmp_path)])
+    assert len(found) == len(PHOTOS)  # the folder is none, the loop is two links
+    unreadable = 0
+    for photo in found:
+        try:
+            read_image(photo)
+        except UnreadableImage:
+            unreadable += 1
+    assert unreadable == sum(bool(nasty.refused) for nasty in PHOTOS.values())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_labels_that_cannot_be_right_are_refused(name: str, tmp_path: Path) -> None:
+    nasty: Nasty = REFUSED[name]
+    nasty.write(tmp_path)
+    with pytest.raises(UserError, match=nasty.refused) as raised:
+        read(name, tmp_path)
+    message = str(raised.value)
+    assert message.startswith(str(tmp_path))
+    assert len(message) < 6000
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", READ)
+def test_odd_labels_give_the_box_or_tell_that_it_is_dropped(name: str, tmp_path: Path) -> None:
+    write, box, reason = READ[name]
+    labels = write(tmp_path)
+    found = read(name, tmp_path)
+    assert found.boxes.tolist() == ([] if box is None else [list(box)])
+    assert len(found.boxes) + len(found.dropped) == 1
+    assert [reason in dropped.reason for dropped in found.dropped] == [True] * (box is None)
+    assert all(dropped.file == str(labels) for dropped in found.dropped)

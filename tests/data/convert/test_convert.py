@@ -1,0 +1,320 @@
+"""detect data convert: there and back again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from detect.data.convert.convert import carry_out, plan
+from detect.data.convert.convertible_dataset import DataSet, read_data_set, sayable
+from detect.data.formats.detect_format import BOX_FORMATS, BoxFormat
+from detect.data.formats.records import LabelledObject, LabelledPhoto
+from detect.system.progress import display
+from tests.conftest import Command
+from tests.data.folders import coco_document, voc_object, write_photo
+
+FORMATS = list(BOX_FORMATS)
+
+
+def convert(data: DataSet, target: BoxFormat, folder: Path) -> DataSet:
+    with display(Console(quiet=True), "converting", 1, "photos") as shown:
+        carry_out(plan(data, target, folder), True, shown)
+    return read_data_set(folder, target, None)
+
+
+def said(data: DataSet, marks: bool = True) -> dict[str, list[object]]:
+    """What a data set says, but for where its files are; marks: with what YOLO has no word for."""
+    return {
+        name: [
+            (photo.name, photo.size, photo.image_id, [_said(item, marks) for item in photo.objects]) for photo in photos
+        ]
+        for name, photos in data.lists.items()
+    }
+
+
+def _said(item: LabelledObject, marks: bool) -> object:
+    plain = (item.name, item.box)
+    return (*plain, item.difficult, item.crowd, item.truncated, item.pose) if marks else plain
+
+
+def boxes_in(width: int, height: int) -> st.SearchStrategy[tuple[float, float, float, float]]:
+    def span(side: int) -> st.SearchStrategy[tuple[float, float]]:
+        ends = st.lists(st.floats(-side, 2 * side, width=64), min_size=2, max_size=2, unique=True).map(sorted)
+        return ends.filter(lambda pair: pair[0] < side and pair[1] > 0 and pair[0] + 1 < pair[1] + 1).map(
+            lambda pair: (pair[0], pair[1])
+        )
+
+    return st.tuples(span(width), span(height)).map(lambda pair: (pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
+
+
+def objects(width: int, height: int) -> st.SearchStrategy[LabelledObject]:
+    return st.builds(
+        LabelledObject,
+        where=st.just(""),
+        name=st.sampled_from(["cat", 'a "big", dog', "Ж & <b>"]),
+        box=boxes_in(width, height),
+        difficult=st.booleans(),
+        crowd=st.booleans(),
+        truncated=st.booleans(),
+        pose=st.sampled_from(["", "Left"]),
+        flaw=st.none(),
+        area=st.none() | st.floats(0, 1e6),
+        outlined=st.booleans(),
+    )
+
+
+@pytest.fixture(scope="module")
+def photo_files() -> Iterator[list[Path]]:
+    """60 x 40 and 37 x 53."""
+    with TemporaryDirectory() as folder:
+        yield [write_photo(Path(folder) / "a.jpg"), write_photo(Path(folder) / "b, c.png", (53, 37))]
+
+
+def data_set(files: Sequence[Path], found: Sequence[Sequence[LabelledObject]]) -> DataSet:
+    sizes = [(40, 60), (53, 37)]
+    photos = tuple(
+        LabelledPhoto(file, file.name, file, size, place, tuple(own))
+        for place, (file, size, own) in enumerate(zip(files, sizes, found, strict=True), start=1)
+    )
+    lists = {"train": photos, "val": (replace(photos[1], image_id=1),)}
+    names = sorted({item.name for own in found for item in own} | {"cat"})
+    return DataSet(lists, {name: number for number, name in enumerate(names, start=1)}, ())
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.tuples(*(st.lists(objects(*side), max_size=3) for side in ((60, 40), (37, 53)))))
+@pytest.mark.parametrize("target", FORMATS)
+def test_every_corner_comes_back_to_the_last_bit(
+    target: BoxFormat, photo_files: list[Path], found: tuple[list[LabelledObject], list[LabelledObject]]
+) -> None:
+    if target == "yolo" and not any(found):
+        return  # no label file at all is refused below
+    data = sayable(data_set(photo_files, found), target)
+    with TemporaryDirectory() as folder:
+        back = convert(data, target, Path(folder) / "new")
+        assert said(back, target != "yolo") == said(data, target != "yolo")
+        assert back.dropped == ()
+        if any(found) and target in ("coco", "yolo"):
+            assert back.categories == data.categories
+
+
+def test_a_box_of_one_pixel_is_none_to_voc(photo_files: list[Path], tmp_path: Path) -> None:
+    small, large = (LabelledObject("line 1", "cat", (3.5, 4.0, x2, 9.0)) for x2 in (4.5, 4.75))
+    data = data_set(photo_files, ([small, large], []))
+    assert sayable(data, "coco") is data
+    left = sayable(data, "voc")
+    assert tuple(map(str, left.dropped)) == (
+        f"{photo_files[0]}: line 1 (cat): a box that VOC has no corners for: 3.5 4 4.5 9",
+    )
+    assert [item.box for item in convert(left, "voc", tmp_path / "new").objects()] == [large.box]
+
+
+@pytest.fixture
+def voc_folder(voc: Callable[..., Path]) -> Path:
+    """Three photos in two lists and their union, with every mark, a decimal corner and a box that is none."""
+    marks = "<difficult>1</difficult><truncated>1</truncated><pose>Left</pose>"
+    photos = {
+        "a": voc_object("dog", 1, 1, 9, 9, extra=marks) + voc_object("cat", "4.7", 5, 60, 40),
+        "b": "",
+        "c": voc_object("cat", 3, 4, 50, 30) + voc_object("cat", 5, 5, 5, 5),
+    }
+    for name, stems in {"train": "ca", "val": "b", "trainval": "abc"}.items():
+        root = voc({stem: photos[stem] for stem in stems}, lists=name)
+    return root
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FORMATS, 2)))
+def test_by_one_format_to_another_and_back(
+    first: BoxFormat, second: BoxFormat, voc_folder: Path, tmp_path: Path
+) -> None:
+    data = read_data_set(voc_folder, "voc", None)
+    assert (list(data.lists), len(data.dropped)) == (["train", "trainval", "val"], 1)
+    marks = "yolo" not in (first, second)
+    there = convert(data, first, tmp_path / "1")
+    on = convert(there, second, tmp_path / "2")
+    back = convert(on, "voc", tmp_path / "3")
+    assert said(there, marks) == said(on, marks) == said(back, marks) == said(data, marks)
+    assert list(back.categories) == list(data.categories) == ["cat", "dog"]
+
+
+def test_command(voc_folder: Path, tmp_path: Path, detect_command: Command) -> None:
+    target = tmp_path / "new" / "yolo"
+    status, out, err = detect_command("data", "convert", voc_folder, target, "--to", "yolo")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"{target}: 3 photos, 3 objects, 2 classes; train 2, trainval 3, val 1",
+        "boxes: 3 kept + 1 dropped + 0 repaired (clipped) = 4 found; photos: 3 kept + 0 skipped = 3 found",
+        f"left out: {voc_folder}/Annotations/c.xml: object 2 (cat): a box without extent: 5 5 5 5",
+        "yolo has no word for difficult of 1 objects, truncated of 1 objects, pose of 1 objects: not kept",
+    ]
+    assert (target / "data.yaml").read_text() == (
+        "train: train.txt\ntrainval: trainval.txt\nval: val.txt\nnames:\n  0: cat\n  1: dog\n"
+    )
+    assert (target / "train.txt").read_text() == "./images/c.jpg\n./images/a.jpg\n"
+    assert (target / "labels" / "c.txt").read_text() == "0 0.433333333333333333 0.4125 0.8 0.675\n"
+    assert (target / "labels" / "b.txt").read_text() == ""
+    assert (target / "images" / "a.jpg").read_bytes() == (voc_folder / "JPEGImages" / "a.jpg").read_bytes()
+    assert not (target / "images" / "a.jpg").is_symlink()
+    assert [path.name for path in target.parent.iterdir()] == ["yolo"]
+
+
+def test_strict_leaves_nothing_out(voc_folder: Path, tmp_path: Path, detect_command: Command) -> None:
+    status, out, err = detect_command("data", "convert", voc_folder, tmp_path / "new", "--to", "yolo", "--strict")
+    found = "expected nothing to drop, repair or skip, found 1 x a box without extent"
+    assert (status, out, err) == (2, "", f"detect: --strict: {voc_folder}: {found}\n")
+    assert not (tmp_path / "new").exists()
+
+
+def test_links(voc_folder: Path, tmp_path: Path, detect_command: Command) -> None:
+    (tmp_path / "new").mkdir()
+    status, out, _ = detect_command(
+        "data", "convert", voc_folder, tmp_path / "new", "--from", "voc", "--to", "coco", "--link"
+    )
+    assert status == 0
+    assert "coco has no word for difficult of 1 objects, truncated of 1 objects, pose of 1 objects: in words" in out
+    assert (tmp_path / "new/images/a.jpg").resolve() == voc_folder / "JPEGImages/a.jpg"
+
+
+def test_outlines_and_areas_are_told(coco: Callable[..., Path], tmp_path: Path, detect_command: Command) -> None:
+    box = {"id": 1, "image_id": 7, "category_id": 13, "bbox": [1, 2, 3, 4], "area": 5, "segmentation": [[1, 2, 3]]}
+    root = coco(coco_document([box, box | {"id": 2, "segmentation": [], "area": 12, "iscrowd": 1}]))
+    status, out, _ = detect_command("data", "convert", root, tmp_path / "new", "--to", "voc")
+    assert status == 0
+    assert "voc has no word for the outlines of 1 objects, the areas of 1 outlines: not kept" in out
+    assert "voc has no word for crowd of 1 objects: in words that only detect reads" in out
+    back = read_data_set(tmp_path / "new", "voc", None)
+    assert [item.crowd for item in back.objects()] == [False, True]
+    kept = convert(read_data_set(root, "coco", None), "coco", tmp_path / "same")
+    assert [item.area for item in kept.objects()] == [5, 12]
+    assert [photo.image_id for photo in kept.lists["instances"]] == [7, 17]
+    assert kept.categories == {"cat": 3, "dog": 13}
+
+
+def test_photos_of_one_name(tmp_path: Path) -> None:
+    for folder in ("train", "val"):
+        write_photo(tmp_path / "yolo" / folder / "images" / "a.jpg")
+        (tmp_path / "yolo" / folder / "labels").mkdir()
+        (tmp_path / "yolo" / folder / "labels" / "a.txt").write_text("0 0.5 0.5 1 1")
+    (tmp_path / "yolo" / "data.yaml").write_text("train: ../train/images\nval: ../val/images\nnames: [cat]\n")
+    data = read_data_set(tmp_path / "yolo", "yolo", None)
+    names = [plan(data, target, tmp_path).names.values() for target in FORMATS]
+    below = ["train/images/a.jpg", "val/images/a.jpg"]
+    assert [list(each) for each in names] == [["train_images_a.jpg", "val_images_a.jpg"], below, below, below]
+
+
+def roboflow_coco(root: Path) -> Path:
+    for split in ("train", "valid"):
+        write_photo(root / split / f"{split}.jpg")
+        document = coco_document([], images=[f"{split}.jpg"])
+        (root / split / "_annotations.coco.json").write_text(json.dumps(document))
+    return root
+
+
+def roboflow_voc(root: Path) -> Path:
+    for split in ("train", "valid"):
+        write_photo(root / split / "a.jpg")
+        (root / split / "a.xml").write_text(f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>")
+    return root
+
+
+def test_roboflows_folders_are_the_lists(tmp_path: Path) -> None:
+    conversion = plan(read_data_set(roboflow_voc(tmp_path / "voc"), "voc", None), "voc", tmp_path / "new")
+    lists = {name: text for name, text in conversion.files.items() if name.startswith("ImageSets")}
+    assert lists == {"ImageSets/Main/train.txt": "train_a\n", "ImageSets/Main/valid.txt": "valid_a\n"}
+
+
+def test_lists_are_named_for_roboflows_folders(tmp_path: Path) -> None:
+    data = read_data_set(roboflow_coco(tmp_path / "coco"), "coco", None)
+    conversion = plan(data, "csv", tmp_path / "csv")
+    assert list(conversion.files) == ["train.csv", "valid.csv"]
+    first = next(iter(conversion.names.values()))
+    assert [first in text for text in conversion.files.values()] == [True, False]
+
+
+def test_photos_without_xml_are_told(tmp_path: Path, detect_command: Command) -> None:
+    for name in ("a", "b"):
+        write_photo(tmp_path / f"voc/{name}.jpg")
+    (tmp_path / "voc/a.xml").write_text(f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>")
+    status, out, _ = detect_command("data", "convert", tmp_path / "voc", tmp_path / "new", "--to", "yolo")
+    assert (status, out.splitlines()[-1]) == (0, "left out: 1 photos without XML file")
+
+
+@pytest.mark.usefixtures("voc_folder")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone", "new", "--to", "voc"], "gone: expected a folder of labelled photos, found nothing"),
+        (["empty", "new", "--to", "voc"], "empty: expected VOC .*, found 0 photos and no labels"),
+        (["empty", "new", "--from", "coco", "--to", "voc"], "empty: expected photos labelled in coco, found none"),
+        (["voc", "full", "--to", "coco"], "full: expected a new or an empty folder, found file in it"),
+        (["voc", "full/file", "--to", "coco"], "full/file: expected a folder to write in, found a file"),
+        (["voc", "new", "--to", "yollo"], r"'yollo' is not one of .*\(did you mean \"yolo\"\?\)"),
+        (["voc", "new"], "Missing option '--to'"),
+        (
+            ["twins", "new", "--to", "yolo"],
+            r"a\.png: expected a name unlike that of .*a\.jpg, of which only the suffix",
+        ),
+        (
+            ["two", "new", "--to", "yolo"],
+            "annotations/t: expected each list's file to have a name of its own, found two t",
+        ),
+        (["torn", "new", "--to", "yolo"], r"val\.csv: a\.jpg: expected in val the objects of .*train\.csv"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    detect_command: Command,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "full", "twins", "torn"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    for name in ("twins/a.jpg", "twins/a.png", "torn/a.jpg"):
+        write_photo(tmp_path / name)
+    (tmp_path / "twins" / "train.csv").write_text("a.jpg,cat,1,1,9,9\na.png,cat,1,1,9,9\n")
+    (tmp_path / "torn" / "train.csv").write_text("a.jpg,cat,1,1,9,9\n")
+    (tmp_path / "torn" / "val.csv").write_text("a.jpg,cat,1,1,9,8\n")
+    (tmp_path / "two/annotations").mkdir(parents=True)
+    for file in ("t.json", "annotations/t.json"):
+        (tmp_path / "two" / file).write_text(json.dumps(coco_document([], images=[])))
+    status, out, err = detect_command("data", "convert", *arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert re.search(message, err), err
+    assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_nothing_is_left_of_a_conversion_that_fails(voc_folder: Path, tmp_path: Path) -> None:
+    data = read_data_set(voc_folder, "voc", None)
+    planned = plan(data, "csv", tmp_path / "new")
+    (voc_folder / "JPEGImages" / "c.jpg").unlink()
+    with display(Console(quiet=True), "converting", 1, "photos") as shown, pytest.raises(Exception, match=r"c\.jpg"):
+        carry_out(planned, False, shown)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["voc"]
+
+
+def test_json_is_plain(voc_folder: Path, tmp_path: Path) -> None:
+    convert(read_data_set(voc_folder, "voc", None), "coco", tmp_path / "new")
+    document = json.loads((tmp_path / "new" / "train.json").read_text())
+    assert document["annotations"][0] == {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [2, 3, 48, 27],
+        "area": 1296,
+        "iscrowd": 0,
+    }

@@ -1,0 +1,61 @@
+"""Folders named for a class: each photo is one object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detect.config.builders.data import training_data
+from detect.config.files import parse
+from detect.data.formats.class_folders import read_class_folders
+from detect.errors import UserError
+from tests.data.folders import write_photo
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("cat/1.jpg", "cat/deep/2.png", "dog/1.jpg", "dog/notes.txt"):
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no photo")
+        else:
+            write_photo(tmp_path / name, (20, 30))
+    return tmp_path
+
+
+def test_each_photo_is_one_object(root: Path) -> None:
+    found = read_class_folders(root, None)
+    assert found.classes == ("cat", "dog")
+    assert [Path(found.file(n)).relative_to(root).as_posix() for n in range(3)] == [
+        "cat/1.jpg",
+        "cat/deep/2.png",
+        "dog/1.jpg",
+    ]
+    assert found.labels.tolist() == [1, 1, 2]
+    assert found.boxes.tolist() == [[0, 0, 30, 20]] * 3
+    assert read_class_folders(root, ["dog", "cat"]).labels.tolist() == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "classes", "message"),
+    [
+        ([], None, "expected folders named for the class"),
+        (["empty/"], None, "empty: expected photos, found none"),
+        (["cta/1.jpg"], ["cat", "dog"], r'expected a folder of cat, dog \(did you mean "cat"\?\)'),
+    ],
+)
+def test_what_is_no_such_folder(make: list[str], classes: list[str] | None, message: str, tmp_path: Path) -> None:
+    for name in make:
+        if name.endswith("/"):
+            (tmp_path / name).mkdir()
+        else:
+            write_photo(tmp_path / name)
+    with pytest.raises(UserError, match=message):
+        read_class_folders(tmp_path, classes)
+
+
+def test_settings_lead_there(root: Path) -> None:
+    data = {"format": "folders", "root": str(root), "train": ".", "val": 0.5}
+    train, val = training_data(parse({"data": data, "train": {"epochs": 1}}, "test"))
+    assert len(train) + len(val) == 3
+    assert train.classes == val.classes == ("cat", "dog")

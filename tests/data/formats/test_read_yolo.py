@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from detect.data.formats.yolo import label_file, read_yolo, yolo_lists
+from detect.errors import UserError
+from tests.data.folders import write_photo
+
+Yolo = Callable[..., Path]
+NAMES = "names: [cat, dog]\n"
+BOX = "0 0.5 0.5 1 1"
+
+
+@pytest.fixture
+def yolo(tmp_path: Path) -> Yolo:
+    """Write a YOLO folder: photo (below images/, 60 x 40) -> its label file; None: no file."""
+
+    def write(labels: Mapping[str, str | None], data: str = "train: images\n" + NAMES) -> Path:
+        for name, text in labels.items():
+            write_photo(tmp_path / "images" / name)
+            if text is not None:
+                file = (tmp_path / "labels" / name).with_suffix(".txt")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+        if data:
+            (tmp_path / "data.yaml").write_text(data)
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes", "labels"),
+    [
+        ("", [], []),
+        (None, [], []),
+        ("\n \n", [], []),
+        ("0 0.5 0.5 1 1", [[0, 0, 60, 40]], [1]),
+        ("1 0.5 0.5 0.5 0.5\n0 0.25 0.5 0.1 0.1\n", [[15, 10, 45, 30], [12, 18, 18, 22]], [2, 1]),
+        ("1.0 0 0 0.5 0.5", [[-15, -10, 15, 10]], [2]),
+        ("0 0.1 0.2 0.5 0.9 0.3 0.1", [[6, 4, 30, 36]], [1]),
+        ("\ufeff0 0.5 0.5 1 1\r\n", [[0, 0, 60, 40]], [1]),
+    ],
+    ids=["empty", "no file", "blank", "whole", "two", "reaching outside", "polygon", "from Windows"],
+)
+def test_boxes(yolo: Yolo, text: str | None, boxes: list[list[float]], labels: list[int]) -> None:
+    found = read_yolo(yolo({"a.jpg": text, "b.jpg": "1 0.5 0.5 1 1"}), "train", None)
+    assert found[0].boxes.tolist() == boxes
+    assert found[0].labels.tolist() == labels
+    assert (found.classes, found.category_ids.tolist(), found.image_ids.tolist()) == (("cat", "dog"), [1, 2], [1, 2])
+    assert found[0].size == (40, 60)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0 0.5 0.5 0 0.1", "without extent"),
+        ("0 0.5 0.5 0.1 inf", "not finite"),
+        ("0 1.5 0.5 0.1 0.1", "outside its 60 x 40 picture"),
+        ("0 30 20 10 10", "not in fractions: 30 20 10 10"),
+    ],
+)
+def test_unusable_box_is_dropped_and_reported(yolo: Yolo, line: str, reason: str) -> None:
+    root = yolo({"a.jpg": f"1 0.5 0.5 1 1\n{line}\n"})
+    found = read_yolo(root, "train", None)
+    assert found[0].labels.tolist() == [2]
+    assert str(found.dropped[0]).startswith(f"{root}/labels/a.txt: line 2 (cat): ")
+    assert reason in str(found.dropped[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0 0.5 0.5 1", r"expected class cx cy w h, or .* found 4 fields$"),
+        ("0 0.5 0.5 1 1 0.9", r"expected .* found 6 fields \(a score\? results are no labels\)"),
+        ("2 0.5 0.5 1 1", "expected a class from 0 to 1, found 2"),
+        ("-1 0.5 0.5 1 1", "expected a class from 0 to 1, found -1"),
+        ("cat 0.5 0.5 1 1", "expected a class from 0 to 1, found cat"),
+        ("0 0.5 0,5 1 1", "expected numbers, found 0,5"),
+    ],
+)
+def test_damaged_line(yolo: Yolo, line: str, message: str) -> None:
+    root = yolo({"a.jpg": f"0 0.5 0.5 1 1\n{line}\n"})
+    with pytest.raises(UserError, match=rf"labels/a\.txt: line 2: {message}"):
+        read_yolo(root, "train", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "photos"),
+    [
+        ("train: images/t\nval: images/v\n", "train", ["t/1.jpg", "t/2.jpg"]),
+        ("train: images/t\nval: images/v\n", "val", ["v/3.jpg"]),
+        ("train: [images/v, images/t]\n", "train", ["v/3.jpg", "t/1.jpg", "t/2.jpg"]),
+        ("train: list.txt\n", "train", ["t/2.jpg", "v/3.jpg"]),
+        ("minival: list.txt\n", "minival", ["t/2.jpg", "v/3.jpg"]),
+        ("path: images\ntrain: t\n", "train", ["t/1.jpg", "t/2.jpg"]),
+        ("path: ../elsewhere\ntrain: images/t\n", "train", ["t/1.jpg", "t/2.jpg"]),
+        ("train: ../images/t\n", "train", ["t/1.jpg", "t/2.jpg"]),
+    ],
+    ids=["folder", "val", "several", "list", "further list", "path", "moved", "Roboflow"],
+)
+def test_splits(yolo: Yolo, data: str, split: str, photos: list[str]) -> None:
+    root = yolo({"t/2.jpg": BOX, "t/1.jpg": None, "v/3.jpg": BOX}, data + NAMES)
+    (root / "list.txt").write_text(f"./images/t/2.jpg\n\n{root}/images/v/3.jpg\nimages/t/2.jpg\n")
+    found = read_yolo(root, split, None)
+    assert [found.file(place) for place in range(len(found))] == [str(root / "images" / photo) for photo in photos]
+    assert found.image_ids.tolist() == [int(Path(photo).stem) for photo in photos]
+
+
+@pytest.mark.parametrize("names", ["names: {1: dog, 0: cat}\n", "nc: 2\nnames:\n- cat\n- dog\n"])
+def test_names(yolo: Yolo, names: str) -> None:
+    root = yolo({"a.jpg": "1 0.5 0.5 1 1"}, "train: images\n" + names)
+    assert read_yolo(root, "train", None).classes == ("cat", "dog")
+    assert read_yolo(root, "train", ["dog"]).labels.tolist() == [1]
+
+
+def test_given_classes_lack_one(yolo: Yolo) -> None:
+    with pytest.raises(UserError, match=r'a\.txt: line 1: expected one of 1 classes, found "dog"'):
+        read_yolo(yolo({"a.jpg": "1 0.5 0.5 1 1"}), "train", ["cat"])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("train: images\n", r"data\.yaml: expected names, found nothing$"),
+        ("train: images\nname: [a]\n", r'expected names, found nothing \(did you mean "name"\?\)'),
+        ("[", r"data\.yaml: expected YAML, found"),
+        ("3", "expected names and the splits train and val, found int"),
+        ("names: []\n", "names: expected class names"),
+        ("names: {0: a, 2: b}\n", "names: expected the numbers 0 to 1"),
+        ("names: [a, b, a]\n", 'expected each name once, found "a" twice'),
+        ("nc: 3\n" + NAMES, "nc: expected 2, the number of names, found 3"),
+        ("val: images\n" + NAMES, r"expected train, found nothing; splits: val"),
+        ("train: 3\n" + NAMES, "train: expected a folder"),
+        ("train: imags\n" + NAMES, "train: expected a folder of photos or a list, found nothing at .*imags"),
+        ("train: empty\n" + NAMES, "train: expected photos in .*empty, found none"),
+        ("train: list.txt\n" + NAMES, r"gone\.jpg: expected the photo of .*list\.txt, line 2, found nothing"),
+    ],
+)
+def test_damaged_data_file(yolo: Yolo, data: str, message: str) -> None:
+    root = yolo({"a.jpg": ""}, data)
+    (root / "empty").mkdir()
+    (root / "list.txt").write_text("images/a.jpg\nimages/gone.jpg\n")
+    with pytest.raises(UserError, match=message):
+        read_yolo(root, "train", None)
+
+
+def test_nothing_is_labelled(yolo: Yolo) -> None:
+    with pytest.raises(UserError, match=r"labels/a\.txt: expected the labels of a\.jpg, found none for 2 photos"):
+        read_yolo(yolo({"a.jpg": None, "b.jpg": None}), "train", None)
+
+
+def test_no_data_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.yaml: expected YOLO's names and splits, found nothing"):
+        read_yolo(tmp_path, "train", None)
+
+
+def test_labels_beside_the_photos_and_classes_txt(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
+    assert yolo_lists(tmp_path) == ["train"]
+    found = read_yolo(tmp_path, "train", None)
+    assert (found.classes, found.labels.tolist(), len(found)) == (("cat", "dog"), [2], 1)
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_names_written_on_windows(yolo: Yolo, file: str) -> None:
+    root = yolo({"a.jpg": BOX}, "")
+    (root / file).write_text("\ufeffcat\r\ndog\r\n", encoding="utf-8")
+    assert read_yolo(root, "train", None).classes == ("cat", "dog")
+    (root / file).write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=f"{file}: expected text in UTF-8, found byte 0xe9"):
+        read_yolo(root, "train", None)
+
+
+def test_list_and_data_file_written_on_windows(yolo: Yolo) -> None:
+    root = yolo({"a.jpg": BOX}, "\ufefftrain: list.txt\r\n" + NAMES)
+    (root / "list.txt").write_text("\ufeffimages/a.jpg\r\n", encoding="utf-8")
+    assert read_yolo(root, "train", None).file(0) == str(root / "images/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("photo", "labels"),
+    [
+        ("/d/images/a.jpg", "/d/labels/a.txt"),
+        ("/images/x/images/y/a.b.png", "/images/x/labels/y/a.b.txt"),
+        ("/d/a.jpg", "/d/a.txt"),
+        ("/d/my_images/images.jpg", "/d/my_images/images.txt"),
+    ],
+)
+def test_label_file(photo: str, labels: str) -> None:
+    assert label_file(Path(photo)) == Path(labels)

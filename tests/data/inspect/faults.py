@@ -1,0 +1,313 @@
+"""Faults to plant in a drawn set: each a small function, with the kind that must be found and how often."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from tests.data.folders import voc_object
+from tests.data.inspect.drawn_set import HEIGHT, WIDTH, draw_photo
+
+Plant = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Fault:
+    format: str
+    plant: Plant
+    kind: str
+    count: int = 1
+
+
+def _xml(change: Callable[[str], str], *stems: str) -> Plant:
+    """Change the annotations of these photos, or of all."""
+
+    def plant(root: Path) -> None:
+        for file in sorted((root / "Annotations").glob("*.xml")):
+            if not stems or file.stem in stems:
+                text = file.read_text()
+                changed = change(text)
+                assert changed != text
+                file.write_text(changed)
+
+    return plant
+
+
+def _boxes(change: Callable[[int, int, int, int], tuple[object, ...]], *stems: str, first: bool = False) -> Plant:
+    """Change VOC's corners: of all objects, or of the first of each photo."""
+    pattern = re.compile(r"<xmin>(.*?)</xmin><ymin>(.*?)</ymin><xmax>(.*?)</xmax><ymax>(.*?)</ymax>")
+
+    def rewritten(found: re.Match[str]) -> str:
+        tags = zip(("xmin", "ymin", "xmax", "ymax"), change(*map(int, found.groups())), strict=True)
+        return "".join(f"<{tag}>{value}</{tag}>" for tag, value in tags)
+
+    return _xml(lambda text: pattern.sub(rewritten, text, count=int(first)), *stems)
+
+
+def _first_box(*corners: object) -> Plant:
+    return _boxes(lambda *_: corners, "p05", first=True)
+
+
+def _added(*objects: str) -> Plant:
+    return _xml(lambda text: text.replace("</annotation>", "".join(objects) + "</annotation>"), "p05")
+
+
+def _json(change: Callable[[dict[str, Any]], object], *splits: str) -> Plant:
+    """Change the annotation files of these splits."""
+
+    def plant(root: Path) -> None:
+        for split in splits or ("train",):
+            file = root / "annotations" / f"{split}.json"
+            document = json.loads(file.read_text())
+            change(document)
+            file.write_text(json.dumps(document))
+
+    return plant
+
+
+def _each_box(change: Callable[[float, float, float, float], list[float]]) -> Plant:
+    def everywhere(document: dict[str, Any]) -> None:
+        for item in document["annotations"]:
+            item["bbox"] = change(*item["bbox"])
+
+    return _json(everywhere, "train", "val")
+
+
+def _one(**values: object) -> Plant:
+    """Change the third annotation of COCO's training file."""
+    return _json(lambda document: document["annotations"][2].update(values))
+
+
+def _photo(change: Callable[[Path], object], folder: str = "JPEGImages") -> Plant:
+    return lambda root: change(root / folder / "p05.jpg")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+def _turn(path: Path) -> None:
+    """Keep the upright picture, stored lying down."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).copy().save(path, exif=exif)
+
+
+def _as_png(path: Path) -> None:
+    picture = Image.open(path).copy()
+    picture.save(path, format="PNG")
+
+
+def _again(source: str, target: str, quality: int = 0) -> Plant:
+    """Replace a photo by another, the same bytes or recompressed."""
+
+    def plant(root: Path) -> None:
+        first, second = (root / "JPEGImages" / f"{stem}.jpg" for stem in (source, target))
+        shutil.copy(first, second)
+        if quality:
+            pixels = cv2.imread(str(first))
+            assert pixels is not None
+            cv2.imwrite(str(second), pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+    return plant
+
+
+def _strip(root: Path) -> None:
+    """Replace a photo by a strip without objects."""
+    cv2.imwrite(str(root / "JPEGImages/p05.jpg"), np.zeros((8, 200, 3), np.uint8))
+    (root / "Annotations/p05.xml").write_text("<annotation/>")
+
+
+def _listed(split: str, text: str) -> Plant:
+    def plant(root: Path) -> None:
+        with (root / "ImageSets/Main" / f"{split}.txt").open("a") as stream:
+            stream.write(text)
+
+    return plant
+
+
+def _renamed(old: str, new: str) -> Plant:
+    return _xml(lambda text: text.replace(f">{old}<", f">{new}<", 1), "p05")
+
+
+def _lines(change: Callable[[list[str]], list[str]], file: str = "") -> Plant:
+    """Change the fields of the first line of YOLO's p05, or those of all lines of all."""
+
+    def plant(root: Path) -> None:
+        for labels in sorted(root.glob(f"labels/{file or '*/*.txt'}")):
+            lines = [line.split() for line in labels.read_text().splitlines()]
+            changed = [change(lines[0]), *lines[1:]] if file else [change(line) for line in lines]
+            labels.write_text("".join(" ".join(line) + "\n" for line in changed))
+
+    return plant
+
+
+def _more_yaml(text: str) -> Plant:
+    def plant(root: Path) -> None:
+        (root / "data.yaml").write_text((root / "data.yaml").read_text() + text)
+
+    return plant
+
+
+def _yolo(*fields: object) -> Plant:
+    return _lines(lambda _: [str(field) for field in fields], "train/p05.txt")
+
+
+def _row(text: str) -> Plant:
+    """Change the first row of CSV's training file."""
+
+    def plant(root: Path) -> None:
+        header, _, *others = (root / "train.csv").read_text().splitlines()
+        (root / "train.csv").write_text("\n".join([header, text, *others]) + "\n")
+
+    return plant
+
+
+def _as_sizes(root: Path) -> None:
+    for file in root.glob("*.csv"):
+        header, *rows = [line.split(",") for line in file.read_text().splitlines()]
+        moved = [[*row[:4], str(int(row[4]) - int(row[2])), str(int(row[5]) - int(row[3]))] for row in rows]
+        file.write_text("\n".join(",".join(row) for row in [header, *moved]) + "\n")
+
+
+_ENDS = list(enumerate((-1, -1, 1, 1)))  # of x1 y1 x2 y2 from the centre
+CAR = voc_object("zebra", 91, 61, 109, 79)
+
+FAULTS = {
+    "truncated photo": Fault("voc", _photo(_cut), "unreadable-photo"),
+    "empty photo": Fault("voc", _photo(lambda path: path.write_bytes(b"")), "unreadable-photo"),
+    "text as photo": Fault("voc", _photo(lambda path: path.write_text("not a photo")), "unreadable-photo"),
+    "PNG named jpg": Fault("voc", _photo(_as_png), "wrong-suffix"),
+    "another size": Fault("voc", _photo(lambda path: Image.new("RGB", (90, 70)).save(path)), "wrong-size"),
+    "EXIF rotation": Fault("voc", _photo(_turn), "rotated"),
+    "EXIF rotation, COCO": Fault("coco", _photo(_turn, "images"), "rotated"),
+    "same photo twice": Fault("voc", _again("p05", "p06"), "duplicate-photo"),
+    "recompressed photo": Fault("voc", _again("p05", "p06", 30), "near-duplicate"),
+    "same photo in train and val": Fault("voc", _again("p05", "p01"), "leak"),
+    "recompressed in train and val": Fault("voc", _again("p05", "p01", 30), "near-leak"),
+    "listed in train and val": Fault("voc", _listed("val", "p05\n"), "leak"),
+    "listed twice": Fault("voc", _listed("val", "p01\n"), "repeated-id"),
+    "listed without annotation": Fault("voc", _listed("train", "p77\n"), "missing-annotation"),
+    "photo without annotation": Fault(
+        "voc", lambda root: draw_photo(root / "JPEGImages/p77.jpg", 77), "unlabelled-photo"
+    ),
+    "annotation without photo": Fault("voc", _photo(Path.unlink), "missing-photo"),
+    "annotation in no list": Fault(
+        "voc",
+        lambda root: [
+            (root / "ImageSets/Main" / f"{name}.txt").write_text(
+                (root / "ImageSets/Main" / f"{name}.txt").read_text().replace("p05\n", "")
+            )
+            for name in ("train", "trainval")
+        ],
+        "unlisted",
+    ),
+    "cut XML": Fault("voc", _xml(lambda text: text[:-30], "p05"), "damaged-annotation"),
+    "XML with entities": Fault(
+        "voc", _xml(lambda text: '<!DOCTYPE a [<!ENTITY b "bb">]>' + text, "p05"), "damaged-annotation"
+    ),
+    "object without name": Fault("voc", _renamed("zebra", ""), "damaged-annotation"),
+    "number missing": Fault("voc", _first_box(5, "", 60, 60), "not-finite"),
+    "corners swapped": Fault("voc", _first_box(60, 20, 30, 70), "swapped-corners"),
+    "no extent": Fault("voc", _first_box(60, 20, 60, 70), "no-extent"),
+    "outside": Fault("voc", _first_box(WIDTH + 5, 20, WIDTH + 40, 70), "outside"),
+    "reaching outside": Fault("voc", _first_box(150, 20, WIDTH + 9, 70), "reaches-outside"),
+    "counted from 0": Fault("voc", _first_box(0, 20, 40, 70), "shifted-corners"),
+    "tiny": Fault("voc", _first_box(60, 20, 61, 21), "tiny"),
+    "whole picture": Fault("voc", _first_box(1, 1, WIDTH, HEIGHT), "whole-picture"),
+    "one box in fractions": Fault("voc", _first_box(0.1, 0.2, 0.5, 0.7), "fractions"),
+    "all boxes in fractions": Fault(
+        "voc", _boxes(lambda a, b, c, d: (a / WIDTH, b / HEIGHT, c / WIDTH, d / HEIGHT)), "fractions", 48
+    ),
+    "sizes as corners": Fault("voc", _boxes(lambda a, b, c, d: (a, b, c - a + 1, d - b + 1)), "misread-boxes"),
+    "centres as corners": Fault(
+        "voc", _boxes(lambda a, b, c, d: ((a + c) // 2, (b + d) // 2, c - a, d - b)), "misread-boxes"
+    ),
+    "boxed twice": Fault("voc", _added(CAR, CAR), "duplicate-box"),
+    "one box, two classes": Fault("voc", _added(CAR, CAR.replace("zebra", "carrot")), "two-classes"),
+    "capital letter": Fault("voc", _renamed("zebra", "Zebra"), "similar-names"),
+    "letters exchanged": Fault("voc", _renamed("carrot", "carrto"), "similar-names"),
+    "rare class": Fault("voc", _renamed("zebra", "piano"), "rare-class"),
+    "long thin photo": Fault(
+        "voc",
+        _strip,
+        "odd-size",
+    ),
+    "corners as sizes": Fault("coco", _each_box(lambda x, y, w, h: [x, y, x + w, y + h]), "misread-boxes"),
+    "negative width": Fault("coco", _one(bbox=[90, 20, -30, 40]), "swapped-corners"),
+    "infinite": Fault("coco", _one(bbox=[90, 20, 1e400, 40]), "not-finite"),
+    "counted from 1": Fault("coco", _each_box(lambda x, y, w, h: [x + 1, y + 1, w - 1, h - 1]), "shifted-corners"),
+    "inclusive": Fault("coco", _each_box(lambda x, y, w, h: [x, y, w - 1, h - 1]), "shifted-corners"),
+    "three numbers": Fault("coco", _one(bbox=[1, 2, 3]), "damaged-annotation"),
+    "unknown category": Fault("coco", _one(category_id=9), "unknown-id"),
+    "unknown image": Fault("coco", _one(image_id=99), "unknown-id"),
+    "image that cannot be read": Fault(
+        "coco", _json(lambda doc: doc["images"][0].update(width="wide"), "train"), "damaged-annotation"
+    ),
+    "annotation id twice": Fault("coco", _one(id=1 + 16), "repeated-id"),
+    "image id twice": Fault("coco", _json(lambda doc: doc["images"].append(doc["images"][0])), "repeated-id"),
+    "category twice": Fault("coco", _json(lambda doc: doc["categories"].append(doc["categories"][0])), "repeated-id"),
+    "annotation without id": Fault("coco", _json(lambda doc: doc["annotations"][2].pop("id")), "no-id"),
+    "record that is a number": Fault("coco", _json(lambda doc: doc["annotations"].append(3)), "damaged-annotation"),
+    "cut JSON": Fault(
+        "coco", lambda root: (root / "annotations/broken.json").write_text('{"images": ['), "damaged-annotation"
+    ),
+    "crowd without mask": Fault(
+        "coco",
+        _json(
+            lambda doc: [
+                item.update(segmentation=[[0, 0, 5, 0, 5, 5]], iscrowd=0) if place else item.update(iscrowd=1)
+                for place, item in enumerate(doc["annotations"])
+            ]
+        ),
+        "crowd-without-mask",
+    ),
+    "photo in no file": Fault("coco", lambda root: draw_photo(root / "images/p77.jpg", 77), "unlabelled-photo"),
+    "photo gone": Fault("coco", _photo(Path.unlink, "images"), "missing-photo"),
+    "class names that differ by a blank": Fault(
+        "coco", _json(lambda doc: doc["categories"][0].update(name="zebra ")), "similar-names"
+    ),
+    "pixels as fractions": Fault("yolo", _yolo(0, 50, 40, 30, 20), "pixels"),
+    "five numbers": Fault("yolo", _yolo(0, 0.5, 0.5, 0.2, 0.2, 0.9), "damaged-annotation"),
+    "three numbers, YOLO": Fault("yolo", _yolo(0, 0.5, 0.5, 0.2), "damaged-annotation"),
+    "word as number": Fault("yolo", _yolo(0, 0.5, "wide", 0.2, 0.2), "damaged-annotation"),
+    "class number too large": Fault("yolo", _yolo(7, 0.5, 0.5, 0.2, 0.2), "unknown-id"),
+    "outside, YOLO": Fault("yolo", _yolo(0, 1.5, 0.5, 0.2, 0.2), "outside"),
+    "corners as centres": Fault(
+        "yolo",
+        _lines(
+            lambda f: [f[0], *(str(float(f[1 + i % 2]) + sign * float(f[3 + i % 2]) / 2) for i, sign in _ENDS)],
+        ),
+        "misread-boxes",
+    ),
+    "labels gone": Fault("yolo", lambda root: (root / "labels/train/p05.txt").unlink(), "unlabelled-photo"),
+    "labels without photo": Fault("yolo", lambda root: (root / "images/train/p05.jpg").unlink(), "missing-photo"),
+    "split that is not there": Fault("yolo", _more_yaml("test: images/test\n"), "damaged-annotation"),
+    "column missing": Fault("csv", _row("p04.jpg,zebra,1,2,3"), "damaged-annotation"),
+    "label missing": Fault("csv", _row("p04.jpg,,1,2,30,40"), "damaged-annotation"),
+    "number missing, CSV": Fault("csv", _row("p04.jpg,zebra,1,2,,40"), "damaged-annotation"),
+    "fractions, CSV": Fault("csv", _row("p04.jpg,zebra,0.1,0.2,0.5,0.9"), "fractions"),
+    "photo that is not there": Fault("csv", _row("p99.jpg,zebra,10,20,50,90"), "missing-photo"),
+    "sizes as corners, CSV": Fault("csv", _as_sizes, "misread-boxes"),
+    "annotation without photo, beside": Fault(
+        "beside", lambda root: (root / "photos/p05.jpg").unlink(), "missing-photo"
+    ),
+    "same photo in train and valid": Fault(
+        "roboflow", lambda root: shutil.copy(root / "train/p05.jpg", root / "valid/p01.jpg"), "leak"
+    ),
+    "photo beside the folders of splits": Fault(
+        "roboflow",
+        lambda root: [(root / "train" / name).rename(root / name) for name in ("p05.jpg", "p05.xml")],
+        "unlisted",
+    ),
+    "photo alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-photo"),
+}

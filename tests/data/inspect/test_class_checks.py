@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from detect.data.inspect.class_checks import check_classes
+from detect.data.inspect.scan_records import SeenObject, SeenPhoto, Survey
+
+
+def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> Survey:
+    box = (1.0, 2.0, 30.0, 40.0)
+    objects = tuple(
+        SeenObject(f"object {place}", name, box, box) for name, count in counts.items() for place in range(count)
+    )
+    return Survey("voc", Path("set"), (SeenPhoto(Path("a.jpg"), Path("a.xml"), None, objects),), listed, ())
+
+
+@pytest.mark.parametrize(
+    ("counts", "kinds"),
+    [
+        ({}, []),
+        ({"dog": 10, "cat": 10}, []),
+        ({"dog": 9, "cat": 10}, ["rare-class"]),
+        ({"dog": 50, "Dog": 50}, ["similar-names"]),
+        ({"traffic light": 50, "traffic_light": 50}, ["similar-names"]),
+        ({"dog": 50, "dog ": 1}, ["similar-names"]),
+        ({"cat": 50, "car": 50}, []),
+        ({"cat": 50, "car": 1}, ["rare-class"]),
+        ({"person": 500, "persn": 3}, ["similar-names"]),
+        ({"person": 500, "peerson": 3}, ["similar-names"]),
+        ({"person": 500, "pesron": 3}, ["similar-names"]),
+        ({"person": 500, "parson": 300}, []),
+        ({"person": 500, "prison": 12}, []),
+        ({"+": 20, "-": 20}, []),
+    ],
+)
+def test_names_and_counts(counts: dict[str, int], kinds: list[str]) -> None:
+    assert [found.kind for found in check_classes(survey(counts))] == kinds
+
+
+def test_a_listed_class_without_objects_is_rare() -> None:
+    (found,) = check_classes(survey({"dog": 20}, ("dog", "cat")))
+    assert (found.kind, found.what) == ("rare-class", "cat: 0 objects")

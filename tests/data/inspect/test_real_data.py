@@ -1,0 +1,195 @@
+"""Faults planted in copies of real data sets, each in a photo of its own: all are found, and nothing that was not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from detect.data.inspect.findings import Finding
+from tests.data.folders import voc_object
+from tests.data.inspect.test_planted_faults import found_in
+
+pytestmark = pytest.mark.slow
+
+_BOX = re.compile(r"<bndbox>.*?</bndbox>", re.DOTALL)
+_NAME = re.compile(r"(<object>\s*<name>)(.*?)(</name>)", re.DOTALL)
+
+
+class Voc:
+    """One photo of a VOC folder, to be spoiled."""
+
+    def __init__(self, root: Path, stem: str, donor: str) -> None:
+        self.root, self.stem = root, stem
+        self.xml = root / "Annotations" / f"{stem}.xml"
+        self.photo, self.donor = (root / "JPEGImages" / f"{name}.jpg" for name in (stem, donor))
+        self.text = self.xml.read_text()
+        sides = (re.search(f"<{side}>(\\d+)</{side}>", self.text) for side in ("width", "height"))
+        self.width, self.height = (int(found[1]) for found in sides if found)
+
+    def first_box(self, *corners: object) -> None:
+        tags = "".join(f"<{t}>{c}</{t}>" for t, c in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
+        self.xml.write_text(_BOX.sub(f"<bndbox>{tags}</bndbox>", self.text, count=1))
+
+    def first_name(self, change: Callable[[str], str]) -> None:
+        self.xml.write_text(_NAME.sub(lambda found: found[1] + change(found[2]) + found[3], self.text, count=1))
+
+    def add(self, *objects: str) -> None:
+        self.xml.write_text(self.text.replace("</annotation>", "".join(objects) + "</annotation>"))
+
+    def listed(self, name: str) -> None:
+        with (self.root / f"ImageSets/Main/{name}.txt").open("a") as stream:
+            stream.write(f"{self.stem}\n")
+
+    def turned(self) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 8
+        Image.open(self.photo).copy().save(self.photo, exif=exif)
+
+
+ODD = voc_object("{}", 11, 13, 29, 31)  # a place and size that no object of the real sets has
+PLANTED: dict[str, tuple[str, Callable[[Voc], object]]] = {
+    "truncated": ("unreadable-photo", lambda one: one.photo.write_bytes(one.photo.read_bytes()[:-900])),
+    "empty": ("unreadable-photo", lambda one: one.photo.write_bytes(b"")),
+    "a text": ("unreadable-photo", lambda one: one.photo.write_text("<html>")),
+    "PNG": ("wrong-suffix", lambda one: Image.open(one.photo).copy().save(one.photo, format="PNG")),
+    "resized": ("wrong-size", lambda one: Image.open(one.photo).resize((177, 131)).save(one.photo)),
+    "turned": ("rotated", Voc.turned),
+    "photo gone": ("missing-photo", lambda one: one.photo.unlink()),
+    "copied": ("duplicate-photo", lambda one: shutil.copy(one.donor, one.photo)),
+    "recompressed": ("near-duplicate", lambda one: Image.open(one.donor).copy().save(one.photo, quality=35)),
+    "in both lists": ("leak", lambda one: one.listed("val")),
+    "cut XML": ("damaged-annotation", lambda one: one.xml.write_text(one.text[:-40])),
+    "no name": ("damaged-annotation", lambda one: one.first_name(lambda _: "")),
+    "letters": ("similar-names", lambda one: one.first_name(str.swapcase)),
+    "no number": ("not-finite", lambda one: one.first_box(10, 10, "?", 90)),
+    "swapped": ("swapped-corners", lambda one: one.first_box(90, 10, 40, 80)),
+    "no extent": ("no-extent", lambda one: one.first_box(90, 10, 90, 80)),
+    "outside": ("outside", lambda one: one.first_box(one.width + 9, 10, one.width + 60, 80)),
+    "reaching outside": ("reaches-outside", lambda one: one.first_box(10, 10, 80, one.height + 9)),
+    "from 0": ("shifted-corners", lambda one: one.first_box(0, 0, 80, 70)),
+    "tiny": ("tiny", lambda one: one.first_box(50, 50, 51, 51)),
+    "whole": ("whole-picture", lambda one: one.first_box(1, 1, one.width, one.height)),
+    "fractions": ("fractions", lambda one: one.first_box(0.25, 0.25, 0.5, 0.75)),
+    "boxed twice": ("duplicate-box", lambda one: one.add(*[ODD.format(_first_name(one))] * 2)),
+    "no annotation": ("missing-annotation", lambda one: one.xml.unlink()),
+}
+
+
+def _first_name(one: Voc) -> str:
+    found = _NAME.search(one.text)
+    assert found is not None
+    return found[2]
+
+
+def _counted(findings: list[Finding]) -> Counter[tuple[str, str, str, str]]:
+    return Counter((one.kind, one.file, one.where, one.what) for one in findings)
+
+
+def _copied(source: Path, target: Path) -> Path:
+    """Files that can be written."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+    return target
+
+
+def _spare_pairs(root: Path, taken: str) -> list[tuple[str, str]]:
+    """(stem, donor of the same size) of training photos that no finding names."""
+    by_size: dict[tuple[int, int], list[str]] = {}
+    for stem in (root / "ImageSets/Main/train.txt").read_text().split():
+        if stem not in taken:
+            with Image.open(root / f"JPEGImages/{stem}.jpg") as photo:
+                by_size.setdefault(photo.size, []).append(stem)
+    stems = max((group for group in by_size.values()), key=len)
+    half = len(stems) // 2
+    return list(zip(stems[:half], stems[half:], strict=False))
+
+
+@pytest.mark.parametrize("name", ["bccd", "VOCdevkit/VOC2007"])
+def test_voc_sets(shared_data: Path, tmp_path: Path, name: str) -> None:
+    root = _copied(shared_data / name, tmp_path / "set")
+    before = found_in(root)
+    pairs = _spare_pairs(root, " ".join(one.file + one.what for one in before))
+    for (_, plant), (stem, donor) in zip(PLANTED.values(), pairs, strict=False):
+        plant(Voc(root, stem, donor))
+    after = found_in(root)
+    expected = Counter(kind for kind, _ in PLANTED.values())
+    new = _counted(after) - _counted(before)
+    assert Counter(kind for kind, *_ in new.elements()) == expected
+    assert _counted(before) - _counted(after) == Counter()
+    for (kind, _), (stem, _) in zip(PLANTED.values(), pairs, strict=False):
+        assert kind == "similar-names" or any(kind == one[0] and stem in one[1] + one[3] for one in new), (kind, stem)
+
+
+def _spoil(document: dict[str, Any], images: Path) -> dict[str, int]:
+    """Plants 20 faults in a COCO file, each in an annotation or photo of its own; kinds to how many."""
+    records, photos = document["annotations"], [record["file_name"] for record in document["images"]]
+    names = iter(photos[40:])
+    (images / next(names)).write_bytes(b"")
+    (images / next(names)).write_text("no photo")
+    cut = images / next(names)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    png = images / next(names)
+    Image.open(png).copy().save(png, format="PNG")
+    small = images / next(names)
+    Image.open(small).resize((77, 61)).save(small)
+    (images / next(names)).unlink()
+    shutil.copy(images / photos[0], images / "copy.jpg")
+    shutil.copy(images / photos[1], images / "unlabelled.jpg")
+    first = document["images"][0]
+    document["images"].append(first | {"id": 10**9, "file_name": "copy.jpg"})
+    spare = iter([one for one in records if one["image_id"] in [photo["id"] for photo in document["images"][:30]]])
+    next(spare)["bbox"] = [1, 2, 3]
+    next(spare)["bbox"] = [50, 50, -20, 30]
+    next(spare)["bbox"] = [50, 50, 0, 30]
+    next(spare)["bbox"] = [5000, 50, 20, 30]
+    next(spare)["bbox"] = [10, 10, 5000, 30]
+    next(spare)["bbox"] = [0.1, 0.2, 0.3, 0.4]
+    next(spare)["bbox"] = [30.5, 40.5, 2, 2]
+    next(spare)["bbox"] = [10, 10, float("inf"), 30]
+    next(spare)["category_id"] = 12345
+    next(spare)["image_id"] = 12345
+    next(spare).pop("id")
+    next(spare)["id"] = records[-1]["id"]
+    records.append(records[-1] | {"id": 10**9})
+    document["categories"].append({"id": 10**6, "name": document["categories"][0]["name"].title()})
+    return {
+        "unreadable-photo": 3,
+        "wrong-suffix": 1,
+        "wrong-size": 1,
+        "missing-photo": 1,
+        "duplicate-photo": 1,
+        "unlabelled-photo": 1,
+        "damaged-annotation": 1,
+        "swapped-corners": 1,
+        "no-extent": 1,
+        "outside": 1,
+        "reaches-outside": 1,
+        "fractions": 1,
+        "tiny": 1,
+        "not-finite": 1,
+        "unknown-id": 2,
+        "no-id": 1,
+        "repeated-id": 1,
+        "duplicate-box": 1,
+        "similar-names": 1,
+    }
+
+
+def test_coco_set(shared_data: Path, tmp_path: Path) -> None:
+    root = _copied(shared_data / "coco_mini", tmp_path / "set")
+    before = Counter(one.kind for one in found_in(root) if one.kind != "rare-class")
+    document = json.loads((root / "instances.json").read_text())
+    planted = _spoil(document, root / "images")
+    (root / "instances.json").write_text(json.dumps(document))
+    after = Counter(one.kind for one in found_in(root) if one.kind != "rare-class")
+    assert after - before == Counter(planted)
+    assert before - after == Counter()

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from detect.data.annotations import Annotations
+from detect.data.images import read_image
+from detect.data.loading.batch_sampler import BatchPlan, in_order
+from detect.data.loading.collate import Batch
+from detect.data.loading.loader import evaluation_loader, file_loader, training_loader
+from detect.data.loading.transforms import Augment
+from detect.data.sources import select
+from detect.errors import UserError
+from detect.ops.preprocess import Preprocess
+from detect.system.randomness import key
+
+SMALL = Preprocess(min_size=32, max_size=64, divisor=16)
+AUGMENT = Augment(flip=0.5, crop=0.5, colour=0.3)
+
+
+def training(photos: Annotations, workers: int = 0, start: int = 0, given: object = None) -> list[Batch]:
+    plan = BatchPlan(photos.sizes, 3, 5, (24, 32), 8, start)
+    return list(training_loader(photos, SMALL, AUGMENT, plan, 5, workers, given))  # type: ignore[arg-type]
+
+
+def proposals(photos: Annotations) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    box = np.asarray([[0, 0, 20, 20], [10, 10, 30, 40], [500, 500, 600, 600]])
+    return {photos.file(i): (box + i, np.asarray([0.9, 0.8, 0.7])) for i in range(len(photos))}
+
+
+def tensors(batch: Batch) -> list[torch.Tensor]:
+    found = [batch.images.pixels]
+    for target in batch.targets:
+        found += [target.boxes, target.labels, target.difficult, target.crowd]
+    for given in batch.images.given or ():
+        found += [given.boxes, given.scores]
+    return found
+
+
+def assert_equal(first: Sequence[Batch], second: Sequence[Batch]) -> None:
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        assert a.images.sizes == b.images.sizes
+        assert a.images.keys == b.images.keys
+        assert (a.files, a.indices, a.image_ids, a.unreadable) == (b.files, b.indices, b.image_ids, b.unreadable)
+        assert all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
+def test_nothing() -> None:
+    assert list(file_loader([], SMALL, [], 0)) == []
+
+
+def test_training_batches(photos: Annotations) -> None:
+    batches = training(photos)
+    assert len(batches) == 8
+    assert sorted(i for batch in batches[:4] for i in batch.indices) == list(range(10))
+    for step, batch in enumerate(batches):
+        assert batch.images.pixels.is_contiguous(memory_format=torch.channels_last)
+        assert batch.images.given is None
+        assert len(batch.targets) == len(batch.originals) == len(batch.files) == len(batch.images)
+        assert batch.images.keys == tuple(key(5, step // 4, number) for number in batch.image_ids)
+        assert batch.originals == tuple(photos.size(i) for i in batch.indices)
+        assert batch.files == tuple(photos.file(i) for i in batch.indices)
+
+
+def test_workers_change_nothing(photos: Annotations) -> None:
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (900, 900))  # starts OpenCV's threads, which a fork does not copy
+    given = proposals(photos)
+    alone, shared = training(photos, 0, given=given), training(photos, 2, given=given)
+    assert_equal(alone, shared)
+    assert all(batch.images.pixels.is_contiguous(memory_format=torch.channels_last) for batch in shared)
+    assert_equal(list(evaluation_loader(photos, SMALL, 4, 0)), list(evaluation_loader(photos, SMALL, 4, 2)))
+
+
+def test_resumed_training_sees_the_same_batches(photos: Annotations) -> None:
+    assert_equal(training(photos)[5:], training(photos, start=5))
+
+
+def test_a_pass_leaves_the_global_generator_alone(photos: Annotations) -> None:
+    before = torch.get_rng_state()
+    training(photos)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_evaluation(photos: Annotations) -> None:
+    batches = list(evaluation_loader(photos, SMALL, 3, 0))
+    assert sorted(i for batch in batches for i in batch.indices) == list(range(10))
+    for batch in batches:
+        canvas = tuple(batch.images.pixels.shape[2:])
+        for place, index in enumerate(batch.indices):
+            assert canvas == SMALL.canvas([batch.images.sizes[place]])
+            assert batch.images.keys[place] == key("evaluation", batch.image_ids[place])
+            height, width = batch.images.sizes[place]
+            want = SMALL.normalise(SMALL.resize(read_image(photos.file(index))))
+            assert torch.equal(batch.images.pixels[place, :, :height, :width], want)
+            y, x = height / photos.size(index)[0], width / photos.size(index)[1]
+            boxes = photos[index].boxes * [x, y, x, y]
+            assert np.allclose(batch.targets[place].boxes, boxes, atol=1e-3)
+            assert batch.targets[place].labels.tolist() == photos[index].labels.tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_evaluation_does_not_depend_on_company(photos: Annotations, batch_size: int) -> None:
+    found = {
+        index: pixels
+        for batch in evaluation_loader(photos, SMALL, batch_size, 0)
+        for index, pixels in zip(batch.indices, batch.images.pixels, strict=True)
+    }
+    (alone,) = evaluation_loader(select(photos, [7]), SMALL, batch_size, 0)
+    assert torch.equal(found[7], alone.images.pixels[0])
+
+
+def test_given_proposals_follow(photos: Annotations) -> None:
+    (batch,) = evaluation_loader(select(photos, [0]), SMALL, 1, 0, proposals(photos))
+    assert batch.images.given is not None
+    scale = 32 / 40
+    boxes, scores = batch.images.given[0].boxes, batch.images.given[0].scores
+    assert torch.allclose(boxes, torch.tensor([[0, 0, 20, 20], [10, 10, 30, 40.0]]) * scale)
+    assert torch.allclose(scores, torch.tensor([0.9, 0.8]))
+
+
+def test_missing_given_proposals(photos: Annotations) -> None:
+    with pytest.raises(UserError, match=r"p0\.png: expected given proposals, found none"):
+        list(file_loader([photos.file(0)], SMALL, [[0]], 0, {}))
+
+
+def test_files_in_order(photos: Annotations) -> None:
+    files = [photos.file(i) for i in (3, 0, 5)]
+    batches = list(file_loader(files, SMALL, in_order(len(files), 2), 0))
+    assert [batch.files for batch in batches] == [tuple(files[:2]), tuple(files[2:])]
+    assert [batch.indices for batch in batches] == [(0, 1), (2,)]
+    assert all(batch.targets == () for batch in batches)
+    again = list(file_loader([Path(file) for file in reversed(files)], SMALL, in_order(len(files), 3), 0))
+    assert again[0].images.keys == tuple(reversed([k for batch in batches for k in batch.images.keys]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_photos_are_left_out_and_named(photos: Annotations, workers: int) -> None:
+    for index in (1, 3):
+        Path(photos.file(index)).write_bytes(b"no photo")
+    files = [photos.file(i) for i in (1, 3, 4)]
+    empty, last = file_loader(files, SMALL, in_order(len(files), 2), workers)
+    assert empty.images.pixels.shape == (0, 3, 1, 1)
+    assert (empty.files, empty.targets, empty.originals) == ((), (), ())
+    assert [line.split(": ")[0] for line in empty.unreadable] == files[:2]
+    assert last.indices == (2,)
+    batches = list(evaluation_loader(photos, SMALL, 3, workers))
+    assert sum(len(batch.images) for batch in batches) == 8
+    assert sum(len(batch.unreadable) for batch in batches) == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_other_errors_name_the_file(photos: Annotations, workers: int) -> None:
+    given = {photos.file(0): (np.zeros(5), np.zeros(1))}
+    with pytest.raises(ValueError) as raised:
+        list(file_loader([photos.file(0)], SMALL, [[0]], workers, given))
+    traceback.clear_frames(raised.tb)  # torch's frames and the error refer to each other and would keep the worker
+    said = str(raised.value) + "".join(getattr(raised.value, "__notes__", []))
+    assert f"while loading {photos.file(0)}" in said
+
+
+def test_spawned_workers_can_have_it(photos: Annotations) -> None:
+    plan = BatchPlan(photos.sizes, 3, 5, (24,), 2)
+    loader = training_loader(photos, SMALL, AUGMENT, plan, 5, 0, proposals(photos))
+    photo = pickle.loads(pickle.dumps(loader.dataset))[(0, 2, 24)]
+    batch = pickle.loads(pickle.dumps(loader.collate_fn))([photo])
+    assert batch.indices == (2,)
+    assert batch.images.given is not None

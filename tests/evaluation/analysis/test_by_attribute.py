@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detect.evaluation.analysis.by_attribute import Attribute, attributes, score_ranges, within
+from detect.evaluation.analysis.matches import match, photos_of
+from detect.evaluation.coco import evaluate_coco
+from detect.evaluation.rules import COCO_AP, VOC12
+from tests.evaluation.analysis.test_matches import iou
+from tests.evaluation.cases import data_set, drawn_data_set
+
+A, FAR, NEAR = (100.0, 100.0, 200.0, 200.0), (20.0, 250.0, 60.0, 300.0), (100.0, 100.0, 200.0, 190.0)
+CAT, DOG = 1, 2
+seeds = st.integers(0, 2**32 - 1)
+
+
+def ranges_of(truth, found):
+    """Of the first box and of the first detection: the ranges they are in, by attribute. Photos are 300 wide and 400
+    high, the area of a box is 0.9 of its sides' product.
+    """
+    by_name = attributes(match(*data_set([(truth, found)]), VOC12))
+    return {
+        name: tuple([range_ for range_, inside in zip(one.ranges, rows[0], strict=True) if inside] for rows in columns)
+        for name, one in by_name.items()
+        for columns in [(one.truth, one.found)]
+    }
+
+
+BOXES = {
+    "small": ((50.0, 50.0, 70.0, 70.0), "size", ["small"]),
+    "tall": ((50.0, 50.0, 73.0, 90.0), "aspect", ["tall"]),
+    "three to four is tall": ((50.0, 50.0, 80.0, 90.0), "aspect", ["tall"]),
+    "square": ((50.0, 50.0, 81.0, 90.0), "aspect", ["square"]),
+    "wide": ((50.0, 50.0, 200.0, 90.0), "aspect", ["wide"]),
+    "inside": ((2.5, 50.0, 60.0, 90.0), "border", ["inside"]),
+    "left": ((2.0, 50.0, 60.0, 90.0), "border", ["at the border"]),
+    "right": ((50.0, 50.0, 299.0, 90.0), "border", ["at the border"]),
+    "bottom": ((50.0, 50.0, 90.0, 400.0), "border", ["at the border"]),
+    "as low as the photo is wide": ((50.0, 50.0, 90.0, 300.0), "border", ["inside"]),
+}
+
+
+@pytest.mark.parametrize(("box", "attribute", "expected"), BOXES.values(), ids=BOXES)
+def test_ranges_of_a_box(box, attribute, expected):
+    assert ranges_of([(box, CAT, "")], [(box, CAT, 0.9)])[attribute] == (expected, expected)
+
+
+def test_areas_of_boxes_are_the_annotations():
+    box = (50.0, 50.0, 83.0, 83.0)  # 33 by 33; the annotation says nine tenths
+    assert ranges_of([(box, CAT, "")], [(box, CAT, 0.9)])["size"] == (["small"], ["medium"])
+
+
+# other objects; how crowded A is, and a detection on it
+CROWDS = {
+    "alone": ([], "alone"),
+    "far from another": ([(FAR, DOG, "")], "alone"),
+    "a tenth": ([((100.0, 100.0, 200.0, 110.0), DOG, "")], "alone"),
+    "more": ([((100.0, 100.0, 200.0, 120.0), DOG, "")], "touching"),
+    "much": ([(NEAR, CAT, "difficult")], "crowded"),
+}
+
+
+@pytest.mark.parametrize(("others", "expected"), CROWDS.values(), ids=CROWDS)
+def test_crowding(others, expected):
+    assert ranges_of([(A, CAT, ""), *others], [(A, CAT, 0.9)])["crowding"] == ([expected], [expected])
+
+
+def test_no_photos():
+    scores = score_ranges(match(*data_set([]), COCO_AP))
+    assert list(scores) == ["size", "aspect", "crowding", "border"]
+    for ranges in scores.values():
+        for score in ranges.values():
+            assert (score.mAP, score.objects, set(score.per_class.values())) == (None, 0, {None})
+
+
+def test_other_ranges_do_not_count():
+    small = (10.0, 10.0, 30.0, 30.0)
+    truth = [(small, CAT, ""), (A, CAT, "")]
+    found = [(FAR, CAT, 0.9), (A, CAT, 0.8), (small, CAT, 0.7)]
+    sizes = score_ranges(match(*data_set([(truth, found)]), VOC12))["size"]
+    assert {name: asdict(score) for name, score in sizes.items()} == {
+        "small": {"mAP": 1.0, "per_class": {"cat": 1.0, "dog": None, "zebra": None}, "objects": 1},
+        "medium": {"mAP": 0.5, "per_class": {"cat": 0.5, "dog": None, "zebra": None}, "objects": 1},
+        "large": {"mAP": None, "per_class": {"cat": None, "dog": None, "zebra": None}, "objects": 0},
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_sizes_are_cocos(seed):
+    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+    numbers = evaluate_coco(annotations, predictions).numbers
+    sizes = score_ranges(match(annotations, predictions, COCO_AP))["size"]
+    for name, score in sizes.items():
+        expected = numbers[f"AP{name[0]}"]
+        assert score.mAP == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_ranges_part_all_boxes(seed):
+    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+    matches = match(annotations, predictions, COCO_AP)
+    for name, attribute in attributes(matches).items():
+        for column in (attribute.truth, attribute.found):
+            assert (column.sum(axis=1) == 1).all() or name == "size"
+        objects = [int((~part.case.truth.lenient).sum()) for part in within(matches, attribute).values()]
+        assert name == "size" or sum(objects) == (~matches.case.truth.lenient).sum()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_crowding_box_by_box(seed):
+    matches = match(*drawn_data_set(np.random.default_rng(seed), 0.25), VOC12)
+    truth = matches.case.truth
+    crowding = attributes(matches)["crowding"]
+    for column, inside in ((truth, crowding.truth), (matches.case.found, crowding.found)):
+        for group, box, row in zip(column.groups, column.boxes.corners, inside, strict=True):
+            photo = photos_of(matches.case, truth.groups) == photos_of(matches.case, np.array([group]))
+            overlaps = sorted([0.0, 0.0, *(iou(box, other) for other in truth.boxes.corners[photo])])
+            expected = [overlaps[-2] <= 0.1, 0.1 < overlaps[-2] <= 0.3, overlaps[-2] > 0.3]
+            assert row.tolist() == expected
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_a_range_of_everything_changes_nothing(seed):
+    matches = match(*drawn_data_set(np.random.default_rng(seed), 0.25), COCO_AP)
+    case = matches.case
+    everything = Attribute(
+        ("all",), np.ones((len(case.truth.groups), 1), bool), np.ones((len(case.found.groups), 1), bool)
+    )
+    whole = within(matches, everything)["all"]
+    np.testing.assert_array_equal(whole.outcome, matches.outcome)
+    np.testing.assert_array_equal(whole.case.truth.lenient, case.truth.lenient)
+    nothing = replace(everything, truth=~everything.truth, found=~everything.found)
+    assert not np.isin(within(matches, nothing)["all"].outcome, [0, 1]).any()

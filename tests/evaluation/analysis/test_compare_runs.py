@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from detect.data.annotations import Annotations
+from detect.data.sources import relabel, select
+from detect.evaluation.analysis.bootstrap import Interval, draw, interval, means, resampled
+from detect.evaluation.analysis.compare_runs import RunComparison, Tally, compare_runs
+from detect.evaluation.analysis.image_counts import best_thresholds, tally
+from detect.evaluation.analysis.matches import METRIC_RULES, Matches, match
+from detect.evaluation.analysis.table import difference_table, photo_table
+from detect.evaluation.assignment import FALSE, TRUE
+from detect.evaluation.predictions import Prediction
+from detect.evaluation.rules import VOC12
+from detect.evaluation.score import evaluate
+from tests.evaluation.analysis.random_detections import untied_data_set
+from tests.evaluation.cases import data_set, drawn_data_set
+
+A, B, FAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 50.0, 250.0)
+CAT, DOG = 1, 2
+seeds = st.integers(0, 2**32 - 1)
+# Both find the cat of the first photo; in the second the first run misses one, in the third it sees two too many.
+TRUTH = [[(A, CAT, "")], [(A, CAT, ""), (B, CAT, "")], [(A, CAT, "")]]
+FIRST = [[(A, CAT, 0.9)], [(A, CAT, 0.9)], [(A, CAT, 0.5), (B, CAT, 0.8), (FAR, CAT, 0.7)]]
+SECOND = [[(A, CAT, 0.9)], [(A, CAT, 0.9), (B, CAT, 0.8)], [(A, CAT, 0.8)]]
+
+
+def files_of(annotations: Annotations) -> list[str]:
+    return [annotations.file(place) for place in range(len(annotations))]
+
+
+def three_photos() -> tuple[Annotations, list[Prediction], list[Prediction]]:
+    annotations, first = data_set(list(zip(TRUTH, FIRST, strict=True)))
+    return annotations, first, data_set(list(zip(TRUTH, SECOND, strict=True)))[1]
+
+
+def compared_by_voc(
+    annotations: Annotations,
+    first: list[Prediction],
+    second: list[Prediction],
+    replicates: int = 1000,
+    seed: int = 0,
+) -> RunComparison:
+    runs = match(annotations, first, VOC12), match(annotations, second, VOC12)
+    return compare_runs(runs[0], runs[1], files_of(annotations), replicates, seed)
+
+
+def test_no_photos():
+    matches = match(*data_set([]), VOC12)
+    compared = compare_runs(matches, matches, [], replicates=5)
+    assert compared.to_json("AP") == {
+        "AP": None,
+        "per_class": {"cat": None, "dog": None, "zebra": None},
+        "images": [],
+        "replicates": 5,
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from(sorted(METRIC_RULES)))
+def test_a_run_is_no_better_than_itself(seed, metric):
+    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+    matches = match(annotations, predictions, METRIC_RULES[metric])
+    compared = compare_runs(matches, matches, files_of(annotations), replicates=20)
+    assert compared.photos == ()
+    for difference in (compared.mAP, *compared.per_class.values()):
+        if difference is not None:
+            assert difference.interval == Interval(0.0, 0.0, 0.0)
+            assert difference.second_better == 0.5
+
+
+def test_the_better_one_and_where():
+    annotations, first, second = three_photos()
+    compared = compared_by_voc(annotations, first, second)
+    assert compared.mAP is not None
+    assert compared.mAP == compared.per_class["cat"]
+    assert compared.mAP.interval.value == pytest.approx(1.0 - (2 / 4 + 1 / 4 * 3 / 5))
+    assert compared.mAP.second_better > 0.97
+    assert compared.per_class["dog"] is None
+    assert [(photo.file, photo.fewer) for photo in compared.photos] == [("/photos/002.jpg", 1), ("/photos/003.jpg", 1)]
+    assert compared.photos[0].first == Tally(found=1, false=0, missed=1)
+    assert compared.photos[1].first == Tally(found=0, false=0, missed=1)  # 0.9 is the score of its best F1
+    assert compared.photos[1].second == Tally(found=1, false=0, missed=0)
+    told = compared.to_json("mAP")
+    assert told["mAP"]["value"] == compared.mAP.interval.value
+    assert told["mAP"]["interval"] == [compared.mAP.interval.low, compared.mAP.interval.high]
+    assert told["images"][0]["first"] == {"found": 1, "false": 0, "missed": 1}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, seeds)
+def test_the_other_way_round(seed, other):
+    annotations, first = untied_data_set(seed)
+    second = [shuffled(one, other) for one in first]
+    there = compared_by_voc(annotations, first, second, replicates=50)
+    back = compared_by_voc(annotations, second, first, replicates=50)
+    assert [photo.fewer for photo in there.photos] == [-photo.fewer for photo in back.photos]
+    for a, b in ((there.mAP, back.mAP), (there.per_class["cat"], back.per_class["cat"])):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            assert a.interval.value == pytest.approx(-b.interval.value, abs=1e-12)
+            assert a.interval.low == pytest.approx(-b.interval.high, abs=1e-12)
+            assert a.second_better == pytest.approx(1 - b.second_better, abs=1e-12)
+            assert a.second_better >= 0.95 or a.interval.low <= 0
+            assert a.second_better <= 0.05 or a.interval.high >= 0
+
+
+def shuffled(prediction: Prediction, seed: int) -> Prediction:
+    return replace(prediction, scores=np.random.default_rng(seed).permutation(prediction.scores))
+
+
+def test_both_are_scored_on_the_same_samples():
+    annotations, first, second = three_photos()
+    difference = compared_by_voc(annotations, first, second, replicates=200, seed=4).mAP
+    weights = draw(3, 200, seed=4)
+    draws = [means(resampled(match(annotations, run, VOC12), weights)) for run in (first, second)]
+    assert (draws[1] >= draws[0]).all()  # on other samples for each it need not be
+    assert difference is not None
+    assert difference.interval == interval(difference.interval.value, draws[1] - draws[0])
+
+
+def test_classes_in_another_order():
+    annotations, first, second = three_photos()
+    other = relabel(annotations, ("dog", "zebra", "horse", "cat"))
+    relabelled = [replace(one, labels=np.where(one.labels == CAT, 4, 1)) for one in second]
+    expected = compared_by_voc(annotations, first, second)
+    found = compare_runs(match(annotations, first, VOC12), match(other, relabelled, VOC12), files_of(annotations))
+    assert found == expected
+
+
+def test_other_photos_are_refused():
+    matches = match(*data_set([([], [])]), VOC12)
+    with pytest.raises(ValueError, match="expected two runs of 2 photos, found 1 and 1"):
+        compare_runs(matches, matches, ["a", "b"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([0.0, 0.01, 0.02, float("inf")]))
+def test_a_tally_is_what_the_detections_above_a_score_find(seed, score):
+    annotations, predictions = untied_data_set(seed)
+    tallies = tally(match(annotations, predictions, VOC12), dict.fromkeys(annotations.classes, score))
+    for place, one in enumerate(predictions):
+        rows = one.scores >= score
+        alone = match_alone(
+            annotations, [replace(one, boxes=one.boxes[rows], scores=one.scores[rows], labels=one.labels[rows])], place
+        )
+        assert tallies.found[place] == (alone.outcome == TRUE).sum()
+        assert tallies.false[place] == (alone.outcome == FALSE).sum()
+        assert tallies.missed[place] == (~alone.case.truth.lenient).sum() - tallies.found[place]
+    assert tallies.wrong.tolist() == (tallies.false + tallies.missed).tolist()
+
+
+def match_alone(annotations: Annotations, predictions: list[Prediction], place: int) -> Matches:
+    return match(select(annotations, [place]), predictions, VOC12)
+
+
+def test_thresholds_of_classes_never_found():
+    annotations, first, _ = three_photos()
+    assert best_thresholds(match(annotations, first, VOC12)) == {"cat": 0.9, "dog": float("inf"), "zebra": float("inf")}
+
+
+def printed(table):
+    text = io.StringIO()
+    Console(width=200, file=text).print(table)
+    return [" ".join(line.replace("│", " ").split()) for line in text.getvalue().splitlines()]
+
+
+def test_tables():
+    annotations, first, second = three_photos()
+    compared = compared_by_voc(annotations, first, second)
+    scores = [evaluate(annotations, run, "voc12") for run in (first, second)]
+    rows = printed(difference_table(scores[0], scores[1], compared))
+    assert rows[0] == "voc12: the second model against the first, 3 images"
+    assert rows[4].startswith("cat 65.0 100.0 +35.0 ")
+    assert rows[5] == "dog - - - - -"
+    assert rows[-2].startswith("mAP 65.0 100.0 +35.0 ")
+    assert rows[-2].endswith("%")
+    rows = printed(photo_table(compared, most=1))
+    assert rows[-2:-1] == ["002.jpg 1, 0, 1 2, 0, 0 -1"]
+    assert photo_table(compared_by_voc(annotations, first, first)).row_count == 0

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from detect.config import Config
+from detect.config.builders.detector import empty_detector
+from detect.config.files import merge_overrides, parse
+from detect.errors import UserError
+from detect.explain.network.summary import PHOTO, UNBOUNDED, Layer, layers_of, summarise
+from detect.models.backbones.registry import whole_network
+from tests.conftest import TINY
+
+CLASSES = tuple("abc")
+
+
+def tiny(*overrides: str) -> Config:
+    return parse(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
+
+
+# min_size 96 makes the photo 96 x 128; the merged map has stride 8, and the RPN sees 183 pixels + 4 of its cells
+ROWS = [
+    Layer(
+        "backbone",
+        "body.stages.0.0",
+        "Conv2d",
+        (1, 16, 48, 64),
+        3 * 9 * 16,
+        48 * 64 * 16 * 3 * 9,
+        196608,
+        (3, 3),
+        (2, 2),
+    ),
+    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0, 196608, (3, 3), (2, 2)),
+    Layer(
+        "proposer",
+        "head.hidden",
+        "Conv2d",
+        (1, 16, 12, 16),
+        16 * 16 * 9 + 16,
+        12 * 16 * 16 * 16 * 9,
+        12288,
+        (215, 215),
+        (8, 8),
+    ),
+    Layer("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0, 17280),
+    Layer("head", "tail.layers.0", "Flatten", (30, 144), 0, 0, 17280),
+    Layer("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16, 1920),
+    Layer("head", "logits", "Linear", (30, 4), 16 * 4 + 4, 30 * 16 * 4, 480),
+    Layer("head", "deltas", "Linear", (30, 12), 16 * 12 + 12, 30 * 16 * 12, 1440),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_layers_are_counted_as_by_hand(row: Layer) -> None:
+    found = summarise(tiny())
+    assert found.canvas == (96, 128)
+    (layer,) = (layer for layer in found.layers if (layer.slot, layer.name) == (row.slot, row.name))
+    assert layer == row
+    assert layer.memory == 4 * math.prod(layer.output)
+
+
+NETWORKS = [
+    (),
+    ("model.backbone.norm=frozen",),
+    ("model.backbone.frozen_stages=2",),
+    ("model.backbone.output=map", "model.head.tail=network"),
+    ("model.backbone.name=mobilenet_v2", "model.backbone.norm=frozen", "model.backbone.weights=no-such-file.pth"),
+    ("model.backbone.output=dilated", "model.head.tail=convolved", "model.head.norm=group"),
+    ("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"),
+    ("model.backbone.upsampling=transposed", "model.backbone.neck_convolution=separable"),
+    ("model.head.transform=spatial_transformer",),
+    ("model.kind=fast_rcnn", "model.proposals=selective_search"),
+    ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn", "model.backbone.frozen_stages=1"),
+]
+
+
+@pytest.mark.parametrize("overrides", NETWORKS, ids=" ".join)
+def test_totals_are_those_of_the_detector_itself(overrides: tuple[str, ...]) -> None:
+    config = tiny(*overrides)
+    found = summarise(config)
+    with torch.device("meta"):
+        detector = empty_detector(config, CLASSES)
+    for slot, total in found.totals.items():
+        part = getattr(detector, slot)
+        parameters = list(part.parameters()) if isinstance(part, torch.nn.Module) else []  # none of given proposals
+        assert total.parameters == sum(parameter.numel() for parameter in parameters)
+        assert total.trained == sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        layers = [layer for layer in found.layers if layer.slot == slot]
+        assert total.parameters == sum(layer.parameters for layer in layers)
+        assert total.multiply_adds == sum(layer.multiply_adds for layer in layers)
+        assert bool(total.multiply_adds) == bool(parameters)
+    assert found.whole.parameters == sum(parameter.numel() for parameter in detector.parameters())
+
+
+def test_an_rpn_answers_on_each_map_of_a_pyramid_with_one_head() -> None:
+    found = summarise(tiny("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"))
+    rows = [layer for layer in found.layers if layer.name == "head.objectness"]
+    assert [row.output for row in rows] == [(1, 3, 24, 32), (1, 3, 12, 16), (1, 3, 6, 8), (1, 3, 3, 4)]
+    assert [row.parameters for row in rows] == [16 * 3 + 3, 0, 0, 0]
+    (row,) = (layer for layer in found.layers if layer.slot == "regions")
+    assert row == Layer("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0, 17280)
+
+
+def test_rcnns_body_runs_on_each_crop() -> None:
+    overrides = ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn")
+    found = summarise(tiny(*overrides, "model.crop.side=64", "model.search.test_number=7"))
+    rows = [layer for layer in found.layers if layer.slot == "regions"]
+    assert rows[0] == Layer(
+        "regions",
+        "body.body.stages.0.0",
+        "Conv2d",
+        (7, 16, 32, 32),
+        3 * 9 * 16,
+        7 * 32 * 32 * 16 * 3 * 9,
+        4 * 7 * 16 * 32 * 32,
+        (3, 3),
+        (2, 2),
+    )
+    assert rows[-1] == Layer("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
+    assert set(found.totals) == {"backbone", "proposer", "regions", "head"}
+    assert found.totals["backbone"].parameters == 0
+    assert found.whole.parameters == sum(layer.parameters for layer in found.layers)
+
+
+@pytest.mark.parametrize(("data_format", "classes"), [("voc", 20), ("coco", 80)])
+def test_without_names_the_usual_number_of_classes_stands(data_format: str, classes: int) -> None:
+    found = summarise(tiny("data.classes=null", f"data.format={data_format}", "data.root=nowhere"))
+    assert found.classes == classes
+    assert found.layers[-1].output == (30, 4 * classes)
+
+
+def test_a_larger_photo_costs_more_and_holds_the_same() -> None:
+    small, large = summarise(tiny()), summarise(tiny("data.min_size=192", "data.max_size=256"))
+    assert large.canvas == (192, 256) == tuple(side * 2 // 5 for side in PHOTO)
+    assert large.totals["backbone"].multiply_adds == 4 * small.totals["backbone"].multiply_adds
+    assert large.whole.parameters == small.whole.parameters
+
+
+def test_settings_that_make_no_detector_are_refused() -> None:
+    with pytest.raises(UserError, match='did you mean "resnet18"'):
+        summarise(tiny("model.backbone.name=resnet81"))
+
+
+CONV = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
+TRANSPOSED = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch.nn.ConvTranspose3d}
+
+
+@pytest.mark.parametrize("sides", [1, 2, 3])
+def test_kinds_of_convolutions_are_counted_in_any_dimension(sides: int) -> None:
+    """6 channels on 7 cells a side; kernels of 3."""
+    kernel, cells, padded = 3**sides, 5**sides, 7**sides
+    rows = [
+        (CONV[sides](6, 12, 3), 5, 12 * 6 * kernel + 12, cells * 12 * 6 * kernel),
+        (CONV[sides](6, 12, 3, groups=3), 5, 12 * 2 * kernel + 12, cells * 12 * 2 * kernel),
+        (CONV[sides](6, 6, 3, groups=6, bias=False), 5, 6 * kernel, cells * 6 * kernel),
+        (CONV[sides](6, 12, 1), 7, 12 * 6 + 12, padded * 12 * 6),
+        (CONV[sides](6, 12, 3, dilation=2), 3, 12 * 6 * kernel + 12, 3**sides * 12 * 6 * kernel),
+        (TRANSPOSED[sides](6, 12, 3), 9, 12 * 6 * kernel + 12, padded * 12 * 6 * kernel),
+    ]
+    for layer, side, parameters, multiply_adds in rows:
+        (found,) = layers_of(layer, (1, 6, *[7] * sides))
+        assert found.output == (1, layer.out_channels, *[side] * sides), layer
+        assert (found.parameters, found.multiply_adds) == (parameters, multiply_adds), layer
+
+
+def test_figures_that_are_taught() -> None:
+    """Where texts differ, what is counted is said."""
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 10, 5, padding=1),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(10 * 13 * 13, 200),
+    )
+    assert [layer.parameters for layer in layers_of(net, (1, 1, 28, 28)) if layer.parameters] == [250 + 10, 338_200]
+    assert sum(layer.parameters for layer in layers_of(net, (1, 1, 28, 28))) == 338_460
+    (conv,) = layers_of(torch.nn.Conv2d(3, 6, 5), (1, 3, 32, 32))  # 156 forgets the three channels
+    assert (conv.output, conv.parameters) == ((1, 6, 28, 28), 456)
+    full = torch.nn.Linear(3 * 32 * 32, 6 * 28 * 28, bias=False)
+    (linear,) = layers_of(full, (1, 3 * 32 * 32))
+    assert linear.parameters == 14_450_688
+    separable = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, groups=3), torch.nn.Conv2d(3, 128, 1))
+    assert sum(layer.multiply_adds for layer in layers_of(separable, (1, 3, 7, 7))) == 10_275
+    (standard,) = layers_of(torch.nn.Conv2d(3, 128, 3), (1, 3, 7, 7))
+    assert standard.multiply_adds == 86_400
+    strided = torch.nn.Sequential(*[torch.nn.Conv2d(1, 1, 3, 2, 1) for _ in range(2)])
+    assert [layer.output[-1] for layer in layers_of(strided, (1, 1, 5, 5))] == [3, 2]
+    (transposed,) = layers_of(torch.nn.ConvTranspose2d(1, 1, 3), (1, 1, 2, 2))
+    assert transposed.output == (1, 1, 4, 4)
+
+
+# Parameters, multiply-adds of a photo of 224 pixels (AlexNet of 2012: 227). torchvision's documentation has: 61.1 M
+# and 0.71 G, 138.4 M and 15.47 G, 6.6 M and 1.50 G (no auxiliary classifiers), 25.6 M and 4.09 G. Papers:
+# AlexNet 60 M; VGG16 138 M (table 2); ResNet-50 3.8 G, which is that of strides in the 1x1 convolutions (table 1).
+TOTALS = [
+    ("alexnet", 224, 61_100_840, 0.71),
+    ("alexnet_original", 227, 60_965_224, 0.72),
+    ("vgg16", 224, 138_357_544, 15.47),
+    ("googlenet", 224, 6_624_904, 1.50),
+    ("resnet50", 224, 25_557_032, 4.09),
+    ("resnet50_original", 224, 25_557_032, 3.86),
+]
+
+
+@pytest.mark.parametrize(("name", "side", "parameters", "billions"), TOTALS)
+def test_totals_of_published_networks(name: str, side: int, parameters: int, billions: float) -> None:
+    with torch.device("meta"):
+        layers = layers_of(whole_network(name), (1, 3, side, side))
+    assert sum(layer.parameters for layer in layers) == parameters
+    assert sum(layer.multiply_adds for layer in layers) / 1e9 == pytest.approx(billions, abs=0.006)
+
+
+def test_fields_and_jumps_stand_beside_each_layer() -> None:
+    found = summarise(tiny("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"))
+    rows = [layer for layer in found.layers if layer.name == "head.objectness"]
+    assert [row.jump for row in rows] == [(4.0, 4.0), (8.0, 8.0), (16.0, 16.0), (32.0, 32.0)]
+    assert all(row.field is not None and row.field[0] > 50 for row in rows)
+    assert all(layer.field is None for layer in found.layers if layer.slot in ("regions", "head"))
+    (linear,) = layers_of(torch.nn.Linear(4, 2), (1, 4))
+    assert (linear.field, linear.jump) == (None, None)
+
+
+def test_a_field_without_end_is_the_whole_picture() -> None:
+    found = summarise(tiny("model.backbone.name=mobilenet_v3_small"))
+    assert found.layers[0].field == (3, 3)
+    assert [layer.field for layer in found.layers if layer.slot == "backbone"][-1] == (UNBOUNDED, UNBOUNDED)

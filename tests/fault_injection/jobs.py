@@ -1,0 +1,152 @@
+"""Four kinds of long work, each as commands, and what must be the same whatever cut it off."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import yaml
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from tests.conftest import TINY
+from tests.fault_injection.commands import Commands, Done
+from tests.fault_injection.planted import Fault
+
+Arguments = Sequence[object]
+
+
+@dataclass(frozen=True)
+class Job:
+    """begin: the command that starts it with its results in a folder; again: the one that goes on; result: what must
+    not depend on a cut.
+    """
+
+    begin: Callable[[Path], Arguments]
+    again: Callable[[Path], Arguments]
+    result: Callable[[Path], Any]
+
+    def go_on(self, commands: Commands, folder: Path) -> Done:
+        """What a user does after a kill: where a run has not begun yet, the first command again."""
+        begun = (folder / "config.yaml").is_file()
+        return commands(*(self.again(folder) if begun else self.begin(folder)))
+
+
+def settings(root: Path, **changes: Any) -> dict[str, Any]:
+    """A training of a second; changes: of its sections."""
+    found: dict[str, Any] = copy.deepcopy(TINY)
+    found["data"] |= {"root": str(root), "train_images": 4, "val_images": 2, "min_size": 64, "max_size": 96}
+    found["train"] |= {"steps": 4, "batch_size": 2, "checkpoint_every": 1, "log_every": 1}
+    found["model"]["backbone"]["width"] = 8
+    for section, values in changes.items():
+        found[section] |= values
+    return found
+
+
+def joint(root: Path, place: Path) -> Job:
+    return _training(settings(root), place / "joint.yaml", ("last.pt", "best.pt"), ())
+
+
+def rcnn(root: Path, place: Path) -> Job:
+    model = {
+        "kind": "rcnn",
+        "proposals": "selective_search",
+        "search": {"train_number": 30, "test_number": 30},
+        "crop": {"side": 16, "context": 2},
+        "head": {"tail": "linear", "width": 8, "bins": 2},
+    }
+    train = {"steps": 2, "ema": 0.0}
+    whole = settings(root, train=train)
+    whole["model"] = {"backbone": whole["model"]["backbone"]} | model
+    weights = ("network/last.pt", "network/best.pt", "last.pt", "best.pt")
+    return _training(
+        whole, place / "rcnn.yaml", weights, ("proposals.npz", "regions.npz", "svms.npz", "regressors.npz")
+    )
+
+
+def proposals(photos: Path) -> Job:
+    def make(folder: Path) -> Arguments:
+        return ["proposals", "make", photos, "--out", folder / "found.npz", "--workers", 1]
+
+    return Job(make, make, lambda folder: (folder / "found.npz").read_bytes())
+
+
+def prediction(model: Path, photos: Path) -> Job:
+    def predict(folder: Path) -> Arguments:
+        given = ["--batch-size", 2, "--workers", 0, "--score", 0.01, "--format", "csv", "--format", "images"]
+        return ["predict", model, photos, "--out", folder, *given]
+
+    return Job(predict, predict, _bytes_below)
+
+
+def _training(content: dict[str, Any], config: Path, checkpoints: Sequence[str], arrays: Sequence[str]) -> Job:
+    config.write_text(yaml.safe_dump(content), "utf-8")
+
+    def begin(folder: Path) -> Arguments:
+        return ["train", "--config", config, "--out", folder]
+
+    def again(folder: Path) -> Arguments:
+        return ["train", "--resume", folder]
+
+    return Job(begin, again, partial(_trained, checkpoints=checkpoints, arrays=arrays))
+
+
+def _trained(folder: Path, checkpoints: Sequence[str], arrays: Sequence[str]) -> Any:
+    """Everything in the checkpoints, the arrays, and the metrics but for their times."""
+    with (folder / "metrics.csv").open(encoding="utf-8") as stream:
+        rows = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in csv.DictReader(stream)]
+    found: dict[str, Any] = {name: torch.load(folder / name, weights_only=True) for name in checkpoints}
+    return found | {name: arrays_in(folder / name) for name in arrays} | {"metrics.csv": rows}
+
+
+def arrays_in(file: Path) -> dict[str, np.ndarray]:
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _bytes_below(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def _picture(file: Path) -> None:
+    if cv2.imread(str(file)) is None:
+        raise ValueError("no picture")
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    ".pt": load_checkpoint,
+    ".npz": arrays_in,
+    ".json": lambda file: json.loads(file.read_text("utf-8")),
+    ".yaml": lambda file: yaml.safe_load(file.read_text("utf-8")),
+    ".csv": lambda file: file.read_text("utf-8"),
+    ".txt": lambda file: file.read_text("utf-8"),
+    ".jpg": _picture,
+    ".png": _picture,
+}
+
+
+def unreadable(folder: Path) -> list[str]:
+    """The files that a user sees there and that cannot be read."""
+    found = []
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith(".") and file.suffix in READERS:
+            try:
+                READERS[file.suffix](file)
+            except Exception as error:
+                found.append(f"{file}: {error}")
+    return found
+
+
+def watched(job: Job, commands: Commands, folder: Path) -> list[str]:
+    """Carry out a job undisturbed; the operations on files that it did, in order."""
+    log = folder.with_name(f"{folder.name}.operations")
+    commands.good(*job.begin(folder), fault=Fault(str(folder), log=str(log)))
+    return log.read_text("utf-8").splitlines()

@@ -1,0 +1,130 @@
+"""Memory and open files of long work stay what they are: over 4,000 steps, and over 20,000 predicted photos.
+
+``pytest -m slow tests/fault_injection/test_long_runs.py``, five minutes; the fast suite sees that a growth is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from tests.fault_injection.commands import Commands
+from tests.fault_injection.growth import Run, growth, watched
+from tests.fault_injection.jobs import settings
+
+Record = Callable[[str, object], None]
+
+MOST = 20_000_000  # bytes over a whole run: 5 kB a step, 1 kB a photo, whose answer is kept to be written at the end
+STEPS, PHOTOS = 4000, 20_000
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process holds is read in /proc")
+
+LINE = list(range(40))
+SERIES = [
+    ([], 0.0),
+    ([5.0], 0.0),
+    ([5.0] * 40, 0.0),
+    ([9.0 * place for place in LINE], 9.0 * 39),
+    ([100.0 * min(place, 19) for place in LINE], 0.0),  # settles in the first half
+    ([3.0 + 50.0 * (place % 5 == 0) for place in LINE], 0.0),  # held for moments
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), SERIES)
+def test_growth_is_that_of_the_second_half(values: list[float], expected: float) -> None:
+    assert growth(LINE[: len(values)], values) == pytest.approx(expected)
+
+
+def test_growth_goes_by_the_work_and_not_by_the_samples() -> None:
+    done = [place**3 for place in LINE]
+    assert growth(done, [2.0 * each for each in done]) == pytest.approx(2 * done[-1])
+
+
+LEAKING = """
+import sys, time
+kept = []
+with open(sys.argv[1], "a") as work:
+    for turn in range(150):
+        kept.append((b"x" * 1_000_000, open("/dev/null")))
+        work.write("done")
+        work.flush()
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(("code", "leaks"), [(LEAKING, True), (LEAKING.replace("kept.append", "len"), False)])
+def test_what_grows_is_seen(code: str, leaks: bool, tmp_path: Path) -> None:
+    run = watched(["-c", code, tmp_path / "work"], tmp_path / "output.txt", tmp_path / "work")
+    assert run.status == 0, run.text
+    assert (run.memory_growth > MOST) is leaks
+    assert (run.files_growth > 10) is leaks
+
+
+def training(root: Path, place: Path, steps: int, workers: int = 0) -> Sequence[object]:
+    """The arguments of a training on pictures of 32 pixels, with its validations and its checkpoints."""
+    content: dict[str, Any] = settings(root, data={"min_size": 32, "max_size": 48, "workers": workers})
+    content["train"] |= {"steps": steps, "batch_size": 1, "checkpoint_every": 100, "validate_every": 50}
+    (place / "tiny.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    return ["train", "--config", place / "tiny.yaml", "--out", place / "run"]
+
+
+def assert_flat(run: Run, record: Record) -> None:
+    record("growth in kB", round(run.memory_growth / 1000))
+    record("growth in open files", round(run.files_growth))
+    assert run.memory_growth < MOST
+    assert run.files_growth < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_does_not_grow(workers: int, shapes_root: Path, tmp_path: Path, record_property: Record) -> None:
+    command = training(shapes_root, tmp_path, STEPS, workers)
+    run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
+    assert run.status == 0, run.text[-2000:]
+    record_property("steps", STEPS)
+    assert_flat(run, record_property)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_prediction_does_not_grow(
+    workers: int, shapes_root: Path, commands: Commands, tmp_path: Path, record_property: Record
+) -> None:
+    commands.good(*training(shapes_root, tmp_path, 4))
+    cv2.imwrite(str(tmp_path / "photo.png"), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    (tmp_path / "photos").mkdir()
+    for place in range(PHOTOS):
+        (tmp_path / "photos" / f"{place}.png").symlink_to(tmp_path / "photo.png")
+    command = ["predict", tmp_path / "run", tmp_path / "photos", "--out", tmp_path / "found", "--workers", workers]
+    run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "found" / ".finished.jsonl")
+    record_property("photos", PHOTOS)
+    assert run.status == 0, run.text[-2000:]
+    assert f"in {PHOTOS} photos" in run.text
+    assert_flat(run, record_property)
+
+
+PLANTED = """
+from detect.training import loop
+update, kept = loop._update, []
+def leaking(*arguments):
+    kept.append((b"x" * 50_000, open("/dev/null")))
+    return update(*arguments)
+loop._update = leaking
+from detect.cli.main import run
+run()
+"""
+
+
+@pytest.mark.slow
+def test_a_leak_planted_in_a_step_is_seen(shapes_root: Path, tmp_path: Path) -> None:
+    command = ["-c", PLANTED, *training(shapes_root, tmp_path, 800)]
+    run = watched(command, tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
+    assert run.status == 0, run.text[-2000:]
+    assert run.memory_growth > MOST
+    assert run.files_growth > 400

@@ -1,0 +1,241 @@
+"""Two processes do what one does with the same batches, and neither waits for one that is gone."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.data.loading.batch_sampler import BatchPlan
+from detect.data.loading.dealt import Dealt
+from detect.ops.losses import Mean
+from detect.system.distributed import Group
+from tests.fault_injection.commands import ROOT, Commands
+from tests.fault_injection.jobs import settings
+from tests.fault_injection.planted import Fault
+
+Record = Callable[[str, object], None]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 8])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_shares_make_the_whole(count: int, size: int) -> None:
+    items = list(range(count))
+    groups = [Group(rank, size) for rank in range(size)]
+    shares = [list(group.share(items)) for group in groups]
+    assert groups[0].dealt_back(shares) == items
+    plan = BatchPlan([(4, 3)] * max(1, count), 2, 0, (9,), 7, 1)
+    dealt = [list(Dealt(plan, rank, size)) for rank in range(size)]
+    assert all(len(each) == len(plan) for each in dealt)
+    assert [groups[0].dealt_back(parts) for parts in zip(*dealt, strict=True)] == list(plan)
+
+
+def test_alone_nothing_changes() -> None:
+    group, value = Group(), torch.tensor(0.3)
+    assert torch.equal(group.parts({"a": Mean(value, 3), "b": Mean(value, 0)})["a"], value)
+    assert group.total({"a": 2.0}) == {"a": 2.0}
+    assert group.parts({}) == {}
+    parameter = torch.nn.Parameter(torch.ones(2))
+    group.sum_gradients([parameter])
+    assert parameter.grad is None
+    assert group.leads
+
+
+@pytest.fixture(scope="module")
+def config(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Batches of three photos and of one: then the second process has none. Group normalisation."""
+    content = settings(shapes_root, train={"batch_size": 3, "steps": 5, "checkpoint_every": 2, "log_every": 2})
+    content["model"]["backbone"]["norm"] = "group"
+    file = tmp_path_factory.mktemp("processes") / "tiny.yaml"
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def alone(config: Path, commands: Commands) -> Path:
+    folder = config.parent / "alone"
+    commands.good("train", "--config", config, "--out", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def together(config: Path, alone: Path, commands: Commands) -> Path:  # noqa: ARG001 - which draws the data
+    folder = config.parent / "together"
+    text = commands.good("train", "--config", config, "--out", folder, processes=2)
+    assert text.count("5 steps of 3 photos") == 1  # the leader alone says so
+    assert "2 processes share each batch of 3 photos; the learning rate, 0.01, is for the whole batch" in text
+    return folder
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    with (folder / "metrics.csv").open(encoding="utf-8") as stream:
+        return [
+            {k: float(v or "nan") for k, v in row.items() if not k.endswith("_seconds")}
+            for row in csv.DictReader(stream)
+        ]
+
+
+def assert_alike(first: Path, second: Path) -> None:
+    """As far as sums in another order allow."""
+    a, b = (load_checkpoint(folder / "last.pt") for folder in (first, second))
+    assert a.step == b.step
+    assert a.weights.keys() == b.weights.keys()
+    for name in a.weights:
+        torch.testing.assert_close(a.weights[name], b.weights[name], atol=1e-5, rtol=1e-4)
+    for one, other in zip(rows(first), rows(second), strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-5, nan_ok=True)
+
+
+def test_two_processes_train_as_one(alone: Path, together: Path, record_property: Record) -> None:
+    assert_alike(alone, together)
+    names = {file.name for file in together.iterdir()}
+    assert names == {file.name for file in alone.iterdir()}
+    record_property("runs by two processes", 1)
+
+
+def test_two_processes_score_exactly_as_one(
+    alone: Path, commands: Commands, tmp_path: Path, record_property: Record
+) -> None:
+    for count in (0, 2):
+        found = ["--save", tmp_path / f"{count}.json", "--json", tmp_path / f"score-{count}.json"]
+        commands.good("eval", alone, "--split", "train", "--set", "train.batch_size=1", *found, processes=count)
+    assert (tmp_path / "0.json").read_bytes() == (tmp_path / "2.json").read_bytes()
+    scores = [yaml.safe_load((tmp_path / f"score-{count}.json").read_text()) for count in (0, 2)]
+    assert scores[0] | {"seconds": 0} == scores[1] | {"seconds": 0}
+    record_property("runs by two processes", 1)
+
+
+@pytest.fixture(scope="module")
+def photos(config: Path, alone: Path, shapes_root: Path) -> Path:  # noqa: ARG001 - which draws the data
+    """Four photos of shapes, and one that cannot be read."""
+    (drawn,) = shapes_root.glob("*4x2/train")
+    folder = config.parent / "photos"
+    shutil.copytree(drawn, folder)
+    (folder / "00000 broken.jpg").write_text("no photo", "utf-8")
+    return folder
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def predict(model: Path, photos: Path, out: Path, batch_size: int = 1) -> list[object]:
+    wanted = [part for name in ("json", "csv", "coco", "images") for part in ("--format", name)]
+    few = ["--batch-size", batch_size, "--workers", 0, "--score", 0.01]
+    return ["predict", model, photos, "--out", out, *few, *wanted]
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])  # five batches; two, of one canvas each
+def test_two_processes_predict_exactly_as_one(
+    batch_size: int, alone: Path, photos: Path, commands: Commands, tmp_path: Path, record_property: Record
+) -> None:
+    for count in (0, 2):
+        done = commands(*predict(alone, photos, tmp_path / str(count), batch_size), processes=count)
+        assert set(done.statuses) == {1}  # on all: of the broken photo
+        assert done.text.count("00000 broken.jpg: ") == 1  # by the leader alone
+        assert "in 4 photos" in done.text
+    assert below(tmp_path / "0") == below(tmp_path / "2")
+    record_property("runs by two processes", 1)
+
+
+@pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("first", "later"), [(2, 0), pytest.param(0, 2, marks=pytest.mark.slow)])
+def test_a_prediction_that_was_killed_goes_on_with_any_number_of_processes(
+    struck: int,
+    first: int,
+    later: int,
+    alone: Path,
+    photos: Path,
+    commands: Commands,
+    tmp_path: Path,
+    record_property: Record,
+) -> None:
+    if first <= struck:
+        pytest.skip("there is no such process")
+    commands(*predict(alone, photos, tmp_path / "whole"))
+    command = predict(alone, photos, out := tmp_path / "out")
+    fault = Fault(str(out / "images"), 8, "kill before")  # in the second of its pictures, of five operations each
+    killed = commands(*command, processes=first, fault=fault, struck=struck)
+    assert killed.statuses[struck] == -9, killed.text
+    assert all(status == 1 for rank, status in enumerate(killed.statuses) if rank != struck)
+    record_property("kills", 1)
+    again = commands(*command, processes=later)
+    assert set(again.statuses) == {1}, again.text
+    assert "of 5 photos were done before" in again.text
+    assert below(tmp_path / "whole") == below(out)
+
+
+@pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_one_killed_ends_the_other_with_a_message_and_the_run_goes_on(
+    struck: int,
+    later: int,
+    config: Path,
+    alone: Path,
+    commands: Commands,
+    tmp_path: Path,
+    record_property: Record,
+) -> None:
+    folder = tmp_path / "run"
+    begin = ["train", "--config", config, "--out", folder]
+    if struck == 0:
+        fault = Fault(str(folder / "metrics.csv"), 5, "kill before")
+        killed = commands(*begin, processes=2, fault=fault)
+    else:
+        killed = commands(*begin, processes=2, struck=1, kill_when="step 2/5")
+    record_property("kills", 1)
+    assert killed.statuses[struck] == -9, killed.text
+    assert killed.statuses[1 - struck] == 1
+    assert "expected 2 processes to the end, found one that is gone" in killed.text
+    assert "Traceback" not in killed.text
+    commands.good("train", "--resume", folder, processes=later)
+    assert_alike(alone, folder)
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "rcnn", "proposals": "selective_search"}, "train.recipe: expected joint with 2 processes, found rcnn"),
+    (
+        {"backbone": {"name": "small", "width": 8, "norm": "sync"}},
+        "model.backbone.norm: expected frozen, batch or group in processes on CPUs, found sync",
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "message"), REFUSED)
+def test_what_several_processes_cannot_do_is_refused(
+    model: dict[str, Any], message: str, shapes_root: Path, alone: Path, commands: Commands, tmp_path: Path
+) -> None:
+    content = settings(shapes_root)
+    content["model"] = model if "kind" in model else content["model"] | model
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    assert alone.is_dir()
+    done = commands("train", "--config", tmp_path / "a.yaml", "--out", tmp_path / "run", processes=2)
+    assert done.statuses == [2, 2], done.text
+    assert message in done.text
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them(config: Path, alone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, "-m", "detect", "train", "--config", str(config), "--out", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert_alike(alone, folder)

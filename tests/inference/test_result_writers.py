@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.errors import UserError
+from detect.evaluation.predictions import Prediction, align
+from detect.evaluation.voc import evaluate_voc
+from detect.inference.result_readers import (
+    comp4_classes,
+    json_classes,
+    load_coco_results,
+    read_coco_results,
+    read_comp4,
+    read_json,
+)
+from detect.inference.result_writers import (
+    photo_names,
+    write_coco,
+    write_coco_images,
+    write_comp4,
+    write_csv,
+    write_json,
+    write_yolo,
+)
+
+CLASSES = ("cat", "dog", "dining table")
+ODD = 0.1 + 0.2  # 0.30000000000000004
+
+
+def prediction(file: str, found: list[tuple[list[float], float, int]]) -> Prediction:
+    return Prediction(
+        file=file,
+        width=200,
+        height=100,
+        boxes=np.array([box for box, _, _ in found], float).reshape(-1, 4),
+        scores=np.array([score for _, score, _ in found], float),
+        labels=np.array([label for _, _, label in found], np.int64),
+    )
+
+
+def annotated(files: list[str], boxes: Any = ()) -> Annotations:
+    """Each photo has the boxes, all cats; image ids 10, 20 ...; category ids with gaps."""
+    box = np.array(boxes, float).reshape(-1, 4)
+    no = np.zeros(len(box), bool)
+    photos = [
+        ImageAnnotation(file, 10 * place, (100, 200), box, np.ones(len(box), np.int64), no, no, np.ones(len(box)))
+        for place, file in enumerate(files, 1)
+    ]
+    return pack(photos, CLASSES, category_ids=[4, 9, 2])
+
+
+ONE = [prediction("/p/a b.jpg", [([ODD, 1e-5, 57.1, 88.0], ODD, 3), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)])]
+TABLE = {
+    "no photos": [],
+    "no detections": [prediction("/p/a.jpg", []), prediction("/p/ü.png", [])],
+    "two detections": ONE,
+    "best first": [prediction("/p/a.jpg", [([1, 2, 3, 4], 0.1, 1), ([5, 6, 7, 8], 0.9, 1), ([0, 0, 1, 1], 0.1, 2)])],
+    "two photos": [*ONE, prediction("/p/c.jpg", [([-1.5, -2.0, 300.0, 200.0], 1.0, 2)])],
+}
+
+
+def ranked(predictions: list[Prediction]) -> list[tuple[str, int, int, Any]]:
+    """What a written file holds: best first, equals as given."""
+    rows = []
+    for p in predictions:
+        order = sorted(range(len(p)), key=lambda row, p=p: -p.scores[row])  # type: ignore[misc]
+        found = [(p.boxes[i].tolist(), p.scores[i], p.labels[i]) for i in order]
+        rows.append((p.file, p.width, p.height, found))
+    return rows
+
+
+def by_class(rows: list[tuple[str, int, int, Any]]) -> list[tuple[str, int, int, Any]]:
+    """A comp4 folder keeps the order within a class."""
+    return [(*photo, sorted(found, key=lambda row: row[2])) for *photo, found in rows]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
+def test_json_round_trip_is_exact(predictions, tmp_path):
+    write_json(tmp_path / "predictions.json", predictions, CLASSES)
+    assert ranked(read_json(tmp_path / "predictions.json", CLASSES)) == ranked(predictions)
+
+
+@pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
+def test_comp4_round_trip_is_exact(predictions, tmp_path):
+    write_comp4(tmp_path, predictions, CLASSES)
+    assert comp4_classes(tmp_path) == ["cat", "dining table", "dog"]
+    found = read_comp4(tmp_path, annotated([p.file for p in predictions]))
+    assert by_class(ranked(found)) == by_class(ranked(predictions))
+
+
+@pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
+def test_coco_round_trip(predictions, tmp_path):
+    annotations = annotated([p.file for p in predictions])
+    write_coco(tmp_path / "dt.json", predictions, annotations.image_ids, annotations.category_ids)
+    found = read_coco_results(tmp_path / "dt.json", annotations)
+    for (*photo, rows), (*same_photo, expected) in zip(ranked(found), ranked(predictions), strict=True):
+        assert photo == same_photo
+        assert [row[1:] for row in rows] == [row[1:] for row in expected]
+        for row, same in zip(rows, expected, strict=True):
+            assert row[0] == pytest.approx(same[0], rel=1e-14)
+
+
+def test_json_is_the_contracts(tmp_path):
+    write_json(tmp_path / "p.json", TABLE["best first"], CLASSES)
+    assert json.loads((tmp_path / "p.json").read_text()) == [
+        {
+            "file": "/p/a.jpg",
+            "width": 200,
+            "height": 100,
+            "detections": [
+                {"box": [5.0, 6.0, 7.0, 8.0], "label": "cat", "score": 0.9},
+                {"box": [1.0, 2.0, 3.0, 4.0], "label": "cat", "score": 0.1},
+                {"box": [0.0, 0.0, 1.0, 1.0], "label": "dog", "score": 0.1},
+            ],
+        }
+    ]
+    assert json_classes(tmp_path / "p.json") == ["cat", "dog"]
+
+
+def test_coco_is_the_contracts(tmp_path):
+    write_coco(tmp_path / "dt.json", ONE, [7], [4, 9, 2])
+    assert json.loads((tmp_path / "dt.json").read_text()) == [
+        {"image_id": 7, "category_id": 2, "bbox": [ODD, 1e-5, 57.1 - ODD, 88 - 1e-5], "score": ODD},
+        {"image_id": 7, "category_id": 4, "bbox": [10, 20, 50, 20], "score": 0.25},
+    ]
+
+
+def test_coco_list_beside(tmp_path):
+    write_coco_images(
+        tmp_path / "coco_images.json", [prediction("/p/x/1.jpg", []), prediction("/p/2.jpg", [])], CLASSES
+    )
+    content = json.loads((tmp_path / "coco_images.json").read_text())
+    assert content["images"][0] == {"id": 1, "file_name": "x/1.jpg", "width": 200, "height": 100}
+    assert content["images"][1]["file_name"] == "2.jpg"
+    assert content["categories"] == [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": CLASSES[2]}]
+
+
+def test_comp4_is_vocs(tmp_path):
+    write_comp4(tmp_path, ONE, CLASSES)
+    assert (tmp_path / "comp4_det_cat.txt").read_text() == "a b 0.25 11.0 21.0 60.0 40.0\n"
+    assert (tmp_path / "comp4_det_dog.txt").read_text() == ""
+    line = (tmp_path / "comp4_det_dining table.txt").read_text()
+    assert line == "a b 0.30000000000000004 1.30000000000000004 1.00001 57.1 88.0\n"
+
+
+def test_csv_is_the_contracts(tmp_path):
+    write_csv(tmp_path / "none.csv", [], CLASSES)
+    assert (tmp_path / "none.csv").read_text() == "file,label,score,x1,y1,x2,y2\n"
+    write_csv(tmp_path / "p.csv", [prediction('/p/"a", b.jpg', [([ODD, 1, 2, 3], 0.5, 3)])], CLASSES)
+    with (tmp_path / "p.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["file"], row["label"], float(row["x1"])) for row in rows] == [('/p/"a", b.jpg', "dining table", ODD)]
+    assert [float(rows[0][name]) for name in ("score", "y1", "x2", "y2")] == [0.5, 1, 2, 3]
+
+
+def test_yolo_is_the_contracts(tmp_path):
+    write_yolo(tmp_path / "labels", [*ONE[:1], prediction("/p/none.jpg", [])])
+    assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["a b.txt", "none.txt"]
+    assert (tmp_path / "labels/none.txt").read_text() == ""
+    rows = [list(map(float, line.split())) for line in (tmp_path / "labels/a b.txt").read_text().splitlines()]
+    assert rows[1] == [0, 35 / 200, 0.3, 0.25, 0.2, 0.25]
+    assert rows[0] == pytest.approx([2, (57.1 + ODD) / 400, 0.44, (57.1 - ODD) / 200, 0.88, ODD], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], []),
+        (["/p/a.jpg"], ["a"]),
+        (["/p/a.jpg", "/p/x/b.jpg"], ["a", "b"]),
+        (["/p/a.jpg", "/p/x/a.jpg"], ["a", "x/a"]),
+        (["/p/a.jpg", "/p/a.png"], ["a.jpg", "a.png"]),
+    ],
+)
+def test_photo_names(files, expected):
+    assert photo_names(files) == expected
+    assert [p.file for p in align(annotated(files), [prediction(name, []) for name in expected])] == expected
+
+
+_number = st.just(0.0) | st.floats(1e-9, 200)  # 28 decimal digits hold x + 1 exactly
+_row = st.tuples(st.lists(_number, min_size=4, max_size=4), st.floats(0, 1), st.integers(1, 3))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(_row, max_size=5), max_size=3))
+def test_any_number_survives(tmp_path_factory, photos):
+    folder: Path = tmp_path_factory.mktemp("any")
+    predictions = [prediction(f"/p/{place}.jpg", rows) for place, rows in enumerate(photos)]
+    write_json(folder / "p.json", predictions, CLASSES)
+    write_comp4(folder, predictions, CLASSES)
+    assert ranked(read_json(folder / "p.json", CLASSES)) == ranked(predictions)
+    text = read_comp4(folder, annotated([p.file for p in predictions]))
+    assert by_class(ranked(text)) == by_class(ranked(predictions))
+
+
+def test_both_forms_score_the_same(tmp_path):
+    draw = np.random.default_rng(0)
+    corners = draw.uniform(0, 50, (4, 2))
+    truth = np.concatenate([corners, corners + draw.uniform(20, 100, (4, 2))], axis=1)
+    annotations = annotated([f"/p/{place}.jpg" for place in range(20)], truth)
+    predictions = [
+        prediction(
+            f"/p/{place}.jpg", [((truth[k % 4] + draw.normal(0, 8, 4)).tolist(), draw.random(), 1) for k in range(9)]
+        )
+        for place in range(20)
+    ]
+    write_json(tmp_path / "p.json", predictions, CLASSES)
+    write_comp4(tmp_path, predictions, CLASSES)
+    scored = evaluate_voc(annotations, predictions, "voc07").mAP
+    assert scored is not None
+    assert 0.1 < scored < 0.9
+    for found in (align(annotations, read_json(tmp_path / "p.json", CLASSES)), read_comp4(tmp_path, annotations)):
+        assert evaluate_voc(annotations, found, "voc07").mAP == pytest.approx(scored, abs=1e-9)
+
+
+GOOD = {"file": "a.jpg", "width": 2, "height": 2, "detections": []}
+ROW = {"box": [0, 0, 1, 1], "label": "cat", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["damaged JSON"]),
+        ("{}", ["a list of photos", "found {}"]),
+        (json.dumps([GOOD, 3]), ["entry 2", '"file"', "found 3"]),
+        (json.dumps([{**GOOD, "width": "2"}]), ["entry 1", '"width"']),
+        (json.dumps([{**GOOD, "detections": [ROW, {}]}]), ["entry 1: detection 2", '"box"', "found {}"]),
+        (json.dumps([{**GOOD, "detections": [{**ROW, "box": [1, 2, 3]}]}]), ["detection 1", "[1, 2, 3]"]),
+        (json.dumps([{**GOOD, "detections": [{**ROW, "score": "high"}]}]), ["detection 1", '"high"']),
+        (json.dumps([{**GOOD, "detections": [{**ROW, "score": float("nan")}]}]), ["detection 1", "NaN"]),
+        (json.dumps([{**GOOD, "detections": [{**ROW, "label": "cta"}]}]), ["detection 1", 'did you mean "cat"']),
+    ],
+)
+def test_json_errors_name_the_place(content, words, tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_json(path, CLASSES)
+    assert all(word in str(caught.value) for word in [str(path), *words])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("\n", ["line 1", "image score xmin ymin xmax ymax"]),
+        ("1 0.5 1 1 2\n", ["line 1", "1 0.5 1 1 2"]),
+        ("1 0.5 1 1 2 2\n1 0.5 x 1 2 2\n", ["line 2"]),
+        ("1 nan 1 1 2 2\n", ["line 1"]),
+        ("2 0.5 1 1 2 2\n", ["line 1", "expected one of the 1 photos"]),
+    ],
+)
+def test_comp4_errors_name_the_place(content, words, tmp_path):
+    write_comp4(tmp_path, [], CLASSES)
+    (tmp_path / "comp4_det_dog.txt").write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_comp4(tmp_path, annotated(["/p/1.jpg"]))
+    assert all(word in str(caught.value) for word in [str(tmp_path / "comp4_det_dog.txt"), *words])
+
+
+def test_comp4_needs_a_file_for_each_class(tmp_path):
+    (tmp_path / "comp4_det_dogs.txt").touch()
+    with pytest.raises(UserError, match="the detections of cat"):
+        read_comp4(tmp_path, annotated([]))
+    with pytest.raises(UserError, match="expected a folder"):
+        read_comp4(tmp_path / "comp4_det_dogs.txt", annotated([]))
+
+
+RESULT = {"image_id": 1, "category_id": 4, "bbox": [0, 0, 1, 1], "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, ["a list of COCO results", "found {}"]),
+        ([RESULT, {}], ["result 2", '"image_id"', "found {}"]),
+        ([{**RESULT, "image_id": 2}], ["result 1", "an annotated image", "found 2"]),
+        ([{**RESULT, "image_id": [1]}], ["result 1", "an annotated image", "found [1]"]),
+        ([{**RESULT, "category_id": 3}], ["result 1", "a category", "found 3"]),
+        ([{**RESULT, "bbox": [0, 0, 1, None]}], ["result 1", '"bbox"']),
+    ],
+)
+def test_coco_errors_name_the_place(content, words, tmp_path):
+    path = tmp_path / "dt.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        load_coco_results(path, {1}, {4})
+    assert all(word in str(caught.value) for word in [str(path), *words])

@@ -1,0 +1,93 @@
+"""What is found in a picture does not depend on the pictures that share its batch, where they share a canvas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detect.config.builders.detector import build_detector
+from detect.config.files import parse
+from detect.models.detector import Detector
+from detect.types import Detections, Images
+from tests.models.backbones.expected import TABLE
+from tests.models.backbones.test_smallest import SMALLEST, build, fill
+
+SMALLEST_CANVAS = (32, 32)  # data.divisor, unless it is set
+ODD_CANVAS = (75, 107)
+PICTURES = {SMALLEST_CANVAS: ((32, 32), (1, 5), (31, 17)), ODD_CANVAS: ((75, 107), (41, 107), (75, 33))}  # of a batch
+
+
+def batch(canvas: tuple[int, int]) -> Images:
+    """Pictures of several sizes on one canvas, noise of a strength of its own in each, 0 beyond them."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.zeros(3, 3, *canvas, dtype=torch.float64)
+    for place, (height, width) in enumerate(PICTURES[canvas]):
+        pixels[place, :, :height, :width] = torch.randn(3, height, width, generator=generator) * (1 + 4 * place)
+    return Images(pixels, PICTURES[canvas], (0, 1, 2))
+
+
+def alone(images: Images, place: int) -> Images:
+    return Images(images.pixels[place : place + 1], images.sizes[place : place + 1], images.keys[place : place + 1])
+
+
+def rows(found: Detections) -> Tensor:
+    """Score, label and box of each, (D, 6); equal scores, of regions with one content, in an order of their own."""
+    each = torch.cat([found.scores[:, None], found.labels[:, None], found.boxes], 1)
+    order = sorted(range(len(each)), key=lambda place: [round(value, 6) for value in each[place].tolist()])
+    return each[order]
+
+
+def detector(name: str) -> Detector:
+    """A Faster R-CNN whose random weights tell its regions apart; float64, lest rounding decide what NMS keeps."""
+    rpn = {"width": 16, "sides": [16, 32], "test_after": 12}
+    model = {"backbone": {"name": name, "norm": "batch"}, "rpn": rpn}
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        made = build_detector(parse({"model": model}, "test"), ("a", "b", "c"))[0]
+    made.to_empty(device="cpu").double()
+    fill(made)
+    images = batch(ODD_CANVAS)
+    for output in ("head.logits.weight", "head.deltas.weight"):
+        made.get_parameter(output).data.mul_(0.1)  # or the background takes all regions of some networks
+    with torch.no_grad():  # gives the normalisations their statistics
+        maps = made.train().backbone(images.pixels)
+        made.head(made.regions(images, maps, [torch.tensor([[0.0, 0.0, 60.0, 60.0]]).double()] * 3))
+    return made.eval()
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_detection_does_not_depend_on_who_shares_the_batch(name: str) -> None:
+    made = detector(name)
+    for canvas in PICTURES:
+        images = batch(canvas)
+        together = made.detect(images)
+        assert sum(len(found.boxes) for found in together) > 5
+        for place, found in enumerate(together):
+            (single,) = made.detect(alone(images, place))
+            torch.testing.assert_close(rows(found), rows(single), rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+@pytest.mark.parametrize("name", TABLE)
+def test_maps_and_vectors_do_not_depend_on_who_shares_the_batch(name: str) -> None:
+    """Of every network: all that differs between the backbones of detectors. In float64, and normalised by the batch's
+    own statistics: random weights of some (efficientnet_b5) magnify what rounding differs by batch to the whole signal.
+    """
+    built = build(name)
+    built.whole.double()
+    for canvas in PICTURES:
+        pixels = batch(canvas).pixels
+        for layer in built.whole.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.reset_running_stats()
+        built.whole.train()
+        built.vector(pixels)
+        built.whole.eval()
+        together = built.vector(pixels)
+        assert together.std(0).max() > 0.01  # they are told apart
+        for place in range(len(pixels)):
+            single = built.vector(pixels[place : place + 1])
+            close = 1e-4 * float(single.abs().max())
+            torch.testing.assert_close(together[place : place + 1], single, rtol=0, atol=close)

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch.nn import functional
+
+from detect.models.backbones.convolutions import ConvolutionKind
+from detect.models.proposers.proposer import Selection
+from detect.models.proposers.rpn import Average, Rpn, RpnTraining, Spacing
+from detect.models.proposers.rpn_head import RpnHead
+from detect.ops import boxes as box_ops
+from detect.ops.anchors import AnchorShapes
+from detect.ops.matching import Matcher
+from detect.types import Images, Size, Targets
+
+Box = tuple[float, float, float, float]
+STRIDE, CANVAS = 16, (64, 96)
+SHAPES = AnchorShapes(((16.0, 40.0),), (0.5, 1.0))
+ALL = Selection(before_nms=10000, after_nms=10000, nms=1.0)
+
+
+def rpn(
+    outside: float | None = None,
+    number: int = 10000,
+    box_weight: float = 1.0,
+    sharp: bool = True,
+    average: Average = "image",
+) -> Rpn:
+    """With weights large enough to say something of every anchor; all of them train unless told otherwise."""
+    torch.manual_seed(0)
+    head = RpnHead(channels=3, width=8, per_cell=4)
+    if sharp:
+        for layer in (head.hidden, head.objectness, head.deltas):
+            torch.nn.init.normal_(layer.get_parameter("weight"), std=0.2)
+    matcher = Matcher(0.6, (0.0, 0.3), keep_best=True)
+    return Rpn(head, SHAPES, (STRIDE,), RpnTraining(matcher, number, 0.5, outside, 1 / 9, box_weight, average))
+
+
+def batch(sizes: Sequence[Size] = (CANVAS, (50, 70))) -> tuple[Images, list[torch.Tensor]]:
+    maps = torch.randn(len(sizes), 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    images = Images(torch.zeros(len(sizes), 3, *CANVAS), tuple(sizes), tuple(range(len(sizes))))
+    return images, [maps]
+
+
+def targets(boxes: Sequence[Box]) -> Targets:
+    flags = torch.zeros(len(boxes), dtype=torch.bool)
+    return Targets(torch.tensor(boxes).reshape(-1, 4), torch.ones(len(boxes), dtype=torch.int64), flags, flags)
+
+
+@pytest.mark.parametrize("selection", [ALL, Selection(40, 20, 0.5), Selection(3, 100), Selection(1000, 1)])
+def test_proposals_are_few_best_first_and_inside_the_picture(selection: Selection) -> None:
+    images, maps = batch()
+    proposed = rpn()(images, maps, selection)
+    assert len(proposed.proposals) == 2
+    for proposals, (height, width) in zip(proposed.proposals, images.sizes, strict=True):
+        assert 0 < len(proposals) <= min(selection.after_nms, selection.before_nms)
+        assert (proposals.scores.diff() <= 0).all()
+        assert ((proposals.scores > 0) & (proposals.scores < 1)).all()
+        assert (proposals.boxes >= 0).all()
+        assert (proposals.boxes[:, 2] <= width).all()
+        assert (proposals.boxes[:, 3] <= height).all()
+        assert box_ops.has_extent(proposals.boxes).all()
+        overlaps = box_ops.iou(proposals.boxes, proposals.boxes).triu(1)
+        assert float(overlaps.max()) <= selection.nms + 1e-6
+
+
+def test_the_best_enter_nms() -> None:
+    images, maps = batch()
+    proposed = rpn()(images, maps, Selection(5, 100, 1.0))
+    best = proposed.raw.logits[0].sigmoid().topk(5).values
+    torch.testing.assert_close(proposed.proposals[0].scores, best)
+
+
+def test_a_proposal_tells_its_anchor() -> None:
+    images, maps = batch()
+    proposed = rpn()(images, maps, ALL)
+    for image, proposals in enumerate(proposed.proposals):
+        source = proposals.source
+        assert source is not None
+        moved = box_ops.decode(proposed.raw.deltas[image, source], proposed.raw.anchors[source], (1.0, 1.0, 1.0, 1.0))
+        torch.testing.assert_close(proposals.boxes, box_ops.clip(moved, images.sizes[image]))
+        torch.testing.assert_close(proposals.scores, proposed.raw.logits[image, source].sigmoid())
+
+
+@pytest.mark.parametrize("side", [0.0, 20.0, 1000.0])
+def test_small_proposals_are_dropped(side: float) -> None:
+    images, maps = batch()
+    proposals = rpn()(images, maps, Selection(10000, 10000, 1.0, side)).proposals[0]
+    assert (len(proposals) == 0) == (side == 1000.0)
+    assert box_ops.has_extent(proposals.boxes, side).all()
+
+
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
+def test_unlikely_proposals_are_dropped(score: float) -> None:
+    images, maps = batch()
+    proposals = rpn()(images, maps, Selection(10000, 10000, 1.0, 0.0, score)).proposals[0]
+    everything = rpn()(images, maps, ALL).proposals[0]
+    torch.testing.assert_close(proposals.scores, everything.scores[everything.scores >= score])
+    assert (len(proposals) == 0) == (score == 1.0)
+
+
+@pytest.mark.parametrize(("spacing", "steps"), [("stride", (64, 64)), ("canvas", (53, 48))])
+def test_spacing_is_the_stride_or_what_the_canvas_leaves_a_cell(spacing: Spacing, steps: Size) -> None:
+    shapes, head = AnchorShapes(((16.0,),), (1.0,), offset=0.0), RpnHead(channels=3, width=4, per_cell=1)
+    images, maps = Images(torch.zeros(1, 3, 160, 96), ((160, 96),), (0,)), [torch.randn(1, 3, 3, 2)]
+    training = RpnTraining(Matcher(0.5, (0.0, 0.5)))
+    anchors = Rpn(head, shapes, (64,), training, spacing)(images, maps, ALL).raw.anchors.view(3, 2, 4)
+    assert (anchors[1, 0] - anchors[0, 0]).tolist() == [0, steps[0], 0, steps[0]]
+    assert (anchors[0, 1] - anchors[0, 0]).tolist() == [steps[1], 0, steps[1], 0]
+
+
+def test_further_convolutions_come_between() -> None:
+    torch.manual_seed(0)
+    head = RpnHead(channels=3, width=8, per_cell=2, convolutions=3)
+    assert len(head.further) == 2
+    features = torch.randn(1, 3, 4, 6)
+    logits, deltas = head(features)
+    assert (logits.shape, deltas.shape) == ((1, 48), (1, 48, 4))
+    hidden = features
+    for layer in (head.hidden, *head.further):
+        hidden = functional.relu(functional.conv2d(hidden, layer.weight, layer.bias, padding=1))
+    torch.testing.assert_close(logits, head.objectness(hidden).permute(0, 2, 3, 1).flatten(1))
+
+
+@pytest.mark.parametrize("kind", ["standard", "dilated", "separable", "grouped"])
+@pytest.mark.parametrize("convolutions", [1, 2])
+@pytest.mark.parametrize("cells", [[], [0, 47, 23, 23, 5, 24], range(48)])
+def test_a_few_cells_are_as_all_cells_answers_and_gradients(
+    kind: ConvolutionKind, convolutions: int, cells: Sequence[int]
+) -> None:
+    torch.manual_seed(0)
+    head = RpnHead(6, 8, 2, convolutions, kind).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    maps, places = torch.randn(2, 6, 4, 6, dtype=torch.float64, requires_grad=True), torch.tensor(cells).long()
+    logits, deltas = head(maps)
+    wanted = logits.reshape(48, 2)[places], deltas.reshape(48, 2, 4)[places]
+    found = head.at(maps, places)
+    gradients = []
+    for own, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(own, other)
+    for said in (found, wanted):
+        head.zero_grad()
+        maps.grad = None
+        torch.autograd.backward(sum((one.sin().sum() for one in said), torch.zeros(())))
+        gradients.append([each.grad for each in (maps, *head.parameters())])
+    for own, other in zip(*gradients, strict=True):
+        assert own is not None
+        torch.testing.assert_close(own, other)
+
+
+def test_proposals_carry_no_gradient() -> None:
+    images, maps = batch()
+    assert not rpn()(images, maps, ALL).proposals[0].boxes.requires_grad
+
+
+def test_maps_are_told_apart() -> None:
+    """Two maps of one scene: each gives its best, and NMS does not compare them."""
+    shapes = AnchorShapes(((16.0,), (16.0,)), (1.0,))
+    head = RpnHead(channels=3, width=4, per_cell=1)
+    for layer in (head.objectness, head.deltas):
+        torch.nn.init.zeros_(layer.weight)
+    double = Rpn(head, shapes, (16, 16), RpnTraining(Matcher(0.5, (0.0, 0.5))))
+    images = Images(torch.zeros(1, 3, 32, 32), ((32, 32),), (0,))
+    level = torch.randn(1, 3, 2, 2)
+    proposed = double(images, [level, level], Selection(3, 100, 0.5))
+    assert len(proposed.proposals[0]) == 6
+    assert proposed.raw.counts == (4, 4)
+
+
+TWO = [(4.0, 4, 26, 20), (50, 20, 90, 60)]
+
+
+def slow_losses(
+    detector: Rpn,
+    images: Images,
+    maps: list[torch.Tensor],
+    truth: list[list[Box]],
+    border: float | None,
+    average: Average = "image",
+) -> tuple[float, float]:
+    """Both losses, anchor by anchor; all anchors with a role train, so nothing is drawn."""
+    raw = detector(images, maps, ALL).raw
+    anchors = [tuple(row) for row in raw.anchors.tolist()]
+    sums: list[tuple[float, float, float]] = []
+    for image, boxes in enumerate(truth):
+        height, width = images.sizes[image]
+        reach = math.inf if border is None else border
+        usable = [
+            place
+            for place, (x1, y1, x2, y2) in enumerate(anchors)
+            if x1 >= -reach and y1 >= -reach and x2 <= width + reach and y2 <= height + reach
+        ]
+        best = [max((overlap(anchors[place], box) for place in usable), default=0.0) for box in boxes]
+        class_loss = box_loss = count = 0.0
+        for place in usable:
+            overlaps = [overlap(anchors[place], box) for box in boxes]
+            top = max(overlaps, default=0.0)
+            kept = any(one == limit > 0 for one, limit in zip(overlaps, best, strict=True))
+            if not (top >= 0.6 or kept or top < 0.3):
+                continue
+            count += 1
+            logit = raw.logits[image, place].item()
+            if top >= 0.6 or kept:
+                class_loss += math.log1p(math.exp(-logit))
+                wanted = deltas(boxes[overlaps.index(top)], anchors[place])
+                for found, value in zip(raw.deltas[image, place].tolist(), wanted, strict=True):
+                    off = abs(found - value)
+                    box_loss += 0.5 * off * off * 9 if off < 1 / 9 else off - 0.5 / 9
+            else:
+                class_loss += math.log1p(math.exp(logit))
+        sums.append((class_loss, box_loss, count))
+    if average == "batch":
+        sums = [(sum(one[0] for one in sums), sum(one[1] for one in sums), sum(one[2] for one in sums))] * len(truth)
+    means = [(one / count, other / count) if count else (0.0, 0.0) for one, other, count in sums]
+    return sum(one for one, _ in means) / len(truth), sum(other for _, other in means) / len(truth)
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def deltas(box: tuple[float, ...], anchor: tuple[float, ...]) -> tuple[float, ...]:
+    w, h, wa, ha = box[2] - box[0], box[3] - box[1], anchor[2] - anchor[0], anchor[3] - anchor[1]
+    x, y = (box[0] + box[2] - anchor[0] - anchor[2]) / 2, (box[1] + box[3] - anchor[1] - anchor[3]) / 2
+    return x / wa, y / ha, math.log(w / wa), math.log(h / ha)
+
+
+@pytest.mark.parametrize("outside", [None, 0.0, 8.0, -1000.0])
+@pytest.mark.parametrize("truth", [[[], []], [TWO, []], [TWO, TWO[:1]]])
+@pytest.mark.parametrize("average", ["image", "batch"])
+def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None, average: Average) -> None:
+    images, maps = batch()
+    detector = rpn(outside, box_weight=3.0, average=average)
+    means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])
+    found = {name: mean.value for name, mean in means.items()}
+    objectness, box = slow_losses(detector, images, maps, truth, outside, average)
+    assert found["rpn_objectness"].item() == pytest.approx(objectness, rel=1e-4, abs=1e-7)
+    assert found["rpn_box"].item() == pytest.approx(3.0 * box, rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("outside", [None, 0.0])
+@pytest.mark.parametrize("boxes", [[], TWO])
+def test_losses_reach_the_head_with_and_without_targets(boxes: list[Box], outside: float | None) -> None:
+    images, maps = batch()
+    detector = rpn(outside)
+    means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes)] * 2)
+    losses = {name: mean.value for name, mean in means.items()}
+    total = losses["rpn_objectness"] + losses["rpn_box"]
+    assert total.isfinite()
+    torch.autograd.backward(total)
+    assert detector.head.objectness.weight.grad is not None
+    assert detector.head.objectness.weight.grad.any()
+    assert detector.head.deltas.weight.grad is not None
+    assert bool(detector.head.deltas.weight.grad.any()) == bool(boxes)
+
+
+def test_the_anchors_that_train_are_the_keys() -> None:
+    images, maps = batch([CANVAS])
+    detector = rpn(number=8)
+    raw = detector(images, maps, ALL).raw
+
+    def loss(key: int) -> float:
+        keyed = Images(images.pixels, images.sizes, (key,))
+        return detector.losses(raw, keyed, [targets(TWO)])["rpn_objectness"].value.item()
+
+    assert loss(1) == loss(1)
+    assert loss(1) != loss(2)
+
+
+def test_a_fresh_head_is_unsure_of_everything() -> None:
+    images, maps = batch()
+    raw = rpn(sharp=False)(images, maps, ALL).raw
+    expected = functional.binary_cross_entropy_with_logits(torch.zeros(1), torch.zeros(1))
+    fresh = functional.binary_cross_entropy_with_logits(raw.logits, torch.zeros_like(raw.logits))
+    assert fresh.item() == pytest.approx(expected.item(), abs=0.01)

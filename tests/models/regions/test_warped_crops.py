@@ -1,0 +1,182 @@
+"""Regions by crops: the body on each, however they are chunked; the same parameters as Fast R-CNN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torchvision import models
+
+from detect.config.builders.detector import build_detector
+from detect.config.files import parse
+from detect.errors import UserError
+from detect.models.backbones import registry
+from detect.models.backbones.network import Body, Network
+from detect.models.backbones.nothing import NothingShared
+from detect.models.backbones.torchvision_nets import alexnet, vgg
+from detect.models.detector import Detector, RegionTraining
+from detect.models.heads.softmax import SoftmaxHead
+from detect.models.postprocess import Postprocess
+from detect.models.proposers.precomputed import GivenProposals
+from detect.models.proposers.proposer import Selection
+from detect.models.regions.pooled import PooledRegions
+from detect.models.regions.warped_crops import WarpedCrops, chunks
+from detect.ops.matching import Matcher, RegionSampler
+from detect.ops.warp import warp
+from detect.types import Images, Proposals, Targets
+
+
+@pytest.mark.parametrize(
+    ("counts", "number", "expected"),
+    [
+        ((), 2, [[]]),
+        ((0,), 2, [[0]]),
+        ((0, 0), 2, [[0, 0]]),
+        ((2,), 2, [[2]]),
+        ((3, 0, 2), 2, [[1, 0, 0], [2, 0, 0], [0, 0, 2]]),
+        ((3, 0, 2), 3, [[2, 0, 0], [1, 0, 2]]),
+        ((9,), 4, [[3], [3], [3]]),
+        ((65,), 64, [[32], [33]]),
+        ((1, 1, 1), 9, [[1, 1, 1]]),
+        ((5,), 1, [[1]] * 5),
+    ],
+)
+def test_chunks(counts: tuple[int, ...], number: int, expected: list[list[int]]) -> None:
+    numbered = torch.arange(float(sum(counts)))[:, None].repeat(1, 4)
+    pieces = list(chunks(numbered.split(list(counts)) if counts else [], number))
+    assert [[len(own) for own in piece] for piece in pieces] == expected
+    for image, own in enumerate(numbered.split(list(counts)) if counts else []):
+        assert torch.equal(torch.cat([piece[image] for piece in pieces]), own)
+
+
+@given(st.lists(st.integers(0, 40), max_size=4), st.integers(3, 20))
+def test_no_box_goes_alone(counts: list[int], number: int) -> None:
+    sizes = [sum(map(len, piece)) for piece in chunks([torch.zeros(count, 4) for count in counts], number)]
+    assert sum(sizes) == sum(counts)
+    assert max(sizes) <= number
+    assert min(sizes) >= min(sum(counts), 2)
+    assert max(sizes) - min(sizes) <= 1
+
+
+def images(count: int = 2) -> Images:
+    pixels = torch.randn(count, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+    return Images(pixels, ((40, 60), (48, 50))[:count], tuple(range(count)))
+
+
+def boxes(*counts: int) -> list[torch.Tensor]:
+    corners = torch.rand(sum(counts), 4, generator=torch.Generator().manual_seed(2)) * 20
+    return list((corners + torch.tensor([0.0, 0, 20, 20])).split(list(counts)))
+
+
+class Colour(nn.Module):
+    """A body of two maps; the last has the crop's own pixels."""
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return pixels * 0, pixels
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (0, 1), (5, 2)])
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_each_crop_goes_through_the_body(counts: tuple[int, int], chunk: int) -> None:
+    regional = WarpedCrops(Colour(), 10, side=10, context=2, chunk=chunk)(images(), (), boxes(*counts))
+    expected = warp(images().pixels, images().sizes, boxes(*counts), 10, 2)
+    torch.testing.assert_close(regional, expected, atol=0, rtol=0)
+
+
+def test_a_larger_map_is_pooled_as_the_last_pooling_layer_does() -> None:
+    for side, bins, pool in ((13, 6, nn.MaxPool2d(3, 2)), (14, 7, nn.MaxPool2d(2, 2))):  # AlexNet, VGG16
+        regional = WarpedCrops(Colour(), bins, side, context=0)(images(), (), boxes(2, 1))
+        assert torch.equal(regional, pool(warp(images().pixels, images().sizes, boxes(2, 1), side, 0)))
+
+
+@pytest.mark.parametrize(
+    ("cut", "side", "model"), [(alexnet, 224, models.alexnet), (vgg, 224, models.vgg11)], ids=["alexnet", "vgg11"]
+)
+def test_the_tail_reads_the_crop_of_a_classification_network(cut: object, side: int, model: object) -> None:
+    with torch.device("meta"):
+        network = cut(model())  # type: ignore[operator]
+        assert isinstance(network, Network)
+        body = Body(network.stages, 0, 1)
+        regional = WarpedCrops(body, network.bins, side)(
+            Images(torch.empty(1, 3, 300, 400), ((300, 400),), (0,)), (), [torch.empty(2, 4)]
+        )
+        assert network.tail(regional).shape == (2, 4096)
+
+
+def detector(kind: str) -> Detector:
+    torch.manual_seed(0)
+    network = registry.cut("small", registry.whole_network("small"))
+    body = Body(network.stages[:-1], 0, outputs=1)
+    head = SoftmaxHead(nn.Sequential(network.stages[-1], network.tail), 128, 3)
+    crops = kind == "rcnn"
+    return Detector(
+        NothingShared() if crops else body,
+        GivenProposals(),
+        WarpedCrops(body, 4, side=32, context=4, chunk=3) if crops else PooledRegions("roi_align", 4, 8),
+        head,
+        Postprocess(),
+        RegionTraining(RegionSampler(Matcher(0.5, (0.0, 0.5)), 8), Selection(100, 100)),
+        Selection(100, 100),
+    )
+
+
+def test_rcnn_has_the_parameters_of_fast_rcnn() -> None:
+    shapes = [
+        {name.removeprefix(place): value.shape for name, value in detector(kind).state_dict().items()}
+        for kind, place in (("rcnn", "regions.body."), ("fast", "backbone."))
+    ]
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) > 10
+
+
+def built(**model: object) -> Detector:
+    """As the settings say; its tensors have no data."""
+    config = parse({"model": model, "train": {"steps": 1}}, "test")
+    with torch.device("meta"):
+        return build_detector(config, ("cat", "dog"))[0]
+
+
+@pytest.mark.parametrize("name", ["alexnet", "small", "resnet18"])
+def test_settings_give_rcnn_and_fast_rcnn_the_same_parameters(name: str) -> None:
+    """Body, tail and classifier, by their names; R-CNN's box regressors read the region map, not the vector."""
+    shapes = []
+    for kind, place in (("rcnn", "regions.body."), ("fast_rcnn", "backbone.")):
+        named = built(kind=kind, backbone={"name": name}).state_dict()
+        body = {key.removeprefix(place): value.shape for key, value in named.items() if key.startswith(place)}
+        head = {key: value.shape for key, value in named.items() if key.startswith(("head.tail.", "head.logits."))}
+        assert named.keys() - head.keys() - {place + key for key in body} == {"head.deltas.weight", "head.deltas.bias"}
+        shapes.append((body, head))
+    assert shapes[0] == shapes[1]
+    assert all(shapes[0])
+
+
+@pytest.mark.parametrize(
+    ("model", "least"),
+    [
+        ({"backbone": {"name": "alexnet"}, "crop": {"side": 40}}, 111),
+        ({"backbone": {"name": "vgg11"}, "crop": {"side": 111}}, 112),
+        ({"backbone": {"name": "small"}, "head": {"tail": "linear", "bins": 4}, "crop": {"side": 8, "context": 0}}, 49),
+    ],
+)
+def test_crops_too_small_for_the_head_are_refused(model: dict[str, Any], least: int) -> None:
+    found = model["crop"]["side"]
+    with pytest.raises(UserError, match=rf"model\.crop\.side: expected at least {least} for .* found {found}"):
+        built(kind="rcnn", **model)
+    assert built(kind="rcnn", **(model | {"crop": {"side": least, "context": 0}}))
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (0, 4), (7, 4)])
+def test_a_detector_of_crops_learns_and_detects(counts: tuple[int, int]) -> None:
+    given = tuple(Proposals(own, torch.arange(len(own), 0.0, -1.0)) for own in boxes(*counts))
+    batch = Images(images().pixels, images().sizes, (0, 1), given)
+    flag = torch.zeros(1, dtype=torch.bool)
+    target = Targets(torch.tensor([[5.0, 5, 30, 35]]), torch.tensor([2]), flag, flag)
+    rcnn = detector("rcnn")
+    losses = rcnn(batch, [target, target])
+    sum(losses.values(), torch.zeros(())).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in rcnn.parameters())
+    assert len(rcnn.eval().detect(batch)) == 2

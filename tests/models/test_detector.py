@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from detect.config.builders.detector import build_detector
+from detect.config.files import parse
+from detect.models.detector import Detector
+from detect.models.heads.softmax import SoftmaxHead, TwoLinear
+from detect.models.regions.pooled import PooledRegions
+from detect.types import Detections, Images, Targets
+
+CLASSES = ("cat", "dog", "cow")
+LOSSES = {"rpn_objectness", "rpn_box", "region_class", "region_box"}
+SIDE = 64
+
+
+def build(
+    backbone: dict[str, Any] | None = None, rpn: dict[str, Any] | None = None, head: dict[str, Any] | None = None
+) -> Detector:
+    model = {
+        "backbone": {"name": "small", "norm": "frozen", "output": "merged", "width": 16, **(backbone or {})},
+        "rpn": {
+            "width": 16,
+            "sides": [12, 24, 48],
+            "train_after": 60,
+            "test_after": 40,
+            "outside": None,
+            **(rpn or {}),
+        },
+        "head": {"tail": "linear", "width": 32, "bins": 4, "number": 16, **(head or {})},
+        "postprocess": {"score": 0.01},
+    }
+    return build_detector(parse({"seed": 1, "model": model}, "test"), CLASSES)[0]
+
+
+OWN_TAIL = {"tail": "network", "bins": None}
+ONE_MAP = {"output": "map"}
+
+
+def sharpen(detector: Detector) -> Detector:
+    """Weights that tell one place from another, so that no two scores are near each other."""
+    generator = torch.Generator().manual_seed(3)
+    for name, parameter in detector.named_parameters():
+        if name.endswith(("objectness.weight", "head.logits.weight")):
+            torch.nn.init.normal_(parameter, std=1.0, generator=generator)
+    return detector
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+
+
+def images(pixels: torch.Tensor) -> Images:
+    return Images(pixels, ((SIDE, SIDE - 8),) * len(pixels), tuple(range(10, 10 + len(pixels))))
+
+
+def targets(*rows: tuple[float, float, float, float]) -> Targets:
+    flags = torch.zeros(len(rows), dtype=torch.bool)
+    boxes = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+    return Targets(boxes, torch.arange(len(rows)) % len(CLASSES) + 1, flags, flags)
+
+
+SOME = targets((4, 6, 30, 40), (30, 10, 54, 30))
+
+
+@pytest.mark.parametrize(
+    "truth", [[targets()], [targets(), targets()], [SOME, targets()], [SOME, targets((1, 1, 50, 60))]]
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_losses_are_named_and_finite_in_either_mode(truth: list[Targets], training: bool) -> None:
+    losses = build().train(training)(images(pictures(len(truth))), truth)
+    assert set(losses) == LOSSES
+    for loss in losses.values():
+        assert loss.shape == ()
+        assert loss.isfinite()
+    assert bool(losses["region_box"] > 0) == any(len(target) for target in truth)
+
+
+def same(a: Detections, b: Detections, tolerance: float) -> None:
+    assert len(a) == len(b)
+    torch.testing.assert_close(a.boxes, b.boxes, atol=tolerance, rtol=0)
+    torch.testing.assert_close(a.scores, b.scores, atol=tolerance, rtol=0)
+    assert torch.equal(a.labels, b.labels)
+
+
+PYRAMID = {"output": "pyramid", "levels": 3}
+LEVELS = {"sides": [12, 20, 32, 48], "convolutions": 2}
+CONVOLVED = {"tail": "convolved", "convolutions": 2}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ({}, {}, {}),
+        (ONE_MAP, {}, OWN_TAIL),
+        (PYRAMID, LEVELS, {}),
+        (PYRAMID | {"neck_norm": "group", "norm": "group"}, LEVELS, CONVOLVED | {"norm": "group"}),
+        ({"output": "dilated"}, {}, CONVOLVED),
+    ],
+)
+def test_detect_answers_alike_in_either_mode(settings: tuple[dict[str, Any], ...]) -> None:
+    detector = sharpen(build(*settings))
+    batch = images(pictures(2))
+    learning, resting = detector.train().detect(batch), detector.eval().detect(batch)
+    assert len(learning) == len(resting) == 2
+    for one, other in zip(learning, resting, strict=True):
+        same(one, other, 0.0)
+    for found in resting:
+        assert 0 < len(found) <= 100
+        assert not found.boxes.requires_grad
+        assert (found.scores.diff() <= 0).all()
+        assert set(found.names()) <= set(CLASSES)
+        assert (found.boxes[:, 2] <= SIDE - 8).all()
+
+
+@pytest.mark.parametrize(
+    "settings", [({"norm": "batch"},), (PYRAMID | {"norm": "group"}, LEVELS, CONVOLVED | {"norm": "group"})]
+)
+def test_a_detection_does_not_depend_on_who_shares_the_batch(settings: tuple[dict[str, Any], ...]) -> None:
+    detector = sharpen(build(*settings)).eval()
+    pixels = pictures(3)
+    together = detector.detect(images(pixels))
+    for place in range(3):
+        (alone,) = detector.detect(images(pixels[place : place + 1]))
+        same(alone, together[place], 1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ({}, {}, {}),
+        (ONE_MAP, {}, OWN_TAIL),
+        (PYRAMID, LEVELS, CONVOLVED),
+        (PYRAMID | {"neck_norm": "batch", "split": 1}, LEVELS, CONVOLVED | {"norm": "batch"}),
+        ({"output": "dilated"}, {}, {}),
+    ],
+)
+@pytest.mark.parametrize("norm", ["batch", "frozen", "group", "sync"])
+def test_every_parameter_learns(settings: tuple[dict[str, Any], ...], norm: str) -> None:
+    backbone, rpn, head = settings
+    detector = build({"norm": norm, **backbone}, rpn, head).train()
+    sum(detector(images(pictures(2)), [SOME, SOME]).values(), torch.zeros(())).backward()
+    for name, parameter in detector.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("norm", ["batch", "frozen"])
+@pytest.mark.parametrize("head", [{}, OWN_TAIL])
+def test_an_image_without_a_proposal_is_no_accident(head: dict[str, Any], norm: str) -> None:
+    backbone = {"norm": norm, **(ONE_MAP if head else {})}
+    detector = build(backbone, {"min_side": 1000}, head).train()
+    losses = detector(images(pictures(2)), [targets(), targets()])
+    assert losses["region_class"].item() == losses["region_box"].item() == 0.0
+    sum(losses.values(), torch.zeros(())).backward()
+    assert all(parameter.grad is not None for parameter in detector.head.parameters())
+    assert [len(found) for found in detector.eval().detect(images(pictures(2)))] == [0, 0]
+
+
+def test_a_few_steps_lower_the_loss() -> None:
+    detector = build({"norm": "batch"}).train()
+    optimizer = torch.optim.SGD(detector.parameters(), lr=0.02, momentum=0.9)
+    batch, sums = images(pictures(1)), []
+    for _ in range(12):
+        loss = sum(detector(batch, [SOME]).values(), torch.zeros(()))
+        sums.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert sums[-1] < 0.8 * sums[0]
+
+
+def test_weights_follow_the_seed() -> None:
+    a, b = build().state_dict(), build().state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_raw_holds_what_the_choice_is_made_from() -> None:
+    detector = sharpen(build()).eval()
+    batch = images(pictures(2))
+    with torch.no_grad():
+        raw = detector.raw(batch, detector.backbone(batch.pixels))
+    for proposals, logits, deltas in zip(raw.proposals, raw.logits, raw.deltas, strict=True):
+        assert logits.shape == (len(proposals), len(CLASSES) + 1)
+        assert deltas.shape == (len(proposals), len(CLASSES), 4)
+    for one, other in zip(detector.detections(batch, raw), detector.detect(batch), strict=True):
+        same(one, other, 0.0)
+
+
+@pytest.mark.parametrize("regions", [0, 3])
+def test_head_and_regions_keep_their_shapes(regions: int) -> None:
+    boxes = torch.tensor([[0.0, 0, 16, 16]]).repeat(regions, 1)
+    for pool in ("roi_pool", "roi_align"):
+        pooled = PooledRegions("roi_pool" if pool == "roi_pool" else "roi_align", 2, 8)
+        regional = pooled(images(pictures(2)), [torch.randn(2, 5, 8, 8)], [boxes[:0], boxes])
+        assert regional.shape == (regions, 5, 2, 2)
+    tail = TwoLinear(5, 2, 6)
+    logits, deltas = SoftmaxHead(tail, tail.features, 3)(regional)
+    assert logits.shape == (regions, 4)
+    assert deltas.shape == (regions, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "left"),
+    [
+        ([], LOSSES),
+        (["backbone"], LOSSES),
+        (["proposer"], {"region_class", "region_box"}),
+        (["head"], {"rpn_objectness", "rpn_box"}),
+        (["backbone", "proposer"], {"region_class", "region_box"}),
+    ],
+)
+def test_what_is_frozen_stays_and_the_rest_learns(frozen: list[str], left: set[str]) -> None:
+    detector = build({"norm": "batch"})
+    detector.freeze(frozen)
+    detector.train()
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    losses = detector(images(pictures(2)), [SOME, SOME])
+    assert set(losses) == left
+    sum(losses.values(), torch.zeros(())).backward()
+    torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1.0).step()
+    for name, value in detector.state_dict().items():
+        if name.split(".")[0] in frozen:
+            assert torch.equal(value, before[name]), name  # statistics too
+    for name, parameter in detector.named_parameters():
+        assert (parameter.grad is None) == (name.split(".")[0] in frozen), name
+
+
+def test_a_box_loss_without_weight_is_left_out() -> None:
+    losses = build(head={"box_weight": 0.0})(images(pictures(1)), [SOME])
+    assert set(losses) == LOSSES - {"region_box"}

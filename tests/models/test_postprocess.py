@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from detect.models.postprocess import Postprocess
+from detect.types import Detections, Proposals
+
+SIZE = (100, 200)
+BOXES = [(0.0, 0, 20, 20), (0, 0, 20, 18), (50, 50, 80, 80), (190, 90, 230, 130)]
+
+
+def detect(
+    rule: Postprocess, probabilities: list[list[float]], deltas: torch.Tensor | None = None, boxes: object = BOXES
+) -> Detections:
+    """Probabilities (P, K + 1) with the background first; proposals are BOXES."""
+    scores = torch.tensor(probabilities)
+    listed = torch.tensor(boxes)[: len(scores)].reshape(-1, 4)
+    classes = scores.shape[1] - 1
+    deltas = torch.zeros(len(scores), classes, 4) if deltas is None else deltas
+    return rule(Proposals(listed, torch.zeros(len(listed))), scores.log(), deltas, SIZE)
+
+
+def test_no_proposals_have_no_detections() -> None:
+    found = Postprocess(classes=("a", "b"))(
+        Proposals(torch.zeros(0, 4), torch.zeros(0)), torch.zeros(0, 3), torch.zeros(0, 2, 4), SIZE
+    )
+    assert len(found) == 0
+    assert found.names() == []
+    assert found.source is not None
+
+
+@pytest.mark.parametrize(
+    ("rule", "probabilities", "expected"),
+    [
+        pytest.param(Postprocess(), [[1.0, 0, 0]] * 2, [], id="background alone is no detection"),
+        pytest.param(
+            Postprocess(score=0.25),
+            [[0.5, 0.25, 0.25], [0.8, 0.2, 0]],
+            [(0, 1), (0, 2)],
+            id="a score at the limit stays",
+        ),
+        pytest.param(
+            Postprocess(), [[0.1, 0.8, 0.1], [0.1, 0.9, 0]], [(1, 1), (0, 2)], id="the better of a class suppresses"
+        ),
+        pytest.param(
+            Postprocess(), [[0.1, 0.8, 0.02], [0.1, 0, 0.9]], [(1, 2), (0, 1)], id="classes do not suppress each other"
+        ),
+        pytest.param(Postprocess(nms=0.95), [[0.1, 0.8, 0], [0.1, 0.9, 0]], [(1, 1), (0, 1)], id="another NMS limit"),
+        pytest.param(
+            Postprocess(limit=2),
+            [[0.1, 0.7, 0.2], [1, 0, 0], [0.1, 0.1, 0.8]],
+            [(2, 2), (0, 1)],
+            id="the best of all classes up to the limit",
+        ),
+    ],
+)
+def test_choice(rule: Postprocess, probabilities: list[list[float]], expected: list[tuple[int, int]]) -> None:
+    found = detect(rule, probabilities)
+    assert found.source is not None
+    assert list(zip(found.source.tolist(), found.labels.tolist(), strict=True)) == expected
+    scores = [probabilities[proposal][label] / sum(probabilities[proposal]) for proposal, label in expected]
+    assert found.scores.tolist() == pytest.approx(scores)
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_each_class_moves_its_own_box() -> None:
+    deltas = torch.zeros(1, 2, 4)
+    deltas[0, 0, 0] = 10.0  # of the first class: a whole width to the right, as stds divide by ten
+    found = detect(Postprocess(classes=("a", "b")), [[0.2, 0.5, 0.3]], deltas)
+    assert found.names() == ["a", "b"]
+    torch.testing.assert_close(found.boxes, torch.tensor([[20.0, 0, 40, 20], [0, 0, 20, 20]]))
+
+
+def test_deltas_may_be_shared_by_all_classes() -> None:
+    deltas = torch.zeros(1, 1, 4)
+    deltas[0, 0, 1] = 10.0
+    found = detect(Postprocess(), [[0.2, 0.5, 0.3]], deltas)
+    assert found.labels.tolist() == [1, 2]
+    torch.testing.assert_close(found.boxes, torch.tensor([[0.0, 20, 20, 40]] * 2))
+
+
+def test_boxes_are_cut_to_the_picture_and_dropped_outside() -> None:
+    boxes = [(190.0, 90, 230, 130), (210, 10, 230, 30), (0, 0, 0, 50)]
+    found = detect(Postprocess(nms=1.0), [[0.1, 0.9]] * 3, boxes=boxes)
+    assert found.boxes.tolist() == [[190, 90, 200, 100]]
+
+
+def test_a_number_that_is_none_is_no_detection() -> None:
+    deltas = torch.full((1, 1, 4), float("nan"))
+    assert len(detect(Postprocess(), [[0.1, 0.9]], deltas)) == 0
+
+
+@pytest.mark.parametrize(("regress", "right"), [(True, 25.0), (False, 20.0)])
+def test_boxes_stay_as_proposed_where_they_are_not_regressed(regress: bool, right: float) -> None:
+    deltas = torch.tensor([[[2.5, 0.0, 0, 0]]])  # a quarter of its width to the right
+    found = detect(Postprocess(regress=regress), [[0.1, 0.9]], deltas)
+    assert found.boxes[0].tolist() == [right - 20, 0, right, 20]
+
+
+@pytest.mark.parametrize(("min_side", "left"), [(0.0, [1, 2]), (5.0, [1, 2]), (19.0, [2]), (100.0, [])])
+def test_small_detections_are_dropped(min_side: float, left: list[int]) -> None:
+    boxes = [(0.0, 0, 30, 19), (50, 50, 80, 80), (10, 10, 10, 30)]
+    found = detect(
+        Postprocess(min_side=min_side), [[0.1, 0.8, 0.1 - 0.09], [0.1, 0.01, 0.7], [0.1, 0.9, 0]], boxes=boxes
+    )
+    assert found.labels.tolist() == left
+
+
+@pytest.mark.parametrize(("growth", "width"), [(62.5, 20 * 7.389056), (2.0, 40.0), (None, 20 * 7.389056)])
+def test_a_detection_grows_no_more_than_it_may(growth: float | None, width: float) -> None:
+    rule = Postprocess(stds=(1.0, 1.0, 1.0, 1.0), growth=growth)
+    deltas = torch.tensor([[[4.0, 0, 2, 0]]])
+    (box,) = detect(rule, [[0.0, 1]], deltas).boxes.tolist()
+    assert box[2] - box[0] == pytest.approx(width, rel=1e-5)

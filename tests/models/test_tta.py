@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from detect.models.detector import Detector
+from detect.models.postprocess import Postprocess
+from detect.models.tta import Look, ManyLooks, fuse, mirrored, rescaled
+from detect.types import Detections, Images, Proposals
+
+
+def batch() -> Images:
+    pixels = torch.zeros(2, 3, 16, 32)
+    pixels[0, :, 4:8, 2:10] = 1.0  # a bright box in each picture
+    pixels[1, :, 2:6, 1:4] = 1.0
+    return Images(pixels, ((16, 32), (8, 12)), (1, 2))
+
+
+class BrightBox(Detector):
+    """Finds the extent of what is bright; stands in for a network."""
+
+    def __init__(self, score: float = 0.8) -> None:
+        torch.nn.Module.__init__(self)
+        self.postprocess = Postprocess(nms=0.5, classes=("bright",))
+        self.score = score
+
+    def detect(self, images: Images) -> list[Detections]:
+        found = []
+        for pixels, (height, width) in zip(images.pixels, images.sizes, strict=True):
+            y, x = (pixels[0, :height, :width] > 0.5).nonzero(as_tuple=True)
+            boxes = torch.tensor([[x.min(), y.min(), x.max() + 1, y.max() + 1]], dtype=torch.float32)
+            found.append(Detections(boxes, torch.tensor([self.score]), torch.tensor([1])))
+        return found
+
+
+@pytest.mark.parametrize("merge", ["fusion", "nms"])
+@pytest.mark.parametrize(
+    "looks", [[Look()], [Look(), Look(mirrored=True)], [Look(), Look(2.0), Look(2.0, mirrored=True)]], ids=len
+)
+def test_every_look_is_brought_back_to_the_photo(looks: Sequence[Look], merge: str) -> None:
+    found = ManyLooks(BrightBox(), looks, "fusion" if merge == "fusion" else "nms").detect(batch())
+    for one, wanted in zip(found, ([2.0, 4, 10, 8], [1.0, 2, 4, 6]), strict=True):
+        assert one.boxes.shape == (1, 4)
+        assert one.boxes[0].tolist() == pytest.approx(wanted, abs=0.5)
+        assert one.scores.tolist() == pytest.approx([0.8])
+
+
+def test_mirroring_twice_is_the_picture_and_padding_stays_on_the_right() -> None:
+    images = batch()
+    once = mirrored(images)
+    assert torch.equal(mirrored(once).pixels, images.pixels)
+    assert once.pixels[1, 0, 2:6, 8:11].min() == 1.0
+    assert once.pixels[1, 0, :, 12:].abs().sum() == 0.0
+
+
+def test_given_proposals_go_where_the_picture_goes() -> None:
+    box = torch.tensor([[1.0, 2, 4, 6]])
+    images = replace(batch(), given=(Proposals(torch.zeros(0, 4), torch.zeros(0)), Proposals(box, torch.ones(1))))
+    for moved, expected in ((mirrored(images), [8.0, 2, 11, 6]), (rescaled(images, 2.0), [2.0, 4, 8, 12])):
+        assert moved.given is not None
+        assert moved.given[0].boxes.shape == (0, 4)
+        assert moved.given[1].boxes[0].tolist() == expected
+
+
+def test_rescaling_keeps_each_picture_in_its_corner() -> None:
+    large = rescaled(batch(), 2.0)
+    assert large.sizes == ((32, 64), (16, 24))
+    assert large.pixels.shape == (2, 3, 32, 64)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "labels", "kept", "looks", "expected_box", "expected_score"),
+    [
+        ([[0, 0, 10, 10]], [0.6], [1], [0], 1, [0, 0, 10, 10], 0.6),
+        ([[0, 0, 10, 10]], [0.6], [1], [0], 2, [0, 0, 10, 10], 0.3),  # one look of two
+        ([[0, 0, 10, 10], [0, 0, 10, 12]], [0.75, 0.25], [1, 1], [0], 2, [0, 0, 10, 10.5], 0.5),
+        ([[0, 0, 10, 10], [0, 0, 10, 12]], [0.75, 0.25], [1, 2], [0], 2, [0, 0, 10, 10], 0.375),  # other class
+        ([[0, 0, 10, 10], [50, 0, 60, 10]], [0.75, 0.25], [1, 1], [0], 1, [0, 0, 10, 10], 0.75),  # elsewhere
+    ],
+)
+def test_fusion_is_the_weighted_mean(
+    boxes: list[list[float]],
+    scores: list[float],
+    labels: list[int],
+    kept: list[int],
+    looks: int,
+    expected_box: list[float],
+    expected_score: float,
+) -> None:
+    places: Tensor = torch.tensor(kept)
+    fused, confidence = fuse(
+        torch.tensor(boxes, dtype=torch.float32), torch.tensor(scores), torch.tensor(labels), places, looks
+    )
+    assert fused[0].tolist() == pytest.approx(expected_box)
+    assert float(confidence[0]) == pytest.approx(expected_score)
+
+
+def test_nothing_found_stays_nothing() -> None:
+    fused, confidence = fuse(
+        torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 2
+    )
+    assert fused.shape == (0, 4)
+    assert confidence.shape == (0,)

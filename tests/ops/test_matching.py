@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from detect.ops.matching import BACKGROUND, IGNORED, Matcher, RegionSampler, subsample
+from detect.types import Proposals, Targets
+
+B, X = BACKGROUND, IGNORED
+RPN = Matcher(0.7, (0.0, 0.3), keep_best=True)
+FAST = Matcher(0.5, (0.1, 0.5))
+Box = tuple[float, float, float, float]
+WHOLE: Box = (0, 0, 10, 10)
+CROWD: Box = (100, 100, 200, 200)
+
+
+def tall(height: float) -> Box:
+    """A box whose IoU with WHOLE is height / 10."""
+    return (0, 0, 10, height)
+
+
+def tensor(boxes: Sequence[Box]) -> torch.Tensor:
+    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+
+
+def targets(boxes: Sequence[Box], crowds: Sequence[Box] = (), labels: Sequence[int] | None = None) -> Targets:
+    """Crowds stand first, so that an index among all targets differs from one among the real ones."""
+    count = len(boxes) + len(crowds)
+    return Targets(
+        tensor([*crowds, *boxes]),
+        torch.tensor(labels if labels is not None else [1] * count, dtype=torch.int64),
+        torch.zeros(count, dtype=torch.bool),
+        torch.arange(count) < len(crowds),
+    )
+
+
+@pytest.mark.parametrize(
+    ("matcher", "boxes", "truth", "expected"),
+    [
+        pytest.param(RPN, [], targets([]), [], id="nothing at all"),
+        pytest.param(RPN, [], targets([WHOLE]), [], id="no boxes"),
+        pytest.param(RPN, [], targets([WHOLE], [CROWD]), [], id="no boxes, with a crowd"),
+        pytest.param(RPN, [WHOLE, CROWD], targets([]), [B, B], id="no targets"),
+        pytest.param(FAST, [WHOLE, CROWD], targets([]), [B, B], id="no targets: IoU 0 is background even below low"),
+        pytest.param(
+            FAST,
+            [tall(10), tall(5), tall(4.9), tall(1), tall(0.9), CROWD],
+            targets([WHOLE]),
+            [0, 0, B, B, X, X],
+            id="both borders belong to the upper role",
+        ),
+        pytest.param(
+            RPN,
+            [tall(9), tall(7.1), tall(6.9), tall(3.1), tall(2.9)],
+            targets([WHOLE]),
+            [0, 0, X, X, B],
+            id="ignored between the borders",
+        ),
+        pytest.param(RPN, [tall(2), tall(1)], targets([WHOLE]), [0, B], id="the best is kept however bad"),
+        pytest.param(
+            RPN, [tall(2), (0, 8, 10, 10), tall(1)], targets([WHOLE]), [0, 0, B], id="all that tie for best are kept"
+        ),
+        pytest.param(FAST, [tall(2)], targets([WHOLE]), [B], id="without keep_best it is not"),
+        pytest.param(RPN, [(50, 50, 60, 60)], targets([WHOLE]), [B], id="a best of zero is none"),
+        pytest.param(
+            RPN,
+            [tall(8), (0, 9, 10, 19), (20, 0, 30, 10)],
+            targets([(20, 0, 30, 10), WHOLE, (0, 10, 10, 20)]),
+            [1, 2, 0],
+            id="several targets",
+        ),
+        pytest.param(
+            RPN,
+            [WHOLE, (100, 100, 110, 110), (90, 100, 110, 110), (95, 100, 115, 110)],
+            targets([WHOLE], [CROWD]),
+            [1, X, B, X],
+            id="background for more than 0.7 inside a crowd is ignored",
+        ),
+        pytest.param(RPN, [CROWD, WHOLE], targets([], [CROWD]), [X, B], id="only a crowd"),
+        pytest.param(
+            RPN, [(100, 100, 120, 120)], targets([(100, 100, 120, 120)], [CROWD]), [1], id="foreground stays in a crowd"
+        ),
+    ],
+)
+def test_roles(matcher: Matcher, boxes: list[Box], truth: Targets, expected: list[int]) -> None:
+    found = matcher.match(tensor(boxes), truth)
+    assert found.dtype == torch.int64
+    assert found.tolist() == expected
+
+
+MATCHED = torch.tensor([0] * 30 + [B] * 50 + [X] * 20)
+
+
+@pytest.mark.parametrize(
+    ("matched", "number", "share", "counts"),
+    [
+        (MATCHED[:0], 16, 0.5, (0, 0)),
+        (MATCHED[80:], 16, 0.5, (0, 0)),
+        (MATCHED, 16, 0.5, (8, 8)),
+        (MATCHED, 16, 0.25, (4, 12)),
+        (MATCHED, 16, 0.0, (0, 16)),
+        (MATCHED, 16, 1.0, (16, 0)),
+        (MATCHED, 100, 0.5, (30, 50)),
+        (MATCHED[25:], 16, 0.5, (5, 11)),  # background fills what foreground leaves
+        (MATCHED[:32], 16, 0.5, (8, 2)),  # foreground does not fill what background leaves
+    ],
+)
+def test_subsample_counts(matched: torch.Tensor, number: int, share: float, counts: tuple[int, int]) -> None:
+    foreground, background = subsample(matched, number, share, 3, "anchors")
+    assert (len(foreground), len(background)) == counts
+    assert len({*foreground.tolist(), *background.tolist()}) == sum(counts)
+    assert (matched[foreground] >= 0).all()
+    assert (matched[background] == B).all()
+
+
+def test_the_draw_is_the_keys() -> None:
+    draws = [subsample(MATCHED, 16, 0.5, key, purpose) for key, purpose in [(1, "a"), (1, "a"), (2, "a"), (1, "b")]]
+    chosen = [sorted(torch.cat(draw).tolist()) for draw in draws]
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+    assert chosen[0] != chosen[3]
+
+
+def test_every_box_is_drawn_as_often_as_any_other() -> None:
+    times = torch.zeros(len(MATCHED))
+    for key in range(400):
+        times[torch.cat(subsample(MATCHED, 20, 0.5, key, "a"))] += 1
+    assert not times[80:].any()
+    expected = torch.cat([torch.full((30,), 400 * 10 / 30), torch.full((50,), 400 * 10 / 50)])
+    assert float((times[:80] - expected).abs().max()) < 45  # 4.8 standard deviations
+
+
+def sampler(add_targets: bool) -> RegionSampler:
+    return RegionSampler(Matcher(0.5, (0.0, 0.5)), number=8, share=0.5, add_targets=add_targets)
+
+
+def proposals(boxes: Sequence[Box]) -> Proposals:
+    return Proposals(tensor(boxes), torch.zeros(len(boxes)))
+
+
+FAR: Box = (50, 50, 60, 60)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "truth", "add_targets", "expected"),
+    [
+        ([], targets([]), True, []),
+        ([], targets([WHOLE]), False, []),
+        ([FAR], targets([]), True, [(FAR, 0, None)]),
+        ([], targets([WHOLE], labels=[3]), True, [(WHOLE, 3, WHOLE)]),
+        ([FAR], targets([WHOLE], labels=[3]), False, [(FAR, 0, None)]),
+        ([FAR, tall(8)], targets([WHOLE], labels=[3]), True, [(tall(8), 3, WHOLE), (WHOLE, 3, WHOLE), (FAR, 0, None)]),
+        ([FAR], targets([WHOLE], [CROWD], [5, 2]), True, [(WHOLE, 2, WHOLE), (FAR, 0, None)]),
+        ([], targets([WHOLE], [tall(8)], [5, 2]), True, [(WHOLE, 2, WHOLE)]),  # a crowd does not join
+    ],
+)
+def test_region_samples(
+    boxes: list[Box], truth: Targets, add_targets: bool, expected: list[tuple[Box, int, Box | None]]
+) -> None:
+    found = sampler(add_targets).sample(proposals(boxes), truth, key=1)
+    order = sorted(range(len(found)), key=lambda place: (found.labels[place] == 0, found.boxes[place].tolist()))
+    for place, (box, label, matched) in zip(order, expected, strict=True):
+        assert found.boxes[place].tolist() == list(box)
+        assert int(found.labels[place]) == label
+        assert matched is None or found.matched[place].tolist() == list(matched)
+
+
+def test_foreground_comes_first_and_is_limited() -> None:
+    found = sampler(False).sample(proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7]), key=1)
+    assert found.labels.tolist() == [7] * 4 + [0] * 4

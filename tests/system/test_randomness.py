@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from detect.system import randomness
+
+CPU = torch.device("cpu")
+MASK = (1 << 64) - 1
+
+
+def splitmix64(seed: int, count: int) -> list[float]:
+    """Steele, Lea and Flood 2014, as published: unsigned 64-bit integers, one after the other."""
+    state, drawn = seed, []
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & MASK
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        drawn.append((z ^ (z >> 31)) >> 11)
+    return [value / 2**53 for value in drawn]
+
+
+def test_the_reference_is_splitmix64() -> None:
+    assert [int(value * 2**53) for value in splitmix64(0, 2)] == [0xE220A8397B1DCDAF >> 11, 0x6E789E6AA1B965F4 >> 11]
+
+
+@pytest.mark.parametrize("parts", [(0,), (1, "anchors"), (2**62, 7, "regions"), ("", -5)])
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_uniform_is_splitmix64_bit_for_bit(parts: tuple[int | str, ...], count: int) -> None:
+    drawn = randomness.uniform(count, CPU, *parts)
+    assert drawn.dtype == torch.float64
+    assert drawn.tolist() == splitmix64(randomness.key(*parts), count)
+
+
+def test_a_draw_does_not_depend_on_how_many_follow_or_on_torch() -> None:
+    torch.manual_seed(1)
+    few = randomness.uniform(5, CPU, 3)
+    torch.manual_seed(2)
+    assert torch.equal(few, randomness.uniform(500, CPU, 3)[:5])
+
+
+def test_uniform_is_spread_over_the_unit_interval() -> None:
+    drawn = randomness.uniform(20000, CPU, "spread")
+    assert float(drawn.min()) >= 0.0
+    assert float(drawn.max()) < 1.0
+    counts = torch.histc(drawn, 10, 0, 1)
+    assert float((counts - 2000).abs().max()) < 200  # 4.7 standard deviations
+
+
+def test_keys_differ_by_every_part_and_by_order() -> None:
+    parts: list[tuple[int | str, ...]] = [(), (0,), (1,), (-1,), ("a",), ("b",), ("ab",), ("a", "b"), ("b", "a")]
+    parts += [*itertools.product(range(30), repeat=2), (1, 1, "anchors"), (1, 1, "regions"), (11, "anchors")]
+    keys = [randomness.key(*part) for part in parts]
+    assert len(set(keys)) == len(parts)
+    assert all(0 <= key < 2**63 for key in keys)
+
+
+def test_a_key_is_the_same_on_every_machine() -> None:
+    assert randomness.key(7, "anchors") == 6966199582021339477
+
+
+def test_a_generator_starts_at_its_key() -> None:
+    drawn = randomness.generator(1, "crop").random(4)
+    expected = np.random.Generator(np.random.PCG64(randomness.key(1, "crop"))).random(4)
+    np.testing.assert_array_equal(drawn, expected)
+    assert not np.array_equal(drawn, randomness.generator(2, "crop").random(4))

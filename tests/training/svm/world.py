@@ -1,0 +1,47 @@
+"""A small world of photos with regions: each class lies in a direction of its own, so that it can be learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.training.svm.examples import BoxExamples, RegionRoles
+
+CLASSES, LENGTH = 3, 24
+
+
+@dataclass(frozen=True)
+class World:
+    """features: a (P, LENGTH) fp16 array a photo; roles and boxes: what each region is."""
+
+    features: list[NDArray[np.float16]]
+    roles: list[RegionRoles]
+    boxes: list[BoxExamples]
+
+
+def world(photos: int, regions: int = 60, seed: int = 0, absent: int | None = None) -> World:
+    """Each photo has an object or two, and every seventh one no region at all; ``absent``: a class without objects."""
+    random = np.random.default_rng(seed)
+    directions = random.standard_normal((CLASSES, LENGTH))
+    present = [label for label in range(1, CLASSES + 1) if label != absent]
+    made = World([], [], [])
+    for photo in range(photos):
+        objects = [] if photo % 7 == 6 else random.choice(present, random.integers(1, 3)).tolist()
+        count = 0 if photo % 7 == 6 else len(objects) + int(random.integers(regions // 2, regions))
+        overlaps = np.zeros((count, CLASSES), np.float32)
+        labels = np.zeros(count, np.int64)
+        labels[: len(objects)] = objects
+        for label in objects:
+            overlaps[:, label - 1] = np.maximum(overlaps[:, label - 1], random.beta(0.6, 2, count))
+        overlaps[labels > 0, labels[labels > 0] - 1] = 1.0
+        noise = random.standard_normal((count, LENGTH))
+        features = np.maximum(noise + 1.5 * overlaps @ directions, 0).astype(np.float16)
+        best = overlaps.argmax(1) + 1 if count else np.zeros(0, np.int64)
+        rows = (overlaps.max(1) >= 0.6).nonzero()[0] if count else np.zeros(0, np.int64)
+        deltas = 0.1 * features[rows, :4].astype(np.float64) + 0.02 * random.standard_normal((len(rows), 4)) - 0.3
+        made.features.append(features)
+        made.roles.append(RegionRoles(overlaps, labels))
+        made.boxes.append(BoxExamples(rows, best[rows], deltas))
+    return made

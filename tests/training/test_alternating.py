@@ -1,0 +1,78 @@
+"""Faster R-CNN's four steps: what each shares, begins with and is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config.builders.detector import build_detector
+from detect.inference.predictor import load
+from detect.training.context import Work
+from detect.training.run import resume, train
+from tests.training.world import QUIET, Cut, assert_same_weights, settings_of
+
+STEPS = ("1-rpn", "2-detector", "3-rpn", "4-head")
+
+
+@pytest.fixture(scope="module")
+def alternating(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alternating") / "run"
+    config = settings_of(shapes_root)
+    train(config.model_copy(update={"train": config.train.model_copy(update={"recipe": "alternating"})}), folder, QUIET)
+    return folder
+
+
+def test_the_four_steps_share_what_they_should(alternating: Path) -> None:
+    steps = [load_checkpoint(alternating / name / "best.pt").weights for name in STEPS]
+    best = load_checkpoint(alternating / "best.pt").weights
+    rpn, detector, second_rpn, head = steps
+
+    def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], part: str) -> bool:
+        names = [name for name in first if name.startswith(f"{part}.")]
+        assert names
+        return all(torch.equal(first[name], second[name]) for name in names)
+
+    assert not same(rpn, detector, "backbone")
+    assert same(detector, second_rpn, "backbone")
+    assert same(detector, second_rpn, "head")
+    assert same(detector, head, "backbone")
+    assert not same(detector, head, "head")
+    assert not same(rpn, second_rpn, "proposer")
+    assert same(best, second_rpn, "proposer")
+    assert same(best, head, "head")
+    assert same(best, head, "backbone")
+
+
+def test_the_four_steps_know_all_proposals_of_the_rpn_and_begin_as_asked(alternating: Path) -> None:
+    configs = {name: load_checkpoint(alternating / name / "best.pt").config for name in STEPS}
+    assert [configs[name].model.search.train_number for name in ("2-detector", "4-head")] == [60, 60]  # rpn.train_after
+    assert configs["1-rpn"].model.search.train_number == 2000
+    assert not (set(configs["1-rpn"].train.parts) & {"head"})
+    start, rpn = (load_checkpoint(folder / "best.pt").weights for folder in (alternating, alternating / "1-rpn"))
+    fresh = build_detector(configs["1-rpn"], load(alternating).classes)[0].state_dict()
+    assert all(torch.equal(rpn[name], fresh[name]) for name in fresh if name.startswith("head."))
+    assert not torch.equal(rpn["head.logits.weight"], start["head.logits.weight"])
+
+
+@pytest.mark.parametrize("done", [0, 2, 5])
+def test_alternating_goes_on_between_its_steps(
+    done: int, alternating: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run, count = load(alternating).config, tmp_path / "run", [0]
+    say = Work.say
+
+    def counted(self: Work, line: str) -> None:
+        count[0] += line.startswith("stage ")
+        if count[0] > done:
+            raise Cut
+        say(self, line)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Work, "say", counted)
+        with pytest.raises(Cut):
+            train(config, run, QUIET)
+    resume(run, QUIET)
+    assert_same_weights(alternating, run)

@@ -1,0 +1,242 @@
+"""Trainings of several stages: each is done once, whatever cuts the run off, and ends with the same weights."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config import Config
+from detect.config.builders.data import training_data
+from detect.config.files import parse
+from detect.data.loading.loader import evaluation_loader
+from detect.errors import UserError
+from detect.inference.predictor import load
+from detect.models.heads.rcnn import FittedHead
+from detect.proposals.files import content_key
+from detect.proposals.lookups import from_file
+from detect.training.recipes import features, fits
+from detect.training.recipes.artifacts import FittedFiles, Trained
+from detect.training.run import resume, train
+from detect.training.svm.feature_cache import FeatureCache
+from detect.training.svm.hard_negatives import Mining
+from detect.training.svm.regions import read_table
+from detect.training.svm.ridge import fit_regressor
+from tests.training.world import QUIET, Cut, assert_same_weights, settings_of
+
+
+@pytest.fixture(scope="module")
+def whole(rcnn: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(rcnn, folder, QUIET)
+    return folder
+
+
+@pytest.mark.parametrize("place", ["network", "network/", "network/."])
+def test_a_stage_is_not_resumed_alone(place: str, whole: Path) -> None:
+    with pytest.raises(
+        UserError, match=rf"network: expected a whole run, found a stage of {whole} \(--resume {whole}\)"
+    ):
+        resume(Path(f"{whole}/{place}"), QUIET)
+
+
+def test_rcnn_leaves_a_whole_detector(whole: Path) -> None:
+    predictor = load(whole)
+    head = predictor.single.head
+    assert isinstance(head, FittedHead)
+    assert not head.logits.weight[0].any()  # the background of SVMs
+    assert head.logits.weight[1:].any()
+    assert head.deltas.weight.any()
+    names = {file.name for file in whole.iterdir()}
+    assert names >= {"config.yaml", "log.txt", "environment.json", "last.pt", "best.pt", "network", "svms.npz"}
+    assert names.isdisjoint({"vectors", "inputs", "norms"})  # what takes gigabytes goes when it is done with
+    assert (whole / "network" / "last.pt").is_file()
+
+
+def cut_after(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, calls: int) -> None:
+    """Raise Cut instead of call number ``calls`` of a function."""
+    original: Callable[..., Any] = getattr(place, name)
+    count = [0]
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        count[0] += 1
+        if count[0] > calls:
+            raise Cut
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(place, name, counted)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "calls"),
+    [
+        (FeatureCache, "add", 3),
+        (features, "write_table", 0),
+        (Mining, "_look", 0),
+        (Mining, "_look", 4),
+        (fits, "write_fit", 0),
+        (fits, "fit_regressor", 3),
+        (fits, "write_fit", 4),
+    ],
+    ids=["in features", "after features", "before svms", "in svms", "after svms", "in boxes", "between boxes"],
+)
+def test_a_cut_run_ends_with_the_same_svms(
+    place: Any, name: str, calls: int, rcnn: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fits, "_SECONDS_BETWEEN_STATES", 0.0)
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        cut_after(patched, place, name, calls)
+        with pytest.raises(Cut):
+            train(rcnn, run, QUIET)
+    before = (run / "network" / "log.txt").read_text()
+    resume(run, QUIET)
+    assert (run / "network" / "log.txt").read_text() == before  # what was done is not done again
+    assert_same_weights(whole, run)
+
+
+def test_a_finished_run_is_left_as_it_is(whole: Path, tmp_path: Path) -> None:
+    stages = json.loads((whole / "stages.json").read_text())
+    assert stages == ["network", "features", "svms", "regressors"]
+    before = load_checkpoint(whole / "best.pt")
+    copy_of = tmp_path / "copy"
+    shutil.copytree(whole, copy_of)
+    resume(copy_of, QUIET)
+    assert json.loads((copy_of / "stages.json").read_text()) == stages
+    assert load_checkpoint(copy_of / "best.pt").metrics == before.metrics
+    assert_same_weights(whole, copy_of)
+
+
+def test_features_that_pass_the_limit_are_refused(rcnn: Config, tmp_path: Path) -> None:
+    small = rcnn.model_copy(update={"train": rcnn.train.model_copy(update={"cache_limit": 1e-9})})
+    with pytest.raises(UserError, match=r"train\.cache_limit: expected at least .* GB"):
+        train(small, tmp_path / "run", QUIET)
+    assert not (tmp_path / "run" / "network" / "last.pt").exists()  # before the training, not after it
+
+
+def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FittedFiles, "remove_features", lambda _: None)
+    run = tmp_path / "run"
+    rare = rcnn.model_copy(update={"data": rcnn.data.model_copy(update={"rare": 0.9})})
+    assert len(training_data(rare)[0]) > 6
+    train(rare, run, QUIET)
+    files, network = FittedFiles(run), load(run / "network")
+    table, head = read_table(files.table), network.single.head
+    assert len(table) == 6  # data.rare shows photos more often, their features are there once
+    assert isinstance(head, FittedHead)
+    loader = evaluation_loader(training_data(rcnn)[0], network.preprocess, 1, 0, None)
+    saved = load_checkpoint(run / "network" / "best.pt")
+    trained = Trained(saved, content_key((run / "network" / "best.pt").read_bytes()), network.single)
+    with trained.vectors(files) as vectors, trained.inputs(files) as inputs, trained.norms(files) as norms:
+        for place, batch in enumerate(sorted(loader, key=lambda batch: batch.indices[0])):
+            boxes, targets = table.boxes_of(place), table.targets_of(place)
+            assert torch.equal(targets.boxes, batch.targets[0].boxes)
+            assert torch.equal(targets.labels, batch.targets[0].labels)
+            with torch.no_grad():
+                regional = network.single.regions(batch.images, (), [boxes])
+                found = head.tail(regional)
+            key = int(table.keys[place])
+            torch.testing.assert_close(
+                torch.from_numpy(np.array(vectors.read(key), np.float32)), found, atol=2e-3, rtol=2e-3
+            )
+            rows = torch.from_numpy(table.examples(0.6)[place].rows)
+            taught = torch.from_numpy(np.array(inputs.read(key), np.float32))
+            torch.testing.assert_close(taught, regional.flatten(1)[rows], atol=2e-3, rtol=2e-3)
+            lengths = torch.from_numpy(np.array(norms.read(key), np.float32)).flatten()
+            torch.testing.assert_close(lengths, regional.flatten(1).norm(dim=1), atol=2e-3, rtol=2e-3)
+
+
+def test_regressors_are_scaled_by_the_norms_of_all_regions(
+    rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by those of the regions that teach them: near objects features are larger."""
+    scales: list[float] = []
+
+    def noted(*arguments: Any) -> Any:
+        scales.append(arguments[4])
+        return fit_regressor(*arguments)
+
+    monkeypatch.setattr(fits, "fit_regressor", noted)
+    monkeypatch.setattr(FittedFiles, "remove_features", lambda _: None)
+    train(rcnn, tmp_path / "run", QUIET)
+    files, saved = FittedFiles(tmp_path / "run"), load(tmp_path / "run" / "network")
+    keys = read_table(files.table).keys.tolist()
+    best = tmp_path / "run" / "network" / "best.pt"
+    trained = Trained(load_checkpoint(best), content_key(best.read_bytes()), saved.single)
+    with trained.norms(files) as norms, trained.inputs(files) as inputs:
+        everywhere = np.concatenate([np.array(norms.read(key), np.float64) for key in keys]).mean()
+        near = np.concatenate([np.linalg.norm(np.array(inputs.read(key), np.float64), axis=1) for key in keys]).mean()
+    assert scales == pytest.approx([20 / everywhere] * len(scales))
+    assert scales
+    assert abs(near / everywhere - 1) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("train_settings", "model_settings", "message"),
+    [
+        ({"recipe": "alternating", "parts": ["proposer"]}, {}, "expected all three with train.recipe alternating"),
+        ({"parts": ["backbone", "proposer"]}, {"classifier": "svm"}, "expected head among them for SVMs"),
+        ({"parts": ["backbone"]}, {}, "expected head or proposer among them"),
+        ({"recipe": "joint"}, {"kind": "rcnn"}, "expected rcnn with model.kind rcnn"),
+        ({"recipe": "rcnn"}, {}, "expected joint with model.classifier softmax"),
+        ({"patience": 3}, {"kind": "rcnn"}, "train.patience: expected null with train.recipe rcnn.* found 3"),
+        ({"recipe": "alternating", "patience": 1}, {}, "train.patience: expected null with train.recipe alternating"),
+        ({"patience": 1, "validate_every": None}, {}, "train: patience: expected null where validate_every is null"),
+    ],
+)
+def test_impossible_recipes(
+    train_settings: dict[str, Any], model_settings: dict[str, Any], message: str, shapes_root: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        settings_of(shapes_root, train=train_settings, model=model_settings)
+
+
+def test_a_classifier_is_not_changed_afterwards(whole: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.classifier: expected svm, which .* holds, found softmax"):
+        load(whole, overrides=["model.classifier=softmax"])
+
+
+def changed(config: Config, **model: Any) -> Config:
+    settings = config.model_dump(mode="json")
+    settings["model"] |= model
+    return parse(settings, "changed")
+
+
+def test_the_crops_and_their_time_are_said_before_they_are_made(rcnn: Config, whole: Path) -> None:
+    lines = (whole / "log.txt").read_text().splitlines()
+    (place,) = (place for place, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
+    assert place < next(place for place, line in enumerate(lines) if line.startswith("stage 1"))
+    assert re.search(r"[\d.e+]+ ms each on this machine: 256 to train the network on \(\d+ s\), ", lines[place])
+    given = from_file(Path(rcnn.model.proposals), [], 2000).proposals
+    counts = [given[place].boxes.shape[0] for place in range(len(given))]
+    assert f", {sum(counts[:6])} for features (" in lines[place]
+    assert f", {sum(counts[6:])} to validate (" in lines[place]
+
+
+def test_softmax_in_place_of_svms(rcnn: Config, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(changed(rcnn, classifier="softmax"), run, QUIET)
+    assert json.loads((run / "stages.json").read_text()) == ["network", "features", "regressors"]
+    network, best = (load_checkpoint(folder / "best.pt").weights for folder in (run / "network", run))
+    assert torch.equal(network["head.logits.weight"], best["head.logits.weight"])
+    same = load_checkpoint(whole / "best.pt").weights
+    assert torch.equal(best["head.deltas.weight"], same["head.deltas.weight"])
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["fast_rcnn", "faster_rcnn"])
+def test_svms_on_shared_maps(given: bool, shapes_root: Path, proposals: Path, tmp_path: Path) -> None:
+    kind = {"kind": "fast_rcnn", "proposals": str(proposals)} if given else {"kind": "faster_rcnn"}
+    run = tmp_path / "run"
+    train(settings_of(shapes_root, model=kind | {"classifier": "svm"}), run, QUIET)
+    assert json.loads((run / "stages.json").read_text()) == ["network", "features", "svms"]
+    network, best = (load_checkpoint(folder / "best.pt").weights for folder in (run / "network", run))
+    assert not torch.equal(network["head.logits.weight"], best["head.logits.weight"])
+    assert torch.equal(network["head.deltas.weight"], best["head.deltas.weight"])

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import copy
+import csv
+import multiprocessing
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config import Config
+from detect.config.files import parse
+from detect.data.loading.collate import Batch
+from detect.training import trainer as network_module
+from detect.training.loop import Interrupted
+from detect.training.run import resume, train
+from tests.conftest import TINY
+
+
+def tiny(shapes_root: Path, **changes: dict[str, Any]) -> Config:
+    settings = copy.deepcopy(TINY)
+    settings["data"]["root"] = str(shapes_root)  # type: ignore[index]
+    for section, values in changes.items():
+        settings[section].update(values)  # type: ignore[attr-defined]
+    return parse(settings, "tiny")
+
+
+@pytest.fixture
+def quiet() -> Console:
+    return Console(quiet=True)
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    """``act`` when the loop gets the batch after ``step`` steps, once."""
+    show = network_module._Run._show_batch
+    done: list[bool] = []
+
+    def hooked(self: Any, now: int, batch: Batch) -> None:
+        if now == step and not done:
+            done.append(True)
+            act()
+        show(self, now, batch)
+
+    monkeypatch.setattr(network_module._Run, "_show_batch", hooked)
+
+
+def rows_without_seconds(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(encoding="utf-8") as stream:
+        return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in csv.DictReader(stream)]
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    a, b = load_checkpoint(first / "last.pt"), load_checkpoint(second / "last.pt")
+    assert a.step == b.step
+    assert a.metrics == b.metrics
+    assert a.weights.keys() == b.weights.keys()
+    assert all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
+    assert a.training is not None
+    assert b.training is not None
+    assert all(torch.equal(a.training["weights"][name], b.training["weights"][name]) for name in a.weights)
+    states = [checkpoint["optimizer"]["state"] for checkpoint in (a.training, b.training)]
+    assert all(
+        torch.equal(states[0][place][name], states[1][place][name])
+        for place in states[0]
+        for name in states[0][place]
+        if isinstance(states[0][place][name], torch.Tensor)
+    )
+    assert rows_without_seconds(first) == rows_without_seconds(second)
+
+
+@pytest.fixture(scope="module")
+def whole_run(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(tiny(shapes_root), folder, Console(quiet=True))
+    return folder
+
+
+def test_a_run_explains_itself(whole_run: Path) -> None:
+    names = {file.name for file in whole_run.iterdir()}
+    wanted = {"config.yaml", "metrics.csv", "log.txt", "last.pt", "best.pt", "environment.json", "batch-1.jpg"}
+    assert names >= wanted | {"validation.jpg", "curves.png"}
+    rows = rows_without_seconds(whole_run)
+    assert [row["step"] for row in rows] == ["2", "3", "4", "6", "6", "7"]  # logged at 2, 4, 6; validated at 3, 6, 7
+    assert all(float(row["loss"]) > 0 for row in rows if row["loss"])
+    assert load_checkpoint(whole_run / "best.pt").training is None
+
+
+def test_the_same_seed_gives_the_same_weights(
+    whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console
+) -> None:
+    train(tiny(shapes_root), tmp_path / "again", quiet)
+    assert_same_run(whole_run, tmp_path / "again")
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 5])
+def test_a_killed_run_resumed_equals_one_never_killed(
+    step: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        at_step(patched, step, die)
+        with pytest.raises(ZeroDivisionError):
+            train(tiny(shapes_root), tmp_path / "cut", quiet)
+    resume(tmp_path / "cut", quiet)
+    assert_same_run(whole_run, tmp_path / "cut")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    number: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        at_step(patched, 4, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(Interrupted, match=r"after step 5; to go on: detect train --resume .*cut"):
+            train(tiny(shapes_root), tmp_path / "cut", quiet)
+    resume(tmp_path / "cut", quiet)
+    assert_same_run(whole_run, tmp_path / "cut")
+
+
+def test_a_signal_to_the_whole_group_leaves_the_workers_alone(
+    whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_all() -> None:
+        workers = multiprocessing.active_children()
+        assert workers
+        for pid in (*(worker.pid for worker in workers), os.getpid()):
+            assert pid is not None
+            os.kill(pid, signal.SIGTERM)
+
+    config = tiny(shapes_root, data={"workers": 2})
+    with monkeypatch.context() as patched:
+        at_step(patched, 4, end_all)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "cut", quiet)
+    resume(tmp_path / "cut", quiet)
+    assert_same_run(whole_run, tmp_path / "cut")
+
+
+def test_a_finished_run_resumed_changes_nothing(whole_run: Path, tmp_path: Path, quiet: Console) -> None:
+    shutil.copytree(whole_run, tmp_path / "copy")
+    resume(tmp_path / "copy", quiet)
+    assert_same_run(whole_run, tmp_path / "copy")
+
+
+def test_patience_stops_a_run_that_no_longer_gets_better(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+    config = tiny(shapes_root, train={"patience": 1, "steps": None, "epochs": 9, "lr": 1e-12, "ema": 0.0})
+    train(config, tmp_path / "run", quiet)
+    assert load_checkpoint(tmp_path / "run" / "last.pt").step < 9 * 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "accumulate": 2, "clip": 1.0},
+        {"optimizer": "rmsprop", "schedule": "cosine", "warmup": 0.5},
+        {"optimizer": "adamw", "precision": "bf16"},
+    ],
+    ids=lambda changes: changes["optimizer"],
+)
+def test_every_optimiser_runs(changes: dict[str, Any], shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+    outcome = train(tiny(shapes_root, train=changes | {"steps": 2, "log_every": 1}), tmp_path / "run", quiet)
+    assert outcome.score is not None
+    assert outcome.score.images == 4
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_and_named(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+    from detect.data.shapes.dataset import prepare
+
+    folder = prepare(shapes_root, 0, 12, 4)
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "train" / "00003.jpg").write_bytes(b"no picture")
+    sources = {
+        split: [{"root": str(broken), "annotations": f"{split}.json", "images": split}] for split in ("train", "val")
+    }
+    outcome = train(tiny(shapes_root, data={"format": "coco", **sources}), tmp_path / "run", quiet)
+    assert len(outcome.unreadable) == 1
+    assert "00003.jpg" in outcome.unreadable[0]
