@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from detect.version import __version__
+
 if TYPE_CHECKING:
     from detect.api import evaluate, load, train
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load", "train"]
 
 

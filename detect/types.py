@@ -11,6 +11,7 @@ Letters: N images, G targets, P proposals, S samples, D detections, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -152,3 +153,29 @@ class Detections:
         """Those named by ``chosen``: a bool mask (D,) or int64 indices."""
         source = None if self.source is None else self.source[chosen]
         return Detections(self.boxes[chosen], self.scores[chosen], self.labels[chosen], source, self.classes)
+
+
+def to_device(images: Images, device: torch.device) -> Images:
+    """The same images on a device; the copy runs beside the computation where memory is pinned."""
+    given = images.given
+    if given is not None:
+        given = tuple(
+            Proposals(p.boxes.to(device), p.scores.to(device), None if p.source is None else p.source.to(device))
+            for p in given
+        )
+    return Images(images.pixels.to(device, non_blocking=True), images.sizes, images.keys, given)
+
+
+def targets_to(targets: Iterable[Targets], device: torch.device) -> tuple[Targets, ...]:
+    """The same targets on a device."""
+    return tuple(
+        Targets(t.boxes.to(device), t.labels.to(device), t.difficult.to(device), t.crowd.to(device)) for t in targets
+    )
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A loss that is a mean, and over how many: with that, the means of several processes make one."""
+
+    value: Tensor
+    over: int

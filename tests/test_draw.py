@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.captions import place, text_colour
-from detect.draw import Marks, class_colour, contact_sheet, draw_detections, draw_targets_beside, save_image
+from detect.draw import (
+    Marks,
+    class_colour,
+    contact_sheet,
+    draw_detections,
+    draw_targets_beside,
+    place,
+    save_image,
+    text_colour,
+)
 from detect.errors import UserError
 
 NONE = Marks(np.zeros((0, 4)), [], [])

@@ -17,10 +17,9 @@ import torch
 from detect.data.images import read_image
 from detect.explain.trace.record import record, replay
 from detect.explain.trace.trace import trace
-from detect.inference.dataset_pass import to_device
 from detect.inference.find_images import find_photos
 from detect.inference.predictor import load
-from detect.types import Detections
+from detect.types import Detections, to_device
 
 
 def same(found: Detections, again: Detections) -> int:

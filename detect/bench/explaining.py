@@ -14,22 +14,19 @@ from itertools import combinations
 import numpy as np
 from torch import Tensor
 
-from detect.bench.controls import centre, flat_box
-from detect.bench.explaining_cases import FOUND, Case, cases_of
+from detect.bench.explaining_cases import FOUND, Case, Masked, cases_of, centre, flat_box
 from detect.bench.explaining_targets import Means, bars, saliency_cost
 from detect.bench.gradcam_peer import PEERS, Explain, installed, peer
-from detect.bench.masked import Masked
 from detect.bench.result_tables import Table
 from detect.data.images import read_image
 from detect.explain.attribution.faithfulness import faithfulness
 from detect.explain.attribution.heatmaps import on_photo, pointed, reduced
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import Choice
-from detect.inference.dataset_pass import to_device
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
 from detect.system.progress import Display
-from detect.types import Size
+from detect.types import Size, to_device
 
 RANDOM = ("smoothgrad", "drise")
 SEEDS = 3  # of what is random

@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
-from detect.bench.masked import Masked
+from detect.data.formats.voc_xml import read_page
+from detect.errors import UserError
+from detect.explain.attribution.options import Choice
 from detect.explain.attribution.target import Pinned, View, pin, views
 from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
 from detect.ops.preprocess import rescale_boxes
+from detect.system.files import existing_file, existing_folder
 from detect.types import Images, Size
+
+MASKS = "SegmentationObject"
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A photo; of each object its class, its box (4,) in the photo's pixels and its mask (H, W) bool."""
+
+    photo: Path
+    names: tuple[str, ...]
+    boxes: np.ndarray
+    masks: tuple[np.ndarray, ...]
+
+
+def masked_photos(root: Path, split: str, number: int) -> list[Masked]:
+    """The first ``number`` photos of a VOC folder's list that have masks. UserError where none has."""
+    folder = existing_folder(root / MASKS, "VOC's masks of objects")
+    names = existing_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of photos").read_text("utf-8").split()
+    files = [file for name in names if (file := folder / f"{name}.png").exists()][:number]
+    if not files:
+        raise UserError(f"{folder}: expected masks (.png) of photos in the list {split}, found none")
+    return [_read(root, file) for file in files]
+
+
+def _read(root: Path, file: Path) -> Masked:
+    """The value of a pixel is the place of its object in the annotation, from 1; 255 is the border between objects."""
+    objects = read_page(root / "Annotations" / f"{file.stem}.xml").objects
+    values = np.asarray(Image.open(file))
+    seen = [one for one in objects if (values == one.place).any()]
+    boxes = np.array([one.box for one in seen], np.float64).reshape(-1, 4)
+    names, masks = tuple(one.name for one in seen), tuple(values == one.place for one in seen)
+    return Masked(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)
+
 
 FOUND = 0.5  # IoU from which a detection has found an object
 
@@ -61,3 +100,26 @@ def _object(predictor: Predictor, masked: Masked, one: Pinned, canvas: Size) -> 
     overlaps[[name != predictor.classes[one.label - 1] for name in masked.names]] = 0
     best = int(overlaps.argmax())
     return best if overlaps[best] >= FOUND else None
+
+
+def flat_box(view: View, _: Choice) -> Tensor:
+    """1 in the detection's box, 0 elsewhere."""
+    return _drawn(view, shrink=0.0)
+
+
+def centre(view: View, _: Choice) -> Tensor:
+    """A tenth of the box, around its centre."""
+    return _drawn(view, shrink=0.45)
+
+
+def _drawn(view: View, shrink: float) -> Tensor:
+    height, width = view.pixels.shape[2:]
+    x1, y1, x2, y2 = view.window.tolist()
+    maps = torch.zeros(len(view.pinned), 1, height, width)
+    for own, one in zip(maps, view.pinned, strict=True):
+        left, top, right, bottom = one.box.tolist()
+        dx, dy = (right - left) * shrink, (bottom - top) * shrink
+        columns = [round((x - x1) / (x2 - x1) * width) for x in (left + dx, right - dx)]
+        rows = [round((y - y1) / (y2 - y1) * height) for y in (top + dy, bottom - dy)]
+        own[0, max(rows[0], 0) : max(rows[1], rows[0] + 1), max(columns[0], 0) : max(columns[1], columns[0] + 1)] = 1
+    return maps.to(view.pixels.device)

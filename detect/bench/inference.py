@@ -13,18 +13,17 @@ from torchvision.models.detection import FasterRCNN
 
 from detect.bench import detectron2_peer
 from detect.bench.layers import LayersAlone
-from detect.bench.memory import peak_memory
 from detect.bench.random_model import Subject, make_subject
 from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
 from detect.bench.stage_times import PARTS, time_parts
-from detect.bench.timing import Contender, Timing, clocked, clocked_on, take_turns
+from detect.bench.timing import Contender, Timing, clocked, clocked_on, peak_memory, take_turns
 from detect.bench.torchvision_peer import pictures_for, torchvision_twin
 from detect.config import Precision
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
 from detect.models.backbones.frozen_norm import settle
+from detect.system.cpu import keep_freed_memory
 from detect.system.device import make_compute
-from detect.system.memory import keep_freed_memory
 from detect.types import Detections
 
 CLASSES = 90

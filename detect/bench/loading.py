@@ -19,13 +19,13 @@ from detect.config.builders.detector import build_detector, preprocess_rule
 from detect.config.files import load_config
 from detect.data.loading.collate import Batch
 from detect.data.loading.loader import training_loader
-from detect.inference.dataset_pass import targets_to, to_device
 from detect.system.device import Compute, make_compute
 from detect.training.context import Work
 from detect.training.run_folder import RunFolder
 from detect.training.setup import make_learner
 from detect.training.state import Learner
 from detect.training.task import lesson_of
+from detect.types import targets_to, to_device
 
 CONFIG = "faster_rcnn"
 LEAST = 4.0  # times what a step consumes

@@ -17,7 +17,7 @@ from detect.config import Config
 from detect.config.builders.detector import empty_detector, preprocess_rule
 from detect.config.files import changed
 from detect.errors import WorkError
-from detect.models.backbones.norm import FrozenConv2d
+from detect.models.backbones.frozen_norm import FrozenConv2d
 from detect.models.detector import Detector
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.proposers.rpn import Rpn

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from detect.data.images import read_image
-from detect.inference.dataset_pass import to_device
 from detect.inference.predictor import Predictor
+from detect.types import to_device
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from detect import __version__
 from detect.config import Config, as_plain
 from detect.config.files import parse
 from detect.errors import UserError, nearest
 from detect.ops.preprocess import Preprocess
 from detect.system.checksums import read_sealed, write_sealed
 from detect.system.files import existing_file
+from detect.version import __version__
 
 FORMAT = "detect checkpoint 2"
 _UNSEALED = "detect checkpoint 1"  # of before the seal: only the parts of its archive have checksums

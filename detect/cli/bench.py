@@ -12,8 +12,8 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError, nearest
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_file, write_text
-from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.inference.predictor import Predictor
@@ -143,7 +143,7 @@ def explain(
             place_for_file(file)
     from detect.bench.benchmark_page import page, write_json
     from detect.bench.explaining import explaining
-    from detect.bench.masked import masked_photos
+    from detect.bench.explaining_cases import masked_photos
     from detect.explain.attribution.methods import METHODS
     from detect.explain.attribution.options import Choice, unseen
     from detect.inference.predictor import load

@@ -71,9 +71,9 @@ def inspect(
     """
     if json_file is not None:
         place_for_file(json_file)
+    from detect.data.inspect.findings import as_json, by_kind, told, verdict
     from detect.data.inspect.inspector import inspect as find
-    from detect.data.inspect.surveys import read_survey
-    from detect.data.inspect.telling import as_json, by_kind, told, verdict
+    from detect.data.inspect.inspector import read_survey
     from detect.system.progress import display
 
     survey = read_survey(root, format_, images)
@@ -125,9 +125,9 @@ def stats(
     if json_file is not None:
         place_for_file(json_file)
     from detect.config.builders.detector import preprocess_rule
+    from detect.data.inspect.inspector import read_survey
     from detect.data.inspect.statistics import statistics
     from detect.data.inspect.statistics_tables import headline, tables
-    from detect.data.inspect.surveys import read_survey
     from detect.data.inspect.valid_annotations import skipped_photos, usable
     from detect.data.usage import account
 
@@ -184,7 +184,7 @@ def show(
     from detect.data.images import UnreadableImage
     from detect.data.inspect.gallery import Gallery, choose
     from detect.data.inspect.gallery_page import write_page, write_sheets
-    from detect.data.inspect.surveys import read_survey
+    from detect.data.inspect.inspector import read_survey
     from detect.data.inspect.valid_annotations import usable
 
     settings = _settings(config, overrides)

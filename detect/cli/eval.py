@@ -13,8 +13,8 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Metric, Precision
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_file, write_text
-from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -62,8 +62,7 @@ def command(
     for file in (save, json_file):
         if file is not None:
             place_for_file(file)
-    from detect.api import default_metric
-    from detect.config.builders.data import split_data
+    from detect.config.builders.data import default_metric, split_data
     from detect.data.sources import relabel
     from detect.inference.predictor import load
     from detect.inference.result_writers import write_json
@@ -94,7 +93,7 @@ def _scored(
     truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric, compare: bool, console: Console
 ) -> dict[str, object]:
     """The first model's score, under every profile too if wished, and beside the second one's: printed, and as JSON."""
-    from detect.evaluation.analysis.table import difference_table, photo_table
+    from detect.evaluation.analysis.compare_runs import difference_table, photo_table
     from detect.evaluation.profiles import compare_profiles
     from detect.evaluation.score import evaluate
     from detect.evaluation.score_tables import change_table, profile_table, score_table
@@ -114,7 +113,7 @@ def _scored(
 
 
 def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console, group: Group) -> Pass:
-    from detect.api import detect_over
+    from detect.inference.evaluate_dataset import detect_over
     from detect.system.progress import display
 
     with display(console, "detecting", len(annotations), "photos") as shown:

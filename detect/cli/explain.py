@@ -12,8 +12,8 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_folder
-from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.explain.attribution.heatmaps import Reduce

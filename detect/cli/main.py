@@ -7,10 +7,10 @@ from typing import NoReturn
 
 import click
 
-from detect import __version__
 from detect.cli.exit_status import run_command
 from detect.cli.group import Group
 from detect.system.cpu import share_cores
+from detect.version import __version__
 
 COMMANDS = {
     "train": "Train a detector, or go on with a run that was cut off.",

@@ -12,8 +12,8 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_folder
-from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.inference.predict import Work
@@ -89,7 +89,7 @@ def command(
         raise UserError("--annotations: expected --format coco beside it")
     from detect.inference.predict import Wish, forget_progress, predict_photos
     from detect.inference.predictor import load
-    from detect.inference.writing import coco_ids, write_results
+    from detect.inference.result_writers import coco_ids, write_results
     from detect.system.distributed import joined
     from detect.system.progress import display
 

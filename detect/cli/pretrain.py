@@ -9,8 +9,8 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.train import tell_unreadable
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_folder
-from detect.system.memory import keep_freed_memory
 
 # R-CNN's network on crops, as a classifier; normalisation learns, for nothing is known that could be frozen.
 NETWORK = ("model.backbone.norm=batch", "model.backbone.output=map", "model.backbone.frozen_stages=0")

@@ -14,8 +14,8 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_file, told_size
-from detect.system.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -81,9 +81,9 @@ def make(
     if paths and split is not None:
         raise UserError("--split: expected a data set by --set beside it, found PATH...")
     keep_freed_memory()
+    from detect.config.builders.data import split_photos
     from detect.inference.find_images import find_photos
     from detect.proposals.files import check_writable
-    from detect.proposals.match_images import split_photos
     from detect.proposals.search_dataset import SearchSettings, make_proposals
     from detect.proposals.selective_search import available_cores
     from detect.system.progress import display
@@ -103,7 +103,7 @@ def make(
 
 def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
     keep_freed_memory()
-    from detect.inference.learned import write_learned
+    from detect.inference.rpn_proposals import write_learned
     from detect.proposals.files import check_writable
     from detect.system.progress import display
 

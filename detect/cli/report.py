@@ -11,8 +11,8 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_file, told_size
-from detect.system.memory import keep_freed_memory
 
 
 @click.command("report", epilog="Example: detect report runs/faster_rcnn-1 --out report.html")

@@ -10,8 +10,8 @@ import click
 
 from detect.cli import options
 from detect.errors import UserError
+from detect.system.cpu import keep_freed_memory
 from detect.system.files import place_for_folder
-from detect.system.memory import keep_freed_memory
 
 
 @click.command("train", epilog="Example: detect train --config configs/faster_rcnn.yaml --set train.epochs=2")

@@ -17,7 +17,7 @@ from detect.models.tta import ManyLooks
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import Compute
 from detect.system.distributed import ALONE, Group
-from detect.types import Detections, Images, Proposals, Size, Targets
+from detect.types import Detections, Images, Size, Targets, targets_to, to_device
 
 
 @dataclass(frozen=True)
@@ -134,22 +134,4 @@ def as_prediction(detections: Detections, resized: Size, original: Size, file: s
         boxes=boxes.numpy(),
         scores=detections.scores.double().cpu().numpy(),
         labels=detections.labels.cpu().numpy().astype(np.int64),
-    )
-
-
-def to_device(images: Images, device: torch.device) -> Images:
-    """The same images on a device; the copy runs beside the computation where memory is pinned."""
-    given = images.given
-    if given is not None:
-        given = tuple(
-            Proposals(p.boxes.to(device), p.scores.to(device), None if p.source is None else p.source.to(device))
-            for p in given
-        )
-    return Images(images.pixels.to(device, non_blocking=True), images.sizes, images.keys, given)
-
-
-def targets_to(targets: Iterable[Targets], device: torch.device) -> tuple[Targets, ...]:
-    """The same targets on a device."""
-    return tuple(
-        Targets(t.boxes.to(device), t.labels.to(device), t.difficult.to(device), t.crowd.to(device)) for t in targets
     )

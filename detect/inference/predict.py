@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from detect.data.image_names import below_shared_folder
 from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.loading.batch_sampler import by_canvas
 from detect.data.loading.collate import Batch, GivenLookup
@@ -18,8 +19,8 @@ from detect.data.loading.loader import file_loader
 from detect.data.loading.workers import told_when_a_worker_ends
 from detect.draw import Marks, draw_detections, save_image
 from detect.errors import UserError
-from detect.evaluation.predictions import Prediction, below_shared_folder
-from detect.inference.dataset_pass import as_prediction, to_device
+from detect.evaluation.predictions import Prediction
+from detect.inference.dataset_pass import as_prediction
 from detect.inference.prediction_journal import BatchResult, Finished
 from detect.inference.predictor import Predictor
 from detect.ops.preprocess import Preprocess
@@ -28,6 +29,7 @@ from detect.system import randomness
 from detect.system.distributed import ALONE, Group
 from detect.system.files import remove_leftovers
 from detect.system.progress import Display
+from detect.types import to_device
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from detect.config.builders.proposals import searched
 from detect.config.files import changed
 from detect.data.images import read_image
 from detect.errors import UserError
-from detect.inference.dataset_pass import to_device
 from detect.models.backbones.frozen_norm import settle
 from detect.models.detector import Detector
 from detect.models.tta import ManyLooks
@@ -24,7 +23,7 @@ from detect.ops.preprocess import Preprocess, rescale_boxes
 from detect.proposals.lookups import BoxesAndScores, Searched
 from detect.system import randomness
 from detect.system.device import Compute, make_compute
-from detect.types import Detections, Images, Proposals
+from detect.types import Detections, Images, Proposals, to_device
 
 Photo = str | Path | np.ndarray
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detect.data.image_names import PhotoNames
 from detect.errors import UserError, nearest, told
-from detect.evaluation.predictions import PhotoNames, Prediction
+from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import comp4_file
 from detect.system.files import existing_folder, read_json_file, read_text
 

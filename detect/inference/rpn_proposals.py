@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from detect.config import Config
 from detect.data.annotations import Annotations
+from detect.data.image_names import below_shared_folder
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import told_when_a_worker_ends
 from detect.evaluation.proposal_recall import LIMITS, Coverage
-from detect.inference.dataset_pass import to_device
 from detect.inference.predictor import Predictor
 from detect.models.proposers.proposer import Selection
 from detect.ops.preprocess import rescale_boxes
-from detect.proposals.files import ProposalFile
+from detect.proposals.files import ProposalFile, pack_proposals, write_proposals
 from detect.proposals.match_images import places_of
-from detect.types import Images, Proposals, Size
+from detect.proposals.search_dataset import photo_key
+from detect.system.progress import Display
+from detect.types import Images, Proposals, Size, to_device
 
 _ENTER_NMS = 12000  # a map; what Faster R-CNN trains with. Of 6000 fewer than 2000 survive for many photos
 
@@ -121,3 +123,21 @@ def coverage(annotations: Annotations, index: int, proposals: Boxes) -> Coverage
     truth = annotations[index]
     counted = ~(truth.difficult | truth.crowd)
     return Coverage(proposals, truth.boxes[counted], truth.labels[counted])
+
+
+def write_learned(proposed: Sequence[ModelProposals], out: Path, display: Display) -> ProposalFile:
+    """Write what an RPN proposes for the photos of several splits, each photo once; photos that cannot be read are left
+    out. ``Display`` advances by photos.
+    """
+    found: dict[str, Proposals] = {}
+    for split in proposed:
+        for index, proposals in split.readable():
+            found.setdefault(split.annotations.file(index), proposals)
+            display.advance(1)
+    names = below_shared_folder(list(found))
+    settings = {"algorithm": "rpn", "model": str(proposed[0].path)}
+    made = pack_proposals(
+        [(name, photo_key(Path(file)), found[file]) for name, file in zip(names, found, strict=True)], settings
+    )
+    write_proposals(out, made)
+    return made

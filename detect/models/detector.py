@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from detect.models.postprocess import Postprocess
 from detect.models.proposers.proposer import Proposer, Selection
 from detect.ops import boxes as box_ops
-from detect.ops.losses import Mean, region_losses
+from detect.ops.losses import region_losses
 from detect.ops.matching import RegionSampler
-from detect.types import Detections, Images, Proposals, Samples, Targets
+from detect.types import Detections, Images, Mean, Proposals, Samples, Targets
 
 
 @dataclass(frozen=True)

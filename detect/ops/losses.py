@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A loss that is a mean, and over how many: with that, the means of several processes make one."""
-
-    value: Tensor
-    over: int
 
 
 def smooth_l1(found: Tensor, wanted: Tensor, beta: float) -> Tensor:

@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from detect.config import Config
-from detect.config.builders.data import annotated_split
+from detect.data.image_names import PhotoNames
 from detect.errors import UserError
-from detect.evaluation.predictions import PhotoNames
 from detect.proposals.files import ProposalFile, check_fresh, content_key
-
-
-def split_photos(config: Config, splits: Sequence[str]) -> list[Path]:
-    """The photos of these splits, each once."""
-    splits_data = [annotated_split(config, split) for split in splits]
-    files = (data.file(index) for data in splits_data for index in range(len(data)))
-    return [Path(file) for file in dict.fromkeys(files)]
 
 
 def places_of(path: Path, proposals: ProposalFile, photos: Sequence[Path]) -> list[int | None]:

@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from detect.data.image_names import below_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
-from detect.evaluation.predictions import below_shared_folder
 from detect.proposals.files import Setting, content_key
 from detect.proposals.search_journal import SearchResults
 from detect.proposals.selective_search import selective_search

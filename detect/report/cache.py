@@ -16,9 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from detect.api import detect_over
 from detect.config import as_plain
-from detect.config.builders.known import known_proposals
+from detect.config.builders.proposals import known_proposals
 from detect.data.annotations import Annotations
 from detect.data.images import UnreadableImage
 from detect.data.sources import select
@@ -27,6 +26,7 @@ from detect.evaluation.predictions import align
 from detect.evaluation.proposal_recall import BestOverlaps, Coverage, measure
 from detect.evaluation.proposal_report import COUNTS
 from detect.inference.dataset_pass import Pass
+from detect.inference.evaluate_dataset import detect_over
 from detect.inference.predictor import Predictor
 from detect.inference.result_readers import read_json
 from detect.inference.result_writers import write_json

@@ -5,13 +5,10 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from detect.data.images import UnreadableImage, read_image
+from detect.draw import encoded
 
 LONGEST = 480  # pixels of the longer side: sharp enough to see why, 30 kB
-QUALITY = 72
 
 
 class PhotoStore:
@@ -41,16 +38,3 @@ class PhotoStore:
             return None
         self.left -= len(address)
         return address
-
-
-def encoded(rgb: np.ndarray, longest: int) -> bytes:
-    """A picture (h, w, 3) uint8 as JPEG, its longer side at most ``longest`` pixels."""
-    height, width = rgb.shape[:2]
-    scale = min(1.0, longest / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    done, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise ValueError(f"expected a picture that JPEG holds, found {small.shape}")
-    return content.tobytes()

@@ -10,17 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from detect import __version__
-from detect.api import default_metric
 from detect.config import Config, Device, Precision, SourceConfig
-from detect.config.builders.data import split_data
+from detect.config.builders.data import default_metric, split_data
 from detect.config.files import load_config
 from detect.data.images import UnreadableImage, read_image
+from detect.draw import encoded
 from detect.errors import UserError
 from detect.evaluation.proposal_recall import scores_of
 from detect.inference.predictor import Predictor, load
 from detect.report.cache import kept_detections, kept_overlaps, proposal_photos
-from detect.report.embedded_images import PhotoStore, encoded
+from detect.report.embedded_images import PhotoStore
 from detect.report.error_gallery import make_gallery
 from detect.report.examples import judge
 from detect.report.report_page import Page, ProposalFindings, render
@@ -29,6 +28,7 @@ from detect.report.run_facts import RunFacts, read_run
 from detect.system.files import existing_folder, write_text
 from detect.system.progress import display
 from detect.training.run_folder import RunFolder
+from detect.version import __version__
 
 PHOTO_BYTES = 9_000_000  # of the page, for photos as text; the tables of 80 classes and 300 overlays take 3 MB at most
 _BATCH_SIDE = 1000  # pixels of the longer side of the training pictures

@@ -17,9 +17,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from detect.data.loading.workers import tells_of_a_worker
 from detect.errors import UserError, WorkError
-from detect.ops.losses import Mean
+from detect.types import Mean
 
 Value = TypeVar("Value")
 
@@ -137,3 +136,8 @@ def _told_when_one_is_gone(size: int) -> Iterator[None]:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WorkError(f"expected {size} processes to the end, found one that is gone: {reason}") from error
+
+
+def tells_of_a_worker(error: RuntimeError) -> bool:
+    """Whether torch says by it that a process that reads photos has ended."""
+    return str(error).startswith("DataLoader worker (pid")

@@ -18,15 +18,13 @@ from torch import Tensor, nn
 
 from detect.data.loading.collate import Batch
 from detect.errors import WorkError
-from detect.inference.dataset_pass import targets_to, to_device
-from detect.ops.losses import Mean
 from detect.ops.preprocess import on_canvas
 from detect.system import randomness
 from detect.system.device import Compute
 from detect.system.distributed import ALONE, Group
 from detect.training.optimizer import Schedule, set_rate
 from detect.training.state import Learner
-from detect.types import Images, Size
+from detect.types import Images, Mean, Size, targets_to, to_device
 
 
 class Interrupted(WorkError):  # noqa: N818 - named for what happened

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import nn, optim
 
 Method = Literal["sgd", "rmsprop", "adamw"]
@@ -69,3 +71,23 @@ def set_rate(optimizer: optim.Optimizer, factor: float) -> float:
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     return float(max(group["lr"] for group in optimizer.param_groups))
+
+
+class MovingAverage:
+    """A copy of ``model`` that follows it.
+
+    The decay starts small, (1 + n) / (10 + n) at the n-th update, so that the random initial weights are soon
+    forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.model = copy.deepcopy(model).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards ``model``; ``step`` counts from 0. Buffers are copied."""
+        keep = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - keep)
+        for own_buffer, other_buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            own_buffer.copy_(other_buffer)

@@ -16,11 +16,10 @@ from detect.config.builders.detector import empty_detector
 from detect.config.files import parse
 from detect.data.loading.collate import Batch
 from detect.errors import UserError
-from detect.inference.dataset_pass import targets_to, to_device
 from detect.models.detector import Detector
 from detect.system.checksums import read_sealed, write_sealed
 from detect.system.device import Compute
-from detect.types import Images, Proposals, Targets
+from detect.types import Images, Proposals, Targets, targets_to, to_device
 
 FORMAT = "detect step 1"
 _KEYS = {"format", "config", "classes", "step", "seed", "weights", "batches"}

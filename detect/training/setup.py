@@ -13,9 +13,8 @@ from detect.models.backbones.necks import Backbone
 from detect.models.detector import Detector
 from detect.models.regions.warped_crops import WarpedCrops
 from detect.training.context import Work
-from detect.training.ema import MovingAverage
 from detect.training.loop import LoopRule
-from detect.training.optimizer import Schedule, make_optimizer, parameter_groups
+from detect.training.optimizer import MovingAverage, Schedule, make_optimizer, parameter_groups
 from detect.training.state import Learner, Progress
 from detect.training.validation import Validation
 

@@ -10,7 +10,7 @@ from torch import Tensor, optim
 
 from detect.models.detector import Detector
 from detect.system.distributed import Group
-from detect.training.ema import MovingAverage
+from detect.training.optimizer import MovingAverage
 
 
 @dataclass

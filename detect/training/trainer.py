@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config.builders.data import augment_rule
 from detect.config.builders.detector import empty_detector, preprocess_rule
+from detect.data.loading.batch_sampler import Dealt
 from detect.data.loading.collate import Batch
-from detect.data.loading.dealt import Dealt
 from detect.data.loading.loader import training_loader
 from detect.data.loading.workers import told_when_a_worker_ends
 from detect.errors import UserError, WorkError

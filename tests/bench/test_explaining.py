@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detect.bench.controls import centre, flat_box
 from detect.bench.explaining import energy_in
+from detect.bench.explaining_cases import centre, flat_box, masked_photos
 from detect.bench.explaining_targets import Means, bars
 from detect.bench.gradcam_peer import GRADCAM
-from detect.bench.masked import masked_photos
 from detect.errors import UserError
 from detect.explain.attribution.heatmaps import on_photo
 from detect.explain.attribution.options import Choice, unseen

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.bench.memory import peak_memory
+from detect.bench.timing import peak_memory
 from detect.errors import WorkError
 
 

@@ -11,9 +11,9 @@ import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
+from detect.config.builders.data import split_photos
 from detect.config.files import load_config
 from detect.data.images import image_size
-from detect.proposals.match_images import split_photos
 from tests.conftest import TINY, Command
 
 

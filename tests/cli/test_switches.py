@@ -22,8 +22,8 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from rich.console import Console
 
     from detect.config import Config
+    from detect.config.builders.data import split_photos
     from detect.config.files import changed
-    from detect.proposals.match_images import split_photos
     from detect.proposals.search_dataset import SearchSettings, make_proposals
     from detect.system.progress import display
 

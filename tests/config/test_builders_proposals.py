@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from detect.config import ModelConfig
-from detect.config.builders.known import known_proposals
-from detect.config.builders.proposals import search_settings
+from detect.config.builders.proposals import known_proposals, search_settings
 from detect.errors import UserError
 from detect.proposals import lookups
 from detect.proposals.files import content_key, pack_proposals, write_proposals

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from detect.data.images import UnreadableImage, image_size, read_image
-from detect.data.jpeg import is_whole
+from detect.data.images import UnreadableImage, image_size, is_whole, read_image
 
 
 def gradient(height: int = 30, width: int = 50) -> np.ndarray:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.image_names import below_shared_folder
 from detect.errors import UserError
-from detect.evaluation.predictions import Prediction, align, below_shared_folder, flatten, nothing_found
+from detect.evaluation.predictions import Prediction, align, flatten, nothing_found
 
 NONE = np.zeros((0, 4))
 

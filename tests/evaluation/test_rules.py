@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.evaluation import overlaps
+from detect.evaluation import assignment as overlaps
 from detect.evaluation.coco import evaluate_coco
 from detect.evaluation.columns import as_coco_files, as_given, as_py_faster_rcnn_writes, places_within
 from detect.evaluation.predictions import Prediction

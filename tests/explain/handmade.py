@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from detect.explain.attribution.target import Of, Pinned, View, pin, views
 from detect.explain.trace.trace import trace
-from detect.models.backbones.network import Body
-from detect.models.backbones.nothing import NothingShared
+from detect.models.backbones.network import Body, NothingShared
 from detect.models.detector import Detector, RegionTraining
 from detect.models.postprocess import Postprocess
 from detect.models.proposers.precomputed import GivenProposals

@@ -20,7 +20,6 @@ from detect.models.backbones.necks import Backbone
 from detect.models.detector import Detector
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.proposers.rpn_head import RpnHead
-from detect.ops.losses import Mean
 from detect.ops.preprocess import Preprocess
 from detect.system.checksums import write_sealed
 from detect.training import trainer as network
@@ -28,7 +27,7 @@ from detect.training.loop import NonFiniteStep, train_loop
 from detect.training.replay import read_step
 from detect.training.run import replay_step, train
 from detect.training.state import Learner
-from detect.types import Images
+from detect.types import Images, Mean
 from tests.fault_injection.jobs import settings
 from tests.training.world import QUIET
 

@@ -11,8 +11,7 @@ import pytest
 from detect.config.builders.data import augment_rule, training_data
 from detect.config.builders.detector import preprocess_rule
 from detect.config.files import parse
-from detect.data.loading.batch_sampler import BatchPlan
-from detect.data.loading.dealt import Dealt
+from detect.data.loading.batch_sampler import BatchPlan, Dealt
 from detect.data.loading.loader import training_loader
 from tests.fault_injection.jobs import settings
 

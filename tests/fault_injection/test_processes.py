@@ -16,10 +16,9 @@ import torch
 import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
-from detect.data.loading.batch_sampler import BatchPlan
-from detect.data.loading.dealt import Dealt
-from detect.ops.losses import Mean
+from detect.data.loading.batch_sampler import BatchPlan, Dealt
 from detect.system.distributed import Group
+from detect.types import Mean
 from tests.fault_injection.commands import ROOT, Commands
 from tests.fault_injection.jobs import settings
 from tests.fault_injection.planted import Fault

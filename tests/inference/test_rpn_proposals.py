@@ -19,9 +19,8 @@ from detect.config.files import changed, parse
 from detect.data.annotations import Annotations
 from detect.evaluation.proposal_recall import Coverage, best_overlaps, measure, scores_of
 from detect.evaluation.proposal_report import COUNTS, draw_recall, recall_table, write_recall
-from detect.inference.learned import write_learned
 from detect.inference.predictor import Predictor
-from detect.inference.rpn_proposals import ModelProposals, proposals_of_file
+from detect.inference.rpn_proposals import ModelProposals, proposals_of_file, write_learned
 from detect.proposals.files import pack_proposals
 from detect.proposals.lookups import from_file
 from detect.system.device import make_compute

@@ -8,7 +8,8 @@ import torch
 from detect.config.builders.detector import build_detector
 from detect.config.files import parse
 from detect.models.detector import Detector
-from detect.models.heads.softmax import SoftmaxHead, TwoLinear
+from detect.models.heads.softmax import SoftmaxHead
+from detect.models.heads.tails import TwoLinear
 from detect.models.regions.pooled import PooledRegions
 from detect.types import Detections, Images, Targets
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from detect.config.builders.data import annotated_split
+from detect.config.builders.data import annotated_split, split_photos
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, content_key, pack_proposals
-from detect.proposals.match_images import places_of, split_photos
+from detect.proposals.match_images import places_of
 from detect.types import Proposals
 from tests.conftest import TINY
 from tests.proposals.fakes import photograph

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.training.ema import MovingAverage
+from detect.training.optimizer import MovingAverage
 
 
 def model(value: float) -> nn.Module:

@@ -10,11 +10,9 @@ from torch import nn
 
 from detect.config import ModelConfig
 from detect.errors import UserError
-from detect.models.backbones.dilation import dilate
-from detect.models.backbones.necks import Backbone, Merge
-from detect.models.backbones.network import Body, Network, map_shapes
+from detect.models.backbones.necks import Backbone, Merge, Pyramid
+from detect.models.backbones.network import Body, Network, dilate, map_shapes
 from detect.models.backbones.normalization import change_norms
-from detect.models.backbones.pyramid import Pyramid
 
 Stages = tuple[nn.Module, ...]
 

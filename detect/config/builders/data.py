@@ -178,3 +178,10 @@ def _union(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[s
     if data.format in ("voc", "csv", "folders"):
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]
+
+
+def split_photos(config: Config, splits: Sequence[str]) -> list[Path]:
+    """The photos of these splits, each once."""
+    splits_data = [annotated_split(config, split) for split in splits]
+    files = (data.file(index) for data in splits_data for index in range(len(data)))
+    return [Path(file) for file in dict.fromkeys(files)]

@@ -26,7 +26,7 @@ from detect.config.builders.slots import (
 )
 from detect.errors import UserError
 from detect.models.backbones import registry
-from detect.models.backbones.nothing import NothingShared
+from detect.models.backbones.network import NothingShared
 from detect.models.backbones.pretrained import WeightsReport, load_initial
 from detect.models.detector import Detector
 from detect.models.proposers.precomputed import GivenProposals

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 from detect.config import ModelConfig
-from detect.proposals.lookups import Searched
+from detect.data.loading.collate import GivenLookup
+from detect.errors import UserError
+from detect.proposals.files import read_proposals
+from detect.proposals.lookups import BoxesAndScores, FromFile, Searched, from_file
+from detect.proposals.match_images import places_of
 from detect.proposals.search_dataset import SearchSettings
 
 
@@ -16,3 +24,44 @@ def search_settings(model: ModelConfig) -> SearchSettings:
 def searched(model: ModelConfig) -> Searched | None:
     """Proposals for photos that no file knows; None for a detector that makes its own."""
     return Searched(search_settings(model), model.search.test_number) if model.given else None
+
+
+@dataclass(frozen=True)
+class KnownOrSearched:
+    """Of photos that a file knows its proposals, of others those of the same search."""
+
+    known: FromFile
+    search: Searched
+
+    def __getitem__(self, file: str, /) -> BoxesAndScores:
+        """Raises UnreadableImage."""
+        return self.known[file] if file in self.known.places else self.search[file]
+
+
+def known_proposals(model: ModelConfig, photos: Sequence[str], folder: Path) -> GivenLookup | None:
+    """For a model in ``folder``; None for one that makes its own.
+
+    A file that ``model.proposals`` names must know every photo: nobody can say what search would go on with it. The
+    search of a run is looked up in what its training has left there. Raises UserError.
+    """
+    search = searched(model)
+    if search is None:
+        return None
+    if model.proposals != "selective_search":
+        try:
+            return from_file(Path(model.proposals), photos, search.number)
+        except UserError as error:
+            raise UserError(f"model.proposals: {error}; model.proposals=selective_search searches") from None
+    left = folder / "proposals.npz"
+    if not left.is_file():
+        return search
+    proposals = read_proposals(left)
+    if proposals.settings != search_settings(model).recorded():
+        return search
+    try:
+        found = zip(photos, places_of(left, proposals, [Path(photo) for photo in photos]), strict=True)
+    except UserError:  # photos of another data set, or changed since
+        return search
+    return KnownOrSearched(
+        FromFile(proposals, {photo: place for photo, place in found if place is not None}, search.number), search
+    )

@@ -14,9 +14,9 @@ from detect.models.backbones.network import map_side, vector_length
 from detect.models.detector import RegionTraining
 from detect.models.heads.low_rank import fresh, linear_layers, make_thin
 from detect.models.heads.rcnn import FittedHead
-from detect.models.heads.softmax import SoftmaxHead, TwoLinear
+from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.spatial_transformer import SpatialTransformer
-from detect.models.heads.tails import Convolved
+from detect.models.heads.tails import Convolved, TwoLinear
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.models.proposers.proposer import Selection
 from detect.models.proposers.rpn import Rpn, RpnTraining

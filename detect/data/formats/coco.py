@@ -12,8 +12,7 @@ from typing import Any
 
 from detect.data.annotations import Annotations
 from detect.data.formats import coco_json
-from detect.data.formats.records import LabelledObject, LabelledPhoto, LabelledSet, annotations_of
-from detect.data.formats.validity import flaw, misplaced
+from detect.data.formats.records import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, flaw, misplaced
 from detect.data.images import image_size
 from detect.errors import UserError
 from detect.system.files import existing_file, existing_folder

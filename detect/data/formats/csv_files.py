@@ -15,8 +15,16 @@ from pathlib import Path
 
 from detect.data.annotations import Annotations
 from detect.data.formats.numbers import number
-from detect.data.formats.records import Corners, LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
-from detect.data.formats.validity import flaw, misplaced
+from detect.data.formats.records import (
+    Corners,
+    LabelledObject,
+    LabelledPhoto,
+    LabelledSet,
+    annotations_of,
+    flaw,
+    image_ids,
+    misplaced,
+)
 from detect.data.images import image_size
 from detect.errors import UserError, nearest
 from detect.system.files import existing_file

@@ -12,9 +12,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from detect.data.annotations import Annotations
-from detect.data.formats.records import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, image_ids
+from detect.data.formats.records import (
+    LabelledObject,
+    LabelledPhoto,
+    LabelledSet,
+    annotations_of,
+    flaw,
+    image_ids,
+    misplaced,
+)
 from detect.data.formats.split_names import split_of
-from detect.data.formats.validity import flaw, misplaced
 from detect.data.formats.voc_xml import VocObject, read_page, refuse_cvat
 from detect.data.images import image_size, is_photo
 from detect.errors import UserError, nearest

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.data.formats.numbers import from_centre, from_outline, number
-from detect.data.formats.records import Corners, LabelledObject
-from detect.data.formats.validity import flaw, misplaced
+from detect.data.formats.records import Corners, LabelledObject, flaw, misplaced
 from detect.errors import UserError
 from detect.system.files import text_lines
 from detect.types import Size

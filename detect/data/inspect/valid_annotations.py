@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from detect.data.annotations import Annotations, DroppedBox, ImageAnnotation, pack
-from detect.data.formats.validity import flaw, misplaced
+from detect.data.formats.records import flaw, misplaced
 from detect.data.images import UnreadableImage, read_header
 from detect.data.inspect.scan_records import SeenPhoto, Survey
 from detect.errors import WorkError

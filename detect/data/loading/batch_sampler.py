@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from detect.data.loading.region_sampler import RegionPick, RegionPlan
 from detect.system.randomness import generator, key
 from detect.types import Size
 
@@ -99,3 +100,18 @@ def by_canvas(canvases: Sequence[Size], batch_size: int) -> list[list[int]]:
         for canvas in sorted(groups, reverse=True)  # the largest first: too large a batch fails at once
         for at in range(0, len(groups[canvas]), batch_size)
     ]
+
+
+class Dealt:
+    """Of each batch of a plan the share of one process: every ``size``-th pick from the ``rank``-th on; maybe none."""
+
+    def __init__(self, plan: BatchPlan | RegionPlan, rank: int, size: int) -> None:
+        self.plan = plan
+        self.rank = rank
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __iter__(self) -> Iterator[Sequence[Pick | RegionPick]]:
+        return (picks[self.rank :: self.size] for picks in self.plan)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from detect.data.loading.collate import LoadedPhoto
 from detect.errors import WorkError
+from detect.system.distributed import tells_of_a_worker
 
 _LONGEST = 4095  # bytes of a path that Linux opens
 
@@ -95,11 +96,6 @@ def told_when_a_worker_ends(setting: str, loader: DataLoader[Any]) -> Iterator[N
             f"expected processes that read photos to the end, found one ended by the system{while_at}: {reason}; "
             f"if memory is short, lower {setting} (0: read in the main process)"
         ) from error
-
-
-def tells_of_a_worker(error: RuntimeError) -> bool:
-    """Whether torch says by it that a process that reads photos has ended."""
-    return str(error).startswith("DataLoader worker (pid")
 
 
 def _files_at(loader: DataLoader[Any], reason: str) -> list[str]:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.evaluation.analysis.matches import best_of_photo, labels_of, pooled, taken_boxes
-from detect.evaluation.assignment import FALSE, TRUE, assign
+from detect.evaluation.assignment import FALSE, TRUE, Pairs, assign
 from detect.evaluation.columns import Case, Flags, Floats, Places
-from detect.evaluation.overlaps import Pairs
 from detect.evaluation.predictions import Prediction, require_fit
 from detect.evaluation.rules import COCO_AP50, Rules
 

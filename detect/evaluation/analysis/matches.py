@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.assignment import TRUE, assign
+from detect.evaluation.assignment import TRUE, Pairs, assign, near_pairs
 from detect.evaluation.columns import Case, Flags, Found, Places, Truth, as_coco_files, places_within
-from detect.evaluation.overlaps import Pairs, near_pairs
 from detect.evaluation.predictions import Prediction, require_fit
 from detect.evaluation.rules import COCO_AP, VOC07, VOC12, Rules
 from detect.evaluation.score import Metric

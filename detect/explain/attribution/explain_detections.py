@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from detect.data.image_names import below_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import contact_sheet, save_image
 from detect.errors import UserError
-from detect.evaluation.predictions import below_shared_folder
 from detect.explain.attribution.heatmaps import Reduce, explained, on_photo, pointed, reduced
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import Choice
 from detect.explain.attribution.target import Of, Pinned, View, pin, views
 from detect.explain.trace.trace import trace
-from detect.inference.dataset_pass import to_device
 from detect.inference.predictor import Predictor
 from detect.models.backbones.network import Body
 from detect.models.layer_hooks import find_layer, stage_names
@@ -27,6 +26,7 @@ from detect.models.regions.warped_crops import WarpedCrops
 from detect.ops.preprocess import rescale_boxes
 from detect.proposals.lookups import BoxesAndScores, FromFile
 from detect.system.files import write_bytes
+from detect.types import to_device
 
 COLUMNS = 3  # of a contact sheet
 

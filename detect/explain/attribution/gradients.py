@@ -6,14 +6,60 @@ which is all that ``View.evidence`` is, and its guided gradients pass MobileNet'
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from detect.errors import UserError
 from detect.explain.attribution.options import Choice
-from detect.explain.attribution.rectified import Guided
 from detect.explain.attribution.target import View
 from detect.system import randomness
+
+CEILINGS = dict.fromkeys((functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_), math.inf) | {
+    functional.relu6: 6.0
+}
+
+
+class _GuidedRectifier(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, ceiling: float) -> Tensor:
+        ctx.save_for_backward((features > 0) & (features < ceiling))
+        return features.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (passed,) = ctx.saved_tensors
+        return gradients[0].clamp(min=0) * passed, None
+
+
+class Guided(TorchFunctionMode):
+    """Within it rectifiers have guided gradients; ``caught`` counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.caught = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Called in place of every function of torch."""
+        ceiling = CEILINGS.get(func)
+        if func is functional.hardtanh and kwargs is not None and kwargs["min_val"] == 0:  # nn.ReLU6
+            ceiling = kwargs["max_val"]
+        if ceiling is None:
+            return func(*args, **(kwargs or {}))
+        self.caught += 1
+        return _GuidedRectifier.apply(args[0], ceiling)
+
 
 SAMPLES = 16  # noisy pictures; the paper's figure 4 changes little above 50, and by eye not above 16
 NOISE = 0.15  # deviation as a share of the pixels' range: the middle of the paper's 10% to 20%

@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from detect.captions import font
-from detect.draw import Marks, draw_detections
+from detect.draw import Marks, draw_detections, font
 from detect.explain.attribution.target import View
 from detect.types import Size
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from detect.data.image_names import below_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import Marks, contact_sheet, draw_detections, save_image
 from detect.errors import UserError
-from detect.evaluation.predictions import below_shared_folder
 from detect.explain.attribution.explain_detections import array_bytes
 from detect.explain.attribution.heatmaps import captioned
 from detect.explain.network.deconvnet import chain, down, strongest, through

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from detect.report.embedded_images import encoded
+from detect.draw import encoded
 
 _LONGEST = 1400  # pixels of two pictures side by side
 

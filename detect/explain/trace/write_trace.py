@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from detect.data.annotations import ImageAnnotation
+from detect.data.image_names import below_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import save_image
 from detect.errors import UserError
-from detect.evaluation.predictions import below_shared_folder
 from detect.evaluation.score import Metric
 from detect.explain.trace.describe import stories
 from detect.explain.trace.ground_truth import matched
@@ -23,7 +23,7 @@ from detect.explain.trace.record import record
 from detect.explain.trace.trace import trace
 from detect.explain.trace.trace_images import chain_picture, search_picture
 from detect.explain.trace.trace_page import Page, Shown, render
-from detect.inference.dataset_pass import as_prediction, to_device
+from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
 from detect.models.tta import ManyLooks
 from detect.proposals.lookups import FromFile
@@ -32,6 +32,7 @@ from detect.proposals.selective_search.history import Story as SearchStory
 from detect.proposals.selective_search.history import stories as search_stories
 from detect.system.files import write_text
 from detect.system.progress import Display
+from detect.types import to_device
 
 
 @dataclass(frozen=True)

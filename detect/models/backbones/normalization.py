@@ -9,7 +9,7 @@ from typing import Literal
 from torch import nn
 
 from detect.models.backbones.convolutions import ConvolutionKind, same_size
-from detect.models.backbones.norm import freeze_norms, with_layers_of
+from detect.models.backbones.frozen_norm import freeze_norms, with_layers_of
 
 NewNorm = Literal["batch", "sync", "group"]
 Norm = Literal["frozen"] | NewNorm

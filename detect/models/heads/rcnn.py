@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detect.models.heads.pieces import vectors_of
+from detect.models.heads.tails import vectors_of
 
 RegressorInput = Literal["map", "vector"]
 

@@ -4,24 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detect.models.heads.pieces import vectors_of
+from detect.models.heads.tails import vectors_of
 from detect.ops.dtype import widen
-
-
-class TwoLinear(nn.Module):
-    """A tail made anew: two fully connected layers, for bodies whose network has none."""
-
-    def __init__(self, channels: int, bins: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
-        )
-        self.features = width
-
-    def forward(self, regional: Tensor) -> Tensor:
-        """(S, C, bins, bins) -> (S, width)."""
-        vectors: Tensor = self.layers(regional)
-        return vectors
 
 
 class SoftmaxHead(nn.Module):

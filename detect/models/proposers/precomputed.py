@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from detect.models.proposers.proposer import Proposed, Selection
-from detect.ops.losses import Mean
-from detect.types import Images, Proposals, Targets
+from detect.types import Images, Mean, Proposals, Targets
 
 
 class GivenProposals:

@@ -8,8 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from detect.ops.losses import Mean
-from detect.types import Images, Proposals, Targets
+from detect.types import Images, Mean, Proposals, Targets
 
 Raw = TypeVar("Raw")
 

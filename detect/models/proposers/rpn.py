@@ -18,9 +18,9 @@ from detect.models.proposers.rpn_head import RpnHead
 from detect.ops import boxes as box_ops
 from detect.ops.anchors import AnchorShapes
 from detect.ops.dtype import widen
-from detect.ops.losses import Mean, objectness_losses
+from detect.ops.losses import objectness_losses
 from detect.ops.matching import Matcher, subsample
-from detect.types import Images, Size, Targets
+from detect.types import Images, Mean, Size, Targets
 
 Spacing = Literal["stride", "canvas"]
 Average = Literal["image", "batch"]

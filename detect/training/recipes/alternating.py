@@ -18,9 +18,8 @@ from torch import Tensor
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config.builders.detector import SLOTS_THAT_LEARN
-from detect.inference.learned import write_learned
 from detect.inference.predictor import load
-from detect.inference.rpn_proposals import ModelProposals
+from detect.inference.rpn_proposals import ModelProposals, write_learned
 from detect.proposals.lookups import from_file
 from detect.system.progress import display
 from detect.training.context import Outcome, Work

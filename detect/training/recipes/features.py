@@ -14,11 +14,10 @@ from detect.config.builders.detector import preprocess_rule
 from detect.data.loading.collate import Batch
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import told_when_a_worker_ends
-from detect.inference.dataset_pass import targets_to, to_device
 from detect.models.detector import Detector
-from detect.models.heads.pieces import vectors_of
 from detect.models.heads.rcnn import FittedHead
 from detect.models.heads.softmax import SoftmaxHead
+from detect.models.heads.tails import vectors_of
 from detect.proposals.files import content_key
 from detect.system.files import told_size
 from detect.system.progress import display
@@ -27,6 +26,7 @@ from detect.training.recipes.artifacts import FittedFiles, Trained, fits_boxes, 
 from detect.training.svm.examples import box_examples
 from detect.training.svm.feature_cache import FeatureCache, bytes_needed, require_room
 from detect.training.svm.regions import PhotoRegions, make_table, write_table
+from detect.types import targets_to, to_device
 
 _GB = 1e9
 

@@ -21,7 +21,7 @@ from detect.config.builders.slots import region_matcher
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.region_sampler import RegionPlan, RegionPool, region_pool
 from detect.data.loading.workers import told_when_a_worker_ends
-from detect.inference.dataset_pass import Pass, targets_to, to_device
+from detect.inference.dataset_pass import Pass
 from detect.models.detector import Detector
 from detect.system import randomness
 from detect.system.files import write_bytes
@@ -30,6 +30,7 @@ from detect.training.initial_model import Start
 from detect.training.task import Lesson, Plan
 from detect.training.trainer import train_network
 from detect.training.validation import Validated
+from detect.types import targets_to, to_device
 
 VARIANTS = 8  # of each object's box, beside the box itself
 SHIFT, STRETCH = 0.1, 0.2  # of its sides, at most: their IoU with the object stays above 0.5

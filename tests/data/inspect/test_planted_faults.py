@@ -7,8 +7,7 @@ import pytest
 
 from detect.data.inspect.findings import KINDS, Finding
 from detect.data.inspect.image_scan import look_at_all
-from detect.data.inspect.inspector import inspect
-from detect.data.inspect.surveys import read_survey
+from detect.data.inspect.inspector import inspect, read_survey
 from tests.data.inspect.drawn_set import WRITERS, write_csv
 from tests.data.inspect.faults import FAULTS, Fault
 

@@ -12,7 +12,7 @@ import pytest
 from detect.data.annotations import Annotations
 from detect.data.inspect.gallery import SIDE, Gallery, choose
 from detect.data.inspect.gallery_page import write_page, write_sheets
-from detect.data.inspect.surveys import read_survey
+from detect.data.inspect.inspector import read_survey
 from detect.data.inspect.valid_annotations import usable
 from detect.data.loading.transforms import Augment
 from detect.ops.preprocess import Preprocess

@@ -8,10 +8,10 @@ import pytest
 from detect.config import Config
 from detect.config.files import changed
 from detect.data.annotations import Annotations
+from detect.data.inspect.inspector import read_survey
 from detect.data.inspect.scan_records import Survey
 from detect.data.inspect.statistics import AnchorPlan, Statistics, statistics
 from detect.data.inspect.statistics_tables import headline, tables
-from detect.data.inspect.surveys import read_survey
 from detect.data.inspect.valid_annotations import usable
 from detect.errors import WorkError
 from detect.ops.anchors import AnchorShapes

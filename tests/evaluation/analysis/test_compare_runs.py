@@ -12,10 +12,9 @@ from rich.console import Console
 from detect.data.annotations import Annotations
 from detect.data.sources import relabel, select
 from detect.evaluation.analysis.bootstrap import Interval, draw, interval, means, resampled
-from detect.evaluation.analysis.compare_runs import RunComparison, Tally, compare_runs
+from detect.evaluation.analysis.compare_runs import RunComparison, Tally, compare_runs, difference_table, photo_table
 from detect.evaluation.analysis.image_counts import best_thresholds, tally
 from detect.evaluation.analysis.matches import METRIC_RULES, Matches, match
-from detect.evaluation.analysis.table import difference_table, photo_table
 from detect.evaluation.assignment import FALSE, TRUE
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.rules import VOC12

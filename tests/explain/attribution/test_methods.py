@@ -136,7 +136,7 @@ def test_random_maps_follow_the_seed() -> None:
 
 def test_guided_gradients_pass_positive_gradients_alone() -> None:
     x = torch.tensor([[[[1.0, -1.0, 2.0, 7.0]]]], requires_grad=True)
-    from detect.explain.attribution.rectified import Guided
+    from detect.explain.attribution.gradients import Guided
 
     weights = torch.tensor([1.0, 1.0, -1.0, 1.0])
     for layer, wanted in ((torch.nn.ReLU(), [1, 0, 0, 1]), (torch.nn.ReLU6(inplace=True), [1, 0, 0, 0])):

@@ -12,9 +12,8 @@ from torchvision import models
 
 from detect.explain.network.receptive_field import Field, Fields
 from detect.models.backbones.lenet import Squash
-from detect.models.backbones.necks import Backbone, Merge
+from detect.models.backbones.necks import Backbone, Merge, Pyramid
 from detect.models.backbones.network import Body
-from detect.models.backbones.pyramid import Pyramid
 from detect.models.backbones.registry import cut, whole_network
 
 

@@ -15,11 +15,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from detect.config.builders.backbone import make_trunk
 from detect.config.files import parse
 from detect.models.backbones import registry
-from detect.models.backbones.dilation import dilate
-from detect.models.backbones.network import Body, Network, map_shapes
-from detect.models.backbones.norm import FrozenConv2d
+from detect.models.backbones.frozen_norm import FrozenConv2d
+from detect.models.backbones.necks import Pyramid
+from detect.models.backbones.network import Body, Network, dilate, map_shapes
 from detect.models.backbones.normalization import Norm, change_norms, new_norm
-from detect.models.backbones.pyramid import Pyramid
 
 ODD = [(11, 13), (6, 7), (3, 4), (2, 2)]
 EVEN = [(16, 24), (8, 12), (4, 6), (2, 3)]

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.models.backbones.frozen_norm import settle
-from detect.models.backbones.norm import FrozenConv2d
+from detect.models.backbones.frozen_norm import FrozenConv2d, settle
 from detect.models.backbones.normalization import Norm, change_norms
 from detect.models.backbones.registry import whole_network
 

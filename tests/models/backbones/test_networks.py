@@ -8,9 +8,9 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from detect.models.backbones import registry
+from detect.models.backbones.frozen_norm import freeze_norms
 from detect.models.backbones.necks import Backbone, Merge
 from detect.models.backbones.network import Body, Network, copy_without_data, map_shapes, vector_length
-from detect.models.backbones.norm import freeze_norms
 
 WITH_NORMS = ["mobilenet_v2", "resnet18", "small"]
 

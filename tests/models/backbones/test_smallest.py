@@ -12,8 +12,8 @@ from torch.nn import functional
 from torchvision.ops import FrozenBatchNorm2d
 
 from detect.models.backbones import registry
+from detect.models.backbones.frozen_norm import FrozenConv2d, freeze_norms
 from detect.models.backbones.network import Network
-from detect.models.backbones.norm import FrozenConv2d, freeze_norms
 from tests.models.backbones.expected import TABLE
 
 # the smallest of each family -> side of its usual crop

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detect.models.heads.pieces import ROWS, vectors_of
+from detect.models.heads.tails import ROWS, vectors_of
 
 
 class Noting(nn.Module):

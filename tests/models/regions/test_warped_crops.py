@@ -15,8 +15,7 @@ from detect.config.builders.detector import build_detector
 from detect.config.files import parse
 from detect.errors import UserError
 from detect.models.backbones import registry
-from detect.models.backbones.network import Body, Network
-from detect.models.backbones.nothing import NothingShared
+from detect.models.backbones.network import Body, Network, NothingShared
 from detect.models.backbones.torchvision_nets import alexnet, vgg
 from detect.models.detector import Detector, RegionTraining
 from detect.models.heads.softmax import SoftmaxHead

@@ -1,0 +1,73 @@
+"""The layers of the package. ``python -m tests.layers`` writes their table into CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CONTRIBUTING = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
+BEGIN, END = "<!-- layers: begin (written by python -m tests.layers) -->", "<!-- layers: end -->"
+
+# High to low: an entry imports only from lines below its own. The modules of a package may import each other; the
+# entries of one line may not.
+LAYERS: list[dict[str, str]] = [
+    {"__main__": "`python -m detect`"},
+    {"cli": "the command line: a file for each command"},
+    {
+        "bench": "measurements, compared with other libraries",
+        "report": "a run as one HTML page",
+        "api": "`detect.load`, `detect.train`, `detect.evaluate`",
+    },
+    {
+        "explain": "`trace/`: how a detection came about; `attribution/`: which pixels made it; `network/`: what the "
+        "network learned, its receptive fields, the table of its layers",
+        "training": "the loop, the trainer, the run folder; `recipes/`: joint, alternating, R-CNN, pretraining; "
+        "`svm/`: R-CNN's SVMs and box regressors",
+    },
+    {"inference": "a trained detector in use: predictor, a pass over a data set, prediction, result files"},
+    {"checkpoints": "a trained detector as a file: checkpoint, zoo, transfer, compression, torchvision, detectron2"},
+    {"config": "every setting with its sentence, YAML; `builders/`: the only place that knows settings and parts"},
+    {
+        "proposals": "selective search, proposal files and look-ups",
+        "evaluation": "the rules of VOC and COCO, proposal recall; `analysis/`: error types, intervals, two runs",
+    },
+    {
+        "models": "the detector and its slots: `backbones/`, `proposers/`, `regions/`, `heads/`, postprocess, "
+        "test-time augmentation",
+        "data": "images and their objects: `formats/`, `loading/`, `shapes/`, `inspect/`, `convert/`",
+    },
+    {
+        "ops": "plain tensor functions without modules: boxes, NMS, RoI pooling, warping, anchors, matching, losses",
+        "draw": "boxes and captions on images",
+    },
+    {"system": "files, checksums, YAML, device, processes, keyed randomness, progress, environment, doctor"},
+    {
+        "types": "the records that flow, and every convention",
+        "errors": "the errors that users see",
+        "version": "the version",
+    },
+]
+HEIGHT = {entry: height for height, line in enumerate(reversed(LAYERS)) for entry in line}
+
+
+def table() -> str:
+    """The layers as a table in Markdown."""
+    rows = ["| line | what |", "|---|---|"]
+    for line in LAYERS:
+        rows += [f"| `{name}{'' if _is_module(name) else '/'}` | {what} |" for name, what in line.items()]
+        rows.append("| | |")
+    return "\n".join(rows[:-1]) + "\n"
+
+
+def with_table(text: str) -> str:
+    """CONTRIBUTING's text with the table between its two marks."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table()}{END}{after}"
+
+
+def _is_module(name: str) -> bool:
+    return (CONTRIBUTING.parent / "detect" / f"{name}.py").exists()
+
+
+if __name__ == "__main__":
+    CONTRIBUTING.write_text(with_table(CONTRIBUTING.read_text(encoding="utf-8")), encoding="utf-8")
