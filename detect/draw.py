@@ -1,4 +1,4 @@
-"""Detections and ground truth drawn on photos: legible on any background, at any size of picture."""
+"""Detections and ground truth drawn on images: legible on any background, at any size of picture."""
 
 from __future__ import annotations
 

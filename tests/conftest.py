@@ -60,7 +60,7 @@ def detect_command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 
 @pytest.fixture
 def shared_data() -> Path:
-    """The folder of real photos beside the checkout; the test is skipped where there is none."""
+    """The folder of real images beside the checkout; the test is skipped where there is none."""
     if not (SHARED / "data").is_dir():
-        pytest.skip(f"no {SHARED / 'data'}: real photos are not part of the project")
+        pytest.skip(f"no {SHARED / 'data'}: real images are not part of the project")
     return SHARED / "data"

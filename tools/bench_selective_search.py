@@ -1,9 +1,9 @@
-"""Selective search, ours and OpenCV's: seconds, boxes, recall and MABO on the same photos, in one alternating run.
+"""Selective search, ours and OpenCV's: seconds, boxes, recall and MABO on the same images, in one alternating run.
 
     python tools/bench_selective_search.py --root VOCdevkit/VOC2007 --opencv-python CV/bin/python [--every 5]
 
 OpenCV's needs opencv-contrib-python-headless, which would overwrite the opencv wheel of this environment: install it in
-an environment of its own and name its interpreter. Each photo is searched by both before the next one; which goes first
+an environment of its own and name its interpreter. Each image is searched by both before the next one; which goes first
 alternates. Every number of threads in --threads is a run of its own; 0 stands for all cores this process may use.
 """
 
@@ -57,20 +57,20 @@ def main() -> None:
     """Print a row for each number of threads, mode and implementation, and the ratio of their times."""
     options = _options()
     annotations = read_voc(options.root, options.split, None)
-    photos = [annotations[index] for index in range(0, len(annotations), options.every)]
-    paths = [Path(photo.file) for photo in photos]
+    images = [annotations[index] for index in range(0, len(annotations), options.every)]
+    paths = [Path(image.file) for image in images]
     searches: dict[str, Search] = {"ours": _ours, "opencv": _opencv(options.opencv_python)}
     for search in searches.values():
         search(paths[0], options.modes[0], 1)  # compiles, loads, warms up
     print(
-        f"{len(photos)} photos, {sum(int((~photo.difficult).sum()) for photo in photos)} objects that are not difficult"
+        f"{len(images)} images, {sum(int((~image.difficult).sum()) for image in images)} objects that are not difficult"
     )
     print(f"{'mode':8}{'threads':>8} {'search':8}{'s/image':>9}{'boxes':>8}{'MABO':>8}{'R@0.5':>8}{'AR@1000':>9}")
     for threads in [count or available_cores() for count in options.threads]:
         for mode in options.modes:
             times, boxes = _alternate(searches, paths, mode, threads)
             for name in searches:
-                _print_row(mode, threads, name, times[name], _score(boxes[name], photos, annotations.classes))
+                _print_row(mode, threads, name, times[name], _score(boxes[name], images, annotations.classes))
             ratio = sum(times["opencv"]) / sum(times["ours"])
             median = float(np.median(np.array(times["opencv"]) / np.array(times["ours"])))
             print(f"{mode:8}{threads:8} opencv's time over ours: {ratio:.2f} in all, {median:.2f} median", flush=True)
@@ -81,17 +81,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="VOC2007 folder")
     parser.add_argument("--opencv-python", type=Path, required=True, help="interpreter that has OpenCV contrib")
     parser.add_argument("--split", default="val", help="list in ImageSets/Main")
-    parser.add_argument("--every", type=int, default=5, help="take every N-th photo of the list")
+    parser.add_argument("--every", type=int, default=5, help="take every N-th image of the list")
     parser.add_argument("--modes", nargs="+", default=["fast", "quality"], choices=["single", "fast", "quality"])
     parser.add_argument("--threads", nargs="+", type=int, default=[0, 1], help="0: all cores")
     return parser.parse_args()
 
 
-def _score(found: list[NDArray[np.float32]], photos: list[ImageAnnotation], classes: tuple[str, ...]) -> ProposalScores:
+def _score(
+    found: list[NDArray[np.float32]], image_files: list[ImageAnnotation], classes: tuple[str, ...]
+) -> ProposalScores:
     """Against the objects that are not difficult."""
     images = (
-        Coverage(proposals, photo.boxes[~photo.difficult], photo.labels[~photo.difficult])
-        for proposals, photo in zip(found, photos, strict=True)
+        Coverage(proposals, image.boxes[~image.difficult], image.labels[~image.difficult])
+        for proposals, image in zip(found, image_files, strict=True)
     )
     return score_proposals(images, classes)
 
@@ -125,7 +127,7 @@ def _opencv(python: Path) -> Search:
 def _alternate(
     searches: dict[str, Search], paths: list[Path], mode: str, threads: int
 ) -> tuple[dict[str, list[float]], dict[str, list[NDArray[np.float32]]]]:
-    """Seconds and boxes of each search on each photo."""
+    """Seconds and boxes of each search on each image."""
     times: dict[str, list[float]] = {name: [] for name in searches}
     boxes: dict[str, list[NDArray[np.float32]]] = {name: [] for name in searches}
     for index, path in enumerate(paths):

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The boxes of detectron2's detectors by us and by detectron2, on the same photos.
+"""The boxes of detectron2's detectors by us and by detectron2, on the same images.
 
     python3 -m venv D2 && D2/bin/pip install torch torchvision
     D2/bin/pip install --no-build-isolation DETECTRON2_SOURCE
-    tools/check_detectron2.py --detectron2-python D2/bin/python PHOTO...
+    tools/check_detectron2.py --detectron2-python D2/bin/python IMAGE...
 
 detectron2 runs in an interpreter of its own. For each layout it makes a model with random weights, random statistics of
 its normalisations, and outputs so spread that many boxes pass every threshold; we import its file. Both look at
-lossless copies of the photos. Its networks run in float32 and in float64 (its boxes are float32 always). Exit status 1
+lossless copies of the images. Its networks run in float32 and in float64 (its boxes are float32 always). Exit status 1
 where fewer than 98% of its detections are among ours within 0.05 pixels (float64: 0.001), the numbers of detections
-differ by more than 2%, or a photo has no more than 100.
+differ by more than 2%, or an image has no more than 100.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NAMES = (
     "COCO-Detection/fast_rcnn_R_50_FPN_1x",
     "PascalVOC-Detection/faster_rcnn_R_50_C4",
 )
-NEAR = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the photo
+NEAR = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the image
 LEAST_FOUND, MOST_BESIDE, LEAST_DETECTIONS = 0.98, 0.02, 100
 
 # Runs in the other interpreter: a request in as JSON; a file with the weights and one with the detections out.
@@ -68,8 +68,8 @@ cfg.TEST.DETECTIONS_PER_IMAGE = request["limit"]
 model = build_model(cfg).eval()
 resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
 
-def look(photo, boxes):
-    rgb = np.asarray(Image.open(photo))
+def look(image, boxes):
+    rgb = np.asarray(Image.open(image))
     bgr = rgb[:, :, ::-1]
     seen = resize.get_transform(bgr).apply_image(bgr)
     asked = {"image": torch.as_tensor(seen.astype("float32").transpose(2, 0, 1)), "height": rgb.shape[0],
@@ -95,7 +95,7 @@ def spread_out(spreads):
     said = {layer: [] for layer in spreads}
     hooks = [layer.register_forward_hook(lambda layer, _, out: said[layer].append(out.transpose(0, 1).flatten(1)))
              for layer in spreads]
-    look(request["photos"][0], boxes)
+    look(request["images"][0], boxes)
     for hook in hooks:
         hook.remove()
     with torch.no_grad():
@@ -115,7 +115,7 @@ torch.save({"model": model.state_dict(), "__author__": "check_detectron2"}, requ
 found = []
 for dtype in (torch.float32, torch.float64):
     model.to(dtype)
-    seen = [look(photo, boxes) for photo in request["photos"]]
+    seen = [look(image, boxes) for image in request["images"]]
     found.append([{"boxes": one.pred_boxes.tensor, "labels": one.pred_classes + 1} for one in seen])
 torch.save(found, request["found"])
 """
@@ -128,7 +128,7 @@ class Agreement:
     theirs: int
     ours: int
     found: int
-    fewest: int  # of theirs on a photo
+    fewest: int  # of theirs on an image
 
     @property
     def good(self) -> bool:
@@ -160,18 +160,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--names", nargs="*", help="configurations of detectron2's model zoo [default: those we import]"
     )
-    parser.add_argument("--min-size", type=int, default=800, help="the shorter side of a resized photo")
+    parser.add_argument("--min-size", type=int, default=800, help="the shorter side of a resized image")
     parser.add_argument("--max-size", type=int, default=1333, help="the longer side at most")
     parser.add_argument("--proposals", type=int, default=1000, help="proposals that leave the RPN")
-    parser.add_argument("--limit", type=int, default=300, help="the most detections a photo")
+    parser.add_argument("--limit", type=int, default=300, help="the most detections an image")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def _compared(name: str, options: argparse.Namespace, folder: Path) -> dict[torch.dtype, Agreement]:
-    photos = [read_image(photo) for photo in options.photos]
-    copies = [folder / f"{number}.png" for number in range(len(photos))]
-    for rgb, copy in zip(photos, copies, strict=True):
+    images = [read_image(image) for image in options.images]
+    copies = [folder / f"{number}.png" for number in range(len(images))]
+    for rgb, copy in zip(images, copies, strict=True):
         Image.fromarray(rgb).save(copy)
     request = {
         **{key: getattr(options, key) for key in ("seed", "min_size", "max_size", "proposals", "limit")},
@@ -194,24 +194,24 @@ def _compared(name: str, options: argparse.Namespace, folder: Path) -> dict[torc
     ]
     checkpoint = import_detectron2(folder / "theirs.pth", overrides=overrides)
     return {
-        dtype: agreement(wanted, ours(checkpoint, photos, torch.tensor(request["boxes"]), dtype), NEAR[dtype])
+        dtype: agreement(wanted, ours(checkpoint, images, torch.tensor(request["boxes"]), dtype), NEAR[dtype])
         for dtype, wanted in zip(NEAR, theirs, strict=True)
     }
 
 
 def random_boxes(number: int, seed: int) -> Tensor:
-    """Proposals for a detector that has to be given some: (number, 4) in fractions of a photo."""
+    """Proposals for a detector that has to be given some: (number, 4) in fractions of an image."""
     random = np.random.default_rng(seed)
     corners = random.uniform(0, 0.8, (number, 2))
     return torch.from_numpy(np.concatenate([corners, corners + random.uniform(0.05, 0.2, (number, 2))], 1)).float()
 
 
-def ours(checkpoint: Checkpoint, photos: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
-    """Our detections in the photos' pixels, networks in ``dtype``; boxes: for a detector that is given some."""
+def ours(checkpoint: Checkpoint, image_files: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
+    """Our detections in the images' pixels, networks in ``dtype``; boxes: for a detector that is given some."""
     detector = empty_detector(checkpoint.config, checkpoint.classes).to(dtype).eval()
     detector.load_state_dict(checkpoint.weights)
     rule, found = checkpoint.preprocess, []
-    for rgb in photos:
+    for rgb in image_files:
         seen = rule.resize(rgb)
         size = (seen.shape[0], seen.shape[1])
         given = [Proposals(boxes.to(dtype) * boxes.new_tensor([size[1], size[0]] * 2), boxes.new_zeros(len(boxes)))]

@@ -41,12 +41,12 @@ truth, found = Data("truth"), Data("found")
 request = json.load(sys.stdin)
 for number, name in enumerate(request["classes"], 1):
     truth.add_class(number, name)
-for photo in range(request["photos"]):
-    truth.add_image(photo, str(photo))
-for photo, label, box, ignore in request["truth"]:
-    (truth.add_ignore_region if ignore else truth.add_ground_truth)(photo, label, box)
-for photo, label, box, score in request["found"]:
-    found.add_detection(photo, label, score, box)
+for image in range(request["images"]):
+    truth.add_image(image, str(image))
+for image, label, box, ignore in request["truth"]:
+    (truth.add_ignore_region if ignore else truth.add_ground_truth)(image, label, box)
+for image, label, box, score in request["found"]:
+    found.add_detection(image, label, score, box)
 tide = TIDE()
 run = tide.evaluate(truth, found, mode=TIDE.BOX)
 name = next(iter(tide.runs))
@@ -64,7 +64,7 @@ def main() -> None:
     annotations = read_voc(options.root, options.split, None)
     predictions = align(annotations, read_json(options.results, annotations.classes))
     ours, theirs = by_us(annotations, predictions), by_tidecv(annotations, predictions, options.tide_python)
-    print(f"{len(annotations)} photos, {len(annotations.boxes)} objects, {sum(map(len, predictions))} detections")
+    print(f"{len(annotations)} images, {len(annotations.boxes)} objects, {sum(map(len, predictions))} detections")
     print(f"{'':24}{'ours':>18}{'tidecv':>18}")
     for name, number in theirs.items():
         print(f"{name:24}{_told(ours[name]):>18}{_told(number):>18}")
@@ -103,8 +103,8 @@ def by_tidecv(annotations: Annotations, predictions: Sequence[Prediction], pytho
     request = {
         "classes": annotations.classes,
         "photos": len(annotations),
-        "truth": [row for photo in range(len(annotations)) for row in _truth_rows(annotations, photo)],
-        "found": [row for photo, prediction in enumerate(predictions) for row in _found_rows(prediction, photo)],
+        "truth": [row for image in range(len(annotations)) for row in _truth_rows(annotations, image)],
+        "found": [row for image, prediction in enumerate(predictions) for row in _found_rows(prediction, image)],
     }
     done = subprocess.run([python, "-c", _TIDECV], input=json.dumps(request), stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -118,15 +118,15 @@ def by_tidecv(annotations: Annotations, predictions: Sequence[Prediction], pytho
     }
 
 
-def _truth_rows(annotations: Annotations, photo: int) -> list[list[Any]]:
-    image = annotations[photo]
+def _truth_rows(annotations: Annotations, image_file: int) -> list[list[Any]]:
+    image = annotations[image_file]
     rows = zip(image.labels.tolist(), image.boxes.tolist(), (image.difficult | image.crowd).tolist(), strict=True)
-    return [[photo, label, _sides(box), lenient] for label, box, lenient in rows]
+    return [[image_file, label, _sides(box), lenient] for label, box, lenient in rows]
 
 
-def _found_rows(prediction: Prediction, photo: int) -> list[list[Any]]:
+def _found_rows(prediction: Prediction, image: int) -> list[list[Any]]:
     rows = zip(prediction.labels.tolist(), prediction.boxes.tolist(), prediction.scores.tolist(), strict=True)
-    return [[photo, label, _sides(box), score] for label, box, score in rows]
+    return [[image, label, _sides(box), score] for label, box, score in rows]
 
 
 def _sides(box: Sequence[float]) -> list[float]:

@@ -17,7 +17,7 @@ import torch
 from detect.data.images import read_image
 from detect.explain.trace.record import record, replay
 from detect.explain.trace.trace import trace
-from detect.inference.find_images import find_photos
+from detect.inference.find_images import find_images
 from detect.inference.predictor import load
 from detect.types import Detections, to_device
 
@@ -38,17 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--number", type=int, default=1000)
     wish = parser.parse_args(arguments)
     predictor = load(wish.model)
-    compared = equal = photos = 0
-    for photo in find_photos(wish.images):
-        images = to_device(predictor.prepared(read_image(photo)), predictor.compute.device)
+    compared = equal = image_files = 0
+    for image in find_images(wish.images):
+        images = to_device(predictor.prepared(read_image(image)), predictor.compute.device)
         with torch.inference_mode(), predictor.compute.autocast():
             (found,) = predictor.single.detect(images)
             (traced,) = trace(predictor.single, images)
         written = json.dumps(record(traced, predictor.single))
-        compared, equal, photos = compared + len(found), equal + same(found, replay(json.loads(written))), photos + 1
+        compared, equal, image_files = (
+            compared + len(found),
+            equal + same(found, replay(json.loads(written))),
+            image_files + 1,
+        )
         if compared >= wish.number:
             break
-    print(f"{equal} of {compared} detections in {photos} photos are the same bits")
+    print(f"{equal} of {compared} detections in {image_files} images are the same bits")
     return 0 if equal == compared else 1
 
 

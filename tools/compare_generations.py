@@ -3,8 +3,8 @@
 
     python tools/compare_generations.py --root VOCdevkit/VOC2007 --weights mobilenet_v2_features.pth --out OUT
 
-Trains on every 5th photo of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), and times the parts of
-the detectors photo by photo. OUT keeps everything; the same command goes on where it was cut off.
+Trains on every 5th image of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), and times the parts of
+the detectors image by image. OUT keeps everything; the same command goes on where it was cut off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from detect.system.files import existing_file, existing_folder, write_text
 from detect.types import Images, Proposals
 
 CONFIG = "configs/voc07/generations.yaml"
-# Settings of each generation beside its kind. R-CNN reads 8 photos a step where the paper reads up to 128.
+# Settings of each generation beside its kind. R-CNN reads 8 images a step where the paper reads up to 128.
 GENERATIONS: dict[str, tuple[str, ...]] = {
     "rcnn": (
         "model.head.sampling=hierarchical",
@@ -44,14 +44,14 @@ GENERATIONS: dict[str, tuple[str, ...]] = {
     "faster_rcnn": (),
 }
 NAMES = {"rcnn": "R-CNN", "fast_rcnn": "Fast R-CNN", "faster_rcnn": "Faster R-CNN"}
-TIMED_PHOTOS = 20
+TIMED_IMAGES = 20
 
 
 @click.command(help=__doc__)
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="The year's folder of a VOC devkit.")
 @click.option("--weights", required=True, type=click.Path(path_type=Path), help="ImageNet weights of MobileNetV2.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder for all that is made.")
-@click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Take one photo of so many.")
+@click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Take one image of so many.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting of all three.")
 def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
     """Make what is missing, then print the table and write OUT/table.md and OUT/table.json."""
@@ -69,7 +69,7 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
         training = timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
         timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
         rows[kind] = Row(
-            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), photos(data))
+            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), images(data))
         )
     text = table(rows, searching, every)
     Console().print(text, markup=False, soft_wrap=True)
@@ -79,7 +79,7 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
 
 @dataclass(frozen=True)
 class Parts:
-    """Mean seconds a photo."""
+    """Mean seconds an image."""
 
     proposals: float
     features: float
@@ -93,7 +93,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Row:
-    """VOC07 mAP, minutes of training, seconds a photo."""
+    """VOC07 mAP, minutes of training, seconds an image."""
 
     mean_ap: float
     minutes: float
@@ -105,7 +105,7 @@ class Row:
 
 
 def part_of(root: Path, out: Path, every: int) -> Path:
-    """A VOC folder whose lists hold one photo of ``every``; the photos themselves are those of ``root``.
+    """A VOC folder whose lists hold one image of ``every``; the images themselves are those of ``root``.
 
     UserError where ``out`` is a part of another one: what was trained on that stays what it says.
     """
@@ -121,15 +121,15 @@ def part_of(root: Path, out: Path, every: int) -> Path:
         stems = existing_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
         part, file = "".join(f"{stem}\n" for stem in stems[::every]), lists / f"{name}.txt"
         if file.exists() and file.read_text() != part:
-            raise UserError(f"{file}: expected one photo of {every}, found other photos; give another --out")
+            raise UserError(f"{file}: expected one image of {every}, found other images; give another --out")
         write_text(file, part)
     return out.absolute()
 
 
-def photos(data: Path) -> list[Path]:
-    """A few of the validation photos, evenly."""
+def images(data: Path) -> list[Path]:
+    """A few of the validation images, evenly."""
     stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
-    chosen = np.linspace(0, len(stems) - 1, min(TIMED_PHOTOS, len(stems))).astype(int)
+    chosen = np.linspace(0, len(stems) - 1, min(TIMED_IMAGES, len(stems))).astype(int)
     return [data / "JPEGImages" / f"{stems[place]}.jpg" for place in chosen]
 
 
@@ -171,7 +171,7 @@ def timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> fl
 
 @torch.inference_mode()
 def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
-    """Mean seconds of one photo at a time, after a first photo that does not count."""
+    """Mean seconds of one image at a time, after a first image that does not count."""
     detector, spent = predictor.single, []
     for file in [files[0], *files]:
         rgb = read_image(file)
@@ -195,7 +195,7 @@ def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
 
 
 def prepared(predictor: Predictor, rgb: np.ndarray, found: tuple[np.ndarray, np.ndarray] | None) -> Images:
-    """The photo as a batch of one, with the proposals that were found."""
+    """The image as a batch of one, with the proposals that were found."""
     small = predictor.preprocess.resize(rgb)
     given = None
     if found is not None:
@@ -209,7 +209,7 @@ def table(rows: dict[str, Row], searching: float, every: int) -> str:
     """Markdown; the papers' seconds are those of VGG16 on a K40."""
     papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
     lines = [
-        "| | VOC07 mAP | training, min | s a photo | proposals | features | heads | times as fast | the papers' s |",
+        "| | VOC07 mAP | training, min | s an image | proposals | features | heads | times as fast | the papers' s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, row in rows.items():
@@ -219,7 +219,7 @@ def table(rows: dict[str, Row], searching: float, every: int) -> str:
         lines.append(
             f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {shown} | {ratio:.1f} | {papers[kind]} |"
         )
-    told = f"One photo of {every}; selective search of all of them took {searching / 60:.1f} minutes besides."
+    told = f"One image of {every}; selective search of all of them took {searching / 60:.1f} minutes besides."
     return "\n".join([*lines, "", told, ""])
 
 

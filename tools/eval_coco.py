@@ -3,7 +3,7 @@
 
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
-The photos are not needed. The files are scored as they stand; the numbers are pycocotools' to the last digit.
+The images are not needed. The files are scored as they stand; the numbers are pycocotools' to the last digit.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
     tools/eval_voc.py --root VOC2007 --split LIST --results DT [--metric voc07|voc12] [--json FILE]
 
-DT is a predictions.json, or a folder of comp4_det_<class>.txt. A photo without results counts as one
+DT is a predictions.json, or a folder of comp4_det_<class>.txt. An image without results counts as one
 without detections.
 """
 

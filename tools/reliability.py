@@ -72,7 +72,7 @@ PROMISES = (
     ),
     Row("The package unpickles nothing, evaluates nothing and asks no network", ("tests/bad_inputs/test_security.py",)),
     Row(
-        "Bad photos, labels and settings are refused in one line, or named and left out",
+        "Bad images, labels and settings are refused in one line, or named and left out",
         ("tests/bad_inputs/test_nasty_inputs.py", "tests/bad_inputs/test_nasty_binaries.py::test_refused"),
     ),
     Row(
@@ -88,17 +88,17 @@ PROMISES = (
     ),
     Row("Mutated inputs: no crash, no hang", ("tests/bad_inputs/test_mutated.py",)),
     Row(
-        "A NaN in any stage leaves the weights, names the photo and keeps the step for `detect train --replay`",
+        "A NaN in any stage leaves the weights, names the image and keeps the step for `detect train --replay`",
         ("tests/fault_injection/test_not_finite.py",),
     ),
     Row("The data and their order do not depend on the number of workers", ("tests/fault_injection/test_order.py",)),
     Row(
-        "A process that reads photos and is ended by the system is told in one line with the file that it was at, in "
+        "A process that reads images and is ended by the system is told in one line with the file that it was at, in "
         "training, evaluation, prediction and proposals",
         ("tests/fault_injection/test_dead_worker.py", "tests/data/loading/test_workers.py"),
     ),
     Row(
-        "Memory and open files stay what they are over 4,000 steps and over 20,000 predicted photos, with and without "
+        "Memory and open files stay what they are over 4,000 steps and over 20,000 predicted images, with and without "
         "workers: 20 MB at most, and no file",
         ("tests/fault_injection/test_long_runs.py",),
     ),

@@ -1,1 +1,1 @@
-"""How fast: our parts beside others', in turns on the same photos."""
+"""How fast: our parts beside others', in turns on the same images."""

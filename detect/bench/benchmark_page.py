@@ -23,31 +23,31 @@ from detect.data.images import image_size, read_image
 from detect.system.files import write_text
 from detect.training.run_folder import environment
 
-Measure = Callable[[Sequence[Path], int, str], list[Table]]  # photos, turns, the command that does it again
+Measure = Callable[[Sequence[Path], int, str], list[Table]]  # images, turns, the command that does it again
 
 
-def _inference(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return measure_inference(photos, turns, command)
+def _inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return measure_inference(images, turns, command)
 
 
-def _training(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return measure_training(pictures(photos), turns, command)
+def _training(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return measure_training(pictures(images), turns, command)
 
 
 def _loading(_: Sequence[Path], turns: int, command: str) -> list[Table]:
     return [measure_loading(turns, command)]
 
 
-def _search(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_search(pictures(photos), turns, command)]
+def _search(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_search(pictures(images), turns, command)]
 
 
 def _evaluation(_: Sequence[Path], turns: int, command: str) -> list[Table]:
     return [measure_evaluation(DataSize(), turns, command)]
 
 
-def _growth(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_growth(pictures(photos), turns, command)]
+def _growth(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_growth(pictures(images), turns, command)]
 
 
 MEASURES: dict[str, Measure] = {
@@ -60,18 +60,18 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def pictures(photos: Sequence[Path]) -> list[np.ndarray]:
+def pictures(images: Sequence[Path]) -> list[np.ndarray]:
     """Decoded."""
-    return [read_image(photo) for photo in photos]
+    return [read_image(image) for image in images]
 
 
-def photos_of_one_size(photos: Sequence[Path], number: int) -> list[Path]:
-    """The first ``number`` photos of the commonest size, so that every turn costs the same. Raises UnreadableImage."""
-    sizes = {photo: image_size(photo) for photo in photos}
+def images_of_one_size(images: Sequence[Path], number: int) -> list[Path]:
+    """The first ``number`` images of the commonest size, so that every turn costs the same. Raises UnreadableImage."""
+    sizes = {image: image_size(image) for image in images}
     if not sizes:
         return []
     common, _ = Counter(sizes.values()).most_common(1)[0]
-    return [photo for photo in photos if sizes[photo] == common][:number]
+    return [image for image in images if sizes[image] == common][:number]
 
 
 def machine() -> tuple[str, ...]:
@@ -88,8 +88,8 @@ def machine() -> tuple[str, ...]:
 
 
 TOLD = (
-    "Made by `detect bench all PHOTO... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
-    "random weights and the same photos. Seconds are those of this machine, which may be busy: compare ratios.",
+    "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
+    "random weights and the same images. Seconds are those of this machine, which may be busy: compare ratios.",
 )
 
 

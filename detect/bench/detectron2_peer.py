@@ -30,25 +30,25 @@ def installed() -> bool:
 
 @dataclass(frozen=True)
 class Rival:
-    """twin: their model; resize: their transform for a photo; subject: the settings and weights of ours."""
+    """twin: their model; resize: their transform for an image; subject: the settings and weights of ours."""
 
     twin: nn.Module
     resize: Any
     subject: Subject
 
-    def detected(self, photo: np.ndarray) -> Detections:
+    def detected(self, image: np.ndarray) -> Detections:
         """Their answer to RGB uint8 (H, W, 3), in its pixels."""
         with torch.inference_mode():
-            (found,) = self.twin([self._asked(photo)])
+            (found,) = self.twin([self._asked(image)])
         seen = found["instances"]
         return Detections(seen.pred_boxes.tensor, seen.scores, seen.pred_classes + 1)
 
-    def losses(self, photos: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Theirs in training; targets are in the photos' pixels."""
+    def losses(self, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Theirs in training; targets are in the images' pixels."""
         from detectron2.structures import Boxes, Instances
         from detectron2.utils.events import EventStorage
 
-        asked = [self._asked(photo) for photo in photos]
+        asked = [self._asked(image) for image in images]
         for one, each in zip(asked, targets, strict=True):
             height, width = one["image"].shape[1:]
             boxes = rescale_boxes(each.boxes, (one["height"], one["width"]), (height, width))
@@ -57,15 +57,15 @@ class Rival:
             losses: dict[str, Tensor] = self.twin(asked)
         return losses
 
-    def _asked(self, photo: np.ndarray) -> dict[str, Any]:
-        bgr = photo[:, :, ::-1]
+    def _asked(self, image: np.ndarray) -> dict[str, Any]:
+        bgr = image[:, :, ::-1]
         seen = self.resize.get_transform(bgr).apply_image(bgr)
         pixels = torch.as_tensor(seen.astype("float32").transpose(2, 0, 1))
-        return {"image": pixels, "height": photo.shape[0], "width": photo.shape[1]}
+        return {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
 
 
-def make_rival(photo: np.ndarray, seed: int = 0) -> Rival:
-    """Random weights whose outputs are spread on ``photo`` as those of ``make_subject`` are."""
+def make_rival(image: np.ndarray, seed: int = 0) -> Rival:
+    """Random weights whose outputs are spread on ``image`` as those of ``make_subject`` are."""
     from detectron2 import model_zoo
     from detectron2.data.transforms import ResizeShortestEdge
     from detectron2.layers import FrozenBatchNorm2d
@@ -82,7 +82,7 @@ def make_rival(photo: np.ndarray, seed: int = 0) -> Rival:
                 nn.init.uniform_(layer.weight, 0.5, 1.2)
                 nn.init.normal_(layer.bias, std=0.1)
     plain = Rival(twin, resize, _subject_like(twin))
-    spread_out(_outputs(twin), lambda: plain.detected(photo))
+    spread_out(_outputs(twin), lambda: plain.detected(image))
     return Rival(twin, resize, _subject_like(twin))
 
 

@@ -1,9 +1,9 @@
 """COCO's twelve numbers by our scorer and by pycocotools, on the same drawn detections.
 
-About seven objects a photo of classes as unequal as COCO's, one in fifty a crowd; of the detections a photo, three for
-each object move about it, the rest lie anywhere, two thirds of them of a class that is in the photo. Loading is not
+About seven objects an image of classes as unequal as COCO's, one in fifty a crowd; of the detections an image, three
+for each object move about it, the rest lie anywhere, two thirds of them of a class that is in the image. Loading is not
 timed: pycocotools starts with its index built (its evaluate and accumulate are timed), ours with packed annotations and
-a prediction a photo. "ours, JSON" starts from the very rows that pycocotools gets.
+a prediction an image. "ours, JSON" starts from the very rows that pycocotools gets.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOLERANCE = 1e-12
 
 @dataclass(frozen=True)
 class DataSize:
-    """Of the drawn data: photos, classes, detections a photo."""
+    """Of the drawn data: images, classes, detections an image."""
 
     images: int = 1000
     classes: int = 80
@@ -69,7 +69,7 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
         raise WorkError(f"COCO's numbers: expected pycocotools' within {TOLERANCE:g}, found {difference:.1e} off")
     times = timings["pycocotools"].median / timings["ours"].median
     return Table(
-        f"Evaluation: COCO's numbers of {size.images} photos, {size.classes} classes, {len(results)} detections",
+        f"Evaluation: COCO's numbers of {size.images} images, {size.classes} classes, {len(results)} detections",
         command,
         COMPARED,
         compared(timings, "ours"),
@@ -87,11 +87,11 @@ def draw(images: int, classes: int, detections: int, seed: int) -> tuple[Annotat
     rng = np.random.default_rng(seed)
     shares = 1 / np.arange(1, classes + 1)
     shares /= shares.sum()
-    photos, predictions = [], []
+    image_files, predictions = [], []
     for place in range(1, images + 1):
         objects = int(rng.poisson(7))
         boxes, labels = _boxes(rng, objects), 1 + rng.choice(classes, objects, p=shares)
-        photos.append(
+        image_files.append(
             ImageAnnotation(
                 file=f"/{place:012}.jpg",
                 image_id=place,
@@ -121,7 +121,7 @@ def draw(images: int, classes: int, detections: int, seed: int) -> tuple[Annotat
                 labels=np.concatenate([labels[near], elsewhere]),
             )
         )
-    return pack(photos, [f"class {label}" for label in range(1, classes + 1)]), predictions
+    return pack(image_files, [f"class {label}" for label in range(1, classes + 1)]), predictions
 
 
 def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from detect.bench.gradcam_peer import PEERS, Explain, installed, peer
 from detect.bench.result_tables import Table
 from detect.data.images import read_image
 from detect.explain.attribution.faithfulness import faithfulness
-from detect.explain.attribution.heatmaps import on_photo, pointed, reduced
+from detect.explain.attribution.heatmaps import on_image, pointed, reduced
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import Choice
 from detect.inference.predictor import Predictor
@@ -65,7 +65,7 @@ def contenders(names: Sequence[str]) -> dict[str, Explain]:
 
 def explaining(
     predictor: Predictor,
-    photos: Sequence[Masked],
+    image_files: Sequence[Masked],
     names: Sequence[str],
     choice: Choice,
     score: float,
@@ -77,8 +77,8 @@ def explaining(
     """
     kept = {name: _Kept() for name in contenders(names)}
     costs: list[float] = []
-    for masked in photos:
-        rgb = read_image(masked.photo)
+    for masked in image_files:
+        rgb = read_image(masked.image)
         images = to_device(predictor.prepared(rgb), predictor.compute.device)
         cases = cases_of(predictor, masked, images, score)
         for name, explain in contenders(names).items():
@@ -89,15 +89,15 @@ def explaining(
     marks = next(iter(kept.values())).marks
     count, leaks = len(marks), sum(one.leakage is not None for one in marks)
     remarks = [
-        f"{count} detections that score {score:g} and found an object with a mask (IoU {FOUND:g}), in {len(photos)} "
-        "photos; energy, pointing and leakage are by masks.",
-        f"leakage: share of the map on other objects of the class, for the {leaks} with some in the photo; insertion "
+        f"{count} detections that score {score:g} and found an object with a mask (IoU {FOUND:g}), in "
+        f"{len(image_files)} images; energy, pointing and leakage are by masks.",
+        f"leakage: share of the map on other objects of the class, for the {leaks} with some in the image; insertion "
         "and deletion are in units of the starting score.",
     ]
     if costs:
         remarks.append(
             f"saliency of a detection takes {np.median(costs):.2f} times one forward and backward pass (median of "
-            f"{len(costs)} photos)"
+            f"{len(costs)} images)"
         )
     means = {name: own.means() for name, own in kept.items()}
     if installed() and count:
@@ -120,7 +120,7 @@ class _Kept:
     def add(
         self, cases: Sequence[Case], explain: Explain, choice: Choice, sizes: tuple[Size, Size], random: bool
     ) -> None:
-        """The cases of a photo; sizes: of the canvas's picture and of the photo."""
+        """The cases of an image; sizes: of the canvas's picture and of the image."""
         start = time.perf_counter()
         heats = _maps(cases, explain, choice)
         self._seconds += time.perf_counter() - start
@@ -159,7 +159,7 @@ def _maps(cases: Sequence[Case], explain: Explain, choice: Choice) -> list[Tenso
 
 
 def _placed(cases: Sequence[Case], heats: Sequence[Tensor], sizes: tuple[Size, Size]) -> list[np.ndarray]:
-    return [on_photo(heat, case.view, *sizes) for heat, case in zip(heats, cases, strict=True)]
+    return [on_image(heat, case.view, *sizes) for heat, case in zip(heats, cases, strict=True)]
 
 
 def _marks(case: Case, heat: Tensor, placed: np.ndarray) -> Marks:

@@ -26,21 +26,21 @@ MASKS = "SegmentationObject"
 
 @dataclass(frozen=True)
 class Masked:
-    """A photo; of each object its class, its box (4,) in the photo's pixels and its mask (H, W) bool."""
+    """An image; of each object its class, its box (4,) in the image's pixels and its mask (H, W) bool."""
 
-    photo: Path
+    image: Path
     names: tuple[str, ...]
     boxes: np.ndarray
     masks: tuple[np.ndarray, ...]
 
 
-def masked_photos(root: Path, split: str, number: int) -> list[Masked]:
-    """The first ``number`` photos of a VOC folder's list that have masks. UserError where none has."""
+def masked_images(root: Path, split: str, number: int) -> list[Masked]:
+    """The first ``number`` images of a VOC folder's list that have masks. UserError where none has."""
     folder = existing_folder(root / MASKS, "VOC's masks of objects")
-    names = existing_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of photos").read_text("utf-8").split()
+    names = existing_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
     files = [file for name in names if (file := folder / f"{name}.png").exists()][:number]
     if not files:
-        raise UserError(f"{folder}: expected masks (.png) of photos in the list {split}, found none")
+        raise UserError(f"{folder}: expected masks (.png) of images in the list {split}, found none")
     return [_read(root, file) for file in files]
 
 
@@ -68,7 +68,7 @@ class Case:
 
 
 def cases_of(predictor: Predictor, masked: Masked, images: Images, score: float) -> list[Case]:
-    """The detections of a photo that found an object of their class."""
+    """The detections of an image that found an object of their class."""
     with torch.no_grad(), predictor.compute.autocast():
         (traced,) = trace(predictor.single, images)
     pinned = [one for one in pin(traced) if one.score >= score]

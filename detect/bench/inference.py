@@ -1,4 +1,4 @@
-"""Photos to detections: ours, torchvision's, detectron2's, and the layers alone."""
+"""Images to detections: ours, torchvision's, detectron2's, and the layers alone."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NEAR = 0.05  # pixels
 MOST = 1.4  # what the whole may take, in times of its layers
 
 
-def measure_inference(photos: Sequence[Path], turns: int, command: str) -> list[Table]:
-    """Faster R-CNN R50-FPN, shorter side 800, one photo at a time: compared with torchvision's, with detectron2's where
+def measure_inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+    """Faster R-CNN R50-FPN, shorter side 800, one image at a time: compared with torchvision's, with detectron2's where
     it is installed, and with its layers alone; our time in parts; the peak memory of a process that looks at three
-    photos.
+    images.
     """
-    pictures = [read_image(photo) for photo in photos]
+    pictures = [read_image(image) for image in images]
     subject = make_subject([], CLASSES, pictures)
     predictors = {precision: predictor_of(subject, precision) for precision in PRECISIONS}
     twin = torchvision_twin(subject).eval()
@@ -56,7 +56,7 @@ def measure_inference(photos: Sequence[Path], turns: int, command: str) -> list[
         raw_seconds(timings),
     )
     beside = [_beside_detectron2(pictures, turns, command)] if detectron2_peer.installed() else []
-    ours_alone = [_parts_table(predictors, photos, command), _memory_table(subject, photos[:3], command)]
+    ours_alone = [_parts_table(predictors, images, command), _memory_table(subject, images[:3], command)]
     return [compared_all, *beside, *ours_alone]
 
 
@@ -68,10 +68,10 @@ def predictor_of(subject: Subject, precision: Precision) -> Predictor:
     return Predictor(detector, subject.classes, subject.preprocess, subject.config, Path(), compute)
 
 
-def detected_by(twin: FasterRCNN, photo: np.ndarray) -> Detections:
-    """torchvision's answer, in the photo's pixels."""
+def detected_by(twin: FasterRCNN, image: np.ndarray) -> Detections:
+    """torchvision's answer, in the image's pixels."""
     with torch.inference_mode():
-        (found,) = twin(pictures_for([photo]))
+        (found,) = twin(pictures_for([image]))
     return Detections(found["boxes"], found["scores"], found["labels"])
 
 
@@ -113,7 +113,7 @@ def _remarks(
             f"({verdict} the target of {MOST}); torchvision's stock model takes {ratio(stock / whole)} times as long"
         )
     lines.append(
-        f"the same weights and photos: {sum(map(len, theirs))} detections of theirs, {sum(map(len, ours))} of ours in "
+        f"the same weights and images: {sum(map(len, theirs))} detections of theirs, {sum(map(len, ours))} of ours in "
         f"fp32; {np.mean(shares):.2%} of theirs are among ours within {NEAR} pixels"
     )
     return tuple(lines)
@@ -133,40 +133,40 @@ def _beside_detectron2(pictures: Sequence[np.ndarray], turns: int, command: str)
             f"{precision}: detectron2 takes {ratio(stock / timings[f'detect, {precision}'].median)} times as long"
             for precision in PRECISIONS
         ),
-        f"the same weights and photos: {np.mean(shares):.2%} of its detections are among ours in fp32 within {NEAR} "
+        f"the same weights and images: {np.mean(shares):.2%} of its detections are among ours in fp32 within {NEAR} "
         "pixels",
     )
     title = f"Inference beside detectron2: its {detectron2_peer.NAME}, 800 pixels"
     return Table(title, command, COMPARED, compared(timings, "detect, fp32"), remarks, raw_seconds(timings))
 
 
-def _parts_table(predictors: dict[Precision, Predictor], photos: Sequence[Path], command: str) -> Table:
-    rows = [(precision, *astuple(time_parts(own, photos))) for precision, own in predictors.items()]
-    return Table("Where a photo's time goes, seconds (medians)", command, ("precision", *PARTS), tuple(rows))
+def _parts_table(predictors: dict[Precision, Predictor], images: Sequence[Path], command: str) -> Table:
+    rows = [(precision, *astuple(time_parts(own, images))) for precision, own in predictors.items()]
+    return Table("Where an image's time goes, seconds (medians)", command, ("precision", *PARTS), tuple(rows))
 
 
-def _memory_table(subject: Subject, photos: Sequence[Path], command: str) -> Table:
-    ours = {precision: peak_memory(look_with_ours, subject, photos, precision) for precision in PRECISIONS}
-    theirs = peak_memory(look_with_theirs, subject, photos)
+def _memory_table(subject: Subject, images: Sequence[Path], command: str) -> Table:
+    ours = {precision: peak_memory(look_with_ours, subject, images, precision) for precision in PRECISIONS}
+    theirs = peak_memory(look_with_theirs, subject, images)
     rows = [(f"detect, {precision}", peak / 2**20, ratio(peak / theirs)) for precision, peak in ours.items()]
     return Table(
-        "Peak memory of a process that looks at three photos",
+        "Peak memory of a process that looks at three images",
         command,
         ("contender", "MiB", "of torchvision's"),
         (*rows, ("torchvision, fp32", theirs / 2**20, ratio(1.0))),
     )
 
 
-def look_with_ours(subject: Subject, photos: Sequence[Path], precision: Precision) -> None:
-    """Detect on photos, in a process whose memory is measured."""
+def look_with_ours(subject: Subject, images: Sequence[Path], precision: Precision) -> None:
+    """Detect on images, in a process whose memory is measured."""
     keep_freed_memory()
     predictor = predictor_of(subject, precision)
-    for photo in photos:
-        predictor.predict(photo, 0.0)
+    for image in images:
+        predictor.predict(image, 0.0)
 
 
-def look_with_theirs(subject: Subject, photos: Sequence[Path]) -> None:
+def look_with_theirs(subject: Subject, images: Sequence[Path]) -> None:
     """The same by torchvision."""
     twin = torchvision_twin(subject).eval()
-    for photo in photos:
-        detected_by(twin, read_image(photo))
+    for image in images:
+        detected_by(twin, read_image(image))

@@ -1,4 +1,4 @@
-"""Whether photos are ready faster than the training of the built-in configuration takes them."""
+"""Whether images are ready faster than the training of the built-in configuration takes them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Bench:
 
 
 def measure_loading(turns: int, command: str) -> Table:
-    """Photos a second of the loader alone, with the workers that the configuration has, and of training steps alone."""
+    """Images a second of the loader alone, with the workers that the configuration has, and of training steps alone."""
     config = load_config(Path(CONFIG))
     with tempfile.TemporaryDirectory() as folder:
         bench = _bench(config, Path(folder))
@@ -62,14 +62,14 @@ def measure_loading(turns: int, command: str) -> Table:
 
     contenders: dict[str, Contender] = {"training steps": clocked(train), "loader": _loading(bench)}
     timings = take_turns(contenders, turns)
-    photos = BATCHES * config.train.batch_size
-    speeds = {name: photos / each.median for name, each in timings.items()}
+    images = BATCHES * config.train.batch_size
+    speeds = {name: images / each.median for name, each in timings.items()}
     times = speeds["loader"] / speeds["training steps"]
     verdict = "reached" if times >= LEAST else "MISSED"
     return Table(
         f"Loading: configs/{CONFIG}.yaml, built-in data, {config.data.workers} workers",
         command,
-        ("contender", "photos a second", "median s of a turn", "quickest s", "slowest s"),
+        ("contender", "images a second", "median s of a turn", "quickest s", "slowest s"),
         tuple((name, speeds[name], each.median, *each.spread) for name, each in timings.items()),
         (f"the loader alone delivers {times:.1f} times what training consumes (target {LEAST}: {verdict})",),
         raw_seconds(timings),

@@ -26,7 +26,7 @@ from detect.ops.preprocess import Preprocess
 LAYOUT = "fasterrcnn_resnet50_fpn"
 SPREADS = {"objectness": 3.0, "rpn_deltas": 0.3, "logits": 2.5, "deltas": 1.0}  # standard deviations of the outputs
 Layer = nn.Conv2d | nn.Linear
-FEWEST = 100  # detections on a photo, so that the last step has work to do
+FEWEST = 100  # detections on an image, so that the last step has work to do
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Subject:
 
     @property
     def preprocess(self) -> Preprocess:
-        """The rule for photos."""
+        """The rule for images."""
         return preprocess_rule(self.config)
 
     def detector(self) -> Detector:
@@ -58,20 +58,20 @@ class Subject:
         return Checkpoint(self.config, self.classes, self.preprocess, self.weights, step=0, metrics={})
 
 
-def make_subject(overrides: Sequence[str], classes: int, photos: Sequence[np.ndarray], seed: int = 0) -> Subject:
-    """Torchvision's R50-FPN layout with ``overrides``, so many classes, outputs spread on the first of ``photos``.
+def make_subject(overrides: Sequence[str], classes: int, images: Sequence[np.ndarray], seed: int = 0) -> Subject:
+    """Torchvision's R50-FPN layout with ``overrides``, so many classes, outputs spread on the first of ``images``.
 
-    WorkError where a photo then has fewer than FEWEST detections, and fewer than the limit allows.
+    WorkError where an image then has fewer than FEWEST detections, and fewer than the limit allows.
     """
     config = changed(layout_config(LAYOUT), [f"seed={seed}", *overrides])
     names = tuple(f"class {number}" for number in range(1, classes + 1))
     detector = empty_detector(config, names).eval()
     _random_norms(detector)
     subject = Subject(config, names, detector.state_dict())
-    spread_out(_outputs(detector), lambda: _count(detector, subject.preprocess, photos[0]))
-    counts = [_count(detector, subject.preprocess, photo) for photo in photos[:3]]
+    spread_out(_outputs(detector), lambda: _count(detector, subject.preprocess, images[0]))
+    counts = [_count(detector, subject.preprocess, image) for image in images[:3]]
     if min(counts) < min(FEWEST, config.model.postprocess.limit):
-        raise WorkError(f"random weights: expected at least {FEWEST} detections on a photo, found {min(counts)}")
+        raise WorkError(f"random weights: expected at least {FEWEST} detections on an image, found {min(counts)}")
     return Subject(config, names, {name: value.clone() for name, value in detector.state_dict().items()})
 
 
@@ -122,5 +122,5 @@ def _said(layers: Mapping[str, Layer], run: Callable[[], object]) -> dict[str, l
 
 
 @torch.no_grad()
-def _count(detector: Detector, rule: Preprocess, photo: np.ndarray) -> int:
-    return len(detector.detect(rule.batch([rule.normalise(rule.resize(photo))], [0]))[0])
+def _count(detector: Detector, rule: Preprocess, image: np.ndarray) -> int:
+    return len(detector.detect(rule.batch([rule.normalise(rule.resize(image))], [0]))[0])

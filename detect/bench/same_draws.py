@@ -19,7 +19,7 @@ LOSSES = {
 
 
 class SameDraw:
-    """Their sampler with our draws, for photos whose keys are 0, 1, ...
+    """Their sampler with our draws, for images whose keys are 0, 1, ...
 
     sides, ratios: of anchors, whose order at a place is another one in theirs.
     """
@@ -29,7 +29,7 @@ class SameDraw:
         self.sides, self.ratios = sides, ratios
 
     def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Masks of the foreground and of the background chosen, from their labels of each photo's boxes."""
+        """Masks of the foreground and of the background chosen, from their labels of each image's boxes."""
         masks: tuple[list[Tensor], list[Tensor]] = ([], [])
         for key, each in enumerate(labels):
             order = torch.arange(len(each)).view(-1, self.ratios, self.sides).transpose(1, 2).flatten()

@@ -1,4 +1,4 @@
-"""How the time of a photo grows: with its size, the proposals, the photos of a batch, the classes."""
+"""How the time of an image grows: with its size, the proposals, the images of a batch, the classes."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from detect.models.backbones.frozen_norm import settle
 from detect.models.detector import Detector
 from detect.types import Images
 
-BASE = {"shorter side": 400, "proposals": 300, "photos a batch": 1, "classes": 20}
+BASE = {"shorter side": 400, "proposals": 300, "images a batch": 1, "classes": 20}
 VALUES = {
     "shorter side": (200, 400, 600, 800),
     "proposals": (100, 300, 1000),
-    "photos a batch": (1, 2, 4),
+    "images a batch": (1, 2, 4),
     "classes": (20, 80, 365),
 }
 
 
-def measure_growth(photos: Sequence[np.ndarray], turns: int, command: str) -> Table:
-    """Faster R-CNN R18-FPN in fp32; one of BASE's numbers is changed at a time. Seconds are of one photo."""
+def measure_growth(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+    """Faster R-CNN R18-FPN in fp32; one of BASE's numbers is changed at a time. Seconds are of one image."""
     rows: list[tuple[Cell, ...]] = []
     seconds: dict[str, tuple[float, ...]] = {}
     for what, values in VALUES.items():
-        timings = take_turns({f"{what} {value}": _contender(BASE | {what: value}, photos) for value in values}, turns)
-        photos_each = {value: value if what == "photos a batch" else 1 for value in values}
-        each = {value: timings[f"{what} {value}"].median / photos_each[value] for value in values}
+        timings = take_turns({f"{what} {value}": _contender(BASE | {what: value}, images) for value in values}, turns)
+        images_each = {value: value if what == "images a batch" else 1 for value in values}
+        each = {value: timings[f"{what} {value}"].median / images_each[value] for value in values}
         rows += [(what, value, spent, f"{spent / each[BASE[what]]:.2f}") for value, spent in each.items()]
         seconds |= raw_seconds(timings)
     told = ", ".join(f"{name} {value}" for name, value in BASE.items())
     return Table(
         "How time grows: Faster R-CNN R18-FPN, fp32",
         command,
-        ("what", "value", "s a photo", "of the base's"),
+        ("what", "value", "s an image", "of the base's"),
         tuple(rows),
         (f"the base: {told}",),
         seconds,
     )
 
 
-def _contender(numbers: dict[str, int], photos: Sequence[np.ndarray]) -> Contender:
+def _contender(numbers: dict[str, int], image_files: Sequence[np.ndarray]) -> Contender:
     side = numbers["shorter side"]
     overrides = [
         "model.backbone.name=resnet18",
@@ -53,11 +53,11 @@ def _contender(numbers: dict[str, int], photos: Sequence[np.ndarray]) -> Contend
         f"data.max_size={side * 2}",
         f"model.rpn.test_after={numbers['proposals']}",
     ]
-    subject = make_subject(overrides, numbers["classes"], photos)
-    detector, rule, batch = subject.detector().eval(), subject.preprocess, numbers["photos a batch"]
+    subject = make_subject(overrides, numbers["classes"], image_files)
+    detector, rule, batch = subject.detector().eval(), subject.preprocess, numbers["images a batch"]
     settle(detector)
-    chosen = [photos[place % len(photos)] for place in range(batch)]
-    images = rule.batch([rule.normalise(rule.resize(photo)) for photo in chosen], range(batch))
+    chosen = [image_files[place % len(image_files)] for place in range(batch)]
+    images = rule.batch([rule.normalise(rule.resize(image)) for image in chosen], range(batch))
     return clocked(partial(_detect, detector, images))
 
 

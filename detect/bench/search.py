@@ -1,4 +1,4 @@
-"""Selective search: seconds a photo in each mode."""
+"""Selective search: seconds an image in each mode."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from detect.bench.timing import clocked_on, take_turns
 from detect.proposals.selective_search import MODES, selective_search
 
 
-def measure_search(photos: Sequence[np.ndarray], turns: int, command: str) -> Table:
-    """On all cores, a photo a turn. ``tools/bench_selective_search.py`` compares with OpenCV's, which needs an
+def measure_search(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+    """On all cores, an image a turn. ``tools/bench_selective_search.py`` compares with OpenCV's, which needs an
     environment of its own.
     """
-    contenders = {mode: clocked_on(photos, partial(selective_search, mode=mode)) for mode in MODES}
+    contenders = {mode: clocked_on(images, partial(selective_search, mode=mode)) for mode in MODES}
     timings = take_turns(contenders, turns)
-    counts = {mode: np.mean([len(selective_search(photo, mode)) for photo in photos]) for mode in MODES}
+    counts = {mode: np.mean([len(selective_search(image, mode)) for image in images]) for mode in MODES}
     return Table(
         "Selective search",
         command,
-        ("mode", "median s", "quickest s", "slowest s", "boxes a photo"),
+        ("mode", "median s", "quickest s", "slowest s", "boxes an image"),
         tuple((mode, each.median, *each.spread, round(float(counts[mode]))) for mode, each in timings.items()),
         (),
         raw_seconds(timings),

@@ -1,4 +1,4 @@
-"""Where the time of a photo goes: the five slots, and what is before them."""
+"""Where the time of an image goes: the five slots, and what is before them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detect.types import to_device
 
 @dataclass(frozen=True)
 class Parts:
-    """Seconds a photo. search: of the detectors that are given their proposals; proposals: of the others."""
+    """Seconds an image. search: of the detectors that are given their proposals; proposals: of the others."""
 
     decode: float
     search: float
@@ -39,7 +39,7 @@ PARTS = tuple(field.name for field in fields(Parts))
 
 @torch.inference_mode()
 def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
-    """Medians over photos looked at one at a time, after a first one that does not count."""
+    """Medians over images looked at one at a time, after a first one that does not count."""
     rounds = [_one(predictor, file) for file in (files[0], *files)]
     return Parts(*np.median([astuple(parts) for parts in rounds[1:]], axis=0).tolist())
 

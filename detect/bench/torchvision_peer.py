@@ -34,9 +34,9 @@ def torchvision_twin(subject: Subject) -> FasterRCNN:
     return model
 
 
-def pictures_for(photos: Sequence[np.ndarray]) -> list[Tensor]:
+def pictures_for(images: Sequence[np.ndarray]) -> list[Tensor]:
     """RGB uint8 (H, W, 3) -> float (3, H, W) in 0..1, as torchvision's ``to_tensor`` makes them."""
-    return [torch.from_numpy(photo).permute(2, 0, 1).contiguous().float().div(255) for photo in photos]
+    return [torch.from_numpy(image).permute(2, 0, 1).contiguous().float().div(255) for image in images]
 
 
 def targets_for(targets: Sequence[Targets]) -> list[dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Steps of training: ours, torchvision's and detectron2's, from decoded photos to changed weights."""
+"""Steps of training: ours, torchvision's and detectron2's, from decoded images to changed weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from detect.system.device import make_compute
 from detect.types import Targets
 
 LEAST: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed
-OBJECTS = 6  # on each photo
+OBJECTS = 6  # on each image
 RATE = 1e-4  # small, so that the weights stay about what they are
 STOCK = "torchvision, fp32"
 Run = Callable[[], dict[str, Tensor]]
@@ -30,7 +30,7 @@ Run = Callable[[], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Step:
-    """What is measured: title; overrides of torchvision's R50-FPN settings; photos a step."""
+    """What is measured: title; overrides of torchvision's R50-FPN settings; images a step."""
 
     title: str
     overrides: tuple[str, ...]
@@ -47,18 +47,18 @@ STEPS = (
 )
 
 
-def measure_training(photos: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
+def measure_training(images: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
     """A table for each of STEPS, and one beside detectron2 where it is installed: forward, backward and SGD with
     momentum, transforms included.
     """
-    tables = [table for step in STEPS for table in _beside_torchvision(step, photos, turns, command)]
-    return [*tables, _beside_detectron2(photos, turns, command)] if detectron2_peer.installed() else tables
+    tables = [table for step in STEPS for table in _beside_torchvision(step, images, turns, command)]
+    return [*tables, _beside_detectron2(images, turns, command)] if detectron2_peer.installed() else tables
 
 
-def _beside_torchvision(step: Step, photos: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
+def _beside_torchvision(step: Step, images: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
     """The comparison, and where a target is missed the operations that take the time."""
-    subject = make_subject(step.overrides, 90, photos)
-    batch = [photos[place % len(photos)] for place in range(step.batch)]
+    subject = make_subject(step.overrides, 90, images)
+    batch = [images[place % len(images)] for place in range(step.batch)]
     targets = drawn_targets(batch, len(subject.classes))
     apart = losses_apart(subject, batch, targets)
     ours = {precision: our_step(subject, batch, targets, precision) for precision in LEAST}
@@ -81,10 +81,10 @@ def _beside_torchvision(step: Step, photos: Sequence[np.ndarray], turns: int, co
     return tables
 
 
-def _beside_detectron2(photos: Sequence[np.ndarray], turns: int, command: str) -> Table:
-    """R50-FPN as its configuration has it, one photo a step."""
-    rival = detectron2_peer.make_rival(photos[0])
-    batch = photos[:1]
+def _beside_detectron2(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+    """R50-FPN as its configuration has it, one image a step."""
+    rival = detectron2_peer.make_rival(images[0])
+    batch = images[:1]
     targets = drawn_targets(batch, len(rival.subject.classes))
     contenders = {f"detect, {each}": clocked(our_step(rival.subject, batch, targets, each)) for each in LEAST}
     twin = rival.twin.train()
@@ -99,12 +99,12 @@ def _beside_detectron2(photos: Sequence[np.ndarray], turns: int, command: str) -
     return Table(title, command, COMPARED, rows, remarks, raw_seconds(timings))
 
 
-def drawn_targets(photos: Sequence[np.ndarray], classes: int, seed: int = 0) -> list[Targets]:
-    """Objects of all sizes at random places, in the photos' pixels."""
+def drawn_targets(images: Sequence[np.ndarray], classes: int, seed: int = 0) -> list[Targets]:
+    """Objects of all sizes at random places, in the images' pixels."""
     rng = np.random.default_rng(seed)
     found = []
-    for photo in photos:
-        height, width = photo.shape[:2]
+    for image in images:
+        height, width = image.shape[:2]
         sides = rng.uniform(0.1, 0.6, (OBJECTS, 2)) * (width, height)
         corners = rng.random((OBJECTS, 2)) * ((width, height) - sides)
         boxes = torch.from_numpy(np.concatenate([corners, corners + sides], 1)).float()
@@ -113,16 +113,16 @@ def drawn_targets(photos: Sequence[np.ndarray], classes: int, seed: int = 0) -> 
     return found
 
 
-def our_step(subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision) -> Run:
+def our_step(subject: Subject, images: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision) -> Run:
     """One update of the weights."""
-    detector, losses = _ours(subject, photos, targets, precision)
+    detector, losses = _ours(subject, images, targets, precision)
     return step_of(detector, losses, fused=True)
 
 
-def torchvision_step(subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets]) -> Run:
+def torchvision_step(subject: Subject, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> Run:
     """The same by torchvision, as its reference script does it."""
     twin = torchvision_twin(subject).train()
-    return step_of(twin, lambda: twin(pictures_for(photos), targets_for(targets)), fused=False)
+    return step_of(twin, lambda: twin(pictures_for(images), targets_for(targets)), fused=False)
 
 
 def step_of(model: nn.Module, losses: Run, fused: bool) -> Run:
@@ -141,31 +141,31 @@ def step_of(model: nn.Module, losses: Run, fused: bool) -> Run:
 
 
 @torch.no_grad()
-def losses_apart(subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[Precision, float]:
+def losses_apart(subject: Subject, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[Precision, float]:
     """By precision of ours the largest difference between a loss of ours and torchvision's in fp32, as a share of it,
     with the same weights and the same draws of anchors and regions.
     """
     twin = torchvision_twin(subject).train()
     draw_alike(twin, subject.config)
-    theirs: dict[str, Tensor] = twin(pictures_for(photos), targets_for(targets))
+    theirs: dict[str, Tensor] = twin(pictures_for(images), targets_for(targets))
     apart = {}
     for precision in LEAST:
-        ours = _ours(subject, photos, targets, precision)[1]()
+        ours = _ours(subject, images, targets, precision)[1]()
         apart[precision] = max(abs(float(ours[LOSSES[name]] / loss) - 1) for name, loss in theirs.items())
     return apart
 
 
 def _ours(
-    subject: Subject, photos: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
+    subject: Subject, image_files: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
 ) -> tuple[nn.Module, Run]:
-    """A detector of ours, and its losses from decoded photos on."""
+    """A detector of ours, and its losses from decoded images on."""
     detector, rule, compute = subject.detector().train(), subject.preprocess, make_compute("cpu", precision)
 
     def losses() -> dict[str, Tensor]:
-        images = rule.batch([rule.normalise(rule.resize(photo)) for photo in photos], range(len(photos)))
+        images = rule.batch([rule.normalise(rule.resize(image)) for image in image_files], range(len(image_files)))
         fitted = [
-            replace(each, boxes=rescale_boxes(each.boxes, (photo.shape[0], photo.shape[1]), size))
-            for each, photo, size in zip(targets, photos, images.sizes, strict=True)
+            replace(each, boxes=rescale_boxes(each.boxes, (image.shape[0], image.shape[1]), size))
+            for each, image, size in zip(targets, image_files, images.sizes, strict=True)
         ]
         with compute.autocast():
             found: dict[str, Tensor] = detector(images, fitted)

@@ -24,14 +24,14 @@ BENCHMARKS = {
     "loading": "The loader of configs/faster_rcnn.yaml: beside the training steps that it feeds.",
     "search": "Selective search in its three modes.",
     "evaluation": "COCO's twelve numbers: beside pycocotools.",
-    "growth": "With the photo's size, the proposals, the batch and the classes.",
+    "growth": "With the image's size, the proposals, the batch and the classes.",
 }
-WITHOUT_PHOTOS = {"loading", "evaluation"}
+WITHOUT_IMAGES = {"loading", "evaluation"}
 
 
 @click.group("bench", cls=Group, epilog="Example: detect bench all photos/ --out BENCHMARKS.md")
 def command() -> None:
-    """How fast on this machine's processor: ours and others' in turns, same random weights, same photos."""
+    """How fast on this machine's processor: ours and others' in turns, same random weights, same images."""
 
 
 def _add(name: str, names: tuple[str, ...], told: str) -> None:
@@ -43,11 +43,11 @@ def _add(name: str, names: tuple[str, ...], told: str) -> None:
             ["--json", "json_file"], type=click.Path(path_type=Path), metavar="FILE", help="Write every number."
         ),
     ]
-    if not WITHOUT_PHOTOS.issuperset(names):
+    if not WITHOUT_IMAGES.issuperset(names):
         parameters[:0] = [
-            click.Argument(["paths"], metavar="PHOTO...", nargs=-1),
+            click.Argument(["paths"], metavar="IMAGE...", nargs=-1),
             click.Option(
-                ["--photos"],
+                ["--photos", "images"],
                 type=click.IntRange(1),
                 default=10,
                 show_default=True,
@@ -56,11 +56,11 @@ def _add(name: str, names: tuple[str, ...], told: str) -> None:
         ]
 
     def callback(
-        turns: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), photos: int = 0
+        turns: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), images: int = 0
     ) -> None:
-        _run(names, paths, photos, turns, out, json_file)
+        _run(names, paths, images, turns, out, json_file)
 
-    example = f"Example: detect bench {name}{'' if WITHOUT_PHOTOS.issuperset(names) else ' photos/'} --out {name}.md"
+    example = f"Example: detect bench {name}{'' if WITHOUT_IMAGES.issuperset(names) else ' photos/'} --out {name}.md"
     made = click.Command(name, callback=callback, params=parameters, help=told, short_help=told, epilog=example)
     command.add_command(made)
 
@@ -68,7 +68,7 @@ def _add(name: str, names: tuple[str, ...], told: str) -> None:
 def _run(
     names: tuple[str, ...],
     paths: tuple[str, ...],
-    photos: int,
+    images: int,
     turns: int,
     out: Path | None,
     json_file: Path | None,
@@ -77,15 +77,15 @@ def _run(
     for file in (out, json_file):
         if file is not None:
             place_for_file(file)
-    if not paths and not WITHOUT_PHOTOS.issuperset(names):
-        raise UserError("PHOTO: expected photos, folders or globs, found none")
+    if not paths and not WITHOUT_IMAGES.issuperset(names):
+        raise UserError("IMAGE: expected images, folders or globs, found none")
     from detect.bench import benchmark_page as page
-    from detect.inference.find_images import find_photos
+    from detect.inference.find_images import find_images
 
-    chosen, tables = page.photos_of_one_size(find_photos(paths), photos), []
+    chosen, tables = page.images_of_one_size(find_images(paths), images), []
     console = Console()
     for name in names:
-        shown = f"detect bench {name}" if name in WITHOUT_PHOTOS else f"detect bench {name} PHOTO..."
+        shown = f"detect bench {name}" if name in WITHOUT_IMAGES else f"detect bench {name} IMAGE..."
         for table in page.MEASURES[name](chosen, turns, shown):
             tables.append(table)
             console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
@@ -107,8 +107,8 @@ _add("all", tuple(BENCHMARKS), "All of these.")
 )
 @click.argument("model", type=Path)
 @click.argument("root", type=Path)
-@click.option("--split", metavar="LIST", default="val", show_default=True, help="Photos of this list.")
-@click.option("--photos", type=click.IntRange(1), default=20, show_default=True, help="Look at so many.")
+@click.option("--split", metavar="LIST", default="val", show_default=True, help="Images of this list.")
+@click.option("--photos", "images", type=click.IntRange(1), default=20, show_default=True, help="Look at so many.")
 @click.option("--methods", metavar="A,B", help="Only these methods of detect explain [default: all].")
 @click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
 @click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: random masks.")
@@ -123,7 +123,7 @@ def explain(
     model: Path,
     root: Path,
     split: str,
-    photos: int,
+    images: int,
     methods: str | None,
     layer: str | None,
     masks: int,
@@ -133,7 +133,7 @@ def explain(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Each method of `detect explain` with MODEL on the photos of a VOC folder that have masks (SegmentationObject),
+    """Each method of `detect explain` with MODEL on the images of a VOC folder that have masks (SegmentationObject),
     beside two controls, and beside pytorch-grad-cam where it is installed: how much of a map lies on its object,
     whether hiding what it names lowers the score, how much lies on other objects of the class.
     """
@@ -143,7 +143,7 @@ def explain(
             place_for_file(file)
     from detect.bench.benchmark_page import page, write_json
     from detect.bench.explaining import explaining
-    from detect.bench.explaining_cases import masked_photos
+    from detect.bench.explaining_cases import masked_images
     from detect.explain.attribution.methods import METHODS
     from detect.explain.attribution.options import Choice, unseen
     from detect.inference.predictor import load
@@ -155,11 +155,11 @@ def explain(
             raise UserError(
                 f"--methods: expected names among {', '.join(METHODS)}, found {name}{nearest(name, METHODS)}"
             )
-    chosen = masked_photos(root, split, photos)
-    again = f"detect bench explain {model} {root} --split {split} --photos {photos} --masks {masks} --score {score:g}"
+    chosen = masked_images(root, split, images)
+    again = f"detect bench explain {model} {root} --split {split} --photos {images} --masks {masks} --score {score:g}"
     predictor = load(model, device or "auto", precision or "fp32")
     console = Console()
-    with display(console, "explaining", len(chosen), "photos") as shown:
+    with display(console, "explaining", len(chosen), "images") as shown:
         table = explaining(predictor, chosen, names, Choice(unseen, layer, masks), score, shown, again)
     console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:

@@ -30,13 +30,13 @@ _format = click.option(
     type=click.Choice(["voc", "coco", "yolo", "csv"]),
     help="Of ROOT [default: what it looks like].",
 )
-_images = click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the photos [default: beside the labels].")
+_images = click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the images [default: beside the labels].")
 _workers = click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode.")
 
 
 @click.group("data", cls=Group, epilog="Example: detect data inspect my-photos")
 def command() -> None:
-    """Labelled photos: what is wrong with them, what they hold, how they look."""
+    """Labelled images: what is wrong with them, what they hold, how they look."""
 
 
 command.add_command(convert)
@@ -44,7 +44,7 @@ command.add_command(convert)
 
 @command.command(
     "inspect",
-    short_help="What is wrong with photos and boxes.",
+    short_help="What is wrong with images and boxes.",
     epilog="Example: detect data inspect my-photos --json findings.json",
 )
 @click.argument("root", type=Path)
@@ -63,9 +63,9 @@ def inspect(
     strict: bool,
     workers: int,
 ) -> None:
-    """Look for what is wrong with the photos and boxes in ROOT, worst first, each with its file, place and cure.
+    """Look for what is wrong with the images and boxes in ROOT, worst first, each with its file, place and cure.
 
-    Errors stop a training, drop a box or teach what is wrong: broken photos, boxes outside, mixed-up numbers, photos in
+    Errors stop a training, drop a box or teach what is wrong: broken images, boxes outside, mixed-up numbers, images in
     two splits. Warnings want a look: near-duplicates, tiny boxes, names alike. Exit status: 0 clean or warnings alone,
     1 errors, 2 wrong usage (with --strict: anything found).
     """
@@ -78,14 +78,14 @@ def inspect(
 
     survey = read_survey(root, format_, images)
     looks = _look(survey, workers)
-    with display(Console(stderr=True), "comparing", len(looks), "photos") as shown:
+    with display(Console(stderr=True), "comparing", len(looks), "images") as shown:
         findings = find(survey, looks, shown.advance)
-    photos, objects = len(survey.distinct_photos), survey.objects
+    image_files, objects = len(survey.distinct_images), survey.objects
     for line in told(findings, examples):
         print(line)
-    print(verdict(findings, photos, objects))
+    print(verdict(findings, image_files, objects))
     if json_file is not None:
-        content = as_json(findings, photos, objects)
+        content = as_json(findings, image_files, objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if strict and findings:
         raise UserError(f"--strict: {root}: expected no finding, found {by_kind(findings)}")
@@ -117,9 +117,9 @@ def stats(
     advise: int,
     json_file: Path | None,
 ) -> None:
-    """Count photos, objects and classes in ROOT, and tell which share of the objects anchors reach.
+    """Count images, objects and classes in ROOT, and tell which share of the objects anchors reach.
 
-    An object is reached at IoU 0.5 or 0.7 where some anchor overlaps it that much once its photo is resized. The last
+    An object is reached at IoU 0.5 or 0.7 where some anchor overlaps it that much once its image is resized. The last
     line is the advised anchors, as options of `detect train`.
     """
     if json_file is not None:
@@ -128,7 +128,7 @@ def stats(
     from detect.data.inspect.inspector import read_survey
     from detect.data.inspect.statistics import statistics
     from detect.data.inspect.statistics_tables import headline, tables
-    from detect.data.inspect.valid_annotations import skipped_photos, usable
+    from detect.data.inspect.valid_annotations import skipped_images, usable
     from detect.data.usage import account
 
     settings = _settings(config, overrides)
@@ -137,7 +137,7 @@ def stats(
     found = statistics(annotations, preprocess_rule(settings), min_sizes, _plan(settings, stride), advise)
     console = Console()
     print(headline(found.tally))
-    print(account([annotations], skipped_photos(survey, annotations)))
+    print(account([annotations], skipped_images(survey, annotations)))
     for table in tables(found):
         console.print(table)
     if found.settings:
@@ -148,16 +148,16 @@ def stats(
 
 @command.command(
     "show",
-    short_help="Photos with their boxes, to leaf through.",
+    short_help="Images with their boxes, to leaf through.",
     epilog="Example: detect data show my-photos --out look",
 )
 @click.argument("root", type=Path)
 @_format
 @_images
 @click.option("--out", type=Path, metavar="DIR", help="A new or empty folder [default: ROOT's name and -show, here].")
-@click.option("--number", type=click.IntRange(1), default=48, show_default=True, help="How many photos.")
-@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Only photos that show it; can be repeated.")
-@click.option("--draws", type=click.IntRange(0), default=2, show_default=True, help="How often to augment each photo.")
+@click.option("--number", type=click.IntRange(1), default=48, show_default=True, help="How many images.")
+@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Only images that show it; can be repeated.")
+@click.option("--draws", type=click.IntRange(0), default=2, show_default=True, help="How often to augment each image.")
 @click.option("--config", type=Path, metavar="FILE", help="Whose augmentation to show [default: the default].")
 @options.settings
 def show(
@@ -173,7 +173,7 @@ def show(
 ) -> None:
     """Write contact sheets of ROOT, and index.html, one page to leaf through: before and after augmentation.
 
-    The page needs no network. Arrow keys leaf, b hides the boxes, a list filters by class. Photos that cannot be read
+    The page needs no network. Arrow keys leaf, b hides the boxes, a list filters by class. Images that cannot be read
     are named and left out; then the exit status is 1.
     """
     folder = out or Path(f"{root.absolute().name}-show")
@@ -190,20 +190,20 @@ def show(
     settings = _settings(config, overrides)
     annotations = usable(read_survey(root, format_, images))
     gallery = Gallery(annotations, preprocess_rule(settings), augment_rule(settings), settings.seed)
-    photos, unreadable = [], []
+    image_files, unreadable = [], []
     for index in choose(annotations, number, _labels(annotations.classes, wanted)):
         try:
-            photos.append(gallery.show(index, draws))
+            image_files.append(gallery.show(index, draws))
         except UnreadableImage as error:
             unreadable.append(str(error))
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
-    if not photos:
-        raise WorkError(f"{root}: expected a photo to show, found none that can be read")
-    note = f"{len(photos)} of {len(annotations)} photos, {len(annotations.boxes)} objects in all"
-    write_page(folder / "index.html", root.absolute().name, note, photos, annotations.classes)
-    sheets = write_sheets(folder, photos, annotations.classes)
-    print(f"{folder / 'index.html'}: {len(photos)} photos; contact sheets beside it: {len(sheets)}")
+    if not image_files:
+        raise WorkError(f"{root}: expected an image to show, found none that can be read")
+    note = f"{len(image_files)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
+    write_page(folder / "index.html", root.absolute().name, note, image_files, annotations.classes)
+    sheets = write_sheets(folder, image_files, annotations.classes)
+    print(f"{folder / 'index.html'}: {len(image_files)} images; contact sheets beside it: {len(sheets)}")
     sys.exit(1 if unreadable else 0)
 
 
@@ -236,8 +236,8 @@ def _look(survey: Survey, workers: int) -> dict[Path, Look]:
     from detect.system.progress import display
 
     looks = {}
-    paths = list(dict.fromkeys(photo.image for photo in survey.photos))
-    with display(Console(stderr=True), "looking", len(paths), "photos") as shown:
+    paths = list(dict.fromkeys(image.image for image in survey.images))
+    with display(Console(stderr=True), "looking", len(paths), "images") as shown:
         for path, seen in look_at_all(paths, workers):
             looks[path] = seen
             shown.advance(1)

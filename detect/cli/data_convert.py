@@ -16,16 +16,16 @@ _FORMATS = click.Choice(["voc", "coco", "yolo", "csv"])
 
 @click.command(
     "convert",
-    short_help="The same photos and boxes in another format.",
+    short_help="The same images and boxes in another format.",
     epilog="Example: detect data convert my-photos my-photos-coco --from voc --to coco",
 )
 @click.argument("source", metavar="SRC", type=Path)
 @click.argument("target", metavar="DST", type=Path)
 @click.option("--from", "source_format", type=_FORMATS, help="Of SRC [default: what it looks like].")
 @click.option("--to", "target_format", type=_FORMATS, required=True, help="Of DST.")
-@click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the photos [default: SRC/images, SRC].")
-@click.option("--strict", is_flag=True, help="Refuse a data set of which a box or a photo would be left out.")
-@click.option("--link", is_flag=True, help="Symbolic links to the photos in place of copies.")
+@click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the images [default: SRC/images, SRC].")
+@click.option("--strict", is_flag=True, help="Refuse a data set of which a box or an image would be left out.")
+@click.option("--link", is_flag=True, help="Symbolic links to the images in place of copies.")
 def convert(
     source: Path,
     target: Path,
@@ -44,7 +44,7 @@ def convert(
     from detect.data.convert.convertible_dataset import read_data_set, sayable
     from detect.data.convert.lost_fields import foreign_marks, lost_marks
     from detect.data.formats.detect_format import found_format
-    from detect.data.formats.voc import photos_without_xml
+    from detect.data.formats.voc import images_without_xml
     from detect.data.usage import Account, reasons, require_flawless
     from detect.system.progress import display
 
@@ -53,19 +53,19 @@ def convert(
     images = None if images is None else images.absolute()
     data = sayable(read_data_set(source, chosen, images), target_format)
     objects = list(data.objects())
-    skipped = photos_without_xml(source) if chosen == "voc" else 0
-    found = Account(len(objects), reasons(data.dropped), 0, len(data.photos()), skipped)
+    skipped = images_without_xml(source) if chosen == "voc" else 0
+    found = Account(len(objects), reasons(data.dropped), 0, len(data.images()), skipped)
     if strict:
         require_flawless(found, str(source))
     conversion = plan(data, target_format, target)
-    with display(Console(), "converting", len(conversion.names), "photos") as shown:
+    with display(Console(), "converting", len(conversion.names), "images") as shown:
         carry_out(conversion, link, shown)
-    lists = ", ".join(f"{name} {len(photos)}" for name, photos in data.lists.items())
-    counts = f"{len(conversion.names)} photos, {len(objects)} objects, {len(data.categories)} classes"
+    lists = ", ".join(f"{name} {len(image_files)}" for name, image_files in data.lists.items())
+    counts = f"{len(conversion.names)} images, {len(objects)} objects, {len(data.categories)} classes"
     print(f"{target}: {counts}; {lists}")
     print(found)
     if skipped:
-        print(f"left out: {skipped} photos without XML file")
+        print(f"left out: {skipped} images without XML file")
     for line in data.dropped:
         print(f"left out: {line}")
     for kept, marks in ((False, lost_marks(objects, target_format)), (True, foreign_marks(objects, target_format))):

@@ -53,7 +53,7 @@ def command(
     """Score MODEL (a run folder: its best weights; a checkpoint; or a name of `detect model zoo`) on its own data, or
     on other data by --set.
 
-    torchrun --nproc-per-node N -m detect eval ... shares the photos among N processes: the same numbers.
+    torchrun --nproc-per-node N -m detect eval ... shares the images among N processes: the same numbers.
 
     With MODEL_B, compare the two on that data, image by image: the difference of their APs with its 95% interval (a
     paired bootstrap over the images), and the images where they differ most.
@@ -93,7 +93,7 @@ def _scored(
     truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric, compare: bool, console: Console
 ) -> dict[str, object]:
     """The first model's score, under every profile too if wished, and beside the second one's: printed, and as JSON."""
-    from detect.evaluation.analysis.compare_runs import difference_table, photo_table
+    from detect.evaluation.analysis.compare_runs import difference_table, image_table
     from detect.evaluation.profiles import compare_profiles
     from detect.evaluation.score import evaluate
     from detect.evaluation.score_tables import change_table, profile_table, score_table
@@ -107,7 +107,7 @@ def _scored(
         content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
     if len(scores) > 1:
         comparison = _compare(truths, passes, metric)
-        console.print(difference_table(scores[0], scores[1], comparison), photo_table(comparison))
+        console.print(difference_table(scores[0], scores[1], comparison), image_table(comparison))
         content |= {"second": scores[1].to_json(), "difference": comparison.to_json(scores[0].primary_name)}
     return content
 
@@ -116,15 +116,15 @@ def _detect(predictor: Predictor, annotations: Annotations, config: Config, cons
     from detect.inference.evaluate_dataset import detect_over
     from detect.system.progress import display
 
-    with display(console, "detecting", len(annotations), "photos") as shown:
+    with display(console, "detecting", len(annotations), "images") as shown:
         return detect_over(predictor, annotations, config, shown, group)
 
 
 def _compare(truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric) -> RunComparison:
-    """Two models on the same photos, each by its own classes."""
+    """Two models on the same images, each by its own classes."""
     from detect.evaluation.analysis.compare_runs import compare_runs
     from detect.evaluation.analysis.matches import METRIC_RULES, match
 
     both = zip(truths, passes, strict=True)
     first, second = (match(truth, passed.predictions, METRIC_RULES[metric]) for truth, passed in both)
-    return compare_runs(first, second, [truths[0].file(photo) for photo in range(len(truths[0]))])
+    return compare_runs(first, second, [truths[0].file(image) for image in range(len(truths[0]))])

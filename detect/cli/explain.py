@@ -56,7 +56,7 @@ TAKERS = {  # of the options that not every method takes
     show_default=True,
     help="What to tell.",
 )
-@click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write: a folder for each photo.")
+@click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write: a folder for each image.")
 @click.option(
     "--score",
     type=click.FloatRange(0, 1),
@@ -87,7 +87,7 @@ TAKERS = {  # of the options that not every method takes
 @click.option("--masks", type=click.IntRange(2), metavar="N", help="drise: so many random masks [default: 1000].")
 @click.option("--seed", type=int, metavar="N", help="smoothgrad, drise: of what is random [default: 0].")
 @click.option("--proposals", type=Path, metavar="FILE", help="R-CNN, Fast R-CNN: boxes from this file, not searched.")
-@click.option("--annotations", type=Path, metavar="GT.json", help="trace: COCO ground truth of the photos.")
+@click.option("--annotations", type=Path, metavar="GT.json", help="trace: COCO ground truth of the images.")
 @click.option("--split", type=click.Choice(["train", "val"]), help="trace: ground truth of this split of the data.")
 @options.settings
 @options.device
@@ -114,52 +114,52 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """What made each detection of MODEL on photos.
+    """What made each detection of MODEL on images.
 
-    trace: its exact story, from the anchor or the searched box to the last suppression; each photo gets a folder with
+    trace: its exact story, from the anchor or the searched box to the last suppression; each image gets a folder with
     trace.json (every number, enough to compute the detections again), pictures, and index.html.
 
     saliency, smoothgrad, guided, integrated (gradients by the pixels); gradcam, hirescam, eigencam (maps of a layer);
-    occlusion, drise (parts of the picture hidden): which pixels made its score, or an edge of its box. Each photo gets
-    a folder with a picture and the raw map (.npy, in the photo's pixels) of each detection, and a contact sheet.
+    occlusion, drise (parts of the picture hidden): which pixels made its score, or an edge of its box. Each image gets
+    a folder with a picture and the raw map (.npy, in the image's pixels) of each detection, and a contact sheet.
 
     filters, features, deconvnet, patches: what the network itself has learned: its first filters; the maps of a layer;
-    activations led back to pixels, for networks whose layers stand in one line; the photos that make a channel most
+    activations led back to pixels, for networks whose layers stand in one line; the images that make a channel most
     active.
     """
     keep_freed_memory()
     _refuse_what_the_method_has_not(method)
     if bool(images) == (method == "filters"):
-        wanted = "none with --method filters" if images else "photos, folders or globs"
+        wanted = "none with --method filters" if images else "images, folders or globs"
         raise UserError(f"IMAGE: expected {wanted}, found {images[0] if images else 'none'}")
     if annotations is not None and split is not None:
         raise UserError("--annotations and --split: expected one of them, found both")
-    from detect.inference.find_images import find_photos
+    from detect.inference.find_images import find_images
 
-    photos = find_photos(images)
+    image_files = find_images(images)
     place_for_folder(out)
-    from detect.explain.attribution.explain_detections import Question, explain_photos
+    from detect.explain.attribution.explain_detections import Question, explain_images
     from detect.explain.attribution.options import Choice
     from detect.inference.predict import given_from
     from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if method in (*LAYERS, "filters"):
-        _end(photos, _network(predictor, method, photos, out, layer, channel), "pictured", out)
-    given = given_from(predictor, photos, proposals)
+        _end(image_files, _network(predictor, method, image_files, out, layer, channel), "pictured", out)
+    given = given_from(predictor, image_files, proposals)
     if method == "trace":
-        known = _known(predictor, photos, annotations, split)
-        unreadable = _trace(predictor, photos, out, score, most, known, given)
+        known = _known(predictor, image_files, annotations, split)
+        unreadable = _trace(predictor, image_files, out, score, most, known, given)
     else:
         labels = frozenset(options.class_labels(classes, predictor.classes))
         question = Question(method, of or "score", reduce or "max", score, most, labels, number)
         choice = Choice(_progress(), layer, masks or 1000, seed or 0)
-        unreadable = explain_photos(predictor, photos, out, question, choice, given, print)
-    _end(photos, unreadable, "traced" if method == "trace" else "explained", out)
+        unreadable = explain_images(predictor, image_files, out, question, choice, given, print)
+    _end(image_files, unreadable, "traced" if method == "trace" else "explained", out)
 
 
-def _end(photos: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
-    print(f"{len(photos) - len(unreadable)} photos {done} in {out}" if photos else f"{done} in {out}")
+def _end(images: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
+    print(f"{len(images) - len(unreadable)} images {done} in {out}" if images else f"{done} in {out}")
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
     sys.exit(1 if unreadable else 0)
@@ -181,19 +181,19 @@ def _progress() -> Progress:
 
 
 def _trace(
-    predictor: Predictor, photos: list[Path], out: Path, score: float, most: int, known: Known, given: FromFile | None
+    predictor: Predictor, images: list[Path], out: Path, score: float, most: int, known: Known, given: FromFile | None
 ) -> tuple[str, ...]:
-    from detect.explain.trace.write_trace import Wish, trace_photos
+    from detect.explain.trace.write_trace import Wish, trace_images
     from detect.system.progress import display
 
-    with display(Console(), "tracing", len(photos), "photos") as shown:
-        return trace_photos(predictor, photos, out, Wish(score, most), known, given, shown)
+    with display(Console(), "tracing", len(images), "images") as shown:
+        return trace_images(predictor, images, out, Wish(score, most), known, given, shown)
 
 
 def _network(
-    predictor: Predictor, method: str, photos: list[Path], out: Path, layer: str | None, channel: int | None
+    predictor: Predictor, method: str, images: list[Path], out: Path, layer: str | None, channel: int | None
 ) -> tuple[str, ...]:
-    from detect.explain.network.feature_images import Part, filters, picture_photos
+    from detect.explain.network.feature_images import Part, filters, picture_images
     from detect.explain.network.reader import Reader
     from detect.explain.network.top_patches import patches
 
@@ -202,13 +202,13 @@ def _network(
         filters(reader, out, print)
         return ()
     if method == "patches":
-        with _progress()("looking", len(photos)) as shown:
-            return patches(reader, photos, out, part, shown, print)
-    return picture_photos(reader, method, photos, out, part, print)
+        with _progress()("looking", len(images)) as shown:
+            return patches(reader, images, out, part, shown, print)
+    return picture_images(reader, method, images, out, part, print)
 
 
-def _known(predictor: Predictor, photos: list[Path], annotations: Path | None, split: str | None) -> Known:
-    """The ground truth asked for, of photos by their path; of a COCO file by their name."""
+def _known(predictor: Predictor, images: list[Path], annotations: Path | None, split: str | None) -> Known:
+    """The ground truth asked for, of images by their path; of a COCO file by their name."""
     from detect.config.builders.data import default_metric, split_data
     from detect.data.formats.coco import read_coco
     from detect.explain.trace.write_trace import Known
@@ -217,7 +217,7 @@ def _known(predictor: Predictor, photos: list[Path], annotations: Path | None, s
     if split is not None:
         found = split_data(predictor.config, split, predictor.classes)
     elif annotations is not None:
-        found = read_coco(annotations, sorted({photo.absolute().parent for photo in photos}), predictor.classes)
+        found = read_coco(annotations, sorted({image.absolute().parent for image in images}), predictor.classes)
     else:
         return Known({}, metric)
     return Known({Path(found.file(place)).resolve(): found[place] for place in range(len(found))}, metric)

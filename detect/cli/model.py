@@ -37,7 +37,7 @@ def command() -> None:
     "--config", "config_file", type=Path, required=True, help="A configuration file, or the name of a shipped one."
 )
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the same, sizes and counts in full.")
-@click.option("--draw", "image", type=Path, metavar="IMAGE", help="Draw what a cell of a layer sees on this photo.")
+@click.option("--draw", "image", type=Path, metavar="IMAGE", help="Draw what a cell of a layer sees on this image.")
 @click.option("--layer", metavar="NAME", help="--draw: which layer [default: the last one before the regions].")
 @click.option("--out", type=Path, metavar="FILE", help="--draw: the picture to write, .png or .jpg.")
 @options.settings
@@ -49,7 +49,7 @@ def summary(
     out: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Layers, their outputs, parameters and multiply-adds for one photo of 640 x 480, resized as the settings say; what
+    """Layers, their outputs, parameters and multiply-adds for one image of 640 x 480, resized as the settings say; what
     a cell of a map sees of the picture, and how many pixels the next one is away.
 
     Needs no weights and no data.
@@ -201,7 +201,7 @@ def _draw_field(config: Config, image: Path, layer: str | None, out: Path) -> No
     from detect.draw import save_image
     from detect.explain.network.field_image import field_picture
 
-    picture, text = field_picture(config, read_image(existing_file(image, "a photo")), layer)
+    picture, text = field_picture(config, read_image(existing_file(image, "an image")), layer)
     save_image(out, picture)
     print(text)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "formats",
     type=click.Choice(["json", "csv", "coco", "voc", "yolo", "images"]),
     multiple=True,
-    help="May be repeated; images draws the boxes on the photos [default: json and images].",
+    help="May be repeated; images draws the boxes on the images [default: json and images].",
 )
 @click.option(
     "--score",
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Leave out detections that score less.",
 )
-@click.option("--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Photos a batch.")
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Images a batch.")
 @click.option(
     "--workers",
     type=click.IntRange(0),
     metavar="N",
     default=2,
     show_default=True,
-    help="Processes that read photos while the model computes.",
+    help="Processes that read images while the model computes.",
 )
 @click.option("--classes", metavar="A,B", help="Only these classes.")
 @click.option("--proposals", type=Path, metavar="FILE", help="Fast R-CNN: boxes from this file, not from a search.")
@@ -70,24 +70,24 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on photos: files, folders
+    """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on images: files, folders
     (searched to the bottom), globs.
 
     A run that was cut off goes on where it stopped when the same command is given again.
 
-    torchrun --nproc-per-node N -m detect predict ... shares the photos among N processes: the same files.
+    torchrun --nproc-per-node N -m detect predict ... shares the images among N processes: the same files.
     """
     keep_freed_memory()
-    from detect.inference.find_images import find_photos
+    from detect.inference.find_images import find_images
 
-    photos = find_photos(paths)
+    images = find_images(paths)
     place_for_folder(out)
-    for photo in photos if "voc" in formats else ():
-        if len(str(photo).splitlines()) > 1:
-            raise UserError(f"--format voc: expected names on one line, found {str(photo)!r}")
+    for image in images if "voc" in formats else ():
+        if len(str(image).splitlines()) > 1:
+            raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco beside it")
-    from detect.inference.predict import Wish, forget_progress, predict_photos
+    from detect.inference.predict import Wish, forget_progress, predict_images
     from detect.inference.predictor import load
     from detect.inference.result_writers import coco_ids, write_results
     from detect.system.distributed import joined
@@ -97,25 +97,25 @@ def command(
     with joined() as group:
         predictor = load(model, device or "auto", precision or "fp32", overrides)
         wish = Wish(score, options.class_labels(classes, predictor.classes), "images" in wanted)
-        ids = None if annotations is None else coco_ids(annotations, photos, predictor.classes)
-        with display(Console(quiet=not group.leads), "detecting", len(photos), "photos") as shown:
-            work = predict_photos(predictor, photos, out, wish, batch_size, workers, shown, proposals, group)
+        ids = None if annotations is None else coco_ids(annotations, images, predictor.classes)
+        with display(Console(quiet=not group.leads), "detecting", len(images), "images") as shown:
+            work = predict_images(predictor, images, out, wish, batch_size, workers, shown, proposals, group)
         if group.leads:
             write_results(out, wanted, work.predictions, predictor.classes, ids)
             forget_progress(out)
-            _tell(work, len(photos), score, out)
+            _tell(work, len(images), score, out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     sys.exit(1 if work.unreadable else 0)
 
 
-def _tell(work: Work, photos: int, score: float, out: Path) -> None:
-    """What a run came to; photos: how many were asked for."""
+def _tell(work: Work, images: int, score: float, out: Path) -> None:
+    """What a run came to; images: how many were asked for."""
     count = sum(len(prediction) for prediction in work.predictions)
     print(
-        f"{count} detections that score {score:g} or more in {len(work.predictions)} photos, in {out}: "
+        f"{count} detections that score {score:g} or more in {len(work.predictions)} images, in {out}: "
         f"{work.seconds:.1f} s, the model computing {work.model_seconds / work.seconds:.0%} of it"
     )
     for line in work.unreadable:
         print(f"detect: {line}", file=sys.stderr)
     if work.unreadable:
-        print(f"detect: {len(work.unreadable)} of {photos} photos could not be read", file=sys.stderr)
+        print(f"detect: {len(work.unreadable)} of {images} images could not be read", file=sys.stderr)

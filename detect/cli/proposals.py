@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 SPLITS = click.Choice(["train", "val"])
 
 
-@click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out photos.npz")
+@click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out images.npz")
 def command() -> None:
-    """Boxes that may hold an object: search them for many photos, score them."""
+    """Boxes that may hold an object: search them for many images, score them."""
 
 
 @command.command("make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast")
@@ -40,17 +40,17 @@ def command() -> None:
     type=click.Choice(["single", "fast", "quality"]),
     default="fast",
     show_default=True,
-    help="How thoroughly to search: some 350, 2,000 or 10,000 boxes for a photo of 500 x 375.",
+    help="How thoroughly to search: some 350, 2,000 or 10,000 boxes for an image of 500 x 375.",
 )
 @click.option("--split", type=SPLITS, help="Only this part of the data set [default: both].")
 @click.option(
-    "--workers", type=click.IntRange(1), help="Photos searched at a time [default: as many as there are cores]."
+    "--workers", type=click.IntRange(1), help="Images searched at a time [default: as many as there are cores]."
 )
 @click.option(
     "--resize-to",
     type=click.IntRange(1),
     metavar="WIDTH",
-    help="Search copies of this width, 500 in the papers; keeps large photos fast [default: photos as they are].",
+    help="Search copies of this width, 500 in the papers; keeps large images fast [default: images as they are].",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the boxes.")
 @click.option("--model", type=Path, help="Take the RPN's proposals of this run folder or checkpoint, for its own data.")
@@ -65,10 +65,10 @@ def make(
     seed: int,
     model: Path | None,
 ) -> None:
-    """Selective search over a data set (--set data.root=..., --set data.format=...), or over photos, folders, globs.
+    """Selective search over a data set (--set data.root=..., --set data.format=...), or over images, folders, globs.
 
     A run that was cut off goes on where it stopped when the same command is given again, and a file that is there
-    already is added to: photos whose bytes have not changed are not searched again.
+    already is added to: images whose bytes have not changed are not searched again.
     """
     splits = ["train", "val"] if split is None else [split]
     if model is not None:
@@ -81,24 +81,24 @@ def make(
     if paths and split is not None:
         raise UserError("--split: expected a data set by --set beside it, found PATH...")
     keep_freed_memory()
-    from detect.config.builders.data import split_photos
-    from detect.inference.find_images import find_photos
+    from detect.config.builders.data import split_images
+    from detect.inference.find_images import find_images
     from detect.proposals.files import check_writable
     from detect.proposals.search_dataset import SearchSettings, make_proposals
     from detect.proposals.selective_search import available_cores
     from detect.system.progress import display
 
     check_writable(out)
-    photos = find_photos(paths) if paths else split_photos(_config(overrides), splits)
+    images = find_images(paths) if paths else split_images(_config(overrides), splits)
     settings = SearchSettings(mode, seed, resize_to=resize_to)
-    with display(Console(), "searching", len(photos), "photos") as shown:
-        made = make_proposals(photos, out, settings, workers or available_cores(), shown)
-    before = f", {made.before} photos searched before" if made.before else ""
+    with display(Console(), "searching", len(images), "images") as shown:
+        made = make_proposals(images, out, settings, workers or available_cores(), shown)
+    before = f", {made.before} images searched before" if made.before else ""
     print(
-        f"{made.boxes} boxes in {made.photos} photos, {made.boxes / max(1, made.photos):.1f} a photo, "
+        f"{made.boxes} boxes in {made.images} images, {made.boxes / max(1, made.images):.1f} an image, "
         f"{made.seconds:.1f} s{before}: {out}, {told_size(out.stat().st_size)}"
     )
-    _tell_unreadable(made.unreadable, len(photos))
+    _tell_unreadable(made.unreadable, len(images))
 
 
 def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
@@ -112,10 +112,10 @@ def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str],
         raise UserError(f"{out}: expected a new file, found one")
     proposed = [_of_model(model, overrides, split, None, None) for split in splits]
     count = sum(len(split) for split in proposed)
-    with display(Console(), "proposing", count, "photos") as shown:
+    with display(Console(), "proposing", count, "images") as shown:
         made = write_learned(proposed, out, shown)
     print(
-        f"{len(made.boxes)} boxes in {len(made)} photos, {len(made.boxes) / max(1, len(made)):.1f} a photo: "
+        f"{len(made.boxes)} boxes in {len(made)} images, {len(made.boxes) / max(1, len(made)):.1f} an image: "
         f"{out}, {told_size(out.stat().st_size)}"
     )
     _tell_unreadable([line for split in proposed for line in split.unreadable], count)
@@ -171,7 +171,7 @@ def recall(
     drawn = place_for_file(picture or proposed.path.with_name(f"{proposed.path.stem}-recall.png"))
     console = Console()
     start = time.perf_counter()
-    with display(console, "scoring", len(proposed), "photos") as shown:
+    with display(console, "scoring", len(proposed), "images") as shown:
         best = measure(_watched(proposed, shown), COUNTS)
     score = scores_of(best, proposed.annotations.classes)
     console.print(recall_table(score))
@@ -187,7 +187,7 @@ def recall(
 
 
 def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
-    """Says how many photos have no entry."""
+    """Says how many images have no entry."""
     from detect.config.builders.data import annotated_split
     from detect.inference.rpn_proposals import proposals_of_file
     from detect.proposals.files import read_proposals
@@ -197,7 +197,7 @@ def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposal
     missing = found.missing
     if missing:
         print(
-            f"{file}: no entry for {len(missing)} of {len(found)} photos, {missing[0]} first: counted as found nothing"
+            f"{file}: no entry for {len(missing)} of {len(found)} images, {missing[0]} first: counted as found nothing"
         )
     return found
 
@@ -229,12 +229,12 @@ def _config(overrides: tuple[str, ...]) -> Config:
     return changed(Config(), overrides)
 
 
-def _tell_unreadable(lines: Sequence[str], photos: int) -> None:
-    """Name the photos and exit with status 1, if there are any."""
+def _tell_unreadable(lines: Sequence[str], images: int) -> None:
+    """Name the images and exit with status 1, if there are any."""
     for line in lines:
         print(f"detect: {line}", file=sys.stderr)
     if lines:
-        print(f"detect: {len(lines)} of {photos} photos could not be read", file=sys.stderr)
+        print(f"detect: {len(lines)} of {images} images could not be read", file=sys.stderr)
         sys.exit(1)
 
 

@@ -24,7 +24,7 @@ from detect.system.files import place_for_file, told_size
 def command(
     run: Path, out: Path | None, overrides: tuple[str, ...], device: Device | None, precision: Precision | None
 ) -> None:
-    """Write one HTML page about RUN, a run folder: settings, curves, numbers, kinds of error, photos that show them.
+    """Write one HTML page about RUN, a run folder: settings, curves, numbers, kinds of error, images that show them.
 
     The page needs no server and no network. Detections on the validation data are kept in RUN/report, so that the next
     report is made in seconds.

@@ -13,7 +13,7 @@ from detect.explain.network.summary import UNBOUNDED, Summary, Total
 def summary_table(found: Summary) -> Table:
     """A row a layer, slot by slot, and the totals."""
     height, width = found.canvas
-    table = Table(title=f"{found.classes} classes, one photo on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
+    table = Table(title=f"{found.classes} classes, one image on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
     for name in ("layer", "kind", "output"):
         table.add_column(name, overflow="fold")
     for name in ("sees", "jump", "parameters", "million mult-adds", "output MB"):

@@ -19,7 +19,7 @@ from detect.system.files import place_for_folder
 @options.settings
 @click.option("--out", type=Path, help="The run's folder [default: runs/<config name>-<n>].")
 @click.option("--resume", "resumed", type=Path, metavar="RUN_DIR", help="Go on with a run that was cut off.")
-@click.option("--strict", is_flag=True, help="Refuse data of which a box is dropped or clipped, or a photo skipped.")
+@click.option("--strict", is_flag=True, help="Refuse data of which a box is dropped or clipped, or an image skipped.")
 @click.option("--replay", type=Path, metavar="FILE", help="Do a step again that a run kept for its NaNs.")
 @options.device
 @options.precision
@@ -68,7 +68,7 @@ def command(
 
 
 def tell_unreadable(lines: Sequence[str]) -> None:
-    """Say how many photos there were and exit with status 1, if there are any."""
+    """Say how many images there were and exit with status 1, if there are any."""
     if lines:
-        print(f"detect: {len(lines)} photos could not be read (see log.txt)", file=sys.stderr)
+        print(f"detect: {len(lines)} images could not be read (see log.txt)", file=sys.stderr)
         sys.exit(1)

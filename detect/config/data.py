@@ -1,4 +1,4 @@
-"""Settings of the photos and their objects."""
+"""Settings of the images and their objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SourceConfig(Section):
     annotations: str | None = None
     """COCO, CSV: the annotation file."""
     images: str | None = None
-    """COCO, CSV: the folder of the photos."""
+    """COCO, CSV: the folder of the images."""
 
     @model_validator(mode="after")
     def _one_selection(self) -> SourceConfig:
@@ -29,21 +29,21 @@ class SourceConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Random changes to training photos."""
+    """Random changes to training images."""
 
     flip: Fraction = 0.5
     """Probability of mirroring left to right."""
     crop: Fraction = 0.0
-    """Probability of training on a random part of the photo."""
+    """Probability of training on a random part of the image."""
     colour: NotNegative = 0.0
     """Strength of brightness, contrast, saturation and hue changes."""
 
 
 class DataConfig(Section):
-    """Photos and their objects."""
+    """Images and their objects."""
 
     format: Literal["shapes", "voc", "coco", "yolo", "csv", "folders", "auto"] = "shapes"
-    """The built-in data set, the format of the labels, folders named for their photos' class (`detect pretrain`), or
+    """The built-in data set, the format of the labels, folders named for their images' class (`detect pretrain`), or
     auto: what the folder is found to be."""
     root: str = "data/shapes"
     """The data set's folder; for shapes, where it is generated."""
@@ -53,7 +53,7 @@ class DataConfig(Section):
     """The same for validation, or the fraction of `train` to split off by a hash of the file name, near-duplicates to
     one side. Where the folder has one list only and neither is set, a fifth of that list."""
     images: str | None = None
-    """COCO, CSV: the folder of the photos; null to look beside the annotation file."""
+    """COCO, CSV: the folder of the images; null to look beside the annotation file."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Class names in order; null to read them from the data."""
     seed: int = 0
@@ -65,9 +65,9 @@ class DataConfig(Section):
     difficult: bool = True
     """Whether objects marked difficult are trained on (they never count in VOC's evaluation)."""
     rare: Fraction = 0.0
-    """Photos with a class that fewer than this fraction of photos show are trained on more often; 0 for none."""
+    """Images with a class that fewer than this fraction of images show are trained on more often; 0 for none."""
     min_size: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = 600
-    """The shorter side of a resized photo; several to draw one for each training batch (the last one detects)."""
+    """The shorter side of a resized image; several to draw one for each training batch (the last one detects)."""
     max_size: PositiveInt = 1000
     """The longer side at most."""
     divisor: PositiveInt = 32

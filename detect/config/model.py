@@ -24,12 +24,12 @@ from detect.models.backbones.timm_names import PREFIX, pretrained_cfg
 
 # What a kind means where the settings of a slot do not say otherwise: the paper's choices.
 KINDS: dict[str, dict[str, Any]] = {
-    "rcnn": {  # section 2.3: 32 positive and 96 background windows of all photos; boxes are regressed afterwards
+    "rcnn": {  # section 2.3: 32 positive and 96 background windows of all images; boxes are regressed afterwards
         "proposals": "selective_search",
         "classifier": "svm",
         "head": {"sampling": "uniform", "number": 128, "share": 0.25, "background": (0.0, 0.5), "box_weight": 0.0},
     },
-    "fast_rcnn": {  # section 2.3: 64 regions of each of 2 photos, background with an IoU of 0.1 and more
+    "fast_rcnn": {  # section 2.3: 64 regions of each of 2 images, background with an IoU of 0.1 and more
         "proposals": "selective_search",
         "pool": "roi_pool",
         "head": {"number": 64, "share": 0.25, "background": (0.1, 0.5)},
@@ -106,7 +106,7 @@ class ModelConfig(Section):
 
     @property
     def given(self) -> bool:
-        """Whether proposals come with the photos."""
+        """Whether proposals come with the images."""
         return self.proposals != "rpn"
 
 

@@ -12,7 +12,7 @@ ConvolutionKind = Literal["standard", "dilated", "separable", "grouped"]
 
 
 class PreprocessConfig(Section):
-    """From a photo to pixels; its size is in `data`."""
+    """From an image to pixels; its size is in `data`."""
 
     resize: Literal["cv2", "float", "pil"] = "cv2"
     """cv2: sides and colours rounded; float: sides rounded down, colours exact, as torchvision's detectors do; pil:
@@ -69,7 +69,7 @@ class RpnConfig(Section):
     convolution: ConvolutionKind = "standard"
     """Their kind: standard, dilated (by 2), separable (one kernel for each channel, then 1x1) or grouped (in 32)."""
     sides: Positives | Annotated[tuple[Positives, ...], Field(min_length=1)] = (128, 256, 512)
-    """Sides of the square anchors in pixels of the resized photo; of a pyramid one for each map, or a list for each."""
+    """Sides of the square anchors in pixels of the resized image; of a pyramid one for each map, or a list for each."""
     ratios: Positives = (0.5, 1.0, 2.0)
     """Height over width of the anchors."""
     offset: Fraction = 0.5
@@ -196,12 +196,12 @@ class PostprocessConfig(Section):
 
 
 class TestTimeConfig(Section):
-    """Several looks at each photo when detecting."""
+    """Several looks at each image when detecting."""
 
     flip: bool = False
     """Look at the mirror image too."""
     scales: Positives = (1.0,)
-    """Look at these multiples of the resized photo."""
+    """Look at these multiples of the resized image."""
     merge: Literal["fusion", "nms"] = "fusion"
     """Merge by weighted fusion of the boxes, or keep the best of each place."""
 
@@ -214,10 +214,10 @@ class SearchConfig(Section):
     seed: int = 0
     """The seed of the ranking."""
     min_side: NotNegative = 20.0
-    """Boxes with a shorter side are dropped; in pixels as if the photo were 500 wide."""
+    """Boxes with a shorter side are dropped; in pixels as if the image were 500 wide."""
     resize_to: PositiveInt | None = None
-    """Search a copy of this width; null for the photo as it is."""
+    """Search a copy of this width; null for the image as it is."""
     train_number: PositiveInt = 2000
-    """The best proposals of a photo that train, whether searched or from a file."""
+    """The best proposals of an image that train, whether searched or from a file."""
     test_number: PositiveInt = 2000
-    """The best proposals of a photo that are looked at when detecting."""
+    """The best proposals of an image that are looked at when detecting."""

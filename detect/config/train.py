@@ -50,12 +50,12 @@ class TrainConfig(Section):
     )
     """Which parts learn; the others keep their weights. `[backbone, proposer]` trains an RPN alone."""
     epochs: PositiveInt | None = None
-    """Passes over the training photos. With model.head.sampling uniform a step's model.head.number regions are of as
-    many photos, or nearly: there a pass is as many regions as there are photos."""
+    """Passes over the training images. With model.head.sampling uniform a step's model.head.number regions are of as
+    many images, or nearly: there a pass is as many regions as there are images."""
     steps: PositiveInt | None = None
     """Or how many steps of the optimiser."""
     batch_size: PositiveInt = 2
-    """Photos a batch (with model.head.sampling uniform only of a validation)."""
+    """Images a batch (with model.head.sampling uniform only of a validation)."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged into one step."""
     optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"

@@ -1,1 +1,1 @@
-"""Photos and their objects: readers, transforms, batches."""
+"""Images and their objects: readers, transforms, batches."""

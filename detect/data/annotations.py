@@ -18,7 +18,7 @@ from detect.types import Size, Targets
 
 @dataclass(frozen=True)
 class ImageAnnotation:
-    """One photo and its objects.
+    """One image and its objects.
 
     file: absolute path; size (h, w) after EXIF rotation, as the annotation file says it; boxes (G, 4) float64,
     continuous pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels
@@ -35,7 +35,7 @@ class ImageAnnotation:
     areas: np.ndarray
 
     def targets(self) -> Targets:
-        """The objects as a detector learns them, in pixels of the photo."""
+        """The objects as a detector learns them, in pixels of the image."""
         return Targets(
             torch.from_numpy(self.boxes.astype(np.float32)),
             torch.from_numpy(self.labels),

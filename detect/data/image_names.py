@@ -9,8 +9,8 @@ from pathlib import PurePath
 from detect.errors import UserError, nearest
 
 
-class PhotoNames:
-    """The photos of a data set, found by the names that result files give them (the rule is ``align``'s)."""
+class ImageNames:
+    """The images of a data set, found by the names that result files give them (the rule is ``align``'s)."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self._files = files
@@ -21,17 +21,17 @@ class PhotoNames:
         self._stem = _places([PurePath(name).stem for name in below])
 
     def find(self, file: str) -> int:
-        """The place of the photo that ``file`` names; UserError unless it is exactly one."""
+        """The place of the image that ``file`` names; UserError unless it is exactly one."""
         for places in self._candidates(file):
             if len(places) == 1:
                 return places[0]
             both = " and ".join(self._files[place] for place in places[:2])
-            raise UserError(f"{file}: expected the name of one photo, found several that fit: {both}")
+            raise UserError(f"{file}: expected the name of one image, found several that fit: {both}")
         names = (*self._below, *self._stem)
-        raise UserError(f"{file}: expected one of the {len(self._files)} photos, found no such{nearest(file, names)}")
+        raise UserError(f"{file}: expected one of the {len(self._files)} images, found no such{nearest(file, names)}")
 
     def _candidates(self, file: str) -> Iterator[Sequence[int]]:
-        """The photos that bear the name, by the surest rule first."""
+        """The images that bear the name, by the surest rule first."""
         tails = list(_tails(file))
         for places, names in (
             (self._full, [file]),
@@ -62,7 +62,7 @@ def _without_suffix(name: str) -> str:
 
 
 def _places(names: Sequence[str]) -> Mapping[str, list[int]]:
-    """Each name's places among the photos."""
+    """Each name's places among the images."""
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         places.setdefault(name, []).append(place)

@@ -1,4 +1,4 @@
-"""Photos from files: upright RGB, whatever the file holds, or an error that names the file.
+"""Images from files: upright RGB, whatever the file holds, or an error that names the file.
 
 Ordinary JPEGs are decoded by OpenCV, which is twice as fast as Pillow; everything else goes through Pillow, which
 knows more formats and colour models. OpenCV 4 returns a truncated JPEG half grey and says nothing, so a file without
@@ -50,13 +50,13 @@ _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000
 _ORIENTATION_TAG = 0x0112
 
 
-def is_photo(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether a file of a folder is one, by its name: ``._a.jpg`` is what a Mac keeps of a.jpg beside its pixels."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
 
 
 class UnreadableImage(WorkError):  # noqa: N818 - named for what it says
-    """A photo that cannot be decoded; the message is one line with the file and the reason."""
+    """An image that cannot be decoded; the message is one line with the file and the reason."""
 
     def __init__(self, message: str) -> None:
         written = message.encode("utf-8", "backslashreplace").decode()  # a file's name need not be UTF-8, a log is
@@ -64,7 +64,7 @@ class UnreadableImage(WorkError):  # noqa: N818 - named for what it says
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The photo as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+    """The image as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
 
     16-bit samples are scaled to 8 bits, transparent pixels are laid on white (as viewers show them), CMYK is
     converted, of several frames the first is taken. Raises UnreadableImage.
@@ -80,9 +80,9 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_reduced_grey(path: str | Path) -> np.ndarray:
-    """The photo in grey, (h, w) uint8, upright; JPEGs at a quarter of their sides, which is three times as fast.
+    """The image in grey, (h, w) uint8, upright; JPEGs at a quarter of their sides, which is three times as fast.
 
-    For comparing photos; damage is seen as by ``read_image``. Raises UnreadableImage.
+    For comparing images; damage is seen as by ``read_image``. Raises UnreadableImage.
     """
     try:
         content = _plain_file(path).read_bytes()
@@ -99,7 +99,7 @@ def read_reduced_grey(path: str | Path) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class PhotoHeader:
+class ImageHeader:
     """format: Pillow's name of it ("JPEG"); size: (h, w) upright; turned: whether the file's own rows are columns."""
 
     format: str
@@ -107,13 +107,13 @@ class PhotoHeader:
     turned: bool
 
 
-def read_header(path: str | Path) -> PhotoHeader:
-    """What a photo's header says. Raises UnreadableImage."""
+def read_header(path: str | Path) -> ImageHeader:
+    """What an image's header says. Raises UnreadableImage."""
     try:
         with _plain_file(path).open("rb") as stream, _opened(stream) as picture:
             width, height = picture.size
             turned = _orientation(picture) >= 5
-            return PhotoHeader(picture.format or "", (width, height) if turned else (height, width), turned)
+            return ImageHeader(picture.format or "", (width, height) if turned else (height, width), turned)
     except Exception as error:
         raise _unreadable(path, error) from error
 

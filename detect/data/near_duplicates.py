@@ -1,8 +1,8 @@
-"""Photos that show the same picture, recompressed, resized or a moment later.
+"""Images that show the same picture, recompressed, resized or a moment later.
 
 A 64-bit difference hash (Krawetz 2013, "Kind of Like That": is each of 8 x 8 cells brighter than its left neighbour)
 finds candidates, a correlation of 16 x 16 cells confirms them: the hash alone calls an empty sky and a foggy field the
-same. On the 5,011 photos of VOC 2007 both together find 5 pairs, all true; the hash alone at distance 4 finds 7, of
+same. On the 5,011 images of VOC 2007 both together find 5 pairs, all true; the hash alone at distance 4 finds 7, of
 which 3 are false and one that is true is missing.
 """
 
@@ -23,7 +23,7 @@ _CONFIRMED = 1 << 14  # pairs of cells in memory: 32 MB
 
 @dataclass(frozen=True)
 class Likeness:
-    """What is kept of a photo to compare it: bits (64,) bool; cells (256,) uint8, its mean greys."""
+    """What is kept of an image to compare it: bits (64,) bool; cells (256,) uint8, its mean greys."""
 
     bits: np.ndarray
     cells: np.ndarray
@@ -36,18 +36,18 @@ def likeness(grey: np.ndarray) -> Likeness:
     return Likeness((shrunk[:, 1:] > shrunk[:, :-1]).reshape(-1), np.asarray(cells, np.uint8).reshape(-1))
 
 
-def alike(photos: Sequence[Likeness], done: Callable[[int], None] = lambda _: None) -> list[list[int]]:
-    """The groups of photos (their places, sorted) that show the same picture, in the order of their first members.
+def alike(images: Sequence[Likeness], done: Callable[[int], None] = lambda _: None) -> list[list[int]]:
+    """The groups of images (their places, sorted) that show the same picture, in the order of their first members.
 
     A chain counts: where the first is like the second and the second like the third, all three are one group. Time
     grows with the square of the number, memory with the number. done: told how many are compared, now and then.
     """
-    count = len(photos)
-    leads = np.arange(count, dtype=np.int32)  # of each photo the first of its group
+    count = len(images)
+    leads = np.arange(count, dtype=np.int32)  # of each image the first of its group
     if count == 0:
         return []
-    signs = np.stack([photo.bits for photo in photos]).astype(np.float32) * 2 - 1
-    cells = _standardised(np.stack([photo.cells for photo in photos]))
+    signs = np.stack([image.bits for image in images]).astype(np.float32) * 2 - 1
+    cells = _standardised(np.stack([image.cells for image in images]))
     rows = max(1, _AT_ONCE // count)
     for start in range(0, count, rows):
         near = signs[start : start + rows] @ signs[start:].T >= 64 - 2 * _DISTANCE  # the product is 64 - 2 x distance
@@ -63,7 +63,7 @@ def alike(photos: Sequence[Likeness], done: Callable[[int], None] = lambda _: No
 def _unite(leads: np.ndarray, cells: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
     """Make one group of those pairs whose cells agree.
 
-    A few at a time, and pairs that are in one group by then are passed over: a thousand photos of a fixed camera are
+    A few at a time, and pairs that are in one group by then are passed over: a thousand images of a fixed camera are
     half a million pairs, of which a thousand are looked at.
     """
     for start in range(0, len(first), _CONFIRMED):

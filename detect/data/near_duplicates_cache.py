@@ -1,4 +1,4 @@
-"""Likenesses of photos, kept in the user's cache folder so that a second start does not read the photos again."""
+"""Likenesses of images, kept in the user's cache folder so that a second start does not read the images again."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from detect.system.randomness import key
 _VERSION = 1  # raise it with every change to what a likeness is
 
 
-def cache_file(photos: Sequence[Path]) -> Path:
-    """Where the likenesses of these photos are kept: a file for the folder that holds them all."""
-    folder = os.path.commonpath([photo.parent for photo in photos]) if photos else ""
+def cache_file(images: Sequence[Path]) -> Path:
+    """Where the likenesses of these images are kept: a file for the folder that holds them all."""
+    folder = os.path.commonpath([image.parent for image in images]) if images else ""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "detect" / f"likeness-v{_VERSION}" / f"{key(folder):016x}.npz"
 
 
-def photo_likenesses(photos: Sequence[Path], cache: Path, done: Callable[[int], None]) -> list[Likeness | None]:
-    """The likeness of each photo, None where it cannot be read; done: told how many are ready, now and then.
+def image_likenesses(images: Sequence[Path], cache: Path, done: Callable[[int], None]) -> list[Likeness | None]:
+    """The likeness of each image, None where it cannot be read; done: told how many are ready, now and then.
 
-    It is known by its photo's path, size and time of change. Where ``cache`` cannot be written, or what is there cannot
+    It is known by its image's path, size and time of change. Where ``cache`` cannot be written, or what is there cannot
     be read, all are computed anew at each start.
     """
-    keys = [_key(photo) for photo in photos]
+    keys = [_key(image) for image in images]
     kept = _read(cache)
     missing = [place for place, at in enumerate(keys) if at not in kept]
-    done(len(photos) - len(missing))
+    done(len(images) - len(missing))
     with ThreadPoolExecutor() as threads:
-        for place, found in zip(missing, threads.map(_likeness, (photos[place] for place in missing)), strict=True):
+        for place, found in zip(missing, threads.map(_likeness, (images[place] for place in missing)), strict=True):
             if found is not None:
                 kept[keys[place]] = found
             done(1)
@@ -50,15 +50,15 @@ def photo_likenesses(photos: Sequence[Path], cache: Path, done: Callable[[int], 
     return found_now
 
 
-def _key(photo: Path) -> int:
-    facts = photo.stat()
-    return key(str(photo), facts.st_size, facts.st_mtime_ns)
+def _key(image: Path) -> int:
+    facts = image.stat()
+    return key(str(image), facts.st_size, facts.st_mtime_ns)
 
 
-def _likeness(photo: Path) -> Likeness | None:
-    """The loader names the photos that cannot be read."""
+def _likeness(image: Path) -> Likeness | None:
+    """The loader names the images that cannot be read."""
     try:
-        return likeness(read_reduced_grey(photo))
+        return likeness(read_reduced_grey(image))
     except UnreadableImage:
         return None
 

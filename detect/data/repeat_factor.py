@@ -11,9 +11,9 @@ from detect.system.randomness import generator
 
 
 def repeat_rare(annotations: Annotations, threshold: float, seed: int) -> Annotations:
-    """The data set with some photos in it several times.
+    """The data set with some images in it several times.
 
-    A class in the fraction f of photos has the factor max(1, sqrt(threshold / f)); a photo is repeated by the largest
+    A class in the fraction f of images has the factor max(1, sqrt(threshold / f)); an image is repeated by the largest
     factor of its classes, a broken one rounded up or down by lot. Repetitions get image ids of their own, so that they
     are augmented each in its own way.
     """

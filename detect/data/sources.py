@@ -20,17 +20,17 @@ from detect.errors import UserError, nearest
 from detect.system.randomness import key
 
 DataFormat = Literal["voc", "coco", "yolo", "csv", "folders"]
-LARGE_GROUP = 10  # photos that are alike: more may be a series
+LARGE_GROUP = 10  # images that are alike: more may be a series
 _WITH_ORDER = ("coco", "yolo")  # formats that list their classes themselves
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where photos and boxes are.
+    """Where images and boxes are.
 
     root: the data set's folder; selection: a list's name (VOC), a split's (YOLO), the annotation file, absolute or in
     root, with or without its suffix (COCO, CSV), or the folder of class folders in root (folders; "." for root itself);
-    images: COCO's and CSV's folder of photos, absolute or in root; None: root's ``images``, else root, else one named
+    images: COCO's and CSV's folder of images, absolute or in root; None: root's ``images``, else root, else one named
     for the annotation file in either, else beside it.
     """
 
@@ -64,8 +64,8 @@ def annotation_file(root: Path, selection: str, suffix: str) -> Path:
     return whole if not file.is_file() and whole.is_file() else file
 
 
-def photo_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
-    """Where the photos that ``file`` names may be, the likeliest first: CVAT's in images/train, COCO's in train2017."""
+def image_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
+    """Where the images that ``file`` names may be, the likeliest first: CVAT's in images/train, COCO's in train2017."""
     if images is not None:
         return [root / images]
     stem = file.stem.removeprefix("instances_")
@@ -80,7 +80,7 @@ def _read_voc_source(source: Source, classes: Sequence[str] | None) -> Annotatio
 
 def _read_coco_source(source: Source, classes: Sequence[str] | None) -> Annotations:
     file = annotation_file(source.root, source.selection, ".json")
-    return read_coco(file, photo_folders(source.root, file, source.images), classes)
+    return read_coco(file, image_folders(source.root, file, source.images), classes)
 
 
 def _read_yolo_source(source: Source, classes: Sequence[str] | None) -> Annotations:
@@ -89,7 +89,7 @@ def _read_yolo_source(source: Source, classes: Sequence[str] | None) -> Annotati
 
 def _read_csv_source(source: Source, classes: Sequence[str] | None) -> Annotations:
     file = annotation_file(source.root, source.selection, ".csv")
-    return read_csv(file, photo_folders(source.root, file, source.images), classes)
+    return read_csv(file, image_folders(source.root, file, source.images), classes)
 
 
 def _read_folders_source(source: Source, classes: Sequence[str] | None) -> Annotations:
@@ -109,7 +109,7 @@ def join(parts: Sequence[Annotations]) -> Annotations:
     """All images of all parts, in order.
 
     Classes are the union in the order of first sight; their category ids are kept unless two clash, then they are
-    1..K; the same goes for image ids. Raises UserError for a photo that two parts hold.
+    1..K; the same goes for image ids. Raises UserError for an image that two parts hold.
     """
     category_ids: dict[str, int] = {}
     for part in parts:
@@ -144,10 +144,10 @@ def without_difficult(annotations: Annotations) -> Annotations:
 def hash_split(
     annotations: Annotations, fraction: float, alike: Sequence[Sequence[int]] = ()
 ) -> tuple[Annotations, Annotations]:
-    """(train, val): val gets about ``fraction`` of the photos, each by a hash of its file name without extension.
+    """(train, val): val gets about ``fraction`` of the images, each by a hash of its file name without extension.
 
-    A photo stays on its side when others are added or the folder moves. alike: groups of photos (their places, each in
-    one group at most) that go to one side, that of the name that comes first (a2 before a10): photos that are added
+    An image stays on its side when others are added or the folder moves. alike: groups of images (their places, each in
+    one group at most) that go to one side, that of the name that comes first (a2 before a10): images that are added
     to a folder mostly come after, and then the group stays too.
     """
     names = [Path(annotations.file(index)).stem for index in range(len(annotations))]
@@ -162,12 +162,12 @@ def hash_split(
     return select(annotations, train), select(annotations, val)
 
 
-def without_series(groups: Iterable[Sequence[int]], photos: int) -> list[Sequence[int]]:
-    """The groups less those of more than LARGE_GROUP photos and a tenth of all.
+def without_series(groups: Iterable[Sequence[int]], images: int) -> list[Sequence[int]]:
+    """The groups less those of more than LARGE_GROUP images and a tenth of all.
 
     So many are the work of a fixed camera or a scanner, and on one side they would leave little for the other.
     """
-    return [group for group in groups if len(group) <= max(LARGE_GROUP, photos / 10)]
+    return [group for group in groups if len(group) <= max(LARGE_GROUP, images / 10)]
 
 
 def _in_order(name: str) -> list[tuple[int, str]]:
@@ -212,5 +212,5 @@ def _refuse_repeated(images: Sequence[ImageAnnotation]) -> None:
     seen: set[str] = set()
     for image in images:
         if image.file in seen:
-            raise UserError(f"{image.file}: expected each photo in one source, found it in two")
+            raise UserError(f"{image.file}: expected each image in one source, found it in two")
         seen.add(image.file)

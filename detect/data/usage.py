@@ -1,4 +1,4 @@
-"""What became of the boxes and photos of a data set while it was read."""
+"""What became of the boxes and images of a data set while it was read."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from detect.errors import UserError
 
 @dataclass(frozen=True)
 class Account:
-    """Of boxes found = kept + dropped + repaired, of photos found = kept + skipped.
+    """Of boxes found = kept + dropped + repaired, of images found = kept + skipped.
 
     repaired: boxes that reach outside their picture, which training clips; dropped: how many for each reason; skipped:
-    photos that nothing labels.
+    images that nothing labels.
     """
 
     kept: int
     dropped: Mapping[str, int]
     repaired: int
-    photos: int
+    images: int
     skipped: int
 
     @property
@@ -34,7 +34,7 @@ class Account:
         dropped = sum(self.dropped.values())
         boxes = f"{self.kept} kept + {dropped} dropped + {self.repaired} repaired (clipped) = {self.boxes} found"
         return (
-            f"boxes: {boxes}; photos: {self.photos} kept + {self.skipped} skipped = {self.photos + self.skipped} found"
+            f"boxes: {boxes}; images: {self.images} kept + {self.skipped} skipped = {self.images + self.skipped} found"
         )
 
 
@@ -52,11 +52,11 @@ def reasons(dropped: Sequence[DroppedBox]) -> Mapping[str, int]:
 
 
 def require_flawless(found: Account, what: str) -> None:
-    """Raise UserError, for ``what``, where a box was dropped or repaired or a photo skipped."""
+    """Raise UserError, for ``what``, where a box was dropped or repaired or an image skipped."""
     kinds = {
         **found.dropped,
         "boxes that reach outside their picture": found.repaired,
-        "photos without labels": found.skipped,
+        "images without labels": found.skipped,
     }
     listed = ", ".join(f"{count} x {kind}" for kind, count in kinds.items() if count)
     if listed:

@@ -42,14 +42,14 @@ class CocoResult:
 def evaluate_coco(
     annotations: Annotations, predictions: Sequence[Prediction], limits: Sequence[int] = LIMITS
 ) -> CocoResult:
-    """Score predictions, one a photo in the annotations' order (``align`` makes them so).
+    """Score predictions, one an image in the annotations' order (``align`` makes them so).
 
-    limits (pycocotools' maxDets): how many detections of a class in a photo count. Recall is told for each, as AR1,
+    limits (pycocotools' maxDets): how many detections of a class in an image count. Recall is told for each, as AR1,
     AR10, ...; all other numbers are by the largest, where pycocotools' summary insists on 100 for AP and on the third
     for the rest. ValueError where the lengths differ or a limit is not positive. Equal scores rank in the order of
     image ids, then of the results.
 
-    Memory beside the data: 160 MiB for 500,000 detections in 5,000 photos.
+    Memory beside the data: 160 MiB for 500,000 detections in 5,000 images.
     """
     require_fit(annotations, predictions)
     return _score(as_coco_files(annotations, predictions), annotations.classes, limits)

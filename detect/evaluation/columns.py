@@ -1,7 +1,7 @@
 """What a scorer compares: ground truth and detections as columns, as the scorer's own files hold them.
 
-A scorer looks at one class of one photo at a time: that is a group here, numbered class * photos + photo, so that
-everything of a class lies together and, within it, everything of a photo.
+A scorer looks at one class of one image at a time: that is a group here, numbered class * images + image, so that
+everything of a class lies together and, within it, everything of an image.
 """
 
 from __future__ import annotations
@@ -76,18 +76,18 @@ class Found:
 class Case:
     """Everything that is scored."""
 
-    photos: int
+    images: int
     classes: int
     truth: Truth
     found: Found
 
     def limited(self, limit: int | None) -> Case:
-        """With the best ``limit`` detections of each class in each photo (None: all)."""
+        """With the best ``limit`` detections of each class in each image (None: all)."""
         if limit is None:
             return self
         kept, found = self.found.ranks < limit, self.found
         return Case(
-            self.photos,
+            self.images,
             self.classes,
             self.truth,
             Found(found.groups[kept], found.ranks[kept], found.boxes[kept], found.scores[kept]),
@@ -95,17 +95,17 @@ class Case:
 
     def of_class(self, groups: Places) -> list[slice]:
         """Where each class lies in columns ordered by ``groups``."""
-        edges = np.searchsorted(groups, np.arange(self.classes + 1) * self.photos).tolist()
+        edges = np.searchsorted(groups, np.arange(self.classes + 1) * self.images).tolist()
         return [slice(start, end) for start, end in pairwise(edges)]
 
 
-def make_case(photos: int, classes: int, truth: Truth, groups: Places, boxes: Boxes, scores: Floats) -> Case:
+def make_case(images: int, classes: int, truth: Truth, groups: Places, boxes: Boxes, scores: Floats) -> Case:
     """Columns in any order of groups, put in order; the last three are the detections'."""
     rows = np.argsort(truth.groups, kind="stable")
     ordered = Truth(truth.groups[rows], truth.boxes[rows], truth.areas[rows], truth.lenient[rows])
     best = np.lexsort((-scores, groups))
     groups = groups[best]
-    return Case(photos, classes, ordered, Found(groups, places_within(groups), boxes[best], scores[best]))
+    return Case(images, classes, ordered, Found(groups, places_within(groups), boxes[best], scores[best]))
 
 
 def places_within(groups: Places) -> Places:
@@ -119,7 +119,7 @@ Layout = Callable[["Annotations", Sequence[Prediction]], Case]
 
 
 def as_given(annotations: Annotations, predictions: Sequence[Prediction]) -> Case:
-    """Nothing rounded; photos in the order of the data."""
+    """Nothing rounded; images in the order of the data."""
     return _lay_out(annotations, flatten(predictions), np.arange(len(annotations)), from_corners)
 
 
@@ -131,7 +131,7 @@ def as_py_faster_rcnn_writes(annotations: Annotations, predictions: Sequence[Pre
 
 
 def as_coco_files(annotations: Annotations, predictions: Sequence[Prediction]) -> Case:
-    """Boxes as x y width height; photos in the order of their ids."""
+    """Boxes as x y width height; images in the order of their ids."""
     places = np.argsort(np.argsort(annotations.image_ids))
     return _lay_out(annotations, flatten(predictions), places, lambda corners: from_sides(_sides(corners)))
 
@@ -139,16 +139,16 @@ def as_coco_files(annotations: Annotations, predictions: Sequence[Prediction]) -
 def _lay_out(
     annotations: Annotations, found: FlatPredictions, places: Places, boxes: Callable[[Floats], Boxes]
 ) -> Case:
-    """places (N,): the rank of each photo."""
-    photos = len(annotations)
+    """places (N,): the rank of each image."""
+    images = len(annotations)
     truth = Truth(
-        groups=(annotations.labels - 1) * photos + np.repeat(places, np.diff(annotations.offsets)),
+        groups=(annotations.labels - 1) * images + np.repeat(places, np.diff(annotations.offsets)),
         boxes=boxes(annotations.boxes),
         areas=annotations.areas,
         lenient=annotations.difficult | annotations.crowd,
     )
-    groups = (found.labels - 1) * photos + places[found.images]
-    return make_case(photos, len(annotations.classes), truth, groups, boxes(found.boxes), found.scores)
+    groups = (found.labels - 1) * images + places[found.images]
+    return make_case(images, len(annotations.classes), truth, groups, boxes(found.boxes), found.scores)
 
 
 def _sides(corners: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""What a detector said about a data set, in pixels of the original photos, and how it is matched to the ground truth.
+"""What a detector said about a data set, in pixels of the original images, and how it is matched to the ground truth.
 
 Plain numpy: results that some other tool wrote are scored without a model.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detect.data.image_names import PhotoNames
+from detect.data.image_names import ImageNames
 from detect.errors import UserError
 
 if TYPE_CHECKING:  # annotations.py imports torch, which scoring does not need
@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # annotations.py imports torch, which scoring does not need
 
 @dataclass(frozen=True)
 class Prediction:
-    """The detections of one photo.
+    """The detections of one image.
 
     file: its path, as the maker wrote it; width and height in pixels; boxes (D, 4) float64, continuous pixels of the
-    original photo; scores (D,) float64, higher is surer; labels (D,) int64 in 1..K. Any order; equal scores rank in the
+    original image; scores (D,) float64, higher is surer; labels (D,) int64 in 1..K. Any order; equal scores rank in the
     order given.
     """
 
@@ -53,9 +53,9 @@ def nothing_found(file: str, size: Size) -> Prediction:
 
 @dataclass(frozen=True)
 class FlatPredictions:
-    """All D detections of a data set, ordered by photo, then as given: the order that breaks ties of score.
+    """All D detections of a data set, ordered by image, then as given: the order that breaks ties of score.
 
-    images (D,) int64: the place of each one's photo; boxes, scores and labels as in Prediction.
+    images (D,) int64: the place of each one's image; boxes, scores and labels as in Prediction.
     """
 
     images: np.ndarray
@@ -75,10 +75,10 @@ def flatten(predictions: Sequence[Prediction]) -> FlatPredictions:
 
 
 def require_fit(annotations: Annotations, predictions: Sequence[Prediction]) -> None:
-    """Raise ValueError unless there is one prediction for each photo, with labels in 1..K."""
+    """Raise ValueError unless there is one prediction for each image, with labels in 1..K."""
     if len(predictions) != len(annotations):
         count = len(annotations)
-        raise ValueError(f"expected {count} predictions, one a photo, found {len(predictions)}: call align first")
+        raise ValueError(f"expected {count} predictions, one an image, found {len(predictions)}: call align first")
     classes = len(annotations.classes)
     for prediction in predictions:
         if len(prediction) and not (prediction.labels.min() >= 1 and prediction.labels.max() <= classes):
@@ -87,17 +87,17 @@ def require_fit(annotations: Annotations, predictions: Sequence[Prediction]) -> 
 
 
 def align(annotations: Annotations, predictions: Sequence[Prediction]) -> list[Prediction]:
-    """The predictions in the order of the photos; a photo without one gets an empty Prediction.
+    """The predictions in the order of the images; an image without one gets an empty Prediction.
 
-    A photo is found by its full path, else by its path below the folder that all photos share (a longer path may lead
+    An image is found by its full path, else by its path below the folder that all images share (a longer path may lead
     there: results made on another machine), else by that path without its suffix, else by its name without suffix, as
     in VOC's text files.
-    Raises UserError for a file that names no photo or several, and for two predictions of one photo.
+    Raises UserError for a file that names no image or several, and for two predictions of one image.
     """
     files = [annotations.file(index) for index in range(len(annotations))]
     if files == [prediction.file for prediction in predictions] and len(set(files)) == len(files):
         return list(predictions)
-    names = PhotoNames(files)
+    names = ImageNames(files)
     found: dict[int, Prediction] = {}
     for prediction in predictions:
         index = names.find(prediction.file)

@@ -53,7 +53,7 @@ class ProfileScore:
 def compare_profiles(
     annotations: Annotations, predictions: Sequence[Prediction], profiles: Mapping[str, Profile] = PROFILES
 ) -> dict[str, ProfileScore]:
-    """Score predictions, one a photo in the annotations' order (``align`` makes them so), under every profile.
+    """Score predictions, one an image in the annotations' order (``align`` makes them so), under every profile.
 
     ValueError where the lengths differ.
     """

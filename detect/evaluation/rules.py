@@ -29,7 +29,7 @@ class Rules:
 
     match: whether an overlap that equals the least one is enough; recall_grid: AP is the mean over these recalls of
     the best precision at that recall or more, or None: the area under the monotone envelope of the precision; limit:
-    how many detections of a class in a photo count, the best ones; second_choice: a detection looks only at boxes that
+    how many detections of a class in an image count, the best ones; second_choice: a detection looks only at boxes that
     are still free, else at all of them, and a taken one makes it false; regular_first: boxes that are neither difficult
     nor crowds are preferred, whatever the overlap; inside_lenient: the overlap with a difficult or crowd box is the
     share of the detection that lies in it, not the IoU; last_of_equals: of boxes with equal overlap the last one is
@@ -86,7 +86,7 @@ _WORDS: Mapping[str, Mapping[Hashable, str]] = {
         COCO_GRID: "101 recalls",
         None: "area under the curve",
     },
-    "limit": {None: "all detections", 100: "best 100 of a class in a photo"},
+    "limit": {None: "all detections", 100: "best 100 of a class in an image"},
     "second_choice": {False: "best of all boxes", True: "best of the free boxes"},
     "regular_first": {False: "difficult boxes like others", True: "difficult boxes last"},
     "inside_lenient": {False: "IoU with difficult box", True: "share of detection in difficult box"},
@@ -94,7 +94,7 @@ _WORDS: Mapping[str, Mapping[Hashable, str]] = {
     "layout": {
         as_given: "data as given",
         as_py_faster_rcnn_writes: "scores to 3 decimals, boxes to 1",
-        as_coco_files: "boxes as x y w h, photos by id",
+        as_coco_files: "boxes as x y w h, images by id",
     },
     "ious": {(0.5,): "IoU 0.5", COCO_IOUS: "mean of IoU 0.50 to 0.95"},
 }

@@ -62,7 +62,7 @@ class Score:
 
 
 def evaluate(annotations: Annotations, predictions: Sequence[Prediction], metric: Metric) -> Score:
-    """Score predictions, one a photo in the annotations' order (``align`` makes them so).
+    """Score predictions, one an image in the annotations' order (``align`` makes them so).
 
     ValueError where the lengths differ.
     """

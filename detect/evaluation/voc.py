@@ -1,7 +1,7 @@
 """Average precision by the rules of the PASCAL VOC development kit (Everingham et al. 2010; VOCevaldet.m, VOCap.m).
 
-For each class the detections of all photos are ranked by score, equal scores in the order of photos and then of the
-results. Each looks at the one ground-truth box of its class in its photo that it overlaps most (the first of equals),
+For each class the detections of all images are ranked by score, equal scores in the order of images and then of the
+results. Each looks at the one ground-truth box of its class in its image that it overlaps most (the first of equals),
 whether or not that box is difficult or already taken; there is no second choice. Below the least IoU it is a false
 positive. Else, on a difficult box it counts as nothing; on a free box it is a true positive and takes it; on a taken
 box it is a false positive. Difficult boxes are not in the number of positives. Our boxes are continuous, so the kit's
@@ -58,7 +58,7 @@ class VocResult:
 def evaluate_voc(annotations: Annotations, predictions: Sequence[Prediction], metric: VocMetric) -> VocResult:
     """Score by the official rules: ``voc07`` takes eleven points of recall, ``voc12`` (VOC2010 and later) the area.
 
-    predictions: one a photo, in the annotations' order (``align`` makes them so); ValueError where the lengths differ.
+    predictions: one an image, in the annotations' order (``align`` makes them so); ValueError where the lengths differ.
     """
     return evaluate_by_rules(annotations, predictions, OFFICIAL[metric])
 

@@ -1,1 +1,1 @@
-"""Prediction: photos in, detections out, and the files that hold them."""
+"""Prediction: images in, detections out, and the files that hold them."""

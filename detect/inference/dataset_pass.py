@@ -1,4 +1,4 @@
-"""A detector run over a data set: detections in pixels of the original photos, and on request the losses."""
+"""A detector run over a data set: detections in pixels of the original images, and on request the losses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from detect.types import Detections, Images, Size, Targets, targets_to, to_devic
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass over a data set: a prediction for each photo in order, mean losses (empty where not asked for), and a
-    line for each photo that could not be read (it counts as a photo without detections).
+    """One pass over a data set: a prediction for each image in order, mean losses (empty where not asked for), and a
+    line for each image that could not be read (it counts as an image without detections).
     """
 
     predictions: list[Prediction]
@@ -70,13 +70,13 @@ def proposals_and_losses(detector: Detector) -> Looking:
     return look
 
 
-def _unseen(photos: int) -> None:
+def _unseen(images: int) -> None:
     """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What came of one batch: predictions by the photo's place, and sums of the losses over its photos."""
+    """What came of one batch: predictions by the image's place, and sums of the losses over its images."""
 
     predictions: dict[int, Prediction]
     losses: dict[str, float]
@@ -125,7 +125,7 @@ def _look(looking: Looking, batch: Batch, compute: Compute) -> _Seen:
 
 
 def as_prediction(detections: Detections, resized: Size, original: Size, file: str) -> Prediction:
-    """Detections of a resized photo as a Prediction for the original."""
+    """Detections of a resized image as a Prediction for the original."""
     boxes = rescale_boxes(detections.boxes.double().cpu(), resized, original)
     return Prediction(
         file=file,

@@ -39,8 +39,8 @@ def detect_over(
     """The detections of a whole data set, with the config's batch size and workers; each process of ``group`` looks at
     its share of the batches, and all get the whole.
     """
-    photos = [annotations.file(index) for index in range(len(annotations))]
-    given = known_proposals(predictor.config.model, photos, predictor.file.parent)
+    images = [annotations.file(index) for index in range(len(annotations))]
+    given = known_proposals(predictor.config.model, images, predictor.file.parent)
     size, workers = config.train.batch_size, config.data.workers
     batches = evaluation_loader(annotations, predictor.preprocess, size, workers, given, group.rank, group.size)
     looking = detections_only(predictor.detector)

@@ -1,4 +1,4 @@
-"""Which photos a command line means."""
+"""Which images a command line means."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from detect.data.images import SUFFIXES, is_photo
+from detect.data.images import SUFFIXES, is_image
 from detect.errors import UserError
 from detect.system.files import existing_file
 
 
-def find_photos(paths: Sequence[str]) -> list[Path]:
-    """Each PATH is a photo, a folder (searched to the bottom), or a glob; in order, each photo once.
+def find_images(paths: Sequence[str]) -> list[Path]:
+    """Each PATH is an image, a folder (searched to the bottom), or a glob; in order, each image once.
 
-    A file named itself is taken whatever its suffix; in a folder also what only has a photo's name, a link that leads
+    A file named itself is taken whatever its suffix; in a folder also what only has an image's name, a link that leads
     nowhere above all, which will be told as unreadable.
-    Raises UserError for a PATH that does not exist or holds no photo.
+    Raises UserError for a PATH that does not exist or holds no image.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        found.update(dict.fromkeys(_photos_of(path)))
+        found.update(dict.fromkeys(_images_of(path)))
     return list(found)
 
 
-def _photos_of(path: str) -> list[Path]:
+def _images_of(path: str) -> list[Path]:
     named = Path(path)
     if named.is_dir():
-        photos = sorted(file for file in named.rglob("*") if is_photo(file) and not file.is_dir())
-        if not photos:
-            raise UserError(f"{path}: expected photos ({', '.join(sorted(SUFFIXES))}), found none in this folder")
-        return photos
+        images = sorted(file for file in named.rglob("*") if is_image(file) and not file.is_dir())
+        if not images:
+            raise UserError(f"{path}: expected images ({', '.join(sorted(SUFFIXES))}), found none in this folder")
+        return images
     if named.is_file() or not glob.has_magic(path):
-        return [existing_file(named, "a photo, a folder or a glob")]
+        return [existing_file(named, "an image, a folder or a glob")]
     matches = _matches(path)
-    photos = [match for match in matches if is_photo(match) and not match.is_dir()]
-    if not photos:
-        raise UserError(f"{path}: expected a glob that matches photos, found {len(matches)} matches and no photo")
-    return photos
+    images = [match for match in matches if is_image(match) and not match.is_dir()]
+    if not images:
+        raise UserError(f"{path}: expected a glob that matches images, found {len(matches)} matches and no image")
+    return images
 
 
 def _matches(pattern: str) -> list[Path]:

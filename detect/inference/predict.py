@@ -1,4 +1,4 @@
-"""Many photos through a detector: batches decoded by workers, pictures drawn beside the model, a kill survived."""
+"""Many images through a detector: batches decoded by workers, pictures drawn beside the model, a kill survived."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from detect.types import to_device
 
 @dataclass(frozen=True)
 class Work:
-    """What a run came to: predictions of all readable photos in order, a line for each unreadable one, how long it
+    """What a run came to: predictions of all readable images in order, a line for each unreadable one, how long it
     took, and for how long of it the model computed; work of an earlier, killed run takes no time here.
     """
 
@@ -46,16 +46,16 @@ class Work:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of each photo: detections of at least ``score`` with a label among ``labels``; pictures or not."""
+    """What is wanted of each image: detections of at least ``score`` with a label among ``labels``; pictures or not."""
 
     score: float
     labels: tuple[int, ...]
     pictures: bool
 
 
-def predict_photos(
+def predict_images(
     predictor: Predictor,
-    photos: Sequence[Path],
+    images: Sequence[Path],
     out: Path,
     wish: Wish,
     batch_size: int,
@@ -64,27 +64,27 @@ def predict_photos(
     proposals: Path | None = None,
     group: Group = ALONE,
 ) -> Work:
-    """Detect on all photos; a detector that is given its proposals searches them, or takes those of a file.
+    """Detect on all images; a detector that is given its proposals searches them, or takes those of a file.
 
     Batches done by an earlier run of the same command in ``out``, by whatever number of processes, are not done again.
-    Photos of one batch share a canvas, so that a result does not depend on the company. Of ``group`` each process does
+    Images of one batch share a canvas, so that a result does not depend on the company. Of ``group`` each process does
     one batch of a round; all get the whole work, and the leader alone keeps what is done.
     """
     start = time.perf_counter()
-    batches = group.gather(_batches(photos, predictor.preprocess, batch_size) if group.leads else [])[0]
-    given: GivenLookup | None = given_from(predictor, photos, proposals) or predictor.given
+    batches = group.gather(_batches(images, predictor.preprocess, batch_size) if group.leads else [])[0]
+    given: GivenLookup | None = given_from(predictor, images, proposals) or predictor.given
     finished = None
     if group.leads:
-        key = _key(predictor, photos, wish, batches, proposals)
+        key = _key(predictor, images, wish, batches, proposals)
         finished = Finished(out / ".finished.jsonl", key, predictor.classes)
         if finished.batches:
             remove_leftovers(out)
     results = list(group.gather(finished.batches if finished else [])[0])
     if results:
-        display.found_done(sum(map(_photos_in, results)))
+        display.found_done(sum(map(_images_in, results)))
     left, look = batches[len(results) :], _Looking(predictor, wish)
-    draw = _Drawing(out / "images", below_shared_folder([str(photo) for photo in photos]), predictor.classes)
-    loader = file_loader(photos, predictor.preprocess, group.share(left), workers, given)
+    draw = _Drawing(out / "images", below_shared_folder([str(image) for image in images]), predictor.classes)
+    loader = file_loader(images, predictor.preprocess, group.share(left), workers, given)
     with told_when_a_worker_ends("--workers", loader), ThreadPoolExecutor(1) as pool:
         own: Iterator[BatchResult] = map(look, loader)
         if wish.pictures:
@@ -93,7 +93,7 @@ def predict_photos(
             if finished is not None:
                 finished.add(result)
             results.append(result)
-            display.advance(_photos_in(result))
+            display.advance(_images_in(result))
     return _work(results, time.perf_counter() - start, look.seconds)
 
 
@@ -111,7 +111,7 @@ def _work(results: Sequence[BatchResult], seconds: float, model_seconds: float) 
     return Work([placed[place] for place in sorted(placed)], sorted(unreadable), seconds, model_seconds)
 
 
-def _photos_in(result: BatchResult) -> int:
+def _images_in(result: BatchResult) -> int:
     return len(result.places) + len(result.unreadable)
 
 
@@ -120,18 +120,18 @@ def forget_progress(out: Path) -> None:
     (out / ".finished.jsonl").unlink(missing_ok=True)
 
 
-def _batches(photos: Sequence[Path], preprocess: Preprocess, batch_size: int) -> list[list[int]]:
-    """Places of photos of one canvas; those without a readable header, which will be reported, together."""
+def _batches(images: Sequence[Path], preprocess: Preprocess, batch_size: int) -> list[list[int]]:
+    """Places of images of one canvas; those without a readable header, which will be reported, together."""
     canvases = []
-    for photo in photos:
+    for image in images:
         try:
-            canvases.append(preprocess.canvas([preprocess.resized(image_size(photo))]))
+            canvases.append(preprocess.canvas([preprocess.resized(image_size(image))]))
         except UnreadableImage:
             canvases.append((0, 0))
     return by_canvas(canvases, batch_size)
 
 
-def given_from(predictor: Predictor, photos: Sequence[Path], proposals: Path | None) -> FromFile | None:
+def given_from(predictor: Predictor, images: Sequence[Path], proposals: Path | None) -> FromFile | None:
     """The proposals in a file, for a detector that is given some; None without a file. Raises UserError."""
     if proposals is None:
         return None
@@ -139,18 +139,18 @@ def given_from(predictor: Predictor, photos: Sequence[Path], proposals: Path | N
         raise UserError(
             f"--proposals {proposals}: expected a detector that is given its proposals, found one with an RPN"
         )
-    return from_file(proposals, [str(photo) for photo in photos], predictor.given.number)
+    return from_file(proposals, [str(image) for image in images], predictor.given.number)
 
 
 def _key(
     predictor: Predictor,
-    photos: Sequence[Path],
+    images: Sequence[Path],
     wish: Wish,
     batches: Sequence[Sequence[int]],
     proposals: Path | None,
 ) -> int:
-    """Of all that results depend on: weights, proposals and photos as they are now, settings, what is wanted."""
-    files = (predictor.file, *photos) if proposals is None else (predictor.file, proposals, *photos)
+    """Of all that results depend on: weights, proposals and images as they are now, settings, what is wanted."""
+    files = (predictor.file, *images) if proposals is None else (predictor.file, proposals, *images)
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None for file in files]
     parts = (
         predictor.file,
@@ -158,7 +158,7 @@ def _key(
         predictor.config,
         predictor.compute,
         wish,
-        [str(photo) for photo in photos],
+        [str(image) for image in images],
         stats,
         batches,
     )
@@ -180,7 +180,7 @@ class _Looking:
         return BatchResult(batch.indices, tuple(_chosen(one, self.wish) for one in found), batch.unreadable)
 
     def _detections(self, batch: Batch) -> list[Prediction]:
-        """Of each photo, in its own pixels; those are on the CPU, so the model is done when they are here."""
+        """Of each image, in its own pixels; those are on the CPU, so the model is done when they are here."""
         if not len(batch.images):
             return []
         compute = self.predictor.compute
@@ -201,7 +201,7 @@ def _chosen(prediction: Prediction, wish: Wish) -> Prediction:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """Draws a result's photos below ``folder``, each by its name."""
+    """Draws a result's images below ``folder``, each by its name."""
 
     folder: Path
     names: Sequence[str]

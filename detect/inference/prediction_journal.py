@@ -15,13 +15,13 @@ from pathlib import Path
 
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_readers import read_record
-from detect.inference.result_writers import photo_record
+from detect.inference.result_writers import image_record
 from detect.system.files import append_text, whole_lines, write_text
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """places: of the photos among all; predictions: one for each; unreadable: a line for each photo left out."""
+    """places: of the images among all; predictions: one for each; unreadable: a line for each image left out."""
 
     places: tuple[int, ...]
     predictions: tuple[Prediction, ...]
@@ -44,7 +44,7 @@ class Finished:
         append_text(self.file, self._told(result))
 
     def _told(self, result: BatchResult) -> str:
-        records = [photo_record(prediction, self.classes) for prediction in result.predictions]
+        records = [image_record(prediction, self.classes) for prediction in result.predictions]
         return _line(json.dumps([result.places, records, result.unreadable], ensure_ascii=False))
 
     def _read(self, key: int) -> Iterator[BatchResult]:

@@ -1,4 +1,4 @@
-"""A trained detector for use: photos in, detections in their own pixels out."""
+"""A trained detector for use: images in, detections in their own pixels out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from detect.system import randomness
 from detect.system.device import Compute, make_compute
 from detect.types import Detections, Images, Proposals, to_device
 
-Photo = str | Path | np.ndarray
+Image = str | Path | np.ndarray
 
 
 class Predictor:
@@ -47,7 +47,7 @@ class Predictor:
         self.config = config
         self.file = file
         self.compute = compute
-        self.given = given  # how the photos are searched, for a detector that does not make its own proposals
+        self.given = given  # how the images are searched, for a detector that does not make its own proposals
 
     @property
     def single(self) -> Detector:
@@ -55,26 +55,26 @@ class Predictor:
         return self.detector.detector if isinstance(self.detector, ManyLooks) else self.detector
 
     @overload
-    def predict(self, x: Photo, score: float = 0.5) -> Detections: ...
+    def predict(self, x: Image, score: float = 0.5) -> Detections: ...
 
     @overload
-    def predict(self, x: list[Photo], score: float = 0.5) -> list[Detections]: ...
+    def predict(self, x: list[Image], score: float = 0.5) -> list[Detections]: ...
 
-    def predict(self, x: Photo | list[Photo], score: float = 0.5) -> Detections | list[Detections]:
-        """Detections of at least ``score``, best first, boxes in pixels of the photo as it was given.
+    def predict(self, x: Image | list[Image], score: float = 0.5) -> Detections | list[Detections]:
+        """Detections of at least ``score``, best first, boxes in pixels of the image as it was given.
 
-        x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The photos of a list are
+        x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The images of a list are
         detected one by one: ``detect predict`` batches. Raises UserError for an array of another kind,
         UnreadableImage for a file.
         """
         if isinstance(x, str | Path | np.ndarray):
             return self._one(x).above(score)
-        return [self._one(photo).above(score) for photo in x]
+        return [self._one(image).above(score) for image in x]
 
-    def _one(self, photo: Photo) -> Detections:
-        rgb = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    def _one(self, image: Image) -> Detections:
+        rgb = image if isinstance(image, np.ndarray) else read_image(image)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
-            raise UserError(f"photo: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
+            raise UserError(f"image: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
         images = to_device(self.prepared(rgb), self.compute.device)
         with torch.inference_mode(), self.compute.autocast():
             found = self.detector.detect(images)[0]
@@ -82,7 +82,7 @@ class Predictor:
         return Detections(boxes, found.scores.cpu(), found.labels.cpu(), None, self.classes)
 
     def prepared(self, rgb: np.ndarray, given: BoxesAndScores | None = None) -> Images:
-        """The photo as a batch of one; ``given``: its proposals, in its pixels. A detector that needs some and gets
+        """The image as a batch of one; ``given``: its proposals, in its pixels. A detector that needs some and gets
         none has it searched.
         """
         small = self.preprocess.resize(rgb)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detect.data.image_names import PhotoNames
+from detect.data.image_names import ImageNames
 from detect.errors import UserError, nearest, told
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import comp4_file
@@ -23,30 +23,30 @@ if TYPE_CHECKING:  # annotations.py imports torch, which reading results does no
 Row = tuple[list[float], float, int]  # box, score, label
 
 _TOO_LARGE = 1e300  # JSON has integers that no float holds
-_PHOTOS = "a list of photos with their detections"
+_IMAGES = "a list of images with their detections"
 
 
 def read_json(path: Path, classes: Sequence[str]) -> list[Prediction]:
     """A ``predictions.json``. Raises UserError for another shape of file and for a label that is not in ``classes``."""
     labels = {name: label for label, name in enumerate(classes, 1)}
-    photos = enumerate(_load_list(path, _PHOTOS), 1)
-    return [read_record(f"{path}: entry {place}", photo, labels) for place, photo in photos]
+    images = enumerate(_load_list(path, _IMAGES), 1)
+    return [read_record(f"{path}: entry {place}", image, labels) for place, image in images]
 
 
 def json_classes(path: Path) -> list[str]:
     """The labels in a ``predictions.json``, sorted."""
-    photos = [photo for photo in _load_list(path, _PHOTOS) if isinstance(photo, dict)]
-    rows = [row for photo in photos for row in photo.get("detections", ()) if isinstance(row, dict)]
+    images = [image for image in _load_list(path, _IMAGES) if isinstance(image, dict)]
+    rows = [row for image in images for row in image.get("detections", ()) if isinstance(row, dict)]
     return sorted({row["label"] for row in rows if isinstance(row.get("label"), str)})
 
 
 def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
     """A folder with VOC's ``comp4_det_<class>.txt`` for each class, aligned to the annotations.
 
-    Raises UserError for a class without a file, a line of another shape, and a name that is no photo's or several's.
+    Raises UserError for a class without a file, a line of another shape, and a name that is no image's or several's.
     """
     existing_folder(folder, "a folder of comp4_det_<class>.txt")
-    photos = PhotoNames([annotations.file(index) for index in range(len(annotations))])
+    images = ImageNames([annotations.file(index) for index in range(len(annotations))])
     known: dict[str, int] = {}
     rows: list[list[Row]] = [[] for _ in range(len(annotations))]
     for label, class_name in enumerate(annotations.classes, 1):
@@ -54,7 +54,7 @@ def read_comp4(folder: Path, annotations: Annotations) -> list[Prediction]:
         for place, line in enumerate(read_text(path, f"the detections of {class_name}").splitlines(), 1):
             name, box, score = _read_line(f"{path}: line {place}", line)
             if name not in known:
-                known[name] = _find(f"{path}: line {place}", name, photos)
+                known[name] = _find(f"{path}: line {place}", name, images)
             rows[known[name]].append((box, score, label))
     return _gather_all(annotations, rows)
 
@@ -97,13 +97,13 @@ def load_coco_results(path: Path, image_ids: Container[int], category_ids: Conta
     return rows
 
 
-def read_record(where: str, photo: object, labels: dict[str, int]) -> Prediction:
+def read_record(where: str, image: object, labels: dict[str, int]) -> Prediction:
     """One element of ``predictions.json``; an error starts with ``where``."""
-    match photo:
+    match image:
         case {"file": str(file), "width": int(width), "height": int(height), "detections": list(found)}:
             rows = [_read_row(f"{where}: detection {place}", row, labels) for place, row in enumerate(found, 1)]
             return _gather(file, (height, width), rows)
-    raise UserError(f'{where}: expected "file", "width", "height" and "detections", found {told(photo)}')
+    raise UserError(f'{where}: expected "file", "width", "height" and "detections", found {told(image)}')
 
 
 def _read_row(where: str, row: object, labels: dict[str, int]) -> Row:
@@ -132,15 +132,15 @@ def _minus_one(text: str) -> float:
     return float(Decimal(text) - 1)
 
 
-def _find(where: str, name: str, photos: PhotoNames) -> int:
+def _find(where: str, name: str, images: ImageNames) -> int:
     try:
-        return photos.find(name)
+        return images.find(name)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
 
 def _gather_all(annotations: Annotations, rows: Sequence[Sequence[Row]]) -> list[Prediction]:
-    """A Prediction for each photo from its rows."""
+    """A Prediction for each image from its rows."""
     return [_gather(annotations.file(place), annotations.size(place), found) for place, found in enumerate(rows)]
 
 

@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 
 from detect.data.formats import coco_json
-from detect.data.image_names import PhotoNames, below_shared_folder
+from detect.data.image_names import ImageNames, below_shared_folder
 from detect.errors import UserError, nearest
 from detect.evaluation.predictions import Prediction
 from detect.system.files import write_text
 
 
 def write_json(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """``predictions.json``: one photo a line, its detections best first, boxes in pixels of the original photo."""
-    write_text(path, _json_lines(photo_record(prediction, classes) for prediction in predictions))
+    """``predictions.json``: one image a line, its detections best first, boxes in pixels of the original image."""
+    write_text(path, _json_lines(image_record(prediction, classes) for prediction in predictions))
 
 
 def write_csv(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """``predictions.csv``: ``file,label,score,x1,y1,x2,y2``, a row a detection, best first in each photo."""
+    """``predictions.csv``: ``file,label,score,x1,y1,x2,y2``, a row a detection, best first in each image."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("file", "label", "score", "x1", "y1", "x2", "y2"))
@@ -40,8 +40,8 @@ def write_csv(path: Path, predictions: Sequence[Prediction], classes: Sequence[s
 
 
 def write_yolo(folder: Path, predictions: Sequence[Prediction]) -> None:
-    """One text file a photo, best first: ``class cx cy w h score``, class from 0, the rest in fractions."""
-    names = photo_names([prediction.file for prediction in predictions])
+    """One text file an image, best first: ``class cx cy w h score``, class from 0, the rest in fractions."""
+    names = image_names([prediction.file for prediction in predictions])
     for name, prediction in zip(names, predictions, strict=True):
         w, h = prediction.width, prediction.height
         lines = (
@@ -57,7 +57,7 @@ def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequen
     The shift by one is made in decimal, so that it is exact and ``results.read_comp4`` can undo it.
     """
     lines: list[list[str]] = [[] for _ in classes]
-    for name, prediction in zip(photo_names([p.file for p in predictions]), predictions, strict=True):
+    for name, prediction in zip(image_names([p.file for p in predictions]), predictions, strict=True):
         for (x1, y1, x2, y2), label, score in ranked(prediction):
             lines[label - 1].append(f"{name} {score!r} {_plus_one(x1)} {_plus_one(y1)} {x2!r} {y2!r}\n")
     for class_name, mine in zip(classes, lines, strict=True):
@@ -75,7 +75,7 @@ def write_coco(
     image_ids: Sequence[int] | np.ndarray,
     category_ids: Sequence[int] | np.ndarray,
 ) -> None:
-    """``coco_results.json``: ``image_id, category_id, bbox [x, y, width, height], score``, best first in each photo.
+    """``coco_results.json``: ``image_id, category_id, bbox [x, y, width, height], score``, best first in each image.
 
     image_ids: one a prediction; category_ids (K,): the id of label k is ``category_ids[k - 1]``.
     """
@@ -93,7 +93,7 @@ def write_coco(
 
 
 def write_coco_images(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """The list beside a ``coco_results.json`` without annotations: which photo and class each number from 1 is."""
+    """The list beside a ``coco_results.json`` without annotations: which image and class each number from 1 is."""
     files = below_shared_folder([prediction.file for prediction in predictions])
     images = [
         {"id": place, "file_name": file, "width": prediction.width, "height": prediction.height}
@@ -110,8 +110,8 @@ def ranked(prediction: Prediction) -> Iterator[tuple[list[float], int, float]]:
     return zip(*(column.tolist() for column in columns), strict=True)
 
 
-def photo_names(files: Sequence[str]) -> list[str]:
-    """The shortest names that tell photos apart: without folder and suffix, else below the folder that all share."""
+def image_names(files: Sequence[str]) -> list[str]:
+    """The shortest names that tell images apart: without folder and suffix, else below the folder that all share."""
     below = below_shared_folder(files)
     bare = [PurePath(name).with_suffix("").as_posix() for name in below]
     for names in ([PurePath(name).stem for name in below], bare):
@@ -120,8 +120,8 @@ def photo_names(files: Sequence[str]) -> list[str]:
     return below
 
 
-def photo_record(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    """One photo's element of ``predictions.json``."""
+def image_record(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    """One image's element of ``predictions.json``."""
     return {
         "file": prediction.file,
         "width": prediction.width,
@@ -143,7 +143,7 @@ def _json_lines(rows: Iterator[dict[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class CocoIds:
-    """images: the id of each photo by its path; categories: of each class in order."""
+    """images: the id of each image by its path; categories: of each class in order."""
 
     images: dict[str, int]
     categories: tuple[int, ...]
@@ -170,8 +170,8 @@ def write_results(
         write_coco(out / "coco_results.json", predictions, images, ids.categories)
 
 
-def coco_ids(annotations: Path, photos: Sequence[Path], classes: Sequence[str]) -> CocoIds:
-    """The ids that a COCO annotation file gives the photos and classes. UserError where it lacks one."""
+def coco_ids(annotations: Path, image_files: Sequence[Path], classes: Sequence[str]) -> CocoIds:
+    """The ids that a COCO annotation file gives the images and classes. UserError where it lacks one."""
     document = coco_json.load_document(annotations)
     records = list(enumerate(coco_json.records(annotations, document, "images"), start=1))
     names = [coco_json.file_name(annotations, place, record) for place, record in records]
@@ -184,6 +184,6 @@ def coco_ids(annotations: Path, photos: Sequence[Path], classes: Sequence[str]) 
             raise UserError(
                 f"{annotations}: expected the class {name}, found no such category{nearest(name, categories)}"
             )
-    known = PhotoNames(names)
-    images = {str(photo): numbers[known.find(str(photo))] for photo in photos}
+    known = ImageNames(names)
+    images = {str(image): numbers[known.find(str(image))] for image in image_files}
     return CocoIds(images, tuple(categories[name] for name in classes))

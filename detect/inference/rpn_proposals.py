@@ -21,11 +21,11 @@ from detect.models.proposers.proposer import Selection
 from detect.ops.preprocess import rescale_boxes
 from detect.proposals.files import ProposalFile, pack_proposals, write_proposals
 from detect.proposals.match_images import places_of
-from detect.proposals.search_dataset import photo_key
+from detect.proposals.search_dataset import image_key
 from detect.system.progress import Display
 from detect.types import Images, Proposals, Size, to_device
 
-_ENTER_NMS = 12000  # a map; what Faster R-CNN trains with. Of 6000 fewer than 2000 survive for many photos
+_ENTER_NMS = 12000  # a map; what Faster R-CNN trains with. Of 6000 fewer than 2000 survive for many images
 
 Boxes = NDArray[np.floating]
 
@@ -34,20 +34,20 @@ _NOTHING: Boxes = np.zeros((0, 4))
 
 @dataclass(frozen=True)
 class FileProposals:
-    """The proposals of a data set's photos in a file: ``places[i]`` is where those of photo i are, None for nowhere."""
+    """The proposals of a data set's images in a file: ``places[i]`` is where those of image i are, None for nowhere."""
 
     path: Path
     proposals: ProposalFile
     annotations: Annotations
     places: tuple[int | None, ...]
-    unreadable: tuple[str, ...] = ()  # no photo is decoded
+    unreadable: tuple[str, ...] = ()  # no image is decoded
 
     def __len__(self) -> int:
         return len(self.places)
 
     @property
     def missing(self) -> list[str]:
-        """The photos without an entry in the file."""
+        """The images without an entry in the file."""
         return [self.annotations.file(index) for index, place in enumerate(self.places) if place is None]
 
     def __iter__(self) -> Iterator[Coverage]:
@@ -57,17 +57,17 @@ class FileProposals:
 
 
 def proposals_of_file(path: Path, proposals: ProposalFile, annotations: Annotations) -> FileProposals:
-    """Raises UserError where an entry is stale, or no photo of the data set is in the file read from ``path``."""
-    photos = [Path(annotations.file(index)) for index in range(len(annotations))]
-    return FileProposals(path, proposals, annotations, tuple(places_of(path, proposals, photos)))
+    """Raises UserError where an entry is stale, or no image of the data set is in the file read from ``path``."""
+    images = [Path(annotations.file(index)) for index in range(len(annotations))]
+    return FileProposals(path, proposals, annotations, tuple(places_of(path, proposals, images)))
 
 
 class ModelProposals:
-    """The RPN's proposals for each photo of a data set, as many as ``selection`` lets go on; by default as many as the
+    """The RPN's proposals for each image of a data set, as many as ``selection`` lets go on; by default as many as the
     largest number that is scored.
 
-    They come of one look at each photo, whatever the test-time settings are. ``unreadable`` fills while one iterates: a
-    line for each photo that could not be read, which counts as one without proposals.
+    They come of one look at each image, whatever the test-time settings are. ``unreadable`` fills while one iterates: a
+    line for each image that could not be read, which counts as one without proposals.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ModelProposals:
             yield coverage(self.annotations, index, _NOTHING)
 
     def readable(self) -> Iterator[tuple[int, Proposals]]:
-        """Of each photo that can be read its place and its proposals, float64 in pixels of the original photo."""
+        """Of each image that can be read its place and its proposals, float64 in pixels of the original image."""
         workers = self.config.data.workers
         loader = evaluation_loader(
             self.annotations, self.predictor.preprocess, self.config.train.batch_size, workers, self.predictor.given
@@ -119,15 +119,15 @@ def _for_scoring(own: Selection) -> Selection:
 
 
 def coverage(annotations: Annotations, index: int, proposals: Boxes) -> Coverage:
-    """Proposals of photo ``index`` beside its objects that are neither difficult nor a crowd."""
+    """Proposals of image ``index`` beside its objects that are neither difficult nor a crowd."""
     truth = annotations[index]
     counted = ~(truth.difficult | truth.crowd)
     return Coverage(proposals, truth.boxes[counted], truth.labels[counted])
 
 
 def write_learned(proposed: Sequence[ModelProposals], out: Path, display: Display) -> ProposalFile:
-    """Write what an RPN proposes for the photos of several splits, each photo once; photos that cannot be read are left
-    out. ``Display`` advances by photos.
+    """Write what an RPN proposes for the images of several splits, each image once; images that cannot be read are left
+    out. ``Display`` advances by images.
     """
     found: dict[str, Proposals] = {}
     for split in proposed:
@@ -137,7 +137,7 @@ def write_learned(proposed: Sequence[ModelProposals], out: Path, display: Displa
     names = below_shared_folder(list(found))
     settings = {"algorithm": "rpn", "model": str(proposed[0].path)}
     made = pack_proposals(
-        [(name, photo_key(Path(file)), found[file]) for name, file in zip(names, found, strict=True)], settings
+        [(name, image_key(Path(file)), found[file]) for name, file in zip(names, found, strict=True)], settings
     )
     write_proposals(out, made)
     return made

@@ -1,7 +1,7 @@
-"""Test-time augmentation: several looks at each photo, one set of detections.
+"""Test-time augmentation: several looks at each image, one set of detections.
 
-Every look is detected on its own; the detections are brought back to the photo and merged. The looks are made from the
-resized photo, so a larger one adds no detail, only finer cells for small objects.
+Every look is detected on its own; the detections are brought back to the image and merged. The looks are made from the
+resized image, so a larger one adds no detail, only finer cells for small objects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a photo to the network's input, and boxes back again.
+"""From an image to the network's input, and boxes back again.
 
 The rule is saved with the weights and used by the training loader and by prediction alike, so a model cannot be fed
 pixels that it was not trained on.
@@ -47,7 +47,7 @@ class Preprocess:
     channels: Channels = "rgb"
 
     def resized(self, size: Size, min_size: int | None = None) -> Size:
-        """The (h, w) that a photo of ``size`` gets; ``min_size`` overrides the rule's own (multi-scale training)."""
+        """The (h, w) that an image of ``size`` gets; ``min_size`` overrides the rule's own (multi-scale training)."""
         shorter = min_size or self.min_size
         if self.resizing == "pil":
             return _resized_in_two_steps(size, shorter, self.max_size)

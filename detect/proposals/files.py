@@ -1,4 +1,4 @@
-"""Proposals of a whole data set in one file, with the settings that made them and a key of each photo's content.
+"""Proposals of a whole data set in one file, with the settings that made them and a key of each image's content.
 
 Ours is an ``.npz`` of flat arrays. Read too are R-CNN's ``.mat`` (cells ``images`` and ``boxes``; y1 x1 y2 x2, 1-based
 and inclusive) and ``.json`` (a list of ``{"file", "boxes": [[x1, y1, x2, y2], ...], "scores": [...]}``, continuous
@@ -32,9 +32,9 @@ _SUFFIXES = (".npz", ".mat", ".json")
 
 @dataclass(frozen=True)
 class ProposalFile:
-    """N photos with T proposals in all; those of photo i, best first, are at ``offsets[i]:offsets[i + 1]``.
+    """N images with T proposals in all; those of image i, best first, are at ``offsets[i]:offsets[i + 1]``.
 
-    files: N names; contents (N,) uint64: ``content_key`` of each photo's bytes, 0 where it is not known (.mat, .json);
+    files: N names; contents (N,) uint64: ``content_key`` of each image's bytes, 0 where it is not known (.mat, .json);
     boxes (T, 4), continuous pixels: uint16 where every corner lies on a whole pixel, else float32; scores (T,) float32;
     settings: what the proposals were made with.
     """
@@ -50,13 +50,13 @@ class ProposalFile:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Proposals:
-        """The proposals of photo ``index``; ``source`` is the rank of each."""
+        """The proposals of image ``index``; ``source`` is the rank of each."""
         own = slice(self.offsets[index], self.offsets[index + 1])
         boxes, scores = self.boxes[own].astype(np.float32), self.scores[own].copy()
         return Proposals(torch.from_numpy(boxes), torch.from_numpy(scores), torch.arange(len(boxes)))
 
     def index(self, name: str) -> int:
-        """The place of the photo ``name``; UserError where there is none."""
+        """The place of the image ``name``; UserError where there is none."""
         if name not in self._places:
             raise UserError(f"{name}: expected proposals for it, found none{nearest(name, self.files)}")
         return self._places[name]
@@ -67,22 +67,22 @@ class ProposalFile:
 
 
 def content_key(content: bytes) -> int:
-    """A 64-bit key of a photo's bytes, never 0."""
+    """A 64-bit key of an image's bytes, never 0."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") or 1
 
 
 def pack_proposals(
-    photos: Sequence[tuple[str, int, Proposals]], settings: Mapping[str, Setting] | None = None
+    images: Sequence[tuple[str, int, Proposals]], settings: Mapping[str, Setting] | None = None
 ) -> ProposalFile:
-    """One record of (file name, content key or 0, proposals) for each photo."""
-    counts = [len(proposals) for _, _, proposals in photos]
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(p.boxes.float().numpy() for _, _, p in photos)])
+    """One record of (file name, content key or 0, proposals) for each image."""
+    counts = [len(proposals) for _, _, proposals in images]
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(p.boxes.float().numpy() for _, _, p in images)])
     return ProposalFile(
-        files=tuple(name for name, _, _ in photos),
-        contents=np.array([key for _, key, _ in photos], np.uint64),
+        files=tuple(name for name, _, _ in images),
+        contents=np.array([key for _, key, _ in images], np.uint64),
         offsets=np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64),
         boxes=compact(boxes),
-        scores=np.concatenate([np.zeros(0, np.float32), *(p.scores.float().numpy() for _, _, p in photos)]),
+        scores=np.concatenate([np.zeros(0, np.float32), *(p.scores.float().numpy() for _, _, p in images)]),
         settings=dict(settings or {}),
     )
 
@@ -144,18 +144,18 @@ def read_proposals(path: Path) -> ProposalFile:
         raise UserError(f"{path}: expected proposals, found a file that does not hold them ({reason})") from error
     if len(set(found.files)) < len(found.files):
         twice = Counter(found.files).most_common(1)[0][0]
-        raise UserError(f"{path}: expected each photo once, found {twice} twice")
+        raise UserError(f"{path}: expected each image once, found {twice} twice")
     return found
 
 
 def check_fresh(
     path: Path, proposals: ProposalFile, name: str, content: int, settings: Mapping[str, Setting] | None = None
 ) -> None:
-    """UserError where the proposals of photo ``name`` were made from other bytes or with other settings."""
+    """UserError where the proposals of image ``name`` were made from other bytes or with other settings."""
     known = int(proposals.contents[proposals.index(name)])
     if known not in (0, content):
         raise UserError(
-            f"{path}: stale: {name} has changed since its proposals were made, or is another photo; make them again"
+            f"{path}: stale: {name} has changed since its proposals were made, or is another image; make them again"
         )
     for key, wanted in (settings or {}).items():
         if proposals.settings.get(key) != wanted:
@@ -221,11 +221,11 @@ def _from_matlab(boxes: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _read_json_file(path: Path) -> ProposalFile:
-    photos = []
-    for entry in read_json_file(path, "a list of photos with their boxes"):
+    images = []
+    for entry in read_json_file(path, "a list of images with their boxes"):
         boxes = _rows_of_four(np.array(entry["boxes"], np.float32))
-        photos.append((str(entry["file"]), 0, _ranked(boxes, entry.get("scores"))))
-    return pack_proposals(photos)
+        images.append((str(entry["file"]), 0, _ranked(boxes, entry.get("scores"))))
+    return pack_proposals(images)
 
 
 def _rows_of_four(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
-"""Given proposals for the loader: from a file, or searched when a photo is read.
+"""Given proposals for the loader: from a file, or searched when an image is read.
 
-A lookup answers ``lookup[file]`` with boxes (P, 4) in pixels of the photo and scores (P,), best first.
+A lookup answers ``lookup[file]`` with boxes (P, 4) in pixels of the image and scores (P,), best first.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ BoxesAndScores = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class FromFile:
-    """The first ``number`` proposals of each photo in a file.
+    """The first ``number`` proposals of each image in a file.
 
-    places: where they are, by the photo's path; unreadable: a line for each photo that has none, because it cannot be
+    places: where they are, by the image's path; unreadable: a line for each image that has none, because it cannot be
     read.
     """
 
@@ -35,7 +35,7 @@ class FromFile:
     unreadable: tuple[str, ...] = ()
 
     def __getitem__(self, file: str, /) -> BoxesAndScores:
-        """KeyError for a photo that the file does not know."""
+        """KeyError for an image that the file does not know."""
         found = self.proposals[self.places[file]]
         return found.boxes[: self.number].numpy(), found.scores[: self.number].numpy()
 
@@ -58,28 +58,28 @@ class Searched:
         return found.boxes[: self.number].numpy(), found.scores[: self.number].numpy()
 
 
-def from_file(path: Path, photos: Sequence[str], number: int) -> FromFile:
-    """Proposals of all ``photos``. Raises UserError where the file lacks one, or holds those of other bytes.
+def from_file(path: Path, images: Sequence[str], number: int) -> FromFile:
+    """Proposals of all ``images``. Raises UserError where the file lacks one, or holds those of other bytes.
 
-    Photos that cannot be read need no proposals.
+    Images that cannot be read need no proposals.
     """
     proposals = read_proposals(path)
-    places = dict(zip(photos, places_of(path, proposals, [Path(photo) for photo in photos]), strict=True))
-    faults = {photo: _fault(photo) for photo, place in places.items() if place is None}
-    missing = [photo for photo, fault in faults.items() if fault is None]
+    places = dict(zip(images, places_of(path, proposals, [Path(image) for image in images]), strict=True))
+    faults = {image: _fault(image) for image, place in places.items() if place is None}
+    missing = [image for image, fault in faults.items() if fault is None]
     if missing:
         raise UserError(
-            f"{path}: expected proposals of {len(places)} photos, found none for {len(missing)} of them, "
+            f"{path}: expected proposals of {len(places)} images, found none for {len(missing)} of them, "
             f"{missing[0]} first; detect proposals make adds them"
         )
-    known = {photo: place for photo, place in places.items() if place is not None}
+    known = {image: place for image, place in places.items() if place is not None}
     return FromFile(proposals, known, number, tuple(fault for fault in faults.values() if fault is not None))
 
 
-def _fault(photo: str) -> str | None:
-    """Why a photo cannot be read; None where it can be."""
+def _fault(image: str) -> str | None:
+    """Why an image cannot be read; None where it can be."""
     try:
-        read_image(photo)
+        read_image(image)
     except UnreadableImage as error:
         return str(error)
     return None

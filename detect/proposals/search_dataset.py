@@ -1,4 +1,4 @@
-"""Selective search over many photos, several at a time, into one file."""
+"""Selective search over many images, several at a time, into one file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEARCH_VERSION = 1  # raise it when the same settings give other boxes: files ma
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What the boxes of a photo depend on (see ``selective_search``)."""
+    """What the boxes of an image depend on (see ``selective_search``)."""
 
     mode: str = "fast"
     seed: int = 0
@@ -46,40 +46,40 @@ class SearchSettings:
 class Made:
     """What making a file came to.
 
-    boxes and photos: in the file; before: photos of them that an earlier run had searched; unreadable: a line for each
-    photo left out; seconds: of this run.
+    boxes and images: in the file; before: images of them that an earlier run had searched; unreadable: a line for each
+    image left out; seconds: of this run.
     """
 
     boxes: int
-    photos: int
+    images: int
     before: int
     unreadable: tuple[str, ...]
     seconds: float
 
 
-def make_proposals(photos: Sequence[Path], out: Path, settings: SearchSettings, workers: int, display: Display) -> Made:
-    """Search every photo, ``workers`` of them at a time on a thread each, and write ``out``, an ``.npz``.
+def make_proposals(images: Sequence[Path], out: Path, settings: SearchSettings, workers: int, display: Display) -> Made:
+    """Search every image, ``workers`` of them at a time on a thread each, and write ``out``, an ``.npz``.
 
-    Photos whose bytes were searched before with the same settings are not searched again, whether in ``out`` or by a
+    Images whose bytes were searched before with the same settings are not searched again, whether in ``out`` or by a
     run that was cut off. The file is the same for any number of workers and of cuts. UserError where ``out`` was made
-    with other settings, or has photos that are not among ``photos`` and would be lost.
+    with other settings, or has images that are not among ``images`` and would be lost.
     """
     start = time.perf_counter()
-    names = below_shared_folder([str(photo) for photo in photos])
+    names = below_shared_folder([str(image) for image in images])
     with SearchResults(out, settings.recorded()) as found, ThreadPoolExecutor(workers) as pool:
-        looks = list(pool.map(_look, photos))
+        looks = list(pool.map(_look, images))
         unreadable = [str(look) for look in looks if isinstance(look, UserError)]
         contents = [look if isinstance(look, int) else None for look in looks]
         _refuse_loss(found, names, contents)
-        wanted = [photo for photo, content in zip(photos, contents, strict=True) if content and content not in found]
-        before = len(photos) - len(wanted) - len(unreadable)
+        wanted = [image for image, content in zip(images, contents, strict=True) if content and content not in found]
+        before = len(images) - len(wanted) - len(unreadable)
         if before:
             display.found_done(before)
         display.advance(len(unreadable))
-        by_photo = dict(zip(photos, contents, strict=True))
-        with closing(_in_parallel(pool, workers, lambda photo: _search(photo, settings), wanted)) as results:
-            for photo, result in results:
-                content = by_photo[photo]
+        by_image = dict(zip(images, contents, strict=True))
+        with closing(_in_parallel(pool, workers, lambda image: _search(image, settings), wanted)) as results:
+            for image, result in results:
+                content = by_image[image]
                 if isinstance(result, Proposals) and content is not None:
                     found.add(content, result)
                 else:
@@ -90,25 +90,25 @@ def make_proposals(photos: Sequence[Path], out: Path, settings: SearchSettings, 
     return Made(len(made.boxes), len(made), before, tuple(sorted(unreadable)), time.perf_counter() - start)
 
 
-def photo_key(photo: Path) -> int:
-    """``content_key`` of the photo's bytes. Raises UnreadableImage."""
+def image_key(image: Path) -> int:
+    """``content_key`` of the image's bytes. Raises UnreadableImage."""
     try:
-        return content_key(photo.read_bytes())
+        return content_key(image.read_bytes())
     except OSError as error:
-        raise UnreadableImage(f"{photo}: cannot be read: {error.strerror}") from error
+        raise UnreadableImage(f"{image}: cannot be read: {error.strerror}") from error
 
 
-def _look(photo: Path) -> int | UserError:
+def _look(image: Path) -> int | UserError:
     try:
-        return photo_key(photo)
+        return image_key(image)
     except UnreadableImage as error:
         return error
 
 
-def _search(photo: Path, settings: SearchSettings) -> Proposals | UserError:
-    """The boxes of one photo, or why it has none: it cannot be decoded, or is too large to be searched as it is."""
+def _search(image: Path, settings: SearchSettings) -> Proposals | UserError:
+    """The boxes of one image, or why it has none: it cannot be decoded, or is too large to be searched as it is."""
     try:
-        rgb = read_image(photo)
+        rgb = read_image(image)
     except UnreadableImage as error:
         return error
     try:
@@ -116,9 +116,9 @@ def _search(photo: Path, settings: SearchSettings) -> Proposals | UserError:
             rgb, settings.mode, settings.seed, threads=1, min_side=settings.min_side, resize_to=settings.resize_to
         )
     except UserError as error:
-        return UserError(f"{photo}: {error}")
+        return UserError(f"{image}: {error}")
     except Exception as error:
-        error.add_note(f"while searching {photo}")
+        error.add_note(f"while searching {image}")
         raise
 
 
@@ -126,15 +126,15 @@ def _in_parallel(
     pool: ThreadPoolExecutor,
     workers: int,
     work: Callable[[Path], Proposals | UserError],
-    photos: Sequence[Path],
+    images: Sequence[Path],
 ) -> Generator[tuple[Path, Proposals | UserError]]:
-    """Each photo and its result, as they come; few are under way at a time, so that memory does not grow."""
+    """Each image and its result, as they come; few are under way at a time, so that memory does not grow."""
     under_way: dict[Future[Proposals | UserError], Path] = {}
-    left = iter(photos)
+    left = iter(images)
     try:
         while True:
-            for photo in left:
-                under_way[pool.submit(work, photo)] = photo
+            for image in left:
+                under_way[pool.submit(work, image)] = image
                 if len(under_way) >= 2 * workers:
                     break
             if not under_way:
@@ -148,7 +148,7 @@ def _in_parallel(
 
 
 def _refuse_loss(found: SearchResults, names: Sequence[str], contents: Sequence[int | None]) -> None:
-    """UserError where the earlier file has photos that are asked for neither by content nor by name."""
+    """UserError where the earlier file has images that are asked for neither by content nor by name."""
     if found.earlier is None:
         return
     asked_names, asked_contents = set(names), set(contents)
@@ -159,6 +159,6 @@ def _refuse_loss(found: SearchResults, names: Sequence[str], contents: Sequence[
     ]
     if lost:
         raise UserError(
-            f"{found.out}: expected no photos but the {len(names)} asked for, found {len(lost)} more that would be "
+            f"{found.out}: expected no images but the {len(names)} asked for, found {len(lost)} more that would be "
             f"lost, {lost[0]} first; give another --out, or remove this file"
         )

@@ -1,8 +1,8 @@
 """What a search has found so far, so that the same command goes on after a kill, and a data set may grow.
 
-Beside the output lies a journal: a line of JSON with the settings, then a record for each photo, appended when the
-photo is done. A record is the key of the photo's bytes, the number of boxes, whether they lie on whole pixels, the
-boxes, the scores and a checksum; one that a kill cut short is dropped. The photo's name is not in it: content counts.
+Beside the output lies a journal: a line of JSON with the settings, then a record for each image, appended when the
+image is done. A record is the key of the image's bytes, the number of boxes, whether they lie on whole pixels, the
+boxes, the scores and a checksum; one that a kill cut short is dropped. The image's name is not in it: content counts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Place:
 
 
 class SearchResults:
-    """Proposals by the key of their photo's bytes: of an earlier file of the same settings, and of the journal.
+    """Proposals by the key of their image's bytes: of an earlier file of the same settings, and of the journal.
 
     Boxes of the journal stay on disk. Use it in a ``with``: that closes the journal.
     """
@@ -72,7 +72,7 @@ class SearchResults:
         return content in self._in_file or content in self._places
 
     def add(self, content: int, proposals: Proposals) -> None:
-        """The proposals of one photo more, handed to the system at once: a kill of this process leaves them.
+        """The proposals of one image more, handed to the system at once: a kill of this process leaves them.
 
         Raises WorkError.
         """
@@ -90,18 +90,18 @@ class SearchResults:
             ) from error
         self._places[content] = _Place(start, len(boxes), boxes.dtype == np.uint16)
 
-    def finish(self, photos: Sequence[tuple[str, int]]) -> ProposalFile:
-        """Write the file of (name, content) of each photo, all of them found, and remove the journal."""
-        counts = [self._count(content) for _, content in photos]
+    def finish(self, images: Sequence[tuple[str, int]]) -> ProposalFile:
+        """Write the file of (name, content) of each image, all of them found, and remove the journal."""
+        counts = [self._count(content) for _, content in images]
         offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
-        whole = all(self._whole(content) for _, content in photos)
+        whole = all(self._whole(content) for _, content in images)
         boxes: Boxes = np.empty((offsets[-1], 4), np.uint16) if whole else np.empty((offsets[-1], 4), np.float32)
         scores = np.empty(offsets[-1], np.float32)
-        for place, (_, content) in enumerate(photos):
+        for place, (_, content) in enumerate(images):
             own = slice(offsets[place], offsets[place + 1])
             boxes[own], scores[own] = self._get(content)
-        contents = np.array([content for _, content in photos], np.uint64)
-        made = ProposalFile(tuple(name for name, _ in photos), contents, offsets, boxes, scores, self.settings)
+        contents = np.array([content for _, content in images], np.uint64)
+        made = ProposalFile(tuple(name for name, _ in images), contents, offsets, boxes, scores, self.settings)
         write_proposals(self.out, made)
         self._stream.close()
         self._journal.unlink()

@@ -1,7 +1,7 @@
 """What a model said about its validation data, kept beside the run: the next report need not run it again.
 
 The files lie in the run's folder ``report``, their names end in a key of all that made them: weights, settings, device
-and photos. They may be removed at any time.
+and images. They may be removed at any time.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from detect.inference.rpn_proposals import ModelProposals, coverage
 from detect.system.files import write_bytes
 from detect.system.progress import Display
 
-PROPOSAL_PHOTOS = 500  # at most: recall is then known to 2 points, and 2,000 boxes a photo take as long as detecting
+PROPOSAL_IMAGES = 500  # at most: recall is then known to 2 points, and 2,000 boxes an image take as long as detecting
 
 
 def kept_detections(predictor: Predictor, annotations: Annotations, folder: Path, display: Display) -> Pass:
-    """The detections of every photo: those kept in the run's ``folder``, else made now and kept.
+    """The detections of every image: those kept in the run's ``folder``, else made now and kept.
 
-    Where a photo could not be read nothing is kept. The file is as ``detect eval --save`` writes it.
+    Where an image could not be read nothing is kept. The file is as ``detect eval --save`` writes it.
     """
     file = _file(folder, "detections", ".json", predictor, annotations)
     if file.is_file():
@@ -52,9 +52,9 @@ def kept_detections(predictor: Predictor, annotations: Annotations, folder: Path
     return passed
 
 
-def proposal_photos(annotations: Annotations) -> Annotations:
+def proposal_images(annotations: Annotations) -> Annotations:
     """Those on which proposals are measured: all, or 500 spread evenly."""
-    count = min(len(annotations), PROPOSAL_PHOTOS)
+    count = min(len(annotations), PROPOSAL_IMAGES)
     return select(annotations, np.linspace(0, len(annotations) - 1, count).astype(int).tolist())
 
 
@@ -79,7 +79,7 @@ def kept_overlaps(predictor: Predictor, annotations: Annotations, folder: Path, 
 
 
 class _Proposed:
-    """The proposals of each photo beside its objects, whoever makes them; those of an unreadable photo are none."""
+    """The proposals of each image beside its objects, whoever makes them; those of an unreadable image are none."""
 
     def __init__(self, predictor: Predictor, annotations: Annotations, display: Display) -> None:
         self.predictor, self.annotations, self.display = predictor, annotations, display
@@ -96,12 +96,12 @@ class _Proposed:
         self.unreadable = bool(proposals.unreadable)
 
     def _given(self) -> Iterator[Coverage]:
-        photos = [self.annotations.file(index) for index in range(len(self.annotations))]
-        lookup = known_proposals(self.predictor.config.model, photos, self.predictor.file.parent)
+        images = [self.annotations.file(index) for index in range(len(self.annotations))]
+        lookup = known_proposals(self.predictor.config.model, images, self.predictor.file.parent)
         assert lookup is not None
-        for index, photo in enumerate(photos):
+        for index, image in enumerate(images):
             try:
-                boxes = lookup[photo][0]
+                boxes = lookup[image][0]
             except UnreadableImage:
                 boxes, self.unreadable = np.zeros((0, 4)), True
             yield coverage(self.annotations, index, boxes)
@@ -129,7 +129,7 @@ def _file(
         "given": _stamp(Path(predictor.config.model.proposals)),
         "preprocess": repr(predictor.preprocess),
         "compute": repr(predictor.compute),
-        "photos": [[str(file), _stamp(file)] for file in files],
+        "images": [[str(file), _stamp(file)] for file in files],
         "objects": [column.tolist() for column in truth] if what == "proposals" else None,
     }
     key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""One example as a pair of pictures: a photo with what is there, and beside it what was found."""
+"""One example as a pair of pictures: an image with what is there, and beside it what was found."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from detect.evaluation.proposal_recall import best_overlaps
 from detect.report.examples import Example, Judged, tallies
 
 _MOST_BOXES, _MOST_NAMES = 60, 12  # on a picture: beyond that nothing can be told apart, or read
-_LETTERS, _TALL = 24, 1.2  # heights of a letter that a photo is wide; tall ones are shown smaller
+_LETTERS, _TALL = 24, 1.2  # heights of a letter that an image is wide; tall ones are shown smaller
 _WIDE = 0.62  # of a letter's height is its width, about
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A box to draw: corner and sides in pixels of the photo; look: a class of the style sheet.
+    """A box to draw: corner and sides in pixels of the image; look: a class of the style sheet.
 
     text: beside it, its lower left corner at text_x, text_y; "" where there are too many to read.
     """
@@ -41,7 +41,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Picture:
-    """Boxes on a photo; said: what is on it in words, for those who do not see it."""
+    """Boxes on an image; said: what is on it in words, for those who do not see it."""
 
     marks: tuple[Mark, ...]
     said: str
@@ -49,9 +49,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """What a photo is an example of.
+    """What an image is an example of.
 
-    file: its name; photo: its number on the page; letter: the height of letters in its pixels; classes: those that a
+    file: its name; image: its number on the page; letter: the height of letters in its pixels; classes: those that a
     filter by class shows it for; truth and found: what to draw on either picture.
     """
 
@@ -59,7 +59,7 @@ class Card:
     title: str
     note: str
     file: str
-    photo: int
+    image: int
     letter: float
     classes: tuple[str, ...]
     truth: Picture
@@ -76,21 +76,21 @@ class CardMaker:
         self.found_labels = labels_of(self.case, self.case.found.groups).tolist()
         self.tallies = tallies(judged)
         self.truth_of, self.found_of = (
-            _by_photo(rows, len(annotations)) for rows in (judged.of_truth, judged.of_found)
+            _by_image(rows, len(annotations)) for rows in (judged.of_truth, judged.of_found)
         )
 
     def card(self, example: Example, number: int) -> Card:
-        """Of an example on the page's photo of this number."""
-        height, width = self.annotations.size(example.photo)
+        """Of an example on the page's image of this number."""
+        height, width = self.annotations.size(example.image)
         letter = max(width, _TALL * height) / _LETTERS
         title, note = self._error(example) if example.label else self._whole(example)
-        truth, found = self.truth_of[example.photo], self._shown(example)
+        truth, found = self.truth_of[example.image], self._shown(example)
         return Card(
             kind=example.kind,
             title=title,
             note=note,
-            file=PurePath(self.annotations.file(example.photo)).name,
-            photo=number,
+            file=PurePath(self.annotations.file(example.image)).name,
+            image=number,
             letter=round(letter, 1),
             classes=self._classes(example, truth, found),
             truth=self._picture([self._truth_mark(row, example) for row in truth], width, letter),
@@ -99,11 +99,11 @@ class CardMaker:
 
     def _shown(self, example: Example) -> list[int]:
         """The detections at their thresholds, best first, and the one that the example is about."""
-        rows = [row for row in self.found_of[example.photo] if self.judged.kept[row] or row == example.found]
+        rows = [row for row in self.found_of[example.image] if self.judged.kept[row] or row == example.found]
         return sorted(rows, key=lambda row: -self.case.found.scores[row])
 
     def _classes(self, example: Example, truth: Sequence[int], found: Sequence[int]) -> tuple[str, ...]:
-        """The class of an error, and of the object that it is about; of a whole photo all that are seen on it."""
+        """The class of an error, and of the object that it is about; of a whole image all that are seen on it."""
         if example.label:
             labels = {example.label, *(self.truth_labels[row] for row in [example.truth] if row >= 0)}
         else:
@@ -111,7 +111,7 @@ class CardMaker:
         return tuple(self.names[label] for label in sorted(labels))
 
     def _whole(self, example: Example) -> tuple[str, str]:
-        found, false, missed = (int(column[example.photo]) for column in self.tallies)
+        found, false, missed = (int(column[example.image]) for column in self.tallies)
         return f"{found} found, {false} false, {missed} missed", ""
 
     def _error(self, example: Example) -> tuple[str, str]:
@@ -166,15 +166,15 @@ _SAID = {
 }
 
 
-def _by_photo(photos: Places, count: int) -> list[list[int]]:
-    """The rows of each photo."""
-    order = np.argsort(photos, kind="stable")
-    edges = np.searchsorted(photos[order], np.arange(count + 1))
+def _by_image(images: Places, count: int) -> list[list[int]]:
+    """The rows of each image."""
+    order = np.argsort(images, kind="stable")
+    edges = np.searchsorted(images[order], np.arange(count + 1))
     return [order[start:end].tolist() for start, end in pairwise(edges.tolist())]
 
 
 def _mark(corners: np.ndarray, look: str, text: str, width: int, letter: float) -> Mark:
-    """The text above the box, or in it where there is no room above; inside the photo."""
+    """The text above the box, or in it where there is no room above; inside the image."""
     x1, y1, x2, y2 = (round(float(corner), 1) for corner in corners)
     x = max(min(x1, width - len(text) * _WIDE * letter), 0.0)
     y = y1 - 0.3 * letter if y1 > 1.2 * letter else y1 + letter

@@ -1,4 +1,4 @@
-"""Photos inside the page, within a budget of bytes."""
+"""Images inside the page, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from detect.draw import encoded
 LONGEST = 480  # pixels of the longer side: sharp enough to see why, 30 kB
 
 
-class PhotoStore:
-    """The photos of a page by number, each once, until ``budget`` bytes of the page are full."""
+class ImageStore:
+    """The images of a page by number, each once, until ``budget`` bytes of the page are full."""
 
     def __init__(self, budget: int) -> None:
         self.left = budget
         self.addresses: dict[str, str | None] = {}
 
     def address(self, file: str, longest: int = LONGEST) -> str | None:
-        """A data URI of the photo, its longer side at most ``longest`` pixels; None where it cannot be read or there is
+        """A data URI of the image, its longer side at most ``longest`` pixels; None where it cannot be read or there is
         no room for it.
         """
         if file not in self.addresses:

@@ -1,4 +1,4 @@
-"""Examples as pictures to look at: a photo with what is there, and beside it what was found."""
+"""Examples as pictures to look at: an image with what is there, and beside it what was found."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from detect.data.annotations import Annotations
 from detect.evaluation.analysis.error_types import KINDS
 from detect.report.cards import Card, CardMaker
-from detect.report.embedded_images import PhotoStore
-from detect.report.examples import BEST, WORST, Example, Judged, error_examples, whole_photos
+from detect.report.embedded_images import ImageStore
+from detect.report.examples import BEST, WORST, Example, Judged, error_examples, whole_images
 
 MOST_ERRORS, MOST_OF_A_KIND = 270, 50
 
 
 @dataclass(frozen=True)
-class Photo:
+class Image:
     """A data URI, and the size to show it in: that of the file, whose pixels boxes are in."""
 
     address: str
@@ -26,9 +26,9 @@ class Photo:
 
 @dataclass(frozen=True)
 class Gallery:
-    """photos: a card names its by the place here; left_out: examples that there was no room for."""
+    """images: a card names its by the place here; left_out: examples that there was no room for."""
 
-    photos: tuple[Photo, ...]
+    images: tuple[Image, ...]
     cards: tuple[Card, ...]
     left_out: int
 
@@ -39,26 +39,26 @@ class Gallery:
         return {kind: count for kind, count in counts.items() if count}
 
 
-def make_gallery(annotations: Annotations, judged: Judged, store: PhotoStore) -> Gallery:
+def make_gallery(annotations: Annotations, judged: Judged, store: ImageStore) -> Gallery:
     """As many examples as the store has room for, at most 50 errors of a kind: errors of every kind in turn, the worst
-    of each first, then whole photos, which are given room before them.
+    of each first, then whole images, which are given room before them.
     """
-    examples = [*whole_photos(judged), *_some_of_each(error_examples(judged, 10 * MOST_ERRORS))]
+    examples = [*whole_images(judged), *_some_of_each(error_examples(judged, 10 * MOST_ERRORS))]
     numbers: dict[int, int] = {}
-    photos: list[Photo] = []
+    images: list[Image] = []
     cards = []
     maker = CardMaker(annotations, judged)
     for example in examples:
-        address = store.address(annotations.file(example.photo))
+        address = store.address(annotations.file(example.image))
         if address is None:
             continue
-        if example.photo not in numbers:
-            height, width = annotations.size(example.photo)
-            numbers[example.photo] = len(photos)
-            photos.append(Photo(address, width, height))
-        cards.append(maker.card(example, numbers[example.photo]))
+        if example.image not in numbers:
+            height, width = annotations.size(example.image)
+            numbers[example.image] = len(images)
+            images.append(Image(address, width, height))
+        cards.append(maker.card(example, numbers[example.image]))
     cards.sort(key=lambda card: card.kind in (WORST, BEST))
-    return Gallery(tuple(photos), tuple(cards), len(examples) - len(cards))
+    return Gallery(tuple(images), tuple(cards), len(examples) - len(cards))
 
 
 def _some_of_each(examples: Sequence[Example]) -> list[Example]:

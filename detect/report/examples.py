@@ -1,4 +1,4 @@
-"""Which photos show best what a detector gets wrong, and what it gets right."""
+"""Which images show best what a detector gets wrong, and what it gets right."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.evaluation.analysis.error_types import KINDS, MISSED, TIDE, Errors
-from detect.evaluation.analysis.matches import labels_of, photos_of, taken_boxes
+from detect.evaluation.analysis.matches import images_of, labels_of, taken_boxes
 from detect.evaluation.assignment import FALSE
 from detect.evaluation.columns import Flags, Floats, Places, places_within
 
-WORST, BEST = "worst photos", "best photos"
-_WHOLE_PHOTOS = 12  # of each
+WORST, BEST = "worst images", "best images"
+_WHOLE_IMAGES = 12  # of each
 
 
 @dataclass(frozen=True)
 class Example:
-    """kind: of error, or WORST or BEST; photo: its place in the data; found and truth: the detection and the object
-    that it is about, places in the errors' case, -1 for none; label: its class, 0 for a whole photo.
+    """kind: of error, or WORST or BEST; image: its place in the data; found and truth: the detection and the object
+    that it is about, places in the errors' case, -1 for none; label: its class, 0 for a whole image.
     """
 
     kind: str
-    photo: int
+    image: int
     label: int
     found: int = -1
     truth: int = -1
@@ -34,7 +34,7 @@ class Example:
 class Judged:
     """The errors' case with each class cut off at its own threshold.
 
-    of_found (D,) and of_truth (G,): the photo of each row, its place in the data; kept (D,): at the threshold or above;
+    of_found (D,) and of_truth (G,): the image of each row, its place in the data; kept (D,): at the threshold or above;
     taken (G,): the object is found by a detection that is kept.
     """
 
@@ -53,27 +53,27 @@ def judge(errors: Errors, thresholds: Mapping[str, float]) -> Judged:
     boxes = taken_boxes(case, errors.outcome, TIDE)[kept]
     taken = np.zeros(len(case.truth.groups), bool)
     taken[boxes[boxes >= 0]] = True
-    of_found, of_truth = (errors.photos[photos_of(case, groups)] for groups in (case.found.groups, case.truth.groups))
+    of_found, of_truth = (errors.images[images_of(case, groups)] for groups in (case.found.groups, case.truth.groups))
     return Judged(errors, of_found, of_truth, kept, taken)
 
 
 def tallies(judged: Judged) -> tuple[NDArray[np.int64], ...]:
-    """Of each photo (N,): objects found, false detections, objects missed, at the thresholds."""
-    photos = len(judged.errors.photos)
+    """Of each image (N,): objects found, false detections, objects missed, at the thresholds."""
+    images = len(judged.errors.images)
     false = judged.kept & (judged.errors.outcome == FALSE)
     missed = ~judged.errors.case.truth.lenient & ~judged.taken
     rows = judged.of_truth[judged.taken], judged.of_found[false], judged.of_truth[missed]
-    return tuple(np.bincount(places, minlength=photos) for places in rows)
+    return tuple(np.bincount(places, minlength=images) for places in rows)
 
 
-def whole_photos(judged: Judged) -> list[Example]:
+def whole_images(judged: Judged) -> list[Example]:
     """Those with most errors, and of those without any those with most objects found."""
     found, false, missed = tallies(judged)
     wrong = false + missed
-    worst = [photo for photo in np.argsort(-wrong, kind="stable").tolist() if wrong[photo]]
-    best = [photo for photo in np.argsort(-found, kind="stable").tolist() if found[photo] and not wrong[photo]]
-    chosen = ((WORST, worst[:_WHOLE_PHOTOS]), (BEST, best[:_WHOLE_PHOTOS]))
-    return [Example(kind, photo, 0) for kind, photos in chosen for photo in photos]
+    worst = [image for image in np.argsort(-wrong, kind="stable").tolist() if wrong[image]]
+    best = [image for image in np.argsort(-found, kind="stable").tolist() if found[image] and not wrong[image]]
+    chosen = ((WORST, worst[:_WHOLE_IMAGES]), (BEST, best[:_WHOLE_IMAGES]))
+    return [Example(kind, image, 0) for kind, images in chosen for image in images]
 
 
 def error_examples(judged: Judged, most: int) -> list[Example]:

@@ -18,8 +18,8 @@ from detect.draw import encoded
 from detect.errors import UserError
 from detect.evaluation.proposal_recall import scores_of
 from detect.inference.predictor import Predictor, load
-from detect.report.cache import kept_detections, kept_overlaps, proposal_photos
-from detect.report.embedded_images import PhotoStore
+from detect.report.cache import kept_detections, kept_overlaps, proposal_images
+from detect.report.embedded_images import ImageStore
 from detect.report.error_gallery import make_gallery
 from detect.report.examples import judge
 from detect.report.report_page import Page, ProposalFindings, render
@@ -30,7 +30,7 @@ from detect.system.progress import display
 from detect.training.run_folder import RunFolder
 from detect.version import __version__
 
-PHOTO_BYTES = 9_000_000  # of the page, for photos as text; the tables of 80 classes and 300 overlays take 3 MB at most
+IMAGE_BYTES = 9_000_000  # of the page, for images as text; the tables of 80 classes and 300 overlays take 3 MB at most
 _BATCH_SIDE = 1000  # pixels of the longer side of the training pictures
 
 
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Made:
-    """The page's size in bytes; its findings, None where there are none; a line for each unreadable photo."""
+    """The page's size in bytes; its findings, None where there are none; a line for each unreadable image."""
 
     size: int
     findings: Findings | None
@@ -91,17 +91,17 @@ def _bare(facts: RunFacts, config: Config, without: str) -> Page:
 def _full(facts: RunFacts, folder: RunFolder, predictor: Predictor, console: Console) -> Page:
     config, path = predictor.config, folder.path
     annotations = split_data(config, "val", predictor.classes)
-    measured = proposal_photos(annotations)
+    measured = proposal_images(annotations)
     findings, gallery, without = None, None, ""
     unreadable: tuple[str, ...] = ()
     if "head" in config.train.parts:
-        with display(console, "detecting", len(annotations), "photos") as shown:
+        with display(console, "detecting", len(annotations), "images") as shown:
             passed = kept_detections(predictor, annotations, path, shown)
         findings, unreadable = find(annotations, passed.predictions, default_metric(config)), passed.unreadable
-        gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), PhotoStore(PHOTO_BYTES))
+        gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), ImageStore(IMAGE_BYTES))
     else:
         without = "This run trained proposals alone: its head detects nothing."
-    with display(console, "proposing", len(measured), "photos") as shown:
+    with display(console, "proposing", len(measured), "images") as shown:
         best = kept_overlaps(predictor, measured, path, shown)
     proposals = ProposalFindings(best, scores_of(best, measured.classes), len(measured), len(annotations))
     return Page(
@@ -134,7 +134,7 @@ def _summary(config: Config) -> tuple[tuple[str, str], ...]:
 def _told(split: str | float | tuple[SourceConfig, ...]) -> str:
     if isinstance(split, str):
         return split
-    return f"{split:g} of the training photos" if isinstance(split, float) else f"{len(split)} sources"
+    return f"{split:g} of the training images" if isinstance(split, float) else f"{len(split)} sources"
 
 
 def _batches(facts: RunFacts) -> tuple[str, ...]:

@@ -25,18 +25,18 @@ from detect.report.run_facts import RunFacts
 
 @dataclass(frozen=True)
 class ProposalFindings:
-    """best: at ``COUNTS``; photos: how many of how many were looked at."""
+    """best: at ``COUNTS``; images: how many of how many were looked at."""
 
     best: BestOverlaps
     scores: ProposalScores
-    photos: int
+    images: int
     of: int
 
 
 @dataclass(frozen=True)
 class Page:
     """Everything on it. summary: rows of a name and what it is; without: why there are no findings, "" where there are;
-    unreadable: a line for each photo that could not be read; batches: data URIs; made: by what, and when.
+    unreadable: a line for each image that could not be read; batches: data URIs; made: by what, and when.
     """
 
     title: str

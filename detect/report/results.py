@@ -65,7 +65,7 @@ class Findings:
 def find(annotations: Annotations, predictions: Sequence[Prediction], metric: Metric) -> Findings:
     """Everything that boxes alone tell.
 
-    predictions: one a photo in the annotations' order (``align`` makes them so). ValueError where the lengths differ.
+    predictions: one an image in the annotations' order (``align`` makes them so). ValueError where the lengths differ.
     """
     score = evaluate(annotations, predictions, metric)
     matches = match(annotations, predictions, METRIC_RULES[metric])

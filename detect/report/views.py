@@ -56,7 +56,7 @@ def overlap_chart(best: BestOverlaps) -> Chart:
     overlaps = np.linspace(0.5, 1.0, 51)
     most = int(best.counts.max(initial=0))
     rows = [(f"first {limit}", best.within(limit)) for limit in LIMITS if limit < most]
-    rows.append((f"all, {best.counts.mean():.0f} a photo", best.every))
+    rows.append((f"all, {best.counts.mean():.0f} an image", best.every))
     series = [
         Series(name, overlaps.tolist(), [float((row >= overlap).mean()) for overlap in overlaps]) for name, row in rows
     ]
@@ -73,7 +73,7 @@ def number_chart(best: BestOverlaps) -> Chart:
         Series("recall at IoU 0.5", places, [float((row >= 0.5).mean()) for row in rows]),
         Series("MABO", places, [mabo(row, best.labels) or 0.0 for row in rows]),
     ]
-    return line_chart("By the number of proposals", "proposals a photo, the first ones", series, top=1.0, log_x=True)
+    return line_chart("By the number of proposals", "proposals an image, the first ones", series, top=1.0, log_x=True)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ RANGES_IN_WORDS: Mapping[str, str] = {
     "size": "small: below 32 x 32 pixels, large: above 96 x 96",
     "aspect": "width to height: tall below 3:4, wide above 4:3",
     "crowding": "IoU with the next object: touching above 0.1, crowded above 0.3",
-    "border": "within 2 pixels of the photo's edge, where objects are cut off",
+    "border": "within 2 pixels of the image's edge, where objects are cut off",
 }
 
 

@@ -27,9 +27,9 @@ def keep_freed_memory() -> None:
     """On Linux, let large tensors reuse freed memory instead of returning it to the system after each operation.
 
     glibc maps and unmaps every block over 32 MB, and each page of a new mapping is faulted in and zeroed: 80,000
-    faults a training step of MobileNetV2 at eight photos, 2,000 with this. The step takes 0.90 of its time (two cores).
+    faults a training step of MobileNetV2 at eight images, 2,000 with this. The step takes 0.90 of its time (two cores).
     Larger blocks than ``_LARGEST`` go back all the same: the small results that stay settle in the holes that they
-    leave, and with a limit of 1 GB R-CNN's evaluation grew to 20 GB in 300 photos.
+    leave, and with a limit of 1 GB R-CNN's evaluation grew to 20 GB in 300 images.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""Several processes that train one detector, or look at photos with it, started by torchrun.
+"""Several processes that train one detector, or look at images with it, started by torchrun.
 
 In training each has its share of every batch and a copy of the weights. What a loss is divided by is counted over all
 of them and their gradients are summed, so that a step does what one process would do with the whole batch. All steps of
@@ -139,5 +139,5 @@ def _told_when_one_is_gone(size: int) -> Iterator[None]:
 
 
 def tells_of_a_worker(error: RuntimeError) -> bool:
-    """Whether torch says by it that a process that reads photos has ended."""
+    """Whether torch says by it that a process that reads images has ended."""
     return str(error).startswith("DataLoader worker (pid")

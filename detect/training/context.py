@@ -18,7 +18,7 @@ from detect.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Work:
-    """given: the proposals of both splits, for a detector that does not make its own; unreadable: a line for each photo
+    """given: the proposals of both splits, for a detector that does not make its own; unreadable: a line for each image
     that was found to be so, and named, before the recipe; group: the processes that train together.
     """
 
@@ -40,7 +40,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """folder: the run's; score: of the last validation; unreadable: a line for each photo that could not be read."""
+    """folder: the run's; score: of the last validation; unreadable: a line for each image that could not be read."""
 
     folder: Path
     score: Score | None

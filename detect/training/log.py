@@ -15,7 +15,7 @@ Row = dict[str, float | int | None]
 
 class Journal:
     """One run's; ``batches`` an epoch turn steps into epochs, ``validation`` names the metrics to come, ``unreadable``
-    has the photos that are named already.
+    has the images that are named already.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Journal:
             self.say(line)
 
     def note_unreadable(self, lines: Sequence[str]) -> None:
-        """Say each photo once."""
+        """Say each image once."""
         for line in lines:
             if line not in self.unreadable:
                 self.unreadable.append(line)
-                self.say(f"photo left out: {line}")
+                self.say(f"image left out: {line}")
 
     def training(self, row: Mapping[str, float | int]) -> None:
         """Mean losses and times of the last steps."""

@@ -82,7 +82,7 @@ def train_loop(
 ) -> None:
     """From ``learner.progress.step`` to ``rule.steps``, or to an early stop; ``batches`` are this process's shares.
 
-    Raises NonFiniteStep naming the photos, and Interrupted after saving; the learner is then as it was after the last
+    Raises NonFiniteStep naming the images, and Interrupted after saving; the learner is then as it was after the last
     full step.
     """
     progress = learner.progress
@@ -146,7 +146,7 @@ def _step(
 def _backward(
     learner: Learner, batch: Batch, accumulate: int, compute: Compute, group: Group
 ) -> dict[str, Tensor] | None:
-    """Forward and backward of one batch; this process's parts of the losses, None where no process has a photo."""
+    """Forward and backward of one batch; this process's parts of the losses, None where no process has an image."""
     canvases = [canvas for count, canvas in group.gather((len(batch.images), _canvas(batch.images))) if count]
     if not canvases:
         return None

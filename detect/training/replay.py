@@ -102,7 +102,7 @@ def replay(kept: KeptStep, compute: Compute) -> list[Finding]:
 
 
 def suspects(detector: Detector, batches: Sequence[Batch], compute: Compute) -> list[str]:
-    """The photos that give no finite losses and gradients alone; none where it takes their company."""
+    """The images that give no finite losses and gradients alone; none where it takes their company."""
     detector.eval()
     found = []
     for batch in batches:
@@ -173,7 +173,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _alone(batch: Batch, place: int) -> Batch:
-    """One photo of the batch, on the same canvas."""
+    """One image of the batch, on the same canvas."""
     images = batch.images
     given = None if images.given is None else (images.given[place],)
     one = Images(images.pixels[place : place + 1], (images.sizes[place],), (images.keys[place],), given)

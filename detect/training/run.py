@@ -32,7 +32,7 @@ def train(
 ) -> Outcome:
     """Train from the start into a new folder. Raises UserError, NonFiniteStep, Interrupted.
 
-    strict: UserError before any work where a box is dropped or repaired, or a photo skipped.
+    strict: UserError before any work where a box is dropped or repaired, or an image skipped.
     """
     if config.train.tensorboard:
         require_tensorboard()
@@ -93,9 +93,9 @@ def replay_step(file: Path, console: Console | None = None) -> None:
     """
     kept = read_step(file)
     compute = make_compute(kept.config.device, kept.config.train.precision)
-    photos = [photo for batch in kept.batches for photo in batch.files]
+    images = [image for batch in kept.batches for image in batch.files]
     shown = console or Console()
-    shown.print(f"step {kept.step + 1}, photos: {', '.join(photos)}", highlight=False, markup=False, soft_wrap=True)
+    shown.print(f"step {kept.step + 1}, images: {', '.join(images)}", highlight=False, markup=False, soft_wrap=True)
     findings = replay(kept, compute)
     for finding in findings:
         shown.print(str(finding), highlight=False, markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from detect.draw import Marks, contact_sheet, draw_detections, draw_targets_besi
 from detect.inference.dataset_pass import Pass
 from detect.ops.preprocess import Preprocess
 
-PHOTOS = 8  # on a sheet
+IMAGES = 8  # on a sheet
 SCORE = 0.5  # detections drawn
 
 
@@ -22,7 +22,7 @@ def draw_batch(batch: Batch, preprocess: Preprocess, classes: Sequence[str], fil
     """A training batch as the network gets it, with its boxes: the quickest way to see bad data or augmentation."""
     pictures = []
     for pixels, (height, width), targets in zip(
-        batch.images.pixels[:PHOTOS], batch.images.sizes, batch.targets, strict=False
+        batch.images.pixels[:IMAGES], batch.images.sizes, batch.targets, strict=False
     ):
         rgb = preprocess.shown(pixels[:, :height, :width])
         pictures.append(draw_detections(rgb, Marks(targets.boxes.numpy(), targets.labels.numpy()), classes))
@@ -30,9 +30,9 @@ def draw_batch(batch: Batch, preprocess: Preprocess, classes: Sequence[str], fil
 
 
 def draw_found(found: Pass, annotations: Annotations, file: Path) -> None:
-    """The first photos of the validation data, ground truth beside detections."""
+    """The first images of the validation data, ground truth beside detections."""
     pairs = []
-    for index in np.linspace(0, len(annotations) - 1, min(PHOTOS, len(annotations))).astype(int).tolist():
+    for index in np.linspace(0, len(annotations) - 1, min(IMAGES, len(annotations))).astype(int).tolist():
         truth, prediction = annotations[index], found.predictions[index]
         if any(truth.file in line for line in found.unreadable):
             continue

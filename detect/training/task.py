@@ -31,8 +31,8 @@ class Examination(Protocol):
 
 @dataclass(frozen=True)
 class Lesson:
-    """plan(batches, first): which photos, or regions of photos, make up each batch; number: how many of ``unit`` that
-    are; an epoch is as many of them as there are photos.
+    """plan(batches, first): which images, or regions of images, make up each batch; number: how many of ``unit`` that
+    are; an epoch is as many of them as there are images.
     """
 
     plan: Callable[[int, int], Plan]
@@ -40,23 +40,23 @@ class Lesson:
     unit: str
     examination: Examination
 
-    def batches_per_epoch(self, photos: int) -> int:
-        """Of so many training photos."""
-        return -(-photos // self.number)
+    def batches_per_epoch(self, images: int) -> int:
+        """Of so many training images."""
+        return -(-images // self.number)
 
 
 def lesson_of(work: Work) -> Lesson:
-    """Photos and their regions as the settings draw them; the detections are examined, or an RPN's proposals."""
+    """Images and their regions as the settings draw them; the detections are examined, or an RPN's proposals."""
     head = work.config.model.head
     examination = validation_of(work, of_proposals="head" not in work.config.train.parts)
     if head.sampling == "uniform":
         return Lesson(lambda batches, first: _regions(work, batches, first), head.number, "regions", examination)
     train, data, seed = work.config.train, work.config.data, work.config.seed
 
-    def photos(batches: int, first: int) -> Plan:
+    def images(batches: int, first: int) -> Plan:
         return BatchPlan(work.train.sizes, train.batch_size, seed, data.min_sizes, batches, first)
 
-    return Lesson(photos, train.batch_size, "photos", examination)
+    return Lesson(images, train.batch_size, "images", examination)
 
 
 def _regions(work: Work, batches: int, first: int) -> RegionPlan:

@@ -136,7 +136,7 @@ class _Run:
         batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
         self.journal.introduce(
             [
-                f"{len(data)} photos with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
+                f"{len(data)} images with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
                 f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
                 f"{self.rule.steps} steps of {batches}{lesson.number} {lesson.unit} on {self.work.compute.device.type} "
                 f"in {train.precision}, into {self.folder.path}",
@@ -214,17 +214,17 @@ class _Run:
         )
 
     def _keep_step(self, batches: Sequence[Batch]) -> str:
-        """Keep a step that went wrong, its weights as they were before it; which photos did it, and how to look on."""
+        """Keep a step that went wrong, its weights as they were before it; which images did it, and how to look on."""
         detector, step = self.learner.detector, self.learner.progress.step
         group = self.work.group
         file = self.folder.path / (f"step-{step + 1}.pt" if group.size == 1 else f"step-{step + 1}-{group.rank}.pt")
         weights, seed = detector.state_dict(), step_seed(self.rule.seed, step) + group.rank
         write_step(file, KeptStep(self.config, self.work.train.classes, step, seed, weights, tuple(batches)))
         before = self.learner.statistics()
-        photos = [file for own in group.gather(suspects(detector, batches, self.work.compute)) for file in own]
-        photos = photos or [file for batch in batches for file in batch.files]
+        images = [file for own in group.gather(suspects(detector, batches, self.work.compute)) for file in own]
+        images = images or [file for batch in batches for file in batch.files]
         self.learner.undo(before)
-        return f"photos: {', '.join(photos)}; to see where they end: detect train --replay {file}"
+        return f"images: {', '.join(images)}; to see where they end: detect train --replay {file}"
 
     def _show_batch(self, step: int, batch: Batch) -> None:
         if self.leads and step < SHOWN_STEPS and len(batch.images):

@@ -63,7 +63,7 @@ class Validation:
         return ("AP", "AP50") if self.metric == "coco" else ("mAP",)
 
     def run(self, detector: Detector) -> Validated:
-        """Detect on every photo, then score. The losses come from the same pass."""
+        """Detect on every image, then score. The losses come from the same pass."""
         rank, size = self.group.rank, self.group.size
         batches = evaluation_loader(
             self.annotations, self.preprocess, self.batch_size, self.workers, self.given, rank, size

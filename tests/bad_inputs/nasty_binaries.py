@@ -40,7 +40,7 @@ def saved(value: object) -> bytes:
 
 
 def npz(**changes: Any) -> bytes:
-    """One photo with two proposals; changes: of its arrays."""
+    """One image with two proposals; changes: of its arrays."""
     header = json.dumps({"version": 1, "settings": {}, "files": ["a.jpg"]}).encode()
     arrays: dict[str, Any] = {
         "header": np.frombuffer(header, np.uint8),

@@ -1,4 +1,4 @@
-"""Labels in VOC's XML, COCO's JSON, YOLO's and CSV's lines, each of one photo ``a.jpg`` of 48 x 32 pixels."""
+"""Labels in VOC's XML, COCO's JSON, YOLO's and CSV's lines, each of one image ``a.jpg`` of 48 x 32 pixels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from tests.bad_inputs.nasty import Nasty
 from tests.bad_inputs.nasty_binaries import BOMB
-from tests.bad_inputs.nasty_photos import HEIGHT, WIDTH, encoded
+from tests.bad_inputs.nasty_images import HEIGHT, WIDTH, encoded
 
 LABELS = {"voc": "Annotations/a.xml", "coco": "train.json", "yolo": "labels/a.txt", "csv": "train.csv"}
-PHOTO = {"voc": "JPEGImages/a.jpg", "coco": "images/a.jpg", "yolo": "images/a.jpg", "csv": "images/a.jpg"}
+IMAGE = {"voc": "JPEGImages/a.jpg", "coco": "images/a.jpg", "yolo": "images/a.jpg", "csv": "images/a.jpg"}
 
 
 def data_set(kind: str, labels: bytes | str, others: Mapping[str, bytes | str] | None = None) -> Callable[[Path], Path]:
     """A folder of that format with those labels; others: further files, or instead of the usual."""
 
     def write(folder: Path) -> Path:
-        files: dict[str, bytes | str] = {PHOTO[kind]: encoded("JPEG"), LABELS[kind]: labels}
+        files: dict[str, bytes | str] = {IMAGE[kind]: encoded("JPEG"), LABELS[kind]: labels}
         if kind == "voc":
             files["ImageSets/Main/train.txt"] = "a\n"
         if kind == "yolo":
@@ -145,10 +145,10 @@ REFUSED = {
     "coco: an id that is a deep list": Nasty(json_of(coco(id=[[[[0] * 999]]], bbox=0)), "expected a list"),
     "coco: image ids twice": Nasty(json_of(twice("images")), "expected each image id once"),
     "coco: category ids twice": Nasty(json_of(twice("categories")), "expected each category once"),
-    "coco: photo outside its folder": Nasty(json_of(coco(image__file_name="../../a.jpg")), "inside the images' folder"),
-    "coco: photo of half a letter": Nasty(json_of(coco(image__file_name="\ud800.jpg")), "found nothing"),
-    "coco: photo with NUL in its name": Nasty(json_of(coco(image__file_name="a\0.jpg")), "found nothing"),
-    "coco: photo with a name far too long": Nasty(json_of(coco(image__file_name="a" * 5000)), "too long"),
+    "coco: image outside its folder": Nasty(json_of(coco(image__file_name="../../a.jpg")), "inside the images' folder"),
+    "coco: image of half a letter": Nasty(json_of(coco(image__file_name="\ud800.jpg")), "found nothing"),
+    "coco: image with NUL in its name": Nasty(json_of(coco(image__file_name="a\0.jpg")), "found nothing"),
+    "coco: image with a name far too long": Nasty(json_of(coco(image__file_name="a" * 5000)), "too long"),
     "csv: quote that does not end": Nasty(csv('a.jpg,"cat,1,2,30,20\n'), "expected rows"),
     "csv: text after a quote": Nasty(csv('a.jpg,"cat"s,1,2,30,20\n'), "expected rows"),
     "csv: columns missing": Nasty(csv("file,label,x1\na.jpg,cat,1\n"), "expected the columns"),
@@ -188,7 +188,7 @@ READ: dict[str, tuple[Callable[[Path], Path], tuple[float, ...] | None, str]] = 
     "voc: number with an underscore": (voc(xml(corners(3, 4, "2_0", 30))), None, "not finite"),
     "voc: words": (voc(xml(corners("left", 4, 20, 30))), None, "not finite"),
     "voc: a corner missing": (voc(xml("<xmin>1</xmin>")), None, "no complete <bndbox>"),
-    "voc: outside the photo": (voc(xml(corners(100, 4, 120, 30))), None, "outside its 48 x 32 picture"),
+    "voc: outside the image": (voc(xml(corners(100, 4, 120, 30))), None, "outside its 48 x 32 picture"),
     "voc: deep": (voc(xml(head="").replace("<size>", "<d>" * DEEP + "</d>" * DEEP + "<size>")), WHOLE, ""),
     "voc: UTF-16": (voc(xml(head="<?xml version='1.0' encoding='utf-16'?>").encode("utf-16")), WHOLE, ""),
     "voc: byte order mark": (voc("\ufeff" + xml()), WHOLE, ""),

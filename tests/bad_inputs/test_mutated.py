@@ -16,8 +16,8 @@ from detect.data.sources import DataFormat, Source, load_sources
 from detect.errors import UserError
 from detect.proposals.files import read_proposals
 from tests.bad_inputs.nasty_binaries import OF_OTHERS, npz, saved
+from tests.bad_inputs.nasty_images import encoded
 from tests.bad_inputs.nasty_labels import LABELS, coco, data_set, xml
-from tests.bad_inputs.nasty_photos import encoded
 
 FAST, SLOW = 40, 1250  # of each of the eight parsers: 320 in the fast suite, 10,000 by `pytest -m slow`
 SECONDS = 5  # of the processor: on a loaded machine the clock says little

@@ -13,10 +13,10 @@ from detect.data.annotations import Annotations
 from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.sources import DataFormat, Source, load_sources
 from detect.errors import UserError
-from detect.inference.find_images import find_photos
+from detect.inference.find_images import find_images
 from tests.bad_inputs.nasty import Nasty
+from tests.bad_inputs.nasty_images import HEIGHT, IMAGES, WIDTH
 from tests.bad_inputs.nasty_labels import READ, REFUSED
-from tests.bad_inputs.nasty_photos import HEIGHT, PHOTOS, WIDTH
 
 FORMATS: dict[str, DataFormat] = {"voc": "voc", "coco": "coco", "yolo": "yolo", "csv": "csv", "data.yaml": "yolo"}
 
@@ -37,22 +37,22 @@ def read(name: str, folder: Path) -> Annotations:
     return load_sources(FORMATS[name.partition(":")[0]], [Source(folder, "train")], None)
 
 
-@pytest.mark.parametrize("name", [name for name, nasty in PHOTOS.items() if nasty.refused])
+@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if nasty.refused])
 @pytest.mark.parametrize("reader", [read_image, image_size])
-def test_a_photo_that_is_none_is_named(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
-    path = PHOTOS[name].write(tmp_path)
+def test_a_image_that_is_none_is_named(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
+    path = IMAGES[name].write(tmp_path)
     if reader is image_size and "cut" in name:
         return  # its header is whole
-    with pytest.raises(UnreadableImage, match=f"(?i){PHOTOS[name].refused}") as raised:
+    with pytest.raises(UnreadableImage, match=f"(?i){IMAGES[name].refused}") as raised:
         reader(path)
     message = str(raised.value)
     assert message.startswith(str(path).encode("utf-8", "backslashreplace").decode())
     assert len(message.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [name for name, nasty in PHOTOS.items() if not nasty.refused])
-def test_a_strange_photo_is_upright_rgb(name: str, tmp_path: Path) -> None:
-    path = PHOTOS[name].write(tmp_path)
+@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if not nasty.refused])
+def test_a_strange_image_is_upright_rgb(name: str, tmp_path: Path) -> None:
+    path = IMAGES[name].write(tmp_path)
     found = read_image(path)
     assert found.dtype == np.uint8
     assert found.shape[2:] == (3,)
@@ -61,19 +61,19 @@ def test_a_strange_photo_is_upright_rgb(name: str, tmp_path: Path) -> None:
         assert found.shape[:2] == (WIDTH, HEIGHT)
 
 
-def test_a_folder_of_all_photos_is_searched_to_its_end(tmp_path: Path) -> None:
-    for place, nasty in enumerate(PHOTOS.values()):
+def test_a_folder_of_all_images_is_searched_to_its_end(tmp_path: Path) -> None:
+    for place, nasty in enumerate(IMAGES.values()):
         (tmp_path / str(place)).mkdir()
         nasty.write(tmp_path / str(place))
-    found = find_photos([str(tmp_path)])
-    assert len(found) == len(PHOTOS)  # the folder is none, the loop is two links
+    found = find_images([str(tmp_path)])
+    assert len(found) == len(IMAGES)  # the folder is none, the loop is two links
     unreadable = 0
-    for photo in found:
+    for image in found:
         try:
-            read_image(photo)
+            read_image(image)
         except UnreadableImage:
             unreadable += 1
-    assert unreadable == sum(bool(nasty.refused) for nasty in PHOTOS.values())
+    assert unreadable == sum(bool(nasty.refused) for nasty in IMAGES.values())
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.explain.conftest import model, photo
+from tests.explain.conftest import image, model
 
-__all__ = ["model", "photo"]
+__all__ = ["image", "model"]

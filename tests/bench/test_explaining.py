@@ -1,4 +1,4 @@
-"""``detect bench explain``: what is measured, on a photo whose mask is drawn around a detection."""
+"""``detect bench explain``: what is measured, on an image whose mask is drawn around a detection."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from detect.bench.explaining import energy_in
-from detect.bench.explaining_cases import centre, flat_box, masked_photos
+from detect.bench.explaining_cases import centre, flat_box, masked_images
 from detect.bench.explaining_targets import Means, bars
 from detect.bench.gradcam_peer import GRADCAM
 from detect.errors import UserError
-from detect.explain.attribution.heatmaps import on_photo
+from detect.explain.attribution.heatmaps import on_image
 from detect.explain.attribution.options import Choice, unseen
 from detect.inference.predictor import load
 from tests.conftest import Command
@@ -30,7 +30,7 @@ def test_the_controls_fill_the_box_and_its_middle(kind: str) -> None:
     inside = np.zeros((SIDE, SIDE), bool)
     inside[y1 - 1 : y2 + 1, x1 - 1 : x2 + 1] = True
     for control, share in ((flat_box, 1.0), (centre, 0.01)):
-        placed = on_photo(control(view, CHOICE)[0], view, (SIDE, SIDE), (SIDE, SIDE))
+        placed = on_image(control(view, CHOICE)[0], view, (SIDE, SIDE), (SIDE, SIDE))
         area = (x2 - x1) * (y2 - y1)
         assert energy_in(placed, inside) > 0.95
         assert float(placed.sum()) == pytest.approx(area * share, rel=0.25 if share == 1 else 1.0)
@@ -62,29 +62,29 @@ def voc(root: Path, image: Path, objects: list[tuple[str, list[float]]]) -> Path
     return root
 
 
-def test_masks_go_with_the_objects_of_their_place(photo: Path, tmp_path: Path) -> None:
-    root = voc(tmp_path / "voc", photo, [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])])
-    (masked,) = masked_photos(root, "val", 5)
+def test_masks_go_with_the_objects_of_their_place(image: Path, tmp_path: Path) -> None:
+    root = voc(tmp_path / "voc", image, [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])])
+    (masked,) = masked_images(root, "val", 5)
     assert masked.names == ("cat", "dog")
     assert [int(mask.sum()) for mask in masked.masks] == [200, 400]
     assert masked.boxes.tolist() == [[0, 0, 10, 20], [30, 40, 50, 60]]
     (root / "SegmentationObject" / "a.png").unlink()
     with pytest.raises(UserError, match="expected masks"):
-        masked_photos(root, "val", 5)
-    with pytest.raises(UserError, match=r"train\.txt: expected a list of photos"):
-        masked_photos(root, "train", 5)
+        masked_images(root, "val", 5)
+    with pytest.raises(UserError, match=r"train\.txt: expected a list of images"):
+        masked_images(root, "train", 5)
 
 
 def test_the_table_has_a_row_for_each_contender(
     model: Path,
-    photo: Path,
+    image: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
-    jpeg = voc(tmp_path / "first", photo, []) / "JPEGImages" / "a.jpg"
+    jpeg = voc(tmp_path / "first", image, []) / "JPEGImages" / "a.jpg"
     found = load(model).predict(pixels_of(jpeg), score=0.0)
     best = (found.names()[0], found.boxes[0].tolist())
-    root = voc(tmp_path / "voc", photo, [best])
+    root = voc(tmp_path / "voc", image, [best])
     file = tmp_path / "table.json"
     flags = ("--methods", "hirescam,drise", "--masks", 4, "--score", float(found.scores[0]) - 1e-6, "--json", file)
     status, said, err = detect_command("bench", "explain", model, root, *flags)

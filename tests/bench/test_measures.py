@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from detect.bench import detectron2_peer
-from detect.bench.benchmark_page import page, photos_of_one_size
+from detect.bench.benchmark_page import images_of_one_size, page
 from detect.bench.evaluation import DataSize, Numbers, largest_difference, measure_evaluation
 from detect.bench.inference import agreement, detected_by, predictor_of
 from detect.bench.layers import LayersAlone
@@ -28,19 +28,19 @@ from detect.data.shapes.dataset import scene
 from detect.errors import WorkError
 from detect.types import Detections
 
-PHOTOS = [scene(0, "val", index).rgb for index in range(2)]
+IMAGES = [scene(0, "val", index).rgb for index in range(2)]
 SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"]
 
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return make_subject(SMALL, 5, PHOTOS)
+    return make_subject(SMALL, 5, IMAGES)
 
 
 def test_random_weights_find_much_and_torchvision_the_same(subject: Subject) -> None:
     ours, theirs = predictor_of(subject, "fp32"), torchvision_twin(subject).eval()
-    for photo in PHOTOS:
-        found, wanted = ours.predict(photo, 0.0), detected_by(theirs, photo)
+    for image in IMAGES:
+        found, wanted = ours.predict(image, 0.0), detected_by(theirs, image)
         assert len(wanted) >= 100
         assert agreement(wanted, found) >= 0.98
 
@@ -54,33 +54,33 @@ def test_agreement_asks_for_the_label_and_every_side() -> None:
 
 
 def test_weights_that_find_too_little_are_refused() -> None:
-    with pytest.raises(WorkError, match="expected at least 100 detections on a photo, found"):
-        make_subject([*SMALL, "model.rpn.test_after=1"], 5, PHOTOS)
+    with pytest.raises(WorkError, match="expected at least 100 detections on an image, found"):
+        make_subject([*SMALL, "model.rpn.test_after=1"], 5, IMAGES)
 
 
 def test_steps_have_losses_and_change_weights(subject: Subject) -> None:
-    targets = drawn_targets(PHOTOS, 5)
-    for step in (our_step(subject, PHOTOS, targets, "bf16"), torchvision_step(subject, PHOTOS, targets)):
+    targets = drawn_targets(IMAGES, 5)
+    for step in (our_step(subject, IMAGES, targets, "bf16"), torchvision_step(subject, IMAGES, targets)):
         first, second = (sum(loss.item() for loss in step().values()) for _ in range(2))
         assert math.isfinite(first)
         assert first != second
 
 
 def test_losses_of_the_same_samples_are_torchvisions(subject: Subject) -> None:
-    apart = losses_apart(subject, PHOTOS, drawn_targets(PHOTOS, 5))
+    apart = losses_apart(subject, IMAGES, drawn_targets(IMAGES, 5))
     assert apart["fp32"] < 1e-3 < apart["bf16"] < 0.2
 
 
 @pytest.mark.skipif(not detectron2_peer.installed(), reason="detectron2 is not installed")
 def test_detectron2_finds_and_loses_the_same() -> None:
-    rival = detectron2_peer.make_rival(PHOTOS[0])
-    wanted = rival.detected(PHOTOS[0])
+    rival = detectron2_peer.make_rival(IMAGES[0])
+    wanted = rival.detected(IMAGES[0])
     assert len(wanted) >= 100
-    assert agreement(wanted, predictor_of(rival.subject, "fp32").predict(PHOTOS[0], 0.0)) >= 0.98
-    targets = drawn_targets(PHOTOS[:1], 80)
-    ours = sum(loss.item() for loss in our_step(rival.subject, PHOTOS[:1], targets, "fp32")().values())
+    assert agreement(wanted, predictor_of(rival.subject, "fp32").predict(IMAGES[0], 0.0)) >= 0.98
+    targets = drawn_targets(IMAGES[:1], 80)
+    ours = sum(loss.item() for loss in our_step(rival.subject, IMAGES[:1], targets, "fp32")().values())
     rival.twin.train()
-    theirs = sum(loss.item() for loss in rival.losses(PHOTOS[:1], targets).values())
+    theirs = sum(loss.item() for loss in rival.losses(IMAGES[:1], targets).values())
     assert ours == pytest.approx(theirs, rel=0.2)  # the draws differ
 
 
@@ -94,7 +94,7 @@ def test_layers_alone_are_those_that_ran() -> None:
 
 
 def test_parts_add_up(subject: Subject, tmp_path: Path) -> None:
-    Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
     parts = time_parts(predictor_of(subject, "fp32"), [tmp_path / "a.png"])
     assert parts.search < 0.001 < parts.backbone < parts.whole
 
@@ -122,21 +122,21 @@ def test_a_profile_adds_up() -> None:
 
 
 def test_search_tells_each_mode() -> None:
-    assert [row[0] for row in measure_search(PHOTOS, 1, "command").rows] == ["single", "fast", "quality"]
+    assert [row[0] for row in measure_search(IMAGES, 1, "command").rows] == ["single", "fast", "quality"]
 
 
-def test_photos_of_the_commonest_size_are_taken(tmp_path: Path) -> None:
+def test_images_of_the_commonest_size_are_taken(tmp_path: Path) -> None:
     sizes = [(8, 8), (9, 8), (9, 8), (9, 8)]
     files = [tmp_path / f"{place}.png" for place in range(len(sizes))]
     for file, size in zip(files, sizes, strict=True):
         Image.new("RGB", size).save(file)
-    assert photos_of_one_size([], 2) == []
-    assert photos_of_one_size(files, 2) == files[1:3]
+    assert images_of_one_size([], 2) == []
+    assert images_of_one_size(files, 2) == files[1:3]
 
 
 def test_a_page_says_the_machine(tmp_path: Path) -> None:
     out, numbers = tmp_path / "b.md", tmp_path / "b.json"
-    Image.fromarray(PHOTOS[0]).save(tmp_path / "a.png")
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
     arguments = ["search", str(tmp_path / "a.png"), "--turns", "1", "--out", str(out), "--json", str(numbers)]
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0
@@ -147,6 +147,6 @@ def test_a_page_says_the_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["inference", "all"])
-def test_photos_are_asked_for(name: str) -> None:
+def test_images_are_asked_for(name: str) -> None:
     result = CliRunner().invoke(command, [name])
-    assert "PHOTO: expected photos, folders or globs, found none" in str(result.exception)
+    assert "IMAGE: expected images, folders or globs, found none" in str(result.exception)

@@ -53,7 +53,7 @@ class Pair:
         return self
 
     def images(self, pictures: list[np.ndarray], dtype: torch.dtype) -> Images:
-        """Photos as our detector takes them, on one canvas."""
+        """Images as our detector takes them, on one canvas."""
         rule = self.checkpoint.preprocess
         exact = [picture.astype(np.float64 if dtype == torch.float64 else np.float32) for picture in pictures]
         return rule.batch([rule.normalise(rule.resize(picture)) for picture in exact], range(len(pictures)))
@@ -99,20 +99,20 @@ def speak_up(model: FasterRCNN) -> None:
 
 
 def pictures() -> list[np.ndarray]:
-    """Small copies of real photos, or of drawn ones where there are none, of several sizes."""
+    """Small copies of real images, or of drawn ones where there are none, of several sizes."""
     folder = SHARED / "data" / "VOCdevkit" / "VOC2007" / "JPEGImages"
-    photos = [folder / f"{number:06d}.jpg" for number in (16, 1421, 2795)]
-    if not all(photo.is_file() for photo in photos):
+    images = [folder / f"{number:06d}.jpg" for number in (16, 1421, 2795)]
+    if not all(image.is_file() for image in images):
         return [shrunk(scene(0, "val", index).rgb, size) for index, size in enumerate(SIZES)]
-    return [shrunk(read_image(photo), size) for photo, size in zip(photos, SIZES, strict=True)]
+    return [shrunk(read_image(image), size) for image, size in zip(images, SIZES, strict=True)]
 
 
 def shrunk(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(cv2.resize(rgb, size[::-1], interpolation=cv2.INTER_AREA))
 
 
-def their_images(photos: list[np.ndarray], dtype: torch.dtype) -> list[Tensor]:
-    return [torch.from_numpy(photo).permute(2, 0, 1).to(dtype) / 255 for photo in photos]
+def their_images(images: list[np.ndarray], dtype: torch.dtype) -> list[Tensor]:
+    return [torch.from_numpy(image).permute(2, 0, 1).to(dtype) / 255 for image in images]
 
 
 def drawn_objects(number: int) -> tuple[list[np.ndarray], list[Tensor], list[Tensor]]:

@@ -70,7 +70,7 @@ def test_a_header_has_its_command_and_what_to_expect(file: Path) -> None:
         ("coco/faster_rcnn_r50_dc5", ["3x"], 270000, [210000, 250000], 1000),
         ("voc0712/faster_rcnn_r50_c4", [], 18000, [12000, 16000], 100),
         ("voc0712/faster_rcnn_r101_fpn", [], 18000, [12000, 16000], 100),
-        ("coco/faster_rcnn_r50_fpn_torchvision", [], 26 * 7329, [16 * 7329, 22 * 7329], 1000),  # 117,264 photos
+        ("coco/faster_rcnn_r50_fpn_torchvision", [], 26 * 7329, [16 * 7329, 22 * 7329], 1000),  # 117,264 images
     ],
 )
 def test_the_schedule_is_the_published_one(

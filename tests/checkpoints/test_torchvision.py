@@ -248,11 +248,11 @@ def test_every_argument_is_one_of_torchvisions() -> None:
 
 
 def test_imported_predicted_and_exported_by_commands(tmp_path: Path, detect_command: Command) -> None:
-    """The boxes of a lossless copy of a photo are theirs, and what goes back is what came."""
+    """The boxes of a lossless copy of an image are theirs, and what goes back is what came."""
     twins = pair(MOBILE_320)
-    file, checkpoint, photo, back = (tmp_path / name for name in ("theirs.pth", "ours.pt", "photo.png", "back.pth"))
+    file, checkpoint, image, back = (tmp_path / name for name in ("theirs.pth", "ours.pt", "photo.png", "back.pth"))
     torch.save(twins.theirs.state_dict(), file)
-    cv2.imwrite(str(photo), pictures()[1][..., ::-1])
+    cv2.imwrite(str(image), pictures()[1][..., ::-1])
     settings = [part for key, value in twins_settings(twins.checkpoint).items() for part in ("--set", f"{key}={value}")]
     status, out, err = detect_command(
         "model", "import", "--from", "torchvision", file, "--layout", MOBILE_320, "--out", checkpoint, *settings
@@ -260,7 +260,7 @@ def test_imported_predicted_and_exported_by_commands(tmp_path: Path, detect_comm
     assert (status, err) == (0, "")
     assert "90 classes" in out
     status, _, err = detect_command(
-        "predict", checkpoint, photo, "--out", tmp_path / "found", "--format", "json", "--score", "0.05"
+        "predict", checkpoint, image, "--out", tmp_path / "found", "--format", "json", "--score", "0.05"
     )
     assert (status, err) == (0, "")
     found = json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))[0]["detections"]

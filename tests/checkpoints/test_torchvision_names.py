@@ -31,13 +31,13 @@ def twins(request: pytest.FixtureRequest) -> Pair:
 
 
 def test_detections_are_theirs_in_float64(twins: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compared on the canvas: their way back to the photo rounds its scale to float32."""
+    """Compared on the canvas: their way back to the image rounds its scale to float32."""
     twins.to(torch.float64)
     monkeypatch.setattr(twins.theirs.transform, "postprocess", lambda found, *_: found)
-    photos = pictures()
-    images = twins.images(photos, torch.float64)
+    image_files = pictures()
+    images = twins.images(image_files, torch.float64)
     with torch.no_grad():
-        theirs = twins.theirs(their_images(photos, torch.float64))
+        theirs = twins.theirs(their_images(image_files, torch.float64))
         ours = twins.ours.detect(images)
     for found, wanted in zip(ours, theirs, strict=True):
         assert len(found) == len(wanted["boxes"]) > 100
@@ -48,15 +48,15 @@ def test_detections_are_theirs_in_float64(twins: Pair, monkeypatch: pytest.Monke
 
 
 def test_detections_are_theirs_in_float32(twins: Pair) -> None:
-    """In the photo's pixels. Nearly equal overlaps and scores may fall on either side of a threshold."""
+    """In the image's pixels. Nearly equal overlaps and scores may fall on either side of a threshold."""
     twins.to(torch.float32)
     rule, config, classes = twins.checkpoint.preprocess, twins.checkpoint.config, twins.checkpoint.classes
     predictor = Predictor(twins.ours, classes, rule, config, Path(), Compute(torch.device("cpu")))
     here = there = same = 0
-    for photo in pictures():
-        found = predictor.predict(photo, score=0.0)
+    for image in pictures():
+        found = predictor.predict(image, score=0.0)
         with torch.no_grad():
-            (wanted,) = twins.theirs(their_images([photo], torch.float32))
+            (wanted,) = twins.theirs(their_images([image], torch.float32))
         here, there = here + len(found), there + len(wanted["boxes"])
         for box, label in zip(wanted["boxes"], wanted["labels"], strict=True):
             near = (found.boxes[found.labels == label] - box).abs().amax(1) <= 0.05
@@ -69,11 +69,11 @@ def test_detections_are_theirs_in_float32(twins: Pair) -> None:
 def test_losses_are_theirs_for_the_same_samples(twins: Pair) -> None:
     twins.to(torch.float64)
     draw_alike(twins.theirs, twins.checkpoint.config)
-    photos, boxes, labels = drawn_objects(2)
-    images = twins.images(photos, torch.float64)
+    image_files, boxes, labels = drawn_objects(2)
+    images = twins.images(image_files, torch.float64)
     targets = [
-        our_targets(rescale_boxes(own, (photo.shape[0], photo.shape[1]), size), label)
-        for own, label, photo, size in zip(boxes, labels, photos, images.sizes, strict=True)
+        our_targets(rescale_boxes(own, (image.shape[0], image.shape[1]), size), label)
+        for own, label, image, size in zip(boxes, labels, image_files, images.sizes, strict=True)
     ]
     wanted = [{"boxes": own, "labels": label} for own, label in zip(boxes, labels, strict=True)]
     twins.theirs.train()
@@ -83,7 +83,7 @@ def test_losses_are_theirs_for_the_same_samples(twins: Pair) -> None:
             if isinstance(layer, nn.BatchNorm2d):
                 layer.eval()
     with torch.no_grad():
-        theirs = twins.theirs(their_images(photos, torch.float64), wanted)
+        theirs = twins.theirs(their_images(image_files, torch.float64), wanted)
         ours = twins.ours(images, targets)
     assert ours.keys() == set(LOSSES.values())
     for name, mine in LOSSES.items():

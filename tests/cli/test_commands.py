@@ -37,7 +37,7 @@ def trained(config_file: Path, shapes_root: Path, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     (folder / "inner").mkdir(parents=True)
     for name, size in (("a.png", (90, 120, 3)), ("inner/b.jpg", (200, 140, 3))):
@@ -45,28 +45,28 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_predict_writes_json_and_pictures(trained: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:
-    status, out, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--score", 0)
+def test_predict_writes_json_and_pictures(trained: Path, images: Path, tmp_path: Path, detect_command: Command) -> None:
+    status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "found", "--score", 0)
     assert (status, err) == (0, "")
-    assert "2 photos" in out
+    assert "2 images" in out
     found = json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))
-    assert [(Path(photo["file"]).name, photo["width"], photo["height"]) for photo in found] == [
+    assert [(Path(image["file"]).name, image["width"], image["height"]) for image in found] == [
         ("a.png", 120, 90),
         ("b.jpg", 140, 200),
     ]
-    for photo in found:
-        scores = [detection["score"] for detection in photo["detections"]]
+    for image in found:
+        scores = [detection["score"] for detection in image["detections"]]
         assert scores == sorted(scores, reverse=True)
-        for x1, y1, x2, y2 in (detection["box"] for detection in photo["detections"]):
-            assert 0 <= x1 < x2 <= photo["width"]
-            assert 0 <= y1 < y2 <= photo["height"]
+        for x1, y1, x2, y2 in (detection["box"] for detection in image["detections"]):
+            assert 0 <= x1 < x2 <= image["width"]
+            assert 0 <= y1 < y2 <= image["height"]
     pictures = sorted(file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.jpg"))
     assert pictures == ["images/a.png.jpg", "images/inner/b.jpg.jpg"]
 
 
-def test_predict_writes_every_format(trained: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:
+def test_predict_writes_every_format(trained: Path, images: Path, tmp_path: Path, detect_command: Command) -> None:
     flags = [part for name in ("json", "csv", "coco", "voc", "yolo") for part in ("--format", name)]
-    status, _, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--score", 0, *flags)
+    status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "found", "--score", 0, *flags)
     assert (status, err) == (0, "")
     found = {file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.*")}
     names = {f"voc/comp4_det_{name}.txt" for name in detect.load(trained).classes}
@@ -78,13 +78,13 @@ def test_predict_writes_every_format(trained: Path, photos: Path, tmp_path: Path
 def test_predict_killed_and_called_again_gives_the_same_files(
     batches_done: int,
     trained: Path,
-    photos: Path,
+    images: Path,
     tmp_path: Path,
     detect_command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cv2.imwrite(str(photos / "c.png"), np.full((90, 120, 3), 90, np.uint8))
-    arguments = ["predict", trained, photos, "--score", 0, "--batch-size", 1]
+    cv2.imwrite(str(images / "c.png"), np.full((90, 120, 3), 90, np.uint8))
+    arguments = ["predict", trained, images, "--score", 0, "--batch-size", 1]
     assert detect_command(*arguments, "--out", tmp_path / "whole")[0] == 0
     add = Finished.add
     added: list[BatchResult] = []
@@ -110,14 +110,14 @@ def test_predict_killed_and_called_again_gives_the_same_files(
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))
 
 
-def test_predict_goes_on_after_a_photo_that_cannot_be_read(
-    trained: Path, photos: Path, tmp_path: Path, detect_command: Command
+def test_predict_goes_on_after_a_image_that_cannot_be_read(
+    trained: Path, images: Path, tmp_path: Path, detect_command: Command
 ) -> None:
-    (photos / "c.jpg").write_text("text", encoding="utf-8")
-    status, _, err = detect_command("predict", trained, photos, "--out", tmp_path / "found", "--format", "json")
+    (images / "c.jpg").write_text("text", encoding="utf-8")
+    status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "found", "--format", "json")
     assert status == 1
     assert "c.jpg" in err
-    assert "1 of 3 photos" in err
+    assert "1 of 3 images" in err
     assert len(json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))) == 2
 
 
@@ -133,10 +133,10 @@ def test_eval_saves_what_the_tool_scores_alike(trained: Path, tmp_path: Path, de
     assert score["images"] == len(json.loads((tmp_path / "dt.json").read_text(encoding="utf-8"))) == 4
 
 
-def test_the_python_interface_answers_as_the_command_does(trained: Path, photos: Path) -> None:
+def test_the_python_interface_answers_as_the_command_does(trained: Path, images: Path) -> None:
     detector = detect.load(trained, device="cpu")
-    rgb = read_image(photos / "a.png")
-    of_path, of_array = detector.predict(photos / "a.png", score=0.0), detector.predict([rgb, rgb], score=0.0)
+    rgb = read_image(images / "a.png")
+    of_path, of_array = detector.predict(images / "a.png", score=0.0), detector.predict([rgb, rgb], score=0.0)
     assert len(of_array) == 2
     assert torch.equal(of_path.boxes, of_array[0].boxes)
     assert len(of_path.names()) == len(of_path) > 0
@@ -177,9 +177,9 @@ WRONG_USE = [
     (("eval", "{tmp}"), "expected a run folder with best.pt or last.pt, found neither"),
     (("eval", "{tmp}/text.pt"), "text.pt: expected a checkpoint, found an unreadable file"),
     (("eval", "{tmp}/other.pt"), "other.pt: expected a detect checkpoint 2, found"),
-    (("predict", "{run}", "nowhere", "--out", "{tmp}/o"), "nowhere: expected a photo, a folder or a glob, found"),
-    (("predict", "{run}", "{tmp}/empty", "--out", "{tmp}/o"), "empty: expected photos"),
-    (("predict", "{run}", "{tmp}/*.jpg", "--out", "{tmp}/o"), "expected a glob that matches photos, found 0 matches"),
+    (("predict", "{run}", "nowhere", "--out", "{tmp}/o"), "nowhere: expected an image, a folder or a glob, found"),
+    (("predict", "{run}", "{tmp}/empty", "--out", "{tmp}/o"), "empty: expected images"),
+    (("predict", "{run}", "{tmp}/*.jpg", "--out", "{tmp}/o"), "expected a glob that matches images, found 0 matches"),
     (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", "dics"), '(did you mean "disc"?)'),
     (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", ""), 'found ""'),
     (
@@ -231,7 +231,7 @@ SHARED_SETS = [
 
 
 @pytest.mark.parametrize(("name", "overrides"), SHARED_SETS)
-def test_real_photos_need_nothing_but_settings(
+def test_real_images_need_nothing_but_settings(
     name: str, overrides: list[str], shared_data: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     settings = [*overrides, f"data.root={shared_data / name}", "train.steps=2", "train.batch_size=2", "data.workers=0"]
@@ -240,9 +240,9 @@ def test_real_photos_need_nothing_but_settings(
     assert (status, err) == (0, "")
     if name == "bccd":
         assert "BloodImage_00338.xml" in out or "BloodImage_00343.xml" in out
-    photo = next((shared_data / name).rglob("*.jpg"))
+    image = next((shared_data / name).rglob("*.jpg"))
     assert detect_command("eval", tmp_path / "run")[0] == 0
-    assert detect_command("predict", tmp_path / "run", photo, "--out", tmp_path / "found")[0] == 0
+    assert detect_command("predict", tmp_path / "run", image, "--out", tmp_path / "found")[0] == 0
 
 
 def test_help_imports_no_torch() -> None:

@@ -25,7 +25,7 @@ def run(*arguments: object) -> Result:
         (None, ["--strict"], 0),
         ("tiny", [], 0),
         ("outside", [], 1),
-        ("empty photo", [], 1),
+        ("empty image", [], 1),
     ],
 )
 def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: list[str], status: int) -> None:
@@ -54,18 +54,18 @@ def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
     assert lines[0].startswith("error: fractions: 48 x ")
     assert "; cure: " in lines[0]
     assert lines[4].strip() == "and 45 more"
-    assert lines[5] == "48 errors, 0 warnings in 12 files; 12 photos, 48 objects"
+    assert lines[5] == "48 errors, 0 warnings in 12 files; 12 images, 48 objects"
     assert len(run("inspect", root, "--examples", 50).stdout.splitlines()) == 50
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (None, "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; photos: 12 kept + 0 skipped = 12 found"),
-        ("no extent", "47 kept + 1 dropped + 0 repaired (clipped) = 48 found; photos: 12 kept + 0 skipped = 12 found"),
+        (None, "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; images: 12 kept + 0 skipped = 12 found"),
+        ("no extent", "47 kept + 1 dropped + 0 repaired (clipped) = 48 found; images: 12 kept + 0 skipped = 12 found"),
         (
-            "photo without annotation",
-            "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; photos: 12 kept + 1 skipped = 13 found",
+            "image without annotation",
+            "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; images: 12 kept + 1 skipped = 13 found",
         ),
     ],
 )
@@ -86,7 +86,7 @@ def test_stats_end_in_settings(tmp_path: Path) -> None:
 
 def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
-    FAULTS["truncated photo"].plant(root)
+    FAULTS["truncated image"].plant(root)
     result = run("show", root, "--out", tmp_path / "look", "--set", "data.min_size=80")
     assert result.exit_code == 1, result.output
     assert "p05.jpg: cannot be decoded" in result.stderr
@@ -94,8 +94,8 @@ def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
 
 
 MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
-    "no folder": (lambda root: ["inspect", root / "sett"], "expected a folder of labelled photos, found nothing"),
-    "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found 0 photos and no labels"),
+    "no folder": (lambda root: ["inspect", root / "sett"], "expected a folder of labelled images, found nothing"),
+    "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found 0 images and no labels"),
     "another format": (lambda root: ["stats", root, "--format", "coco"], "expected a COCO annotation file"),
     "unknown class": (
         lambda root: ["show", root, "--out", root / "new", "--class", "zebr"],

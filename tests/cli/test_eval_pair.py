@@ -50,7 +50,7 @@ def test_two_models_are_compared(metric: str, runs: tuple[Path, Path], tmp_path:
     assert low <= value <= high
     assert 0 <= difference[primary]["second_better"] <= 1
     assert list(difference["per_class"]) == list(first["per_class"])  # type: ignore[call-overload]
-    assert {"found", "false", "missed"} == {key for photo in difference["images"] for key in photo["first"]}
+    assert {"found", "false", "missed"} == {key for image in difference["images"] for key in image["first"]}
 
 
 def test_a_model_beside_itself(runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.builders.data import split_photos
+from detect.config.builders.data import split_images
 from detect.config.files import load_config
 from detect.data.images import image_size
 from tests.conftest import TINY, Command
@@ -28,20 +28,20 @@ def config_file(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def photos(config_file: Path) -> list[Path]:
+def images(config_file: Path) -> list[Path]:
     config: Config = load_config(config_file)
-    return split_photos(config, ["train", "val"])
+    return split_images(config, ["train", "val"])
 
 
 @pytest.fixture(scope="module")
-def proposals(photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random boxes of every photo; the first photo has none."""
+def proposals(images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random boxes of every image; the first image has none."""
     rng = np.random.default_rng(0)
     entries = []
-    for number, photo in enumerate(photos):
-        height, width = image_size(photo)
+    for number, image in enumerate(images):
+        height, width = image_size(image)
         corners = np.sort(rng.uniform(0, 1, (20 if number else 0, 2, 2)), axis=1) * [width, height]
-        entries.append({"file": str(photo), "boxes": corners.reshape(-1, 4).tolist()})
+        entries.append({"file": str(image), "boxes": corners.reshape(-1, 4).tolist()})
     file = tmp_path_factory.mktemp("proposals") / "random.json"
     file.write_text(json.dumps(entries))
     return file
@@ -65,29 +65,29 @@ def test_training_on_a_file_of_proposals(trained: Path) -> None:
 
 
 def test_predicting_with_a_file_of_proposals(
-    trained: Path, photos: list[Path], proposals: Path, tmp_path: Path, detect_command: Command
+    trained: Path, images: list[Path], proposals: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     flags = ("--proposals", proposals, "--out", tmp_path, "--score", 0, "--format", "json")
-    status, _, err = detect_command("predict", trained, *photos[:3], *flags)
+    status, _, err = detect_command("predict", trained, *images[:3], *flags)
     assert (status, err) == (0, "")
     found = json.loads((tmp_path / "predictions.json").read_text())
-    assert [bool(photo["detections"]) for photo in found] == [False, True, True]
+    assert [bool(image["detections"]) for image in found] == [False, True, True]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "expected proposals of photos such as"),
-        ('[{"file": "elsewhere.jpg", "boxes": []}]', "expected proposals of photos such as"),
+        ("[]", "expected proposals of images such as"),
+        ('[{"file": "elsewhere.jpg", "boxes": []}]', "expected proposals of images such as"),
         ("{one}", "found none for 15 of them"),
     ],
-    ids=["empty", "of other photos", "of one photo only"],
+    ids=["empty", "of other images", "of one image only"],
 )
-def test_a_file_that_lacks_photos_is_refused(
-    content: str, message: str, config_file: Path, photos: list[Path], tmp_path: Path, detect_command: Command
+def test_a_file_that_lacks_images_is_refused(
+    content: str, message: str, config_file: Path, images: list[Path], tmp_path: Path, detect_command: Command
 ) -> None:
     file = tmp_path / "few.json"
-    file.write_text(content.replace("{one}", json.dumps([{"file": str(photos[9]), "boxes": []}])))
+    file.write_text(content.replace("{one}", json.dumps([{"file": str(images[9]), "boxes": []}])))
     overrides = ("--set", f"model.proposals={file}", "--out", tmp_path / "run")
     status, _, err = detect_command("train", "--config", config_file, *overrides)
     assert status == 2
@@ -96,21 +96,21 @@ def test_a_file_that_lacks_photos_is_refused(
 
 
 def test_a_file_for_a_detector_with_an_rpn_is_refused(
-    photos: list[Path], proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
+    images: list[Path], proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     file = tmp_path / "faster.yaml"
     file.write_text(yaml.safe_dump(TINY))
     data = ("--set", f"data.root={shapes_root}", "--set", "train.steps=1")
     assert detect_command("train", "--config", file, *data, "--out", tmp_path / "run")[0] == 0
     flags = ("--proposals", proposals, "--out", tmp_path / "found")
-    status, _, err = detect_command("predict", tmp_path / "run", photos[0], *flags)
+    status, _, err = detect_command("predict", tmp_path / "run", images[0], *flags)
     assert status == 2
     assert "expected a detector that is given its proposals" in err
 
 
 @pytest.mark.slow
 def test_the_search_is_part_of_the_run(
-    config_file: Path, photos: list[Path], tmp_path: Path, detect_command: Command
+    config_file: Path, images: list[Path], tmp_path: Path, detect_command: Command
 ) -> None:
     run = tmp_path / "run"
     status, out, err = detect_command("train", "--config", config_file, "--set", "train.steps=2", "--out", run)
@@ -120,7 +120,7 @@ def test_the_search_is_part_of_the_run(
     assert detect_command("eval", run, "--json", tmp_path / "score.json")[0] == 0
     one_way, other_way = tmp_path / "searched", tmp_path / "read"
     flags = ("--score", 0, "--format", "json")
-    assert detect_command("predict", run, *photos[:2], *flags, "--out", one_way)[0] == 0
+    assert detect_command("predict", run, *images[:2], *flags, "--out", one_way)[0] == 0
     file = ("--proposals", run / "proposals.npz")
-    assert detect_command("predict", run, *photos[:2], *flags, *file, "--out", other_way)[0] == 0
+    assert detect_command("predict", run, *images[:2], *flags, *file, "--out", other_way)[0] == 0
     assert (one_way / "predictions.json").read_bytes() == (other_way / "predictions.json").read_bytes()

@@ -44,24 +44,24 @@ def test_make_over_a_data_set(
     assert (status, err, search.seen) == (0, "", count)
     found = read_proposals(out)
     assert len(found) == count
-    assert f"{len(found.boxes)} boxes in {count} photos, {len(found.boxes) / count:.1f} a photo" in said
+    assert f"{len(found.boxes)} boxes in {count} images, {len(found.boxes) / count:.1f} an image" in said
     assert said.splitlines()[-1].startswith(f"{len(found.boxes)} boxes")
     assert str(out) in said
     assert found.settings["mode"] == "single"
     status, said, _ = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
     assert (status, search.seen) == (0, count)
-    assert f"{count} photos searched before" in said
+    assert f"{count} images searched before" in said
 
 
-def test_make_over_photos_names_what_it_cannot_read(tmp_path: Path, detect_command: Command) -> None:
+def test_make_over_images_names_what_it_cannot_read(tmp_path: Path, detect_command: Command) -> None:
     photograph(tmp_path / "photos", ["a.png", "inner/b.png"])
     (tmp_path / "photos" / "c.jpg").write_text("text", encoding="utf-8")
     out = tmp_path / "p.npz"
     status, said, err = detect_command("proposals", "make", tmp_path / "photos", "--out", out, "--resize-to", 500)
     assert status == 1
-    assert "in 2 photos" in said
+    assert "in 2 images" in said
     assert "c.jpg: expected an image" in err
-    assert "1 of 3 photos could not be read" in err
+    assert "1 of 3 images could not be read" in err
     found = read_proposals(out)
     assert found.files == ("a.png", "inner/b.png")
     assert found.settings["resize_to"] == 500
@@ -69,12 +69,12 @@ def test_make_over_photos_names_what_it_cannot_read(tmp_path: Path, detect_comma
 
 @pytest.fixture
 def whole_pictures(shapes: list[str], tmp_path: Path, detect_command: Command) -> Path:
-    """A file whose one proposal for each photo is all of it."""
+    """A file whose one proposal for each image is all of it."""
     assert detect_command("proposals", "make", *shapes, "--out", tmp_path / "made.npz", "--split", "val")[0] == 0
     made = read_proposals(tmp_path / "made.npz")
     one = Proposals(torch.tensor([[0.0, 0, 160, 120]]), torch.ones(1))
-    photos = [(name, int(key), one) for name, key in zip(made.files, made.contents, strict=True)]
-    write_proposals(tmp_path / "p.npz", pack_proposals(photos[1:]))
+    images = [(name, int(key), one) for name, key in zip(made.files, made.contents, strict=True)]
+    write_proposals(tmp_path / "p.npz", pack_proposals(images[1:]))
     return tmp_path / "p.npz"
 
 
@@ -82,7 +82,7 @@ def test_recall_of_a_file(whole_pictures: Path, shapes: list[str], tmp_path: Pat
     json_file = tmp_path / "r.json"
     status, said, err = detect_command("proposals", "recall", whole_pictures, *shapes, "--json", json_file)
     assert (status, err) == (0, "")
-    assert "no entry for 1 of 4 photos, " in said
+    assert "no entry for 1 of 4 images, " in said
     assert "00000.jpg first" in said
     assert "0.8 proposals an image; 1 of 4 images without any" in said
     written = json.loads(json_file.read_text(encoding="utf-8"))
@@ -118,7 +118,7 @@ def test_recall_needs_a_place_for_its_picture_before_it_scores(
     assert "p-recall.png: expected a file to write, found a folder" in err
 
 
-def test_recall_of_other_photos_is_refused_with_both_names(
+def test_recall_of_other_images_is_refused_with_both_names(
     shapes: list[str], tmp_path: Path, detect_command: Command
 ) -> None:
     nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
@@ -145,7 +145,7 @@ WRONG_USE = [
     ),
     (("make", "{tmp}", "--set", "data.format=shapes", "--out", "{tmp}/p.npz"), "found both"),
     (("make", "{tmp}", "--split", "val", "--out", "{tmp}/p.npz"), "--split: expected a data set by --set"),
-    (("make", "{tmp}", "--out", "{tmp}/p.npz"), "expected photos"),
+    (("make", "{tmp}", "--out", "{tmp}/p.npz"), "expected images"),
     (("make", "{tmp}/photos", "--out", "{tmp}/p.mat"), "expected a name that ends in .npz, found .mat"),
     (("make", "{tmp}/photos", "--out", "{tmp}/folder.npz"), "folder.npz: expected a file to write, found a folder"),
     (

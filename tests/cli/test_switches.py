@@ -22,22 +22,22 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from rich.console import Console
 
     from detect.config import Config
-    from detect.config.builders.data import split_photos
+    from detect.config.builders.data import split_images
     from detect.config.files import changed
     from detect.proposals.search_dataset import SearchSettings, make_proposals
     from detect.system.progress import display
 
     config = changed(Config(), [f"data.root={shapes_root}", *TINY])
     file = tmp_path_factory.mktemp("searched") / "shapes.npz"
-    with display(Console(quiet=True), "searching", 9, "photos") as shown:
-        make_proposals(split_photos(config, ["train", "val"]), file, SearchSettings("single", 0), 1, shown)
+    with display(Console(quiet=True), "searching", 9, "images") as shown:
+        make_proposals(split_images(config, ["train", "val"]), file, SearchSettings("single", 0), 1, shown)
     return file
 
 
 CASES: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
     "R-CNN": ("rcnn", (), lambda run: stages(run) == ["network", "features", "svms", "regressors"]),
     "R-CNN with a softmax": ("rcnn", ("model.classifier=softmax",), lambda run: "svms" not in stages(run)),
-    "R-CNN, windows of all photos": (
+    "R-CNN, windows of all images": (
         "rcnn",
         ("model.head.sampling=uniform",),
         lambda run: "steps of 8 regions" in (run / "network" / "log.txt").read_text(),
@@ -85,9 +85,9 @@ def test_a_switch(case: str, proposals: Path, shapes_root: Path, tmp_path: Path,
     assert (status, err) == (0, "")
     assert is_so(run)
     assert ("of the objects with an IoU of 0.5" in out) == bool(given)
-    photos = list((shapes_root).glob("*/val/*.jpg"))[:1]
+    images = list((shapes_root).glob("*/val/*.jpg"))[:1]
     flags = ("--set", "model.search.mode=single", "--set", "model.postprocess.score=0", "--score", 0)
-    assert detect_command("predict", run, *photos, "--out", tmp_path / "found", "--format", "json", *flags)[0] == 0
+    assert detect_command("predict", run, *images, "--out", tmp_path / "found", "--format", "json", *flags)[0] == 0
     assert json.loads((tmp_path / "found" / "predictions.json").read_text())[0]["detections"]
 
 

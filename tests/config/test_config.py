@@ -73,7 +73,7 @@ def test_an_output_sets_the_defaults_of_the_slots(
     assert (found.backbone.width, found.rpn.sides, found.head.tail) == (width, sides, tail)
 
 
-def test_colours_are_set_in_the_units_of_photos_and_kept_in_fractions() -> None:
+def test_colours_are_set_in_the_units_of_images_and_kept_in_fractions() -> None:
     plain = preprocess_rule(Config())
     assert (plain.channels, plain.mean) == ("rgb", IMAGENET_MEAN)
     assert plain.std == pytest.approx(IMAGENET_STD, rel=1e-15)

@@ -99,7 +99,7 @@ def test_every_paper_trains_on_trainval_for_test(kind: str, names: tuple[str, ..
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_the_photos_of_test_choose_no_weights(name: str) -> None:
+def test_the_images_of_test_choose_no_weights(name: str) -> None:
     config = shipped(name)
     epochs = (config.train.steps or 0) * config.train.batch_size / 5011
     several_stages = config.train.recipe in ("rcnn", "alternating")  # validated once they are put together
@@ -158,8 +158,8 @@ def test_deltas_are_decoded_without_a_limit(name: str) -> None:
         ("faster_rcnn_zf", (250, 500), (500, 1000)),
     ],
 )
-def test_photos_get_the_papers_size(name: str, photo: tuple[int, int], resized: tuple[int, int]) -> None:
-    assert preprocess_rule(shipped(name)).resized(photo) == resized
+def test_images_get_the_papers_size(name: str, image: tuple[int, int], resized: tuple[int, int]) -> None:
+    assert preprocess_rule(shipped(name)).resized(image) == resized
 
 
 @pytest.mark.parametrize("name", ["fast_rcnn_caffenet", "fast_rcnn_vgg_cnn_m_1024"])

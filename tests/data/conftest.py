@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation, pack
-from tests.data.folders import write_photo
+from tests.data.folders import write_image
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +34,7 @@ def voc(tmp_path: Path) -> Callable[..., Path]:
         size = size or "<size><width>60</width><height>40</height><depth>3</depth></size>"
         for stem, xml in objects.items():
             (root / "Annotations" / f"{stem}.xml").write_text(f"<annotation>{size}{xml}</annotation>")
-            write_photo(root / "JPEGImages" / f"{stem}.jpg")
+            write_image(root / "JPEGImages" / f"{stem}.jpg")
         (root / "ImageSets" / "Main" / f"{lists}.txt").write_text("".join(f"{stem}\n" for stem in objects))
         return root
 
@@ -43,7 +43,7 @@ def voc(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Callable[[Any], Path]:
-    """Write a COCO folder: instances.json and images/ with every photo that it names inside."""
+    """Write a COCO folder: instances.json and images/ with every image that it names inside."""
 
     def write(document: Any, folder: str = "coco") -> Path:
         root = tmp_path / folder
@@ -51,7 +51,7 @@ def coco(tmp_path: Path) -> Callable[[Any], Path]:
         for record in document.get("images", []) if isinstance(document, dict) else []:
             name = record.get("file_name") if isinstance(record, dict) else None
             if isinstance(name, str) and ".." not in name and not name.startswith("/"):
-                write_photo(root / "images" / name)
+                write_image(root / "images" / name)
         (root / "instances.json").write_text(json.dumps(document))
         return root
 
@@ -59,8 +59,8 @@ def coco(tmp_path: Path) -> Callable[[Any], Path]:
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Annotations:
-    """Ten photos in three shapes with 0 to 3 objects of 2 classes."""
+def images(tmp_path: Path) -> Annotations:
+    """Ten images in three shapes with 0 to 3 objects of 2 classes."""
     images = []
     for i in range(10):
         size = [(40, 60), (60, 40), (50, 50)][i % 3]
@@ -69,7 +69,7 @@ def photos(tmp_path: Path) -> Annotations:
         boxes = np.concatenate([first, first + draw.uniform(5, 19, (i % 4, 2))], axis=1)
         images.append(
             ImageAnnotation(
-                file=str(write_photo(tmp_path / "photos" / f"p{i}.png", size, i)),
+                file=str(write_image(tmp_path / "photos" / f"p{i}.png", size, i)),
                 image_id=100 + i,
                 size=size,
                 boxes=boxes,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 
-def write_photo(path: Path, size: tuple[int, int] = (40, 60), seed: int = 0) -> Path:
+def write_image(path: Path, size: tuple[int, int] = (40, 60), seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
     assert cv2.imwrite(str(path), cv2.resize(pixels, (size[1], size[0])))

@@ -14,7 +14,7 @@ from detect.data.near_duplicates import Likeness, alike, likeness
 
 
 def scene(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:
-    """Smooth blobs, as photos are."""
+    """Smooth blobs, as images are."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return np.asarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
 
@@ -43,7 +43,7 @@ OTHER = {
 }
 
 
-def test_no_photos() -> None:
+def test_no_images() -> None:
     assert alike([]) == []
     assert alike([likeness(grey(scene(0)))]) == []
 
@@ -76,11 +76,11 @@ def drawn(count: int, kinds: int, seed: int) -> list[Likeness]:
     return [likeness(blend.astype(np.uint8)) for blend in blends]
 
 
-def connected(photos: list[Likeness]) -> list[list[int]]:
+def connected(images: list[Likeness]) -> list[list[int]]:
     """Slowly: every pair by itself, then joined until nothing changes."""
-    near = np.eye(len(photos), dtype=bool)
-    for i, a in enumerate(photos):
-        for j, b in enumerate(photos):
+    near = np.eye(len(images), dtype=bool)
+    for i, a in enumerate(images):
+        for j, b in enumerate(images):
             same = np.corrcoef(a.cells, b.cells)[0, 1] >= 0.95 and (a.bits != b.bits).sum() <= 10
             near[i, j] |= same
     while ((wider := (near.astype(int) @ near) > 0) != near).any():
@@ -93,16 +93,16 @@ def connected(photos: list[Likeness]) -> list[list[int]]:
 def test_groups_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch, at_once: int, confirmed: int) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", at_once)
     monkeypatch.setattr(module, "_CONFIRMED", confirmed)
-    photos = drawn(60, 6, 0)
+    images = drawn(60, 6, 0)
     told: list[int] = []
-    expected = connected(photos)
+    expected = connected(images)
     assert min(map(len, expected)) >= 2
     assert 20 < sum(map(len, expected)) < 60
-    assert alike(photos, told.append) == expected
+    assert alike(images, told.append) == expected
     assert sum(told) == 60
 
 
-def test_many_photos_of_one_scene_are_one_group() -> None:
+def test_many_images_of_one_scene_are_one_group() -> None:
     """A million pairs: all of them at once would take 2 GB."""
     one = likeness(grey(scene(1)))
     tracemalloc.start()
@@ -113,7 +113,7 @@ def test_many_photos_of_one_scene_are_one_group() -> None:
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_reduced_grey_is_the_upright_photo(tmp_path: Path, suffix: str, orientation: int) -> None:
+def test_reduced_grey_is_the_upright_image(tmp_path: Path, suffix: str, orientation: int) -> None:
     path = tmp_path / f"a.{suffix}"
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -11,27 +11,27 @@ from detect.config.files import parse
 from detect.data import near_duplicates_cache as likeness_cache
 from detect.data.images import read_reduced_grey
 from detect.data.near_duplicates import Likeness, likeness
-from detect.data.near_duplicates_cache import cache_file, photo_likenesses
-from tests.data.folders import write_photo
+from detect.data.near_duplicates_cache import cache_file, image_likenesses
+from tests.data.folders import write_image
 from tests.data.test_near_duplicates import recompressed, scene
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
+def images(tmp_path: Path) -> list[Path]:
     """The third is damaged."""
-    files = [write_photo(tmp_path / f"{seed}.png", seed=seed) for seed in range(4)]
+    files = [write_image(tmp_path / f"{seed}.png", seed=seed) for seed in range(4)]
     files[2].write_bytes(b"nothing")
     return files
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the photos that are read."""
+    """The names of the images that are read."""
     names: list[str] = []
 
-    def read_and_tell(photo: Path) -> np.ndarray:
-        names.append(photo.name)
-        return read_reduced_grey(photo)
+    def read_and_tell(image: Path) -> np.ndarray:
+        names.append(image.name)
+        return read_reduced_grey(image)
 
     monkeypatch.setattr(likeness_cache, "read_reduced_grey", read_and_tell)
     return names
@@ -41,40 +41,40 @@ def plain(found: list[Likeness | None]) -> list[object]:
     return [None if each is None else (each.bits.tolist(), each.cells.tolist()) for each in found]
 
 
-def expected(photo: Path) -> object:
-    return plain([likeness(read_reduced_grey(photo))])[0]
+def expected(image: Path) -> object:
+    return plain([likeness(read_reduced_grey(image))])[0]
 
 
-def test_no_photos() -> None:
-    assert photo_likenesses([], cache_file([]), lambda _: None) == []
+def test_no_images() -> None:
+    assert image_likenesses([], cache_file([]), lambda _: None) == []
 
 
-def test_only_what_changed_is_read_again(photos: list[Path], read: list[str], tmp_path: Path) -> None:
+def test_only_what_changed_is_read_again(images: list[Path], read: list[str], tmp_path: Path) -> None:
     cache, told = tmp_path / "kept" / "a.npz", [0]
-    first = plain(photo_likenesses(photos, cache, told.append))
-    assert first == [expected(photos[0]), expected(photos[1]), None, expected(photos[3])]
+    first = plain(image_likenesses(images, cache, told.append))
+    assert first == [expected(images[0]), expected(images[1]), None, expected(images[3])]
     assert sum(told) == 4
     read.clear()
-    assert plain(photo_likenesses(photos, cache, told.append)) == first
+    assert plain(image_likenesses(images, cache, told.append)) == first
     assert read == ["2.png"]
-    write_photo(photos[1], seed=9)
-    os.utime(photos[1], ns=(1, 1))
+    write_image(images[1], seed=9)
+    os.utime(images[1], ns=(1, 1))
     read.clear()
-    assert plain(photo_likenesses(photos, cache, told.append))[1] == expected(photos[1]) != first[1]
+    assert plain(image_likenesses(images, cache, told.append))[1] == expected(images[1]) != first[1]
     assert sorted(read) == ["1.png", "2.png"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a zip", b"PK\x03\x04 cut"])
-def test_a_damaged_cache_is_made_anew(photos: list[Path], tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_cache_is_made_anew(images: list[Path], tmp_path: Path, damage: bytes) -> None:
     cache = tmp_path / "a.npz"
     cache.write_bytes(damage)
-    assert plain(photo_likenesses(photos[:1], cache, lambda _: None)) == [expected(photos[0])]
+    assert plain(image_likenesses(images[:1], cache, lambda _: None)) == [expected(images[0])]
     assert cache.stat().st_size > 100
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(photos: list[Path], tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert plain(photo_likenesses(photos[:1], tmp_path / "file" / "a", lambda _: None)) == [expected(photos[0])]
+    assert plain(image_likenesses(images[:1], tmp_path / "file" / "a", lambda _: None)) == [expected(images[0])]
 
 
 def test_it_is_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

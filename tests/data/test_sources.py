@@ -67,8 +67,8 @@ def test_join_renumbers_ids_that_clash() -> None:
     assert join([dataset("a", 3, ["cat"]), dataset("b", 2, ["cat"], first_id=3)]).image_ids.tolist() == [1, 2, 3, 4, 5]
 
 
-def test_join_refuses_a_photo_twice() -> None:
-    with pytest.raises(UserError, match=r"/a/0\.jpg: expected each photo in one source"):
+def test_join_refuses_a_image_twice() -> None:
+    with pytest.raises(UserError, match=r"/a/0\.jpg: expected each image in one source"):
         join([dataset("a", 3, ["cat"]), dataset("a", 1, ["cat"])])
 
 
@@ -167,7 +167,7 @@ def test_coco_source(coco: Callable[[Any], Path], images: Path | None, absolute:
     assert found.category_ids.tolist() == [3, 13]
 
 
-def test_coco_photos_beside_the_annotations(coco: Callable[[Any], Path]) -> None:
+def test_coco_images_beside_the_annotations(coco: Callable[[Any], Path]) -> None:
     root = coco(coco_document([]))
     (root / "images/instances.json").write_text((root / "instances.json").read_text())
     found = load_sources("coco", [Source(root.parent, "coco/images/instances.json")], None)
@@ -175,7 +175,7 @@ def test_coco_photos_beside_the_annotations(coco: Callable[[Any], Path]) -> None
 
 
 @pytest.mark.parametrize("folder", ["images", ".", "images/val2017", "val2017", "annotations", "annotations/images"])
-def test_coco_photos_where_reader_and_inspector_look(coco: Callable[[Any], Path], tmp_path: Path, folder: str) -> None:
+def test_coco_images_where_reader_and_inspector_look(coco: Callable[[Any], Path], tmp_path: Path, folder: str) -> None:
     root, moved = coco(coco_document([])), tmp_path / "moved"
     (moved / "annotations").mkdir(parents=True)
     (moved / folder).mkdir(parents=True, exist_ok=True)
@@ -184,10 +184,10 @@ def test_coco_photos_where_reader_and_inspector_look(coco: Callable[[Any], Path]
         (root / "images" / name).rename(moved / folder / name)
     found = load_sources("coco", [Source(moved, "annotations/instances_val2017")], None)
     assert found.file(1) == str(moved / folder / "b.jpg")
-    assert read_coco_survey(moved).photos[1].image == moved / folder / "b.jpg"
+    assert read_coco_survey(moved).images[1].image == moved / folder / "b.jpg"
 
 
-def test_coco_photos_nowhere(coco: Callable[[Any], Path]) -> None:
+def test_coco_images_nowhere(coco: Callable[[Any], Path]) -> None:
     root = coco(coco_document([]))
     (root / "images/a.jpg").unlink()
     with pytest.raises(UserError, match=r"images/a\.jpg: expected image 7"):

@@ -40,7 +40,7 @@ def settings(root: Path, **data: object) -> Config:
 def test_nothing_is_flawless() -> None:
     empty = account([pack([], [])])
     assert str(empty) == (
-        "boxes: 0 kept + 0 dropped + 0 repaired (clipped) = 0 found; photos: 0 kept + 0 skipped = 0 found"
+        "boxes: 0 kept + 0 dropped + 0 repaired (clipped) = 0 found; images: 0 kept + 0 skipped = 0 found"
     )
     require_flawless(empty, "nothing")
 
@@ -59,7 +59,7 @@ def test_the_counts_of_every_format_add_up(tmp_path: Path, name: str) -> None:
         require_flawless(found, "here")
 
 
-def test_boxes_that_are_clipped_and_photos_without_labels_count(tmp_path: Path) -> None:
+def test_boxes_that_are_clipped_and_images_without_labels_count(tmp_path: Path) -> None:
     root = WRITERS["voc"](tmp_path / "set")
     FAULTS["reaching outside"].plant(root)
     found = read_splits(settings(root)).account
@@ -68,8 +68,8 @@ def test_boxes_that_are_clipped_and_photos_without_labels_count(tmp_path: Path) 
     (beside / "photos/p05.xml").unlink()
     splits = read_splits(settings(beside))
     assert splits.account == Account(BOXES - 4, {}, 0, 11, 1)
-    assert splits.notes == (f"1 photos of {beside} have no XML file and take no part: detect data inspect",)
-    with pytest.raises(UserError, match=r"found 1 x photos without labels$"):
+    assert splits.notes == (f"1 images of {beside} have no XML file and take no part: detect data inspect",)
+    with pytest.raises(UserError, match=r"found 1 x images without labels$"):
         require_flawless(splits.account, "here")
 
 
@@ -91,12 +91,12 @@ def test_training_refuses_before_it_begins(tmp_path: Path, detect_command: Comma
         (
             [range(11)],
             10,
-            ("1 groups of over 10 photos (11), too large for one side, so split by name",),
+            ("1 groups of over 10 images (11), too large for one side, so split by name",),
         ),
         (
             [range(4), range(5, 7)],
             2,
-            ("1 groups of over 2 photos (4), each on one side of the split",),
+            ("1 groups of over 2 images (4), each on one side of the split",),
         ),
     ],
 )

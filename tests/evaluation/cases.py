@@ -16,7 +16,7 @@ Found = tuple[tuple[float, float, float, float], int, float]  # box, label, scor
 CLASSES = ("cat", "dog", "zebra")
 
 
-def photo(place: int, truth: Sequence[Truth]) -> ImageAnnotation:
+def image(place: int, truth: Sequence[Truth]) -> ImageAnnotation:
     boxes = np.array([box for box, _, _ in truth], float).reshape(-1, 4)
     return ImageAnnotation(
         file=f"/photos/{place:03}.jpg",
@@ -41,10 +41,10 @@ def prediction(place: int, found: Sequence[Found]) -> Prediction:
     )
 
 
-def data_set(photos: Sequence[tuple[Sequence[Truth], Sequence[Found]]]) -> tuple[Annotations, list[Prediction]]:
+def data_set(images: Sequence[tuple[Sequence[Truth], Sequence[Found]]]) -> tuple[Annotations, list[Prediction]]:
     """Category ids have gaps, image ids too."""
-    truth = pack([photo(place, t) for place, (t, _) in enumerate(photos, 1)], CLASSES, category_ids=[3, 7, 90])
-    return truth, [prediction(place, f) for place, (_, f) in enumerate(photos, 1)]
+    truth = pack([image(place, t) for place, (t, _) in enumerate(images, 1)], CLASSES, category_ids=[3, 7, 90])
+    return truth, [prediction(place, f) for place, (_, f) in enumerate(images, 1)]
 
 
 # Few places, sides and scores, so that overlaps, duplicates and ties of IoU and score are common.
@@ -61,7 +61,7 @@ def _shifted(at: tuple[tuple[float, float, float, float], int], dx: float, score
 
 
 @st.composite
-def random_photo(draw: st.DrawFn) -> tuple[list[Truth], list[Found]]:
+def random_image(draw: st.DrawFn) -> tuple[list[Truth], list[Found]]:
     truth = draw(st.lists(_truth, max_size=6))
     seen = [(box, label) for box, label, _ in truth] or [((0.0, 0.0, 20.0, 20.0), 1)]
     hit = st.builds(_shifted, st.sampled_from(seen), st.sampled_from([0.0, 0.0, 5.0, -7.0, 10.0]), _score)
@@ -69,25 +69,25 @@ def random_photo(draw: st.DrawFn) -> tuple[list[Truth], list[Found]]:
     return truth, draw(st.lists(hit | hit | miss, max_size=10))
 
 
-random_data_set = st.lists(random_photo(), max_size=3)
+random_data_set = st.lists(random_image(), max_size=3)
 
 
 def drawn_data_set(rng: np.random.Generator, unit: float) -> tuple[Annotations, list[Prediction]]:
     """Everything that scorers disagree about, often: ties of score and of IoU, IoUs of exactly 0.5 and 0.75, areas at
-    the very end of a range, crowds, difficult objects, photos without objects or detections, ids in no order.
+    the very end of a range, crowds, difficult objects, images without objects or detections, ids in no order.
 
     unit: corners lie on multiples of it; on multiples of 0.25 every sum and product is exact.
     """
     count = int(rng.integers(0, 5))
     ids = rng.permutation(np.arange(5, 5 + count))
-    photos, predictions = [], []
+    images, predictions = [], []
     for place in range(count):
         truth = _drawn_truth(rng, unit)
-        image = photo(place, truth)
-        areas = image.areas / 0.9 if rng.random() < 0.5 else image.areas
-        photos.append(replace(image, image_id=int(ids[place]), areas=areas))
+        annotated = image(place, truth)
+        areas = annotated.areas / 0.9 if rng.random() < 0.5 else annotated.areas
+        images.append(replace(annotated, image_id=int(ids[place]), areas=areas))
         predictions.append(prediction(place, _drawn_found(rng, unit, truth)))
-    return pack(photos, CLASSES, category_ids=[3, 7, 90]), predictions
+    return pack(images, CLASSES, category_ids=[3, 7, 90]), predictions
 
 
 def _drawn_truth(rng: np.random.Generator, unit: float) -> list[Truth]:

@@ -9,7 +9,7 @@ import numpy as np
 from detect.data.annotations import Annotations
 from detect.evaluation.predictions import Prediction
 
-Line = tuple[int, float, list[float]]  # photo, confidence, 1-based inclusive corners
+Line = tuple[int, float, list[float]]  # image, confidence, 1-based inclusive corners
 
 
 def result_lines(predictions: list[Prediction], label: int, rounded: bool) -> list[Line]:

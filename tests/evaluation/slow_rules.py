@@ -25,12 +25,12 @@ def slow_ap(annotations: Annotations, predictions: list[Prediction], label: int,
 def _ap_at(
     annotations: Annotations, predictions: list[Prediction], label: int, rules: Rules, iou: float
 ) -> float | None:
-    photos = list(range(len(annotations)))
+    images = list(range(len(annotations)))
     if rules.layout is as_coco_files:
-        photos.sort(key=lambda place: int(annotations.image_ids[place]))
+        images.sort(key=lambda place: int(annotations.image_ids[place]))
     outcomes: list[Outcome] = []
     positives = 0
-    for place in photos:
+    for place in images:
         image = annotations[place]
         outcomes += _outcomes(image, predictions[place], label, rules, iou)
         positives += int(((image.labels == label) & ~image.difficult & ~image.crowd).sum())

@@ -38,7 +38,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("truth", "found", "ap", "ap50"), TABLE.values(), ids=TABLE)
-def test_one_photo(truth, found, ap, ap50):
+def test_one_image(truth, found, ap, ap50):
     numbers = evaluate_coco(*data_set([(truth, found)])).numbers
     assert tuple(numbers) == NUMBERS
     assert close({"AP": ap, "AP50": ap50}) == {name: numbers[name] for name in ("AP", "AP50")}
@@ -50,7 +50,7 @@ def test_areas_come_from_the_annotations():
     assert (numbers["APs"], numbers["APm"], numbers["APl"]) == (0.0, None, None)
 
 
-def test_no_photos():
+def test_no_images():
     result = evaluate_coco(*data_set([]))
     assert result.numbers == dict.fromkeys(NUMBERS)
     assert result.per_class == {"cat": None, "dog": None, "zebra": None}
@@ -88,7 +88,7 @@ def test_rows_that_the_data_set_does_not_list_are_left_out():
         assert list(result.per_class) == ["cat"]
 
 
-def test_limits_are_per_class_and_photo_and_give_recall_its_names():
+def test_limits_are_per_class_and_image_and_give_recall_its_names():
     truth = [(A, CAT, ""), (B, CAT, ""), (A, DOG, "")]
     found = [(A, CAT, 0.9), (B, CAT, 0.8), (A, DOG, 0.1)]
     numbers = evaluate_coco(*data_set([(truth, found)]), limits=(2, 1)).numbers
@@ -109,8 +109,8 @@ def twelve(scorer: Any) -> dict[str, float | None]:
 
 @settings(max_examples=30, deadline=None)
 @given(random_data_set)
-def test_equals_pycocotools(photos):
-    annotations, predictions = data_set(photos)
+def test_equals_pycocotools(images):
+    annotations, predictions = data_set(images)
     dataset, results = coco_files(annotations, predictions)
     ours = evaluate_coco(annotations, predictions)
     assert ours == evaluate_coco_json(dataset, results)
@@ -119,9 +119,9 @@ def test_equals_pycocotools(photos):
 
 @settings(max_examples=30, deadline=None)
 @given(random_data_set)
-def test_equals_faster_coco_eval(photos):
+def test_equals_faster_coco_eval(images):
     faster = pytest.importorskip("faster_coco_eval")
-    annotations, predictions = data_set(photos)
+    annotations, predictions = data_set(images)
     dataset, results = coco_files(annotations, predictions)
     if results and dataset["annotations"]:
         scorer = scored_by(dataset, results, kind_of_coco=faster.COCO, kind_of_scorer=faster.COCOeval_faster)

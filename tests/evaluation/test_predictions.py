@@ -13,8 +13,8 @@ NONE = np.zeros((0, 4))
 
 def annotated(files: list[str]) -> Annotations:
     no, flags = np.zeros(0, np.int64), np.zeros(0, bool)
-    photos = [ImageAnnotation(f, n, (40, 30), NONE, no, flags, flags, np.zeros(0)) for n, f in enumerate(files, 1)]
-    return pack(photos, ["cat"])
+    images = [ImageAnnotation(f, n, (40, 30), NONE, no, flags, flags, np.zeros(0)) for n, f in enumerate(files, 1)]
+    return pack(images, ["cat"])
 
 
 def marked(file: str, mark: int) -> Prediction:
@@ -26,7 +26,7 @@ FLAT = ["/voc/JPEGImages/001.jpg", "/voc/JPEGImages/002.jpg", "/voc/JPEGImages/0
 NESTED = ["/d/a/1.jpg", "/d/b/1.jpg", "/d/b/c.d.jpg"]
 TABLE = {
     "nothing": ([], [], []),
-    "none of the photos": (FLAT, [], [None, None, None]),
+    "none of the images": (FLAT, [], [None, None, None]),
     "full paths, another order": (FLAT, [FLAT[2], FLAT[0]], [1, None, 0]),
     "names": (FLAT, ["002.jpg"], [None, 0, None]),
     "stems": (FLAT, ["003", "001"], [1, None, 0]),
@@ -37,15 +37,15 @@ TABLE = {
     "a stem with a dot": (NESTED, ["c.d"], [None, None, 0]),
     "below it, another suffix": (NESTED, ["b/1.png"], [None, 0, None]),
     "another machine, nested": (NESTED, ["/mnt/d/b/1.jpg"], [None, 0, None]),
-    "one photo": (["/d/only.jpg"], ["only"], [0]),
+    "one image": (["/d/only.jpg"], ["only"], [0]),
     "relative paths": (["a/1.jpg", "b/1.jpg"], ["b/1.jpg"], [None, 0]),
-    "a photo above another of its name": (["/d/1.jpg", "/d/a/1.jpg"], ["/d/a/1.jpg", "/d/1.jpg"], [1, 0]),
+    "an image above another of its name": (["/d/1.jpg", "/d/a/1.jpg"], ["/d/a/1.jpg", "/d/1.jpg"], [1, 0]),
 }
 
 
 @pytest.mark.parametrize(("photos", "results", "expected"), TABLE.values(), ids=TABLE)
-def test_align(photos, results, expected):
-    aligned = align(annotated(photos), [marked(file, place) for place, file in enumerate(results)])
+def test_align(images, results, expected):
+    aligned = align(annotated(images), [marked(file, place) for place, file in enumerate(results)])
     assert [int(p.scores[0]) if len(p) else None for p in aligned] == expected
 
 
@@ -62,16 +62,16 @@ def test_align_keeps_an_empty_prediction():
 @pytest.mark.parametrize(
     ("photos", "results", "words"),
     [
-        ([], ["x.jpg"], ["x.jpg", "0 photos"]),
-        (NESTED, ["b/c.e.jpg"], ["b/c.e.jpg", "3 photos", 'did you mean "b/c.d.jpg"']),
+        ([], ["x.jpg"], ["x.jpg", "0 images"]),
+        (NESTED, ["b/c.e.jpg"], ["b/c.e.jpg", "3 images", 'did you mean "b/c.d.jpg"']),
         (NESTED, ["1.jpg"], ["1.jpg", "/d/a/1.jpg and /d/b/1.jpg"]),
         (FLAT, ["001", "/x/001.jpg"], ["/x/001.jpg", FLAT[0], "after 001"]),
         ([FLAT[0], FLAT[0]], [FLAT[0]], [FLAT[0], "several"]),
     ],
 )
-def test_align_refuses(photos, results, words):
+def test_align_refuses(images, results, words):
     with pytest.raises(UserError) as caught:
-        align(annotated(photos), [marked(file, 0) for file in results])
+        align(annotated(images), [marked(file, 0) for file in results])
     assert all(word in str(caught.value) for word in words)
 
 

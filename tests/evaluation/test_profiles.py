@@ -27,7 +27,7 @@ def printed(table):
     return [" ".join(line.replace("│", " ").split()) for line in text.getvalue().splitlines()]
 
 
-def test_no_photos():
+def test_no_images():
     scores = compare_profiles(*data_set([]))
     assert list(scores) == list(PROFILES)
     assert {score.mAP for score in scores.values()} == {None}

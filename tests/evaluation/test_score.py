@@ -25,8 +25,8 @@ CASE = [([(A, 1, ""), (B, 2, "")], [(A, 1, 0.9), ((0.0, 0.0, 100.0, 60.0), 1, 0.
         ("coco", CASE, "AP", 0.5, 0.5),
     ],
 )
-def test_main_number(metric, photos, name, primary, ap50):
-    score = evaluate(*data_set(photos), metric)
+def test_main_number(metric, images, name, primary, ap50):
+    score = evaluate(*data_set(images), metric)
     assert score.primary_name == name
     assert score.primary == pytest.approx(primary)
     assert score.ap50 == pytest.approx(ap50)
@@ -57,8 +57,8 @@ def test_json_of_coco():
         ("coco", CASE, [["cat", "100.0"], ["zebra", "-"], ["AP", "50.0"], ["APs", "-"], ["ARm", "50.0"]]),
     ],
 )
-def test_table(metric, photos, rows):
+def test_table(metric, images, rows):
     text = io.StringIO()
-    Console(width=60, file=text).print(score_table(evaluate(*data_set(photos), metric)))
+    Console(width=60, file=text).print(score_table(evaluate(*data_set(images), metric)))
     printed = [line.replace("│", " ").split() for line in text.getvalue().splitlines()]
     assert all(row in printed for row in rows)

@@ -40,13 +40,13 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("truth", "found", "expected"), TABLE.values(), ids=TABLE)
-def test_area_of_one_photo(truth, found, expected):
+def test_area_of_one_image(truth, found, expected):
     result = evaluate_voc(*data_set([(truth, found)]), "voc12")
     assert result.per_class["cat"] == (None if expected is None else pytest.approx(expected, abs=1e-15))
 
 
 @pytest.mark.parametrize("metric", ["voc07", "voc12"])
-def test_no_photos(metric):
+def test_no_images(metric):
     result = evaluate_voc(*data_set([]), metric)
     assert result.mAP is None
     assert result.per_class == {"cat": None, "dog": None, "zebra": None}
@@ -69,7 +69,7 @@ def test_curve_goes_down_the_ranking():
     assert curve.positives == 2
 
 
-def test_ties_go_by_photo():
+def test_ties_go_by_image():
     found = [(A, CAT, 0.5)]
     assert evaluate_voc(*data_set([([(A, CAT, "")], found), ([], found)]), "voc12").mAP == 1.0
     assert evaluate_voc(*data_set([([], found), ([(A, CAT, "")], found)]), "voc12").mAP == 0.5
@@ -105,8 +105,8 @@ def test_wrong_input_is_refused(labels):
 
 @settings(max_examples=100, deadline=None)
 @given(random_data_set)
-def test_equals_the_matlab_rules(photos):
-    annotations, predictions = data_set(photos)
+def test_equals_the_matlab_rules(images):
+    annotations, predictions = data_set(images)
     for rules, literal in ((OFFICIAL["voc07"], ap_voc07), (OFFICIAL["voc12"], ap_voc12)):
         result = evaluate_by_rules(annotations, predictions, rules)
         for label, name in enumerate(annotations.classes, 1):

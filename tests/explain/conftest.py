@@ -1,4 +1,4 @@
-"""A tiny detector whose class names are awkward, and a photo."""
+"""A tiny detector whose class names are awkward, and an image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     file = tmp_path / "a photo.png"
     pixels = torch.randint(0, 256, (90, 120, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     Image.fromarray(pixels.numpy()).save(file)

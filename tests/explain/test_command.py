@@ -14,8 +14,8 @@ from tests.explain.conftest import CLASSES
 from tests.report.pages import seen
 
 
-def test_a_photo_gets_numbers_pictures_and_a_page(
-    model: Path, photo: Path, tmp_path: Path, detect_command: Command
+def test_a_image_gets_numbers_pictures_and_a_page(
+    model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     truth = tmp_path / "truth.json"
     size = {"height": 90, "width": 120}
@@ -23,14 +23,14 @@ def test_a_photo_gets_numbers_pictures_and_a_page(
     categories = [{"id": place, "name": name} for place, name in enumerate(CLASSES, 1)]
     truth.write_text(
         json.dumps(
-            {"images": [{"id": 1, "file_name": photo.name, **size}], "annotations": [box], "categories": categories}
+            {"images": [{"id": 1, "file_name": image.name, **size}], "annotations": [box], "categories": categories}
         )
     )
     out = tmp_path / "out"
     flags = ("--score", 0, "--most", 2, "--annotations", truth, "--out", out)
-    status, said, err = detect_command("explain", model, photo, *flags)
+    status, said, err = detect_command("explain", model, image, *flags)
     assert (status, err) == (0, "")
-    assert "1 photos traced" in said
+    assert "1 images traced" in said
     (folder,) = out.iterdir()
     assert sorted(file.name for file in folder.glob("*.jpg")) == ["detection-001.jpg", "detection-002.jpg"]
     written = json.loads((folder / "trace.json").read_text())
@@ -40,7 +40,7 @@ def test_a_photo_gets_numbers_pictures_and_a_page(
     assert [story["score"] for story in written["detections"]] == again.scores.tolist()
     scale = np.array([120 / written["size"][1], 90 / written["size"][0]] * 2)
     for story in written["detections"]:
-        assert story["box_in_photo"] == pytest.approx((np.array(story["box"]) * scale).tolist())
+        assert story["box_in_image"] == pytest.approx((np.array(story["box"]) * scale).tolist())
         assert story["truth"]["outcome"] in ("found", "found nothing")
     page = seen((folder / "index.html").read_text(encoding="utf-8"))
     assert page.text.count("ground truth") == 3
@@ -51,8 +51,8 @@ def test_a_photo_gets_numbers_pictures_and_a_page(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("no-such.jpg",), "no-such.jpg: expected a photo"),
-        ((), "IMAGE: expected photos"),
+        (("no-such.jpg",), "no-such.jpg: expected an image"),
+        ((), "IMAGE: expected images"),
         (("PHOTO", "--method", "tracee"), '(did you mean "trace"?)'),
         (("PHOTO", "--proposals", "p.npz"), "found one with an RPN"),
         (("PHOTO", "--annotations", "a.json", "--split", "val"), "expected one of them"),
@@ -60,9 +60,9 @@ def test_a_photo_gets_numbers_pictures_and_a_page(
     ],
 )
 def test_mistakes(
-    flags: tuple[str, ...], message: str, model: Path, photo: Path, tmp_path: Path, detect_command: Command
+    flags: tuple[str, ...], message: str, model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
-    named = [str(photo) if flag == "PHOTO" else flag for flag in flags]
+    named = [str(image) if flag == "PHOTO" else flag for flag in flags]
     status, _, err = detect_command("explain", model, *named, "--out", tmp_path / "out")
     assert status == 2
     assert message in err
@@ -70,12 +70,12 @@ def test_mistakes(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_photo_that_cannot_be_read_is_named_and_the_others_go_on(
-    model: Path, photo: Path, tmp_path: Path, detect_command: Command
+def test_a_image_that_cannot_be_read_is_named_and_the_others_go_on(
+    model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no photo")
-    status, _, err = detect_command("explain", model, broken, photo, "--out", tmp_path / "out")
+    broken.write_bytes(b"no image")
+    status, _, err = detect_command("explain", model, broken, image, "--out", tmp_path / "out")
     assert status == 1
     assert "broken.jpg" in err
     assert len(list((tmp_path / "out").rglob("trace.json"))) == 1

@@ -72,17 +72,17 @@ def rcnn(root: Path, place: Path) -> Job:
     )
 
 
-def proposals(photos: Path) -> Job:
+def proposals(images: Path) -> Job:
     def make(folder: Path) -> Arguments:
-        return ["proposals", "make", photos, "--out", folder / "found.npz", "--workers", 1]
+        return ["proposals", "make", images, "--out", folder / "found.npz", "--workers", 1]
 
     return Job(make, make, lambda folder: (folder / "found.npz").read_bytes())
 
 
-def prediction(model: Path, photos: Path) -> Job:
+def prediction(model: Path, images: Path) -> Job:
     def predict(folder: Path) -> Arguments:
         given = ["--batch-size", 2, "--workers", 0, "--score", 0.01, "--format", "csv", "--format", "images"]
-        return ["predict", model, photos, "--out", folder, *given]
+        return ["predict", model, images, "--out", folder, *given]
 
     return Job(predict, predict, _bytes_below)
 

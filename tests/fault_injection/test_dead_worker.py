@@ -1,4 +1,4 @@
-"""A process that reads photos is ended by the system: each command says in one line at which file, and stops."""
+"""A process that reads images is ended by the system: each command says in one line at which file, and stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fault_injection.jobs import settings
 COMMANDS = {
     "train": "train --config {config} --set data.workers=1 --out {out}",
     "eval": "eval {model} --split train --set data.workers=1",
-    "predict": "predict {model} {photos} --workers 1 --out {out}",
+    "predict": "predict {model} {images} --workers 1 --out {out}",
     "proposals make": "proposals make --model {model} --split train --set data.workers=1 --out {out}.npz",
     "proposals recall": "proposals recall --model {model} --split train --set data.workers=1",
 }
@@ -28,13 +28,13 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def places(shapes_root: Path, commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A configuration, its model, and the photos that it was trained on."""
+    """A configuration, its model, and the images that it was trained on."""
     folder = tmp_path_factory.mktemp("dead")
     config, model = folder / "tiny.yaml", folder / "model"
     config.write_text(yaml.safe_dump(settings(shapes_root)), "utf-8")
     commands.good("train", "--config", config, "--out", model)
-    (photos,) = shapes_root.glob("*4x2/train")
-    return {"config": config, "model": model, "photos": photos}
+    (images,) = shapes_root.glob("*4x2/train")
+    return {"config": config, "model": model, "images": images}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -39,7 +39,7 @@ Get = Callable[[str], Whole]
 def whole(commands: Commands, shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Get:
     place, known = tmp_path_factory.mktemp("whole"), dict[str, Whole]()
 
-    def photos() -> Path:
+    def images() -> Path:
         get("joint")  # draws them
         (folder,) = shapes_root.glob("*4x2/train")
         return folder
@@ -47,8 +47,8 @@ def whole(commands: Commands, shapes_root: Path, tmp_path_factory: pytest.TempPa
     makers: dict[str, Callable[[], Job]] = {
         "joint": lambda: jobs.joint(shapes_root, place),
         "rcnn": lambda: jobs.rcnn(shapes_root, place),
-        "proposals": lambda: jobs.proposals(photos()),
-        "prediction": lambda: jobs.prediction(place / "joint", photos()),
+        "proposals": lambda: jobs.proposals(images()),
+        "prediction": lambda: jobs.prediction(place / "joint", images()),
     }
 
     def get(name: str) -> Whole:

@@ -1,4 +1,4 @@
-"""Memory and open files of long work stay what they are: over 4,000 steps, and over 20,000 predicted photos.
+"""Memory and open files of long work stay what they are: over 4,000 steps, and over 20,000 predicted images.
 
 ``pytest -m slow tests/fault_injection/test_long_runs.py``, five minutes; the fast suite sees that a growth is found.
 """
@@ -20,8 +20,8 @@ from tests.fault_injection.jobs import settings
 
 Record = Callable[[str, object], None]
 
-MOST = 20_000_000  # bytes over a whole run: 5 kB a step, 1 kB a photo, whose answer is kept to be written at the end
-STEPS, PHOTOS = 4000, 20_000
+MOST = 20_000_000  # bytes over a whole run: 5 kB a step, 1 kB an image, whose answer is kept to be written at the end
+STEPS, IMAGES = 4000, 20_000
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process holds is read in /proc")
 
@@ -99,13 +99,13 @@ def test_prediction_does_not_grow(
     commands.good(*training(shapes_root, tmp_path, 4))
     cv2.imwrite(str(tmp_path / "photo.png"), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
     (tmp_path / "photos").mkdir()
-    for place in range(PHOTOS):
+    for place in range(IMAGES):
         (tmp_path / "photos" / f"{place}.png").symlink_to(tmp_path / "photo.png")
     command = ["predict", tmp_path / "run", tmp_path / "photos", "--out", tmp_path / "found", "--workers", workers]
     run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "found" / ".finished.jsonl")
-    record_property("photos", PHOTOS)
+    record_property("photos", IMAGES)
     assert run.status == 0, run.text[-2000:]
-    assert f"in {PHOTOS} photos" in run.text
+    assert f"in {IMAGES} images" in run.text
     assert_flat(run, record_property)
 
 

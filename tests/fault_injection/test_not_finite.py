@@ -1,4 +1,4 @@
-"""A NaN in any stage of a step: the weights stay, the photo is named, the step is kept and can be done again."""
+"""A NaN in any stage of a step: the weights stay, the image is named, the step is kept and can be done again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config.files import parse
-from detect.data.loading.loader import _TrainingPhotos
+from detect.data.loading.loader import _TrainingImages
 from detect.errors import UserError
 from detect.models.backbones.necks import Backbone
 from detect.models.detector import Detector
@@ -34,7 +34,7 @@ from tests.training.world import QUIET
 STEP = 2  # steps done before the bad one
 NAN = float("nan")
 Patch = Callable[[Any, str, Any], None]
-Bad = Callable[[Images], list[int]]  # places of the bad photo in a batch
+Bad = Callable[[Images], list[int]]  # places of the bad image in a batch
 
 
 def poison(value: Tensor, places: list[int]) -> Tensor:
@@ -133,7 +133,7 @@ def test_a_nan_in_any_stage(
     record_property: Callable[[str, object], None],
 ) -> None:
     config = parse(settings(shapes_root, train={"steps": 4, "log_every": 4}), "tiny")
-    key, file = third_photo(config)
+    key, file = third_image(config)
     before: dict[str, Tensor] = {}
     seen: list[Learner] = []
 
@@ -160,7 +160,7 @@ def test_a_nan_in_any_stage(
             replay_step(kept)
     message = str(error.value)
     assert message.startswith(f"step {STEP + 1}: expected finite numbers, found ")
-    assert f"photos: {file}; " in message
+    assert f"images: {file}; " in message
     assert message.endswith(f"detect train --replay {kept}")
     assert message in (tmp_path / "run" / "log.txt").read_text("utf-8")
     after = seen[0].detector.state_dict()
@@ -171,15 +171,15 @@ def test_a_nan_in_any_stage(
         replay_step(kept)  # finite, now that nothing is planted
 
 
-def third_photo(config: Config) -> tuple[int, str]:
-    """Key and file of a photo of the batch after STEP steps, and of no batch before: it is in the second epoch."""
+def third_image(config: Config) -> tuple[int, str]:
+    """Key and file of an image of the batch after STEP steps, and of no batch before: it is in the second epoch."""
     from detect.config.builders.data import augment_rule, training_data
     from detect.config.builders.detector import preprocess_rule
     from detect.data.loading.batch_sampler import BatchPlan
 
-    photos, _ = training_data(config)
-    plan = BatchPlan(photos.sizes, 2, config.seed, config.data.min_sizes, 4)
-    loader = _TrainingPhotos(photos, preprocess_rule(config), augment_rule(config), config.seed, None)
+    images, _ = training_data(config)
+    plan = BatchPlan(images.sizes, 2, config.seed, config.data.min_sizes, 4)
+    loader = _TrainingImages(images, preprocess_rule(config), augment_rule(config), config.seed, None)
     loaded = loader[plan.batch(STEP)[0]]
     assert not isinstance(loaded, str)
     return loaded.key, loaded.file

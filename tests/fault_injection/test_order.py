@@ -17,11 +17,11 @@ from tests.fault_injection.jobs import settings
 
 
 def seen(root: Path, workers: int, rank: int = 0, size: int = 1) -> list[list[tuple[str, str]]]:
-    """Of each batch the photos, with a digest of the pixels and boxes that they are trained with."""
+    """Of each batch the images, with a digest of the pixels and boxes that they are trained with."""
     config = parse(settings(root, data={"train_images": 6}), "tiny")
-    photos, _ = training_data(config)
-    plan = Dealt(BatchPlan(photos.sizes, 2, config.seed, config.data.min_sizes, 7), rank, size)
-    batches = training_loader(photos, preprocess_rule(config), augment_rule(config), plan, config.seed, workers)
+    images, _ = training_data(config)
+    plan = Dealt(BatchPlan(images.sizes, 2, config.seed, config.data.min_sizes, 7), rank, size)
+    batches = training_loader(images, preprocess_rule(config), augment_rule(config), plan, config.seed, workers)
     found = []
     for batch in batches:
         rows = zip(batch.files, batch.images.pixels, batch.images.sizes, batch.targets, strict=True)

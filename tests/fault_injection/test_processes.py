@@ -52,7 +52,7 @@ def test_alone_nothing_changes() -> None:
 
 @pytest.fixture(scope="module")
 def config(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Batches of three photos and of one: then the second process has none. Group normalisation."""
+    """Batches of three images and of one: then the second process has none. Group normalisation."""
     content = settings(shapes_root, train={"batch_size": 3, "steps": 5, "checkpoint_every": 2, "log_every": 2})
     content["model"]["backbone"]["norm"] = "group"
     file = tmp_path_factory.mktemp("processes") / "tiny.yaml"
@@ -71,8 +71,8 @@ def alone(config: Path, commands: Commands) -> Path:
 def together(config: Path, alone: Path, commands: Commands) -> Path:  # noqa: ARG001 - which draws the data
     folder = config.parent / "together"
     text = commands.good("train", "--config", config, "--out", folder, processes=2)
-    assert text.count("5 steps of 3 photos") == 1  # the leader alone says so
-    assert "2 processes share each batch of 3 photos; the learning rate, 0.01, is for the whole batch" in text
+    assert text.count("5 steps of 3 images") == 1  # the leader alone says so
+    assert "2 processes share each batch of 3 images; the learning rate, 0.01, is for the whole batch" in text
     return folder
 
 
@@ -115,12 +115,12 @@ def test_two_processes_score_exactly_as_one(
 
 
 @pytest.fixture(scope="module")
-def photos(config: Path, alone: Path, shapes_root: Path) -> Path:  # noqa: ARG001 - which draws the data
-    """Four photos of shapes, and one that cannot be read."""
+def images(config: Path, alone: Path, shapes_root: Path) -> Path:  # noqa: ARG001 - which draws the data
+    """Four images of shapes, and one that cannot be read."""
     (drawn,) = shapes_root.glob("*4x2/train")
     folder = config.parent / "photos"
     shutil.copytree(drawn, folder)
-    (folder / "00000 broken.jpg").write_text("no photo", "utf-8")
+    (folder / "00000 broken.jpg").write_text("no image", "utf-8")
     return folder
 
 
@@ -128,21 +128,21 @@ def below(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def predict(model: Path, photos: Path, out: Path, batch_size: int = 1) -> list[object]:
+def predict(model: Path, images: Path, out: Path, batch_size: int = 1) -> list[object]:
     wanted = [part for name in ("json", "csv", "coco", "images") for part in ("--format", name)]
     few = ["--batch-size", batch_size, "--workers", 0, "--score", 0.01]
-    return ["predict", model, photos, "--out", out, *few, *wanted]
+    return ["predict", model, images, "--out", out, *few, *wanted]
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])  # five batches; two, of one canvas each
 def test_two_processes_predict_exactly_as_one(
-    batch_size: int, alone: Path, photos: Path, commands: Commands, tmp_path: Path, record_property: Record
+    batch_size: int, alone: Path, images: Path, commands: Commands, tmp_path: Path, record_property: Record
 ) -> None:
     for count in (0, 2):
-        done = commands(*predict(alone, photos, tmp_path / str(count), batch_size), processes=count)
-        assert set(done.statuses) == {1}  # on all: of the broken photo
+        done = commands(*predict(alone, images, tmp_path / str(count), batch_size), processes=count)
+        assert set(done.statuses) == {1}  # on all: of the broken image
         assert done.text.count("00000 broken.jpg: ") == 1  # by the leader alone
-        assert "in 4 photos" in done.text
+        assert "in 4 images" in done.text
     assert below(tmp_path / "0") == below(tmp_path / "2")
     record_property("runs by two processes", 1)
 
@@ -154,15 +154,15 @@ def test_a_prediction_that_was_killed_goes_on_with_any_number_of_processes(
     first: int,
     later: int,
     alone: Path,
-    photos: Path,
+    images: Path,
     commands: Commands,
     tmp_path: Path,
     record_property: Record,
 ) -> None:
     if first <= struck:
         pytest.skip("there is no such process")
-    commands(*predict(alone, photos, tmp_path / "whole"))
-    command = predict(alone, photos, out := tmp_path / "out")
+    commands(*predict(alone, images, tmp_path / "whole"))
+    command = predict(alone, images, out := tmp_path / "out")
     fault = Fault(str(out / "images"), 8, "kill before")  # in the second of its pictures, of five operations each
     killed = commands(*command, processes=first, fault=fault, struck=struck)
     assert killed.statuses[struck] == -9, killed.text
@@ -170,7 +170,7 @@ def test_a_prediction_that_was_killed_goes_on_with_any_number_of_processes(
     record_property("kills", 1)
     again = commands(*command, processes=later)
     assert set(again.statuses) == {1}, again.text
-    assert "of 5 photos were done before" in again.text
+    assert "of 5 images were done before" in again.text
     assert below(tmp_path / "whole") == below(out)
 
 

@@ -1,4 +1,4 @@
-"""Photos that a command line means: files, folders, globs."""
+"""Images that a command line means: files, folders, globs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from detect.errors import UserError
-from detect.inference.find_images import find_photos
+from detect.inference.find_images import find_images
 
 FILES = ("b.jpg", "a.jpg", "notes.txt", "in/c.jpg", "in/deep/d.png", "in/.hidden/e.jpg", "in-between/f.jpg")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Photos and two links that lead back up."""
+    """Images and two links that lead back up."""
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -41,8 +41,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_found_in_order_and_once(paths: list[str], expected: str, folder: Path) -> None:
-    assert [str(photo) for photo in find_photos(paths)] == expected.split()
-    absolute = [str(photo.relative_to(folder)) for photo in find_photos([f"{folder}/{path}" for path in paths])]
+    assert [str(image) for image in find_images(paths)] == expected.split()
+    absolute = [str(image.relative_to(folder)) for image in find_images([f"{folder}/{path}" for path in paths])]
     assert absolute == expected.split()
 
 
@@ -50,4 +50,4 @@ def test_found_in_order_and_once(paths: list[str], expected: str, folder: Path) 
 @pytest.mark.parametrize("path", ["nothing.jpg", "**/*.bmp", "*.txt", "in/deep/../*.png"])
 def test_where_there_is_none_it_is_told(path: str) -> None:
     with pytest.raises(UserError, match="expected a"):
-        find_photos([path])
+        find_images([path])

@@ -18,7 +18,7 @@ KEY = 2**62 + 1
 def batch(place: int) -> BatchResult:
     rows = np.random.default_rng(place)
     prediction = Prediction(
-        file=f"photo {place}.jpg",
+        file=f"image {place}.jpg",
         width=40,
         height=30,
         boxes=rows.uniform(0, 30, (place, 4)).round(4),

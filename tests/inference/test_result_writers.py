@@ -23,7 +23,7 @@ from detect.inference.result_readers import (
     read_json,
 )
 from detect.inference.result_writers import (
-    photo_names,
+    image_names,
     write_coco,
     write_coco_images,
     write_comp4,
@@ -48,23 +48,23 @@ def prediction(file: str, found: list[tuple[list[float], float, int]]) -> Predic
 
 
 def annotated(files: list[str], boxes: Any = ()) -> Annotations:
-    """Each photo has the boxes, all cats; image ids 10, 20 ...; category ids with gaps."""
+    """Each image has the boxes, all cats; image ids 10, 20 ...; category ids with gaps."""
     box = np.array(boxes, float).reshape(-1, 4)
     no = np.zeros(len(box), bool)
-    photos = [
+    images = [
         ImageAnnotation(file, 10 * place, (100, 200), box, np.ones(len(box), np.int64), no, no, np.ones(len(box)))
         for place, file in enumerate(files, 1)
     ]
-    return pack(photos, CLASSES, category_ids=[4, 9, 2])
+    return pack(images, CLASSES, category_ids=[4, 9, 2])
 
 
 ONE = [prediction("/p/a b.jpg", [([ODD, 1e-5, 57.1, 88.0], ODD, 3), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)])]
 TABLE = {
-    "no photos": [],
+    "no images": [],
     "no detections": [prediction("/p/a.jpg", []), prediction("/p/ü.png", [])],
     "two detections": ONE,
     "best first": [prediction("/p/a.jpg", [([1, 2, 3, 4], 0.1, 1), ([5, 6, 7, 8], 0.9, 1), ([0, 0, 1, 1], 0.1, 2)])],
-    "two photos": [*ONE, prediction("/p/c.jpg", [([-1.5, -2.0, 300.0, 200.0], 1.0, 2)])],
+    "two images": [*ONE, prediction("/p/c.jpg", [([-1.5, -2.0, 300.0, 200.0], 1.0, 2)])],
 }
 
 
@@ -80,7 +80,7 @@ def ranked(predictions: list[Prediction]) -> list[tuple[str, int, int, Any]]:
 
 def by_class(rows: list[tuple[str, int, int, Any]]) -> list[tuple[str, int, int, Any]]:
     """A comp4 folder keeps the order within a class."""
-    return [(*photo, sorted(found, key=lambda row: row[2])) for *photo, found in rows]  # type: ignore[misc]
+    return [(*image, sorted(found, key=lambda row: row[2])) for *image, found in rows]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
@@ -102,8 +102,8 @@ def test_coco_round_trip(predictions, tmp_path):
     annotations = annotated([p.file for p in predictions])
     write_coco(tmp_path / "dt.json", predictions, annotations.image_ids, annotations.category_ids)
     found = read_coco_results(tmp_path / "dt.json", annotations)
-    for (*photo, rows), (*same_photo, expected) in zip(ranked(found), ranked(predictions), strict=True):
-        assert photo == same_photo
+    for (*image, rows), (*same_image, expected) in zip(ranked(found), ranked(predictions), strict=True):
+        assert image == same_image
         assert [row[1:] for row in rows] == [row[1:] for row in expected]
         for row, same in zip(rows, expected, strict=True):
             assert row[0] == pytest.approx(same[0], rel=1e-14)
@@ -181,8 +181,8 @@ def test_yolo_is_the_contracts(tmp_path):
         (["/p/a.jpg", "/p/a.png"], ["a.jpg", "a.png"]),
     ],
 )
-def test_photo_names(files, expected):
-    assert photo_names(files) == expected
+def test_image_names(files, expected):
+    assert image_names(files) == expected
     assert [p.file for p in align(annotated(files), [prediction(name, []) for name in expected])] == expected
 
 
@@ -192,9 +192,9 @@ _row = st.tuples(st.lists(_number, min_size=4, max_size=4), st.floats(0, 1), st.
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(_row, max_size=5), max_size=3))
-def test_any_number_survives(tmp_path_factory, photos):
+def test_any_number_survives(tmp_path_factory, images):
     folder: Path = tmp_path_factory.mktemp("any")
-    predictions = [prediction(f"/p/{place}.jpg", rows) for place, rows in enumerate(photos)]
+    predictions = [prediction(f"/p/{place}.jpg", rows) for place, rows in enumerate(images)]
     write_json(folder / "p.json", predictions, CLASSES)
     write_comp4(folder, predictions, CLASSES)
     assert ranked(read_json(folder / "p.json", CLASSES)) == ranked(predictions)
@@ -230,7 +230,7 @@ ROW = {"box": [0, 0, 1, 1], "label": "cat", "score": 0.5}
     ("content", "words"),
     [
         ("", ["damaged JSON"]),
-        ("{}", ["a list of photos", "found {}"]),
+        ("{}", ["a list of images", "found {}"]),
         (json.dumps([GOOD, 3]), ["entry 2", '"file"', "found 3"]),
         (json.dumps([{**GOOD, "width": "2"}]), ["entry 1", '"width"']),
         (json.dumps([{**GOOD, "detections": [ROW, {}]}]), ["entry 1: detection 2", '"box"', "found {}"]),
@@ -255,7 +255,7 @@ def test_json_errors_name_the_place(content, words, tmp_path):
         ("1 0.5 1 1 2\n", ["line 1", "1 0.5 1 1 2"]),
         ("1 0.5 1 1 2 2\n1 0.5 x 1 2 2\n", ["line 2"]),
         ("1 nan 1 1 2 2\n", ["line 1"]),
-        ("2 0.5 1 1 2 2\n", ["line 1", "expected one of the 1 photos"]),
+        ("2 0.5 1 1 2 2\n", ["line 1", "expected one of the 1 images"]),
     ],
 )
 def test_comp4_errors_name_the_place(content, words, tmp_path):

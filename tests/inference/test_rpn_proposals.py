@@ -74,7 +74,7 @@ def test_difficult_objects_and_crowds_do_not_count(config: Config) -> None:
 
 
 @pytest.mark.parametrize("looks", [[], ["model.test_time.flip=true"]])
-def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_photo(config: Config, looks: list[str]) -> None:
+def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_image(config: Config, looks: list[str]) -> None:
     annotations = annotated_split(config, "val")
     settings = changed(config, ["train.batch_size=2", *looks])
     images = list(ModelProposals(predictor(settings, annotations.classes), annotations, settings))
@@ -89,7 +89,7 @@ def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_photo(confi
         assert image.proposals[:, 2].max() > 0.9 * width
 
 
-def test_a_photo_that_cannot_be_read_counts_as_one_without_proposals(config: Config, tmp_path: Path) -> None:
+def test_a_image_that_cannot_be_read_counts_as_one_without_proposals(config: Config, tmp_path: Path) -> None:
     annotations = annotated_split(config, "val")
     names = [annotations.file(index) for index in range(4)]
     (tmp_path / "text.jpg").write_text("text", encoding="utf-8")
@@ -112,10 +112,10 @@ def test_what_an_rpn_proposes_can_be_trained_on(config: Config, tmp_path: Path) 
     looking = predictor(config, splits[0].classes)
     out, shown = tmp_path / "rpn.npz", Watched()
     made = write_learned([ModelProposals(looking, split, config) for split in splits], out, shown)
-    photos = [split.file(index) for split in splits for index in range(len(split))]
-    assert (len(made), shown.done) == (len(photos), len(photos))
-    found = from_file(out, photos, 7)
-    boxes, scores = found[photos[-1]]
+    images = [split.file(index) for split in splits for index in range(len(split))]
+    assert (len(made), shown.done) == (len(images), len(images))
+    found = from_file(out, images, 7)
+    boxes, scores = found[images[-1]]
     expected = next(one for index, one in ModelProposals(looking, splits[1], config).readable() if index == 3)
     assert np.allclose(boxes, expected.boxes[:7], atol=1e-3)
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)

@@ -41,7 +41,7 @@ class BrightBox(Detector):
 @pytest.mark.parametrize(
     "looks", [[Look()], [Look(), Look(mirrored=True)], [Look(), Look(2.0), Look(2.0, mirrored=True)]], ids=len
 )
-def test_every_look_is_brought_back_to_the_photo(looks: Sequence[Look], merge: str) -> None:
+def test_every_look_is_brought_back_to_the_image(looks: Sequence[Look], merge: str) -> None:
     found = ManyLooks(BrightBox(), looks, "fusion" if merge == "fusion" else "nms").detect(batch())
     for one, wanted in zip(found, ([2.0, 4, 10, 8], [1.0, 2, 4, 6]), strict=True):
         assert one.boxes.shape == (1, 4)

@@ -13,10 +13,10 @@ from tests.proposals.fakes import FakeSearch, Maker, Watched
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Maker:
-    """``make(photos, out, ...)`` -> what was made, and how many photos were searched for it."""
+    """``make(images, out, ...)`` -> what was made, and how many images were searched for it."""
 
     def call(
-        photos: list[Path],
+        images: list[Path],
         out: Path,
         settings: SearchSettings | None = None,
         workers: int = 2,
@@ -24,8 +24,8 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Maker:
     ) -> tuple[Made, int]:
         search, watched = FakeSearch(stop_before), Watched()
         monkeypatch.setattr(module, "selective_search", search)
-        made = make_proposals(photos, out, settings or SearchSettings(), workers, watched)
-        assert watched.before + watched.done == len(photos)
+        made = make_proposals(images, out, settings or SearchSettings(), workers, watched)
+        assert watched.before + watched.done == len(images)
         return made, search.seen
 
     return call

@@ -1,4 +1,4 @@
-"""Searches that need no compiler, and photos to search."""
+"""Searches that need no compiler, and images to search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Watched:
 
 
 class FakeSearch:
-    """Boxes that depend on pixels and settings alone; remembers how many photos it has seen, and stops before one."""
+    """Boxes that depend on pixels and settings alone; remembers how many images it has seen, and stops before one."""
 
     def __init__(self, stop_before: int | None = None) -> None:
         self.seen = 0
@@ -55,7 +55,7 @@ class FakeSearch:
 
 
 def photograph(folder: Path, names: Sequence[str], seed: int = 0) -> list[Path]:
-    """Small photos, each another."""
+    """Small images, each another."""
     files = []
     for name in names:
         file = folder / name

@@ -20,19 +20,19 @@ def some(count, seed=0, whole=True):
     return Proposals(torch.from_numpy(corners), torch.linspace(1, 0.1, count))
 
 
-PHOTOS = [("a.jpg", content_key(b"a"), some(5)), ("empty.jpg", content_key(b"e"), some(0)), ("b.jpg", 7, some(3, 1))]
+IMAGES = [("a.jpg", content_key(b"a"), some(5)), ("empty.jpg", content_key(b"e"), some(0)), ("b.jpg", 7, some(3, 1))]
 
 
-@pytest.mark.parametrize("photos", [[], PHOTOS[1:2], PHOTOS, [("half.jpg", 1, some(4, whole=False))]])
-def test_a_file_is_read_as_it_was_written(tmp_path, photos):
+@pytest.mark.parametrize("photos", [[], IMAGES[1:2], IMAGES, [("half.jpg", 1, some(4, whole=False))]])
+def test_a_file_is_read_as_it_was_written(tmp_path, images):
     path = tmp_path / "p.npz"
-    write_proposals(path, pack_proposals(photos, {"mode": "fast", "seed": 3, "resize_to": None}))
+    write_proposals(path, pack_proposals(images, {"mode": "fast", "seed": 3, "resize_to": None}))
     found = read_proposals(path)
-    assert found.files == tuple(name for name, _, _ in photos)
-    assert found.contents.tolist() == [key for _, key, _ in photos]
+    assert found.files == tuple(name for name, _, _ in images)
+    assert found.contents.tolist() == [key for _, key, _ in images]
     assert found.settings == {"mode": "fast", "seed": 3, "resize_to": None}
-    assert len(found) == len(photos)
-    for index, (_, _, proposals) in enumerate(photos):
+    assert len(found) == len(images)
+    for index, (_, _, proposals) in enumerate(images):
         assert torch.equal(found[index].boxes, proposals.boxes)
         assert torch.equal(found[index].scores, proposals.scores)
         source = found[index].source
@@ -43,7 +43,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path, photos):
 def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path, record_property):
     """An .npz has a checksum of each array; what is not under one are times and rights, which nobody reads."""
     path = tmp_path / "p.npz"
-    write_proposals(path, pack_proposals(PHOTOS, {"mode": "fast"}))
+    write_proposals(path, pack_proposals(IMAGES, {"mode": "fast"}))
     content, whole, refused = path.read_bytes(), read_proposals(path), 0
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
@@ -123,7 +123,7 @@ def wrong_counts(path):
         (
             "p.json",
             lambda path: path.write_text('[{"file": "a", "boxes": []}, {"file": "a", "boxes": []}]'),
-            "expected each photo once, found a twice",
+            "expected each image once, found a twice",
         ),
         ("p.json", lambda path: path.write_text('[{"file": "a", "boxes": [[1, 2]]}]'), "does not hold them"),
     ],
@@ -136,7 +136,7 @@ def test_what_holds_no_proposals_is_refused_by_name(tmp_path, name, make, words)
 
 
 def test_a_stale_file_is_refused_by_name(tmp_path):
-    found = pack_proposals([*PHOTOS, ("old.mat", 0, some(1))], {"mode": "fast"})
+    found = pack_proposals([*IMAGES, ("old.mat", 0, some(1))], {"mode": "fast"})
     path = tmp_path / "p.npz"
     check_fresh(path, found, "a.jpg", content_key(b"a"), {"mode": "fast"})
     check_fresh(path, found, "old.mat", content_key(b"anything"))

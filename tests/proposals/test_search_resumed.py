@@ -56,20 +56,20 @@ def count_without_boxes(journal: Path) -> None:
 def test_a_run_cut_off_goes_on_to_the_same_bytes(
     done: int, harm: Callable[[Path], None], lost: int, resize_to: int | None, make: Maker, tmp_path: Path
 ) -> None:
-    photos = photograph(tmp_path / "photos", NAMES)
+    images = photograph(tmp_path / "photos", NAMES)
     settings = SearchSettings(resize_to=resize_to)
-    make(photos, tmp_path / "whole.npz", settings)
+    make(images, tmp_path / "whole.npz", settings)
     out, journal = tmp_path / "cut.npz", tmp_path / ".cut.npz.unfinished"
     with pytest.raises(ZeroDivisionError) as caught:
-        make(photos, out, settings, workers=1, stop_before=done)
+        make(images, out, settings, workers=1, stop_before=done)
     assert "while searching" in caught.value.__notes__[0]
     assert not out.exists()
     assert journal.exists() == (done > 0)
     if done:
         harm(journal)
-    made, searched = make(photos, out, settings)
+    made, searched = make(images, out, settings)
     kept = max(0, done - lost)
-    assert (made.before, searched) == (kept, len(photos) - kept)
+    assert (made.before, searched) == (kept, len(images) - kept)
     assert out.read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert not journal.exists()
 
@@ -78,34 +78,34 @@ def test_a_run_cut_off_goes_on_to_the_same_bytes(
 def test_what_is_done_after_a_damage_outlives_the_next_cut(
     harm: Callable[[Path], None], make: Maker, tmp_path: Path
 ) -> None:
-    photos = photograph(tmp_path / "photos", NAMES)
+    images = photograph(tmp_path / "photos", NAMES)
     for done in (2, 3):
         with pytest.raises(ZeroDivisionError):
-            make(photos, tmp_path / "p.npz", workers=1, stop_before=done)
+            make(images, tmp_path / "p.npz", workers=1, stop_before=done)
         if done == 2:
             harm(tmp_path / ".p.npz.unfinished")
     kept = 5 if harm in (half_a_head, count_without_boxes) else 4
-    assert make(photos, tmp_path / "p.npz")[1] == len(photos) - kept
+    assert make(images, tmp_path / "p.npz")[1] == len(images) - kept
 
 
 KILLED = """
 import sys, time
 from pathlib import Path
-from detect.proposing import make
-from tests.proposing.fakes import FakeSearch, Watched
+from detect.proposals import search_dataset as make
+from tests.proposals.fakes import FakeSearch, Watched
 fake = FakeSearch()
 def slow(*arguments, **settings):
     time.sleep(0.1)
     return fake(*arguments, **settings)
 make.selective_search = slow
-photos = sorted(Path(sys.argv[1]).iterdir())
-make.make_proposals(photos, Path(sys.argv[2]), make.SearchSettings(), 2, Watched())
+images = sorted(Path(sys.argv[1]).iterdir())
+make.make_proposals(images, Path(sys.argv[2]), make.SearchSettings(), 2, Watched())
 """
 
 
 def test_a_killed_process_loses_only_what_was_under_way(make: Maker, tmp_path: Path) -> None:
-    photos = sorted(photograph(tmp_path / "photos", [f"{number}.png" for number in range(100)]))
-    make(photos, tmp_path / "whole.npz")
+    images = sorted(photograph(tmp_path / "photos", [f"{number}.png" for number in range(100)]))
+    make(images, tmp_path / "whole.npz")
     out, journal = tmp_path / "cut.npz", tmp_path / ".cut.npz.unfinished"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, tmp_path / "photos", out], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
@@ -114,7 +114,7 @@ def test_a_killed_process_loses_only_what_was_under_way(make: Maker, tmp_path: P
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    made, searched = make(photos, out)
-    assert 0 < made.before < len(photos)
-    assert searched == len(photos) - made.before
+    made, searched = make(images, out)
+    assert 0 < made.before < len(images)
+    assert searched == len(images) - made.before
     assert out.read_bytes() == (tmp_path / "whole.npz").read_bytes()

@@ -1,4 +1,4 @@
-"""Segmentation against scikit-image's on real photos made free of ties, and against a literal plain version."""
+"""Segmentation against scikit-image's on real images made free of ties, and against a literal plain version."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from detect.proposals.selective_search.segmentation import segment
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
 
-PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2007" / "JPEGImages"
+IMAGES = Path(__file__).resolve().parents[3] / "shared" / "data" / "VOCdevkit" / "VOC2007" / "JPEGImages"
 
 
 def random_planes(channels, height, width, seed=0):
@@ -43,8 +43,8 @@ def same_partition(a, b):
 
 @pytest.mark.parametrize(("k", "min_size"), [(50, 1), (50, 50), (300, 20), (2000, 10)])
 @pytest.mark.parametrize("photo", ["000005", "000012", "000044"])
-def test_partition_is_that_of_scikit_image(photo, k, min_size):
-    path = PHOTOS / f"{photo}.jpg"
+def test_partition_is_that_of_scikit_image(image_file, k, min_size):
+    path = IMAGES / f"{image_file}.jpg"
     if not path.is_file():
         pytest.skip(f"{path} is not here")
     rgb = read_image(path)

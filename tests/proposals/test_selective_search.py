@@ -119,7 +119,7 @@ def test_grey_is_its_repetition(extra):
     )
 
 
-def test_a_large_photo_is_searched_at_the_width_asked_for_and_answered_in_its_own_pixels():
+def test_a_large_image_is_searched_at_the_width_asked_for_and_answered_in_its_own_pixels():
     small = picture(60, 80)
     large = np.kron(small, np.ones((50, 50, 1), np.uint8))
     assert large.shape == (3000, 4000, 3)

@@ -15,7 +15,7 @@ from detect.evaluation.predictions import Prediction
 from detect.evaluation.proposal_recall import Coverage, measure, scores_of
 from detect.evaluation.proposal_report import COUNTS
 from detect.evaluation.score import Metric
-from detect.report.embedded_images import PhotoStore
+from detect.report.embedded_images import ImageStore
 from detect.report.error_gallery import make_gallery
 from detect.report.examples import judge
 from detect.report.report_page import Page, ProposalFindings
@@ -83,7 +83,7 @@ def full_page(
     path: Path, annotations: Annotations, predictions: Sequence[Prediction], metric: Metric, budget: int = 10**6
 ) -> Page:
     findings = find(annotations, predictions, metric)
-    gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), PhotoStore(budget))
+    gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), ImageStore(budget))
     best = measure(
         (Coverage(one.boxes, one.boxes, one.labels) for one in map(annotations.__getitem__, range(len(annotations)))),
         COUNTS,
@@ -93,7 +93,7 @@ def full_page(
 
 
 def on_disk(annotations: Annotations, folder: Path) -> Annotations:
-    """The same with photos that can be read."""
+    """The same with images that can be read."""
     images = []
     for index in range(len(annotations)):
         image = annotations[index]

@@ -7,7 +7,7 @@ from detect.data.annotations import Annotations
 from detect.evaluation.analysis.error_types import KINDS, find_errors
 from detect.evaluation.predictions import Prediction
 from detect.report.cards import CardMaker
-from detect.report.examples import BEST, WORST, error_examples, judge, tallies, whole_photos
+from detect.report.examples import BEST, WORST, error_examples, judge, tallies, whole_images
 from tests.evaluation.cases import Found, Truth, data_set, drawn_data_set
 
 SQUARE, FAR, OFF = (0.0, 0.0, 100.0, 100.0), (150.0, 150.0, 250.0, 250.0), (0.0, 0.0, 100.0, 300.0)
@@ -56,7 +56,7 @@ def test_what_nobody_would_see_is_no_example(threshold: float, shown: int) -> No
     assert len(error_examples(judged, 99)) == shown
 
 
-def test_whole_photos() -> None:
+def test_whole_images() -> None:
     annotations, predictions = data_set(
         [
             ([(SQUARE, 1, "")], [(SQUARE, 1, 0.9)]),
@@ -68,11 +68,11 @@ def test_whole_photos() -> None:
     )
     judged = judge(find_errors(annotations, predictions), dict.fromkeys(ALL, 0.5))
     assert [column.tolist() for column in tallies(judged)] == [[1, 0, 2, 0, 0], [0, 1, 0, 0, 0], [0, 1, 0, 0, 1]]
-    assert [(one.kind, one.photo) for one in whole_photos(judged)] == [(WORST, 1), (WORST, 4), (BEST, 2), (BEST, 0)]
+    assert [(one.kind, one.image) for one in whole_images(judged)] == [(WORST, 1), (WORST, 4), (BEST, 2), (BEST, 0)]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_examples_are_true_of_their_photos(seed: int) -> None:
+def test_examples_are_true_of_their_images(seed: int) -> None:
     annotations, predictions = drawn(seed)
     judged = judge(find_errors(annotations, predictions), dict.fromkeys(annotations.classes, 0.0))
     examples = error_examples(judged, 10**6)
@@ -80,7 +80,7 @@ def test_examples_are_true_of_their_photos(seed: int) -> None:
     assert counts == judged.errors.counts
     maker = CardMaker(annotations, judged)
     for example in examples:
-        truth, said = annotations[example.photo], predictions[example.photo]
+        truth, said = annotations[example.image], predictions[example.image]
         if example.found >= 0:
             corners = judged.errors.case.found.boxes.corners[example.found]
             assert ((np.abs(said.boxes - corners).max(axis=1) < 1e-9) & (said.labels == example.label)).any()

@@ -36,10 +36,10 @@ def test_a_run_that_detects_nothing(tmp_path: Path) -> None:
         [([(SQUARE, 1, "difficult")], [(SQUARE, 1, 0.9)])],
         [([(SQUARE, 1, ""), (FAR, 2, "crowd")], [(SQUARE, 1, 0.9), (FAR, 1, 0.8)]), ([], [])],
     ],
-    ids=["no photos", "nothing", "no detections", "no objects", "difficult", "some"],
+    ids=["no images", "nothing", "no detections", "no objects", "difficult", "some"],
 )
-def test_whatever_there_is(photos: Sequence[tuple[list[Truth], list[Found]]], metric: Metric, tmp_path: Path) -> None:
-    annotations, predictions = data_set(photos)
+def test_whatever_there_is(images: Sequence[tuple[list[Truth], list[Found]]], metric: Metric, tmp_path: Path) -> None:
+    annotations, predictions = data_set(images)
     page = seen(render(full_page(tmp_path, annotations, predictions, metric)))
     assert {"numbers", "classes", "errors", "ranges", "gallery", "proposals", "training", "run"} < set(page.ids())
     assert "nan" not in re.findall(r"[a-z]+", page.text.lower())
@@ -87,16 +87,16 @@ def test_one_file_that_loads_nothing(tmp_path: Path) -> None:
     assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
-def test_photos_keep_to_their_budget(tmp_path: Path) -> None:
+def test_images_keep_to_their_budget(tmp_path: Path) -> None:
     annotations, predictions = drawn_data_set(np.random.default_rng(3), 0.25)
     annotations = on_disk(annotations, tmp_path)
     sizes = {}
     for budget in (0, 2000, 10**6):
         gallery = full_page(tmp_path, annotations, predictions, "voc07", budget).gallery
         assert gallery is not None
-        sizes[budget] = sum(len(photo.address) for photo in gallery.photos)
+        sizes[budget] = sum(len(image.address) for image in gallery.images)
         assert sizes[budget] <= budget
-        assert {card.photo for card in gallery.cards} == set(range(len(gallery.photos)))
+        assert {card.image for card in gallery.cards} == set(range(len(gallery.images)))
     assert 0 == sizes[0] < sizes[2000] < sizes[10**6]
 
 

@@ -28,9 +28,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def lines(clock: Clock, advances: list[tuple[float, int]], before: int = 0) -> list[str]:
-    """What a piped display of 100 photos prints, ``advances`` being (time, count)."""
+    """What a piped display of 100 images prints, ``advances`` being (time, count)."""
     written = io.StringIO()
-    with display(Console(file=written), "detecting", 100, "photos") as shown:
+    with display(Console(file=written), "detecting", 100, "images") as shown:
         if before:
             shown.found_done(before)
         for now, count in advances:
@@ -44,17 +44,17 @@ def lines(clock: Clock, advances: list[tuple[float, int]], before: int = 0) -> l
     [
         pytest.param([], 0, [], id="nothing done"),
         pytest.param([(1, 10), (19, 10)], 0, [], id="too early to say anything"),
-        pytest.param([(20, 40)], 0, ["detecting: 40 of 100 photos, 2 a second, 30 s left"], id="a line"),
+        pytest.param([(20, 40)], 0, ["detecting: 40 of 100 images, 2 a second, 30 s left"], id="a line"),
         pytest.param(
-            [(20, 40), (30, 20)], 0, ["detecting: 40 of 100 photos, 2 a second, 30 s left"], id="one, not two"
+            [(20, 40), (30, 20)], 0, ["detecting: 40 of 100 images, 2 a second, 30 s left"], id="one, not two"
         ),
         pytest.param([(25, 0)], 0, [], id="no rate without work"),
         pytest.param(
             [(20, 10)],
             80,
             [
-                "detecting: 80 of 100 photos were done before",
-                "detecting: 90 of 100 photos, 0.5 a second, 20 s left",
+                "detecting: 80 of 100 images were done before",
+                "detecting: 90 of 100 images, 0.5 a second, 20 s left",
             ],
             id="an earlier run says nothing about the rate",
         ),
@@ -84,7 +84,7 @@ def test_a_bar_starts_where_an_earlier_run_stopped() -> None:
 
 def test_a_terminal_gets_a_bar() -> None:
     written = io.StringIO()
-    with display(Console(file=written, force_terminal=True), "detecting", 2, "photos") as shown:
+    with display(Console(file=written, force_terminal=True), "detecting", 2, "images") as shown:
         shown.line("a line")
         shown.advance(2, "fine")
     assert "a line" in written.getvalue()

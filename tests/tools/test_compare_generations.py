@@ -85,10 +85,10 @@ def voc(folder: Path) -> Path:
     ("every", "other", "words"),
     [
         (5, True, "Annotations: expected a link to .*other/Annotations, found one to .*voc/Annotations; give another"),
-        (3, False, "train.txt: expected one photo of 3, found other photos; give another --out"),
+        (3, False, "train.txt: expected one image of 3, found other images; give another --out"),
     ],
 )
-def test_a_part_of_other_photos_is_refused(every: int, other: bool, words: str, tmp_path: Path) -> None:
+def test_a_part_of_other_images_is_refused(every: int, other: bool, words: str, tmp_path: Path) -> None:
     first, second = voc(tmp_path / "voc"), voc(tmp_path / "other")
     for _ in range(2):
         part = part_of(first, tmp_path / "part", 5)

@@ -48,7 +48,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """Two photos with a cat in each, both in the list ``val``; detections in the first, one of an unknown class."""
+    """Two images with a cat in each, both in the list ``val``; detections in the first, one of an unknown class."""
     for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (tmp_path / "voc" / folder).mkdir(parents=True)
     (tmp_path / "voc/ImageSets/Main/val.txt").write_text("000001\n000002\n")

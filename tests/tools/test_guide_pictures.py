@@ -96,7 +96,7 @@ def test_what_was_made_is_kept_no_wider_than_the_guide(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(guide_pictures, "GUIDE", tmp_path / "docs" / "guide.md")
     (tmp_path / "docs").mkdir()
-    with pytest.raises(WorkError, match=r"explained/a\.png: expected it from detect explain run 'a photo\.jpg'"):
+    with pytest.raises(WorkError, match=r"explained/a\.png: expected it from detect explain run 'an image\.jpg'"):
         keep(MADE)
     (tmp_path / "explained").mkdir()
     save_image(tmp_path / "explained" / "a.png", np.full((100, 1800, 3), 7, np.uint8))

@@ -15,16 +15,16 @@ from tests.training.world import settings_of
 
 @pytest.fixture(scope="session")
 def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Boxes around objects and random ones, of every photo."""
+    """Boxes around objects and random ones, of every image."""
     rng = np.random.default_rng(0)
     entries = []
-    for photos in training_data(settings_of(shapes_root)):
-        for photo in (photos[index] for index in range(len(photos))):
-            height, width = photo.size
+    for images in training_data(settings_of(shapes_root)):
+        for image in (images[index] for index in range(len(images))):
+            height, width = image.size
             anywhere = np.sort(rng.uniform(0, 1, (15, 2, 2)), axis=1) * [width, height]
-            near = np.repeat(photo.boxes, 4, axis=0) + rng.uniform(-3, 3, (4 * len(photo.boxes), 4))
+            near = np.repeat(image.boxes, 4, axis=0) + rng.uniform(-3, 3, (4 * len(image.boxes), 4))
             boxes = np.concatenate([anywhere.reshape(-1, 4), near.clip(0, [width, height, width, height])])
-            entries.append({"file": photo.file, "boxes": boxes.tolist()})
+            entries.append({"file": image.file, "boxes": boxes.tolist()})
     file = tmp_path_factory.mktemp("proposals") / "random.json"
     file.write_text(json.dumps(entries))
     return file

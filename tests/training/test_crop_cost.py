@@ -19,8 +19,8 @@ from detect.training.run_folder import RunFolder
 from tests.training.world import QUIET
 
 
-def test_an_epoch_of_uniform_sampling_is_as_many_regions_as_photos(rcnn: Config, tmp_path: Path) -> None:
-    """6 photos, 4 regions a step: 2 steps an epoch, whatever the photos of a validation's batch are."""
+def test_an_epoch_of_uniform_sampling_is_as_many_regions_as_images(rcnn: Config, tmp_path: Path) -> None:
+    """6 images, 4 regions a step: 2 steps an epoch, whatever the images of a validation's batch are."""
     settings = rcnn.model_dump(mode="json")
     settings["model"]["head"]["number"] = 4
     settings["train"] |= {"steps": None, "epochs": 3, "batch_size": 1, "validate_every": None}

@@ -28,10 +28,10 @@ def voc(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def converted(root: Path, source: BoxFormat, target: BoxFormat, folder: Path) -> Path:
     images = None
-    if source == "coco":  # the built-in data has a folder of photos for each split
+    if source == "coco":  # the built-in data has a folder of images for each split
         (folder.parent / "train.json").write_bytes((root / "train.json").read_bytes())
         root, images = folder.parent, root / "train"
-    with display(Console(quiet=True), "converting", 12, "photos") as shown:
+    with display(Console(quiet=True), "converting", 12, "images") as shown:
         carry_out(plan(read_data_set(root, source, images), target, folder), True, shown)
     return folder
 

@@ -1,4 +1,4 @@
-"""Photos that cannot be read, where nothing would ask for them after the proposals."""
+"""Images that cannot be read, where nothing would ask for them after the proposals."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.training.world import QUIET
 
 
 @pytest.mark.parametrize("source", ["selective_search", "file"])
-def test_a_photo_without_proposals_is_named(source: str, rcnn: Config, tmp_path: Path) -> None:
-    """Of regions drawn over all photos it has none, so that nothing would ever ask for it."""
+def test_a_image_without_proposals_is_named(source: str, rcnn: Config, tmp_path: Path) -> None:
+    """Of regions drawn over all images it has none, so that nothing would ever ask for it."""
     data = Path(training_data(rcnn)[0].file(0)).parents[1]
     shutil.copytree(data, tmp_path / "data")
-    photo = tmp_path / "data" / "train" / "00005.jpg"
+    image = tmp_path / "data" / "train" / "00005.jpg"
     settings = rcnn.model_dump(mode="json")
     sources = {
         split: [{"root": str(tmp_path / "data"), "annotations": f"{split}.json", "images": split}]
@@ -28,13 +28,13 @@ def test_a_photo_without_proposals_is_named(source: str, rcnn: Config, tmp_path:
     }
     settings["data"] |= {"format": "coco", **sources}
     settings["model"]["proposals"] = "selective_search"
-    photo.write_bytes(b"no picture")
+    image.write_bytes(b"no picture")
     if source == "file":
-        files = [path for path in sorted((tmp_path / "data").rglob("*.jpg")) if path != photo]
+        files = [path for path in sorted((tmp_path / "data").rglob("*.jpg")) if path != image]
         entries = [{"file": str(path), "boxes": [[2, 2, 40, 40], [10, 10, 70, 60]]} for path in files]
         (tmp_path / "p.json").write_text(json.dumps(entries))
         settings["model"]["proposals"] = str(tmp_path / "p.json")
     outcome = train(parse(settings, "test"), tmp_path / "run", QUIET)
     (line,) = outcome.unreadable
     assert "00005.jpg" in line
-    assert (tmp_path / "run" / "log.txt").read_text().count(f"photo left out: {line}") == 1
+    assert (tmp_path / "run" / "log.txt").read_text().count(f"image left out: {line}") == 1

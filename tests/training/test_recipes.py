@@ -130,7 +130,7 @@ def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, mo
     train(rare, run, QUIET)
     files, network = FittedFiles(run), load(run / "network")
     table, head = read_table(files.table), network.single.head
-    assert len(table) == 6  # data.rare shows photos more often, their features are there once
+    assert len(table) == 6  # data.rare shows images more often, their features are there once
     assert isinstance(head, FittedHead)
     loader = evaluation_loader(training_data(rcnn)[0], network.preprocess, 1, 0, None)
     saved = load_checkpoint(run / "network" / "best.pt")

@@ -172,7 +172,7 @@ def test_every_optimiser_runs(changes: dict[str, Any], shapes_root: Path, tmp_pa
     assert outcome.score.images == 4
 
 
-def test_a_photo_that_cannot_be_read_is_left_out_and_named(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+def test_a_image_that_cannot_be_read_is_left_out_and_named(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
     from detect.data.shapes.dataset import prepare
 
     folder = prepare(shapes_root, 0, 12, 4)

@@ -1,4 +1,4 @@
-"""Data settings -> annotations of the two splits, and the random changes to training photos."""
+"""Data settings -> annotations of the two splits, and the random changes to training images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detect.config.builders.resolve import settled_data, without_labels
 from detect.data.annotations import Annotations
 from detect.data.loading.transforms import Augment
 from detect.data.near_duplicates import alike
-from detect.data.near_duplicates_cache import cache_file, photo_likenesses
+from detect.data.near_duplicates_cache import cache_file, image_likenesses
 from detect.data.repeat_factor import repeat_rare
 from detect.data.shapes import dataset as shapes
 from detect.data.sources import (
@@ -65,12 +65,12 @@ def read_splits(config: Config) -> Splits:
         classes = _union(train.classes, val.classes, data)
         train, val = relabel(train, classes), relabel(val, classes)
     if len(train) == 0:
-        raise UserError(f"data.train: expected at least one photo, found none in {data.root}")
+        raise UserError(f"data.train: expected at least one image, found none in {data.root}")
     if len(train.boxes) == 0:
-        raise UserError(f"data.train: expected at least one object, found none in {len(train)} photos")
+        raise UserError(f"data.train: expected at least one object, found none in {len(train)} images")
     read = account([train, val], skipped)
     if skipped:
-        notes = (*notes, f"{skipped} photos of {data.root} have no XML file and take no part: detect data inspect")
+        notes = (*notes, f"{skipped} images of {data.root} have no XML file and take no part: detect data inspect")
     train = train if data.difficult else without_difficult(train)
     return Splits(repeat_rare(train, data.rare, config.seed) if data.rare else train, val, read, notes)
 
@@ -99,7 +99,7 @@ def default_metric(config: Config) -> Literal["coco", "voc07"]:
 
 
 def augment_rule(config: Config) -> Augment:
-    """The random changes to training photos."""
+    """The random changes to training images."""
     settings = config.data.augment
     return Augment(flip=settings.flip, crop=settings.crop, colour=settings.colour)
 
@@ -117,20 +117,20 @@ def _drawn_shapes(data: DataConfig) -> DataConfig:
 
 
 def _split_off(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations, tuple[str, ...]]:
-    """(train, val, lines), near-duplicates on one side: a photo that is nearly in the training set validates nothing.
+    """(train, val, lines), near-duplicates on one side: an image that is nearly in the training set validates nothing.
 
     A line says where a group of them is large.
     """
     if not 0 < fraction < 1:
         return *hash_split(annotations, fraction), ()
-    photos = [Path(annotations.file(index)) for index in range(len(annotations))]
-    with display(Console(stderr=True), "looking for near-duplicates", len(photos), "photos") as shown:
-        found = photo_likenesses(photos, cache_file(photos), shown.advance)
+    images = [Path(annotations.file(index)) for index in range(len(annotations))]
+    with display(Console(stderr=True), "looking for near-duplicates", len(images), "images") as shown:
+        found = image_likenesses(images, cache_file(images), shown.advance)
     seen = [(place, each) for place, each in enumerate(found) if each is not None]
-    with display(Console(stderr=True), "comparing", len(seen), "photos") as shown:
+    with display(Console(stderr=True), "comparing", len(seen), "images") as shown:
         groups = alike([each for _, each in seen], shown.advance)
     same = [[seen[member][0] for member in group] for group in groups]
-    kept = without_series(same, len(photos))
+    kept = without_series(same, len(images))
     return *hash_split(annotations, fraction, kept), _on_large(same, kept)
 
 
@@ -146,8 +146,8 @@ def _on_large(groups: Sequence[Sequence[int]], kept: Sequence[Sequence[int]]) ->
         ),
     ):
         if chosen:
-            photos = ", ".join(str(len(group)) for group in chosen)
-            lines.append(f"near-duplicates: {len(chosen)} groups of over {LARGE_GROUP} photos ({photos}), {what}")
+            images = ", ".join(str(len(group)) for group in chosen)
+            lines.append(f"near-duplicates: {len(chosen)} groups of over {LARGE_GROUP} images ({images}), {what}")
     return tuple(lines)
 
 
@@ -180,8 +180,8 @@ def _union(train: Sequence[str], val: Sequence[str], data: DataConfig) -> list[s
     return [*train, *(name for name in val if name not in train)]
 
 
-def split_photos(config: Config, splits: Sequence[str]) -> list[Path]:
-    """The photos of these splits, each once."""
+def split_images(config: Config, splits: Sequence[str]) -> list[Path]:
+    """The images of these splits, each once."""
     splits_data = [annotated_split(config, split) for split in splits]
     files = (data.file(index) for data in splits_data for index in range(len(data)))
     return [Path(file) for file in dict.fromkeys(files)]

@@ -1,6 +1,6 @@
 """The three generations, one under the other; and detectors from settings.
 
-R-CNN to Fast R-CNN: the body moves from the regions to the backbone, so that all regions of a photo share its work.
+R-CNN to Fast R-CNN: the body moves from the regions to the backbone, so that all regions of an image share its work.
 Fast to Faster R-CNN: the proposer learns.
 """
 
@@ -37,7 +37,7 @@ SLOTS_THAT_LEARN = {"backbone", "proposer", "head"}
 
 
 def rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
-    """R-CNN: proposals given with the photos, the body run on the pixels of each."""
+    """R-CNN: proposals given with the images, the body run on the pixels of each."""
     return Detector(
         backbone=NothingShared(),
         proposer=GivenProposals(),
@@ -50,7 +50,7 @@ def rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Detector
 
 
 def fast_rcnn(model: ModelConfig, trunk: Trunk, classes: tuple[str, ...]) -> Detector:
-    """Fast R-CNN: proposals given with the photos, regions pooled from the shared map."""
+    """Fast R-CNN: proposals given with the images, regions pooled from the shared map."""
     return Detector(
         backbone=trunk.backbone,
         proposer=GivenProposals(),

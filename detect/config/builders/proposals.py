@@ -1,4 +1,4 @@
-"""Search settings -> how photos are searched."""
+"""Search settings -> how images are searched."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from detect.proposals.search_dataset import SearchSettings
 
 
 def search_settings(model: ModelConfig) -> SearchSettings:
-    """What the boxes of a photo depend on."""
+    """What the boxes of an image depend on."""
     search = model.search
     return SearchSettings(search.mode, search.seed, search.min_side, search.resize_to)
 
 
 def searched(model: ModelConfig) -> Searched | None:
-    """Proposals for photos that no file knows; None for a detector that makes its own."""
+    """Proposals for images that no file knows; None for a detector that makes its own."""
     return Searched(search_settings(model), model.search.test_number) if model.given else None
 
 
 @dataclass(frozen=True)
 class KnownOrSearched:
-    """Of photos that a file knows its proposals, of others those of the same search."""
+    """Of images that a file knows its proposals, of others those of the same search."""
 
     known: FromFile
     search: Searched
@@ -38,10 +38,10 @@ class KnownOrSearched:
         return self.known[file] if file in self.known.places else self.search[file]
 
 
-def known_proposals(model: ModelConfig, photos: Sequence[str], folder: Path) -> GivenLookup | None:
+def known_proposals(model: ModelConfig, images: Sequence[str], folder: Path) -> GivenLookup | None:
     """For a model in ``folder``; None for one that makes its own.
 
-    A file that ``model.proposals`` names must know every photo: nobody can say what search would go on with it. The
+    A file that ``model.proposals`` names must know every image: nobody can say what search would go on with it. The
     search of a run is looked up in what its training has left there. Raises UserError.
     """
     search = searched(model)
@@ -49,7 +49,7 @@ def known_proposals(model: ModelConfig, photos: Sequence[str], folder: Path) -> 
         return None
     if model.proposals != "selective_search":
         try:
-            return from_file(Path(model.proposals), photos, search.number)
+            return from_file(Path(model.proposals), images, search.number)
         except UserError as error:
             raise UserError(f"model.proposals: {error}; model.proposals=selective_search searches") from None
     left = folder / "proposals.npz"
@@ -59,9 +59,9 @@ def known_proposals(model: ModelConfig, photos: Sequence[str], folder: Path) -> 
     if proposals.settings != search_settings(model).recorded():
         return search
     try:
-        found = zip(photos, places_of(left, proposals, [Path(photo) for photo in photos]), strict=True)
-    except UserError:  # photos of another data set, or changed since
+        found = zip(images, places_of(left, proposals, [Path(image) for image in images]), strict=True)
+    except UserError:  # images of another data set, or changed since
         return search
     return KnownOrSearched(
-        FromFile(proposals, {photo: place for photo, place in found if place is not None}, search.number), search
+        FromFile(proposals, {image: place for image, place in found if place is not None}, search.number), search
     )

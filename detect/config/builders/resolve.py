@@ -8,10 +8,10 @@ from pathlib import Path
 from detect.config import Config, DataConfig
 from detect.data.formats.detect_format import BOX_FORMATS, found_format, lists_of, traces
 from detect.data.formats.split_names import split_of
-from detect.data.formats.voc import WITHOUT_LISTS, photos_without_xml
+from detect.data.formats.voc import WITHOUT_LISTS, images_without_xml
 from detect.errors import UserError
 
-FIFTH = 0.2  # of the photos, for validation, where the folder says nothing
+FIFTH = 0.2  # of the images, for validation, where the folder says nothing
 _DEFAULT = DataConfig()
 
 
@@ -56,10 +56,10 @@ def _of_role(lists: Sequence[str], role: str) -> str:
 
 
 def without_labels(data: DataConfig) -> int:
-    """How many photos of the folder take no part, as nothing says what they show."""
+    """How many images of the folder take no part, as nothing says what they show."""
     if data.format != "voc" or data.train != WITHOUT_LISTS:
         return 0
-    return photos_without_xml(Path(data.root))
+    return images_without_xml(Path(data.root))
 
 
 def _refuse_another_format(data: DataConfig, root: Path) -> None:

@@ -70,7 +70,7 @@ def rpn_selection(model: ModelConfig, training: bool) -> Selection:
 
 
 def given_selection(number: int) -> Selection:
-    """The first ``number`` of the proposals that came with a photo."""
+    """The first ``number`` of the proposals that came with an image."""
     return Selection(number, number)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.data.convert.convertible_dataset import DataSet
-from detect.data.convert.dataset_writers import PHOTOS, label_files
+from detect.data.convert.dataset_writers import IMAGES, label_files
 from detect.data.convert.naming import target_names
 from detect.data.formats.detect_format import BoxFormat
 from detect.errors import UserError, WorkError
@@ -22,11 +22,11 @@ from detect.system.progress import Display
 class Conversion:
     """What is to be written where; made before anything is, so that bad input leaves nothing behind.
 
-    names: photo file to its path in the folder of photos; files: path in the new folder to content.
+    names: image file to its path in the folder of images; files: path in the new folder to content.
     """
 
     folder: Path
-    photos: Path
+    images: Path
     names: dict[Path, str]
     files: dict[str, str]
 
@@ -40,20 +40,20 @@ def empty_place(folder: Path) -> Path:
 
 
 def plan(data: DataSet, target: BoxFormat, folder: Path) -> Conversion:
-    """The data set as files of another format. Raises UserError for photos that the format cannot tell apart."""
-    names = target_names(data.photos().values(), flat=target == "voc")
-    return Conversion(folder, Path(PHOTOS[target]), names, label_files(data, names, target))
+    """The data set as files of another format. Raises UserError for images that the format cannot tell apart."""
+    names = target_names(data.images().values(), flat=target == "voc")
+    return Conversion(folder, Path(IMAGES[target]), names, label_files(data, names, target))
 
 
 def carry_out(conversion: Conversion, link: bool, shown: Display) -> None:
-    """Write labels and copy the photos, or make symbolic links to them; a kill leaves no half of a data set.
+    """Write labels and copy the images, or make symbolic links to them; a kill leaves no half of a data set.
 
     Raises WorkError with the system's reason where that fails.
     """
     try:
         with _made_aside(conversion.folder) as aside:
             for file, name in conversion.names.items():
-                _put(file, aside / conversion.photos / name, link)
+                _put(file, aside / conversion.images / name, link)
                 shown.advance(1)
             for name, content in conversion.files.items():
                 path = aside / name

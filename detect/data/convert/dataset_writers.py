@@ -1,4 +1,4 @@
-"""A data set as the files of each format; photos are put beside them by ``convert``."""
+"""A data set as the files of each format; images are put beside them by ``convert``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from detect.data.convert.convertible_dataset import DataSet
 from detect.data.formats.csv_files import COLUMNS, MARKS
 from detect.data.formats.detect_format import ROBOFLOW, BoxFormat
 from detect.data.formats.numbers import plain, plus_one, to_centre
-from detect.data.formats.records import Corners, LabelledObject, LabelledPhoto
+from detect.data.formats.records import Corners, LabelledImage, LabelledObject
 from detect.data.formats.voc_xml import UNSPECIFIED
 from detect.errors import UserError
 
-PHOTOS = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
-"""The folder of photos of each format."""
+IMAGES = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
+"""The folder of images of each format."""
 
 
 def label_files(data: DataSet, names: dict[Path, str], format: BoxFormat) -> dict[str, str]:  # noqa: A002
-    """Path in the new folder to content; names: photo file to its path in the folder of photos.
+    """Path in the new folder to content; names: image file to its path in the folder of images.
 
     Raises UserError where two lists would be one file.
     """
@@ -38,21 +38,21 @@ def label_files(data: DataSet, names: dict[Path, str], format: BoxFormat) -> dic
 
 def _voc(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
     files = {
-        f"Annotations/{_stem(names[file])}.xml": _page(photo, names[file]) for file, photo in data.photos().items()
+        f"Annotations/{_stem(names[file])}.xml": _page(image, names[file]) for file, image in data.images().items()
     }
-    for name, photos in data.lists.items():
-        stems = [_stem(names[photo.image]) for photo in photos]
+    for name, images in data.lists.items():
+        stems = [_stem(names[image.image]) for image in images]
         files[f"ImageSets/Main/{_flat(name)}.txt"] = "".join(f"{stem}\n" for stem in stems)
     return files
 
 
-def _page(photo: LabelledPhoto, name: str) -> str:
+def _page(image: LabelledImage, name: str) -> str:
     page = Element("annotation")
     SubElement(page, "filename").text = name
     size = SubElement(page, "size")
-    for tag, value in zip(("width", "height", "depth"), (*photo.size[::-1], 3), strict=True):
+    for tag, value in zip(("width", "height", "depth"), (*image.size[::-1], 3), strict=True):
         SubElement(size, tag).text = str(value)
-    for item in photo.objects:
+    for item in image.objects:
         element = SubElement(page, "object")
         x1, y1, x2, y2 = item.box
         marks = {"iscrowd": "1"} if item.crowd else {}
@@ -75,12 +75,12 @@ def _page(photo: LabelledPhoto, name: str) -> str:
 def _coco(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
     categories = [{"id": number, "name": name} for name, number in data.categories.items()]
     files = {}
-    for name, photos in data.lists.items():
+    for name, image_files in data.lists.items():
         images = [
-            {"id": photo.image_id, "file_name": names[photo.image], "width": photo.size[1], "height": photo.size[0]}
-            for photo in photos
+            {"id": image.image_id, "file_name": names[image.image], "width": image.size[1], "height": image.size[0]}
+            for image in image_files
         ]
-        pairs = [(photo.image_id, item) for photo in photos for item in photo.objects]
+        pairs = [(image.image_id, item) for image in image_files for item in image.objects]
         objects = [
             _annotation(number, image_id, data.categories[item.name], item)
             for number, (image_id, item) in enumerate(pairs, start=1)
@@ -111,13 +111,13 @@ def _annotation(number: int, image_id: int, category_id: int, item: LabelledObje
 def _yolo(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
     numbers = {name: number for number, name in enumerate(data.categories)}
     files = {}
-    for file, photo in data.photos().items():
-        lines = [f"{numbers[item.name]} {' '.join(to_centre(item.box, photo.size))}\n" for item in photo.objects]
+    for file, image in data.images().items():
+        lines = [f"{numbers[item.name]} {' '.join(to_centre(item.box, image.size))}\n" for item in image.objects]
         files[f"labels/{PurePosixPath(names[file]).with_suffix('.txt')}"] = "".join(lines)
     entries: dict[str, Any] = {}
-    for name, photos in data.lists.items():
+    for name, images in data.lists.items():
         entries[_flat(name)] = f"{_flat(name)}.txt"
-        files[f"{_flat(name)}.txt"] = "".join(f"./images/{names[photo.image]}\n" for photo in photos)
+        files[f"{_flat(name)}.txt"] = "".join(f"./images/{names[image.image]}\n" for image in images)
     entries["names"] = dict(enumerate(data.categories))
     files["data.yaml"] = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
     return files
@@ -127,14 +127,14 @@ def _csv(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
     marked = any(any(_marks(item)) for item in data.objects())
     columns = (*COLUMNS, *MARKS) if marked else COLUMNS
     files = {}
-    for name, photos in data.lists.items():
+    for name, images in data.lists.items():
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(columns)
-        for photo in photos:
-            rows.writerows(_row(names[photo.image], item, marked) for item in photo.objects)
-            if not photo.objects:
-                rows.writerow([names[photo.image], *[""] * (len(columns) - 1)])
+        for image in images:
+            rows.writerows(_row(names[image.image], item, marked) for item in image.objects)
+            if not image.objects:
+                rows.writerow([names[image.image], *[""] * (len(columns) - 1)])
         files[f"{_flat(name)}.csv"] = text.getvalue()
     return files
 

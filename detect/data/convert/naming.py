@@ -1,4 +1,4 @@
-"""What photos are called in the new folder."""
+"""What images are called in the new folder."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from detect.data.formats.records import LabelledPhoto
+from detect.data.formats.records import LabelledImage
 from detect.errors import UserError
 
 
-def target_names(photos: Iterable[LabelledPhoto], flat: bool) -> dict[Path, str]:
-    """Photo file to its path in the folder of photos: its own; below the folder that all share where two have one name.
+def target_names(images: Iterable[LabelledImage], flat: bool) -> dict[Path, str]:
+    """Image file to its path in the folder of images: its own; below the folder that all share where two have one name.
 
-    flat: without folders, as VOC has it, their names joined by "_" where two photos would have one name. Raises
-    UserError where two photos differ in nothing but their suffix: their label files would be one.
+    flat: without folders, as VOC has it, their names joined by "_" where two images would have one name. Raises
+    UserError where two images differ in nothing but their suffix: their label files would be one.
     """
-    known = list(photos)
-    names = [photo.name for photo in known]
+    known = list(images)
+    names = [image.name for image in known]
     if any(PurePosixPath(name).is_absolute() for name in names) or _repeated(names):
-        shared = Path(os.path.commonpath([photo.image.parent for photo in known]))
-        names = [photo.image.relative_to(shared).as_posix() for photo in known]
+        shared = Path(os.path.commonpath([image.image.parent for image in known]))
+        names = [image.image.relative_to(shared).as_posix() for image in known]
     if flat:
         last = [PurePosixPath(name).name for name in names]
         names = [name.replace("/", "_") for name in names] if _repeated(last) else last
     repeated = _repeated(names)
     if repeated:
-        first, second = (photo.image for photo, name in zip(known, names, strict=True) if _stem(name) == repeated)
+        first, second = (image.image for image, name in zip(known, names, strict=True) if _stem(name) == repeated)
         raise UserError(f"{second}: expected a name unlike that of {first}, of which only the suffix differs")
-    return {photo.image: name for photo, name in zip(known, names, strict=True)}
+    return {image.image: name for image, name in zip(known, names, strict=True)}
 
 
 def _repeated(names: list[str]) -> str | None:

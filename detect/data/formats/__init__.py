@@ -1,1 +1,1 @@
-"""Readers of VOC, COCO, YOLO and CSV labels, and of photos sorted into class folders."""
+"""Readers of VOC, COCO, YOLO and CSV labels, and of images sorted into class folders."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from detect.data.annotations import Annotations
 from detect.data.formats import coco_json
-from detect.data.formats.records import LabelledObject, LabelledPhoto, LabelledSet, annotations_of, flaw, misplaced
+from detect.data.formats.records import LabelledImage, LabelledObject, LabelledSet, annotations_of, flaw, misplaced
 from detect.data.images import image_size
 from detect.errors import UserError
 from detect.system.files import existing_file, existing_folder
@@ -20,7 +20,7 @@ from detect.types import Size
 
 
 @dataclass
-class _Photo:
+class _Image:
     file: Path
     name: str
     size: Size
@@ -28,30 +28,30 @@ class _Photo:
 
 
 def read_coco(annotation_file: Path, images: Path | Sequence[Path], classes: Sequence[str] | None) -> Annotations:
-    """The photos of a COCO annotation file, in the file's order, those without objects included.
+    """The images of a COCO annotation file, in the file's order, those without objects included.
 
-    images: the folder that ``file_name`` is relative to, or several of which the first that holds the first photo is
+    images: the folder that ``file_name`` is relative to, or several of which the first that holds the first image is
     taken. classes None: the file's categories in the order of their ids. Otherwise an object of a category that is
     not among them is an error. A missing ``iscrowd`` is 0, a missing ``area`` is the box's,
-    missing sizes are the photo's. Boxes without extent, or
+    missing sizes are the image's. Boxes without extent, or
     entirely outside their picture, are dropped and reported. Raises UserError.
     """
-    return annotations_of(coco_photos(annotation_file, images), classes)
+    return annotations_of(coco_images(annotation_file, images), classes)
 
 
-def coco_photos(annotation_file: Path, images: Path | Sequence[Path]) -> LabelledSet:
-    """The photos of a COCO annotation file as it gives them.
+def coco_images(annotation_file: Path, images: Path | Sequence[Path]) -> LabelledSet:
+    """The images of a COCO annotation file as it gives them.
 
     Beside COCO's own keys, ``difficult``, ``truncated`` and ``pose`` of an annotation are VOC's; ``corners`` says
     ``x1 y1 x2 y2`` where ``bbox`` cannot: x + width has another last bit. Raises UserError.
     """
     document = coco_json.load_document(annotation_file)
     categories = _read_categories(annotation_file, document)
-    photos = _read_images(annotation_file, document, [images] if isinstance(images, Path) else images)
-    _read_objects(annotation_file, document, photos, categories)
+    image_files = _read_images(annotation_file, document, [images] if isinstance(images, Path) else images)
+    _read_objects(annotation_file, document, image_files, categories)
     labelled = (
-        LabelledPhoto(photo.file, photo.name, annotation_file, photo.size, image_id, tuple(photo.objects))
-        for image_id, photo in photos.items()
+        LabelledImage(image.file, image.name, annotation_file, image.size, image_id, tuple(image.objects))
+        for image_id, image in image_files.items()
     )
     return LabelledSet(tuple(labelled), {name: image_id for image_id, name in categories.items()})
 
@@ -68,45 +68,45 @@ def _read_categories(path: Path, document: dict[str, Any]) -> dict[int, str]:
     return dict(sorted(categories.items()))
 
 
-def _read_images(path: Path, document: dict[str, Any], folders: Sequence[Path]) -> dict[int, _Photo]:
-    """Id to photo, in the file's order."""
+def _read_images(path: Path, document: dict[str, Any], folders: Sequence[Path]) -> dict[int, _Image]:
+    """Id to image, in the file's order."""
     records = coco_json.records(path, document, "images")
     folder = _folder(path, records, folders)
-    photos: dict[int, _Photo] = {}
+    images: dict[int, _Image] = {}
     for place, record in enumerate(records, start=1):
         found = coco_json.image(path, place, record)
-        if found.id in photos:
+        if found.id in images:
             raise UserError(f"{path}: image {place}: expected each image id once, found {found.id} again")
         file = existing_file(folder / found.name, f"image {found.id} of {path}")
-        photos[found.id] = _Photo(file.absolute(), found.name.as_posix(), found.size or image_size(file))
-    return photos
+        images[found.id] = _Image(file.absolute(), found.name.as_posix(), found.size or image_size(file))
+    return images
 
 
 def _folder(path: Path, records: Sequence[Any], folders: Sequence[Path]) -> Path:
-    """The first folder that holds the first photo; the first of all where none does, for the error to name."""
+    """The first folder that holds the first image; the first of all where none does, for the error to name."""
     if records:
         name = coco_json.file_name(path, 1, records[0])
         folders = [folder for folder in folders if (folder / name).is_file()] or folders
     return existing_folder(folders[0], "the folder of the images")
 
 
-def _read_objects(path: Path, document: dict[str, Any], photos: dict[int, _Photo], categories: dict[int, str]) -> None:
-    """Add every annotation to its photo."""
+def _read_objects(path: Path, document: dict[str, Any], images: dict[int, _Image], categories: dict[int, str]) -> None:
+    """Add every annotation to its image."""
     for place, record in enumerate(coco_json.records(path, document, "annotations"), start=1):
         found = coco_json.object_record(path, place, record)
-        photo = photos.get(found.image_id)
-        if photo is None:
+        image = images.get(found.image_id)
+        if image is None:
             expected = f"expected the id of an image, found {found.image_id}"
             raise UserError(f'{path}: {found.where}: "image_id": {expected}')
         if found.category_id not in categories:
             expected = f"expected the id of a category, found {found.category_id}"
             raise UserError(f'{path}: {found.where}: "category_id": {expected}')
-        photo.objects.append(
+        image.objects.append(
             LabelledObject(
-                where=f"{found.where} of {photo.name}",
+                where=f"{found.where} of {image.name}",
                 name=categories[found.category_id],
                 box=found.corners,
-                flaw=flaw(found.corners) or misplaced(found.corners, photo.size),
+                flaw=flaw(found.corners) or misplaced(found.corners, image.size),
                 difficult=found.difficult,
                 crowd=found.crowd,
                 truncated=found.truncated,

@@ -29,7 +29,7 @@ class CocoCategory:
 
 @dataclass(frozen=True)
 class CocoImage:
-    """name: a path inside the folder of the photos; size: (h, w), both above 0, None where
+    """name: a path inside the folder of the images; size: (h, w), both above 0, None where
     neither is there."""
 
     id: int

@@ -1,7 +1,7 @@
-"""CSV: a row ``file,label,x1,y1,x2,y2`` for each object, corners in continuous pixels of the upright photo, from 0.
+"""CSV: a row ``file,label,x1,y1,x2,y2`` for each object, corners in continuous pixels of the upright image, from 0.
 
 The first row may name the columns, and then they may be in any order and ``difficult``, ``iscrowd``, ``truncated`` (0
-or 1) and ``pose`` may be among them. A photo without objects has a row with its file alone, the rest empty. Quotes are
+or 1) and ``pose`` may be among them. An image without objects has a row with its file alone, the rest empty. Quotes are
 those of the csv module: a field with a comma in double quotes, a double quote doubled. Semicolons or tabs in place of
 commas are seen in the first line.
 """
@@ -17,8 +17,8 @@ from detect.data.annotations import Annotations
 from detect.data.formats.numbers import number
 from detect.data.formats.records import (
     Corners,
+    LabelledImage,
     LabelledObject,
-    LabelledPhoto,
     LabelledSet,
     annotations_of,
     flaw,
@@ -38,7 +38,7 @@ _SHOWN = 60  # letters of a row that is no such row
 
 @dataclass(frozen=True)
 class CsvRow:
-    """One row: its line, its photo's file with slashes, and its object; label None where the photo has none."""
+    """One row: its line, its image's file with slashes, and its object; label None where the image has none."""
 
     line: int
     file: str
@@ -51,39 +51,39 @@ class CsvRow:
 
 
 @dataclass
-class _Photo:
+class _Image:
     image: Path
     size: Size
     objects: list[LabelledObject] = field(default_factory=list)
 
 
 def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None) -> Annotations:
-    """The photos of a CSV file in the order of their first rows.
+    """The images of a CSV file in the order of their first rows.
 
-    folders: paths start from the first of them that holds the first photo. classes None: the names in the file,
+    folders: paths start from the first of them that holds the first image. classes None: the names in the file,
     sorted. Boxes may reach outside the picture; those without extent, or entirely outside, are dropped and reported.
     The image id is the number in the file's name where every name is a number, else the 1-based place. Raises
     UserError.
     """
-    return annotations_of(csv_photos(file, folders), classes)
+    return annotations_of(csv_images(file, folders), classes)
 
 
-def csv_photos(file: Path, folders: Sequence[Path]) -> LabelledSet:
-    """The photos of a CSV file as it gives them. Raises UserError."""
+def csv_images(file: Path, folders: Sequence[Path]) -> LabelledSet:
+    """The images of a CSV file as it gives them. Raises UserError."""
     columns, written = read_table(file)
     rows = [parse_row(file, line, columns, values) for line, values in written]
     folder = next((folder for folder in folders if rows and (folder / rows[0].file).is_file()), folders[0])
-    photos: dict[str, _Photo] = {}
+    images: dict[str, _Image] = {}
     for row in rows:
-        if row.file not in photos:
-            image = existing_file(folder / row.file, f"the photo of {file}, line {row.line}")
-            photos[row.file] = _Photo(image.absolute(), image_size(image))
-        photo = photos[row.file]
-        photo.objects += [] if row.label is None else [_object(row, row.label, photo.size)]
-    ids = image_ids(list(photos))
+        if row.file not in images:
+            image = existing_file(folder / row.file, f"the image of {file}, line {row.line}")
+            images[row.file] = _Image(image.absolute(), image_size(image))
+        image_file = images[row.file]
+        image_file.objects += [] if row.label is None else [_object(row, row.label, image_file.size)]
+    ids = image_ids(list(images))
     labelled = (
-        LabelledPhoto(photo.image, name, file, photo.size, number, tuple(photo.objects))
-        for (name, photo), number in zip(photos.items(), ids, strict=True)
+        LabelledImage(image.image, name, file, image.size, number, tuple(image.objects))
+        for (name, image), number in zip(images.items(), ids, strict=True)
     )
     return LabelledSet(tuple(labelled))
 
@@ -115,7 +115,7 @@ def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[st
     row = dict(zip(columns, values, strict=True))
     name = row["file"].replace("\\", "/")  # written on Windows
     if not name:
-        raise UserError(f"{where}: expected the file of a photo, found nothing")
+        raise UserError(f"{where}: expected the file of an image, found nothing")
     if not any(value for column, value in row.items() if column != "file"):
         return CsvRow(line, name, None, (0.0, 0.0, 0.0, 0.0), False, False, False, "")
     if not row["label"]:
@@ -129,7 +129,7 @@ def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[st
 
 
 def _header(file: Path, line: int, row: Sequence[str]) -> list[str] | None:
-    """The columns that a row names; None where it is a row of values: an object's, or of a photo without any."""
+    """The columns that a row names; None where it is a row of values: an object's, or of an image without any."""
     names = [value.lower() for value in row]
     if not {"file", "label"} & set(names) and (len(row) != len(COLUMNS) or not any(row[2:]) or _any_number(row[2:])):
         return None

@@ -1,4 +1,4 @@
-"""Which format a folder is in, and which lists of photos it has."""
+"""Which format a folder is in, and which lists of images it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detect.data.formats.csv_files import COLUMNS
 from detect.data.formats.voc import voc_lists
 from detect.data.formats.voc_xml import refuse_cvat
 from detect.data.formats.yolo import find_data_file, yolo_lists
-from detect.data.images import is_photo
+from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import existing_folder
 
@@ -22,7 +22,7 @@ ROBOFLOW = "_annotations.coco"  # its file for each split, in a folder named for
 _COCO_KEYS = (b'"images"', b'"annotations"')
 _HEAD = 1 << 16  # bytes: one of COCO's keys is among them, or categories fill them all
 _EXPECTED = (
-    "VOC (Annotations, or photos with XML files beside them), COCO (a .json file), YOLO (data.yaml, classes.txt or "
+    "VOC (Annotations, or images with XML files beside them), COCO (a .json file), YOLO (data.yaml, classes.txt or "
     f"obj.names) or CSV ({','.join(COLUMNS)})"
 )
 
@@ -37,13 +37,13 @@ def found_format(root: Path) -> BoxFormat:
     if found:
         listed = " and ".join(f"{name} ({file})" for name, file in found.items())
         raise UserError(f"{root}: expected one format, found {listed}: say which")
-    photos = sum(is_photo(path) for path in root.rglob("*"))
-    raise UserError(f"{root}: expected {_EXPECTED}, found {photos} photos and no labels")
+    images = sum(is_image(path) for path in root.rglob("*"))
+    raise UserError(f"{root}: expected {_EXPECTED}, found {images} images and no labels")
 
 
 def traces(root: Path) -> dict[BoxFormat, str]:
     """The formats that the folder shows signs of, each with the file or folder that is the sign."""
-    existing_folder(root, "a folder of labelled photos")
+    existing_folder(root, "a folder of labelled images")
     signs = {
         "voc": _voc_sign(root),
         "coco": next(iter(coco_files(root)), None),
@@ -54,7 +54,7 @@ def traces(root: Path) -> dict[BoxFormat, str]:
 
 
 def lists_of(format: BoxFormat, root: Path) -> list[str]:  # noqa: A002 - the config's own word
-    """The lists of photos in a folder, as ``data.train`` and ``data.val`` name them, without suffixes."""
+    """The lists of images in a folder, as ``data.train`` and ``data.val`` name them, without suffixes."""
     if format == "voc":
         return voc_lists(root)
     if format == "yolo":
@@ -64,7 +64,7 @@ def lists_of(format: BoxFormat, root: Path) -> list[str]:  # noqa: A002 - the co
 
 
 def coco_files(root: Path) -> list[Path]:
-    """COCO's annotation files in a folder, in its ``annotations``, or beside the photos as Roboflow has them."""
+    """COCO's annotation files in a folder, in its ``annotations``, or beside the images as Roboflow has them."""
     places = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW}.json"))
     files = dict.fromkeys(file for place in places for file in sorted(place))
     return [file for file in files if file.is_file() and _has_coco_keys(file)]

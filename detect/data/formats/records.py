@@ -1,4 +1,4 @@
-"""What a label file says of a photo, the same record from every format, before labels become numbers."""
+"""What a label file says of an image, the same record from every format, before labels become numbers."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class LabelledObject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPhoto:
-    """A photo and its objects in the order of their file.
+class LabelledImage:
+    """An image and its objects in the order of their file.
 
-    image: absolute; name: the path below its folder of photos, with slashes; labels: the file that the objects are in,
+    image: absolute; name: the path below its folder of images, with slashes; labels: the file that the objects are in,
     which need not exist where there are none; size (h, w), upright.
     """
 
@@ -55,9 +55,9 @@ class LabelledPhoto:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """The photos of one list; categories: class name to id in the format's order, None where it lists no classes."""
+    """The images of one list; categories: class name to id in the format's order, None where it lists no classes."""
 
-    photos: tuple[LabelledPhoto, ...]
+    images: tuple[LabelledImage, ...]
     categories: Mapping[str, int] | None = None
 
 
@@ -67,18 +67,18 @@ def annotations_of(labelled: LabelledSet, classes: Sequence[str] | None) -> Anno
     classes None: the format's own, else the names found, sorted. Raises UserError for an object of another class.
     """
     own = labelled.categories
-    usable = {item.name for photo in labelled.photos for item in photo.objects if item.flaw is None}
+    usable = {item.name for image in labelled.images for item in image.objects if item.flaw is None}
     names = list(classes) if classes is not None else sorted(usable) if own is None else list(own)
     numbers = {} if own is None else dict(own)
     unused = max(numbers.values(), default=0) + 1
     labels = {name: label for label, name in enumerate(names, start=1)}
     dropped = [
-        DroppedBox(str(photo.labels), f"{item.where} ({item.name})", item.flaw)
-        for photo in labelled.photos
-        for item in photo.objects
+        DroppedBox(str(image.labels), f"{item.where} ({item.name})", item.flaw)
+        for image in labelled.images
+        for item in image.objects
         if item.flaw is not None
     ]
-    images = [_annotation(photo, labels) for photo in labelled.photos]
+    images = [_annotation(image, labels) for image in labelled.images]
     return pack(images, names, [numbers.get(name, unused + place) for place, name in enumerate(names)], dropped)
 
 
@@ -90,19 +90,19 @@ def image_ids(names: Sequence[str]) -> list[int]:
     return numbers if numbered else list(range(1, len(stems) + 1))
 
 
-def _annotation(photo: LabelledPhoto, labels: Mapping[str, int]) -> ImageAnnotation:
-    objects = [item for item in photo.objects if item.flaw is None]
+def _annotation(image: LabelledImage, labels: Mapping[str, int]) -> ImageAnnotation:
+    objects = [item for item in image.objects if item.flaw is None]
     for item in objects:
         if item.name not in labels:
             expected, hint = f"one of {len(labels)} classes", nearest(item.name, labels)
-            raise UserError(f'{photo.labels}: {item.where}: expected {expected}, found "{item.name}"{hint}')
+            raise UserError(f'{image.labels}: {item.where}: expected {expected}, found "{item.name}"{hint}')
     boxes = np.asarray([item.box for item in objects], np.float64).reshape(-1, 4)
     spans = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     areas = [span if item.area is None else item.area for item, span in zip(objects, spans, strict=True)]
     return ImageAnnotation(
-        file=str(photo.image),
-        image_id=photo.image_id,
-        size=photo.size,
+        file=str(image.image),
+        image_id=image.image_id,
+        size=image.size,
         boxes=boxes,
         labels=np.asarray([labels[item.name] for item in objects], np.int64),
         difficult=np.asarray([item.difficult for item in objects], bool),

@@ -1,4 +1,4 @@
-"""What a list of photos is for, by its name."""
+"""What a list of images is for, by its name."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def read_page(xml: Path) -> VocPage:
 
 
 def refuse_cvat(root: Path) -> None:
-    """Raise UserError where ``root`` holds CVAT's own file of all photos, annotations.xml: it is none of VOC's."""
+    """Raise UserError where ``root`` holds CVAT's own file of all images, annotations.xml: it is none of VOC's."""
     file = root / f"{_CVAT}.xml"
     if file.is_file():
         with file.open("rb") as stream:

@@ -1,8 +1,8 @@
-"""YOLO: a ``data.yaml`` of names and splits, and a text file of boxes for each photo.
+"""YOLO: a ``data.yaml`` of names and splits, and a text file of boxes for each image.
 
 The labels of ``images/a/b.jpg`` are in ``labels/a/b.txt`` (the last folder named images counts); where no folder has
-that name they are beside the photo. A photo without label file has no objects, and so has one with an empty file.
-Without ``data.yaml`` the names are the lines of ``classes.txt`` (as labelImg writes it, beside the photos or in
+that name they are beside the image. An image without label file has no objects, and so has one with an empty file.
+Without ``data.yaml`` the names are the lines of ``classes.txt`` (as labelImg writes it, beside the images or in
 ``labels``) or ``obj.names`` (CVAT), and there is one split.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from detect.data.annotations import Annotations
-from detect.data.formats.records import LabelledPhoto, LabelledSet, annotations_of, image_ids
+from detect.data.formats.records import LabelledImage, LabelledSet, annotations_of, image_ids
 from detect.data.formats.yolo_labels import read_labels
-from detect.data.images import image_size, is_photo
+from detect.data.images import image_size, is_image
 from detect.errors import UserError, nearest, told
 from detect.system.files import existing_file, existing_folder, text_lines
 from detect.system.yaml_files import read_yaml
@@ -30,7 +30,7 @@ _NAMES = ("classes.txt", "labels/classes.txt", "obj.names")  # as labelImg and C
 @dataclass(frozen=True)
 class YoloData:
     """file: data.yaml or a list of names; base: the folder that paths start from; names in the order of their numbers;
-    splits: name to folders of photos and ``.txt`` lists of them."""
+    splits: name to folders of images and ``.txt`` lists of them."""
 
     file: Path
     base: Path
@@ -39,30 +39,30 @@ class YoloData:
 
 
 def read_yolo(root: Path, split: str, classes: Sequence[str] | None) -> Annotations:
-    """The photos of a split (a key of data.yaml): those of a folder by path, those of a list in its order.
+    """The images of a split (a key of data.yaml): those of a folder by path, those of a list in its order.
 
     classes None: the names of data.yaml in their order. Boxes may reach outside the picture; those without extent,
     entirely outside, or in pixels are dropped and reported. The box of a polygon is the one around it. The image id is
     the number in the file's name where every name is a number, else the 1-based place. Raises UserError.
     """
-    return annotations_of(yolo_photos(root, split), classes)
+    return annotations_of(yolo_images(root, split), classes)
 
 
-def yolo_photos(root: Path, split: str) -> LabelledSet:
-    """The photos of a split as their files give them. Raises UserError."""
+def yolo_images(root: Path, split: str) -> LabelledSet:
+    """The images of a split as their files give them. Raises UserError."""
     data = read_data_file(root)
     if split not in data.splits:
         known = ", ".join(data.splits) or "none"
         raise UserError(f"{data.file}: expected {split}, found nothing{nearest(split, data.splits)}; splits: {known}")
-    found = [image for entry in data.splits[split] for image in _photos_of(data, split, entry)]
+    found = [image for entry in data.splits[split] for image in _images_of(data, split, entry)]
     images = list(dict.fromkeys(found))
     labels = [label_file(image) for image in images]
     if images and not any(file.exists() for file in labels):
-        raise UserError(f"{labels[0]}: expected the labels of {images[0].name}, found none for {len(images)} photos")
+        raise UserError(f"{labels[0]}: expected the labels of {images[0].name}, found none for {len(images)} images")
     names = [_name(image, data.base) for image in images]
     numbered = zip(images, labels, names, image_ids(names), strict=True)
-    photos = (_read_photo(image, file, name, number, data.names) for image, file, name, number in numbered)
-    return LabelledSet(tuple(photos), {name: place for place, name in enumerate(data.names, start=1)})
+    image_files = (_read_image(image, file, name, number, data.names) for image, file, name, number in numbered)
+    return LabelledSet(tuple(image_files), {name: place for place, name in enumerate(data.names, start=1)})
 
 
 def yolo_lists(root: Path) -> list[str]:
@@ -71,7 +71,7 @@ def yolo_lists(root: Path) -> list[str]:
 
 
 def label_file(image: Path) -> Path:
-    """Where the labels of a photo are."""
+    """Where the labels of an image are."""
     parts = list(image.parts)
     for place in range(len(parts) - 2, -1, -1):
         if parts[place] == "images":
@@ -94,8 +94,8 @@ def read_data_file(root: Path) -> YoloData:
         raise UserError(f"{root / 'data.yaml'}: expected YOLO's names and splits, found nothing")
     if file.suffix not in _YAML:
         lines = [line.strip() for line in text_lines(file)]
-        photos = "images" if (root / "images").is_dir() else "."
-        return YoloData(file, root, _names(file, [line for line in lines if line]), {WITHOUT_SPLITS: (photos,)})
+        images = "images" if (root / "images").is_dir() else "."
+        return YoloData(file, root, _names(file, [line for line in lines if line]), {WITHOUT_SPLITS: (images,)})
     content = read_yaml(file, "YOLO's names and splits")
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected names and the splits train and val, found {type(content).__name__}")
@@ -144,12 +144,12 @@ def _splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
     return splits
 
 
-def _photos_of(data: YoloData, split: str, entry: str) -> list[Path]:
+def _images_of(data: YoloData, split: str, entry: str) -> list[Path]:
     place = entry_place(data, split, entry)
-    found = photos_at(place, data.base)
+    found = images_at(place, data.base)
     if place.is_dir() and not found:
-        raise UserError(f"{data.file}: {split}: expected photos in {place}, found none")
-    return [existing_file(photo, f"the photo of {place}, {where}") for where, photo in found]
+        raise UserError(f"{data.file}: {split}: expected images in {place}, found none")
+    return [existing_file(image, f"the image of {place}, {where}") for where, image in found]
 
 
 def entry_place(data: YoloData, split: str, entry: str) -> Path:
@@ -160,18 +160,18 @@ def entry_place(data: YoloData, split: str, entry: str) -> Path:
     places = [base / name for name in (entry, entry.removeprefix("../")) for base in (data.base, data.file.parent)]
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        raise UserError(f"{data.file}: {split}: expected a folder of photos or a list, found nothing at {places[0]}")
+        raise UserError(f"{data.file}: {split}: expected a folder of images or a list, found nothing at {places[0]}")
     return found
 
 
-def photos_at(place: Path, base: Path) -> list[tuple[str, Path]]:
-    """(where it is named, absolute path) of every photo of a folder, and of a list those that are not there too.
+def images_at(place: Path, base: Path) -> list[tuple[str, Path]]:
+    """(where it is named, absolute path) of every image of a folder, and of a list those that are not there too.
 
     A list's paths start from its own folder, else from ``base``.
     """
     if place.is_dir():
-        photos = sorted(file for file in place.rglob("*") if is_photo(file))
-        return [("", photo.absolute()) for photo in photos]
+        images = sorted(file for file in place.rglob("*") if is_image(file))
+        return [("", image.absolute()) for image in images]
     names = [line.strip() for line in text_lines(place)]
     return [(f"line {at}", _listed(place.parent, base, name)) for at, name in enumerate(names, start=1) if name]
 
@@ -189,6 +189,6 @@ def _name(image: Path, base: Path) -> str:
     return image.relative_to(root).as_posix() if image.is_relative_to(root) else image.name
 
 
-def _read_photo(image: Path, labels: Path, name: str, number: int, names: Sequence[str]) -> LabelledPhoto:
+def _read_image(image: Path, labels: Path, name: str, number: int, names: Sequence[str]) -> LabelledImage:
     size = image_size(image)
-    return LabelledPhoto(image, name, labels, size, number, read_labels(labels, names, size))
+    return LabelledImage(image, name, labels, size, number, read_labels(labels, names, size))

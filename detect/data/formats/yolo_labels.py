@@ -39,7 +39,7 @@ class YoloLine:
 
 
 def read_labels(file: Path, names: Sequence[str], size: Size) -> tuple[LabelledObject, ...]:
-    """The objects of one photo of ``size`` (h, w); none where there is no file.
+    """The objects of one image of ``size`` (h, w); none where there is no file.
 
     Of a line ``class x y x y x y ...``, a polygon, the box around it is taken. Raises UserError.
     """

@@ -1,4 +1,4 @@
-"""Which objects anchors can reach: the best IoU that any anchor of a photo has with each of its objects.
+"""Which objects anchors can reach: the best IoU that any anchor of an image has with each of its objects.
 
 An object that no anchor overlaps by 0.7 trains the RPN through its single best anchor (Faster R-CNN, 3.1.2 (i)); one
 that none overlaps by 0.5 is hardly found at all.
@@ -29,10 +29,10 @@ class Scaled:
 
 def scaled(annotations: Annotations, preprocess: Preprocess) -> Scaled:
     """Every object but crowds, as the network sees it; those under a hundredth of a pixel are left out."""
-    photo = np.repeat(np.arange(len(annotations)), np.diff(annotations.offsets))
+    image = np.repeat(np.arange(len(annotations)), np.diff(annotations.offsets))
     sizes = [annotations.size(index) for index in range(len(annotations))]
     resized = [preprocess.resized(size) for size in sizes]
-    found, wanted = (np.asarray(each, np.float64).reshape(-1, 2)[photo][:, ::-1] for each in (sizes, resized))
+    found, wanted = (np.asarray(each, np.float64).reshape(-1, 2)[image][:, ::-1] for each in (sizes, resized))
     boxes = annotations.boxes * np.tile(wanted / found, 2)
     boxes = np.clip(boxes, 0, np.tile(wanted, 2))
     kept = ~annotations.crowd & ((boxes[:, 2:] - boxes[:, :2]) > 0.01).all(1)

@@ -11,7 +11,7 @@ import torch
 from detect.data.inspect.box_conventions import check_edges, check_readings, rows
 from detect.data.inspect.findings import Finding
 from detect.data.inspect.image_checks import Looks
-from detect.data.inspect.scan_records import Four, SeenObject, SeenPhoto, Survey
+from detect.data.inspect.scan_records import Four, SeenImage, SeenObject, Survey
 from detect.ops import boxes as box_ops
 from detect.types import Size
 
@@ -25,11 +25,11 @@ _FAR = 2.0  # fractions beyond it are pixels
 
 def check_boxes(survey: Survey, looks: Looks) -> Iterator[Finding]:
     """First what most boxes share, then each box by itself, then pairs."""
-    sized = [(photo, size) for photo in survey.photos if (size := _size(photo, looks)) is not None]
+    sized = [(image, size) for image in survey.images if (size := _size(image, looks)) is not None]
     plain = [
         (item, size)
-        for photo, size in sized
-        for item in photo.objects
+        for image, size in sized
+        for item in image.objects
         if _flaw_of_numbers(survey, item, size) is None and not item.crowd
     ]
     sides = rows([(size[1], size[0]) for _, size in plain], 2)
@@ -39,14 +39,14 @@ def check_boxes(survey: Survey, looks: Looks) -> Iterator[Finding]:
     if not misread and survey.format != "voc":
         found += check_edges(survey, rows([item.box for item, _ in plain], 4), sides)
     yield from found
-    for photo, size in sized:
-        yield from _check_photo(survey, photo, size, misread)
+    for image, size in sized:
+        yield from _check_image(survey, image, size, misread)
 
 
-def _check_photo(survey: Survey, photo: SeenPhoto, size: Size, misread: bool) -> Iterator[Finding]:
+def _check_image(survey: Survey, image: SeenImage, size: Size, misread: bool) -> Iterator[Finding]:
     """misread: the boxes' places mean nothing."""
     sound = []
-    for item in photo.objects:
+    for item in image.objects:
         found = _flaw_of_numbers(survey, item, size)
         if found is None and not misread:
             found = _flaw_of_place(survey, item, size)
@@ -54,8 +54,8 @@ def _check_photo(survey: Survey, photo: SeenPhoto, size: Size, misread: bool) ->
                 sound.append(item)
         if found is not None:
             kind, what = found
-            yield Finding(kind, str(photo.labels), item.where, f"{item.name}: {what}{_of(photo)}")
-    yield from _check_pairs(photo, [item for item in sound if not item.crowd])
+            yield Finding(kind, str(image.labels), item.where, f"{item.name}: {what}{_of(image)}")
+    yield from _check_pairs(image, [item for item in sound if not item.crowd])
 
 
 def _flaw_of_numbers(survey: Survey, item: SeenObject, size: Size) -> tuple[str, str] | None:
@@ -93,7 +93,7 @@ def _flaw_of_place(survey: Survey, item: SeenObject, size: Size) -> tuple[str, s
     return None
 
 
-def _check_pairs(photo: SeenPhoto, items: list[SeenObject]) -> Iterator[Finding]:
+def _check_pairs(image: SeenImage, items: list[SeenObject]) -> Iterator[Finding]:
     """Boxes that are on each other; each is told beside the first that it is on."""
     if len(items) < 2:
         return
@@ -107,19 +107,19 @@ def _check_pairs(photo: SeenPhoto, items: list[SeenObject]) -> Iterator[Finding]
             continue
         told.add(second)
         kind = "duplicate-box" if a.name == b.name else "two-classes"
-        what = f"{b.name}: IoU {overlap:.2f} with {a.where} ({a.name}){_of(photo)}"
-        yield Finding(kind, str(photo.labels), b.where, what)
+        what = f"{b.name}: IoU {overlap:.2f} with {a.where} ({a.name}){_of(image)}"
+        yield Finding(kind, str(image.labels), b.where, what)
 
 
-def _size(photo: SeenPhoto, looks: Looks) -> Size | None:
-    """What the boxes were drawn on: the size that the annotation tells, else the photo's."""
-    header = looks[photo.image].header
-    return photo.told or (None if header is None else header.size)
+def _size(image: SeenImage, looks: Looks) -> Size | None:
+    """What the boxes were drawn on: the size that the annotation tells, else the image's."""
+    header = looks[image.image].header
+    return image.told or (None if header is None else header.size)
 
 
-def _of(photo: SeenPhoto) -> str:
-    """Names the photo where the annotation file is not named for it."""
-    return "" if photo.labels.stem == photo.image.stem else f" ({photo.image.name})"
+def _of(image: SeenImage) -> str:
+    """Names the image where the annotation file is not named for it."""
+    return "" if image.labels.stem == image.image.stem else f" ({image.image.name})"
 
 
 def _listed(numbers: Four) -> str:

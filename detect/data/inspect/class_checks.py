@@ -17,7 +17,7 @@ _SLIP = 0.1  # a slip of the pen has at most this share of the right name's obje
 def check_classes(survey: Survey) -> Iterator[Finding]:
     """Names as they are written, with the number of their objects."""
     counts = Counter(dict.fromkeys(survey.classes or (), 0))
-    counts.update(item.name for photo in survey.distinct_photos for item in photo.objects)
+    counts.update(item.name for image in survey.distinct_images for item in image.objects)
     similar = set()
     for first, second in combinations(sorted(counts), 2):
         few, many = sorted((first, second), key=lambda name: (counts[name], name))

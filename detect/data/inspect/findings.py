@@ -20,11 +20,11 @@ class Kind:
 
 
 KINDS = {
-    "unreadable-photo": Kind("error", "photo that cannot be decoded", "restore the file, or remove it and its objects"),
+    "unreadable-image": Kind("error", "image that cannot be decoded", "restore the file, or remove it and its objects"),
     "damaged-annotation": Kind("error", "annotation that cannot be read", "mend or remove what is named"),
-    "missing-photo": Kind("error", "annotation without its photo", "add the photo, or remove the annotation"),
-    "missing-annotation": Kind("error", "listed photo without annotation", "label it, or take it off the list"),
-    "unknown-id": Kind("error", "object of an unknown photo or class", "correct the id, or remove the object"),
+    "missing-image": Kind("error", "annotation without its image", "add the image, or remove the annotation"),
+    "missing-annotation": Kind("error", "listed image without annotation", "label it, or take it off the list"),
+    "unknown-id": Kind("error", "object of an unknown image or class", "correct the id, or remove the object"),
     "repeated-id": Kind("error", "id or name given twice", "number anew: each id stands for one thing"),
     "misread-boxes": Kind("error", "numbers of another kind than the format's", "convert them to what is expected"),
     "fractions": Kind("error", "fractions where pixels are expected", "multiply by the picture's width and height"),
@@ -32,11 +32,11 @@ KINDS = {
     "not-finite": Kind("error", "box with a number missing, infinite or none", "draw the box anew"),
     "swapped-corners": Kind("error", "box whose second corner comes first", "swap the corners"),
     "no-extent": Kind("error", "box without width or height", "remove it, or draw it anew"),
-    "outside": Kind("error", "box entirely outside its picture", "remove it; see whether the photo was resized"),
-    "rotated": Kind("error", "labelled without the photo's EXIF rotation", "label the upright photo, or rotate boxes"),
-    "wrong-size": Kind("error", "annotated size that is not the photo's", "put back the photo that was labelled"),
-    "leak": Kind("error", "photo in two splits", "keep it in one of them"),
-    "near-leak": Kind("warning", "nearly the same photo in two splits", "keep both on one side"),
+    "outside": Kind("error", "box entirely outside its picture", "remove it; see whether the image was resized"),
+    "rotated": Kind("error", "labelled without the image's EXIF rotation", "label the upright image, or rotate boxes"),
+    "wrong-size": Kind("error", "annotated size that is not the image's", "put back the image that was labelled"),
+    "leak": Kind("error", "image in two splits", "keep it in one of them"),
+    "near-leak": Kind("warning", "nearly the same image in two splits", "keep both on one side"),
     "shifted-corners": Kind("warning", "corners counted otherwise than the format does", "count as the format does"),
     "reaches-outside": Kind("warning", "box that reaches outside its picture", "clip it; see whether it was resized"),
     "similar-names": Kind("warning", "classes whose names are nearly the same", "give one class one name"),
@@ -44,12 +44,12 @@ KINDS = {
     "two-classes": Kind("warning", "one box with two classes", "remove the wrong one"),
     "tiny": Kind("warning", "box under 3 pixels", "remove it, or draw it anew"),
     "whole-picture": Kind("warning", "box that covers the whole picture", "see whether it was ever drawn"),
-    "duplicate-photo": Kind("warning", "the same photo twice", "remove one; see whose labels are right"),
-    "near-duplicate": Kind("warning", "nearly the same photo twice", "keep them on one side of a split"),
-    "unlabelled-photo": Kind("warning", "photo without annotation", "label it, or move it away"),
+    "duplicate-image": Kind("warning", "the same image twice", "remove one; see whose labels are right"),
+    "near-duplicate": Kind("warning", "nearly the same image twice", "keep them on one side of a split"),
+    "unlabelled-image": Kind("warning", "image without annotation", "label it, or move it away"),
     "unlisted": Kind("warning", "annotation in no list", "add it to a list, or move it away"),
     "wrong-suffix": Kind("warning", "file of another type than its name says", "rename it"),
-    "odd-size": Kind("warning", "photo very small, long or large", "see whether it belongs here"),
+    "odd-size": Kind("warning", "image very small, long or large", "see whether it belongs here"),
     "rare-class": Kind("warning", "class with fewer than 10 objects", "label more of it, or leave it out"),
     "no-id": Kind("warning", "annotation without id", "number the annotations from 1: other tools need it"),
     "crowd-without-mask": Kind("warning", "crowd without a mask", "add its mask, or unset iscrowd"),
@@ -90,10 +90,10 @@ def told(findings: Sequence[Finding], examples: int = _EXAMPLES) -> list[str]:
     return lines
 
 
-def verdict(findings: Sequence[Finding], photos: int, objects: int) -> str:
+def verdict(findings: Sequence[Finding], images: int, objects: int) -> str:
     """One line."""
     errors = sum(finding.is_error for finding in findings)
-    counted = f"{photos} photos, {objects} objects"
+    counted = f"{images} images, {objects} objects"
     if not findings:
         return f"clean: {counted}"
     files = len({finding.file for finding in findings})
@@ -106,7 +106,7 @@ def by_kind(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{len(alike)} x {kind}" for kind, alike in _by_kind(findings))
 
 
-def as_json(findings: Sequence[Finding], photos: int, objects: int) -> dict[str, Any]:
+def as_json(findings: Sequence[Finding], images: int, objects: int) -> dict[str, Any]:
     """Every finding, grouped."""
     kinds = [
         {
@@ -121,7 +121,7 @@ def as_json(findings: Sequence[Finding], photos: int, objects: int) -> dict[str,
     ]
     errors = sum(finding.is_error for finding in findings)
     return {
-        "photos": photos,
+        "images": images,
         "objects": objects,
         "errors": errors,
         "warnings": len(findings) - errors,

@@ -1,4 +1,4 @@
-"""Photos to look at, before and after augmentation."""
+"""Images to look at, before and after augmentation."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class View:
 
 
 @dataclass(frozen=True)
-class ShownPhoto:
-    """A photo as it is, and as a training may see it, once for each of some epochs."""
+class ShownImage:
+    """An image as it is, and as a training may see it, once for each of some epochs."""
 
     file: str
     before: View
@@ -39,9 +39,9 @@ class ShownPhoto:
 
 
 def choose(annotations: Annotations, number: int, labels: Sequence[int]) -> list[int]:
-    """``number`` photos at random, always the same, in their own order; each class at least once where that fits.
+    """``number`` images at random, always the same, in their own order; each class at least once where that fits.
 
-    labels: classes of which a photo must show one; none for any photo.
+    labels: classes of which an image must show one; none for any image.
     """
     shown = [set(annotations[index].labels.tolist()) for index in range(len(annotations))]
     order = generator("photos to show").permutation(len(annotations)).tolist()
@@ -56,14 +56,14 @@ def choose(annotations: Annotations, number: int, labels: Sequence[int]) -> list
 
 
 class Gallery:
-    """Makes what is shown of a photo by the training's own transform."""
+    """Makes what is shown of an image by the training's own transform."""
 
     def __init__(self, annotations: Annotations, preprocess: Preprocess, augment: Augment, seed: int) -> None:
         self._annotations = annotations
         self._transform = Transform(preprocess, augment)
         self._seed = seed
 
-    def show(self, index: int, epochs: int) -> ShownPhoto:
+    def show(self, index: int, epochs: int) -> ShownImage:
         """Raises UnreadableImage."""
         annotation = self._annotations[index]
         example = Example(
@@ -75,7 +75,7 @@ class Gallery:
         )
         roots = (key(self._seed, epoch, annotation.image_id) for epoch in range(epochs))
         after = tuple(_view(self._transform(example, root)) for root in roots)
-        return ShownPhoto(annotation.file, _view(clipped(example)), after)
+        return ShownImage(annotation.file, _view(clipped(example)), after)
 
 
 def _view(example: Example) -> View:

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from detect.data.inspect.gallery import ShownPhoto, View
+from detect.data.inspect.gallery import ShownImage, View
 from detect.draw import Marks, class_colour, contact_sheet, draw_detections, save_image
 from detect.system.files import write_text
 
@@ -23,7 +23,7 @@ _THUMBNAIL = 360  # pixels
 _DATA = "{{data}}"
 
 
-def write_page(file: Path, title: str, note: str, photos: Sequence[ShownPhoto], classes: Sequence[str]) -> None:
+def write_page(file: Path, title: str, note: str, images: Sequence[ShownImage], classes: Sequence[str]) -> None:
     """The page. Names come to it as JSON and reach it as text, never as markup."""
     content = {
         "title": title,
@@ -32,9 +32,9 @@ def write_page(file: Path, title: str, note: str, photos: Sequence[ShownPhoto], 
             {"name": name, "colour": "#" + bytes(class_colour(label)).hex()}
             for label, name in enumerate(classes, start=1)
         ],
-        "photos": [
-            {"file": Path(photo.file).name, "views": [_plain(view) for view in (photo.before, *photo.after)]}
-            for photo in photos
+        "images": [
+            {"file": Path(image.file).name, "views": [_plain(view) for view in (image.before, *image.after)]}
+            for image in images
         ],
     }
     template = (files("detect.data.inspect") / "page.html").read_text(encoding="utf-8")
@@ -61,9 +61,9 @@ def _plain(view: View) -> dict[str, Any]:
     }
 
 
-def write_sheets(folder: Path, photos: Sequence[ShownPhoto], classes: Sequence[str]) -> list[Path]:
-    """``sheet-1.jpg`` and so on: 12 photos on each, with their boxes."""
-    pictures = [_thumbnail(photo.before, classes) for photo in photos]
+def write_sheets(folder: Path, images: Sequence[ShownImage], classes: Sequence[str]) -> list[Path]:
+    """``sheet-1.jpg`` and so on: 12 images on each, with their boxes."""
+    pictures = [_thumbnail(image.before, classes) for image in images]
     on_each = _COLUMNS * _ROWS
     count = math.ceil(len(pictures) / on_each)
     sheets = [folder / f"sheet-{number:0{len(str(count))}}.jpg" for number in range(1, count + 1)]

@@ -1,4 +1,4 @@
-"""Photos that cannot be used, are not what they say, or are in the folder more than once."""
+"""Images that cannot be used, are not what they say, or are in the folder more than once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detect.data.inspect.findings import Finding
 from detect.data.inspect.image_scan import Look
-from detect.data.inspect.scan_records import SeenPhoto
+from detect.data.inspect.scan_records import SeenImage
 from detect.data.near_duplicates import alike
 from detect.types import Size
 
@@ -23,43 +23,43 @@ _SUFFIXES = {
 }
 _LEAST_SIDE = 16  # pixels: a cell of the last shared map of most networks
 _LONGEST = 10.0  # times as long as wide
-_LARGEST = 50_000_000  # pixels: a photo that takes a second to decode
+_LARGEST = 50_000_000  # pixels: an image that takes a second to decode
 
 Looks = Mapping[Path, Look]
 
 
-def check_photos(photos: Iterable[SeenPhoto], looks: Looks) -> Iterator[Finding]:
-    """Each photo by itself, and beside what its annotation tells of it."""
-    for photo in photos:
-        seen, file = looks[photo.image], str(photo.image)
+def check_images(images: Iterable[SeenImage], looks: Looks) -> Iterator[Finding]:
+    """Each image by itself, and beside what its annotation tells of it."""
+    for image in images:
+        seen, file = looks[image.image], str(image.image)
         if seen.missing:
-            yield Finding("missing-photo", str(photo.labels), "", f"its photo {file} is not there")
+            yield Finding("missing-image", str(image.labels), "", f"its image {file} is not there")
         elif seen.header is None:
-            yield Finding("unreadable-photo", file, "", seen.flaw)
+            yield Finding("unreadable-image", file, "", seen.flaw)
         else:
-            yield from _check_header(photo, seen.header.format, seen.header.size, seen.header.turned)
+            yield from _check_header(image, seen.header.format, seen.header.size, seen.header.turned)
 
 
-def _check_header(photo: SeenPhoto, encoding: str, size: Size, turned: bool) -> Iterator[Finding]:
-    file, (height, width) = str(photo.image), size
-    suffix = photo.image.suffix.lower()
+def _check_header(image: SeenImage, encoding: str, size: Size, turned: bool) -> Iterator[Finding]:
+    file, (height, width) = str(image.image), size
+    suffix = image.image.suffix.lower()
     if suffix not in _SUFFIXES.get(encoding, {suffix}):
         yield Finding("wrong-suffix", file, "", f"a {encoding} named {suffix}")
     if min(size) < _LEAST_SIDE or max(size) > _LONGEST * min(size) or height * width > _LARGEST:
         yield Finding("odd-size", file, "", f"{width} x {height}")
-    if photo.told in (None, size):
+    if image.told in (None, size):
         return
-    assert photo.told is not None
-    kind = "rotated" if turned and photo.told == (width, height) else "wrong-size"
-    told = f"{photo.told[1]} x {photo.told[0]}"
-    yield Finding(kind, str(photo.labels), "", f"says {told}; {photo.image.name} is {width} x {height}")
+    assert image.told is not None
+    kind = "rotated" if turned and image.told == (width, height) else "wrong-size"
+    told = f"{image.told[1]} x {image.told[0]}"
+    yield Finding(kind, str(image.labels), "", f"says {told}; {image.image.name} is {width} x {height}")
 
 
-def check_copies(photos: Iterable[SeenPhoto], looks: Looks, compared: Callable[[int], None]) -> Iterator[Finding]:
-    """Photos that are there twice, and those that two splits share. compared: as ``alike`` has it."""
+def check_copies(image_files: Iterable[SeenImage], looks: Looks, compared: Callable[[int], None]) -> Iterator[Finding]:
+    """Images that are there twice, and those that two splits share. compared: as ``alike`` has it."""
     splits: dict[Path, set[str]] = defaultdict(set)
-    for photo in photos:
-        splits[photo.image] |= photo.splits
+    for image_file in image_files:
+        splits[image_file.image] |= image_file.splits
     for image, held in splits.items():
         if len(held) > 1:
             yield Finding("leak", str(image), "", f"in {_listed(held)}")
@@ -67,7 +67,7 @@ def check_copies(photos: Iterable[SeenPhoto], looks: Looks, compared: Callable[[
     for image in splits:
         if looks[image].header is not None:
             by_digest[looks[image].digest].append(image)
-    yield from _copies(by_digest.values(), splits, ("leak", "duplicate-photo"), "the same bytes as")
+    yield from _copies(by_digest.values(), splits, ("leak", "duplicate-image"), "the same bytes as")
     firsts = [(images[0], found) for images in by_digest.values() if (found := looks[images[0]].likeness) is not None]
     near = [[firsts[place][0] for place in group] for group in alike([found for _, found in firsts], compared)]
     yield from _copies(near, splits, ("near-leak", "near-duplicate"), "nearly the same picture as")
@@ -76,7 +76,7 @@ def check_copies(photos: Iterable[SeenPhoto], looks: Looks, compared: Callable[[
 def _copies(
     alike: Iterable[list[Path]], splits: Mapping[Path, set[str]], kinds: tuple[str, str], words: str
 ) -> Iterator[Finding]:
-    """A finding for each photo that is like an earlier one; ``kinds``: across two splits, and otherwise."""
+    """A finding for each image that is like an earlier one; ``kinds``: across two splits, and otherwise."""
     for first, *others in alike:
         for other in others:
             across = splits[first] and splits[other] and not splits[first] & splits[other]

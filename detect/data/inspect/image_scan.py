@@ -1,4 +1,4 @@
-"""What the photo files themselves are."""
+"""What the image files themselves are."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.images import PhotoHeader, UnreadableImage, read_header, read_reduced_grey
+from detect.data.images import ImageHeader, UnreadableImage, read_header, read_reduced_grey
 from detect.data.near_duplicates import Likeness, likeness
 
 
 @dataclass(frozen=True)
 class Look:
-    """A photo file: header and likeness are None, and flaw says why, where it cannot be decoded.
+    """An image file: header and likeness are None, and flaw says why, where it cannot be decoded.
 
     digest: of its bytes, empty where there is no file.
     """
 
     digest: bytes
-    header: PhotoHeader | None = None
+    header: ImageHeader | None = None
     likeness: Likeness | None = None
     flaw: str = ""
 
@@ -33,7 +33,7 @@ class Look:
 
 
 def look(path: Path) -> Look:
-    """Decode the photo as far as to see that it is whole."""
+    """Decode the image as far as to see that it is whole."""
     try:
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except FileNotFoundError:
@@ -47,7 +47,7 @@ def look(path: Path) -> Look:
 
 
 def look_at_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Look]]:
-    """Every photo's path and look, in order. Threads, as decoding and hashing let go of Python's lock."""
+    """Every image's path and look, in order. Threads, as decoding and hashing let go of Python's lock."""
     cv2.setNumThreads(0)
     with ThreadPoolExecutor(workers) as pool:
         yield from zip(paths, pool.map(look, paths), strict=True)

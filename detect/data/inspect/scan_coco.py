@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from detect.data.formats import coco_json
 from detect.data.formats.detect_format import ROBOFLOW, coco_files
 from detect.data.formats.split_names import split_of
-from detect.data.images import is_photo
+from detect.data.images import is_image
 from detect.data.inspect.findings import Finding
-from detect.data.inspect.scan_records import SeenObject, SeenPhoto, Survey
-from detect.data.sources import photo_folders
+from detect.data.inspect.scan_records import SeenImage, SeenObject, Survey
+from detect.data.sources import image_folders
 from detect.errors import UserError
 from detect.system.files import existing_folder
 
@@ -21,22 +21,22 @@ Record = TypeVar("Record")
 
 
 def read_coco_survey(root: Path, images: Path | None = None) -> Survey:
-    """Every COCO file in ``root`` or its ``annotations``, and every photo in their folders.
+    """Every COCO file in ``root`` or its ``annotations``, and every image in their folders.
 
-    images: the folder of the photos; None: the one beside that holds most of those named. Raises UserError.
+    images: the folder of the images; None: the one beside that holds most of those named. Raises UserError.
     """
     files = _annotation_files(root)
     readings = [_Reading(file, root, images) for file in files]
     findings = [finding for reading in readings for finding in reading.findings]
-    photos = tuple(photo for reading in readings for photo in reading.photos)
+    image_files = tuple(image for reading in readings for image in reading.images)
     unread = {reading.folder / str(record.get("file_name")) for reading in readings for record in reading.unread}
-    named = {photo.image for photo in photos} | unread
+    named = {image.image for image in image_files} | unread
     folders = {reading.folder for reading in readings}
-    for file in sorted({file for folder in folders for file in folder.glob("*") if is_photo(file)}):
+    for file in sorted({file for folder in folders for file in folder.glob("*") if is_image(file)}):
         if file not in named:
-            findings.append(Finding("unlabelled-photo", str(file), "", "in no annotation file"))
+            findings.append(Finding("unlabelled-image", str(file), "", "in no annotation file"))
     classes = dict.fromkeys(name for reading in readings for name in reading.categories.values())
-    return Survey("coco", root, photos, tuple(classes), tuple(findings))
+    return Survey("coco", root, image_files, tuple(classes), tuple(findings))
 
 
 def _annotation_files(root: Path) -> list[Path]:
@@ -55,7 +55,7 @@ class _Reading:
     def __init__(self, file: Path, root: Path, images: Path | None) -> None:
         self.file = file
         self.findings: list[Finding] = []
-        self.photos: list[SeenPhoto] = []
+        self.images: list[SeenImage] = []
         self.categories: dict[int, str] = {}
         self.folder = images or root
         self.unread: list[dict[str, Any]] = []
@@ -65,7 +65,7 @@ class _Reading:
             self._found("damaged-annotation", "", str(error))
             return
         self._read_categories()
-        self._read_photos(root if root.is_dir() else root.parent, images)
+        self._read_images(root if root.is_dir() else root.parent, images)
 
     def _found(self, kind: str, where: str, what: str) -> None:
         what = what.removeprefix(f"{self.file}: ").removeprefix(f"{where}: ")
@@ -95,7 +95,7 @@ class _Reading:
             else:
                 self.categories[category.id] = category.name
 
-    def _read_photos(self, root: Path, images: Path | None) -> None:
+    def _read_images(self, root: Path, images: Path | None) -> None:
         found: dict[int, coco_json.CocoImage] = {}
         names: set[str] = set()
         for where, _, image in self._records("images", "image", coco_json.image):
@@ -104,14 +104,14 @@ class _Reading:
             else:
                 found[image.id] = image
                 names.add(str(image.name))
-        self.folder = (images or _photo_folder(root, self.file, list(names))).absolute()
+        self.folder = (images or _image_folder(root, self.file, list(names))).absolute()
         self.unread = _unread(self.document, found.keys())
         objects = self._read_objects(found)
         split = split_of(self.file.parent.name if self.file.stem == ROBOFLOW else self.file.stem)
         splits = frozenset([split] if split else [])
         for image in found.values():
             file = self.folder / image.name
-            self.photos.append(SeenPhoto(file, self.file, image.size, tuple(objects[image.id]), splits))
+            self.images.append(SeenImage(file, self.file, image.size, tuple(objects[image.id]), splits))
 
     def _read_objects(self, images: dict[int, coco_json.CocoImage]) -> dict[int, list[SeenObject]]:
         """Of each image its objects; those of ``unread`` images, which are a finding themselves, are passed over."""
@@ -158,8 +158,8 @@ def _unread(document: dict[str, Any], read: AbstractSet[int]) -> list[dict[str, 
     return [record for record in records if isinstance(record.get("id"), int) and record["id"] not in read]
 
 
-def _photo_folder(root: Path, file: Path, names: Sequence[str]) -> Path:
-    """The likely folder that holds most of the named photos."""
-    candidates = photo_folders(root, file, None)
+def _image_folder(root: Path, file: Path, names: Sequence[str]) -> Path:
+    """The likely folder that holds most of the named images."""
+    candidates = image_folders(root, file, None)
     held = {folder: sum((folder / name).is_file() for name in names) for folder in candidates}
     return max(candidates, key=lambda folder: held[folder])

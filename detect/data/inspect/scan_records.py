@@ -30,8 +30,8 @@ class SeenObject(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SeenPhoto:
-    """A photo and its objects.
+class SeenImage:
+    """An image and its objects.
 
     image: absolute, there or not; labels: the file that the objects are in; told: the (h, w) that it tells, None where
     it tells none; splits: the lists that hold it, of train, val and test.
@@ -53,17 +53,17 @@ class Survey:
 
     format: BoxFormat
     root: Path
-    photos: tuple[SeenPhoto, ...]
+    images: tuple[SeenImage, ...]
     classes: tuple[str, ...] | None
     findings: tuple[Finding, ...]
 
     @property
-    def distinct_photos(self) -> list[SeenPhoto]:
-        """Each photo once, as the first file that names it has it: COCO's and CSV's trainval repeats train and val."""
-        first = {photo.image: photo for photo in reversed(self.photos)}
-        return [photo for photo in self.photos if first[photo.image] is photo]
+    def distinct_images(self) -> list[SeenImage]:
+        """Each image once, as the first file that names it has it: COCO's and CSV's trainval repeats train and val."""
+        first = {image.image: image for image in reversed(self.images)}
+        return [image for image in self.images if first[image.image] is image]
 
     @property
     def objects(self) -> int:
-        """How many objects the distinct photos have."""
-        return sum(len(photo.objects) for photo in self.distinct_photos)
+        """How many objects the distinct images have."""
+        return sum(len(image.objects) for image in self.distinct_images)

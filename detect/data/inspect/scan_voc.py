@@ -10,9 +10,9 @@ from pathlib import Path
 from detect.data.formats.split_names import split_of
 from detect.data.formats.voc import list_folders
 from detect.data.formats.voc_xml import VocPage, read_page, refuse_cvat
-from detect.data.images import is_photo
+from detect.data.images import is_image
 from detect.data.inspect.findings import Finding
-from detect.data.inspect.scan_records import SeenObject, SeenPhoto, Survey
+from detect.data.inspect.scan_records import SeenImage, SeenObject, Survey
 from detect.errors import UserError
 from detect.system.files import existing_folder
 
@@ -20,7 +20,7 @@ _XML = "[!.]*.xml"
 
 
 def read_voc_survey(root: Path) -> Survey:
-    """Every annotation, every photo and every list of ``root``; without Annotations, XML files beside their photos.
+    """Every annotation, every image and every list of ``root``; without Annotations, XML files beside their images.
 
     Raises UserError where there is no annotation at all, or CVAT's own.
     """
@@ -29,17 +29,17 @@ def read_voc_survey(root: Path) -> Survey:
     folder = root if labels == root else _first(root, ("JPEGImages", "images"))
     xmls = {_key(xml, labels): xml for xml in sorted(labels.rglob(_XML) if labels == root else labels.glob(_XML))}
     if not xmls:
-        raise UserError(f"{root}: expected VOC annotations (.xml) in Annotations or beside photos, found none")
+        raise UserError(f"{root}: expected VOC annotations (.xml) in Annotations or beside images, found none")
     images = _images(folder, below=labels == root)
     lists, findings = _lists(root / "ImageSets" / "Main")
     lists |= {name: {key for key in xmls if key.startswith(f"{name}/")} for name in list_folders(root)}
     findings += _strays(labels, images, xmls, lists)
-    photos = []
+    image_files = []
     for key, xml in xmls.items():
-        photo = _photo(xml, images.get(key, folder / f"{key}.jpg"), findings)
+        image = _image(xml, images.get(key, folder / f"{key}.jpg"), findings)
         splits = frozenset(role for name, listed in lists.items() if key in listed and (role := split_of(name)))
-        photos.append(replace(photo, splits=splits))
-    return Survey("voc", root, tuple(photos), None, tuple(findings))
+        image_files.append(replace(image, splits=splits))
+    return Survey("voc", root, tuple(image_files), None, tuple(findings))
 
 
 def _first(root: Path, names: Sequence[str]) -> Path:
@@ -48,14 +48,14 @@ def _first(root: Path, names: Sequence[str]) -> Path:
 
 
 def _key(file: Path, folder: Path) -> str:
-    """What an annotation and its photo have in common, and what a list names."""
+    """What an annotation and its image have in common, and what a list names."""
     return file.relative_to(folder).with_suffix("").as_posix()
 
 
 def _images(folder: Path, below: bool) -> dict[str, Path]:
-    """Key to photo, with those in folders below or without; ``.jpg`` before other suffixes, as for the reader."""
+    """Key to image, with those in folders below or without; ``.jpg`` before other suffixes, as for the reader."""
     entries = folder.rglob("*") if below else folder.glob("*")
-    found = sorted(entry for entry in entries if is_photo(entry))
+    found = sorted(entry for entry in entries if is_image(entry))
     by_preference = sorted(found, key=lambda entry: entry.suffix.lower() in (".jpg", ".jpeg"))
     return {_key(entry, folder): entry.absolute() for entry in by_preference}
 
@@ -83,7 +83,7 @@ def _strays(labels: Path, images: dict[str, Path], xmls: dict[str, Path], lists:
         for stem in sorted(listed - set(xmls))
     ]
     findings += [
-        Finding("unlabelled-photo", str(images[stem]), "", f"no {labels / stem}.xml")
+        Finding("unlabelled-image", str(images[stem]), "", f"no {labels / stem}.xml")
         for stem in sorted(set(images) - set(xmls) - listed)
     ]
     if listed:
@@ -94,8 +94,8 @@ def _strays(labels: Path, images: dict[str, Path], xmls: dict[str, Path], lists:
     return findings
 
 
-def _photo(xml: Path, image: Path, findings: list[Finding]) -> SeenPhoto:
-    """The photo of one XML file; without objects, and a finding more, where it cannot be read."""
+def _image(xml: Path, image: Path, findings: list[Finding]) -> SeenImage:
+    """The image of one XML file; without objects, and a finding more, where it cannot be read."""
     try:
         page = read_page(xml)
     except UserError as error:
@@ -108,4 +108,4 @@ def _photo(xml: Path, image: Path, findings: list[Finding]) -> SeenPhoto:
             objects.append(SeenObject(where, item.name, item.corners, item.box, item.difficult, item.crowd))
         else:
             findings.append(Finding("damaged-annotation", str(xml), where, "expected a <name>, found none"))
-    return SeenPhoto(image.absolute(), xml, page.size, tuple(objects))
+    return SeenImage(image.absolute(), xml, page.size, tuple(objects))

@@ -84,7 +84,7 @@ class Statistics:
 def statistics(
     annotations: Annotations, preprocess: Preprocess, min_sizes: Sequence[int], plan: AnchorPlan, number: int
 ) -> Statistics:
-    """Of one photo or more.
+    """Of one image or more.
 
     min_sizes: the resolutions to try beside that of ``preprocess``, for which anchors are advised; number: how many
     sides and how many ratios to advise.

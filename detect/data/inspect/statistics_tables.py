@@ -14,7 +14,7 @@ from detect.data.inspect.statistics import OVERLAPS, Reached, Statistics
 def headline(tally: Tally) -> str:
     """One line."""
     marked = f"{tally.difficult} difficult, {tally.crowd} crowds"
-    counted = f"{tally.photos} photos ({tally.without_objects} without objects), {tally.objects} objects ({marked})"
+    counted = f"{tally.images} images ({tally.without_objects} without objects), {tally.objects} objects ({marked})"
     return counted + (f", {tally.dropped} boxes that cannot be used" if tally.dropped else "")
 
 
@@ -32,9 +32,9 @@ def _spreads(tally: Tally) -> Table:
     for share in QUANTILES:
         table.add_column({0.0: "least", 0.5: "middle", 1.0: "most"}.get(share, f"{share:.0%}"), justify="right")
     rows = {
-        "photo's width": tally.widths,
-        "photo's height": tally.heights,
-        "objects a photo": tally.objects_per_photo,
+        "image's width": tally.widths,
+        "image's height": tally.heights,
+        "objects an image": tally.objects_per_image,
         "object's side": tally.object_sides,
         "height over width": tally.object_ratios,
     }
@@ -42,21 +42,21 @@ def _spreads(tally: Tally) -> Table:
         if values is not None:
             table.add_row(name, *(f"{value:.3g}" for value in values))
     (width, height), count = tally.sizes[0]
-    table.caption = f"commonest size: {width} x {height}, {count} of {tally.photos} photos"
+    table.caption = f"commonest size: {width} x {height}, {count} of {tally.images} images"
     return table
 
 
 def _classes(found: Statistics) -> Table:
     table = Table(title="Classes, and the share of each that the configured anchors reach")
     table.add_column("class", no_wrap=True)
-    for name in ("objects", "photos", "side", "h/w", *(f"IoU {least}" for least in OVERLAPS)):
+    for name in ("objects", "images", "side", "h/w", *(f"IoU {least}" for least in OVERLAPS)):
         table.add_column(name, justify="right")
     configured = [one.per_class for one in found.reached if one.min_size == found.min_size]
     shares = dict(zip(found.classes, configured[0], strict=True)) if configured else {}
     for one in found.tally.classes:
         middle = ["-" if value is None else f"{value:.3g}" for value in (one.side, one.ratio)]
         reached = ["-" if share != share else f"{share:.1%}" for share in shares.get(one.name, ())]
-        table.add_row(one.name, str(one.objects), str(one.photos), *middle, *reached)
+        table.add_row(one.name, str(one.objects), str(one.images), *middle, *reached)
     return table
 
 

@@ -1,7 +1,7 @@
 """Random changes to pixels: the only file that knows albumentations.
 
 Each transform is seeded by its own key before each use. albumentations' ``Compose.set_random_seed`` would give all of
-its transforms the same seed, so that exactly the flipped photos would be the dark ones.
+its transforms the same seed, so that exactly the flipped images would be the dark ones.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from albumentations.augmentations.crops.transforms import BaseCrop
 from detect.data.loading.crop_boxes import Window, visible_share
 
 _HUE = 0.1  # turns of the colour circle at strength 1; a whole turn would make grass red
-_AREA = (0.3, 1.0)  # of the photo, Inception's range with its lower end raised: 0.08 leaves few whole objects
-_ASPECT = (0.75, 4 / 3)  # relative to the photo's own
+_AREA = (0.3, 1.0)  # of the image, Inception's range with its lower end raised: 0.08 leaves few whole objects
+_ASPECT = (0.75, 4 / 3)  # relative to the image's own
 _TRIES = 10
 
 
@@ -43,7 +43,7 @@ class PixelAugmentation:
         )
 
     def crop(self, rgb: np.ndarray, boxes: np.ndarray, root: int) -> tuple[np.ndarray, Window | None]:
-        """A random window with at least the share ``visible`` of one box (where there is any), or the whole photo."""
+        """A random window with at least the share ``visible`` of one box (where there is any), or the whole image."""
         self._crop.set_random_seed(key(root, "crop"))
         cropped = self._crop(image=rgb, boxes=boxes)["image"]
         return cropped, self._crop.get_applied_params().get("crop_coords")

@@ -1,4 +1,4 @@
-"""Which photos make up which training step: a pure function of the seed and the step."""
+"""Which images make up which training step: a pure function of the seed and the step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pick = tuple[int, int, int]  # epoch, index of the image, min_size
 class BatchPlan:
     """Steps ``start`` to ``steps - 1``; iterating gives the batch of each, a DataLoader's ``batch_sampler``.
 
-    Every epoch uses each of the N images once, in ceil(N / batch_size) steps. Wide photos go with wide ones and tall
+    Every epoch uses each of the N images once, in ceil(N / batch_size) steps. Wide images go with wide ones and tall
     with tall, so that little of the canvas is padding (at most two batches of an epoch mix them); one batch may be
     smaller.
     """

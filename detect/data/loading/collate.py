@@ -1,4 +1,4 @@
-"""What a step or an evaluation gets at once: photos, read and moved, put on one canvas."""
+"""What a step or an evaluation gets at once: images, read and moved, put on one canvas."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class GivenLookup(Protocol):
     """Where given proposals come from; a dict will do. It travels to the workers, so it must be picklable."""
 
     def __getitem__(self, file: str, /) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (P, 4) in pixels of the original photo and scores (P,), best first."""
+        """Boxes (P, 4) in pixels of the original image and scores (P,), best first."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """N photos on one canvas; those that could not be read are left out, so N may be 0.
+    """N images on one canvas; those that could not be read are left out, so N may be 0.
 
     images: pixels float32, channels last; targets: N, in canvas pixels, or () where nothing is known; originals: N
-    times (h, w) of the decoded photo; image_ids, files, indices (places in the annotations or the list of files): N
-    each; unreadable: a line for each photo left out.
+    times (h, w) of the decoded image; image_ids, files, indices (places in the annotations or the list of files): N
+    each; unreadable: a line for each image left out.
     """
 
     images: Images
@@ -40,8 +40,8 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class LoadedPhoto:
-    """One photo before it is in a batch; key: the root of its random draws."""
+class LoadedImage:
+    """One image before it is in a batch; key: the root of its random draws."""
 
     example: Example
     original: Size
@@ -53,32 +53,32 @@ class LoadedPhoto:
 
 @dataclass(frozen=True)
 class Collate:
-    """Photos, or why they cannot be read -> a Batch."""
+    """Images, or why they cannot be read -> a Batch."""
 
     preprocess: Preprocess
     with_targets: bool
     with_given: bool
 
-    def __call__(self, items: Sequence[LoadedPhoto | str]) -> Batch:
+    def __call__(self, items: Sequence[LoadedImage | str]) -> Batch:
         """One batch of them all."""
-        photos = [item for item in items if isinstance(item, LoadedPhoto)]
+        images = [item for item in items if isinstance(item, LoadedImage)]
         return Batch(
-            images=self._images(photos),
-            targets=tuple(_targets(photo.example) for photo in photos) if self.with_targets else (),
-            originals=tuple(photo.original for photo in photos),
-            image_ids=tuple(photo.image_id for photo in photos),
-            files=tuple(photo.file for photo in photos),
-            indices=tuple(photo.index for photo in photos),
+            images=self._images(images),
+            targets=tuple(_targets(image.example) for image in images) if self.with_targets else (),
+            originals=tuple(image.original for image in images),
+            image_ids=tuple(image.image_id for image in images),
+            files=tuple(image.file for image in images),
+            indices=tuple(image.index for image in images),
             unreadable=tuple(item for item in items if isinstance(item, str)),
         )
 
-    def _images(self, photos: Sequence[LoadedPhoto]) -> Images:
-        given = [_proposals(photo.example.given) for photo in photos if photo.example.given is not None]
+    def _images(self, images: Sequence[LoadedImage]) -> Images:
+        given = [_proposals(image.example.given) for image in images if image.example.given is not None]
         kept_given = given if self.with_given else None
-        if not photos:
+        if not images:
             return Images(torch.zeros(0, 3, 1, 1), (), (), () if self.with_given else None)
-        pictures = [self.preprocess.normalise(photo.example.rgb) for photo in photos]
-        return self.preprocess.batch(pictures, [photo.key for photo in photos], kept_given)
+        pictures = [self.preprocess.normalise(image.example.rgb) for image in images]
+        return self.preprocess.batch(pictures, [image.key for image in images], kept_given)
 
 
 def _targets(example: Example) -> Targets:

@@ -1,4 +1,4 @@
-"""Boxes seen through a window of a photo, and in a mirror. Boxes are (B, 4) arrays in continuous pixels."""
+"""Boxes seen through a window of an image, and in a mirror. Boxes are (B, 4) arrays in continuous pixels."""
 
 from __future__ import annotations
 

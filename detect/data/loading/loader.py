@@ -1,4 +1,4 @@
-"""Batches from photos, in this process or by workers, with equal results."""
+"""Batches from images, in this process or by workers, with equal results."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.images import UnreadableImage, read_image
 from detect.data.loading.batch_sampler import Pick, by_canvas
-from detect.data.loading.collate import Batch, Collate, GivenLookup, LoadedPhoto
+from detect.data.loading.collate import Batch, Collate, GivenLookup, LoadedImage
 from detect.data.loading.region_sampler import RegionPick
 from detect.data.loading.transforms import Augment, Example, Given, Transform, clipped, resized
-from detect.data.loading.workers import Photos, ReadByWorkers, prepare_worker
+from detect.data.loading.workers import Images, ReadByWorkers, prepare_worker
 from detect.errors import UserError
 from detect.ops.preprocess import Preprocess
 from detect.system.randomness import key
@@ -33,8 +33,8 @@ def training_loader(
     given: GivenLookup | None = None,
 ) -> DataLoader[Batch]:
     """The plan's batches, augmented; boxes are clipped to the picture. Keys are (seed, epoch, image id)."""
-    photos = _TrainingPhotos(annotations, preprocess, augment, seed, given)
-    return _loader(photos, plan, Collate(preprocess, True, given is not None), workers)
+    images = _TrainingImages(annotations, preprocess, augment, seed, given)
+    return _loader(images, plan, Collate(preprocess, True, given is not None), workers)
 
 
 def evaluation_loader(
@@ -52,8 +52,8 @@ def evaluation_loader(
     """
     sizes = [annotations.size(index) for index in range(len(annotations))]
     batches = by_canvas([preprocess.canvas([preprocess.resized(size)]) for size in sizes], batch_size)
-    photos = _EvaluationPhotos(annotations, preprocess, given)
-    return _loader(photos, batches[rank::size], Collate(preprocess, True, given is not None), workers)
+    images = _EvaluationImages(annotations, preprocess, given)
+    return _loader(images, batches[rank::size], Collate(preprocess, True, given is not None), workers)
 
 
 def file_loader(
@@ -64,13 +64,13 @@ def file_loader(
     given: GivenLookup | None = None,
 ) -> DataLoader[Batch]:
     """The files in batches of their places, without targets. Image ids are places from 1; keys ("evaluation", name)."""
-    photos = _Files([str(file) for file in files], preprocess, given)
-    return _loader(photos, batches, Collate(preprocess, False, given is not None), workers)
+    images = _Files([str(file) for file in files], preprocess, given)
+    return _loader(images, batches, Collate(preprocess, False, given is not None), workers)
 
 
-def _loader(photos: Photos, batches: Iterable[Any], collate: Callable[..., Batch], workers: int) -> DataLoader[Batch]:
+def _loader(images: Images, batches: Iterable[Any], collate: Callable[..., Batch], workers: int) -> DataLoader[Batch]:
     loader: DataLoader[Any] = DataLoader(
-        ReadByWorkers(photos, workers) if workers else photos,
+        ReadByWorkers(images, workers) if workers else images,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
@@ -80,7 +80,7 @@ def _loader(photos: Photos, batches: Iterable[Any], collate: Callable[..., Batch
     return loader
 
 
-class _TrainingPhotos(Photos):
+class _TrainingImages(Images):
     def __init__(
         self,
         annotations: Annotations,
@@ -94,7 +94,7 @@ class _TrainingPhotos(Photos):
         self.seed = seed
         self.given = given
 
-    def __getitem__(self, pick: Pick | RegionPick) -> LoadedPhoto | str:
+    def __getitem__(self, pick: Pick | RegionPick) -> LoadedImage | str:
         epoch, index, min_size = pick[:3]
         rows = np.asarray(pick.rows) if isinstance(pick, RegionPick) else None
         annotation = self.annotations[index]
@@ -109,13 +109,13 @@ class _TrainingPhotos(Photos):
         return self.annotations.file(pick[1])
 
 
-class _EvaluationPhotos(Photos):
+class _EvaluationImages(Images):
     def __init__(self, annotations: Annotations, preprocess: Preprocess, given: GivenLookup | None) -> None:
         self.annotations = annotations
         self.preprocess = preprocess
         self.given = given
 
-    def __getitem__(self, index: int) -> LoadedPhoto | str:
+    def __getitem__(self, index: int) -> LoadedImage | str:
         annotation = self.annotations[index]
         root = key("evaluation", annotation.image_id)
         return _read(annotation, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
@@ -124,13 +124,13 @@ class _EvaluationPhotos(Photos):
         return self.annotations.file(index)
 
 
-class _Files(Photos):
+class _Files(Images):
     def __init__(self, files: Sequence[str], preprocess: Preprocess, given: GivenLookup | None) -> None:
         self.files = files
         self.preprocess = preprocess
         self.given = given
 
-    def __getitem__(self, index: int) -> LoadedPhoto | str:
+    def __getitem__(self, index: int) -> LoadedImage | str:
         unknown = _without_objects(self.files[index], index + 1)
         root = key("evaluation", Path(unknown.file).name)
         return _read(unknown, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
@@ -145,14 +145,14 @@ def _read(
     root: int,
     given: GivenLookup | None,
     move: Callable[[Example], Example],
-) -> LoadedPhoto | str:
-    """The photo as ``move`` makes it, or why it cannot be read.
+) -> LoadedImage | str:
+    """The image as ``move`` makes it, or why it cannot be read.
 
     Any other error is raised with the file's name noted.
     """
     try:
         example = _example(annotation, given)
-        return LoadedPhoto(move(example), example.size, annotation.image_id, annotation.file, index, root)
+        return LoadedImage(move(example), example.size, annotation.image_id, annotation.file, index, root)
     except UnreadableImage as error:
         return str(error)
     except Exception as error:

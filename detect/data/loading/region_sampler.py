@@ -1,4 +1,4 @@
-"""Which regions of which photos make up which training step, drawn over all photos (R-CNN, section 2.3)."""
+"""Which regions of which images make up which training step, drawn over all images (R-CNN, section 2.3)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from detect.system.randomness import generator, key
 
 
 class RegionPick(NamedTuple):
-    """A photo of a step; rows: which of its regions, places among its objects' boxes and then its proposals."""
+    """An image of a step; rows: which of its regions, places among its objects' boxes and then its proposals."""
 
     epoch: int
-    photo: int
+    image: int
     min_size: int
     rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class RegionPool:
-    """All regions of a data set that may train; (M, 2) and (B, 2) int32: photo and row of each."""
+    """All regions of a data set that may train; (M, 2) and (B, 2) int32: image and row of each."""
 
     foreground: NDArray[np.int32]
     background: NDArray[np.int32]
@@ -38,8 +38,8 @@ class RegionPlan:
     """Steps ``start`` to ``steps - 1``; iterating gives the batch of each, a DataLoader's ``batch_sampler``.
 
     A step's regions are ``number`` of the pool, at most ``share`` of them foreground, each at most once. They are of
-    nearly as many photos, which is what the draw over all photos costs beside a hierarchical one. What a step draws
-    depends on the seed and the step alone, so that the number of the step stands for the epoch in its photos' keys.
+    nearly as many images, which is what the draw over all images costs beside a hierarchical one. What a step draws
+    depends on the seed and the step alone, so that the number of the step stands for the epoch in its images' keys.
     """
 
     pool: RegionPool
@@ -58,27 +58,27 @@ class RegionPlan:
             yield self.batch(step)
 
     def batch(self, step: int) -> list[RegionPick]:
-        """The batch of any step, photo by photo."""
+        """The batch of any step, image by image."""
         draw = generator(self.seed, "region plan", step)
         positives = _drawn(draw, self.pool.foreground, int(self.number * self.share))
         drawn = np.concatenate([positives, _drawn(draw, self.pool.background, self.number - len(positives))])
         drawn = drawn[np.lexsort((drawn[:, 1], drawn[:, 0]))]
-        photos, starts = np.unique(drawn[:, 0], return_index=True)
+        images, starts = np.unique(drawn[:, 0], return_index=True)
         min_size = self.min_sizes[key(self.seed, "min_size", step) % len(self.min_sizes)]
         rows: Sequence[NDArray[np.int32]] = np.split(drawn[:, 1], starts[1:]) if len(drawn) else []
         return [
-            RegionPick(step, int(photo), min_size, tuple(own.tolist())) for photo, own in zip(photos, rows, strict=True)
+            RegionPick(step, int(image), min_size, tuple(own.tolist())) for image, own in zip(images, rows, strict=True)
         ]
 
 
 def region_pool(annotations: Annotations, given: GivenLookup, matcher: Matcher, number: int) -> RegionPool:
-    """The roles of each photo's own objects and of its first ``number`` given proposals.
+    """The roles of each image's own objects and of its first ``number`` given proposals.
 
-    Photos that ``given`` does not know (those that cannot be read) are left out.
+    Images that ``given`` does not know (those that cannot be read) are left out.
     """
     roles: dict[bool, list[NDArray[np.int32]]] = {True: [], False: []}
-    for photo in range(len(annotations)):
-        annotation = annotations[photo]
+    for image in range(len(annotations)):
+        annotation = annotations[image]
         try:
             proposed = given[annotation.file][0][:number]
         except KeyError:
@@ -88,7 +88,7 @@ def region_pool(annotations: Annotations, given: GivenLookup, matcher: Matcher, 
         matched[: len(targets)][annotation.crowd] = IGNORED
         for foreground, chosen in ((True, matched >= 0), (False, matched == BACKGROUND)):
             rows = np.flatnonzero(chosen)
-            roles[foreground].append(np.stack([np.full_like(rows, photo), rows], 1).astype(np.int32))
+            roles[foreground].append(np.stack([np.full_like(rows, image), rows], 1).astype(np.int32))
     none = np.zeros((0, 2), np.int32)
     return RegionPool(np.concatenate([none, *roles[True]]), np.concatenate([none, *roles[False]]))
 

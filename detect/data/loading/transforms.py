@@ -1,4 +1,4 @@
-"""From a decoded photo to the network's size, with everything known about it: crop, one resize, flip, colour.
+"""From a decoded image to the network's size, with everything known about it: crop, one resize, flip, colour.
 
 Boxes are moved here, exactly, by what the pixels went through; only the pixels go to albumentations.
 """
@@ -19,7 +19,7 @@ _LEAST_SIDE = 0.01  # resized pixels; what is thinner is rounding, not an object
 
 @dataclass(frozen=True)
 class Given:
-    """Proposals for one photo, best first: boxes (P, 4) float32, scores (P,) float32."""
+    """Proposals for one image, best first: boxes (P, 4) float32, scores (P,) float32."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -27,7 +27,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Example:
-    """A photo and what is known of it.
+    """An image and what is known of it.
 
     rgb (H, W, 3) uint8; boxes (G, 4) float32; labels (G,) int64; difficult and crowd (G,) bool.
     """
@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to a training photo.
+    """What happens to a training image.
 
     flip: probability of a flip left to right; crop: probability of a random crop (30 to 100% of the area); visible:
     an object keeps its (clipped) box where at least this share of its area is inside the crop, else it is left out;

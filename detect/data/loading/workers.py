@@ -1,4 +1,4 @@
-"""Processes that read photos: which file each is at, and what to say when the system ends one."""
+"""Processes that read images: which file each is at, and what to say when the system ends one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from detect.data.loading.collate import LoadedPhoto
+from detect.data.loading.collate import LoadedImage
 from detect.errors import WorkError
 from detect.system.distributed import tells_of_a_worker
 
@@ -24,43 +24,43 @@ _LONGEST = 4095  # bytes of a path that Linux opens
 
 
 class WorkerEnded(WorkError):  # noqa: N818 - named for what happened
-    """A process that reads photos is gone."""
+    """A process that reads images is gone."""
 
 
-class Photos(Dataset[LoadedPhoto | str], ABC):
-    """By picks: each photo as it is learned or looked at, or why it cannot be read."""
+class Images(Dataset[LoadedImage | str], ABC):
+    """By picks: each image as it is learned or looked at, or why it cannot be read."""
 
     @abstractmethod
     def file(self, pick: Any) -> str:
-        """The path of the photo that ``self[pick]`` reads."""
+        """The path of the image that ``self[pick]`` reads."""
 
 
 class _AtWork(ctypes.Structure):
-    """What a worker tells of itself; file: empty between two photos."""
+    """What a worker tells of itself; file: empty between two images."""
 
     _fields_ = (("pid", ctypes.c_int64), ("file", ctypes.c_char * (_LONGEST + 1)))
 
 
-class ReadByWorkers(Dataset[LoadedPhoto | str]):
-    """The same photos; while a worker reads one, its file stands in memory that outlives the worker."""
+class ReadByWorkers(Dataset[LoadedImage | str]):
+    """The same images; while a worker reads one, its file stands in memory that outlives the worker."""
 
-    def __init__(self, photos: Photos, workers: int) -> None:
-        self.photos = photos
+    def __init__(self, images: Images, workers: int) -> None:
+        self.images = images
         self._at_work = RawArray(_AtWork, workers)
 
-    def __getitem__(self, pick: Any) -> LoadedPhoto | str:
+    def __getitem__(self, pick: Any) -> LoadedImage | str:
         worker = get_worker_info()
         assert worker is not None
         own = self._at_work[worker.id]
         own.pid = os.getpid()
-        own.file = os.fsencode(self.photos.file(pick))[:_LONGEST]
+        own.file = os.fsencode(self.images.file(pick))[:_LONGEST]
         try:
-            return self.photos[pick]
+            return self.images[pick]
         finally:
             own.file = b""
 
     def file_at(self, pid: int) -> str | None:
-        """The file that the worker was reading; None between two photos, or for another process."""
+        """The file that the worker was reading; None between two images, or for another process."""
         return next((os.fsdecode(each.file) for each in self._at_work if each.pid == pid and each.file), None)
 
 
@@ -93,16 +93,16 @@ def told_when_a_worker_ends(setting: str, loader: DataLoader[Any]) -> Iterator[N
         files = _files_at(loader, reason)
         while_at = f" while it was reading {' and '.join(files)}" if files else ""
         raise WorkerEnded(
-            f"expected processes that read photos to the end, found one ended by the system{while_at}: {reason}; "
+            f"expected processes that read images to the end, found one ended by the system{while_at}: {reason}; "
             f"if memory is short, lower {setting} (0: read in the main process)"
         ) from error
 
 
 def _files_at(loader: DataLoader[Any], reason: str) -> list[str]:
     """Of the workers that torch names: (pid 7), or (pid(s) 7, 8)."""
-    photos = loader.dataset
+    images = loader.dataset
     named = re.search(r"\(pid(?:\(s\))? ([\d, ]+)\)", reason)
-    if not isinstance(photos, ReadByWorkers) or named is None:
+    if not isinstance(images, ReadByWorkers) or named is None:
         return []
-    found = [photos.file_at(int(pid)) for pid in named[1].split(",")]
+    found = [images.file_at(int(pid)) for pid in named[1].split(",")]
     return [file for file in found if file is not None]

@@ -1,7 +1,7 @@
-"""How sure an AP is: intervals by the bootstrap over photos (Efron and Tibshirani 1993, chapter 13).
+"""How sure an AP is: intervals by the bootstrap over images (Efron and Tibshirani 1993, chapter 13).
 
-A photo that is drawn n times counts n times. What became of a detection depends on its own photo alone, so that nothing
-is matched anew: of each class the ranking stays, and its detections and objects get weights.
+An image that is drawn n times counts n times. What became of a detection depends on its own image alone, so that
+nothing is matched anew: of each class the ranking stays, and its detections and objects get weights.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.analysis.matches import Matches, photos_of, rankings
+from detect.evaluation.analysis.matches import Matches, images_of, rankings
 from detect.evaluation.assignment import NEUTRAL, TRUE
 from detect.evaluation.columns import Floats, Places
 from detect.system.randomness import generator
@@ -41,9 +41,9 @@ class Intervals:
 
 def bootstrap(matches: Matches, replicates: int = 1000, seed: int = 0) -> Intervals:
     """AP under the rules of the matches, with 95% intervals."""
-    photos = len(matches.photos)
-    values = resampled(matches, np.ones((photos, 1), np.int32))
-    draws = resampled(matches, draw(photos, replicates, seed))
+    images = len(matches.images)
+    values = resampled(matches, np.ones((images, 1), np.int32))
+    draws = resampled(matches, draw(images, replicates, seed))
     per_class = {name: _of_ap(values[0, k], draws[:, k]) for k, name in enumerate(matches.classes)}
     return Intervals(_of_ap(means(values)[0], means(draws)), per_class)
 
@@ -52,11 +52,11 @@ def _of_ap(value: float, draws: Floats) -> Interval | None:
     return interval(value, np.clip(unbiased(value, draws), 0.0, 1.0))
 
 
-def draw(photos: int, replicates: int, seed: int) -> Weights:
-    """How often each photo is in each sample of as many photos, drawn with replacement: (N, B)."""
-    chosen = generator(seed, "bootstrap").integers(0, max(photos, 1), (replicates, photos))
-    places = chosen + photos * np.arange(replicates)[:, None]
-    counts = np.bincount(places.ravel(), minlength=replicates * photos).reshape(replicates, photos)
+def draw(images: int, replicates: int, seed: int) -> Weights:
+    """How often each image is in each sample of as many images, drawn with replacement: (N, B)."""
+    chosen = generator(seed, "bootstrap").integers(0, max(images, 1), (replicates, images))
+    places = chosen + images * np.arange(replicates)[:, None]
+    counts = np.bincount(places.ravel(), minlength=replicates * images).reshape(replicates, images)
     return np.ascontiguousarray(counts.T.astype(np.int32))
 
 
@@ -75,9 +75,9 @@ def interval(value: float, draws: Floats) -> Interval | None:
 def unbiased(value: float, draws: Floats) -> Floats:
     """The draws that are not NaN, moved by twice what their median is above the value.
 
-    AP is the higher the fewer the photos, and a sample has fewer distinct ones than the data have: draws are as much
-    above the value as the value is above that of many photos (Efron and Tibshirani 1993, chapter 10). In samples
-    of 200 of 1,000 VOC photos the percentiles of unmoved draws held the mAP of all in 65 of 100, of moved ones in 86;
+    AP is the higher the fewer the images, and a sample has fewer distinct ones than the data have: draws are as much
+    above the value as the value is above that of many images (Efron and Tibshirani 1993, chapter 10). In samples
+    of 200 of 1,000 VOC images the percentiles of unmoved draws held the mAP of all in 65 of 100, of moved ones in 86;
     in samples of 500 in 88 and 93. Between two runs the bias cancels: there the unmoved draws of the difference do
     better (81 to 99 of 100 in six such trials, moved ones 75 to 89).
     """
@@ -96,21 +96,21 @@ def means(aps: Floats) -> Floats:
 
 
 def resampled(matches: Matches, weights: Weights) -> Floats:
-    """AP of each class, (B, K), in B samples where the photo n of the data counts ``weights[n, b]`` times.
+    """AP of each class, (B, K), in B samples where the image n of the data counts ``weights[n, b]`` times.
 
     NaN where a sample has nothing to find.
     """
     case, lenient = matches.case, matches.case.truth.lenient
-    weights = weights[matches.photos]
+    weights = weights[matches.images]
     aps = np.full((weights.shape[1], case.classes), np.nan)
     for k, (rows, boxes) in enumerate(zip(rankings(matches), case.of_class(case.truth.groups), strict=True)):
-        objects = photos_of(case, case.truth.groups[boxes][~lenient[boxes]])
-        photos, outcome = photos_of(case, case.found.groups[rows]), matches.outcome[rows]
+        objects = images_of(case, case.truth.groups[boxes][~lenient[boxes]])
+        images, outcome = images_of(case, case.found.groups[rows]), matches.outcome[rows]
         step = max(_BLOCK // max(len(rows), 1), 1)
         for start in range(0, weights.shape[1], step):
             block = weights[:, start : start + step]
             positives = block[objects].sum(axis=0)
-            aps[start : start + step, k] = _class_aps(block[photos], outcome, positives, matches.rules.recall_grid)
+            aps[start : start + step, k] = _class_aps(block[images], outcome, positives, matches.rules.recall_grid)
     return aps
 
 

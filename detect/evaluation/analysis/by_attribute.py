@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.evaluation.analysis.bootstrap import means, resampled
-from detect.evaluation.analysis.matches import Matches, photos_of, pooled
+from detect.evaluation.analysis.matches import Matches, images_of, pooled
 from detect.evaluation.assignment import FALSE, NEUTRAL, assign
 from detect.evaluation.coco_tables import AREAS
 from detect.evaluation.columns import Boxes, Case, Flags, Floats, Found, places_within
@@ -45,14 +45,14 @@ def attributes(matches: Matches) -> dict[str, Attribute]:
 
     size: COCO's, by the annotation's area (on an edge: in both ranges); aspect: width to height below 3/4, up to 4/3,
     above; crowding: how much of a box the second-most overlapped object covers, by IoU, the first being itself: below
-    0.1, up to 0.3, above; border: within 2 pixels of the photo's edge, where an object may be cut off.
+    0.1, up to 0.3, above; border: within 2 pixels of the image's edge, where an object may be cut off.
     """
     case = matches.case
     columns = (case.truth.boxes, case.truth.groups), (case.found.boxes, case.found.groups)
     aspects = (_split(_aspect(boxes), (3 / 4, 4 / 3)) for boxes, _ in columns)
     overlaps = (_split(overlap, (0.1, 0.3)) for overlap in _second_overlaps(case))
     borders = (
-        _split(_to_border(boxes, matches.sizes[photos_of(case, groups)]), (BORDER,)) for boxes, groups in columns
+        _split(_to_border(boxes, matches.sizes[images_of(case, groups)]), (BORDER,)) for boxes, groups in columns
     )
     return {
         "size": Attribute(_SIZES, _in_areas(case.truth.areas), _in_areas(case.found.boxes.areas)),
@@ -85,7 +85,7 @@ def score_ranges(matches: Matches) -> dict[str, dict[str, RangeScore]]:
 
 
 def _score(matches: Matches) -> RangeScore:
-    aps = resampled(matches, np.ones((len(matches.photos), 1), np.int32))
+    aps = resampled(matches, np.ones((len(matches.images), 1), np.int32))
     mean, per_class = means(aps)[0], dict(zip(matches.classes, aps[0].tolist(), strict=True))
     return RangeScore(
         mAP=None if np.isnan(mean) else float(mean),
@@ -118,14 +118,14 @@ def _aspect(boxes: Boxes) -> Floats:
 
 
 def _to_border(boxes: Boxes, sizes: NDArray[np.int32]) -> Floats:
-    """How many pixels (N,) lie between a box and the nearest edge of its photo; sizes (N, 2) h, w."""
+    """How many pixels (N,) lie between a box and the nearest edge of its image; sizes (N, 2) h, w."""
     gaps = np.concatenate([boxes.corners[:, :2], sizes[:, ::-1] - boxes.corners[:, 2:]], axis=1)
     nearest: Floats = gaps.min(axis=1)
     return nearest
 
 
 def _second_overlaps(case: Case) -> tuple[Floats, Floats]:
-    """The second-highest IoU of each box (G,) and detection (D,) with the objects of its photo, whatever the class."""
+    """The second-highest IoU of each box (G,) and detection (D,) with the objects of its image, whatever the class."""
     truth = case.truth
     itself = Found(truth.groups, places_within(truth.groups), truth.boxes, np.zeros(len(truth.groups)))
     return _second_overlap(replace(case, found=itself)), _second_overlap(case)

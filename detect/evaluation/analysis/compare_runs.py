@@ -1,4 +1,4 @@
-"""Two runs on the same photos: is one better, how sure is that, and where do they differ."""
+"""Two runs on the same images: is one better, how sure is that, and where do they differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detect.evaluation.score import Score
 class Difference:
     """By how much the second run's AP is higher, with its 95% interval.
 
-    second_better: in what share of the samples of photos it is higher, equal ones counted half.
+    second_better: in what share of the samples of images it is higher, equal ones counted half.
     """
 
     interval: Interval
@@ -35,7 +35,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Tally:
-    """Objects found, false detections and missed objects of one photo."""
+    """Objects found, false detections and missed objects of one image."""
 
     found: int
     false: int
@@ -43,8 +43,8 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class PhotoDifference:
-    """A photo, by its path, on which two runs differ."""
+class ImageDifference:
+    """An image, by its path, on which two runs differ."""
 
     file: str
     first: Tally
@@ -59,12 +59,12 @@ class PhotoDifference:
 @dataclass(frozen=True)
 class RunComparison:
     """The second run's AP against the first's: the mean, and by class those that both know (None where there is nothing
-    to find); photos: those whose false detections and missed objects differ most in number, most first.
+    to find); images: those whose false detections and missed objects differ most in number, most first.
     """
 
     mAP: Difference | None  # noqa: N815  the field's own spelling
     per_class: dict[str, Difference | None]
-    photos: tuple[PhotoDifference, ...]
+    images: tuple[ImageDifference, ...]
     replicates: int
 
     def to_json(self, primary: str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class RunComparison:
         return {
             primary: None if self.mAP is None else self.mAP.to_json(),
             "per_class": {name: None if one is None else one.to_json() for name, one in self.per_class.items()},
-            "images": [asdict(photo) for photo in self.photos],
+            "images": [asdict(image) for image in self.images],
             "replicates": self.replicates,
         }
 
@@ -82,17 +82,17 @@ class RunComparison:
 def compare_runs(
     first: Matches, second: Matches, files: Sequence[str], replicates: int = 1000, seed: int = 0, most: int = 20
 ) -> RunComparison:
-    """Paired bootstrap: both runs are scored on the same samples of photos. (Photos that are hard for one are for the
+    """Paired bootstrap: both runs are scored on the same samples of images. (Images that are hard for one are for the
     other, so that the difference is known better than either value.)
 
-    first and second: of the same photos under the same rules; their classes may differ in order, and one may know more.
-    files: the path of each photo. On single photos each run is cut off at the scores of its own best F1. ValueError
-    where the photos are not the same in number.
+    first and second: of the same images under the same rules; their classes may differ in order, and one may know more.
+    files: the path of each image. On single images each run is cut off at the scores of its own best F1. ValueError
+    where the images are not the same in number.
     """
-    photos = len(files)
-    if not len(first.photos) == len(second.photos) == photos:
-        raise ValueError(f"expected two runs of {photos} photos, found {len(first.photos)} and {len(second.photos)}")
-    ones, drawn = np.ones((photos, 1), np.int32), draw(photos, replicates, seed)
+    images = len(files)
+    if not len(first.images) == len(second.images) == images:
+        raise ValueError(f"expected two runs of {images} images, found {len(first.images)} and {len(second.images)}")
+    ones, drawn = np.ones((images, 1), np.int32), draw(images, replicates, seed)
     values = [resampled(run, ones)[0] for run in (first, second)]
     draws = [resampled(run, drawn) for run in (first, second)]
     per_class = {}
@@ -104,7 +104,7 @@ def compare_runs(
     return RunComparison(
         mAP=_difference(mean_values[1] - mean_values[0], means(draws[1]) - means(draws[0])),
         per_class=per_class,
-        photos=_most_different(_at_best_f1(first), _at_best_f1(second), files, most),
+        images=_most_different(_at_best_f1(first), _at_best_f1(second), files, most),
         replicates=replicates,
     )
 
@@ -121,17 +121,17 @@ def _at_best_f1(run: Matches) -> Tallies:
     return tally(run, best_thresholds(run))
 
 
-def _most_different(first: Tallies, second: Tallies, files: Sequence[str], most: int) -> tuple[PhotoDifference, ...]:
+def _most_different(first: Tallies, second: Tallies, files: Sequence[str], most: int) -> tuple[ImageDifference, ...]:
     fewer = np.abs(first.wrong - second.wrong)
     ranked = np.argsort(-fewer, kind="stable")[:most]
     return tuple(
-        PhotoDifference(files[photo], _of_photo(first, photo), _of_photo(second, photo))
-        for photo in ranked[fewer[ranked] > 0].tolist()
+        ImageDifference(files[image], _of_image(first, image), _of_image(second, image))
+        for image in ranked[fewer[ranked] > 0].tolist()
     )
 
 
-def _of_photo(tallies: Tallies, photo: int) -> Tally:
-    return Tally(int(tallies.found[photo]), int(tallies.false[photo]), int(tallies.missed[photo]))
+def _of_image(tallies: Tallies, image: int) -> Tally:
+    return Tally(int(tallies.found[image]), int(tallies.false[image]), int(tallies.missed[image]))
 
 
 def difference_table(first: Score, second: Score, comparison: RunComparison) -> Table:
@@ -146,15 +146,15 @@ def difference_table(first: Score, second: Score, comparison: RunComparison) -> 
     return table
 
 
-def photo_table(comparison: RunComparison, most: int = 10) -> Table:
-    """The photos that differ most, each class of each run from the score of its best F1 on."""
+def image_table(comparison: RunComparison, most: int = 10) -> Table:
+    """The images that differ most, each class of each run from the score of its best F1 on."""
     table = Table(title="Where they differ most: objects found, false detections, objects missed")
-    table.add_column("photo", overflow="fold")
+    table.add_column("image", overflow="fold")
     for name in ("first", "second", "errors"):
         table.add_column(name, justify="right")
-    photos = comparison.photos[:most]
-    for photo, name in zip(photos, below_shared_folder([photo.file for photo in photos]), strict=True):
-        table.add_row(name, _told(photo.first), _told(photo.second), f"{-photo.fewer:+d}")
+    images = comparison.images[:most]
+    for image, name in zip(images, below_shared_folder([image.file for image in images]), strict=True):
+        table.add_row(name, _told(image.first), _told(image.second), f"{-image.fewer:+d}")
     return table
 
 

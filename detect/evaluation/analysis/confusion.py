@@ -43,8 +43,8 @@ def confusion(
 ) -> Confusion:
     """Match the detections of at least ``score`` to boxes whatever their classes, one box each at ``iou`` or more.
 
-    In each photo the detections choose in the order of their scores, each the free box it overlaps most. predictions:
-    one a photo in the annotations' order (``align`` makes them so); ValueError where the lengths differ.
+    In each image the detections choose in the order of their scores, each the free box it overlaps most. predictions:
+    one an image in the annotations' order (``align`` makes them so); ValueError where the lengths differ.
     """
     require_fit(annotations, predictions)
     case = as_given(annotations, predictions)

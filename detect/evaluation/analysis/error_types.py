@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.analysis.matches import best_of_photo, labels_of, pooled, taken_boxes
+from detect.evaluation.analysis.matches import best_of_image, labels_of, pooled, taken_boxes
 from detect.evaluation.assignment import FALSE, TRUE, Pairs, assign
 from detect.evaluation.columns import Case, Flags, Floats, Places
 from detect.evaluation.predictions import Prediction, require_fit
@@ -29,14 +29,14 @@ CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(len(KI
 NO_ERROR = -1
 
 TIDE = replace(COCO_AP50, recall_grid=tuple(n / 100 for n in range(101)), last_of_equals=False)
-LIMIT = 100  # detections of a photo that count, of all classes together
+LIMIT = 100  # detections of an image that count, of all classes together
 
 
 @dataclass(frozen=True)
 class Errors:
     """What is wrong with each of D detections and G boxes.
 
-    photos (N,): the place in the data of each photo of the case, which holds the detections that count; outcome (D,)
+    images (N,): the place in the data of each image of the case, which holds the detections that count; outcome (D,)
     int8: FALSE, TRUE or NEUTRAL; kinds (D,) int8: a place in KINDS, NO_ERROR for true detections. (A neutral one, on a
     difficult box, has a kind too: as TIDE counts, it would find an object if it were right about it. ``counts`` leaves
     it out.) meant (D,): the box that a classification or localisation error is about, -1 for others; correctable (D,):
@@ -45,7 +45,7 @@ class Errors:
     """
 
     classes: tuple[str, ...]
-    photos: Places
+    images: Places
     case: Case
     outcome: NDArray[np.int8]
     kinds: NDArray[np.int8]
@@ -65,13 +65,13 @@ class Errors:
 def find_errors(
     annotations: Annotations, predictions: Sequence[Prediction], iou: float = 0.5, background: float = 0.1
 ) -> Errors:
-    """Kinds of error of predictions, one a photo in the annotations' order (``align`` makes them so).
+    """Kinds of error of predictions, one an image in the annotations' order (``align`` makes them so).
 
-    The best 100 detections of each photo count. ValueError where the lengths differ.
+    The best 100 detections of each image count. ValueError where the lengths differ.
     """
     require_fit(annotations, predictions)
     rules = replace(TIDE, ious=(iou,))
-    case = best_of_photo(rules.layout(annotations, predictions), LIMIT)
+    case = best_of_image(rules.layout(annotations, predictions), LIMIT)
     regular = ~case.truth.lenient
     outcome = assign(case, case.truth.lenient[:, None], rules)[:, 0, 0]
     taken = taken_boxes(case, outcome, rules)
@@ -81,8 +81,8 @@ def find_errors(
     correctable = _correctable(case, meant, found)
     missed = regular & ~found
     missed[meant[meant >= 0]] = False
-    photos = np.argsort(annotations.image_ids)
-    return Errors(annotations.classes, photos, case, outcome, kinds, meant, correctable, found, missed)
+    images = np.argsort(annotations.image_ids)
+    return Errors(annotations.classes, images, case, outcome, kinds, meant, correctable, found, missed)
 
 
 def _near(case: Case, outcome: NDArray[np.int8], background: float) -> Pairs:

@@ -1,4 +1,4 @@
-"""What a detector cut off at a score finds in each photo."""
+"""What a detector cut off at a score finds in each image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.analysis.matches import Matches, labels_of, photos_of
+from detect.evaluation.analysis.matches import Matches, images_of, labels_of
 from detect.evaluation.analysis.precision_recall import best_threshold, curves
 from detect.evaluation.assignment import FALSE, TRUE
 from detect.evaluation.columns import Floats
@@ -16,7 +16,7 @@ from detect.evaluation.columns import Floats
 
 @dataclass(frozen=True)
 class Tallies:
-    """Of each photo of the data (N,) int64: objects found, false detections, and objects missed."""
+    """Of each image of the data (N,) int64: objects found, false detections, and objects missed."""
 
     found: NDArray[np.int64]
     false: NDArray[np.int64]
@@ -39,12 +39,12 @@ def tally(matches: Matches, thresholds: Mapping[str, float]) -> Tallies:
 
     Neutral ones, difficult boxes and crowds do not count.
     """
-    case, photos = matches.case, len(matches.photos)
+    case, images = matches.case, len(matches.images)
     least: Floats = np.array([thresholds[name] for name in matches.classes], np.float64)
     kept = case.found.scores >= least[labels_of(case, case.found.groups) - 1]
-    of_found = matches.photos[photos_of(case, case.found.groups)]
-    of_truth = matches.photos[photos_of(case, case.truth.groups)]
+    of_found = matches.images[images_of(case, case.found.groups)]
+    of_truth = matches.images[images_of(case, case.truth.groups)]
     outcome = matches.outcome[:, 0]
-    found = np.bincount(of_found[kept & (outcome == TRUE)], minlength=photos)
-    false = np.bincount(of_found[kept & (outcome == FALSE)], minlength=photos)
-    return Tallies(found, false, np.bincount(of_truth[~case.truth.lenient], minlength=photos) - found)
+    found = np.bincount(of_found[kept & (outcome == TRUE)], minlength=images)
+    false = np.bincount(of_found[kept & (outcome == FALSE)], minlength=images)
+    return Tallies(found, false, np.bincount(of_truth[~case.truth.lenient], minlength=images) - found)

@@ -26,12 +26,12 @@ METRIC_RULES: dict[Metric, Rules] = {"voc07": VOC07, "voc12": VOC12, "coco": COC
 class Matches:
     """The D detections that the rules count, and what became of each.
 
-    classes: K names; photos (N,): the place in the data of each photo of the case; sizes (N, 2): their height and width
+    classes: K names; images (N,): the place in the data of each image of the case; sizes (N, 2): their height and width
     in pixels; outcome (D, T) int8: FALSE, TRUE or NEUTRAL at each of the rules' IoUs.
     """
 
     classes: tuple[str, ...]
-    photos: Places
+    images: Places
     sizes: NDArray[np.int32]
     case: Case
     rules: Rules
@@ -39,20 +39,20 @@ class Matches:
 
 
 def match(annotations: Annotations, predictions: Sequence[Prediction], rules: Rules) -> Matches:
-    """Judge predictions, one a photo in the annotations' order (``align`` makes them so).
+    """Judge predictions, one an image in the annotations' order (``align`` makes them so).
 
     ValueError where the lengths differ.
     """
     require_fit(annotations, predictions)
     case = rules.layout(annotations, predictions).limited(rules.limit)
     by_id = rules.layout is as_coco_files
-    photos = np.argsort(annotations.image_ids) if by_id else np.arange(len(annotations))
+    images = np.argsort(annotations.image_ids) if by_id else np.arange(len(annotations))
     outcome = assign(case, case.truth.lenient[:, None], rules)[:, 0]
-    return Matches(annotations.classes, photos, annotations.sizes[photos], case, rules, outcome)
+    return Matches(annotations.classes, images, annotations.sizes[images], case, rules, outcome)
 
 
 def rankings(matches: Matches) -> list[Places]:
-    """The detections of each class, best first: their places in the case. Equal scores rank by photo, then as given."""
+    """The detections of each class, best first: their places in the case. Equal scores rank by image, then as given."""
     scores = matches.case.found.scores
     of_class = matches.case.of_class(matches.case.found.groups)
     return [rows.start + np.argsort(-scores[rows], kind="stable") for rows in of_class]
@@ -60,12 +60,12 @@ def rankings(matches: Matches) -> list[Places]:
 
 def labels_of(case: Case, groups: Places) -> Places:
     """The class 1..K of each row of a column of groups."""
-    return 1 + groups // max(case.photos, 1)
+    return 1 + groups // max(case.images, 1)
 
 
-def photos_of(case: Case, groups: Places) -> Places:
-    """The photo of each row of a column of groups, as the case numbers them."""
-    return groups % max(case.photos, 1)
+def images_of(case: Case, groups: Places) -> Places:
+    """The image of each row of a column of groups, as the case numbers them."""
+    return groups % max(case.images, 1)
 
 
 def taken_boxes(case: Case, outcome: NDArray[np.int8], rules: Rules) -> Places:
@@ -91,13 +91,13 @@ def taken_boxes(case: Case, outcome: NDArray[np.int8], rules: Rules) -> Places:
     return taken
 
 
-def best_of_photo(case: Case, limit: int) -> Case:
-    """The case with the ``limit`` best detections of each photo, whatever their class."""
+def best_of_image(case: Case, limit: int) -> Case:
+    """The case with the ``limit`` best detections of each image, whatever their class."""
     found = case.found
-    photos = photos_of(case, found.groups)
-    order = np.lexsort((-found.scores, photos))
+    images = images_of(case, found.groups)
+    order = np.lexsort((-found.scores, images))
     kept = np.zeros(len(order), bool)
-    kept[order] = places_within(photos[order]) < limit
+    kept[order] = places_within(images[order]) < limit
     return with_found(case, kept)
 
 
@@ -110,7 +110,7 @@ def with_found(case: Case, kept: Flags) -> Case:
 
 @dataclass(frozen=True)
 class Pooled:
-    """A case whose classes are one, so that a group is a photo.
+    """A case whose classes are one, so that a group is an image.
 
     truth and found: the place in the first case of each box and detection.
     """
@@ -129,14 +129,14 @@ def pooled(case: Case, chosen: Flags) -> Pooled:
     """The ``chosen`` (G,) boxes and all detections of a case without their classes."""
     truth, found = case.truth, case.found
     boxes = np.flatnonzero(chosen)
-    boxes = boxes[np.argsort(photos_of(case, truth.groups[boxes]), kind="stable")]
-    photos = photos_of(case, found.groups)
-    order = np.lexsort((-found.scores, photos))
-    groups = photos[order]
+    boxes = boxes[np.argsort(images_of(case, truth.groups[boxes]), kind="stable")]
+    images = images_of(case, found.groups)
+    order = np.lexsort((-found.scores, images))
+    groups = images[order]
     one = Case(
-        photos=case.photos,
+        images=case.images,
         classes=1,
-        truth=Truth(photos_of(case, truth.groups[boxes]), truth.boxes[boxes], truth.areas[boxes], truth.lenient[boxes]),
+        truth=Truth(images_of(case, truth.groups[boxes]), truth.boxes[boxes], truth.areas[boxes], truth.lenient[boxes]),
         found=Found(groups, places_within(groups), found.boxes[order], found.scores[order]),
     )
     return Pooled(one, boxes, order)

@@ -1,4 +1,4 @@
-"""Photos in, explanations of their detections out: overlays, raw maps, a contact sheet."""
+"""Images in, explanations of their detections out: overlays, raw maps, a contact sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detect.data.image_names import below_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import contact_sheet, save_image
 from detect.errors import UserError
-from detect.explain.attribution.heatmaps import Reduce, explained, on_photo, pointed, reduced
+from detect.explain.attribution.heatmaps import Reduce, explained, on_image, pointed, reduced
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import Choice
 from detect.explain.attribution.target import Of, Pinned, View, pin, views
@@ -51,16 +51,16 @@ class Question:
         return self.method if self.of == "score" else f"{self.method}-{self.of}"
 
 
-def explain_photos(
+def explain_images(
     predictor: Predictor,
-    photos: Sequence[Path],
+    images: Sequence[Path],
     out: Path,
     question: Question,
     choice: Choice,
     given: FromFile | None,
     say: Callable[[str], None],
 ) -> tuple[str, ...]:
-    """A folder below ``out`` for each photo, a line for each detection; returns a line for each unreadable photo.
+    """A folder below ``out`` for each image, a line for each detection; returns a line for each unreadable image.
 
     Raises UserError for a layer or an edge that the detector has not.
     """
@@ -70,19 +70,19 @@ def explain_photos(
             "a detection's box is its proposal"
         )
     unreadable = []
-    for photo, name in zip(photos, below_shared_folder([str(photo) for photo in photos]), strict=True):
+    for image, name in zip(images, below_shared_folder([str(image) for image in images]), strict=True):
         try:
-            rgb = read_image(photo)
+            rgb = read_image(image)
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
-            _explain_photo(
-                predictor, rgb, out / name, question, choice, None if given is None else given[str(photo)], say
+            _explain_image(
+                predictor, rgb, out / name, question, choice, None if given is None else given[str(image)], say
             )
     return tuple(unreadable)
 
 
-def _explain_photo(
+def _explain_image(
     predictor: Predictor,
     rgb: np.ndarray,
     folder: Path,
@@ -103,7 +103,7 @@ def _explain_photo(
         with predictor.compute.autocast():
             heats = METHODS[question.method].explain(view, choice)
         for one, heat in zip(view.pinned, heats, strict=True):
-            placed = on_photo(reduced(heat, question.reduce), view, images.sizes[0], size)
+            placed = on_image(reduced(heat, question.reduce), view, images.sizes[0], size)
             boxes = rescale_boxes(torch.stack([one.box, one.proposal]).cpu(), images.sizes[0], size).numpy()
             name = predictor.classes[one.label - 1]
             say(f"{folder.name} {one.rank}: {name} {one.score:.2f}: {_told(placed, boxes[0])}")

@@ -1,4 +1,4 @@
-"""Maps over a network's pixels, laid on the photo."""
+"""Maps over a network's pixels, laid on the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detect.types import Size
 
 Reduce = Literal["max", "mean", "none"]
 
-FADED = 0.7  # of the photo's brightness under a map
+FADED = 0.7  # of the image's brightness under a map
 BRIGHTEST = 99.5  # percentile that is drawn brightest: one pixel of a gradient would leave the rest dark
 
 
@@ -30,25 +30,25 @@ def reduced(heat: Tensor, how: Reduce) -> Tensor:
     return sizes.amax(0, keepdim=True) if how == "max" else sizes.mean(0, keepdim=True)
 
 
-def on_photo(heat: Tensor, view: View, canvas: Size, photo: Size) -> np.ndarray:
-    """A map (C, h, w) over the view's pixels -> (H, W, C) float32 in the photo's; 0 where the view has no pixel.
+def on_image(heat: Tensor, view: View, canvas: Size, image: Size) -> np.ndarray:
+    """A map (C, h, w) over the view's pixels -> (H, W, C) float32 in the image's; 0 where the view has no pixel.
 
-    canvas: the (h, w) that the photo has in the network's picture.
+    canvas: the (h, w) that the image has in the network's picture.
     """
     wanted = (view.pixels.shape[2], view.pixels.shape[3])
     large = functional.interpolate(heat.detach()[None].float(), wanted, mode="bilinear", align_corners=False)[0]
     picture = large[:, : view.size[0], : view.size[1]].permute(1, 2, 0).contiguous().cpu().numpy()
     x1, y1, x2, y2 = view.window.tolist()
-    across = (x2 - x1) / wanted[1] * photo[1] / canvas[1]  # photo pixels to a pixel of the view
-    down = (y2 - y1) / wanted[0] * photo[0] / canvas[0]
-    left, top = x1 * photo[1] / canvas[1], y1 * photo[0] / canvas[0]
+    across = (x2 - x1) / wanted[1] * image[1] / canvas[1]  # image pixels to a pixel of the view
+    down = (y2 - y1) / wanted[0] * image[0] / canvas[0]
+    left, top = x1 * image[1] / canvas[1], y1 * image[0] / canvas[0]
     moved = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])  # of pixels' centres
-    placed = np.asarray(cv2.warpAffine(picture, moved, (photo[1], photo[0]), flags=cv2.INTER_LINEAR))
-    return placed.reshape(*photo, -1)
+    placed = np.asarray(cv2.warpAffine(picture, moved, (image[1], image[0]), flags=cv2.INTER_LINEAR))
+    return placed.reshape(*image, -1)
 
 
 def overlay(rgb: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A photo (H, W, 3) uint8, faded and grey, under a map (H, W, 1) whose values above 0 glow; a map of three colours
+    """An image (H, W, 3) uint8, faded and grey, under a map (H, W, 1) whose values above 0 glow; a map of three colours
     alone, grey where it is 0.
     """
     if heat.shape[2] == 3:
@@ -58,12 +58,12 @@ def overlay(rgb: np.ndarray, heat: np.ndarray) -> np.ndarray:
     strength = (heat[:, :, 0] / span).clip(0, 1)
     glow = cv2.applyColorMap(np.asarray(strength * 255, np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     grey = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    share = np.sqrt(strength)[:, :, None]  # weak places show the photo
+    share = np.sqrt(strength)[:, :, None]  # weak places show the image
     return np.asarray((grey * FADED * (1 - share) + glow * share).round(), np.uint8)
 
 
 def explained(rgb: np.ndarray, heat: np.ndarray, boxes: np.ndarray, names: Sequence[str], text: str) -> np.ndarray:
-    """The overlay with the detection's boxes (B, 4) in the photo's pixels, and lines of text below."""
+    """The overlay with the detection's boxes (B, 4) in the image's pixels, and lines of text below."""
     picture = draw_detections(overlay(rgb, heat), Marks(boxes, range(1, len(names) + 1)), names)
     return captioned(picture, text)
 

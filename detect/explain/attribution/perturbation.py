@@ -20,7 +20,7 @@ POSITIONS = 400  # at most, of an occluding patch
 SHARE = 0.25  # its side, of the box's
 CELLS = 16  # a side of D-RISE's random grids
 SHOWN = 0.5  # the share of cells that are left
-PIXELS_AT_ONCE = 2**20  # 1.7 photos of 600 x 1000: VGG16 then holds a gigabyte
+PIXELS_AT_ONCE = 2**20  # 1.7 images of 600 x 1000: VGG16 then holds a gigabyte
 
 
 @torch.no_grad()

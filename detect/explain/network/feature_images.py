@@ -1,4 +1,4 @@
-"""What a network has learned, photo by photo: deconvnet's reconstructions, and the maps of its layers."""
+"""What a network has learned, image by image: deconvnet's reconstructions, and the maps of its layers."""
 
 from __future__ import annotations
 
@@ -99,26 +99,26 @@ def deconvnet(reader: Reader, reading: Reading, folder: Path, part: Part, say: S
         pair = [draw_detections(one, marks, [f"channel {channel}"]) for one in (signed_colours(made), reading.shown)]
         save_image(folder / f"{stem}.png", contact_sheet(pair, 2))
         say(f"{folder.name} {name} channel {channel}: {float(signal.max()):.3g} at x {x1} to {x2}, y {y1} to {y2}")
-    text = f"deconvnet from {name}: each channel's highest activation led back to pixels, and what it saw of the photo"
+    text = f"deconvnet from {name}: each channel's highest activation led back to pixels, and what it saw of the image"
     save_image(folder / f"deconvnet-{name}.png", captioned(sheet(tiles, TILE, columns=6), text))
 
 
-PHOTO_METHODS: dict[str, Callable[[Reader, Reading, Path, Part, Say], None]] = {
+IMAGE_METHODS: dict[str, Callable[[Reader, Reading, Path, Part, Say], None]] = {
     "features": features,
     "deconvnet": deconvnet,
 }
 
 
-def picture_photos(
-    reader: Reader, method: str, photos: Sequence[Path], out: Path, part: Part, say: Say
+def picture_images(
+    reader: Reader, method: str, images: Sequence[Path], out: Path, part: Part, say: Say
 ) -> tuple[str, ...]:
-    """A folder below ``out`` for each photo; returns a line for each unreadable photo."""
+    """A folder below ``out`` for each image; returns a line for each unreadable image."""
     unreadable = []
-    for photo, name in zip(photos, below_shared_folder([str(photo) for photo in photos]), strict=True):
+    for image, name in zip(images, below_shared_folder([str(image) for image in images]), strict=True):
         try:
-            reading = reader.read(read_image(photo))
+            reading = reader.read(read_image(image))
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
-            PHOTO_METHODS[method](reader, reading, out / name, part, say)
+            IMAGE_METHODS[method](reader, reading, out / name, part, say)
     return tuple(unreadable)

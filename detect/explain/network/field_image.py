@@ -1,4 +1,4 @@
-"""What a cell of a layer sees, drawn on a photo."""
+"""What a cell of a layer sees, drawn on an image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detect.types import Size
 
 
 def field_picture(config: Config, rgb: np.ndarray, layer: str | None) -> tuple[np.ndarray, str]:
-    """The middle cell's field, and its neighbours' on the right and below, on the photo (for R-CNN on the whole photo
+    """The middle cell's field, and its neighbours' on the right and below, on the image (for R-CNN on the whole image
     warped to one crop); and a line of text.
 
     layer: of the backbone, the RPN or the crops' body, as ``detect model summary`` names it; None: the last that has
@@ -43,8 +43,8 @@ def field_picture(config: Config, rgb: np.ndarray, layer: str | None) -> tuple[n
     return captioned(draw_detections(rgb, Marks(boxes, range(1, len(names) + 1)), names), text), text
 
 
-def _boxes(field: Field, size: Size, photo: Size) -> np.ndarray:
-    """Of the cell in the middle of the picture and its two neighbours, in the photo's pixels, cut to it: (B, 4)."""
+def _boxes(field: Field, size: Size, image: Size) -> np.ndarray:
+    """Of the cell in the middle of the picture and its two neighbours, in the image's pixels, cut to it: (B, 4)."""
     rows, columns = field
     row, column = (int(np.argmin(np.abs(line.low + line.high - side))) for line, side in zip(field, size, strict=True))
     cells = [(row, column), (row, column + 1), (row + 1, column)]
@@ -53,8 +53,8 @@ def _boxes(field: Field, size: Size, photo: Size) -> np.ndarray:
         for y, x in cells
         if y < len(rows.low) and x < len(columns.low)
     ]
-    scale = np.array([photo[1] / size[1], photo[0] / size[0]] * 2)
-    limit = np.array([photo[1], photo[0]] * 2)
+    scale = np.array([image[1] / size[1], image[0] / size[0]] * 2)
+    limit = np.array([image[1], image[0]] * 2)
     return np.asarray((np.array(found) * scale).clip(0, limit))
 
 

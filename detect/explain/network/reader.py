@@ -1,4 +1,4 @@
-"""A photo as a network's body reads it, without proposals."""
+"""An image as a network's body reads it, without proposals."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from detect.types import Size
 @dataclass(frozen=True)
 class Reading:
     """pixels (1, 3, H, W), normalised; size: the (h, w) of them that is picture; shown (h, w, 3) uint8: the same for
-    people; photo: the (h, w) of the file.
+    people; image: the (h, w) of the file.
     """
 
     pixels: Tensor
     size: Size
     shown: np.ndarray
-    photo: Size
+    image: Size
 
     def box(self, field: Sequence[Line], row: int, column: int) -> list[int]:
         """What a cell of a map sees, x1 y1 x2 y2 of ``shown``, cut to it."""
@@ -51,7 +51,7 @@ class Reader:
         self.network: nn.Module = detector.backbone if self._crops is None else self._crops
 
     def read(self, rgb: np.ndarray) -> Reading:
-        """The photo resized as for detection; for R-CNN the whole of it warped to one crop."""
+        """The image resized as for detection; for R-CNN the whole of it warped to one crop."""
         rule = self._predictor.preprocess
         images = rule.batch([rule.normalise(rule.resize(rgb))], [0])
         pixels, size = images.pixels, images.sizes[0]

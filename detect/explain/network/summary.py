@@ -27,7 +27,7 @@ from detect.models.regions.pyramid import PyramidRegions
 from detect.models.regions.warped_crops import WarpedCrops
 from detect.types import Size
 
-PHOTO: Size = (480, 640)  # the usual proportions; the settings say what it is resized to
+IMAGE: Size = (480, 640)  # the usual proportions; the settings say what it is resized to
 USUAL_CLASSES = {"shapes": len(CLASSES), "coco": 80, "yolo": 80}  # else VOC's 20
 
 UNBOUNDED = 8192  # pixels: a field as wide sees the whole picture, whatever its size
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Layer:
     """slot and name within it; kind: its class; output: shape, images or regions first; parameters: how many numbers
-    it learns, 0 where it runs again; multiply_adds: of its convolutions and matrix products, for one photo; memory:
+    it learns, 0 where it runs again; multiply_adds: of its convolutions and matrix products, for one image; memory:
     bytes of its output; field: pixels that a cell sees, down and across, 8192 for the whole picture, None where there
     is no map (of R-CNN pixels of a crop); jump: pixels from one cell to the next.
     """
@@ -83,7 +83,7 @@ class Summary:
 
 
 def summarise(config: Config) -> Summary:
-    """The detector of a configuration on one photo of 640 x 480 pixels, resized as the settings say.
+    """The detector of a configuration on one image of 640 x 480 pixels, resized as the settings say.
 
     No data is read: where the settings name no classes, the format's usual number stands (VOC 20, COCO 80). The head
     sees as many regions as may leave the proposer. Layers that learn nothing, cost nothing and keep the size of their
@@ -91,7 +91,7 @@ def summarise(config: Config) -> Summary:
     """
     classes = USUAL_CLASSES.get(config.data.format, 20) if config.data.classes is None else len(config.data.classes)
     rule = preprocess_rule(config)
-    canvas = rule.canvas([rule.resized(PHOTO)])
+    canvas = rule.canvas([rule.resized(IMAGE)])
     with torch.device("meta"):
         detector = empty_detector(config, tuple(f"class {label}" for label in range(1, classes + 1))).eval()
         pixels = torch.empty(1, 3, *canvas)

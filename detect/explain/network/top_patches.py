@@ -1,4 +1,4 @@
-"""What makes a channel most active in a whole set of photos (Zeiler and Fergus 2014, arXiv:1311.2901, figure 2)."""
+"""What makes a channel most active in a whole set of images (Zeiler and Fergus 2014, arXiv:1311.2901, figure 2)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from detect.models.layer_hooks import Kept, usual_layer
 from detect.system.files import write_text
 from detect.system.progress import Display
 
-TOP = 9  # photos of a channel, as in the paper
+TOP = 9  # images of a channel, as in the paper
 TILE = 72  # pixels
 ACROSS = 3  # channels in a row of the sheet
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The highest activation of a channel in one photo, at a cell of the layer's map."""
+    """The highest activation of a channel in one image, at a cell of the layer's map."""
 
     channel: int
     activation: float
@@ -37,12 +37,12 @@ class Patch:
     column: int
 
 
-def patches(reader: Reader, photos: Sequence[Path], out: Path, part: Part, shown: Display, say: Say) -> tuple[str, ...]:
-    """A sheet of the nine photos that make each channel most active, cut to what the cell sees, beside deconvnet's
-    reconstructions where the network is a chain; returns a line for each unreadable photo.
+def patches(reader: Reader, images: Sequence[Path], out: Path, part: Part, shown: Display, say: Say) -> tuple[str, ...]:
+    """A sheet of the nine images that make each channel most active, cut to what the cell sees, beside deconvnet's
+    reconstructions where the network is a chain; returns a line for each unreadable image.
     """
     name = usual_layer(reader.network) if part.layer is None else part.layer
-    found, unreadable = _highest(reader, photos, name, shown)
+    found, unreadable = _highest(reader, images, name, shown)
     by_channel = _ranked(found, part)
     pictures = []
     for channel, best in by_channel.items():
@@ -57,12 +57,12 @@ def patches(reader: Reader, photos: Sequence[Path], out: Path, part: Part, shown
     return tuple(unreadable)
 
 
-def _highest(reader: Reader, photos: Sequence[Path], name: str, shown: Display) -> tuple[list[list[Patch]], list[str]]:
-    """Of each photo that can be read one patch a channel; and a line for each that cannot."""
+def _highest(reader: Reader, images: Sequence[Path], name: str, shown: Display) -> tuple[list[list[Patch]], list[str]]:
+    """Of each image that can be read one patch a channel; and a line for each that cannot."""
     found, unreadable = [], []
-    for photo in photos:
+    for image in images:
         try:
-            reading = reader.read(read_image(photo))
+            reading = reader.read(read_image(image))
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
@@ -70,15 +70,15 @@ def _highest(reader: Reader, photos: Sequence[Path], name: str, shown: Display) 
                 reader.run(reading.pixels)
             highest, places = kept.maps()[0].float().flatten(1).max(1)
             columns, rows = kept.maps().shape[3], zip(highest.tolist(), places.tolist(), strict=True)
-            found.append([Patch(c, value, str(photo), *divmod(at, columns)) for c, (value, at) in enumerate(rows)])
+            found.append([Patch(c, value, str(image), *divmod(at, columns)) for c, (value, at) in enumerate(rows)])
         shown.advance(1)
     return found, unreadable
 
 
 def _ranked(found: Sequence[Sequence[Patch]], part: Part) -> dict[int, list[Patch]]:
-    """The best photos of the channels asked for, or of those that are most active."""
+    """The best images of the channels asked for, or of those that are most active."""
     if not found:
-        raise UserError("--method patches: expected photos that can be read, found none")
+        raise UserError("--method patches: expected images that can be read, found none")
     channels = [sorted(own, key=lambda patch: -patch.activation)[:TOP] for own in zip(*found, strict=True)]
     if part.channel is None:
         channels.sort(key=lambda best: -best[0].activation)
@@ -92,13 +92,13 @@ def _tiles(reader: Reader, name: str, patch: Patch) -> list[np.ndarray]:
     """The patch, and where the network is a chain up to that layer its reconstruction."""
     reading = reader.read(read_image(Path(patch.file)))
     x1, y1, x2, y2 = reading.box(reader.field(name, reading.pixels), patch.row, patch.column)
-    photo = reading.shown[y1:y2, x1:x2]
+    image = reading.shown[y1:y2, x1:x2]
     try:
         links = chain(reader.network)
     except UserError:
-        return [photo]
+        return [image]
     last = [link.name for link in links if link.name == name or link.name.startswith(f"{name}.")][-1]
     with reader.autocast():
         kept = through(links, reading.pixels, last)
         made = reader.colours(down(links, kept, strongest(kept[-1], patch.channel))[0])
-    return [signed_colours(made[y1:y2, x1:x2]), photo]
+    return [signed_colours(made[y1:y2, x1:x2]), image]

@@ -19,14 +19,14 @@ OUTCOMES = {TRUE: "found", FALSE: "found nothing", NEUTRAL: "not counted: diffic
 def matched(
     objects: ImageAnnotation, found: Prediction, classes: tuple[str, ...], metric: Metric
 ) -> list[dict[str, Any]]:
-    """Of each detection of a photo, in their order: ``outcome``, and the ``box`` and ``object`` (its place from 1) that
-    it took; None where it took none, or the metric does not count it.
+    """Of each detection of an image, in their order: ``outcome``, and the ``box`` and ``object`` (its place from 1)
+    that it took; None where it took none, or the metric does not count it.
     """
     rules = METRIC_RULES[metric]
     judged = match(pack([objects], classes), [found], rules)
     outcome = judged.outcome[:, 0]
     taken = taken_boxes(judged.case, outcome, rules)
-    order = np.lexsort((-found.scores, found.labels))  # as evaluation.case lays one photo out
+    order = np.lexsort((-found.scores, found.labels))  # as evaluation.case lays one image out
     counted = order if rules.limit is None else order[places_within(found.labels[order]) < rules.limit]
     rows = np.argsort(objects.labels, kind="stable")
     told: list[dict[str, Any]] = [{"outcome": "not counted: too many of a class", "object": None, "box": None}] * len(

@@ -1,4 +1,4 @@
-"""The trace of a detection as pictures: anchor, proposal and detection on the photo; what it suppressed; its search."""
+"""The trace of a detection as pictures: anchor, proposal and detection on the image; what it suppressed; its search."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from detect.draw import Marks, class_colour, contact_sheet, draw_detections
 from detect.proposals.selective_search.history import Story as SearchStory
 
-_MOST_LOSERS = 5  # more boxes than these hide the photo
+_MOST_LOSERS = 5  # more boxes than these hide the image
 _FADED = 0.45
 
 
 def chain_picture(rgb: np.ndarray, told: dict[str, Any], scale: np.ndarray) -> np.ndarray:
     """Left: anchor (or given box), proposal, detection and its object; right: what the detection suppressed.
 
-    rgb (h, w, 3) uint8; scale (4,): from the network's pixels to the photo's.
+    rgb (h, w, 3) uint8; scale (4,): from the network's pixels to the image's.
     """
     rows: list[tuple[str, Sequence[float]]] = []
     if told["anchor"] is not None:

@@ -1,4 +1,4 @@
-"""The trace of one photo as an HTML page that needs nothing else.
+"""The trace of one image as an HTML page that needs nothing else.
 
 Names of files and classes come from anywhere: the template escapes all text, and the page's policy runs no script.
 """
@@ -30,7 +30,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Page:
-    """file: of the photo; facts: rows of a name and what it is; left_out: detections without a place here."""
+    """file: of the image; facts: rows of a name and what it is; left_out: detections without a place here."""
 
     file: str
     facts: Sequence[tuple[str, str]]

@@ -1,4 +1,4 @@
-"""Photos in, traces out: trace.json, pictures and a page for each."""
+"""Images in, traces out: trace.json, pictures and a page for each."""
 
 from __future__ import annotations
 
@@ -45,61 +45,61 @@ class Wish:
 
 @dataclass(frozen=True)
 class Known:
-    """objects: of each photo whose ground truth is known, by its resolved path; metric: whose rules match them."""
+    """objects: of each image whose ground truth is known, by its resolved path; metric: whose rules match them."""
 
     objects: Mapping[Path, ImageAnnotation]
     metric: Metric
 
 
-def trace_photos(
+def trace_images(
     predictor: Predictor,
-    photos: Sequence[Path],
+    images: Sequence[Path],
     out: Path,
     wish: Wish,
     known: Known,
     given: FromFile | None,
     shown: Display,
 ) -> tuple[str, ...]:
-    """A folder below ``out`` for each photo; returns a line for each unreadable photo.
+    """A folder below ``out`` for each image; returns a line for each unreadable image.
 
-    Raises UserError for a model that looks at a photo several times.
+    Raises UserError for a model that looks at an image several times.
     """
     if isinstance(predictor.detector, ManyLooks):
         raise UserError(
-            "model.test_time: expected one look at each photo, whose detections have one trace, found several; "
+            "model.test_time: expected one look at each image, whose detections have one trace, found several; "
             "--set model.test_time.flip=false --set model.test_time.scales=[1]"
         )
     unreadable = []
-    for photo, name in zip(photos, below_shared_folder([str(photo) for photo in photos]), strict=True):
+    for image, name in zip(images, below_shared_folder([str(image) for image in images]), strict=True):
         try:
-            rgb = read_image(photo)
+            rgb = read_image(image)
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
-            _trace_photo(predictor, photo, rgb, out / name, wish, known, given)
+            _trace_image(predictor, image, rgb, out / name, wish, known, given)
         shown.advance(1)
     return tuple(unreadable)
 
 
-def _trace_photo(
+def _trace_image(
     predictor: Predictor,
-    photo: Path,
+    image: Path,
     rgb: np.ndarray,
     folder: Path,
     wish: Wish,
     known: Known,
     given: FromFile | None,
 ) -> None:
-    images = to_device(predictor.prepared(rgb, None if given is None else given[str(photo)]), predictor.compute.device)
+    images = to_device(predictor.prepared(rgb, None if given is None else given[str(image)]), predictor.compute.device)
     with torch.inference_mode(), predictor.compute.autocast():
         (traced,) = trace(predictor.single, images)
         told = stories(traced, predictor.single)
     size = (rgb.shape[0], rgb.shape[1])
-    prediction = as_prediction(traced.detections, images.sizes[0], size, str(photo))
-    objects = known.objects.get(photo.resolve())
+    prediction = as_prediction(traced.detections, images.sizes[0], size, str(image))
+    objects = known.objects.get(image.resolve())
     truths = [] if objects is None else matched(objects, prediction, predictor.classes, known.metric)
     for place, story in enumerate(told):
-        story["box_in_photo"] = prediction.boxes[place].tolist()
+        story["box_in_image"] = prediction.boxes[place].tolist()
         if truths:
             story["truth"] = truths[place]
     chosen = [story for story in told if story["score"] >= wish.score][: wish.most]
@@ -110,18 +110,18 @@ def _trace_photo(
         _save(folder, one)
         if one.search is not None:
             one.told["search"] = one.search
-    whole = {"file": str(photo), "photo_size": list(size), "model": str(predictor.file)}
+    whole = {"file": str(image), "image_size": list(size), "model": str(predictor.file)}
     content = whole | record(traced, predictor.single) | {"detections": told}
     write_text(folder / "trace.json", json.dumps(content) + "\n")
     facts = (
         ("model", str(predictor.file)),
-        ("photo", f"{size[1]} x {size[0]}"),
+        ("image", f"{size[1]} x {size[0]}"),
         ("in the network", f"{traced.size[1]} x {traced.size[0]}"),
         ("proposals", str(len(traced.proposals))),
         ("detections", str(len(told))),
         ("ground truth", "not known" if objects is None else f"{len(objects.labels)} objects"),
     )
-    page = Page(photo.name, facts, predictor.classes, shown, len(told) - len(shown))
+    page = Page(image.name, facts, predictor.classes, shown, len(told) - len(shown))
     write_text(folder / "index.html", render(page))
 
 

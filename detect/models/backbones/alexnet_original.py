@@ -27,7 +27,7 @@ def caffenet(classes: int = 1000) -> nn.Sequential:
 
 
 def caffenet_padded(classes: int = 1000) -> nn.Sequential:
-    """CaffeNet with the borders that Fast R-CNN added for whole photos: conv1 by 5, pool1 and pool2 by 1.
+    """CaffeNet with the borders that Fast R-CNN added for whole images: conv1 by 5, pool1 and pool2 by 1.
 
     The same weights; cell (0, 0) of conv5 is centred at half a pixel instead of at 17.5.
     """

@@ -73,7 +73,7 @@ def settle(module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
     """Make a module quicker that is in evaluation and stays there; its tensors get other names.
 
     A normalisation joins the convolution before it: a scale of its weights, a shift as its bias. Weights of
-    convolutions and linear layers become ``dtype``, in which autocast would have them anew for every photo (of
+    convolutions and linear layers become ``dtype``, in which autocast would have them anew for every image (of
     ResNet-50 with a pyramid 42 million numbers). Answers are the same to the bit where normalisations are frozen ones,
     which are a part of their convolution already, and else to rounding.
     """

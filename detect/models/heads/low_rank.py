@@ -1,7 +1,7 @@
 """Fully connected layers as two thin ones, by truncated SVD (Fast R-CNN, section 3.1).
 
 A layer of u x v weights takes u * v multiplications for a region; the best approximation of rank t, two layers without
-anything between them, takes t * (u + v). With 2,000 regions a photo the layers of the tail are half of Fast R-CNN's
+anything between them, takes t * (u + v). With 2,000 regions an image the layers of the tail are half of Fast R-CNN's
 time with VGG16.
 """
 

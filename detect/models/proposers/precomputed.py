@@ -1,4 +1,4 @@
-"""Proposals that came with the photos: from a search or a file, not from the network (R-CNN, Fast R-CNN)."""
+"""Proposals that came with the images: from a search or a file, not from the network (R-CNN, Fast R-CNN)."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ def selective_search(
     """Boxes that may hold an object, best first; the same boxes for the same seed, on any number of threads.
 
     rgb_uint8 (H, W, 3) RGB in 0..255; also (H, W) grey, (H, W, 4) whose alpha is ignored, and floats in 0..1.
-    mode: single (1 strategy, some 350 boxes for a photo of 500x375), fast (8, some 2,000), quality (80, some 10,000 and
-    at most 14,000).
+    mode: single (1 strategy, some 350 boxes for an image of 500x375), fast (8, some 2,000), quality (80, some 10,000
+    and at most 14,000).
     threads: None takes every core this process may use. min_side: boxes with a shorter side are dropped; it is measured
     as if the image were 500 pixels wide. resize_to: search a copy of this width, which is how the papers fix the scale
-    of the segmentation (500) and what keeps large photos fast; boxes are in pixels of ``rgb_uint8`` in any case.
+    of the segmentation (500) and what keeps large images fast; boxes are in pixels of ``rgb_uint8`` in any case.
 
     Returns ``Proposals`` with float32 boxes and scores in 0..1. The first call ever compiles for some seconds.
     Raises UserError on an array that is no image or a value out of range.

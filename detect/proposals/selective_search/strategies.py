@@ -24,7 +24,7 @@ _S = Similarity(size=True)
 class Mode:
     """Every colour space is segmented at every scale k, and each segmentation is grouped by every similarity.
 
-    limit: the most boxes of a photo, the best ranked; None for all.
+    limit: the most boxes of an image, the best ranked; None for all.
     """
 
     spaces: tuple[str, ...]
@@ -36,7 +36,7 @@ class Mode:
 MODES = {
     "single": Mode(("HSV",), (_CTSF,), (100,)),
     "fast": Mode(("HSV", "Lab"), (_CTSF, _TSF), (50, 100)),
-    # A quarter of VOC's photos has more than 14,000; the limit takes 0.0003 off the MABO and 560 boxes off the mean.
+    # A quarter of VOC's images has more than 14,000; the limit takes 0.0003 off the MABO and 560 boxes off the mean.
     "quality": Mode(("HSV", "Lab", "rgI", "H", "I"), (_CTSF, _TSF, _F, _S), (50, 100, 150, 300), limit=14_000),
 }
 

@@ -51,10 +51,10 @@ def alternating(work: Work, start: Start | None = None) -> Outcome:
 
     stages = [
         Stage("1-rpn", "an RPN from the initial weights", partial(train, first_rpn, start)),
-        Stage("1-proposals", "its proposals of the training photos", partial(_propose, first_rpn, proposals[0])),
+        Stage("1-proposals", "its proposals of the training images", partial(_propose, first_rpn, proposals[0])),
         Stage("2-detector", "a Fast R-CNN from the initial weights, on them", lambda: train(_given(detector))),
         Stage("3-rpn", "an RPN anew on the detector's backbone, which rests", partial(train, second_rpn)),
-        Stage("3-proposals", "its proposals of the training photos", partial(_propose, second_rpn, proposals[1])),
+        Stage("3-proposals", "its proposals of the training images", partial(_propose, second_rpn, proposals[1])),
         Stage("4-head", "the detector's head alone, on them", lambda: train(_given(head))),
     ]
     carry_out(stages, work)
@@ -75,18 +75,18 @@ def _settings(config: Config, parts: Sequence[Part], proposals: Path | None = No
 
 
 def _propose(rpn: Work, out: Path) -> None:
-    """As many proposals of each training photo as the RPN gives a detector in training."""
+    """As many proposals of each training image as the RPN gives a detector in training."""
     predictor = load(rpn.folder.best, rpn.config.device)
     proposed = ModelProposals(predictor, rpn.train, rpn.config, predictor.single.rule.selection)
-    with display(rpn.console, "proposing", len(rpn.train), "photos") as shown:
+    with display(rpn.console, "proposing", len(rpn.train), "images") as shown:
         made = write_learned([proposed], out, shown)
-    rpn.say(f"{len(made.boxes)} proposals in {len(made)} photos: {out}")
+    rpn.say(f"{len(made.boxes)} proposals in {len(made)} images: {out}")
 
 
 def _given(work: Work) -> Work:
-    """The same with the proposals in the file that its settings name, of the training photos."""
-    model, photos = work.config.model, [work.train.file(index) for index in range(len(work.train))]
-    return replace(work, given=from_file(Path(model.proposals), photos, model.search.train_number))
+    """The same with the proposals in the file that its settings name, of the training images."""
+    model, images = work.config.model, [work.train.file(index) for index in range(len(work.train))]
+    return replace(work, given=from_file(Path(model.proposals), images, model.search.train_number))
 
 
 def _put_together(rpn: Work, head: Work) -> tuple[int, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""What R-CNN's crops will cost, said before it is spent: each of a photo's 2,000 is a pass of the body."""
+"""What R-CNN's crops will cost, said before it is spent: each of an image's 2,000 is a pass of the body."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def trained_crops(network: Work) -> int:
     return steps * train.accumulate * head.number * (1 if head.sampling == "uniform" else train.batch_size)
 
 
-def looked_at(work: Work, photos: Annotations, number: int) -> int:
-    """Proposals of these photos, at most ``number`` of each; a photo that cannot be read has none."""
+def looked_at(work: Work, images: Annotations, number: int) -> int:
+    """Proposals of these images, at most ``number`` of each; an image that cannot be read has none."""
     assert work.given is not None
     count = 0
-    for file in {photos.file(index) for index in range(len(photos))}:
+    for file in {images.file(index) for index in range(len(images))}:
         try:
             count += len(work.given[file][0][:number])
         except KeyError:

@@ -1,4 +1,4 @@
-"""The features that SVMs and box regressors are fitted on: of the regions of every training photo, on disk."""
+"""The features that SVMs and box regressors are fitted on: of the regions of every training image, on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from detect.training.context import Work
 from detect.training.recipes.artifacts import FittedFiles, Trained, fits_boxes, fits_svms, trained_network
 from detect.training.svm.examples import box_examples
 from detect.training.svm.feature_cache import FeatureCache, bytes_needed, require_room
-from detect.training.svm.regions import PhotoRegions, make_table, write_table
+from detect.training.svm.regions import ImageRegions, make_table, write_table
 from detect.types import targets_to, to_device
 
 _GB = 1e9
@@ -42,19 +42,19 @@ def reserve_features(work: Work, detector: Detector, files: FittedFiles) -> None
 
 
 def compute_features(work: Work, network: Work, files: FittedFiles) -> list[str]:
-    """Fill the caches photo by photo; those that an earlier run has done are not computed again.
+    """Fill the caches image by image; those that an earlier run has done are not computed again.
 
-    Photos that stand more than once in the training data (data.rare) have their features once. A line for each photo
+    Images that stand more than once in the training data (data.rare) have their features once. A line for each image
     that could not be read.
     """
     trained = trained_network(network)
     batches = evaluation_loader(work.train, preprocess_rule(work.config), 1, work.config.data.workers, work.given)
-    regions: dict[str, PhotoRegions] = {}
+    regions: dict[str, ImageRegions] = {}
     unreadable: list[str] = []
     with (
         _opened(work, trained, files) as look,
         told_when_a_worker_ends("data.workers", batches),
-        display(work.console, "features", len(work.train), "photos") as shown,
+        display(work.console, "features", len(work.train), "images") as shown,
     ):
         for batch in batches:
             unreadable += batch.unreadable
@@ -62,13 +62,13 @@ def compute_features(work: Work, network: Work, files: FittedFiles) -> list[str]
                 regions[batch.files[0]] = look(batch)
             shown.advance(1)
     write_table(files.table, make_table(list(regions.values())))
-    work.say(f"features of {sum(len(one.boxes) for one in regions.values())} regions of {len(regions)} photos")
+    work.say(f"features of {sum(len(one.boxes) for one in regions.values())} regions of {len(regions)} images")
     return unreadable
 
 
 @dataclass(frozen=True)
 class _Look:
-    """One photo at a time. vectors, inputs and norms: the caches to fill, None where no fit reads them."""
+    """One image at a time. vectors, inputs and norms: the caches to fill, None where no fit reads them."""
 
     work: Work
     trained: Trained
@@ -77,7 +77,7 @@ class _Look:
     norms: FeatureCache | None
 
     @torch.inference_mode()
-    def __call__(self, batch: Batch) -> PhotoRegions:
+    def __call__(self, batch: Batch) -> ImageRegions:
         device, detector = self.work.compute.device, self.trained.detector
         images, (targets,) = to_device(batch.images, device), targets_to(batch.targets, device)
         with self.work.compute.autocast():
@@ -86,7 +86,7 @@ class _Look:
             boxes = torch.cat([targets.boxes, proposals.boxes])  # (P, 4)
             own = boxes.cpu()
             key = content_key(Path(batch.files[0]).read_bytes() + own.numpy().tobytes())
-            found = PhotoRegions(batch.indices[0], key, own, batch.targets[0])
+            found = ImageRegions(batch.indices[0], key, own, batch.targets[0])
             if all(cache is None or key in cache for cache in (self.vectors, self.inputs, self.norms)):
                 return found
             regional = detector.regions(images, maps, [boxes])
@@ -119,7 +119,7 @@ def _opened(work: Work, trained: Trained, files: FittedFiles) -> Iterator[_Look]
 
 
 def _most_bytes(work: Work, detector: Detector) -> int:
-    """What the caches may take; exact where proposals are given, but for boxes that lie outside their photo."""
+    """What the caches may take; exact where proposals are given, but for boxes that lie outside their image."""
     most, overlap = detector.rule.selection.after_nms, work.config.train.regressor.overlap
     regions = taught = 0
     for index in range(len(work.train)):
@@ -129,14 +129,14 @@ def _most_bytes(work: Work, detector: Detector) -> int:
         if work.given is not None:
             try:
                 proposed = work.given[annotation.file][0][:most]
-            except KeyError:  # a photo that cannot be read
+            except KeyError:  # an image that cannot be read
                 continue
             regions -= most - len(proposed)
             together = torch.from_numpy(np.concatenate([boxes, proposed]).astype(np.float32))
             taught += len(box_examples(together, annotation.targets(), overlap).rows)
-    head, photos = detector.head, len(work.train)
+    head, images = detector.head, len(work.train)
     assert isinstance(head, FittedHead | SoftmaxHead)
-    vectors = bytes_needed(photos, regions, head.logits.in_features) if fits_svms(work) else 0
+    vectors = bytes_needed(images, regions, head.logits.in_features) if fits_svms(work) else 0
     if not fits_boxes(work):
         return vectors
-    return vectors + bytes_needed(photos, taught, head.deltas.in_features) + bytes_needed(photos, regions, 1)
+    return vectors + bytes_needed(images, taught, head.deltas.in_features) + bytes_needed(images, regions, 1)

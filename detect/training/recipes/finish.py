@@ -53,7 +53,7 @@ def _validated(work: Work, checkpoint: Checkpoint) -> tuple[Score, Pass]:
     batches = evaluation_loader(work.val, rule.preprocess, rule.batch_size, rule.workers, work.given)
     with (
         told_when_a_worker_ends("data.workers", batches),
-        display(work.console, "detecting", len(work.val), "photos") as shown,
+        display(work.console, "detecting", len(work.val), "images") as shown,
     ):
         passed = run_over(looking, batches, work.val, work.compute, shown.advance)
     return evaluate(work.val, passed.predictions, rule.metric), passed

@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_STATES = 20.0
 
 
 def fit_svms(work: Work, network: Work, files: FittedFiles) -> None:
-    """One pass over the photos that mines hard negatives and trains an SVM for each class (R-CNN, section 2.3)."""
+    """One pass over the images that mines hard negatives and trains an SVM for each class (R-CNN, section 2.3)."""
     trained, table, settings = trained_network(network), read_table(files.table), work.config.train.svm
     classes = len(work.train.classes)
     rule = MiningRule(
@@ -35,7 +35,7 @@ def fit_svms(work: Work, network: Work, files: FittedFiles) -> None:
         settings.hard,
         settings.evict,
     )
-    with trained.vectors(files) as cache, display(work.console, "mining", len(table), "photos") as shown:
+    with trained.vectors(files) as cache, display(work.console, "mining", len(table), "images") as shown:
         features = cache.ordered(table.keys.tolist())
         state = read_state(files.mining) if files.mining.exists() else None
         scale = feature_scale(features, work.config.seed)

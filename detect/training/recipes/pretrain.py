@@ -56,13 +56,13 @@ def classify(work: Work, start: Start | None = None) -> Outcome:
 
 @dataclass(frozen=True)
 class Variants:
-    """Boxes near the objects of each photo, as given proposals; the same whenever they are asked for."""
+    """Boxes near the objects of each image, as given proposals; the same whenever they are asked for."""
 
     boxes: Mapping[str, NDArray[np.float64]]
     seed: int
 
     def __getitem__(self, file: str, /) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(8 G, 4) in pixels of the photo, and scores that say nothing."""
+        """(8 G, 4) in pixels of the image, and scores that say nothing."""
         own = np.repeat(self.boxes[file], VARIANTS, axis=0)
         draw = randomness.generator(self.seed, "variants", file)
         sides = own[:, 2:] - own[:, :2]

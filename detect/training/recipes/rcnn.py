@@ -38,7 +38,7 @@ def rcnn(work: Work, start: Start | None = None) -> Outcome:
 
     stages = [
         Stage("network", "a softmax over regions, trained by its losses", train),
-        Stage("features", "of the training photos' regions", compute),
+        Stage("features", "of the training images' regions", compute),
     ]
     if fits_svms(work):
         stages.append(Stage("svms", "with hard negatives", partial(fit_svms, work, network, files)))

@@ -1,7 +1,7 @@
-"""What each region of a photo is to the fits: of which class, how far from each class, on which object.
+"""What each region of an image is to the fits: of which class, how far from each class, on which object.
 
-A photo's regions are its objects' own boxes, in the order of ``Targets``, then its proposals; their features lie in the
-same order. Letters: P regions of a photo, G objects, F or D numbers of a feature, K classes.
+An image's regions are its objects' own boxes, in the order of ``Targets``, then its proposals; their features lie in
+the same order. Letters: P regions of an image, G objects, F or D numbers of a feature, K classes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MEAN_NORM = 20.0  # the norm that R-CNN's C and lambda were chosen at
 
 
 class Features(Protocol):
-    """The features of each photo, (P, F); read when asked for, so that they may lie on a disk."""
+    """The features of each image, (P, F); read when asked for, so that they may lie on a disk."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, photo: int, /) -> Rows: ...
+    def __getitem__(self, image: int, /) -> Rows: ...
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class RegionRoles:
 
 
 class Roles(Protocol):
-    """The roles of each photo's regions."""
+    """The roles of each image's regions."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, photo: int, /) -> RegionRoles: ...
+    def __getitem__(self, image: int, /) -> RegionRoles: ...
 
 
 def region_roles(boxes: Tensor, targets: Targets, classes: int) -> RegionRoles:
@@ -61,9 +61,9 @@ def region_roles(boxes: Tensor, targets: Targets, classes: int) -> RegionRoles:
 
 @dataclass(frozen=True)
 class BoxExamples:
-    """Regions of a photo that a box regressor learns from.
+    """Regions of an image that a box regressor learns from.
 
-    rows (E,): which of the photo's regions; labels (E,) in 1..K; deltas (E, 4) float64, in units of the box: what turns
+    rows (E,): which of the image's regions; labels (E,) in 1..K; deltas (E, 4) float64, in units of the box: what turns
     it into its object's.
     """
 
@@ -84,17 +84,17 @@ def box_examples(boxes: Tensor, targets: Targets, overlap: float = 0.6) -> BoxEx
     return BoxExamples(rows.numpy(), targets.labels[real][index[rows]].numpy(), deltas.numpy())
 
 
-def feature_scale(features: Features, seed: int = 0, photos: int = 200, regions: int = 200) -> float:
+def feature_scale(features: Features, seed: int = 0, images: int = 200, regions: int = 200) -> float:
     """What features are multiplied by to have a mean L2 norm of 20; 1 where all are 0 or there is none.
 
-    Measured as R-CNN does (its rcnn_feature_stats.m) on at most ``regions`` of each of at most ``photos`` photos, drawn
+    Measured as R-CNN does (its rcnn_feature_stats.m) on at most ``regions`` of each of at most ``images`` images, drawn
     evenly of all: for box regressors too, although they learn from regions near an object alone. There the features of
     all regions need not be at hand: their norms (P, 1) as ``features`` have the same scale.
     """
     norms = [np.zeros(0)]
-    for photo in _draw(len(features), photos, seed, "photos"):
-        rows = features[photo]
-        chosen = np.sort(_draw(len(rows), regions, seed, photo))
+    for image in _draw(len(features), images, seed, "photos"):
+        rows = features[image]
+        chosen = np.sort(_draw(len(rows), regions, seed, image))
         norms.append(np.linalg.norm(rows[chosen].astype(np.float64), axis=1))
     total: Any = np.concatenate(norms)
     return MEAN_NORM / float(total.mean()) if total.any() else 1.0

@@ -1,9 +1,9 @@
 """Features of a data set's regions on disk: computed once, read by every fit.
 
-A folder of two files: ``features`` has the numbers of all photos one after the other in fp16; ``index`` says in its
-first line what they were made with, then where each photo's lie, an entry a photo, with a checksum of the numbers and
+A folder of two files: ``features`` has the numbers of all images one after the other in fp16; ``index`` says in its
+first line what they were made with, then where each image's lie, an entry an image, with a checksum of the numbers and
 one of itself. An entry is written when the numbers are safe on the disk, so whatever a kill cuts off is dropped by the
-next opening, and no more. The numbers of a photo are held to their checksum when they are first read.
+next opening, and no more. The numbers of an image are held to their checksum when they are first read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from torch import Tensor
 from detect.errors import UserError, WorkError
 from detect.system.files import place_for_folder
 
-_ENTRY = struct.Struct("<QQII")  # photo's key, first row, number of rows, checksum of the numbers
+_ENTRY = struct.Struct("<QQII")  # image's key, first row, number of rows, checksum of the numbers
 _CHECKSUM = struct.Struct("<I")
 _VERSION = 2
 _BYTES = 2  # of a number in fp16
 _GB = 1e9
 
 
-def bytes_needed(photos: int, regions: int, length: int) -> int:
+def bytes_needed(images: int, regions: int, length: int) -> int:
     """What the features of so many regions, ``length`` numbers each, take on disk."""
-    return _BYTES * regions * length + (_ENTRY.size + _CHECKSUM.size) * photos
+    return _BYTES * regions * length + (_ENTRY.size + _CHECKSUM.size) * images
 
 
 def require_room(folder: Path, needed: int, limit: int) -> None:
@@ -52,7 +52,7 @@ def require_room(folder: Path, needed: int, limit: int) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a photo's numbers lie: first row, number of rows, checksum."""
+    """Where an image's numbers lie: first row, number of rows, checksum."""
 
     first: int
     count: int
@@ -60,7 +60,7 @@ class _Place:
 
 
 class FeatureCache:
-    """Features by photo. Use it in a ``with``: that closes the files. One process writes."""
+    """Features by image. Use it in a ``with``: that closes the files. One process writes."""
 
     def __init__(self, folder: Path, settings: str, length: int) -> None:
         """settings: whatever the features depend on, in words; UserError where the folder has those of others."""
@@ -68,8 +68,8 @@ class FeatureCache:
         self.folder = folder
         self.length = length
         self._header = json.dumps({"version": _VERSION, "settings": settings, "length": length}).encode() + b"\n"
-        self._places: dict[int, _Place] = {}  # by the photo's key
-        self._believed: set[int] = set()  # photos whose numbers were held to their checksum
+        self._places: dict[int, _Place] = {}  # by the image's key
+        self._believed: set[int] = set()  # images whose numbers were held to their checksum
         self._rows = 0
         self._read_index()
         self._data, self._index = (folder / "features").open("ab"), (folder / "index").open("ab")
@@ -89,22 +89,22 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __contains__(self, photo: int) -> bool:
-        return photo in self._places
+    def __contains__(self, image: int) -> bool:
+        return image in self._places
 
-    def add(self, photo: int, features: Tensor) -> None:
-        """The features (P, length) of one photo more; ``photo``: a key of 64 bits that is not yet there.
+    def add(self, image: int, features: Tensor) -> None:
+        """The features (P, length) of one image more; ``image``: a key of 64 bits that is not yet there.
 
         Raises WorkError for a number that fp16 does not hold, above 65504, or when the disk is full.
         """
-        if photo in self or features.shape[1:] != (self.length,):
-            raise ValueError(f"{photo}: expected a new photo and features (P, {self.length}), found {features.shape}")
+        if image in self or features.shape[1:] != (self.length,):
+            raise ValueError(f"{image}: expected a new image and features (P, {self.length}), found {features.shape}")
         numbers = features.detach().to("cpu", torch.float16)
         if not numbers.isfinite().all():
             raise WorkError(f"{self.folder}: expected features of at most 65504 for fp16, found {features.abs().max()}")
         content = numbers.contiguous().numpy().tobytes()
         place = _Place(self._rows, len(numbers), zlib.crc32(content))
-        entry = _ENTRY.pack(photo, place.first, place.count, place.checksum)
+        entry = _ENTRY.pack(image, place.first, place.count, place.checksum)
         try:
             self._data.write(content)
             self._data.flush()
@@ -113,31 +113,31 @@ class FeatureCache:
             self._index.flush()
         except OSError as error:
             raise WorkError(f"{self.folder}: expected to write features, found: {error.strerror or error}") from error
-        self._places[photo] = place
+        self._places[image] = place
         self._rows += place.count
 
-    def read(self, photo: int) -> NDArray[np.float16]:
-        """(P, length) of one photo, mapped: only rows that are looked at are read, and once all of them.
+    def read(self, image: int) -> NDArray[np.float16]:
+        """(P, length) of one image, mapped: only rows that are looked at are read, and once all of them.
 
-        KeyError for an unknown photo; WorkError where the numbers are not those that were written.
+        KeyError for an unknown image; WorkError where the numbers are not those that were written.
         """
-        place = self._places[photo]
+        place = self._places[image]
         if place.count == 0 or self.length == 0:
             return np.zeros((place.count, self.length), np.float16)
         start, shape = place.first * self.length * _BYTES, (place.count, self.length)
         numbers = np.memmap(self.folder / "features", np.float16, "r", offset=start, shape=shape)
-        if photo not in self._believed:
+        if image not in self._believed:
             if zlib.crc32(numbers.data) != place.checksum:
-                raise self._damaged(f"the features of photo {photo:016x} do not match their checksum")
-            self._believed.add(photo)
+                raise self._damaged(f"the features of image {image:016x} do not match their checksum")
+            self._believed.add(image)
         return numbers
 
-    def ordered(self, photos: Sequence[int]) -> CachedFeatures:
-        """The features of these photos by their places in the list: what the fits read. WorkError where one lacks."""
-        missing = sum(photo not in self for photo in photos)
+    def ordered(self, images: Sequence[int]) -> CachedFeatures:
+        """The features of these images by their places in the list: what the fits read. WorkError where one lacks."""
+        missing = sum(image not in self for image in images)
         if missing:
-            raise self._damaged(f"{missing} of {len(photos)} photos have no features, or entries that are damaged")
-        return CachedFeatures(self, photos)
+            raise self._damaged(f"{missing} of {len(images)} images have no features, or entries that are damaged")
+        return CachedFeatures(self, images)
 
     def _damaged(self, found: str) -> WorkError:
         done = self.folder.parent / "stages.json"
@@ -160,10 +160,10 @@ class FeatureCache:
             return
         room = features.stat().st_size // max(1, self.length * _BYTES) if features.exists() else 0
         good = len(self._header)
-        for photo, place in _entries(entries):
+        for image, place in _entries(entries):
             if place.first != self._rows or (place.first + place.count > room and self.length):
                 break
-            self._places[photo] = place
+            self._places[image] = place
             self._rows += place.count
             good += _ENTRY.size + _CHECKSUM.size
         os.truncate(index, good)
@@ -181,17 +181,17 @@ class FeatureCache:
 
 
 class CachedFeatures:
-    """Some photos of a cache, in an order."""
+    """Some images of a cache, in an order."""
 
-    def __init__(self, cache: FeatureCache, photos: Sequence[int]) -> None:
+    def __init__(self, cache: FeatureCache, images: Sequence[int]) -> None:
         self._cache = cache
-        self._photos = tuple(photos)
+        self._images = tuple(images)
 
     def __len__(self) -> int:
-        return len(self._photos)
+        return len(self._images)
 
-    def __getitem__(self, photo: int) -> NDArray[np.float16]:
-        return self._cache.read(self._photos[photo])
+    def __getitem__(self, image: int) -> NDArray[np.float16]:
+        return self._cache.read(self._images[image])
 
 
 def _entries(content: bytes) -> Iterator[tuple[int, _Place]]:
@@ -201,5 +201,5 @@ def _entries(content: bytes) -> Iterator[tuple[int, _Place]]:
         entry = content[start : start + _ENTRY.size]
         if _CHECKSUM.unpack_from(content, start + _ENTRY.size)[0] != zlib.crc32(entry):
             return
-        photo, *place = _ENTRY.unpack(entry)
-        yield photo, _Place(*place)
+        image, *place = _ENTRY.unpack(entry)
+        yield image, _Place(*place)

@@ -1,6 +1,6 @@
 """One linear SVM for each class, trained with hard negatives (R-CNN, section 2.3; Felzenszwalb et al. 2010).
 
-No memory holds the regions of a data set that are not an object of a class. So one pass over the photos collects those
+No memory holds the regions of a data set that are not an object of a class. So one pass over the images collects those
 that the SVM of the moment takes for one or nearly so, and now and then trains it anew on what it has.
 """
 
@@ -36,10 +36,10 @@ class MiningRule:
 
 @dataclass
 class _Negatives:
-    """Of one class: the rows kept, in blocks of a photo each, and where they come from. Blocks spare copies."""
+    """Of one class: the rows kept, in blocks of an image each, and where they come from. Blocks spare copies."""
 
     rows: list[Rows] = field(default_factory=list)
-    keys: list[NDArray[np.int64]] = field(default_factory=list)  # (n, 2): photo, row
+    keys: list[NDArray[np.int64]] = field(default_factory=list)  # (n, 2): image, row
 
     def __len__(self) -> int:
         return sum(map(len, self.rows))
@@ -52,7 +52,7 @@ class _Negatives:
 
 
 class Mining:
-    """One pass over the photos; ``state`` between any two of them is enough to go on, bit for bit.
+    """One pass over the images; ``state`` between any two of them is enough to go on, bit for bit.
 
     In memory lie the objects' features and the hard negatives of each class, as many bytes as the numbers of
     ``features`` have (2000 to 10,000 negatives a class), and what ``fit_svm`` takes for one class at a time.
@@ -81,14 +81,14 @@ class Mining:
         self.negatives = [_read(features, keys) for keys in start.negatives]
 
     def run(self) -> Iterator[int]:
-        """Look at the photos that are left, one for each item: the number done so far. Stop between items at will."""
+        """Look at the images that are left, one for each item: the number done so far. Stop between items at will."""
         while self.done < len(self.features):
             self._look(self.done)
             self.done += 1
             yield self.done
 
     def state(self) -> MiningState:
-        """All that a later ``Mining`` of the same photos needs to end with the same SVMs."""
+        """All that a later ``Mining`` of the same images needs to end with the same SVMs."""
         none = np.zeros((0, 2), np.int64)
         return MiningState(
             self.done,
@@ -103,16 +103,16 @@ class Mining:
         """weight (K, F), bias (K,): margins of raw features. A class without objects or without negatives: never."""
         return self.weight.copy(), np.where(self.trained, self.bias, NEVER)
 
-    def _look(self, photo: int) -> None:
-        rows, roles = self.features[photo], self.roles[photo]
+    def _look(self, image: int) -> None:
+        rows, roles = self.features[image], self.roles[image]
         margins = rows.astype(np.float32) @ self.weight.T + self.bias  # (P, K)
         hard = (roles.overlaps < self.rule.overlap) & ((margins > self.rule.hard) | ~self.trained)
-        last = photo == len(self.features) - 1
+        last = image == len(self.features) - 1
         for place, negatives in enumerate(self.negatives):
             chosen = hard[:, place].nonzero()[0]
             if len(chosen) and len(self.positives[place]):
                 negatives.rows.append(rows[chosen])
-                negatives.keys.append(np.stack([np.full_like(chosen, photo), chosen], 1))
+                negatives.keys.append(np.stack([np.full_like(chosen, image), chosen], 1))
                 self.added[place] += len(chosen)
             if len(negatives) and (last or not self.trained[place] or self.added[place] > self.rule.retrain):
                 self._train(place)
@@ -131,8 +131,8 @@ class Mining:
 def _positives(features: Features, roles: Roles, classes: int, length: int) -> list[Rows]:
     """The features of the objects of each class, K times (A, F)."""
     found: list[list[Rows]] = [[] for _ in range(classes)]
-    for photo in range(len(features)):
-        labels, rows = roles[photo].labels, features[photo]
+    for image in range(len(features)):
+        labels, rows = roles[image].labels, features[image]
         for row in labels.nonzero()[0]:
             found[labels[row] - 1].append(np.array(rows[row : row + 1]))
     return [np.concatenate(rows) if rows else np.zeros((0, length), np.float32) for rows in found]
@@ -140,7 +140,7 @@ def _positives(features: Features, roles: Roles, classes: int, length: int) -> l
 
 def _read(features: Features, keys: NDArray[np.int64]) -> _Negatives:
     """The negatives that were kept, from where they came, in the same blocks."""
-    photos, starts = np.unique(keys[:, 0], return_index=True)
+    images, starts = np.unique(keys[:, 0], return_index=True)
     blocks = np.split(keys, starts[1:]) if len(keys) else []
-    rows = [np.array(features[int(photo)][block[:, 1]]) for photo, block in zip(photos, blocks, strict=True)]
+    rows = [np.array(features[int(image)][block[:, 1]]) for image, block in zip(images, blocks, strict=True)]
     return _Negatives(rows, list(blocks))

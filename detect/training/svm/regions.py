@@ -1,4 +1,4 @@
-"""The regions whose features the fits read: where they lie, and which objects their photos show."""
+"""The regions whose features the fits read: where they lie, and which objects their images show."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from detect.types import Targets
 
 
 @dataclass(frozen=True)
-class PhotoRegions:
-    """Of one photo: its place in the data set; a key of 64 bits of what its features depend on, pixels and boxes;
+class ImageRegions:
+    """Of one image: its place in the data set; a key of 64 bits of what its features depend on, pixels and boxes;
     boxes (P, 4) float32, those of the objects first; the objects.
     """
 
-    photo: int
+    image: int
     key: int
     boxes: torch.Tensor
     targets: Targets
@@ -29,8 +29,8 @@ class PhotoRegions:
 
 @dataclass(frozen=True)
 class RegionTable:
-    """Of N photos, ordered by their places: their keys; R boxes, those of photo n at ``offsets[n]:offsets[n + 1]``;
-    T objects, whose boxes are the first of their photo's, at ``objects[n]:objects[n + 1]`` of labels (T,), crowd (T,).
+    """Of N images, ordered by their places: their keys; R boxes, those of image n at ``offsets[n]:offsets[n + 1]``;
+    T objects, whose boxes are the first of their image's, at ``objects[n]:objects[n + 1]`` of labels (T,), crowd (T,).
     """
 
     keys: NDArray[np.uint64]
@@ -44,17 +44,17 @@ class RegionTable:
         return len(self.keys)
 
     def boxes_of(self, place: int) -> torch.Tensor:
-        """The boxes (P, 4) of a photo."""
+        """The boxes (P, 4) of an image."""
         return torch.from_numpy(self.boxes[self.offsets[place] : self.offsets[place + 1]])
 
     def targets_of(self, place: int) -> Targets:
-        """The objects of a photo; which of them are difficult is not kept, no fit asks for it."""
+        """The objects of an image; which of them are difficult is not kept, no fit asks for it."""
         own = slice(self.objects[place], self.objects[place + 1])
         labels, crowd = torch.from_numpy(self.labels[own]), torch.from_numpy(self.crowd[own])
         return Targets(self.boxes_of(place)[: len(labels)], labels, torch.zeros_like(crowd), crowd)
 
     def examples(self, overlap: float) -> list[BoxExamples]:
-        """What box regressors learn from, photo by photo."""
+        """What box regressors learn from, image by image."""
         return [box_examples(self.boxes_of(n), self.targets_of(n), overlap) for n in range(len(self))]
 
 
@@ -75,9 +75,9 @@ class TableRoles:
         return region_roles(self.table.boxes_of(place), self.table.targets_of(place), self.classes)
 
 
-def make_table(regions: Sequence[PhotoRegions]) -> RegionTable:
-    """The regions of photos, in the order of their places in the data set."""
-    ordered = sorted(regions, key=lambda one: one.photo)
+def make_table(regions: Sequence[ImageRegions]) -> RegionTable:
+    """The regions of images, in the order of their places in the data set."""
+    ordered = sorted(regions, key=lambda one: one.image)
     none = torch.zeros(0, dtype=torch.int64)
     return RegionTable(
         np.array([one.key for one in ordered], np.uint64),

@@ -75,14 +75,14 @@ def _solve(matrix: Tensor, right: Tensor, penalty: float) -> Tensor:
 
 
 def _batches(features: Features, examples: Sequence[BoxExamples], label: int, scale: float) -> Iterator[Tensor]:
-    """The scaled features of one class with a 1 after them, (n, D + 1) float64, photo by photo."""
+    """The scaled features of one class with a 1 after them, (n, D + 1) float64, image by image."""
     waiting: list[NDArray[np.float64]] = []
-    for photo, example in enumerate(examples):
+    for image, example in enumerate(examples):
         rows = example.rows[example.labels == label]
         if len(rows):
             waiting.append(
-                np.pad(features[photo][rows].astype(np.float64) * scale, ((0, 0), (0, 1)), constant_values=1)
+                np.pad(features[image][rows].astype(np.float64) * scale, ((0, 0), (0, 1)), constant_values=1)
             )
-        if sum(map(len, waiting)) >= _BATCH or (waiting and photo == len(examples) - 1):
+        if sum(map(len, waiting)) >= _BATCH or (waiting and image == len(examples) - 1):
             yield torch.from_numpy(np.concatenate(waiting))
             waiting = []

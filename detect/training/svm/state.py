@@ -15,8 +15,8 @@ _NAMES = ("done", "weight", "bias", "trained", "added", "counts", "negatives")
 
 @dataclass(frozen=True)
 class MiningState:
-    """done: photos looked at; weight (K, F), bias (K,): the SVMs of the moment; trained (K,): whether there is one;
-    added (K,): negatives since; negatives: K times (M, 2), photo and row of each, in order.
+    """done: images looked at; weight (K, F), bias (K,): the SVMs of the moment; trained (K,): whether there is one;
+    added (K,): negatives since; negatives: K times (M, 2), image and row of each, in order.
     """
 
     done: int
@@ -28,7 +28,7 @@ class MiningState:
 
     @classmethod
     def fresh(cls, classes: int, length: int) -> MiningState:
-        """Before the first photo."""
+        """Before the first image."""
         return cls(
             0,
             np.zeros((classes, length), np.float32),

@@ -18,16 +18,16 @@ from rich.console import Console
 from detect.data.convert.convert import carry_out, plan
 from detect.data.convert.convertible_dataset import DataSet, read_data_set, sayable
 from detect.data.formats.detect_format import BOX_FORMATS, BoxFormat
-from detect.data.formats.records import LabelledObject, LabelledPhoto
+from detect.data.formats.records import LabelledImage, LabelledObject
 from detect.system.progress import display
 from tests.conftest import Command
-from tests.data.folders import coco_document, voc_object, write_photo
+from tests.data.folders import coco_document, voc_object, write_image
 
 FORMATS = list(BOX_FORMATS)
 
 
 def convert(data: DataSet, target: BoxFormat, folder: Path) -> DataSet:
-    with display(Console(quiet=True), "converting", 1, "photos") as shown:
+    with display(Console(quiet=True), "converting", 1, "images") as shown:
         carry_out(plan(data, target, folder), True, shown)
     return read_data_set(folder, target, None)
 
@@ -36,9 +36,9 @@ def said(data: DataSet, marks: bool = True) -> dict[str, list[object]]:
     """What a data set says, but for where its files are; marks: with what YOLO has no word for."""
     return {
         name: [
-            (photo.name, photo.size, photo.image_id, [_said(item, marks) for item in photo.objects]) for photo in photos
+            (image.name, image.size, image.image_id, [_said(item, marks) for item in image.objects]) for image in images
         ]
-        for name, photos in data.lists.items()
+        for name, images in data.lists.items()
     }
 
 
@@ -74,19 +74,19 @@ def objects(width: int, height: int) -> st.SearchStrategy[LabelledObject]:
 
 
 @pytest.fixture(scope="module")
-def photo_files() -> Iterator[list[Path]]:
+def image_files() -> Iterator[list[Path]]:
     """60 x 40 and 37 x 53."""
     with TemporaryDirectory() as folder:
-        yield [write_photo(Path(folder) / "a.jpg"), write_photo(Path(folder) / "b, c.png", (53, 37))]
+        yield [write_image(Path(folder) / "a.jpg"), write_image(Path(folder) / "b, c.png", (53, 37))]
 
 
 def data_set(files: Sequence[Path], found: Sequence[Sequence[LabelledObject]]) -> DataSet:
     sizes = [(40, 60), (53, 37)]
-    photos = tuple(
-        LabelledPhoto(file, file.name, file, size, place, tuple(own))
+    images = tuple(
+        LabelledImage(file, file.name, file, size, place, tuple(own))
         for place, (file, size, own) in enumerate(zip(files, sizes, found, strict=True), start=1)
     )
-    lists = {"train": photos, "val": (replace(photos[1], image_id=1),)}
+    lists = {"train": images, "val": (replace(images[1], image_id=1),)}
     names = sorted({item.name for own in found for item in own} | {"cat"})
     return DataSet(lists, {name: number for number, name in enumerate(names, start=1)}, ())
 
@@ -95,11 +95,11 @@ def data_set(files: Sequence[Path], found: Sequence[Sequence[LabelledObject]]) -
 @given(found=st.tuples(*(st.lists(objects(*side), max_size=3) for side in ((60, 40), (37, 53)))))
 @pytest.mark.parametrize("target", FORMATS)
 def test_every_corner_comes_back_to_the_last_bit(
-    target: BoxFormat, photo_files: list[Path], found: tuple[list[LabelledObject], list[LabelledObject]]
+    target: BoxFormat, image_files: list[Path], found: tuple[list[LabelledObject], list[LabelledObject]]
 ) -> None:
     if target == "yolo" and not any(found):
         return  # no label file at all is refused below
-    data = sayable(data_set(photo_files, found), target)
+    data = sayable(data_set(image_files, found), target)
     with TemporaryDirectory() as folder:
         back = convert(data, target, Path(folder) / "new")
         assert said(back, target != "yolo") == said(data, target != "yolo")
@@ -108,28 +108,28 @@ def test_every_corner_comes_back_to_the_last_bit(
             assert back.categories == data.categories
 
 
-def test_a_box_of_one_pixel_is_none_to_voc(photo_files: list[Path], tmp_path: Path) -> None:
+def test_a_box_of_one_pixel_is_none_to_voc(image_files: list[Path], tmp_path: Path) -> None:
     small, large = (LabelledObject("line 1", "cat", (3.5, 4.0, x2, 9.0)) for x2 in (4.5, 4.75))
-    data = data_set(photo_files, ([small, large], []))
+    data = data_set(image_files, ([small, large], []))
     assert sayable(data, "coco") is data
     left = sayable(data, "voc")
     assert tuple(map(str, left.dropped)) == (
-        f"{photo_files[0]}: line 1 (cat): a box that VOC has no corners for: 3.5 4 4.5 9",
+        f"{image_files[0]}: line 1 (cat): a box that VOC has no corners for: 3.5 4 4.5 9",
     )
     assert [item.box for item in convert(left, "voc", tmp_path / "new").objects()] == [large.box]
 
 
 @pytest.fixture
 def voc_folder(voc: Callable[..., Path]) -> Path:
-    """Three photos in two lists and their union, with every mark, a decimal corner and a box that is none."""
+    """Three images in two lists and their union, with every mark, a decimal corner and a box that is none."""
     marks = "<difficult>1</difficult><truncated>1</truncated><pose>Left</pose>"
-    photos = {
+    images = {
         "a": voc_object("dog", 1, 1, 9, 9, extra=marks) + voc_object("cat", "4.7", 5, 60, 40),
         "b": "",
         "c": voc_object("cat", 3, 4, 50, 30) + voc_object("cat", 5, 5, 5, 5),
     }
     for name, stems in {"train": "ca", "val": "b", "trainval": "abc"}.items():
-        root = voc({stem: photos[stem] for stem in stems}, lists=name)
+        root = voc({stem: images[stem] for stem in stems}, lists=name)
     return root
 
 
@@ -152,8 +152,8 @@ def test_command(voc_folder: Path, tmp_path: Path, detect_command: Command) -> N
     status, out, err = detect_command("data", "convert", voc_folder, target, "--to", "yolo")
     assert (status, err) == (0, "")
     assert out.splitlines() == [
-        f"{target}: 3 photos, 3 objects, 2 classes; train 2, trainval 3, val 1",
-        "boxes: 3 kept + 1 dropped + 0 repaired (clipped) = 4 found; photos: 3 kept + 0 skipped = 3 found",
+        f"{target}: 3 images, 3 objects, 2 classes; train 2, trainval 3, val 1",
+        "boxes: 3 kept + 1 dropped + 0 repaired (clipped) = 4 found; images: 3 kept + 0 skipped = 3 found",
         f"left out: {voc_folder}/Annotations/c.xml: object 2 (cat): a box without extent: 5 5 5 5",
         "yolo has no word for difficult of 1 objects, truncated of 1 objects, pose of 1 objects: not kept",
     ]
@@ -196,13 +196,13 @@ def test_outlines_and_areas_are_told(coco: Callable[..., Path], tmp_path: Path, 
     assert [item.crowd for item in back.objects()] == [False, True]
     kept = convert(read_data_set(root, "coco", None), "coco", tmp_path / "same")
     assert [item.area for item in kept.objects()] == [5, 12]
-    assert [photo.image_id for photo in kept.lists["instances"]] == [7, 17]
+    assert [image.image_id for image in kept.lists["instances"]] == [7, 17]
     assert kept.categories == {"cat": 3, "dog": 13}
 
 
-def test_photos_of_one_name(tmp_path: Path) -> None:
+def test_images_of_one_name(tmp_path: Path) -> None:
     for folder in ("train", "val"):
-        write_photo(tmp_path / "yolo" / folder / "images" / "a.jpg")
+        write_image(tmp_path / "yolo" / folder / "images" / "a.jpg")
         (tmp_path / "yolo" / folder / "labels").mkdir()
         (tmp_path / "yolo" / folder / "labels" / "a.txt").write_text("0 0.5 0.5 1 1")
     (tmp_path / "yolo" / "data.yaml").write_text("train: ../train/images\nval: ../val/images\nnames: [cat]\n")
@@ -214,7 +214,7 @@ def test_photos_of_one_name(tmp_path: Path) -> None:
 
 def roboflow_coco(root: Path) -> Path:
     for split in ("train", "valid"):
-        write_photo(root / split / f"{split}.jpg")
+        write_image(root / split / f"{split}.jpg")
         document = coco_document([], images=[f"{split}.jpg"])
         (root / split / "_annotations.coco.json").write_text(json.dumps(document))
     return root
@@ -222,7 +222,7 @@ def roboflow_coco(root: Path) -> Path:
 
 def roboflow_voc(root: Path) -> Path:
     for split in ("train", "valid"):
-        write_photo(root / split / "a.jpg")
+        write_image(root / split / "a.jpg")
         (root / split / "a.xml").write_text(f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>")
     return root
 
@@ -241,21 +241,21 @@ def test_lists_are_named_for_roboflows_folders(tmp_path: Path) -> None:
     assert [first in text for text in conversion.files.values()] == [True, False]
 
 
-def test_photos_without_xml_are_told(tmp_path: Path, detect_command: Command) -> None:
+def test_images_without_xml_are_told(tmp_path: Path, detect_command: Command) -> None:
     for name in ("a", "b"):
-        write_photo(tmp_path / f"voc/{name}.jpg")
+        write_image(tmp_path / f"voc/{name}.jpg")
     (tmp_path / "voc/a.xml").write_text(f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>")
     status, out, _ = detect_command("data", "convert", tmp_path / "voc", tmp_path / "new", "--to", "yolo")
-    assert (status, out.splitlines()[-1]) == (0, "left out: 1 photos without XML file")
+    assert (status, out.splitlines()[-1]) == (0, "left out: 1 images without XML file")
 
 
 @pytest.mark.usefixtures("voc_folder")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gone", "new", "--to", "voc"], "gone: expected a folder of labelled photos, found nothing"),
-        (["empty", "new", "--to", "voc"], "empty: expected VOC .*, found 0 photos and no labels"),
-        (["empty", "new", "--from", "coco", "--to", "voc"], "empty: expected photos labelled in coco, found none"),
+        (["gone", "new", "--to", "voc"], "gone: expected a folder of labelled images, found nothing"),
+        (["empty", "new", "--to", "voc"], "empty: expected VOC .*, found 0 images and no labels"),
+        (["empty", "new", "--from", "coco", "--to", "voc"], "empty: expected images labelled in coco, found none"),
         (["voc", "full", "--to", "coco"], "full: expected a new or an empty folder, found file in it"),
         (["voc", "full/file", "--to", "coco"], "full/file: expected a folder to write in, found a file"),
         (["voc", "new", "--to", "yollo"], r"'yollo' is not one of .*\(did you mean \"yolo\"\?\)"),
@@ -283,7 +283,7 @@ def test_wrong_usage(
         (tmp_path / name).mkdir()
     (tmp_path / "full" / "file").write_text("")
     for name in ("twins/a.jpg", "twins/a.png", "torn/a.jpg"):
-        write_photo(tmp_path / name)
+        write_image(tmp_path / name)
     (tmp_path / "twins" / "train.csv").write_text("a.jpg,cat,1,1,9,9\na.png,cat,1,1,9,9\n")
     (tmp_path / "torn" / "train.csv").write_text("a.jpg,cat,1,1,9,9\n")
     (tmp_path / "torn" / "val.csv").write_text("a.jpg,cat,1,1,9,8\n")
@@ -302,7 +302,7 @@ def test_nothing_is_left_of_a_conversion_that_fails(voc_folder: Path, tmp_path: 
     data = read_data_set(voc_folder, "voc", None)
     planned = plan(data, "csv", tmp_path / "new")
     (voc_folder / "JPEGImages" / "c.jpg").unlink()
-    with display(Console(quiet=True), "converting", 1, "photos") as shown, pytest.raises(Exception, match=r"c\.jpg"):
+    with display(Console(quiet=True), "converting", 1, "images") as shown, pytest.raises(Exception, match=r"c\.jpg"):
         carry_out(planned, False, shown)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["voc"]
 

@@ -1,4 +1,4 @@
-"""Folders named for a class: each photo is one object."""
+"""Folders named for a class: each image is one object."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from detect.config.builders.data import training_data
 from detect.config.files import parse
 from detect.data.formats.class_folders import read_class_folders
 from detect.errors import UserError
-from tests.data.folders import write_photo
+from tests.data.folders import write_image
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name in ("cat/1.jpg", "cat/deep/2.png", "dog/1.jpg", "dog/notes.txt"):
         if name.endswith("txt"):
-            (tmp_path / name).write_text("no photo")
+            (tmp_path / name).write_text("no image")
         else:
-            write_photo(tmp_path / name, (20, 30))
+            write_image(tmp_path / name, (20, 30))
     return tmp_path
 
 
-def test_each_photo_is_one_object(root: Path) -> None:
+def test_each_image_is_one_object(root: Path) -> None:
     found = read_class_folders(root, None)
     assert found.classes == ("cat", "dog")
     assert [Path(found.file(n)).relative_to(root).as_posix() for n in range(3)] == [
@@ -40,7 +40,7 @@ def test_each_photo_is_one_object(root: Path) -> None:
     ("make", "classes", "message"),
     [
         ([], None, "expected folders named for the class"),
-        (["empty/"], None, "empty: expected photos, found none"),
+        (["empty/"], None, "empty: expected images, found none"),
         (["cta/1.jpg"], ["cat", "dog"], r'expected a folder of cat, dog \(did you mean "cat"\?\)'),
     ],
 )
@@ -49,7 +49,7 @@ def test_what_is_no_such_folder(make: list[str], classes: list[str] | None, mess
         if name.endswith("/"):
             (tmp_path / name).mkdir()
         else:
-            write_photo(tmp_path / name)
+            write_image(tmp_path / name)
     with pytest.raises(UserError, match=message):
         read_class_folders(tmp_path, classes)
 

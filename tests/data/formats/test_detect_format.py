@@ -9,11 +9,11 @@ import pytest
 from detect.config.builders.resolve import settled_data, without_labels
 from detect.config.data import DataConfig
 from detect.data.formats.detect_format import found_format, lists_of, traces
-from detect.data.formats.voc import voc_photos
-from detect.data.formats.yolo import photos_at
+from detect.data.formats.voc import voc_images
+from detect.data.formats.yolo import images_at
 from detect.data.inspect.scan_voc import read_voc_survey
 from detect.errors import UserError
-from tests.data.folders import coco_document, voc_object, write_photo
+from tests.data.folders import coco_document, voc_object, write_image
 
 BOX = "0 0.5 0.5 1 1"
 XML = f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>"
@@ -24,13 +24,13 @@ Files = Callable[[dict[str, str]], Path]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Files:
-    """Files by name and content, and a photo for each name that ends in .jpg."""
+    """Files by name and content, and an image for each name that ends in .jpg."""
 
     def write(files: dict[str, str]) -> Path:
         for name, text in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text) if path.suffix != ".jpg" else write_photo(path)
+            path.write_text(text) if path.suffix != ".jpg" else write_image(path)
         return tmp_path
 
     return write
@@ -88,8 +88,8 @@ def test_format_and_lists(folder: Files, files: dict[str, str], found: str, list
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "expected VOC .*, found 0 photos and no labels"),
-        ({"a.jpg": "", "sub/b.jpg": "", "notes.json": "{}"}, "found 2 photos and no labels"),
+        ({}, "expected VOC .*, found 0 images and no labels"),
+        ({"a.jpg": "", "sub/b.jpg": "", "notes.json": "{}"}, "found 2 images and no labels"),
         ({"a.csv": "", "a.jpg": "", "a.xml": XML}, r"expected one format, found voc \(a\.xml\) and csv \(a\.csv\)"),
     ],
 )
@@ -101,31 +101,31 @@ def test_in_doubt(folder: Files, files: dict[str, str], message: str) -> None:
 CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version></annotations>'
 
 
-@pytest.mark.parametrize("read", [found_format, read_voc_survey, lambda root: voc_photos(root, "train")])
+@pytest.mark.parametrize("read", [found_format, read_voc_survey, lambda root: voc_images(root, "train")])
 def test_cvats_own_xml_is_told_apart(folder: Files, read: Callable[[Path], object]) -> None:
     root = folder({"annotations.xml": CVAT, "images/a.jpg": ""})
     with pytest.raises(UserError, match=r"annotations\.xml: .* CVAT's own XML: export .* as Pascal VOC or COCO$"):
         read(root)
 
 
-def test_a_photo_named_annotations_is_none_of_cvats(folder: Files) -> None:
+def test_a_image_named_annotations_is_none_of_cvats(folder: Files) -> None:
     root = folder({"annotations.xml": XML, "annotations.jpg": ""})
     assert found_format(root) == "voc"
-    assert len(voc_photos(root, "train").photos) == 1
+    assert len(voc_images(root, "train").images) == 1
 
 
-def test_photos_without_xml_are_not_of_the_data_set(folder: Files) -> None:
+def test_images_without_xml_are_not_of_the_data_set(folder: Files) -> None:
     root = folder({"b.jpg": "", "b.xml": XML, "a.jpg": "", "c/10.jpg": "", "c/10.xml": "<annotation/>"})
-    photos = voc_photos(root, "train").photos
-    assert [(photo.name, len(photo.objects), photo.image_id, photo.size) for photo in photos] == [
+    images = voc_images(root, "train").images
+    assert [(image.name, len(image.objects), image.image_id, image.size) for image in images] == [
         ("b.jpg", 1, 1, (40, 60)),
         ("c/10.jpg", 0, 2, (40, 60)),
     ]
 
 
-def test_xml_without_photo(folder: Files) -> None:
+def test_xml_without_image(folder: Files) -> None:
     with pytest.raises(UserError, match=r"images/a\.jpg: expected image a, found nothing"):
-        voc_photos(folder({"annotations/a.xml": XML, "images/b.jpg": ""}), "train")
+        voc_images(folder({"annotations/a.xml": XML, "images/b.jpg": ""}), "train")
 
 
 def settle(root: Path, **settings: object) -> tuple[object, ...]:
@@ -166,26 +166,26 @@ def test_roboflow_voc(folder: Files) -> None:
     names = ("train/a", "train/b", "valid/a", "test/c")
     root = folder({f"{name}.{kind}": XML for name in names for kind in ("jpg", "xml")})
     assert settle(root) == ("voc", "train", "valid")
-    assert [photo.name for photo in voc_photos(root, "train").photos] == ["train/a.jpg", "train/b.jpg"]
-    assert [photo.name for photo in voc_photos(root, "valid").photos] == ["valid/a.jpg"]
+    assert [image.name for image in voc_images(root, "train").images] == ["train/a.jpg", "train/b.jpg"]
+    assert [image.name for image in voc_images(root, "valid").images] == ["valid/a.jpg"]
     with pytest.raises(
         UserError, match=r"val: expected a folder .*\(did you mean \"valid\"\?\); lists: test, train, valid"
     ):
-        voc_photos(root, "val")
-    assert [photo.splits for photo in read_voc_survey(root).photos] == [{"test"}, {"train"}, {"train"}, {"val"}]
+        voc_images(root, "val")
+    assert [image.splits for image in read_voc_survey(root).images] == [{"test"}, {"train"}, {"train"}, {"val"}]
 
 
-def test_what_a_mac_keeps_beside_a_photo_is_none(folder: Files) -> None:
+def test_what_a_mac_keeps_beside_a_image_is_none(folder: Files) -> None:
     root = folder({"a.jpg": "", "a.xml": XML, "._a.xml": "", "Annotations/a.xml": XML, "Annotations/._a.xml": ""})
     (root / "images").mkdir()
     (root / "a.jpg").rename(root / "images/a.jpg")
     (root / "images/._a.jpg").write_bytes(b"")
-    assert [photo.name for photo in voc_photos(root, "train").photos] == ["a.jpg"]
-    assert [photo.image.name for photo in read_voc_survey(root).photos] == ["a.jpg"]
-    assert [place.name for _, place in photos_at(root, root)] == ["a.jpg"]
+    assert [image.name for image in voc_images(root, "train").images] == ["a.jpg"]
+    assert [image.image.name for image in read_voc_survey(root).images] == ["a.jpg"]
+    assert [place.name for _, place in images_at(root, root)] == ["a.jpg"]
 
 
-def test_photos_without_xml_are_counted(folder: Files) -> None:
+def test_images_without_xml_are_counted(folder: Files) -> None:
     files = {"a.jpg": "", "a.xml": XML, "b.jpg": "", "sub/c.jpg": "", "._d.jpg": ""}
     root = folder(files)
     assert without_labels(DataConfig(format="voc", root=str(root))) == 2

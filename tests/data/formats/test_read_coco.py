@@ -9,7 +9,7 @@ import pytest
 from detect.data.annotations import Annotations
 from detect.data.formats.coco import read_coco
 from detect.errors import UserError
-from tests.data.folders import coco_document, write_photo
+from tests.data.folders import coco_document, write_image
 
 Coco = Callable[[Any], Path]
 
@@ -141,29 +141,29 @@ def test_damaged_json(coco: Coco) -> None:
         read(root)
 
 
-def test_missing_sizes_are_the_photos(coco: Coco) -> None:
+def test_missing_sizes_are_the_images(coco: Coco) -> None:
     root = coco(coco_document([annotation()]) | {"images": [{"id": 7, "file_name": "a.jpg", "height": None}]})
-    write_photo(root / "images/a.jpg", (30, 50))
+    write_image(root / "images/a.jpg", (30, 50))
     assert read(root).size(0) == (30, 50)
 
 
-def test_missing_photo(coco: Coco) -> None:
+def test_missing_image(coco: Coco) -> None:
     root = coco(coco_document([]))
     (root / "images/b.jpg").unlink()
     with pytest.raises(UserError, match=r"b\.jpg: expected image 17 of .*instances\.json, found nothing"):
         read(root)
 
 
-def test_first_folder_that_holds_the_photos(coco: Coco, tmp_path: Path) -> None:
+def test_first_folder_that_holds_the_images(coco: Coco, tmp_path: Path) -> None:
     root = coco(coco_document([]))
     (tmp_path / "empty").mkdir()
     found = read_coco(root / "instances.json", [tmp_path / "empty", root / "images"], None)
     assert found.file(0) == str(root / "images/a.jpg")
 
 
-def test_photos_in_sub_folders(coco: Coco) -> None:
+def test_images_in_sub_folders(coco: Coco) -> None:
     root = coco(coco_document([], images=["x/a.jpg"]))
-    write_photo(root / "images/x/a.jpg")
+    write_image(root / "images/x/a.jpg")
     assert read(root).file(0) == str(root / "images/x/a.jpg")
 
 

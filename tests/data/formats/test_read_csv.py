@@ -7,14 +7,14 @@ import pytest
 from detect.data.annotations import Annotations
 from detect.data.formats.csv_files import read_csv
 from detect.errors import UserError
-from tests.data.folders import write_photo
+from tests.data.folders import write_image
 
 HEADER = "file,label,x1,y1,x2,y2\n"
 
 
 def read(root: Path, text: str, classes: list[str] | None = None) -> Annotations:
     for name in ("a.jpg", "b.jpg", "sub/c, d.jpg"):
-        write_photo(root / name)
+        write_image(root / name)
     (root / "labels.csv").write_text(text, encoding="utf-8")
     return read_csv(root / "labels.csv", [root / "elsewhere", root], classes)
 
@@ -92,7 +92,7 @@ def test_unusable_box_is_dropped_and_reported(tmp_path: Path, row: str, reason: 
         ("a.jpg,cat,1,2,3,4\na.jpg,cat,1,2,3\n", r"line 2: expected 6 fields .* found 5: a.jpg,cat,1,2,3$"),
         ("a.jpg,cat,1,2,3,4\na.jpg,cat,1,two,3,4\n", r'line 2: y1: expected a number, found "two"'),
         ("a.jpg,cat,1,2,3,4\na.jpg,,1,2,3,4\n", "line 2: expected a label, found nothing"),
-        ("a.jpg,cat,1,2,3,4\n,cat,1,2,3,4\n", "line 2: expected the file of a photo, found nothing"),
+        ("a.jpg,cat,1,2,3,4\n,cat,1,2,3,4\n", "line 2: expected the file of an image, found nothing"),
         ("file,label,xmin,ymin,xmax,ymax\n", 'line 1: expected the columns .*, found "xmin"'),
         ("file,lable,x1,y1,x2,y2\n", r'found "lable" \(did you mean "label"\?\)'),
         ("file,label,x1,y1,x2\n", 'found "y2" 0 times'),
@@ -100,7 +100,7 @@ def test_unusable_box_is_dropped_and_reported(tmp_path: Path, row: str, reason: 
         ("image,class,left,top,right,bottom\n", 'found "image"'),
         (HEADER.strip() + ",difficult\na.jpg,cat,1,2,3,4,yes\n", 'line 2: difficult: expected 0 or 1, found "yes"'),
         (HEADER + '"a.jpg,cat,1,2,3,4\n', "expected rows file,label,x1,y1,x2,y2, found unexpected end of data"),
-        (HEADER + "gone.jpg,cat,1,2,3,4\n", r"gone\.jpg: expected the photo of .*labels\.csv, line 2, found nothing"),
+        (HEADER + "gone.jpg,cat,1,2,3,4\n", r"gone\.jpg: expected the image of .*labels\.csv, line 2, found nothing"),
     ],
 )
 def test_damaged_file(tmp_path: Path, text: str, message: str) -> None:

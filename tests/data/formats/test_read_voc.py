@@ -93,20 +93,20 @@ def test_image_ids(voc: Voc, stems: list[str], ids: list[int]) -> None:
     assert [Path(found.file(i)).name for i in range(len(found))] == [f"{stem}.jpg" for stem in stems]
 
 
-def test_list_of_one_class_gives_all_its_photos(voc: Voc) -> None:
+def test_list_of_one_class_gives_all_its_images(voc: Voc) -> None:
     root = voc({"a": "", "b": ""})
     (root / "ImageSets/Main/cat_train.txt").write_text("a -1\n\nb  1\n")
     assert len(read_voc(root, "cat_train", ["cat"])) == 2
 
 
 @pytest.mark.parametrize("size", ["<size/>", "<size><width>0</width><height>0</height></size>", "<other/>"])
-def test_missing_size_comes_from_the_photo(voc: Voc, size: str) -> None:
+def test_missing_size_comes_from_the_image(voc: Voc, size: str) -> None:
     assert read_voc(voc({"a": ""}, size=size), "train", ["cat"]).size(0) == (40, 60)
 
 
-def test_missing_size_of_an_unreadable_photo(voc: Voc) -> None:
+def test_missing_size_of_an_unreadable_image(voc: Voc) -> None:
     root = voc({"a": ""}, size="<size/>")
-    (root / "JPEGImages/a.jpg").write_bytes(b"no photo")
+    (root / "JPEGImages/a.jpg").write_bytes(b"no image")
     with pytest.raises(UnreadableImage, match=r"a\.jpg: expected an image"):
         read_voc(root, "train", None)
 

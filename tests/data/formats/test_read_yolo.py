@@ -7,7 +7,7 @@ import pytest
 
 from detect.data.formats.yolo import label_file, read_yolo, yolo_lists
 from detect.errors import UserError
-from tests.data.folders import write_photo
+from tests.data.folders import write_image
 
 Yolo = Callable[..., Path]
 NAMES = "names: [cat, dog]\n"
@@ -16,11 +16,11 @@ BOX = "0 0.5 0.5 1 1"
 
 @pytest.fixture
 def yolo(tmp_path: Path) -> Yolo:
-    """Write a YOLO folder: photo (below images/, 60 x 40) -> its label file; None: no file."""
+    """Write a YOLO folder: image (below images/, 60 x 40) -> its label file; None: no file."""
 
     def write(labels: Mapping[str, str | None], data: str = "train: images\n" + NAMES) -> Path:
         for name, text in labels.items():
-            write_photo(tmp_path / "images" / name)
+            write_image(tmp_path / "images" / name)
             if text is not None:
                 file = (tmp_path / "labels" / name).with_suffix(".txt")
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -102,12 +102,12 @@ def test_damaged_line(yolo: Yolo, line: str, message: str) -> None:
     ],
     ids=["folder", "val", "several", "list", "further list", "path", "moved", "Roboflow"],
 )
-def test_splits(yolo: Yolo, data: str, split: str, photos: list[str]) -> None:
+def test_splits(yolo: Yolo, data: str, split: str, images: list[str]) -> None:
     root = yolo({"t/2.jpg": BOX, "t/1.jpg": None, "v/3.jpg": BOX}, data + NAMES)
     (root / "list.txt").write_text(f"./images/t/2.jpg\n\n{root}/images/v/3.jpg\nimages/t/2.jpg\n")
     found = read_yolo(root, split, None)
-    assert [found.file(place) for place in range(len(found))] == [str(root / "images" / photo) for photo in photos]
-    assert found.image_ids.tolist() == [int(Path(photo).stem) for photo in photos]
+    assert [found.file(place) for place in range(len(found))] == [str(root / "images" / image) for image in images]
+    assert found.image_ids.tolist() == [int(Path(image).stem) for image in images]
 
 
 @pytest.mark.parametrize("names", ["names: {1: dog, 0: cat}\n", "nc: 2\nnames:\n- cat\n- dog\n"])
@@ -135,9 +135,9 @@ def test_given_classes_lack_one(yolo: Yolo) -> None:
         ("nc: 3\n" + NAMES, "nc: expected 2, the number of names, found 3"),
         ("val: images\n" + NAMES, r"expected train, found nothing; splits: val"),
         ("train: 3\n" + NAMES, "train: expected a folder"),
-        ("train: imags\n" + NAMES, "train: expected a folder of photos or a list, found nothing at .*imags"),
-        ("train: empty\n" + NAMES, "train: expected photos in .*empty, found none"),
-        ("train: list.txt\n" + NAMES, r"gone\.jpg: expected the photo of .*list\.txt, line 2, found nothing"),
+        ("train: imags\n" + NAMES, "train: expected a folder of images or a list, found nothing at .*imags"),
+        ("train: empty\n" + NAMES, "train: expected images in .*empty, found none"),
+        ("train: list.txt\n" + NAMES, r"gone\.jpg: expected the image of .*list\.txt, line 2, found nothing"),
     ],
 )
 def test_damaged_data_file(yolo: Yolo, data: str, message: str) -> None:
@@ -149,7 +149,7 @@ def test_damaged_data_file(yolo: Yolo, data: str, message: str) -> None:
 
 
 def test_nothing_is_labelled(yolo: Yolo) -> None:
-    with pytest.raises(UserError, match=r"labels/a\.txt: expected the labels of a\.jpg, found none for 2 photos"):
+    with pytest.raises(UserError, match=r"labels/a\.txt: expected the labels of a\.jpg, found none for 2 images"):
         read_yolo(yolo({"a.jpg": None, "b.jpg": None}), "train", None)
 
 
@@ -158,8 +158,8 @@ def test_no_data_file(tmp_path: Path) -> None:
         read_yolo(tmp_path, "train", None)
 
 
-def test_labels_beside_the_photos_and_classes_txt(tmp_path: Path) -> None:
-    write_photo(tmp_path / "a.jpg")
+def test_labels_beside_the_images_and_classes_txt(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1")
     (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
     assert yolo_lists(tmp_path) == ["train"]
@@ -192,5 +192,5 @@ def test_list_and_data_file_written_on_windows(yolo: Yolo) -> None:
         ("/d/my_images/images.jpg", "/d/my_images/images.txt"),
     ],
 )
-def test_label_file(photo: str, labels: str) -> None:
-    assert label_file(Path(photo)) == Path(labels)
+def test_label_file(image: str, labels: str) -> None:
+    assert label_file(Path(image)) == Path(labels)

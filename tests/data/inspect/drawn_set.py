@@ -1,4 +1,4 @@
-"""A clean labelled set, small, in every format: 12 photos of 200 x 160 with 4 objects of 2 classes."""
+"""A clean labelled set, small, in every format: 12 images of 200 x 160 with 4 objects of 2 classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.data.folders import voc_object
 
-WIDTH, HEIGHT, PHOTOS, VAL = 200, 160, 12, 4
+WIDTH, HEIGHT, IMAGES, VAL = 200, 160, 12, 4
 NAMES = ("zebra", "carrot")
 Box = tuple[int, int, int, int]
 
@@ -22,7 +22,7 @@ def stem(index: int) -> str:
 
 
 def boxes(index: int) -> list[tuple[str, Box]]:
-    """Continuous corners; one object a photo touches the left and one the right and lower edge."""
+    """Continuous corners; one object an image touches the left and one the right and lower edge."""
     draw = np.random.default_rng(index)
     x, y = (int(value) for value in draw.integers(0, 12, 2))
     return [
@@ -33,7 +33,7 @@ def boxes(index: int) -> list[tuple[str, Box]]:
     ]
 
 
-def draw_photo(path: Path, seed: int) -> Path:
+def draw_image(path: Path, seed: int) -> Path:
     """A smooth picture unlike those of other seeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), np.uint8)
@@ -42,7 +42,7 @@ def draw_photo(path: Path, seed: int) -> Path:
 
 
 def splits() -> Iterator[tuple[str, list[int]]]:
-    yield "train", list(range(VAL, PHOTOS))
+    yield "train", list(range(VAL, IMAGES))
     yield "val", list(range(VAL))
 
 
@@ -50,13 +50,13 @@ def write_voc(root: Path) -> Path:
     for folder in ("Annotations", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>"
-    for index in range(PHOTOS):
-        draw_photo(root / "JPEGImages" / f"{stem(index)}.jpg", index)
+    for index in range(IMAGES):
+        draw_image(root / "JPEGImages" / f"{stem(index)}.jpg", index)
         objects = "\n".join(voc_object(name, x1 + 1, y1 + 1, x2, y2) for name, (x1, y1, x2, y2) in boxes(index))
         (root / "Annotations" / f"{stem(index)}.xml").write_text(f"<annotation>{size}\n{objects}</annotation>")
     for split, members in splits():
         (root / "ImageSets/Main" / f"{split}.txt").write_text("".join(f"{stem(index)}\n" for index in members))
-    everything = "".join(f"{stem(index)}\n" for index in range(PHOTOS))
+    everything = "".join(f"{stem(index)}\n" for index in range(IMAGES))
     (root / "ImageSets/Main/trainval.txt").write_text(everything)
     return root
 
@@ -67,7 +67,7 @@ def write_coco(root: Path) -> Path:
     for split, members in splits():
         annotations = []
         for index in members:
-            draw_photo(root / "images" / f"{stem(index)}.jpg", index)
+            draw_image(root / "images" / f"{stem(index)}.jpg", index)
             for name, (x1, y1, x2, y2) in boxes(index):
                 box = [x1, y1, x2 - x1, y2 - y1]
                 category = NAMES.index(name) + 1
@@ -89,7 +89,7 @@ def write_coco(root: Path) -> Path:
 def write_yolo(root: Path) -> Path:
     for split, members in splits():
         for index in members:
-            draw_photo(root / "images" / split / f"{stem(index)}.jpg", index)
+            draw_image(root / "images" / split / f"{stem(index)}.jpg", index)
             file = root / "labels" / split / f"{stem(index)}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("".join(f"{NAMES.index(name)} {_fractions(box)}\n" for name, box in boxes(index)))
@@ -107,14 +107,14 @@ def write_csv(root: Path) -> Path:
     for split, members in splits():
         rows = ["file,label,x1,y1,x2,y2"]
         for index in members:
-            draw_photo(root / "images" / f"{stem(index)}.jpg", index)
+            draw_image(root / "images" / f"{stem(index)}.jpg", index)
             rows += [f"{stem(index)}.jpg,{name},{','.join(map(str, box))}" for name, box in boxes(index)]
         (root / f"{split}.csv").write_text("\n".join(rows) + "\n")
     return root
 
 
 def write_beside(root: Path) -> Path:
-    """VOC's XML files beside their photos, without lists."""
+    """VOC's XML files beside their images, without lists."""
     write_voc(root)
     for file in (*root.glob("Annotations/*"), *root.glob("JPEGImages/*")):
         target = root / "photos" / file.name
@@ -126,7 +126,7 @@ def write_beside(root: Path) -> Path:
 
 
 def write_roboflow(root: Path) -> Path:
-    """VOC's XML files beside their photos, in a folder for each split."""
+    """VOC's XML files beside their images, in a folder for each split."""
     write_beside(root)
     for split, members in splits():
         folder = root / {"val": "valid"}.get(split, split)

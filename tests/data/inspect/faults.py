@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tests.data.folders import voc_object
-from tests.data.inspect.drawn_set import HEIGHT, WIDTH, draw_photo
+from tests.data.inspect.drawn_set import HEIGHT, WIDTH, draw_image
 
 Plant = Callable[[Path], object]
 
@@ -29,7 +29,7 @@ class Fault:
 
 
 def _xml(change: Callable[[str], str], *stems: str) -> Plant:
-    """Change the annotations of these photos, or of all."""
+    """Change the annotations of these images, or of all."""
 
     def plant(root: Path) -> None:
         for file in sorted((root / "Annotations").glob("*.xml")):
@@ -43,7 +43,7 @@ def _xml(change: Callable[[str], str], *stems: str) -> Plant:
 
 
 def _boxes(change: Callable[[int, int, int, int], tuple[object, ...]], *stems: str, first: bool = False) -> Plant:
-    """Change VOC's corners: of all objects, or of the first of each photo."""
+    """Change VOC's corners: of all objects, or of the first of each image."""
     pattern = re.compile(r"<xmin>(.*?)</xmin><ymin>(.*?)</ymin><xmax>(.*?)</xmax><ymax>(.*?)</ymax>")
 
     def rewritten(found: re.Match[str]) -> str:
@@ -87,7 +87,7 @@ def _one(**values: object) -> Plant:
     return _json(lambda document: document["annotations"][2].update(values))
 
 
-def _photo(change: Callable[[Path], object], folder: str = "JPEGImages") -> Plant:
+def _image(change: Callable[[Path], object], folder: str = "JPEGImages") -> Plant:
     return lambda root: change(root / folder / "p05.jpg")
 
 
@@ -108,7 +108,7 @@ def _as_png(path: Path) -> None:
 
 
 def _again(source: str, target: str, quality: int = 0) -> Plant:
-    """Replace a photo by another, the same bytes or recompressed."""
+    """Replace an image by another, the same bytes or recompressed."""
 
     def plant(root: Path) -> None:
         first, second = (root / "JPEGImages" / f"{stem}.jpg" for stem in (source, target))
@@ -122,7 +122,7 @@ def _again(source: str, target: str, quality: int = 0) -> Plant:
 
 
 def _strip(root: Path) -> None:
-    """Replace a photo by a strip without objects."""
+    """Replace an image by a strip without objects."""
     cv2.imwrite(str(root / "JPEGImages/p05.jpg"), np.zeros((8, 200, 3), np.uint8))
     (root / "Annotations/p05.xml").write_text("<annotation/>")
 
@@ -183,24 +183,24 @@ _ENDS = list(enumerate((-1, -1, 1, 1)))  # of x1 y1 x2 y2 from the centre
 CAR = voc_object("zebra", 91, 61, 109, 79)
 
 FAULTS = {
-    "truncated photo": Fault("voc", _photo(_cut), "unreadable-photo"),
-    "empty photo": Fault("voc", _photo(lambda path: path.write_bytes(b"")), "unreadable-photo"),
-    "text as photo": Fault("voc", _photo(lambda path: path.write_text("not a photo")), "unreadable-photo"),
-    "PNG named jpg": Fault("voc", _photo(_as_png), "wrong-suffix"),
-    "another size": Fault("voc", _photo(lambda path: Image.new("RGB", (90, 70)).save(path)), "wrong-size"),
-    "EXIF rotation": Fault("voc", _photo(_turn), "rotated"),
-    "EXIF rotation, COCO": Fault("coco", _photo(_turn, "images"), "rotated"),
-    "same photo twice": Fault("voc", _again("p05", "p06"), "duplicate-photo"),
-    "recompressed photo": Fault("voc", _again("p05", "p06", 30), "near-duplicate"),
-    "same photo in train and val": Fault("voc", _again("p05", "p01"), "leak"),
+    "truncated image": Fault("voc", _image(_cut), "unreadable-image"),
+    "empty image": Fault("voc", _image(lambda path: path.write_bytes(b"")), "unreadable-image"),
+    "text as image": Fault("voc", _image(lambda path: path.write_text("not an image")), "unreadable-image"),
+    "PNG named jpg": Fault("voc", _image(_as_png), "wrong-suffix"),
+    "another size": Fault("voc", _image(lambda path: Image.new("RGB", (90, 70)).save(path)), "wrong-size"),
+    "EXIF rotation": Fault("voc", _image(_turn), "rotated"),
+    "EXIF rotation, COCO": Fault("coco", _image(_turn, "images"), "rotated"),
+    "same image twice": Fault("voc", _again("p05", "p06"), "duplicate-image"),
+    "recompressed image": Fault("voc", _again("p05", "p06", 30), "near-duplicate"),
+    "same image in train and val": Fault("voc", _again("p05", "p01"), "leak"),
     "recompressed in train and val": Fault("voc", _again("p05", "p01", 30), "near-leak"),
     "listed in train and val": Fault("voc", _listed("val", "p05\n"), "leak"),
     "listed twice": Fault("voc", _listed("val", "p01\n"), "repeated-id"),
     "listed without annotation": Fault("voc", _listed("train", "p77\n"), "missing-annotation"),
-    "photo without annotation": Fault(
-        "voc", lambda root: draw_photo(root / "JPEGImages/p77.jpg", 77), "unlabelled-photo"
+    "image without annotation": Fault(
+        "voc", lambda root: draw_image(root / "JPEGImages/p77.jpg", 77), "unlabelled-image"
     ),
-    "annotation without photo": Fault("voc", _photo(Path.unlink), "missing-photo"),
+    "annotation without image": Fault("voc", _image(Path.unlink), "missing-image"),
     "annotation in no list": Fault(
         "voc",
         lambda root: [
@@ -237,7 +237,7 @@ FAULTS = {
     "capital letter": Fault("voc", _renamed("zebra", "Zebra"), "similar-names"),
     "letters exchanged": Fault("voc", _renamed("carrot", "carrto"), "similar-names"),
     "rare class": Fault("voc", _renamed("zebra", "piano"), "rare-class"),
-    "long thin photo": Fault(
+    "long thin image": Fault(
         "voc",
         _strip,
         "odd-size",
@@ -271,8 +271,8 @@ FAULTS = {
         ),
         "crowd-without-mask",
     ),
-    "photo in no file": Fault("coco", lambda root: draw_photo(root / "images/p77.jpg", 77), "unlabelled-photo"),
-    "photo gone": Fault("coco", _photo(Path.unlink, "images"), "missing-photo"),
+    "image in no file": Fault("coco", lambda root: draw_image(root / "images/p77.jpg", 77), "unlabelled-image"),
+    "image gone": Fault("coco", _image(Path.unlink, "images"), "missing-image"),
     "class names that differ by a blank": Fault(
         "coco", _json(lambda doc: doc["categories"][0].update(name="zebra ")), "similar-names"
     ),
@@ -289,25 +289,25 @@ FAULTS = {
         ),
         "misread-boxes",
     ),
-    "labels gone": Fault("yolo", lambda root: (root / "labels/train/p05.txt").unlink(), "unlabelled-photo"),
-    "labels without photo": Fault("yolo", lambda root: (root / "images/train/p05.jpg").unlink(), "missing-photo"),
+    "labels gone": Fault("yolo", lambda root: (root / "labels/train/p05.txt").unlink(), "unlabelled-image"),
+    "labels without image": Fault("yolo", lambda root: (root / "images/train/p05.jpg").unlink(), "missing-image"),
     "split that is not there": Fault("yolo", _more_yaml("test: images/test\n"), "damaged-annotation"),
     "column missing": Fault("csv", _row("p04.jpg,zebra,1,2,3"), "damaged-annotation"),
     "label missing": Fault("csv", _row("p04.jpg,,1,2,30,40"), "damaged-annotation"),
     "number missing, CSV": Fault("csv", _row("p04.jpg,zebra,1,2,,40"), "damaged-annotation"),
     "fractions, CSV": Fault("csv", _row("p04.jpg,zebra,0.1,0.2,0.5,0.9"), "fractions"),
-    "photo that is not there": Fault("csv", _row("p99.jpg,zebra,10,20,50,90"), "missing-photo"),
+    "image that is not there": Fault("csv", _row("p99.jpg,zebra,10,20,50,90"), "missing-image"),
     "sizes as corners, CSV": Fault("csv", _as_sizes, "misread-boxes"),
-    "annotation without photo, beside": Fault(
-        "beside", lambda root: (root / "photos/p05.jpg").unlink(), "missing-photo"
+    "annotation without image, beside": Fault(
+        "beside", lambda root: (root / "photos/p05.jpg").unlink(), "missing-image"
     ),
-    "same photo in train and valid": Fault(
+    "same image in train and valid": Fault(
         "roboflow", lambda root: shutil.copy(root / "train/p05.jpg", root / "valid/p01.jpg"), "leak"
     ),
-    "photo beside the folders of splits": Fault(
+    "image beside the folders of splits": Fault(
         "roboflow",
         lambda root: [(root / "train" / name).rename(root / name) for name in ("p05.jpg", "p05.xml")],
         "unlisted",
     ),
-    "photo alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-photo"),
+    "image alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-image"),
 }

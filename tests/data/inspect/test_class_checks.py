@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detect.data.inspect.class_checks import check_classes
-from detect.data.inspect.scan_records import SeenObject, SeenPhoto, Survey
+from detect.data.inspect.scan_records import SeenImage, SeenObject, Survey
 
 
 def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> Survey:
@@ -14,7 +14,7 @@ def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> 
     objects = tuple(
         SeenObject(f"object {place}", name, box, box) for name, count in counts.items() for place in range(count)
     )
-    return Survey("voc", Path("set"), (SeenPhoto(Path("a.jpg"), Path("a.xml"), None, objects),), listed, ())
+    return Survey("voc", Path("set"), (SeenImage(Path("a.jpg"), Path("a.xml"), None, objects),), listed, ())
 
 
 @pytest.mark.parametrize(

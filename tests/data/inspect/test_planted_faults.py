@@ -14,7 +14,7 @@ from tests.data.inspect.faults import FAULTS, Fault
 
 def found_in(root: Path) -> list[Finding]:
     survey = read_survey(root, None)
-    return inspect(survey, dict(look_at_all([photo.image for photo in survey.photos], 1)))
+    return inspect(survey, dict(look_at_all([image.image for image in survey.images], 1)))
 
 
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
@@ -25,8 +25,8 @@ def test_a_clean_set_is_clean(tmp_path: Path, writer) -> None:
 def test_the_comparison_says_how_far_it_is(tmp_path: Path) -> None:
     survey = read_survey(write_csv(tmp_path / "set"), None)
     compared: list[int] = []
-    inspect(survey, dict(look_at_all([photo.image for photo in survey.photos], 1)), compared.append)
-    assert sum(compared) == len(survey.photos) == 12
+    inspect(survey, dict(look_at_all([image.image for image in survey.images], 1)), compared.append)
+    assert sum(compared) == len(survey.images) == 12
 
 
 def test_a_list_of_all_repeats_nothing(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_a_list_of_all_repeats_nothing(tmp_path: Path) -> None:
     (root / "trainval.csv").write_text("\n".join(rows) + "\n")
     (root / "images/p05.jpg").write_bytes(b"")
     survey = read_survey(root, None)
-    assert (len(survey.photos), len(survey.distinct_photos), survey.objects) == (24, 12, 48)
-    assert [finding.kind for finding in found_in(root)] == ["unreadable-photo"]
+    assert (len(survey.images), len(survey.distinct_images), survey.objects) == (24, 12, 48)
+    assert [finding.kind for finding in found_in(root)] == ["unreadable-image"]
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

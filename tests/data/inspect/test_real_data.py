@@ -1,4 +1,4 @@
-"""Faults planted in copies of real data sets, each in a photo of its own: all are found, and nothing that was not."""
+"""Faults planted in copies of real data sets, each in an image of its own: all are found, and nothing that was not."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NAME = re.compile(r"(<object>\s*<name>)(.*?)(</name>)", re.DOTALL)
 
 
 class Voc:
-    """One photo of a VOC folder, to be spoiled."""
+    """One image of a VOC folder, to be spoiled."""
 
     def __init__(self, root: Path, stem: str, donor: str) -> None:
         self.root, self.stem = root, stem
         self.xml = root / "Annotations" / f"{stem}.xml"
-        self.photo, self.donor = (root / "JPEGImages" / f"{name}.jpg" for name in (stem, donor))
+        self.image, self.donor = (root / "JPEGImages" / f"{name}.jpg" for name in (stem, donor))
         self.text = self.xml.read_text()
         sides = (re.search(f"<{side}>(\\d+)</{side}>", self.text) for side in ("width", "height"))
         self.width, self.height = (int(found[1]) for found in sides if found)
@@ -51,20 +51,20 @@ class Voc:
     def turned(self) -> None:
         exif = Image.Exif()
         exif[0x0112] = 8
-        Image.open(self.photo).copy().save(self.photo, exif=exif)
+        Image.open(self.image).copy().save(self.image, exif=exif)
 
 
 ODD = voc_object("{}", 11, 13, 29, 31)  # a place and size that no object of the real sets has
 PLANTED: dict[str, tuple[str, Callable[[Voc], object]]] = {
-    "truncated": ("unreadable-photo", lambda one: one.photo.write_bytes(one.photo.read_bytes()[:-900])),
-    "empty": ("unreadable-photo", lambda one: one.photo.write_bytes(b"")),
-    "a text": ("unreadable-photo", lambda one: one.photo.write_text("<html>")),
-    "PNG": ("wrong-suffix", lambda one: Image.open(one.photo).copy().save(one.photo, format="PNG")),
-    "resized": ("wrong-size", lambda one: Image.open(one.photo).resize((177, 131)).save(one.photo)),
+    "truncated": ("unreadable-image", lambda one: one.image.write_bytes(one.image.read_bytes()[:-900])),
+    "empty": ("unreadable-image", lambda one: one.image.write_bytes(b"")),
+    "a text": ("unreadable-image", lambda one: one.image.write_text("<html>")),
+    "PNG": ("wrong-suffix", lambda one: Image.open(one.image).copy().save(one.image, format="PNG")),
+    "resized": ("wrong-size", lambda one: Image.open(one.image).resize((177, 131)).save(one.image)),
     "turned": ("rotated", Voc.turned),
-    "photo gone": ("missing-photo", lambda one: one.photo.unlink()),
-    "copied": ("duplicate-photo", lambda one: shutil.copy(one.donor, one.photo)),
-    "recompressed": ("near-duplicate", lambda one: Image.open(one.donor).copy().save(one.photo, quality=35)),
+    "image gone": ("missing-image", lambda one: one.image.unlink()),
+    "copied": ("duplicate-image", lambda one: shutil.copy(one.donor, one.image)),
+    "recompressed": ("near-duplicate", lambda one: Image.open(one.donor).copy().save(one.image, quality=35)),
     "in both lists": ("leak", lambda one: one.listed("val")),
     "cut XML": ("damaged-annotation", lambda one: one.xml.write_text(one.text[:-40])),
     "no name": ("damaged-annotation", lambda one: one.first_name(lambda _: "")),
@@ -102,12 +102,12 @@ def _copied(source: Path, target: Path) -> Path:
 
 
 def _spare_pairs(root: Path, taken: str) -> list[tuple[str, str]]:
-    """(stem, donor of the same size) of training photos that no finding names."""
+    """(stem, donor of the same size) of training images that no finding names."""
     by_size: dict[tuple[int, int], list[str]] = {}
     for stem in (root / "ImageSets/Main/train.txt").read_text().split():
         if stem not in taken:
-            with Image.open(root / f"JPEGImages/{stem}.jpg") as photo:
-                by_size.setdefault(photo.size, []).append(stem)
+            with Image.open(root / f"JPEGImages/{stem}.jpg") as image:
+                by_size.setdefault(image.size, []).append(stem)
     stems = max((group for group in by_size.values()), key=len)
     half = len(stems) // 2
     return list(zip(stems[:half], stems[half:], strict=False))
@@ -130,11 +130,11 @@ def test_voc_sets(shared_data: Path, tmp_path: Path, name: str) -> None:
 
 
 def _spoil(document: dict[str, Any], images: Path) -> dict[str, int]:
-    """Plants 20 faults in a COCO file, each in an annotation or photo of its own; kinds to how many."""
-    records, photos = document["annotations"], [record["file_name"] for record in document["images"]]
-    names = iter(photos[40:])
+    """Plants 20 faults in a COCO file, each in an annotation or image of its own; kinds to how many."""
+    records, image_files = document["annotations"], [record["file_name"] for record in document["images"]]
+    names = iter(image_files[40:])
     (images / next(names)).write_bytes(b"")
-    (images / next(names)).write_text("no photo")
+    (images / next(names)).write_text("no image")
     cut = images / next(names)
     cut.write_bytes(cut.read_bytes()[:-2000])
     png = images / next(names)
@@ -142,11 +142,11 @@ def _spoil(document: dict[str, Any], images: Path) -> dict[str, int]:
     small = images / next(names)
     Image.open(small).resize((77, 61)).save(small)
     (images / next(names)).unlink()
-    shutil.copy(images / photos[0], images / "copy.jpg")
-    shutil.copy(images / photos[1], images / "unlabelled.jpg")
+    shutil.copy(images / image_files[0], images / "copy.jpg")
+    shutil.copy(images / image_files[1], images / "unlabelled.jpg")
     first = document["images"][0]
     document["images"].append(first | {"id": 10**9, "file_name": "copy.jpg"})
-    spare = iter([one for one in records if one["image_id"] in [photo["id"] for photo in document["images"][:30]]])
+    spare = iter([one for one in records if one["image_id"] in [image["id"] for image in document["images"][:30]]])
     next(spare)["bbox"] = [1, 2, 3]
     next(spare)["bbox"] = [50, 50, -20, 30]
     next(spare)["bbox"] = [50, 50, 0, 30]
@@ -162,12 +162,12 @@ def _spoil(document: dict[str, Any], images: Path) -> dict[str, int]:
     records.append(records[-1] | {"id": 10**9})
     document["categories"].append({"id": 10**6, "name": document["categories"][0]["name"].title()})
     return {
-        "unreadable-photo": 3,
+        "unreadable-image": 3,
         "wrong-suffix": 1,
         "wrong-size": 1,
-        "missing-photo": 1,
-        "duplicate-photo": 1,
-        "unlabelled-photo": 1,
+        "missing-image": 1,
+        "duplicate-image": 1,
+        "unlabelled-image": 1,
         "damaged-annotation": 1,
         "swapped-corners": 1,
         "no-extent": 1,

@@ -24,8 +24,8 @@ def drawn(tmp_path: Path) -> Annotations:
     return usable(read_survey(write_voc(tmp_path / "set"), None))
 
 
-def gallery(photos: Annotations, flip: float = 0.0) -> Gallery:
-    return Gallery(photos, Preprocess(min_size=80), Augment(flip=flip), seed=0)
+def gallery(images: Annotations, flip: float = 0.0) -> Gallery:
+    return Gallery(images, Preprocess(min_size=80), Augment(flip=flip), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_before_and_after_have_the_objects(drawn: Annotations) -> None:
     np.testing.assert_allclose(shown.after[0].boxes, mirrored, atol=1e-4)
 
 
-def test_large_photos_are_shrunk_with_their_boxes(drawn: Annotations) -> None:
+def test_large_images_are_shrunk_with_their_boxes(drawn: Annotations) -> None:
     view = Gallery(drawn, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0).show(0, 1).after[0]
     assert max(view.rgb.shape) == SIDE
     np.testing.assert_allclose(view.boxes[1, 2:], (view.rgb.shape[1], view.rgb.shape[0]), atol=0.01)

@@ -28,18 +28,18 @@ def of(annotations: Annotations, plan: AnchorPlan = PLAN) -> Statistics:
 
 def without_objects(root: Path) -> Annotations:
     survey = read_survey(write_voc(root), None)
-    bare = tuple(type(photo)(photo.image, photo.labels, photo.told, ()) for photo in survey.photos)
+    bare = tuple(type(image)(image.image, image.labels, image.told, ()) for image in survey.images)
     return usable(Survey("voc", root, bare, None, ()))
 
 
-def test_no_photos(tmp_path: Path) -> None:
-    with pytest.raises(WorkError, match="expected photos, found none"):
+def test_no_images(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match="expected images, found none"):
         usable(Survey("voc", tmp_path, (), None, ()))
 
 
 def test_no_objects(tmp_path: Path) -> None:
     found = of(without_objects(tmp_path / "set"))
-    assert (found.tally.photos, found.tally.without_objects, found.tally.objects) == (12, 12, 0)
+    assert (found.tally.images, found.tally.without_objects, found.tally.objects) == (12, 12, 0)
     assert found.settings == ""
     assert [table.row_count for table in tables(found)] == [3, 0]
     json.dumps(found.to_json(), allow_nan=False)
@@ -48,10 +48,10 @@ def test_no_objects(tmp_path: Path) -> None:
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 def test_counts_are_those_of_the_drawn_set(tmp_path: Path, writer) -> None:
     found = of(usable(read_survey(writer(tmp_path / "set"), None)))
-    assert headline(found.tally) == "12 photos (0 without objects), 48 objects (0 difficult, 0 crowds)"
-    assert {one.name: (one.objects, one.photos) for one in found.tally.classes} == dict.fromkeys(NAMES, (24, 12))
+    assert headline(found.tally) == "12 images (0 without objects), 48 objects (0 difficult, 0 crowds)"
+    assert {one.name: (one.objects, one.images) for one in found.tally.classes} == dict.fromkeys(NAMES, (24, 12))
     assert found.tally.sizes == (((200, 160), 12),)
-    assert found.tally.objects_per_photo == (4.0,) * 7
+    assert found.tally.objects_per_image == (4.0,) * 7
     assert [one.min_size for one in found.reached] == [160, 320]
 
 
@@ -76,7 +76,7 @@ def test_a_pyramid_is_measured_without_advice(tmp_path: Path) -> None:
     [
         ("outside", (12, 47, 1)),
         ("number missing", (12, 47, 1)),
-        ("annotation without photo", (11, 44, 0)),
+        ("annotation without image", (11, 44, 0)),
         ("cut XML", (12, 44, 0)),
         ("EXIF rotation", (12, 48, 0)),
     ],
@@ -85,4 +85,4 @@ def test_what_cannot_be_used_is_left_out(tmp_path: Path, fault: str, counted: tu
     root = write_voc(tmp_path / "set")
     FAULTS[fault].plant(root)
     found = of(usable(read_survey(root, None))).tally
-    assert (found.photos, found.objects, found.dropped) == counted
+    assert (found.images, found.objects, found.dropped) == counted

@@ -25,14 +25,14 @@ SMALL = Preprocess(min_size=32, max_size=64, divisor=16)
 AUGMENT = Augment(flip=0.5, crop=0.5, colour=0.3)
 
 
-def training(photos: Annotations, workers: int = 0, start: int = 0, given: object = None) -> list[Batch]:
-    plan = BatchPlan(photos.sizes, 3, 5, (24, 32), 8, start)
-    return list(training_loader(photos, SMALL, AUGMENT, plan, 5, workers, given))  # type: ignore[arg-type]
+def training(images: Annotations, workers: int = 0, start: int = 0, given: object = None) -> list[Batch]:
+    plan = BatchPlan(images.sizes, 3, 5, (24, 32), 8, start)
+    return list(training_loader(images, SMALL, AUGMENT, plan, 5, workers, given))  # type: ignore[arg-type]
 
 
-def proposals(photos: Annotations) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def proposals(images: Annotations) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     box = np.asarray([[0, 0, 20, 20], [10, 10, 30, 40], [500, 500, 600, 600]])
-    return {photos.file(i): (box + i, np.asarray([0.9, 0.8, 0.7])) for i in range(len(photos))}
+    return {images.file(i): (box + i, np.asarray([0.9, 0.8, 0.7])) for i in range(len(images))}
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
@@ -57,8 +57,8 @@ def test_nothing() -> None:
     assert list(file_loader([], SMALL, [], 0)) == []
 
 
-def test_training_batches(photos: Annotations) -> None:
-    batches = training(photos)
+def test_training_batches(images: Annotations) -> None:
+    batches = training(images)
     assert len(batches) == 8
     assert sorted(i for batch in batches[:4] for i in batch.indices) == list(range(10))
     for step, batch in enumerate(batches):
@@ -66,31 +66,31 @@ def test_training_batches(photos: Annotations) -> None:
         assert batch.images.given is None
         assert len(batch.targets) == len(batch.originals) == len(batch.files) == len(batch.images)
         assert batch.images.keys == tuple(key(5, step // 4, number) for number in batch.image_ids)
-        assert batch.originals == tuple(photos.size(i) for i in batch.indices)
-        assert batch.files == tuple(photos.file(i) for i in batch.indices)
+        assert batch.originals == tuple(images.size(i) for i in batch.indices)
+        assert batch.files == tuple(images.file(i) for i in batch.indices)
 
 
-def test_workers_change_nothing(photos: Annotations) -> None:
+def test_workers_change_nothing(images: Annotations) -> None:
     cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (900, 900))  # starts OpenCV's threads, which a fork does not copy
-    given = proposals(photos)
-    alone, shared = training(photos, 0, given=given), training(photos, 2, given=given)
+    given = proposals(images)
+    alone, shared = training(images, 0, given=given), training(images, 2, given=given)
     assert_equal(alone, shared)
     assert all(batch.images.pixels.is_contiguous(memory_format=torch.channels_last) for batch in shared)
-    assert_equal(list(evaluation_loader(photos, SMALL, 4, 0)), list(evaluation_loader(photos, SMALL, 4, 2)))
+    assert_equal(list(evaluation_loader(images, SMALL, 4, 0)), list(evaluation_loader(images, SMALL, 4, 2)))
 
 
-def test_resumed_training_sees_the_same_batches(photos: Annotations) -> None:
-    assert_equal(training(photos)[5:], training(photos, start=5))
+def test_resumed_training_sees_the_same_batches(images: Annotations) -> None:
+    assert_equal(training(images)[5:], training(images, start=5))
 
 
-def test_a_pass_leaves_the_global_generator_alone(photos: Annotations) -> None:
+def test_a_pass_leaves_the_global_generator_alone(images: Annotations) -> None:
     before = torch.get_rng_state()
-    training(photos)
+    training(images)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_evaluation(photos: Annotations) -> None:
-    batches = list(evaluation_loader(photos, SMALL, 3, 0))
+def test_evaluation(images: Annotations) -> None:
+    batches = list(evaluation_loader(images, SMALL, 3, 0))
     assert sorted(i for batch in batches for i in batch.indices) == list(range(10))
     for batch in batches:
         canvas = tuple(batch.images.pixels.shape[2:])
@@ -98,27 +98,27 @@ def test_evaluation(photos: Annotations) -> None:
             assert canvas == SMALL.canvas([batch.images.sizes[place]])
             assert batch.images.keys[place] == key("evaluation", batch.image_ids[place])
             height, width = batch.images.sizes[place]
-            want = SMALL.normalise(SMALL.resize(read_image(photos.file(index))))
+            want = SMALL.normalise(SMALL.resize(read_image(images.file(index))))
             assert torch.equal(batch.images.pixels[place, :, :height, :width], want)
-            y, x = height / photos.size(index)[0], width / photos.size(index)[1]
-            boxes = photos[index].boxes * [x, y, x, y]
+            y, x = height / images.size(index)[0], width / images.size(index)[1]
+            boxes = images[index].boxes * [x, y, x, y]
             assert np.allclose(batch.targets[place].boxes, boxes, atol=1e-3)
-            assert batch.targets[place].labels.tolist() == photos[index].labels.tolist()
+            assert batch.targets[place].labels.tolist() == images[index].labels.tolist()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_evaluation_does_not_depend_on_company(photos: Annotations, batch_size: int) -> None:
+def test_evaluation_does_not_depend_on_company(images: Annotations, batch_size: int) -> None:
     found = {
         index: pixels
-        for batch in evaluation_loader(photos, SMALL, batch_size, 0)
+        for batch in evaluation_loader(images, SMALL, batch_size, 0)
         for index, pixels in zip(batch.indices, batch.images.pixels, strict=True)
     }
-    (alone,) = evaluation_loader(select(photos, [7]), SMALL, batch_size, 0)
+    (alone,) = evaluation_loader(select(images, [7]), SMALL, batch_size, 0)
     assert torch.equal(found[7], alone.images.pixels[0])
 
 
-def test_given_proposals_follow(photos: Annotations) -> None:
-    (batch,) = evaluation_loader(select(photos, [0]), SMALL, 1, 0, proposals(photos))
+def test_given_proposals_follow(images: Annotations) -> None:
+    (batch,) = evaluation_loader(select(images, [0]), SMALL, 1, 0, proposals(images))
     assert batch.images.given is not None
     scale = 32 / 40
     boxes, scores = batch.images.given[0].boxes, batch.images.given[0].scores
@@ -126,13 +126,13 @@ def test_given_proposals_follow(photos: Annotations) -> None:
     assert torch.allclose(scores, torch.tensor([0.9, 0.8]))
 
 
-def test_missing_given_proposals(photos: Annotations) -> None:
+def test_missing_given_proposals(images: Annotations) -> None:
     with pytest.raises(UserError, match=r"p0\.png: expected given proposals, found none"):
-        list(file_loader([photos.file(0)], SMALL, [[0]], 0, {}))
+        list(file_loader([images.file(0)], SMALL, [[0]], 0, {}))
 
 
-def test_files_in_order(photos: Annotations) -> None:
-    files = [photos.file(i) for i in (3, 0, 5)]
+def test_files_in_order(images: Annotations) -> None:
+    files = [images.file(i) for i in (3, 0, 5)]
     batches = list(file_loader(files, SMALL, in_order(len(files), 2), 0))
     assert [batch.files for batch in batches] == [tuple(files[:2]), tuple(files[2:])]
     assert [batch.indices for batch in batches] == [(0, 1), (2,)]
@@ -142,34 +142,34 @@ def test_files_in_order(photos: Annotations) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_unreadable_photos_are_left_out_and_named(photos: Annotations, workers: int) -> None:
+def test_unreadable_images_are_left_out_and_named(images: Annotations, workers: int) -> None:
     for index in (1, 3):
-        Path(photos.file(index)).write_bytes(b"no photo")
-    files = [photos.file(i) for i in (1, 3, 4)]
+        Path(images.file(index)).write_bytes(b"no image")
+    files = [images.file(i) for i in (1, 3, 4)]
     empty, last = file_loader(files, SMALL, in_order(len(files), 2), workers)
     assert empty.images.pixels.shape == (0, 3, 1, 1)
     assert (empty.files, empty.targets, empty.originals) == ((), (), ())
     assert [line.split(": ")[0] for line in empty.unreadable] == files[:2]
     assert last.indices == (2,)
-    batches = list(evaluation_loader(photos, SMALL, 3, workers))
+    batches = list(evaluation_loader(images, SMALL, 3, workers))
     assert sum(len(batch.images) for batch in batches) == 8
     assert sum(len(batch.unreadable) for batch in batches) == 2
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_other_errors_name_the_file(photos: Annotations, workers: int) -> None:
-    given = {photos.file(0): (np.zeros(5), np.zeros(1))}
+def test_other_errors_name_the_file(images: Annotations, workers: int) -> None:
+    given = {images.file(0): (np.zeros(5), np.zeros(1))}
     with pytest.raises(ValueError) as raised:
-        list(file_loader([photos.file(0)], SMALL, [[0]], workers, given))
+        list(file_loader([images.file(0)], SMALL, [[0]], workers, given))
     traceback.clear_frames(raised.tb)  # torch's frames and the error refer to each other and would keep the worker
     said = str(raised.value) + "".join(getattr(raised.value, "__notes__", []))
-    assert f"while loading {photos.file(0)}" in said
+    assert f"while loading {images.file(0)}" in said
 
 
-def test_spawned_workers_can_have_it(photos: Annotations) -> None:
-    plan = BatchPlan(photos.sizes, 3, 5, (24,), 2)
-    loader = training_loader(photos, SMALL, AUGMENT, plan, 5, 0, proposals(photos))
-    photo = pickle.loads(pickle.dumps(loader.dataset))[(0, 2, 24)]
-    batch = pickle.loads(pickle.dumps(loader.collate_fn))([photo])
+def test_spawned_workers_can_have_it(images: Annotations) -> None:
+    plan = BatchPlan(images.sizes, 3, 5, (24,), 2)
+    loader = training_loader(images, SMALL, AUGMENT, plan, 5, 0, proposals(images))
+    image = pickle.loads(pickle.dumps(loader.dataset))[(0, 2, 24)]
+    batch = pickle.loads(pickle.dumps(loader.collate_fn))([image])
     assert batch.indices == (2,)
     assert batch.images.given is not None

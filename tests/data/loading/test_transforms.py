@@ -50,8 +50,8 @@ def same(a: Example, b: Example) -> bool:
 
 @given(examples(), st.integers(0, 2**63 - 1))
 @settings(max_examples=60, deadline=None)
-def test_every_box_is_inside_and_has_extent(photo: Example, root: int) -> None:
-    found = FULL(photo, root)
+def test_every_box_is_inside_and_has_extent(image: Example, root: int) -> None:
+    found = FULL(image, root)
     height, width = found.size
     assert max(found.size) <= 96
     assert found.given is not None
@@ -62,28 +62,28 @@ def test_every_box_is_inside_and_has_extent(photo: Example, root: int) -> None:
         assert (boxes[:, 2:] - boxes[:, :2] > 0).all()
     assert len(found.boxes) == len(found.labels) == len(found.difficult) == len(found.crowd)
     assert len(found.given.boxes) == len(found.given.scores)
-    assert set(found.labels) <= set(photo.labels)
+    assert set(found.labels) <= set(image.labels)
     assert (np.diff(found.given.scores) <= 0).all()
 
 
 @given(examples(), st.integers(0, 2**63 - 1))
 @settings(max_examples=20, deadline=None)
-def test_the_key_alone_decides(photo: Example, root: int) -> None:
-    first = FULL(photo, root)
-    FULL(photo, root + 1)
-    assert same(first, FULL(photo, root))
-    assert same(first, pickle.loads(pickle.dumps(FULL))(photo, root))
+def test_the_key_alone_decides(image: Example, root: int) -> None:
+    first = FULL(image, root)
+    FULL(image, root + 1)
+    assert same(first, FULL(image, root))
+    assert same(first, pickle.loads(pickle.dumps(FULL))(image, root))
 
 
 def test_keys_differ() -> None:
-    photo = example([[10, 10, 50, 50]])
-    assert len({FULL(photo, root).rgb.tobytes() for root in range(20)}) == 20
+    image = example([[10, 10, 50, 50]])
+    assert len({FULL(image, root).rgb.tobytes() for root in range(20)}) == 20
 
 
 def test_flips_and_brightness_are_independent() -> None:
-    photo = dataclasses.replace(example(), rgb=np.tile(np.arange(90, dtype=np.uint8)[:, None] + 80, (60, 1, 3)))
+    image = dataclasses.replace(example(), rgb=np.tile(np.arange(90, dtype=np.uint8)[:, None] + 80, (60, 1, 3)))
     light = Transform(SMALL, Augment(flip=0.5, colour=0.4))
-    found = [light(photo, root).rgb for root in range(200)]
+    found = [light(image, root).rgb for root in range(200)]
     flipped = np.asarray([rgb[0, 0].mean() > rgb[0, -1].mean() for rgb in found])
     bright = np.asarray([rgb.mean() > 124 for rgb in found])
     assert 0.4 < flipped.mean() < 0.6
@@ -93,18 +93,18 @@ def test_flips_and_brightness_are_independent() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (60, 90), (48, 72), (200, 31)])
 @pytest.mark.parametrize("min_size", [None, 33])
 def test_off_is_only_the_resize(size: tuple[int, int], min_size: int | None) -> None:
-    photo = example([[0, 0, 1, 1]], size)
-    found = Transform(SMALL, Augment(flip=0, crop=0, colour=0))(photo, 5, min_size)
-    want = SMALL.normalise(SMALL.resize(photo.rgb, min_size))
+    image = example([[0, 0, 1, 1]], size)
+    found = Transform(SMALL, Augment(flip=0, crop=0, colour=0))(image, 5, min_size)
+    want = SMALL.normalise(SMALL.resize(image.rgb, min_size))
     assert torch.equal(SMALL.normalise(found.rgb), want)
-    assert np.array_equal(found.boxes, resized(clipped(photo), SMALL, min_size).boxes)
+    assert np.array_equal(found.boxes, resized(clipped(image), SMALL, min_size).boxes)
 
 
 @given(examples())
 @settings(max_examples=30, deadline=None)
-def test_two_flips_undo_each_other(photo: Example) -> None:
-    straight = resized(clipped(photo), SMALL)
-    once = FLIP(photo, 0)
+def test_two_flips_undo_each_other(image: Example) -> None:
+    straight = resized(clipped(image), SMALL)
+    once = FLIP(image, 0)
     twice = FLIP(dataclasses.replace(straight, rgb=once.rgb, boxes=once.boxes, labels=once.labels, given=once.given), 1)
     assert np.array_equal(once.rgb, straight.rgb[:, ::-1])
     assert np.array_equal(twice.rgb, straight.rgb)
@@ -121,8 +121,8 @@ def test_pixels_move_with_their_box(x: int, y: int, width: int, height: int, roo
     rgb = np.zeros((60, 90, 3), np.uint8)
     rgb[y : y + height, x : x + width] = 255
     box = [x, y, min(90, x + width), min(60, y + height)]
-    photo = dataclasses.replace(example([box], proposals=[box]), rgb=rgb)
-    found = MOVE(photo, root)
+    image = dataclasses.replace(example([box], proposals=[box]), rgb=rgb)
+    found = MOVE(image, root)
     rows, columns = np.nonzero(found.rgb[:, :, 0] > 127)
     painted = np.asarray([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     assert found.given is not None
@@ -132,8 +132,8 @@ def test_pixels_move_with_their_box(x: int, y: int, width: int, height: int, roo
 
 @pytest.mark.parametrize("root", range(30))
 def test_crop_keeps_an_object_in_view(root: int) -> None:
-    photo = example([[5, 5, 15, 15], [70, 40, 85, 55], [20, 0, 60, 60]])
-    found = CROP(photo, root)
+    image = example([[5, 5, 15, 15], [70, 40, 85, 55], [20, 0, 60, 60]])
+    found = CROP(image, root)
     assert len(found.labels) >= 1
     assert found.rgb.shape[0] / found.rgb.shape[1] == pytest.approx(60 / 90, rel=0.45)
 
@@ -163,8 +163,8 @@ def test_what_lies_outside_is_removed() -> None:
 
 
 def test_colour_keeps_boxes_and_size() -> None:
-    photo = example([[5, 5, 40, 40]], (48, 72))
-    found = Transform(SMALL, Augment(flip=0, colour=0.5))(photo, 3)
-    assert found.rgb.shape == photo.rgb.shape
-    assert not np.array_equal(found.rgb, photo.rgb)
-    assert np.array_equal(found.boxes, photo.boxes)
+    image = example([[5, 5, 40, 40]], (48, 72))
+    found = Transform(SMALL, Augment(flip=0, colour=0.5))(image, 3)
+    assert found.rgb.shape == image.rgb.shape
+    assert not np.array_equal(found.rgb, image.rgb)
+    assert np.array_equal(found.boxes, image.boxes)

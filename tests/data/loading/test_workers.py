@@ -1,4 +1,4 @@
-"""The death of a process that reads photos is told with the file that it was at."""
+"""The death of a process that reads images is told with the file that it was at."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from torch.utils.data import DataLoader
 
-from detect.data.loading.workers import Photos, ReadByWorkers, WorkerEnded, told_when_a_worker_ends
+from detect.data.loading.workers import Images, ReadByWorkers, WorkerEnded, told_when_a_worker_ends
 
 
 def end_this_process(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Listed(Photos):
-    """Photos of which nothing is known but their names; one named ``deadly...`` ends the process that reads it."""
+class Listed(Images):
+    """Images of which nothing is known but their names; one named ``deadly...`` ends the process that reads it."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = files
@@ -36,8 +36,8 @@ class Listed(Photos):
 
 
 def loader(files: Sequence[str], workers: int, **settings: Any) -> DataLoader[Any]:
-    photos, places = ReadByWorkers(Listed(files), workers), [[place] for place in range(len(files))]
-    return DataLoader(photos, batch_sampler=places, num_workers=workers, **({"collate_fn": list} | settings))
+    images, places = ReadByWorkers(Listed(files), workers), [[place] for place in range(len(files))]
+    return DataLoader(images, batch_sampler=places, num_workers=workers, **({"collate_fn": list} | settings))
 
 
 def message(batches: DataLoader[Any]) -> str:
@@ -49,7 +49,7 @@ def message(batches: DataLoader[Any]) -> str:
 
 @pytest.mark.parametrize("files", [[], ["a"], ["a", "b", "c"]])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_where_none_ends_photos_are_as_without_workers(files: list[str], workers: int) -> None:
+def test_where_none_ends_images_are_as_without_workers(files: list[str], workers: int) -> None:
     with told_when_a_worker_ends("data.workers", batches := loader(files, workers)):
         assert list(batches) == [[file] for file in files]
 
@@ -70,7 +70,7 @@ def test_it_is_named_where_workers_are_not_forks() -> None:
     assert "reading deadly.jpg: worker (pid" in message(loader(["deadly.jpg"], 1, multiprocessing_context="spawn"))
 
 
-def test_between_two_photos_no_file_is_blamed() -> None:
+def test_between_two_images_no_file_is_blamed() -> None:
     assert "found one ended by the system: worker (pid" in message(loader(["a.jpg"], 1, collate_fn=end_this_process))
 
 

@@ -1,4 +1,4 @@
-"""TIDE as tidecv 1.0.1 does it: photo by photo, detection by detection, with the same tests in the same order.
+"""TIDE as tidecv 1.0.1 does it: image by image, detection by detection, with the same tests in the same order.
 
 Other than there the mean goes over classes that have something to find, also when nothing of it is left; the order of
 equal scores is ours; and lying in a difficult box by exactly half is enough, as COCO has it.
@@ -25,7 +25,7 @@ class Thing:
     sides: Sides
     score: float = 0.0
     ignore: bool = False
-    photo: int = 0
+    image: int = 0
     used: bool | None = False
     kind: str = ""
     meant: Thing | None = None
@@ -75,10 +75,10 @@ def riemann(rows: list[tuple[float, bool]], positives: int) -> float:
 
 
 def slow_tide(annotations: Annotations, predictions: list[Prediction], limit: int) -> SlowTide:
-    photos = np.argsort(annotations.image_ids).tolist()
+    images = np.argsort(annotations.image_ids).tolist()
     result = SlowTide()
-    for photo in photos:
-        truth, found = _things(annotations[photo], predictions[photo], photo)
+    for image in images:
+        truth, found = _things(annotations[image], predictions[image], image)
         ranked = sorted(found, key=lambda thing: -thing.score)[:limit]
         _judge(ranked, truth)
         result.truth += truth
@@ -87,15 +87,15 @@ def slow_tide(annotations: Annotations, predictions: list[Prediction], limit: in
     return result
 
 
-def _things(image: ImageAnnotation, prediction: Prediction, photo: int) -> tuple[list[Thing], list[Thing]]:
+def _things(image: ImageAnnotation, prediction: Prediction, image_file: int) -> tuple[list[Thing], list[Thing]]:
     truth = [
-        Thing(label, _sides(box), ignore=ignore, photo=photo)
+        Thing(label, _sides(box), ignore=ignore, image=image_file)
         for label, box, ignore in zip(
             image.labels.tolist(), image.boxes.tolist(), (image.difficult | image.crowd).tolist(), strict=True
         )
     ]
     found = [
-        Thing(label, _sides(box), score, photo=photo)
+        Thing(label, _sides(box), score, image=image_file)
         for label, box, score in zip(
             prediction.labels.tolist(), prediction.boxes.tolist(), prediction.scores.tolist(), strict=True
         )

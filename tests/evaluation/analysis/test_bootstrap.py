@@ -26,7 +26,7 @@ seeds = st.integers(0, 2**32 - 1)
 def repeated(
     annotations: Annotations, predictions: list[Prediction], counts: list[int]
 ) -> tuple[Annotations, list[Prediction]]:
-    """The data set with each photo as many times as it counts."""
+    """The data set with each image as many times as it counts."""
     places = [place for place, count in enumerate(counts) for _ in range(count)]
     images = [replace(annotations[place], image_id=n, file=f"/{n}.jpg") for n, place in enumerate(places)]
     return pack(images, annotations.classes), [predictions[place] for place in places]
@@ -38,7 +38,7 @@ def as_numbers(values: np.ndarray) -> list[object]:
 
 @settings(max_examples=50, deadline=None)
 @given(seeds, st.sampled_from(sorted(RULES)))
-def test_a_weight_counts_as_often_as_the_photo(seed, name):
+def test_a_weight_counts_as_often_as_the_image(seed, name):
     annotations, predictions = untied_data_set(seed)
     weights = np.random.default_rng(seed).integers(0, 4, (len(annotations), 3)).astype(np.int32)
     aps = resampled(match(annotations, predictions, RULES[name]), weights)
@@ -77,18 +77,18 @@ def test_blocks_change_nothing(block, monkeypatch):
 
 
 @pytest.mark.parametrize(("photos", "replicates"), [(0, 3), (1, 3), (5, 0), (7, 4)])
-def test_a_sample_has_as_many_photos(photos, replicates):
-    weights = draw(photos, replicates, seed=0)
-    assert weights.shape == (photos, replicates)
-    assert weights.sum(axis=0).tolist() == [photos] * replicates
-    np.testing.assert_array_equal(weights, draw(photos, replicates, seed=0))
+def test_a_sample_has_as_many_images(images, replicates):
+    weights = draw(images, replicates, seed=0)
+    assert weights.shape == (images, replicates)
+    assert weights.sum(axis=0).tolist() == [images] * replicates
+    np.testing.assert_array_equal(weights, draw(images, replicates, seed=0))
 
 
 def test_samples_differ():
     weights = draw(50, 2, seed=0)
     assert weights[:, 0].tolist() != weights[:, 1].tolist()
     assert weights.tolist() != draw(50, 2, seed=1).tolist()
-    assert 0.2 < (draw(50, 200, seed=0) == 0).mean() - 0.1 < 0.32  # 1 / e of the photos are left out
+    assert 0.2 < (draw(50, 200, seed=0) == 0).mean() - 0.1 < 0.32  # 1 / e of the images are left out
 
 
 NAN = float("nan")
@@ -138,13 +138,13 @@ def test_draws_without_bias_are_those_of_the_interval():
     assert told != interval(told.value, draws)
 
 
-def test_no_photos():
+def test_no_images():
     found = bootstrap(match(*data_set([]), VOC12), replicates=5)
     assert found.mAP is None
     assert found.per_class == {"cat": None, "dog": None, "zebra": None}
 
 
-def test_one_photo_is_always_the_same():
+def test_one_image_is_always_the_same():
     found = bootstrap(match(*data_set([([(A, CAT, ""), (B, CAT, "")], [(A, CAT, 0.9)])]), VOC12), replicates=20)
     assert found.mAP == found.per_class["cat"] == Interval(0.5, 0.5, 0.5)
     assert found.per_class["dog"] is None

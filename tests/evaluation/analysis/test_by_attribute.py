@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect.evaluation.analysis.by_attribute import Attribute, attributes, score_ranges, within
-from detect.evaluation.analysis.matches import match, photos_of
+from detect.evaluation.analysis.matches import images_of, match
 from detect.evaluation.coco import evaluate_coco
 from detect.evaluation.rules import COCO_AP, VOC12
 from tests.evaluation.analysis.test_matches import iou
@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def ranges_of(truth, found):
-    """Of the first box and of the first detection: the ranges they are in, by attribute. Photos are 300 wide and 400
+    """Of the first box and of the first detection: the ranges they are in, by attribute. Images are 300 wide and 400
     high, the area of a box is 0.9 of its sides' product.
     """
     by_name = attributes(match(*data_set([(truth, found)]), VOC12))
@@ -41,7 +41,7 @@ BOXES = {
     "left": ((2.0, 50.0, 60.0, 90.0), "border", ["at the border"]),
     "right": ((50.0, 50.0, 299.0, 90.0), "border", ["at the border"]),
     "bottom": ((50.0, 50.0, 90.0, 400.0), "border", ["at the border"]),
-    "as low as the photo is wide": ((50.0, 50.0, 90.0, 300.0), "border", ["inside"]),
+    "as low as the image is wide": ((50.0, 50.0, 90.0, 300.0), "border", ["inside"]),
 }
 
 
@@ -70,7 +70,7 @@ def test_crowding(others, expected):
     assert ranges_of([(A, CAT, ""), *others], [(A, CAT, 0.9)])["crowding"] == ([expected], [expected])
 
 
-def test_no_photos():
+def test_no_images():
     scores = score_ranges(match(*data_set([]), COCO_AP))
     assert list(scores) == ["size", "aspect", "crowding", "border"]
     for ranges in scores.values():
@@ -121,8 +121,8 @@ def test_crowding_box_by_box(seed):
     crowding = attributes(matches)["crowding"]
     for column, inside in ((truth, crowding.truth), (matches.case.found, crowding.found)):
         for group, box, row in zip(column.groups, column.boxes.corners, inside, strict=True):
-            photo = photos_of(matches.case, truth.groups) == photos_of(matches.case, np.array([group]))
-            overlaps = sorted([0.0, 0.0, *(iou(box, other) for other in truth.boxes.corners[photo])])
+            image = images_of(matches.case, truth.groups) == images_of(matches.case, np.array([group]))
+            overlaps = sorted([0.0, 0.0, *(iou(box, other) for other in truth.boxes.corners[image])])
             expected = [overlaps[-2] <= 0.1, 0.1 < overlaps[-2] <= 0.3, overlaps[-2] > 0.3]
             assert row.tolist() == expected
 

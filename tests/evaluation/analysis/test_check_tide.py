@@ -20,7 +20,7 @@ OBJECT = f"<object><name>cat</name><difficult>0</difficult><bndbox>{CORNERS}</bn
 
 @pytest.fixture
 def voc_root(tmp_path: Path) -> Path:
-    """One photo with one cat, on which a box of the right place and one far away were found."""
+    """One image with one cat, on which a box of the right place and one far away were found."""
     for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (tmp_path / folder).mkdir(parents=True)
     size = "<size><width>300</width><height>400</height></size>"
@@ -57,7 +57,7 @@ def test_a_difference_is_seen(told, status, difference, voc_root, monkeypatch, c
         runpy.run_path(str(TOOL), run_name="__main__")
     assert stop.value.code == status
     printed = capsys.readouterr().out
-    assert "1 photos, 1 objects, 2 detections" in printed
+    assert "1 images, 1 objects, 2 detections" in printed
     assert float(printed.split("largest difference: ")[1]) == pytest.approx(difference, abs=1e-9)
     assert all(f"dAP {kind}" in printed and f"number {kind}" in printed for kind in KINDS)
     request = json.loads((voc_root / "request.json").read_text(encoding="utf-8"))

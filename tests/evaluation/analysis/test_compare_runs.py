@@ -12,7 +12,7 @@ from rich.console import Console
 from detect.data.annotations import Annotations
 from detect.data.sources import relabel, select
 from detect.evaluation.analysis.bootstrap import Interval, draw, interval, means, resampled
-from detect.evaluation.analysis.compare_runs import RunComparison, Tally, compare_runs, difference_table, photo_table
+from detect.evaluation.analysis.compare_runs import RunComparison, Tally, compare_runs, difference_table, image_table
 from detect.evaluation.analysis.image_counts import best_thresholds, tally
 from detect.evaluation.analysis.matches import METRIC_RULES, Matches, match
 from detect.evaluation.assignment import FALSE, TRUE
@@ -25,7 +25,7 @@ from tests.evaluation.cases import data_set, drawn_data_set
 A, B, FAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 50.0, 250.0)
 CAT, DOG = 1, 2
 seeds = st.integers(0, 2**32 - 1)
-# Both find the cat of the first photo; in the second the first run misses one, in the third it sees two too many.
+# Both find the cat of the first image; in the second the first run misses one, in the third it sees two too many.
 TRUTH = [[(A, CAT, "")], [(A, CAT, ""), (B, CAT, "")], [(A, CAT, "")]]
 FIRST = [[(A, CAT, 0.9)], [(A, CAT, 0.9)], [(A, CAT, 0.5), (B, CAT, 0.8), (FAR, CAT, 0.7)]]
 SECOND = [[(A, CAT, 0.9)], [(A, CAT, 0.9), (B, CAT, 0.8)], [(A, CAT, 0.8)]]
@@ -35,7 +35,7 @@ def files_of(annotations: Annotations) -> list[str]:
     return [annotations.file(place) for place in range(len(annotations))]
 
 
-def three_photos() -> tuple[Annotations, list[Prediction], list[Prediction]]:
+def three_images() -> tuple[Annotations, list[Prediction], list[Prediction]]:
     annotations, first = data_set(list(zip(TRUTH, FIRST, strict=True)))
     return annotations, first, data_set(list(zip(TRUTH, SECOND, strict=True)))[1]
 
@@ -51,7 +51,7 @@ def compared_by_voc(
     return compare_runs(runs[0], runs[1], files_of(annotations), replicates, seed)
 
 
-def test_no_photos():
+def test_no_images():
     matches = match(*data_set([]), VOC12)
     compared = compare_runs(matches, matches, [], replicates=5)
     assert compared.to_json("AP") == {
@@ -68,7 +68,7 @@ def test_a_run_is_no_better_than_itself(seed, metric):
     annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
     matches = match(annotations, predictions, METRIC_RULES[metric])
     compared = compare_runs(matches, matches, files_of(annotations), replicates=20)
-    assert compared.photos == ()
+    assert compared.images == ()
     for difference in (compared.mAP, *compared.per_class.values()):
         if difference is not None:
             assert difference.interval == Interval(0.0, 0.0, 0.0)
@@ -76,17 +76,17 @@ def test_a_run_is_no_better_than_itself(seed, metric):
 
 
 def test_the_better_one_and_where():
-    annotations, first, second = three_photos()
+    annotations, first, second = three_images()
     compared = compared_by_voc(annotations, first, second)
     assert compared.mAP is not None
     assert compared.mAP == compared.per_class["cat"]
     assert compared.mAP.interval.value == pytest.approx(1.0 - (2 / 4 + 1 / 4 * 3 / 5))
     assert compared.mAP.second_better > 0.97
     assert compared.per_class["dog"] is None
-    assert [(photo.file, photo.fewer) for photo in compared.photos] == [("/photos/002.jpg", 1), ("/photos/003.jpg", 1)]
-    assert compared.photos[0].first == Tally(found=1, false=0, missed=1)
-    assert compared.photos[1].first == Tally(found=0, false=0, missed=1)  # 0.9 is the score of its best F1
-    assert compared.photos[1].second == Tally(found=1, false=0, missed=0)
+    assert [(image.file, image.fewer) for image in compared.images] == [("/photos/002.jpg", 1), ("/photos/003.jpg", 1)]
+    assert compared.images[0].first == Tally(found=1, false=0, missed=1)
+    assert compared.images[1].first == Tally(found=0, false=0, missed=1)  # 0.9 is the score of its best F1
+    assert compared.images[1].second == Tally(found=1, false=0, missed=0)
     told = compared.to_json("mAP")
     assert told["mAP"]["value"] == compared.mAP.interval.value
     assert told["mAP"]["interval"] == [compared.mAP.interval.low, compared.mAP.interval.high]
@@ -100,7 +100,7 @@ def test_the_other_way_round(seed, other):
     second = [shuffled(one, other) for one in first]
     there = compared_by_voc(annotations, first, second, replicates=50)
     back = compared_by_voc(annotations, second, first, replicates=50)
-    assert [photo.fewer for photo in there.photos] == [-photo.fewer for photo in back.photos]
+    assert [image.fewer for image in there.images] == [-image.fewer for image in back.images]
     for a, b in ((there.mAP, back.mAP), (there.per_class["cat"], back.per_class["cat"])):
         assert (a is None) == (b is None)
         if a is not None and b is not None:
@@ -116,7 +116,7 @@ def shuffled(prediction: Prediction, seed: int) -> Prediction:
 
 
 def test_both_are_scored_on_the_same_samples():
-    annotations, first, second = three_photos()
+    annotations, first, second = three_images()
     difference = compared_by_voc(annotations, first, second, replicates=200, seed=4).mAP
     weights = draw(3, 200, seed=4)
     draws = [means(resampled(match(annotations, run, VOC12), weights)) for run in (first, second)]
@@ -126,7 +126,7 @@ def test_both_are_scored_on_the_same_samples():
 
 
 def test_classes_in_another_order():
-    annotations, first, second = three_photos()
+    annotations, first, second = three_images()
     other = relabel(annotations, ("dog", "zebra", "horse", "cat"))
     relabelled = [replace(one, labels=np.where(one.labels == CAT, 4, 1)) for one in second]
     expected = compared_by_voc(annotations, first, second)
@@ -134,9 +134,9 @@ def test_classes_in_another_order():
     assert found == expected
 
 
-def test_other_photos_are_refused():
+def test_other_images_are_refused():
     matches = match(*data_set([([], [])]), VOC12)
-    with pytest.raises(ValueError, match="expected two runs of 2 photos, found 1 and 1"):
+    with pytest.raises(ValueError, match="expected two runs of 2 images, found 1 and 1"):
         compare_runs(matches, matches, ["a", "b"])
 
 
@@ -161,7 +161,7 @@ def match_alone(annotations: Annotations, predictions: list[Prediction], place: 
 
 
 def test_thresholds_of_classes_never_found():
-    annotations, first, _ = three_photos()
+    annotations, first, _ = three_images()
     assert best_thresholds(match(annotations, first, VOC12)) == {"cat": 0.9, "dog": float("inf"), "zebra": float("inf")}
 
 
@@ -172,7 +172,7 @@ def printed(table):
 
 
 def test_tables():
-    annotations, first, second = three_photos()
+    annotations, first, second = three_images()
     compared = compared_by_voc(annotations, first, second)
     scores = [evaluate(annotations, run, "voc12") for run in (first, second)]
     rows = printed(difference_table(scores[0], scores[1], compared))
@@ -181,6 +181,6 @@ def test_tables():
     assert rows[5] == "dog - - - - -"
     assert rows[-2].startswith("mAP 65.0 100.0 +35.0 ")
     assert rows[-2].endswith("%")
-    rows = printed(photo_table(compared, most=1))
+    rows = printed(image_table(compared, most=1))
     assert rows[-2:-1] == ["002.jpg 1, 0, 1 2, 0, 0 -1"]
-    assert photo_table(compared_by_voc(annotations, first, first)).row_count == 0
+    assert image_table(compared_by_voc(annotations, first, first)).row_count == 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from detect.evaluation.analysis import error_types as errors_module
 from detect.evaluation.analysis.error_costs import error_costs
 from detect.evaluation.analysis.error_types import KINDS, NO_ERROR, Errors, find_errors
-from detect.evaluation.analysis.matches import labels_of, photos_of
+from detect.evaluation.analysis.matches import images_of, labels_of
 from detect.evaluation.assignment import FALSE, NEUTRAL, TRUE
 from detect.evaluation.coco import evaluate_coco
 from tests.evaluation.analysis.slow_tide import Thing, slow_tide
@@ -76,7 +76,7 @@ def test_kinds(truth, found, kinds, missed):
     assert sum(errors.counts.values()) == sum(kind != "" for kind in kinds) + missed - neutral
 
 
-def test_no_photos():
+def test_no_images():
     costs = error_costs(find_errors(*data_set([])))
     assert (costs.mAP, costs.false_positives, costs.false_negatives) == (None, None, None)
     assert costs.kinds == dict.fromkeys(KINDS)
@@ -137,7 +137,7 @@ def test_a_confused_class_costs_both():
     assert by_class == {"cat": pytest.approx(1.0), "dog": pytest.approx(0.5), "zebra": None}
 
 
-def test_the_best_of_a_photo_count(monkeypatch):
+def test_the_best_of_a_image_count(monkeypatch):
     monkeypatch.setattr(errors_module, "LIMIT", 2)
     found = [(FAR, CAT, 0.5), (A, DOG, 0.9), (A, CAT, 0.8), (B, CAT, 0.1)]
     errors = find_errors(*data_set([([(A, CAT, "")], found), ([], [(B, CAT, 0.05)])]))
@@ -146,7 +146,7 @@ def test_the_best_of_a_photo_count(monkeypatch):
 
 
 def rows(things: list[Thing]) -> list[tuple[object, ...]]:
-    return sorted((d.photo, d.label, d.sides, d.score, d.kind, d.used is None) for d in things)
+    return sorted((d.image, d.label, d.sides, d.score, d.kind, d.used is None) for d in things)
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,13 +158,13 @@ def test_equals_the_package_transcribed(seed, limit):
         errors = find_errors(annotations, predictions)
     slow = slow_tide(annotations, predictions, limit)
     case = errors.case
-    photos = errors.photos[photos_of(case, case.found.groups)].tolist()
+    images = errors.images[images_of(case, case.found.groups)].tolist()
     labels = labels_of(case, case.found.groups).tolist()
     sides = [(x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in case.found.boxes.corners.tolist()]
     kinds = ["" if kind == NO_ERROR else KINDS[kind] for kind in errors.kinds]
     neutral = (errors.outcome == NEUTRAL).tolist()
     scores = case.found.scores.tolist()
-    assert sorted(zip(photos, labels, sides, scores, kinds, neutral, strict=True)) == rows(slow.found)
+    assert sorted(zip(images, labels, sides, scores, kinds, neutral, strict=True)) == rows(slow.found)
     assert errors.counts["missed"] == sum(t.kind == "missed" for t in slow.truth)
     costs = error_costs(errors)
     known = [label for label in (1, 2, 3) if slow.ap(label) is not None]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from detect.evaluation.analysis.matches import (
     METRIC_RULES,
-    best_of_photo,
+    best_of_image,
+    images_of,
     labels_of,
     match,
-    photos_of,
     pooled,
     taken_boxes,
 )
@@ -86,13 +86,13 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, st.integers(0, 5))
-def test_the_best_of_each_photo(seed, limit):
+def test_the_best_of_each_image(seed, limit):
     case = as_given(*drawn_data_set(np.random.default_rng(seed), 0.25))
-    best = best_of_photo(case, limit)
-    photos = photos_of(case, case.found.groups)
-    for photo in range(case.photos):
-        scores = sorted(case.found.scores[photos == photo].tolist(), reverse=True)[:limit]
-        kept = best.found.scores[photos_of(best, best.found.groups) == photo]
+    best = best_of_image(case, limit)
+    images = images_of(case, case.found.groups)
+    for image in range(case.images):
+        scores = sorted(case.found.scores[images == image].tolist(), reverse=True)[:limit]
+        kept = best.found.scores[images_of(best, best.found.groups) == image]
         assert sorted(kept.tolist(), reverse=True) == scores
 
 
@@ -101,28 +101,28 @@ def test_the_best_of_each_photo(seed, limit):
 def test_pooling_keeps_boxes_and_forgets_classes(seed):
     case = as_given(*drawn_data_set(np.random.default_rng(seed), 0.25))
     one = pooled(case, ~case.truth.lenient)
-    np.testing.assert_array_equal(one.case.found.groups, photos_of(case, case.found.groups[one.found]))
+    np.testing.assert_array_equal(one.case.found.groups, images_of(case, case.found.groups[one.found]))
     np.testing.assert_array_equal(one.case.found.boxes.corners, case.found.boxes.corners[one.found])
     np.testing.assert_array_equal(one.case.truth.boxes.corners, case.truth.boxes.corners[one.truth])
     assert sorted(one.truth.tolist()) == np.flatnonzero(~case.truth.lenient).tolist()
     assert sorted(one.found.tolist()) == list(range(len(case.found.groups)))
     pairs = one.pairs(VOC12)
     np.testing.assert_array_equal(
-        photos_of(case, case.found.groups[pairs.found]), photos_of(case, case.truth.groups[pairs.truth])
+        images_of(case, case.found.groups[pairs.found]), images_of(case, case.truth.groups[pairs.truth])
     )
     corners = case.found.boxes.corners[pairs.found], case.truth.boxes.corners[pairs.truth]
     assert pairs.overlaps.tolist() == pytest.approx([iou(a, b) for a, b in zip(*corners, strict=True)], abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRIC_RULES)
-def test_photos_are_places_in_the_data(metric):
+def test_images_are_places_in_the_data(metric):
     annotations, predictions = data_set([([], []), ([], [(A, DOG, 0.5)]), ([(B, CAT, "")], [])])
     annotations = replace(annotations, image_ids=np.array([7, 9, 3]), sizes=np.array([[1, 2], [3, 4], [5, 6]]))
     matches = match(annotations, predictions, METRIC_RULES[metric])
     case = matches.case
-    assert matches.photos[photos_of(case, case.found.groups)].tolist() == [1]
-    assert matches.photos[photos_of(case, case.truth.groups)].tolist() == [2]
-    assert matches.sizes[photos_of(case, case.found.groups)].tolist() == [[3, 4]]
+    assert matches.images[images_of(case, case.found.groups)].tolist() == [1]
+    assert matches.images[images_of(case, case.truth.groups)].tolist() == [2]
+    assert matches.sizes[images_of(case, case.found.groups)].tolist() == [[3, 4]]
     assert labels_of(case, case.found.groups).tolist() == [DOG]
     with pytest.raises(ValueError, match="expected 3 predictions"):
         match(annotations, predictions[:1], METRIC_RULES[metric])

@@ -71,7 +71,7 @@ def test_curves_are_the_scorers(seed, metric):
             np.testing.assert_array_equal(getattr(found[name], column), getattr(curve, column))
 
 
-def test_arrays_of_no_photos():
+def test_arrays_of_no_images():
     arrays = precision_recall(curves(match(*data_set([]), VOC12)), points=3)
     assert arrays.recalls.tolist() == [0.0, 0.5, 1.0]
     assert arrays.precision.shape == (3, 3)

@@ -28,13 +28,13 @@ def test_each_detection_gets_a_picture_and_its_map(
     stem: str,
     colours: int,
     model: Path,
-    photo: Path,
+    image: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
     out = tmp_path / "out"
     status, said, err = detect_command(
-        "explain", model, photo, "--out", out, "--score", 0, "--most", 2, "--method", *flags
+        "explain", model, image, "--out", out, "--score", 0, "--most", 2, "--method", *flags
     )
     assert (status, err) == (0, "")
     (folder,) = out.iterdir()
@@ -48,16 +48,16 @@ def test_each_detection_gets_a_picture_and_its_map(
     assert drawn.shape[0] > drawn.shape[1] * 0.75  # lines of text below
 
 
-def test_one_detection_by_its_rank(model: Path, photo: Path, tmp_path: Path, detect_command: Command) -> None:
+def test_one_detection_by_its_rank(model: Path, image: Path, tmp_path: Path, detect_command: Command) -> None:
     out = tmp_path / "out"
-    common = ("explain", model, photo, "--out", out, "--method", "hirescam", "--number")
+    common = ("explain", model, image, "--out", out, "--method", "hirescam", "--number")
     assert detect_command(*common, 3)[0] == 0
     (folder,) = out.iterdir()
     assert {file.stem for file in folder.iterdir()} == {"hirescam", "hirescam-003"}
     assert "no detection to explain, --number: expected 1 to " in detect_command(*common, 30000)[1]
 
 
-def test_a_photo_without_detections_says_why() -> None:
+def test_a_image_without_detections_says_why() -> None:
     box = torch.zeros(4)
     found = [Pinned(1, 2, 0.8, box, box), Pinned(2, 1, 0.4, box, box)]
     dogs = Question("saliency", "score", "max", 0.5, 20, frozenset([1]))
@@ -91,11 +91,11 @@ def test_mistakes(
     flags: tuple[str, ...],
     message: str,
     model: Path,
-    photo: Path,
+    image: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
-    common = ("explain", model, photo, "--out", tmp_path / "out", "--score", 0, "--method")
+    common = ("explain", model, image, "--out", tmp_path / "out", "--score", 0, "--method")
     status, _, err = detect_command(*common, *flags)
     assert (status, err.count("\n")) == (2, 1)
     assert message in err

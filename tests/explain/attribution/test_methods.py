@@ -10,7 +10,7 @@ from detect.cli.explain import CAMS, DETECTIONS
 from detect.errors import UserError
 from detect.explain.attribution.explain_detections import Question, caption
 from detect.explain.attribution.faithfulness import faithfulness
-from detect.explain.attribution.heatmaps import on_photo, overlay, pointed, reduced
+from detect.explain.attribution.heatmaps import on_image, overlay, pointed, reduced
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import Choice, unseen
 from detect.explain.attribution.target import EDGES, Of, View, pin, views
@@ -27,9 +27,9 @@ def test_the_command_knows_every_method() -> None:
     assert {name for name, method in METHODS.items() if method.layered} == set(CAMS)
 
 
-def in_photo(view: View, name: str, choice: Choice = CHOICE) -> np.ndarray:
+def in_image(view: View, name: str, choice: Choice = CHOICE) -> np.ndarray:
     heat = METHODS[name].explain(view, choice)[0]
-    return on_photo(reduced(heat, "mean"), view, (SIDE, SIDE), (SIDE, SIDE))
+    return on_image(reduced(heat, "mean"), view, (SIDE, SIDE), (SIDE, SIDE))
 
 
 def share(heat: np.ndarray, box: tuple[int, ...]) -> float:
@@ -39,7 +39,7 @@ def share(heat: np.ndarray, box: tuple[int, ...]) -> float:
 @pytest.mark.parametrize("kind", ["fast_rcnn", "rcnn"])
 @pytest.mark.parametrize("name", METHODS)
 def test_evidence_lies_on_the_object_that_makes_the_score(kind: str, name: str) -> None:
-    heat = in_photo(the_view(kind), name)
+    heat = in_image(the_view(kind), name)
     others = share(heat, OTHER)
     if name in ("gradcam", "eigencam") and kind == "fast_rcnn":  # the pitfall that their captions tell
         assert others > 0.3
@@ -53,9 +53,9 @@ def test_evidence_lies_on_the_object_that_makes_the_score(kind: str, name: str) 
 
 @pytest.mark.parametrize("name", ["saliency", "hirescam", "occlusion"])
 def test_an_edge_is_explained_by_what_moves_it(name: str) -> None:
-    heat = in_photo(the_view("fast_rcnn", "x1"), name)
+    heat = in_image(the_view("fast_rcnn", "x1"), name)
     assert share(heat, (14, 4, 30, 32)) > 0.8  # the left half of the proposal, and a cell's width
-    assert not in_photo(the_view("fast_rcnn", "y1"), name).any()  # which nothing moves
+    assert not in_image(the_view("fast_rcnn", "y1"), name).any()  # which nothing moves
 
 
 def test_maps_beat_a_random_order_when_pixels_are_hidden() -> None:
@@ -148,11 +148,11 @@ def test_guided_gradients_pass_positive_gradients_alone() -> None:
 
 
 def test_a_crop_is_laid_back_where_it_was_taken() -> None:
-    """A bright cell at a corner of the proposal in R-CNN's crop is bright at that corner of the photo."""
+    """A bright cell at a corner of the proposal in R-CNN's crop is bright at that corner of the image."""
     view = the_view("rcnn")
     heat = torch.zeros(1, 32, 32)
     heat[0, 4:8, 24:28] = 1  # the upper right corner of the proposal, inside the context of 4
-    placed = on_photo(heat, view, (SIDE, SIDE), (2 * SIDE, 2 * SIDE))
+    placed = on_image(heat, view, (SIDE, SIDE), (2 * SIDE, 2 * SIDE))
     assert placed.shape == (128, 128, 1)
     (x, y), _ = pointed(placed, np.zeros(4))
     ys, xs = np.nonzero(placed[:, :, 0] > 0.5)

@@ -106,7 +106,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     draw = np.random.default_rng(0)
     for number in range(3):
@@ -137,12 +137,12 @@ def test_pictures_of_a_network(
     flags: tuple[str, ...],
     files: set[str],
     model: tuple[Path, str],
-    photos: Path,
+    image_files: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
     file, prefix = model
-    images = () if method == "filters" else (photos,)
+    images = () if method == "filters" else (image_files,)
     named = [flag.format(prefix) for flag in flags]
     status, _, err = detect_command("explain", file, *images, "--method", method, *named, "--out", tmp_path / "out")
     assert (status, err) == (0, "")
@@ -152,9 +152,9 @@ def test_pictures_of_a_network(
 
 @pytest.mark.parametrize("method", ["filters", "deconvnet", "patches", "saliency", "guided", "gradcam", "occlusion"])
 def test_any_precision(
-    method: str, model: tuple[Path, str], photos: Path, tmp_path: Path, detect_command: Command
+    method: str, model: tuple[Path, str], image_files: Path, tmp_path: Path, detect_command: Command
 ) -> None:
-    images = () if method == "filters" else (photos / "0.png",)
+    images = () if method == "filters" else (image_files / "0.png",)
     flags = ("--method", method, "--precision", "bf16", "--out", tmp_path / "out", "--score", 0, "--most", 1)
     status, _, err = detect_command("explain", model[0], *images, *flags)
     assert (status, err) == (0, "")
@@ -164,7 +164,7 @@ def test_any_precision(
     ("flags", "message"),
     [
         (("--method", "filters", "PHOTOS"), "IMAGE: expected none with --method filters"),
-        (("--method", "deconvnet"), "IMAGE: expected photos, folders or globs, found none"),
+        (("--method", "deconvnet"), "IMAGE: expected images, folders or globs, found none"),
         (("--method", "deconvnet", "PHOTOS", "--layer", "stages.0.c2"), "did you mean"),
         (("--method", "deconvnet", "PHOTOS", "--channel", "99"), "--channel: expected 0 to 15, found 99"),
         (("--method", "patches", "PHOTOS", "--channel", "99"), "--channel: expected 0 to"),
@@ -172,9 +172,9 @@ def test_any_precision(
     ],
 )
 def test_mistakes(
-    flags: tuple[str, ...], message: str, model: tuple[Path, str], photos: Path, tmp_path: Path, detect_command: Command
+    flags: tuple[str, ...], message: str, model: tuple[Path, str], images: Path, tmp_path: Path, detect_command: Command
 ) -> None:
-    named = [str(photos) if flag == "PHOTOS" else flag for flag in flags]
+    named = [str(images) if flag == "PHOTOS" else flag for flag in flags]
     status, _, err = detect_command("explain", model[0], *named, "--out", tmp_path / "out")
     assert (status, err.count("\n")) == (2, 1)
     assert message in err

@@ -10,7 +10,7 @@ from detect.config import Config
 from detect.config.builders.detector import empty_detector
 from detect.config.files import merge_overrides, parse
 from detect.errors import UserError
-from detect.explain.network.summary import PHOTO, UNBOUNDED, Layer, layers_of, summarise
+from detect.explain.network.summary import IMAGE, UNBOUNDED, Layer, layers_of, summarise
 from detect.models.backbones.registry import whole_network
 from tests.conftest import TINY
 
@@ -21,7 +21,7 @@ def tiny(*overrides: str) -> Config:
     return parse(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
 
 
-# min_size 96 makes the photo 96 x 128; the merged map has stride 8, and the RPN sees 183 pixels + 4 of its cells
+# min_size 96 makes the image 96 x 128; the merged map has stride 8, and the RPN sees 183 pixels + 4 of its cells
 ROWS = [
     Layer(
         "backbone",
@@ -133,9 +133,9 @@ def test_without_names_the_usual_number_of_classes_stands(data_format: str, clas
     assert found.layers[-1].output == (30, 4 * classes)
 
 
-def test_a_larger_photo_costs_more_and_holds_the_same() -> None:
+def test_a_larger_image_costs_more_and_holds_the_same() -> None:
     small, large = summarise(tiny()), summarise(tiny("data.min_size=192", "data.max_size=256"))
-    assert large.canvas == (192, 256) == tuple(side * 2 // 5 for side in PHOTO)
+    assert large.canvas == (192, 256) == tuple(side * 2 // 5 for side in IMAGE)
     assert large.totals["backbone"].multiply_adds == 4 * small.totals["backbone"].multiply_adds
     assert large.whole.parameters == small.whole.parameters
 
@@ -192,7 +192,7 @@ def test_figures_that_are_taught() -> None:
     assert transposed.output == (1, 1, 4, 4)
 
 
-# Parameters, multiply-adds of a photo of 224 pixels (AlexNet of 2012: 227). torchvision's documentation has: 61.1 M
+# Parameters, multiply-adds of an image of 224 pixels (AlexNet of 2012: 227). torchvision's documentation has: 61.1 M
 # and 0.71 G, 138.4 M and 15.47 G, 6.6 M and 1.50 G (no auxiliary classifiers), 25.6 M and 4.09 G. Papers:
 # AlexNet 60 M; VGG16 138 M (table 2); ResNet-50 3.8 G, which is that of strides in the 1x1 convolutions (table 1).
 TOTALS = [

@@ -103,7 +103,7 @@ def test_zf_normalises_over_neighbours_in_the_channel() -> None:
 
 
 @torch.no_grad()
-def test_initial_weights_tell_photos_apart() -> None:
+def test_initial_weights_tell_images_apart() -> None:
     torch.manual_seed(0)
     network = caffenet(classes=4).eval()
     vectors = network[:-1](torch.randn(2, 3, 16, 16).repeat_interleave(8, 2).repeat_interleave(8, 3))

@@ -111,13 +111,13 @@ def test_scaled_features_have_a_mean_norm_of_20(features: list[np.ndarray], expe
 
 
 def test_norms_have_the_scale_of_their_features() -> None:
-    features = [np.random.default_rng(photo).normal(size=(300, 7)) for photo in range(4)]
+    features = [np.random.default_rng(image).normal(size=(300, 7)) for image in range(4)]
     norms = [np.linalg.norm(rows, axis=1, keepdims=True) for rows in features]
     assert feature_scale(norms) == pytest.approx(feature_scale(features))
 
 
 def test_the_scale_is_measured_on_a_drawn_few() -> None:
-    features = [np.full((400, 1), photo + 1.0, np.float32) for photo in range(50)]
-    one, again, other = (feature_scale(features, seed, photos=5, regions=3) for seed in (0, 0, 1))
+    features = [np.full((400, 1), image + 1.0, np.float32) for image in range(50)]
+    one, again, other = (feature_scale(features, seed, images=5, regions=3) for seed in (0, 0, 1))
     assert one == again != other
     assert feature_scale(features) == pytest.approx(20 / 25.5)

@@ -17,24 +17,24 @@ LENGTH = 6
 COUNTS = {7: 3, 2**64 - 1: 0, 5: 2, 9: 4}
 
 
-def features(photo: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(photo % 1000)
-    return torch.randn(COUNTS[photo], LENGTH, generator=generator)
+def features(image: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(image % 1000)
+    return torch.randn(COUNTS[image], LENGTH, generator=generator)
 
 
-def fill(folder: Path, photos: list[int] | None = None) -> None:
+def fill(folder: Path, images: list[int] | None = None) -> None:
     with FeatureCache(folder, "a model", LENGTH) as cache:
-        for photo in COUNTS if photos is None else photos:
-            cache.add(photo, features(photo))
+        for image in COUNTS if images is None else images:
+            cache.add(image, features(image))
 
 
 def holds(folder: Path) -> list[int]:
-    """The photos of the cache, each with the numbers that were put there."""
+    """The images of the cache, each with the numbers that were put there."""
     with FeatureCache(folder, "a model", LENGTH) as cache:
-        found = [photo for photo in COUNTS if photo in cache]
+        found = [image for image in COUNTS if image in cache]
         assert len(cache) == len(found)
-        for photo in found:
-            assert np.array_equal(cache.read(photo), features(photo).half().numpy())
+        for image in found:
+            assert np.array_equal(cache.read(image), features(image).half().numpy())
     return found
 
 
@@ -43,27 +43,27 @@ def size(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("photos", [[], [7], [2**64 - 1], [7, 2**64 - 1, 5, 9]])
-def test_what_is_put_in_is_found_again(photos: list[int], tmp_path: Path) -> None:
-    fill(tmp_path / "new", photos)
-    assert holds(tmp_path / "new") == photos
-    fill(tmp_path / "new", [photo for photo in COUNTS if photo not in photos])
+def test_what_is_put_in_is_found_again(images: list[int], tmp_path: Path) -> None:
+    fill(tmp_path / "new", images)
+    assert holds(tmp_path / "new") == images
+    fill(tmp_path / "new", [image for image in COUNTS if image not in images])
     assert holds(tmp_path / "new") == list(COUNTS)
 
 
-def test_a_photo_is_found_while_others_are_put_in(tmp_path: Path) -> None:
+def test_a_image_is_found_while_others_are_put_in(tmp_path: Path) -> None:
     with FeatureCache(tmp_path, "a model", LENGTH) as cache:
-        for photo in COUNTS:
-            cache.add(photo, features(photo))
-            assert np.array_equal(cache.read(photo), features(photo).half().numpy())
+        for image in COUNTS:
+            cache.add(image, features(image))
+            assert np.array_equal(cache.read(image), features(image).half().numpy())
 
 
-def test_photos_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_images_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
     fill(tmp_path)
     with FeatureCache(tmp_path, "a model", LENGTH) as cache:
         ordered = cache.ordered([9, 2**64 - 1, 7])
         assert [len(ordered[place]) for place in range(len(ordered))] == [4, 0, 3]
         assert len(cache.ordered([])) == 0
-        with pytest.raises(WorkError, match=r"damaged: 1 of 2 photos have no features.*stages.json.*--resume"):
+        with pytest.raises(WorkError, match=r"damaged: 1 of 2 images have no features.*stages.json.*--resume"):
             cache.ordered([1, 9])
 
 
@@ -120,7 +120,7 @@ def test_a_flipped_bit_in_the_numbers_is_never_read(
 def test_numbers_without_an_entry_are_cut_off(tmp_path: Path) -> None:
     fill(tmp_path, [7, 5])
     with (tmp_path / "features").open("ab") as stream:
-        stream.write(b"half a photo")
+        stream.write(b"half an image")
     fill(tmp_path, [9])
     assert holds(tmp_path) == [7, 5, 9]
 
@@ -159,10 +159,10 @@ def test_a_number_that_fp16_does_not_hold_is_refused(number: float, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("photo", "width"), [(7, LENGTH), (5, LENGTH + 1)])
-def test_a_photo_comes_once_with_features_of_the_length(photo: int, width: int, tmp_path: Path) -> None:
+def test_a_image_comes_once_with_features_of_the_length(image: int, width: int, tmp_path: Path) -> None:
     fill(tmp_path, [7])
-    with FeatureCache(tmp_path, "a model", LENGTH) as cache, pytest.raises(ValueError, match="expected a new photo"):
-        cache.add(photo, torch.zeros(1, width))
+    with FeatureCache(tmp_path, "a model", LENGTH) as cache, pytest.raises(ValueError, match="expected a new image"):
+        cache.add(image, torch.zeros(1, width))
 
 
 @pytest.mark.parametrize(("needed", "limit"), [(0, 0), (10**6, 10**6)])

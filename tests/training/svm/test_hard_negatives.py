@@ -63,7 +63,7 @@ def descended(positives: NDArray[np.floating], negatives: NDArray[np.floating]) 
     return best[:-1], float(best[-1] * 10)
 
 
-def test_no_photos_have_no_svms() -> None:
+def test_no_images_have_no_svms() -> None:
     weight, bias = mined(world(0))
     assert weight.shape == (CLASSES, LENGTH)
     assert not weight.any()
@@ -103,7 +103,7 @@ def test_mining_ends_near_the_svm_trained_on_everything() -> None:
     ends = values(found, *mined(found)), values(found, *start.svms())
     for (own, least), (first, _) in zip(*ends, strict=True):
         assert own < 1.1 * least  # one pass does not see again what became hard later
-        assert own - least < 0.1 * (first - least)  # first: taught by the negatives of one photo
+        assert own - least < 0.1 * (first - least)  # first: taught by the negatives of one image
 
 
 def test_mining_that_keeps_every_negative_is_training_on_everything() -> None:
@@ -130,9 +130,9 @@ def test_what_is_kept_is_a_hard_negative_of_its_class_once() -> None:
     for place, keys in enumerate(run.state().negatives):
         assert len(keys) > 0
         assert len(np.unique(keys, axis=0)) == len(keys)
-        for photo, row in keys:
-            assert found.roles[photo].overlaps[row, place] < 0.3
-            assert found.features[photo][row].astype(np.float32) @ weight[place] + bias[place] >= -1.2 - 1e-4
+        for image, row in keys:
+            assert found.roles[image].overlaps[row, place] < 0.3
+            assert found.features[image][row].astype(np.float32) @ weight[place] + bias[place] >= -1.2 - 1e-4
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 6, 7, 13, 19, 20])
@@ -164,7 +164,7 @@ def test_a_class_without_objects_is_never_seen(absent: int) -> None:
     assert len(run.negatives[absent - 1]) == 0
 
 
-def test_a_photo_of_which_nothing_is_a_negative_waits_for_the_next() -> None:
+def test_a_image_of_which_nothing_is_a_negative_waits_for_the_next() -> None:
     found = world(3)
     found.roles[0].overlaps[:] = 1.0
     run = mining(found)
@@ -175,7 +175,7 @@ def test_a_photo_of_which_nothing_is_a_negative_waits_for_the_next() -> None:
     assert run.trained[[len(rows) > 0 for rows in run.positives]].all()
 
 
-def test_the_same_photos_give_the_same_bits() -> None:
+def test_the_same_images_give_the_same_bits() -> None:
     found = world(20)
     assert all(np.array_equal(one, other) for one, other in zip(mined(found), mined(found), strict=True))
 
@@ -189,7 +189,7 @@ def test_a_state_that_is_none_is_refused(content: bytes | None, tmp_path: Path) 
         read_state(path)
 
 
-def test_a_state_before_the_first_photo_is_kept(tmp_path: Path) -> None:
+def test_a_state_before_the_first_image_is_kept(tmp_path: Path) -> None:
     write_state(tmp_path / "state.npz", MiningState.fresh(CLASSES, LENGTH))
     state = read_state(tmp_path / "state.npz")
     assert (state.done, state.weight.shape, len(state.negatives)) == (0, (CLASSES, LENGTH), CLASSES)

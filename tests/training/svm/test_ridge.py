@@ -56,10 +56,10 @@ def test_a_class_without_examples_moves_no_box() -> None:
 @pytest.mark.parametrize("penalty", [1.0, 1000.0])
 @pytest.mark.parametrize("batch", [1, 50, 512])
 def test_deltas_are_those_of_the_paper(
-    photos: int, penalty: float, batch: int, monkeypatch: pytest.MonkeyPatch
+    images: int, penalty: float, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ridge, "_BATCH", batch)
-    found = world(photos, seed=photos)
+    found = world(images, seed=images)
     for label in {int(label) for one in found.boxes for label in one.labels}:
         features, targets = of_class(found, label)
         expected_weight, expected_bias = as_the_paper(features, targets, penalty)
@@ -69,7 +69,7 @@ def test_deltas_are_those_of_the_paper(
 
 
 def test_both_ways_of_solving_are_tried() -> None:
-    counts = [len(of_class(world(photos, seed=photos), 1)[0]) for photos in (4, 60)]
+    counts = [len(of_class(world(images, seed=images), 1)[0]) for images in (4, 60)]
     assert 0 < counts[0] <= LENGTH < counts[1]
 
 

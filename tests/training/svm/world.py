@@ -1,4 +1,4 @@
-"""A small world of photos with regions: each class lies in a direction of its own, so that it can be learned."""
+"""A small world of images with regions: each class lies in a direction of its own, so that it can be learned."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ CLASSES, LENGTH = 3, 24
 
 @dataclass(frozen=True)
 class World:
-    """features: a (P, LENGTH) fp16 array a photo; roles and boxes: what each region is."""
+    """features: a (P, LENGTH) fp16 array an image; roles and boxes: what each region is."""
 
     features: list[NDArray[np.float16]]
     roles: list[RegionRoles]
     boxes: list[BoxExamples]
 
 
-def world(photos: int, regions: int = 60, seed: int = 0, absent: int | None = None) -> World:
-    """Each photo has an object or two, and every seventh one no region at all; ``absent``: a class without objects."""
+def world(images: int, regions: int = 60, seed: int = 0, absent: int | None = None) -> World:
+    """Each image has an object or two, and every seventh one no region at all; ``absent``: a class without objects."""
     random = np.random.default_rng(seed)
     directions = random.standard_normal((CLASSES, LENGTH))
     present = [label for label in range(1, CLASSES + 1) if label != absent]
     made = World([], [], [])
-    for photo in range(photos):
-        objects = [] if photo % 7 == 6 else random.choice(present, random.integers(1, 3)).tolist()
-        count = 0 if photo % 7 == 6 else len(objects) + int(random.integers(regions // 2, regions))
+    for image in range(images):
+        objects = [] if image % 7 == 6 else random.choice(present, random.integers(1, 3)).tolist()
+        count = 0 if image % 7 == 6 else len(objects) + int(random.integers(regions // 2, regions))
         overlaps = np.zeros((count, CLASSES), np.float32)
         labels = np.zeros(count, np.int64)
         labels[: len(objects)] = objects

@@ -1,4 +1,4 @@
-"""Photos as people, cameras and attackers make them."""
+"""Images as people, cameras and attackers make them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def named(name: str) -> Callable[[Path], Path]:
 
 EPS = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
 
-PHOTOS = {
+IMAGES = {
     "no bytes": Nasty(content("a.jpg", b""), "the file is empty|expected an image"),
     "JPEG cut in two": Nasty(content("a.jpg", encoded("JPEG")[:-300]), "truncated"),
     "JPEG cut in its header": Nasty(content("a.jpg", encoded("JPEG")[:40]), "cannot be decoded|expected an image"),
@@ -104,7 +104,7 @@ PHOTOS = {
     "PNG bomb": Nasty(content("a.png", png(50_000, 50_000, zlib.compress(bytes(99)))), "megapixels"),
     "PNG of no width": Nasty(content("a.png", png(0, 9, b"")), "cannot be decoded|expected an image|tile"),
     "PNG with a comment of 200 MB": Nasty(content("a.png", text_bomb()), "cannot be decoded"),
-    "text called .jpg": Nasty(content("a.jpg", "this is no photo"), "expected an image, found something else"),
+    "text called .jpg": Nasty(content("a.jpg", "this is no image"), "expected an image, found something else"),
     "HTML called .jpg": Nasty(content("a.jpg", "<html>404</html>"), "expected an image, found something else"),
     "EPS called .jpg": Nasty(content("a.jpg", EPS), "expected an image, found something else"),
     "SVG called .png": Nasty(content("a.png", "<svg width='9' height='9'/>"), "expected an image"),
