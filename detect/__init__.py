@@ -2,8 +2,8 @@
 
 import detect
 detector = detect.load("runs/faster_rcnn-1")
-found = detector.predict("photo.jpg")
-found.boxes, found.scores, found.names()
+detections = detector.predict("photo.jpg")
+detections.boxes, detections.scores, detections.names()
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["__version__", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """``load``, ``train`` and ``evaluate`` import torch when first asked for: ``detect --help`` need not wait."""
+    """Import torch only when ``load``, ``train`` or ``evaluate`` is first used, so that ``detect --help`` is fast."""
     if name in ("evaluate", "load", "train"):
         from detect import api
 

@@ -8,15 +8,15 @@ from detect.config import Config
 from detect.config.files import load_config
 from detect.inference.evaluate_dataset import evaluate
 from detect.inference.predictor import load
-from detect.training.context import Outcome
+from detect.training.context import TrainingResult
 from detect.training.run import train as train_run
 from detect.training.run_folder import RunFolder
 
 __all__ = ["evaluate", "load", "train"]
 
 
-def train(config: Config | str | Path, out: str | Path | None = None) -> Outcome:
-    """Train by a Config or a configuration file, into ``out`` or the next ``runs/<name>-<n>``."""
+def train(config: Config | str | Path, out: str | Path | None = None) -> TrainingResult:
+    """Train from a Config or a configuration file, into ``out`` or the next free ``runs/<name>-<n>``."""
     name = "run" if isinstance(config, Config) else Path(config).stem
     settings = config if isinstance(config, Config) else load_config(Path(config))
-    return train_run(settings, RunFolder.numbered(name) if out is None else Path(out))
+    return train_run(settings, RunFolder.next_free(name) if out is None else Path(out))

@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one line that names the file or key, what was expected and what was found."""
+"""Errors that a user can cause, each a single line: the file or key, what was expected, what was found."""
 
 from __future__ import annotations
 
@@ -8,31 +8,36 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Wrong usage, configuration or path. The command line prints the message alone and exits with ``status``."""
+    """Wrong usage, configuration or path. The command line prints only the message and exits with ``status``."""
 
     status = 2
 
 
-class WorkError(UserError):
-    """The request was right but the work failed, or part of it did."""
+class RunError(UserError):
+    """The request was valid, but all or part of the work failed."""
 
     status = 1
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """A hint to append to a message: `` (did you mean "lr"?)``, or nothing where no candidate is near."""
-    known = list(candidates)
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f' (did you mean "{by_lower[found[0]]}"?)' if found else ""
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return a hint to append to a message, such as `` (did you mean "lr"?)``, or "" if no candidate is similar."""
+    names = list(candidates)
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f' (did you mean "{by_lower[matches[0]]}"?)' if matches else ""
 
 
-def told(value: object, longest: int = 80) -> str:
-    """What a file holds, as it may stand in an error's line: JSON where it can be, cut to ``longest`` letters."""
+def shorten(value: object, max_length: int = 80) -> str:
+    """Return a value as text for an error message: JSON where possible, at most ``max_length`` characters."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
     except RecursionError:
         text = f"a deep {type(value).__name__}"
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class if it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -17,20 +17,20 @@ Command = Callable[..., tuple[int, str, str]]
 TINY = {
     "seed": 3,
     "model": {
-        "backbone": {"name": "small", "norm": "batch", "output": "merged", "width": 16},
-        "rpn": {"width": 16, "sides": [24, 48], "train_after": 60, "test_after": 30, "outside": None},
-        "head": {"tail": "linear", "width": 16, "bins": 3, "number": 16},
+        "backbone": {"name": "small", "norm": "batch", "output": "merged", "neck_channels": 16},
+        "rpn": {"channels": 16, "anchor_sizes": [24, 48], "post_nms_top_n_train": 60, "post_nms_top_n_test": 30, "allowed_border": None},
+        "head": {"type": "fc", "fc_dim": 16, "pool_size": 3, "batch_size_per_image": 16},
     },
     "data": {
         "train_images": 12,
         "val_images": 4,
         "min_size": [80, 96],
         "max_size": 128,
-        "divisor": 16,
+        "size_divisor": 16,
         "workers": 0,
-        "augment": {"crop": 0.5, "colour": 0.2},
+        "augment": {"crop": 0.5, "color_jitter": 0.2},
     },
-    "train": {"steps": 7, "batch_size": 4, "lr": 0.01, "ema": 0.9, "log_every": 2, "checkpoint_every": 2},
+    "train": {"steps": 7, "batch_size": 4, "lr": 0.01, "ema_decay": 0.9, "log_every": 2, "checkpoint_every": 2},
 }
 
 

@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-RAISING = {"raises", "warns", "fail"}  # pytest's own
+PYTEST_ASSERTIONS = {"raises", "warns", "fail"}  # pytest's own
 
 
-def silent_tests(source: str) -> list[str]:
-    """The test functions that cannot fail by a check: none in them, and none in a function of the file they call."""
+def find_tests_without_assertion(source: str) -> list[str]:
+    """Return the test functions without an assertion in them or in a function of the file that they call."""
     tree = ast.parse(source)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    checking: set[str] = set()
+    asserting: set[str] = set()
     while True:
-        found = {function.name for function in functions if _checks(function, checking)}
-        if found == checking:
+        names = {function.name for function in functions if _has_assertion(function, asserting)}
+        if names == asserting:
             break
-        checking = found
-    return [function.name for function in functions if function.name.startswith("test_") and function.name not in found]
+        asserting = names
+    return [function.name for function in functions if function.name.startswith("test_") and function.name not in names]
 
 
-def _checks(function: ast.AST, checking: set[str]) -> bool:
+def _has_assertion(function: ast.AST, asserting: set[str]) -> bool:
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             return True
@@ -31,18 +31,18 @@ def _checks(function: ast.AST, checking: set[str]) -> bool:
             name = (
                 called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
             )
-            if name in RAISING or name.startswith("assert_") or name in checking:
+            if name in PYTEST_ASSERTIONS or name.startswith("assert_") or name in asserting:
                 return True
     return False
 
 
 @pytest.mark.parametrize("file", sorted(TESTS.rglob("test_*.py")), ids=lambda file: str(file.relative_to(TESTS)))
 def test_every_test_asserts(file: Path) -> None:
-    assert silent_tests(file.read_text(encoding="utf-8")) == []
+    assert find_tests_without_assertion(file.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
-    ("source", "silent"),
+    ("source", "expected"),
     [
         ("", []),
         ("def helper(): pass", []),
@@ -59,5 +59,5 @@ def test_every_test_asserts(file: Path) -> None:
         ("def other(a): print(a)\ndef test_a(): other(1)", ["test_a"]),
     ],
 )
-def test_a_test_without_a_check_is_seen(source: str, silent: list[str]) -> None:
-    assert silent_tests(source) == silent
+def test_find_tests_without_assertion_lists_tests_that_cannot_fail(source: str, expected: list[str]) -> None:
+    assert find_tests_without_assertion(source) == expected

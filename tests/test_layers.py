@@ -27,12 +27,12 @@ def imported_entries(source: str) -> Iterator[str]:
         yield from (name.split(".")[1] if "." in name else FACADE for name in names if name.split(".")[0] == "detect")
 
 
-def faults(entry: str, source: str) -> list[str]:
+def upward_imports(entry: str, source: str) -> list[str]:
     """The imports of a module of ``entry`` that do not point down."""
     allowed = (
         {"api", "version"} if entry == FACADE else {entry} | {name for name in HEIGHT if HEIGHT[name] < HEIGHT[entry]}
     )
-    return [f"{entry} imports {found}" for found in imported_entries(source) if found not in allowed]
+    return [f"{entry} imports {imported}" for imported in imported_entries(source) if imported not in allowed]
 
 
 def modules() -> list[Path]:
@@ -49,7 +49,7 @@ def test_every_module_has_a_layer() -> None:
 
 @pytest.mark.parametrize("file", modules(), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_imports_point_down(file: Path) -> None:
-    assert faults(entry_of(file), file.read_text(encoding="utf-8")) == []
+    assert upward_imports(entry_of(file), file.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_imports_point_down(file: Path) -> None:
         (FACADE, "from detect.api import load\nfrom detect.training.run import x", ["__init__ imports training"]),
     ],
 )
-def test_faults_of_an_upward_import_names_it(entry: str, source: str, expected: list[str]) -> None:
-    assert faults(entry, source) == expected
+def test_upward_imports_of_an_upward_import_names_it(entry: str, source: str, expected: list[str]) -> None:
+    assert upward_imports(entry, source) == expected
 
 
 def test_contributing_table_when_layers_change_is_stale() -> None:

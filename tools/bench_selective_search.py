@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from detect.data.annotations import ImageAnnotation
 from detect.data.formats.voc import read_voc
 from detect.data.images import read_image
-from detect.evaluation.proposal_recall import Coverage, ProposalScores, score_proposals
+from detect.evaluation.proposal_recall import ProposalsAndObjects, ProposalScores, score_proposals
 from detect.proposals import selective_search
-from detect.proposals.selective_search import available_cores
+from detect.system.cpu import available_cores
 
 Search = Callable[[Path, str, int], tuple[float, NDArray[np.float32]]]
 
@@ -88,12 +88,12 @@ def _options() -> argparse.Namespace:
 
 
 def _score(
-    found: list[NDArray[np.float32]], image_files: list[ImageAnnotation], classes: tuple[str, ...]
+    samples: list[NDArray[np.float32]], image_files: list[ImageAnnotation], classes: tuple[str, ...]
 ) -> ProposalScores:
     """Against the objects that are not difficult."""
     images = (
-        Coverage(proposals, image.boxes[~image.difficult], image.labels[~image.difficult])
-        for proposals, image in zip(found, image_files, strict=True)
+        ProposalsAndObjects(proposals, image.boxes[~image.difficult], image.labels[~image.difficult])
+        for proposals, image in zip(samples, image_files, strict=True)
     )
     return score_proposals(images, classes)
 

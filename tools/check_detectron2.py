@@ -29,7 +29,7 @@ from torch import Tensor
 
 from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.detectron2_import import import_detectron2
-from detect.config.builders.detector import empty_detector
+from detect.config.builders.detector import build_uninitialized
 from detect.data.images import read_image
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Proposals
@@ -40,8 +40,8 @@ NAMES = (
     "COCO-Detection/fast_rcnn_R_50_FPN_1x",
     "PascalVOC-Detection/faster_rcnn_R_50_C4",
 )
-NEAR = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the image
-LEAST_FOUND, MOST_BESIDE, LEAST_DETECTIONS = 0.98, 0.02, 100
+TOLERANCE = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the image
+MIN_MATCHED, MAX_COUNT_DIFFERENCE, MIN_DETECTIONS = 0.98, 0.02, 100
 
 # Runs in the other interpreter: a request in as JSON; a file with the weights and one with the detections out.
 _DETECTRON2 = """
@@ -127,14 +127,14 @@ class Agreement:
 
     theirs: int
     ours: int
-    found: int
-    fewest: int  # of theirs on an image
+    matched: int
+    min_per_image: int  # of theirs on an image
 
     @property
     def good(self) -> bool:
         """Whether it is within the limits above."""
-        alike = self.found >= LEAST_FOUND * self.theirs and abs(self.ours - self.theirs) <= MOST_BESIDE * self.theirs
-        return alike and self.fewest > LEAST_DETECTIONS
+        alike = self.matched >= MIN_MATCHED * self.theirs and abs(self.ours - self.theirs) <= MAX_COUNT_DIFFERENCE * self.theirs
+        return alike and self.min_per_image > MIN_DETECTIONS
 
 
 def main() -> None:
@@ -144,18 +144,18 @@ def main() -> None:
     print(f"{'':46}{'precision':>10}{'theirs':>8}{'ours':>8}{'found':>8}{'share':>9}")
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory() as folder:
-            told = _compared(name, options, Path(folder))
-        for dtype, agreement in told.items():
+            agreements = _compare(name, options, Path(folder))
+        for dtype, agreement in agreements.items():
             good &= agreement.good
-            share = agreement.found / max(1, agreement.theirs)
-            counts = f"{agreement.theirs:>8}{agreement.ours:>8}{agreement.found:>8}{share:>9.2%}"
+            share = agreement.matched / max(1, agreement.theirs)
+            counts = f"{agreement.theirs:>8}{agreement.ours:>8}{agreement.matched:>8}{share:>9.2%}"
             print(f"{name:46}{str(dtype).removeprefix('torch.'):>10}{counts}", flush=True)
     sys.exit(0 if good else 1)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, nargs="+", metavar="PHOTO")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     parser.add_argument("--detectron2-python", type=Path, required=True, help="interpreter that has detectron2")
     parser.add_argument(
         "--names", nargs="*", help="configurations of detectron2's model zoo [default: those we import]"
@@ -168,15 +168,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _compared(name: str, options: argparse.Namespace, folder: Path) -> dict[torch.dtype, Agreement]:
+def _compare(name: str, options: argparse.Namespace, folder: Path) -> dict[torch.dtype, Agreement]:
     images = [read_image(image) for image in options.images]
-    copies = [folder / f"{number}.png" for number in range(len(images))]
+    copies = [folder / f"{index}.png" for index in range(len(images))]
     for rgb, copy in zip(images, copies, strict=True):
         Image.fromarray(rgb).save(copy)
     request = {
         **{key: getattr(options, key) for key in ("seed", "min_size", "max_size", "proposals", "limit")},
         "name": name,
-        "photos": list(map(str, copies)),
+        "images": list(map(str, copies)),
         "boxes": random_boxes(options.proposals, options.seed).tolist(),
         "weights": str(folder / "theirs.pth"),
         "found": str(folder / "found.pth"),
@@ -189,49 +189,49 @@ def _compared(name: str, options: argparse.Namespace, folder: Path) -> dict[torc
     overrides = [
         f"data.min_size={options.min_size}",
         f"data.max_size={options.max_size}",
-        f"model.rpn.test_after={options.proposals}",
-        f"model.postprocess.limit={options.limit}",
+        f"model.rpn.post_nms_top_n_test={options.proposals}",
+        f"model.postprocess.max_detections={options.limit}",
     ]
     checkpoint = import_detectron2(folder / "theirs.pth", overrides=overrides)
     return {
-        dtype: agreement(wanted, ours(checkpoint, images, torch.tensor(request["boxes"]), dtype), NEAR[dtype])
-        for dtype, wanted in zip(NEAR, theirs, strict=True)
+        dtype: measure_agreement(reference, detect_with_ours(checkpoint, images, torch.tensor(request["boxes"]), dtype), TOLERANCE[dtype])
+        for dtype, reference in zip(TOLERANCE, theirs, strict=True)
     }
 
 
-def random_boxes(number: int, seed: int) -> Tensor:
+def random_boxes(num_boxes: int, seed: int) -> Tensor:
     """Proposals for a detector that has to be given some: (number, 4) in fractions of an image."""
     random = np.random.default_rng(seed)
-    corners = random.uniform(0, 0.8, (number, 2))
-    return torch.from_numpy(np.concatenate([corners, corners + random.uniform(0.05, 0.2, (number, 2))], 1)).float()
+    corners = random.uniform(0, 0.8, (num_boxes, 2))
+    return torch.from_numpy(np.concatenate([corners, corners + random.uniform(0.05, 0.2, (num_boxes, 2))], 1)).float()
 
 
-def ours(checkpoint: Checkpoint, image_files: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
+def detect_with_ours(checkpoint: Checkpoint, image_files: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
     """Our detections in the images' pixels, networks in ``dtype``; boxes: for a detector that is given some."""
-    detector = empty_detector(checkpoint.config, checkpoint.classes).to(dtype).eval()
+    detector = build_uninitialized(checkpoint.config, checkpoint.classes).to(dtype).eval()
     detector.load_state_dict(checkpoint.weights)
-    rule, found = checkpoint.preprocess, []
+    preprocess, detections = checkpoint.preprocess, []
     for rgb in image_files:
-        seen = rule.resize(rgb)
-        size = (seen.shape[0], seen.shape[1])
-        given = [Proposals(boxes.to(dtype) * boxes.new_tensor([size[1], size[0]] * 2), boxes.new_zeros(len(boxes)))]
-        exact = seen.astype(np.float64) if dtype == torch.float64 else seen
-        images = rule.batch([rule.normalise(exact)], [0], given if checkpoint.config.model.given else None)
-        (one,) = detector.detect(images)
-        back = rescale_boxes(one.boxes, size, (rgb.shape[0], rgb.shape[1]))
-        found.append(Detections(back, one.scores, one.labels, None, checkpoint.classes))
-    return found
+        resized = preprocess.resize(rgb)
+        size = (resized.shape[0], resized.shape[1])
+        proposals = [Proposals(boxes.to(dtype) * boxes.new_tensor([size[1], size[0]] * 2), boxes.new_zeros(len(boxes)))]
+        exact = resized.astype(np.float64) if dtype == torch.float64 else resized
+        images = preprocess.batch([preprocess.normalize(exact)], [0], proposals if checkpoint.config.model.uses_precomputed_proposals else None)
+        (in_network,) = detector.detect(images)
+        boxes_in_image = rescale_boxes(in_network.boxes, size, (rgb.shape[0], rgb.shape[1]))
+        detections.append(Detections(boxes_in_image, in_network.scores, in_network.labels, None, checkpoint.classes))
+    return detections
 
 
-def agreement(theirs: list[dict[str, Tensor]], ours: list[Detections], near: float) -> Agreement:
+def measure_agreement(theirs: list[dict[str, Tensor]], ours: list[Detections], tolerance: float) -> Agreement:
     """How many of their boxes have one of ours of the same label with every side within ``near`` pixels."""
-    found = 0
-    for wanted, own in zip(theirs, ours, strict=True):
-        apart = (wanted["boxes"][:, None].double() - own.boxes.double()).abs().amax(2)
-        apart[wanted["labels"][:, None] != own.labels] = float("inf")
-        found += int((apart <= near).any(1).sum())
-    counts = [len(wanted["boxes"]) for wanted in theirs]
-    return Agreement(sum(counts), sum(map(len, ours)), found, min(counts))
+    num_matched = 0
+    for reference, detections in zip(theirs, ours, strict=True):
+        apart = (reference["boxes"][:, None].double() - detections.boxes.double()).abs().amax(2)
+        apart[reference["labels"][:, None] != detections.labels] = float("inf")
+        num_matched += int((apart <= tolerance).any(1).sum())
+    counts = [len(reference["boxes"]) for reference in theirs]
+    return Agreement(sum(counts), sum(map(len, ours)), num_matched, min(counts))
 
 
 if __name__ == "__main__":

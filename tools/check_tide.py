@@ -24,7 +24,7 @@ import numpy as np
 from detect.data.annotations import Annotations
 from detect.data.formats.voc import read_voc
 from detect.evaluation.analysis.error_costs import error_costs
-from detect.evaluation.analysis.error_types import KINDS, find_errors
+from detect.evaluation.analysis.error_types import KINDS, classify_errors
 from detect.evaluation.predictions import Prediction, align
 from detect.inference.result_readers import read_json
 
@@ -63,11 +63,11 @@ def main() -> None:
     options = _options()
     annotations = read_voc(options.root, options.split, None)
     predictions = align(annotations, read_json(options.results, annotations.classes))
-    ours, theirs = by_us(annotations, predictions), by_tidecv(annotations, predictions, options.tide_python)
+    ours, theirs = metrics_of_ours(annotations, predictions), metrics_of_tidecv(annotations, predictions, options.tide_python)
     print(f"{len(annotations)} images, {len(annotations.boxes)} objects, {sum(map(len, predictions))} detections")
     print(f"{'':24}{'ours':>18}{'tidecv':>18}")
-    for name, number in theirs.items():
-        print(f"{name:24}{_told(ours[name]):>18}{_told(number):>18}")
+    for name, metric in theirs.items():
+        print(f"{name:24}{_format(ours[name]):>18}{_format(metric):>18}")
     difference = largest_difference(ours, theirs)
     print(f"largest difference: {difference:.1e}")
     sys.exit(0 if difference <= TOLERANCE else 1)
@@ -82,9 +82,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def by_us(annotations: Annotations, predictions: Sequence[Prediction]) -> Numbers:
+def metrics_of_ours(annotations: Annotations, predictions: Sequence[Prediction]) -> Numbers:
     """mAP, each dAP in percent, and each count."""
-    errors = find_errors(annotations, predictions)
+    errors = classify_errors(annotations, predictions)
     costs = error_costs(errors)
     fractions = {
         "mAP": costs.mAP,
@@ -98,23 +98,23 @@ def by_us(annotations: Annotations, predictions: Sequence[Prediction]) -> Number
     return percent | {f"number {kind}": count for kind, count in counts.items()}
 
 
-def by_tidecv(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Numbers:
+def metrics_of_tidecv(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Numbers:
     """The same by the package."""
     request = {
         "classes": annotations.classes,
-        "photos": len(annotations),
+        "images": len(annotations),
         "truth": [row for image in range(len(annotations)) for row in _truth_rows(annotations, image)],
         "found": [row for image, prediction in enumerate(predictions) for row in _found_rows(prediction, image)],
     }
     done = subprocess.run([python, "-c", _TIDECV], input=json.dumps(request), stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"{python}: expected tidecv's numbers, found that the process ended with {done.returncode}")
-    told = json.loads(done.stdout)
+    output = json.loads(done.stdout)
     return {
-        "mAP": told["mAP"],
-        **{f"dAP {_NAMES[name]}": number for name, number in told["main"].items()},
-        **{f"dAP {_SPECIAL[name]}": number for name, number in told["special"].items()},
-        **{f"number {_NAMES[name]}": count for name, count in told["counts"].items()},
+        "mAP": output["mAP"],
+        **{f"dAP {_NAMES[name]}": metric for name, metric in output["main"].items()},
+        **{f"dAP {_SPECIAL[name]}": metric for name, metric in output["special"].items()},
+        **{f"number {_NAMES[name]}": count for name, count in output["counts"].items()},
     }
 
 
@@ -147,8 +147,8 @@ def largest_difference(ours: Numbers, theirs: Numbers) -> float:
     return max(differences)
 
 
-def _told(number: float | None) -> str:
-    return "-" if number is None else f"{number:.10g}"
+def _format(metric: float | None) -> str:
+    return "-" if metric is None else f"{metric:.10g}"
 
 
 if __name__ == "__main__":

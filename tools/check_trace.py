@@ -15,19 +15,19 @@ from collections.abc import Sequence
 import torch
 
 from detect.data.images import read_image
-from detect.explain.trace.record import record, replay
+from detect.explain.trace.record import to_record, recompute
 from detect.explain.trace.trace import trace
 from detect.inference.find_images import find_images
 from detect.inference.predictor import load
-from detect.types import Detections, to_device
+from detect.types import Detections
 
 
-def same(found: Detections, again: Detections) -> int:
+def count_equal(detections: Detections, recomputed: Detections) -> int:
     """How many detections have the same box, score and label to the last bit; 0 where their numbers differ."""
-    if len(found) != len(again):
+    if len(detections) != len(recomputed):
         return 0
-    boxes = (found.boxes.cpu() == again.boxes).all(1)
-    return int((boxes & (found.scores.cpu() == again.scores) & (found.labels.cpu() == again.labels)).sum())
+    boxes = (detections.boxes.cpu() == recomputed.boxes).all(1)
+    return int((boxes & (detections.scores.cpu() == recomputed.scores) & (detections.labels.cpu() == recomputed.labels)).sum())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,21 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     parser.add_argument("--number", type=int, default=1000)
-    wish = parser.parse_args(arguments)
-    predictor = load(wish.model)
+    options = parser.parse_args(arguments)
+    predictor = load(options.model)
     compared = equal = image_files = 0
-    for image in find_images(wish.images):
-        images = to_device(predictor.prepared(read_image(image)), predictor.compute.device)
+    for image in find_images(options.images):
+        images = predictor.preprocess_image(read_image(image)).to(predictor.compute.device)
         with torch.inference_mode(), predictor.compute.autocast():
-            (found,) = predictor.single.detect(images)
-            (traced,) = trace(predictor.single, images)
-        written = json.dumps(record(traced, predictor.single))
+            (detections,) = predictor.base_detector.detect(images)
+            (traced,) = trace(predictor.base_detector, images)
+        written = json.dumps(to_record(traced, predictor.base_detector))
         compared, equal, image_files = (
-            compared + len(found),
-            equal + same(found, replay(json.loads(written))),
+            compared + len(detections),
+            equal + count_equal(detections, recompute(json.loads(written))),
             image_files + 1,
         )
-        if compared >= wish.number:
+        if compared >= options.number:
             break
     print(f"{equal} of {compared} detections in {image_files} images are the same bits")
     return 0 if equal == compared else 1

@@ -25,18 +25,18 @@ from rich.console import Console
 
 from detect.cli.exit_status import run_command
 from detect.data.images import read_image
-from detect.errors import UserError, WorkError
+from detect.errors import UserError, RunError
 from detect.inference.predictor import Predictor, load
 from detect.ops.preprocess import rescale_boxes
-from detect.system.files import existing_file, existing_folder, write_text
+from detect.system.files import require_file, require_folder, write_text
 from detect.types import Images, Proposals
 
 CONFIG = "configs/voc07/generations.yaml"
 # Settings of each generation beside its kind. R-CNN reads 8 images a step where the paper reads up to 128.
 GENERATIONS: dict[str, tuple[str, ...]] = {
     "rcnn": (
-        "model.head.sampling=hierarchical",
-        "model.head.number=16",
+        "model.head.sampling=per_image",
+        "model.head.batch_size_per_image=16",
         "train.batch_size=8",
         "train.steps=800",
     ),
@@ -55,21 +55,21 @@ TIMED_IMAGES = 20
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting of all three.")
 def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
     """Make what is missing, then print the table and write OUT/table.md and OUT/table.json."""
-    existing_file(weights, "a weights file")
-    data = part_of(existing_folder(root, "a VOC folder"), out / "VOC2007", every)
+    require_file(weights, "a weights file")
+    data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", every)
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
     proposals = out / "proposals.npz"
-    of_data = pairs(["data.format=voc", f"data.root={data}"])
-    searching = timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
+    of_data = set_options(["data.format=voc", f"data.root={data}"])
+    searching = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
     rows = {}
-    for kind, own in GENERATIONS.items():
+    for kind, extra in GENERATIONS.items():
         run, score = out / kind, out / kind / "score.json"
-        given = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
-        changes = pairs([f"model.kind={kind}", *given, *own, *overrides])
-        training = timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
-        timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
+        search = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
+        changes = set_options([f"model.kind={kind}", *search, *extra, *overrides])
+        training = run_timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
+        run_timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
         rows[kind] = Row(
-            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), images(data))
+            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), timed_images(data))
         )
     text = table(rows, searching, every)
     Console().print(text, markup=False, soft_wrap=True)
@@ -104,7 +104,7 @@ class Row:
         return {"mAP": self.mean_ap, "minutes": self.minutes, **vars(self.parts)}
 
 
-def part_of(root: Path, out: Path, every: int) -> Path:
+def make_subset(root: Path, out: Path, every: int) -> Path:
     """A VOC folder whose lists hold one image of ``every``; the images themselves are those of ``root``.
 
     UserError where ``out`` is a part of another one: what was trained on that stays what it says.
@@ -118,7 +118,7 @@ def part_of(root: Path, out: Path, every: int) -> Path:
         elif link.readlink() != folder:
             raise UserError(f"{link}: expected a link to {folder}, found one to {link.readlink()}; give another --out")
     for name in ("train", "val"):
-        stems = existing_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
+        stems = require_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
         part, file = "".join(f"{stem}\n" for stem in stems[::every]), lists / f"{name}.txt"
         if file.exists() and file.read_text() != part:
             raise UserError(f"{file}: expected one image of {every}, found other images; give another --out")
@@ -126,19 +126,19 @@ def part_of(root: Path, out: Path, every: int) -> Path:
     return out.absolute()
 
 
-def images(data: Path) -> list[Path]:
+def timed_images(data: Path) -> list[Path]:
     """A few of the validation images, evenly."""
     stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
-    chosen = np.linspace(0, len(stems) - 1, min(TIMED_IMAGES, len(stems))).astype(int)
-    return [data / "JPEGImages" / f"{stems[place]}.jpg" for place in chosen]
+    indices = np.linspace(0, len(stems) - 1, min(TIMED_IMAGES, len(stems))).astype(int)
+    return [data / "JPEGImages" / f"{stems[index]}.jpg" for index in indices]
 
 
-def pairs(settings: Sequence[str]) -> list[str]:
+def set_options(settings: Sequence[str]) -> list[str]:
     """As options of the command line."""
     return [part for setting in settings for part in ("--set", setting)]
 
 
-def timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> float:
+def run_timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> float:
     """Run a `detect` command unless it is done, and the seconds that it took, all attempts together.
 
     made: the file or run folder that it makes; a run is gone on with. UserError where another command made it.
@@ -163,7 +163,7 @@ def timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> fl
         entry["seconds"] = before + time.perf_counter() - start
         write_text(file, json.dumps(known, indent=1) + "\n")
     if process.returncode != 0:
-        raise WorkError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
+        raise RunError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
     entry["done"] = True
     write_text(file, json.dumps(known, indent=1) + "\n")
     return float(entry["seconds"])
@@ -172,19 +172,19 @@ def timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> fl
 @torch.inference_mode()
 def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
     """Mean seconds of one image at a time, after a first image that does not count."""
-    detector, spent = predictor.single, []
+    detector, spent = predictor.base_detector, []
     for file in [files[0], *files]:
         rgb = read_image(file)
         marks = [time.perf_counter()]
-        found = None if predictor.given is None else predictor.given.search(rgb)
+        boxes_and_scores = None if predictor.proposal_search is None else predictor.proposal_search.search(rgb)
         marks.append(time.perf_counter())
-        images = prepared(predictor, rgb, found)
+        images = preprocess_image(predictor, rgb, boxes_and_scores)
         marks.append(time.perf_counter())
         maps = detector.backbone(images.pixels)
         marks.append(time.perf_counter())
-        proposals = detector.proposer(images, maps, detector.selection).proposals
+        proposals = detector.proposer(images, maps, detector.test_selection).proposals
         marks.append(time.perf_counter())
-        regional = detector.regions(images, maps, [one.boxes for one in proposals])
+        regional = detector.regions(images, maps, [proposal.boxes for proposal in proposals])
         marks.append(time.perf_counter())
         logits, deltas = detector.head(regional)
         detector.postprocess(proposals[0], logits, deltas, images.sizes[0])
@@ -194,15 +194,15 @@ def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
     return Parts(*np.mean(spent[1:], axis=0).tolist())
 
 
-def prepared(predictor: Predictor, rgb: np.ndarray, found: tuple[np.ndarray, np.ndarray] | None) -> Images:
+def preprocess_image(predictor: Predictor, rgb: np.ndarray, boxes_and_scores: tuple[np.ndarray, np.ndarray] | None) -> Images:
     """The image as a batch of one, with the proposals that were found."""
     small = predictor.preprocess.resize(rgb)
-    given = None
-    if found is not None:
-        boxes, scores = (torch.from_numpy(part) for part in found)
+    proposals = None
+    if boxes_and_scores is not None:
+        boxes, scores = (torch.from_numpy(part) for part in boxes_and_scores)
         sizes = (rgb.shape[0], rgb.shape[1]), (small.shape[0], small.shape[1])
-        given = [Proposals(rescale_boxes(boxes, *sizes), scores)]
-    return predictor.preprocess.batch([predictor.preprocess.normalise(small)], [0], given)
+        proposals = [Proposals(rescale_boxes(boxes, *sizes), scores)]
+    return predictor.preprocess.batch([predictor.preprocess.normalize(small)], [0], proposals)
 
 
 def table(rows: dict[str, Row], searching: float, every: int) -> str:
@@ -215,12 +215,12 @@ def table(rows: dict[str, Row], searching: float, every: int) -> str:
     for kind, row in rows.items():
         parts, ratio = row.parts, rows["rcnn"].parts.whole / row.parts.whole
         numbers = (parts.whole, parts.proposals, parts.features, parts.heads)
-        shown = " | ".join(f"{number:.3f}" for number in numbers)
+        cells = " | ".join(f"{seconds:.3f}" for seconds in numbers)
         lines.append(
-            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {shown} | {ratio:.1f} | {papers[kind]} |"
+            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {cells} | {ratio:.1f} | {papers[kind]} |"
         )
-    told = f"One image of {every}; selective search of all of them took {searching / 60:.1f} minutes besides."
-    return "\n".join([*lines, "", told, ""])
+    note = f"One image of {every}; selective search of all of them took {searching / 60:.1f} minutes besides."
+    return "\n".join([*lines, "", note, ""])
 
 
 if __name__ == "__main__":

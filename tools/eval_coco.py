@@ -18,7 +18,7 @@ import rich
 
 from detect.cli.exit_status import run_command
 from detect.data.formats import coco_json
-from detect.errors import UserError, told
+from detect.errors import UserError, shorten
 from detect.evaluation.coco import evaluate_coco_json
 from detect.evaluation.score import Score, write_score
 from detect.evaluation.score_tables import score_table
@@ -36,7 +36,7 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
     rows = load_coco_results(results, images, {row["id"] for row in dataset["categories"]})
     start = time.perf_counter()
     result = evaluate_coco_json(dataset, rows)
-    score = Score("coco", result.numbers, result.per_class, len(images), time.perf_counter() - start)
+    score = Score("coco", result.metrics, result.per_class, len(images), time.perf_counter() - start)
     if json_file is not None:
         write_score(json_file, score)
     rich.print(score_table(score))
@@ -45,14 +45,14 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
 def _load_dataset(path: Path) -> dict[str, Any]:
     """COCO's ground truth, with the fields that scoring reads."""
     dataset = coco_json.load_document(path)
-    for place, row in enumerate(coco_json.records(path, dataset, "images"), start=1):
-        coco_json.identifier(path, f"image {place}", row, "id")
-    for place, row in enumerate(coco_json.records(path, dataset, "categories"), start=1):
-        coco_json.category(path, place, row)
-    for place, row in enumerate(coco_json.records(path, dataset, "annotations"), start=1):
-        found = coco_json.object_record(path, place, row)
+    for index, row in enumerate(coco_json.get_records(path, dataset, "images"), start=1):
+        coco_json.parse_id(path, f"image {index}", row, "id")
+    for index, row in enumerate(coco_json.get_records(path, dataset, "categories"), start=1):
+        coco_json.parse_category(path, index, row)
+    for index, row in enumerate(coco_json.get_records(path, dataset, "annotations"), start=1):
+        found = coco_json.parse_annotation(path, index, row)
         if not all(map(math.isfinite, found.corners)):
-            raise UserError(f'{path}: {found.where}: "bbox": expected finite numbers, found {told(row["bbox"])}')
+            raise UserError(f'{path}: {found.location}: "bbox": expected finite numbers, found {shorten(row["bbox"])}')
     return dataset
 
 

@@ -20,7 +20,7 @@ import rich
 from detect.cli.exit_status import run_command
 from detect.data.annotations import Annotations
 from detect.data.formats.voc import read_voc
-from detect.errors import nearest
+from detect.errors import did_you_mean
 from detect.evaluation.predictions import align
 from detect.evaluation.score import evaluate, write_score
 from detect.evaluation.score_tables import score_table
@@ -49,11 +49,11 @@ def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Pa
     rich.print(score_table(score))
 
 
-def _with_classes(annotations: Annotations, found: Sequence[str]) -> Annotations:
+def _with_classes(annotations: Annotations, names: Sequence[str]) -> Annotations:
     """The annotations with the classes that only the results have: those have no ground truth, which is said."""
-    strange = [name for name in found if name not in annotations.classes]
+    strange = [name for name in names if name not in annotations.classes]
     for name in strange:
-        click.echo(f"eval_voc: no ground truth of {name}{nearest(name, annotations.classes)}", err=True)
+        click.echo(f"eval_voc: no ground truth of {name}{did_you_mean(name, annotations.classes)}", err=True)
     classes = (*annotations.classes, *strange)
     return replace(annotations, classes=classes, category_ids=np.arange(1, len(classes) + 1))
 

@@ -25,7 +25,7 @@ from detect.cli.exit_status import run_command
 from detect.cli.main import main as detect
 from detect.data.images import read_image
 from detect.draw import save_image
-from detect.errors import UserError, WorkError, nearest
+from detect.errors import UserError, RunError, did_you_mean
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "explain.md"
 LINK = re.compile(r'!\[[^\]]+\]\((?P<file>pictures/\S+) "(?P<made>\S+)"\)')
@@ -71,7 +71,7 @@ def chosen(known: Sequence[Picture], names: Sequence[str]) -> list[Picture]:
     by_name = {picture.name: picture for picture in known}
     for name in names:
         if name not in by_name:
-            raise UserError(f"PICTURE: expected one of the guide's, found {name}{nearest(name, by_name)}")
+            raise UserError(f"PICTURE: expected one of the guide's, found {name}{did_you_mean(name, by_name)}")
     return [by_name[name] for name in names or by_name]
 
 
@@ -79,7 +79,7 @@ def keep(picture: Picture) -> None:
     """What the command made, small enough for a guide. WorkError where it made nothing, or too much."""
     made = Path(picture.made)
     if not made.is_file():
-        raise WorkError(f"{made}: expected it from detect {shlex.join(picture.command)}, found no such file")
+        raise RunError(f"{made}: expected it from detect {shlex.join(picture.command)}, found no such file")
     rgb = read_image(made)
     if rgb.shape[1] > WIDEST:
         size = WIDEST, round(rgb.shape[0] * WIDEST / rgb.shape[1])
@@ -88,7 +88,7 @@ def keep(picture: Picture) -> None:
     file.parent.mkdir(exist_ok=True)
     save_image(file, rgb)
     if file.stat().st_size > LARGEST:
-        raise WorkError(f"{file}: expected at most {LARGEST:,} bytes, found {file.stat().st_size:,}")
+        raise RunError(f"{file}: expected at most {LARGEST:,} bytes, found {file.stat().st_size:,}")
 
 
 @click.command(help=__doc__)

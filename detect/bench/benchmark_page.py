@@ -16,14 +16,14 @@ from detect.bench.evaluation import DataSize, measure_evaluation
 from detect.bench.inference import measure_inference
 from detect.bench.loading import measure_loading
 from detect.bench.result_tables import Table
-from detect.bench.scaling import measure_growth
+from detect.bench.scaling import measure_scaling
 from detect.bench.search import measure_search
 from detect.bench.training import measure_training
 from detect.data.images import image_size, read_image
 from detect.system.files import write_text
 from detect.training.run_folder import environment
 
-Measure = Callable[[Sequence[Path], int, str], list[Table]]  # images, turns, the command that does it again
+Benchmark = Callable[[Sequence[Path], int, str], list[Table]]  # images, turns, the command that does it again
 
 
 def _inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
@@ -31,7 +31,7 @@ def _inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
 
 
 def _training(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return measure_training(pictures(images), turns, command)
+    return measure_training(read_images(images), turns, command)
 
 
 def _loading(_: Sequence[Path], turns: int, command: str) -> list[Table]:
@@ -39,39 +39,39 @@ def _loading(_: Sequence[Path], turns: int, command: str) -> list[Table]:
 
 
 def _search(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_search(pictures(images), turns, command)]
+    return [measure_search(read_images(images), turns, command)]
 
 
 def _evaluation(_: Sequence[Path], turns: int, command: str) -> list[Table]:
     return [measure_evaluation(DataSize(), turns, command)]
 
 
-def _growth(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_growth(pictures(images), turns, command)]
+def _scaling(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+    return [measure_scaling(read_images(images), turns, command)]
 
 
-MEASURES: dict[str, Measure] = {
+BENCHMARKS: dict[str, Benchmark] = {
     "inference": _inference,
     "training": _training,
     "loading": _loading,
     "search": _search,
     "evaluation": _evaluation,
-    "growth": _growth,
+    "growth": _scaling,
 }
 
 
-def pictures(images: Sequence[Path]) -> list[np.ndarray]:
+def read_images(images: Sequence[Path]) -> list[np.ndarray]:
     """Decoded."""
     return [read_image(image) for image in images]
 
 
-def images_of_one_size(images: Sequence[Path], number: int) -> list[Path]:
+def images_of_one_size(images: Sequence[Path], max_images: int) -> list[Path]:
     """The first ``number`` images of the commonest size, so that every turn costs the same. Raises UnreadableImage."""
     sizes = {image: image_size(image) for image in images}
     if not sizes:
         return []
     common, _ = Counter(sizes.values()).most_common(1)[0]
-    return [image for image in images if sizes[image] == common][:number]
+    return [image for image in images if sizes[image] == common][:max_images]
 
 
 def machine() -> tuple[str, ...]:
@@ -87,18 +87,18 @@ def machine() -> tuple[str, ...]:
     )
 
 
-TOLD = (
+INTRODUCTION = (
     "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
     "random weights and the same images. Seconds are those of this machine, which may be busy: compare ratios.",
 )
 
 
-def page(tables: Sequence[Table], title: str = "Benchmarks", told: Sequence[str] = TOLD) -> str:
+def markdown_page(tables: Sequence[Table], title: str = "Benchmarks", introduction: Sequence[str] = INTRODUCTION) -> str:
     """Markdown: a heading, what was done, the machine, the tables."""
     lines = [
         f"# {title}",
         "",
-        *told,
+        *introduction,
         "",
         *(f"- {line}" for line in machine()),
         "",

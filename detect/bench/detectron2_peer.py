@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.bench.random_model import Layer, Subject, spread_out
-from detect.checkpoints.detectron2_import import converted
+from detect.checkpoints.detectron2_import import convert_detectron2_state
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Targets
 
@@ -29,7 +29,7 @@ def installed() -> bool:
 
 
 @dataclass(frozen=True)
-class Rival:
+class Reference:
     """twin: their model; resize: their transform for an image; subject: the settings and weights of ours."""
 
     twin: nn.Module
@@ -64,7 +64,7 @@ class Rival:
         return {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
 
 
-def make_rival(image: np.ndarray, seed: int = 0) -> Rival:
+def make_rival(image: np.ndarray, seed: int = 0) -> Reference:
     """Random weights whose outputs are spread on ``image`` as those of ``make_subject`` are."""
     from detectron2 import model_zoo
     from detectron2.data.transforms import ResizeShortestEdge
@@ -81,14 +81,14 @@ def make_rival(image: np.ndarray, seed: int = 0) -> Rival:
             if isinstance(layer, FrozenBatchNorm2d):
                 nn.init.uniform_(layer.weight, 0.5, 1.2)
                 nn.init.normal_(layer.bias, std=0.1)
-    plain = Rival(twin, resize, _subject_like(twin))
+    plain = Reference(twin, resize, _subject_like(twin))
     spread_out(_outputs(twin), lambda: plain.detected(image))
-    return Rival(twin, resize, _subject_like(twin))
+    return Reference(twin, resize, _subject_like(twin))
 
 
 def _subject_like(twin: nn.Module) -> Subject:
     """With copies of the weights as they are now: training changes them in place."""
-    return Subject.of(converted({name: value.clone() for name, value in twin.state_dict().items()}, NAME))
+    return Subject.of(convert_detectron2_state({name: value.clone() for name, value in twin.state_dict().items()}, NAME))
 
 
 def _outputs(twin: Any) -> tuple[dict[str, Layer], dict[str, Layer]]:

@@ -22,9 +22,9 @@ from pycocotools.cocoeval import COCOeval
 
 from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
 from detect.bench.timing import Contender, take_turns
-from detect.data.annotations import Annotations, ImageAnnotation, pack
-from detect.errors import WorkError
-from detect.evaluation.coco import NUMBERS, CocoResult, evaluate_coco, evaluate_coco_json
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.errors import RunError
+from detect.evaluation.coco import METRIC_NAMES, CocoResult, evaluate_coco, evaluate_coco_json
 from detect.evaluation.predictions import Prediction
 
 Numbers = dict[str, float | None]
@@ -66,7 +66,7 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
     timings = take_turns(contenders, turns)
     difference = max(largest_difference(answers["pycocotools"], answers[name]) for name in ("ours", "ours, JSON"))
     if difference > TOLERANCE:
-        raise WorkError(f"COCO's numbers: expected pycocotools' within {TOLERANCE:g}, found {difference:.1e} off")
+        raise RunError(f"COCO's numbers: expected pycocotools' within {TOLERANCE:g}, found {difference:.1e} off")
     times = timings["pycocotools"].median / timings["ours"].median
     return Table(
         f"Evaluation: COCO's numbers of {size.images} images, {size.classes} classes, {len(results)} detections",
@@ -75,7 +75,7 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
         compared(timings, "ours"),
         (
             f"pycocotools takes {ratio(times)} times as long",
-            f"largest difference of {len(NUMBERS)} numbers and {size.classes} classes: {difference:.1e}",
+            f"largest difference of {len(METRIC_NAMES)} numbers and {size.classes} classes: {difference:.1e}",
             f"ours needs {_peak_memory(ours) / 2**20:.0f} MiB beside the data",
         ),
         raw_seconds(timings),
@@ -121,7 +121,7 @@ def draw(images: int, classes: int, detections: int, seed: int) -> tuple[Annotat
                 labels=np.concatenate([labels[near], elsewhere]),
             )
         )
-    return pack(image_files, [f"class {label}" for label in range(1, classes + 1)]), predictions
+    return Annotations.from_images(image_files, [f"class {label}" for label in range(1, classes + 1)]), predictions
 
 
 def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -160,7 +160,7 @@ def _xywh(box: np.ndarray) -> list[float]:
 def _timed(score: Callable[[], CocoResult]) -> tuple[float, Answer]:
     start = time.perf_counter()
     result = score()
-    return time.perf_counter() - start, (result.numbers, result.per_class)
+    return time.perf_counter() - start, (result.metrics, result.per_class)
 
 
 def _pycocotools(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tuple[float, Answer]:
@@ -174,7 +174,7 @@ def _pycocotools(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tupl
         scorer.accumulate()
         spent = time.perf_counter() - start
         scorer.summarize()
-    numbers = {name: None if value == -1 else float(value) for name, value in zip(NUMBERS, scorer.stats, strict=True)}
+    numbers = {name: None if value == -1 else float(value) for name, value in zip(METRIC_NAMES, scorer.stats, strict=True)}
     per_class: Numbers = {}
     for place, row in enumerate(dataset["categories"]):
         values = scorer.eval["precision"][:, :, place, 0, -1]

@@ -20,13 +20,13 @@ from detect.bench.gradcam_peer import PEERS, Explain, installed, peer
 from detect.bench.result_tables import Table
 from detect.data.images import read_image
 from detect.explain.attribution.faithfulness import faithfulness
-from detect.explain.attribution.heatmaps import on_image, pointed, reduced
+from detect.explain.attribution.heatmaps import to_image_pixels, peak_and_energy, reduce_channels
 from detect.explain.attribution.methods import METHODS
-from detect.explain.attribution.options import Choice
+from detect.explain.attribution.options import MethodOptions
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
-from detect.system.progress import Display
-from detect.types import Size, to_device
+from detect.system.progress import ProgressDisplay
+from detect.types import Size
 
 RANDOM = ("smoothgrad", "drise")
 SEEDS = 3  # of what is random
@@ -67,9 +67,9 @@ def explaining(
     predictor: Predictor,
     image_files: Sequence[Masked],
     names: Sequence[str],
-    choice: Choice,
+    choice: MethodOptions,
     score: float,
-    shown: Display,
+    shown: ProgressDisplay,
     command: str,
 ) -> Table:
     """A row for each contender, over all detections of at least ``score`` that found an object with a mask; command:
@@ -79,7 +79,7 @@ def explaining(
     costs: list[float] = []
     for masked in image_files:
         rgb = read_image(masked.image)
-        images = to_device(predictor.prepared(rgb), predictor.compute.device)
+        images = predictor.preprocess_image(rgb).to(predictor.compute.device)
         cases = cases_of(predictor, masked, images, score)
         for name, explain in contenders(names).items():
             with predictor.compute.autocast():
@@ -118,7 +118,7 @@ class _Kept:
         self._seconds = 0.0
 
     def add(
-        self, cases: Sequence[Case], explain: Explain, choice: Choice, sizes: tuple[Size, Size], random: bool
+        self, cases: Sequence[Case], explain: Explain, choice: MethodOptions, sizes: tuple[Size, Size], random: bool
     ) -> None:
         """The cases of an image; sizes: of the canvas's picture and of the image."""
         start = time.perf_counter()
@@ -147,27 +147,27 @@ class _Kept:
         )
 
 
-def _maps(cases: Sequence[Case], explain: Explain, choice: Choice) -> list[Tensor]:
+def _maps(cases: Sequence[Case], explain: Explain, choice: MethodOptions) -> list[Tensor]:
     """One map (1, h, w) for each case; a view's detections are explained together."""
     by_view: dict[int, Tensor] = {}
     found = []
     for case in cases:
         if id(case.view) not in by_view:
             by_view[id(case.view)] = explain(case.view, choice).detach()
-        found.append(reduced(by_view[id(case.view)][case.place], "max"))
+        found.append(reduce_channels(by_view[id(case.view)][case.place], "max"))
     return found
 
 
 def _placed(cases: Sequence[Case], heats: Sequence[Tensor], sizes: tuple[Size, Size]) -> list[np.ndarray]:
-    return [on_image(heat, case.view, *sizes) for heat, case in zip(heats, cases, strict=True)]
+    return [to_image_pixels(heat, case.view, *sizes) for heat, case in zip(heats, cases, strict=True)]
 
 
 def _marks(case: Case, heat: Tensor, placed: np.ndarray) -> Marks:
-    (x, y), _ = pointed(placed, np.zeros(4))
+    (x, y), _ = peak_and_energy(placed, np.zeros(4))
     return Marks(
         energy=energy_in(placed, case.mask),
         pointing=bool(placed.any() and case.mask[y, x]),
-        gain=faithfulness(case.view, case.place, heat[0]).gain,
+        gain=faithfulness(case.view, case.place, heat[0]).insertion_minus_deletion,
         leakage=energy_in(placed, case.others) if case.others.any() else None,
     )
 
@@ -176,7 +176,7 @@ def _alike(cases: Sequence[Case], placed: Sequence[np.ndarray]) -> list[float]:
     """Correlations between the maps of detections whose boxes share no pixel; maps without any contrast have none."""
     found = []
     for a, b in combinations(range(len(cases)), 2):
-        boxes = [cases[i].view.pinned[cases[i].place].box[None] for i in (a, b)]
+        boxes = [cases[i].view.detections[cases[i].place].box[None] for i in (a, b)]
         if not float(box_ops.intersections(*boxes)) and placed[a].std() and placed[b].std():
             found.append(float(np.corrcoef(placed[a].ravel(), placed[b].ravel())[0, 1]))
     return found

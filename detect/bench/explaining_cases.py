@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from detect.data.formats.voc_xml import read_page
+from detect.data.formats.voc_xml import read_annotation
 from detect.errors import UserError
-from detect.explain.attribution.options import Choice
-from detect.explain.attribution.target import Pinned, View, pin, views
+from detect.explain.attribution.options import MethodOptions
+from detect.explain.attribution.target import TargetDetection, AttributionTarget, target_detections, attribution_targets
 from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
 from detect.ops.preprocess import rescale_boxes
-from detect.system.files import existing_file, existing_folder
+from detect.system.files import require_file, require_folder
 from detect.types import Images, Size
 
 MASKS = "SegmentationObject"
@@ -36,8 +36,8 @@ class Masked:
 
 def masked_images(root: Path, split: str, number: int) -> list[Masked]:
     """The first ``number`` images of a VOC folder's list that have masks. UserError where none has."""
-    folder = existing_folder(root / MASKS, "VOC's masks of objects")
-    names = existing_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
+    folder = require_folder(root / MASKS, "VOC's masks of objects")
+    names = require_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
     files = [file for name in names if (file := folder / f"{name}.png").exists()][:number]
     if not files:
         raise UserError(f"{folder}: expected masks (.png) of images in the list {split}, found none")
@@ -46,11 +46,11 @@ def masked_images(root: Path, split: str, number: int) -> list[Masked]:
 
 def _read(root: Path, file: Path) -> Masked:
     """The value of a pixel is the place of its object in the annotation, from 1; 255 is the border between objects."""
-    objects = read_page(root / "Annotations" / f"{file.stem}.xml").objects
+    objects = read_annotation(root / "Annotations" / f"{file.stem}.xml").objects
     values = np.asarray(Image.open(file))
-    seen = [one for one in objects if (values == one.place).any()]
+    seen = [one for one in objects if (values == one.index).any()]
     boxes = np.array([one.box for one in seen], np.float64).reshape(-1, 4)
-    names, masks = tuple(one.name for one in seen), tuple(values == one.place for one in seen)
+    names, masks = tuple(one.name for one in seen), tuple(values == one.index for one in seen)
     return Masked(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)
 
 
@@ -61,7 +61,7 @@ FOUND = 0.5  # IoU from which a detection has found an object
 class Case:
     """A detection that found an object: its view and place in it, the object's mask, those of others of its class."""
 
-    view: View
+    view: AttributionTarget
     place: int
     mask: np.ndarray
     others: np.ndarray
@@ -70,16 +70,16 @@ class Case:
 def cases_of(predictor: Predictor, masked: Masked, images: Images, score: float) -> list[Case]:
     """The detections of an image that found an object of their class."""
     with torch.no_grad(), predictor.compute.autocast():
-        (traced,) = trace(predictor.single, images)
-    pinned = [one for one in pin(traced) if one.score >= score]
+        (traced,) = trace(predictor.base_detector, images)
+    pinned = [one for one in target_detections(traced) if one.score >= score]
     size = masked.masks[0].shape if masked.masks else (1, 1)
     found = {
         one.rank: place for one in pinned if (place := _object(predictor, masked, one, images.sizes[0])) is not None
     }
     chosen = [one for one in pinned if one.rank in found]
     cases = []
-    for view in views(predictor.single, images, chosen, "score"):
-        for place, one in enumerate(view.pinned):
+    for view in attribution_targets(predictor.base_detector, images, chosen, "score"):
+        for place, one in enumerate(view.detections):
             own = found[one.rank]
             others = [
                 mask
@@ -90,7 +90,7 @@ def cases_of(predictor: Predictor, masked: Masked, images: Images, score: float)
     return cases
 
 
-def _object(predictor: Predictor, masked: Masked, one: Pinned, canvas: Size) -> int | None:
+def _object(predictor: Predictor, masked: Masked, one: TargetDetection, canvas: Size) -> int | None:
     """The place of the object of its class that a detection overlaps most, where that is enough."""
     if not masked.masks:
         return None
@@ -102,21 +102,21 @@ def _object(predictor: Predictor, masked: Masked, one: Pinned, canvas: Size) -> 
     return best if overlaps[best] >= FOUND else None
 
 
-def flat_box(view: View, _: Choice) -> Tensor:
+def flat_box(view: AttributionTarget, _: MethodOptions) -> Tensor:
     """1 in the detection's box, 0 elsewhere."""
     return _drawn(view, shrink=0.0)
 
 
-def centre(view: View, _: Choice) -> Tensor:
+def centre(view: AttributionTarget, _: MethodOptions) -> Tensor:
     """A tenth of the box, around its centre."""
     return _drawn(view, shrink=0.45)
 
 
-def _drawn(view: View, shrink: float) -> Tensor:
+def _drawn(view: AttributionTarget, shrink: float) -> Tensor:
     height, width = view.pixels.shape[2:]
     x1, y1, x2, y2 = view.window.tolist()
-    maps = torch.zeros(len(view.pinned), 1, height, width)
-    for own, one in zip(maps, view.pinned, strict=True):
+    maps = torch.zeros(len(view.detections), 1, height, width)
+    for own, one in zip(maps, view.detections, strict=True):
         left, top, right, bottom = one.box.tolist()
         dx, dy = (right - left) * shrink, (bottom - top) * shrink
         columns = [round((x - x1) / (x2 - x1) * width) for x in (left + dx, right - dx)]

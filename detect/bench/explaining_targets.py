@@ -10,8 +10,8 @@ import torch
 from detect.bench.gradcam_peer import GRADCAM
 from detect.bench.timing import clocked, take_turns
 from detect.explain.attribution.gradients import saliency
-from detect.explain.attribution.options import Choice, unseen
-from detect.explain.attribution.target import View
+from detect.explain.attribution.options import MethodOptions, no_progress
+from detect.explain.attribution.target import AttributionTarget
 
 LEAKAGE = 1 / 3  # of Grad-CAM's, at most
 TURNS = 3
@@ -53,16 +53,16 @@ def bars(ours: Mapping[str, Means], theirs: Mapping[str, Means]) -> list[str]:
     return [*lines, f"all three: {_named(ours, set.intersection(*reached))}"]
 
 
-def saliency_cost(view: View) -> float:
+def saliency_cost(view: AttributionTarget) -> float:
     """Seconds of saliency for each detection of the view over those of one forward and backward pass."""
-    choice = Choice(unseen)
+    choice = MethodOptions(no_progress)
 
     def once() -> None:
         pixels = view.pixels.detach().requires_grad_()
-        torch.autograd.grad(view.evidence(pixels).sum(), pixels)
+        torch.autograd.grad(view.objective(pixels).sum(), pixels)
 
     timings = take_turns({"saliency": clocked(lambda: saliency(view, choice)), "once": clocked(once)}, TURNS)
-    return timings["saliency"].median / timings["once"].median / len(view.pinned)
+    return timings["saliency"].median / timings["once"].median / len(view.detections)
 
 
 def _named(ours: Mapping[str, Means], names: set[str]) -> str:

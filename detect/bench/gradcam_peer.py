@@ -8,22 +8,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from detect.explain.attribution.options import Choice
-from detect.explain.attribution.target import View
+from detect.explain.attribution.options import MethodOptions
+from detect.explain.attribution.target import AttributionTarget
 from detect.models.layer_hooks import find_layer
 
 GRADCAM = "pytorch-grad-cam GradCAM"
 PEERS = {GRADCAM: "GradCAM", "pytorch-grad-cam EigenCAM": "EigenCAM"}  # what a table calls them, and the package
-Explain = Callable[[View, Choice], Tensor]
+Explain = Callable[[AttributionTarget, MethodOptions], Tensor]
 
 
 class _Evidence(nn.Module):
     """A network of one tensor, as the package wants it: pixels (1, 3, H, W) -> evidence (1, D)."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: AttributionTarget) -> None:
         super().__init__()
         self.network = view.network
-        self._evidence = view.evidence
+        self._evidence = view.objective
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self._evidence(pixels)
@@ -37,14 +37,14 @@ def installed() -> bool:
 def peer(name: str) -> Explain:
     """``GradCAM`` or ``EigenCAM`` as one of our methods; its maps are scaled to 0..1 and to the pixels' size."""
 
-    def explain(view: View, choice: Choice) -> Tensor:
+    def explain(view: AttributionTarget, choice: MethodOptions) -> Tensor:
         import pytorch_grad_cam
 
         _, layer = find_layer(view.network, choice.layer)
         pixels = view.pixels.detach().requires_grad_()  # a loaded detector's weights ask for no gradient
         maps = []
         with getattr(pytorch_grad_cam, name)(model=_Evidence(view), target_layers=[layer]) as cam:
-            for place in range(len(view.pinned)):
+            for place in range(len(view.detections)):
                 targets = [lambda answer, place=place: answer[place]]
                 maps.append(torch.from_numpy(cam(input_tensor=pixels, targets=targets)))
         return torch.stack(maps)

@@ -21,9 +21,9 @@ from detect.bench.torchvision_peer import pictures_for, torchvision_twin
 from detect.config import Precision
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
-from detect.models.backbones.frozen_norm import settle
-from detect.system.cpu import keep_freed_memory
-from detect.system.device import make_compute
+from detect.models.backbones.frozen_norm import optimize_for_inference
+from detect.system.cpu import tune_malloc
+from detect.system.device import select_device
 from detect.types import Detections
 
 CLASSES = 90
@@ -62,9 +62,9 @@ def measure_inference(images: Sequence[Path], turns: int, command: str) -> list[
 
 def predictor_of(subject: Subject, precision: Precision) -> Predictor:
     """As ``detect.load`` gives one."""
-    compute = make_compute("cpu", precision)
+    compute = select_device("cpu", precision)
     detector = subject.detector().eval()
-    settle(detector, compute.dtype)
+    optimize_for_inference(detector, compute.dtype)
     return Predictor(detector, subject.classes, subject.preprocess, subject.config, Path(), compute)
 
 
@@ -87,7 +87,7 @@ def _ours(predictor: Predictor, pictures: Sequence[np.ndarray]) -> Contender:
 
 
 def _alone(predictor: Predictor, picture: np.ndarray) -> Contender:
-    layers = LayersAlone(predictor.single)
+    layers = LayersAlone(predictor.base_detector)
     layers.watch(lambda: predictor.predict(picture, 0.0))
 
     def run() -> None:
@@ -159,7 +159,7 @@ def _memory_table(subject: Subject, images: Sequence[Path], command: str) -> Tab
 
 def look_with_ours(subject: Subject, images: Sequence[Path], precision: Precision) -> None:
     """Detect on images, in a process whose memory is measured."""
-    keep_freed_memory()
+    tune_malloc()
     predictor = predictor_of(subject, precision)
     for image in images:
         predictor.predict(image, 0.0)

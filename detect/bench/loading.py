@@ -14,18 +14,17 @@ from rich.console import Console
 from detect.bench.result_tables import Table, raw_seconds
 from detect.bench.timing import Contender, clocked, take_turns
 from detect.config import Config
-from detect.config.builders.data import augment_rule, training_data
-from detect.config.builders.detector import build_detector, preprocess_rule
+from detect.config.builders.data import build_augment, training_data
+from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import load_config
 from detect.data.loading.collate import Batch
 from detect.data.loading.loader import training_loader
-from detect.system.device import Compute, make_compute
-from detect.training.context import Work
+from detect.system.device import ComputeConfig, select_device
+from detect.training.context import RunContext
 from detect.training.run_folder import RunFolder
-from detect.training.setup import make_learner
-from detect.training.state import Learner
-from detect.training.task import lesson_of
-from detect.types import targets_to, to_device
+from detect.training.setup import build_train_state
+from detect.training.state import TrainState
+from detect.training.task import default_task
 
 CONFIG = "faster_rcnn"
 LEAST = 4.0  # times what a step consumes
@@ -37,13 +36,16 @@ class Bench:
     """An endless supply of batches, and a learner to take them."""
 
     batches: Callable[[], Iterator[Batch]]
-    learner: Learner
-    compute: Compute
+    learner: TrainState
+    compute: ComputeConfig
 
     def step(self, batch: Batch) -> None:
         """Forward, backward, update."""
         self.learner.optimizer.zero_grad(set_to_none=True)
-        images, targets = to_device(batch.images, self.compute.device), targets_to(batch.targets, self.compute.device)
+        images, targets = (
+            batch.images.to(self.compute.device),
+            tuple(target.to(self.compute.device) for target in batch.targets),
+        )
         losses = self.learner.detector(images, targets)
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
         self.learner.optimizer.step()
@@ -90,13 +92,13 @@ def _loading(bench: Bench) -> Contender:
 
 def _bench(config: Config, folder: Path) -> Bench:
     train, val = training_data(config)
-    compute = make_compute("cpu", "fp32")
+    compute = select_device("cpu", "fp32")
     detector, _ = build_detector(config, train.classes)
-    work = Work(config, RunFolder(folder), train, val, None, compute, Console(quiet=True))
+    work = RunContext(config, RunFolder(folder), train, val, None, compute, Console(quiet=True))
 
     def batches() -> Iterator[Batch]:
-        plan = lesson_of(work).plan(1_000_000, 0)
-        rule, augment = preprocess_rule(config), augment_rule(config)
+        plan = default_task(work).make_sampler(1_000_000, 0)
+        rule, augment = build_preprocess(config), build_augment(config)
         return iter(training_loader(train, rule, augment, plan, config.seed, config.data.workers))
 
-    return Bench(batches, make_learner(config, detector.train()), compute)
+    return Bench(batches, build_train_state(config, detector.train()), compute)

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from detect.checkpoints.checkpoint import Checkpoint
-from detect.checkpoints.torchvision_configs import layout_config
+from detect.checkpoints.torchvision_configs import torchvision_config
 from detect.config import Config
-from detect.config.builders.detector import empty_detector, preprocess_rule
-from detect.config.files import changed
-from detect.errors import WorkError
+from detect.config.builders.detector import build_uninitialized, build_preprocess
+from detect.config.files import with_overrides
+from detect.errors import RunError
 from detect.models.backbones.frozen_norm import FrozenConv2d
 from detect.models.detector import Detector
 from detect.models.heads.softmax import SoftmaxHead
-from detect.models.proposers.rpn import Rpn
+from detect.models.proposers.rpn import RPN
 from detect.ops.preprocess import Preprocess
 
 LAYOUT = "fasterrcnn_resnet50_fpn"
@@ -45,11 +45,11 @@ class Subject:
     @property
     def preprocess(self) -> Preprocess:
         """The rule for images."""
-        return preprocess_rule(self.config)
+        return build_preprocess(self.config)
 
     def detector(self) -> Detector:
         """One of ours with these weights."""
-        detector = empty_detector(self.config, self.classes)
+        detector = build_uninitialized(self.config, self.classes)
         detector.load_state_dict(self.weights)
         return detector
 
@@ -63,15 +63,15 @@ def make_subject(overrides: Sequence[str], classes: int, images: Sequence[np.nda
 
     WorkError where an image then has fewer than FEWEST detections, and fewer than the limit allows.
     """
-    config = changed(layout_config(LAYOUT), [f"seed={seed}", *overrides])
+    config = with_overrides(torchvision_config(LAYOUT), [f"seed={seed}", *overrides])
     names = tuple(f"class {number}" for number in range(1, classes + 1))
-    detector = empty_detector(config, names).eval()
+    detector = build_uninitialized(config, names).eval()
     _random_norms(detector)
     subject = Subject(config, names, detector.state_dict())
     spread_out(_outputs(detector), lambda: _count(detector, subject.preprocess, images[0]))
     counts = [_count(detector, subject.preprocess, image) for image in images[:3]]
-    if min(counts) < min(FEWEST, config.model.postprocess.limit):
-        raise WorkError(f"random weights: expected at least {FEWEST} detections on an image, found {min(counts)}")
+    if min(counts) < min(FEWEST, config.model.postprocess.max_detections):
+        raise RunError(f"random weights: expected at least {FEWEST} detections on an image, found {min(counts)}")
     return Subject(config, names, {name: value.clone() for name, value in detector.state_dict().items()})
 
 
@@ -84,7 +84,7 @@ def _random_norms(detector: Detector) -> None:
 
 def _outputs(detector: Detector) -> tuple[dict[str, Layer], dict[str, Layer]]:
     """The last layers of the RPN and of the head."""
-    assert isinstance(detector.proposer, Rpn)
+    assert isinstance(detector.proposer, RPN)
     assert isinstance(detector.head, SoftmaxHead)
     rpn, head = detector.proposer.head, detector.head
     return {"objectness": rpn.objectness, "rpn_deltas": rpn.deltas}, {"logits": head.logits, "deltas": head.deltas}
@@ -123,4 +123,4 @@ def _said(layers: Mapping[str, Layer], run: Callable[[], object]) -> dict[str, l
 
 @torch.no_grad()
 def _count(detector: Detector, rule: Preprocess, image: np.ndarray) -> int:
-    return len(detector.detect(rule.batch([rule.normalise(rule.resize(image))], [0]))[0])
+    return len(detector.detect(rule.batch([rule.normalize(rule.resize(image))], [0]))[0])

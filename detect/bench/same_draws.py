@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from detect.checkpoints.torchvision_configs import anchor_sides
+from detect.checkpoints.torchvision_configs import num_sizes_per_map
 from detect.config import Config
-from detect.ops.matching import BACKGROUND, IGNORED, subsample
+from detect.ops.matching import BACKGROUND, IGNORED, sample_foreground_background
 
 LOSSES = {
     "loss_objectness": "rpn_objectness",
@@ -34,7 +34,7 @@ class SameDraw:
         for key, each in enumerate(labels):
             order = torch.arange(len(each)).view(-1, self.ratios, self.sides).transpose(1, 2).flatten()
             roles = torch.where(each >= 1, 0, torch.where(each == 0, BACKGROUND, IGNORED))[order]
-            chosen = subsample(roles, self.number, self.share, key, self.purpose)
+            chosen = sample_foreground_background(roles, self.number, self.share, key, self.purpose)
             for mask, places in zip(masks, chosen, strict=True):
                 mask.append(torch.zeros(len(each), dtype=torch.uint8).index_fill(0, order[places], 1))
         return masks
@@ -43,5 +43,5 @@ class SameDraw:
 def draw_alike(twin: FasterRCNN, config: Config) -> None:
     """Give ``twin`` our draws, with the numbers that ``config`` has."""
     rpn, head = config.model.rpn, config.model.head
-    twin.rpn.fg_bg_sampler = SameDraw(rpn.number, rpn.share, "anchors", anchor_sides(config), len(rpn.ratios))
-    twin.roi_heads.fg_bg_sampler = SameDraw(head.number, head.share, "regions")
+    twin.rpn.fg_bg_sampler = SameDraw(rpn.batch_size_per_image, rpn.positive_fraction, "anchors", num_sizes_per_map(config), len(rpn.aspect_ratios))
+    twin.roi_heads.fg_bg_sampler = SameDraw(head.batch_size_per_image, head.positive_fraction, "regions")

@@ -11,11 +11,11 @@ import torch
 from detect.bench.random_model import make_subject
 from detect.bench.result_tables import Cell, Table, raw_seconds
 from detect.bench.timing import Contender, clocked, take_turns
-from detect.models.backbones.frozen_norm import settle
+from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.types import Images
 
-BASE = {"shorter side": 400, "proposals": 300, "images a batch": 1, "classes": 20}
+BASE_SETTINGS = {"shorter side": 400, "proposals": 300, "images a batch": 1, "classes": 20}
 VALUES = {
     "shorter side": (200, 400, 600, 800),
     "proposals": (100, 300, 1000),
@@ -24,17 +24,17 @@ VALUES = {
 }
 
 
-def measure_growth(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+def measure_scaling(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
     """Faster R-CNN R18-FPN in fp32; one of BASE's numbers is changed at a time. Seconds are of one image."""
     rows: list[tuple[Cell, ...]] = []
     seconds: dict[str, tuple[float, ...]] = {}
     for what, values in VALUES.items():
-        timings = take_turns({f"{what} {value}": _contender(BASE | {what: value}, images) for value in values}, turns)
+        timings = take_turns({f"{what} {value}": _contender(BASE_SETTINGS | {what: value}, images) for value in values}, turns)
         images_each = {value: value if what == "images a batch" else 1 for value in values}
         each = {value: timings[f"{what} {value}"].median / images_each[value] for value in values}
-        rows += [(what, value, spent, f"{spent / each[BASE[what]]:.2f}") for value, spent in each.items()]
+        rows += [(what, value, spent, f"{spent / each[BASE_SETTINGS[what]]:.2f}") for value, spent in each.items()]
         seconds |= raw_seconds(timings)
-    told = ", ".join(f"{name} {value}" for name, value in BASE.items())
+    told = ", ".join(f"{name} {value}" for name, value in BASE_SETTINGS.items())
     return Table(
         "How time grows: Faster R-CNN R18-FPN, fp32",
         command,
@@ -51,13 +51,13 @@ def _contender(numbers: dict[str, int], image_files: Sequence[np.ndarray]) -> Co
         "model.backbone.name=resnet18",
         f"data.min_size={side}",
         f"data.max_size={side * 2}",
-        f"model.rpn.test_after={numbers['proposals']}",
+        f"model.rpn.post_nms_top_n_test={numbers['proposals']}",
     ]
     subject = make_subject(overrides, numbers["classes"], image_files)
     detector, rule, batch = subject.detector().eval(), subject.preprocess, numbers["images a batch"]
-    settle(detector)
+    optimize_for_inference(detector)
     chosen = [image_files[place % len(image_files)] for place in range(batch)]
-    images = rule.batch([rule.normalise(rule.resize(image)) for image in chosen], range(batch))
+    images = rule.batch([rule.normalize(rule.resize(image)) for image in chosen], range(batch))
     return clocked(partial(_detect, detector, images))
 
 

@@ -12,7 +12,6 @@ import torch
 
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
-from detect.types import to_device
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
 
 
 def _one(predictor: Predictor, file: Path) -> Parts:
-    detector, marks = predictor.single, [time.perf_counter()]
+    detector, marks = predictor.base_detector, [time.perf_counter()]
 
     def mark() -> None:
         if predictor.compute.device.type == "cuda":
@@ -54,14 +53,14 @@ def _one(predictor: Predictor, file: Path) -> Parts:
 
     rgb = read_image(file)
     mark()
-    given = None if predictor.given is None else predictor.given.search(rgb)
+    given = None if predictor.proposal_search is None else predictor.proposal_search.search(rgb)
     mark()
-    images = to_device(predictor.prepared(rgb, given), predictor.compute.device)
+    images = predictor.preprocess_image(rgb, given).to(predictor.compute.device)
     mark()
     with predictor.compute.autocast():
         maps = detector.backbone(images.pixels)
         mark()
-        (proposals,) = detector.proposer(images, maps, detector.selection).proposals
+        (proposals,) = detector.proposer(images, maps, detector.test_selection).proposals
         mark()
         regional = detector.regions(images, maps, [proposals.boxes])
         mark()

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from detect.errors import WorkError
+from detect.errors import RunError
 
 Item = TypeVar("Item")
 
@@ -76,7 +76,7 @@ def peak_memory(work: Callable[..., object], *arguments: object) -> int:
     try:
         peak = int(here.recv())
     except EOFError:
-        raise WorkError(f"{work.__name__}: expected its peak memory, found that its process failed") from None
+        raise RunError(f"{work.__name__}: expected its peak memory, found that its process failed") from None
     finally:
         process.join()
     return peak

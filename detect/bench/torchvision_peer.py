@@ -12,10 +12,10 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detect.bench.random_model import Subject
-from detect.checkpoints.torchvision_configs import anchor_sides
-from detect.checkpoints.torchvision_export import ARGUMENTS, as_argument
-from detect.checkpoints.torchvision_names import to_theirs
-from detect.config import as_plain
+from detect.checkpoints.torchvision_configs import num_sizes_per_map
+from detect.checkpoints.torchvision_export import ARGUMENTS, to_torchvision_argument
+from detect.checkpoints.torchvision_names import to_torchvision
+from detect.config import to_dict
 from detect.types import Targets
 
 
@@ -30,7 +30,7 @@ def torchvision_twin(subject: Subject) -> FasterRCNN:
     )
     model = FasterRCNN(body, num_classes=len(subject.classes) + 1, **_arguments(subject))
     names = list(model.state_dict())
-    model.load_state_dict(to_theirs(subject.weights, anchor_sides(config), names))
+    model.load_state_dict(to_torchvision(subject.weights, num_sizes_per_map(config), names))
     return model
 
 
@@ -45,12 +45,12 @@ def targets_for(targets: Sequence[Targets]) -> list[dict[str, Tensor]]:
 
 
 def _arguments(subject: Subject) -> dict[str, object]:
-    plain = as_plain(subject.config)
+    plain = to_dict(subject.config)
     arguments = {}
     for key, argument in ARGUMENTS.items():
         value: object = plain
         for part in key.split("."):
             assert isinstance(value, dict)
             value = value[part]
-        arguments[argument] = as_argument(key, value)
+        arguments[argument] = to_torchvision_argument(key, value)
     return arguments

@@ -18,7 +18,7 @@ from detect.bench.timing import clocked, take_turns
 from detect.bench.torchvision_peer import pictures_for, targets_for, torchvision_twin
 from detect.config import Precision
 from detect.ops.preprocess import rescale_boxes
-from detect.system.device import make_compute
+from detect.system.device import select_device
 from detect.types import Targets
 
 LEAST: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed
@@ -159,10 +159,10 @@ def _ours(
     subject: Subject, image_files: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
 ) -> tuple[nn.Module, Run]:
     """A detector of ours, and its losses from decoded images on."""
-    detector, rule, compute = subject.detector().train(), subject.preprocess, make_compute("cpu", precision)
+    detector, rule, compute = subject.detector().train(), subject.preprocess, select_device("cpu", precision)
 
     def losses() -> dict[str, Tensor]:
-        images = rule.batch([rule.normalise(rule.resize(image)) for image in image_files], range(len(image_files)))
+        images = rule.batch([rule.normalize(rule.resize(image)) for image in image_files], range(len(image_files)))
         fitted = [
             replace(each, boxes=rescale_boxes(each.boxes, (image.shape[0], image.shape[1]), size))
             for each, image, size in zip(targets, image_files, images.sizes, strict=True)

@@ -1,1 +1,1 @@
-"""Whole detectors from other projects, and for them."""
+"""Trained detectors as files: checkpoints, published detectors, import from other projects and export to them."""

@@ -1,4 +1,4 @@
-"""Checkpoints: one file with everything a model needs, and in last.pt everything its training needs to go on."""
+"""Checkpoints: one file with everything that a model needs, and in last.pt also the state of its training."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from typing import Any
 
 from torch import Tensor
 
-from detect.config import Config, as_plain
-from detect.config.files import parse
-from detect.errors import UserError, nearest
+from detect.checkpoints.renamed_weights import rename_weights
+from detect.config import Config, to_dict
+from detect.config.files import parse_config
+from detect.errors import UserError, did_you_mean
 from detect.ops.preprocess import Preprocess
-from detect.system.checksums import read_sealed, write_sealed
-from detect.system.files import existing_file
+from detect.system.checksums import load_with_checksum, save_with_checksum
+from detect.system.files import require_file
 from detect.version import __version__
 
 FORMAT = "detect checkpoint 2"
-_UNSEALED = "detect checkpoint 1"  # of before the seal: only the parts of its archive have checksums
+_FORMAT_WITHOUT_CHECKSUM = "detect checkpoint 1"  # older: only the parts of its archive have checksums
 _CONTENT = {"config": dict, "classes": list, "preprocess": dict, "weights": dict, "step": int, "metrics": dict}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """config: as it was trained; classes: the K names; preprocess: the rule for its input; weights: the detector's,
-    those to detect with; metrics: of these weights, on the validation data; training: what ``--resume`` needs, or
-    None.
+    """A detector with its settings.
+
+    config: settings it was trained with; classes: names of the K classes; preprocess: preprocessing of its input;
+    weights: state dict of the detector, for detection; step: optimizer steps done; metrics: of these weights, on the
+    validation data; training: state that ``--resume`` needs, or None.
     """
 
     config: Config
@@ -39,11 +42,11 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
-    """Write whole or not at all."""
+    """Write the checkpoint to a file, completely or not at all. Raises RunError."""
     content = {
         "format": FORMAT,
         "version": __version__,
-        "config": as_plain(checkpoint.config),
+        "config": to_dict(checkpoint.config),
         "classes": list(checkpoint.classes),
         "preprocess": dataclasses.asdict(checkpoint.preprocess),
         "weights": checkpoint.weights,
@@ -51,40 +54,54 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         "metrics": checkpoint.metrics,
         "training": checkpoint.training,
     }
-    write_sealed(file, content)
+    save_with_checksum(file, content)
 
 
 def load_checkpoint(file: Path) -> Checkpoint:
-    """Read and check one; UserError names the file where it is none, damaged in any bit, or of another format."""
-    content, has_seal = read_sealed(file, "a checkpoint")
-    found = content.get("format", "another file of torch.save") if isinstance(content, dict) else type(content).__name__
-    if found == FORMAT and not has_seal:
+    """Return the checkpoint in a file. Settings and weights of older versions get their present names.
+
+    Raises UserError, which names the file, if it is not a checkpoint, is damaged in any bit, or has another format.
+    """
+    content, has_checksum = load_with_checksum(file, "a checkpoint")
+    is_dict = isinstance(content, dict)
+    file_format = content.get("format", "another file of torch.save") if is_dict else type(content).__name__
+    if file_format == FORMAT and not has_checksum:
         raise UserError(f"{file}: damaged: expected a checksum at its end, found none")
-    if found not in (FORMAT, _UNSEALED):
-        raise UserError(f"{file}: expected a {FORMAT}, found {found}")
+    if file_format not in (FORMAT, _FORMAT_WITHOUT_CHECKSUM):
+        raise UserError(f"{file}: expected a {FORMAT}, found {file_format}")
     missing = [name for name, kind in _CONTENT.items() if not isinstance(content.get(name), kind)]
     if missing:
-        raise UserError(f'{file}: expected a {FORMAT} with "{missing[0]}", found none{nearest(missing[0], content)}')
+        raise UserError(
+            f'{file}: expected a {FORMAT} with "{missing[0]}", found none{did_you_mean(missing[0], content)}'
+        )
     try:
         preprocess = Preprocess(**content["preprocess"])
     except TypeError as error:
-        raise UserError(f"{file}: expected the rule for a detector's input, found another: {error}") from None
+        raise UserError(f"{file}: expected the preprocessing of a detector, found another: {error}") from None
+    training = content.get("training")
+    if isinstance(training, dict) and isinstance(training.get("weights"), dict):
+        training = training | {"weights": rename_weights(training["weights"])}
     return Checkpoint(
-        config=parse(content["config"], str(file)),
+        config=parse_config(content["config"], str(file)),
         classes=tuple(content["classes"]),
         preprocess=preprocess,
-        weights=content["weights"],
+        weights=rename_weights(content["weights"]),
         step=content["step"],
         metrics=content["metrics"],
-        training=content.get("training"),
+        training=training,
     )
 
 
 def find_checkpoint(model: Path) -> Path:
-    """MODEL on the command line: a checkpoint file, or a run folder, whose best.pt (else last.pt) is meant."""
+    """Return the checkpoint file of MODEL on the command line.
+
+    model: the file itself, or a run folder, of which best.pt is taken, else last.pt.
+
+    Raises UserError if there is none.
+    """
     if model.is_dir():
         for name in ("best.pt", "last.pt"):
             if (model / name).is_file():
                 return model / name
         raise UserError(f"{model}: expected a run folder with best.pt or last.pt, found neither")
-    return existing_file(model, "a run folder or a checkpoint")
+    return require_file(model, "a run folder or a checkpoint")

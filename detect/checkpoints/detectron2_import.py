@@ -1,4 +1,4 @@
-"""A detector of detectron2's as a checkpoint of ours, with its own preprocessing, anchors, thresholds and limits."""
+"""Import detectors of detectron2 as checkpoints, with their preprocessing, anchors, thresholds and limits."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 
 from detect.checkpoints.checkpoint import Checkpoint
-from detect.checkpoints.detectron2_configs import layout_config, seen_layout
-from detect.checkpoints.detectron2_names import to_ours
+from detect.checkpoints.detectron2_configs import detect_layout, detectron2_config
+from detect.checkpoints.detectron2_names import from_detectron2
 from detect.checkpoints.torchvision_configs import coco_classes
-from detect.checkpoints.validate import checked, class_names
+from detect.checkpoints.validate import class_names, require_complete
 from detect.config import Config
-from detect.config.builders.detector import preprocess_rule
-from detect.config.files import changed
+from detect.config.builders.detector import build_preprocess
+from detect.config.files import with_overrides
 from detect.errors import UserError
-from detect.ops.anchors import AnchorShapes
-from detect.system.tensor_files import State, in_file
+from detect.ops.anchors import AnchorGenerator
+from detect.system.tensor_files import State, load_tensors
 
 PIXELS = ("pixel_mean", "pixel_std")
 ANCHORS = "proposal_generator.anchor_generator."
@@ -28,50 +28,55 @@ VOC = (
 
 
 def import_detectron2(file: Path, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()) -> Checkpoint:
-    """A Faster or Fast R-CNN on a ResNet of 50, 101 or 152 layers, cut as C4, DC5 or FPN: which is read from its names.
+    """Return the checkpoint of a Faster or Fast R-CNN on a ResNet of 50, 101 or 152 layers: C4, DC5 or FPN.
 
-    file: one of the model zoo's pickles, or a .pth that detectron2 has written. classes: names of its labels; None for
-    COCO's 80 and VOC's 20. overrides: KEY=VALUE settings over the layout's.
-    Raises UserError where the file is unreadable or holds something else.
+    Which of them it is, is read from the names of its tensors.
+
+    file: one of the model zoo's pickles, or a .pth file that detectron2 has written. classes: names of its labels; None
+    for COCO's 80 and VOC's 20. overrides: KEY=VALUE settings over the layout's.
+    Raises UserError if the file is unreadable or contains something else.
     """
-    return converted(in_file(file), str(file), classes, overrides)
+    return convert_detectron2_state(load_tensors(file), str(file), classes, overrides)
 
 
-def converted(
+def convert_detectron2_state(
     state: State, source: str, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()
 ) -> Checkpoint:
-    """As ``import_detectron2``, for tensors that are here already; source: what an error calls them.
+    """Return the checkpoint of a state dict that is loaded already; source: its name in error messages.
 
-    Older files hold their pixels' mean and deviation, which are taken, and their anchors, which are compared.
+    Older files contain the mean and deviation of the pixels, which are used, and the anchors, which are compared.
     """
-    layout = seen_layout(state)
+    layout = detect_layout(state)
     outputs = state.get("roi_heads.box_predictor.cls_score.bias")
     if layout is None or outputs is None:
         raise UserError(
             f"{source}: expected a Faster or Fast R-CNN of detectron2's on a ResNet, C4, DC5 or FPN, "
-            "found the weights of something else"
+            "found other weights"
         )
     names = class_names(len(outputs) - 1, source, classes, (coco80(), VOC))
-    learned = {name: value for name, value in state.items() if name not in PIXELS and not name.startswith(ANCHORS)}
+    weights_of_layers = {
+        name: tensor for name, tensor in state.items() if name not in PIXELS and not name.startswith(ANCHORS)
+    }
     expected = f"{source}: expected the weights of detectron2's {layout}"
-    plain = changed(layout_config(layout), pixel_settings(state, layout.depth))
-    weights = checked(to_ours(learned), plain, names, expected)
-    config = changed(plain, overrides)
+    layout_settings = with_overrides(detectron2_config(layout), pixel_settings(state, layout.depth))
+    weights = require_complete(from_detectron2(weights_of_layers), layout_settings, names, expected)
+    config = with_overrides(layout_settings, overrides)
     if overrides:
-        checked(weights, config, names, f"--set: expected a network that the weights of {layout} fit")
+        require_complete(weights, config, names, f"--set: expected a network that the weights of {layout} fit")
     _check_anchors(state, config, source)
-    return Checkpoint(config, names, preprocess_rule(config), weights, step=0, metrics={})
+    return Checkpoint(config, names, build_preprocess(config), weights, step=0, metrics={})
 
 
 def coco80() -> tuple[str, ...]:
-    """COCO's 80 class names by their ids, as detectron2 numbers them."""
+    """Return COCO's 80 class names in the order of their ids, as detectron2 numbers them."""
     return tuple(name for name in coco_classes("fasterrcnn_resnet50_fpn") if not name.startswith("N/A"))
 
 
 def pixel_settings(state: State, depth: int) -> list[str]:
-    """Overrides for pixels that the file describes: in its own order, blue first where the mean of blue is (103.5).
+    """Return overrides for the pixel mean and deviation of a file.
 
-    A deviation other than 1 is that of torchvision's ImageNet weights, whose ResNets stride in their 3x3 convolutions.
+    The channels are BGR if the lower mean, that of blue (103.5), is first. A
+    deviation other than 1 is that of torchvision's ImageNet weights, whose ResNets stride in their 3x3 convolutions.
     """
     if not state.keys() >= set(PIXELS):
         return []
@@ -88,20 +93,23 @@ def pixel_settings(state: State, depth: int) -> list[str]:
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
-    """Without the digits that float32 has added."""
-    return [round(value, 4) for value in values]
+    """Return the numbers without the digits that float32 has added."""
+    return [round(x, 4) for x in values]
 
 
 def _check_anchors(state: State, config: Config, source: str) -> None:
-    """UserError where the file has anchors of its own, and others than the settings say."""
+    """Raise UserError if the file contains anchors that differ from those of the settings."""
     rpn = config.model.rpn
     for name, theirs in sorted(state.items()):
         if not name.startswith(f"{ANCHORS}cell_anchors."):
             continue
         level = int(name.rpartition(".")[2])
-        sides = rpn.sides if config.model.backbone.output != "pyramid" else (rpn.sides[level],)
-        shapes = AnchorShapes((tuple(side for side in sides if isinstance(side, int | float)),), rpn.ratios)
-        ours = shapes.on_map(0, (1, 1), 0, torch.device("cpu"))
+        sizes = rpn.anchor_sizes if config.model.backbone.output != "fpn" else (rpn.anchor_sizes[level],)
+        numbers = tuple(size for size in sizes if isinstance(size, int | float))
+        ours = AnchorGenerator((numbers,), rpn.aspect_ratios).grid_anchors(0, (1, 1), 0, torch.device("cpu"))
         if ours.shape != theirs.shape or not torch.allclose(ours, theirs.float(), atol=0.01):
-            found = [round(side) for side in (theirs[:, 2:] - theirs[:, :2]).prod(1).sqrt().tolist()]
-            raise UserError(f"{source}: expected anchors of model.rpn.sides {list(rpn.sides)}, found {found} in {name}")
+            their_sizes = [round(size) for size in (theirs[:, 2:] - theirs[:, :2]).prod(1).sqrt().tolist()]
+            raise UserError(
+                f"{source}: expected anchors of model.rpn.anchor_sizes {list(rpn.anchor_sizes)}, "
+                f"found {their_sizes} in {name}"
+            )

@@ -1,7 +1,8 @@
-"""Normalisations that do not learn, as other projects keep them and as ours do.
+"""Convert frozen batch normalizations between the form of other projects and ours.
 
-Theirs are four tensors beside a convolution's weights; ours are a scale and a shift in the convolution
-(``backbones.norm``). Names are those of torchvision's layers: conv1 and bn1, downsample.0 and downsample.1.
+Theirs are four tensors beside the weights of a convolution; ours are a scale and a shift in the convolution
+(``models.backbones.frozen_norm``). The names are those of torchvision's layers: conv1 and bn1, downsample.0 and
+downsample.1.
 """
 
 from __future__ import annotations
@@ -13,62 +14,65 @@ import torch
 
 from detect.system.tensor_files import State
 
-CONVOLUTIONS = ((r"bn(\d)", r"conv\1"), ("1", "0"))  # the last name of a normalisation -> that of its convolution
+CONVOLUTIONS = ((r"bn(\d)", r"conv\1"), ("1", "0"))  # last part of a normalization's name -> of its convolution's name
 NORMS = ((r"conv(\d)", r"bn\1"), ("0", "1"))
-COUNTER = "num_batches_tracked"
-DEFAULT_EPS = 1e-5  # of every normalisation in torchvision's and detectron2's detectors, unless their weights say else
+BATCH_COUNTER = "num_batches_tracked"
+DEFAULT_EPS = 1e-5  # of torchvision's and detectron2's normalizations, unless the weights have another
 
 
-def folded(state: State, eps: float, parts: tuple[str, ...]) -> State:
-    """Each normalisation whose name begins as one of ``parts`` as the scale and shift of the convolution before it.
+def fold_norms(state: State, eps: float, parts: tuple[str, ...]) -> State:
+    """Return the state dict with normalizations folded into the convolutions before them, as a scale and a shift (C,).
 
-    eps: what is added to variances. Scales and shifts are float64: rounded once more, they would move boxes by 1e-5
-    pixels in float64.
+    Those whose name starts with one of ``parts`` are folded. eps: number that is added to variances. Scales and shifts
+    are float64: rounded to float32, they would move boxes by 1e-5 pixels in float64.
     """
-    changed = dict(state)
+    converted = dict(state)
     for name in state:
         norm, _, tensor = name.rpartition(".")
         if not norm.startswith(parts) or tensor != "running_var":
             continue
         weight, bias, mean, variance = (
-            changed.pop(f"{norm}.{part}").double() for part in ("weight", "bias", "running_mean", "running_var")
+            converted.pop(f"{norm}.{part}").double() for part in ("weight", "bias", "running_mean", "running_var")
         )
-        changed.pop(f"{norm}.{COUNTER}", None)
-        convolution = _beside(norm, CONVOLUTIONS)
+        converted.pop(f"{norm}.{BATCH_COUNTER}", None)
+        convolution = _adjacent_module(norm, CONVOLUTIONS)
         scale = weight * torch.rsqrt(variance + eps)
-        changed[f"{convolution}.conv.weight"] = changed.pop(f"{convolution}.weight")
-        changed[f"{convolution}.scale"] = scale
-        changed[f"{convolution}.shift"] = bias - mean * scale
-    return changed
+        converted[f"{convolution}.conv.weight"] = converted.pop(f"{convolution}.weight")
+        converted[f"{convolution}.scale"] = scale
+        converted[f"{convolution}.shift"] = bias - mean * scale
+    return converted
 
 
-def unfolded(state: State) -> State:
-    """The inverse of ``folded`` with variance 1 and mean 0; what DEFAULT_EPS takes away is in the weight."""
-    changed = dict(state)
+def unfold_norms(state: State) -> State:
+    """Return the state dict with scales and shifts as normalizations of mean 0 and variance 1.
+
+    It is the inverse of ``fold_norms``. The weight makes up for DEFAULT_EPS.
+    """
+    converted = dict(state)
     for name in state:
         convolution, _, tensor = name.rpartition(".")
         if tensor != "scale":
             continue
-        norm = _beside(convolution, NORMS)
-        scale = changed.pop(f"{convolution}.scale")
-        changed[f"{convolution}.weight"] = changed.pop(f"{convolution}.conv.weight")
-        changed[f"{norm}.weight"] = (scale.double() * (1 + DEFAULT_EPS) ** 0.5).to(scale.dtype)
-        changed[f"{norm}.bias"] = changed.pop(f"{convolution}.shift")
-        changed[f"{norm}.running_mean"] = torch.zeros_like(scale)
-        changed[f"{norm}.running_var"] = torch.ones_like(scale)
-        changed[f"{norm}.{COUNTER}"] = torch.tensor(0)
-    return changed
+        norm = _adjacent_module(convolution, NORMS)
+        scale = converted.pop(f"{convolution}.scale")
+        converted[f"{convolution}.weight"] = converted.pop(f"{convolution}.conv.weight")
+        converted[f"{norm}.weight"] = (scale.double() * (1 + DEFAULT_EPS) ** 0.5).to(scale.dtype)
+        converted[f"{norm}.bias"] = converted.pop(f"{convolution}.shift")
+        converted[f"{norm}.running_mean"] = torch.zeros_like(scale)
+        converted[f"{norm}.running_var"] = torch.ones_like(scale)
+        converted[f"{norm}.{BATCH_COUNTER}"] = torch.tensor(0)
+    return converted
 
 
-def renamed(name: str, table: Iterable[tuple[str, str]]) -> str:
-    """By the first row whose pattern is the whole name."""
-    for pattern, other in table:
+def rename_by_pattern(name: str, table: Iterable[tuple[str, str]]) -> str:
+    """Return the name replaced by the first row of (pattern, replacement) whose pattern matches all of it."""
+    for pattern, replacement in table:
         if re.fullmatch(pattern, name):
-            return re.sub(pattern, other, name)
+            return re.sub(pattern, replacement, name)
     return name
 
 
-def _beside(module: str, table: Iterable[tuple[str, str]]) -> str:
-    """The module next to ``module``: with another last name."""
-    above, _, last = module.rpartition(".")
-    return f"{above}.{renamed(last, table)}"
+def _adjacent_module(module: str, table: Iterable[tuple[str, str]]) -> str:
+    """Return the name of the convolution or normalization next to ``module``: its last part is replaced."""
+    parent, _, last = module.rpartition(".")
+    return f"{parent}.{rename_by_pattern(last, table)}"

@@ -1,4 +1,4 @@
-"""torchvision's Faster R-CNNs as our settings: every number of theirs, from torchvision.models.detection of 0.29."""
+"""Settings of torchvision's Faster R-CNNs, with all numbers of torchvision.models.detection 0.29."""
 
 from __future__ import annotations
 
@@ -9,75 +9,90 @@ from torchvision.models import detection as theirs
 
 from detect.checkpoints.fold_norms import DEFAULT_EPS
 from detect.config import Config
-from detect.config.files import parse
+from detect.config.files import parse_config
 
 Settings = dict[str, Any]
 
 _RPN: Settings = {
-    "width": 256,
-    "ratios": [0.5, 1.0, 2.0],
-    "offset": 0.0,
-    "rounded": True,
-    "spacing": "canvas",
-    "foreground": 0.7,
-    "background": [0.0, 0.3],
-    "number": 256,
-    "share": 0.5,
-    "outside": None,
-    "beta": 1 / 9,
-    "average": "batch",
-    "nms": 0.7,
-    "min_side": 1e-3,
-    "train_before": 2000,
-    "train_after": 2000,
-    "test_before": 1000,
-    "test_after": 1000,
+    "channels": 256,
+    "aspect_ratios": [0.5, 1.0, 2.0],
+    "anchor_offset": 0.0,
+    "round_anchors": True,
+    "anchor_stride": "canvas",
+    "positive_iou": 0.7,
+    "negative_iou": [0.0, 0.3],
+    "batch_size_per_image": 256,
+    "positive_fraction": 0.5,
+    "allowed_border": None,
+    "smooth_l1_beta": 1 / 9,
+    "loss_average": "batch",
+    "nms_iou": 0.7,
+    "min_size": 1e-3,
+    "pre_nms_top_n_train": 2000,
+    "post_nms_top_n_train": 2000,
+    "pre_nms_top_n_test": 1000,
+    "post_nms_top_n_test": 1000,
 }
-_HEAD: Settings = {"width": 1024, "bins": 7, "number": 512, "share": 0.25, "beta": 1 / 9, "stds": [0.1, 0.1, 0.2, 0.2]}
+_HEAD: Settings = {
+    "fc_dim": 1024,
+    "pool_size": 7,
+    "batch_size_per_image": 512,
+    "positive_fraction": 0.25,
+    "smooth_l1_beta": 1 / 9,
+    "delta_stds": [0.1, 0.1, 0.2, 0.2],
+}
 _SHARED: Settings = {
     "preprocess": {"resize": "float"},
-    "regions": {"samples": 2, "aligned": False},
-    "head": _HEAD | {"tail": "linear"},
-    "postprocess": {"score": 0.05, "nms": 0.5, "limit": 100, "min_side": 1e-2},
+    "regions": {"sampling_ratio": 2, "aligned": False},
+    "head": _HEAD | {"type": "fc"},
+    "postprocess": {"score_threshold": 0.05, "nms_iou": 0.5, "max_detections": 100, "min_size": 1e-2},
 }
-# The first two of five stages do not learn: torchvision trains three of ResNet's when it starts from published weights.
+# The first two of five stages are frozen: torchvision trains three of ResNet's when it starts from published weights.
 _RESNET50: Settings = {
     "name": "resnet50",
     "norm": "frozen",
     "frozen_stages": 2,
-    "output": "pyramid",
-    "levels": 4,
-    "width": 256,
+    "output": "fpn",
+    "fpn_levels": 4,
+    "neck_channels": 256,
 }
 # Two maps of stride 32: the last stage after its first block, and after its last layer.
-_MOBILENET_V3_LARGE: Settings = _RESNET50 | {"name": "mobilenet_v3_large", "frozen_stages": 3, "levels": 2, "split": 1}
-_ONE_SIDE_A_MAP = {"sides": [32, 64, 128, 256, 512]}
-_ALL_SIDES_ON_EACH = {"sides": [[32, 64, 128, 256, 512]] * 3}
-_COCO: Settings = {"format": "coco", "root": "data/coco", "min_size": 800, "max_size": 1333, "divisor": 32}
+_MOBILENET_V3_LARGE: Settings = _RESNET50 | {
+    "name": "mobilenet_v3_large",
+    "frozen_stages": 3,
+    "fpn_levels": 2,
+    "split_last_stage": 1,
+}
+_ONE_SIZE_PER_MAP = {"anchor_sizes": [32, 64, 128, 256, 512]}
+_ALL_SIZES_ON_EACH_MAP = {"anchor_sizes": [[32, 64, 128, 256, 512]] * 3}
+_COCO: Settings = {"format": "coco", "root": "data/coco", "min_size": 800, "max_size": 1333, "size_divisor": 32}
 
 LAYOUTS: dict[str, Settings] = {
     "fasterrcnn_resnet50_fpn": {
-        "model": _SHARED | {"backbone": _RESNET50, "rpn": _RPN | _ONE_SIDE_A_MAP},
+        "model": _SHARED | {"backbone": _RESNET50, "rpn": _RPN | _ONE_SIZE_PER_MAP},
         "data": _COCO,
     },
     "fasterrcnn_resnet50_fpn_v2": {
         "model": _SHARED
         | {
             "backbone": _RESNET50 | {"norm": "batch", "neck_norm": "batch"},
-            "rpn": _RPN | _ONE_SIDE_A_MAP | {"convolutions": 2},
-            "head": _HEAD | {"tail": "convolved", "convolutions": 4, "norm": "batch"},
+            "rpn": _RPN | _ONE_SIZE_PER_MAP | {"num_convs": 2},
+            "head": _HEAD | {"type": "conv_fc", "num_convs": 4, "norm": "batch"},
         },
         "data": _COCO,
     },
     "fasterrcnn_mobilenet_v3_large_fpn": {
-        "model": _SHARED | {"backbone": _MOBILENET_V3_LARGE, "rpn": _RPN | _ALL_SIDES_ON_EACH | {"score": 0.05}},
+        "model": _SHARED
+        | {"backbone": _MOBILENET_V3_LARGE, "rpn": _RPN | _ALL_SIZES_ON_EACH_MAP | {"score_threshold": 0.05}},
         "data": _COCO,
     },
     "fasterrcnn_mobilenet_v3_large_320_fpn": {
         "model": _SHARED
         | {
             "backbone": _MOBILENET_V3_LARGE,
-            "rpn": _RPN | _ALL_SIDES_ON_EACH | {"score": 0.05, "test_before": 150, "test_after": 150},
+            "rpn": _RPN
+            | _ALL_SIZES_ON_EACH_MAP
+            | {"score_threshold": 0.05, "pre_nms_top_n_test": 150, "post_nms_top_n_test": 150},
         },
         "data": _COCO | {"min_size": 320, "max_size": 640},
     },
@@ -91,18 +106,18 @@ PUBLISHED: dict[str, WeightsEnum] = {
 PUBLISHED_EPS = dict.fromkeys(LAYOUTS, DEFAULT_EPS) | {"fasterrcnn_resnet50_fpn": 0.0}
 
 
-def layout_config(layout: str) -> Config:
-    """The settings of one of LAYOUTS."""
-    return parse(LAYOUTS[layout], layout)
+def torchvision_config(layout: str) -> Config:
+    """Return the settings of one of LAYOUTS."""
+    return parse_config(LAYOUTS[layout], layout)
 
 
-def anchor_sides(config: Config) -> int:
-    """How many sides the anchors of one map have."""
-    first = config.model.rpn.sides[0]
+def num_sizes_per_map(config: Config) -> int:
+    """Return the number of anchor sizes of one map."""
+    first = config.model.rpn.anchor_sizes[0]
     return len(first) if isinstance(first, tuple) else 1
 
 
 def coco_classes(layout: str) -> tuple[str, ...]:
-    """The names of the published weights' 90 labels; those ids that COCO does not use are N/A and their number."""
+    """Return the names of the 90 labels of the published weights; an id without a class is N/A and its number."""
     names = PUBLISHED[layout].meta["categories"]
     return tuple(f"N/A {label}" if name == "N/A" else name for label, name in enumerate(names) if label)

@@ -1,4 +1,4 @@
-"""A checkpoint of ours as weights that torchvision's Faster R-CNNs load."""
+"""Export a checkpoint as weights that torchvision's Faster R-CNNs load."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torchvision.models import detection as theirs
 
 from detect.checkpoints.checkpoint import Checkpoint
-from detect.checkpoints.torchvision_configs import LAYOUTS, anchor_sides, layout_config
-from detect.checkpoints.torchvision_names import to_theirs
-from detect.config import as_plain
+from detect.checkpoints.torchvision_configs import LAYOUTS, num_sizes_per_map, torchvision_config
+from detect.checkpoints.torchvision_names import to_torchvision
+from detect.config import to_dict
 from detect.errors import UserError
 from detect.system.files import write_bytes
 from detect.system.tensor_files import State
@@ -21,49 +21,52 @@ from detect.system.tensor_files import State
 ARGUMENTS = {  # our setting -> the argument of torchvision's builders
     "data.min_size": "min_size",
     "data.max_size": "max_size",
-    "data.divisor": "size_divisible",
-    "model.rpn.train_before": "rpn_pre_nms_top_n_train",
-    "model.rpn.train_after": "rpn_post_nms_top_n_train",
-    "model.rpn.test_before": "rpn_pre_nms_top_n_test",
-    "model.rpn.test_after": "rpn_post_nms_top_n_test",
-    "model.rpn.nms": "rpn_nms_thresh",
-    "model.rpn.score": "rpn_score_thresh",
-    "model.rpn.foreground": "rpn_fg_iou_thresh",
-    "model.rpn.background": "rpn_bg_iou_thresh",
-    "model.rpn.number": "rpn_batch_size_per_image",
-    "model.rpn.share": "rpn_positive_fraction",
-    "model.head.foreground": "box_fg_iou_thresh",
-    "model.head.background": "box_bg_iou_thresh",
-    "model.head.number": "box_batch_size_per_image",
-    "model.head.share": "box_positive_fraction",
-    "model.head.stds": "bbox_reg_weights",
-    "model.postprocess.score": "box_score_thresh",
-    "model.postprocess.nms": "box_nms_thresh",
-    "model.postprocess.limit": "box_detections_per_img",
+    "data.size_divisor": "size_divisible",
+    "model.rpn.pre_nms_top_n_train": "rpn_pre_nms_top_n_train",
+    "model.rpn.post_nms_top_n_train": "rpn_post_nms_top_n_train",
+    "model.rpn.pre_nms_top_n_test": "rpn_pre_nms_top_n_test",
+    "model.rpn.post_nms_top_n_test": "rpn_post_nms_top_n_test",
+    "model.rpn.nms_iou": "rpn_nms_thresh",
+    "model.rpn.score_threshold": "rpn_score_thresh",
+    "model.rpn.positive_iou": "rpn_fg_iou_thresh",
+    "model.rpn.negative_iou": "rpn_bg_iou_thresh",
+    "model.rpn.batch_size_per_image": "rpn_batch_size_per_image",
+    "model.rpn.positive_fraction": "rpn_positive_fraction",
+    "model.head.positive_iou": "box_fg_iou_thresh",
+    "model.head.negative_iou": "box_bg_iou_thresh",
+    "model.head.batch_size_per_image": "box_batch_size_per_image",
+    "model.head.positive_fraction": "box_positive_fraction",
+    "model.head.delta_stds": "bbox_reg_weights",
+    "model.postprocess.score_threshold": "box_score_thresh",
+    "model.postprocess.nms_iou": "box_nms_thresh",
+    "model.postprocess.max_detections": "box_detections_per_img",
 }
-FIXED = (  # what detections depend on and torchvision has no argument for
+FIXED_SETTINGS = (  # settings that detections depend on and that torchvision has no argument for
     "model.kind",
     "model.proposals",
     "model.classifier",
     "model.pool",
     "model.preprocess",
     "model.regions",
-    *(f"model.backbone.{key}" for key in ("name", "norm", "output", "width", "levels", "split", "neck_norm")),
-    *(f"model.backbone.{key}" for key in ("neck_convolution", "upsampling")),
-    *(f"model.rpn.{key}" for key in ("width", "convolutions", "convolution", "sides", "ratios", "offset", "rounded")),
-    *(f"model.rpn.{key}" for key in ("spacing", "growth", "min_side")),
-    *(f"model.head.{key}" for key in ("tail", "transform", "width", "bins", "ranks", "convolutions", "norm")),
-    *(f"model.postprocess.{key}" for key in ("regress", "growth", "min_side")),
+    *(f"model.backbone.{key}" for key in ("name", "norm", "output", "neck_channels", "fpn_levels", "split_last_stage")),
+    *(f"model.backbone.{key}" for key in ("neck_norm", "neck_conv_type", "upsampling")),
+    *(f"model.rpn.{key}" for key in ("channels", "num_convs", "conv_type", "anchor_sizes")),
+    *(f"model.rpn.{key}" for key in ("aspect_ratios", "anchor_offset", "round_anchors", "anchor_stride")),
+    *(f"model.rpn.{key}" for key in ("max_scale_change", "min_size")),
+    *(f"model.head.{key}" for key in ("type", "transform", "fc_dim", "pool_size", "svd_ranks", "num_convs", "norm")),
+    *(f"model.postprocess.{key}" for key in ("box_regression", "max_scale_change", "min_size")),
 )
-UNREAD = {"linear": {"model.head.convolutions", "model.head.norm"}}  # by a tail of that kind
+UNUSED_BY_HEAD_TYPE = {"fc": {"model.head.num_convs", "model.head.norm"}}
 
-
-Plain = dict[str, Any]  # all settings as plain values
+Settings = dict[str, Any]  # all settings as nested dicts
 
 
 @dataclass(frozen=True)
-class Exported:
-    """layout: the name of torchvision's builder; arguments: what it must be called with; state: what it loads."""
+class ExportedModel:
+    """An exported model.
+
+    layout: name of torchvision's builder; arguments: those to call it with; state: state dict for the built model.
+    """
 
     layout: str
     arguments: dict[str, Any]
@@ -71,64 +74,66 @@ class Exported:
 
     @property
     def call(self) -> str:
-        """The builder's call, as code."""
+        """Return the call of the builder as code."""
         return f"{self.layout}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
 
-def export_torchvision(checkpoint: Checkpoint, what: str) -> Exported:
-    """The weights for the one of LAYOUTS that this detector is laid out as.
+def export_torchvision(checkpoint: Checkpoint, source: str) -> ExportedModel:
+    """Return the weights for the one of LAYOUTS that this detector has.
 
-    UserError that starts with ``what`` and names the first setting that differs from all of them.
+    Raises UserError, which starts with ``source`` and names the first setting that differs from the nearest layout.
     """
-    settings = as_plain(checkpoint.config)
-    plain = {layout: as_plain(layout_config(layout)) for layout in LAYOUTS}
-    differing = {layout: _differences(settings, plain[layout]) for layout in LAYOUTS}
-    changed = {layout: _arguments(settings, plain[layout]) for layout in LAYOUTS}
-    layout = min(LAYOUTS, key=lambda name: (len(differing[name]), len(changed[name])))
-    if differing[layout]:
-        key = differing[layout][0]
-        wanted, found = _value(plain[layout], key), _value(settings, key)
-        raise UserError(f"{what}: expected {key} {wanted}, as torchvision's {layout} has it, found {found}")
+    settings = to_dict(checkpoint.config)
+    references = {layout: to_dict(torchvision_config(layout)) for layout in LAYOUTS}
+    differences = {layout: _differences(settings, references[layout]) for layout in LAYOUTS}
+    changed = {layout: _arguments(settings, references[layout]) for layout in LAYOUTS}
+    layout = min(LAYOUTS, key=lambda name: (len(differences[name]), len(changed[name])))
+    if differences[layout]:
+        key = differences[layout][0]
+        expected, actual = _setting(references[layout], key), _setting(settings, key)
+        raise UserError(f"{source}: expected {key} {expected}, as torchvision's {layout} has it, found {actual}")
     arguments = {"weights": None, "weights_backbone": None, "num_classes": len(checkpoint.classes) + 1}
     with torch.device("meta"):
         builder = getattr(theirs, layout)(**arguments)
-    state = to_theirs(checkpoint.weights, anchor_sides(checkpoint.config), builder.state_dict())
-    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-    return Exported(layout, arguments | changed[layout], state)
+    state = to_torchvision(checkpoint.weights, num_sizes_per_map(checkpoint.config), builder.state_dict())
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return ExportedModel(layout, arguments | changed[layout], state)
 
 
 def save_state(state: State, file: Path) -> None:
-    """Write a state dict as ``torch.save`` does, whole or not at all."""
+    """Write a state dict as ``torch.save`` does, completely or not at all. Raises RunError."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_bytes(file, buffer.getvalue())
 
 
-def as_argument(key: str, value: Any) -> Any:
-    """The value of a setting as torchvision's argument takes it."""
-    if key == "model.head.stds":
-        return tuple(1 / std for std in value)
-    return value[1] if key.endswith(".background") else value
+def to_torchvision_argument(key: str, setting: Any) -> Any:
+    """Return the value of torchvision's argument for the value of our setting ``key``."""
+    if key == "model.head.delta_stds":
+        return tuple(1 / std for std in setting)
+    return setting[1] if key.endswith(".negative_iou") else setting
 
 
-def _differences(settings: Plain, plain: Plain) -> list[str]:
-    """What differs of the settings that weights cannot change; a span of backgrounds must begin at 0."""
-    spans = [key for key in ARGUMENTS if key.endswith(".background") and _value(settings, key)[0] != 0]
-    keys = [key for key in FIXED if key not in UNREAD.get(_value(plain, "model.head.tail"), set())]
-    return [key for key in keys if _value(settings, key) != _value(plain, key)] + spans
+def _differences(settings: Settings, reference: Settings) -> list[str]:
+    """Return the keys that differ and cannot be arguments; a range of negatives must begin at 0."""
+    ranges = [key for key in ARGUMENTS if key.endswith(".negative_iou") and _setting(settings, key)[0] != 0]
+    unused = UNUSED_BY_HEAD_TYPE.get(_setting(reference, "model.head.type"), set())
+    keys = [key for key in FIXED_SETTINGS if key not in unused]
+    return [key for key in keys if _setting(settings, key) != _setting(reference, key)] + ranges
 
 
-def _arguments(settings: Plain, plain: Plain) -> dict[str, Any]:
-    """Arguments for all that is not as the layout's builder has it."""
+def _arguments(settings: Settings, reference: Settings) -> dict[str, Any]:
+    """Return arguments for all settings that differ from the defaults of the layout's builder."""
     return {
-        argument: as_argument(key, _value(settings, key))
+        argument: to_torchvision_argument(key, _setting(settings, key))
         for key, argument in ARGUMENTS.items()
-        if _value(settings, key) != _value(plain, key)
+        if _setting(settings, key) != _setting(reference, key)
     }
 
 
-def _value(settings: Plain, key: str) -> Any:
-    value: Any = settings
+def _setting(settings: Settings, key: str) -> Any:
+    """Return the value of a key such as model.rpn.channels."""
+    setting: Any = settings
     for part in key.split("."):
-        value = value[part]
-    return value
+        setting = setting[part]
+    return setting

@@ -1,4 +1,4 @@
-"""A detector of torchvision's as a checkpoint of ours, with its own preprocessing, anchors, thresholds and limits."""
+"""Import detectors of torchvision as checkpoints, with their preprocessing, anchors, thresholds and limits."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from detect.checkpoints.torchvision_configs import (
     LAYOUTS,
     PUBLISHED,
     PUBLISHED_EPS,
-    anchor_sides,
     coco_classes,
-    layout_config,
+    num_sizes_per_map,
+    torchvision_config,
 )
-from detect.checkpoints.torchvision_names import modern, to_ours
-from detect.checkpoints.validate import checked, class_names
-from detect.config.builders.detector import preprocess_rule
-from detect.config.files import changed
-from detect.errors import UserError, nearest
-from detect.system.tensor_files import State, in_file, published
+from detect.checkpoints.torchvision_names import from_torchvision, with_present_keys
+from detect.checkpoints.validate import class_names, require_complete
+from detect.config.builders.detector import build_preprocess
+from detect.config.files import with_overrides
+from detect.errors import UserError, did_you_mean
+from detect.system.tensor_files import State, load_published, load_tensors
 
 MOBILE = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
-MARKS = {  # a tensor that only one of them has
+SIGNATURE_KEYS = {  # a tensor that only one of them has
     "roi_heads.box_head.5.weight": ("fasterrcnn_resnet50_fpn_v2",),
     "backbone.body.16.0.weight": MOBILE,
     "roi_heads.box_head.fc6.weight": ("fasterrcnn_resnet50_fpn",),
@@ -38,27 +38,31 @@ def import_torchvision(
     eps: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Checkpoint:
-    """source: a file with the state dict of one of LAYOUTS, or the name of one, whose published weights are fetched.
+    """Return the checkpoint of one of torchvision's Faster R-CNNs.
 
-    layout: which one a file holds, where that cannot be seen. classes: names of its labels; None for COCO's 90 (all of
-    them, so that scores stay what they are). eps: of its fixed normalisations; None for torchvision's: 0 in its
-    published ResNet-50 with a plain pyramid, else 1e-5. overrides: KEY=VALUE settings over the layout's.
-    Raises UserError where the file is unreadable or holds something else.
+    source: a file with the state dict of one of LAYOUTS, or the name of one, whose published weights are downloaded.
+    layout: that of the file, if it cannot be detected. classes: names of its labels; None for COCO's 90 (all of
+    them, so that scores do not change). eps: of its frozen normalizations; None for torchvision's: 0 in its
+    published ResNet-50 with FPN (version 1), else 1e-5. overrides: KEY=VALUE settings over the layout's.
+    Raises UserError if the file is unreadable or contains something else.
     """
     if source in LAYOUTS:
-        layout, state, known = source, published(PUBLISHED[source], source), True
+        layout, state, is_published = source, load_published(PUBLISHED[source], source), True
     else:
-        state = modern(in_file(Path(source)))
-        recognised = _published_as(Path(source))
-        layout, known = layout or recognised or _seen(state, source), recognised is not None
+        state = with_present_keys(load_tensors(Path(source)))
+        published_layout = _published_as(Path(source))
+        layout = layout or published_layout or _detect_layout(state, source)
+        is_published = published_layout is not None
     if layout not in LAYOUTS:
-        raise UserError(f"--layout: expected one of {', '.join(LAYOUTS)}, found {layout}{nearest(layout, LAYOUTS)}")
+        raise UserError(
+            f"--layout: expected one of {', '.join(LAYOUTS)}, found {layout}{did_you_mean(layout, LAYOUTS)}"
+        )
     if eps is None:
-        eps = PUBLISHED_EPS[layout] if known else DEFAULT_EPS
-    return converted(state, layout, source, classes, eps, overrides)
+        eps = PUBLISHED_EPS[layout] if is_published else DEFAULT_EPS
+    return convert_torchvision_state(state, layout, source, classes, eps, overrides)
 
 
-def converted(
+def convert_torchvision_state(
     state: State,
     layout: str,
     source: str,
@@ -66,37 +70,43 @@ def converted(
     eps: float = DEFAULT_EPS,
     overrides: Sequence[str] = (),
 ) -> Checkpoint:
-    """As ``import_torchvision``, for tensors that are here already; source: what an error calls them."""
+    """Return the checkpoint of a state dict that is loaded already; source: its name in error messages."""
     outputs = state.get("roi_heads.box_predictor.cls_score.bias")
     if outputs is None:
         raise UserError(f"{source}: expected the weights of torchvision's {layout}, found no box_predictor.cls_score")
     names = class_names(len(outputs) - 1, source, classes, (coco_classes(layout),))
-    plain = layout_config(layout)
-    weights = to_ours(state, anchor_sides(plain), eps if plain.model.backbone.norm == "frozen" else None)
-    weights = checked(weights, plain, names, f"{source}: expected the weights of torchvision's {layout}")
-    config = changed(plain, overrides)
+    layout_settings = torchvision_config(layout)
+    fold_eps = eps if layout_settings.model.backbone.norm == "frozen" else None
+    weights = from_torchvision(state, num_sizes_per_map(layout_settings), fold_eps)
+    weights = require_complete(
+        weights, layout_settings, names, f"{source}: expected the weights of torchvision's {layout}"
+    )
+    config = with_overrides(layout_settings, overrides)
     if overrides:
-        checked(weights, config, names, f"--set: expected a network that the weights of {layout} fit")
-    return Checkpoint(config, names, preprocess_rule(config), weights, step=0, metrics={})
+        require_complete(weights, config, names, f"--set: expected a network that the weights of {layout} fit")
+    return Checkpoint(config, names, build_preprocess(config), weights, step=0, metrics={})
 
 
 def _published_as(file: Path) -> str | None:
-    """Which published file this is, by the part of its checksum that torchvision puts into its name."""
+    """Return the layout of a published file by its SHA-256, whose first digits are in the file names of torchvision."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return next((name for name, entry in PUBLISHED.items() if digest.startswith(_hash(entry.url))), None)
+    return next((name for name, entry in PUBLISHED.items() if digest.startswith(_hash_in_name(entry.url))), None)
 
 
-def _hash(url: str) -> str:
+def _hash_in_name(url: str) -> str:
+    """Return the digits of the SHA-256 in the name of a published file."""
     return url.rsplit("-", 1)[-1].removesuffix(".pth")
 
 
-def _seen(state: State, source: str) -> str:
-    """The layout by what only it has."""
-    fitting = next((layouts for mark, layouts in MARKS.items() if mark in state), ())
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise UserError(f"{source}: expected --layout {' or '.join(fitting)}, whose weights look alike, found none")
+def _detect_layout(state: State, source: str) -> str:
+    """Return the layout that has a tensor which no other one has. Raises UserError if there is none, or several."""
+    layouts = next((layouts for key, layouts in SIGNATURE_KEYS.items() if key in state), ())
+    if len(layouts) == 1:
+        return layouts[0]
+    if layouts:
+        raise UserError(
+            f"{source}: expected --layout {' or '.join(layouts)}, which have tensors of the same names, found none"
+        )
     raise UserError(
         f"{source}: expected the weights of torchvision's {', '.join(LAYOUTS)}, found those of none of them"
     )

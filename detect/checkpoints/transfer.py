@@ -1,7 +1,7 @@
-"""A detector's weights for a detector of other classes: what fits is kept, the rest stays as it was made.
+"""Transfer a detector's weights to a detector of other classes: tensors that fit are copied, the others stay initial.
 
-The last two layers have rows for classes. A class that both detectors know keeps its rows; so does the background,
-unless no class is shared: then nothing of the old answers is wanted.
+The last two layers have rows for classes. A class that both detectors have keeps its rows; so does the background,
+unless no class is shared: then the new layers have nothing in common with the old ones.
 """
 
 from __future__ import annotations
@@ -13,98 +13,107 @@ from torch import Tensor
 
 State = Mapping[str, Tensor]
 
-# layers of SoftmaxHead with rows for classes -> rows a class, whether the background (before all classes) has some
+# output layers of SoftmaxHead -> rows of a class, whether the background (before all classes) has rows
 OUTPUTS = {"head.logits": (1, True), "head.deltas": (4, False)}
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """Of one part of a detector: how many of its tensors were kept whole, and a note for each reason why not all."""
+    """The number of loaded tensors of one part of a detector, and a note for each reason why others are not loaded."""
 
     part: str
-    kept: int
+    num_loaded: int
     total: int
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        amount = f"{self.kept} of {self.total} tensors kept" if self.kept else "made anew"
-        return "; ".join([f"{self.part}: {'kept' if self.kept == self.total else amount}", *self.notes])
+        amount = f"{self.num_loaded} of {self.total} tensors loaded" if self.num_loaded else "initialized"
+        return "; ".join([f"{self.part}: {'loaded' if self.num_loaded == self.total else amount}", *self.notes])
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """weights: the whole state of the new detector; parts: what became of each part, in its order of work."""
+    """weights: the complete state dict of the new detector; parts: a report on each of its parts, in their order."""
 
     weights: dict[str, Tensor]
     parts: tuple[PartReport, ...]
 
 
-def transfer(own: State, given: State, classes: Sequence[str], given_classes: Sequence[str]) -> Transfer:
-    """``own``, the state of a new detector of ``classes``, with all of ``given`` that fits by name and shape.
+def transfer(initial: State, source: State, classes: Sequence[str], source_classes: Sequence[str]) -> Transfer:
+    """Return ``initial``, the state of a new detector of ``classes``, with all of ``source`` that fits.
 
-    Outputs read the vectors of the tail, so none of their rows is kept where the tail is not.
+    A tensor fits if it has the same name and shape. The output layers read the vectors of the tail, so none of their
+    rows is loaded unless the whole tail is.
     """
-    outputs = {name for name in own if name.rsplit(".", 1)[0] in OUTPUTS}
-    kept = {
+    outputs = {name for name in initial if name.rsplit(".", 1)[0] in OUTPUTS}
+    loaded = {
         name
-        for name, value in own.items()
-        if name not in outputs and name in given and given[name].shape == value.shape
+        for name, tensor in initial.items()
+        if name not in outputs and name in source and source[name].shape == tensor.shape
     }
-    tail = {name for name in own if name.startswith("head.")} - outputs
-    readable = tail <= kept and all(_has_rows(name, given, own, given_classes) for name in outputs)
-    shared = [name for name in classes if name in given_classes]
-    weights = {name: given[name] if name in kept else value for name, value in own.items()}
-    if readable and shared:
+    tail = {name for name in initial if name.startswith("head.")} - outputs
+    outputs_fit = tail <= loaded and all(_has_class_rows(name, source, initial, source_classes) for name in outputs)
+    shared = [name for name in classes if name in source_classes]
+    weights = {name: source[name] if name in loaded else tensor for name, tensor in initial.items()}
+    if outputs_fit and shared:
         for name in outputs:
-            weights[name] = _with_rows(name, own[name], given[name], classes, given_classes)
-        kept |= outputs if len(shared) == len(classes) else set()
-    note = _output_note(classes, shared) if readable else "outputs made anew: their tail is new or their shape another"
-    parts = dict.fromkeys(name.split(".")[0] for name in own)
-    return Transfer(weights, tuple(_report(part, own, given, kept, outputs, note) for part in parts))
+            weights[name] = _with_shared_rows(name, initial[name], source[name], classes, source_classes)
+        loaded |= outputs if len(shared) == len(classes) else set()
+    reset_note = "output layers re-initialized: their tail is new or their shape differs"
+    note = _output_note(classes, shared) if outputs_fit else reset_note
+    parts = dict.fromkeys(name.split(".")[0] for name in initial)
+    return Transfer(weights, tuple(_report(part, initial, source, loaded, outputs, note) for part in parts))
 
 
-def _has_rows(name: str, given: State, own: State, given_classes: Sequence[str]) -> bool:
-    """Whether the file's tensor is that of an output layer of its classes, and reads vectors of our length."""
-    each, background = OUTPUTS[name.rsplit(".", 1)[0]]
-    rows = each * (len(given_classes) + background)
-    return name in given and given[name].shape == (rows, *own[name].shape[1:])
+def _has_class_rows(name: str, source: State, initial: State, source_classes: Sequence[str]) -> bool:
+    """Return whether the tensor of ``source`` is an output layer of its classes that reads vectors of our length."""
+    rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
+    num_rows = rows_per_class * (len(source_classes) + has_background)
+    return name in source and source[name].shape == (num_rows, *initial[name].shape[1:])
 
 
-def _with_rows(name: str, own: Tensor, given: Tensor, classes: Sequence[str], given_classes: Sequence[str]) -> Tensor:
-    """``own`` with the rows of shared classes, and of the background, from ``given``."""
-    each, background = OUTPUTS[name.rsplit(".", 1)[0]]
-    names, given_names = ([None] * background + list(known) for known in (classes, given_classes))
-    rows, given_rows = (known.detach().clone().view(-1, each, *own.shape[1:]) for known in (own, given))
-    for row, known in enumerate(names):
-        if known in given_names:
-            rows[row] = given_rows[given_names.index(known)].to(rows)
+def _with_shared_rows(
+    name: str, initial: Tensor, source: Tensor, classes: Sequence[str], source_classes: Sequence[str]
+) -> Tensor:
+    """Return ``initial`` (rows, ...) with the rows of shared classes, and of the background, from ``source``."""
+    rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
+    labels, source_labels = ([None] * has_background + list(names) for names in (classes, source_classes))
+    rows, source_rows = (
+        tensor.detach().clone().view(-1, rows_per_class, *initial.shape[1:]) for tensor in (initial, source)
+    )
+    for row, label in enumerate(labels):
+        if label in source_labels:
+            rows[row] = source_rows[source_labels.index(label)].to(rows)
     return rows.flatten(0, 1)
 
 
 def _output_note(classes: Sequence[str], shared: Sequence[str]) -> str:
-    """What became of the outputs; empty where all are kept."""
+    """Return a note on the output layers; an empty one if all rows are loaded."""
     if len(shared) == len(classes):
         return ""
     if not shared:
-        return "outputs made anew: the file knows none of the classes"
-    fresh = [name for name in classes if name not in shared]
-    return f"outputs kept for background, {', '.join(shared)}, made anew for {', '.join(fresh)}: not in the file"
+        return "output layers re-initialized: the file has none of the classes"
+    new = [name for name in classes if name not in shared]
+    return (
+        f"output layers loaded for background, {', '.join(shared)}, re-initialized for {', '.join(new)}: "
+        "not in the file"
+    )
 
 
-def _report(part: str, own: State, given: State, kept: set[str], outputs: set[str], note: str) -> PartReport:
-    names = [name for name in own if name.split(".")[0] == part]
-    others = [name for name in names if name not in kept and name not in outputs]
-    missing = [name for name in others if name not in given]
-    misshapen = [name for name in others if name in given]
-    notes = [
-        f"made anew, {what}: {_some(found)}"
-        for what, found in (("not in the file", missing), ("of another shape", misshapen))
-        if found
-    ]
+def _report(part: str, initial: State, source: State, loaded: set[str], outputs: set[str], note: str) -> PartReport:
+    """Return the report on one part; ``note`` is that on the output layers."""
+    names = [name for name in initial if name.split(".")[0] == part]
+    others = [name for name in names if name not in loaded and name not in outputs]
+    reasons = {
+        "not in the file": [name for name in others if name not in source],
+        "of another shape": [name for name in others if name in source],
+    }
+    notes = [f"initialized, {reason}: {_first_names(tensors)}" for reason, tensors in reasons.items() if tensors]
     if note and not outputs.isdisjoint(names):
         notes.append(note)
-    return PartReport(part, sum(name in kept for name in names), len(names), tuple(notes))
+    return PartReport(part, sum(name in loaded for name in names), len(names), tuple(notes))
 
 
-def _some(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
+    """Return the first three names and the number of the others."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

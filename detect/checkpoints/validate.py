@@ -1,4 +1,4 @@
-"""What every import asks of a file: names for its labels, and all tensors of the detector that they are for."""
+"""Check an imported file: names for its labels, and all tensors of the detector that they are for."""
 
 from __future__ import annotations
 
@@ -6,46 +6,48 @@ from collections.abc import Sequence
 
 import torch
 
-from detect.checkpoints.fold_norms import COUNTER
+from detect.checkpoints.fold_norms import BATCH_COUNTER
 from detect.config import Config
-from detect.config.builders.detector import empty_detector
+from detect.config.builders.detector import build_uninitialized
 from detect.errors import UserError
 from detect.system.tensor_files import State
 
 
 def class_names(
-    number: int, source: str, given: Sequence[str] | None, usual: Sequence[tuple[str, ...]]
+    num_classes: int, source: str, names: Sequence[str] | None, defaults: Sequence[tuple[str, ...]]
 ) -> tuple[str, ...]:
-    """The names of ``number`` labels: those that were given, else the one of the ``usual`` lists that is as long."""
-    if given is None:
-        found = next((names for names in usual if len(names) == number), None)
-        if found is None:
-            raise UserError(f"--classes: expected the names of the {number} classes of {source}, found none")
-        return found
-    if len(given) != number or len(set(given)) != number:
-        raise UserError(f"--classes: expected {number} different names for {source}, found {', '.join(given)}")
-    return tuple(given)
+    """Return the class names: ``names``, or if it is None the one of the ``defaults`` that is as long.
+
+    Raises UserError if there are not ``num_classes`` different names.
+    """
+    if names is None:
+        default = next((default for default in defaults if len(default) == num_classes), None)
+        if default is None:
+            raise UserError(f"--classes: expected the names of the {num_classes} classes of {source}, found none")
+        return default
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise UserError(f"--classes: expected {num_classes} different names for {source}, found {', '.join(names)}")
+    return tuple(names)
 
 
-def checked(weights: State, config: Config, classes: tuple[str, ...], expected: str) -> State:
-    """The tensors of a detector of these settings, all of them and of their shapes; counters may be missing.
+def require_complete(weights: State, config: Config, classes: tuple[str, ...], expected: str) -> State:
+    """Return the state dict of a detector of these settings, in its order; batch counters may be missing.
 
-    ``expected`` begins the UserError where that is not so.
+    Raises UserError, which starts with ``expected``, if a tensor is missing, unexpected or of another shape.
     """
     with torch.device("meta"):
-        own = empty_detector(config, classes).state_dict()
-    whole = {name: torch.tensor(0) for name in own if name.endswith(COUNTER)} | weights
-    misshapen = sorted(name for name in own.keys() & whole.keys() if own[name].shape != whole[name].shape)
+        reference = build_uninitialized(config, classes).state_dict()
+    complete = {name: torch.tensor(0) for name in reference if name.endswith(BATCH_COUNTER)} | weights
+    missing = sorted(reference.keys() - complete.keys())
+    unexpected = sorted(name for name in complete.keys() - reference.keys() if not name.endswith(BATCH_COUNTER))
+    wrong_shape = sorted(
+        name for name in reference.keys() & complete.keys() if reference[name].shape != complete[name].shape
+    )
     problems = [
-        (what, names)
-        for what, names in (
-            ("missing", sorted(own.keys() - whole.keys())),
-            ("left over", sorted(name for name in whole.keys() - own.keys() if not name.endswith(COUNTER))),
-            ("of another shape", misshapen),
-        )
+        f"{len(names)} {problem} ({names[0]}{', ...' * (len(names) > 1)})"
+        for problem, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong_shape))
         if names
     ]
     if problems:
-        found = "; ".join(f"{len(names)} {what} ({names[0]}{', ...' * (len(names) > 1)})" for what, names in problems)
-        raise UserError(f"{expected}, found by our names {found}")
-    return {name: whole[name] for name in own}
+        raise UserError(f"{expected}, found by our names {'; '.join(problems)}")
+    return {name: complete[name] for name in reference}

@@ -1,8 +1,9 @@
-"""Published detectors by name: where they come from, and what their makers measured.
+"""Published detectors by name: their addresses, and the AP that their makers measured.
 
-What can be checked of a file is what its name says: torchvision's names end with the first 8 hexadecimal digits of the
-SHA-256, detectron2's with the first 6 of the MD5. Neither publishes more. APs are of boxes, means over IoUs of 0.5 to
-0.95, from torchvision's weight enumerations and detectron2's MODEL_ZOO.md. Fast R-CNN's is with an RPN's proposals.
+A downloaded file is checked by the digits in its name: torchvision's names end with the first 8 hexadecimal digits of
+the SHA-256, detectron2's with the first 6 of the MD5. Neither project publishes more. APs are of boxes, means over IoUs
+of 0.5 to 0.95, from torchvision's weight enumerations and detectron2's MODEL_ZOO.md. That of Fast R-CNN is with the
+proposals of an RPN.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from detect.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from detect.checkpoints.detectron2_import import import_detectron2
 from detect.checkpoints.torchvision_import import import_torchvision
-from detect.errors import UserError, nearest
-from detect.system.tensor_files import fetched_file, place_of
+from detect.errors import UserError, did_you_mean
+from detect.system.tensor_files import download, hub_path
 
 COCO, VOC = "COCO val2017", "VOC07 test"
 TORCHVISION = "BSD-3-Clause, and the terms of the training data"
@@ -25,8 +26,8 @@ _PYTORCH = "https://download.pytorch.org/models"
 
 
 @dataclass(frozen=True)
-class Published:
-    """url: of the file; ap: of its boxes, in percent, on data."""
+class PublishedModel:
+    """A published detector: the address of its file, and the AP of its boxes, in percent, on ``data``."""
 
     url: str
     ap: float
@@ -34,13 +35,15 @@ class Published:
     data: str = COCO
 
 
-def _detectron2(path: str, ap: float, data: str = COCO) -> Published:
+def _detectron2(path: str, ap: float, data: str = COCO) -> PublishedModel:
+    """Return the entry of a file of detectron2's model zoo."""
     folder = "COCO-Detection" if data == COCO else "PascalVOC-Detection"
-    return Published(f"{_FACEBOOK}/{folder}/{path}.pkl", ap, DETECTRON2, data)
+    return PublishedModel(f"{_FACEBOOK}/{folder}/{path}.pkl", ap, DETECTRON2, data)
 
 
-def _torchvision(file: str, ap: float) -> Published:
-    return Published(f"{_PYTORCH}/{file}.pth", ap, TORCHVISION)
+def _torchvision(file: str, ap: float) -> PublishedModel:
+    """Return the entry of a file of torchvision's weights."""
+    return PublishedModel(f"{_PYTORCH}/{file}.pth", ap, TORCHVISION)
 
 
 ZOO = {
@@ -51,8 +54,8 @@ ZOO = {
         "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9", 22.8
     ),
     **{
-        f"detectron2/{name}": _detectron2(f"{name}/{number}/model_final_{digits}", ap)
-        for name, number, digits, ap in (
+        f"detectron2/{name}": _detectron2(f"{name}/{run_id}/model_final_{digits}", ap)
+        for name, run_id, digits, ap in (
             ("faster_rcnn_R_50_C4_1x", 137257644, "721ade", 35.7),
             ("faster_rcnn_R_50_DC5_1x", 137847829, "51d356", 37.3),
             ("faster_rcnn_R_50_FPN_1x", 137257794, "b275ba", 37.9),
@@ -70,30 +73,36 @@ ZOO = {
 
 
 def read_model(model: Path) -> tuple[Checkpoint, Path]:
-    """MODEL on the command line: a run folder, a checkpoint file, or a name of ZOO; and the file that it was read from.
+    """Return the checkpoint of MODEL on the command line, and the file that it was read from.
 
-    What is on the disk goes before a name. Raises UserError that names what is wrong.
+    model: a run folder, a checkpoint file, or a name of ZOO; an existing path has precedence over a name. Raises
+    UserError.
     """
     name = model.as_posix()
-    if not model.exists() and name.startswith(tuple({known.split("/")[0] + "/" for known in ZOO})):
+    if not model.exists() and name.startswith(tuple({entry.split("/")[0] + "/" for entry in ZOO})):
         if name not in ZOO:
-            raise UserError(f"{name}: expected a name that `detect model zoo` lists, found none{nearest(name, ZOO)}")
+            raise UserError(
+                f"{name}: expected a name that `detect model zoo` lists, found none{did_you_mean(name, ZOO)}"
+            )
         maker, layout = name.split("/")
         if maker == "torchvision":
-            return import_torchvision(layout), place_of(ZOO[name].url)
-        file = fetched(name)
+            return import_torchvision(layout), hub_path(ZOO[name].url)
+        file = download_verified(name)
         return import_detectron2(file), file
     file = find_checkpoint(model)
     return load_checkpoint(file), file
 
 
-def fetched(name: str) -> Path:
-    """The file of one of detectron2's names, fetched once; UserError where its digits are not those of its name."""
-    file = fetched_file(ZOO[name].url, name)
-    wanted = file.stem.rsplit("_", 1)[-1]
-    found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-    if not found.startswith(wanted):
+def download_verified(name: str) -> Path:
+    """Return the file of one of detectron2's names, downloaded once.
+
+    Raises UserError if the first digits of its MD5 are not those in its name.
+    """
+    file = download(ZOO[name].url, name)
+    expected = file.stem.rsplit("_", 1)[-1]
+    digest = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+    if not digest.startswith(expected):
         raise UserError(
-            f"{file}: expected an MD5 that begins with {wanted}, found {found}; remove it, or fetch it anew"
+            f"{file}: expected an MD5 that begins with {expected}, found {digest}; remove it, or download it again"
         )
     return file

@@ -1,4 +1,4 @@
-"""detect bench."""
+"""The command ``detect bench``."""
 
 from __future__ import annotations
 
@@ -11,119 +11,138 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
-from detect.errors import UserError, nearest
-from detect.system.cpu import keep_freed_memory
-from detect.system.files import place_for_file, write_text
+from detect.errors import UserError, did_you_mean
+from detect.system.cpu import tune_malloc
+from detect.system.files import require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.inference.predictor import Predictor
 
 BENCHMARKS = {
-    "inference": "Faster R-CNN R50-FPN at 800 pixels: beside torchvision's, detectron2's, its layers alone.",
-    "training": "Steps of R50-FPN and R18-FPN: beside torchvision's and detectron2's.",
-    "loading": "The loader of configs/faster_rcnn.yaml: beside the training steps that it feeds.",
+    "inference": "Faster R-CNN R50-FPN at 800 pixels, compared with torchvision, detectron2 and its own layers.",
+    "training": "Training steps of R50-FPN and R18-FPN, compared with torchvision and detectron2.",
+    "loading": "The loader of configs/faster_rcnn.yaml, compared with the training steps that it feeds.",
     "search": "Selective search in its three modes.",
-    "evaluation": "COCO's twelve numbers: beside pycocotools.",
-    "growth": "With the image's size, the proposals, the batch and the classes.",
+    "evaluation": "COCO's twelve numbers, compared with pycocotools.",
+    "growth": "How time grows with the image size, the proposals, the batch size and the classes.",
 }
 WITHOUT_IMAGES = {"loading", "evaluation"}
 
 
 @click.group("bench", cls=Group, epilog="Example: detect bench all photos/ --out BENCHMARKS.md")
 def command() -> None:
-    """How fast on this machine's processor: ours and others' in turns, same random weights, same images."""
+    """Benchmark inference, training and loading against other libraries: interleaved, same weights, same images."""
 
 
-def _add(name: str, names: tuple[str, ...], told: str) -> None:
-    """A subcommand that runs the benchmarks ``names``."""
+def _add(name: str, names: tuple[str, ...], description: str) -> None:
+    """Add a subcommand that runs the benchmarks ``names``."""
     parameters: list[click.Parameter] = [
-        click.Option(["--turns"], type=click.IntRange(1), default=10, show_default=True, help="Of each contender."),
-        click.Option(["--out"], type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page."),
         click.Option(
-            ["--json", "json_file"], type=click.Path(path_type=Path), metavar="FILE", help="Write every number."
+            ["--turns"],
+            type=click.IntRange(1),
+            default=10,
+            show_default=True,
+            help="Number of timed turns of each contender.",
+        ),
+        click.Option(
+            ["--out"], type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page to this file."
+        ),
+        click.Option(
+            ["--json", "json_file"],
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Write every number to this file.",
         ),
     ]
     if not WITHOUT_IMAGES.issuperset(names):
         parameters[:0] = [
             click.Argument(["paths"], metavar="IMAGE...", nargs=-1),
             click.Option(
-                ["--photos", "images"],
+                ["--photos", "num_images"],
                 type=click.IntRange(1),
                 default=10,
                 show_default=True,
-                help="Look at so many, of the commonest size.",
+                help="Number of images to use, all of the most frequent size.",
             ),
         ]
 
     def callback(
-        turns: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), images: int = 0
+        turns: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), num_images: int = 0
     ) -> None:
-        _run(names, paths, images, turns, out, json_file)
+        _run(names, paths, num_images, turns, out, json_file)
 
     example = f"Example: detect bench {name}{'' if WITHOUT_IMAGES.issuperset(names) else ' photos/'} --out {name}.md"
-    made = click.Command(name, callback=callback, params=parameters, help=told, short_help=told, epilog=example)
-    command.add_command(made)
+    subcommand = click.Command(
+        name, callback=callback, params=parameters, help=description, short_help=description, epilog=example
+    )
+    command.add_command(subcommand)
 
 
 def _run(
     names: tuple[str, ...],
     paths: tuple[str, ...],
-    images: int,
+    num_images: int,
     turns: int,
     out: Path | None,
     json_file: Path | None,
 ) -> None:
-    keep_freed_memory()
+    tune_malloc()
     for file in (out, json_file):
         if file is not None:
-            place_for_file(file)
+            require_writable_file(file)
     if not paths and not WITHOUT_IMAGES.issuperset(names):
         raise UserError("IMAGE: expected images, folders or globs, found none")
     from detect.bench import benchmark_page as page
     from detect.inference.find_images import find_images
 
-    chosen, tables = page.images_of_one_size(find_images(paths), images), []
+    selected, tables = page.images_of_one_size(find_images(paths), num_images), []
     console = Console()
     for name in names:
-        shown = f"detect bench {name}" if name in WITHOUT_IMAGES else f"detect bench {name} IMAGE..."
-        for table in page.MEASURES[name](chosen, turns, shown):
+        command_line = f"detect bench {name}" if name in WITHOUT_IMAGES else f"detect bench {name} IMAGE..."
+        for table in page.BENCHMARKS[name](selected, turns, command_line):
             tables.append(table)
             console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
-        write_text(out, page.page(tables))
+        write_text(out, page.markdown_page(tables))
     if json_file is not None:
         page.write_json(tables, json_file)
 
 
-for _name, _told in BENCHMARKS.items():
-    _add(_name, (_name,), _told)
-_add("all", tuple(BENCHMARKS), "All of these.")
+for _name, _description in BENCHMARKS.items():
+    _add(_name, (_name,), _description)
+_add("all", tuple(BENCHMARKS), "Run all of these benchmarks.")
 
 
 @command.command(
     "explain",
-    short_help="Whether explanations lie on objects with masks, and are true.",
+    short_help="Measure whether explanations lie on the objects and are faithful.",
     epilog="Example: detect bench explain runs/voc-1 VOCdevkit/VOC2007 --photos 20 --out EXPLAIN.md",
 )
 @click.argument("model", type=Path)
 @click.argument("root", type=Path)
-@click.option("--split", metavar="LIST", default="val", show_default=True, help="Images of this list.")
-@click.option("--photos", "images", type=click.IntRange(1), default=20, show_default=True, help="Look at so many.")
-@click.option("--methods", metavar="A,B", help="Only these methods of detect explain [default: all].")
-@click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
-@click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: random masks.")
+@click.option("--split", metavar="LIST", default="val", show_default=True, help="Use the images of this VOC list.")
 @click.option(
-    "--score", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Detections that score so much."
+    "--photos", "num_images", type=click.IntRange(1), default=20, show_default=True, help="Number of images to use."
 )
-@click.option("--out", type=Path, metavar="FILE.md", help="Write the table.")
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number.")
+@click.option("--methods", metavar="A,B", help="Only these methods of `detect explain` [default: all].")
+@click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
+@click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: number of random masks.")
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Minimum score of the detections to explain.",
+)
+@click.option("--out", type=Path, metavar="FILE.md", help="Write the table to this file.")
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number to this file.")
 @options.device
 @options.precision
 def explain(
     model: Path,
     root: Path,
     split: str,
-    images: int,
+    num_images: int,
     methods: str | None,
     layer: str | None,
     masks: int,
@@ -133,44 +152,57 @@ def explain(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Each method of `detect explain` with MODEL on the images of a VOC folder that have masks (SegmentationObject),
-    beside two controls, and beside pytorch-grad-cam where it is installed: how much of a map lies on its object,
-    whether hiding what it names lowers the score, how much lies on other objects of the class.
+    """Measure each method of `detect explain` with MODEL on the images of a VOC folder that have masks
+    (SegmentationObject), compared with two baselines, and with pytorch-grad-cam where it is installed: how much of a
+    map lies on its object, whether hiding the pixels that it marks lowers the score, how much lies on other objects of
+    the class.
     """
-    keep_freed_memory()
+    tune_malloc()
     for file in (out, json_file):
         if file is not None:
-            place_for_file(file)
-    from detect.bench.benchmark_page import page, write_json
+            require_writable_file(file)
+    from detect.bench.benchmark_page import markdown_page, write_json
     from detect.bench.explaining import explaining
     from detect.bench.explaining_cases import masked_images
     from detect.explain.attribution.methods import METHODS
-    from detect.explain.attribution.options import Choice, unseen
+    from detect.explain.attribution.options import MethodOptions, no_progress
     from detect.inference.predictor import load
-    from detect.system.progress import display
+    from detect.system.progress import show_progress
 
     names = list(METHODS) if methods is None else [name.strip() for name in methods.split(",")]
     for name in names:
         if name not in METHODS:
             raise UserError(
-                f"--methods: expected names among {', '.join(METHODS)}, found {name}{nearest(name, METHODS)}"
+                f"--methods: expected names among {', '.join(METHODS)}, found {name}{did_you_mean(name, METHODS)}"
             )
-    chosen = masked_images(root, split, images)
-    again = f"detect bench explain {model} {root} --split {split} --photos {images} --masks {masks} --score {score:g}"
+    selected = masked_images(root, split, num_images)
+    command_line = (
+        f"detect bench explain {_portable(model)} {_portable(root)} --split {split} --photos {num_images} "
+        f"--masks {masks} --score {score:g}"
+    )
     predictor = load(model, device or "auto", precision or "fp32")
     console = Console()
-    with display(console, "explaining", len(chosen), "images") as shown:
-        table = explaining(predictor, chosen, names, Choice(unseen, layer, masks), score, shown, again)
+    with show_progress(console, "explaining", len(selected), "images") as progress:
+        table = explaining(predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line)
     console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
-        write_text(out, page([table], "Explanations", _which(predictor)))
+        write_text(out, markdown_page([table], "Explanations", _describe_model(predictor)))
     if json_file is not None:
         write_json([table], json_file)
 
 
-def _which(predictor: Predictor) -> tuple[str, ...]:
+def _describe_model(predictor: Predictor) -> tuple[str, ...]:
+    """Return the sentences that say which model the table is of."""
     model, data = predictor.config.model, predictor.config.data
     return (
-        f"Of {predictor.file}: {model.kind} on {model.backbone.name}, trained on the list {data.train} of {data.root}.",
-        "Each method of `detect explain` beside two controls that know nothing of the network.",
+        f"Of {_portable(predictor.file)}: {model.kind} on {model.backbone.name}, trained on the list {data.train} of "
+        f"{_portable(Path(data.root))}.",
+        "Each method of `detect explain`, compared with two baselines that do not use the network.",
     )
+
+
+def _portable(path: Path) -> str:
+    """Return a path that names no folder of this machine: relative, or the last three parts of an absolute one."""
+    if path.is_absolute() and not path.is_relative_to(Path.cwd()):
+        return str(Path(*path.parts[-3:]))
+    return str(path.relative_to(Path.cwd()) if path.is_absolute() else path)

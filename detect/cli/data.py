@@ -1,4 +1,4 @@
-"""detect data."""
+"""The command ``detect data``."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.data_convert import convert
 from detect.cli.group import Group
-from detect.errors import UserError, WorkError, nearest
-from detect.system.files import place_for_file, place_for_folder, write_text
+from detect.errors import RunError, UserError, did_you_mean
+from detect.system.files import require_writable_file, require_writable_folder, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
     from detect.data.formats.detect_format import BoxFormat
-    from detect.data.inspect.image_scan import Look
-    from detect.data.inspect.scan_records import Survey
-    from detect.data.inspect.statistics import AnchorPlan
+    from detect.data.inspect.image_scan import ImageInfo
+    from detect.data.inspect.scan_records import FolderScan
+    from detect.data.inspect.statistics import AnchorConfig
 
 _format = click.option(
     "--format",
     "format_",
     type=click.Choice(["voc", "coco", "yolo", "csv"]),
-    help="Of ROOT [default: what it looks like].",
+    help="Format of ROOT [default: detected].",
 )
-_images = click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: the images [default: beside the labels].")
-_workers = click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode.")
+_images = click.option(
+    "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: beside the labels]."
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images."
+)
 
 
 @click.group("data", cls=Group, epilog="Example: detect data inspect my-photos")
 def command() -> None:
-    """Labelled images: what is wrong with them, what they hold, how they look."""
+    """Inspect, summarize, show and convert labelled data."""
 
 
 command.add_command(convert)
@@ -44,15 +48,17 @@ command.add_command(convert)
 
 @command.command(
     "inspect",
-    short_help="What is wrong with images and boxes.",
+    short_help="Find what is wrong with images and boxes.",
     epilog="Example: detect data inspect my-photos --json findings.json",
 )
 @click.argument("root", type=Path)
 @_format
 @_images
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every finding.")
-@click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="How many to show of a kind.")
-@click.option("--strict", is_flag=True, help="Exit status 2 for anything found.")
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every finding to this file.")
+@click.option(
+    "--examples", type=click.IntRange(0), default=3, show_default=True, help="Number of examples to print of each kind."
+)
+@click.option("--strict", is_flag=True, help="Exit with status 2 for any finding.")
 @_workers
 def inspect(
     root: Path,
@@ -63,49 +69,69 @@ def inspect(
     strict: bool,
     workers: int,
 ) -> None:
-    """Look for what is wrong with the images and boxes in ROOT, worst first, each with its file, place and cure.
+    """Find what is wrong with the images and boxes in ROOT, worst first, each with its file, location and fix.
 
-    Errors stop a training, drop a box or teach what is wrong: broken images, boxes outside, mixed-up numbers, images in
-    two splits. Warnings want a look: near-duplicates, tiny boxes, names alike. Exit status: 0 clean or warnings alone,
-    1 errors, 2 wrong usage (with --strict: anything found).
+    Errors stop a training, drop a box or teach what is wrong: broken images, boxes outside the image, swapped numbers,
+    images in two splits. Warnings ask for a check: near-duplicates, tiny boxes, similar class names. Exit status: 0 for
+    no error, 1 for errors, 2 for wrong usage (with --strict: for any finding).
     """
     if json_file is not None:
-        place_for_file(json_file)
-    from detect.data.inspect.findings import as_json, by_kind, told, verdict
-    from detect.data.inspect.inspector import inspect as find
-    from detect.data.inspect.inspector import read_survey
-    from detect.system.progress import display
+        require_writable_file(json_file)
+    from detect.data.inspect.findings import count_by_kind, findings_json, findings_summary, format_findings
+    from detect.data.inspect.inspector import inspect_dataset as find
+    from detect.data.inspect.inspector import scan_folder
+    from detect.system.progress import show_progress
 
-    survey = read_survey(root, format_, images)
-    looks = _look(survey, workers)
-    with display(Console(stderr=True), "comparing", len(looks), "images") as shown:
-        findings = find(survey, looks, shown.advance)
-    image_files, objects = len(survey.distinct_images), survey.objects
-    for line in told(findings, examples):
+    survey = scan_folder(root, format_, images)
+    image_infos = _scan_images(survey, workers)
+    with show_progress(Console(stderr=True), "comparing images", len(image_infos), "images") as progress:
+        findings = find(survey, image_infos, progress.advance)
+    image_files, objects = len(survey.distinct_images), survey.num_objects
+    for line in format_findings(findings, examples):
         print(line)
-    print(verdict(findings, image_files, objects))
+    print(findings_summary(findings, image_files, objects))
     if json_file is not None:
-        content = as_json(findings, image_files, objects)
+        content = findings_json(findings, image_files, objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if strict and findings:
-        raise UserError(f"--strict: {root}: expected no finding, found {by_kind(findings)}")
+        raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(findings)}")
     sys.exit(1 if any(finding.is_error for finding in findings) else 0)
 
 
 @command.command(
     "stats",
-    short_help="Counts, sizes, and the anchors that suit them.",
+    short_help="Count images and objects; suggest anchors.",
     epilog="Example: detect data stats my-photos --min-size 400 --min-size 800",
 )
 @click.argument("root", type=Path)
 @_format
 @_images
-@click.option("--config", type=Path, metavar="FILE", help="Whose sizes and anchors to measure [default: the default].")
+@click.option(
+    "--config",
+    type=Path,
+    metavar="FILE",
+    help="Configuration with the sizes and anchors to measure [default: the built-in defaults].",
+)
 @options.settings
-@click.option("--min-size", "min_sizes", type=click.IntRange(1), multiple=True, help="Another resolution to try.")
-@click.option("--stride", type=click.IntRange(1), default=16, show_default=True, help="Pixels between anchors.")
-@click.option("--advise", type=click.IntRange(1, 9), default=3, show_default=True, help="How many sides and ratios.")
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the statistics.")
+@click.option(
+    "--min-size",
+    "min_sizes",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Additional value of data.min_size to measure; can be repeated.",
+)
+@click.option(
+    "--stride", type=click.IntRange(1), default=16, show_default=True, help="Distance of neighboring anchors in pixels."
+)
+@click.option(
+    "--suggest-anchors",
+    "num_anchors",
+    type=click.IntRange(1, 9),
+    default=3,
+    show_default=True,
+    help="Number of anchor sizes and of aspect ratios to suggest.",
+)
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the statistics to this file.")
 def stats(
     root: Path,
     format_: BoxFormat | None,
@@ -114,131 +140,144 @@ def stats(
     overrides: tuple[str, ...],
     min_sizes: tuple[int, ...],
     stride: int,
-    advise: int,
+    num_anchors: int,
     json_file: Path | None,
 ) -> None:
-    """Count images, objects and classes in ROOT, and tell which share of the objects anchors reach.
+    """Count images, objects and classes in ROOT, and measure the anchor recall.
 
-    An object is reached at IoU 0.5 or 0.7 where some anchor overlaps it that much once its image is resized. The last
-    line is the advised anchors, as options of `detect train`.
+    An object counts as recalled at an IoU of 0.5 or 0.7 when some anchor overlaps it that much after its image is
+    resized. The last line suggests anchors, as options of `detect train`.
     """
     if json_file is not None:
-        place_for_file(json_file)
-    from detect.config.builders.detector import preprocess_rule
-    from detect.data.inspect.inspector import read_survey
-    from detect.data.inspect.statistics import statistics
-    from detect.data.inspect.statistics_tables import headline, tables
-    from detect.data.inspect.valid_annotations import skipped_images, usable
-    from detect.data.usage import account
+        require_writable_file(json_file)
+    from detect.config.builders.detector import build_preprocess
+    from detect.data.inspect.inspector import scan_folder
+    from detect.data.inspect.statistics import compute_statistics
+    from detect.data.inspect.statistics_tables import format_counts, statistics_tables
+    from detect.data.inspect.valid_annotations import count_skipped, valid_annotations
+    from detect.data.usage import data_usage
 
     settings = _settings(config, overrides)
-    survey = read_survey(root, format_, images)
-    annotations = usable(survey)
-    found = statistics(annotations, preprocess_rule(settings), min_sizes, _plan(settings, stride), advise)
+    survey = scan_folder(root, format_, images)
+    annotations = valid_annotations(survey)
+    dataset_statistics = compute_statistics(
+        annotations, build_preprocess(settings), min_sizes, _anchor_plan(settings, stride), num_anchors
+    )
     console = Console()
-    print(headline(found.tally))
-    print(account([annotations], skipped_images(survey, annotations)))
-    for table in tables(found):
+    print(format_counts(dataset_statistics.counts))
+    print(data_usage([annotations], count_skipped(survey, annotations)))
+    for table in statistics_tables(dataset_statistics):
         console.print(table)
-    if found.settings:
-        print(f"advised: {found.settings}")
+    if dataset_statistics.suggested_settings:
+        print(f"suggested: {dataset_statistics.suggested_settings}")
     if json_file is not None:
-        write_text(json_file, json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
+        write_text(json_file, json.dumps(dataset_statistics.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 @command.command(
     "show",
-    short_help="Images with their boxes, to leaf through.",
+    short_help="Write a page and contact sheets of images with their boxes.",
     epilog="Example: detect data show my-photos --out look",
 )
 @click.argument("root", type=Path)
 @_format
 @_images
-@click.option("--out", type=Path, metavar="DIR", help="A new or empty folder [default: ROOT's name and -show, here].")
-@click.option("--number", type=click.IntRange(1), default=48, show_default=True, help="How many images.")
-@click.option("--class", "wanted", multiple=True, metavar="NAME", help="Only images that show it; can be repeated.")
-@click.option("--draws", type=click.IntRange(0), default=2, show_default=True, help="How often to augment each image.")
-@click.option("--config", type=Path, metavar="FILE", help="Whose augmentation to show [default: the default].")
+@click.option(
+    "--out", type=Path, metavar="DIR", help="New or empty folder [default: <name of ROOT>-show in the current folder]."
+)
+@click.option("--photos", "num_images", type=click.IntRange(1), default=48, show_default=True, help="Number of images.")
+@click.option(
+    "--class", "class_names", multiple=True, metavar="NAME", help="Only images with this class; can be repeated."
+)
+@click.option(
+    "--augmentations", type=click.IntRange(0), default=2, show_default=True, help="Augmented views of each image."
+)
+@click.option(
+    "--config",
+    type=Path,
+    metavar="FILE",
+    help="Configuration with the augmentation to show [default: the built-in defaults].",
+)
 @options.settings
 def show(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
     out: Path | None,
-    number: int,
-    wanted: tuple[str, ...],
-    draws: int,
+    num_images: int,
+    class_names: tuple[str, ...],
+    augmentations: int,
     config: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Write contact sheets of ROOT, and index.html, one page to leaf through: before and after augmentation.
+    """Write contact sheets of ROOT, and index.html, one page to browse the images before and after augmentation.
 
-    The page needs no network. Arrow keys leaf, b hides the boxes, a list filters by class. Images that cannot be read
-    are named and left out; then the exit status is 1.
+    The page needs no network. Arrow keys turn the pages, b hides the boxes, a list filters by class. Images that cannot
+    be read are named and skipped; then the exit status is 1.
     """
     folder = out or Path(f"{root.absolute().name}-show")
-    if place_for_folder(folder).is_dir() and any(folder.iterdir()):
+    if require_writable_folder(folder).is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder}: expected a new or empty folder, found one with files in it")
-    from detect.config.builders.data import augment_rule
-    from detect.config.builders.detector import preprocess_rule
+    from detect.config.builders.data import build_augment
+    from detect.config.builders.detector import build_preprocess
     from detect.data.images import UnreadableImage
-    from detect.data.inspect.gallery import Gallery, choose
-    from detect.data.inspect.gallery_page import write_page, write_sheets
-    from detect.data.inspect.inspector import read_survey
-    from detect.data.inspect.valid_annotations import usable
+    from detect.data.inspect.gallery import GalleryRenderer, sample_images
+    from detect.data.inspect.gallery_page import write_contact_sheets, write_gallery_page
+    from detect.data.inspect.inspector import scan_folder
+    from detect.data.inspect.valid_annotations import valid_annotations
 
     settings = _settings(config, overrides)
-    annotations = usable(read_survey(root, format_, images))
-    gallery = Gallery(annotations, preprocess_rule(settings), augment_rule(settings), settings.seed)
+    annotations = valid_annotations(scan_folder(root, format_, images))
+    gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
     image_files, unreadable = [], []
-    for index in choose(annotations, number, _labels(annotations.classes, wanted)):
+    for index in sample_images(annotations, num_images, _labels(annotations.classes, class_names)):
         try:
-            image_files.append(gallery.show(index, draws))
+            image_files.append(gallery.render(index, augmentations))
         except UnreadableImage as error:
             unreadable.append(str(error))
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
     if not image_files:
-        raise WorkError(f"{root}: expected an image to show, found none that can be read")
+        raise RunError(f"{root}: expected an image to show, found none that can be read")
     note = f"{len(image_files)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
-    write_page(folder / "index.html", root.absolute().name, note, image_files, annotations.classes)
-    sheets = write_sheets(folder, image_files, annotations.classes)
+    write_gallery_page(folder / "index.html", root.absolute().name, note, image_files, annotations.classes)
+    sheets = write_contact_sheets(folder, image_files, annotations.classes)
     print(f"{folder / 'index.html'}: {len(image_files)} images; contact sheets beside it: {len(sheets)}")
     sys.exit(1 if unreadable else 0)
 
 
-def _labels(classes: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    for name in wanted:
+def _labels(classes: Sequence[str], names: Sequence[str]) -> list[int]:
+    for name in names:
         if name not in classes:
-            raise UserError(f"--class {name}: expected one of {len(classes)} classes{nearest(name, classes)}")
-    return [classes.index(name) + 1 for name in wanted]
+            raise UserError(f"--class {name}: expected one of {len(classes)} classes{did_you_mean(name, classes)}")
+    return [classes.index(name) + 1 for name in names]
 
 
 def _settings(config: Path | None, overrides: tuple[str, ...]) -> Config:
     from detect.config import Config
-    from detect.config.files import changed, load_config
+    from detect.config.files import load_config, with_overrides
 
-    return changed(Config(), overrides) if config is None else load_config(config, overrides)
+    return with_overrides(Config(), overrides) if config is None else load_config(config, overrides)
 
 
-def _plan(settings: Config, stride: int) -> AnchorPlan:
-    """A pyramid's maps have strides of 4, 8, ...: Lin et al. 2017, section 3."""
-    from detect.config.builders.slots import anchor_shapes
-    from detect.data.inspect.statistics import AnchorPlan
+def _anchor_plan(settings: Config, stride: int) -> AnchorConfig:
+    """Return the anchors to measure. The maps of a pyramid have strides of 4, 8, ... (Lin et al. 2017, section 3)."""
+    from detect.config.builders.slots import build_anchor_generator
+    from detect.data.inspect.statistics import AnchorConfig
 
-    maps = len(settings.model.rpn.sides) if settings.model.backbone.output == "pyramid" else 1
+    maps = len(settings.model.rpn.anchor_sizes) if settings.model.backbone.output == "fpn" else 1
     spacings = (stride,) if maps == 1 else tuple(4 * 2**level for level in range(maps))
-    return AnchorPlan(anchor_shapes(settings.model, maps), spacings, settings.model.rpn.outside)
+    return AnchorConfig(build_anchor_generator(settings.model, maps), spacings, settings.model.rpn.allowed_border)
 
 
-def _look(survey: Survey, workers: int) -> dict[Path, Look]:
-    from detect.data.inspect.image_scan import look_at_all
-    from detect.system.progress import display
+def _scan_images(survey: FolderScan, workers: int) -> dict[Path, ImageInfo]:
+    from detect.data.inspect.image_scan import scan_images
+    from detect.system.progress import show_progress
 
-    looks = {}
-    paths = list(dict.fromkeys(image.image for image in survey.images))
-    with display(Console(stderr=True), "looking", len(paths), "images") as shown:
-        for path, seen in look_at_all(paths, workers):
-            looks[path] = seen
-            shown.advance(1)
-    return looks
+    image_infos = {}
+    paths = list(dict.fromkeys(image.file for image in survey.images))
+    with show_progress(Console(stderr=True), "scanning images", len(paths), "images") as progress:
+        for path, image_info in scan_images(paths, workers):
+            image_infos[path] = image_info
+            progress.advance(1)
+    return image_infos

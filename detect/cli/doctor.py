@@ -1,4 +1,4 @@
-"""detect doctor."""
+"""The command ``detect doctor``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import click
 
 @click.command("doctor", epilog="Example: detect doctor")
 def command() -> None:
-    """Check this machine: a line for each thing detect needs, then a verdict; exit status 1 where there is a problem.
+    """Check this machine: one line for each requirement, then a summary; exit status 1 if there is a problem.
 
-    Looks at versions, pairs of packages known to break, devices, threads, write access and free space.
+    Checks versions, pairs of packages known to break, devices, threads, write access and free disk space.
     """
-    from detect.system.doctor import verdict
-    from detect.system.environment import examine
+    from detect.system.doctor import summary_line
+    from detect.system.environment import probe_environment
 
-    findings = examine(Path.cwd())
+    findings = probe_environment(Path.cwd())
     for finding in findings:
         print(finding)
-    print(verdict(findings))
-    sys.exit(1 if any(finding.cure is not None for finding in findings) else 0)
+    print(summary_line(findings))
+    sys.exit(1 if any(finding.fix is not None for finding in findings) else 0)

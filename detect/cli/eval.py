@@ -1,4 +1,4 @@
-"""detect eval."""
+"""The command ``detect eval``."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Metric, Precision
-from detect.system.cpu import keep_freed_memory
-from detect.system.files import place_for_file, write_text
+from detect.system.cpu import tune_malloc
+from detect.system.files import require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
     from detect.data.annotations import Annotations
     from detect.evaluation.analysis.compare_runs import RunComparison
-    from detect.inference.dataset_pass import Pass
+    from detect.inference.dataset_pass import DatasetPredictions
     from detect.inference.predictor import Predictor
-    from detect.system.distributed import Group
+    from detect.system.distributed import ProcessGroup
 
 
 @click.command("eval", epilog="Example: detect eval runs/faster_rcnn-1 runs/faster_rcnn-2 --json score.json")
@@ -32,9 +32,13 @@ if TYPE_CHECKING:
 @click.option(
     "--metric", type=click.Choice(["coco", "voc07", "voc12"]), help="[default: what the data's format calls for]"
 )
-@click.option("--compare", is_flag=True, help="Score MODEL under every profile too, and tell what each rule changes.")
-@click.option("--save", type=Path, metavar="DT.json", help="Write MODEL's detections, as `detect predict` does.")
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the score.")
+@click.option(
+    "--compare", is_flag=True, help="Also score MODEL by every evaluation profile, and show what each rule changes."
+)
+@click.option(
+    "--save", type=Path, metavar="DT.json", help="Write the detections of MODEL in the format of `detect predict`."
+)
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the metrics to this file.")
 @options.settings
 @options.device
 @options.precision
@@ -58,27 +62,27 @@ def command(
     With MODEL_B, compare the two on that data, image by image: the difference of their APs with its 95% interval (a
     paired bootstrap over the images), and the images where they differ most.
     """
-    keep_freed_memory()
+    tune_malloc()
     for file in (save, json_file):
         if file is not None:
-            place_for_file(file)
-    from detect.config.builders.data import default_metric, split_data
-    from detect.data.sources import relabel
+            require_writable_file(file)
+    from detect.config.builders.data import default_metric, load_split_for_model
+    from detect.data.sources import remap_classes
     from detect.inference.predictor import load
     from detect.inference.result_writers import write_json
-    from detect.system.distributed import joined
+    from detect.system.distributed import init_process_group
 
-    with joined() as group:
+    with init_process_group() as group:
         models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
         config = models[0].config
-        annotations = group.leader_first(lambda: split_data(config, split, models[0].classes))
-        truths = [relabel(annotations, predictor.classes) for predictor in models]
-        console = Console(quiet=not group.leads)
+        annotations = group.main_process_first(lambda: load_split_for_model(config, split, models[0].classes))
+        truths = [remap_classes(annotations, predictor.classes) for predictor in models]
+        console = Console(quiet=not group.is_main)
         both = zip(models, truths, strict=True)
         passes = [_detect(predictor, truth, config, console, group) for predictor, truth in both]
-    if not group.leads:
+    if not group.is_main:
         return
-    content = _scored(truths, passes, metric or default_metric(config), compare, console)
+    content = _score(truths, passes, metric or default_metric(config), compare, console)
     if save is not None:
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:
@@ -89,14 +93,19 @@ def command(
     sys.exit(1 if unreadable else 0)
 
 
-def _scored(
-    truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric, compare: bool, console: Console
+def _score(
+    truths: Sequence[Annotations], passes: Sequence[DatasetPredictions], metric: Metric, compare: bool, console: Console
 ) -> dict[str, object]:
-    """The first model's score, under every profile too if wished, and beside the second one's: printed, and as JSON."""
-    from detect.evaluation.analysis.compare_runs import difference_table, image_table
+    """Print and return as JSON the score of the first model, its profiles if ``compare``, and the comparison of two."""
     from detect.evaluation.profiles import compare_profiles
     from detect.evaluation.score import evaluate
-    from detect.evaluation.score_tables import change_table, profile_table, score_table
+    from detect.evaluation.score_tables import (
+        change_table,
+        difference_table,
+        image_table,
+        profile_table,
+        score_table,
+    )
 
     scores = [evaluate(truth, passed.predictions, metric) for truth, passed in zip(truths, passes, strict=True)]
     content = scores[0].to_json()
@@ -112,16 +121,18 @@ def _scored(
     return content
 
 
-def _detect(predictor: Predictor, annotations: Annotations, config: Config, console: Console, group: Group) -> Pass:
-    from detect.inference.evaluate_dataset import detect_over
-    from detect.system.progress import display
+def _detect(
+    predictor: Predictor, annotations: Annotations, config: Config, console: Console, group: ProcessGroup
+) -> DatasetPredictions:
+    from detect.inference.evaluate_dataset import predict_dataset
+    from detect.system.progress import show_progress
 
-    with display(console, "detecting", len(annotations), "images") as shown:
-        return detect_over(predictor, annotations, config, shown, group)
+    with show_progress(console, "detecting", len(annotations), "images") as progress:
+        return predict_dataset(predictor, annotations, config, progress, group)
 
 
-def _compare(truths: Sequence[Annotations], passes: Sequence[Pass], metric: Metric) -> RunComparison:
-    """Two models on the same images, each by its own classes."""
+def _compare(truths: Sequence[Annotations], passes: Sequence[DatasetPredictions], metric: Metric) -> RunComparison:
+    """Compare two models on the same images; each model has its own classes."""
     from detect.evaluation.analysis.compare_runs import compare_runs
     from detect.evaluation.analysis.matches import METRIC_RULES, match
 

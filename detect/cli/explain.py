@@ -1,4 +1,4 @@
-"""detect explain."""
+"""The command ``detect explain``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.system.cpu import keep_freed_memory
-from detect.system.files import place_for_folder
+from detect.system.cpu import tune_malloc
+from detect.system.files import require_writable_folder
 
 if TYPE_CHECKING:
     from detect.explain.attribution.heatmaps import Reduce
-    from detect.explain.attribution.options import Progress
-    from detect.explain.attribution.target import Of
-    from detect.explain.trace.write_trace import Known
+    from detect.explain.attribution.options import ShowProgress
+    from detect.explain.attribution.target import Quantity
+    from detect.explain.trace.write_trace import ImageGroundTruth
     from detect.inference.predictor import Predictor
-    from detect.proposals.lookups import FromFile
+    from detect.proposals.lookups import ProposalsFromFile
 
 
 GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
 CAMS = ("gradcam", "hirescam", "eigencam")
-HIDING = ("occlusion", "drise")
-DETECTIONS = (*GRADIENTS, *CAMS, *HIDING)
-LAYERS = ("deconvnet", "features", "patches")
-TAKERS = {  # of the options that not every method takes
+PERTURBATION = ("occlusion", "drise")
+DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION)
+LAYERS = ("deconvnet", "activations", "top-patches")
+METHODS_BY_OPTION = {  # the methods that take an option, for each option that not every method takes
     "annotations": ("trace",),
     "split": ("trace",),
-    "number": DETECTIONS,
+    "rank": DETECTIONS,
     "classes": DETECTIONS,
-    "of": DETECTIONS,
+    "target": DETECTIONS,
     "reduce": GRADIENTS,
     "layer": (*CAMS, *LAYERS),
     "channel": LAYERS,
@@ -54,41 +54,46 @@ TAKERS = {  # of the options that not every method takes
     type=click.Choice(["trace", *DETECTIONS, *LAYERS, "filters"]),
     default="trace",
     show_default=True,
-    help="What to tell.",
+    help="Explanation method.",
 )
-@click.option("--out", type=Path, required=True, metavar="DIR", help="Where to write: a folder for each image.")
+@click.option(
+    "--out", type=Path, required=True, metavar="DIR", help="Folder to write; it gets a folder for each image."
+)
 @click.option(
     "--score",
     type=click.FloatRange(0, 1),
     metavar="0..1",
     default=0.5,
     show_default=True,
-    help="Pictures of detections that score so much; trace.json holds all.",
+    help="Minimum score of the detections that get a figure; trace.json holds all.",
 )
 @click.option(
-    "--most", type=click.IntRange(0), metavar="N", default=20, show_default=True, help="Pictures of at most so many."
+    "--max-detections",
+    type=click.IntRange(0),
+    metavar="N",
+    default=20,
+    show_default=True,
+    help="Maximum number of detections of an image that get a figure.",
 )
-@click.option(
-    "--number", type=click.IntRange(1), metavar="N", help="Only the detection of this rank, whatever it scores."
-)
+@click.option("--rank", type=click.IntRange(1), metavar="N", help="Only the detection of this rank, at any score.")
 @click.option("--classes", metavar="A,B", help="Only detections of these classes.")
 @click.option(
-    "--of",
+    "--target",
     type=click.Choice(["score", "x1", "y1", "x2", "y2"]),
-    help="Its score or an edge of its box [default: score].",
+    help="Explain the score of the detection, or an edge of its box [default: score].",
 )
 @click.option(
     "--reduce",
     type=click.Choice(["max", "mean", "none"]),
-    help="Gradients: the largest or mean of the colours, or each [default: max].",
+    help="Gradients: maximum or mean over the color channels, or each channel [default: max].",
 )
 @click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
 @click.option("--channel", type=click.IntRange(0), metavar="N", help="Only this channel of the layer, from 0.")
-@click.option("--masks", type=click.IntRange(2), metavar="N", help="drise: so many random masks [default: 1000].")
-@click.option("--seed", type=int, metavar="N", help="smoothgrad, drise: of what is random [default: 0].")
-@click.option("--proposals", type=Path, metavar="FILE", help="R-CNN, Fast R-CNN: boxes from this file, not searched.")
-@click.option("--annotations", type=Path, metavar="GT.json", help="trace: COCO ground truth of the images.")
-@click.option("--split", type=click.Choice(["train", "val"]), help="trace: ground truth of this split of the data.")
+@click.option("--masks", type=click.IntRange(2), metavar="N", help="drise: number of random masks [default: 1000].")
+@click.option("--seed", type=int, metavar="N", help="smoothgrad, drise: seed of the random draws [default: 0].")
+@click.option("--proposals", type=Path, metavar="FILE", help="R-CNN, Fast R-CNN: read the proposals from this file.")
+@click.option("--annotations", type=Path, metavar="GT.json", help="trace: COCO annotations of the images.")
+@click.option("--split", type=click.Choice(["train", "val"]), help="trace: annotations of this split of the data set.")
 @options.settings
 @options.device
 @options.precision
@@ -98,10 +103,10 @@ def command(
     method: str,
     out: Path,
     score: float,
-    most: int,
-    number: int | None,
+    max_detections: int,
+    rank: int | None,
     classes: str | None,
-    of: Of | None,
+    target: Quantity | None,
     reduce: Reduce | None,
     layer: str | None,
     channel: int | None,
@@ -114,110 +119,125 @@ def command(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """What made each detection of MODEL on images.
+    """Explain each detection of MODEL on images.
 
-    trace: its exact story, from the anchor or the searched box to the last suppression; each image gets a folder with
-    trace.json (every number, enough to compute the detections again), pictures, and index.html.
+    trace: how each detection came about, exactly, from the anchor or the searched box to the last suppression. Each
+    image gets a folder with trace.json (every number, enough to compute the detections again), figures, and index.html.
 
-    saliency, smoothgrad, guided, integrated (gradients by the pixels); gradcam, hirescam, eigencam (maps of a layer);
-    occlusion, drise (parts of the picture hidden): which pixels made its score, or an edge of its box. Each image gets
-    a folder with a picture and the raw map (.npy, in the image's pixels) of each detection, and a contact sheet.
+    saliency, smoothgrad, guided, integrated (gradients with respect to the pixels); gradcam, hirescam, eigencam (maps
+    of a layer); occlusion, drise (parts of the image hidden): which pixels made the score of a detection, or an edge of
+    its box. Each image gets a folder with a figure and the raw map (.npy, in the image's pixels) of each detection, and
+    a contact sheet.
 
-    filters, features, deconvnet, patches: what the network itself has learned: its first filters; the maps of a layer;
-    activations led back to pixels, for networks whose layers stand in one line; the images that make a channel most
-    active.
+    filters, activations, deconvnet, top-patches: what the network itself has learned: the filters of its first layer;
+    the maps of a layer; activations projected back to pixels, for networks whose layers form one sequence; the image
+    patches that make a channel most active.
     """
-    keep_freed_memory()
-    _refuse_what_the_method_has_not(method)
+    tune_malloc()
+    _check_method_options(method)
     if bool(images) == (method == "filters"):
-        wanted = "none with --method filters" if images else "images, folders or globs"
-        raise UserError(f"IMAGE: expected {wanted}, found {images[0] if images else 'none'}")
+        expected = "none with --method filters" if images else "images, folders or globs"
+        raise UserError(f"IMAGE: expected {expected}, found {images[0] if images else 'none'}")
     if annotations is not None and split is not None:
         raise UserError("--annotations and --split: expected one of them, found both")
     from detect.inference.find_images import find_images
 
     image_files = find_images(images)
-    place_for_folder(out)
-    from detect.explain.attribution.explain_detections import Question, explain_images
-    from detect.explain.attribution.options import Choice
-    from detect.inference.predict import given_from
+    require_writable_folder(out)
+    from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
+    from detect.explain.attribution.options import MethodOptions
+    from detect.inference.predict import proposals_from_file
     from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if method in (*LAYERS, "filters"):
-        _end(image_files, _network(predictor, method, image_files, out, layer, channel), "pictured", out)
-    given = given_from(predictor, image_files, proposals)
+        _finish(image_files, _explain_network(predictor, method, image_files, out, layer, channel), "drawn", out)
+    file_proposals = proposals_from_file(predictor, image_files, proposals)
     if method == "trace":
-        known = _known(predictor, image_files, annotations, split)
-        unreadable = _trace(predictor, image_files, out, score, most, known, given)
+        ground_truth = _ground_truth(predictor, image_files, annotations, split)
+        unreadable = _trace_images(predictor, image_files, out, score, max_detections, ground_truth, file_proposals)
     else:
         labels = frozenset(options.class_labels(classes, predictor.classes))
-        question = Question(method, of or "score", reduce or "max", score, most, labels, number)
-        choice = Choice(_progress(), layer, masks or 1000, seed or 0)
-        unreadable = explain_images(predictor, image_files, out, question, choice, given, print)
-    _end(image_files, unreadable, "traced" if method == "trace" else "explained", out)
+        query = DetectionQuery(method, target or "score", reduce or "max", score, max_detections, labels, rank)
+        method_options = MethodOptions(_progress(), layer, masks or 1000, seed or 0)
+        unreadable = explain_images(predictor, image_files, out, query, method_options, file_proposals, print)
+    _finish(image_files, unreadable, "traced" if method == "trace" else "explained", out)
 
 
-def _end(images: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
+def _finish(images: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
     print(f"{len(images) - len(unreadable)} images {done} in {out}" if images else f"{done} in {out}")
     for line in unreadable:
         print(f"detect: {line}", file=sys.stderr)
     sys.exit(1 if unreadable else 0)
 
 
-def _refuse_what_the_method_has_not(method: str) -> None:
-    """Raises UserError for an option that this method would not look at."""
+def _check_method_options(method: str) -> None:
+    """Raise UserError for an option that this method does not take."""
     for name, value in click.get_current_context().params.items():
-        takers = TAKERS.get(name)
-        if takers is not None and value is not None and method not in takers:
-            raise UserError(f"--{name}: expected --method {' or '.join(takers)} beside it, found {method}")
+        methods = METHODS_BY_OPTION.get(name)
+        if methods is not None and value is not None and method not in methods:
+            raise UserError(f"--{name}: expected --method {' or '.join(methods)} beside it, found {method}")
 
 
-def _progress() -> Progress:
-    from detect.system.progress import display
+def _progress() -> ShowProgress:
+    from detect.system.progress import show_progress
 
     console = Console()
-    return lambda what, total: display(console, what, total, "pictures")
+    return lambda what, total: show_progress(console, what, total, "images")
 
 
-def _trace(
-    predictor: Predictor, images: list[Path], out: Path, score: float, most: int, known: Known, given: FromFile | None
+def _trace_images(
+    predictor: Predictor,
+    images: list[Path],
+    out: Path,
+    score: float,
+    max_detections: int,
+    ground_truth: ImageGroundTruth,
+    file_proposals: ProposalsFromFile | None,
 ) -> tuple[str, ...]:
-    from detect.explain.trace.write_trace import Wish, trace_images
-    from detect.system.progress import display
+    from detect.explain.trace.write_trace import TraceOptions, trace_images
+    from detect.system.progress import show_progress
 
-    with display(Console(), "tracing", len(images), "images") as shown:
-        return trace_images(predictor, images, out, Wish(score, most), known, given, shown)
+    with show_progress(Console(), "tracing", len(images), "images") as progress:
+        return trace_images(predictor, images, out, TraceOptions(score, max_detections), ground_truth, file_proposals, progress)
 
 
-def _network(
+def _explain_network(
     predictor: Predictor, method: str, images: list[Path], out: Path, layer: str | None, channel: int | None
 ) -> tuple[str, ...]:
-    from detect.explain.network.feature_images import Part, filters, picture_images
-    from detect.explain.network.reader import Reader
-    from detect.explain.network.top_patches import patches
+    from detect.explain.network.feature_images import LayerSelection, filters, visualize_images
+    from detect.explain.network.reader import NetworkReader
+    from detect.explain.network.top_patches import top_patches
 
-    reader, part = Reader(predictor), Part(layer, channel)
+    reader, part = NetworkReader(predictor), LayerSelection(layer, channel)
     if method == "filters":
         filters(reader, out, print)
         return ()
-    if method == "patches":
-        with _progress()("looking", len(images)) as shown:
-            return patches(reader, images, out, part, shown, print)
-    return picture_images(reader, method, images, out, part, print)
+    if method == "top-patches":
+        with _progress()("scanning images", len(images)) as progress:
+            return top_patches(reader, images, out, part, progress, print)
+    return visualize_images(reader, method, images, out, part, print)
 
 
-def _known(predictor: Predictor, images: list[Path], annotations: Path | None, split: str | None) -> Known:
-    """The ground truth asked for, of images by their path; of a COCO file by their name."""
-    from detect.config.builders.data import default_metric, split_data
+def _ground_truth(predictor: Predictor, images: list[Path], annotations: Path | None, split: str | None) -> ImageGroundTruth:
+    """Return the ground truth of images by their path: of a split, or of a COCO file whose images match by name."""
+    from detect.config.builders.data import default_metric, load_split_for_model
     from detect.data.formats.coco import read_coco
-    from detect.explain.trace.write_trace import Known
+    from detect.explain.trace.write_trace import ImageGroundTruth
 
     metric = default_metric(predictor.config)
     if split is not None:
-        found = split_data(predictor.config, split, predictor.classes)
+        annotations_of_images = load_split_for_model(predictor.config, split, predictor.classes)
     elif annotations is not None:
-        found = read_coco(annotations, sorted({image.absolute().parent for image in images}), predictor.classes)
+        annotations_of_images = read_coco(
+            annotations, sorted({image.absolute().parent for image in images}), predictor.classes
+        )
     else:
-        return Known({}, metric)
-    return Known({Path(found.file(place)).resolve(): found[place] for place in range(len(found))}, metric)
+        return ImageGroundTruth({}, metric)
+    return ImageGroundTruth(
+        {
+            Path(annotations_of_images.file(index)).resolve(): annotations_of_images[index]
+            for index in range(len(annotations_of_images))
+        },
+        metric,
+    )

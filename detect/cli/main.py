@@ -9,41 +9,41 @@ import click
 
 from detect.cli.exit_status import run_command
 from detect.cli.group import Group
-from detect.system.cpu import share_cores
+from detect.system.cpu import limit_thread_spinning
 from detect.version import __version__
 
 COMMANDS = {
-    "train": "Train a detector, or go on with a run that was cut off.",
+    "train": "Train a detector, or resume an interrupted run.",
     "pretrain": "Train a backbone as a classifier of objects.",
     "eval": "Score a model on a data set.",
     "predict": "Detect on images, folders and globs.",
-    "data": "Labelled images: what is wrong with them, what they hold, how they look.",
-    "report": "One HTML page about a run: numbers, curves, errors, images.",
+    "data": "Inspect, summarize, show and convert labelled data.",
+    "report": "Write one HTML page about a run: metrics, curves, errors, images.",
     "explain": "What made each detection: anchor, proposal, region, suppression.",
-    "bench": "How fast: inference, training, loading, beside others.",
-    "proposals": "Search boxes that may hold an object; score them.",
+    "bench": "Benchmark inference, training and loading against other libraries.",
+    "proposals": "Search proposals (boxes that may hold an object) and score them.",
     "config": "List, show and copy the configurations that come with detect.",
-    "model": "Layers, sizes and costs of a model; a smaller one.",
-    "doctor": "Check this machine: each problem with its cure.",
+    "model": "Summarize, import, export and compress models.",
+    "doctor": "Check this machine: each problem with its fix.",
 }
 
 
 class Lazy(Group):
-    """A group that imports a subcommand only to run it."""
+    """A group of commands that imports a subcommand only when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order of work."""
+        """Return the names of the commands in the order of work."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None where there is none."""
+        """Import and return a command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"detect.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """One line each, without importing them."""
+        """Write one line for each command, without importing it."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -56,6 +56,6 @@ def main(debug: bool) -> None:
 
 
 def run() -> NoReturn:
-    """The console script."""
-    share_cores()
+    """Run the console script ``detect``."""
+    limit_thread_spinning()
     run_command(main, "detect")

@@ -1,4 +1,4 @@
-"""detect model."""
+"""The command ``detect model``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from detect.cli import options
 from detect.cli.group import Group
 from detect.errors import UserError
-from detect.system.files import existing_file, place_for_file, write_text
+from detect.system.files import require_file, require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -25,21 +25,23 @@ ZOO_WIDTH = 300
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
 def command() -> None:
-    """Look into models, make them smaller, take them from torchvision and give them to it."""
+    """Summarize and compress models; import them from torchvision and detectron2, export them to torchvision."""
 
 
 @command.command(
     "summary",
-    short_help="Layers, their outputs, costs, and what a cell of each sees.",
+    short_help="Show layers, their outputs, costs and receptive fields.",
     epilog="Example: detect model summary --config faster_rcnn --set model.backbone.name=resnet18",
 )
 @click.option(
-    "--config", "config_file", type=Path, required=True, help="A configuration file, or the name of a shipped one."
+    "--config", "config_file", type=Path, required=True, help="A configuration file, or the name of a built-in one."
 )
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the same, sizes and counts in full.")
-@click.option("--draw", "image", type=Path, metavar="IMAGE", help="Draw what a cell of a layer sees on this image.")
-@click.option("--layer", metavar="NAME", help="--draw: which layer [default: the last one before the regions].")
-@click.option("--out", type=Path, metavar="FILE", help="--draw: the picture to write, .png or .jpg.")
+@click.option(
+    "--json", "json_file", type=Path, metavar="FILE", help="Write the table to this file, with exact sizes and counts."
+)
+@click.option("--draw", "image", type=Path, metavar="IMAGE", help="Draw the receptive field of a layer on this image.")
+@click.option("--layer", metavar="NAME", help="--draw: layer to draw [default: the last one before the regions].")
+@click.option("--out", type=Path, metavar="FILE", help="--draw: figure to write, .png or .jpg.")
 @options.settings
 def summary(
     config_file: Path,
@@ -49,8 +51,8 @@ def summary(
     out: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Layers, their outputs, parameters and multiply-adds for one image of 640 x 480, resized as the settings say; what
-    a cell of a map sees of the picture, and how many pixels the next one is away.
+    """Show layers, their outputs, parameters and multiply-adds for one image of 640 x 480, resized by the settings; the
+    receptive field of a cell of each map, and its stride (jump) in pixels.
 
     Needs no weights and no data.
     """
@@ -60,68 +62,71 @@ def summary(
 
     config = load_config(config_file, overrides)
     if json_file is not None:
-        place_for_file(json_file)
+        require_writable_file(json_file)
     if image is not None and out is not None:
         _draw_field(config, image, layer, out)
         return
-    from detect.cli.summary_table import summary_plain, summary_table
-    from detect.explain.network.summary import summarise
+    from detect.cli.summary_table import summary_table, summary_to_dict
+    from detect.explain.network.summary import summarize
 
-    found = summarise(config)
+    network_summary = summarize(config)
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
-    console.print(summary_table(found))
+    console.print(summary_table(network_summary))
     if json_file is not None:
-        write_text(json_file, json.dumps(summary_plain(found), indent=1) + "\n")
+        write_text(json_file, json.dumps(summary_to_dict(network_summary), indent=1) + "\n")
 
 
 @command.command(
     "compress",
-    short_help="Make the head's fully connected layers thin: faster, nearly as good.",
+    short_help="Replace the head's fully connected layers by low-rank ones: faster, nearly as good.",
     epilog="Example: detect model compress runs/fast_rcnn-1 --out thin.pt",
 )
 @click.argument("model", type=Path)
-@click.option("--out", type=Path, required=True, metavar="CKPT", help="Where to write the smaller checkpoint.")
+@click.option("--out", type=Path, required=True, metavar="CKPT", help="Checkpoint to write.")
 @click.option(
     "--ranks",
     metavar="A,B",
     help="Rank of each layer [default: a quarter of the first one's outputs, a sixteenth of the next one's].",
 )
 def compress(model: Path, out: Path, ranks: str | None) -> None:
-    """Truncated SVD of the head's fully connected layers (Fast R-CNN, section 3.1). Nothing is trained anew."""
-    place_for_file(out)
-    wanted = None if ranks is None else _ranks(ranks)
+    """Compress the head's fully connected layers by truncated SVD (Fast R-CNN, section 3.1), without retraining."""
+    require_writable_file(out)
+    rank_list = None if ranks is None else _ranks(ranks)
     from detect.checkpoints.checkpoint import save_checkpoint
-    from detect.checkpoints.compress import compress as compressed
+    from detect.checkpoints.compress import compress as compress_checkpoint
 
-    found = compressed(model, wanted)
-    save_checkpoint(found.checkpoint, out)
+    compressed = compress_checkpoint(model, rank_list)
+    save_checkpoint(compressed.checkpoint, out)
     print(
-        f"{out}: ranks {', '.join(map(str, found.ranks))}; these layers take {found.after:,} multiplications a region, "
-        f"{found.after / found.before:.0%} of {found.before:,}"
+        f"{out}: ranks {', '.join(map(str, compressed.ranks))}; these layers take "
+        f"{compressed.cost_after:,} multiplications a region, "
+        f"{compressed.cost_after / compressed.cost_before:.0%} of {compressed.cost_before:,}"
     )
 
 
 @command.command(
     "import",
-    short_help="A detector of torchvision's or detectron2's as a checkpoint.",
+    short_help="Import a detector of torchvision or detectron2 as a checkpoint.",
     epilog="Example: detect model import --from detectron2 model_final_b275ba.pkl --out r50.pt",
 )
 @click.argument("source", metavar="FILE|NAME")
 @click.option(
-    "--from", "maker", type=click.Choice(["torchvision", "detectron2"]), required=True, help="Whose detector it is."
+    "--from", "maker", type=click.Choice(["torchvision", "detectron2"]), required=True, help="Library of the detector."
 )
-@click.option("--out", type=Path, required=True, metavar="CKPT", help="Where to write the checkpoint.")
+@click.option("--out", type=Path, required=True, metavar="CKPT", help="Checkpoint to write.")
 @click.option(
-    "--layout", metavar="NAME", help="Which of torchvision's builders made the file [default: seen by its tensors]."
+    "--layout", metavar="NAME", help="torchvision's builder that made the file [default: detected from its tensors]."
 )
-@click.option("--classes", metavar="A,B,...", help="Names of its labels in order [default: COCO's, or VOC's 20].")
+@click.option(
+    "--classes", metavar="A,B,...", help="Class names in the order of the labels [default: COCO's, or VOC's 20]."
+)
 @click.option(
     "--eps",
     type=click.FloatRange(0),
-    help="What torchvision's fixed normalisations add to a variance [default: 1e-5; 0 in the published "
-    "fasterrcnn_resnet50_fpn, so say 0 for what was fine-tuned from it].",
+    help="Epsilon of torchvision's frozen batch norms [default: 1e-5; 0 in the published fasterrcnn_resnet50_fpn, "
+    "so give 0 for a model fine-tuned from it].",
 )
 @options.settings
 def import_(
@@ -133,35 +138,35 @@ def import_(
     eps: float | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """A Faster or Fast R-CNN with its own preprocessing, anchors, thresholds and limits: the same boxes.
+    """Import a Faster or Fast R-CNN with its own preprocessing, anchors, thresholds and limits: the boxes are the same.
 
-    FILE is a state dict written by torch.save, or a pickle of detectron2's model zoo, of which nothing is run; NAME one
-    of `detect model zoo`, whose published weights are fetched.
+    FILE is a state dict written by torch.save, or a pickle of detectron2's model zoo (no code in it is run). NAME is a
+    name of `detect model zoo`; its published weights are downloaded.
     """
-    place_for_file(out)
+    require_writable_file(out)
     for flag, value in (("--layout", layout), ("--eps", eps)):
         if maker != "torchvision" and value is not None:
             raise UserError(f"{flag}: expected --from torchvision beside it, found --from {maker}")
     from detect.checkpoints.checkpoint import save_checkpoint
     from detect.checkpoints.detectron2_import import import_detectron2
     from detect.checkpoints.torchvision_import import import_torchvision
-    from detect.checkpoints.zoo import ZOO, fetched
+    from detect.checkpoints.zoo import ZOO, download_verified
 
     names = None if classes is None else tuple(classes.split(","))
     if maker == "torchvision":
         checkpoint = import_torchvision(source.removeprefix("torchvision/"), layout, names, eps, overrides)
     else:
         name = f"detectron2/{source.removeprefix('detectron2/')}"
-        checkpoint = import_detectron2(fetched(name) if name in ZOO else Path(source), names, overrides)
+        checkpoint = import_detectron2(download_verified(name) if name in ZOO else Path(source), names, overrides)
     save_checkpoint(checkpoint, out)
     print(f"{out}: {len(checkpoint.classes)} classes, {len(checkpoint.weights)} tensors, all of them from {source}")
 
 
-@command.command("zoo", short_help="Published detectors that can be had by name.", epilog="Example: detect model zoo")
+@command.command(
+    "zoo", short_help="List published detectors that can be used by name.", epilog="Example: detect model zoo"
+)
 def zoo() -> None:
-    """Names that stand for MODEL in `detect predict`, `detect eval` and `model.init`, what their makers measured, and
-    where they come from.
-    """
+    """List names that can be used as MODEL and as `model.init`, with the published AP, the licence and the source."""
     from detect.checkpoints.zoo import ZOO
 
     console = Console()
@@ -177,32 +182,34 @@ def zoo() -> None:
 
 @command.command(
     "export",
-    short_help="A checkpoint as weights that torchvision loads.",
+    short_help="Export a checkpoint as weights that torchvision loads.",
     epilog="Example: detect model export --to torchvision runs/coco-1 r50.pth",
 )
 @click.argument("model", type=Path)
 @click.argument("out", type=Path)
-@click.option("--to", type=click.Choice(["torchvision"]), required=True, expose_value=False, help="Who is to load it.")
+@click.option(
+    "--to", type=click.Choice(["torchvision"]), required=True, expose_value=False, help="Library that will load it."
+)
 def export(model: Path, out: Path) -> None:
-    """The weights of a detector laid out as one of torchvision's, as a state dict, and the call that builds it."""
-    place_for_file(out)
+    """Write the weights of a detector as a state dict of torchvision, and print the call that builds it."""
+    require_writable_file(out)
     from detect.checkpoints.checkpoint import find_checkpoint, load_checkpoint
     from detect.checkpoints.torchvision_export import export_torchvision, save_state
 
     file = find_checkpoint(model)
-    found = export_torchvision(load_checkpoint(file), str(file))
-    save_state(found.state, out)
-    print(f"{out}: {len(found.state)} tensors for torchvision.models.detection.{found.call}")
+    exported = export_torchvision(load_checkpoint(file), str(file))
+    save_state(exported.state, out)
+    print(f"{out}: {len(exported.state)} tensors for torchvision.models.detection.{exported.call}")
 
 
 def _draw_field(config: Config, image: Path, layer: str | None, out: Path) -> None:
-    place_for_file(out)
+    require_writable_file(out)
     from detect.data.images import read_image
     from detect.draw import save_image
-    from detect.explain.network.field_image import field_picture
+    from detect.explain.network.field_image import field_figure
 
-    picture, text = field_picture(config, read_image(existing_file(image, "an image")), layer)
-    save_image(out, picture)
+    drawing, text = field_figure(config, read_image(require_file(image, "an image")), layer)
+    save_image(out, drawing)
     print(text)
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the values they take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from detect.errors import UserError, nearest
+from detect.errors import UserError, did_you_mean
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -18,25 +18,27 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 settings = click.option(
     "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a setting, e.g. --set train.lr=0.01"
 )
-device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute [default: auto].")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Device to compute on [default: auto]."
+)
 precision = click.option(
-    "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="What to compute in [default: fp32]."
+    "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision to compute in [default: fp32]."
 )
 
 
 def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | None) -> tuple[str, ...]:
-    """--device and --precision as settings; they win over the configuration and over --set."""
+    """Append --device and --precision to the overrides: they win over the configuration and over --set."""
     flags = [f"device={device}" if device else "", f"train.precision={precision}" if precision else ""]
     return (*overrides, *(flag for flag in flags if flag))
 
 
 def class_labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """The labels of a comma-separated list of class names; all where there is none."""
+    """Return the labels (1..K) of a comma-separated list of class names; all labels if ``names`` is None."""
     if names is None:
         return tuple(range(1, len(classes) + 1))
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
+    requested = [name.strip() for name in names.split(",")]
+    for name in requested:
         if name not in classes:
             known = ", ".join(classes)
-            raise UserError(f'--classes: expected names among {known}, found "{name}"{nearest(name, classes)}')
-    return tuple(classes.index(name) + 1 for name in wanted)
+            raise UserError(f'--classes: expected names among {known}, found "{name}"{did_you_mean(name, classes)}')
+    return tuple(classes.index(name) + 1 for name in requested)

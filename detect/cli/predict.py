@@ -1,4 +1,4 @@
-"""detect predict."""
+"""The command ``detect predict``."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.system.cpu import keep_freed_memory
-from detect.system.files import place_for_folder
+from detect.system.cpu import tune_malloc
+from detect.system.files import require_writable_folder
 
 if TYPE_CHECKING:
-    from detect.inference.predict import Work
+    from detect.inference.predict import PredictionResult
 
 
 @click.command("predict", epilog='Example: detect predict runs/faster_rcnn-1 "data/shapes/*/val/0000*.jpg" --out found')
 @click.argument("model", type=Path)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
-    "--out", type=Path, required=True, metavar="DIR", help="Where to write; files of the same names are replaced."
+    "--out", type=Path, required=True, metavar="DIR", help="Folder to write to; files of the same names are replaced."
 )
 @click.option(
     "--format",
     "formats",
     type=click.Choice(["json", "csv", "coco", "voc", "yolo", "images"]),
     multiple=True,
-    help="May be repeated; images draws the boxes on the images [default: json and images].",
+    help="Result format; can be repeated. `images` draws the boxes on the images [default: json and images].",
 )
 @click.option(
     "--score",
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     metavar="0..1",
     default=0.5,
     show_default=True,
-    help="Leave out detections that score less.",
+    help="Minimum score.",
 )
-@click.option("--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Images a batch.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Images in a batch."
+)
 @click.option(
     "--workers",
     type=click.IntRange(0),
@@ -49,9 +51,16 @@ if TYPE_CHECKING:
     show_default=True,
     help="Processes that read images while the model computes.",
 )
-@click.option("--classes", metavar="A,B", help="Only these classes.")
-@click.option("--proposals", type=Path, metavar="FILE", help="Fast R-CNN: boxes from this file, not from a search.")
-@click.option("--annotations", type=Path, metavar="GT.json", help="coco: take image and category ids from this file.")
+@click.option("--classes", metavar="A,B", help="Keep only detections of these classes.")
+@click.option(
+    "--proposals",
+    type=Path,
+    metavar="FILE",
+    help="R-CNN, Fast R-CNN: read the proposals from this file instead of searching.",
+)
+@click.option(
+    "--annotations", type=Path, metavar="GT.json", help="coco: take image ids and category ids from this file."
+)
 @options.settings
 @options.device
 @options.precision
@@ -71,51 +80,55 @@ def command(
     precision: Precision | None,
 ) -> None:
     """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on images: files, folders
-    (searched to the bottom), globs.
+    (searched recursively), globs.
 
-    A run that was cut off goes on where it stopped when the same command is given again.
+    An interrupted run resumes when the same command is given again.
 
     torchrun --nproc-per-node N -m detect predict ... shares the images among N processes: the same files.
     """
-    keep_freed_memory()
+    tune_malloc()
     from detect.inference.find_images import find_images
 
     images = find_images(paths)
-    place_for_folder(out)
+    require_writable_folder(out)
     for image in images if "voc" in formats else ():
         if len(str(image).splitlines()) > 1:
             raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco beside it")
-    from detect.inference.predict import Wish, forget_progress, predict_images
+    from detect.inference.predict import PredictOptions, clear_journal, predict_images
     from detect.inference.predictor import load
     from detect.inference.result_writers import coco_ids, write_results
-    from detect.system.distributed import joined
-    from detect.system.progress import display
+    from detect.system.distributed import init_process_group
+    from detect.system.progress import show_progress
 
-    wanted = formats or ("json", "images")
-    with joined() as group:
+    all_formats = formats or ("json", "images")
+    with init_process_group() as group:
         predictor = load(model, device or "auto", precision or "fp32", overrides)
-        wish = Wish(score, options.class_labels(classes, predictor.classes), "images" in wanted)
+        predict_options = PredictOptions(
+            score, options.class_labels(classes, predictor.classes), "images" in all_formats
+        )
         ids = None if annotations is None else coco_ids(annotations, images, predictor.classes)
-        with display(Console(quiet=not group.leads), "detecting", len(images), "images") as shown:
-            work = predict_images(predictor, images, out, wish, batch_size, workers, shown, proposals, group)
-        if group.leads:
-            write_results(out, wanted, work.predictions, predictor.classes, ids)
-            forget_progress(out)
-            _tell(work, len(images), score, out)
+        with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:
+            result = predict_images(
+                predictor, images, out, predict_options, batch_size, workers, progress, proposals, group
+            )
+        if group.is_main:
+            write_results(out, all_formats, result.predictions, predictor.classes, ids)
+            clear_journal(out)
+            _print_summary(result, len(images), score, out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
-    sys.exit(1 if work.unreadable else 0)
+    sys.exit(1 if result.unreadable else 0)
 
 
-def _tell(work: Work, images: int, score: float, out: Path) -> None:
-    """What a run came to; images: how many were asked for."""
-    count = sum(len(prediction) for prediction in work.predictions)
+def _print_summary(result: PredictionResult, images: int, score: float, out: Path) -> None:
+    """Print the number of detections, the time, and the unreadable images; ``images`` is the number requested."""
+    count = sum(len(prediction) for prediction in result.predictions)
     print(
-        f"{count} detections that score {score:g} or more in {len(work.predictions)} images, in {out}: "
-        f"{work.seconds:.1f} s, the model computing {work.model_seconds / work.seconds:.0%} of it"
+        f"{count} detections that score {score:g} or more in {len(result.predictions)} images, in {out}: "
+        f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
     )
-    for line in work.unreadable:
+    for line in result.unreadable:
         print(f"detect: {line}", file=sys.stderr)
-    if work.unreadable:
-        print(f"detect: {len(work.unreadable)} of {images} images could not be read", file=sys.stderr)
+    if result.unreadable:
+        print(f"detect: {len(result.unreadable)} of {images} images could not be read", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""detect proposals."""
+"""The command ``detect proposals``."""
 
 from __future__ import annotations
 
@@ -14,46 +14,48 @@ from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
-from detect.system.cpu import keep_freed_memory
-from detect.system.files import place_for_file, told_size
+from detect.system.cpu import tune_malloc
+from detect.system.files import format_bytes, require_writable_file
 
 if TYPE_CHECKING:
     from detect.config import Config
-    from detect.evaluation.proposal_recall import Coverage
-    from detect.inference.rpn_proposals import FileProposals, ModelProposals
-    from detect.system.progress import Display
+    from detect.evaluation.proposal_recall import ProposalsAndObjects
+    from detect.inference.rpn_proposals import FileProposals, RPNProposals
+    from detect.system.progress import ProgressDisplay
 
 SPLITS = click.Choice(["train", "val"])
 
 
-@click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out images.npz")
+@click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out photos.npz")
 def command() -> None:
-    """Boxes that may hold an object: search them for many images, score them."""
+    """Search proposals (boxes that may hold an object) for many images, and score them."""
 
 
 @command.command("make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @options.settings
-@click.option("--out", type=Path, required=True, metavar="FILE.npz", help="Where to write.")
+@click.option("--out", type=Path, required=True, metavar="FILE.npz", help="Proposal file to write.")
 @click.option(
     "--mode",
     type=click.Choice(["single", "fast", "quality"]),
     default="fast",
     show_default=True,
-    help="How thoroughly to search: some 350, 2,000 or 10,000 boxes for an image of 500 x 375.",
+    help="Search mode: about 350, 2,000 or 10,000 boxes for an image of 500 x 375.",
 )
-@click.option("--split", type=SPLITS, help="Only this part of the data set [default: both].")
-@click.option(
-    "--workers", type=click.IntRange(1), help="Images searched at a time [default: as many as there are cores]."
-)
+@click.option("--split", type=SPLITS, help="Only this split of the data set [default: both].")
+@click.option("--workers", type=click.IntRange(1), help="Images searched in parallel [default: the number of cores].")
 @click.option(
     "--resize-to",
     type=click.IntRange(1),
     metavar="WIDTH",
-    help="Search copies of this width, 500 in the papers; keeps large images fast [default: images as they are].",
+    help="Resize images to this width before the search, 500 in the papers; faster for large ones [default: none].",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the boxes.")
-@click.option("--model", type=Path, help="Take the RPN's proposals of this run folder or checkpoint, for its own data.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order of the boxes.")
+@click.option(
+    "--model",
+    type=Path,
+    help="Write the RPN proposals of this run folder or checkpoint for its own data instead of searching.",
+)
 def make(
     paths: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -65,69 +67,78 @@ def make(
     seed: int,
     model: Path | None,
 ) -> None:
-    """Selective search over a data set (--set data.root=..., --set data.format=...), or over images, folders, globs.
+    """Run selective search over a data set (--set data.root=..., --set data.format=...) or on images, folders, globs.
 
-    A run that was cut off goes on where it stopped when the same command is given again, and a file that is there
-    already is added to: images whose bytes have not changed are not searched again.
+    An interrupted run resumes when the same command is given again. An existing file is extended: images whose bytes
+    have not changed are not searched again.
     """
     splits = ["train", "val"] if split is None else [split]
     if model is not None:
         if paths:
             raise UserError("--model: expected a data set (its own, or by --set), found PATH...")
-        _make_learned(str(model), overrides, splits, out)
+        _write_rpn_proposals(str(model), overrides, splits, out)
         return
     if bool(paths) == bool(overrides):
-        raise UserError(_which("PATH...", "a data set by --set data.root=FOLDER", bool(paths)))
+        raise UserError(_expected_one_of("PATH...", "a data set by --set data.root=FOLDER", bool(paths)))
     if paths and split is not None:
         raise UserError("--split: expected a data set by --set beside it, found PATH...")
-    keep_freed_memory()
-    from detect.config.builders.data import split_images
+    tune_malloc()
+    from detect.config.builders.data import list_images
     from detect.inference.find_images import find_images
-    from detect.proposals.files import check_writable
+    from detect.proposals.files import require_writable_npz
     from detect.proposals.search_dataset import SearchSettings, make_proposals
-    from detect.proposals.selective_search import available_cores
-    from detect.system.progress import display
+    from detect.system.cpu import available_cores
+    from detect.system.progress import show_progress
 
-    check_writable(out)
-    images = find_images(paths) if paths else split_images(_config(overrides), splits)
+    require_writable_npz(out)
+    images = find_images(paths) if paths else list_images(_config(overrides), splits)
     settings = SearchSettings(mode, seed, resize_to=resize_to)
-    with display(Console(), "searching", len(images), "images") as shown:
-        made = make_proposals(images, out, settings, workers or available_cores(), shown)
-    before = f", {made.before} images searched before" if made.before else ""
+    with show_progress(Console(), "searching", len(images), "images") as progress:
+        search = make_proposals(images, out, settings, workers or available_cores(), progress)
+    reused = f", {search.num_reused} images searched before" if search.num_reused else ""
     print(
-        f"{made.boxes} boxes in {made.images} images, {made.boxes / max(1, made.images):.1f} an image, "
-        f"{made.seconds:.1f} s{before}: {out}, {told_size(out.stat().st_size)}"
+        f"{search.num_boxes} boxes in {search.num_images} images, "
+        f"{search.num_boxes / max(1, search.num_images):.1f} an image, "
+        f"{search.seconds:.1f} s{reused}: {out}, {format_bytes(out.stat().st_size)}"
     )
-    _tell_unreadable(made.unreadable, len(images))
+    _tell_unreadable(search.unreadable, len(images))
 
 
-def _make_learned(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
-    keep_freed_memory()
-    from detect.inference.rpn_proposals import write_learned
-    from detect.proposals.files import check_writable
-    from detect.system.progress import display
+def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
+    tune_malloc()
+    from detect.inference.rpn_proposals import write_rpn_proposals
+    from detect.proposals.files import require_writable_npz
+    from detect.system.progress import show_progress
 
-    check_writable(out)
+    require_writable_npz(out)
     if out.exists():
         raise UserError(f"{out}: expected a new file, found one")
-    proposed = [_of_model(model, overrides, split, None, None) for split in splits]
+    proposed = [_proposals_of_model(model, overrides, split, None, None) for split in splits]
     count = sum(len(split) for split in proposed)
-    with display(Console(), "proposing", count, "images") as shown:
-        made = write_learned(proposed, out, shown)
+    with show_progress(Console(), "proposing", count, "images") as progress:
+        proposal_file = write_rpn_proposals(proposed, out, progress)
     print(
-        f"{len(made.boxes)} boxes in {len(made)} images, {len(made.boxes) / max(1, len(made)):.1f} an image: "
-        f"{out}, {told_size(out.stat().st_size)}"
+        f"{len(proposal_file.boxes)} boxes in {len(proposal_file)} images, "
+        f"{len(proposal_file.boxes) / max(1, len(proposal_file)):.1f} an image: "
+        f"{out}, {format_bytes(out.stat().st_size)}"
     )
     _tell_unreadable([line for split in proposed for line in split.unreadable], count)
 
 
 @command.command("recall", epilog="Example: detect proposals recall shapes.npz --set data.format=shapes")
 @click.argument("file", type=Path, required=False)
-@click.option("--model", type=Path, help="Score the RPN's proposals of this run folder or checkpoint.")
+@click.option("--model", type=Path, help="Score the RPN proposals of this run folder or checkpoint.")
 @options.settings
 @click.option("--split", type=SPLITS, default="val", show_default=True)
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the score.")
-@click.option("--picture", type=Path, metavar="FILE.png", help="Where to draw [default: beside what is scored].")
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the metrics to this file.")
+@click.option(
+    "--figure",
+    "--picture",
+    "figure_file",
+    type=Path,
+    metavar="FILE.png",
+    help="Recall figure to write [default: beside FILE or MODEL].",
+)
 @options.device
 @options.precision
 def recall(
@@ -136,44 +147,44 @@ def recall(
     overrides: tuple[str, ...],
     split: str,
     json_file: Path | None,
-    picture: Path | None,
+    figure_file: Path | None,
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """How well proposals cover the objects of a data set: those of FILE (.npz, R-CNN's .mat, .json), or a model's.
+    """Measure the recall of proposals on a data set: those of FILE (.npz, R-CNN's .mat, .json), or of an RPN (--model).
 
-    Objects that are difficult or a crowd do not count. Without --set a model is scored on its own data.
+    Objects marked difficult or crowd do not count. Without --set a model is scored on its own data.
     """
     if (file is None) == (model is None):
-        raise UserError(_which("FILE", "--model MODEL", file is not None))
+        raise UserError(_expected_one_of("FILE", "--model MODEL", file is not None))
     if file is not None and (device or precision):
         raise UserError(f"--{'device' if device else 'precision'}: expected --model beside it, found FILE")
     if file is not None and not overrides:
         raise UserError("--set: expected the data set that FILE is of, e.g. --set data.root=FOLDER, found none")
-    if picture is not None and picture.suffix != ".png":
-        raise UserError(f"--picture {picture}: expected a name that ends in .png")
-    for place in (json_file, picture):
-        if place is not None:
-            place_for_file(place)
-    keep_freed_memory()
+    if figure_file is not None and figure_file.suffix != ".png":
+        raise UserError(f"--figure {figure_file}: expected a name that ends in .png")
+    for path in (json_file, figure_file):
+        if path is not None:
+            require_writable_file(path)
+    tune_malloc()
     import time
 
-    from detect.evaluation.proposal_recall import measure, scores_of
-    from detect.evaluation.proposal_report import COUNTS, draw_recall, recall_table, write_recall
-    from detect.system.progress import display
+    from detect.evaluation.proposal_recall import best_ious, scores_from_ious
+    from detect.evaluation.proposal_report import PROPOSAL_COUNTS, draw_recall, recall_table, write_recall
+    from detect.system.progress import show_progress
 
     if file is not None:
-        proposed: FileProposals | ModelProposals = _of_file(file, overrides, split)
+        proposed: FileProposals | RPNProposals = _proposals_of_file(file, overrides, split)
         title = f"{file.name}, {split}"
     else:
-        proposed = _of_model(str(model), overrides, split, device, precision)
+        proposed = _proposals_of_model(str(model), overrides, split, device, precision)
         title = f"RPN of {model}, {split}"
-    drawn = place_for_file(picture or proposed.path.with_name(f"{proposed.path.stem}-recall.png"))
+    figure = require_writable_file(figure_file or proposed.path.with_name(f"{proposed.path.stem}-recall.png"))
     console = Console()
     start = time.perf_counter()
-    with display(console, "scoring", len(proposed), "images") as shown:
-        best = measure(_watched(proposed, shown), COUNTS)
-    score = scores_of(best, proposed.annotations.classes)
+    with show_progress(console, "scoring", len(proposed), "images") as progress:
+        best_overlaps = best_ious(_with_progress(proposed, progress), PROPOSAL_COUNTS)
+    score = scores_from_ious(best_overlaps, proposed.annotations.classes)
     console.print(recall_table(score))
     print(
         f"{score.proposals_per_image:.1f} proposals an image; "
@@ -181,52 +192,53 @@ def recall(
     )
     if json_file is not None:
         write_recall(json_file, score, time.perf_counter() - start)
-    draw_recall(drawn, best, title)
-    print(f"{drawn}: recall drawn")
+    draw_recall(figure, best_overlaps, title)
+    print(f"{figure}: recall figure")
     _tell_unreadable(proposed.unreadable, len(proposed))
 
 
-def _of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
-    """Says how many images have no entry."""
-    from detect.config.builders.data import annotated_split
-    from detect.inference.rpn_proposals import proposals_of_file
+def _proposals_of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
+    """Read the proposals of a file, and report how many images have no entry in it."""
+    from detect.config.builders.data import load_split
+    from detect.inference.rpn_proposals import align_file_proposals
     from detect.proposals.files import read_proposals
 
-    read = read_proposals(file)
-    found = proposals_of_file(file, read, annotated_split(_config(overrides), split))
-    missing = found.missing
+    proposal_file = read_proposals(file)
+    split_proposals = align_file_proposals(file, proposal_file, load_split(_config(overrides), split))
+    missing = split_proposals.missing
     if missing:
         print(
-            f"{file}: no entry for {len(missing)} of {len(found)} images, {missing[0]} first: counted as found nothing"
+            f"{file}: no entry for {len(missing)} of {len(split_proposals)} images (first: {missing[0]}); "
+            "they count as images without proposals"
         )
-    return found
+    return split_proposals
 
 
-def _of_model(
+def _proposals_of_model(
     model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
-) -> ModelProposals:
-    from detect.config.builders.data import annotated_split
+) -> RPNProposals:
+    from detect.config.builders.data import load_split
     from detect.inference.predictor import load
-    from detect.inference.rpn_proposals import ModelProposals
+    from detect.inference.rpn_proposals import RPNProposals
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
-    if predictor.given is not None:
-        raise UserError(f"--model {model}: expected a model with an RPN, found one that is given its proposals")
-    return ModelProposals(predictor, annotated_split(predictor.config, split), predictor.config)
+    if predictor.proposal_search is not None:
+        raise UserError(f"--model {model}: expected a model with an RPN, found one with precomputed proposals")
+    return RPNProposals(predictor, load_split(predictor.config, split), predictor.config)
 
 
-def _watched(proposed: Iterable[Coverage], shown: Display) -> Iterator[Coverage]:
+def _with_progress(proposed: Iterable[ProposalsAndObjects], progress: ProgressDisplay) -> Iterator[ProposalsAndObjects]:
     for image in proposed:
         yield image
-        shown.advance(1)
+        progress.advance(1)
 
 
 def _config(overrides: tuple[str, ...]) -> Config:
-    """The settings' defaults and what is given of them."""
+    """Return the default settings with the overrides applied."""
     from detect.config import Config
-    from detect.config.files import changed
+    from detect.config.files import with_overrides
 
-    return changed(Config(), overrides)
+    return with_overrides(Config(), overrides)
 
 
 def _tell_unreadable(lines: Sequence[str], images: int) -> None:
@@ -238,5 +250,5 @@ def _tell_unreadable(lines: Sequence[str], images: int) -> None:
         sys.exit(1)
 
 
-def _which(first: str, second: str, given: bool) -> str:
-    return f"expected either {first} or {second}, found {'both' if given else 'neither'}"
+def _expected_one_of(first: str, second: str, both: bool) -> str:
+    return f"expected either {first} or {second}, found {'both' if both else 'neither'}"

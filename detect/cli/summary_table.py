@@ -7,19 +7,19 @@ import dataclasses
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from detect.explain.network.summary import UNBOUNDED, Summary, Total
+from detect.explain.network.summary import UNBOUNDED, Summary, SlotTotal
 
 
-def summary_table(found: Summary) -> Table:
-    """A row a layer, slot by slot, and the totals."""
-    height, width = found.canvas
-    table = Table(title=f"{found.classes} classes, one image on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
+def summary_table(summary: Summary) -> Table:
+    """Return the table: one row for each layer, grouped by slot, then the totals."""
+    height, width = summary.canvas
+    table = Table(title=f"{summary.classes} classes, one image on {width} x {height} pixels (w x h)", box=SIMPLE_HEAD)
     for name in ("layer", "kind", "output"):
         table.add_column(name, overflow="fold")
     for name in ("sees", "jump", "parameters", "million mult-adds", "output MB"):
         table.add_column(name, justify="right", no_wrap=True)
     slot = None
-    for layer in found.layers:
+    for layer in summary.layers:
         if layer.slot != slot:
             slot = layer.slot
             table.add_section()
@@ -36,34 +36,34 @@ def summary_table(found: Summary) -> Table:
             _millions(layer.memory),
         )
     table.add_section()
-    for name, total in [*found.totals.items(), ("all", found.whole)]:
+    for name, total in [*summary.totals.items(), ("all", summary.total)]:
         table.add_row(
             name, "", _frozen(total), "", "", _count(total.parameters), _millions(total.multiply_adds), style="bold"
         )
     return table
 
 
-def summary_plain(found: Summary) -> dict[str, object]:
-    """For JSON: sizes and counts in full."""
-    return dataclasses.asdict(found) | {"whole": dataclasses.asdict(found.whole)}
+def summary_to_dict(summary: Summary) -> dict[str, object]:
+    """Return the summary as plain values for JSON, with exact sizes and counts."""
+    return dataclasses.asdict(summary) | {"whole": dataclasses.asdict(summary.total)}
 
 
-def _frozen(total: Total) -> str:
-    frozen = total.parameters - total.trained
+def _frozen(total: SlotTotal) -> str:
+    frozen = total.parameters - total.trainable
     return f"{frozen:,} frozen" if frozen else ""
 
 
-def _count(number: int) -> str:
-    return f"{number:,}" if number else ""
+def _count(count: int) -> str:
+    return f"{count:,}" if count else ""
 
 
-def _millions(number: int) -> str:
-    return f"{number / 1e6:,.2f}" if number else ""
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.2f}" if count else ""
 
 
 def _pixels(sides: tuple[float, ...] | None) -> str:
-    """One number where all sides are alike."""
+    """Format sizes in pixels; a single number if all sides are equal."""
     if sides is None:
         return ""
-    told = ["all" if side >= UNBOUNDED else f"{side:g}" for side in sides]
-    return told[0] if len(set(told)) == 1 else "x".join(told)
+    texts = ["all" if side >= UNBOUNDED else f"{side:g}" for side in sides]
+    return texts[0] if len(set(texts)) == 1 else "x".join(texts)

@@ -1,4 +1,4 @@
-"""detect train."""
+"""The command ``detect train``, and the report of unreadable images that commands share."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import click
 
 from detect.cli import options
 from detect.errors import UserError
-from detect.system.cpu import keep_freed_memory
-from detect.system.files import place_for_folder
+from detect.system.cpu import tune_malloc
+from detect.system.files import require_writable_folder
 
 
 @click.command("train", epilog="Example: detect train --config configs/faster_rcnn.yaml --set train.epochs=2")
-@click.option("--config", "config_file", type=Path, help="A configuration file, or the name of a shipped one.")
+@click.option("--config", "config_file", type=Path, help="A configuration file, or the name of a built-in one.")
 @options.settings
-@click.option("--out", type=Path, help="The run's folder [default: runs/<config name>-<n>].")
-@click.option("--resume", "resumed", type=Path, metavar="RUN_DIR", help="Go on with a run that was cut off.")
-@click.option("--strict", is_flag=True, help="Refuse data of which a box is dropped or clipped, or an image skipped.")
-@click.option("--replay", type=Path, metavar="FILE", help="Do a step again that a run kept for its NaNs.")
+@click.option("--out", type=Path, help="Run folder [default: runs/<config name>-<n>].")
+@click.option("--resume", "resumed", type=Path, metavar="RUN_DIR", help="Resume an interrupted run.")
+@click.option("--strict", is_flag=True, help="Fail if any box is dropped or clipped, or any image skipped.")
+@click.option("--replay", type=Path, metavar="FILE", help="Re-run a saved training step to find where NaNs appear.")
 @options.device
 @options.precision
 def command(
@@ -33,41 +33,41 @@ def command(
     device: str | None,
     precision: str | None,
 ) -> None:
-    """Train a detector by a configuration, or go on with a run that was cut off.
+    """Train a detector by a configuration, or resume an interrupted run.
 
-    Several processes: torchrun --nproc-per-node N -m detect train ... shares each batch among them.
+    For several processes: torchrun --nproc-per-node N -m detect train ... splits each batch among them.
     """
-    named = {"--config": config_file, "--resume": resumed, "--replay": replay}
-    found = [name for name, path in named.items() if path is not None]
-    if len(found) != 1:
-        told = " and ".join(found) or "none"
-        raise UserError(f"expected one of --config FILE, --resume RUN_DIR and --replay FILE, found {told}")
+    exclusive = {"--config": config_file, "--resume": resumed, "--replay": replay}
+    given_options = [name for name, path in exclusive.items() if path is not None]
+    if len(given_options) != 1:
+        listed = " and ".join(given_options) or "none"
+        raise UserError(f"expected one of --config FILE, --resume RUN_DIR and --replay FILE, found {listed}")
     if config_file is None and (overrides or out or strict or device or precision):
-        raise UserError(f"{found[0]}: a run goes on as it began, expected no other option beside it")
-    keep_freed_memory()
+        raise UserError(f"{given_options[0]}: expected no other option beside it: a run resumes with its own settings")
+    tune_malloc()
     from detect.config.files import load_config
 
     if config_file is not None:  # before the seconds that torch takes to load
         config = load_config(config_file, options.with_flags(overrides, device, precision))
         if out is not None:
-            place_for_folder(out)
-    from detect.system.distributed import joined
+            require_writable_folder(out)
+    from detect.system.distributed import init_process_group
     from detect.training.run import replay_step, resume, train
     from detect.training.run_folder import RunFolder
 
     if replay is not None:
         replay_step(replay)
         return
-    with joined() as group:
+    with init_process_group() as group:
         if resumed is not None:
             outcome = resume(resumed, group=group)
         else:
             assert config_file is not None
-            outcome = train(config, out or RunFolder.numbered(config_file.stem), None, strict, group)
-    tell_unreadable(outcome.unreadable if group.leads else ())
+            outcome = train(config, out or RunFolder.next_free(config_file.stem), None, strict, group)
+    report_unreadable(outcome.unreadable if group.is_main else ())
 
 
-def tell_unreadable(lines: Sequence[str]) -> None:
+def report_unreadable(lines: Sequence[str]) -> None:
     """Say how many images there were and exit with status 1, if there are any."""
     if lines:
         print(f"detect: {len(lines)} images could not be read (see log.txt)", file=sys.stderr)

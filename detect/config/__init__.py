@@ -1,19 +1,19 @@
-"""Every setting, with a sentence for each: what ``--config`` files and ``--set`` may say."""
+"""All settings of ``--config`` files and ``--set``, each with a sentence."""
 
-from detect.config.base import Device, Precision, Section
-from detect.config.config import Config, as_plain
+from detect.config.base import ConfigModel, Device, Precision
+from detect.config.config import Config, to_dict
 from detect.config.data import DataConfig, SourceConfig
 from detect.config.model import ModelConfig
 from detect.config.train import TrainConfig
 
 __all__ = [
     "Config",
+    "ConfigModel",
     "DataConfig",
     "Device",
     "ModelConfig",
     "Precision",
-    "Section",
     "SourceConfig",
     "TrainConfig",
-    "as_plain",
+    "to_dict",
 ]

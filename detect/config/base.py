@@ -1,4 +1,4 @@
-"""What every section of the settings is made from."""
+"""Base class and value types of all settings."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
-def _rising(span: tuple[float, float]) -> tuple[float, float]:
-    if span[0] > span[1]:
+def _require_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Return (low, high) if they are in this order, else raise ValueError."""
+    if bounds[0] > bounds[1]:
         raise ValueError("expected the lower bound first")
-    return span
+    return bounds
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Span = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]
-Positives = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Range = Annotated[tuple[Fraction, Fraction], AfterValidator(_require_ascending)]
+PositiveTuple = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
-class Section(BaseModel):
-    """Frozen, and refuses keys that it does not know."""
+class ConfigModel(BaseModel):
+    """Base class of all settings: a frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)

@@ -6,65 +6,67 @@ from typing import Any
 
 from pydantic import model_validator
 
-from detect.config.base import Device, Section
+from detect.config.base import ConfigModel, Device
 from detect.config.data import DataConfig
 from detect.config.model import ModelConfig
 from detect.config.train import TrainConfig
 
 
-class Config(Section):
-    """A whole run."""
+class Config(ConfigModel):
+    """All settings of a run: model, data and training."""
 
     seed: int = 0
-    """The root of every random draw."""
+    """Seed of all random draws."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU when there is one."""
+    """Device to compute on; auto takes a GPU if there is one."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig(epochs=1)
 
     @model_validator(mode="before")
     @classmethod
-    def _recipe_of_the_model(cls, settings: Any) -> Any:
-        """Where no recipe is set, R-CNN and SVMs bring theirs."""
+    def _apply_recipe_default(cls, settings: Any) -> Any:
+        """Return the settings with the recipe rcnn for R-CNN and for SVMs, else joint, if none is set."""
         if not isinstance(settings, dict):
             return settings
         model, train = settings.get("model"), settings.get("train")
         if isinstance(model, dict) and isinstance(train, dict):
-            fits = model.get("kind") == "rcnn" or model.get("classifier") == "svm"
-            return settings | {"train": {"recipe": "rcnn" if fits else "joint"} | train}
+            needs_fits = model.get("kind") == "rcnn" or model.get("classifier") == "svm"
+            return settings | {"train": {"recipe": "rcnn" if needs_fits else "joint"} | train}
         return settings
 
     @model_validator(mode="after")
-    def _possible_recipe(self) -> Config:
+    def _check_recipe(self) -> Config:
+        """Raise ValueError if the recipe does not train such a model, or trains none of its parts."""
         model, recipe = self.model, self.train.recipe
-        what = "model.kind rcnn" if model.kind == "rcnn" else f"model.classifier {model.classifier}"
-        if recipe == "classify":
+        model_key = "model.kind rcnn" if model.kind == "rcnn" else f"model.classifier {model.classifier}"
+        if recipe == "pretrain":
             if model.kind != "rcnn" or model.classifier != "softmax":
-                raise ValueError(f"train.recipe: expected a softmax rcnn with classify, found {what}")
+                raise ValueError(f"train.recipe: expected a softmax rcnn with pretrain, found {model_key}")
         elif (model.kind == "rcnn" or model.classifier == "svm") != (recipe == "rcnn"):
             raise ValueError(
-                f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {what}, found {recipe}"
+                f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {model_key}, found {recipe}"
             )
-        learning = {"head"} if model.given else {"head", "proposer"}
-        if not learning & set(self.train.parts):
-            found = ", ".join(self.train.parts)
-            raise ValueError(f"train.parts: expected {' or '.join(sorted(learning))} among them, found {found}")
-        found = ", ".join(self.train.parts)
-        if model.classifier == "svm" and "head" not in self.train.parts:
-            raise ValueError(f"train.parts: expected head among them for SVMs, found {found}")
-        if recipe == "alternating" and len(set(self.train.parts)) < 3:
-            raise ValueError(f"train.parts: expected all three with train.recipe alternating, found {found}")
+        parts_with_loss = {"head"} if model.uses_precomputed_proposals else {"head", "proposer"}
+        trainable = ", ".join(self.train.trainable)
+        if not parts_with_loss & set(self.train.trainable):
+            raise ValueError(
+                f"train.trainable: expected {' or '.join(sorted(parts_with_loss))} among them, found {trainable}"
+            )
+        if model.classifier == "svm" and "head" not in self.train.trainable:
+            raise ValueError(f"train.trainable: expected head among them for SVMs, found {trainable}")
+        if recipe == "alternating" and len(set(self.train.trainable)) < 3:
+            raise ValueError(f"train.trainable: expected all three with train.recipe alternating, found {trainable}")
         if recipe in ("alternating", "rcnn") and self.train.patience is not None:
             raise ValueError(
                 f"train.patience: expected null with train.recipe {recipe}, which validates once, at the end, "
                 f"found {self.train.patience}"
             )
-        if recipe == "alternating" and model.given:
+        if recipe == "alternating" and model.uses_precomputed_proposals:
             raise ValueError(f"train.recipe: expected joint with model.proposals {model.proposals}, found alternating")
         return self
 
 
-def as_plain(config: Section) -> dict[str, Any]:
-    """The whole configuration as dicts, lists and plain values."""
+def to_dict(config: ConfigModel) -> dict[str, Any]:
+    """Return all settings as nested dicts, lists and plain values."""
     return config.model_dump(mode="json")

@@ -1,1 +1,1 @@
-"""Images and their objects: readers, transforms, batches."""
+"""Labelled images: readers of every format, near-duplicates, transforms, batches, inspection and conversion."""

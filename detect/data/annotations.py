@@ -1,7 +1,7 @@
-"""What a data set says, as packed arrays.
+"""A data set as packed arrays.
 
-Loader workers are forked or spawned with this record inside; a few flat arrays are shared or copied once, while lists
-of Python objects are copied page by page as their reference counts change, so that memory grows with every worker.
+Loader workers are forked or spawned with this record inside. A few flat arrays are shared, or copied once. Lists of
+Python objects would be copied page by page as their reference counts change, so that memory grows with every worker.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from detect.types import Size, Targets
 class ImageAnnotation:
     """One image and its objects.
 
-    file: absolute path; size (h, w) after EXIF rotation, as the annotation file says it; boxes (G, 4) float64,
+    file: absolute path; size (h, w) after EXIF rotation, as the annotation file gives it; boxes (G, 4) float64,
     continuous pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels
-    (COCO's own, which is the mask's, else width times height).
+    (COCO's own area, which is that of the mask; elsewhere width times height).
     """
 
     file: str
@@ -35,7 +35,7 @@ class ImageAnnotation:
     areas: np.ndarray
 
     def targets(self) -> Targets:
-        """The objects as a detector learns them, in pixels of the image."""
+        """Return the G objects as training targets, in pixels of the image."""
         return Targets(
             torch.from_numpy(self.boxes.astype(np.float32)),
             torch.from_numpy(self.labels),
@@ -46,7 +46,11 @@ class ImageAnnotation:
 
 @dataclass(frozen=True)
 class DroppedBox:
-    """A box that was left out: its file, the object (1-based place in the file, or annotation id) and the reason."""
+    """A box that cannot be used.
+
+    file: the label file; object: which object of that file (its index from 1, its line, or its annotation id) and its
+    class; reason: why it was dropped.
+    """
 
     file: str
     object: str
@@ -58,12 +62,12 @@ class DroppedBox:
 
 @dataclass(frozen=True)
 class Annotations:
-    """A whole data set: N images, T objects in all, the objects of image i at ``offsets[i]:offsets[i + 1]``.
+    """A complete data set: N images and T objects in all. The objects of image i are ``offsets[i]:offsets[i + 1]``.
 
-    file_bytes and file_offsets hold the N paths as the system has them, end to end; image_ids (N,) int64, unique,
-    1-based where the format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the rest as in
-    ImageAnnotation with T for G.
-    category_ids (K,) int64: the ids that the format uses for the classes (COCO has gaps), 1..K elsewhere.
+    file_bytes and file_offsets hold the N paths, encoded as the file system has them and joined end to end; image_ids
+    (N,) int64, unique, counted from 1 where the format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the
+    other arrays are those of ImageAnnotation, with T in place of G.
+    category_ids (K,) int64: the ids that the format uses for the classes (COCO's have gaps); 1..K for other formats.
     """
 
     classes: tuple[str, ...]
@@ -80,59 +84,60 @@ class Annotations:
     areas: np.ndarray
     dropped: tuple[DroppedBox, ...] = ()
 
+    @classmethod
+    def from_images(
+        cls,
+        images: Sequence[ImageAnnotation],
+        classes: Sequence[str],
+        category_ids: Sequence[int] | None = None,
+        dropped: Sequence[DroppedBox] = (),
+    ) -> Annotations:
+        """Return the data set of these images, in their order. category_ids None: 1..K."""
+        names = [os.fsencode(image.file) for image in images]
+        ids = range(1, len(classes) + 1) if category_ids is None else category_ids
+        return cls(
+            classes=tuple(classes),
+            category_ids=np.asarray(list(ids), np.int64),
+            file_bytes=np.frombuffer(b"".join(names), np.uint8),
+            file_offsets=_offsets([len(name) for name in names]),
+            image_ids=np.asarray([image.image_id for image in images], np.int64),
+            sizes=np.asarray([image.size for image in images], np.int32).reshape(-1, 2),
+            offsets=_offsets([len(image.boxes) for image in images]),
+            boxes=np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)]),
+            labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
+            difficult=np.concatenate([np.zeros(0, bool), *(image.difficult for image in images)]),
+            crowd=np.concatenate([np.zeros(0, bool), *(image.crowd for image in images)]),
+            areas=np.concatenate([np.zeros(0), *(image.areas for image in images)]),
+            dropped=tuple(dropped),
+        )
+
     def __len__(self) -> int:
         return len(self.image_ids)
 
     def file(self, index: int) -> str:
-        """The absolute path of an image."""
+        """Return the absolute path of an image."""
         return os.fsdecode(bytes(self.file_bytes[self.file_offsets[index] : self.file_offsets[index + 1]]))
 
     def size(self, index: int) -> Size:
-        """The (h, w) of an image."""
+        """Return the (h, w) of an image."""
         return int(self.sizes[index, 0]), int(self.sizes[index, 1])
 
     def __getitem__(self, index: int) -> ImageAnnotation:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        at = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
+        rows = slice(int(self.offsets[index]), int(self.offsets[index + 1]))
         return ImageAnnotation(
             file=self.file(index),
             image_id=int(self.image_ids[index]),
             size=self.size(index),
-            boxes=self.boxes[at],
-            labels=self.labels[at],
-            difficult=self.difficult[at],
-            crowd=self.crowd[at],
-            areas=self.areas[at],
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            difficult=self.difficult[rows],
+            crowd=self.crowd[rows],
+            areas=self.areas[rows],
         )
 
 
-def pack(
-    images: Sequence[ImageAnnotation],
-    classes: Sequence[str],
-    category_ids: Sequence[int] | None = None,
-    dropped: Sequence[DroppedBox] = (),
-) -> Annotations:
-    """Many ImageAnnotation as one Annotations."""
-    names = [os.fsencode(image.file) for image in images]
-    ids = range(1, len(classes) + 1) if category_ids is None else category_ids
-    return Annotations(
-        classes=tuple(classes),
-        category_ids=np.asarray(list(ids), np.int64),
-        file_bytes=np.frombuffer(b"".join(names), np.uint8),
-        file_offsets=_offsets([len(name) for name in names]),
-        image_ids=np.asarray([image.image_id for image in images], np.int64),
-        sizes=np.asarray([image.size for image in images], np.int32).reshape(-1, 2),
-        offsets=_offsets([len(image.boxes) for image in images]),
-        boxes=np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)]),
-        labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
-        difficult=np.concatenate([np.zeros(0, bool), *(image.difficult for image in images)]),
-        crowd=np.concatenate([np.zeros(0, bool), *(image.crowd for image in images)]),
-        areas=np.concatenate([np.zeros(0), *(image.areas for image in images)]),
-        dropped=tuple(dropped),
-    )
-
-
 def _offsets(counts: Sequence[int]) -> np.ndarray:
-    """[3, 2] -> [0, 3, 5]."""
+    """Return the start of each group and the end of the last: [3, 2] -> [0, 3, 5]."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The names by which results and annotations speak of the same images."""
+"""Matches the image names in result files with the images of a data set."""
 
 from __future__ import annotations
 
@@ -6,44 +6,52 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from detect.errors import UserError, nearest
+from detect.errors import UserError, did_you_mean
 
 
 class ImageNames:
-    """The images of a data set, found by the names that result files give them (the rule is ``align``'s)."""
+    """The images of a data set, indexed by every name that a result file may use for them (see ``align``)."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self._files = files
-        below = below_shared_folder(files)
-        self._full = _places(files)
-        self._below = _places(below)
-        self._bare = _places([_without_suffix(name) for name in below])
-        self._stem = _places([PurePath(name).stem for name in below])
+        relative = relative_to_shared_folder(files)
+        self._by_path = _indices_by_name(files)
+        self._by_relative_path = _indices_by_name(relative)
+        self._by_path_without_suffix = _indices_by_name([_without_suffix(name) for name in relative])
+        self._by_stem = _indices_by_name([PurePath(name).stem for name in relative])
 
     def find(self, file: str) -> int:
-        """The place of the image that ``file`` names; UserError unless it is exactly one."""
-        for places in self._candidates(file):
-            if len(places) == 1:
-                return places[0]
-            both = " and ".join(self._files[place] for place in places[:2])
-            raise UserError(f"{file}: expected the name of one image, found several that fit: {both}")
-        names = (*self._below, *self._stem)
-        raise UserError(f"{file}: expected one of the {len(self._files)} images, found no such{nearest(file, names)}")
+        """Return the index of the image that ``file`` names. Raises UserError unless it is exactly one."""
+        for indices in self._matches(file):
+            if len(indices) == 1:
+                return indices[0]
+            files = " and ".join(self._files[index] for index in indices[:2])
+            raise UserError(f"{file}: expected the name of one image, found several that match: {files}")
+        names = (*self._by_relative_path, *self._by_stem)
+        raise UserError(
+            f"{file}: expected one of the {len(self._files)} images, found none of that name{did_you_mean(file, names)}"
+        )
 
-    def _candidates(self, file: str) -> Iterator[Sequence[int]]:
-        """The images that bear the name, by the surest rule first."""
-        tails = list(_tails(file))
-        for places, names in (
-            (self._full, [file]),
-            (self._below, tails),
-            (self._bare, [*tails, *map(_without_suffix, tails)]),
-            (self._stem, [PurePath(file).name, PurePath(file).stem]),
+    def _matches(self, file: str) -> Iterator[Sequence[int]]:
+        """Yield the indices of the images that match the name, by the most certain kind of match first:
+
+        the full path; the path below the folder that all images share; the same without suffix; the file name's stem.
+        """
+        tails = list(_path_tails(file))
+        for indices, names in (
+            (self._by_path, [file]),
+            (self._by_relative_path, tails),
+            (self._by_path_without_suffix, [*tails, *map(_without_suffix, tails)]),
+            (self._by_stem, [PurePath(file).name, PurePath(file).stem]),
         ):
-            yield from (places[name] for name in names if name in places)
+            yield from (indices[name] for name in names if name in indices)
 
 
-def below_shared_folder(files: Sequence[str]) -> list[str]:
-    """Each path relative to the deepest folder that holds all of them, with forward slashes."""
+def relative_to_shared_folder(files: Sequence[str]) -> list[str]:
+    """Return each path relative to the deepest folder that contains all of them, with forward slashes.
+
+    Where absolute and relative paths are mixed, the paths are returned as they are.
+    """
     paths = [PurePath(file) for file in files]
     folders = {str(path.parent) for path in paths}
     mixed = len({path.is_absolute() for path in paths}) > 1
@@ -51,8 +59,8 @@ def below_shared_folder(files: Sequence[str]) -> list[str]:
     return [path.relative_to(shared or ".").as_posix() if not mixed else path.as_posix() for path in paths]
 
 
-def _tails(file: str) -> Iterator[str]:
-    """a/b/c -> a/b/c, b/c, c."""
+def _path_tails(file: str) -> Iterator[str]:
+    """Yield the path without its first 0, 1, 2, ... folders: a/b/c -> a/b/c, b/c, c."""
     parts = PurePath(file).parts
     return ("/".join(parts[start:]) for start in range(len(parts)))
 
@@ -61,9 +69,9 @@ def _without_suffix(name: str) -> str:
     return PurePath(name).with_suffix("").as_posix() if PurePath(name).suffix else name
 
 
-def _places(names: Sequence[str]) -> Mapping[str, list[int]]:
-    """Each name's places among the images."""
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        places.setdefault(name, []).append(place)
-    return places
+def _indices_by_name(names: Sequence[str]) -> Mapping[str, list[int]]:
+    """Return, for each name, the indices of the images that have it."""
+    indices: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        indices.setdefault(name, []).append(index)
+    return indices

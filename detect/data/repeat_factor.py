@@ -1,4 +1,4 @@
-"""Repeat-factor sampling (Gupta et al. 2019, LVIS, section 4.2 of its appendix): rare classes are seen more often."""
+"""Repeat-factor sampling (Gupta et al. 2019, LVIS, section 4.2 of its appendix): oversamples images of rare classes."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from dataclasses import replace
 
 import numpy as np
 
-from detect.data.annotations import Annotations, pack
-from detect.system.randomness import generator
+from detect.data.annotations import Annotations
+from detect.system.randomness import numpy_generator
 
 
-def repeat_rare(annotations: Annotations, threshold: float, seed: int) -> Annotations:
-    """The data set with some images in it several times.
+def repeat_factor_sampling(annotations: Annotations, threshold: float, seed: int) -> Annotations:
+    """Return the data set with some of its images repeated.
 
-    A class in the fraction f of images has the factor max(1, sqrt(threshold / f)); an image is repeated by the largest
-    factor of its classes, a broken one rounded up or down by lot. Repetitions get image ids of their own, so that they
-    are augmented each in its own way.
+    A class that occurs in the fraction f of the images has the factor max(1, sqrt(threshold / f)). An image is repeated
+    by the largest factor of its classes; a fractional factor is rounded up or down at random. Repetitions get image ids
+    of their own, so that each is augmented differently.
     """
     images = [annotations[index] for index in range(len(annotations))]
-    shown = np.zeros(len(annotations.classes) + 1)
+    images_per_class = np.zeros(len(annotations.classes) + 1)
     for image in images:
-        shown[np.unique(image.labels)] += 1
-    factors = np.maximum(1.0, np.sqrt(threshold * len(images) / np.maximum(shown, 1)))
-    wanted = np.asarray([max([1.0, *factors[image.labels]]) for image in images])
-    times = np.floor(wanted + generator(seed, "rare").random(len(images))).astype(int)
-    following = int(annotations.image_ids.max(initial=0)) + 1
-    repeated = [image for image, count in zip(images, times, strict=True) for _ in range(count - 1)]
-    repeated = [replace(image, image_id=following + place) for place, image in enumerate(repeated)]
-    return pack([*images, *repeated], annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
+        images_per_class[np.unique(image.labels)] += 1
+    factors = np.maximum(1.0, np.sqrt(threshold * len(images) / np.maximum(images_per_class, 1)))
+    image_factors = np.asarray([max([1.0, *factors[image.labels]]) for image in images])
+    repeats = np.floor(image_factors + numpy_generator(seed, "rare").random(len(images))).astype(int)
+    first_new_id = int(annotations.image_ids.max(initial=0)) + 1
+    repeated = [image for image, count in zip(images, repeats, strict=True) for _ in range(count - 1)]
+    repeated = [replace(image, image_id=first_new_id + i) for i, image in enumerate(repeated)]
+    return Annotations.from_images(
+        [*images, *repeated], annotations.classes, annotations.category_ids.tolist(), annotations.dropped
+    )

@@ -1,4 +1,4 @@
-"""Several lists as one data set, and other ways to make one data set from another."""
+"""Loads data sets from one or several sources, and concatenates, splits and selects them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Literal
 
 import numpy as np
 
-from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.formats.class_folders import read_class_folders
 from detect.data.formats.coco import read_coco
 from detect.data.formats.csv_files import read_csv
 from detect.data.formats.voc import read_voc
 from detect.data.formats.yolo import read_yolo
-from detect.errors import UserError, nearest
-from detect.system.randomness import key
+from detect.errors import UserError, did_you_mean
+from detect.system.randomness import hash_key
 
 DataFormat = Literal["voc", "coco", "yolo", "csv", "folders"]
-LARGE_GROUP = 10  # images that are alike: more may be a series
-_WITH_ORDER = ("coco", "yolo")  # formats that list their classes themselves
+MAX_GROUP = 10  # near-duplicates: a larger group may be a series
+_FORMATS_WITH_CLASS_ORDER = ("coco", "yolo")  # formats that list their classes themselves
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where images and boxes are.
+    """Where the images and boxes of one split are.
 
-    root: the data set's folder; selection: a list's name (VOC), a split's (YOLO), the annotation file, absolute or in
-    root, with or without its suffix (COCO, CSV), or the folder of class folders in root (folders; "." for root itself);
-    images: COCO's and CSV's folder of images, absolute or in root; None: root's ``images``, else root, else one named
-    for the annotation file in either, else beside it.
+    root: the data set's folder; selection: the name of a split (VOC, YOLO), the annotation file, absolute or in root,
+    with or without its suffix (COCO, CSV), or the folder of class folders in root (folders; "." for root itself);
+    images: the folder of images for COCO and CSV, absolute or in root. None: ``images`` in root, else root, else one
+    named for the annotation file in either, else the folder of the annotation file.
     """
 
     root: Path
@@ -40,37 +40,40 @@ class Source:
 
 
 def load_sources(
-    format: DataFormat,  # noqa: A002 - the config's own word
+    format: DataFormat,  # noqa: A002 - the name of the setting
     sources: Sequence[Source],
     classes: Sequence[str] | None,
 ) -> Annotations:
-    """All sources joined. Raises UserError.
+    """Return all sources as one data set. Raises UserError.
 
-    classes None: all the names in the sources, in the format's own order for COCO and YOLO, else sorted.
+    classes None: all names in the sources, in the format's own order for COCO and YOLO, else sorted.
     """
     try:
-        joined = join([_READERS[format](source, classes) for source in sources])
-    except OSError as error:  # a name too long, a file without the right to read it
-        raise UserError(f"{error.filename}: expected to read it, found: {error.strerror}") from error
-    if format not in _WITH_ORDER and classes is None:
-        named = relabel(joined, sorted(joined.classes))
-        return replace(named, category_ids=np.arange(1, len(named.classes) + 1))
-    return joined
+        concatenated = concat([_READERS[format](source, classes) for source in sources])
+    except OSError as error:  # for example a name that is too long, or a file without read permission
+        raise UserError(f"{error.filename}: expected a readable file, found: {error.strerror}") from error
+    if format not in _FORMATS_WITH_CLASS_ORDER and classes is None:
+        remapped = remap_classes(concatenated, sorted(concatenated.classes))
+        return replace(remapped, category_ids=np.arange(1, len(remapped.classes) + 1))
+    return concatenated
 
 
 def annotation_file(root: Path, selection: str, suffix: str) -> Path:
-    """The file of a name with or without its suffix, absolute or in root."""
-    file, whole = root / selection, root / f"{selection}{suffix}"
-    return whole if not file.is_file() and whole.is_file() else file
+    """Return the file of a name with or without its suffix, absolute or in root."""
+    file, with_suffix = root / selection, root / f"{selection}{suffix}"
+    return with_suffix if not file.is_file() and with_suffix.is_file() else file
 
 
 def image_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
-    """Where the images that ``file`` names may be, the likeliest first: CVAT's in images/train, COCO's in train2017."""
+    """Return the folders that may contain the images of ``file``, the most likely first.
+
+    CVAT keeps them in images/train, COCO in train2017.
+    """
     if images is not None:
         return [root / images]
     stem = file.stem.removeprefix("instances_")
-    within = [root / "images", root, root / "images" / stem, root / stem]
-    candidates = [*within, file.parent, file.parent / "images"]
+    below_root = [root / "images", root, root / "images" / stem, root / stem]
+    candidates = [*below_root, file.parent, file.parent / "images"]
     return [folder for folder in candidates if folder.is_dir()] or candidates
 
 
@@ -105,98 +108,102 @@ _READERS: dict[DataFormat, Callable[[Source, Sequence[str] | None], Annotations]
 }
 
 
-def join(parts: Sequence[Annotations]) -> Annotations:
-    """All images of all parts, in order.
+def concat(parts: Sequence[Annotations]) -> Annotations:
+    """Return all images of all parts, in order.
 
-    Classes are the union in the order of first sight; their category ids are kept unless two clash, then they are
-    1..K; the same goes for image ids. Raises UserError for an image that two parts hold.
+    The classes are the union, in the order of their first occurrence. Category ids stay as they are unless two clash,
+    then they become 1..K; the same is true of image ids. Raises UserError for an image that occurs in two parts.
     """
     category_ids: dict[str, int] = {}
     for part in parts:
-        for name, number in zip(part.classes, part.category_ids.tolist(), strict=True):
-            category_ids.setdefault(name, number)
+        for name, category_id in zip(part.classes, part.category_ids.tolist(), strict=True):
+            category_ids.setdefault(name, category_id)
     classes = list(category_ids)
-    numbers = list(category_ids.values()) if len(set(category_ids.values())) == len(classes) else None
-    images = [image for part in parts for image in _relabelled(part, classes)]
-    _refuse_repeated(images)
+    ids = list(category_ids.values()) if len(set(category_ids.values())) == len(classes) else None
+    images = [image for part in parts for image in _remap_labels(part, classes)]
+    _refuse_duplicates(images)
     if len({image.image_id for image in images}) < len(images):
-        images = [replace(image, image_id=place) for place, image in enumerate(images, start=1)]
-    return pack(images, classes, numbers, [box for part in parts for box in part.dropped])
+        images = [replace(image, image_id=i) for i, image in enumerate(images, start=1)]
+    return Annotations.from_images(images, classes, ids, [box for part in parts for box in part.dropped])
 
 
-def relabel(annotations: Annotations, classes: Sequence[str]) -> Annotations:
-    """The same images with the labels of another class list.
+def remap_classes(annotations: Annotations, classes: Sequence[str]) -> Annotations:
+    """Return the same images with the labels of another class list.
 
-    Raises UserError for an object of a class that it lacks.
+    Raises UserError for an object whose class is not in that list.
     """
-    known = dict(zip(annotations.classes, annotations.category_ids.tolist(), strict=True))
-    unused = max(known.values(), default=0) + 1
-    numbers = [known.get(name, unused + place) for place, name in enumerate(classes)]
-    return pack(_relabelled(annotations, classes), classes, numbers, annotations.dropped)
+    category_ids = dict(zip(annotations.classes, annotations.category_ids.tolist(), strict=True))
+    next_id = max(category_ids.values(), default=0) + 1
+    ids = [category_ids.get(name, next_id + i) for i, name in enumerate(classes)]
+    return Annotations.from_images(_remap_labels(annotations, classes), classes, ids, annotations.dropped)
 
 
 def without_difficult(annotations: Annotations) -> Annotations:
-    """The same images without the objects marked difficult, for training (Fast R-CNN, section 5.2)."""
-    images = [_kept(image, ~image.difficult) for image in _images(annotations)]
-    return pack(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
+    """Return the same images without the objects marked difficult, for training (Fast R-CNN, section 5.2)."""
+    images = [_keep_objects(image, ~image.difficult) for image in _images(annotations)]
+    return Annotations.from_images(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
 
 
 def hash_split(
-    annotations: Annotations, fraction: float, alike: Sequence[Sequence[int]] = ()
+    annotations: Annotations, fraction: float, groups: Sequence[Sequence[int]] = ()
 ) -> tuple[Annotations, Annotations]:
-    """(train, val): val gets about ``fraction`` of the images, each by a hash of its file name without extension.
+    """Return (train, val): val gets about ``fraction`` of the images, each by a hash of its file name without suffix.
 
-    An image stays on its side when others are added or the folder moves. alike: groups of images (their places, each in
-    one group at most) that go to one side, that of the name that comes first (a2 before a10): images that are added
-    to a folder mostly come after, and then the group stays too.
+    An image stays on its side when others are added or the folder moves. groups: indices of images that go to the same
+    side, each image in one group at most. The side is that of the name that comes first (a2 before a10): images that
+    are added to a folder mostly come after the others, and then the group stays on its side too.
     """
     names = [Path(annotations.file(index)).stem for index in range(len(annotations))]
-    deciding = list(names)
-    for group in alike:
-        first = min((names[index] for index in group), key=_in_order)
+    hashed_names = list(names)
+    for group in groups:
+        first = min((names[index] for index in group), key=_natural_sort_key)
         for index in group:
-            deciding[index] = first
-    drawn = [key("split", name) / 2**63 for name in deciding]
-    train = [index for index, draw in enumerate(drawn) if draw >= fraction]
-    val = [index for index, draw in enumerate(drawn) if draw < fraction]
+            hashed_names[index] = first
+    hashes = [hash_key("split", name) / 2**63 for name in hashed_names]
+    train = [index for index, position in enumerate(hashes) if position >= fraction]
+    val = [index for index, position in enumerate(hashes) if position < fraction]
     return select(annotations, train), select(annotations, val)
 
 
-def without_series(groups: Iterable[Sequence[int]], images: int) -> list[Sequence[int]]:
-    """The groups less those of more than LARGE_GROUP images and a tenth of all.
+def drop_large_groups(groups: Iterable[Sequence[int]], num_images: int) -> list[Sequence[int]]:
+    """Return the groups without those of more than MAX_GROUP images and more than a tenth of all.
 
-    So many are the work of a fixed camera or a scanner, and on one side they would leave little for the other.
+    So many near-duplicates come from a fixed camera or a scanner. On one side they would leave few images for the
+    other.
     """
-    return [group for group in groups if len(group) <= max(LARGE_GROUP, images / 10)]
+    return [group for group in groups if len(group) <= max(MAX_GROUP, num_images / 10)]
 
 
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """Runs of digits as numbers, so that a2 is before a10."""
+def _natural_sort_key(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts runs of digits as numbers, so that a2 comes before a10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def select(annotations: Annotations, indices: Iterable[int]) -> Annotations:
-    """Some of the images, in the order given; the report of dropped boxes stays whole."""
+    """Return some of the images, in the order of ``indices``; the report of dropped boxes stays complete."""
     images = [annotations[int(index)] for index in indices]
-    return pack(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
+    return Annotations.from_images(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
 
 
 def _images(annotations: Annotations) -> list[ImageAnnotation]:
+    """Return all images of a data set."""
     return [annotations[index] for index in range(len(annotations))]
 
 
-def _kept(image: ImageAnnotation, chosen: np.ndarray) -> ImageAnnotation:
+def _keep_objects(image: ImageAnnotation, keep: np.ndarray) -> ImageAnnotation:
+    """Return the image with only some of its G objects; keep (G,) bool."""
     return replace(
         image,
-        boxes=image.boxes[chosen],
-        labels=image.labels[chosen],
-        difficult=image.difficult[chosen],
-        crowd=image.crowd[chosen],
-        areas=image.areas[chosen],
+        boxes=image.boxes[keep],
+        labels=image.labels[keep],
+        difficult=image.difficult[keep],
+        crowd=image.crowd[keep],
+        areas=image.areas[keep],
     )
 
 
-def _relabelled(annotations: Annotations, classes: Sequence[str]) -> list[ImageAnnotation]:
+def _remap_labels(annotations: Annotations, classes: Sequence[str]) -> list[ImageAnnotation]:
+    """Return all images with the labels of another class list. Raises UserError for an object of another class."""
     labels = {name: label for label, name in enumerate(classes, start=1)}
     table = np.asarray([0, *(labels.get(name, 0) for name in annotations.classes)], np.int64)
     images = [replace(image, labels=table[image.labels]) for image in _images(annotations)]
@@ -204,13 +211,14 @@ def _relabelled(annotations: Annotations, classes: Sequence[str]) -> list[ImageA
         if (image.labels == 0).any():
             name = annotations.classes[annotations[index].labels[image.labels == 0][0] - 1]
             expected = f"objects of {len(labels)} classes"
-            raise UserError(f'{image.file}: expected {expected}, found "{name}"{nearest(name, classes)}')
+            raise UserError(f'{image.file}: expected {expected}, found "{name}"{did_you_mean(name, classes)}')
     return images
 
 
-def _refuse_repeated(images: Sequence[ImageAnnotation]) -> None:
-    seen: set[str] = set()
+def _refuse_duplicates(images: Sequence[ImageAnnotation]) -> None:
+    """Raise UserError if an image occurs twice."""
+    files: set[str] = set()
     for image in images:
-        if image.file in seen:
+        if image.file in files:
             raise UserError(f"{image.file}: expected each image in one source, found it in two")
-        seen.add(image.file)
+        files.add(image.file)

@@ -1,4 +1,4 @@
-"""What became of the boxes and images of a data set while it was read."""
+"""Counts how many boxes and images of a data set were kept, dropped, clipped or skipped while it was read."""
 
 from __future__ import annotations
 
@@ -12,59 +12,66 @@ from detect.errors import UserError
 
 
 @dataclass(frozen=True)
-class Account:
-    """Of boxes found = kept + dropped + repaired, of images found = kept + skipped.
+class DataUsage:
+    """Counts of the boxes and images of a data set, by how they are used.
 
-    repaired: boxes that reach outside their picture, which training clips; dropped: how many for each reason; skipped:
-    images that nothing labels.
+    Every box is kept, dropped or clipped; every image is kept or skipped. kept: boxes used as they are; dropped: number
+    of boxes for each reason; clipped: boxes that reach outside their image, which training clips; images: images kept;
+    skipped: images without labels.
     """
 
     kept: int
     dropped: Mapping[str, int]
-    repaired: int
+    clipped: int
     images: int
     skipped: int
 
     @property
     def boxes(self) -> int:
-        """How many the label files hold."""
-        return self.kept + sum(self.dropped.values()) + self.repaired
+        """Return the number of boxes in the label files."""
+        return self.kept + sum(self.dropped.values()) + self.clipped
 
     def __str__(self) -> str:
         dropped = sum(self.dropped.values())
-        boxes = f"{self.kept} kept + {dropped} dropped + {self.repaired} repaired (clipped) = {self.boxes} found"
+        boxes = f"{self.kept} kept + {dropped} dropped + {self.clipped} clipped = {self.boxes} found"
         return (
             f"boxes: {boxes}; images: {self.images} kept + {self.skipped} skipped = {self.images + self.skipped} found"
         )
 
 
-def account(parts: Sequence[Annotations], skipped: int = 0) -> Account:
-    """Of all the parts together; a box that two parts of one list report as dropped is one."""
+def data_usage(parts: Sequence[Annotations], skipped: int = 0) -> DataUsage:
+    """Count the boxes and images of all parts together.
+
+    A box that two parts of the same split report as dropped counts once. skipped: images without labels.
+    """
     boxes = sum(len(part.boxes) for part in parts)
-    repaired = sum(_reaching_outside(part) for part in parts)
+    clipped = sum(_count_boxes_outside(part) for part in parts)
     dropped = dict.fromkeys(box for part in parts for box in part.dropped)
-    return Account(boxes - repaired, reasons(list(dropped)), repaired, sum(map(len, parts)), skipped)
+    return DataUsage(boxes - clipped, count_reasons(list(dropped)), clipped, sum(map(len, parts)), skipped)
 
 
-def reasons(dropped: Sequence[DroppedBox]) -> Mapping[str, int]:
-    """How many for each reason, its numbers left out: "a box without extent", "a box outside its picture"."""
+def count_reasons(dropped: Sequence[DroppedBox]) -> Mapping[str, int]:
+    """Count the dropped boxes by reason, without the numbers that a reason contains.
+
+    The reasons are, for example, "a box without extent" and "a box outside its image".
+    """
     return Counter(re.sub(r" \d+ x \d+", "", box.reason.partition(":")[0]) for box in dropped)
 
 
-def require_flawless(found: Account, what: str) -> None:
-    """Raise UserError, for ``what``, where a box was dropped or repaired or an image skipped."""
-    kinds = {
-        **found.dropped,
-        "boxes that reach outside their picture": found.repaired,
-        "images without labels": found.skipped,
+def require_clean(usage: DataUsage, name: str) -> None:
+    """Raise UserError, with ``name`` in its message, if a box was dropped or clipped or an image skipped."""
+    counts = {
+        **usage.dropped,
+        "boxes that reach outside their image": usage.clipped,
+        "images without labels": usage.skipped,
     }
-    listed = ", ".join(f"{count} x {kind}" for kind, count in kinds.items() if count)
+    listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items() if count)
     if listed:
-        raise UserError(f"--strict: {what}: expected nothing to drop, repair or skip, found {listed}")
+        raise UserError(f"--strict: {name}: expected nothing to drop, clip or skip, found {listed}")
 
 
-def _reaching_outside(part: Annotations) -> int:
-    """How many boxes have a corner that is not in their picture."""
+def _count_boxes_outside(part: Annotations) -> int:
+    """Count the boxes that have a corner outside their image."""
     counts = part.offsets[1:] - part.offsets[:-1]
-    ends = part.sizes[:, ::-1].repeat(counts, axis=0)  # (T, 2), width and height
-    return int(((part.boxes[:, :2] < 0) | (part.boxes[:, 2:] > ends)).any(1).sum())
+    limits = part.sizes[:, ::-1].repeat(counts, axis=0)  # (T, 2), width and height
+    return int(((part.boxes[:, :2] < 0) | (part.boxes[:, 2:] > limits)).any(1).sum())

@@ -1,1 +1,1 @@
-"""Scoring: what a data set says against what a detector said."""
+"""Evaluation of detections against ground truth: VOC's and COCO's metrics, proposal recall, error analysis."""

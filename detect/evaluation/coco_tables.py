@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.assignment import FALSE, TRUE, assign
-from detect.evaluation.columns import Case, Flags, Floats
+from detect.evaluation.assignment import FALSE_POSITIVE, TRUE_POSITIVE, assign
+from detect.evaluation.columns import BoolArray, EvalColumns, FloatArray
 from detect.evaluation.rules import COCO_AP
 
 AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -18,64 +18,67 @@ _IOUS, _RECALLS = np.array(COCO_AP.ious), np.array(COCO_AP.recall_grid)
 
 @dataclass(frozen=True)
 class CocoTables:
-    """Fractions in 0..1, NaN where a class has nothing of that size to find.
+    """Precision and recall as fractions in 0..1, NaN where a class has no ground truth of that size.
 
-    precision (K, A, T, R): the best at each of R recalls or beyond, by the largest limit; recall (K, L, A, T): the
-    highest that L limits reach. K classes, A areas as in AREAS, T IoUs.
+    precision (K, A, T, R): the best precision at each of R recalls or beyond, for the largest limit; recall
+    (K, L, A, T): the highest recall for each of L limits. K classes, A areas as in AREAS, T IoUs.
     """
 
-    precision: Floats
-    recall: Floats
+    precision: FloatArray
+    recall: FloatArray
 
 
-def tabulate(case: Case, limits: Sequence[int]) -> CocoTables:
-    """Score a case by limits in ascending order.
+def tabulate(columns: EvalColumns, limits: Sequence[int]) -> CocoTables:
+    """Return the tables for limits of detections of a class in an image, in ascending order.
 
-    A box outside of the range of areas (both ends are in it) need not be found, and so need not a lenient one; a
-    detection without a box counts only if its own area is in the range.
+    A box whose area is outside of a range (both ends belong to it) is ignored in that range, and so is a difficult or
+    crowd box; a detection that matches no box counts only if its own area is in the range.
     """
-    case = case.limited(limits[-1])
-    truth, found = case.truth, case.found
-    ignored = truth.lenient[:, None] | ~_in_range(truth.areas)
-    outcome = assign(case, ignored, COCO_AP)
-    true = outcome == TRUE
-    counted = true | ((outcome == FALSE) & _in_range(found.boxes.areas)[:, :, None])
-    precision = np.full((case.classes, len(AREAS), len(_IOUS), len(_RECALLS)), np.nan)
-    recall = np.full((case.classes, len(limits), len(AREAS), len(_IOUS)), np.nan)
-    for k, (boxes, detections) in enumerate(zip(case.of_class(truth.groups), case.of_class(found.groups), strict=True)):
+    columns = columns.limit_detections(limits[-1])
+    ground_truth, detections = columns.ground_truth, columns.detections
+    ignored = ground_truth.ignore[:, None] | ~in_area_ranges(ground_truth.areas)
+    outcome = assign(columns, ignored, COCO_AP)
+    true = outcome == TRUE_POSITIVE
+    counted = true | ((outcome == FALSE_POSITIVE) & in_area_ranges(detections.boxes.areas)[:, :, None])
+    precision = np.full((columns.num_classes, len(AREAS), len(_IOUS), len(_RECALLS)), np.nan)
+    recall = np.full((columns.num_classes, len(limits), len(AREAS), len(_IOUS)), np.nan)
+    class_rows = zip(columns.class_slices(ground_truth.groups), columns.class_slices(detections.groups), strict=True)
+    for k, (boxes, rows) in enumerate(class_rows):
         positives = (~ignored[boxes]).sum(axis=0)
-        known = positives > 0
-        ranks = found.ranks[detections]
+        has_positives = positives > 0
+        ranks = detections.ranks[rows]
         for m, limit in enumerate(limits):
-            reached = true[detections][ranks < limit].sum(axis=0)
-            recall[k, m, known] = reached[known] / positives[known, None]
-        ranked = np.argsort(-found.scores[detections], kind="stable")
-        hits, weights = true[detections][ranked], counted[detections][ranked]
-        for area in np.flatnonzero(known):
-            precision[k, area] = _at_recalls(hits[:, area], weights[:, area], int(positives[area]))
+            hits = true[rows][ranks < limit].sum(axis=0)
+            recall[k, m, has_positives] = hits[has_positives] / positives[has_positives, None]
+        ranked = np.argsort(-detections.scores[rows], kind="stable")
+        ranked_true, ranked_counted = true[rows][ranked], counted[rows][ranked]
+        for area in np.flatnonzero(has_positives):
+            precision[k, area] = _precision_at_recalls(
+                ranked_true[:, area], ranked_counted[:, area], int(positives[area])
+            )
     return CocoTables(precision, recall)
 
 
-def _in_range(areas: Floats) -> Flags:
-    """Which of the ranges hold each area: (N, A)."""
+def in_area_ranges(areas: FloatArray) -> BoolArray:
+    """Return which of the ranges in AREAS hold each area: (N,) -> (N, A)."""
     low, high = np.array(list(AREAS.values())).T
-    inside: Flags = (areas[:, None] >= low) & (areas[:, None] <= high)
+    inside: BoolArray = (areas[:, None] >= low) & (areas[:, None] <= high)
     return inside
 
 
-def _at_recalls(true: Flags, counted: Flags, positives: int) -> NDArray[np.float64]:
-    """The best precision at each recall or beyond, (T, R), of a ranking (D, T); 0 where that is not reached.
+def _precision_at_recalls(true: BoolArray, counted: BoolArray, positives: int) -> NDArray[np.float64]:
+    """Return the best precision at each recall or beyond, (T, R), of a ranking (D, T); 0 where it is not reached.
 
-    Precision peaks at the true detections, so that only these are looked at.
+    Precision has its peaks at the true positives, so that only these rows are evaluated.
     """
-    # The n-th true detection is the first to reach a recall of n / positives.
+    # The n-th true positive is the first to reach a recall of n / positives.
     needed = np.searchsorted(np.arange(1, positives + 1) / positives, _RECALLS, side="left")
     totals = np.cumsum(counted, axis=0, dtype=np.int32)
     best = np.zeros((true.shape[1], len(_RECALLS)))
     for iou, row in enumerate(best):
-        places = np.flatnonzero(true[:, iou])
-        precision = np.arange(1, len(places) + 1) / (totals[places, iou] + np.spacing(1.0))
+        hits = np.flatnonzero(true[:, iou])
+        precision = np.arange(1, len(hits) + 1) / (totals[hits, iou] + np.spacing(1.0))
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        within = needed < len(places)
-        row[within] = envelope[needed[within]]
+        reached = needed < len(hits)
+        row[reached] = envelope[needed[reached]]
     return best

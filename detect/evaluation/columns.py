@@ -1,7 +1,7 @@
-"""What a scorer compares: ground truth and detections as columns, as the scorer's own files hold them.
+"""Ground truth and detections as columns (one array per field), as each scorer's own files hold them.
 
-A scorer looks at one class of one image at a time: that is a group here, numbered class * images + image, so that
-everything of a class lies together and, within it, everything of an image.
+A scorer matches one class in one image at a time. Such a pair of class and image is a group here, numbered
+class * num_images + image, so that all rows of a class lie together and, within the class, all rows of an image.
 """
 
 from __future__ import annotations
@@ -14,142 +14,172 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.predictions import FlatPredictions, Prediction, flatten
+from detect.evaluation.predictions import Prediction, PredictionColumns, flatten
 
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
 
-Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Boxes:
+class BoxColumns:
     """corners (N, 4) x1 y1 x2 y2 in continuous pixels; areas (N,), width times height in square pixels."""
 
-    corners: Floats
-    areas: Floats
+    corners: FloatArray
+    areas: FloatArray
 
-    def __getitem__(self, chosen: Places | Flags | slice) -> Boxes:
-        return Boxes(self.corners[chosen], self.areas[chosen])
-
-
-def from_corners(corners: Floats) -> Boxes:
-    """Boxes given as x1 y1 x2 y2."""
-    return Boxes(corners, (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]))
+    def __getitem__(self, rows: IntArray | BoolArray | slice) -> BoxColumns:
+        return BoxColumns(self.corners[rows], self.areas[rows])
 
 
-def from_sides(xywh: Floats) -> Boxes:
-    """Boxes given as x y width height: the far corner is rounded, the area is of the sides as they were given."""
-    return Boxes(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1), xywh[:, 2] * xywh[:, 3])
+def boxes_from_xyxy(corners: FloatArray) -> BoxColumns:
+    """Return boxes (N, 4) x1 y1 x2 y2 with their areas."""
+    return BoxColumns(corners, (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]))
+
+
+def boxes_from_xywh(xywh: FloatArray) -> BoxColumns:
+    """Return boxes (N, 4) x y width height as corners with areas.
+
+    The far corner is rounded by the addition; the area is the product of the width and height as they stand.
+    """
+    return BoxColumns(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1), xywh[:, 2] * xywh[:, 3])
 
 
 @dataclass(frozen=True)
-class Truth:
-    """G ground-truth boxes, ordered by group, within it as the data has them.
+class GroundTruthColumns:
+    """G ground-truth boxes, ordered by group, and within a group in the order of the data.
 
-    groups (G,); boxes; areas (G,): the annotation's own, which may be a mask's; lenient (G,): difficult or a crowd, to
-    be neither found nor missed.
+    groups (G,); boxes; areas (G,): the annotation's area, which may be the area of a mask; ignore (G,): the box is
+    difficult or a crowd, so that it need not be found and a detection that matches it does not count.
     """
 
-    groups: Places
-    boxes: Boxes
-    areas: Floats
-    lenient: Flags
+    groups: IntArray
+    boxes: BoxColumns
+    areas: FloatArray
+    ignore: BoolArray
 
 
 @dataclass(frozen=True)
-class Found:
-    """D detections, ordered by group, within it best first, equal scores as given.
+class DetectionColumns:
+    """D detections, ordered by group, and within a group by falling score; equal scores stay in the order of the data.
 
-    groups (D,); ranks (D,): the place in the group, from 0; boxes; scores (D,).
+    groups (D,); ranks (D,): the rank within the group, from 0; boxes; scores (D,).
     """
 
-    groups: Places
-    ranks: Places
-    boxes: Boxes
-    scores: Floats
+    groups: IntArray
+    ranks: IntArray
+    boxes: BoxColumns
+    scores: FloatArray
 
 
 @dataclass(frozen=True)
-class Case:
-    """Everything that is scored."""
+class EvalColumns:
+    """Everything that is scored: the ground truth and the detections of a data set."""
 
-    images: int
-    classes: int
-    truth: Truth
-    found: Found
+    num_images: int
+    num_classes: int
+    ground_truth: GroundTruthColumns
+    detections: DetectionColumns
 
-    def limited(self, limit: int | None) -> Case:
-        """With the best ``limit`` detections of each class in each image (None: all)."""
+    def limit_detections(self, limit: int | None) -> EvalColumns:
+        """Return the columns with the best ``limit`` detections of each class in each image (None: all)."""
         if limit is None:
             return self
-        kept, found = self.found.ranks < limit, self.found
-        return Case(
-            self.images,
-            self.classes,
-            self.truth,
-            Found(found.groups[kept], found.ranks[kept], found.boxes[kept], found.scores[kept]),
+        keep, detections = self.detections.ranks < limit, self.detections
+        return EvalColumns(
+            self.num_images,
+            self.num_classes,
+            self.ground_truth,
+            DetectionColumns(
+                detections.groups[keep], detections.ranks[keep], detections.boxes[keep], detections.scores[keep]
+            ),
         )
 
-    def of_class(self, groups: Places) -> list[slice]:
-        """Where each class lies in columns ordered by ``groups``."""
-        edges = np.searchsorted(groups, np.arange(self.classes + 1) * self.images).tolist()
+    def class_slices(self, groups: IntArray) -> list[slice]:
+        """Return for each class the slice of its rows in columns that are ordered by ``groups`` (N,)."""
+        edges = np.searchsorted(groups, np.arange(self.num_classes + 1) * self.num_images).tolist()
         return [slice(start, end) for start, end in pairwise(edges)]
 
 
-def make_case(images: int, classes: int, truth: Truth, groups: Places, boxes: Boxes, scores: Floats) -> Case:
-    """Columns in any order of groups, put in order; the last three are the detections'."""
-    rows = np.argsort(truth.groups, kind="stable")
-    ordered = Truth(truth.groups[rows], truth.boxes[rows], truth.areas[rows], truth.lenient[rows])
+def make_columns(
+    num_images: int,
+    num_classes: int,
+    ground_truth: GroundTruthColumns,
+    groups: IntArray,
+    boxes: BoxColumns,
+    scores: FloatArray,
+) -> EvalColumns:
+    """Sort rows that may be in any order of groups into columns.
+
+    groups (D,), boxes and scores (D,) belong to the detections.
+    """
+    rows = np.argsort(ground_truth.groups, kind="stable")
+    ordered = GroundTruthColumns(
+        ground_truth.groups[rows], ground_truth.boxes[rows], ground_truth.areas[rows], ground_truth.ignore[rows]
+    )
     best = np.lexsort((-scores, groups))
     groups = groups[best]
-    return Case(images, classes, ordered, Found(groups, places_within(groups), boxes[best], scores[best]))
+    detections = DetectionColumns(groups, rank_in_group(groups), boxes[best], scores[best])
+    return EvalColumns(num_images, num_classes, ordered, detections)
 
 
-def places_within(groups: Places) -> Places:
-    """The place of each row among those of its group, from 0; ``groups`` ascend: [4, 4, 7] -> [0, 1, 0]."""
+def rank_in_group(groups: IntArray) -> IntArray:
+    """Return the rank of each row among the rows of its group, from 0; ``groups`` ascend: [4, 4, 7] -> [0, 1, 0]."""
     rows = np.arange(len(groups))
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     return rows - np.repeat(starts, np.diff(starts, append=len(groups)))
 
 
-Layout = Callable[["Annotations", Sequence[Prediction]], Case]
+ColumnLayout = Callable[["Annotations", Sequence[Prediction]], EvalColumns]
 
 
-def as_given(annotations: Annotations, predictions: Sequence[Prediction]) -> Case:
-    """Nothing rounded; images in the order of the data."""
-    return _lay_out(annotations, flatten(predictions), np.arange(len(annotations)), from_corners)
+def as_is(annotations: Annotations, predictions: Sequence[Prediction]) -> EvalColumns:
+    """Return the columns without any rounding; images are in the order of the data."""
+    return _from_predictions(annotations, flatten(predictions), np.arange(len(annotations)), boxes_from_xyxy)
 
 
-def as_py_faster_rcnn_writes(annotations: Annotations, predictions: Sequence[Prediction]) -> Case:
-    """From result files whose scores have 3 decimals and boxes 1 (its pascal_voc.py): detections tie and move."""
-    found = flatten(predictions)
-    rounded = FlatPredictions(found.images, found.boxes.round(1), found.scores.round(3), found.labels)
-    return _lay_out(annotations, rounded, np.arange(len(annotations)), from_corners)
+def as_py_faster_rcnn_files(annotations: Annotations, predictions: Sequence[Prediction]) -> EvalColumns:
+    """Return the columns as py-faster-rcnn's result files hold them (its pascal_voc.py).
 
-
-def as_coco_files(annotations: Annotations, predictions: Sequence[Prediction]) -> Case:
-    """Boxes as x y width height; images in the order of their ids."""
-    places = np.argsort(np.argsort(annotations.image_ids))
-    return _lay_out(annotations, flatten(predictions), places, lambda corners: from_sides(_sides(corners)))
-
-
-def _lay_out(
-    annotations: Annotations, found: FlatPredictions, places: Places, boxes: Callable[[Floats], Boxes]
-) -> Case:
-    """places (N,): the rank of each image."""
-    images = len(annotations)
-    truth = Truth(
-        groups=(annotations.labels - 1) * images + np.repeat(places, np.diff(annotations.offsets)),
-        boxes=boxes(annotations.boxes),
-        areas=annotations.areas,
-        lenient=annotations.difficult | annotations.crowd,
+    Scores have 3 decimals and box corners 1, so that scores become equal and boxes move.
+    """
+    detections = flatten(predictions)
+    rounded = PredictionColumns(
+        detections.images, detections.boxes.round(1), detections.scores.round(3), detections.labels
     )
-    groups = (found.labels - 1) * images + places[found.images]
-    return make_case(images, len(annotations.classes), truth, groups, boxes(found.boxes), found.scores)
+    return _from_predictions(annotations, rounded, np.arange(len(annotations)), boxes_from_xyxy)
 
 
-def _sides(corners: Floats) -> Floats:
+def as_coco_files(annotations: Annotations, predictions: Sequence[Prediction]) -> EvalColumns:
+    """Return the columns as COCO files hold them: boxes as x y width height, images in the order of their ids."""
+    image_ranks = np.argsort(np.argsort(annotations.image_ids))
+    return _from_predictions(
+        annotations, flatten(predictions), image_ranks, lambda corners: boxes_from_xywh(_xyxy_to_xywh(corners))
+    )
+
+
+def _from_predictions(
+    annotations: Annotations,
+    detections: PredictionColumns,
+    image_ranks: IntArray,
+    make_boxes: Callable[[FloatArray], BoxColumns],
+) -> EvalColumns:
+    """Return the columns of a data set; image_ranks (N,): the rank of each image among the images."""
+    num_images = len(annotations)
+    ground_truth = GroundTruthColumns(
+        groups=(annotations.labels - 1) * num_images + np.repeat(image_ranks, np.diff(annotations.offsets)),
+        boxes=make_boxes(annotations.boxes),
+        areas=annotations.areas,
+        ignore=annotations.difficult | annotations.crowd,
+    )
+    groups = (detections.labels - 1) * num_images + image_ranks[detections.images]
+    boxes = make_boxes(detections.boxes)
+    return make_columns(num_images, len(annotations.classes), ground_truth, groups, boxes, detections.scores)
+
+
+def _xyxy_to_xywh(corners: FloatArray) -> FloatArray:
+    """(N, 4) x1 y1 x2 y2 -> (N, 4) x y width height."""
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)

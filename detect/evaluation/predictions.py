@@ -1,6 +1,6 @@
-"""What a detector said about a data set, in pixels of the original images, and how it is matched to the ground truth.
+"""Predictions of a detector for a data set, in pixels of the original images, and their alignment with the annotations.
 
-Plain numpy: results that some other tool wrote are scored without a model.
+These are plain numpy arrays, so that the results of other tools are scored without a model.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # annotations.py imports torch, which scoring does not need
 class Prediction:
     """The detections of one image.
 
-    file: its path, as the maker wrote it; width and height in pixels; boxes (D, 4) float64, continuous pixels of the
-    original image; scores (D,) float64, higher is surer; labels (D,) int64 in 1..K. Any order; equal scores rank in the
-    order given.
+    file: the path of the image, as the results spell it; width and height in pixels; boxes (D, 4) float64, continuous
+    pixels of the original image; scores (D,) float64, higher is more confident; labels (D,) int64 in 1..K. Detections
+    are in any order; those with equal scores rank in this order.
     """
 
     file: str
@@ -45,17 +45,17 @@ class Prediction:
         return len(self.scores)
 
 
-def nothing_found(file: str, size: Size) -> Prediction:
-    """A Prediction without detections; size is (h, w)."""
+def empty_prediction(file: str, size: Size) -> Prediction:
+    """Return a Prediction without detections; size is (h, w)."""
     height, width = size
     return Prediction(file, width, height, np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
-class FlatPredictions:
-    """All D detections of a data set, ordered by image, then as given: the order that breaks ties of score.
+class PredictionColumns:
+    """All D detections of a data set, ordered by image, then as in the Prediction: the order that breaks ties of score.
 
-    images (D,) int64: the place of each one's image; boxes, scores and labels as in Prediction.
+    images (D,) int64: the index of the image of each detection; boxes, scores and labels as in Prediction.
     """
 
     images: np.ndarray
@@ -64,9 +64,9 @@ class FlatPredictions:
     labels: np.ndarray
 
 
-def flatten(predictions: Sequence[Prediction]) -> FlatPredictions:
-    """The predictions end to end."""
-    return FlatPredictions(
+def flatten(predictions: Sequence[Prediction]) -> PredictionColumns:
+    """Return the predictions of all images, concatenated."""
+    return PredictionColumns(
         images=np.repeat(np.arange(len(predictions)), np.asarray([len(p) for p in predictions], np.int64)),
         boxes=np.concatenate([np.zeros((0, 4)), *(p.boxes for p in predictions)]),
         scores=np.concatenate([np.zeros(0), *(p.scores for p in predictions)]),
@@ -74,40 +74,44 @@ def flatten(predictions: Sequence[Prediction]) -> FlatPredictions:
     )
 
 
-def require_fit(annotations: Annotations, predictions: Sequence[Prediction]) -> None:
+def require_aligned(annotations: Annotations, predictions: Sequence[Prediction]) -> None:
     """Raise ValueError unless there is one prediction for each image, with labels in 1..K."""
     if len(predictions) != len(annotations):
         count = len(annotations)
-        raise ValueError(f"expected {count} predictions, one an image, found {len(predictions)}: call align first")
+        raise ValueError(
+            f"expected {count} predictions, one for each image, found {len(predictions)}: call align first"
+        )
     classes = len(annotations.classes)
     for prediction in predictions:
         if len(prediction) and not (prediction.labels.min() >= 1 and prediction.labels.max() <= classes):
-            found = sorted(set(prediction.labels.tolist()))
-            raise ValueError(f"{prediction.file}: expected labels in 1..{classes}, found {found}")
+            labels = sorted(set(prediction.labels.tolist()))
+            raise ValueError(f"{prediction.file}: expected labels in 1..{classes}, found {labels}")
 
 
 def align(annotations: Annotations, predictions: Sequence[Prediction]) -> list[Prediction]:
-    """The predictions in the order of the images; an image without one gets an empty Prediction.
+    """Return the predictions in the order of the images; an image without one gets an empty Prediction.
 
-    An image is found by its full path, else by its path below the folder that all images share (a longer path may lead
-    there: results made on another machine), else by that path without its suffix, else by its name without suffix, as
-    in VOC's text files.
+    A prediction names its image by the full path, else by the path below the folder that all images share (it may be
+    the end of a longer path: results from another machine), else by that path without its suffix, else by the file name
+    without suffix, as in VOC's text files.
     Raises UserError for a file that names no image or several, and for two predictions of one image.
     """
     files = [annotations.file(index) for index in range(len(annotations))]
     if files == [prediction.file for prediction in predictions] and len(set(files)) == len(files):
         return list(predictions)
     names = ImageNames(files)
-    found: dict[int, Prediction] = {}
+    by_image: dict[int, Prediction] = {}
     for prediction in predictions:
         index = names.find(prediction.file)
-        if index in found:
-            first = found[index].file
+        if index in by_image:
+            first = by_image[index].file
             raise UserError(f"{prediction.file}: expected one entry for {files[index]}, found a second after {first}")
-        found[index] = prediction
-    return [found[i] if i in found else nothing_found(file, annotations.size(i)) for i, file in enumerate(files)]
+        by_image[index] = prediction
+    return [
+        by_image[i] if i in by_image else empty_prediction(file, annotations.size(i)) for i, file in enumerate(files)
+    ]
 
 
-def _check(name: str, value: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
-    if value.shape != shape or value.dtype != dtype:
-        raise ValueError(f"{name}: expected {shape} {np.dtype(dtype)}, found {value.shape} {value.dtype}")
+def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{name}: expected {shape} {np.dtype(dtype)}, found {array.shape} {array.dtype}")

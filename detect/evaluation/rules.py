@@ -1,6 +1,6 @@
-"""The rules by which scorers differ, and the scorers as records of them.
+"""The rules in which scorers of average precision differ, and a record of the rules of each scorer.
 
-Everything here was read in the scorers' own code: VOCevaldet.m and VOCap.m of the development kits, py-faster-rcnn's
+The sources are the scorers' own code: VOCevaldet.m and VOCap.m of the development kits, py-faster-rcnn's
 lib/datasets/voc_eval.py and pascal_voc.py, pycocotools' cocoeval.py and maskApi.c.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from detect.evaluation.columns import Layout, as_coco_files, as_given, as_py_faster_rcnn_writes
+from detect.evaluation.columns import ColumnLayout, as_coco_files, as_is, as_py_faster_rcnn_files
 
-Match = Callable[[Any, Any], Any]  # of overlaps and the least overlap: which are a match
+IouTest = Callable[[Any, Any], Any]  # (overlaps, IoU threshold) -> which of the overlaps match
 
 # MATLAB builds 0:0.1:1 from both ends, and its fourth point is 3 * 0.1: a recall of exactly 0.3 misses it.
 MATLAB_GRID = (0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -25,31 +25,33 @@ COCO_IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 
 @dataclass(frozen=True)
 class Rules:
-    """One reading of average precision; without arguments, that of VOC2010 and later.
+    """One definition of average precision; without arguments, that of VOC2010 and later.
 
-    match: whether an overlap that equals the least one is enough; recall_grid: AP is the mean over these recalls of
-    the best precision at that recall or more, or None: the area under the monotone envelope of the precision; limit:
-    how many detections of a class in an image count, the best ones; second_choice: a detection looks only at boxes that
-    are still free, else at all of them, and a taken one makes it false; regular_first: boxes that are neither difficult
-    nor crowds are preferred, whatever the overlap; inside_lenient: the overlap with a difficult or crowd box is the
-    share of the detection that lies in it, not the IoU; last_of_equals: of boxes with equal overlap the last one is
-    taken, else the first; layout: what the files that the scorer reads hold; ious: AP is the mean over these overlaps.
+    match: the test of overlap against the IoU threshold: ``numpy.greater_equal``, or ``numpy.greater`` where an overlap
+    of exactly the threshold is not enough; recall_grid: AP is the mean over these recalls of the best precision at that
+    recall or more, or None: the area under the monotone envelope of the precision; limit: how many detections of a
+    class in an image count, the best ones; rematch_if_taken: a detection chooses among the boxes that are not matched
+    yet, else among all boxes, and a matched one makes it a false positive; prefer_counted: boxes that are neither
+    difficult nor crowds are preferred, whatever the overlap; ioa_with_ignored: the overlap with a difficult or crowd
+    box is the intersection over the detection's area, not the IoU; last_on_ties: of boxes with equal overlap the last
+    one is matched, else the first; layout: what the files that the scorer reads hold; ious: AP is the mean over these
+    IoU thresholds.
     """
 
-    match: Match = np.greater_equal
+    match: IouTest = np.greater_equal
     recall_grid: tuple[float, ...] | None = None
     limit: int | None = None
-    second_choice: bool = False
-    regular_first: bool = False
-    inside_lenient: bool = False
-    last_of_equals: bool = False
-    layout: Layout = as_given
+    rematch_if_taken: bool = False
+    prefer_counted: bool = False
+    ioa_with_ignored: bool = False
+    last_on_ties: bool = False
+    layout: ColumnLayout = as_is
     ious: tuple[float, ...] = (0.5,)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A scorer by name: its rules, and the profile that it is told apart from (None: the first)."""
+    """The rules of a scorer, and the name of the profile that it is compared with (None for the first)."""
 
     rules: Rules
     base: str | None
@@ -61,10 +63,10 @@ PY_FASTER_RCNN = Rules(match=np.greater, recall_grid=ARANGE_GRID)
 COCO_AP50 = Rules(
     recall_grid=COCO_GRID,
     limit=100,
-    second_choice=True,
-    regular_first=True,
-    inside_lenient=True,
-    last_of_equals=True,
+    rematch_if_taken=True,
+    prefer_counted=True,
+    ioa_with_ignored=True,
+    last_on_ties=True,
     layout=as_coco_files,
 )
 COCO_AP = replace(COCO_AP50, ious=COCO_IOUS)
@@ -73,7 +75,7 @@ PROFILES = {
     "voc07": Profile(VOC07, None),
     "voc12": Profile(VOC12, "voc07"),
     "py-faster-rcnn": Profile(PY_FASTER_RCNN, "voc07"),
-    "py-faster-rcnn-files": Profile(replace(PY_FASTER_RCNN, layout=as_py_faster_rcnn_writes), "py-faster-rcnn"),
+    "py-faster-rcnn-files": Profile(replace(PY_FASTER_RCNN, layout=as_py_faster_rcnn_files), "py-faster-rcnn"),
     "coco-ap50": Profile(COCO_AP50, "voc07"),
     "coco-ap": Profile(COCO_AP, "coco-ap50"),
 }
@@ -87,25 +89,25 @@ _WORDS: Mapping[str, Mapping[Hashable, str]] = {
         None: "area under the curve",
     },
     "limit": {None: "all detections", 100: "best 100 of a class in an image"},
-    "second_choice": {False: "best of all boxes", True: "best of the free boxes"},
-    "regular_first": {False: "difficult boxes like others", True: "difficult boxes last"},
-    "inside_lenient": {False: "IoU with difficult box", True: "share of detection in difficult box"},
-    "last_of_equals": {False: "first of equal overlaps", True: "last of equal overlaps"},
+    "rematch_if_taken": {False: "best of all boxes", True: "best of the unmatched boxes"},
+    "prefer_counted": {False: "difficult boxes like others", True: "difficult boxes last"},
+    "ioa_with_ignored": {False: "IoU with difficult box", True: "IoA with difficult box"},
+    "last_on_ties": {False: "first of equal overlaps", True: "last of equal overlaps"},
     "layout": {
-        as_given: "data as given",
-        as_py_faster_rcnn_writes: "scores to 3 decimals, boxes to 1",
+        as_is: "data as given",
+        as_py_faster_rcnn_files: "scores to 3 decimals, boxes to 1",
         as_coco_files: "boxes as x y w h, images by id",
     },
     "ious": {(0.5,): "IoU 0.5", COCO_IOUS: "mean of IoU 0.50 to 0.95"},
 }
 
 
-def differing(a: Rules, b: Rules) -> list[str]:
-    """The rules, by field name in the record's order, that two profiles read differently."""
-    return [rule.name for rule in fields(Rules) if getattr(a, rule.name) != getattr(b, rule.name)]
+def differences(a: Rules, b: Rules) -> list[str]:
+    """Return the field names of the rules in which two records differ, in the record's order."""
+    return [field.name for field in fields(Rules) if getattr(a, field.name) != getattr(b, field.name)]
 
 
-def in_words(rules: Rules, rule: str) -> str:
-    """How a profile reads one rule, named by its field."""
-    value = getattr(rules, rule)
-    return _WORDS[rule].get(value, repr(value))
+def describe(rules: Rules, name: str) -> str:
+    """Return the setting of one rule in words; ``name`` is its field."""
+    setting = getattr(rules, name)
+    return _WORDS[name].get(setting, repr(setting))

@@ -1,4 +1,4 @@
-"""One score for every metric, and the JSON form of it that scripts read."""
+"""A record of scores that is the same for every metric, and its JSON form, which scripts read."""
 
 from __future__ import annotations
 
@@ -23,38 +23,39 @@ Metric = Literal["coco", "voc07", "voc12"]
 
 @dataclass(frozen=True)
 class Score:
-    """What a detector is worth on a data set. Fractions in 0..1, None where there is no ground truth.
+    """The metrics of a detector on a data set: fractions in 0..1, None where there is no ground truth.
 
-    numbers: ``mAP`` alone for VOC's metrics, COCO's twelve (``coco.NUMBERS``) for ``coco``, the most telling first;
-    per_class: AP by name; images: how many were scored; seconds: how long that took, without making the detections.
+    metric: whose rules; metrics: ``mAP`` alone for VOC's rules, COCO's twelve (``coco.METRIC_NAMES``) for ``coco``, the
+    primary one first; per_class: AP by class name; images: the number of images; seconds: the time that scoring took,
+    without detection.
     """
 
     metric: Metric
-    numbers: dict[str, float | None]
+    metrics: dict[str, float | None]
     per_class: dict[str, float | None]
     images: int
     seconds: float
 
     @property
     def primary_name(self) -> str:
-        """The number that ranks models: ``mAP``, or COCO's ``AP``."""
-        return next(iter(self.numbers))
+        """The name of the metric by which models are compared: ``mAP``, or COCO's ``AP``."""
+        return next(iter(self.metrics))
 
     @property
     def primary(self) -> float | None:
-        """Its value."""
-        return self.numbers[self.primary_name]
+        """The metric by which models are compared."""
+        return self.metrics[self.primary_name]
 
     @property
     def ap50(self) -> float | None:
         """The mean AP at IoU 0.5: VOC's mAP, or COCO's AP50."""
-        return self.numbers["AP50"] if self.metric == "coco" else self.primary
+        return self.metrics["AP50"] if self.metric == "coco" else self.primary
 
     def to_json(self) -> dict[str, Any]:
-        """The contract's form: metric, the numbers, per_class, images, seconds."""
+        """Return the record that scripts read: metric, the metrics by name, per_class, images, seconds."""
         return {
             "metric": self.metric,
-            **self.numbers,
+            **self.metrics,
             "per_class": self.per_class,
             "images": self.images,
             "seconds": self.seconds,
@@ -62,24 +63,24 @@ class Score:
 
 
 def evaluate(annotations: Annotations, predictions: Sequence[Prediction], metric: Metric) -> Score:
-    """Score predictions, one an image in the annotations' order (``align`` makes them so).
+    """Score predictions, one for each image in the order of the annotations (``align`` returns them so).
 
-    ValueError where the lengths differ.
+    Raises ValueError where the lengths differ.
     """
     start = time.perf_counter()
     if metric == "coco":
         coco = evaluate_coco(annotations, predictions)
-        numbers, per_class = coco.numbers, coco.per_class
+        metrics, per_class = coco.metrics, coco.per_class
     else:
         voc = evaluate_voc(annotations, predictions, metric)
-        numbers, per_class = {"mAP": voc.mAP}, voc.per_class
-    return Score(metric, numbers, per_class, len(annotations), time.perf_counter() - start)
+        metrics, per_class = {"mAP": voc.mAP}, voc.per_class
+    return Score(metric, metrics, per_class, len(annotations), time.perf_counter() - start)
 
 
 def write_score(path: Path, score: Score, profiles: Mapping[str, ProfileScore] | None = None) -> None:
-    """``--json``: the contract's form in a file, written whole or not at all.
+    """Write the JSON file of ``--json``; the write is atomic.
 
-    profiles: what ``compare_profiles`` found, under the key ``profiles`` (see ``ProfileScore.to_json``).
+    profiles: the scores of ``compare_profiles``, written under the key ``profiles`` (see ``ProfileScore.to_json``).
     """
     content = score.to_json()
     if profiles is not None:

@@ -1,1 +1,1 @@
-"""Prediction: images in, detections out, and the files that hold them."""
+"""Runs trained detectors on images, and reads and writes the files that hold their detections."""

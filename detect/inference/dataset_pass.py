@@ -1,4 +1,4 @@
-"""A detector run over a data set: detections in pixels of the original images, and on request the losses."""
+"""Runs a detector on a data set. Detections are in pixels of the original images; losses are optional."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from torch import Tensor
 
 from detect.data.annotations import Annotations
 from detect.data.loading.collate import Batch
-from detect.evaluation.predictions import Prediction, nothing_found
+from detect.evaluation.predictions import Prediction, empty_prediction
 from detect.models.detector import Detector
-from detect.models.tta import ManyLooks
+from detect.models.tta import DetectorWithTTA
 from detect.ops.preprocess import rescale_boxes
-from detect.system.device import Compute
-from detect.system.distributed import ALONE, Group
-from detect.types import Detections, Images, Size, Targets, targets_to, to_device
+from detect.system.device import ComputeConfig
+from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.types import Detections, Images, Size, Targets
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One pass over a data set: a prediction for each image in order, mean losses (empty where not asked for), and a
-    line for each image that could not be read (it counts as an image without detections).
+class DatasetPredictions:
+    """The predictions of a detector on a data set.
+
+    predictions: one for each image, in order; losses: mean losses by name, empty if the step computes none; unreadable:
+    a line for each image that cannot be read, which counts as an image without detections.
     """
 
     predictions: list[Prediction]
@@ -31,101 +33,109 @@ class Pass:
     unreadable: tuple[str, ...]
 
 
-Answer = tuple[list[Detections], dict[str, Tensor]]  # of a batch: detections, and losses where asked for
-Looking = Callable[[Images, tuple[Targets, ...]], Answer]
+BatchOutput = tuple[list[Detections], dict[str, Tensor]]  # detections of each image of a batch, losses by name
+PredictStep = Callable[[Images, tuple[Targets, ...]], BatchOutput]
 
 
-def detections_only(detector: Detector | ManyLooks) -> Looking:
-    """For ``run_over``: what is there."""
+def detections_only(detector: Detector | DetectorWithTTA) -> PredictStep:
+    """Return a step for ``run_on_dataset`` that computes detections."""
     detector.eval()
 
-    def look(images: Images, _: tuple[Targets, ...]) -> Answer:
+    def step(images: Images, _: tuple[Targets, ...]) -> BatchOutput:
         return detector.detect(images), {}
 
-    return look
+    return step
 
 
-def detections_and_losses(detector: Detector) -> Looking:
-    """For ``run_over``: what is there, and how wrong the network is about it. The body runs once for both."""
+def detections_and_losses(detector: Detector) -> PredictStep:
+    """Return a step for ``run_on_dataset`` that computes detections and losses. The backbone runs once for both."""
     detector.eval()
 
-    def look(images: Images, targets: tuple[Targets, ...]) -> Answer:
-        maps = detector.backbone(images.pixels)
-        found = detector.detections(images, detector.raw(images, maps))
-        return found, detector.losses(images, maps, targets)
+    def step(images: Images, targets: tuple[Targets, ...]) -> BatchOutput:
+        features = detector.backbone(images.pixels)
+        detections = detector.postprocess_batch(images, detector.predict_raw(images, features))
+        return detections, detector.losses(images, features, targets)
 
-    return look
+    return step
 
 
-def proposals_and_losses(detector: Detector) -> Looking:
-    """For ``run_over``: what an RPN proposes, all with label 1, and how wrong it is about it."""
+def proposals_and_losses(detector: Detector) -> PredictStep:
+    """Return a step for ``run_on_dataset`` that computes the RPN's proposals, all with label 1, and its losses."""
     detector.eval()
 
-    def look(images: Images, targets: tuple[Targets, ...]) -> Answer:
-        maps = detector.backbone(images.pixels)
-        proposed = detector.proposer(images, maps, detector.selection).proposals
-        found = [Detections(one.boxes, one.scores, torch.ones_like(one.scores, dtype=torch.int64)) for one in proposed]
-        return found, detector.losses(images, maps, targets)
+    def step(images: Images, targets: tuple[Targets, ...]) -> BatchOutput:
+        features = detector.backbone(images.pixels)
+        proposals = detector.proposer(images, features, detector.test_selection).proposals
+        detections = [
+            Detections(image.boxes, image.scores, torch.ones_like(image.scores, dtype=torch.int64))
+            for image in proposals
+        ]
+        return detections, detector.losses(images, features, targets)
 
-    return look
+    return step
 
 
-def _unseen(images: int) -> None:
-    """Progress that nobody watches."""
+def _no_progress(num_images: int) -> None:
+    """Ignore the progress."""
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What came of one batch: predictions by the image's place, and sums of the losses over its images."""
+class _BatchPredictions:
+    """The predictions of one batch by the index of the image, and the sums of the losses over its images."""
 
     predictions: dict[int, Prediction]
     losses: dict[str, float]
     unreadable: tuple[str, ...]
 
 
-def run_over(
-    looking: Looking,
+def run_on_dataset(
+    step: PredictStep,
     batches: Iterable[Batch],
     annotations: Annotations,
-    compute: Compute,
-    progress: Callable[[int], None] = _unseen,
-    group: Group = ALONE,
-) -> Pass:
-    """Detect on every batch of a data set; of several processes each has its share of the batches.
+    compute: ComputeConfig,
+    progress: Callable[[int], None] = _no_progress,
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> DatasetPredictions:
+    """Run ``step`` on every batch of a data set. Each process of ``group`` has a shard of the batches.
 
-    All processes get the whole pass, with the numbers that one alone would find.
+    All processes get all predictions, with the numbers that a single process would compute. progress: called with the
+    number of images of each batch.
     """
-    own = []
+    local_batches = []
     for batch in batches:
-        own.append(_look(looking, batch, compute))
+        local_batches.append(_predict_batch(step, batch, compute))
         progress(len(batch.images) + len(batch.unreadable))
-    predictions = [nothing_found(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
+    predictions = [empty_prediction(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
     sums: dict[str, float] = {}
     unreadable: list[str] = []
-    counted = 0
-    for seen in group.dealt_back(group.gather(own)):
-        unreadable += seen.unreadable
-        counted += len(seen.predictions)
-        for name, loss in seen.losses.items():
+    num_predictions = 0
+    for batch_predictions in group.interleave(group.gather(local_batches)):
+        unreadable += batch_predictions.unreadable
+        num_predictions += len(batch_predictions.predictions)
+        for name, loss in batch_predictions.losses.items():
             sums[name] = sums.get(name, 0.0) + loss
-        for index, prediction in seen.predictions.items():
+        for index, prediction in batch_predictions.predictions.items():
             predictions[index] = prediction
-    return Pass(predictions, {name: value / counted for name, value in sums.items()}, tuple(unreadable))
+    losses = {name: total / num_predictions for name, total in sums.items()}
+    return DatasetPredictions(predictions, losses, tuple(unreadable))
 
 
-def _look(looking: Looking, batch: Batch, compute: Compute) -> _Seen:
+def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _BatchPredictions:
     if not len(batch.images):
-        return _Seen({}, {}, batch.unreadable)
-    images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
+        return _BatchPredictions({}, {}, batch.unreadable)
+    images, targets = batch.images.to(compute.device), tuple(target.to(compute.device) for target in batch.targets)
     with torch.no_grad(), compute.autocast():
-        found, losses = looking(images, targets)
-    predictions = [as_prediction(*one) for one in zip(found, images.sizes, batch.originals, batch.files, strict=True)]
+        detections, losses = step(images, targets)
+    predictions = [
+        as_prediction(*arguments)
+        for arguments in zip(detections, images.sizes, batch.original_sizes, batch.files, strict=True)
+    ]
     sums = {name: float(loss) * len(images) for name, loss in losses.items()}
-    return _Seen(dict(zip(batch.indices, predictions, strict=True)), sums, batch.unreadable)
+    return _BatchPredictions(dict(zip(batch.indices, predictions, strict=True)), sums, batch.unreadable)
 
 
 def as_prediction(detections: Detections, resized: Size, original: Size, file: str) -> Prediction:
-    """Detections of a resized image as a Prediction for the original."""
+    """Return detections of a resized image as a Prediction for the original; resized, original: their sizes (h, w)."""
     boxes = rescale_boxes(detections.boxes.double().cpu(), resized, original)
     return Prediction(
         file=file,

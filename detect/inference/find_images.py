@@ -1,4 +1,4 @@
-"""Which images a command line means."""
+"""Finds the images that the arguments of a command name."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ from pathlib import Path
 
 from detect.data.images import SUFFIXES, is_image
 from detect.errors import UserError
-from detect.system.files import existing_file
+from detect.system.files import require_file
 
 
 def find_images(paths: Sequence[str]) -> list[Path]:
-    """Each PATH is an image, a folder (searched to the bottom), or a glob; in order, each image once.
+    """Return the images of all paths in order, each once.
 
-    A file named itself is taken whatever its suffix; in a folder also what only has an image's name, a link that leads
-    nowhere above all, which will be told as unreadable.
-    Raises UserError for a PATH that does not exist or holds no image.
+    A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder every entry with an image's suffix is taken, also a broken link,
+    which is reported as unreadable later. Raises UserError for a path that does not exist or contains no image.
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     for path in paths:
-        found.update(dict.fromkeys(_images_of(path)))
-    return list(found)
+        images.update(dict.fromkeys(_images_of(path)))
+    return list(images)
 
 
 def _images_of(path: str) -> list[Path]:
-    named = Path(path)
-    if named.is_dir():
-        images = sorted(file for file in named.rglob("*") if is_image(file) and not file.is_dir())
+    file = Path(path)
+    if file.is_dir():
+        images = sorted(entry for entry in file.rglob("*") if is_image(entry) and not entry.is_dir())
         if not images:
             raise UserError(f"{path}: expected images ({', '.join(sorted(SUFFIXES))}), found none in this folder")
         return images
-    if named.is_file() or not glob.has_magic(path):
-        return [existing_file(named, "an image, a folder or a glob")]
+    if file.is_file() or not glob.has_magic(path):
+        return [require_file(file, "an image, a folder or a glob")]
     matches = _matches(path)
     images = [match for match in matches if is_image(match) and not match.is_dir()]
     if not images:
@@ -41,9 +40,10 @@ def _images_of(path: str) -> list[Path]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    """As glob.glob has them, but ``**`` enters no linked folder: of two that lead back up it would find 2^40 ways down.
+    """Return the sorted matches of a glob as glob.glob does, except that ``**`` does not follow links to folders.
 
-    Path's own ``**`` does not, but takes it in a whole part alone and with hidden files.
+    Two links that lead back up would give 2^40 paths. ``Path.glob`` does not follow them either, but it accepts ``**``
+    only as a complete part of the path, and matches hidden files.
     """
     path = Path(pattern)
     parts = [part if part == "**" else part.replace("**", "*") for part in path.parts]
@@ -51,10 +51,10 @@ def _matches(pattern: str) -> list[Path]:
         return [Path(match) for match in sorted(glob.glob(pattern))]  # noqa: PTH207 - Path.glob refuses absolute ones
     if parts[-1] == "**":
         parts.append("*")
-    found = Path(path.anchor).glob(str(Path(*parts).relative_to(path.anchor)))
-    return sorted((match for match in found if not _is_hidden(match, parts)), key=str)
+    matches = Path(path.anchor).glob(str(Path(*parts).relative_to(path.anchor)))
+    return sorted((match for match in matches if not _is_hidden(match, parts)), key=str)
 
 
 def _is_hidden(match: Path, parts: Sequence[str]) -> bool:
-    """Whether a part of it begins with a dot that the pattern does not name."""
+    """Return True if a part of the path begins with a dot and the pattern does not name it."""
     return any(part.startswith(".") and part not in parts for part in match.parts)

@@ -1,4 +1,4 @@
-"""Many images through a detector: batches decoded by workers, pictures drawn beside the model, a kill survived."""
+"""Runs a detector on many images: workers decode batches, drawing overlaps with the model, and killed runs resume."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detect.data.image_names import below_shared_folder
+from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, image_size, read_image
-from detect.data.loading.batch_sampler import by_canvas
-from detect.data.loading.collate import Batch, GivenLookup
+from detect.data.loading.batch_sampler import group_by_size
+from detect.data.loading.collate import Batch, ProposalLookup
 from detect.data.loading.loader import file_loader
-from detect.data.loading.workers import told_when_a_worker_ends
-from detect.draw import Marks, draw_detections, save_image
+from detect.data.loading.workers import explain_worker_death
+from detect.draw import LabeledBoxes, draw_detections, save_image
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.dataset_pass import as_prediction
-from detect.inference.prediction_journal import BatchResult, Finished
+from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.predictor import Predictor
 from detect.ops.preprocess import Preprocess
-from detect.proposals.lookups import FromFile, from_file
+from detect.proposals.lookups import ProposalsFromFile, load_proposal_lookup
 from detect.system import randomness
-from detect.system.distributed import ALONE, Group
-from detect.system.files import remove_leftovers
-from detect.system.progress import Display
-from detect.types import to_device
+from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.system.files import remove_temp_files
+from detect.system.progress import ProgressDisplay
+
+_JOURNAL_FILE = ".finished.jsonl"
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a run came to: predictions of all readable images in order, a line for each unreadable one, how long it
-    took, and for how long of it the model computed; work of an earlier, killed run takes no time here.
+class PredictionResult:
+    """The result of a prediction run.
+
+    predictions: of all readable images, in order; unreadable: a line for each other image; seconds: the duration of the
+    run; model_seconds: the part of it in which the model computed. Both exclude the time of an earlier, killed run.
     """
 
     predictions: list[Prediction]
@@ -45,111 +48,122 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is wanted of each image: detections of at least ``score`` with a label among ``labels``; pictures or not."""
+class PredictOptions:
+    """The options of a prediction run.
+
+    score: the minimum score of a detection; labels: the labels to keep; draw_images: whether to draw the boxes.
+    """
 
     score: float
     labels: tuple[int, ...]
-    pictures: bool
+    draw_images: bool
 
 
 def predict_images(
     predictor: Predictor,
     images: Sequence[Path],
     out: Path,
-    wish: Wish,
+    options: PredictOptions,
     batch_size: int,
     workers: int,
-    display: Display,
+    progress: ProgressDisplay,
     proposals: Path | None = None,
-    group: Group = ALONE,
-) -> Work:
-    """Detect on all images; a detector that is given its proposals searches them, or takes those of a file.
+    group: ProcessGroup = SINGLE_PROCESS,
+) -> PredictionResult:
+    """Detect on all images. A detector with precomputed proposals searches them, or takes them from the file ``proposals``.
 
-    Batches done by an earlier run of the same command in ``out``, by whatever number of processes, are not done again.
-    Images of one batch share a canvas, so that a result does not depend on the company. Of ``group`` each process does
-    one batch of a round; all get the whole work, and the leader alone keeps what is done.
+    Batches that an earlier run of the same command completed in ``out``, with any number of processes, are not done
+    again. The images of a batch have the same padded size, so that no result depends on the other images of the batch. Each
+    process of ``group`` computes one batch at a time; all get the complete result, and the main process alone writes
+    the journal.
     """
     start = time.perf_counter()
-    batches = group.gather(_batches(images, predictor.preprocess, batch_size) if group.leads else [])[0]
-    given: GivenLookup | None = given_from(predictor, images, proposals) or predictor.given
-    finished = None
-    if group.leads:
-        key = _key(predictor, images, wish, batches, proposals)
-        finished = Finished(out / ".finished.jsonl", key, predictor.classes)
-        if finished.batches:
-            remove_leftovers(out)
-    results = list(group.gather(finished.batches if finished else [])[0])
+    batches = group.gather(_batches(images, predictor.preprocess, batch_size) if group.is_main else [])[0]
+    lookup: ProposalLookup | None = proposals_from_file(predictor, images, proposals) or predictor.proposal_search
+    journal = None
+    if group.is_main:
+        run_hash = _run_hash(predictor, images, options, batches, proposals)
+        journal = PredictionJournal(out / _JOURNAL_FILE, run_hash, predictor.classes)
+        if journal.batches:
+            remove_temp_files(out)
+    results = list(group.gather(journal.batches if journal else [])[0])
     if results:
-        display.found_done(sum(map(_images_in, results)))
-    left, look = batches[len(results) :], _Looking(predictor, wish)
-    draw = _Drawing(out / "images", below_shared_folder([str(image) for image in images]), predictor.classes)
-    loader = file_loader(images, predictor.preprocess, group.share(left), workers, given)
-    with told_when_a_worker_ends("--workers", loader), ThreadPoolExecutor(1) as pool:
-        own: Iterator[BatchResult] = map(look, loader)
-        if wish.pictures:
-            own = _one_behind(pool, draw, own)
-        for result in _rounds(group, own, len(left)):
-            if finished is not None:
-                finished.add(result)
+        progress.start_at(sum(map(_num_images, results)))
+    remaining = batches[len(results) :]
+    detect_batch = _DetectBatch(predictor, options)
+    draw_batch = _DrawBatch(
+        out / "images", relative_to_shared_folder([str(image) for image in images]), predictor.classes
+    )
+    loader = file_loader(images, predictor.preprocess, group.shard(remaining), workers, lookup)
+    with explain_worker_death("--workers", loader), ThreadPoolExecutor(1) as pool:
+        local_results: Iterator[BatchResult] = map(detect_batch, loader)
+        if options.draw_images:
+            local_results = _overlap_drawing(pool, draw_batch, local_results)
+        for result in _gather_in_order(group, local_results, len(remaining)):
+            if journal is not None:
+                journal.add(result)
             results.append(result)
-            display.advance(_images_in(result))
-    return _work(results, time.perf_counter() - start, look.seconds)
+            progress.advance(_num_images(result))
+    return _to_result(results, time.perf_counter() - start, detect_batch.seconds)
 
 
-def _rounds(group: Group, own: Iterator[BatchResult], count: int) -> Iterator[BatchResult]:
-    """The results of ``count`` batches by all processes, in the order of the batches."""
-    for _ in range(0, count, group.size):
-        yield from (result for result in group.gather(next(own, None)) if result is not None)
+def _gather_in_order(
+    group: ProcessGroup, local_results: Iterator[BatchResult], num_batches: int
+) -> Iterator[BatchResult]:
+    """Yield the results of ``num_batches`` batches of all processes, in the order of the batches."""
+    for _ in range(0, num_batches, group.size):
+        yield from (result for result in group.gather(next(local_results, None)) if result is not None)
 
 
-def _work(results: Sequence[BatchResult], seconds: float, model_seconds: float) -> Work:
-    placed: dict[int, Prediction] = {}
+def _to_result(results: Sequence[BatchResult], seconds: float, model_seconds: float) -> PredictionResult:
+    by_index: dict[int, Prediction] = {}
     for result in results:
-        placed.update(zip(result.places, result.predictions, strict=True))
+        by_index.update(zip(result.indices, result.predictions, strict=True))
     unreadable = [line for result in results for line in result.unreadable]
-    return Work([placed[place] for place in sorted(placed)], sorted(unreadable), seconds, model_seconds)
+    return PredictionResult([by_index[index] for index in sorted(by_index)], sorted(unreadable), seconds, model_seconds)
 
 
-def _images_in(result: BatchResult) -> int:
-    return len(result.places) + len(result.unreadable)
+def _num_images(result: BatchResult) -> int:
+    return len(result.indices) + len(result.unreadable)
 
 
-def forget_progress(out: Path) -> None:
-    """All results are written: the next run of the command starts anew."""
-    (out / ".finished.jsonl").unlink(missing_ok=True)
+def clear_journal(out: Path) -> None:
+    """Delete the journal, because all results are written. The next run of the command starts from the beginning."""
+    (out / _JOURNAL_FILE).unlink(missing_ok=True)
 
 
 def _batches(images: Sequence[Path], preprocess: Preprocess, batch_size: int) -> list[list[int]]:
-    """Places of images of one canvas; those without a readable header, which will be reported, together."""
-    canvases = []
+    """Return batches of indices of images with the same padded size. Images without a readable header are one group."""
+    padded_sizes = []
     for image in images:
         try:
-            canvases.append(preprocess.canvas([preprocess.resized(image_size(image))]))
+            padded_sizes.append(preprocess.canvas([preprocess.target_size(image_size(image))]))
         except UnreadableImage:
-            canvases.append((0, 0))
-    return by_canvas(canvases, batch_size)
+            padded_sizes.append((0, 0))
+    return group_by_size(padded_sizes, batch_size)
 
 
-def given_from(predictor: Predictor, images: Sequence[Path], proposals: Path | None) -> FromFile | None:
-    """The proposals in a file, for a detector that is given some; None without a file. Raises UserError."""
+def proposals_from_file(
+    predictor: Predictor, images: Sequence[Path], proposals: Path | None
+) -> ProposalsFromFile | None:
+    """Return the proposals of a file, None without a file. Raises UserError for a detector with an RPN."""
     if proposals is None:
         return None
-    if predictor.given is None:
+    if predictor.proposal_search is None:
         raise UserError(
-            f"--proposals {proposals}: expected a detector that is given its proposals, found one with an RPN"
+            f"--proposals {proposals}: expected a detector with precomputed proposals, found one with an RPN"
         )
-    return from_file(proposals, [str(image) for image in images], predictor.given.number)
+    return load_proposal_lookup(proposals, [str(image) for image in images], predictor.proposal_search.max_proposals)
 
 
-def _key(
+def _run_hash(
     predictor: Predictor,
     images: Sequence[Path],
-    wish: Wish,
+    options: PredictOptions,
     batches: Sequence[Sequence[int]],
     proposals: Path | None,
 ) -> int:
-    """Of all that results depend on: weights, proposals and images as they are now, settings, what is wanted."""
+    """Return a hash of all that the results depend on: files of weights, proposals and images, settings, options."""
     files = (predictor.file, *images) if proposals is None else (predictor.file, proposals, *images)
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None for file in files]
     parts = (
@@ -157,72 +171,74 @@ def _key(
         proposals,
         predictor.config,
         predictor.compute,
-        wish,
+        options,
         [str(image) for image in images],
         stats,
         batches,
     )
-    return randomness.key(*map(repr, parts))
+    return randomness.hash_key(*map(repr, parts))
 
 
-class _Looking:
-    """The model on a batch; seconds: how long it has computed."""
+class _DetectBatch:
+    """Runs the model on batches; seconds: the total time that it has computed."""
 
-    def __init__(self, predictor: Predictor, wish: Wish) -> None:
+    def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
         self.predictor = predictor
-        self.wish = wish
+        self.options = options
         self.seconds = 0.0
 
     def __call__(self, batch: Batch) -> BatchResult:
         start = time.perf_counter()
-        found = self._detections(batch)
+        predictions = self._predict(batch)
         self.seconds += time.perf_counter() - start
-        return BatchResult(batch.indices, tuple(_chosen(one, self.wish) for one in found), batch.unreadable)
+        selected = tuple(_select_detections(prediction, self.options) for prediction in predictions)
+        return BatchResult(batch.indices, selected, batch.unreadable)
 
-    def _detections(self, batch: Batch) -> list[Prediction]:
-        """Of each image, in its own pixels; those are on the CPU, so the model is done when they are here."""
+    def _predict(self, batch: Batch) -> list[Prediction]:
+        """Return a prediction for each image, in its pixels. They are on the CPU, so the model has finished."""
         if not len(batch.images):
             return []
         compute = self.predictor.compute
-        images = to_device(batch.images, compute.device)
+        images = batch.images.to(compute.device)
         with torch.inference_mode(), compute.autocast():
-            found = self.predictor.detector.detect(images)
+            detections = self.predictor.detector.detect(images)
         return [
-            as_prediction(*one) for one in zip(found, batch.images.sizes, batch.originals, batch.files, strict=True)
+            as_prediction(*arguments)
+            for arguments in zip(detections, batch.images.sizes, batch.original_sizes, batch.files, strict=True)
         ]
 
 
-def _chosen(prediction: Prediction, wish: Wish) -> Prediction:
-    which = (prediction.scores >= wish.score) & np.isin(prediction.labels, wish.labels)
+def _select_detections(prediction: Prediction, options: PredictOptions) -> Prediction:
+    keep = (prediction.scores >= options.score) & np.isin(prediction.labels, options.labels)
     return replace(
-        prediction, boxes=prediction.boxes[which], scores=prediction.scores[which], labels=prediction.labels[which]
+        prediction, boxes=prediction.boxes[keep], scores=prediction.scores[keep], labels=prediction.labels[keep]
     )
 
 
 @dataclass(frozen=True)
-class _Drawing:
-    """Draws a result's images below ``folder``, each by its name."""
+class _DrawBatch:
+    """Draws the images of a batch, each to ``folder`` under its name."""
 
     folder: Path
     names: Sequence[str]
     classes: Sequence[str]
 
     def __call__(self, result: BatchResult) -> BatchResult:
-        for place, prediction in zip(result.places, result.predictions, strict=True):
-            marks = Marks(prediction.boxes, prediction.labels, prediction.scores)
-            picture = draw_detections(read_image(prediction.file), marks, self.classes)
-            save_image(self.folder / f"{self.names[place]}.jpg", picture)
+        for index, prediction in zip(result.indices, result.predictions, strict=True):
+            boxes = LabeledBoxes(prediction.boxes, prediction.labels, prediction.scores)
+            image = draw_detections(read_image(prediction.file), boxes, self.classes)
+            save_image(self.folder / f"{self.names[index]}.jpg", image)
         return result
 
 
-def _one_behind(
+def _overlap_drawing(
     pool: ThreadPoolExecutor, draw: Callable[[BatchResult], BatchResult], results: Iterable[BatchResult]
 ) -> Iterator[BatchResult]:
-    """Each result when it is drawn, which happens while the next is made."""
-    waiting = None
+    """Yield each result after it is drawn, which happens while the next result is computed."""
+    pending = None
     for result in results:
-        if waiting is not None:
-            yield waiting.result()
-        waiting = pool.submit(draw, result)
-    if waiting is not None:
-        yield waiting.result()
+        if pending is not None:
+            yield pending.result()
+        pending = pool.submit(draw, result)
+    if pending is not None:
+        yield pending.result()

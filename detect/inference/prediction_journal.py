@@ -1,8 +1,8 @@
-"""What a prediction run has done so far, so that the same command goes on after a kill.
+"""A journal of a prediction run, so that the same command resumes after it was killed.
 
-A line for each batch, synced when the batch is done: a checksum and JSON. The first line is the key of everything the
-results depend on; a file with another key is of another command and is started anew. From the first damaged line on
-nothing is believed: those batches are done again.
+It has a line for each batch, synced to disk when the batch is complete: a checksum and JSON. The first line is a hash
+of everything that the results depend on. A file with another hash is from another command and is overwritten. Lines from
+the first damaged one on are ignored, and their batches are computed again.
 """
 
 from __future__ import annotations
@@ -14,56 +14,60 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.evaluation.predictions import Prediction
-from detect.inference.result_readers import read_record
+from detect.inference.result_readers import parse_image_record
 from detect.inference.result_writers import image_record
-from detect.system.files import append_text, whole_lines, write_text
+from detect.system.files import append_text, complete_lines, write_text
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """places: of the images among all; predictions: one for each; unreadable: a line for each image left out."""
+    """The predictions of one batch.
 
-    places: tuple[int, ...]
+    indices: of its readable images among all images; predictions: one for each of them; unreadable: a line for each
+    other image.
+    """
+
+    indices: tuple[int, ...]
     predictions: tuple[Prediction, ...]
     unreadable: tuple[str, ...]
 
 
-class Finished:
-    """The batches done, in order, on disk."""
+class PredictionJournal:
+    """The completed batches of a run, in order, in memory and on disk."""
 
-    def __init__(self, file: Path, key: int, classes: Sequence[str]) -> None:
+    def __init__(self, file: Path, run_hash: int, classes: Sequence[str]) -> None:
         self.file = file
         self.classes = tuple(classes)
-        self.batches = list(self._read(key))
-        # Written anew without what a kill left unfinished at its end.
-        write_text(file, "".join([_line(json.dumps(key)), *map(self._told, self.batches)]))
+        self.batches = list(self._read(run_hash))
+        # Rewritten without the incomplete line that a killed run may have left at the end.
+        write_text(file, "".join([_line(json.dumps(run_hash)), *map(self._encode, self.batches)]))
 
     def add(self, result: BatchResult) -> None:
-        """One batch more. Raises WorkError."""
+        """Append a batch to the journal. Raises RunError if the file cannot be written."""
         self.batches.append(result)
-        append_text(self.file, self._told(result))
+        append_text(self.file, self._encode(result))
 
-    def _told(self, result: BatchResult) -> str:
+    def _encode(self, result: BatchResult) -> str:
         records = [image_record(prediction, self.classes) for prediction in result.predictions]
-        return _line(json.dumps([result.places, records, result.unreadable], ensure_ascii=False))
+        return _line(json.dumps([result.indices, records, result.unreadable], ensure_ascii=False))
 
-    def _read(self, key: int) -> Iterator[BatchResult]:
-        lines = _believed(whole_lines(self.file))
-        if next(lines, "") != json.dumps(key):
+    def _read(self, run_hash: int) -> Iterator[BatchResult]:
+        lines = _valid_lines(complete_lines(self.file))
+        if next(lines, "") != json.dumps(run_hash):
             return
         labels = {name: label for label, name in enumerate(self.classes, 1)}
         for line in lines:
-            places, records, unreadable = json.loads(line)
-            found = tuple(read_record(str(self.file), record, labels) for record in records)
-            yield BatchResult(tuple(places), found, tuple(unreadable))
+            indices, records, unreadable = json.loads(line)
+            predictions = tuple(parse_image_record(str(self.file), record, labels) for record in records)
+            yield BatchResult(tuple(indices), predictions, tuple(unreadable))
 
 
 def _line(content: str) -> str:
     return f"{zlib.crc32(content.encode()):08x} {content}\n"
 
 
-def _believed(lines: Sequence[str]) -> Iterator[str]:
-    """What the lines say, up to the first that its checksum denies."""
+def _valid_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the content of the lines, up to the first whose checksum does not match."""
     for line in lines:
         content = line[9:]
         if _line(content) != f"{line}\n":

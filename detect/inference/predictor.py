@@ -1,4 +1,4 @@
-"""A trained detector for use: images in, detections in their own pixels out."""
+"""Runs a trained detector on images. Detections are in pixels of the original images."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ import torch
 
 from detect.checkpoints.zoo import read_model
 from detect.config import Config, Device, Precision
-from detect.config.builders.detector import empty_detector, preprocess_rule, with_looks
-from detect.config.builders.proposals import searched
-from detect.config.files import changed
+from detect.config.builders.detector import build_preprocess, build_uninitialized, with_tta
+from detect.config.builders.proposals import on_the_fly_search
+from detect.config.files import with_overrides
 from detect.data.images import read_image
 from detect.errors import UserError
-from detect.models.backbones.frozen_norm import settle
+from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
-from detect.models.tta import ManyLooks
+from detect.models.tta import DetectorWithTTA
 from detect.ops.preprocess import Preprocess, rescale_boxes
-from detect.proposals.lookups import BoxesAndScores, Searched
+from detect.proposals.lookups import BoxesAndScores, SearchOnTheFly
 from detect.system import randomness
-from detect.system.device import Compute, make_compute
-from detect.types import Detections, Images, Proposals, to_device
+from detect.system.device import ComputeConfig, select_device
+from detect.types import Detections, Images, Proposals
 
-Image = str | Path | np.ndarray
+ImageLike = str | Path | np.ndarray
 
 
 class Predictor:
-    """A detector with all it needs to answer: the rule for its input, class names, device and precision."""
+    """A trained detector with its preprocessing, class names, device and precision.
+
+    proposal_search: searches the proposals of an image, for a detector without a region proposal network.
+    """
 
     def __init__(
         self,
-        detector: Detector | ManyLooks,
+        detector: Detector | DetectorWithTTA,
         classes: tuple[str, ...],
         preprocess: Preprocess,
         config: Config,
         file: Path,
-        compute: Compute,
-        given: Searched | None = None,
+        compute: ComputeConfig,
+        proposal_search: SearchOnTheFly | None = None,
     ) -> None:
         self.detector = detector.eval().to(compute.device)
         self.classes = classes  # label k is classes[k - 1]
@@ -47,78 +50,79 @@ class Predictor:
         self.config = config
         self.file = file
         self.compute = compute
-        self.given = given  # how the images are searched, for a detector that does not make its own proposals
+        self.proposal_search = proposal_search
 
     @property
-    def single(self) -> Detector:
-        """The detector without test-time augmentation."""
-        return self.detector.detector if isinstance(self.detector, ManyLooks) else self.detector
+    def base_detector(self) -> Detector:
+        """Return the detector without test-time augmentation."""
+        return self.detector.detector if isinstance(self.detector, DetectorWithTTA) else self.detector
 
     @overload
-    def predict(self, x: Image, score: float = 0.5) -> Detections: ...
+    def predict(self, x: ImageLike, score: float = 0.5) -> Detections: ...
 
     @overload
-    def predict(self, x: list[Image], score: float = 0.5) -> list[Detections]: ...
+    def predict(self, x: list[ImageLike], score: float = 0.5) -> list[Detections]: ...
 
-    def predict(self, x: Image | list[Image], score: float = 0.5) -> Detections | list[Detections]:
-        """Detections of at least ``score``, best first, boxes in pixels of the image as it was given.
+    def predict(self, x: ImageLike | list[ImageLike], score: float = 0.5) -> Detections | list[Detections]:
+        """Return the detections of at least ``score``, best first, with boxes in pixels of the original image.
 
         x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The images of a list are
-        detected one by one: ``detect predict`` batches. Raises UserError for an array of another kind,
-        UnreadableImage for a file.
+        processed one by one; ``detect predict`` uses batches. Raises UserError for an array of another kind, and
+        UnreadableImage for a file that cannot be decoded.
         """
         if isinstance(x, str | Path | np.ndarray):
-            return self._one(x).above(score)
-        return [self._one(image).above(score) for image in x]
+            return self._predict_image(x).above(score)
+        return [self._predict_image(image).above(score) for image in x]
 
-    def _one(self, image: Image) -> Detections:
+    def _predict_image(self, image: ImageLike) -> Detections:
         rgb = image if isinstance(image, np.ndarray) else read_image(image)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
             raise UserError(f"image: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
-        images = to_device(self.prepared(rgb), self.compute.device)
+        images = self.preprocess_image(rgb).to(self.compute.device)
         with torch.inference_mode(), self.compute.autocast():
-            found = self.detector.detect(images)[0]
-        boxes = rescale_boxes(found.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
-        return Detections(boxes, found.scores.cpu(), found.labels.cpu(), None, self.classes)
+            detections = self.detector.detect(images)[0]
+        boxes = rescale_boxes(detections.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
+        return Detections(boxes, detections.scores.cpu(), detections.labels.cpu(), None, self.classes)
 
-    def prepared(self, rgb: np.ndarray, given: BoxesAndScores | None = None) -> Images:
-        """The image as a batch of one; ``given``: its proposals, in its pixels. A detector that needs some and gets
-        none has it searched.
+    def preprocess_image(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> Images:
+        """Return an RGB uint8 image (H, W, 3) as a batch of one.
+
+        proposals: its proposals, in its pixels. None searches them, for a detector that needs proposals.
         """
-        small = self.preprocess.resize(rgb)
-        picture, keys = self.preprocess.normalise(small), [randomness.key("predict")]
-        if self.given is None:
-            return self.preprocess.batch([picture], keys)
-        boxes, scores = (torch.from_numpy(found) for found in given or self.given.search(rgb))
-        resized = rescale_boxes(boxes, (rgb.shape[0], rgb.shape[1]), (small.shape[0], small.shape[1]))
-        return self.preprocess.batch([picture], keys, [Proposals(resized, scores)])
+        resized = self.preprocess.resize(rgb)
+        pixels, seeds = self.preprocess.normalize(resized), [randomness.hash_key("predict")]
+        if self.proposal_search is None:
+            return self.preprocess.batch([pixels], seeds)
+        boxes, scores = (torch.from_numpy(array) for array in proposals or self.proposal_search.search(rgb))
+        boxes = rescale_boxes(boxes, (rgb.shape[0], rgb.shape[1]), (resized.shape[0], resized.shape[1]))
+        return self.preprocess.batch([pixels], seeds, [Proposals(boxes, scores)])
 
 
 def load(
     model: str | Path, device: Device = "auto", precision: Precision = "fp32", overrides: Sequence[str] = ()
 ) -> Predictor:
-    """MODEL: a run folder (its best weights), a checkpoint file, or a name of the zoo, whose file is fetched once.
+    """Load a trained detector.
 
-    Raises UserError naming what is wrong.
-
-    overrides: KEY=VALUE settings over the checkpoint's own: thresholds, input size, test-time augmentation, data.
+    model: a run folder (its best weights), a checkpoint file, or a name of the zoo, whose file is downloaded once;
+    overrides: KEY=VALUE settings that replace the checkpoint's: thresholds, input size, test-time augmentation, data.
+    Raises UserError with the file and the reason.
     """
     saved, file = read_model(Path(model))
-    config = changed(saved.config, overrides)
+    config = with_overrides(saved.config, overrides)
     classifier = saved.config.model.classifier
     if config.model.classifier != classifier:
         raise UserError(f"model.classifier: expected {classifier}, which {file} holds, found {config.model.classifier}")
-    detector = empty_detector(config, saved.classes)
+    detector = build_uninitialized(config, saved.classes)
     try:
         detector.load_state_dict(saved.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         if overrides:
             raise UserError(f"--set: expected a network that the weights in {file} fit, found {reason}") from None
-        raise UserError(f"{file}: expected the weights of the detector in its own settings, found {reason}") from None
-    resized_anew = preprocess_rule(config) != preprocess_rule(saved.config)
-    preprocess = preprocess_rule(config) if resized_anew else saved.preprocess
-    compute = make_compute(device, precision)
-    settle(detector.eval(), compute.dtype)
-    looking = with_looks(config, detector)
-    return Predictor(looking, saved.classes, preprocess, config, file, compute, searched(config.model))
+        raise UserError(f"{file}: expected the weights of the detector in its settings, found {reason}") from None
+    has_new_preprocess = build_preprocess(config) != build_preprocess(saved.config)
+    preprocess = build_preprocess(config) if has_new_preprocess else saved.preprocess
+    compute = select_device(device, precision)
+    optimize_for_inference(detector.eval(), compute.dtype)
+    search = on_the_fly_search(config.model)
+    return Predictor(with_tta(config, detector), saved.classes, preprocess, config, file, compute, search)

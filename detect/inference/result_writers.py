@@ -1,6 +1,6 @@
-"""The files that detections are written to, each whole or not at all (``results.py`` reads them).
+"""Writes detections to result files, each completely or not at all. ``result_readers.py`` reads them.
 
-Numbers are written so that reading gives back the same float: rounded scores would tie, and be ranked otherwise.
+Numbers are written so that reading them gives the same float. Rounded scores could be equal and change the ranking.
 """
 
 from __future__ import annotations
@@ -17,55 +17,56 @@ from typing import Any
 import numpy as np
 
 from detect.data.formats import coco_json
-from detect.data.image_names import ImageNames, below_shared_folder
-from detect.errors import UserError, nearest
+from detect.data.image_names import ImageNames, relative_to_shared_folder
+from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
 from detect.system.files import write_text
 
 
 def write_json(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """``predictions.json``: one image a line, its detections best first, boxes in pixels of the original image."""
+    """Write ``predictions.json``: an image per line, detections best first, boxes in pixels of the original image."""
     write_text(path, _json_lines(image_record(prediction, classes) for prediction in predictions))
 
 
 def write_csv(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """``predictions.csv``: ``file,label,score,x1,y1,x2,y2``, a row a detection, best first in each image."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    """Write ``predictions.csv``: ``file,label,score,x1,y1,x2,y2``, one detection per row, best first in each image."""
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(("file", "label", "score", "x1", "y1", "x2", "y2"))
     for prediction in predictions:
-        for box, label, score in ranked(prediction):
+        for box, label, score in sorted_by_score(prediction):
             rows.writerow((prediction.file, classes[label - 1], score, *box))
-    write_text(path, text.getvalue())
+    write_text(path, stream.getvalue())
 
 
 def write_yolo(folder: Path, predictions: Sequence[Prediction]) -> None:
-    """One text file an image, best first: ``class cx cy w h score``, class from 0, the rest in fractions."""
-    names = image_names([prediction.file for prediction in predictions])
+    """Write one text file per image, best first: ``class cx cy w h score``, class from 0, the box in fractions."""
+    names = short_image_names([prediction.file for prediction in predictions])
     for name, prediction in zip(names, predictions, strict=True):
         w, h = prediction.width, prediction.height
         lines = (
             f"{label - 1} {(x1 + x2) / 2 / w!r} {(y1 + y2) / 2 / h!r} {(x2 - x1) / w!r} {(y2 - y1) / h!r} {score!r}\n"
-            for (x1, y1, x2, y2), label, score in ranked(prediction)
+            for (x1, y1, x2, y2), label, score in sorted_by_score(prediction)
         )
         write_text(folder / f"{name}.txt", "".join(lines))
 
 
 def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """VOC's ``comp4_det_<class>.txt``, one a class: ``image score xmin ymin xmax ymax``, corners 1-based and inclusive.
+    """Write VOC's ``comp4_det_<class>.txt`` for each class: ``image score xmin ymin xmax ymax``.
 
-    The shift by one is made in decimal, so that it is exact and ``results.read_comp4`` can undo it.
+    Corners are 1-based and inclusive. The shift by one is computed in decimal, so that it is exact and
+    ``result_readers.read_comp4`` can undo it.
     """
     lines: list[list[str]] = [[] for _ in classes]
-    for name, prediction in zip(image_names([p.file for p in predictions]), predictions, strict=True):
-        for (x1, y1, x2, y2), label, score in ranked(prediction):
-            lines[label - 1].append(f"{name} {score!r} {_plus_one(x1)} {_plus_one(y1)} {x2!r} {y2!r}\n")
-    for class_name, mine in zip(classes, lines, strict=True):
-        write_text(folder / comp4_file(class_name), "".join(mine))
+    for name, prediction in zip(short_image_names([p.file for p in predictions]), predictions, strict=True):
+        for (x1, y1, x2, y2), label, score in sorted_by_score(prediction):
+            lines[label - 1].append(f"{name} {score!r} {_encode_corner(x1)} {_encode_corner(y1)} {x2!r} {y2!r}\n")
+    for class_name, class_lines in zip(classes, lines, strict=True):
+        write_text(folder / comp4_file(class_name), "".join(class_lines))
 
 
 def comp4_file(class_name: str) -> str:
-    """The name of the text file that holds the detections of a class."""
+    """Return the name of the text file with the detections of a class."""
     return f"comp4_det_{class_name}.txt"
 
 
@@ -75,9 +76,9 @@ def write_coco(
     image_ids: Sequence[int] | np.ndarray,
     category_ids: Sequence[int] | np.ndarray,
 ) -> None:
-    """``coco_results.json``: ``image_id, category_id, bbox [x, y, width, height], score``, best first in each image.
+    """Write ``coco_results.json``: ``image_id, category_id, bbox [x, y, width, height], score``, best first per image.
 
-    image_ids: one a prediction; category_ids (K,): the id of label k is ``category_ids[k - 1]``.
+    image_ids (N,): one per prediction; category_ids (K,): the id of label k is ``category_ids[k - 1]``.
     """
     rows = (
         {
@@ -87,72 +88,80 @@ def write_coco(
             "score": score,
         }
         for image_id, prediction in zip(image_ids, predictions, strict=True)
-        for (x1, y1, x2, y2), label, score in ranked(prediction)
+        for (x1, y1, x2, y2), label, score in sorted_by_score(prediction)
     )
     write_text(path, _json_lines(rows))
 
 
 def write_coco_images(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """The list beside a ``coco_results.json`` without annotations: which image and class each number from 1 is."""
-    files = below_shared_folder([prediction.file for prediction in predictions])
+    """Write the images and classes to which the ids of a ``coco_results.json`` without annotations refer, from 1."""
+    files = relative_to_shared_folder([prediction.file for prediction in predictions])
     images = [
-        {"id": place, "file_name": file, "width": prediction.width, "height": prediction.height}
-        for place, (file, prediction) in enumerate(zip(files, predictions, strict=True), 1)
+        {"id": image_id, "file_name": file, "width": prediction.width, "height": prediction.height}
+        for image_id, (file, prediction) in enumerate(zip(files, predictions, strict=True), 1)
     ]
-    categories = [{"id": place, "name": name} for place, name in enumerate(classes, 1)]
+    categories = [{"id": category_id, "name": name} for category_id, name in enumerate(classes, 1)]
     write_text(path, json.dumps({"images": images, "categories": categories}, indent=1, ensure_ascii=False) + "\n")
 
 
-def ranked(prediction: Prediction) -> Iterator[tuple[list[float], int, float]]:
-    """(box, label, score) of each detection, best first, equals as given."""
+def sorted_by_score(prediction: Prediction) -> Iterator[tuple[list[float], int, float]]:
+    """Return (box, label, score) of each detection, best first; detections of equal score keep their order."""
     order = np.argsort(-prediction.scores, kind="stable")
     columns = (prediction.boxes[order], prediction.labels[order], prediction.scores[order])
     return zip(*(column.tolist() for column in columns), strict=True)
 
 
-def image_names(files: Sequence[str]) -> list[str]:
-    """The shortest names that tell images apart: without folder and suffix, else below the folder that all share."""
-    below = below_shared_folder(files)
-    bare = [PurePath(name).with_suffix("").as_posix() for name in below]
-    for names in ([PurePath(name).stem for name in below], bare):
+def short_image_names(files: Sequence[str]) -> list[str]:
+    """Return the shortest names that differ for all images.
+
+    They are the file names without suffix, or the paths below the folder that all images share, without suffix if these
+    differ.
+    """
+    paths = relative_to_shared_folder(files)
+    without_suffix = [PurePath(path).with_suffix("").as_posix() for path in paths]
+    for names in ([PurePath(path).stem for path in paths], without_suffix):
         if len(set(names)) == len(files):
             return names
-    return below
+    return paths
 
 
 def image_record(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    """One image's element of ``predictions.json``."""
+    """Return the element of ``predictions.json`` for one image."""
     return {
         "file": prediction.file,
         "width": prediction.width,
         "height": prediction.height,
         "detections": [
-            {"box": box, "label": classes[label - 1], "score": score} for box, label, score in ranked(prediction)
+            {"box": box, "label": classes[label - 1], "score": score}
+            for box, label, score in sorted_by_score(prediction)
         ],
     }
 
 
-def _plus_one(number: float) -> str:
-    return str(Decimal(repr(number)) + 1)
+def _encode_corner(coordinate: float) -> str:
+    return str(Decimal(repr(coordinate)) + 1)
 
 
 def _json_lines(rows: Iterator[dict[str, Any]]) -> str:
-    """A JSON list with an element a line, so that two files can be compared by eye."""
+    """Return a JSON list with one element per line, so that people can compare two files."""
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
 
 
 @dataclass(frozen=True)
 class CocoIds:
-    """images: the id of each image by its path; categories: of each class in order."""
+    """The ids of a COCO annotation file.
 
-    images: dict[str, int]
-    categories: tuple[int, ...]
+    image_ids: the id of each image, by its path; category_ids: the id of each class, in order.
+    """
+
+    image_ids: dict[str, int]
+    category_ids: tuple[int, ...]
 
 
 def write_results(
     out: Path, formats: Sequence[str], predictions: Sequence[Prediction], classes: Sequence[str], ids: CocoIds | None
 ) -> None:
-    """Each format a file or folder in ``out``; coco gets a list of its numbers where ``ids`` is None."""
+    """Write each format to a file or folder in ``out``. If ``ids`` is None, coco gets a second file with its ids."""
     if "json" in formats:
         write_json(out / "predictions.json", predictions, classes)
     if "csv" in formats:
@@ -162,28 +171,28 @@ def write_results(
     if "yolo" in formats:
         write_yolo(out / "yolo", predictions)
     if "coco" in formats and ids is None:
-        numbers = range(1, len(predictions) + 1)
-        write_coco(out / "coco_results.json", predictions, numbers, range(1, len(classes) + 1))
+        image_ids = range(1, len(predictions) + 1)
+        write_coco(out / "coco_results.json", predictions, image_ids, range(1, len(classes) + 1))
         write_coco_images(out / "coco_images.json", predictions, classes)
     elif "coco" in formats and ids is not None:
-        images = [ids.images[prediction.file] for prediction in predictions]
-        write_coco(out / "coco_results.json", predictions, images, ids.categories)
+        annotated_ids = [ids.image_ids[prediction.file] for prediction in predictions]
+        write_coco(out / "coco_results.json", predictions, annotated_ids, ids.category_ids)
 
 
 def coco_ids(annotations: Path, image_files: Sequence[Path], classes: Sequence[str]) -> CocoIds:
-    """The ids that a COCO annotation file gives the images and classes. UserError where it lacks one."""
+    """Return the ids of the images and classes in a COCO annotation file. Raises UserError if one is missing."""
     document = coco_json.load_document(annotations)
-    records = list(enumerate(coco_json.records(annotations, document, "images"), start=1))
-    names = [coco_json.file_name(annotations, place, record) for place, record in records]
-    numbers = [coco_json.identifier(annotations, f"image {place}", record, "id") for place, record in records]
-    listed = enumerate(coco_json.records(annotations, document, "categories"), start=1)
-    found = [coco_json.category(annotations, place, record) for place, record in listed]
-    categories = {category.name: category.id for category in found}
+    records = list(enumerate(coco_json.get_records(annotations, document, "images"), start=1))
+    names = [coco_json.parse_file_name(annotations, position, record) for position, record in records]
+    ids = [coco_json.parse_id(annotations, f"image {position}", record, "id") for position, record in records]
+    category_records = enumerate(coco_json.get_records(annotations, document, "categories"), start=1)
+    parsed = (coco_json.parse_category(annotations, position, record) for position, record in category_records)
+    categories = {category.name: category.id for category in parsed}
     for name in classes:
         if name not in categories:
             raise UserError(
-                f"{annotations}: expected the class {name}, found no such category{nearest(name, categories)}"
+                f"{annotations}: expected the class {name}, found no such category{did_you_mean(name, categories)}"
             )
-    known = ImageNames(names)
-    images = {str(image): numbers[known.find(str(image))] for image in image_files}
-    return CocoIds(images, tuple(categories[name] for name in classes))
+    images = ImageNames(names)
+    image_ids = {str(file): ids[images.find(str(file))] for file in image_files}
+    return CocoIds(image_ids, tuple(categories[name] for name in classes))

@@ -1,4 +1,4 @@
-"""The proposals of a file, or of a model's RPN, beside the objects that they should cover."""
+"""Provides the proposals of a file, or of a detector's RPN, together with the objects that they should cover."""
 
 from __future__ import annotations
 
@@ -12,69 +12,75 @@ from numpy.typing import NDArray
 
 from detect.config import Config
 from detect.data.annotations import Annotations
-from detect.data.image_names import below_shared_folder
+from detect.data.image_names import relative_to_shared_folder
 from detect.data.loading.loader import evaluation_loader
-from detect.data.loading.workers import told_when_a_worker_ends
-from detect.evaluation.proposal_recall import LIMITS, Coverage
+from detect.data.loading.workers import explain_worker_death
+from detect.evaluation.proposal_recall import AR_LIMITS, ProposalsAndObjects
 from detect.inference.predictor import Predictor
-from detect.models.proposers.proposer import Selection
+from detect.models.proposers.proposer import ProposalSelection
 from detect.ops.preprocess import rescale_boxes
 from detect.proposals.files import ProposalFile, pack_proposals, write_proposals
-from detect.proposals.match_images import places_of
-from detect.proposals.search_dataset import image_key
-from detect.system.progress import Display
-from detect.types import Images, Proposals, Size, to_device
+from detect.proposals.match_images import match_images
+from detect.proposals.search_dataset import image_content_hash
+from detect.system.progress import ProgressDisplay
+from detect.types import Images, Proposals, Size
 
-_ENTER_NMS = 12000  # a map; what Faster R-CNN trains with. Of 6000 fewer than 2000 survive for many images
+_PRE_NMS_TOP_N = 12000  # per feature map, as in Faster R-CNN's training; of 6000, NMS often leaves fewer than 2000
 
-Boxes = NDArray[np.floating]
+BoxArray = NDArray[np.floating]
 
-_NOTHING: Boxes = np.zeros((0, 4))
+_NO_BOXES: BoxArray = np.zeros((0, 4))
 
 
 @dataclass(frozen=True)
 class FileProposals:
-    """The proposals of a data set's images in a file: ``places[i]`` is where those of image i are, None for nowhere."""
+    """The proposals of a data set's images in a file.
+
+    indices: of each image the index of its proposals in the file, None if the file has none.
+    """
 
     path: Path
     proposals: ProposalFile
     annotations: Annotations
-    places: tuple[int | None, ...]
+    indices: tuple[int | None, ...]
     unreadable: tuple[str, ...] = ()  # no image is decoded
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     @property
     def missing(self) -> list[str]:
-        """The images without an entry in the file."""
-        return [self.annotations.file(index) for index, place in enumerate(self.places) if place is None]
+        """Return the images without an entry in the file."""
+        return [self.annotations.file(image) for image, index in enumerate(self.indices) if index is None]
 
-    def __iter__(self) -> Iterator[Coverage]:
-        for index, place in enumerate(self.places):
-            found = _NOTHING if place is None else self.proposals[place].boxes.numpy()
-            yield coverage(self.annotations, index, found)
+    def __iter__(self) -> Iterator[ProposalsAndObjects]:
+        for image, index in enumerate(self.indices):
+            boxes = _NO_BOXES if index is None else self.proposals[index].boxes.numpy()
+            yield with_objects(self.annotations, image, boxes)
 
 
-def proposals_of_file(path: Path, proposals: ProposalFile, annotations: Annotations) -> FileProposals:
-    """Raises UserError where an entry is stale, or no image of the data set is in the file read from ``path``."""
+def align_file_proposals(path: Path, proposals: ProposalFile, annotations: Annotations) -> FileProposals:
+    """Match the proposals that were read from ``path`` with the images of a data set.
+
+    Raises UserError if an entry belongs to another version of an image, or if the file has no image of the data set.
+    """
     images = [Path(annotations.file(index)) for index in range(len(annotations))]
-    return FileProposals(path, proposals, annotations, tuple(places_of(path, proposals, images)))
+    return FileProposals(path, proposals, annotations, tuple(match_images(path, proposals, images)))
 
 
-class ModelProposals:
-    """The RPN's proposals for each image of a data set, as many as ``selection`` lets go on; by default as many as the
-    largest number that is scored.
+class RPNProposals:
+    """The RPN's proposals for each image of a data set.
 
-    They come of one look at each image, whatever the test-time settings are. ``unreadable`` fills while one iterates: a
-    line for each image that could not be read, which counts as one without proposals.
+    selection: the numbers of proposals before and after NMS; None for the largest number that is scored. Each image is
+    processed once, without test-time augmentation. Iterating adds to ``unreadable`` a line for each image that cannot
+    be read, which counts as an image without proposals.
     """
 
     def __init__(
-        self, predictor: Predictor, annotations: Annotations, config: Config, selection: Selection | None = None
+        self, predictor: Predictor, annotations: Annotations, config: Config, selection: ProposalSelection | None = None
     ) -> None:
         self.predictor = predictor
-        self.selection = selection or _for_scoring(predictor.single.selection)
+        self.selection = selection or _scoring_selection(predictor.base_detector.test_selection)
         self.annotations = annotations
         self.config = config
         self.path = predictor.file
@@ -83,61 +89,73 @@ class ModelProposals:
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __iter__(self) -> Iterator[Coverage]:
-        seen = np.zeros(len(self.annotations), bool)
-        for index, proposals in self.readable():
-            seen[index] = True
-            yield coverage(self.annotations, index, proposals.boxes.numpy())
-        for index in np.flatnonzero(~seen).tolist():
-            yield coverage(self.annotations, index, _NOTHING)
+    def __iter__(self) -> Iterator[ProposalsAndObjects]:
+        is_read = np.zeros(len(self.annotations), bool)
+        for index, proposals in self.iter_readable():
+            is_read[index] = True
+            yield with_objects(self.annotations, index, proposals.boxes.numpy())
+        for index in np.flatnonzero(~is_read).tolist():
+            yield with_objects(self.annotations, index, _NO_BOXES)
 
-    def readable(self) -> Iterator[tuple[int, Proposals]]:
-        """Of each image that can be read its place and its proposals, float64 in pixels of the original image."""
+    def iter_readable(self) -> Iterator[tuple[int, Proposals]]:
+        """Yield (index, proposals) of each readable image; boxes (P, 4), float64, in pixels of the original image."""
         workers = self.config.data.workers
         loader = evaluation_loader(
-            self.annotations, self.predictor.preprocess, self.config.train.batch_size, workers, self.predictor.given
+            self.annotations,
+            self.predictor.preprocess,
+            self.config.train.batch_size,
+            workers,
+            self.predictor.proposal_search,
         )
-        with told_when_a_worker_ends("data.workers", loader):
+        with explain_worker_death("data.workers", loader):
             for batch in loader:
                 self.unreadable += batch.unreadable
                 if len(batch.images):
-                    yield from zip(batch.indices, self._proposals(batch.images, batch.originals), strict=True)
+                    yield from zip(batch.indices, self._propose(batch.images, batch.original_sizes), strict=True)
 
-    def _proposals(self, images: Images, originals: Sequence[Size]) -> list[Proposals]:
-        detector = self.predictor.single
-        moved = to_device(images, self.predictor.compute.device)
+    def _propose(self, images: Images, original_sizes: Sequence[Size]) -> list[Proposals]:
+        detector = self.predictor.base_detector
+        images = images.to(self.predictor.compute.device)
         with torch.inference_mode(), self.predictor.compute.autocast():
-            proposed = detector.proposer(moved, detector.backbone(moved.pixels), self.selection).proposals
+            batch_proposals = detector.proposer(images, detector.backbone(images.pixels), self.selection).proposals
         return [
-            Proposals(rescale_boxes(one.boxes.double().cpu(), size, original), one.scores.double().cpu())
-            for one, size, original in zip(proposed, images.sizes, originals, strict=True)
+            Proposals(
+                rescale_boxes(proposals.boxes.double().cpu(), size, original_size), proposals.scores.double().cpu()
+            )
+            for proposals, size, original_size in zip(batch_proposals, images.sizes, original_sizes, strict=True)
         ]
 
 
-def _for_scoring(own: Selection) -> Selection:
-    return replace(own, before_nms=max(own.before_nms, _ENTER_NMS), after_nms=max(own.after_nms, LIMITS[-1]))
-
-
-def coverage(annotations: Annotations, index: int, proposals: Boxes) -> Coverage:
-    """Proposals of image ``index`` beside its objects that are neither difficult nor a crowd."""
-    truth = annotations[index]
-    counted = ~(truth.difficult | truth.crowd)
-    return Coverage(proposals, truth.boxes[counted], truth.labels[counted])
-
-
-def write_learned(proposed: Sequence[ModelProposals], out: Path, display: Display) -> ProposalFile:
-    """Write what an RPN proposes for the images of several splits, each image once; images that cannot be read are left
-    out. ``Display`` advances by images.
-    """
-    found: dict[str, Proposals] = {}
-    for split in proposed:
-        for index, proposals in split.readable():
-            found.setdefault(split.annotations.file(index), proposals)
-            display.advance(1)
-    names = below_shared_folder(list(found))
-    settings = {"algorithm": "rpn", "model": str(proposed[0].path)}
-    made = pack_proposals(
-        [(name, image_key(Path(file)), found[file]) for name, file in zip(names, found, strict=True)], settings
+def _scoring_selection(selection: ProposalSelection) -> ProposalSelection:
+    return replace(
+        selection,
+        pre_nms_top_n=max(selection.pre_nms_top_n, _PRE_NMS_TOP_N),
+        post_nms_top_n=max(selection.post_nms_top_n, AR_LIMITS[-1]),
     )
-    write_proposals(out, made)
-    return made
+
+
+def with_objects(annotations: Annotations, index: int, proposals: BoxArray) -> ProposalsAndObjects:
+    """Return proposals (P, 4) of image ``index`` with its objects that are neither difficult nor a crowd."""
+    ground_truth = annotations[index]
+    is_counted = ~(ground_truth.difficult | ground_truth.crowd)
+    return ProposalsAndObjects(proposals, ground_truth.boxes[is_counted], ground_truth.labels[is_counted])
+
+
+def write_rpn_proposals(splits: Sequence[RPNProposals], out: Path, progress: ProgressDisplay) -> ProposalFile:
+    """Write the RPN's proposals for the images of several splits, and return them. ``progress`` advances by images.
+
+    An image in several splits is written once. Images that cannot be read are skipped.
+    """
+    by_file: dict[str, Proposals] = {}
+    for split in splits:
+        for index, proposals in split.iter_readable():
+            by_file.setdefault(split.annotations.file(index), proposals)
+            progress.advance(1)
+    names = relative_to_shared_folder(list(by_file))
+    settings = {"algorithm": "rpn", "model": str(splits[0].path)}
+    proposal_file = pack_proposals(
+        [(name, image_content_hash(Path(file)), by_file[file]) for name, file in zip(names, by_file, strict=True)],
+        settings,
+    )
+    write_proposals(out, proposal_file)
+    return proposal_file

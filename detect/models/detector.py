@@ -1,5 +1,8 @@
 """The detector: five slots that R-CNN, Fast R-CNN and Faster R-CNN fill in three ways.
 
+A detector does two things: ``forward`` returns losses and ``detect`` returns detections. The other methods are the
+steps of these two, for callers that need what lies between: the training loop, explanations, benchmarks.
+
 backbone     images -> shared maps
 proposer     images, maps -> proposals
 regions      images, maps, boxes -> region maps
@@ -16,16 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.postprocess import Postprocess
-from detect.models.proposers.proposer import Proposer, Selection
+from detect.models.proposers.proposer import ProposalSelection, Proposer
 from detect.ops import boxes as box_ops
 from detect.ops.losses import region_losses
-from detect.ops.matching import RegionSampler
-from detect.types import Detections, Images, Mean, Proposals, Samples, Targets
+from detect.ops.matching import ProposalSampler
+from detect.types import Detections, Images, MeanLoss, Proposals, Samples, Targets
 
 
 @dataclass(frozen=True)
-class Raw:
-    """What the network says before postprocess: of each image proposals, logits (P, K + 1), deltas (P, K, 4)."""
+class HeadOutputs:
+    """The head's predictions before postprocessing: for each image proposals, logits (P, K + 1), deltas (P, K, 4)."""
 
     proposals: tuple[Proposals, ...]
     logits: tuple[Tensor, ...]
@@ -33,17 +36,20 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class RegionTraining:
-    """How the head's loss is made: which samples, how many proposals they come from, box loss beta and weight."""
+class HeadTraining:
+    """The configuration of the head's training: sampler, selection of the proposals, box loss beta and weight."""
 
-    sampler: RegionSampler
-    selection: Selection
+    sampler: ProposalSampler
+    selection: ProposalSelection
     beta: float = 1.0
     box_weight: float = 1.0
 
 
 class Detector(nn.Module):
-    """Images in; ``forward`` gives losses and ``detect`` detections, whatever mode the modules are in."""
+    """A detector: ``forward`` returns losses and ``detect`` returns detections, in training and evaluation mode alike.
+
+    (torchvision's detectors return one or the other from ``forward``, by mode.)
+    """
 
     def __init__(
         self,
@@ -52,8 +58,8 @@ class Detector(nn.Module):
         regions: nn.Module,
         head: nn.Module,
         postprocess: Postprocess,
-        training: RegionTraining,
-        selection: Selection,
+        head_training: HeadTraining,
+        test_selection: ProposalSelection,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -61,13 +67,15 @@ class Detector(nn.Module):
         self.regions = regions
         self.head = head
         self.postprocess = postprocess
-        self.rule = training
-        self.selection = selection
+        self.head_training = head_training
+        self.test_selection = test_selection
         self.frozen: frozenset[str] = frozenset()
 
     def freeze(self, parts: Iterable[str]) -> None:
-        """Of ``backbone``, ``proposer`` and ``head`` those that do not learn: their weights and statistics stay, and
-        what only they would learn from is not computed. The body is the backbone's, also where the regions run it.
+        """Freeze ``parts``, of ``backbone``, ``proposer`` and ``head``: their weights and statistics do not change.
+
+        A loss from which only frozen parts would learn is not computed. The body belongs to the backbone, also where
+        the regions run it (R-CNN).
         """
         self.frozen = frozenset(parts)
         for module in self._frozen_modules():
@@ -75,7 +83,7 @@ class Detector(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Detector:
-        """As in every module, but the normalisation of frozen parts keeps its statistics, and dropout rests."""
+        """Set the mode as every module does, but keep frozen parts in evaluation: fixed statistics, no dropout."""
         super().train(mode)
         for module in self._frozen_modules():
             module.eval()
@@ -83,62 +91,76 @@ class Detector(nn.Module):
 
     def _frozen_modules(self) -> list[nn.Module]:
         parts = {"backbone": (self.backbone, self.regions), "proposer": (self.proposer,), "head": (self.head,)}
-        chosen = [part for name in parts if name in self.frozen for part in parts[name]]
-        return [part for part in chosen if isinstance(part, nn.Module)]
+        frozen = [part for name in parts if name in self.frozen for part in parts[name]]
+        return [part for part in frozen if isinstance(part, nn.Module)]
 
     def forward(self, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """The named losses of a batch; their sum is what training minimises."""
+        """Return the losses of a batch by name, each a scalar; training minimizes their sum."""
         return self.losses(images, self.backbone(images.pixels), targets)
 
     @torch.no_grad()
     def detect(self, images: Images) -> list[Detections]:
-        """The detections of each image, in canvas pixels, best first."""
-        return self.detections(images, self.raw(images, self.backbone(images.pixels)))
+        """Return the detections of each image, in canvas pixels, best first."""
+        return self.postprocess_batch(images, self.predict_raw(images, self.backbone(images.pixels)))
 
     def losses(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """``forward`` from the maps on."""
-        return {name: mean.value for name, mean in self.means(images, maps, targets).items()}
+        """Return what ``forward`` returns, from maps that are computed already."""
+        return {name: loss.value for name, loss in self.losses_with_counts(images, maps, targets).items()}
 
-    def means(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Mean]:
-        """``losses``, each with the number that it is a mean over."""
-        proposed = self.proposer(images, maps, self.rule.selection)
+    def losses_with_counts(
+        self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]
+    ) -> dict[str, MeanLoss]:
+        """Return ``losses``, each with the number of samples or images that it is a mean over.
+
+        The training loop calls this: with the counts it averages losses over several processes.
+        """
+        proposed = self.proposer(images, maps, self.head_training.selection)
         losses = {} if "proposer" in self.frozen else self.proposer.losses(proposed.raw, images, targets)
         if "head" in self.frozen:
             return losses
         with torch.no_grad():
             samples = [
-                self.rule.sampler.sample(proposals, target, key)
-                for proposals, target, key in zip(proposed.proposals, targets, images.keys, strict=True)
+                self.head_training.sampler.sample(proposals, target, seed)
+                for proposals, target, seed in zip(proposed.proposals, targets, images.seeds, strict=True)
             ]
         regional = self.regions(images, maps, [sample.boxes for sample in samples])
         logits, deltas = self.head(regional)
         return losses | self._region_losses(logits, deltas, samples)
 
-    def raw(self, images: Images, maps: Sequence[Tensor]) -> Raw:
-        """``detect`` from the maps up to the choice; explanations and test-time augmentation start here."""
-        return self.judge(images, maps, self.proposer(images, maps, self.selection).proposals)
+    def predict_raw(self, images: Images, maps: Sequence[Tensor]) -> HeadOutputs:
+        """Return the head's outputs for the proposals of each image: ``detect`` before postprocessing."""
+        return self.run_head(images, maps, self.proposer(images, maps, self.test_selection).proposals)
 
-    def judge(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> Raw:
-        """``raw`` from the proposals on."""
+    def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
+        """Return the head's outputs for these proposals: N sets of boxes in canvas pixels."""
         regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
         logits, deltas = self.head(regional)
         counts = [len(proposal) for proposal in proposals]
-        return Raw(proposals, logits.split(counts), deltas.split(counts))
+        return HeadOutputs(proposals, logits.split(counts), deltas.split(counts))
 
-    def detections(self, images: Images, raw: Raw) -> list[Detections]:
-        """The choice of detections, image by image."""
+    def postprocess_batch(self, images: Images, outputs: HeadOutputs) -> list[Detections]:
+        """Return the detections that the head's outputs give, image by image."""
         return [
             self.postprocess(proposals, logits, deltas, size)
-            for proposals, logits, deltas, size in zip(raw.proposals, raw.logits, raw.deltas, images.sizes, strict=True)
+            for proposals, logits, deltas, size in zip(
+                outputs.proposals, outputs.logits, outputs.deltas, images.sizes, strict=True
+            )
         ]
 
-    def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, Mean]:
-        """The box loss is left out where its weight is 0 (R-CNN, whose boxes are regressed afterwards)."""
+    def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, MeanLoss]:
+        """Return the head's losses for S samples: logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4).
+
+        There is no box loss where its weight is 0 (R-CNN, which fits box regressors after training).
+        """
         labels = torch.cat([sample.labels for sample in samples])
         boxes = torch.cat([sample.boxes for sample in samples])
-        matched = torch.cat([sample.matched for sample in samples])
-        wanted = box_ops.encode(matched, boxes, self.postprocess.stds)
-        label, box = region_losses(logits, deltas, labels, wanted, self.rule.beta)
-        if not self.rule.box_weight:
-            return {"region_class": Mean(label, len(labels))}
-        return {"region_class": Mean(label, len(labels)), "region_box": Mean(box * self.rule.box_weight, len(labels))}
+        matched_boxes = torch.cat([sample.matched_boxes for sample in samples])
+        target_deltas = box_ops.encode(matched_boxes, boxes, self.postprocess.delta_stds)
+        class_loss, box_loss = region_losses(logits, deltas, labels, target_deltas, self.head_training.beta)
+        if not self.head_training.box_weight:
+            return {"region_class": MeanLoss(class_loss, len(labels))}
+        weighted_box_loss = box_loss * self.head_training.box_weight
+        return {
+            "region_class": MeanLoss(class_loss, len(labels)),
+            "region_box": MeanLoss(weighted_box_loss, len(labels)),
+        }

@@ -1,61 +1,67 @@
-"""Layers of a network by name, and what they answer."""
+"""Finding the layers of a network by name, and recording their outputs."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detect.errors import UserError, nearest
-from detect.models.backbones.network import Body
+from detect.errors import UserError, did_you_mean
+from detect.models.backbones.network import StagedBody
 
 
 def stage_names(network: nn.Module) -> list[str]:
-    """The stages of the network's body, from the pixels up."""
+    """Return the names of the body's stages, from the pixels up."""
     for name, part in network.named_modules():
-        if isinstance(part, Body):
-            return [f"{name}.stages.{place}" if name else f"stages.{place}" for place in range(len(part.stages))]
+        if isinstance(part, StagedBody):
+            return [f"{name}.stages.{index}" if name else f"stages.{index}" for index in range(len(part.stages))]
     raise TypeError(f"expected a network with a body, found {type(network).__name__}")
 
 
-def usual_layer(network: nn.Module) -> str:
-    """The body's last stage; the one before it where the last one's map is what regions are pooled from."""
+def default_layer(network: nn.Module) -> str:
+    """Return the name of the body's last stage.
+
+    Of a bare body it is the stage before, where there is one: regions are pooled from the last one's map.
+    """
     names = stage_names(network)
-    return names[-2] if isinstance(network, Body) and len(names) > 1 else names[-1]
+    return names[-2] if isinstance(network, StagedBody) and len(names) > 1 else names[-1]
 
 
 def find_layer(network: nn.Module, name: str | None) -> tuple[str, nn.Module]:
-    """A layer by the name that ``detect model summary`` prints; UserError with the nearest one."""
-    wanted = usual_layer(network) if name is None else name
+    """Return a layer by the name that ``detect model summary`` prints; None gives the default layer.
+
+    Raises UserError with the nearest name for an unknown one.
+    """
+    layer_name = default_layer(network) if name is None else name
     layers = dict(network.named_modules())
-    if wanted not in layers:
+    if layer_name not in layers:
         raise UserError(
-            f"--layer: expected a layer of the network, as `detect model summary` names them, found {wanted}"
-            f"{nearest(wanted, layers)}"
+            f"--layer: expected a layer of the network, as `detect model summary` names them, found {layer_name}"
+            f"{did_you_mean(layer_name, layers)}"
         )
-    return wanted, layers[wanted]
+    return layer_name, layers[layer_name]
 
 
-class Kept:
-    """While it is open, what a layer answers is kept."""
+class ActivationHook:
+    """A context manager that records the outputs of a layer."""
 
     def __init__(self, network: nn.Module, name: str | None) -> None:
         self.name, layer = find_layer(network, name)
-        self._answers: list[object] = []
-        self._hook = layer.register_forward_hook(self._keep)
+        self._outputs: list[object] = []
+        self._hook = layer.register_forward_hook(self._save_output)
 
-    def __enter__(self) -> Kept:
+    def __enter__(self) -> ActivationHook:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._hook.remove()
 
     def maps(self) -> Tensor:
-        """(1, C, h, w); UserError for a layer that answers with something else, or with nothing."""
-        answer = self._answers[-1] if self._answers else None
-        if not isinstance(answer, Tensor) or answer.dim() != 4:
-            found = "none" if answer is None else type(answer).__name__
-            raise UserError(f"--layer {self.name}: expected a layer that answers with one set of maps, found {found}")
-        return answer
+        """Return the layer's last output (1, C, h, w); UserError where it is something else, or where there is none."""
+        output = self._outputs[-1] if self._outputs else None
+        if not isinstance(output, Tensor) or output.dim() != 4:
+            kind = "none" if output is None else type(output).__name__
+            raise UserError(f"--layer {self.name}: expected a layer whose output is one set of maps, found {kind}")
+        return output
 
-    def _keep(self, _: nn.Module, __: object, answer: object) -> object:
-        self._answers.append(answer)
-        return answer.clone() if isinstance(answer, Tensor) else None  # the next layer may work in place
+    def _save_output(self, _: nn.Module, __: object, output: object) -> object:
+        self._outputs.append(output)
+        return output.clone() if isinstance(output, Tensor) else None  # the next layer may work in place

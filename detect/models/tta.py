@@ -1,7 +1,7 @@
-"""Test-time augmentation: several looks at each image, one set of detections.
+"""Test-time augmentation: several augmented views of each image give one set of detections.
 
-Every look is detected on its own; the detections are brought back to the image and merged. The looks are made from the
-resized image, so a larger one adds no detail, only finer cells for small objects.
+The detector runs on every view; the detections are mapped back to the image and merged. Views are made from the resized
+image, so a larger view adds no detail, only finer cells for small objects.
 """
 
 from __future__ import annotations
@@ -22,89 +22,96 @@ from detect.types import Detections, Images
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look: at ``scale`` times the size, mirrored or not."""
+class AugmentedView:
+    """One view of an image: at ``scale`` times its size, horizontally flipped or not."""
 
     scale: float = 1.0
-    mirrored: bool = False
+    hflip: bool = False
 
 
-class ManyLooks(nn.Module):
-    """A detector that takes several looks; answers ``detect`` as one does."""
+class DetectorWithTTA(nn.Module):
+    """A detector with test-time augmentation; it has the ``detect`` of a ``Detector``."""
 
-    def __init__(self, detector: Detector, looks: Sequence[Look], merge: Literal["fusion", "nms"]) -> None:
+    def __init__(self, detector: Detector, views: Sequence[AugmentedView], merge: Literal["wbf", "nms"]) -> None:
         super().__init__()
         self.detector = detector
-        self.looks = tuple(looks)
+        self.views = tuple(views)
         self.merge = merge
 
     @torch.no_grad()
     def detect(self, images: Images) -> list[Detections]:
-        """The merged detections of each image, in canvas pixels, best first."""
-        seen = [self._detect_look(images, look) for look in self.looks]
-        rule = self.detector.postprocess
+        """Return the merged detections of each image, in canvas pixels, best first."""
+        view_detections = [self._detect_view(images, view) for view in self.views]
+        postprocess = self.detector.postprocess
         merged = []
-        for found in zip(*seen, strict=True):
-            boxes = torch.cat([one.boxes for one in found])
-            scores, labels = torch.cat([one.scores for one in found]), torch.cat([one.labels for one in found])
-            kept = nms(boxes, scores, rule.nms, labels)
-            if self.merge == "fusion":
-                fused, confidence = fuse(boxes, scores, labels, kept, len(self.looks))
-                order = confidence.argsort(descending=True, stable=True)[: rule.limit]
-                merged.append(Detections(fused[order], confidence[order], labels[kept][order], None, rule.classes))
+        for image_detections in zip(*view_detections, strict=True):
+            boxes = torch.cat([detections.boxes for detections in image_detections])
+            scores = torch.cat([detections.scores for detections in image_detections])
+            labels = torch.cat([detections.labels for detections in image_detections])
+            keep = nms(boxes, scores, postprocess.nms_iou, labels)
+            if self.merge == "wbf":
+                fused, confidence = weighted_box_fusion(boxes, scores, labels, keep, len(self.views))
+                order = confidence.argsort(descending=True, stable=True)[: postprocess.max_detections]
+                merged.append(
+                    Detections(fused[order], confidence[order], labels[keep][order], None, postprocess.classes)
+                )
             else:
-                kept = kept[: rule.limit]
-                merged.append(Detections(boxes[kept], scores[kept], labels[kept], None, rule.classes))
+                keep = keep[: postprocess.max_detections]
+                merged.append(Detections(boxes[keep], scores[keep], labels[keep], None, postprocess.classes))
         return merged
 
-    def _detect_look(self, images: Images, look: Look) -> list[Detections]:
-        shown = mirrored(images) if look.mirrored else images
-        shown = rescaled(shown, look.scale) if look.scale != 1.0 else shown
-        back = []
-        for found, size, original in zip(self.detector.detect(shown), shown.sizes, images.sizes, strict=True):
-            boxes = rescale_boxes(found.boxes, size, original)
-            boxes = box_ops.flip(boxes, original[1]) if look.mirrored else boxes
-            back.append(Detections(boxes, found.scores, found.labels, None, found.classes))
-        return back
+    def _detect_view(self, images: Images, view: AugmentedView) -> list[Detections]:
+        view_images = hflip_images(images) if view.hflip else images
+        view_images = rescale_images(view_images, view.scale) if view.scale != 1.0 else view_images
+        restored = []
+        for detections, size, original in zip(
+            self.detector.detect(view_images), view_images.sizes, images.sizes, strict=True
+        ):
+            boxes = rescale_boxes(detections.boxes, size, original)
+            boxes = box_ops.hflip(boxes, original[1]) if view.hflip else boxes
+            restored.append(Detections(boxes, detections.scores, detections.labels, None, detections.classes))
+        return restored
 
 
-def fuse(boxes: Tensor, scores: Tensor, labels: Tensor, kept: Tensor, looks: int) -> tuple[Tensor, Tensor]:
-    """Weighted fusion (Solovyev et al. 2021, by the supporters of box voting, Gidaris and Komodakis 2015).
+def weighted_box_fusion(
+    boxes: Tensor, scores: Tensor, labels: Tensor, keep: Tensor, num_views: int
+) -> tuple[Tensor, Tensor]:
+    """Fuse boxes (Solovyev et al. 2021; supporters as in box voting, Gidaris and Komodakis 2015).
 
-    Each kept box becomes the mean, weighted by score, of all boxes of its class with an IoU of at least 0.55; its score
-    is the sum of theirs over the number of looks, at most 1: what only one look saw is trusted less.
-    boxes (M, 4), scores (M,), labels (M,), kept (D,) -> boxes (D, 4), scores (D,).
+    Each box of ``keep`` becomes the mean, weighted by score, of all boxes of its class with an IoU of at least 0.55.
+    Its score is the sum of their scores divided by the number of views, at most 1, so a box that only one view has gets
+    a lower score. boxes (M, 4), scores (M,), labels (M,), keep (D,) indices -> boxes (D, 4), scores (D,).
     """
-    same = labels[kept][:, None] == labels
-    weights = scores * ((box_ops.iou(boxes[kept], boxes) >= 0.55) & same)  # (D, M)
+    same = labels[keep][:, None] == labels
+    weights = scores * ((box_ops.iou(boxes[keep], boxes) >= 0.55) & same)  # (D, M)
     total = weights.sum(1, keepdim=True)
-    return weights @ boxes / total, (total[:, 0] / looks).clamp(max=1.0)
+    return weights @ boxes / total, (total[:, 0] / num_views).clamp(max=1.0)
 
 
-def mirrored(images: Images) -> Images:
-    """Every picture mirrored left to right in its own place on the canvas."""
+def hflip_images(images: Images) -> Images:
+    """Flip every image horizontally within its own area of the canvas: pixels (N, 3, H, W), proposals too."""
     pixels = images.pixels.clone()
-    for slot, (height, width) in zip(pixels, images.sizes, strict=True):
-        slot[:, :height, :width] = slot[:, :height, :width].flip(2)
-    if images.given is None:
-        return Images(pixels, images.sizes, images.keys)
-    given = tuple(
-        replace(proposals, boxes=box_ops.flip(proposals.boxes, width))
-        for proposals, (_, width) in zip(images.given, images.sizes, strict=True)
+    for image, (height, width) in zip(pixels, images.sizes, strict=True):
+        image[:, :height, :width] = image[:, :height, :width].flip(2)
+    if images.proposals is None:
+        return Images(pixels, images.sizes, images.seeds)
+    flipped = tuple(
+        replace(proposals, boxes=box_ops.hflip(proposals.boxes, width))
+        for proposals, (_, width) in zip(images.proposals, images.sizes, strict=True)
     )
-    return Images(pixels, images.sizes, images.keys, given)
+    return Images(pixels, images.sizes, images.seeds, flipped)
 
 
-def rescaled(images: Images, scale: float) -> Images:
-    """The canvas and every picture on it, ``scale`` times as large."""
+def rescale_images(images: Images, scale: float) -> Images:
+    """Resize the canvas and every image on it to ``scale`` times the size: pixels (N, 3, H, W), proposals too."""
     height, width = (round(side * scale) for side in images.pixels.shape[2:])
     y, x = height / images.pixels.shape[2], width / images.pixels.shape[3]
     pixels = functional.interpolate(images.pixels, size=(height, width), mode="bilinear", align_corners=False)
     sizes = tuple((max(1, round(h * y)), max(1, round(w * x))) for h, w in images.sizes)
-    if images.given is None:
-        return Images(pixels, sizes, images.keys)
-    given = tuple(
-        replace(proposals, boxes=rescale_boxes(proposals.boxes, size, wanted))
-        for proposals, size, wanted in zip(images.given, images.sizes, sizes, strict=True)
+    if images.proposals is None:
+        return Images(pixels, sizes, images.seeds)
+    rescaled = tuple(
+        replace(proposals, boxes=rescale_boxes(proposals.boxes, size, to_size))
+        for proposals, size, to_size in zip(images.proposals, images.sizes, sizes, strict=True)
     )
-    return Images(pixels, sizes, images.keys, given)
+    return Images(pixels, sizes, images.seeds, rescaled)

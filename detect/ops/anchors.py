@@ -1,4 +1,4 @@
-"""Anchors: the fixed reference boxes of the RPN (Faster R-CNN, section 3.1.1)."""
+"""Anchors, the fixed reference boxes of the RPN (Faster R-CNN, section 3.1.1)."""
 
 from __future__ import annotations
 
@@ -12,45 +12,48 @@ from detect.types import Size
 
 
 @dataclass(frozen=True)
-class AnchorShapes:
-    """What stands at every cell of a map: one box for each pair of side and ratio.
+class AnchorGenerator:
+    """Generates the anchors of every cell of a map: one box for each pair of size and aspect ratio.
 
-    sides: for each map, square roots of areas, in pixels; ratios: height over width; offset: where in its cell an
-    anchor is centred, in cells (0.5 is the paper's; 0 is torchvision's and detectron2's); rounded: whether half the
-    width and half the height are whole pixels (torchvision's are).
+    sizes: for each map, the square roots of the areas, in pixels. aspect_ratios: height divided by width. offset: the
+    position of an anchor's center within its cell, in cells (0.5 in the paper; 0 in torchvision and detectron2).
+    round_half_sizes: whether half the width and half the height are rounded to whole pixels (True in torchvision).
     """
 
-    sides: tuple[tuple[float, ...], ...]
-    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    sizes: tuple[tuple[float, ...], ...]
+    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     offset: float = 0.5
-    rounded: bool = False
+    round_half_sizes: bool = False
 
-    def per_cell(self, level: int) -> int:
-        """How many anchors stand at one cell of map ``level``."""
-        return len(self.sides[level]) * len(self.ratios)
+    def num_anchors_per_location(self, level: int) -> int:
+        """Return the number of anchors at each cell of map ``level``."""
+        return len(self.sizes[level]) * len(self.aspect_ratios)
 
-    def on_map(
+    def grid_anchors(
         self,
         level: int,
-        cells: Size,
-        spacing: int | Size,
+        map_size: Size,
+        stride: int | Size,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """All anchors of a map of ``cells`` (h, w): (h * w * per_cell, 4) in pixels, row by row, cell by cell.
+        """Return all anchors of a map of ``map_size`` (h, w), row by row, cell by cell: (h * w * A, 4) in pixels.
 
-        spacing: how many pixels apart cells are, down and to the right.
+        A is the number of anchors of a cell; stride: the distance of neighboring cells in pixels, one for both
+        directions, or (down, right).
         """
-        down, right = (spacing, spacing) if isinstance(spacing, int) else spacing
-        shapes = _centred(self.sides[level], self.ratios, device, dtype)
-        shapes = shapes.round() if self.rounded else shapes
-        y = (torch.arange(cells[0], device=device, dtype=dtype) + self.offset) * down
-        x = (torch.arange(cells[1], device=device, dtype=dtype) + self.offset) * right
-        centres = torch.stack([*torch.meshgrid(x, y, indexing="xy")], -1).reshape(-1, 1, 2)
-        return (centres.repeat(1, 1, 2) + shapes).reshape(-1, 4)
+        down, right = (stride, stride) if isinstance(stride, int) else stride
+        cell_anchors = _cell_anchors(self.sizes[level], self.aspect_ratios, device, dtype)
+        cell_anchors = cell_anchors.round() if self.round_half_sizes else cell_anchors
+        y = (torch.arange(map_size[0], device=device, dtype=dtype) + self.offset) * down
+        x = (torch.arange(map_size[1], device=device, dtype=dtype) + self.offset) * right
+        centers = torch.stack([*torch.meshgrid(x, y, indexing="xy")], -1).reshape(-1, 1, 2)
+        return (centers.repeat(1, 1, 2) + cell_anchors).reshape(-1, 4)
 
 
-def _centred(sides: Sequence[float], ratios: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """One anchor for each side and ratio, centred at 0: (sides * ratios, 4)."""
-    half = [(side / ratio**0.5 / 2, side * ratio**0.5 / 2) for side in sides for ratio in ratios]
+def _cell_anchors(
+    sizes: Sequence[float], aspect_ratios: Sequence[float], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Return one anchor for each size and aspect ratio, centered at 0: (sizes * ratios, 4)."""
+    half = [(size / ratio**0.5 / 2, size * ratio**0.5 / 2) for size in sizes for ratio in aspect_ratios]
     return torch.tensor([(-w, -h, w, h) for w, h in half], device=device, dtype=dtype)

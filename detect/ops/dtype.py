@@ -1,4 +1,4 @@
-"""Enough digits for boxes, losses and sums over many regions."""
+"""Precision for boxes, losses and sums over many regions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import torch
 from torch import Tensor
 
 
-def widen(values: Tensor) -> Tensor:
-    """bf16 and fp16 as float32; float32 and float64 as they are."""
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return bf16 and fp16 as float32, float32 and float64 unchanged; any shape."""
     return values if values.dtype == torch.float64 else values.float()

@@ -1,4 +1,4 @@
-"""Which target each box stands for, and which boxes a training step looks at."""
+"""Matching boxes to targets, and sampling the boxes that a training step uses."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ IGNORED = -2
 
 @dataclass(frozen=True)
 class Matcher:
-    """Turns overlaps with the targets into roles.
+    """Assigns each box a target, the background, or nothing, by its overlaps with the targets.
 
-    A box is foreground when its best IoU is at least ``foreground``, background when it is in [low, high) of
-    ``background``, else ignored. ``keep_best`` makes the best boxes of each target foreground whatever their IoU
-    (Faster R-CNN, 3.1.2 (i)). Without targets every box is background, whatever ``low``. A background box that lies for
-    more than ``crowd_coverage`` of its area in a crowd is ignored.
+    A box is foreground where its best IoU is at least ``foreground_iou``, background where it is in [low, high) of
+    ``background_iou``, else ignored. ``allow_low_quality_matches`` makes the best boxes of each target foreground
+    whatever their IoU (Faster R-CNN, 3.1.2 (i)). Without targets every box is background, whatever ``low``. A
+    background box of which more than the fraction ``crowd_ioa`` lies in one crowd is ignored.
     """
 
-    foreground: float
-    background: tuple[float, float]
-    keep_best: bool = False
-    crowd_coverage: float = 0.7
+    foreground_iou: float
+    background_iou: tuple[float, float]
+    allow_low_quality_matches: bool = False
+    crowd_ioa: float = 0.7
 
     def match(self, boxes: Tensor, targets: Targets) -> Tensor:
-        """Boxes (B, 4) -> (B,) int64: the index of a target, BACKGROUND or IGNORED."""
+        """Match boxes (B, 4) -> (B,) int64: the index of a target, BACKGROUND or IGNORED."""
         real = (~targets.crowd).nonzero().flatten()
         matched = torch.full((len(boxes),), IGNORED, dtype=torch.int64, device=boxes.device)
         if len(real) == 0:
@@ -39,60 +39,65 @@ class Matcher:
         else:
             overlaps = box_ops.iou(boxes, targets.boxes[real].to(boxes.dtype))
             best, index = overlaps.max(1)
-            low, high = self.background
+            low, high = self.background_iou
             matched[(best >= low) & (best < high)] = BACKGROUND
-            matched = torch.where(best >= self.foreground, real[index], matched)
-            if self.keep_best and len(boxes):
+            matched = torch.where(best >= self.foreground_iou, real[index], matched)
+            if self.allow_low_quality_matches and len(boxes):
                 best_of_target = overlaps.max(0).values.clamp(min=torch.finfo(overlaps.dtype).tiny)
                 matched = torch.where((overlaps == best_of_target).any(1), real[index], matched)
-        return self._spare_crowds(boxes, targets, matched)
+        return self._ignore_crowds(boxes, targets, matched)
 
-    def _spare_crowds(self, boxes: Tensor, targets: Targets, matched: Tensor) -> Tensor:
+    def _ignore_crowds(self, boxes: Tensor, targets: Targets, matched: Tensor) -> Tensor:
         crowds = targets.boxes[targets.crowd].to(boxes.dtype)
         if len(crowds) == 0 or len(boxes) == 0:
             return matched
-        inside = box_ops.coverage(boxes, crowds).max(1).values > self.crowd_coverage
+        inside = box_ops.ioa(boxes, crowds).max(1).values > self.crowd_ioa
         return torch.where(inside & (matched == BACKGROUND), IGNORED, matched)
 
 
-def subsample(matched: Tensor, number: int, share: float, key: int, purpose: str) -> tuple[Tensor, Tensor]:
-    """At most ``number`` boxes drawn evenly, at most ``share`` of them foreground.
+def sample_foreground_background(
+    matched: Tensor, max_samples: int, positive_fraction: float, seed: int, purpose: str
+) -> tuple[Tensor, Tensor]:
+    """Sample at most ``max_samples`` boxes uniformly, of them at most the fraction ``positive_fraction`` foreground.
 
-    matched (B,) as Matcher.match gives it -> indices of the foreground and of the background chosen. Background fills
-    what foreground leaves. The draw depends on ``key`` and ``purpose`` alone.
+    matched (B,) int64 as Matcher.match returns it -> indices of the sampled foreground (F,) and background (G,).
+    Background fills what foreground leaves free. The samples depend on ``seed`` and ``purpose`` alone.
     """
-    lots = randomness.uniform(len(matched), matched.device, key, purpose)
-    foreground = _draw(matched >= 0, int(number * share), lots)
-    return foreground, _draw(matched == BACKGROUND, number - len(foreground), lots)
+    random_values = randomness.uniform(len(matched), matched.device, seed, purpose)
+    foreground = _draw_lowest(matched >= 0, int(max_samples * positive_fraction), random_values)
+    return foreground, _draw_lowest(matched == BACKGROUND, max_samples - len(foreground), random_values)
 
 
-def _draw(chosen: Tensor, number: int, lots: Tensor) -> Tensor:
-    """Indices of at most ``number`` true entries, those with the lowest lots."""
-    indices = chosen.nonzero().flatten()
-    return indices[lots[indices].topk(min(number, len(indices)), largest=False).indices]
+def _draw_lowest(mask: Tensor, max_count: int, random_values: Tensor) -> Tensor:
+    """Return the indices of at most ``max_count`` true entries of ``mask`` (B,), those of the lowest random values."""
+    indices = mask.nonzero().flatten()
+    return indices[random_values[indices].topk(min(max_count, len(indices)), largest=False).indices]
 
 
 @dataclass(frozen=True)
-class RegionSampler:
-    """Chooses the proposals that train the head: ``number`` an image, ``share`` of them foreground.
+class ProposalSampler:
+    """Samples the proposals that train the head: ``batch_size_per_image``, a part of them foreground.
 
-    With ``add_targets`` the ground truth joins the proposals first, so that a young RPN still gives foreground.
+    At most the fraction ``positive_fraction`` is foreground. With ``add_gt_proposals`` the ground truth boxes are
+    added to the proposals first, so that there is foreground also while an RPN is untrained.
     """
 
     matcher: Matcher
-    number: int
-    share: float = 0.25
-    add_targets: bool = True
+    batch_size_per_image: int
+    positive_fraction: float = 0.25
+    add_gt_proposals: bool = True
 
-    def sample(self, proposals: Proposals, targets: Targets, key: int) -> Samples:
-        """One image's proposals and targets -> Samples, foreground first."""
+    def sample(self, proposals: Proposals, targets: Targets, seed: int) -> Samples:
+        """Sample from the proposals of one image, foreground first: P proposals, G targets -> S samples."""
         boxes = proposals.boxes
-        if self.add_targets:
+        if self.add_gt_proposals:
             boxes = torch.cat([boxes, targets.boxes[~targets.crowd].to(boxes.dtype)])
         matched = self.matcher.match(boxes, targets)
-        chosen = torch.cat(subsample(matched, self.number, self.share, key, "regions"))
-        target = matched[chosen]
+        sampled = torch.cat(
+            sample_foreground_background(matched, self.batch_size_per_image, self.positive_fraction, seed, "regions")
+        )
+        target = matched[sampled]
         if len(targets) == 0:
-            return Samples(boxes[chosen], torch.zeros_like(target), boxes[chosen])
+            return Samples(boxes[sampled], torch.zeros_like(target), boxes[sampled])
         labels = torch.where(target >= 0, targets.labels[target.clamp(min=0)], 0)
-        return Samples(boxes[chosen], labels, targets.boxes[target.clamp(min=0)].to(boxes.dtype))
+        return Samples(boxes[sampled], labels, targets.boxes[target.clamp(min=0)].to(boxes.dtype))

@@ -1,7 +1,7 @@
-"""From an image to the network's input, and boxes back again.
+"""Turning images into the network's input: resizing, normalization, padding.
 
-The rule is saved with the weights and used by the training loader and by prediction alike, so a model cannot be fed
-pixels that it was not trained on.
+The configuration is saved with the weights, and the training loader and prediction both use it, so a model always gets
+pixels of the kind that it was trained on.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Channels = Literal["rgb", "bgr"]
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize rule and pixel normalisation.
+    """The resizing and normalization of images.
 
-    The shorter side becomes ``min_size`` unless the longer one would pass ``max_size`` (Fast R-CNN, section 5.2).
-    mean and std are of RGB in 0..1, whatever ``channels`` are: the order in which the network gets them. Canvas sides
-    are multiples of ``divisor``.
-    resizing: ``cv2`` rounds sides and colours to whole numbers; ``float`` is torchvision's detectors' way: sides are
-    rounded down, colours not at all; ``pil`` is detectron2's: sides and colours are whole, and a pixel of a smaller
-    picture is the mean of all that it covers.
+    The shorter side becomes ``min_size``, or less where the longer one would exceed ``max_size`` (Fast R-CNN, section
+    5.2). mean and std belong to RGB in 0..1, whatever ``channels`` is: the order of channels that the network gets. The
+    sides of a canvas, to which a batch is padded, are multiples of ``divisor``.
+    resizing: ``cv2`` rounds sides and colors to whole numbers. ``float`` does as torchvision's detectors do: sides are
+    rounded down and colors are not rounded. ``pil`` does as detectron2 does: sides and colors are whole numbers, and
+    a pixel of a smaller image is the mean of all pixels that it covers.
     """
 
     min_size: int = 600
@@ -46,22 +46,25 @@ class Preprocess:
     resizing: Resizing = "cv2"
     channels: Channels = "rgb"
 
-    def resized(self, size: Size, min_size: int | None = None) -> Size:
-        """The (h, w) that an image of ``size`` gets; ``min_size`` overrides the rule's own (multi-scale training)."""
+    def target_size(self, size: Size, min_size: int | None = None) -> Size:
+        """Return the (h, w) to which an image of ``size`` is resized; ``min_size`` overrides the configured one.
+
+        (Multi-scale training overrides it.)
+        """
         shorter = min_size or self.min_size
         if self.resizing == "pil":
-            return _resized_in_two_steps(size, shorter, self.max_size)
+            return _detectron2_size(size, shorter, self.max_size)
         scale = min(shorter / min(size), self.max_size / max(size))
-        whole = round if self.resizing == "cv2" else int
-        return max(1, whole(size[0] * scale)), max(1, whole(size[1] * scale))
+        to_int = round if self.resizing == "cv2" else int
+        return max(1, to_int(size[0] * scale)), max(1, to_int(size[1] * scale))
 
     def resize(self, rgb: np.ndarray, min_size: int | None = None) -> np.ndarray:
-        """(H, W, 3) in 0..255 to its resized size, bilinear, antialiased by ``pil`` alone.
+        """Resize an image (H, W, 3) of values 0..255 to its target size -> (h, w, 3); bilinear.
 
-        uint8 stays uint8 with ``cv2`` and ``pil`` and becomes float32 with ``float``; floats stay what they are, and
-        ``pil`` takes none.
+        ``pil`` alone antialiases. uint8 stays uint8 with ``cv2`` and ``pil`` and becomes float32 with ``float``; floats
+        keep their dtype, and ``pil`` does not accept them.
         """
-        height, width = self.resized((rgb.shape[0], rgb.shape[1]), min_size)
+        height, width = self.target_size((rgb.shape[0], rgb.shape[1]), min_size)
         if (height, width) == rgb.shape[:2]:
             return rgb
         if self.resizing == "cv2":
@@ -72,60 +75,64 @@ class Preprocess:
         resized = functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False)
         return resized[0].permute(1, 2, 0).numpy()
 
-    def normalise(self, rgb: np.ndarray) -> Tensor:
-        """RGB (h, w, 3) in 0..255 to (3, h, w) in the network's order, each channel centred and scaled.
+    def normalize(self, rgb: np.ndarray) -> Tensor:
+        """Normalize RGB (h, w, 3) of values 0..255 -> (3, h, w) in the network's order of channels.
 
-        uint8 becomes float32, floats stay what they are.
+        uint8 becomes float32, floats keep their dtype.
         """
         mean, std, pixels = self.mean, self.std, rgb
         if self.channels == "bgr":
             mean, std, pixels = mean[::-1], std[::-1], np.ascontiguousarray(rgb[:, :, ::-1])
         if pixels.dtype.kind == "f":
             floats = torch.from_numpy(pixels).permute(2, 0, 1)
-            return (floats / 255 - _by_channel(mean, floats)) / _by_channel(std, floats)
+            return (floats / 255 - _per_channel(mean, floats)) / _per_channel(std, floats)
         scale = np.float32(1.0 / 255.0) / np.asarray(std, np.float32)
         shift = np.asarray(mean, np.float32) / np.asarray(std, np.float32)
         table = (np.arange(256, dtype=np.float32)[:, None, None] * scale - shift).astype(np.float32)
-        return torch.from_numpy(np.asarray(cv2.LUT(pixels, table))).permute(2, 0, 1)  # six times faster than arithmetic
+        return torch.from_numpy(np.asarray(cv2.LUT(pixels, table))).permute(2, 0, 1)  # six times as fast as arithmetic
 
-    def shown(self, pixels: Tensor) -> np.ndarray:
-        """The inverse of ``normalise``, for people: (3, h, w) to RGB uint8 (h, w, 3)."""
-        picture = pixels.flip(0) if self.channels == "bgr" else pixels
-        fractions = picture * _by_channel(self.std, pixels) + _by_channel(self.mean, pixels)
+    def denormalize(self, pixels: Tensor) -> np.ndarray:
+        """Invert ``normalize`` for display: (3, h, w) -> RGB uint8 (h, w, 3)."""
+        image = pixels.flip(0) if self.channels == "bgr" else pixels
+        fractions = image * _per_channel(self.std, pixels) + _per_channel(self.mean, pixels)
         return np.asarray((fractions * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy())
 
     def canvas(self, sizes: Sequence[Size]) -> Size:
-        """The smallest canvas that holds every size."""
+        """Return the smallest canvas (H, W) that holds images of all these sizes."""
         height, width = (max(size[side] for size in sizes) for side in (0, 1))
         return -(-height // self.divisor) * self.divisor, -(-width // self.divisor) * self.divisor
 
     def batch(
         self,
-        pictures: Sequence[Tensor],
-        keys: Sequence[int],
-        given: Sequence[Proposals] | None = None,
+        images: Sequence[Tensor],
+        seeds: Sequence[int],
+        proposals: Sequence[Proposals] | None = None,
         canvas: Size | None = None,
     ) -> Images:
-        """Normalised pictures (3, h, w) on one canvas; the padding is 0, the mean colour."""
-        sizes = tuple((int(picture.shape[1]), int(picture.shape[2])) for picture in pictures)
+        """Pad normalized images (3, h, w) to one canvas -> Images; the padding is 0, the mean color.
+
+        seeds: one for each image; proposals: of each image, in its pixels, or None; canvas: (H, W), by default the
+        smallest.
+        """
+        sizes = tuple((int(image.shape[1]), int(image.shape[2])) for image in images)
         height, width = canvas or self.canvas(sizes)
-        dtype = pictures[0].dtype if pictures else torch.float32
-        pixels = torch.zeros(len(pictures), height, width, 3, dtype=dtype).permute(0, 3, 1, 2)  # channels last
-        for slot, picture in zip(pixels, pictures, strict=True):
-            slot[:, : picture.shape[1], : picture.shape[2]] = picture
-        return Images(pixels, sizes, tuple(keys), None if given is None else tuple(given))
+        dtype = images[0].dtype if images else torch.float32
+        pixels = torch.zeros(len(images), height, width, 3, dtype=dtype).permute(0, 3, 1, 2)  # channels last
+        for padded, image in zip(pixels, images, strict=True):
+            padded[:, : image.shape[1], : image.shape[2]] = image
+        return Images(pixels, sizes, tuple(seeds), None if proposals is None else tuple(proposals))
 
 
-def on_canvas(images: Images, height: int, width: int) -> Images:
-    """The same images on a canvas that is as large or larger."""
-    more = (height - int(images.pixels.shape[2]), width - int(images.pixels.shape[3]))
-    if more == (0, 0):
+def pad_to(images: Images, height: int, width: int) -> Images:
+    """Return the same images on a canvas of ``height`` x ``width``, which is as large as theirs or larger."""
+    padding = (height - int(images.pixels.shape[2]), width - int(images.pixels.shape[3]))
+    if padding == (0, 0):
         return images
-    return replace(images, pixels=functional.pad(images.pixels, (0, more[1], 0, more[0])))
+    return replace(images, pixels=functional.pad(images.pixels, (0, padding[1], 0, padding[0])))
 
 
-def _resized_in_two_steps(size: Size, shorter: int, longer: int) -> Size:
-    """detectron2's arithmetic, halves rounded up: the shorter side becomes ``shorter``, then the longer is limited."""
+def _detectron2_size(size: Size, shorter: int, longer: int) -> Size:
+    """Return the target size as detectron2 computes it: scale the shorter side, then limit the longer; halves up."""
     scale = shorter / min(size)
     height, width = (float(shorter) if side == min(size) else side * scale for side in size)
     if max(height, width) > longer:
@@ -134,11 +141,12 @@ def _resized_in_two_steps(size: Size, shorter: int, longer: int) -> Size:
     return max(1, int(height + 0.5)), max(1, int(width + 0.5))
 
 
-def _by_channel(values: Sequence[float], pixels: Tensor) -> Tensor:
+def _per_channel(values: Sequence[float], pixels: Tensor) -> Tensor:
+    """Return three values as (3, 1, 1), with the dtype and device of ``pixels``."""
     return pixels.new_tensor(values)[:, None, None]
 
 
-def rescale_boxes(boxes: Tensor, found: Size, wanted: Size) -> Tensor:
-    """Boxes (B, 4) of a picture of size ``found``, in the pixels of the same picture at size ``wanted``."""
-    y, x = wanted[0] / found[0], wanted[1] / found[1]
+def rescale_boxes(boxes: Tensor, from_size: Size, to_size: Size) -> Tensor:
+    """Return boxes (B, 4) of an image of ``from_size`` (h, w) in pixels of the same image at ``to_size``."""
+    y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return boxes * boxes.new_tensor([x, y, x, y])

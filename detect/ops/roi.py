@@ -1,7 +1,7 @@
 """Region-of-interest pooling: a fixed grid of features for each box.
 
-Letters: N images, C channels, H x W map; S boxes; an output of ``bins`` x ``bins``.
-Boxes are in image pixels; ``scale`` is map cells per pixel (1 / stride).
+Letters: N images, C channels, H x W map; S boxes; an output of ``output_size`` x ``output_size`` cells, K for short.
+Boxes are in image pixels; ``spatial_scale`` is map cells per pixel (1 / stride).
 """
 
 from __future__ import annotations
@@ -12,67 +12,82 @@ from torch.nn import functional
 from torchvision import ops as torchvision_ops
 
 
-def roi_pool(maps: Tensor, boxes: list[Tensor], bins: int, scale: float) -> Tensor:
-    """Maximum over each cell of a grid laid on the rounded box (Fast R-CNN, section 2.1).
+def roi_pool(maps: Tensor, boxes: list[Tensor], output_size: int, spatial_scale: float) -> Tensor:
+    """Pool the maximum of each cell of a grid that divides the rounded box (Fast R-CNN, section 2.1).
 
-    maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, bins, bins), images one after the other.
+    maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other.
     The kernel rounds inclusive corners, as the paper's code does: the last pixel of a box is x2 - 1.
     """
     last_pixel = [box.to(maps.dtype) - box.new_tensor([0, 0, 1, 1]) for box in boxes]
-    pooled: Tensor = torchvision_ops.roi_pool(maps, last_pixel, (bins, bins), scale)
+    pooled: Tensor = torchvision_ops.roi_pool(maps, last_pixel, (output_size, output_size), spatial_scale)
     return pooled
 
 
 def roi_align(
-    maps: Tensor, boxes: list[Tensor], bins: int, scale: float, samples: int = 2, aligned: bool = True
+    maps: Tensor,
+    boxes: list[Tensor],
+    output_size: int,
+    spatial_scale: float,
+    sampling_ratio: int = 2,
+    aligned: bool = True,
 ) -> Tensor:
-    """Mean of bilinear samples in each cell of a grid laid on the exact box (Mask R-CNN, section 3).
+    """Pool the mean of bilinear samples in each cell of a grid that divides the exact box (Mask R-CNN, section 3).
 
-    maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, bins, bins), images one after the other. ``samples`` is the
-    number of points along each side of a cell; 0 takes ceil(box side / bins) of them, which only torchvision's kernel
-    does. ``aligned`` puts the centre of cell 0 at half a cell; without it boxes are also widened to at least one cell
-    (the rule of older code). Gradients reach the map, not the boxes.
+    maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other. ``sampling_ratio`` is the
+    number of points along each side of a cell; 0 takes ceil(box side / K) of them, which only torchvision's kernel
+    does. ``aligned`` puts the center of map cell 0 at half a cell; without it boxes are also widened to at least one
+    cell, as in older code. Gradients reach the maps, not the boxes.
     """
-    if maps.is_cuda or samples == 0:
-        pooled: Tensor = torchvision_ops.roi_align(maps, boxes, (bins, bins), scale, samples, aligned)
+    if maps.is_cuda or sampling_ratio == 0:
+        pooled: Tensor = torchvision_ops.roi_align(
+            maps, boxes, (output_size, output_size), spatial_scale, sampling_ratio, aligned
+        )
         return pooled
-    return _roi_align_as_bags(maps, boxes, bins, scale, samples, aligned)
+    return _roi_align_embedding_bag(maps, boxes, output_size, spatial_scale, sampling_ratio, aligned)
 
 
-def _roi_align_as_bags(
-    maps: Tensor, boxes: list[Tensor], bins: int, scale: float, samples: int, aligned: bool
+def _roi_align_embedding_bag(
+    maps: Tensor, boxes: list[Tensor], output_size: int, spatial_scale: float, sampling_ratio: int, aligned: bool
 ) -> Tensor:
-    """RoIAlign is a weighted sum of map cells, so it is an embedding bag: one bag per output cell, four corners per
-    sample.
+    """Compute ``roi_align`` with torch's embedding bag, a sum of weighted rows of a table.
 
-    On a CPU torchvision's kernel is scalar and single-threaded; this is about ten times faster, forward and backward.
+    On a CPU torchvision's kernel is scalar and single-threaded; this is about ten times as fast, forward and backward.
+
+    RoIAlign is a weighted sum of map cells. The table has one row of C channels for each map cell, N * H * W rows. Each
+    output cell is one bag: ``sampling_ratio`` ^ 2 bilinear samples, each with the four map cells around it and their
+    weights, so (2 * sampling_ratio) ^ 2 entries. Rows and weights are products of those of the two axes.
+
+    Example along x: the box from 4 to 12 pixels, stride 4, aligned, is from 4 / 4 - 0.5 = 0.5 to 2.5 in cells. Two
+    output cells with 2 samples each make 4 samples, at 0.75, 1.25, 1.75 and 2.25. The sample at 0.75 reads cell 0 with
+    the weight 0.25 and cell 1 with 0.75. Along y it is the same, so an output cell has 16 entries, and the weight of
+    an entry is its x weight times its y weight, divided by the 4 samples of the cell.
     """
     _, channels, height, width = maps.shape
     table = maps.permute(0, 2, 3, 1).reshape(-1, channels)  # a view where the map is channels-last
-    grid = torch.cat([box.detach().to(maps.dtype) for box in boxes]) * scale - (0.5 if aligned else 0.0)
+    grid = torch.cat([box.detach().to(maps.dtype) for box in boxes]) * spatial_scale - (0.5 if aligned else 0.0)
     image = torch.cat([torch.full((len(box),), i, device=maps.device) for i, box in enumerate(boxes)])
-    x, x_weights = _line_samples(grid[:, 0], grid[:, 2], bins * samples, width, aligned)
-    y, y_weights = _line_samples(grid[:, 1], grid[:, 3], bins * samples, height, aligned)
-    shape = (len(grid), bins, samples * 2, bins, samples * 2)
+    x, x_weights = _bilinear_samples_1d(grid[:, 0], grid[:, 2], output_size * sampling_ratio, width, aligned)
+    y, y_weights = _bilinear_samples_1d(grid[:, 1], grid[:, 3], output_size * sampling_ratio, height, aligned)
+    shape = (len(grid), output_size, sampling_ratio * 2, output_size, sampling_ratio * 2)
     rows = (image[:, None] * height + y).view(shape[0], shape[1], shape[2], 1, 1) * width
     rows = rows + x.view(shape[0], 1, 1, shape[3], shape[4])
     weights = y_weights.view(shape[0], shape[1], shape[2], 1, 1) * x_weights.view(shape[0], 1, 1, shape[3], shape[4])
-    weights = weights / (samples * samples)
-    entries = (samples * 2) ** 2
+    weights = weights / (sampling_ratio * sampling_ratio)
+    entries = (sampling_ratio * 2) ** 2
     pooled = functional.embedding_bag(
         rows.transpose(2, 3).reshape(-1, entries),
         table,
         per_sample_weights=weights.transpose(2, 3).reshape(-1, entries),
         mode="sum",
     )
-    return pooled.view(len(grid), bins, bins, channels).permute(0, 3, 1, 2)
+    return pooled.view(len(grid), output_size, output_size, channels).permute(0, 3, 1, 2)
 
 
-def _line_samples(start: Tensor, end: Tensor, count: int, length: int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """``count`` even samples on each interval of a line of ``length`` cells, each as two cells with weights.
+def _bilinear_samples_1d(start: Tensor, end: Tensor, count: int, length: int, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Return the two cells and weights of each of ``count`` even samples of intervals on a line of ``length`` cells.
 
-    start, end (S,) -> cells (S, count * 2) int64 and weights (S, count * 2). A sample over one cell outside weighs
-    nothing; one less far outside takes the cell at the border.
+    start, end (S,) in cells -> cells (S, count * 2) int64 and weights (S, count * 2). A sample more than one cell
+    outside has the weight 0; one less far outside takes the value of the border cell.
     """
     extent = end - start if aligned else (end - start).clamp(min=1.0)
     steps = (torch.arange(count, device=start.device, dtype=start.dtype) + 0.5) / count

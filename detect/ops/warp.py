@@ -1,6 +1,6 @@
 """Crops of one size, warped from the pixels: the regions of R-CNN.
 
-Letters: N images, S boxes; a crop of ``side`` x ``side`` pixels.
+Letters: N images, S boxes; a crop has ``crop_size`` x ``crop_size`` pixels, K x K for short.
 """
 
 from __future__ import annotations
@@ -14,46 +14,53 @@ from torch.nn import functional
 from detect.types import Size
 
 
-def warp(pixels: Tensor, sizes: Sequence[Size], boxes: Sequence[Tensor], side: int, context: int) -> Tensor:
-    """Each box with its surroundings, warped to a square whatever its shape (R-CNN, section 2.1 and appendix A).
+def warp(pixels: Tensor, sizes: Sequence[Size], boxes: Sequence[Tensor], crop_size: int, context: int) -> Tensor:
+    """Warp each box with its surroundings to a square, whatever its shape (R-CNN, section 2.1 and appendix A).
 
-    pixels (N, 3, H, W); sizes: N times the (h, w) that is picture; boxes: N times (S_i, 4) in canvas pixels
-    -> (S, 3, side, side), images one after the other. The box fills the middle ``side - 2 * context`` pixels of its
-    crop, so ``context`` counts warped pixels (the paper's: 16 of 227). Bilinear without antialiasing; what lies outside
-    the picture is 0, the mean colour. ValueError for a context that leaves the box no pixel.
+    pixels (N, 3, H, W); sizes: N times the (h, w) of the image without padding; boxes: N times (S_i, 4) in canvas
+    pixels -> (S, 3, K, K), images one after the other. The box fills the middle ``crop_size - 2 * context`` pixels of
+    its crop, so ``context`` counts warped pixels (the paper's: 16 of 227). Sampling is bilinear without antialiasing;
+    what lies outside the image is 0, the mean color. Raises ValueError for a context that leaves the box no pixel.
 
     The authors' code rounds the window to whole pixels, one more of them to the right and below; here it is exact.
-    Beside the result it holds a grid of two thirds its size: give it no more boxes at a time than memory has room for.
+    Besides the result, memory holds a grid of two thirds its size, so call it with as many boxes as memory allows.
+
+    Example along x: with ``crop_size`` 8 and ``context`` 2 the box fills crop pixels 2 to 5. For a box from x = 10 to
+    18 a crop pixel is (18 - 10) / 4 = 2 image pixels wide, and the centers of the eight are at x = 7, 9, 11, 13, 15,
+    17, 19 and 21. In an image 20 pixels wide the last one lies outside and is 0.
     """
-    if not 0 <= 2 * context < side:
-        raise ValueError(f"context: expected 0 to {(side - 1) // 2} for crops of {side} pixels, found {context}")
+    if not 0 <= 2 * context < crop_size:
+        raise ValueError(
+            f"context: expected 0 to {(crop_size - 1) // 2} for crops of {crop_size} pixels, found {context}"
+        )
     crops = [
-        _warp_one(picture[None], size, own.to(pixels.dtype), side, context)
-        for picture, size, own in zip(pixels, sizes, boxes, strict=True)
+        _warp_image(image[None], size, image_boxes.to(pixels.dtype), crop_size, context)
+        for image, size, image_boxes in zip(pixels, sizes, boxes, strict=True)
     ]
     return crops[0] if len(crops) == 1 else torch.cat(crops)
 
 
-def _warp_one(picture: Tensor, size: Size, boxes: Tensor, side: int, context: int) -> Tensor:
-    """One picture (1, 3, H, W) and its boxes (S, 4) -> (S, 3, side, side)."""
+def _warp_image(image: Tensor, size: Size, boxes: Tensor, crop_size: int, context: int) -> Tensor:
+    """Warp the boxes (S, 4) of one image (1, 3, H, W) -> (S, 3, K, K)."""
     if len(boxes) == 0:
-        return picture.new_zeros(0, 3, side, side)
-    x, seen_x = _line_samples(boxes[:, 0], boxes[:, 2], side, context, size[1], picture.shape[3])
-    y, seen_y = _line_samples(boxes[:, 1], boxes[:, 3], side, context, size[0], picture.shape[2])
-    grid = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1)
-    stacked = functional.grid_sample(picture, grid.view(1, -1, side, 2), align_corners=False)  # one tall image
-    crops = stacked.view(3, -1, side, side).mul_(seen_x[:, None] & seen_y[:, :, None])
+        return image.new_zeros(0, 3, crop_size, crop_size)
+    x, inside_x = _crop_coordinates_1d(boxes[:, 0], boxes[:, 2], crop_size, context, size[1], image.shape[3])
+    y, inside_y = _crop_coordinates_1d(boxes[:, 1], boxes[:, 3], crop_size, context, size[0], image.shape[2])
+    grid = torch.stack([x[:, None].expand(-1, crop_size, -1), y[:, :, None].expand(-1, -1, crop_size)], -1)
+    sampled = functional.grid_sample(image, grid.view(1, -1, crop_size, 2), align_corners=False)  # (1, 3, S * K, K)
+    crops = sampled.view(3, -1, crop_size, crop_size).mul_(inside_x[:, None] & inside_y[:, :, None])
     return crops.transpose(0, 1)
 
 
-def _line_samples(
-    start: Tensor, end: Tensor, side: int, context: int, length: int, canvas: int
+def _crop_coordinates_1d(
+    start: Tensor, end: Tensor, crop_size: int, context: int, length: int, canvas_length: int
 ) -> tuple[Tensor, Tensor]:
-    """Along one axis: where each crop pixel looks, in -1..1 of the canvas, and whether that is picture: (S, side).
+    """Return where each crop pixel samples along one axis, in -1..1 of the canvas, and whether it is in the image.
 
-    A look between the border and the centre of the last pixel takes that pixel: nothing of the padding shines in.
+    start, end (S,) -> (S, K) and (S, K) bool. Between the border and the center of the last pixel the value is that of
+    the last pixel, so that the padding has no influence.
     """
-    steps = torch.arange(side, device=start.device, dtype=start.dtype) + (0.5 - context)
-    position = start[:, None] + (end - start)[:, None] * (steps / (side - 2 * context))
-    seen = (position >= 0) & (position < length)
-    return position.clamp(0.5, length - 0.5) * (2 / canvas) - 1, seen
+    steps = torch.arange(crop_size, device=start.device, dtype=start.dtype) + (0.5 - context)
+    position = start[:, None] + (end - start)[:, None] * (steps / (crop_size - 2 * context))
+    inside = (position >= 0) & (position < length)
+    return position.clamp(0.5, length - 0.5) * (2 / canvas_length) - 1, inside

@@ -1,4 +1,4 @@
-"""Where proposals come from: given, searched or learned."""
+"""Proposals made by selective search, the files that store them, and the look-ups that give them to the loader."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Given proposals for the loader: from a file, or searched when an image is read.
+"""Look-ups of precomputed proposals for the loader: from a file, or searched when an image is read.
 
-A lookup answers ``lookup[file]`` with boxes (P, 4) in pixels of the image and scores (P,), best first.
+``lookup[file]`` returns boxes (P, 4) in pixels of the image and scores (P,), best first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, read_proposals
-from detect.proposals.match_images import places_of
+from detect.proposals.match_images import match_images
 from detect.proposals.search_dataset import SearchSettings
 from detect.proposals.selective_search import selective_search
 
@@ -22,62 +22,67 @@ BoxesAndScores = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class FromFile:
-    """The first ``number`` proposals of each image in a file.
+class ProposalsFromFile:
+    """The first ``max_proposals`` proposals of each image in a file.
 
-    places: where they are, by the image's path; unreadable: a line for each image that has none, because it cannot be
-    read.
+    indices: the index in the file, by the image's path; unreadable: a line for each image that has no proposals because
+    it cannot be read.
     """
 
     proposals: ProposalFile
-    places: Mapping[str, int]
-    number: int
+    indices: Mapping[str, int]
+    max_proposals: int
     unreadable: tuple[str, ...] = ()
 
     def __getitem__(self, file: str, /) -> BoxesAndScores:
-        """KeyError for an image that the file does not know."""
-        found = self.proposals[self.places[file]]
-        return found.boxes[: self.number].numpy(), found.scores[: self.number].numpy()
+        """Return boxes (P, 4) and scores (P,); KeyError if the file has no proposals of the image."""
+        proposals = self.proposals[self.indices[file]]
+        return proposals.boxes[: self.max_proposals].numpy(), proposals.scores[: self.max_proposals].numpy()
 
 
 @dataclass(frozen=True)
-class Searched:
-    """The first ``number`` boxes of selective search, made when they are asked for."""
+class SearchOnTheFly:
+    """The first ``max_proposals`` boxes of selective search, computed on access."""
 
     settings: SearchSettings
-    number: int
+    max_proposals: int
 
     def __getitem__(self, file: str, /) -> BoxesAndScores:
-        """Raises UnreadableImage."""
+        """Return boxes (P, 4) and scores (P,). Raises UnreadableImage."""
         return self.search(read_image(file))
 
     def search(self, rgb: np.ndarray) -> BoxesAndScores:
-        """The boxes of pixels (H, W, 3) uint8."""
-        rule = self.settings
-        found = selective_search(rgb, rule.mode, rule.seed, min_side=rule.min_side, resize_to=rule.resize_to)
-        return found.boxes[: self.number].numpy(), found.scores[: self.number].numpy()
+        """Return boxes (P, 4) and scores (P,) of an image (H, W, 3) uint8."""
+        settings = self.settings
+        proposals = selective_search(
+            rgb, settings.mode, settings.seed, min_side=settings.min_side, resize_to=settings.resize_to
+        )
+        return proposals.boxes[: self.max_proposals].numpy(), proposals.scores[: self.max_proposals].numpy()
 
 
-def from_file(path: Path, images: Sequence[str], number: int) -> FromFile:
-    """Proposals of all ``images``. Raises UserError where the file lacks one, or holds those of other bytes.
+def load_proposal_lookup(path: Path, images: Sequence[str], max_proposals: int) -> ProposalsFromFile:
+    """Return the proposals of all ``images`` in a file. Raises UserError if it lacks an image or its bytes have
+    changed.
 
     Images that cannot be read need no proposals.
     """
     proposals = read_proposals(path)
-    places = dict(zip(images, places_of(path, proposals, [Path(image) for image in images]), strict=True))
-    faults = {image: _fault(image) for image, place in places.items() if place is None}
-    missing = [image for image, fault in faults.items() if fault is None]
+    indices = dict(zip(images, match_images(path, proposals, [Path(image) for image in images]), strict=True))
+    read_errors = {image: _read_error(image) for image, index in indices.items() if index is None}
+    missing = [image for image, fault in read_errors.items() if fault is None]
     if missing:
         raise UserError(
-            f"{path}: expected proposals of {len(places)} images, found none for {len(missing)} of them, "
+            f"{path}: expected proposals of {len(indices)} images, found none for {len(missing)} of them, "
             f"{missing[0]} first; detect proposals make adds them"
         )
-    known = {image: place for image, place in places.items() if place is not None}
-    return FromFile(proposals, known, number, tuple(fault for fault in faults.values() if fault is not None))
+    index_by_image = {image: index for image, index in indices.items() if index is not None}
+    return ProposalsFromFile(
+        proposals, index_by_image, max_proposals, tuple(fault for fault in read_errors.values() if fault is not None)
+    )
 
 
-def _fault(image: str) -> str | None:
-    """Why an image cannot be read; None where it can be."""
+def _read_error(image: str) -> str | None:
+    """Return the reason why an image cannot be read, or None if it can."""
     try:
         read_image(image)
     except UnreadableImage as error:

@@ -1,4 +1,4 @@
-"""Which images proposals are made of or scored on, and where in a file of proposals each of them is."""
+"""Matching of images to the entries of a proposal file, by content or by name."""
 
 from __future__ import annotations
 
@@ -7,43 +7,47 @@ from pathlib import Path, PurePath
 
 from detect.data.image_names import ImageNames
 from detect.errors import UserError
-from detect.proposals.files import ProposalFile, check_fresh, content_key
+from detect.proposals.files import ProposalFile, content_hash, require_same_image
 
 
-def places_of(path: Path, proposals: ProposalFile, images: Sequence[Path]) -> list[int | None]:
-    """Where in the file read from ``path`` the proposals of each image are; None where it has none.
+def match_images(path: Path, proposals: ProposalFile, images: Sequence[Path]) -> list[int | None]:
+    """Return for each image its index in the proposals read from ``path``, or None if they do not include it.
 
-    An image is found by its bytes wherever it lies and whatever it is called, else by its name as in ``ImageNames`` (a
-    .mat or .json file knows no bytes); one that cannot be opened has none. UserError where an entry of its name was
-    made from other bytes, where two images go by one entry, and where no image is found at all.
+    An image matches by its bytes, whatever its path; otherwise by its name as in ``ImageNames`` (.mat and .json files
+    store no hashes). An image that cannot be opened has no match. Raises UserError if the entry of its name was made
+    from other bytes, if two images match one entry, or if no image matches at all.
     """
-    by_content = {content: place for place, content in enumerate(proposals.contents.tolist()) if content}
-    contents = [_content(image) if by_content else 0 for image in images]
-    places = [None if content is None else by_content.get(content) for content in contents]
-    taken = {place: image for place, image in zip(places, images, strict=True) if place is not None}
+    index_by_hash = {
+        image_hash: index for index, image_hash in enumerate(proposals.content_hashes.tolist()) if image_hash
+    }
+    hashes = [_hash_or_none(image) if index_by_hash else 0 for image in images]
+    indices = [None if image_hash is None else index_by_hash.get(image_hash) for image_hash in hashes]
+    image_by_index = {index: image for index, image in zip(indices, images, strict=True) if index is not None}
     names = ImageNames(proposals.files)
-    last_parts = {PurePath(name).stem for name in proposals.files}
-    for index, (image, content) in enumerate(zip(images, contents, strict=True)):
-        # Rules of ImageNames all compare the last part; asking them for an image that is not there searches for a hint.
-        named = not last_parts.isdisjoint((image.name, image.stem))
-        if places[index] is None and named and content is not None:
-            place = names.find(str(image))
-            first = taken.setdefault(place, image)
+    stems = {PurePath(name).stem for name in proposals.files}
+    for i, (image, image_hash) in enumerate(zip(images, hashes, strict=True)):
+        # ImageNames always compares the last part of the path; a failed search would also look for a similar name.
+        named = not stems.isdisjoint((image.name, image.stem))
+        if indices[i] is None and named and image_hash is not None:
+            index = names.find(str(image))
+            first = image_by_index.setdefault(index, image)
             if first is image:
-                check_fresh(path, proposals, proposals.files[place], content)
-                places[index] = place
-            elif not proposals.contents[place]:
-                name = proposals.files[place]
-                raise UserError(f"{path}: {name}: expected the name of one image, found two that fit: {first}, {image}")
-    if images and not taken:
+                require_same_image(path, proposals, proposals.files[index], image_hash)
+                indices[i] = index
+            elif not proposals.content_hashes[index]:
+                name = proposals.files[index]
+                raise UserError(
+                    f"{path}: {name}: expected the name of one image, found two that match: {first}, {image}"
+                )
+    if images and not image_by_index:
         example = f"such as {proposals.files[0]}" if len(proposals) else "none at all"
         raise UserError(f"{path}: expected proposals of images such as {images[0]}, found {example}")
-    return places
+    return indices
 
 
-def _content(image: Path) -> int | None:
-    """The key of the image's bytes; None where it cannot be opened."""
+def _hash_or_none(image: Path) -> int | None:
+    """Return the hash of the image's bytes, or None if it cannot be opened."""
     try:
-        return content_key(image.read_bytes())
+        return content_hash(image.read_bytes())
     except OSError:
         return None

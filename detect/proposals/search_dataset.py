@@ -1,4 +1,4 @@
-"""Selective search over many images, several at a time, into one file."""
+"""Selective search over the images of a data set, several at a time, into one file."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect.data.image_names import below_shared_folder
+from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
-from detect.proposals.files import Setting, content_key
-from detect.proposals.search_journal import SearchResults
+from detect.proposals.files import Setting, content_hash
+from detect.proposals.search_journal import ProposalJournal
 from detect.proposals.selective_search import selective_search
-from detect.system.progress import Display
+from detect.system.progress import ProgressDisplay
 from detect.types import Proposals
 
-SEARCH_VERSION = 1  # raise it when the same settings give other boxes: files made before are then refused
+SEARCH_VERSION = 1  # increase it if the same settings give other boxes: earlier files are then refused
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """What the boxes of an image depend on (see ``selective_search``)."""
+    """The settings that the boxes of an image depend on (see ``selective_search``)."""
 
     mode: str = "fast"
     seed: int = 0
     min_side: float = 20
     resize_to: int | None = None
 
-    def recorded(self) -> dict[str, Setting]:
-        """As the file of proposals keeps them."""
+    def to_dict(self) -> dict[str, Setting]:
+        """Return the settings as the proposal file stores them."""
         return {
             "algorithm": "selective_search",
             "version": SEARCH_VERSION,
@@ -43,70 +43,80 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class Made:
-    """What making a file came to.
+class SearchSummary:
+    """The counts of one run of ``make_proposals``.
 
-    boxes and images: in the file; before: images of them that an earlier run had searched; unreadable: a line for each
-    image left out; seconds: of this run.
+    num_boxes and num_images: in the file; num_reused: images of them that an earlier run had searched; unreadable: a
+    line for each skipped image; seconds: the time of this run.
     """
 
-    boxes: int
-    images: int
-    before: int
+    num_boxes: int
+    num_images: int
+    num_reused: int
     unreadable: tuple[str, ...]
     seconds: float
 
 
-def make_proposals(images: Sequence[Path], out: Path, settings: SearchSettings, workers: int, display: Display) -> Made:
+def make_proposals(
+    images: Sequence[Path], out: Path, settings: SearchSettings, workers: int, progress: ProgressDisplay
+) -> SearchSummary:
     """Search every image, ``workers`` of them at a time on a thread each, and write ``out``, an ``.npz``.
 
-    Images whose bytes were searched before with the same settings are not searched again, whether in ``out`` or by a
-    run that was cut off. The file is the same for any number of workers and of cuts. UserError where ``out`` was made
-    with other settings, or has images that are not among ``images`` and would be lost.
+    Images whose bytes were searched before with the same settings, in ``out`` or by an interrupted run, are not
+    searched again. The file is the same for any number of workers and interruptions. Raises UserError if ``out`` was
+    made with other settings, or has images that are not among ``images`` and would be dropped.
     """
     start = time.perf_counter()
-    names = below_shared_folder([str(image) for image in images])
-    with SearchResults(out, settings.recorded()) as found, ThreadPoolExecutor(workers) as pool:
-        looks = list(pool.map(_look, images))
-        unreadable = [str(look) for look in looks if isinstance(look, UserError)]
-        contents = [look if isinstance(look, int) else None for look in looks]
-        _refuse_loss(found, names, contents)
-        wanted = [image for image, content in zip(images, contents, strict=True) if content and content not in found]
-        before = len(images) - len(wanted) - len(unreadable)
-        if before:
-            display.found_done(before)
-        display.advance(len(unreadable))
-        by_image = dict(zip(images, contents, strict=True))
-        with closing(_in_parallel(pool, workers, lambda image: _search(image, settings), wanted)) as results:
-            for image, result in results:
-                content = by_image[image]
-                if isinstance(result, Proposals) and content is not None:
-                    found.add(content, result)
+    names = relative_to_shared_folder([str(image) for image in images])
+    with ProposalJournal(out, settings.to_dict()) as journal, ThreadPoolExecutor(workers) as pool:
+        hashes_or_errors = list(pool.map(_hash_image, images))
+        unreadable = [str(error) for error in hashes_or_errors if isinstance(error, UserError)]
+        hashes = [image_hash if isinstance(image_hash, int) else None for image_hash in hashes_or_errors]
+        _refuse_to_drop(journal, names, hashes)
+        images_to_search = [
+            image for image, image_hash in zip(images, hashes, strict=True) if image_hash and image_hash not in journal
+        ]
+        num_reused = len(images) - len(images_to_search) - len(unreadable)
+        if num_reused:
+            progress.start_at(num_reused)
+        progress.advance(len(unreadable))
+        hash_by_image = dict(zip(images, hashes, strict=True))
+        with closing(_in_parallel(pool, workers, lambda image: _search(image, settings), images_to_search)) as searches:
+            for image, outcome in searches:
+                image_hash = hash_by_image[image]
+                if isinstance(outcome, Proposals) and image_hash is not None:
+                    journal.add(image_hash, outcome)
                 else:
-                    unreadable.append(str(result))
-                display.advance(1)
-        entries = [(name, key) for name, key in zip(names, contents, strict=True) if key is not None and key in found]
-        made = found.finish(entries)
-    return Made(len(made.boxes), len(made), before, tuple(sorted(unreadable)), time.perf_counter() - start)
+                    unreadable.append(str(outcome))
+                progress.advance(1)
+        entries = [
+            (name, image_hash)
+            for name, image_hash in zip(names, hashes, strict=True)
+            if image_hash is not None and image_hash in journal
+        ]
+        written = journal.finish(entries)
+    return SearchSummary(
+        len(written.boxes), len(written), num_reused, tuple(sorted(unreadable)), time.perf_counter() - start
+    )
 
 
-def image_key(image: Path) -> int:
-    """``content_key`` of the image's bytes. Raises UnreadableImage."""
+def image_content_hash(image: Path) -> int:
+    """Return ``content_hash`` of the image's bytes. Raises UnreadableImage."""
     try:
-        return content_key(image.read_bytes())
+        return content_hash(image.read_bytes())
     except OSError as error:
         raise UnreadableImage(f"{image}: cannot be read: {error.strerror}") from error
 
 
-def _look(image: Path) -> int | UserError:
+def _hash_image(image: Path) -> int | UserError:
     try:
-        return image_key(image)
+        return image_content_hash(image)
     except UnreadableImage as error:
         return error
 
 
 def _search(image: Path, settings: SearchSettings) -> Proposals | UserError:
-    """The boxes of one image, or why it has none: it cannot be decoded, or is too large to be searched as it is."""
+    """Return the boxes of an image, or the error if it cannot be decoded or is too large to be searched."""
     try:
         rgb = read_image(image)
     except UnreadableImage as error:
@@ -125,40 +135,40 @@ def _search(image: Path, settings: SearchSettings) -> Proposals | UserError:
 def _in_parallel(
     pool: ThreadPoolExecutor,
     workers: int,
-    work: Callable[[Path], Proposals | UserError],
+    search: Callable[[Path], Proposals | UserError],
     images: Sequence[Path],
 ) -> Generator[tuple[Path, Proposals | UserError]]:
-    """Each image and its result, as they come; few are under way at a time, so that memory does not grow."""
+    """Yield each image with its outcome as soon as it is done; few are in progress at a time, to bound the memory."""
     under_way: dict[Future[Proposals | UserError], Path] = {}
-    left = iter(images)
+    remaining = iter(images)
     try:
         while True:
-            for image in left:
-                under_way[pool.submit(work, image)] = image
+            for image in remaining:
+                under_way[pool.submit(search, image)] = image
                 if len(under_way) >= 2 * workers:
                     break
             if not under_way:
                 return
             finished = wait(under_way, return_when=FIRST_COMPLETED).done
-            for done in sorted(finished, key=lambda one: one.exception() is not None):  # what is done is kept
+            for done in sorted(finished, key=lambda future: future.exception() is not None):  # successes first
                 yield under_way.pop(done), done.result()
     finally:
         for waiting in under_way:
             waiting.cancel()
 
 
-def _refuse_loss(found: SearchResults, names: Sequence[str], contents: Sequence[int | None]) -> None:
-    """UserError where the earlier file has images that are asked for neither by content nor by name."""
-    if found.earlier is None:
+def _refuse_to_drop(journal: ProposalJournal, names: Sequence[str], hashes: Sequence[int | None]) -> None:
+    """Raise UserError if the earlier file has images that match none of these by content or by name."""
+    if journal.earlier is None:
         return
-    asked_names, asked_contents = set(names), set(contents)
+    requested_names, requested_hashes = set(names), set(hashes)
     lost = [
         name
-        for name, content in zip(found.earlier.files, found.earlier.contents.tolist(), strict=True)
-        if name not in asked_names and content not in asked_contents
+        for name, image_hash in zip(journal.earlier.files, journal.earlier.content_hashes.tolist(), strict=True)
+        if name not in requested_names and image_hash not in requested_hashes
     ]
     if lost:
         raise UserError(
-            f"{found.out}: expected no images but the {len(names)} asked for, found {len(lost)} more that would be "
-            f"lost, {lost[0]} first; give another --out, or remove this file"
+            f"{journal.out}: expected only the {len(names)} requested images, found {len(lost)} more that would be "
+            f"dropped, {lost[0]} first; give another --out, or remove this file"
         )

@@ -1,8 +1,9 @@
-"""What a search has found so far, so that the same command goes on after a kill, and a data set may grow.
+"""The journal of a search, so that the same command resumes after a kill, and a data set may grow.
 
-Beside the output lies a journal: a line of JSON with the settings, then a record for each image, appended when the
-image is done. A record is the key of the image's bytes, the number of boxes, whether they lie on whole pixels, the
-boxes, the scores and a checksum; one that a kill cut short is dropped. The image's name is not in it: content counts.
+The journal lies beside the output: a line of JSON with the settings, then a record for each image, appended when the
+image is done. A record is the hash of the image's bytes, the number of boxes, whether they lie on whole pixels, the
+boxes, the scores and a checksum. A record that a kill cut short is dropped. The image's name is not stored: only its
+content counts.
 """
 
 from __future__ import annotations
@@ -19,65 +20,72 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.errors import UserError, WorkError
-from detect.proposals.files import ProposalFile, Setting, check_writable, compact, read_proposals, write_proposals
-from detect.system.files import remove_leftovers
+from detect.errors import RunError, UserError
+from detect.proposals.files import (
+    ProposalFile,
+    Setting,
+    compact_boxes,
+    read_proposals,
+    require_writable_npz,
+    write_proposals,
+)
+from detect.system.files import remove_temp_files
 from detect.types import Proposals
 
 Boxes = NDArray[np.uint16] | NDArray[np.float32]
 
-_HEAD = struct.Struct("<QI?")  # content key, number of boxes, whether corners are whole
+_RECORD_HEADER = struct.Struct("<QI?")  # content hash, number of boxes, whether corners are whole
 _CHECKSUM = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a record starts in the journal, how many boxes it has, and whether on whole pixels."""
+class _Record:
+    """The offset of a record in the journal, its number of boxes, and whether they lie on whole pixels."""
 
     start: int
-    count: int
-    whole: bool
+    num_boxes: int
+    is_whole: bool
 
 
-class SearchResults:
-    """Proposals by the key of their image's bytes: of an earlier file of the same settings, and of the journal.
+class ProposalJournal:
+    """Proposals by content hash, from an earlier file with the same settings and from the journal.
 
-    Boxes of the journal stay on disk. Use it in a ``with``: that closes the journal.
+    Boxes of the journal stay on disk. Use it in a ``with`` statement, which closes the journal.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Setting]) -> None:
-        """UserError where ``out``, or the journal beside it, was made with other settings or is something else."""
-        check_writable(out)
-        remove_leftovers(out.parent, out.name, below=False)
+        """Open both; UserError if ``out`` or its journal was made with other settings or is something else."""
+        require_writable_npz(out)
+        remove_temp_files(out.parent, out.name, recursive=False)
         self.out = out
         self.settings = dict(settings)
         self.earlier = read_proposals(out) if out.exists() else None
         if self.earlier is not None:
-            _require_same(out, self.earlier.settings, settings)
-        contents = [] if self.earlier is None else self.earlier.contents.tolist()
-        self._in_file = {content: place for place, content in enumerate(contents)}
+            _require_same_settings(out, self.earlier.settings, settings)
+        hashes = [] if self.earlier is None else self.earlier.content_hashes.tolist()
+        self._index_in_file = {image_hash: index for index, image_hash in enumerate(hashes)}
         self._journal = out.with_name(f".{out.name}.unfinished")
-        self._places: dict[int, _Place] = {}
-        self._stream = self._opened()
+        self._records: dict[int, _Record] = {}
+        self._stream = self._open_journal()
 
-    def __enter__(self) -> SearchResults:
+    def __enter__(self) -> ProposalJournal:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stream.close()
-        if not self._places:
+        if not self._records:
             self._journal.unlink(missing_ok=True)
 
-    def __contains__(self, content: int) -> bool:
-        return content in self._in_file or content in self._places
+    def __contains__(self, image_hash: int) -> bool:
+        return image_hash in self._index_in_file or image_hash in self._records
 
-    def add(self, content: int, proposals: Proposals) -> None:
-        """The proposals of one image more, handed to the system at once: a kill of this process leaves them.
+    def add(self, image_hash: int, proposals: Proposals) -> None:
+        """Append the proposals of an image and flush them, so that they survive a kill of this process.
 
-        Raises WorkError.
+        Raises RunError.
         """
-        boxes = compact(proposals.boxes.float().numpy())
-        record = _HEAD.pack(content, len(boxes), boxes.dtype == np.uint16)
+        boxes = compact_boxes(proposals.boxes.float().numpy())
+        record = _RECORD_HEADER.pack(image_hash, len(boxes), boxes.dtype == np.uint16)
         record += boxes.astype(_dtype(boxes.dtype == np.uint16)).tobytes()
         record += proposals.scores.float().numpy().astype("<f4").tobytes()
         try:
@@ -85,112 +93,108 @@ class SearchResults:
             self._stream.write(record + _CHECKSUM.pack(zlib.crc32(record)))
             self._stream.flush()
         except OSError as error:
-            raise WorkError(
-                f"{self._journal}: expected to write proposals, found: {error.strerror or error}"
-            ) from error
-        self._places[content] = _Place(start, len(boxes), boxes.dtype == np.uint16)
+            raise RunError(f"{self._journal}: expected to write proposals, found: {error.strerror or error}") from error
+        self._records[image_hash] = _Record(start, len(boxes), boxes.dtype == np.uint16)
 
     def finish(self, images: Sequence[tuple[str, int]]) -> ProposalFile:
-        """Write the file of (name, content) of each image, all of them found, and remove the journal."""
-        counts = [self._count(content) for _, content in images]
+        """Write the file of (name, content hash) of each image, all of them searched, and remove the journal."""
+        counts = [self._num_boxes(image_hash) for _, image_hash in images]
         offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
-        whole = all(self._whole(content) for _, content in images)
-        boxes: Boxes = np.empty((offsets[-1], 4), np.uint16) if whole else np.empty((offsets[-1], 4), np.float32)
+        all_whole = all(self._has_whole_boxes(image_hash) for _, image_hash in images)
+        boxes: Boxes = np.empty((offsets[-1], 4), np.uint16) if all_whole else np.empty((offsets[-1], 4), np.float32)
         scores = np.empty(offsets[-1], np.float32)
-        for place, (_, content) in enumerate(images):
-            own = slice(offsets[place], offsets[place + 1])
-            boxes[own], scores[own] = self._get(content)
-        contents = np.array([content for _, content in images], np.uint64)
-        made = ProposalFile(tuple(name for name, _ in images), contents, offsets, boxes, scores, self.settings)
-        write_proposals(self.out, made)
+        for index, (_, image_hash) in enumerate(images):
+            rows = slice(offsets[index], offsets[index + 1])
+            boxes[rows], scores[rows] = self._get(image_hash)
+        hashes = np.array([image_hash for _, image_hash in images], np.uint64)
+        proposals = ProposalFile(tuple(name for name, _ in images), hashes, offsets, boxes, scores, self.settings)
+        write_proposals(self.out, proposals)
         self._stream.close()
         self._journal.unlink()
-        return made
+        return proposals
 
-    def _count(self, content: int) -> int:
-        if content in self._places:
-            return self._places[content].count
-        return len(self._get(content)[1])
+    def _num_boxes(self, image_hash: int) -> int:
+        if image_hash in self._records:
+            return self._records[image_hash].num_boxes
+        return len(self._get(image_hash)[1])
 
-    def _whole(self, content: int) -> bool:
-        """Whether the boxes are known to lie on whole pixels."""
-        if content in self._places:
-            return self._places[content].whole
+    def _has_whole_boxes(self, image_hash: int) -> bool:
+        """Return whether the boxes are known to lie on whole pixels."""
+        if image_hash in self._records:
+            return self._records[image_hash].is_whole
         return self.earlier is not None and self.earlier.boxes.dtype == np.uint16
 
-    def _get(self, content: int) -> tuple[Boxes, NDArray[np.float32]]:
-        if content in self._places:
-            place = self._places[content]
-            self._stream.seek(place.start + _HEAD.size)
-            boxes = np.frombuffer(self._stream.read(_box_bytes(place)), _dtype(place.whole)).reshape(-1, 4)
-            return boxes, np.frombuffer(self._stream.read(4 * place.count), "<f4")
+    def _get(self, image_hash: int) -> tuple[Boxes, NDArray[np.float32]]:
+        if image_hash in self._records:
+            record = self._records[image_hash]
+            self._stream.seek(record.start + _RECORD_HEADER.size)
+            boxes = np.frombuffer(self._stream.read(_num_box_bytes(record)), _dtype(record.is_whole)).reshape(-1, 4)
+            return boxes, np.frombuffer(self._stream.read(4 * record.num_boxes), "<f4")
         if self.earlier is None:
-            raise KeyError(content)
-        index = self._in_file[content]
-        own = slice(self.earlier.offsets[index], self.earlier.offsets[index + 1])
-        return self.earlier.boxes[own], self.earlier.scores[own]
+            raise KeyError(image_hash)
+        index = self._index_in_file[image_hash]
+        rows = slice(self.earlier.offsets[index], self.earlier.offsets[index + 1])
+        return self.earlier.boxes[rows], self.earlier.scores[rows]
 
-    def _opened(self) -> BinaryIO:
-        """The journal, its records known, without what a kill left unfinished at its end."""
+    def _open_journal(self) -> BinaryIO:
+        """Return the journal with its records read, truncated after the last complete record."""
         header = json.dumps({"proposals": "unfinished", "settings": self.settings}).encode() + b"\n"
         self._journal.parent.mkdir(parents=True, exist_ok=True)
         stream = self._journal.open("r+b" if self._journal.exists() else "w+b")
         try:
-            first = stream.readline()
-            if not first.endswith(b"\n"):
+            header_line = stream.readline()
+            if not header_line.endswith(b"\n"):
                 stream.seek(0)
                 stream.write(header)
                 stream.truncate()
-            elif first != header:
-                _require_same(self._journal, _settings_of(self._journal, first), self.settings)
-            stream.truncate(self._read_places(stream))
+            elif header_line != header:
+                _require_same_settings(self._journal, _parse_settings(self._journal, header_line), self.settings)
+            stream.truncate(self._read_records(stream))
             stream.flush()
         except BaseException:
             stream.close()
             raise
         return stream
 
-    def _read_places(self, stream: BinaryIO) -> int:
-        """Know every whole record from here on; where the last of them ends."""
+    def _read_records(self, stream: BinaryIO) -> int:
+        """Read every complete record from here on; return the offset where the last of them ends."""
         start, end = stream.tell(), stream.seek(0, os.SEEK_END)
-        while end - start >= _HEAD.size:
+        while end - start >= _RECORD_HEADER.size:
             stream.seek(start)
-            head = stream.read(_HEAD.size)
-            content, count, whole = _HEAD.unpack(head)
-            place = _Place(start, count, whole)
-            size = _box_bytes(place) + 4 * count
-            if end - start < len(head) + size + _CHECKSUM.size:
+            header = stream.read(_RECORD_HEADER.size)
+            image_hash, num_boxes, is_whole = _RECORD_HEADER.unpack(header)
+            record = _Record(start, num_boxes, is_whole)
+            size = _num_box_bytes(record) + 4 * num_boxes
+            if end - start < len(header) + size + _CHECKSUM.size:
                 break
             body = stream.read(size)
-            if stream.read(_CHECKSUM.size) != _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(head))):
+            if stream.read(_CHECKSUM.size) != _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(header))):
                 break
-            self._places[content] = place
+            self._records[image_hash] = record
             start = stream.tell()
         return start
 
 
-def _dtype(whole: bool) -> str:
-    return "<u2" if whole else "<f4"
+def _dtype(is_whole: bool) -> str:
+    return "<u2" if is_whole else "<f4"
 
 
-def _box_bytes(place: _Place) -> int:
-    return 4 * place.count * (2 if place.whole else 4)
+def _num_box_bytes(record: _Record) -> int:
+    return 4 * record.num_boxes * (2 if record.is_whole else 4)
 
 
-def _settings_of(journal: Path, first_line: bytes) -> Mapping[str, Setting]:
+def _parse_settings(journal: Path, header_line: bytes) -> Mapping[str, Setting]:
     try:
-        settings: dict[str, Setting] = json.loads(first_line)["settings"]
+        settings: dict[str, Setting] = json.loads(header_line)["settings"]
         return dict(settings)
     except (ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{journal}: expected what a search has found so far, found something else; remove it"
-        ) from None
+        raise UserError(f"{journal}: expected the journal of a search, found something else; remove it") from None
 
 
-def _require_same(file: Path, found: Mapping[str, Setting], wanted: Mapping[str, Setting]) -> None:
-    for key in {**wanted, **found}:
-        if key not in found or key not in wanted or found[key] != wanted[key]:
+def _require_same_settings(file: Path, stored: Mapping[str, Setting], requested: Mapping[str, Setting]) -> None:
+    for key in {**requested, **stored}:
+        if key not in stored or key not in requested or stored[key] != requested[key]:
             raise UserError(
-                f"{file}: expected proposals made with {key}={wanted.get(key, 'nothing')}, found "
-                f"{found.get(key, 'nothing')}; give another --out, or remove this file"
+                f"{file}: expected proposals made with {key}={requested.get(key, 'nothing')}, found "
+                f"{stored.get(key, 'nothing')}; give another --out, or remove this file"
             )

@@ -1,1 +1,1 @@
-"""A run as one HTML page that opens anywhere: what was run, what it is worth, and where it fails."""
+"""The report of a run as one HTML page: its settings, its metrics, and the errors of its detector."""

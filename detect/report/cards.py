@@ -1,4 +1,4 @@
-"""One example as a pair of pictures: an image with what is there, and beside it what was found."""
+"""One example as a pair of figures: an image with its ground truth, and beside it the same image with detections."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ import numpy as np
 
 from detect.data.annotations import Annotations
 from detect.evaluation.analysis.matches import labels_of
-from detect.evaluation.assignment import FALSE, TRUE
-from detect.evaluation.columns import Places
-from detect.evaluation.proposal_recall import best_overlaps
-from detect.report.examples import Example, Judged, tallies
+from detect.evaluation.assignment import FALSE_POSITIVE, TRUE_POSITIVE
+from detect.evaluation.columns import IntArray
+from detect.evaluation.proposal_recall import image_best_ious
+from detect.report.examples import AtThresholds, Example, counts_at_thresholds
 
-_MOST_BOXES, _MOST_NAMES = 60, 12  # on a picture: beyond that nothing can be told apart, or read
-_LETTERS, _TALL = 24, 1.2  # heights of a letter that an image is wide; tall ones are shown smaller
-_WIDE = 0.62  # of a letter's height is its width, about
+_MAX_BOXES, _MAX_NAMED_BOXES = 60, 12  # of a figure: with more the boxes, or the names, cannot be told apart
+_LETTERS_PER_WIDTH = 24  # heights of a letter in the width of an image
+_TALL_ASPECT = 1.2  # an image whose height times 1.2 exceeds its width is shown smaller, with larger letters
+_LETTER_ASPECT = 0.62  # width of a letter over its height, about
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A box to draw: corner and sides in pixels of the image; look: a class of the style sheet.
+class BoxMark:
+    """A box to draw: corner and sides in pixels of the image, and a class of the style sheet.
 
-    text: beside it, its lower left corner at text_x, text_y; "" where there are too many to read.
+    text: the name beside the box, its lower left corner at text_x, text_y; "" where there are too many names.
     """
 
     x: float
     y: float
     width: float
     height: float
-    look: str
+    css_class: str
     text: str
     text_x: float
     text_y: float
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Boxes on an image; said: what is on it in words, for those who do not see it."""
+class Overlay:
+    """The boxes drawn on an image; alt_text: a description for screen readers."""
 
-    marks: tuple[Mark, ...]
-    said: str
+    marks: tuple[BoxMark, ...]
+    alt_text: str
 
 
 @dataclass(frozen=True)
 class Card:
-    """What an image is an example of.
+    """An example as the page shows it.
 
-    file: its name; image: its number on the page; letter: the height of letters in its pixels; classes: those that a
-    filter by class shows it for; truth and found: what to draw on either picture.
+    file: the name of the image; image: its index on the page; letter: the height of letters in pixels of the image;
+    classes: those for which the filter by class shows it; ground_truth and detections: the boxes of the two figures.
     """
 
     kind: str
@@ -62,120 +63,128 @@ class Card:
     image: int
     letter: float
     classes: tuple[str, ...]
-    truth: Picture
-    found: Picture
+    ground_truth: Overlay
+    detections: Overlay
 
 
 class CardMaker:
-    """Of one data set."""
+    """Makes the cards of one data set."""
 
-    def __init__(self, annotations: Annotations, judged: Judged) -> None:
-        self.annotations, self.judged, self.case = annotations, judged, judged.errors.case
+    def __init__(self, annotations: Annotations, at: AtThresholds) -> None:
+        self.annotations, self.at, self.columns = annotations, at, at.errors.columns
         self.names = ("", *annotations.classes)
-        self.truth_labels = labels_of(self.case, self.case.truth.groups).tolist()
-        self.found_labels = labels_of(self.case, self.case.found.groups).tolist()
-        self.tallies = tallies(judged)
-        self.truth_of, self.found_of = (
-            _by_image(rows, len(annotations)) for rows in (judged.of_truth, judged.of_found)
-        )
+        self.gt_labels = labels_of(self.columns, self.columns.ground_truth.groups).tolist()
+        self.det_labels = labels_of(self.columns, self.columns.detections.groups).tolist()
+        self.counts = counts_at_thresholds(at)
+        self.gt_rows, self.det_rows = (_rows_by_image(rows, len(annotations)) for rows in (at.gt_images, at.det_images))
 
-    def card(self, example: Example, number: int) -> Card:
-        """Of an example on the page's image of this number."""
+    def card(self, example: Example, image_index: int) -> Card:
+        """Return the card of an example; ``image_index``: of its image on the page."""
         height, width = self.annotations.size(example.image)
-        letter = max(width, _TALL * height) / _LETTERS
-        title, note = self._error(example) if example.label else self._whole(example)
-        truth, found = self.truth_of[example.image], self._shown(example)
+        letter = max(width, _TALL_ASPECT * height) / _LETTERS_PER_WIDTH
+        title, note = self._error_title(example) if example.label else self._image_title(example)
+        gt_rows, det_rows = self.gt_rows[example.image], self._detections_to_draw(example)
         return Card(
             kind=example.kind,
             title=title,
             note=note,
             file=PurePath(self.annotations.file(example.image)).name,
-            image=number,
+            image=image_index,
             letter=round(letter, 1),
-            classes=self._classes(example, truth, found),
-            truth=self._picture([self._truth_mark(row, example) for row in truth], width, letter),
-            found=self._picture([self._found_mark(row, example) for row in found], width, letter),
+            classes=self._classes(example, gt_rows, det_rows),
+            ground_truth=self._overlay([self._gt_mark(row, example) for row in gt_rows], width, letter),
+            detections=self._overlay([self._det_mark(row, example) for row in det_rows], width, letter),
         )
 
-    def _shown(self, example: Example) -> list[int]:
-        """The detections at their thresholds, best first, and the one that the example is about."""
-        rows = [row for row in self.found_of[example.image] if self.judged.kept[row] or row == example.found]
-        return sorted(rows, key=lambda row: -self.case.found.scores[row])
+    def _detections_to_draw(self, example: Example) -> list[int]:
+        """Return the detections at or above their thresholds, best first, and the one that the example is about."""
+        rows = self.det_rows[example.image]
+        rows = [row for row in rows if self.at.above_threshold[row] or row == example.det_index]
+        return sorted(rows, key=lambda row: -self.columns.detections.scores[row])
 
-    def _classes(self, example: Example, truth: Sequence[int], found: Sequence[int]) -> tuple[str, ...]:
-        """The class of an error, and of the object that it is about; of a whole image all that are seen on it."""
+    def _classes(self, example: Example, gt_rows: Sequence[int], det_rows: Sequence[int]) -> tuple[str, ...]:
+        """Return the classes of an error and of the object that it is about, or all classes on a whole image."""
         if example.label:
-            labels = {example.label, *(self.truth_labels[row] for row in [example.truth] if row >= 0)}
+            labels = {example.label, *(self.gt_labels[row] for row in [example.gt_index] if row >= 0)}
         else:
-            labels = {*(self.truth_labels[row] for row in truth), *(self.found_labels[row] for row in found)}
+            labels = {*(self.gt_labels[row] for row in gt_rows), *(self.det_labels[row] for row in det_rows)}
         return tuple(self.names[label] for label in sorted(labels))
 
-    def _whole(self, example: Example) -> tuple[str, str]:
-        found, false, missed = (int(column[example.image]) for column in self.tallies)
-        return f"{found} found, {false} false, {missed} missed", ""
+    def _image_title(self, example: Example) -> tuple[str, str]:
+        """Return the title of a whole image, and no note."""
+        counts = self.counts
+        columns = (counts.true_positives, counts.false_positives, counts.false_negatives)
+        true, false, missed = (int(column[example.image]) for column in columns)
+        return f"{true} found, {false} false, {missed} missed", ""
 
-    def _error(self, example: Example) -> tuple[str, str]:
+    def _error_title(self, example: Example) -> tuple[str, str]:
+        """Return the title and the note of an error."""
         name = self.names[example.label]
-        if example.found < 0:
-            x1, y1, x2, y2 = self.case.truth.boxes.corners[example.truth].tolist()
-            return name, f"{x2 - x1:.0f} \N{MULTIPLICATION SIGN} {y2 - y1:.0f} pixels, nothing found there"
-        title, note = f"{name} {self.case.found.scores[example.found]:.2f}", _NOTES[example.kind]
-        if example.truth < 0:
+        gt_boxes, det_boxes = self.columns.ground_truth.boxes.corners, self.columns.detections.boxes.corners
+        if example.det_index < 0:
+            x1, y1, x2, y2 = gt_boxes[example.gt_index].tolist()
+            return name, f"{x2 - x1:.0f} \N{MULTIPLICATION SIGN} {y2 - y1:.0f} pixels, not detected"
+        title, note = f"{name} {self.columns.detections.scores[example.det_index]:.2f}", _NOTES[example.kind]
+        if example.gt_index < 0:
             return title, note
-        found, truth = self.case.found.boxes.corners[[example.found]], self.case.truth.boxes.corners[[example.truth]]
-        overlap = best_overlaps(found, truth, [1])[0, 0]
-        return title, f"{note} {self.names[self.truth_labels[example.truth]]}, IoU {overlap:.2f}"
+        iou = image_best_ious(det_boxes[[example.det_index]], gt_boxes[[example.gt_index]], [1])[0, 0]
+        return title, f"{note} {self.names[self.gt_labels[example.gt_index]]}, IoU {iou:.2f}"
 
-    def _truth_mark(self, row: int, example: Example) -> tuple[np.ndarray, str, str]:
-        look = "lenient" if self.case.truth.lenient[row] else "truth" if self.judged.taken[row] else "missed"
-        text = self.names[self.truth_labels[row]]
-        return self.case.truth.boxes.corners[row], look + " meant" * (row == example.truth), text
+    def _gt_mark(self, row: int, example: Example) -> tuple[np.ndarray, str, str]:
+        """Return corners, CSS class and text of a ground-truth box."""
+        ground_truth = self.columns.ground_truth
+        css_class = "ignored" if ground_truth.ignore[row] else "truth" if self.at.matched[row] else "missed"
+        text = self.names[self.gt_labels[row]]
+        return ground_truth.boxes.corners[row], css_class + _HIGHLIGHTED * (row == example.gt_index), text
 
-    def _found_mark(self, row: int, example: Example) -> tuple[np.ndarray, str, str]:
-        look = {TRUE: "true", FALSE: "false"}.get(int(self.judged.errors.outcome[row]), "lenient")
-        text = f"{self.names[self.found_labels[row]]} {self.case.found.scores[row]:.2f}"
-        return self.case.found.boxes.corners[row], look + " meant" * (row == example.found), text
+    def _det_mark(self, row: int, example: Example) -> tuple[np.ndarray, str, str]:
+        """Return corners, CSS class and text of a detection."""
+        detections, outcome = self.columns.detections, int(self.at.errors.outcome[row])
+        css_class = {TRUE_POSITIVE: "true", FALSE_POSITIVE: "false"}.get(outcome, "ignored")
+        text = f"{self.names[self.det_labels[row]]} {detections.scores[row]:.2f}"
+        return detections.boxes.corners[row], css_class + _HIGHLIGHTED * (row == example.det_index), text
 
-    def _picture(self, marks: Sequence[tuple[np.ndarray, str, str]], width: int, letter: float) -> Picture:
-        """What the example is about lies in front."""
-        named = len(marks) <= _MOST_NAMES
-        shown = sorted(marks[:_MOST_BOXES], key=lambda mark: mark[1].endswith("meant"))
-        shown += [mark for mark in marks[_MOST_BOXES:] if mark[1].endswith("meant")]
-        drawn = tuple(
-            _mark(corners, look, text if named or look.endswith("meant") else "", width, letter)
-            for corners, look, text in shown
+    def _overlay(self, boxes: Sequence[tuple[np.ndarray, str, str]], width: int, letter: float) -> Overlay:
+        """Return the boxes of a figure (corners, CSS class, text); the highlighted box lies in front."""
+        few = len(boxes) <= _MAX_NAMED_BOXES
+        drawn = sorted(boxes[:_MAX_BOXES], key=lambda box: box[1].endswith(_HIGHLIGHTED))
+        drawn += [box for box in boxes[_MAX_BOXES:] if box[1].endswith(_HIGHLIGHTED)]
+        marks = tuple(
+            _mark(corners, css_class, text if few or css_class.endswith(_HIGHLIGHTED) else "", width, letter)
+            for corners, css_class, text in drawn
         )
-        counts = Counter(look.split()[0] for _, look, _ in marks)
-        said = ", ".join(f"{count} {_SAID[look]}" for look, count in counts.items())
-        return Picture(drawn, said or "nothing")
+        counts = Counter(css_class.split()[0] for _, css_class, _ in boxes)
+        alt_text = ", ".join(f"{count} {_ALT_WORDS[css_class]}" for css_class, count in counts.items())
+        return Overlay(marks, alt_text or "nothing")
 
 
+_HIGHLIGHTED = " highlighted"
 _NOTES = {
     "classification": "on an object that is",
     "localisation": "too little overlap with",
-    "both": "near an object of another class, and badly placed",
-    "duplicate": "of an object that another detection has",
-    "background": "nothing is there",
+    "both": "near an object of another class, with too little overlap",
+    "duplicate": "on an object that a better detection matches",
+    "background": "there is no object",
 }
-_SAID = {
+_ALT_WORDS = {
     "truth": "found",
     "missed": "missed",
-    "lenient": "that do not count",
+    "ignored": "ignored",
     "true": "true",
     "false": "false",
 }
 
 
-def _by_image(images: Places, count: int) -> list[list[int]]:
-    """The rows of each image."""
+def _rows_by_image(images: IntArray, num_images: int) -> list[list[int]]:
+    """Return the rows of each image; images (N,): the image of each row."""
     order = np.argsort(images, kind="stable")
-    edges = np.searchsorted(images[order], np.arange(count + 1))
+    edges = np.searchsorted(images[order], np.arange(num_images + 1))
     return [order[start:end].tolist() for start, end in pairwise(edges.tolist())]
 
 
-def _mark(corners: np.ndarray, look: str, text: str, width: int, letter: float) -> Mark:
-    """The text above the box, or in it where there is no room above; inside the image."""
+def _mark(corners: np.ndarray, css_class: str, text: str, width: int, letter: float) -> BoxMark:
+    """Return the mark with its text above the box, or in it where there is no room above, and inside the image."""
     x1, y1, x2, y2 = (round(float(corner), 1) for corner in corners)
-    x = max(min(x1, width - len(text) * _WIDE * letter), 0.0)
+    x = max(min(x1, width - len(text) * _LETTER_ASPECT * letter), 0.0)
     y = y1 - 0.3 * letter if y1 > 1.2 * letter else y1 + letter
-    return Mark(x1, y1, round(x2 - x1, 1), round(y2 - y1, 1), look, text, round(x, 1), round(y, 1))
+    return BoxMark(x1, y1, round(x2 - x1, 1), round(y2 - y1, 1), css_class, text, round(x, 1), round(y, 1))

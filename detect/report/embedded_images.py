@@ -1,4 +1,4 @@
-"""Images inside the page, within a budget of bytes."""
+"""Images embedded in the page as data URIs, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,36 @@ import base64
 from pathlib import Path
 
 from detect.data.images import UnreadableImage, read_image
-from detect.draw import encoded
+from detect.draw import encode_jpeg
 
-LONGEST = 480  # pixels of the longer side: sharp enough to see why, 30 kB
+LONGER_SIDE = 480  # in pixels: sharp enough to see the reason of an error, 30 kB
 
 
 class ImageStore:
-    """The images of a page by number, each once, until ``budget`` bytes of the page are full."""
+    """The images of a page, each embedded once, until ``budget`` bytes are used up."""
 
     def __init__(self, budget: int) -> None:
-        self.left = budget
-        self.addresses: dict[str, str | None] = {}
+        self.bytes_left = budget
+        self.data_uris: dict[str, str | None] = {}
 
-    def address(self, file: str, longest: int = LONGEST) -> str | None:
-        """A data URI of the image, its longer side at most ``longest`` pixels; None where it cannot be read or there is
-        no room for it.
+    def data_uri(self, file: str, longer_side: int = LONGER_SIDE) -> str | None:
+        """Return a data URI of the image, its longer side at most ``longer_side`` pixels.
+
+        Returns None where the image cannot be read or there is no room for it.
         """
-        if file not in self.addresses:
-            self.addresses[file] = self._made(file, longest)
-        return self.addresses[file]
+        if file not in self.data_uris:
+            self.data_uris[file] = self._encode(file, longer_side)
+        return self.data_uris[file]
 
-    def _made(self, file: str, longest: int) -> str | None:
-        if self.left <= 0:
+    def _encode(self, file: str, longer_side: int) -> str | None:
+        if self.bytes_left <= 0:
             return None
         try:
-            picture = encoded(read_image(Path(file)), longest)
+            jpeg = encode_jpeg(read_image(Path(file)), longer_side)
         except UnreadableImage:
             return None
-        address = "data:image/jpeg;base64," + base64.b64encode(picture).decode()
-        if len(address) > self.left:
+        uri = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+        if len(uri) > self.bytes_left:
             return None
-        self.left -= len(address)
-        return address
+        self.bytes_left -= len(uri)
+        return uri

@@ -1,4 +1,4 @@
-"""Examples as pictures to look at: an image with what is there, and beside it what was found."""
+"""The gallery of examples: each an image with its ground truth, and beside it the same image with detections."""
 
 from __future__ import annotations
 
@@ -10,62 +10,64 @@ from detect.data.annotations import Annotations
 from detect.evaluation.analysis.error_types import KINDS
 from detect.report.cards import Card, CardMaker
 from detect.report.embedded_images import ImageStore
-from detect.report.examples import BEST, WORST, Example, Judged, error_examples, whole_images
+from detect.report.examples import BEST, WORST, AtThresholds, Example, error_examples, whole_images
 
-MOST_ERRORS, MOST_OF_A_KIND = 270, 50
+MAX_ERRORS, MAX_OF_A_KIND = 270, 50
 
 
 @dataclass(frozen=True)
-class Image:
-    """A data URI, and the size to show it in: that of the file, whose pixels boxes are in."""
+class EmbeddedImage:
+    """An image as data URI, and the size of its file in pixels, in which the boxes are."""
 
-    address: str
+    data_uri: str
     width: int
     height: int
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """images: a card names its by the place here; left_out: examples that there was no room for."""
+class ErrorGallery:
+    """The images and cards of the gallery; Card.image is an index of images; left_out: examples without room."""
 
-    images: tuple[Image, ...]
+    images: tuple[EmbeddedImage, ...]
     cards: tuple[Card, ...]
     left_out: int
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many cards there are of each kind, in the order to show them."""
+        """The number of cards of each kind, in the order of the page."""
         counts = {kind: sum(card.kind == kind for card in self.cards) for kind in (*KINDS, WORST, BEST)}
         return {kind: count for kind, count in counts.items() if count}
 
 
-def make_gallery(annotations: Annotations, judged: Judged, store: ImageStore) -> Gallery:
-    """As many examples as the store has room for, at most 50 errors of a kind: errors of every kind in turn, the worst
-    of each first, then whole images, which are given room before them.
+def make_gallery(annotations: Annotations, at: AtThresholds, store: ImageStore) -> ErrorGallery:
+    """Make as many examples as the store has room for, at most 50 errors of a kind.
+
+    Errors of every kind take turns, the worst of each kind first; whole images follow, but get their room first.
     """
-    examples = [*whole_images(judged), *_some_of_each(error_examples(judged, 10 * MOST_ERRORS))]
-    numbers: dict[int, int] = {}
-    images: list[Image] = []
+    examples = [*whole_images(at), *_limit_kinds(error_examples(at, 10 * MAX_ERRORS))]
+    indices: dict[int, int] = {}  # image of the data -> image of the page
+    images: list[EmbeddedImage] = []
     cards = []
-    maker = CardMaker(annotations, judged)
+    maker = CardMaker(annotations, at)
     for example in examples:
-        address = store.address(annotations.file(example.image))
-        if address is None:
+        uri = store.data_uri(annotations.file(example.image))
+        if uri is None:
             continue
-        if example.image not in numbers:
+        if example.image not in indices:
             height, width = annotations.size(example.image)
-            numbers[example.image] = len(images)
-            images.append(Image(address, width, height))
-        cards.append(maker.card(example, numbers[example.image]))
+            indices[example.image] = len(images)
+            images.append(EmbeddedImage(uri, width, height))
+        cards.append(maker.card(example, indices[example.image]))
     cards.sort(key=lambda card: card.kind in (WORST, BEST))
-    return Gallery(tuple(images), tuple(cards), len(examples) - len(cards))
+    return ErrorGallery(tuple(images), tuple(cards), len(examples) - len(cards))
 
 
-def _some_of_each(examples: Sequence[Example]) -> list[Example]:
+def _limit_kinds(examples: Sequence[Example]) -> list[Example]:
+    """Return the examples without those beyond the limits of errors in all and of a kind."""
     counts: Counter[str] = Counter()
-    chosen = []
+    limited = []
     for example in examples:
         counts[example.kind] += 1
-        if counts[example.kind] <= MOST_OF_A_KIND:
-            chosen.append(example)
-    return chosen[:MOST_ERRORS]
+        if counts[example.kind] <= MAX_OF_A_KIND:
+            limited.append(example)
+    return limited[:MAX_ERRORS]

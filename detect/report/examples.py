@@ -1,4 +1,4 @@
-"""Which images show best what a detector gets wrong, and what it gets right."""
+"""Selection of the images that best show the errors of a detector, and its successes."""
 
 from __future__ import annotations
 
@@ -6,103 +6,117 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detect.evaluation.analysis.error_types import KINDS, MISSED, TIDE, Errors
-from detect.evaluation.analysis.matches import images_of, labels_of, taken_boxes
-from detect.evaluation.assignment import FALSE
-from detect.evaluation.columns import Flags, Floats, Places, places_within
+from detect.evaluation.analysis.image_counts import ImageCounts
+from detect.evaluation.analysis.matches import images_of, labels_of, matched_objects
+from detect.evaluation.assignment import FALSE_POSITIVE
+from detect.evaluation.columns import BoolArray, FloatArray, IntArray, rank_in_group
 
 WORST, BEST = "worst images", "best images"
-_WHOLE_IMAGES = 12  # of each
+_MAX_WHOLE_IMAGES = 12  # of each
 
 
 @dataclass(frozen=True)
 class Example:
-    """kind: of error, or WORST or BEST; image: its place in the data; found and truth: the detection and the object
-    that it is about, places in the errors' case, -1 for none; label: its class, 0 for a whole image.
+    """An error, or a whole image, that is shown as an example.
+
+    kind: of error, or WORST or BEST; image: its index in the data; label: the class of the error, 0 for a whole image;
+    det_index and gt_index: the detection and the object that the error is about, rows of the errors' columns, -1 for
+    none.
     """
 
     kind: str
     image: int
     label: int
-    found: int = -1
-    truth: int = -1
+    det_index: int = -1
+    gt_index: int = -1
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The errors' case with each class cut off at its own threshold.
+class AtThresholds:
+    """Errors with the detections of each class cut off at a threshold of the class.
 
-    of_found (D,) and of_truth (G,): the image of each row, its place in the data; kept (D,): at the threshold or above;
-    taken (G,): the object is found by a detection that is kept.
+    det_images (D,) and gt_images (G,): the image of each row, as index in the data; above_threshold (D,); matched (G,):
+    by a detection that is at the threshold or above.
     """
 
     errors: Errors
-    of_found: Places
-    of_truth: Places
-    kept: Flags
-    taken: Flags
+    det_images: IntArray
+    gt_images: IntArray
+    above_threshold: BoolArray
+    matched: BoolArray
 
 
-def judge(errors: Errors, thresholds: Mapping[str, float]) -> Judged:
-    """thresholds: the least score that is kept, by class."""
-    case = errors.case
-    least = np.array([thresholds[name] for name in errors.classes])
-    kept = case.found.scores >= least[labels_of(case, case.found.groups) - 1]
-    boxes = taken_boxes(case, errors.outcome, TIDE)[kept]
-    taken = np.zeros(len(case.truth.groups), bool)
-    taken[boxes[boxes >= 0]] = True
-    of_found, of_truth = (errors.images[images_of(case, groups)] for groups in (case.found.groups, case.truth.groups))
-    return Judged(errors, of_found, of_truth, kept, taken)
+def apply_thresholds(errors: Errors, thresholds: Mapping[str, float]) -> AtThresholds:
+    """Cut off the detections at the thresholds: the lowest score that stays, by class name."""
+    columns = errors.columns
+    groups, gt_groups = columns.detections.groups, columns.ground_truth.groups
+    min_scores = np.array([thresholds[name] for name in errors.classes])
+    above_threshold = columns.detections.scores >= min_scores[labels_of(columns, groups) - 1]
+    boxes = matched_objects(columns, errors.outcome, TIDE)[above_threshold]
+    matched = np.zeros(len(gt_groups), bool)
+    matched[boxes[boxes >= 0]] = True
+    det_images, gt_images = (errors.images[images_of(columns, rows)] for rows in (groups, gt_groups))
+    return AtThresholds(errors, det_images, gt_images, above_threshold, matched)
 
 
-def tallies(judged: Judged) -> tuple[NDArray[np.int64], ...]:
-    """Of each image (N,): objects found, false detections, objects missed, at the thresholds."""
-    images = len(judged.errors.images)
-    false = judged.kept & (judged.errors.outcome == FALSE)
-    missed = ~judged.errors.case.truth.lenient & ~judged.taken
-    rows = judged.of_truth[judged.taken], judged.of_found[false], judged.of_truth[missed]
-    return tuple(np.bincount(places, minlength=images) for places in rows)
+def counts_at_thresholds(at: AtThresholds) -> ImageCounts:
+    """Return the numbers of true positives, false positives and missed objects of each image (N,)."""
+    num_images = len(at.errors.images)
+    false = at.above_threshold & (at.errors.outcome == FALSE_POSITIVE)
+    missed = ~at.errors.columns.ground_truth.ignore & ~at.matched
+    rows = at.gt_images[at.matched], at.det_images[false], at.gt_images[missed]
+    return ImageCounts(*(np.bincount(images, minlength=num_images) for images in rows))
 
 
-def whole_images(judged: Judged) -> list[Example]:
-    """Those with most errors, and of those without any those with most objects found."""
-    found, false, missed = tallies(judged)
-    wrong = false + missed
-    worst = [image for image in np.argsort(-wrong, kind="stable").tolist() if wrong[image]]
-    best = [image for image in np.argsort(-found, kind="stable").tolist() if found[image] and not wrong[image]]
-    chosen = ((WORST, worst[:_WHOLE_IMAGES]), (BEST, best[:_WHOLE_IMAGES]))
-    return [Example(kind, image, 0) for kind, images in chosen for image in images]
+def whole_images(at: AtThresholds) -> list[Example]:
+    """Return the images with most errors, and of those without errors the images with most true positives."""
+    counts = counts_at_thresholds(at)
+    errors, true = counts.errors, counts.true_positives
+    worst = [image for image in np.argsort(-errors, kind="stable").tolist() if errors[image]]
+    best = [image for image in np.argsort(-true, kind="stable").tolist() if true[image] and not errors[image]]
+    selected = ((WORST, worst[:_MAX_WHOLE_IMAGES]), (BEST, best[:_MAX_WHOLE_IMAGES]))
+    return [Example(kind, image, 0) for kind, images in selected for image in images]
 
 
-def error_examples(judged: Judged, most: int) -> list[Example]:
-    """At most ``most`` errors, so ordered that the first n show each kind equally often, and of a kind each class: the
-    surest of every class first, then the second of every class. Of missed objects the largest come first.
+def error_examples(at: AtThresholds, max_examples: int) -> list[Example]:
+    """Return at most ``max_examples`` errors in an order in which kinds, and the classes of a kind, take turns.
 
-    False detections below their class's threshold (or 0.5, where that is higher) nobody would see: they are left out.
+    The first n show each kind equally often: first the best-scored error of every class, then the second of every
+    class. Missed objects are ordered by area, the largest first.
+
+    False positives below the threshold of their class (or 0.5, if that is lower) are left out: a user would not see
+    them.
     """
-    errors, case = judged.errors, judged.errors.case
-    false = np.flatnonzero((errors.outcome == FALSE) & (judged.kept | (case.found.scores >= 0.5)))
+    errors, columns = at.errors, at.errors.columns
+    scores = columns.detections.scores
+    false = np.flatnonzero((errors.outcome == FALSE_POSITIVE) & (at.above_threshold | (scores >= 0.5)))
     missed = np.flatnonzero(errors.missed)
     kinds = np.concatenate([errors.kinds[false], np.full(len(missed), MISSED)])
-    labels = np.concatenate(
-        [labels_of(case, case.found.groups[false]), labels_of(case, case.truth.groups[missed])]
-    ).astype(np.int64)
-    weight = np.concatenate([case.found.scores[false], case.truth.areas[missed]])
-    turn = _turns(kinds * (len(errors.classes) + 1) + labels, weight, np.zeros(len(weight)))
-    order = np.lexsort((kinds, _turns(kinds, weight, turn)))[:most]
-    return [
-        Example(KINDS[kinds[place]], int(judged.of_found[row]), int(labels[place]), row, int(errors.meant[row]))
-        if place < len(false)
-        else Example(KINDS[MISSED], int(judged.of_truth[row]), int(labels[place]), truth=row)
-        for place, row in zip(order.tolist(), np.concatenate([false, missed])[order].tolist(), strict=True)
-    ]
+    det_labels = labels_of(columns, columns.detections.groups[false])
+    gt_labels = labels_of(columns, columns.ground_truth.groups[missed])
+    labels = np.concatenate([det_labels, gt_labels]).astype(np.int64)
+    weight = np.concatenate([scores[false], columns.ground_truth.areas[missed]])
+    class_rounds = _round_robin(kinds * (len(errors.classes) + 1) + labels, weight, np.zeros(len(weight)))
+    order = np.lexsort((kinds, _round_robin(kinds, weight, class_rounds)))[:max_examples]
+    rows = np.concatenate([false, missed])[order].tolist()
+    examples = []
+    for index, row in zip(order.tolist(), rows, strict=True):
+        kind, label = KINDS[kinds[index]], int(labels[index])
+        if index < len(false):
+            examples.append(Example(kind, int(at.det_images[row]), label, row, int(errors.about_object[row])))
+        else:
+            examples.append(Example(kind, int(at.gt_images[row]), label, gt_index=row))
+    return examples
 
 
-def _turns(groups: Places, weight: Floats, before: Floats | Places) -> Places:
-    """The place of each row in its group, from 0: by ``before``, then the heaviest first."""
+def _round_robin(groups: IntArray, weight: FloatArray, before: FloatArray | IntArray) -> IntArray:
+    """Return the rank of each row in its group, from 0: ascending in ``before``, then the largest weight first.
+
+    groups, weight, before (N,) -> (N,).
+    """
     order = np.lexsort((-weight, before, groups))
-    turns = np.zeros(len(groups), np.int64)
-    turns[order] = places_within(groups[order])
-    return turns
+    ranks = np.zeros(len(groups), np.int64)
+    ranks[order] = rank_in_group(groups[order])
+    return ranks

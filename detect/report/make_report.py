@@ -1,4 +1,4 @@
-"""``detect report``: from a run's folder to its page."""
+"""Build the report of a run: the work of ``detect report``."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathlib import Path
 from rich.console import Console
 
 from detect.config import Config, Device, Precision, SourceConfig
-from detect.config.builders.data import default_metric, split_data
+from detect.config.builders.data import default_metric, load_split_for_model
 from detect.config.files import load_config
 from detect.data.images import UnreadableImage, read_image
-from detect.draw import encoded
+from detect.draw import encode_jpeg
 from detect.errors import UserError
-from detect.evaluation.proposal_recall import scores_of
+from detect.evaluation.proposal_recall import scores_from_ious
 from detect.inference.predictor import Predictor, load
-from detect.report.cache import kept_detections, kept_overlaps, proposal_images
+from detect.report.cache import cached_detections, cached_proposal_ious, proposal_images
 from detect.report.embedded_images import ImageStore
 from detect.report.error_gallery import make_gallery
-from detect.report.examples import judge
-from detect.report.report_page import Page, ProposalFindings, render
-from detect.report.results import Findings, find
+from detect.report.examples import apply_thresholds
+from detect.report.report_page import ProposalResults, ReportPage, render
+from detect.report.results import EvaluationResults, compute_results
 from detect.report.run_facts import RunFacts, read_run
-from detect.system.files import existing_folder, write_text
-from detect.system.progress import display
+from detect.system.files import require_folder, write_text
+from detect.system.progress import show_progress
 from detect.training.run_folder import RunFolder
 from detect.version import __version__
 
-IMAGE_BYTES = 9_000_000  # of the page, for images as text; the tables of 80 classes and 300 overlays take 3 MB at most
-_BATCH_SIDE = 1000  # pixels of the longer side of the training pictures
+IMAGE_BYTES = 9_000_000  # of the page for images in base64; the tables of 80 classes and 300 overlays take at most 3 MB
+_BATCH_SIDE = 1000  # pixels of the longer side of the images of training batches
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line may say of the model and its data."""
+class ReportOptions:
+    """The options of the command line for the model and its data."""
 
     overrides: Sequence[str] = ()
     device: Device = "auto"
@@ -44,82 +44,97 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Made:
-    """The page's size in bytes; its findings, None where there are none; a line for each unreadable image."""
+class ReportSummary:
+    """A summary of the page: size in bytes, results (None without a model), a line for each unreadable image."""
 
     size: int
-    findings: Findings | None
+    results: EvaluationResults | None
     unreadable: tuple[str, ...]
 
 
 def open_run(path: Path) -> RunFolder:
-    """UserError where that is no run's folder."""
-    folder = RunFolder(existing_folder(path, "a run folder"))
+    """Return the run folder; raises UserError where the path is not one."""
+    folder = RunFolder(require_folder(path, "a run folder"))
     if not folder.config_file.is_file():
         raise UserError(f"{path}: expected a run folder with config.yaml, found none")
     return folder
 
 
-def make_report(folder: RunFolder, out: Path, options: Options, console: Console) -> Made:
-    """Write the page; what takes long is kept in the folder (see ``kept``). Raises UserError before any work."""
+def make_report(folder: RunFolder, out: Path, options: ReportOptions, console: Console) -> ReportSummary:
+    """Write the page; slow parts are cached in the folder (see cache.py). Raises UserError before any work."""
     facts = read_run(folder)
     config = load_config(folder.config_file)
-    without = _without(folder, config)
+    missing_reason = _missing_reason(folder, config)
     page = (
-        _bare(facts, config, without)
-        if without
-        else _full(facts, folder, load(folder.path, options.device, options.precision, options.overrides), console)
+        _page_without_model(facts, config, missing_reason)
+        if missing_reason
+        else _page(facts, folder, load(folder.path, options.device, options.precision, options.overrides), console)
     )
     content = render(page)
     write_text(out, content)
-    return Made(len(content.encode()), page.findings, tuple(page.unreadable))
+    return ReportSummary(len(content.encode()), page.results, tuple(page.unreadable))
 
 
-def _without(folder: RunFolder, config: Config) -> str:
-    """Why there is nothing to detect with, "" where there is."""
-    if config.train.recipe == "classify":
-        return "This run trained a classifier of crops: it detects nothing."
+def _missing_reason(folder: RunFolder, config: Config) -> str:
+    """Return why the run has no detector, "" if it has one."""
+    if config.train.recipe == "pretrain":
+        return "This run trained a classifier of crops: there is no detector."
     if not (folder.best.is_file() or folder.last.is_file()):
         return "This run has saved no weights yet."
     return ""
 
 
-def _bare(facts: RunFacts, config: Config, without: str) -> Page:
-    return Page(facts.path.name, _summary(config), facts, None, without, None, None, (), _batches(facts), _made())
+def _page_without_model(facts: RunFacts, config: Config, missing_reason: str) -> ReportPage:
+    """Return the page of a run that has no detector."""
+    return ReportPage(
+        title=facts.path.name,
+        summary=_summary(config),
+        facts=facts,
+        results=None,
+        missing_reason=missing_reason,
+        proposals=None,
+        gallery=None,
+        unreadable=(),
+        batches=_batches(facts),
+        generated_by=_version_and_time(),
+    )
 
 
-def _full(facts: RunFacts, folder: RunFolder, predictor: Predictor, console: Console) -> Page:
+def _page(facts: RunFacts, folder: RunFolder, predictor: Predictor, console: Console) -> ReportPage:
+    """Return the page of a run with its detector's results on the validation data."""
     config, path = predictor.config, folder.path
-    annotations = split_data(config, "val", predictor.classes)
+    annotations = load_split_for_model(config, "val", predictor.classes)
     measured = proposal_images(annotations)
-    findings, gallery, without = None, None, ""
+    results, gallery, missing_reason = None, None, ""
     unreadable: tuple[str, ...] = ()
-    if "head" in config.train.parts:
-        with display(console, "detecting", len(annotations), "images") as shown:
-            passed = kept_detections(predictor, annotations, path, shown)
-        findings, unreadable = find(annotations, passed.predictions, default_metric(config)), passed.unreadable
-        gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), ImageStore(IMAGE_BYTES))
+    if "head" in config.train.trainable:
+        with show_progress(console, "detecting", len(annotations), "images") as progress:
+            detections = cached_detections(predictor, annotations, path, progress)
+        results = compute_results(annotations, detections.predictions, default_metric(config))
+        unreadable = detections.unreadable
+        at_best_f1 = apply_thresholds(results.errors, results.thresholds)
+        gallery = make_gallery(annotations, at_best_f1, ImageStore(IMAGE_BYTES))
     else:
-        without = "This run trained proposals alone: its head detects nothing."
-    with display(console, "proposing", len(measured), "images") as shown:
-        best = kept_overlaps(predictor, measured, path, shown)
-    proposals = ProposalFindings(best, scores_of(best, measured.classes), len(measured), len(annotations))
-    return Page(
+        missing_reason = "This run trained proposals alone: its head is not trained."
+    with show_progress(console, "proposing", len(measured), "images") as progress:
+        best = cached_proposal_ious(predictor, measured, path, progress)
+    proposals = ProposalResults(best, scores_from_ious(best, measured.classes), len(measured), len(annotations))
+    return ReportPage(
         title=facts.path.name,
         summary=(*_summary(config), ("classes", str(len(predictor.classes))), ("weights", predictor.file.name)),
         facts=facts,
-        findings=findings,
-        without=without,
+        results=results,
+        missing_reason=missing_reason,
         proposals=proposals,
         gallery=gallery,
         unreadable=unreadable,
         batches=_batches(facts),
-        made=_made(),
+        generated_by=_version_and_time(),
     )
 
 
 def _summary(config: Config) -> tuple[tuple[str, str], ...]:
-    """The settings that name a run."""
+    """Return the main settings of a run as rows of a name and a value."""
     model, data, train = config.model, config.data, config.train
     length = f"{train.epochs:g} epochs" if train.epochs is not None else f"{train.steps:g} steps"
     return (
@@ -127,27 +142,28 @@ def _summary(config: Config) -> tuple[tuple[str, str], ...]:
         ("backbone", f"{model.backbone.name}, initial weights {model.backbone.weights or 'random'}"),
         ("training", f"{train.recipe}, {length}, batches of {train.batch_size}, {train.optimizer} at {train.lr:g}"),
         ("data", f"{data.format}, {data.root}"),
-        ("validation", _told(data.val)),
+        ("validation", _format_split(data.val)),
     )
 
 
-def _told(split: str | float | tuple[SourceConfig, ...]) -> str:
+def _format_split(split: str | float | tuple[SourceConfig, ...]) -> str:
+    """Return the source of the validation images in words."""
     if isinstance(split, str):
         return split
     return f"{split:g} of the training images" if isinstance(split, float) else f"{len(split)} sources"
 
 
 def _batches(facts: RunFacts) -> tuple[str, ...]:
-    """Data URIs of the training pictures that can be read."""
-    addresses = []
+    """Return data URIs of the first training batches that can be read."""
+    data_uris = []
     for file in facts.batches[:2]:
         try:
-            picture = encoded(read_image(file), _BATCH_SIDE)
+            jpeg = encode_jpeg(read_image(file), _BATCH_SIDE)
         except UnreadableImage:
             continue
-        addresses.append("data:image/jpeg;base64," + base64.b64encode(picture).decode())
-    return tuple(addresses)
+        data_uris.append("data:image/jpeg;base64," + base64.b64encode(jpeg).decode())
+    return tuple(data_uris)
 
 
-def _made() -> str:
+def _version_and_time() -> str:
     return f"detect {__version__}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
-"""The page itself: one HTML file with its style, script and pictures inside.
+"""Rendering of the page: one HTML file that contains its style, script and images.
 
-Names of classes and files come from anywhere: the templates escape all text, and the page's own policy lets the browser
-run no script but the one whose hash it states, and load nothing at all.
+Names of classes and files are untrusted: the templates escape all text, and the content security policy of the page
+lets the browser run only the script whose hash it states, and load nothing.
 """
 
 from __future__ import annotations
@@ -16,43 +16,45 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from detect.evaluation.proposal_recall import BestOverlaps, ProposalScores
+from detect.evaluation.proposal_recall import BestIoUs, ProposalScores
 from detect.report import charts, views
-from detect.report.error_gallery import Gallery
-from detect.report.results import Findings
+from detect.report.error_gallery import ErrorGallery
+from detect.report.results import EvaluationResults
 from detect.report.run_facts import RunFacts
 
 
 @dataclass(frozen=True)
-class ProposalFindings:
-    """best: at ``COUNTS``; images: how many of how many were looked at."""
+class ProposalResults:
+    """The results for proposals. best: with ``PROPOSAL_COUNTS`` as limits; num_measured of num_images were measured."""
 
-    best: BestOverlaps
+    best: BestIoUs
     scores: ProposalScores
-    images: int
-    of: int
+    num_measured: int
+    num_images: int
 
 
 @dataclass(frozen=True)
-class Page:
-    """Everything on it. summary: rows of a name and what it is; without: why there are no findings, "" where there are;
-    unreadable: a line for each image that could not be read; batches: data URIs; made: by what, and when.
+class ReportPage:
+    """The content of the page.
+
+    summary: rows of a name and a value; missing_reason: why there are no results, "" where there are; unreadable: a
+    line for each image that could not be read; batches: data URIs; generated_by: the version and the time.
     """
 
     title: str
     summary: Sequence[tuple[str, str]]
     facts: RunFacts
-    findings: Findings | None
-    without: str
-    proposals: ProposalFindings | None
-    gallery: Gallery | None
+    results: EvaluationResults | None
+    missing_reason: str
+    proposals: ProposalResults | None
+    gallery: ErrorGallery | None
     unreadable: Sequence[str]
     batches: Sequence[str]
-    made: str
+    generated_by: str
 
 
-def render(page: Page) -> str:
-    """The HTML."""
+def render(page: ReportPage) -> str:
+    """Return the HTML of the page."""
     style, script = (_package_text(name) for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -78,18 +80,18 @@ def _environment() -> Environment:
 
 
 def percent(fraction: float | None) -> str:
-    """0.5781 -> 57.8; a dash for None."""
+    """Format a fraction in percent: 0.5781 -> 57.8; a dash for None."""
     return "\N{EN DASH}" if fraction is None else f"{100 * fraction:.1f}"
 
 
 def points(fraction: float | None) -> str:
-    """0.0512 -> +5.1; a dash for None."""
+    """Format a difference of fractions in points: 0.0512 -> +5.1; a dash for None."""
     return "\N{EN DASH}" if fraction is None else f"{round(100 * fraction, 1) + 0.0:+.1f}"
 
 
-def count(number: int) -> str:
-    """12345 -> 12,345."""
-    return f"{number:,}"
+def count(integer: int) -> str:
+    """Format an integer with thousands separators: 12345 -> 12,345."""
+    return f"{integer:,}"
 
 
 def _package_text(name: str) -> str:

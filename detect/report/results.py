@@ -1,4 +1,4 @@
-"""The numbers of a report: what a model's detections are worth, how sure that is, and what they get wrong."""
+"""The results in a report: the metrics of a model, their confidence intervals, and its errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detect.evaluation.analysis.by_attribute import RangeScore, score_ranges
 from detect.evaluation.analysis.calibration import Calibration, calibration
 from detect.evaluation.analysis.confusion import Confusion, confusion
 from detect.evaluation.analysis.error_costs import ErrorCosts, error_costs
-from detect.evaluation.analysis.error_types import Errors, find_errors
+from detect.evaluation.analysis.error_types import Errors, classify_errors
 from detect.evaluation.analysis.matches import METRIC_RULES, labels_of, match
 from detect.evaluation.analysis.precision_recall import (
     BestThreshold,
@@ -29,9 +29,11 @@ CONFUSION_SCORE = 0.5
 
 
 @dataclass(frozen=True)
-class ClassFindings:
-    """Of one class: objects to find; detections that count; ap: by the metric, with its 95% interval, None where there
-    is nothing to find; best: the cut of highest F1, None where nothing is found.
+class ClassResults:
+    """The results of one class.
+
+    objects: those that count; detections: those that count; ap: by the metric, with its 95% interval, None where there
+    is no ground truth; best: the score threshold of best F1, None where no object is found.
     """
 
     name: str
@@ -42,12 +44,12 @@ class ClassFindings:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """mean: the metric's mean AP with its interval; the rest as ``detect.evaluation.analysis`` says."""
+class EvaluationResults:
+    """All results. mean: the metric's mean AP with its interval; the rest as in ``detect.evaluation.analysis``."""
 
     score: Score
     mean: Interval | None
-    classes: tuple[ClassFindings, ...]
+    classes: tuple[ClassResults, ...]
     objects: int
     precision_recall: PrecisionRecall
     confusion: Confusion
@@ -58,29 +60,31 @@ class Findings:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The score of best F1 by class, infinite where there is none."""
-        return {one.name: float("inf") if one.best is None else one.best.score for one in self.classes}
+        """The score threshold of best F1 by class name, infinite where there is none."""
+        return {class_.name: float("inf") if class_.best is None else class_.best.score for class_ in self.classes}
 
 
-def find(annotations: Annotations, predictions: Sequence[Prediction], metric: Metric) -> Findings:
-    """Everything that boxes alone tell.
+def compute_results(annotations: Annotations, predictions: Sequence[Prediction], metric: Metric) -> EvaluationResults:
+    """Compute everything that can be computed from boxes alone.
 
-    predictions: one an image in the annotations' order (``align`` makes them so). ValueError where the lengths differ.
+    predictions: one for each image in the order of the annotations (``align`` returns them so). Raises ValueError where
+    the lengths differ.
     """
     score = evaluate(annotations, predictions, metric)
     matches = match(annotations, predictions, METRIC_RULES[metric])
     intervals, by_class = bootstrap(matches), curves(matches)
-    counts = np.bincount(labels_of(matches.case, matches.case.found.groups), minlength=len(matches.classes) + 1)
+    labels = labels_of(matches.columns, matches.columns.detections.groups)
+    counts = np.bincount(labels, minlength=len(matches.classes) + 1)
     classes = tuple(
-        ClassFindings(name, curve.positives, int(counts[label]), intervals.per_class[name], best_threshold(curve))
+        ClassResults(name, curve.positives, int(counts[label]), intervals.per_class[name], best_threshold(curve))
         for label, (name, curve) in enumerate(by_class.items(), start=1)
     )
-    errors = find_errors(annotations, predictions)
-    return Findings(
+    errors = classify_errors(annotations, predictions)
+    return EvaluationResults(
         score=score,
         mean=intervals.mAP,
         classes=classes,
-        objects=sum(one.objects for one in classes),
+        objects=sum(class_.objects for class_ in classes),
         precision_recall=precision_recall(by_class),
         confusion=confusion(annotations, predictions, CONFUSION_SCORE),
         errors=errors,

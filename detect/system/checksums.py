@@ -1,8 +1,8 @@
-"""Files of torch.save with a checksum of the whole, kept in the file itself.
+"""Files written by torch.save, with a checksum of the whole file stored in the file itself.
 
-torch.save writes a zip file, and torch.load looks at none of its checksums: a flipped byte would load as other weights.
-The zip format ends with a comment that every reader skips; ours is a BLAKE2b digest of all bytes before it, so a sealed
-file stays one that ``torch.load`` and ``unzip`` read.
+torch.save writes a zip file, and torch.load checks none of its checksums: with a flipped byte it would silently load
+different weights. The zip format ends with a comment that every reader skips; ours is a BLAKE2b digest of all bytes
+before it. So ``torch.load`` and ``unzip`` still read a file with a checksum.
 """
 
 from __future__ import annotations
@@ -15,71 +15,71 @@ from typing import Any
 
 import torch
 
-from detect.errors import UserError
-from detect.system.files import existing_file, write_bytes
+from detect.errors import UserError, first_line
+from detect.system.files import require_file, write_bytes
 
-_MARK = b"detect blake2b "
+_COMMENT_PREFIX = b"detect blake2b "
 _DIGEST_SIZE = 16
-_COMMENT_SIZE = len(_MARK) + 2 * _DIGEST_SIZE  # in hexadecimal
-_CHUNK = 1 << 20
+_COMMENT_SIZE = len(_COMMENT_PREFIX) + 2 * _DIGEST_SIZE  # in hexadecimal
+_CHUNK_SIZE = 1 << 20
 
 
-def write_sealed(file: Path, content: object) -> None:
-    """Tensors and plain values, whole or not at all. Raises WorkError."""
+def save_with_checksum(file: Path, content: object) -> None:
+    """Save tensors and plain values with a checksum, completely or not at all. Raises RunError."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_bytes(file, sealed(buffer.getvalue()))
+    write_bytes(file, append_checksum(buffer.getvalue()))
 
 
-def read_sealed(file: Path, what: str) -> tuple[Any, bool]:
-    """The content, on the CPU, and whether it had a seal; without one the archive's checksums of its parts must hold.
+def load_with_checksum(file: Path, expected: str) -> tuple[Any, bool]:
+    """Return the content, loaded to the CPU, and whether the file has a checksum.
 
-    UserError names the file where it is not ``what`` is expected, or damaged. No code in it is run.
+    Without a checksum, zip's own checksums of the entries must match. Raises UserError, which names the file, if it is
+    not ``expected`` or is damaged. No code stored in the file is run.
     """
-    existing_file(file, what)
-    holds = _seal_holds(file)
-    if holds is False:
+    require_file(file, expected)
+    matches = _checksum_matches(file)
+    if matches is False:
         raise UserError(f"{file}: damaged: its content does not match its checksum")
     try:
-        if holds is None:
-            _check_parts(file)
-        return torch.load(file, map_location="cpu", weights_only=True), holds is not None
+        if matches is None:
+            _check_zip_entries(file)
+        return torch.load(file, map_location="cpu", weights_only=True), matches is not None
     except UserError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{file}: expected {what}, found an unreadable file ({reason})") from None
+        raise UserError(f"{file}: expected {expected}, found an unreadable file ({first_line(error)})") from None
 
 
-def sealed(archive: bytes) -> bytes:
-    """A zip file without a comment -> the same with its seal."""
+def append_checksum(archive: bytes) -> bytes:
+    """Return a zip file without a comment as the same file with its checksum as comment."""
     if archive[-2:] != bytes(2):
         raise ValueError("expected an archive that ends with a comment of length 0")
-    body = archive[:-2] + _COMMENT_SIZE.to_bytes(2, "little") + _MARK
+    body = archive[:-2] + _COMMENT_SIZE.to_bytes(2, "little") + _COMMENT_PREFIX
     return body + hashlib.blake2b(body, digest_size=_DIGEST_SIZE).hexdigest().encode()
 
 
-def _seal_holds(file: Path) -> bool | None:
-    """Whether the bytes are those that were sealed; None for a file without a seal."""
+def _checksum_matches(file: Path) -> bool | None:
+    """Return whether the bytes match the stored checksum, or None for a file without one."""
     with file.open("rb") as stream:
         size = stream.seek(0, io.SEEK_END)
         if size < _COMMENT_SIZE:
             return None
         stream.seek(size - _COMMENT_SIZE)
-        if stream.read(len(_MARK)) != _MARK:
+        if stream.read(len(_COMMENT_PREFIX)) != _COMMENT_PREFIX:
             return None
-        kept = stream.read()
+        stored = stream.read()
         stream.seek(0)
-        digest, left = hashlib.blake2b(digest_size=_DIGEST_SIZE), size - len(kept)
-        while left:
-            chunk = stream.read(min(_CHUNK, left))
+        digest, num_bytes_left = hashlib.blake2b(digest_size=_DIGEST_SIZE), size - len(stored)
+        while num_bytes_left:
+            chunk = stream.read(min(_CHUNK_SIZE, num_bytes_left))
             digest.update(chunk)
-            left -= len(chunk)
-    return kept == digest.hexdigest().encode()
+            num_bytes_left -= len(chunk)
+    return stored == digest.hexdigest().encode()
 
 
-def _check_parts(file: Path) -> None:
-    """UserError where a part of the archive does not match the checksum that zip keeps of it."""
+def _check_zip_entries(file: Path) -> None:
+    """Raise UserError if an entry of the archive does not match the checksum that zip stores for it."""
     with zipfile.ZipFile(file) as archive:
         broken = archive.testzip()
     if broken is not None:

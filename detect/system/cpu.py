@@ -1,4 +1,4 @@
-"""Good manners on a machine that others use too."""
+"""Cores of this process, and settings of threads and memory for a machine that other programs use too."""
 
 from __future__ import annotations
 
@@ -6,34 +6,40 @@ import ctypes
 import os
 import sys
 
-_SPINS = "20000"  # turns of a waiting loop, some tens of microseconds; libgomp's own 300,000 are a few milliseconds
+_SPIN_COUNT = "20000"  # iterations of the busy loop, some tens of microseconds; libgomp's 300,000 are milliseconds
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameter numbers in glibc's malloc.h
+_MMAP_THRESHOLD_BYTES = 1 << 28
 
 
-def share_cores() -> None:
-    """Let threads that wait for each other give up their core soon. Call it before torch is imported.
+def limit_thread_spinning() -> None:
+    """Let waiting threads give up their core after some tens of microseconds. Call it before torch is imported.
 
-    Threads of one operation wait by spinning. Where another program holds a core, they spin while the thread that they
-    wait for has none: two trainings at once on two cores each took 10 times as long as one alone, with this twice as
-    long, and one alone takes as long as before. A value that the user has set stands.
+    The threads of one operation wait for each other in a busy loop. Where another program holds a core, they spin while
+    the thread that they wait for has no core: two trainings at once on two cores took 10 times as long as one alone.
+    With this setting they take twice as long, and one alone takes as long as before. A value that the user has set is
+    kept.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
 
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_LARGEST = 1 << 28
+def tune_malloc() -> None:
+    """Let large tensors reuse freed memory on Linux, instead of returning it to the system after each operation.
 
-
-def keep_freed_memory() -> None:
-    """On Linux, let large tensors reuse freed memory instead of returning it to the system after each operation.
-
-    glibc maps and unmaps every block over 32 MB, and each page of a new mapping is faulted in and zeroed: 80,000
-    faults a training step of MobileNetV2 at eight images, 2,000 with this. The step takes 0.90 of its time (two cores).
-    Larger blocks than ``_LARGEST`` go back all the same: the small results that stay settle in the holes that they
-    leave, and with a limit of 1 GB R-CNN's evaluation grew to 20 GB in 300 images.
+    glibc maps and unmaps every block over 32 MB, and each page of a new mapping is faulted in and zeroed: 80,000 faults
+    in a training step of MobileNetV2 at eight images, 2,000 with this setting. The step takes 0.90 of its time (two
+    cores). Blocks over ``_MMAP_THRESHOLD_BYTES`` are still returned, because small outputs that stay alive settle in
+    the holes that large blocks leave: with a limit of 1 GB the evaluation of R-CNN grew to 20 GB in 300 images.
     """
     if not sys.platform.startswith("linux"):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has no mallopt
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+        mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Where to compute and in what."""
+"""The device to compute on and the floating-point type to compute in."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from detect.errors import UserError
 
 
 @dataclass(frozen=True)
-class Compute:
-    """A device, and the type that the networks compute in (weights, boxes and losses stay float32)."""
+class ComputeConfig:
+    """The device, and the type in which the networks compute. Weights, boxes and losses stay float32."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Around a forward pass."""
+        """Return the context for a forward pass: torch.autocast, or nothing for float32."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
 
-def make_compute(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp32", "bf16", "fp16"]) -> Compute:
-    """The device asked for; auto takes a GPU when there is one. UserError where there is none to take."""
+def select_device(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp32", "bf16", "fp16"]) -> ComputeConfig:
+    """Return the requested device and type; auto takes a GPU if there is one. UserError if it is not available."""
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: expected a machine with CUDA for cuda, found none (auto takes what there is)")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if name == "cpu" and dtype == torch.float16:
         raise UserError("precision: expected fp32 or bf16 on a CPU, found fp16")
-    return Compute(torch.device(name), dtype)
+    return ComputeConfig(torch.device(name), dtype)

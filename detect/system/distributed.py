@@ -1,8 +1,8 @@
-"""Several processes that train one detector, or look at images with it, started by torchrun.
+"""Several processes, started by torchrun, that train one detector or run it on images.
 
-In training each has its share of every batch and a copy of the weights. What a loss is divided by is counted over all
-of them and their gradients are summed, so that a step does what one process would do with the whole batch. All steps of
-all processes are the same but for the leader's: it alone writes and prints.
+In training each process has its shard of every batch and a copy of the weights. The number that a loss is divided by is
+counted over all processes, and their gradients are summed, so that a step does what one process would do with the whole
+batch. All processes perform the same steps, but only the main process (rank 0) writes files and prints.
 """
 
 from __future__ import annotations
@@ -17,127 +17,130 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from detect.errors import UserError, WorkError
-from detect.types import Mean
+from detect.errors import RunError, UserError, first_line
+from detect.types import MeanLoss
 
 Value = TypeVar("Value")
 
-# The leader may search proposals for hours while the others wait; of a process that is gone torchrun and gloo tell.
-_PATIENCE = timedelta(hours=24)
+# The main process may search proposals for hours while the others wait; torchrun and gloo report a lost process.
+_TIMEOUT = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class Group:
-    """rank: which of the processes this one is, from 0; size: how many there are. Alone, nothing is exchanged.
+class ProcessGroup:
+    """The processes of this run: ``rank`` of this one, from 0, and ``size``, how many there are. If size is 1, nothing
+    is exchanged.
 
-    Every method but ``share`` must be called by all processes in the same order. Raises WorkError where one is gone.
+    All processes must call each method, except ``shard`` and ``interleave``, in the same order. Raises RunError if
+    another process has ended.
     """
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes and prints."""
+    def is_main(self) -> bool:
+        """True in the process that writes files and prints."""
         return self.rank == 0
 
-    def share(self, items: Sequence[Value]) -> Sequence[Value]:
-        """This process's part: every ``size``-th from the ``rank``-th on; it may be empty."""
+    def shard(self, items: Sequence[Value]) -> Sequence[Value]:
+        """Return every ``size``-th element, starting at the ``rank``-th. The shard of this process may be empty."""
         return items[self.rank :: self.size]
 
-    def dealt_back(self, shares: Sequence[Sequence[Value]]) -> list[Value]:
-        """The inverse of ``share``, from the parts of all."""
-        count = sum(map(len, shares))
-        return [shares[place % len(shares)][place // len(shares)] for place in range(count)]
+    def interleave(self, shards: Sequence[Sequence[Value]]) -> list[Value]:
+        """Return the sequence of which ``shards`` are the shards of all processes: the inverse of ``shard``."""
+        count = sum(map(len, shards))
+        return [shards[index % len(shards)][index // len(shards)] for index in range(count)]
 
     def gather(self, value: Value) -> list[Value]:
-        """The values of all processes, by rank."""
+        """Return the values of all processes, ordered by rank."""
         if self.size == 1:
             return [value]
-        found: list[Value] = [value] * self.size
-        with _told_when_one_is_gone(self.size):
-            distributed.all_gather_object(found, value)
-        return found
+        values: list[Value] = [value] * self.size
+        with _explain_lost_process(self.size):
+            distributed.all_gather_object(values, value)
+        return values
 
-    def total(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """By name the sums over all processes; one that lacks a name adds nothing to it."""
+    def sum_by_name(self, addends: Mapping[str, float]) -> dict[str, float]:
+        """Return for each name the sum over all processes; a process that lacks the name adds nothing."""
         sums: dict[str, float] = {}
-        for own in self.gather(dict(numbers)):
-            for name, number in own.items():
-                sums[name] = sums.get(name, 0) + number
+        for addends_of_process in self.gather(dict(addends)):
+            for name, addend in addends_of_process.items():
+                sums[name] = sums.get(name, 0) + addend
         return sums
 
-    def parts(self, means: Mapping[str, Mean]) -> dict[str, Tensor]:
-        """Of means over this process's share its parts of the means over all: those of all processes add up to them."""
-        counts = self.total({name: mean.over for name, mean in means.items()})
-        return {name: mean.value * (mean.over / max(1, counts[name])) for name, mean in means.items()}
+    def global_mean_parts(self, means: Mapping[str, MeanLoss]) -> dict[str, Tensor]:
+        """Turn means over this process's shard into its parts of the global means: the parts of all processes sum to
+        them.
+        """
+        counts = self.sum_by_name({name: mean.count for name, mean in means.items()})
+        return {name: mean.value * (mean.count / max(1, counts[name])) for name, mean in means.items()}
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Each gradient becomes the sum of all processes'; none stays none where no process has one."""
+        """Replace each gradient by its sum over all processes; it stays None if no process has one."""
         if self.size == 1:
             return
-        learning = [parameter for parameter in parameters if parameter.requires_grad]
-        present = self.gather([parameter.grad is not None for parameter in learning])
-        chosen = [parameter for parameter, *has in zip(learning, *present, strict=True) if any(has)]
-        if not chosen:
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        present = self.gather([parameter.grad is not None for parameter in trainable])
+        with_gradient = [parameter for parameter, *has in zip(trainable, *present, strict=True) if any(has)]
+        if not with_gradient:
             return
-        for parameter in chosen:
+        for parameter in with_gradient:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in chosen if parameter.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in gradients])
-        with _told_when_one_is_gone(self.size):
-            distributed.all_reduce(together)
+        gradients = [parameter.grad for parameter in with_gradient if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        with _explain_lost_process(self.size):
+            distributed.all_reduce(flat)
         start = 0
         for gradient in gradients:
-            gradient.copy_(together[start : start + gradient.numel()].view(gradient.shape))
+            gradient.copy_(flat[start : start + gradient.numel()].view(gradient.shape))
             start += gradient.numel()
 
-    def leader_first(self, make: Callable[[], Value]) -> Value:
-        """What ``make`` gives, made by the leader before the others: what it writes they find."""
-        if self.leads:
-            made = make()
+    def main_process_first(self, make: Callable[[], Value]) -> Value:
+        """Call ``make`` in the main process, then in the others, which can read the files that it has written."""
+        if self.is_main:
+            output = make()
             self.gather(None)
-            return made
+            return output
         self.gather(None)
         return make()
 
 
-ALONE = Group()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[Group]:
-    """The group that torchrun has started this process in; one of its own without torchrun."""
+def init_process_group() -> Iterator[ProcessGroup]:
+    """Yield the process group that torchrun has started this process in, or a group of one without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Group()
+        yield ProcessGroup()
         return
-    rank, local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
-        if local >= torch.cuda.device_count():
+        if local_rank >= torch.cuda.device_count():
             raise UserError(f"--nproc-per-node: expected at most one for each of {torch.cuda.device_count()} GPUs")
-        torch.cuda.set_device(local)
-    with _told_when_one_is_gone(size):
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+        torch.cuda.set_device(local_rank)
+    with _explain_lost_process(size):
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_TIMEOUT)
     try:
-        yield Group(rank, size)
+        yield ProcessGroup(rank, size)
     finally:
         distributed.destroy_process_group()
 
 
 @contextmanager
-def _told_when_one_is_gone(size: int) -> Iterator[None]:
-    """torch says so in a RuntimeError about sockets."""
+def _explain_lost_process(size: int) -> Iterator[None]:
+    """Raise RunError where torch raises a RuntimeError about sockets, because another process has ended."""
     try:
         yield
     except RuntimeError as error:
-        if tells_of_a_worker(error):  # SIGCHLD's handler raises in any line, so in the wait for the others too
+        if is_worker_death(error):  # the handler of SIGCHLD can raise in any line, also while waiting for the others
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WorkError(f"expected {size} processes to the end, found one that is gone: {reason}") from error
+        raise RunError(f"expected {size} processes to the end, found one that is gone: {first_line(error)}") from error
 
 
-def tells_of_a_worker(error: RuntimeError) -> bool:
-    """Whether torch says by it that a process that reads images has ended."""
+def is_worker_death(error: RuntimeError) -> bool:
+    """Return whether torch reports by this error that a data loader's worker process has ended."""
     return str(error).startswith("DataLoader worker (pid")

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and paths that are checked before use."""
+"""Files that are written completely or not at all, and paths that are checked before use."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from detect.errors import UserError, WorkError, nearest
+from detect.errors import RunError, UserError, did_you_mean
 
-_ASIDE = ".aside"  # how the name of a file ends while it is written
+_TEMP_SUFFIX = ".aside"  # the end of a file's name while it is written
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write aside, flush, sync and rename: a kill at any moment leaves the old file or the new one, never a part.
+    """Write a temporary file, flush, sync and rename it: a kill at any moment leaves the old or the new file, never a
+    part.
 
-    Raises WorkError with the system's reason where that fails, a full disk above all.
+    Raises RunError with the system's reason if that fails, above all for a full disk.
     """
     try:
-        _write_aside(path, content)
+        _write_and_rename(path, content)
     except OSError as error:
-        raise _not_written(path, len(content), error) from error
+        raise _write_error(path, len(content), error) from error
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add to the end of a file in UTF-8 and sync: what is there stays, a kill may leave a part of ``text``.
+    """Append text in UTF-8 to a file and sync it: earlier content stays, a kill may leave a part of ``text``.
 
-    Raises WorkError with the system's reason where that fails.
+    Raises RunError with the system's reason if that fails.
     """
     content = text.encode()
     try:
@@ -37,132 +38,133 @@ def append_text(path: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise _not_written(path, len(content), error) from error
+        raise _write_error(path, len(content), error) from error
 
 
-def whole_lines(path: Path) -> list[str]:
-    """The lines of a file that ``append_text`` wrote, without one that a kill cut short; none where there is no file.
+def complete_lines(path: Path) -> list[str]:
+    """Return the lines of a file that ``append_text`` wrote, without a last line that a kill cut short; [] without a
+    file.
 
-    What is no text is replaced, so that a damaged line can be told and left out.
+    Bytes that are not UTF-8 are replaced, so that the caller can recognize and skip a damaged line.
     """
     return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
 
 
-def remove_leftovers(folder: Path, name: str = "*", below: bool = True) -> None:
-    """Remove what kills left of files of a name written aside, in ``folder`` and where asked below it.
+def remove_temp_files(folder: Path, name: str = "*", recursive: bool = True) -> None:
+    """Remove temporary files that killed writes of ``name`` left in ``folder`` and, if ``recursive``, below it.
 
-    Only for places where no one else writes now.
+    Call it only where no other process is writing.
     """
-    pattern = f".{glob.escape(name) if name != '*' else name}.*{_ASIDE}"
-    for left in folder.rglob(pattern) if below else folder.glob(pattern):
-        left.unlink(missing_ok=True)
+    pattern = f".{glob.escape(name) if name != '*' else name}.*{_TEMP_SUFFIX}"
+    for temp_file in folder.rglob(pattern) if recursive else folder.glob(pattern):
+        temp_file.unlink(missing_ok=True)
 
 
-def is_leftover(path: Path) -> bool:
-    """Whether a kill left this of a file written aside."""
-    return path.name.startswith(".") and path.name.endswith(_ASIDE)
+def is_temp_file(path: Path) -> bool:
+    """Return whether this is a temporary file that a killed write left."""
+    return path.name.startswith(".") and path.name.endswith(_TEMP_SUFFIX)
 
 
-def _write_aside(path: Path, content: bytes) -> None:
+def _write_and_rename(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_ASIDE, dir=path.parent)
+    handle, temp_path = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMP_SUFFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(aside).chmod(0o666 & ~_umask())
-        Path(aside).replace(path)
+        Path(temp_path).chmod(0o666 & ~_umask())
+        Path(temp_path).replace(path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        Path(temp_path).unlink(missing_ok=True)
         raise
     sync(path.parent)
 
 
 def write_text(path: Path, content: str) -> None:
-    """``write_bytes`` in UTF-8."""
+    """Write text in UTF-8 as ``write_bytes`` does."""
     write_bytes(path, content.encode())
 
 
-def told_size(count: float) -> str:
-    """A number of bytes, in the largest unit that leaves a whole number before the point."""
+def format_bytes(num_bytes: float) -> str:
+    """Return a number of bytes as text with three digits, in bytes, kB, MB or GB."""
     for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} GB"
 
 
-def read_text(path: Path, what: str) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; a UserError says what was expected there."""
+def read_text(path: Path, expected: str) -> str:
+    """Return the text of a UTF-8 file, with or without byte order mark; UserError if it is not ``expected``."""
     try:
-        return existing_file(path, what).read_text(encoding="utf-8-sig")
+        return require_file(path, expected).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected text in UTF-8, found byte {error.object[error.start]:#x}") from None
 
 
 def text_lines(path: Path) -> list[str]:
-    """The lines of ``read_text``."""
+    """Return the lines of a UTF-8 file as ``read_text`` reads it."""
     return read_text(path, "a text").splitlines()
 
 
-def read_json_file(path: Path, what: str) -> Any:
-    """The value of a JSON file in UTF-8 or UTF-16; a UserError says what was expected there."""
+def read_json_file(path: Path, expected: str) -> Any:
+    """Return the value of a JSON file in UTF-8 or UTF-16; UserError if it is not ``expected``."""
     try:
-        return json.loads(existing_file(path, what).read_bytes())
+        return json.loads(require_file(path, expected).read_bytes())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: expected {what}, found damaged JSON: {error}") from error
+        raise UserError(f"{path}: expected {expected}, found damaged JSON: {error}") from error
 
 
-def existing_file(path: Path, what: str) -> Path:
-    """The path itself, or a UserError that says what was expected there."""
+def require_file(path: Path, expected: str) -> Path:
+    """Return the path itself; UserError, which names what was ``expected``, if it is no file."""
     try:
         if path.is_file():
             return path
         if path.is_dir():
-            raise UserError(f"{path}: expected {what}, found a folder")
+            raise UserError(f"{path}: expected {expected}, found a folder")
         if path.exists():  # a pipe would keep its reader waiting
-            raise UserError(f"{path}: expected {what}, found a pipe or a device")
-        raise UserError(f"{path}: expected {what}, found nothing{neighbour(path)}")
+            raise UserError(f"{path}: expected {expected}, found a pipe or a device")
+        raise UserError(f"{path}: expected {expected}, found nothing{suggest_path(path)}")
     except OSError as error:  # a name too long, a folder that may not be entered
-        raise UserError(f"{path}: expected {what}, found: {error.strerror}") from error
+        raise UserError(f"{path}: expected {expected}, found: {error.strerror}") from error
 
 
-def existing_folder(path: Path, what: str) -> Path:
-    """The path itself, or a UserError that says what was expected there."""
+def require_folder(path: Path, expected: str) -> Path:
+    """Return the path itself; UserError, which names what was ``expected``, if it is no folder."""
     if path.is_file():
-        raise UserError(f"{path}: expected {what}, found a file")
+        raise UserError(f"{path}: expected {expected}, found a file")
     if not path.is_dir():
-        raise UserError(f"{path}: expected {what}, found nothing{neighbour(path)}")
+        raise UserError(f"{path}: expected {expected}, found nothing{suggest_path(path)}")
     return path
 
 
-def neighbour(path: Path) -> str:
-    """A hint at a name like ``path``'s beside it, or at the first parent that is missing."""
+def suggest_path(path: Path) -> str:
+    """Return a hint at a similar name in the same folder or at the first missing parent, or "" without either."""
     for parent in path.parents:
         if parent.is_dir():
             missing = path.relative_to(parent).parts[0]
-            hint = nearest(missing, (entry.name for entry in parent.iterdir()))
+            hint = did_you_mean(missing, (entry.name for entry in parent.iterdir()))
             return hint or (f" ({parent} has no {missing})" if missing != path.name else "")
     return ""
 
 
-def place_for_file(path: Path) -> Path:
-    """The path itself, or a UserError where no file can be written: to be asked before long work."""
+def require_writable_file(path: Path) -> Path:
+    """Return the path itself; UserError if a file cannot be written there. Call it before long work."""
     if path.is_dir():
         raise UserError(f"{path}: expected a file to write, found a folder")
-    place_for_folder(path.parent)
+    require_writable_folder(path.parent)
     return path
 
 
-def place_for_folder(path: Path) -> Path:
-    """The path itself, or a UserError where no folder can be made and written in."""
-    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
-    if not there.is_dir():
-        found = "a file" if there == path else f"the file {there} in the way"
-        raise UserError(f"{path}: expected a folder to write in, found {found}")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: expected a folder to write in, found no right to write in {there}")
+def require_writable_folder(path: Path) -> Path:
+    """Return the path itself; UserError if a folder cannot be created or written there."""
+    existing = next(parent for parent in (path, *path.parents) if os.path.lexists(parent))
+    if not existing.is_dir():
+        obstacle = "a file" if existing == path else f"the file {existing} in the way"
+        raise UserError(f"{path}: expected a folder to write in, found {obstacle}")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: expected a folder to write in, found no permission to write in {existing}")
     return path
 
 
@@ -173,7 +175,7 @@ def _umask() -> int:
 
 
 def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, safe from a loss of power; only POSIX can open a folder."""
+    """Flush a file, or a folder's entries, to disk so that they survive a power loss; only POSIX can sync folders."""
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -183,11 +185,11 @@ def sync(path: Path) -> None:
 
 
 def sync_below(folder: Path) -> None:
-    """``sync`` of everything in a folder, which is then safe to take the name of a whole one."""
+    """Flush a folder and everything in it to disk, before it is renamed to its final name."""
     for path in (*folder.rglob("*"), folder):
         if not path.is_symlink():
             sync(path)
 
 
-def _not_written(path: Path, size: int, error: OSError) -> WorkError:
-    return WorkError(f"{path}: expected to write {size} bytes, found: {error.strerror or error}")
+def _write_error(path: Path, size: int, error: OSError) -> RunError:
+    return RunError(f"{path}: expected to write {size} bytes, found: {error.strerror or error}")

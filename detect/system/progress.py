@@ -1,4 +1,4 @@
-"""What long work shows: a bar with rate and time left on a terminal, plain lines when piped."""
+"""Progress of long work: a bar with rate and remaining time on a terminal, plain lines when output is piped."""
 
 from __future__ import annotations
 
@@ -8,101 +8,110 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.progress import TimeRemainingColumn as TimeLeft
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 20.0
 
 
-class Display(Protocol):
-    """Where lines and progress go."""
+class ProgressDisplay(Protocol):
+    """The interface for printing lines and reporting progress."""
 
-    def line(self, text: str) -> None:
-        """A line that stays."""
+    def write(self, text: str) -> None:
+        """Print a line that stays."""
 
-    def found_done(self, count: int) -> None:
-        """``count`` were done by an earlier run; they say nothing about the rate."""
+    def start_at(self, count: int) -> None:
+        """Count ``count`` units as done by an earlier run; they do not enter the rate."""
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:
-        """``count`` more are done; note: stands beside a bar; line: what to print where there is no bar."""
+        """Count ``count`` more units as done; note: text beside a bar; line: the text to print if there is no bar."""
 
 
-class Bar:
-    """On a terminal."""
+class ProgressBar:
+    """Shows progress as a bar on a terminal."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
         self._task = task
 
-    def line(self, text: str) -> None:
-        """Above the bar."""
+    def write(self, text: str) -> None:
+        """Print a line above the bar."""
         self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def found_done(self, count: int) -> None:
-        """Start the bar there."""
+    def start_at(self, count: int) -> None:
+        """Start the bar at ``count`` units."""
         self._progress.reset(self._task, completed=count)
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:  # noqa: ARG002
-        """Move the bar."""
+        """Move the bar by ``count`` units and replace its note."""
         self._progress.update(self._task, advance=count, note=note)
 
 
-class Lines:
-    """Piped, or in a log."""
+class PlainProgress:
+    """Shows progress as lines, for piped output or a log."""
 
-    def __init__(self, console: Console, what: str, total: int, unit: str) -> None:
+    def __init__(self, console: Console, label: str, total: int, unit: str) -> None:
         self._console = console
-        self._what, self._total, self._unit = what, total, unit
+        self._label, self._total, self._unit = label, total, unit
         self._first = self._done = 0
-        self._start = self._last = time.monotonic()
+        self._start_time = self._last_time = time.monotonic()
 
-    def line(self, text: str) -> None:
-        """As it is."""
+    def write(self, text: str) -> None:
+        """Print the line unchanged."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def found_done(self, count: int) -> None:
-        """Say it."""
+    def start_at(self, count: int) -> None:
+        """Print a line with the number of units that an earlier run has done."""
         self._first = self._done = count
-        self.line(f"{self._what}: {count} of {self._total} {self._unit} were done before")
+        self.write(f"{self._label}: {count} of {self._total} {self._unit} were done before")
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:  # noqa: ARG002
-        """``line``, or else now and then how far the work is."""
+        """Print ``line`` if given; otherwise print the progress every 20 seconds."""
         self._done += count
         now = time.monotonic()
         if line is not None:
-            self.line(line)
-        elif now - self._last >= SECONDS_BETWEEN_LINES and self._done > self._first:
-            rate = (self._done - self._first) / (now - self._start)
-            left = (self._total - self._done) / rate
-            self.line(
-                f"{self._what}: {self._done} of {self._total} {self._unit}, {rate:.3g} a second, {left:.0f} s left"
+            self.write(line)
+        elif now - self._last_time >= SECONDS_BETWEEN_LINES and self._done > self._first:
+            rate = (self._done - self._first) / (now - self._start_time)
+            seconds_left = (self._total - self._done) / rate
+            self.write(
+                f"{self._label}: {self._done} of {self._total} {self._unit}, {rate:.3g} per second, "
+                f"{seconds_left:.0f} s left"
             )
-            self._last = now
+            self._last_time = now
 
 
-class Rate(ProgressColumn):
-    """Units a second, over the last half minute."""
+class RateColumn(ProgressColumn):
+    """A column with the units per second over the last half minute."""
 
     def render(self, task: Task) -> Text:
-        """Nothing until there is a rate."""
+        """Return the rate as text, empty until there is one."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.3g} a second")
+        return Text("" if speed is None else f"{speed:.3g} per second")
 
 
 @contextmanager
-def display(console: Console, what: str, total: int, unit: str) -> Iterator[Display]:
-    """A display of ``total`` units of work."""
+def show_progress(console: Console, label: str, total: int, unit: str) -> Iterator[ProgressDisplay]:
+    """Yield a display for ``total`` units of work: a bar on a terminal, lines otherwise."""
     if not console.is_terminal:
-        yield Lines(console, what, total, unit)
+        yield PlainProgress(console, label, total, unit)
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(f"{unit} {{task.fields[note]}}"),
-        Rate(),
-        TimeLeft(),
+        RateColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        yield Bar(progress, progress.add_task(what, total=total, note=""))
+        yield ProgressBar(progress, progress.add_task(label, total=total, note=""))

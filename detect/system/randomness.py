@@ -1,7 +1,7 @@
-"""Randomness by key, not by stream.
+"""Random numbers from keys instead of a stream.
 
-A draw depends on its key (seed, epoch, image, purpose) and on nothing drawn before it. So a resumed run, any number of
-loader workers and any number of processes see the same draws, and a CPU and a GPU do too.
+A draw depends only on its key (seed, epoch, image, purpose), not on earlier draws. So a resumed run sees the same
+draws, whatever the number of loader workers and processes, and a CPU and a GPU do too.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ from torch import Tensor
 _MASK63 = (1 << 63) - 1
 
 
-def key(*parts: int | str) -> int:
-    """A 63-bit key for a tuple of integers and strings, the same on every machine."""
+def hash_key(*parts: int | str) -> int:
+    """Return a 63-bit hash of a tuple of integers and strings, the same on every machine."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") & _MASK63
 
 
-def generator(*parts: int | str) -> np.random.Generator:
-    """A numpy generator that starts at ``key(*parts)``."""
-    return np.random.Generator(np.random.PCG64(key(*parts)))
+def numpy_generator(*parts: int | str) -> np.random.Generator:
+    """Return a numpy generator seeded with ``hash_key(*parts)``."""
+    return np.random.Generator(np.random.PCG64(hash_key(*parts)))
 
 
 def uniform(count: int, device: torch.device, *parts: int | str) -> Tensor:
-    """``count`` floats in [0, 1), float64, on ``device``; the i-th depends on the key and on i alone.
+    """Return ``count`` floats in [0, 1), shape (count,), float64, on ``device``; the i-th depends only on the key and
+    on i.
 
-    SplitMix64 (Steele, Lea and Flood 2014) on the counter, in wrapping int64 arithmetic.
+    SplitMix64 (Steele, Lea and Flood 2014) of the counter, in wrapping int64 arithmetic.
     """
     counter = torch.arange(1, count + 1, dtype=torch.int64, device=device)
-    z = counter * _signed(0x9E3779B97F4A7C15) + key(*parts)
+    z = counter * _signed(0x9E3779B97F4A7C15) + hash_key(*parts)
     z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
     z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)
     return _shift(z ^ _shift(z, 31), 11).double() * 2.0**-53
 
 
 def _signed(value: int) -> int:
-    """The int64 with the bits of an unsigned 64-bit integer."""
+    """Return the int64 with the same bits as an unsigned 64-bit integer."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _shift(value: Tensor, bits: int) -> Tensor:
-    """Logical right shift of int64 (torch's own keeps the sign)."""
+    """Shift int64 right logically (torch's own shift keeps the sign)."""
     return (value >> bits) & ((1 << (64 - bits)) - 1)

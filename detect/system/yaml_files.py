@@ -1,4 +1,4 @@
-"""YAML as people write settings in it: nothing is run, no key is lost, and no few lines stand for a million values."""
+"""YAML settings read safely: no code is run, duplicate keys are errors, aliases cannot expand without limit."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import yaml
 from detect.errors import UserError
 from detect.system.files import read_text
 
-LARGEST = 100_000  # values, each alias counted as all that it stands for: nine lines of aliases can mean 10 ** 9
+MAX_VALUES = 100_000  # with each alias expanded: nine lines of aliases can stand for 10 ** 9 values
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML has it, except that 1e-3 is a number, and that of a key given twice neither is lost."""
+    """PyYAML's YAML 1.1, except that 1e-3 is a number and that a duplicate key is an error."""
 
     def get_single_node(self) -> yaml.Node | None:
-        """As PyYAML does; YAMLError where aliases stand for more than LARGEST values."""
+        """Return PyYAML's node; YAMLError if aliases expand to more than MAX_VALUES values."""
         node = super().get_single_node()
         if node is not None:
-            _weigh(node, {})
+            _count_values(node, {})
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """As PyYAML does; YAMLError where a key is there twice."""
-        seen = set()
+        """Return PyYAML's mapping; YAMLError if a key occurs twice."""
+        keys = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
                 raise yaml.constructor.ConstructorError(None, None, f'the key "{key.value}" twice', key.start_mark)
-            seen.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))
+            keys.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
 
@@ -41,15 +41,15 @@ _Loader.add_implicit_resolver(
 
 
 class Dumper(yaml.SafeDumper):
-    """Puts quotes round a text that would be read back as a number."""
+    """A dumper that quotes text that would be read back as a number."""
 
 
 Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
-def read_yaml(file: Path, what: str) -> Any:
-    """The value in a YAML file. Raises UserError that starts with the file."""
-    text = read_text(file, what)
+def read_yaml(file: Path, expected: str) -> Any:
+    """Return the value of a YAML file. Raises UserError, which starts with the file."""
+    text = read_text(file, expected)
     try:
         return parse_yaml(text)
     except ValueError as error:
@@ -57,7 +57,7 @@ def read_yaml(file: Path, what: str) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value of a text. Raises ValueError, of one line."""
+    """Return the value of a YAML text. Raises ValueError with a message of one line."""
     try:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
@@ -66,14 +66,14 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
 
 
-def _weigh(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node stands for."""
-    if id(node) in known:
-        return known[id(node)]
-    known[id(node)] = LARGEST  # until it is known: an alias of what it is in has no end
+def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
+    """Return the number of values in a node, with each alias counted as all values that it stands for."""
+    if id(node) in counts:
+        return counts[id(node)]
+    counts[id(node)] = MAX_VALUES  # until counted: an alias of a node that contains it never ends
     parts = node.value if isinstance(node, yaml.CollectionNode) else []
     flat = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
-    known[id(node)] = 1 + sum(_weigh(part, known) for part in flat)
-    if known[id(node)] > LARGEST:
-        raise yaml.YAMLError(f"aliases that stand for more than {LARGEST} values")
-    return known[id(node)]
+    counts[id(node)] = 1 + sum(_count_values(part, counts) for part in flat)
+    if counts[id(node)] > MAX_VALUES:
+        raise yaml.YAMLError(f"aliases that stand for more than {MAX_VALUES} values")
+    return counts[id(node)]

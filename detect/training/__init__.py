@@ -1,1 +1,1 @@
-"""The loop, and the recipes that use it."""
+"""Training: the loop, the trainer, the run folder, and the recipes that use them."""

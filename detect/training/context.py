@@ -1,4 +1,4 @@
-"""What every stage of a training works on, and what comes of it."""
+"""The inputs that every stage of a training shares, and the result of a training."""
 
 from __future__ import annotations
 
@@ -9,38 +9,45 @@ from rich.console import Console
 
 from detect.config import Config
 from detect.data.annotations import Annotations
-from detect.data.loading.collate import GivenLookup
+from detect.data.loading.collate import ProposalLookup
 from detect.evaluation.score import Score
-from detect.system.device import Compute
-from detect.system.distributed import ALONE, Group
+from detect.system.device import ComputeConfig
+from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Work:
-    """given: the proposals of both splits, for a detector that does not make its own; unreadable: a line for each image
-    that was found to be so, and named, before the recipe; group: the processes that train together.
+class RunContext:
+    """Everything that a stage of a training works with.
+
+    folder: the run folder of the stage; train, val: the annotations of the two splits; proposals: those of both splits,
+    for a detector that does not make its own, else None; unreadable: a line for each image that could not be read and
+    was logged before the recipe began; group: the processes that train together.
     """
 
     config: Config
     folder: RunFolder
     train: Annotations
     val: Annotations
-    given: GivenLookup | None
-    compute: Compute
+    proposals: ProposalLookup | None
+    compute: ComputeConfig
     console: Console
     unreadable: tuple[str, ...] = ()
-    group: Group = ALONE
+    group: ProcessGroup = SINGLE_PROCESS
 
-    def say(self, line: str) -> None:
-        """To the screen and to log.txt."""
+    def log(self, line: str) -> None:
+        """Write a line to the screen and to log.txt."""
         self.folder.log(line)
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """folder: the run's; score: of the last validation; unreadable: a line for each image that could not be read."""
+class TrainingResult:
+    """The result of a training.
+
+    folder: the run folder; score: the score of the last validation, or None; unreadable: a line for each image that
+    could not be read.
+    """
 
     folder: Path
     score: Score | None

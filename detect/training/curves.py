@@ -1,4 +1,4 @@
-"""A run's metrics.csv as one figure: losses, validation loss, metrics and learning rate over the epochs."""
+"""Plot the metrics.csv of a run: losses, validation loss, metrics and learning rate over the epochs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from detect.errors import UserError
-from detect.system.files import existing_file, write_bytes
+from detect.system.files import require_file, write_bytes
 
-Curves = dict[str, list[float]]  # a column each, nan where a cell is blank
+Curves = dict[str, list[float]]  # the columns by name, nan for a blank cell
 
 _POSITIONS = ("step", "epoch")
-_SIZE = (5.0, 3.2)  # inches a panel
+_SIZE = (5.0, 3.2)  # of a panel, in inches
 
 
 def draw_curves(metrics_csv: Path, out: Path) -> None:
-    """Draw the figure into ``out``, a .png.
+    """Draw the figure and write it to ``out``, a .png.
 
-    metrics_csv: a header, then numbers, blank where a row has none of that kind. ``step`` and ``epoch`` say where,
-    names that start with ``val_`` are of a validation, ``lr`` is the learning rate, names ending ``_seconds`` are left
-    out and the others are losses. UserError where the file is missing, or a cell is no number.
+    metrics_csv: a header, then rows of numbers, in which a cell may be blank. ``step`` and ``epoch`` are the x axis,
+    names that start with ``val_`` belong to a validation, ``lr`` is the learning rate, names that end with ``_seconds``
+    are not drawn and the others are losses. Raises UserError if the file is missing or a cell is not a number.
     """
     curves = read_curves(metrics_csv)
     panels = filled_panels(curves)
@@ -34,68 +34,69 @@ def draw_curves(metrics_csv: Path, out: Path) -> None:
     rows = max(1, math.ceil(len(panels) / columns))
     figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1] * rows), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    for place, (title, names) in enumerate(panels, start=1):
-        _panel(figure.add_subplot(rows, columns, place), title, names, curves)
+    for index, (title, names) in enumerate(panels, start=1):
+        _panel(figure.add_subplot(rows, columns, index), title, names, curves)
     if not panels:
         figure.text(0.5, 0.5, "no numbers yet", ha="center", va="center", color="gray")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    write_bytes(out, picture.getvalue())
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    write_bytes(out, png.getvalue())
 
 
 def read_curves(metrics_csv: Path) -> Curves:
-    """The columns of a metrics.csv by name, nan for a blank cell; a last row that a kill cut short is left out."""
-    text = existing_file(metrics_csv, "a metrics.csv").read_text(encoding="utf-8")
+    """Return the columns of a metrics.csv by name, nan for a blank cell; an incomplete last row is skipped."""
+    text = require_file(metrics_csv, "a metrics.csv").read_text(encoding="utf-8")
     lines = list(csv.reader(io.StringIO(text)))
     header = lines[0] if lines else []
     if not any(position in header for position in _POSITIONS):
         raise UserError(f"{metrics_csv}: expected a column step or epoch, found {', '.join(header) or 'an empty file'}")
-    whole = [(place, line) for place, line in enumerate(lines[1:], start=2) if len(line) == len(header)]
-    if len(whole) < len(lines) - 1 - (not text.endswith("\n")):
+    complete_lines = [(line_number, line) for line_number, line in enumerate(lines[1:], start=2) if len(line) == len(header)]
+    if len(complete_lines) < len(lines) - 1 - (not text.endswith("\n")):
         raise UserError(f"{metrics_csv}: expected {len(header)} cells in each line, found a line with others")
     return {
-        name: [_number(metrics_csv, place, name, line[i]) for place, line in whole] for i, name in enumerate(header)
+        name: [_parse_number(metrics_csv, line_number, name, line[i]) for line_number, line in complete_lines]
+        for i, name in enumerate(header)
     }
 
 
-def _number(file: Path, place: int, name: str, cell: str) -> float:
+def _parse_number(file: Path, line_number: int, name: str, cell: str) -> float:
     try:
         return float(cell) if cell.strip() else math.nan
     except ValueError:
-        raise UserError(f'{file}: line {place}, {name}: expected a number, found "{cell}"') from None
+        raise UserError(f'{file}: line {line_number}, {name}: expected a number, found "{cell}"') from None
 
 
 def filled_panels(curves: Curves) -> list[tuple[str, list[str]]]:
-    """Titles, and beneath each the columns that have numbers; panels without any are left out."""
-    known = [name for name in curves if points(curves, name)[0]]
-    return [(title, names) for title, names in _panels(known) if names]
+    """Return the title of each panel and its columns that have numbers; panels without numbers are not returned."""
+    filled_columns = [name for name in curves if points(curves, name)[0]]
+    return [(title, names) for title, names in _panels(filled_columns) if names]
 
 
 def _panels(names: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Titles and the columns beneath each."""
-    shown = [name for name in names if name not in _POSITIONS and not name.endswith("_seconds")]
-    validation = [name for name in shown if name.startswith("val_")]
+    """Return the title and the columns of each panel."""
+    curve_names = [name for name in names if name not in _POSITIONS and not name.endswith("_seconds")]
+    validation = [name for name in curve_names if name.startswith("val_")]
     val_losses = [name for name in validation if name.startswith("val_loss")]
     return [
-        ("loss", [name for name in shown if name not in validation and name != "lr"]),
+        ("loss", [name for name in curve_names if name not in validation and name != "lr"]),
         ("validation loss", val_losses),
         ("validation metrics", [name for name in validation if name not in val_losses]),
-        ("learning rate", [name for name in shown if name == "lr"]),
+        ("learning rate", [name for name in curve_names if name == "lr"]),
     ]
 
 
 def points(curves: Curves, name: str) -> tuple[list[float], list[float]]:
-    """Where a column has numbers, and the numbers."""
+    """Return the x positions at which a column has finite numbers, and these numbers."""
     position = curves["epoch" if "epoch" in curves else "step"]
-    known = [(x, y) for x, y in zip(position, curves[name], strict=True) if math.isfinite(x) and math.isfinite(y)]
-    return [x for x, _ in known], [y for _, y in known]
+    finite = [(x, y) for x, y in zip(position, curves[name], strict=True) if math.isfinite(x) and math.isfinite(y)]
+    return [x for x, _ in finite], [y for _, y in finite]
 
 
 def _panel(axes: Axes, title: str, names: Sequence[str], curves: Curves) -> None:
     for name in names:
         x, y = points(curves, name)
         label = name.removeprefix("val_").removeprefix("loss_")
-        # The sum in front of its parts; a mark where there are few points, as one alone makes no line.
+        # The sum is drawn thicker than its parts; a few points get markers, since a single one makes no line.
         axes.plot(
             x, y, label=label, linewidth=2 if name == "loss" else 1.2, marker="o" if len(x) < 30 else "", markersize=3
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from detect.checkpoints.checkpoint import Checkpoint
@@ -12,34 +13,46 @@ from detect.config.builders.detector import build_detector
 from detect.errors import UserError
 from detect.models.detector import Detector
 
-Start = tuple[Detector, list[str]]  # what a run starts from, and a line on each source of weights
+
+@dataclass(frozen=True)
+class InitialModel:
+    """The detector that a run starts from, and a line for the log about each source of its weights."""
+
+    detector: Detector
+    lines: tuple[str, ...] = ()
 
 
-def starting_detector(config: Config, classes: tuple[str, ...]) -> Start:
-    """Built, with the weights of model.backbone.weights and over them those of model.init; and a line on each.
+def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialModel:
+    """Build the detector with the weights of model.backbone.weights, then those of model.init over them.
 
-    Raises UserError that names the key where a file is missing or does not fit.
+    Raises UserError that names the key if a file is missing or does not fit.
     """
-    given = None if config.model.init is None else _fitting(Path(config.model.init), config)
+    checkpoint = None if config.model.init is None else _read_matching_checkpoint(Path(config.model.init), config)
     detector, report = build_detector(config, classes)
-    lines = [] if report is None else [f"initial weights: {report}"]
-    if given is None:
-        return detector, lines
-    moved = transfer(detector.state_dict(), given.weights, classes, given.classes)
-    if not any(part.kept for part in moved.parts):
+    lines = () if report is None else (f"initial weights: {report}",)
+    if checkpoint is None:
+        return InitialModel(detector=detector, lines=lines)
+    transferred = transfer(detector.state_dict(), checkpoint.weights, classes, checkpoint.classes)
+    if not any(part.num_loaded for part in transferred.parts):
         raise UserError(f"model.init: {config.model.init}: expected tensors that fit this detector, found none")
-    detector.load_state_dict(moved.weights)
-    return detector, [*lines, *(f"model.init: {config.model.init}: {part}" for part in moved.parts)]
+    detector.load_state_dict(transferred.weights)
+    lines = (*lines, *(f"model.init: {config.model.init}: {part}" for part in transferred.parts))
+    return InitialModel(detector=detector, lines=lines)
 
 
-def _fitting(model: Path, config: Config) -> Checkpoint:
-    """The checkpoint of a file, a run folder or the zoo, if its backbone is as configured; classes may differ."""
+def _read_matching_checkpoint(model: Path, config: Config) -> Checkpoint:
+    """Read the checkpoint of a file, a run folder or the zoo; raise UserError unless its backbone is as configured.
+
+    The classes may differ.
+    """
     try:
         saved, file = read_model(model)
     except UserError as error:
         raise UserError(f"model.init: {error}") from None
     for key in ("name", "norm", "output"):
-        wanted, found = (getattr(each.model.backbone, key) for each in (config, saved.config))
-        if wanted != found:
-            raise UserError(f"model.init: {file}: expected model.backbone.{key} {wanted} as configured, found {found}")
+        expected, actual = (getattr(each.model.backbone, key) for each in (config, saved.config))
+        if expected != actual:
+            raise UserError(
+                f"model.init: {file}: expected model.backbone.{key} {expected} as configured, found {actual}"
+            )
     return saved

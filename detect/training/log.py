@@ -1,4 +1,4 @@
-"""What a run tells: lines on the screen and in log.txt, rows in metrics.csv and where asked for in event files."""
+"""The log of a run: lines on the screen and in log.txt, rows in metrics.csv and, on request, TensorBoard events."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from detect.system.progress import Display
+from detect.system.progress import ProgressDisplay
 from detect.training.run_folder import RunFolder
-from detect.training.tensorboard import Events
+from detect.training.tensorboard import TensorBoardWriter
 
 Row = dict[str, float | int | None]
 
 
-class Journal:
-    """One run's; ``batches`` an epoch turn steps into epochs, ``validation`` names the metrics to come, ``unreadable``
-    has the images that are named already.
+class RunLogger:
+    """The logger of one run.
+
+    steps: of the whole run; steps_per_epoch: turns steps into epochs; validation_metrics: the names of the metrics that
+    a validation adds to metrics.csv; unreadable: the lines on unreadable images that are logged already.
     """
 
     def __init__(
@@ -24,54 +26,54 @@ class Journal:
         console: Console,
         steps: int,
         steps_per_epoch: float,
-        validation: Sequence[str],
+        validation_metrics: Sequence[str],
         unreadable: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.console = console
         self.steps = steps
         self.steps_per_epoch = steps_per_epoch
-        self.validation = tuple(validation)
-        self.display: Display | None = None
-        self.events: Events | None = None
+        self.validation_metrics = tuple(validation_metrics)
+        self.progress: ProgressDisplay | None = None
+        self.tensorboard: TensorBoardWriter | None = None
         self.unreadable = list(unreadable)
-        self._shown_step = 0
+        self._progress_step = 0
 
-    def watch(self, display: Display, first: int) -> None:
-        """Show what follows on ``display``; ``first`` steps were done by an earlier run."""
-        self.display, self._shown_step = display, first
-        if first:
-            display.found_done(first)
+    def attach_progress(self, progress: ProgressDisplay, steps_done: int) -> None:
+        """Show the steps that follow on a progress bar; an earlier run did the first ``steps_done``."""
+        self.progress, self._progress_step = progress, steps_done
+        if steps_done:
+            progress.start_at(steps_done)
 
-    def say(self, line: str) -> None:
-        """To the screen and to log.txt."""
+    def log(self, line: str) -> None:
+        """Write a line to the screen and to log.txt."""
         self.folder.log(line)
-        if self.display is not None:
-            self.display.line(line)
+        if self.progress is not None:
+            self.progress.write(line)
         else:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def introduce(self, lines: Sequence[str], dropped: Sequence[object]) -> None:
-        """What is about to happen, and every box that will not take part."""
+    def log_header(self, lines: Sequence[str], dropped: Sequence[object]) -> None:
+        """Log every box that is not trained or validated on, then the lines that describe the run."""
         for box in dropped:
-            self.say(f"box left out: {box}")
+            self.log(f"skipped box: {box}")
         for line in lines:
-            self.say(line)
+            self.log(line)
 
-    def note_unreadable(self, lines: Sequence[str]) -> None:
-        """Say each image once."""
+    def log_unreadable(self, lines: Sequence[str]) -> None:
+        """Log a line for each image that could not be read, once per image."""
         for line in lines:
             if line not in self.unreadable:
                 self.unreadable.append(line)
-                self.say(f"image left out: {line}")
+                self.log(f"skipped image: {line}")
 
-    def training(self, row: Mapping[str, float | int]) -> None:
-        """Mean losses and times of the last steps."""
+    def log_training(self, row: Mapping[str, float | int]) -> None:
+        """Log the mean losses and times of the last steps."""
         step = int(row["step"])
         names = [name for name in row if name not in ("step", "lr", "loss", "data_seconds", "step_seconds")]
         self._add_metrics(
             {"step": step, "epoch": step / self.steps_per_epoch, **{k: v for k, v in row.items() if k != "step"}}
-            | dict.fromkeys(["val_loss", *(f"val_{name}" for name in self.validation)])
+            | dict.fromkeys(["val_loss", *(f"val_{name}" for name in self.validation_metrics)])
         )
         losses = " ".join(f"{name} {row[name]:.3f}" for name in ("loss", *names))
         line = (
@@ -79,23 +81,25 @@ class Journal:
             f"{row['step_seconds']:.3f} s a step, {row['data_seconds']:.3f} s waiting for data"
         )
         self.folder.log(line)
-        if self.display is not None:
-            self.display.advance(step - self._shown_step, f"loss {row['loss']:.3f}", line)
-        self._shown_step = step
+        if self.progress is not None:
+            self.progress.advance(step - self._progress_step, f"loss {row['loss']:.3f}", line)
+        self._progress_step = step
 
-    def validated(self, step: int, loss: float, numbers: Mapping[str, float | None], better: bool) -> None:
-        """A validation's loss and metrics."""
+    def log_validation(self, step: int, loss: float, metrics: Mapping[str, float | None], is_best: bool) -> None:
+        """Log the loss and the metrics of a validation."""
         row: Row = {"step": step, "epoch": step / self.steps_per_epoch, "val_loss": loss}
-        self._add_metrics(row | {f"val_{name}": numbers[name] for name in self.validation})
-        shown = " ".join(f"{name} {_fraction(value)}" for name, value in numbers.items() if name in self.validation)
-        note = " (best so far)" if better else ""
-        self.say(f"validation after epoch {step / self.steps_per_epoch:.2f}: loss {loss:.3f} {shown}{note}")
+        self._add_metrics(row | {f"val_{name}": metrics[name] for name in self.validation_metrics})
+        metric_texts = " ".join(
+            f"{name} {_format_metric(value)}" for name, value in metrics.items() if name in self.validation_metrics
+        )
+        note = " (best so far)" if is_best else ""
+        self.log(f"validation after epoch {step / self.steps_per_epoch:.2f}: loss {loss:.3f} {metric_texts}{note}")
 
     def _add_metrics(self, row: Row) -> None:
         self.folder.add_metrics(row)
-        if self.events is not None:
-            self.events.add(row)
+        if self.tensorboard is not None:
+            self.tensorboard.add(row)
 
 
-def _fraction(value: float | None) -> str:
+def _format_metric(value: float | None) -> str:
     return "none (no ground truth)" if value is None else f"{value:.4f}"

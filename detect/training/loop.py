@@ -1,7 +1,7 @@
-"""Training, straight down: load, forward, backward, step, log, validate, save.
+"""The training loop: load, forward, backward, step, log, validate, save.
 
-A step is one update of the weights and sees ``accumulate`` batches. Whatever a step draws at random is keyed by its
-number, so a run that was cut off and resumed does the same as one that was not.
+A step is one update of the weights and uses ``accumulate`` batches. Every random draw of a step is keyed by the step's
+number, so a run that was interrupted and resumed computes the same as an undisturbed one.
 """
 
 from __future__ import annotations
@@ -17,201 +17,222 @@ import torch
 from torch import Tensor, nn
 
 from detect.data.loading.collate import Batch
-from detect.errors import WorkError
-from detect.ops.preprocess import on_canvas
+from detect.errors import RunError
+from detect.ops.preprocess import pad_to
 from detect.system import randomness
-from detect.system.device import Compute
-from detect.system.distributed import ALONE, Group
-from detect.training.optimizer import Schedule, set_rate
-from detect.training.state import Learner
-from detect.types import Images, Mean, Size, targets_to, to_device
+from detect.system.device import ComputeConfig
+from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.training.optimizer import Schedule, set_learning_rate
+from detect.training.state import TrainState
+from detect.types import Images, MeanLoss, Size
 
 
-class Interrupted(WorkError):  # noqa: N818 - named for what happened
-    """Ctrl-C or SIGTERM; everything up to the last full step is saved."""
+class Interrupted(RunError):  # noqa: N818 - named after the event
+    """Ctrl-C or SIGTERM ended the run; everything up to the last full step is saved."""
 
     status = 130
 
 
-class NonFiniteStep(WorkError):  # noqa: N818
-    """A loss or a gradient is no number any more; the weights are those before the step."""
+class NonFiniteStep(RunError):  # noqa: N818
+    """A loss or a gradient is not finite; the weights are those before the step."""
 
 
-class _NotFinite(Exception):  # noqa: N818
-    """What is not, told."""
+class _NonFinite(Exception):  # noqa: N818
+    """The text names the losses or gradients that are not finite."""
 
 
 @dataclass(frozen=True)
-class LoopRule:
-    """Lengths, in steps unless said otherwise."""
+class LoopConfig:
+    """The settings of the loop; lengths are in steps.
+
+    accumulate: batches per step; clip_grad_norm: the largest norm of the gradients, 0 for no limit; validate_at: the
+    numbers of steps after which to validate.
+    """
 
     seed: int
     steps: int
     accumulate: int
-    clip: float
+    clip_grad_norm: float
     log_every: int
     checkpoint_every: int
-    validate_at: frozenset[int]  # after how many steps
+    validate_at: frozenset[int]
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the loop leaves to others.
+    """The functions that the loop calls.
 
-    log(row) after ``log_every`` steps; validate() returns whether to stop early; save() writes last.pt;
-    shown(batch) sees every batch before it is used; failed(batches) is told those of a step whose numbers are not
-    finite, and answers what to say of them.
+    log(row): called every ``log_every`` steps with mean losses and times. validate(): returns whether to stop early.
+    save(): writes last.pt. on_batch(step, batch): called with every batch before it is used. on_unreadable(lines):
+    called with a line for each image of a batch that could not be read. on_non_finite(batches): called with the batches
+    of a step whose losses or gradients are not finite; returns the end of the error message.
     """
 
     log: Callable[[Mapping[str, float | int]], None]
     validate: Callable[[], bool]
     save: Callable[[], None]
-    shown: Callable[[int, Batch], None]
-    unreadable: Callable[[Sequence[str]], None]
-    failed: Callable[[Sequence[Batch]], str]
+    on_batch: Callable[[int, Batch], None]
+    on_unreadable: Callable[[Sequence[str]], None]
+    on_non_finite: Callable[[Sequence[Batch]], str]
 
 
 def train_loop(
-    learner: Learner,
+    state: TrainState,
     batches: Iterator[Batch],
     schedule: Schedule,
-    rule: LoopRule,
-    compute: Compute,
-    do: Callbacks,
-    group: Group = ALONE,
+    config: LoopConfig,
+    compute: ComputeConfig,
+    callbacks: Callbacks,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
-    """From ``learner.progress.step`` to ``rule.steps``, or to an early stop; ``batches`` are this process's shares.
+    """Train from ``state.progress.step`` to ``config.steps``, or to an early stop.
 
-    Raises NonFiniteStep naming the images, and Interrupted after saving; the learner is then as it was after the last
-    full step.
+    batches: this process's share of each batch. Raises NonFiniteStep that names the images, and Interrupted after
+    saving; ``state`` is then as it was after the last full step.
     """
-    progress = learner.progress
+    progress = state.progress
     data_seconds = step_seconds = 0.0
-    with _interruption() as interrupted:
-        while progress.step < rule.steps:
-            learner.detector.train()
-            torch.manual_seed(step_seed(rule.seed, progress.step) + group.rank)
-            rate = set_rate(learner.optimizer, schedule.factor(progress.step))
+    with _catch_interrupts() as interrupted:
+        while progress.step < config.steps:
+            state.detector.train()
+            torch.manual_seed(step_seed(config.seed, progress.step) + group.rank)
+            rate = set_learning_rate(state.optimizer, schedule.factor(progress.step))
             started = time.perf_counter()
-            waited = _step(learner, batches, rule, compute, do, group)
+            waiting = _step(state, batches, config, compute, callbacks, group)
             progress.step += 1
-            data_seconds += waited
-            step_seconds += time.perf_counter() - started - waited
+            data_seconds += waiting
+            step_seconds += time.perf_counter() - started - waiting
 
-            if progress.step % rule.log_every == 0 and progress.summed:
-                spent = {"data_seconds": data_seconds / rule.log_every, "step_seconds": step_seconds / rule.log_every}
-                means = group.total(progress.take_means())
-                do.log({"step": progress.step, "lr": rate, "loss": sum(means.values()), **means, **spent})
+            if progress.step % config.log_every == 0 and progress.num_batches:
+                seconds = {
+                    "data_seconds": data_seconds / config.log_every,
+                    "step_seconds": step_seconds / config.log_every,
+                }
+                means = group.sum_by_name(progress.take_means())
+                callbacks.log({"step": progress.step, "lr": rate, "loss": sum(means.values()), **means, **seconds})
                 data_seconds = step_seconds = 0.0
-            stop = progress.step in rule.validate_at and do.validate()
-            cut = any(group.gather(interrupted()))
-            at_end = stop or progress.step == rule.steps or cut
-            if at_end or progress.step in rule.validate_at or progress.step % rule.checkpoint_every == 0:
-                do.save()
-            if cut:
+            stop = progress.step in config.validate_at and callbacks.validate()
+            must_end = any(group.gather(interrupted()))
+            at_end = stop or progress.step == config.steps or must_end
+            if at_end or progress.step in config.validate_at or progress.step % config.checkpoint_every == 0:
+                callbacks.save()
+            if must_end:
                 raise Interrupted(f"interrupted after step {progress.step}")
             if stop:
                 return
 
 
 def _step(
-    learner: Learner, batches: Iterator[Batch], rule: LoopRule, compute: Compute, do: Callbacks, group: Group
+    state: TrainState,
+    batches: Iterator[Batch],
+    config: LoopConfig,
+    compute: ComputeConfig,
+    callbacks: Callbacks,
+    group: ProcessGroup,
 ) -> float:
-    """One change of the weights, by as many batches as are accumulated; seconds that it waited for them.
+    """Update the weights once, with ``config.accumulate`` batches; return the seconds spent waiting for them.
 
-    Raises NonFiniteStep, with the learner as it was before.
+    Raises NonFiniteStep, with ``state`` as it was before the step.
     """
-    waited = 0.0
-    seen: list[Batch] = []
-    statistics = learner.statistics()
-    learner.optimizer.zero_grad(set_to_none=True)
+    waiting = 0.0
+    used_batches: list[Batch] = []
+    bn_statistics = state.bn_statistics()
+    state.optimizer.zero_grad(set_to_none=True)
     try:
-        for _ in range(rule.accumulate):
-            asked = time.perf_counter()
-            seen.append(batch := next(batches))
-            waited += time.perf_counter() - asked
-            do.shown(learner.progress.step, batch)
-            do.unreadable(batch.unreadable)
-            losses = _backward(learner, batch, rule.accumulate, compute, group)
+        for _ in range(config.accumulate):
+            asked_at = time.perf_counter()
+            used_batches.append(batch := next(batches))
+            waiting += time.perf_counter() - asked_at
+            callbacks.on_batch(state.progress.step, batch)
+            callbacks.on_unreadable(batch.unreadable)
+            losses = _backward(state, batch, config.accumulate, compute, group)
             if losses is not None:
-                learner.progress.add(losses)
-        _update(learner, rule.clip, group)
-    except _NotFinite as found:
-        learner.undo(statistics)
-        told = f"step {learner.progress.step + 1}: expected finite numbers, found {found}; {do.failed(seen)}"
-        raise NonFiniteStep(told) from None
-    return waited
+                state.progress.add(losses)
+        _update(state, config.clip_grad_norm, group)
+    except _NonFinite as error:
+        state.rollback(bn_statistics)
+        explanation = callbacks.on_non_finite(used_batches)
+        raise NonFiniteStep(
+            f"step {state.progress.step + 1}: expected finite numbers, found {error}; {explanation}"
+        ) from None
+    return waiting
 
 
 def _backward(
-    learner: Learner, batch: Batch, accumulate: int, compute: Compute, group: Group
+    state: TrainState, batch: Batch, accumulate: int, compute: ComputeConfig, group: ProcessGroup
 ) -> dict[str, Tensor] | None:
-    """Forward and backward of one batch; this process's parts of the losses, None where no process has an image."""
-    canvases = [canvas for count, canvas in group.gather((len(batch.images), _canvas(batch.images))) if count]
-    if not canvases:
+    """Run forward and backward on one batch.
+
+    Return this process's parts of the losses, each (), by name; None if no process has an image.
+    """
+    sizes = [size for count, size in group.gather((len(batch.images), _padded_size(batch.images))) if count]
+    if not sizes:
         return None
-    means: dict[str, Mean] = {}
+    mean_losses: dict[str, MeanLoss] = {}
     if len(batch.images):
-        # One canvas for the shares of all, as it is for the batch of one process: what is beside a picture counts.
-        images = to_device(on_canvas(batch.images, *map(max, zip(*canvases, strict=True))), compute.device)
-        targets = targets_to(batch.targets, compute.device)
+        # All shares are padded to one size, as the batch of a single process is: the padding changes the result.
+        images = pad_to(batch.images, *map(max, zip(*sizes, strict=True))).to(compute.device)
+        targets = tuple(target.to(compute.device) for target in batch.targets)
         with compute.autocast():
-            means = learner.detector.means(images, learner.detector.backbone(images.pixels), targets)
-    losses = group.parts(means)
+            mean_losses = state.detector.losses_with_counts(images, state.detector.backbone(images.pixels), targets)
+    losses = group.global_mean_parts(mean_losses)
     total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
     if not all(group.gather(bool(torch.isfinite(total)))):
-        named = ", ".join(f"{name} {float(mean.value.detach()):.4g}" for name, mean in means.items())
-        raise _NotFinite(named or "the losses of another process")
+        loss_texts = ", ".join(f"{name} {float(mean.value.detach()):.4g}" for name, mean in mean_losses.items())
+        raise _NonFinite(loss_texts or "the losses of another process")
     if losses:
-        learner.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
+        state.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
     return losses
 
 
-def _canvas(images: Images) -> Size:
+def _padded_size(images: Images) -> Size:
     return int(images.pixels.shape[2]), int(images.pixels.shape[3])
 
 
-def _update(learner: Learner, clip: float, group: Group) -> None:
-    """One step of the optimiser and of the average.
+def _update(state: TrainState, clip: float, group: ProcessGroup) -> None:
+    """Step the optimizer and the moving average of the weights.
 
-    The scaler of fp16 leaves out a step whose gradients overflow, and lowers its scale; else none may.
+    With fp16 the scaler skips a step whose gradients overflow and lowers its scale. Otherwise gradients that are not
+    finite raise _NonFinite.
     """
-    group.sum_gradients(learner.detector.parameters())
-    if clip or not learner.scaler.is_enabled():
-        learner.scaler.unscale_(learner.optimizer)
-        gradients = [parameter.grad for parameter in learner.detector.parameters() if parameter.grad is not None]
+    group.sum_gradients(state.detector.parameters())
+    if clip or not state.scaler.is_enabled():
+        state.scaler.unscale_(state.optimizer)
+        gradients = [parameter.grad for parameter in state.detector.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        if not (learner.scaler.is_enabled() or torch.isfinite(norm)):
-            raise _NotFinite(f"gradients with a norm of {float(norm):.4g}")
+        if not (state.scaler.is_enabled() or torch.isfinite(norm)):
+            raise _NonFinite(f"gradients with a norm of {float(norm):.4g}")
         if clip:
-            nn.utils.clip_grads_with_norm_(learner.detector.parameters(), clip, norm)
-    learner.scaler.step(learner.optimizer)
-    learner.scaler.update()
-    if learner.average is not None:
-        learner.average.update(learner.detector, learner.progress.step)
+            nn.utils.clip_grads_with_norm_(state.detector.parameters(), clip, norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    if state.ema is not None:
+        state.ema.update(state.detector, state.progress.step)
 
 
 def step_seed(seed: int, step: int) -> int:
-    """What torch draws from in a step (dropout), in the first of several processes; in the n-th it is n larger."""
-    return randomness.key(seed, "step", step)
+    """Return the seed of torch's generator in a step (dropout), for the main process; process n adds n to it."""
+    return randomness.hash_key(seed, "step", step)
 
 
 @contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Turns Ctrl-C and SIGTERM into a flag, so that the step under way ends; a second Ctrl-C ends at once."""
-    seen = False
+def _catch_interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a flag, so that the current step is finished; a second Ctrl-C ends at once."""
+    interrupted = False
 
-    def note(_: int, __: FrameType | None) -> None:
-        nonlocal seen
-        seen = True
+    def handle(_: int, __: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are not ours
-        before = {}
+        previous = {
+            signal_number: signal.signal(signal_number, handle) for signal_number in (signal.SIGINT, signal.SIGTERM)
+        }
+    except ValueError:  # not the main thread, which alone may set handlers
+        previous = {}
     try:
-        yield lambda: seen
+        yield lambda: interrupted
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signal_number, handler in previous.items():
+            signal.signal(signal_number, handler)

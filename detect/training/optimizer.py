@@ -1,4 +1,4 @@
-"""Optimisers and learning rates."""
+"""The optimizer, its learning rate schedule, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Literal
 import torch
 from torch import nn, optim
 
-Method = Literal["sgd", "rmsprop", "adamw"]
+OptimizerName = Literal["sgd", "rmsprop", "adamw"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate of each step, relative to its peak.
+    """The learning rate of each step, relative to its peak value.
 
     shape: constant, step (times ``gamma`` at each of ``milestones``, fractions of the run), or cosine down to 0;
-    warmup: the fraction of the run over which it first rises, in a line from a thousandth.
+    warmup: the fraction of the run over which it first rises linearly from a thousandth.
     """
 
     shape: Literal["constant", "step", "cosine"]
@@ -29,26 +29,29 @@ class Schedule:
     gamma: float = 0.1
 
     def factor(self, step: int) -> float:
-        """For step 0 .. steps - 1."""
-        rising = round(self.warmup * self.steps)
-        risen = min(1.0, 0.001 + 0.999 * step / rising) if rising else 1.0
+        """Return the factor of step 0 .. steps - 1."""
+        warmup_steps = round(self.warmup * self.steps)
+        warmup_factor = min(1.0, 0.001 + 0.999 * step / warmup_steps) if warmup_steps else 1.0
         if self.shape == "constant":
-            return risen
-        done = step / max(1, self.steps)
+            return warmup_factor
+        progress = step / max(1, self.steps)
         if self.shape == "step":
-            return float(risen * self.gamma ** sum(done >= milestone for milestone in self.milestones))
-        return risen * 0.5 * (1.0 + math.cos(math.pi * done))
+            return float(warmup_factor * self.gamma ** sum(progress >= milestone for milestone in self.milestones))
+        return warmup_factor * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def parameter_groups(
-    body: nn.Module, whole: nn.Module, lr: float, body_lr: float, weight_decay: float
+    body: nn.Module, model: nn.Module, lr: float, body_lr_factor: float, weight_decay: float
 ) -> list[dict[str, object]]:
-    """Trainable parameters in groups: the body's learn at ``body_lr * lr``; biases and normalisations do not decay."""
-    of_body = {id(parameter) for parameter in body.parameters()}
+    """Return the trainable parameters in groups for the optimizer.
+
+    The parameters of the body learn at ``body_lr_factor * lr``; biases and normalization layers have no weight decay.
+    """
+    body_ids = {id(parameter) for parameter in body.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in whole.parameters():
+    for parameter in model.parameters():
         if parameter.requires_grad:
-            rate = lr * body_lr if id(parameter) in of_body else lr
+            rate = lr * body_lr_factor if id(parameter) in body_ids else lr
             groups.setdefault((rate, weight_decay if parameter.dim() > 1 else 0.0), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
@@ -56,28 +59,28 @@ def parameter_groups(
     ]
 
 
-def make_optimizer(method: Method, groups: Iterable[dict[str, object]], momentum: float) -> optim.Optimizer:
-    """SGD with momentum, RMSProp, or AdamW."""
-    listed = list(groups)
+def build_optimizer(method: OptimizerName, groups: Iterable[dict[str, object]], momentum: float) -> optim.Optimizer:
+    """Build SGD with momentum, RMSProp with momentum, or AdamW."""
+    group_list = list(groups)
     if method == "sgd":
-        return optim.SGD(listed, lr=0.0, momentum=momentum, fused=True)
+        return optim.SGD(group_list, lr=0.0, momentum=momentum, fused=True)
     if method == "rmsprop":
-        return optim.RMSprop(listed, lr=0.0, momentum=momentum)
-    return optim.AdamW(listed, lr=0.0, fused=True)
+        return optim.RMSprop(group_list, lr=0.0, momentum=momentum)
+    return optim.AdamW(group_list, lr=0.0, fused=True)
 
 
-def set_rate(optimizer: optim.Optimizer, factor: float) -> float:
-    """Set every group to ``factor`` of its peak; the largest rate, for the log."""
+def set_learning_rate(optimizer: optim.Optimizer, factor: float) -> float:
+    """Set the rate of every group to ``factor`` times its peak; return the largest rate, for the log."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     return float(max(group["lr"] for group in optimizer.param_groups))
 
 
-class MovingAverage:
-    """A copy of ``model`` that follows it.
+class ModelEMA:
+    """An exponential moving average of a model's weights, as a model of its own.
 
-    The decay starts small, (1 + n) / (10 + n) at the n-th update, so that the random initial weights are soon
-    forgotten.
+    The decay starts small, (1 + n) / (10 + n) at the n-th update, so that the average soon forgets the random initial
+    weights.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -86,8 +89,8 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move towards ``model``; ``step`` counts from 0. Buffers are copied."""
-        keep = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - keep)
-        for own_buffer, other_buffer in zip(self.model.buffers(), model.buffers(), strict=True):
-            own_buffer.copy_(other_buffer)
+        """Move the average towards ``model`` and copy its buffers; ``step`` counts from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - decay)
+        for average_buffer, model_buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            average_buffer.copy_(model_buffer)

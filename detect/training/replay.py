@@ -1,4 +1,4 @@
-"""A step whose numbers were not finite: kept with all that it depends on, and done again to see where they ended."""
+"""Save a training step whose losses or gradients are not finite, and run it again to see in which stage that begins."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detect.config import Config, as_plain
-from detect.config.builders.detector import empty_detector
-from detect.config.files import parse
+from detect.config import Config, to_dict
+from detect.config.builders.detector import build_uninitialized
+from detect.config.files import parse_config
 from detect.data.loading.collate import Batch
 from detect.errors import UserError
 from detect.models.detector import Detector
-from detect.system.checksums import read_sealed, write_sealed
-from detect.system.device import Compute
-from detect.types import Images, Proposals, Targets, targets_to, to_device
+from detect.system.checksums import load_with_checksum, save_with_checksum
+from detect.system.device import ComputeConfig
+from detect.types import Images, Proposals, Targets
 
 FORMAT = "detect step 1"
 _KEYS = {"format", "config", "classes", "step", "seed", "weights", "batches"}
 
 
 @dataclass(frozen=True)
-class KeptStep:
-    """step: steps done before it; seed: of torch's generator at its start; weights: the detector's at its start;
-    batches: those it had seen when its numbers were no longer finite.
+class SavedStep:
+    """A training step with everything that it depends on.
+
+    step: the number of steps before it; seed: of torch's generator at its start; weights: the detector's at its start;
+    batches: those that it had used when its losses or gradients were not finite.
     """
 
     config: Config
@@ -40,83 +42,92 @@ class KeptStep:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Of one stage of the step: how many of its numbers are not finite, and the largest of the others."""
+class StageCheck:
+    """The values of one stage of a step: how many there are, how many are not finite, and the largest of the others."""
 
     stage: str
-    numbers: int
-    broken: int
+    num_values: int
+    num_non_finite: int
     largest: float
 
     def __str__(self) -> str:
-        told = f"{self.broken} of {self.numbers} numbers are not finite" if self.broken else f"{self.numbers} numbers"
-        return f"{self.stage}: {told}, the largest {'of the others ' if self.broken else ''}{self.largest:.4g}"
+        counts = (
+            f"{self.num_non_finite} of {self.num_values} numbers are not finite"
+            if self.num_non_finite
+            else f"{self.num_values} numbers"
+        )
+        return (
+            f"{self.stage}: {counts}, the largest {'of the others ' if self.num_non_finite else ''}{self.largest:.4g}"
+        )
 
 
-def write_step(file: Path, kept: KeptStep) -> None:
-    """Whole or not at all. Raises WorkError."""
+def write_step(file: Path, saved: SavedStep) -> None:
+    """Write the step to a file, completely or not at all. Raises RunError."""
     content = {
         "format": FORMAT,
-        "config": as_plain(kept.config),
-        "classes": list(kept.classes),
-        "step": kept.step,
-        "seed": kept.seed,
-        "weights": kept.weights,
-        "batches": [_plain_batch(batch) for batch in kept.batches],
+        "config": to_dict(saved.config),
+        "classes": list(saved.classes),
+        "step": saved.step,
+        "seed": saved.seed,
+        "weights": saved.weights,
+        "batches": [_plain_batch(batch) for batch in saved.batches],
     }
-    write_sealed(file, content)
+    save_with_checksum(file, content)
 
 
-def read_step(file: Path) -> KeptStep:
-    """What ``write_step`` wrote; UserError where the file is something else or damaged."""
-    content, has_seal = read_sealed(file, "a training step that was kept")
+def read_step(file: Path) -> SavedStep:
+    """Read a step that ``write_step`` wrote; raise UserError if the file is something else or damaged."""
+    content, has_seal = load_with_checksum(file, "a training step that was kept")
     if not (isinstance(content, dict) and has_seal and content.get("format") == FORMAT and content.keys() == _KEYS):
         raise UserError(f"{file}: expected a {FORMAT}, found another file of torch.save")
-    return KeptStep(
-        parse(content["config"], str(file)),
-        tuple(content["classes"]),
-        content["step"],
-        content["seed"],
-        content["weights"],
-        tuple(_batch(plain) for plain in content["batches"]),
+    return SavedStep(
+        config=parse_config(content["config"], str(file)),
+        classes=tuple(content["classes"]),
+        step=content["step"],
+        seed=content["seed"],
+        weights=content["weights"],
+        batches=tuple(_restore_batch(plain) for plain in content["batches"]),
     )
 
 
-def replay(kept: KeptStep, compute: Compute) -> list[Finding]:
-    """The step again, forward and backward, in the order of its stages; the weights are not moved."""
-    detector = empty_detector(kept.config, kept.classes)
-    detector.load_state_dict(kept.weights)
+def rerun_step(saved: SavedStep, compute: ComputeConfig) -> list[StageCheck]:
+    """Run the step again, forward and backward, and check each stage in order; the weights are not updated."""
+    detector = build_uninitialized(saved.config, saved.classes)
+    detector.load_state_dict(saved.weights)
     detector.to(compute.device).train()
-    torch.manual_seed(kept.seed)
-    findings: list[Finding] = []
-    for batch in kept.batches:
-        findings.append(_finding("input", batch.images))
-        with _watched(detector, findings):
+    torch.manual_seed(saved.seed)
+    checks: list[StageCheck] = []
+    for batch in saved.batches:
+        checks.append(_check("input", batch.images))
+        with _check_outputs(detector, checks):
             losses = _backward(detector, batch, compute)
-        findings += [_finding(f"loss {name}", loss) for name, loss in losses.items()]
+        checks += [_check(f"loss {name}", loss) for name, loss in losses.items()]
     for name, part in detector.named_children():
         gradients = [parameter.grad for parameter in part.parameters() if parameter.grad is not None]
         if gradients:
-            findings.append(_finding(f"gradient of the {name}", gradients))
-    return findings
+            checks.append(_check(f"gradient of the {name}", gradients))
+    return checks
 
 
-def suspects(detector: Detector, batches: Sequence[Batch], compute: Compute) -> list[str]:
-    """The images that give no finite losses and gradients alone; none where it takes their company."""
+def find_bad_images(detector: Detector, batches: Sequence[Batch], compute: ComputeConfig) -> list[str]:
+    """Return the files of the images whose losses or gradients are not finite when each is run alone.
+
+    The list is empty where only the images together give values that are not finite.
+    """
     detector.eval()
-    found = []
+    bad_images = []
     for batch in batches:
-        for place, file in enumerate(batch.files):
-            losses = _backward(detector, _alone(batch, place), compute)
+        for index, file in enumerate(batch.files):
+            losses = _backward(detector, _single_image_batch(batch, index), compute)
             gradients = [parameter.grad for parameter in detector.parameters() if parameter.grad is not None]
-            if _finding("", [*losses.values(), *gradients]).broken:
-                found.append(file)
+            if _check("", [*losses.values(), *gradients]).num_non_finite:
+                bad_images.append(file)
             detector.zero_grad(set_to_none=True)
-    return found
+    return bad_images
 
 
-def _backward(detector: Detector, batch: Batch, compute: Compute) -> dict[str, Tensor]:
-    images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
+def _backward(detector: Detector, batch: Batch, compute: ComputeConfig) -> dict[str, Tensor]:
+    images, targets = batch.images.to(compute.device), tuple(target.to(compute.device) for target in batch.targets)
     with compute.autocast():
         losses: dict[str, Tensor] = detector(images, targets)
     total = torch.stack(list(losses.values())).sum()
@@ -126,11 +137,11 @@ def _backward(detector: Detector, batch: Batch, compute: Compute) -> dict[str, T
 
 
 @contextmanager
-def _watched(detector: Detector, findings: list[Finding]) -> Iterator[None]:
-    """Notes what comes out of each slot that is a module."""
+def _check_outputs(detector: Detector, checks: list[StageCheck]) -> Iterator[None]:
+    """Append a check of the output of each part of the detector that is a module."""
     slots = (("backbone", "backbone"), ("proposer", "proposals"), ("regions", "regions"), ("head", "head"))
     handles = [
-        part.register_forward_hook(_noting(findings, stage))
+        part.register_forward_hook(_check_hook(checks, stage))
         for slot, stage in slots
         if isinstance(part := getattr(detector, slot), nn.Module)
     ]
@@ -141,69 +152,83 @@ def _watched(detector: Detector, findings: list[Finding]) -> Iterator[None]:
             handle.remove()
 
 
-def _noting(findings: list[Finding], stage: str) -> Callable[[nn.Module, object, object], None]:
-    def note(_: nn.Module, __: object, output: object) -> None:
-        findings.append(_finding(stage, output))
+def _check_hook(checks: list[StageCheck], stage: str) -> Callable[[nn.Module, object, object], None]:
+    def hook(_: nn.Module, __: object, output: object) -> None:
+        checks.append(_check(stage, output))
 
-    return note
+    return hook
 
 
-def _finding(stage: str, value: object) -> Finding:
-    numbers, broken, largest = 0, 0, 0.0
-    for tensor in _tensors(value):
+def _check(stage: str, nested: object) -> StageCheck:
+    num_values, num_non_finite, largest = 0, 0, 0.0
+    for tensor in _tensors(nested):
         finite = tensor.isfinite()
-        numbers += tensor.numel()
-        broken += int((~finite).sum())
+        num_values += tensor.numel()
+        num_non_finite += int((~finite).sum())
         if finite.any():
             largest = max(largest, float(tensor[finite].abs().max()))
-    return Finding(stage, numbers, broken, largest)
+    return StageCheck(stage=stage, num_values=num_values, num_non_finite=num_non_finite, largest=largest)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors of floats in a nest of records, sequences and mappings."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield value.detach()
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from _tensors(getattr(value, field.name))
+def _tensors(nested: Any) -> Iterator[Tensor]:
+    """Yield the float tensors in nested dataclasses, lists and tuples."""
+    if isinstance(nested, Tensor):
+        if nested.is_floating_point():
+            yield nested.detach()
+    elif isinstance(nested, list | tuple):
+        for element in nested:
+            yield from _tensors(element)
+    elif is_dataclass(nested):
+        for field in fields(nested):
+            yield from _tensors(getattr(nested, field.name))
 
 
-def _alone(batch: Batch, place: int) -> Batch:
-    """One image of the batch, on the same canvas."""
+def _single_image_batch(batch: Batch, index: int) -> Batch:
+    """Return a batch of one image of this batch, padded to the same size."""
     images = batch.images
-    given = None if images.given is None else (images.given[place],)
-    one = Images(images.pixels[place : place + 1], (images.sizes[place],), (images.keys[place],), given)
-    return replace(batch, images=one, targets=(batch.targets[place],), files=(batch.files[place],))
+    proposals = None if images.proposals is None else (images.proposals[index],)
+    image = replace(
+        images,
+        pixels=images.pixels[index : index + 1],
+        sizes=(images.sizes[index],),
+        seeds=(images.seeds[index],),
+        proposals=proposals,
+    )
+    return replace(batch, images=image, targets=(batch.targets[index],), files=(batch.files[index],))
 
 
 def _plain_batch(batch: Batch) -> dict[str, Any]:
-    """In types that torch.load reads without running code."""
-    given = batch.images.given
+    """Return the batch in types that torch.load reads without running code."""
+    proposals = batch.images.proposals
     return {
         "pixels": batch.images.pixels,
         "sizes": list(batch.images.sizes),
-        "keys": list(batch.images.keys),
-        "given": None if given is None else [(one.boxes, one.scores) for one in given],
-        "targets": [(one.boxes, one.labels, one.difficult, one.crowd) for one in batch.targets],
-        "originals": list(batch.originals),
+        "keys": list(batch.images.seeds),
+        "given": None if proposals is None else [(image.boxes, image.scores) for image in proposals],
+        "targets": [(target.boxes, target.labels, target.difficult, target.crowd) for target in batch.targets],
+        "originals": list(batch.original_sizes),
         "image_ids": list(batch.image_ids),
         "files": list(batch.files),
         "indices": list(batch.indices),
     }
 
 
-def _batch(plain: dict[str, Any]) -> Batch:
-    given = None if plain["given"] is None else tuple(Proposals(*one) for one in plain["given"])
+def _restore_batch(plain: dict[str, Any]) -> Batch:
+    """Return the batch that ``_plain_batch`` converted."""
+    proposals = None
+    if plain["given"] is not None:
+        proposals = tuple(Proposals(boxes=boxes, scores=scores) for boxes, scores in plain["given"])
     return Batch(
-        Images(plain["pixels"], tuple(plain["sizes"]), tuple(plain["keys"]), given),
-        tuple(Targets(*one) for one in plain["targets"]),
-        tuple(plain["originals"]),
-        tuple(plain["image_ids"]),
-        tuple(plain["files"]),
-        tuple(plain["indices"]),
-        (),
+        images=Images(
+            pixels=plain["pixels"], sizes=tuple(plain["sizes"]), seeds=tuple(plain["keys"]), proposals=proposals
+        ),
+        targets=tuple(
+            Targets(boxes=boxes, labels=labels, difficult=difficult, crowd=crowd)
+            for boxes, labels, difficult, crowd in plain["targets"]
+        ),
+        original_sizes=tuple(plain["originals"]),
+        image_ids=tuple(plain["image_ids"]),
+        files=tuple(plain["files"]),
+        indices=tuple(plain["indices"]),
+        unreadable=(),
     )

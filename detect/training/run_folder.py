@@ -1,4 +1,4 @@
-"""The folder that explains a run: settings, metrics, log, checkpoints, pictures."""
+"""The folder of a run: settings, metrics, log, checkpoints, figures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 from detect.config import Config
 from detect.config.files import to_yaml
 from detect.errors import UserError
-from detect.system.files import append_text, is_leftover, read_json_file, remove_leftovers, whole_lines, write_text
+from detect.system.files import append_text, complete_lines, is_temp_file, read_json_file, remove_temp_files, write_text
 
 PACKAGES = ("detect-rcnn", "torch", "torchvision", "albumentations", "opencv-python-headless", "pycocotools", "numpy")
 
 
 class RunFolder:
-    """One run's files; made new for every run, or opened again to resume it."""
+    """The files of one run; the folder is created for a new run, or opened again to resume it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,81 +36,89 @@ class RunFolder:
 
     @staticmethod
     def create(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
-        """A new folder, settings written first. UserError where something is there already: runs are never mixed."""
-        if path.exists() and (not path.is_dir() or not all(map(is_leftover, path.iterdir()))):
+        """Create the folder of a new run and write its settings.
+
+        Raises UserError if the folder has files already: two runs never share a folder.
+        """
+        if path.exists() and (not path.is_dir() or not all(map(is_temp_file, path.iterdir()))):
             raise UserError(
-                f"{path}: expected a new or empty folder for --out, found files (to go on: --resume {path})"
+                f"{path}: expected a new or empty folder for --out, found files (to resume: --resume {path})"
             )
-        remove_leftovers(path)
-        return RunFolder.begun(path, config, command)
+        remove_temp_files(path)
+        return RunFolder.begin(path, config, command)
 
     @staticmethod
-    def begun(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
-        """The folder with its settings and environment written, whatever else is in it."""
+    def begin(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
+        """Write the settings and the environment of a run into the folder, whatever else is in it."""
         run = RunFolder(path)
         write_text(run.config_file, to_yaml(config))
         write_text(run.environment_file, json.dumps(environment(command), indent=1) + "\n")
         return run
 
     @property
-    def whole(self) -> Path | None:
-        """The folder of the run that this one is a stage of: what began it says how the whole goes on. None if none."""
+    def parent_run(self) -> Path | None:
+        """The folder of the run that this one is a stage of; None if it is a run of its own.
+
+        A stage is recognized by the command in its environment.json, which resumes the whole run.
+        """
         file = self.environment_file
         command = read_json_file(file, "the run's environment")["command"] if file.is_file() else []
         return Path(os.path.normpath(self.path / "..")) if "--resume" in command else None
 
     @staticmethod
-    def numbered(name: str, below: Path = Path("runs")) -> Path:
-        """``runs/<name>-<n>`` with the first free n."""
-        number = 1
-        while (below / f"{name}-{number}").exists():
-            number += 1
-        return below / f"{name}-{number}"
+    def next_free(name: str, parent: Path = Path("runs")) -> Path:
+        """Return ``runs/<name>-<n>`` with the first free n, counted from 1."""
+        index = 1
+        while (parent / f"{name}-{index}").exists():
+            index += 1
+        return parent / f"{name}-{index}"
 
     def log(self, line: str) -> None:
-        """Append to log.txt. Raises WorkError."""
+        """Append a line to log.txt. Raises RunError."""
         append_text(self.log_file, line + "\n")
 
     def add_metrics(self, row: Mapping[str, float | int | None]) -> None:
-        """Append a row to metrics.csv; the file gets a column for a name that is new. Raises WorkError."""
-        known = self._header()
-        names = [*known, *(name for name in row if name not in known)]
-        values = ["" if row.get(name) is None else _text(row[name]) for name in names]
-        if names == known:
-            append_text(self.metrics, _csv([values]))
+        """Append a row to metrics.csv and add a column for each new name. Raises RunError."""
+        columns = self._header()
+        names = [*columns, *(name for name in row if name not in columns)]
+        values = ["" if row.get(name) is None else _format_cell(row[name]) for name in names]
+        if names == columns:
+            append_text(self.metrics, _to_csv([values]))
             return
-        earlier = list(csv.reader(whole_lines(self.metrics)))[1:]
+        earlier = list(csv.reader(complete_lines(self.metrics)))[1:]
         padded = [[*cells, *[""] * (len(names) - len(cells))] for cells in earlier]
-        write_text(self.metrics, _csv([names, *padded, values]))
+        write_text(self.metrics, _to_csv([names, *padded, values]))
 
-    def forget_after(self, step: int) -> None:
-        """Remove the rows of metrics.csv that a resumed run will write again, and what a kill left of others."""
+    def truncate_after(self, step: int) -> None:
+        """Remove the rows of metrics.csv after ``step``, which a resumed run writes again, and incomplete rows."""
         if not self.metrics.exists():
             return
-        rows = csv.reader(whole_lines(self.metrics))
+        rows = csv.reader(complete_lines(self.metrics))
         header = next(rows, [])
-        kept = [row for row in rows if row and len(row) == len(header) and row[0].isdecimal() and int(row[0]) <= step]
-        write_text(self.metrics, _csv([header, *kept] if header else []))
+        rows_to_keep = [
+            row for row in rows if row and len(row) == len(header) and row[0].isdecimal() and int(row[0]) <= step
+        ]
+        write_text(self.metrics, _to_csv([header, *rows_to_keep] if header else []))
 
     def _header(self) -> list[str]:
-        return next(csv.reader(whole_lines(self.metrics)), [])
+        return next(csv.reader(complete_lines(self.metrics)), [])
 
 
-class SilentFolder(RunFolder):
-    """The folder as a process sees it that does not lead: what is there it may read, and it writes nothing."""
+class ReadOnlyRunFolder(RunFolder):
+    """The folder of a run for a process that is not the main one: it reads the files and writes nothing."""
 
     def log(self, line: str) -> None:
-        """Nothing."""
+        """Do nothing: the main process writes the log."""
 
     def add_metrics(self, row: Mapping[str, float | int | None]) -> None:
-        """Nothing."""
+        """Do nothing: the main process writes the metrics."""
 
-    def forget_after(self, step: int) -> None:
-        """Nothing."""
+    def truncate_after(self, step: int) -> None:
+        """Do nothing: the main process removes the rows."""
 
 
 def environment(command: Sequence[str]) -> dict[str, object]:
-    """What a result depends on beside the settings: versions, machine, commit, command line."""
+    """Return what a result depends on besides the settings: versions, platform, commit, command line."""
     return {
         "command": list(command),
         "commit": _commit(),
@@ -128,7 +136,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with ``+`` where files differ from it; None outside a checkout."""
+    """Return the commit of the checkout, with ``+`` if files differ from it; None outside a checkout."""
     here = Path(__file__).parents[2]
     if not (here / ".git").exists():
         return None
@@ -142,11 +150,11 @@ def _commit() -> str | None:
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
-def _csv(rows: Iterable[Sequence[str]]) -> str:
+def _to_csv(rows: Iterable[Sequence[str]]) -> str:
     stream = io.StringIO()
     csv.writer(stream).writerows(rows)
     return stream.getvalue()
 
 
-def _text(value: float | int | None) -> str:
+def _format_cell(value: float | int | None) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What a run has seen and found, drawn."""
+"""Contact sheets of a run: training batches, and detections on validation images."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ import numpy as np
 from detect.data.annotations import Annotations
 from detect.data.images import read_image
 from detect.data.loading.collate import Batch
-from detect.draw import Marks, contact_sheet, draw_detections, draw_targets_beside, save_image
-from detect.inference.dataset_pass import Pass
+from detect.draw import LabeledBoxes, draw_detections, draw_targets_and_detections, image_grid, save_image
+from detect.inference.dataset_pass import DatasetPredictions
 from detect.ops.preprocess import Preprocess
 
-IMAGES = 8  # on a sheet
-SCORE = 0.5  # detections drawn
+MAX_IMAGES = 8  # on a sheet
+MIN_SCORE = 0.5  # detections drawn
 
 
 def draw_batch(batch: Batch, preprocess: Preprocess, classes: Sequence[str], file: Path) -> None:
-    """A training batch as the network gets it, with its boxes: the quickest way to see bad data or augmentation."""
-    pictures = []
+    """Draw a training batch as the network gets it, with its boxes, which shows bad data or augmentation at once."""
+    drawn = []
     for pixels, (height, width), targets in zip(
-        batch.images.pixels[:IMAGES], batch.images.sizes, batch.targets, strict=False
+        batch.images.pixels[:MAX_IMAGES], batch.images.sizes, batch.targets, strict=False
     ):
-        rgb = preprocess.shown(pixels[:, :height, :width])
-        pictures.append(draw_detections(rgb, Marks(targets.boxes.numpy(), targets.labels.numpy()), classes))
-    save_image(file, contact_sheet(pictures, 4))
+        rgb = preprocess.denormalize(pixels[:, :height, :width])
+        boxes = LabeledBoxes(boxes=targets.boxes.numpy(), labels=targets.labels.numpy())
+        drawn.append(draw_detections(rgb, boxes, classes))
+    save_image(file, image_grid(drawn, 4))
 
 
-def draw_found(found: Pass, annotations: Annotations, file: Path) -> None:
-    """The first images of the validation data, ground truth beside detections."""
+def draw_validation(predictions: DatasetPredictions, annotations: Annotations, file: Path) -> None:
+    """Draw images spread evenly over the validation data, ground truth beside detections."""
     pairs = []
-    for index in np.linspace(0, len(annotations) - 1, min(IMAGES, len(annotations))).astype(int).tolist():
-        truth, prediction = annotations[index], found.predictions[index]
-        if any(truth.file in line for line in found.unreadable):
+    for index in np.linspace(0, len(annotations) - 1, min(MAX_IMAGES, len(annotations))).astype(int).tolist():
+        truth, prediction = annotations[index], predictions.predictions[index]
+        if any(truth.file in line for line in predictions.unreadable):
             continue
-        sure = prediction.scores >= SCORE
+        confident = prediction.scores >= MIN_SCORE
         pairs.append(
-            draw_targets_beside(
+            draw_targets_and_detections(
                 read_image(truth.file),
-                Marks(truth.boxes, truth.labels),
-                Marks(prediction.boxes[sure], prediction.labels[sure], prediction.scores[sure]),
+                LabeledBoxes(truth.boxes, truth.labels),
+                LabeledBoxes(prediction.boxes[confident], prediction.labels[confident], prediction.scores[confident]),
                 annotations.classes,
             )
         )
     if pairs:
-        save_image(file, contact_sheet(pairs, 2))
+        save_image(file, image_grid(pairs, 2))

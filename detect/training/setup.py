@@ -1,4 +1,4 @@
-"""Training settings -> loop rule, schedule and the parts that learn."""
+"""Build the loop's settings, the schedule, the validator and the training state from the configuration."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import torch
 
 from detect.config import Config
 from detect.config.builders.data import default_metric
-from detect.config.builders.detector import preprocess_rule
+from detect.config.builders.detector import build_preprocess
 from detect.models.backbones.necks import Backbone
 from detect.models.detector import Detector
 from detect.models.regions.warped_crops import WarpedCrops
-from detect.training.context import Work
-from detect.training.loop import LoopRule
-from detect.training.optimizer import MovingAverage, Schedule, make_optimizer, parameter_groups
-from detect.training.state import Learner, Progress
-from detect.training.validation import Validation
+from detect.training.context import RunContext
+from detect.training.loop import LoopConfig
+from detect.training.optimizer import ModelEMA, Schedule, build_optimizer, parameter_groups
+from detect.training.state import TrainingProgress, TrainState
+from detect.training.validation import DetectionValidator
 
 
-def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:
-    """Lengths in steps; validation after each ``validate_every`` epochs and at the end, or never."""
+def loop_config(config: Config, batches_per_epoch: int) -> LoopConfig:
+    """Return the settings of the loop: lengths in steps, validation every ``validate_every`` epochs and at the end.
+
+    There is no validation where ``validate_every`` is None.
+    """
     train = config.train
     per_epoch = batches_per_epoch / train.accumulate
     steps = train.steps or math.ceil((train.epochs or 0) * per_epoch)
@@ -28,51 +31,54 @@ def loop_rule(config: Config, batches_per_epoch: int) -> LoopRule:
     if train.validate_every is not None:
         epochs = range(train.validate_every, math.ceil(steps / per_epoch) + 1, train.validate_every)
         validate_at = {step for step in (round(epoch * per_epoch) for epoch in epochs) if 0 < step < steps} | {steps}
-    return LoopRule(
+    return LoopConfig(
         seed=config.seed,
         steps=steps,
         accumulate=train.accumulate,
-        clip=train.clip,
+        clip_grad_norm=train.clip_grad_norm,
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         validate_at=frozenset(validate_at),
     )
 
 
-def schedule_rule(config: Config, steps: int) -> Schedule:
-    """The learning rate over the run."""
+def build_schedule(config: Config, steps: int) -> Schedule:
+    """Return the learning rate schedule of a run of ``steps`` steps."""
     train = config.train
-    return Schedule(train.schedule, steps, train.warmup, train.milestones, train.gamma)
-
-
-def validation_of(work: Work, of_proposals: bool = False) -> Validation:
-    """On the validation split, by the metric that its format calls for."""
-    data, metric = work.config.data, default_metric(work.config)
-    size = work.config.train.batch_size
-    return Validation(
-        work.val,
-        preprocess_rule(work.config),
-        metric,
-        size,
-        data.workers,
-        work.compute,
-        work.given,
-        of_proposals,
-        work.group,
+    return Schedule(
+        shape=train.schedule, steps=steps, warmup=train.warmup, milestones=train.milestones, gamma=train.gamma
     )
 
 
-def make_learner(config: Config, detector: Detector) -> Learner:
-    """The detector with a fresh optimiser, and a moving average where the settings ask for one."""
+def build_validator(context: RunContext, proposals_only: bool = False) -> DetectionValidator:
+    """Return the validator of the validation split, with the default metric of its format.
+
+    proposals_only: measure the recall of the proposals, not the detections.
+    """
+    return DetectionValidator(
+        annotations=context.val,
+        preprocess=build_preprocess(context.config),
+        metric=default_metric(context.config),
+        batch_size=context.config.train.batch_size,
+        workers=context.config.data.workers,
+        compute=context.compute,
+        proposals=context.proposals,
+        proposals_only=proposals_only,
+        group=context.group,
+    )
+
+
+def build_train_state(config: Config, detector: Detector) -> TrainState:
+    """Return the detector with a new optimizer, and a moving average if the settings ask for one."""
     train = config.train
     shared = detector.regions.body if isinstance(detector.regions, WarpedCrops) else detector.backbone
     body = shared.body if isinstance(shared, Backbone) else shared
-    groups = parameter_groups(body, detector, train.lr, train.backbone_lr, train.weight_decay)
+    groups = parameter_groups(body, detector, train.lr, train.backbone_lr_factor, train.weight_decay)
     device = next(detector.parameters()).device
-    return Learner(
+    return TrainState(
         detector=detector,
-        optimizer=make_optimizer(train.optimizer, groups, train.momentum),
-        average=MovingAverage(detector, train.ema) if train.ema else None,
+        optimizer=build_optimizer(train.optimizer, groups, train.momentum),
+        ema=ModelEMA(detector, train.ema_decay) if train.ema_decay else None,
         scaler=torch.amp.GradScaler(device.type, enabled=train.precision == "fp16"),
-        progress=Progress(),
+        progress=TrainingProgress(),
     )

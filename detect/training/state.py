@@ -1,4 +1,4 @@
-"""What changes while a run goes on, and how it is saved and brought back."""
+"""The state of a training that changes from step to step, and how it is saved and restored."""
 
 from __future__ import annotations
 
@@ -9,91 +9,96 @@ import torch
 from torch import Tensor, optim
 
 from detect.models.detector import Detector
-from detect.system.distributed import Group
-from detect.training.optimizer import MovingAverage
+from detect.system.distributed import ProcessGroup
+from detect.training.optimizer import ModelEMA
 
 
 @dataclass
-class Progress:
-    """step: steps of the optimiser done; best: the best metric yet; waited: validations since then; sums and summed:
-    the losses since the last row of metrics.csv.
+class TrainingProgress:
+    """The counters of a training.
+
+    step: optimizer steps done; best: the best metric so far; validations_without_gain: validations since then;
+    loss_sums and num_batches: the sum of each loss, (), and the number of batches since the last row of metrics.csv.
     """
 
     step: int = 0
     best: float | None = None
-    waited: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    summed: int = 0
+    validations_without_gain: int = 0
+    loss_sums: dict[str, Tensor] = field(default_factory=dict)
+    num_batches: int = 0
 
     def add(self, losses: dict[str, Tensor]) -> None:
-        """Count a batch's losses; nothing is read from the device."""
+        """Add the losses of a batch, each (); nothing is read from the device."""
         for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, torch.zeros_like(loss)).to(loss.device) + loss.detach()
-        self.summed += 1
+            self.loss_sums[name] = self.loss_sums.get(name, torch.zeros_like(loss)).to(loss.device) + loss.detach()
+        self.num_batches += 1
 
     def take_means(self) -> dict[str, float]:
-        """Mean losses since the last call."""
-        means = {name: float(value) / self.summed for name, value in self.sums.items()}
-        self.sums, self.summed = {}, 0
+        """Return the mean losses since the last call and start the sums anew."""
+        means = {name: float(value) / self.num_batches for name, value in self.loss_sums.items()}
+        self.loss_sums, self.num_batches = {}, 0
         return means
 
-    def pool(self, group: Group) -> None:
-        """Let the leader have the sums of all processes, so that what it saves is whole; the others begin anew."""
+    def gather_sums(self, group: ProcessGroup) -> None:
+        """Give the main process the sums of all processes, so that it can save them; the others start at zero."""
         if group.size > 1:
-            sums = group.total({name: float(value) for name, value in self.sums.items()})
-            self.sums = {name: torch.tensor(value) for name, value in sums.items()} if group.leads else {}
+            sums = group.sum_by_name({name: float(value) for name, value in self.loss_sums.items()})
+            self.loss_sums = {name: torch.tensor(value) for name, value in sums.items()} if group.is_main else {}
 
 
 @dataclass(frozen=True)
-class Learner:
-    """The parts that learn: the detector, its optimiser, its moving average if any, and fp16's loss scaler."""
+class TrainState:
+    """The parts that a step changes: the detector, its optimizer, its moving average if any, and fp16's loss scaler."""
 
     detector: Detector
     optimizer: optim.Optimizer
-    average: MovingAverage | None
+    ema: ModelEMA | None
     scaler: torch.amp.GradScaler
-    progress: Progress
+    progress: TrainingProgress
 
     @property
-    def evaluated(self) -> Detector:
-        """The weights that are validated and kept: the average's where there is one."""
-        if self.average is None:
+    def eval_model(self) -> Detector:
+        """The model that is validated and saved: the moving average if there is one, else the detector."""
+        if self.ema is None:
             return self.detector
-        model = self.average.model
+        model = self.ema.model
         assert isinstance(model, Detector)
         return model
 
-    def statistics(self) -> list[Tensor]:
-        """Copies of what a forward pass in training changes: the statistics of batch normalisation."""
+    def bn_statistics(self) -> list[Tensor]:
+        """Return copies of all buffers: a forward pass in training changes the statistics of batch normalization."""
         return [buffer.clone() for buffer in self.detector.buffers()]
 
-    def undo(self, statistics: list[Tensor]) -> None:
-        """A step that was not finished: the statistics as they were, no gradients."""
-        for buffer, before in zip(self.detector.buffers(), statistics, strict=True):
-            buffer.copy_(before)
+    def rollback(self, statistics: list[Tensor]) -> None:
+        """Undo an unfinished step: restore the buffers that ``bn_statistics`` copied and clear the gradients."""
+        for buffer, saved in zip(self.detector.buffers(), statistics, strict=True):
+            buffer.copy_(saved)
         self.optimizer.zero_grad(set_to_none=True)
 
-    def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on beside the settings and the step's own keys."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, besides the settings and the weights of ``eval_model``."""
         progress = self.progress
         return {
-            "weights": self.detector.state_dict() if self.average is not None else None,
+            "weights": self.detector.state_dict() if self.ema is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "best": progress.best,
-            "waited": progress.waited,
-            "sums": progress.sums,
-            "summed": progress.summed,
+            "waited": progress.validations_without_gain,
+            "sums": progress.loss_sums,
+            "summed": progress.num_batches,
         }
 
-    def restore(self, weights: dict[str, Tensor], step: int, state: dict[str, Any]) -> None:
-        """The inverse: ``weights`` are those of ``evaluated``."""
-        self.evaluated.load_state_dict(weights)
-        if self.average is not None:
-            self.detector.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+    def restore(self, weights: dict[str, Tensor], step: int, training: dict[str, Any]) -> None:
+        """Restore the state after ``step`` steps.
+
+        weights: those of ``eval_model``; training: what ``state_dict`` returned.
+        """
+        self.eval_model.load_state_dict(weights)
+        if self.ema is not None:
+            self.detector.load_state_dict(training["weights"])
+        self.optimizer.load_state_dict(training["optimizer"])
+        self.scaler.load_state_dict(training["scaler"])
         progress, device = self.progress, next(self.detector.parameters()).device
-        progress.step, progress.best, progress.waited = step, state["best"], state["waited"]
-        progress.sums = {name: value.to(device) for name, value in state["sums"].items()}
-        progress.summed = state["summed"]
+        progress.step, progress.best, progress.validations_without_gain = step, training["best"], training["waited"]
+        progress.loss_sums = {name: value.to(device) for name, value in training["sums"].items()}
+        progress.num_batches = training["summed"]

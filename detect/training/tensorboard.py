@@ -1,4 +1,4 @@
-"""metrics.csv's rows for TensorBoard too, in event files beside it."""
+"""The rows of metrics.csv as TensorBoard events, in files beside it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ if TYPE_CHECKING:
 
 
 def require_tensorboard() -> None:
-    """UserError where the package is missing: to be asked before any work."""
+    """Raise UserError if the package tensorboard is missing; call it before any work."""
     if importlib.util.find_spec("tensorboard") is None:
-        raise UserError(
-            "train.tensorboard: expected the package tensorboard, found none; cure: pip install tensorboard"
-        )
+        raise UserError("train.tensorboard: expected the package tensorboard, found none; fix: pip install tensorboard")
 
 
-class Events:
-    """A new event file in ``folder``. ``done``: steps of an earlier run; what that wrote of later ones is hidden.
+class TensorBoardWriter:
+    """Writes a new event file in ``folder``; a context manager that closes the file.
 
-    Losses are under ``train/``, numbers of the validation under ``val/``, the rest by its name. Use it in a ``with``.
+    steps_done: steps of an earlier run; events that it wrote of later steps are hidden. Losses are under ``train/``,
+    metrics of the validation under ``val/``, other columns under their own name.
     """
 
-    def __init__(self, folder: Path, done: int) -> None:
+    def __init__(self, folder: Path, steps_done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
+        self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=steps_done + 1 if steps_done else None)
 
-    def __enter__(self) -> Events:
+    def __enter__(self) -> TensorBoardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
 
     def add(self, row: Mapping[str, float | int | None]) -> None:
-        """A row of metrics.csv, at its ``step``; blanks are left out."""
+        """Add a row of metrics.csv at its ``step``; blank and non-finite cells are skipped."""
         step = int(row["step"] or 0)
         for name, value in row.items():
             if name != "step" and value is not None and math.isfinite(value):

@@ -1,4 +1,4 @@
-"""A network trained by its losses, in a folder of its own: the loop's callbacks and what they share."""
+"""The trainer: train a network by its losses in a run folder, with logs, validation and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,223 +9,244 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from detect.config.builders.data import augment_rule
-from detect.config.builders.detector import empty_detector, preprocess_rule
-from detect.data.loading.batch_sampler import Dealt
+from detect.config.builders.data import build_augment
+from detect.config.builders.detector import build_preprocess, build_uninitialized
+from detect.data.loading.batch_sampler import DistributedBatchSampler
 from detect.data.loading.collate import Batch
 from detect.data.loading.loader import training_loader
-from detect.data.loading.workers import told_when_a_worker_ends
-from detect.errors import UserError, WorkError
+from detect.data.loading.workers import explain_worker_death
+from detect.errors import RunError, UserError
 from detect.evaluation.score_tables import score_table
-from detect.system.progress import display
-from detect.training.context import Outcome, Work
+from detect.system.progress import show_progress
+from detect.training.context import RunContext, TrainingResult
 from detect.training.curves import draw_curves
-from detect.training.initial_model import Start, starting_detector
-from detect.training.log import Journal
+from detect.training.initial_model import InitialModel, build_initial_detector
+from detect.training.log import RunLogger
 from detect.training.loop import Callbacks, Interrupted, step_seed, train_loop
-from detect.training.replay import KeptStep, suspects, write_step
-from detect.training.sample_images import draw_batch, draw_found
-from detect.training.setup import loop_rule, make_learner, schedule_rule
-from detect.training.state import Learner
-from detect.training.task import Lesson, lesson_of
-from detect.training.tensorboard import Events
-from detect.training.validation import Validated
+from detect.training.replay import SavedStep, find_bad_images, write_step
+from detect.training.sample_images import draw_batch, draw_validation
+from detect.training.setup import build_schedule, build_train_state, loop_config
+from detect.training.state import TrainState
+from detect.training.task import TrainingTask, default_task
+from detect.training.tensorboard import TensorBoardWriter
+from detect.training.validation import ValidationResult
 
-SHOWN_STEPS = 2  # the first training batches that are drawn with their boxes
+DRAWN_STEPS = 2  # the first training batches that are drawn with their boxes
 
 
-def train_network(work: Work, start: Start | None = None, lesson: Lesson | None = None) -> Outcome:
-    """Train in ``work.folder``, from its last.pt where there is one, to the end that the settings name.
+def train_model(
+    context: RunContext, initial: InitialModel | None = None, task: TrainingTask | None = None
+) -> TrainingResult:
+    """Train in ``context.folder``, from its last.pt if there is one, to the end of the settings.
 
-    start: what the settings begin with, where that is made already; lesson: what is learned, None for what the settings
-    say. Raises UserError, NonFiniteStep, Interrupted.
+    initial: the initial detector of the settings, if it is built already; task: the training task, None for that of the
+    settings. Raises UserError, NonFiniteStep, Interrupted.
     """
-    config, folder, classes = work.config, work.folder, work.train.classes
+    config, folder, classes = context.config, context.folder, context.train.classes
+    lines: tuple[str, ...] = ()
     if folder.last.is_file():
         saved = load_checkpoint(folder.last)
         if saved.training is None:
             raise UserError(
-                f"{folder.last}: expected a checkpoint of a training to go on with, found weights alone (they are for "
+                f"{folder.last}: expected a checkpoint of a training to resume, found weights alone (they are for "
                 "model.init)"
             )
         if saved.classes != classes:
             raise UserError(
                 f"{folder.last}: expected classes {', '.join(classes)} as in the data, found {', '.join(saved.classes)}"
             )
-        learner = make_learner(config, empty_detector(config, saved.classes).to(work.compute.device))
-        learner.restore(saved.weights, saved.step, saved.training)
-        learner.progress.sums = learner.progress.sums if work.group.leads else {}
-        lines: list[str] = []
+        state = build_train_state(config, build_uninitialized(config, saved.classes).to(context.compute.device))
+        state.restore(saved.weights, saved.step, saved.training)
+        state.progress.loss_sums = state.progress.loss_sums if context.group.is_main else {}
     else:
-        detector, lines = start or starting_detector(config, classes)
-        learner = make_learner(config, detector.to(work.compute.device))
-    if work.group.size > 1 and work.compute.device.type == "cpu":
-        require_no_sync(learner.detector)
-    folder.forget_after(learner.progress.step)
-    run = _Run(work, learner, lesson or lesson_of(work))
+        initial = initial or build_initial_detector(config, classes)
+        lines = initial.lines
+        state = build_train_state(config, initial.detector.to(context.compute.device))
+    if context.group.size > 1 and context.compute.device.type == "cpu":
+        require_no_sync(state.detector)
+    folder.truncate_after(state.progress.step)
+    trainer = Trainer(context, state, task or default_task(context))
     for line in lines:
-        run.journal.say(line)
-    return run.go()
+        trainer.logger.log(line)
+    return trainer.fit()
 
 
 def require_no_sync(detector: nn.Module) -> None:
-    """UserError for batch normalisation over several processes, which torch has for GPUs alone."""
+    """Raise UserError for synchronized batch normalization, which torch has on GPUs only."""
     if any(isinstance(module, nn.SyncBatchNorm) for module in detector.modules()):
         raise UserError("model.backbone.norm: expected frozen, batch or group in processes on CPUs, found sync")
 
 
-class _Run:
-    """The loop's callbacks and what they share."""
+class Trainer:
+    """Trains one network: builds the loop's inputs, and provides its callbacks."""
 
-    def __init__(self, work: Work, learner: Learner, lesson: Lesson) -> None:
-        config, train = work.config, work.config.train
-        batches = lesson.batches_per_epoch(len(work.train))
-        self.work, self.config, self.folder, self.learner, self.lesson = work, config, work.folder, learner, lesson
-        self.leads = work.group.leads
-        self.preprocess = preprocess_rule(config)
-        self.rule = loop_rule(config, batches)
-        self.journal = Journal(
-            work.folder,
-            work.console,
-            self.rule.steps,
-            batches / train.accumulate,
-            lesson.examination.names,
-            work.unreadable,
+    def __init__(self, context: RunContext, state: TrainState, task: TrainingTask) -> None:
+        config, train = context.config, context.config.train
+        batches = task.batches_per_epoch(len(context.train))
+        self.context, self.config, self.folder, self.state, self.task = context, config, context.folder, state, task
+        self.is_main = context.group.is_main
+        self.preprocess = build_preprocess(config)
+        self.loop_config = loop_config(config, batches)
+        self.logger = RunLogger(
+            folder=context.folder,
+            console=context.console,
+            steps=self.loop_config.steps,
+            steps_per_epoch=batches / train.accumulate,
+            validation_metrics=task.validator.metric_names,
+            unreadable=context.unreadable,
         )
-        self.last: Validated | None = None
+        self.last_validation: ValidationResult | None = None
 
-    def go(self) -> Outcome:
-        """Train to the end."""
-        self._introduce()
-        console, first = self.journal.console, self.learner.progress.step
-        batches = self._batches()
+    def fit(self) -> TrainingResult:
+        """Train to the end of the settings; draw the curves and log the score."""
+        self._log_header()
+        console, steps_done = self.logger.console, self.state.progress.step
+        batches = self._training_batches()
         try:
             with (
-                self._events(first) as events,
-                told_when_a_worker_ends("data.workers", batches),
-                display(console, "training", self.rule.steps, "steps") as shown,
+                self._open_tensorboard(steps_done) as tensorboard,
+                explain_worker_death("data.workers", batches),
+                show_progress(console, "training", self.loop_config.steps, "steps") as progress,
             ):
-                self.journal.watch(shown, first)
-                self.journal.events = events
-                schedule = schedule_rule(self.config, self.rule.steps)
-                compute, group = self.work.compute, self.work.group
-                train_loop(self.learner, iter(batches), schedule, self.rule, compute, self._callbacks(), group)
+                self.logger.attach_progress(progress, steps_done)
+                self.logger.tensorboard = tensorboard
+                schedule = build_schedule(self.config, self.loop_config.steps)
+                compute, group = self.context.compute, self.context.group
+                train_loop(self.state, iter(batches), schedule, self.loop_config, compute, self._callbacks(), group)
         except Interrupted:
             raise
-        except WorkError as failed:
-            with suppress(WorkError):  # on a full disk the log fails too
-                self.folder.log(str(failed))
+        except RunError as error:
+            with suppress(RunError):  # on a full disk the log fails too
+                self.folder.log(str(error))
             raise
         finally:
-            self.journal.display = self.journal.events = None
-        if self.leads and self.folder.metrics.exists():
+            self.logger.progress = self.logger.tensorboard = None
+        if self.is_main and self.folder.metrics.exists():
             draw_curves(self.folder.metrics, self.folder.path / "curves.png")
-        if not self.rule.validate_at:
-            self._keep_best()
-        score = None if self.last is None else self.last.score
+        if not self.loop_config.validate_at:
+            self._save_best()
+        score = None if self.last_validation is None else self.last_validation.score
         if score is not None:
             console.print(score_table(score))
-        self.journal.say(f"weights: {self.folder.best} (best), {self.folder.last} (last)")
-        return Outcome(self.folder.path, score, tuple(self.journal.unreadable))
+        self.logger.log(f"weights: {self.folder.best} (best), {self.folder.last} (last)")
+        return TrainingResult(folder=self.folder.path, score=score, unreadable=tuple(self.logger.unreadable))
 
-    def _events(self, first: int) -> AbstractContextManager[Events | None]:
-        return Events(self.folder.path, first) if self.config.train.tensorboard and self.leads else nullcontext()
+    def _open_tensorboard(self, steps_done: int) -> AbstractContextManager[TensorBoardWriter | None]:
+        return (
+            TensorBoardWriter(self.folder.path, steps_done)
+            if self.config.train.tensorboard and self.is_main
+            else nullcontext()
+        )
 
-    def _introduce(self) -> None:
-        data, train, val, lesson = self.work.train, self.config.train, self.work.val, self.lesson
+    def _log_header(self) -> None:
+        data, train, val, task = self.context.train, self.config.train, self.context.val, self.task
         batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
-        self.journal.introduce(
+        device = self.context.compute.device.type
+        self.logger.log_header(
             [
                 f"{len(data)} images with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
                 f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
-                f"{self.rule.steps} steps of {batches}{lesson.number} {lesson.unit} on {self.work.compute.device.type} "
+                f"{self.loop_config.steps} steps of {batches}{task.batch_size} {task.unit} on {device} "
                 f"in {train.precision}, into {self.folder.path}",
-                *self._shares(),
+                *self._describe_processes(),
             ],
-            list(dict.fromkeys([*data.dropped, *val.dropped])),  # two parts of one list report the same
+            list(dict.fromkeys([*data.dropped, *val.dropped])),  # the two parts of a split list report the same boxes
         )
 
-    def _shares(self) -> list[str]:
-        """What the number of processes changes, and what not."""
-        size, train = self.work.group.size, self.config.train
+    def _describe_processes(self) -> list[str]:
+        """Return a line on how several processes share a batch; none for a single process."""
+        size, train = self.context.group.size, self.config.train
         if size == 1:
             return []
         return [
-            f"{size} processes share each batch of {self.lesson.number} {self.lesson.unit}; the learning rate, "
+            f"{size} processes share each batch of {self.task.batch_size} {self.task.unit}; the learning rate, "
             f"{train.lr:g}, is for the whole batch and not scaled"
         ]
 
-    def _batches(self) -> DataLoader[Batch]:
-        work, config = self.work, self.config
-        steps, start = (count * self.rule.accumulate for count in (self.rule.steps, self.learner.progress.step))
-        plan = Dealt(self.lesson.plan(steps, start), work.group.rank, work.group.size)
-        augment = augment_rule(config)
+    def _training_batches(self) -> DataLoader[Batch]:
+        context, config = self.context, self.config
+        steps, start = (
+            count * self.loop_config.accumulate for count in (self.loop_config.steps, self.state.progress.step)
+        )
+        sampler = DistributedBatchSampler(self.task.make_sampler(steps, start), context.group.rank, context.group.size)
+        augment = build_augment(config)
         workers = config.data.workers
-        return training_loader(work.train, self.preprocess, augment, plan, config.seed, workers, work.given)
+        return training_loader(
+            context.train, self.preprocess, augment, sampler, config.seed, workers, context.proposals
+        )
 
     def _callbacks(self) -> Callbacks:
         return Callbacks(
-            self.journal.training,
-            self._validate,
-            self._save,
-            self._show_batch,
-            self.journal.note_unreadable,
-            self._keep_step,
+            log=self.logger.log_training,
+            validate=self._validate,
+            save=self._save,
+            on_batch=self._draw_batch,
+            on_unreadable=self.logger.log_unreadable,
+            on_non_finite=self._save_bad_step,
         )
 
     def _validate(self) -> bool:
-        """Validate, keep the best; whether patience is at its end."""
-        progress = self.learner.progress
-        self.last = self.lesson.examination.run(self.learner.evaluated)
-        self.journal.note_unreadable(self.last.passed.unreadable)
-        value = self.last.primary
-        better = value is not None and (progress.best is None or value > progress.best)
-        progress.waited = 0 if better else progress.waited + 1
-        if better or progress.best is None:
+        """Validate and save the best weights; return whether the patience of the settings is exhausted."""
+        progress = self.state.progress
+        self.last_validation = self.task.validator.run(self.state.eval_model)
+        self.logger.log_unreadable(self.last_validation.predictions.unreadable)
+        value = self.last_validation.primary
+        is_best = value is not None and (progress.best is None or value > progress.best)
+        progress.validations_without_gain = 0 if is_best else progress.validations_without_gain + 1
+        if is_best or progress.best is None:
             progress.best = value
-            self._keep_best()
-        self.journal.validated(progress.step, self.last.loss, self.last.numbers, better)
-        if self.leads and self.last.score is not None:
-            draw_found(self.last.passed, self.work.val, self.folder.path / "validation.jpg")
+            self._save_best()
+        self.logger.log_validation(progress.step, self.last_validation.loss, self.last_validation.metrics, is_best)
+        if self.is_main and self.last_validation.score is not None:
+            draw_validation(self.last_validation.predictions, self.context.val, self.folder.path / "validation.jpg")
         patience = self.config.train.patience
-        if patience is not None and progress.waited >= patience:
-            self.journal.say(f"stopped: {patience} validations without a better {self.last.primary_name}")
+        if patience is not None and progress.validations_without_gain >= patience:
+            self.logger.log(f"stopped: {patience} validations without a better {self.last_validation.primary_name}")
             return True
         return False
 
     def _save(self) -> None:
-        self.learner.progress.pool(self.work.group)
-        if self.leads:
+        self.state.progress.gather_sums(self.context.group)
+        if self.is_main:
             save_checkpoint(self._checkpoint(with_training=True), self.folder.last)
 
-    def _keep_best(self) -> None:
-        if self.leads:
+    def _save_best(self) -> None:
+        if self.is_main:
             save_checkpoint(self._checkpoint(with_training=False), self.folder.best)
 
     def _checkpoint(self, with_training: bool) -> Checkpoint:
         return Checkpoint(
             config=self.config,
-            classes=self.work.train.classes,
+            classes=self.context.train.classes,
             preprocess=self.preprocess,
-            weights=self.learner.evaluated.state_dict(),
-            step=self.learner.progress.step,
-            metrics={} if self.last is None else dict(self.last.numbers),
-            training=self.learner.state() if with_training else None,
+            weights=self.state.eval_model.state_dict(),
+            step=self.state.progress.step,
+            metrics={} if self.last_validation is None else dict(self.last_validation.metrics),
+            training=self.state.state_dict() if with_training else None,
         )
 
-    def _keep_step(self, batches: Sequence[Batch]) -> str:
-        """Keep a step that went wrong, its weights as they were before it; which images did it, and how to look on."""
-        detector, step = self.learner.detector, self.learner.progress.step
-        group = self.work.group
+    def _save_bad_step(self, batches: Sequence[Batch]) -> str:
+        """Save a step that is not finite with the weights before it; return the bad images and how to replay it."""
+        detector, step = self.state.detector, self.state.progress.step
+        group = self.context.group
         file = self.folder.path / (f"step-{step + 1}.pt" if group.size == 1 else f"step-{step + 1}-{group.rank}.pt")
-        weights, seed = detector.state_dict(), step_seed(self.rule.seed, step) + group.rank
-        write_step(file, KeptStep(self.config, self.work.train.classes, step, seed, weights, tuple(batches)))
-        before = self.learner.statistics()
-        images = [file for own in group.gather(suspects(detector, batches, self.work.compute)) for file in own]
-        images = images or [file for batch in batches for file in batch.files]
-        self.learner.undo(before)
-        return f"images: {', '.join(images)}; to see where they end: detect train --replay {file}"
+        weights, seed = detector.state_dict(), step_seed(self.loop_config.seed, step) + group.rank
+        saved = SavedStep(
+            config=self.config,
+            classes=self.context.train.classes,
+            step=step,
+            seed=seed,
+            weights=weights,
+            batches=tuple(batches),
+        )
+        write_step(file, saved)
+        bn_statistics = self.state.bn_statistics()
+        bad_images = group.gather(find_bad_images(detector, batches, self.context.compute))
+        images = [image for of_process in bad_images for image in of_process]
+        images = images or [image for batch in batches for image in batch.files]
+        self.state.rollback(bn_statistics)
+        return f"images: {', '.join(images)}; to find the stage: detect train --replay {file}"
 
-    def _show_batch(self, step: int, batch: Batch) -> None:
-        if self.leads and step < SHOWN_STEPS and len(batch.images):
-            draw_batch(batch, self.preprocess, self.work.train.classes, self.folder.path / f"batch-{step + 1}.jpg")
+    def _draw_batch(self, step: int, batch: Batch) -> None:
+        if self.is_main and step < DRAWN_STEPS and len(batch.images):
+            draw_batch(batch, self.preprocess, self.context.train.classes, self.folder.path / f"batch-{step + 1}.jpg")

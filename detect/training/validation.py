@@ -1,48 +1,57 @@
-"""Validation between epochs: loss and metric of the weights that would be kept."""
+"""Validation between epochs: the loss and the metrics of the weights that would be saved."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
-from detect.data.loading.collate import GivenLookup
+from detect.data.loading.collate import ProposalLookup
 from detect.data.loading.loader import evaluation_loader
-from detect.data.loading.workers import told_when_a_worker_ends
-from detect.evaluation.proposal_recall import Coverage, measure
+from detect.data.loading.workers import explain_worker_death
+from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious
 from detect.evaluation.score import Metric, Score, evaluate
-from detect.inference.dataset_pass import Pass, detections_and_losses, proposals_and_losses, run_over
+from detect.inference.dataset_pass import (
+    DatasetPredictions,
+    detections_and_losses,
+    proposals_and_losses,
+    run_on_dataset,
+)
 from detect.models.detector import Detector
 from detect.ops.preprocess import Preprocess
-from detect.system.device import Compute
-from detect.system.distributed import ALONE, Group
+from detect.system.device import ComputeConfig
+from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 @dataclass(frozen=True)
-class Validated:
-    """numbers: by name, the one that ranks checkpoints first; loss: the mean of the sum of all losses; passed: what
-    they were made from; score: of the detections, None where the head does not learn and proposals are measured.
+class ValidationResult:
+    """The result of a validation.
+
+    metrics: by name, the one that ranks checkpoints first; loss: the mean of the sum of all losses; predictions: those
+    that were scored; score: of the detections, None if the head does not learn and the proposals are measured.
     """
 
-    numbers: dict[str, float | None]
+    metrics: dict[str, float | None]
     loss: float
-    passed: Pass
+    predictions: DatasetPredictions
     score: Score | None
 
     @property
     def primary_name(self) -> str:
-        """The number that ranks checkpoints."""
-        return next(iter(self.numbers))
+        """The name of the metric that ranks checkpoints."""
+        return next(iter(self.metrics))
 
     @property
     def primary(self) -> float | None:
-        """Its value."""
-        return self.numbers[self.primary_name]
+        """The value of the metric that ranks checkpoints, None where it is undefined."""
+        return self.metrics[self.primary_name]
 
 
 @dataclass(frozen=True)
-class Validation:
-    """How to validate: on which data, by which metric (``recall``: of the proposals at an IoU of 0.5), with which
-    proposals if they are given. Each process of the group has its share of the batches; all get the whole answer.
+class DetectionValidator:
+    """Detects on a data set and scores the detections, or with ``proposals_only`` the recall of the proposals.
+
+    proposals: precomputed ones for a detector that does not make its own. Each process of the group runs its share of
+    the batches; all get the complete result.
     """
 
     annotations: Annotations
@@ -50,39 +59,49 @@ class Validation:
     metric: Metric
     batch_size: int
     workers: int
-    compute: Compute
-    given: GivenLookup | None = None
-    of_proposals: bool = False
-    group: Group = ALONE
+    compute: ComputeConfig
+    proposals: ProposalLookup | None = None
+    proposals_only: bool = False
+    group: ProcessGroup = SINGLE_PROCESS
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The numbers worth a column of metrics.csv."""
-        if self.of_proposals:
+    def metric_names(self) -> tuple[str, ...]:
+        """The names of the metrics that become columns of metrics.csv."""
+        if self.proposals_only:
             return ("recall",)
         return ("AP", "AP50") if self.metric == "coco" else ("mAP",)
 
-    def run(self, detector: Detector) -> Validated:
-        """Detect on every image, then score. The losses come from the same pass."""
+    def run(self, detector: Detector) -> ValidationResult:
+        """Detect on every image and return the score; the losses come from the same pass."""
         rank, size = self.group.rank, self.group.size
         batches = evaluation_loader(
-            self.annotations, self.preprocess, self.batch_size, self.workers, self.given, rank, size
+            self.annotations, self.preprocess, self.batch_size, self.workers, self.proposals, rank, size
         )
-        looking = proposals_and_losses if self.of_proposals else detections_and_losses
-        with told_when_a_worker_ends("data.workers", batches):
-            passed = run_over(looking(detector), batches, self.annotations, self.compute, group=self.group)
-        loss = sum(passed.losses.values())
-        if self.of_proposals:
-            return Validated({"recall": self._recall(passed)}, loss, passed, None)
-        score = evaluate(self.annotations, passed.predictions, self.metric)
-        return Validated(score.numbers, loss, passed, score)
+        predict_step = proposals_and_losses if self.proposals_only else detections_and_losses
+        with explain_worker_death("data.workers", batches):
+            predictions = run_on_dataset(
+                predict_step(detector), batches, self.annotations, self.compute, group=self.group
+            )
+        loss = sum(predictions.losses.values())
+        if self.proposals_only:
+            metrics = {"recall": self._recall(predictions)}
+            return ValidationResult(metrics=metrics, loss=loss, predictions=predictions, score=None)
+        score = evaluate(self.annotations, predictions.predictions, self.metric)
+        return ValidationResult(metrics=score.metrics, loss=loss, predictions=predictions, score=score)
 
-    def _recall(self, passed: Pass) -> float | None:
-        """The share of objects, difficult ones and crowds aside, that some proposal covers with an IoU of 0.5."""
-        covered = []
-        for index, prediction in enumerate(passed.predictions):
+    def _recall(self, predictions: DatasetPredictions) -> float | None:
+        """Return the fraction of objects with a proposal of IoU 0.5 or more; None without objects.
+
+        Difficult objects and crowds are not counted.
+        """
+        proposals_and_objects = []
+        for index, prediction in enumerate(predictions.predictions):
             truth = self.annotations[index]
             counted = ~(truth.difficult | truth.crowd)
-            covered.append(Coverage(prediction.boxes, truth.boxes[counted], truth.labels[counted]))
-        best = measure(covered).every
+            proposals_and_objects.append(
+                ProposalsAndObjects(
+                    proposals=prediction.boxes, objects=truth.boxes[counted], labels=truth.labels[counted]
+                )
+            )
+        best = best_ious(proposals_and_objects).all_proposals
         return float((best >= 0.5).mean()) if len(best) else None

@@ -188,7 +188,7 @@ READ: dict[str, tuple[Callable[[Path], Path], tuple[float, ...] | None, str]] = 
     "voc: number with an underscore": (voc(xml(corners(3, 4, "2_0", 30))), None, "not finite"),
     "voc: words": (voc(xml(corners("left", 4, 20, 30))), None, "not finite"),
     "voc: a corner missing": (voc(xml("<xmin>1</xmin>")), None, "no complete <bndbox>"),
-    "voc: outside the image": (voc(xml(corners(100, 4, 120, 30))), None, "outside its 48 x 32 picture"),
+    "voc: outside the image": (voc(xml(corners(100, 4, 120, 30))), None, "outside its 48 x 32 image"),
     "voc: deep": (voc(xml(head="").replace("<size>", "<d>" * DEEP + "</d>" * DEEP + "<size>")), WHOLE, ""),
     "voc: UTF-16": (voc(xml(head="<?xml version='1.0' encoding='utf-16'?>").encode("utf-16")), WHOLE, ""),
     "voc: byte order mark": (voc("\ufeff" + xml()), WHOLE, ""),

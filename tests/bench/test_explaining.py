@@ -14,23 +14,23 @@ from detect.bench.explaining_cases import centre, flat_box, masked_images
 from detect.bench.explaining_targets import Means, bars
 from detect.bench.gradcam_peer import GRADCAM
 from detect.errors import UserError
-from detect.explain.attribution.heatmaps import on_image
-from detect.explain.attribution.options import Choice, unseen
+from detect.explain.attribution.heatmaps import to_image_pixels
+from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.inference.predictor import load
 from tests.conftest import Command
 from tests.explain.handmade import SIDE, the_view
 
-CHOICE = Choice(unseen)
+CHOICE = MethodOptions(no_progress)
 
 
 @pytest.mark.parametrize("kind", ["fast_rcnn", "rcnn"])
 def test_the_controls_fill_the_box_and_its_middle(kind: str) -> None:
     view = the_view(kind)
-    x1, y1, x2, y2 = (round(float(edge)) for edge in view.pinned[0].box)
+    x1, y1, x2, y2 = (round(float(edge)) for edge in view.detections[0].box)
     inside = np.zeros((SIDE, SIDE), bool)
     inside[y1 - 1 : y2 + 1, x1 - 1 : x2 + 1] = True
     for control, share in ((flat_box, 1.0), (centre, 0.01)):
-        placed = on_image(control(view, CHOICE)[0], view, (SIDE, SIDE), (SIDE, SIDE))
+        placed = to_image_pixels(control(view, CHOICE)[0], view, (SIDE, SIDE), (SIDE, SIDE))
         area = (x2 - x1) * (y2 - y1)
         assert energy_in(placed, inside) > 0.95
         assert float(placed.sum()) == pytest.approx(area * share, rel=0.25 if share == 1 else 1.0)

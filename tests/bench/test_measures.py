@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from detect.bench import detectron2_peer
-from detect.bench.benchmark_page import images_of_one_size, page
+from detect.bench.benchmark_page import images_of_one_size, markdown_page
 from detect.bench.evaluation import DataSize, Numbers, largest_difference, measure_evaluation
 from detect.bench.inference import agreement, detected_by, predictor_of
 from detect.bench.layers import LayersAlone
@@ -24,11 +24,11 @@ from detect.bench.stage_times import time_parts
 from detect.bench.torchvision_peer import torchvision_twin
 from detect.bench.training import drawn_targets, losses_apart, our_step, torchvision_step
 from detect.cli.bench import command
-from detect.data.shapes.dataset import scene
-from detect.errors import WorkError
+from detect.data.shapes.dataset import draw_scene
+from detect.errors import RunError
 from detect.types import Detections
 
-IMAGES = [scene(0, "val", index).rgb for index in range(2)]
+IMAGES = [draw_scene(0, "val", index).rgb for index in range(2)]
 SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"]
 
 
@@ -54,8 +54,8 @@ def test_agreement_asks_for_the_label_and_every_side() -> None:
 
 
 def test_weights_that_find_too_little_are_refused() -> None:
-    with pytest.raises(WorkError, match="expected at least 100 detections on an image, found"):
-        make_subject([*SMALL, "model.rpn.test_after=1"], 5, IMAGES)
+    with pytest.raises(RunError, match="expected at least 100 detections on an image, found"):
+        make_subject([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
 
 
 def test_steps_have_losses_and_change_weights(subject: Subject) -> None:
@@ -143,7 +143,7 @@ def test_a_page_says_the_machine(tmp_path: Path) -> None:
     assert "processor: " in out.read_text()
     assert "## Selective search" in result.output
     assert [table["title"] for table in json.loads(numbers.read_text())["tables"]] == ["Selective search"]
-    assert page([]).startswith("# Benchmarks")
+    assert markdown_page([]).startswith("# Benchmarks")
 
 
 @pytest.mark.parametrize("name", ["inference", "all"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detect.bench.timing import peak_memory
-from detect.errors import WorkError
+from detect.errors import RunError
 
 
 def hold(mebibytes: int) -> None:
@@ -21,6 +21,6 @@ def test_peak_memory_grows_with_what_is_held() -> None:
 
 
 def test_a_failed_process_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(WorkError, match="fail: expected its peak memory, found that its process failed"):
+    with pytest.raises(RunError, match="fail: expected its peak memory, found that its process failed"):
         peak_memory(fail)
     assert "RuntimeError" in capfd.readouterr().err

@@ -16,13 +16,15 @@ Rows = list[tuple[tuple[float, ...], int]]
 
 
 def tensors(rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows of (box, label) as boxes (D, 4) and labels (D,)."""
     return torch.tensor([box for box, _ in rows]).reshape(-1, 4), torch.tensor([label for _, label in rows]).long()
 
 
-def compared(theirs: list[Rows], ours: list[Rows]) -> Any:
-    wanted = [dict(zip(("boxes", "labels"), tensors(rows), strict=True)) for rows in theirs]
-    own = [Detections(boxes, torch.ones(len(boxes)), labels) for boxes, labels in map(tensors, ours)]
-    return TOOL["agreement"](wanted, own, 0.05)
+def agreement(theirs: list[Rows], ours: list[Rows]) -> Any:
+    """Return the agreement of boxes in a tolerance of 0.05 pixels."""
+    reference = [dict(zip(("boxes", "labels"), tensors(rows), strict=True)) for rows in theirs]
+    detections = [Detections(boxes, torch.ones(len(boxes)), labels) for boxes, labels in map(tensors, ours)]
+    return TOOL["measure_agreement"](reference, detections, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -36,17 +38,17 @@ def compared(theirs: list[Rows], ours: list[Rows]) -> Any:
         ([[(BOX, 1)], []], [[], [(BOX, 1)]], (1, 1, 0, 0)),
     ],
 )
-def test_boxes_of_a_label_are_found_within_a_twentieth_of_a_pixel(
+def test_measure_agreement_counts_boxes_of_the_same_label_within_the_tolerance(
     theirs: list[Rows], ours: list[Rows], counts: tuple[int, ...]
 ) -> None:
-    found = compared(theirs, ours)
-    assert (found.theirs, found.ours, found.found, found.fewest) == counts
+    measured = agreement(theirs, ours)
+    assert (measured.theirs, measured.ours, measured.matched, measured.min_per_image) == counts
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "found", "fewest", "good"),
+    ("theirs", "ours", "matched", "min_per_image", "good"),
     [
-        (0, 0, 0, 0, False),  # nothing was compared
+        (0, 0, 0, 0, False),  # no boxes at all
         (200, 200, 200, 101, True),
         (200, 200, 200, 100, False),
         (200, 196, 196, 101, True),
@@ -54,5 +56,7 @@ def test_boxes_of_a_label_are_found_within_a_twentieth_of_a_pixel(
         (200, 205, 200, 101, False),
     ],
 )
-def test_what_is_good_enough(theirs: int, ours: int, found: int, fewest: int, good: bool) -> None:
-    assert TOOL["Agreement"](theirs, ours, found, fewest).good == good
+def test_agreement_is_good_within_its_limits(
+    theirs: int, ours: int, matched: int, min_per_image: int, good: bool
+) -> None:
+    assert TOOL["Agreement"](theirs, ours, matched, min_per_image).good == good

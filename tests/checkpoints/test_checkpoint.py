@@ -13,21 +13,24 @@ import pytest
 import torch
 
 from detect.checkpoints.checkpoint import FORMAT, Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.errors import UserError
 from detect.ops.preprocess import Preprocess
-from detect.system.checksums import sealed
+from detect.system.checksums import append_checksum
 
 
 @pytest.fixture(params=[pytest.param(300, id="fast"), pytest.param(10_000, id="slow", marks=pytest.mark.slow)])
-def flips(request: pytest.FixtureRequest) -> int:
+def num_flips(request: pytest.FixtureRequest) -> int:
     count: int = request.param
     return count
 
 
 def checkpoint(training: dict[str, Any] | None = None) -> Checkpoint:
+    """Return a checkpoint with a few small weights."""
     return Checkpoint(
-        config=parse({"seed": 5, "train": {"steps": 7}, "data": {"train": [{"root": "a", "list": "b"}]}}, "test"),
+        config=parse_config(
+            {"seed": 5, "train": {"steps": 7}, "data": {"train": [{"root": "a", "list": "b"}]}}, "test"
+        ),
         classes=("cat", "größe"),
         preprocess=Preprocess(300, 500, (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), 16),
         weights={"a": torch.randn(40, 50), "b.c": torch.tensor(3), "d": torch.zeros(0)},
@@ -38,7 +41,7 @@ def checkpoint(training: dict[str, Any] | None = None) -> Checkpoint:
 
 
 @pytest.mark.parametrize("training", [None, {"optimizer": {"state": {0: {"m": torch.ones(2)}}, "n": [1, 2.5]}}])
-def test_what_is_saved_is_loaded(tmp_path: Path, training: dict[str, Any] | None) -> None:
+def test_load_checkpoint_returns_the_saved_checkpoint(tmp_path: Path, training: dict[str, Any] | None) -> None:
     saved = checkpoint(training)
     save_checkpoint(saved, tmp_path / "new" / "a.pt")
     loaded = load_checkpoint(tmp_path / "new" / "a.pt")
@@ -53,7 +56,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, training: dict[str, Any] | None
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04"])
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_load_checkpoint_refuses_a_file_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "a.pt"
     file.write_bytes(content)
     with pytest.raises(UserError, match=r"a.pt: expected a checkpoint, found an unreadable file \(.+\)"):
@@ -69,26 +72,28 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
         ({"format": "detect checkpoint 999"}, f"expected a {FORMAT}, found detect checkpoint 999"),
     ],
 )
-def test_another_file_of_torch_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+def test_load_checkpoint_refuses_other_files_of_torch_save(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(UserError, match=rf"a.pt: {message}$"):
         load_checkpoint(tmp_path / "a.pt")
 
 
-def test_another_kind_of_archive_is_refused(tmp_path: Path) -> None:
+def test_load_checkpoint_refuses_other_archives(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         archive.writestr("hello.txt", "hello")
     with pytest.raises(UserError, match=r"a.pt: expected a checkpoint, found an unreadable file"):
         load_checkpoint(tmp_path / "a.pt")
 
 
-def test_every_cut_is_refused(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+def test_load_checkpoint_refuses_a_truncated_file(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     file = tmp_path / "a.pt"
     save_checkpoint(checkpoint(), file)
-    whole = file.read_bytes()
-    cuts = {0, 1, *range(len(whole) - 200, len(whole)), *random.Random(0).sample(range(len(whole)), 100)}
+    original = file.read_bytes()
+    cuts = {0, 1, *range(len(original) - 200, len(original)), *random.Random(0).sample(range(len(original)), 100)}
     for cut in cuts:
-        file.write_bytes(whole[:cut])
+        file.write_bytes(original[:cut])
         with pytest.raises(UserError, match=r"a.pt: "):
             load_checkpoint(file)
     assert len(cuts) > 290
@@ -96,8 +101,8 @@ def test_every_cut_is_refused(tmp_path: Path, record_property: Callable[[str, ob
 
 
 @pytest.mark.parametrize("format_name", [FORMAT, "detect checkpoint 1"])
-def test_a_checkpoint_without_a_seal(format_name: str, tmp_path: Path) -> None:
-    """Those of before the seal are read, with the archive's own checksums; a newer one has lost its seal."""
+def test_load_checkpoint_without_checksum_reads_the_older_format_only(format_name: str, tmp_path: Path) -> None:
+    """Files of the older format have only the checksums of the archive; one of the newer format has lost its own."""
     file = tmp_path / "a.pt"
     save_checkpoint(checkpoint(), file)
     content = torch.load(file, weights_only=True)
@@ -107,44 +112,44 @@ def test_a_checkpoint_without_a_seal(format_name: str, tmp_path: Path) -> None:
             load_checkpoint(file)
         return
     assert list(load_checkpoint(file).classes) == content["classes"]
-    whole = file.read_bytes()
+    original = file.read_bytes()
     with zipfile.ZipFile(file) as archive:
         entries = [entry for entry in archive.infolist() if entry.file_size]
     for entry in entries:
-        name, extra = struct.unpack_from("<HH", whole, entry.header_offset + 26)  # lengths in the local header
-        place = entry.header_offset + 30 + name + extra + entry.file_size // 2
-        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        name, extra = struct.unpack_from("<HH", original, entry.header_offset + 26)  # lengths in the local header
+        offset = entry.header_offset + 30 + name + extra + entry.file_size // 2
+        file.write_bytes(original[:offset] + bytes([original[offset] ^ 1]) + original[offset + 1 :])
         with pytest.raises(UserError, match=rf"a.pt: damaged: {entry.filename}"):
             load_checkpoint(file)
 
 
-HEAD = 1 << 10  # bytes: the archive's first local header and the pickle's beginning
+HEAD = 1 << 10  # bytes with the first local header of the archive and the start of the pickle
 
 
 @pytest.mark.parametrize("where", ["head", "tail", "everywhere"])
-def test_a_flipped_bit_is_found_wherever_it_lies(
-    where: str, tmp_path: Path, flips: int, record_property: Callable[[str, object], None]
+def test_load_checkpoint_refuses_a_flipped_bit(
+    where: str, tmp_path: Path, num_flips: int, record_property: Callable[[str, object], None]
 ) -> None:
     file = tmp_path / "a.pt"
     save_checkpoint(checkpoint(), file)
-    whole, draw = file.read_bytes(), random.Random(where)
-    places = {
+    original, draw = file.read_bytes(), random.Random(where)
+    offsets = {
         "head": range(HEAD),
-        "tail": range(len(whole) - HEAD, len(whole)),
-        "everywhere": [draw.randrange(len(whole)) for _ in range(flips)],
+        "tail": range(len(original) - HEAD, len(original)),
+        "everywhere": [draw.randrange(len(original)) for _ in range(num_flips)],
     }[where]
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << draw.randrange(8)
+    for offset in offsets:
+        damaged = bytearray(original)
+        damaged[offset] ^= 1 << draw.randrange(8)
         file.write_bytes(damaged)
         with pytest.raises(UserError, match=r"a.pt: "):
             load_checkpoint(file)
-    assert len(places) >= min(flips, HEAD)
-    record_property("flipped bits", len(places))
+    assert len(offsets) >= min(num_flips, HEAD)
+    record_property("flipped bits", len(offsets))
 
 
 class Malicious:
-    """Its pickle makes a folder when it is read."""
+    """An object whose pickle makes a folder when it is read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -153,23 +158,23 @@ class Malicious:
         return os.mkdir, (str(self.folder),)
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+def test_load_checkpoint_does_not_run_code(tmp_path: Path) -> None:
     victim, file = tmp_path / "victim", tmp_path / "a.pt"
     torch.save({"format": FORMAT, "weights": Malicious(victim)}, file)
     with pytest.raises(UserError, match=r"a.pt: expected a checkpoint, found an unreadable file"):
         load_checkpoint(file)
     assert not victim.exists()
     torch.load(file, weights_only=False)
-    assert victim.exists()  # it would have run
+    assert victim.exists()  # the code runs without weights_only
 
 
-def test_damaged_settings_name_the_file_and_the_key(tmp_path: Path) -> None:
+def test_load_checkpoint_names_the_file_and_the_key_of_an_unknown_setting(tmp_path: Path) -> None:
     save_checkpoint(checkpoint(), tmp_path / "a.pt")
     content = torch.load(tmp_path / "a.pt", weights_only=True)
     content["config"]["train"]["lrr"] = 1
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    (tmp_path / "a.pt").write_bytes(sealed(buffer.getvalue()))
+    (tmp_path / "a.pt").write_bytes(append_checksum(buffer.getvalue()))
     with pytest.raises(UserError, match=r"a.pt: train.lrr: unknown key"):
         load_checkpoint(tmp_path / "a.pt")
 
@@ -177,14 +182,14 @@ def test_damaged_settings_name_the_file_and_the_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "expected"), [(["last.pt"], "last.pt"), (["best.pt"], "best.pt"), (["last.pt", "best.pt"], "best.pt")]
 )
-def test_a_run_folder_stands_for_its_best(tmp_path: Path, names: list[str], expected: str) -> None:
+def test_find_checkpoint_prefers_best_over_last(tmp_path: Path, names: list[str], expected: str) -> None:
     for name in names:
         (tmp_path / name).touch()
     assert find_checkpoint(tmp_path) == tmp_path / expected
     assert find_checkpoint(tmp_path / names[0]) == tmp_path / names[0]
 
 
-def test_a_model_that_is_none_is_named(tmp_path: Path) -> None:
+def test_find_checkpoint_names_a_missing_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a run folder with best.pt or last.pt, found neither"):
         find_checkpoint(tmp_path)
     with pytest.raises(UserError, match=r"best.pt: expected a run folder or a checkpoint, found nothing"):

@@ -7,53 +7,52 @@ from pathlib import Path
 
 import pytest
 
-from detect.checkpoints import detectron2_configs as detectron2_layouts
-from detect.checkpoints import torchvision_configs as layouts
-from detect.checkpoints.detectron2_configs import Layout
+from detect.checkpoints import detectron2_configs, torchvision_configs
+from detect.checkpoints.detectron2_configs import Detectron2Layout
 from detect.config import Config, ModelConfig
-from detect.config.files import load_config, shipped_folder
-from detect.training.setup import schedule_rule
+from detect.config.files import builtin_folder, load_config
+from detect.training.setup import build_schedule
 
-FILES = [file for folder in ("coco", "voc0712") for file in sorted((shipped_folder() / folder).glob("*.yaml"))]
-THEIRS = {
-    "faster_rcnn_r50_c4": Layout("faster_rcnn", 50, "C4"),
-    "faster_rcnn_r50_dc5": Layout("faster_rcnn", 50, "DC5"),
-    "faster_rcnn_r50_fpn": Layout("faster_rcnn", 50, "FPN"),
-    "faster_rcnn_r101_fpn": Layout("faster_rcnn", 101, "FPN"),
+FILES = [file for folder in ("coco", "voc0712") for file in sorted((builtin_folder() / folder).glob("*.yaml"))]
+LAYOUTS = {
+    "faster_rcnn_r50_c4": Detectron2Layout("faster_rcnn", 50, "C4"),
+    "faster_rcnn_r50_dc5": Detectron2Layout("faster_rcnn", 50, "DC5"),
+    "faster_rcnn_r50_fpn": Detectron2Layout("faster_rcnn", 50, "FPN"),
+    "faster_rcnn_r101_fpn": Detectron2Layout("faster_rcnn", 101, "FPN"),
 }
 
 
-def published(name: str) -> Config:
-    """The settings that an imported detector has."""
+def published_config(name: str) -> Config:
+    """Return the settings of the imported detector."""
     if name == "faster_rcnn_r50_fpn_torchvision":
-        return layouts.layout_config("fasterrcnn_resnet50_fpn")
-    return detectron2_layouts.layout_config(THEIRS[name])
+        return torchvision_configs.torchvision_config("fasterrcnn_resnet50_fpn")
+    return detectron2_configs.detectron2_config(LAYOUTS[name])
 
 
-def unstarted(model: ModelConfig) -> ModelConfig:
-    """Without where its weights begin, and without what only a search uses."""
+def without_weights_and_search(model: ModelConfig) -> ModelConfig:
+    """Return the settings without the initial weights, and with the default search, which is not used."""
     backbone = model.backbone.model_copy(update={"weights": None})
     return model.model_copy(update={"backbone": backbone, "search": ModelConfig().search})
 
 
-def test_there_are_four_for_each_data_set_and_torchvisions() -> None:
-    names = sorted([*THEIRS, *THEIRS, "faster_rcnn_r50_fpn_torchvision"])
+def test_configs_have_four_layouts_for_each_data_set_and_torchvisions() -> None:
+    names = sorted([*LAYOUTS, *LAYOUTS, "faster_rcnn_r50_fpn_torchvision"])
     assert sorted(file.stem for file in FILES) == names
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_the_model_is_the_published_one(file: Path) -> None:
-    config, theirs = load_config(file), published(file.stem)
-    assert unstarted(config.model) == unstarted(theirs.model)
-    assert (config.data.min_sizes[-1], config.data.max_size, config.data.divisor) == (
+def test_model_settings_are_those_of_the_published_detector(file: Path) -> None:
+    config, theirs = load_config(file), published_config(file.stem)
+    assert without_weights_and_search(config.model) == without_weights_and_search(theirs.model)
+    assert (config.data.min_sizes[-1], config.data.max_size, config.data.size_divisor) == (
         theirs.data.min_sizes[-1],
         theirs.data.max_size,
-        theirs.data.divisor,
+        theirs.data.size_divisor,
     )
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
-def test_a_header_has_its_command_and_what_to_expect(file: Path) -> None:
+def test_header_has_the_command_and_the_expected_result(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert f"#   detect train --config configs/{file.parent.name}/{file.name} " in text
     assert re.search(r"^# Expected: (AP |AP50 |no published number)", text, re.MULTILINE)
@@ -61,7 +60,7 @@ def test_a_header_has_its_command_and_what_to_expect(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "overrides", "steps", "falls", "warm"),
+    ("name", "overrides", "steps", "milestones", "warmup_steps"),
     [
         ("coco/faster_rcnn_r50_fpn", [], 90000, [60000, 80000], 1000),
         ("coco/faster_rcnn_r101_fpn", [], 270000, [210000, 250000], 1000),
@@ -73,20 +72,20 @@ def test_a_header_has_its_command_and_what_to_expect(file: Path) -> None:
         ("coco/faster_rcnn_r50_fpn_torchvision", [], 26 * 7329, [16 * 7329, 22 * 7329], 1000),  # 117,264 images
     ],
 )
-def test_the_schedule_is_the_published_one(
-    name: str, overrides: list[str], steps: int, falls: list[int], warm: int
+def test_schedule_is_the_published_one(
+    name: str, overrides: list[str], steps: int, milestones: list[int], warmup_steps: int
 ) -> None:
-    file = shipped_folder() / f"{name}.yaml"
+    file = builtin_folder() / f"{name}.yaml"
     if overrides:
         (line,) = [line for line in file.read_text(encoding="utf-8").splitlines() if "train.steps=270000" in line]
         overrides = re.findall(r"--set (\S+)", line)
     config = load_config(file, overrides)
     assert (config.train.lr, config.train.batch_size, config.train.weight_decay) == (0.02, 16, 1e-4)
     assert config.train.steps == (None if "torchvision" in name else steps)
-    schedule = schedule_rule(config, steps)
-    assert schedule.factor(warm // 2) == pytest.approx(0.5, abs=0.002)
-    assert schedule.factor(warm - 1) < 1.0
-    assert schedule.factor(warm) == 1.0
-    for fallen, step in enumerate(falls, start=1):
-        assert schedule.factor(step - 1) == pytest.approx(0.1 ** (fallen - 1))
-        assert schedule.factor(step) == pytest.approx(0.1**fallen)
+    schedule = build_schedule(config, steps)
+    assert schedule.factor(warmup_steps // 2) == pytest.approx(0.5, abs=0.002)
+    assert schedule.factor(warmup_steps - 1) < 1.0
+    assert schedule.factor(warmup_steps) == 1.0
+    for num_drops, step in enumerate(milestones, start=1):
+        assert schedule.factor(step - 1) == pytest.approx(0.1 ** (num_drops - 1))
+        assert schedule.factor(step) == pytest.approx(0.1**num_drops)

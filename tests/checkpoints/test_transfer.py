@@ -12,10 +12,10 @@ F = 3  # length of the tail's vector
 
 
 def state(classes: Sequence[str], start: float, anchors: int = 2, width: int = F) -> dict[str, Tensor]:
-    """A detector's tensors by name, each number another."""
+    """Return the state dict of a small detector, in which all numbers differ."""
     shapes = {
         "backbone.body.weight": (4, 3),
-        "proposer.head.hidden.weight": (5, 4),
+        "proposer.head.conv.weight": (5, 4),
         "proposer.head.objectness.weight": (anchors, 5),
         "head.tail.weight": (width, 5),
         "head.logits.weight": (len(classes) + 1, width),
@@ -23,87 +23,99 @@ def state(classes: Sequence[str], start: float, anchors: int = 2, width: int = F
         "head.deltas.weight": (4 * len(classes), width),
         "head.deltas.bias": (4 * len(classes),),
     }
-    made = {}
+    tensors = {}
     for name, shape in shapes.items():
         count = int(torch.tensor(shape).prod())
-        made[name] = torch.arange(start, start + count).reshape(shape)
+        tensors[name] = torch.arange(start, start + count).reshape(shape)
         start += count
-    return made
+    return tensors
 
 
 CASES = [
-    (["a"], [], set(), "outputs made anew: the file knows none of the classes"),
-    (["a", "b"], ["c"], set(), "outputs made anew: the file knows none of the classes"),
+    (["a"], [], set(), "output layers re-initialized: the file has none of the classes"),
+    (["a", "b"], ["c"], set(), "output layers re-initialized: the file has none of the classes"),
     (["a", "b"], ["a", "b"], {"a", "b"}, None),
     (["a", "b"], ["b", "a"], {"a", "b"}, None),
     (["b"], ["a", "b", "c"], {"b"}, None),
-    (["d", "b"], ["a", "b", "c"], {"b"}, "outputs kept for background, b, made anew for d: not in the file"),
+    (
+        ["d", "b"],
+        ["a", "b", "c"],
+        {"b"},
+        "output layers loaded for background, b, re-initialized for d: not in the file",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("classes", "given_classes", "kept", "note"), CASES)
-def test_a_shared_class_keeps_its_rows_and_the_rest_is_kept_whole(
-    classes: list[str], given_classes: list[str], kept: set[str], note: str | None
+@pytest.mark.parametrize(("classes", "source_classes", "shared", "note"), CASES)
+def test_transfer_loads_rows_of_shared_classes_and_all_other_layers(
+    classes: list[str], source_classes: list[str], shared: set[str], note: str | None
 ) -> None:
-    own, given = state(classes, 1000.0), state(given_classes, 0.0)
-    moved = transfer(own, given, classes, given_classes)
-    for name in own:
+    initial, source = state(classes, 1000.0), state(source_classes, 0.0)
+    transferred = transfer(initial, source, classes, source_classes)
+    for name in initial:
         if not name.startswith(("head.logits", "head.deltas")):
-            assert torch.equal(moved.weights[name], given[name])
+            assert torch.equal(transferred.weights[name], source[name])
     for kind in ("weight", "bias"):
-        logits, deltas = moved.weights[f"head.logits.{kind}"], moved.weights[f"head.deltas.{kind}"]
-        source = given if kept else own
-        assert torch.equal(logits[0], source[f"head.logits.{kind}"][0])
-        for at, name in enumerate(classes):
-            source, there = (given, given_classes.index(name)) if name in kept else (own, at)
-            assert torch.equal(logits[at + 1], source[f"head.logits.{kind}"][there + 1])
-            assert torch.equal(deltas[4 * at : 4 * at + 4], source[f"head.deltas.{kind}"][4 * there : 4 * there + 4])
-    lines = [str(part) for part in moved.parts]
-    assert lines[:2] == ["backbone: kept", "proposer: kept"]
-    assert lines[2] == ("head: kept" if note is None else f"head: 1 of 5 tensors kept; {note}")
+        logits, deltas = transferred.weights[f"head.logits.{kind}"], transferred.weights[f"head.deltas.{kind}"]
+        origin = source if shared else initial
+        assert torch.equal(logits[0], origin[f"head.logits.{kind}"][0])
+        for i, name in enumerate(classes):
+            origin, j = (source, source_classes.index(name)) if name in shared else (initial, i)
+            assert torch.equal(logits[i + 1], origin[f"head.logits.{kind}"][j + 1])
+            assert torch.equal(deltas[4 * i : 4 * i + 4], origin[f"head.deltas.{kind}"][4 * j : 4 * j + 4])
+    lines = [str(part) for part in transferred.parts]
+    assert lines[:2] == ["backbone: loaded", "proposer: loaded"]
+    assert lines[2] == ("head: loaded" if note is None else f"head: 1 of 5 tensors loaded; {note}")
 
 
-def test_the_new_detector_is_not_written_into() -> None:
-    own = state(["a", "b"], 1000.0)
-    before = {name: value.clone() for name, value in own.items()}
-    transfer(own, state(["a"], 0.0), ["a", "b"], ["a"])
-    assert all(torch.equal(own[name], before[name]) for name in own)
+def test_transfer_does_not_change_its_arguments() -> None:
+    initial = state(["a", "b"], 1000.0)
+    before = {name: tensor.clone() for name, tensor in initial.items()}
+    transfer(initial, state(["a"], 0.0), ["a", "b"], ["a"])
+    assert all(torch.equal(initial[name], before[name]) for name in initial)
 
 
-def without(given: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name: value for name, value in given.items() if not name.startswith(prefix)}
+def without(source: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the state dict without the tensors whose names start with ``prefix``."""
+    return {name: tensor for name, tensor in source.items() if not name.startswith(prefix)}
 
 
-NEW_TAIL = "outputs made anew: their tail is new or their shape another"
-UNFIT = [
-    ("nothing", {}, ["backbone: made anew", "proposer: made anew", f"head: made anew|{NEW_TAIL}"]),
+NEW_TAIL = "output layers re-initialized: their tail is new or their shape differs"
+PARTLY_FITTING = [
+    ("nothing", {}, ["backbone: initialized", "proposer: initialized", f"head: initialized|{NEW_TAIL}"]),
     (
         "another proposer",
         state(["a"], 0.0, anchors=3),
         [
-            "backbone: kept",
-            "proposer: 1 of 2 tensors kept; made anew, of another shape: proposer.head.objectness.weight",
-            "head: kept",
+            "backbone: loaded",
+            "proposer: 1 of 2 tensors loaded; initialized, of another shape: proposer.head.objectness.weight",
+            "head: loaded",
         ],
     ),
-    ("no proposer", without(state(["a"], 0.0), "proposer"), ["proposer: made anew; made anew, not in the file: "]),
+    (
+        "no proposer",
+        without(state(["a"], 0.0), "proposer"),
+        ["proposer: initialized; initialized, not in the file: "],
+    ),
     (
         "another tail",
         state(["a"], 0.0, width=F + 1),
-        [f"head: made anew; made anew, of another shape: head.tail.weight; {NEW_TAIL}"],
+        [f"head: initialized; initialized, of another shape: head.tail.weight; {NEW_TAIL}"],
     ),
-    ("no outputs", without(state(["a"], 0.0), "head.logits"), [f"head: 1 of 5 tensors kept; {NEW_TAIL}"]),
+    ("no outputs", without(state(["a"], 0.0), "head.logits"), [f"head: 1 of 5 tensors loaded; {NEW_TAIL}"]),
 ]
 
 
-@pytest.mark.parametrize(("given", "lines"), [case[1:] for case in UNFIT], ids=[case[0] for case in UNFIT])
-def test_what_does_not_fit_stays_as_it_was_made(given: dict[str, Tensor], lines: list[str]) -> None:
-    own = state(["a"], 1000.0)
-    moved = transfer(own, given, ["a"], ["a"])
-    said = [str(part) for part in moved.parts]
-    for line in lines:
-        assert any(all(piece in shown for piece in line.split("|")) for shown in said), said
-    for name, value in own.items():
-        fits = name in given and given[name].shape == value.shape
+@pytest.mark.parametrize(
+    ("source", "expected"), [case[1:] for case in PARTLY_FITTING], ids=[case[0] for case in PARTLY_FITTING]
+)
+def test_transfer_leaves_tensors_that_do_not_fit_initial(source: dict[str, Tensor], expected: list[str]) -> None:
+    initial = state(["a"], 1000.0)
+    transferred = transfer(initial, source, ["a"], ["a"])
+    lines = [str(part) for part in transferred.parts]
+    for pieces in expected:
+        assert any(all(piece in line for piece in pieces.split("|")) for line in lines), lines
+    for name, tensor in initial.items():
+        fits = name in source and source[name].shape == tensor.shape
         if not fits:
-            assert torch.equal(moved.weights[name], value)
+            assert torch.equal(transferred.weights[name], tensor)

@@ -1,4 +1,4 @@
-"""Published detectors by name: fetched once, checked by what their names say, read as any model."""
+"""Published detectors by name: downloaded once, checked by the digits in their names, read as any model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from detect.checkpoints import zoo
 from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.torchvision_configs import PUBLISHED
-from detect.checkpoints.zoo import ZOO, fetched, read_model
+from detect.checkpoints.zoo import ZOO, download_verified, read_model
 from detect.config import Config
 from detect.errors import UserError
 from detect.ops.preprocess import Preprocess
@@ -23,7 +23,7 @@ R50 = "detectron2/faster_rcnn_R_50_FPN_1x"
 
 @pytest.fixture(autouse=True)
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty place for fetched files, and no network."""
+    """Set an empty folder for downloads, and no network."""
 
     def fail(*_: object, **__: object) -> None:
         raise urllib.error.URLError("no route to host")
@@ -34,7 +34,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkpoints"
 
 
-def test_torchvisions_rows_are_torchvisions() -> None:
+def test_zoo_entries_of_torchvision_agree_with_its_weight_enumerations() -> None:
     rows = {name.removeprefix("torchvision/"): entry for name, entry in ZOO.items() if name.startswith("torchvision/")}
     assert rows.keys() == PUBLISHED.keys()
     for name, entry in rows.items():
@@ -42,7 +42,7 @@ def test_torchvisions_rows_are_torchvisions() -> None:
         assert (entry.url, entry.ap) == (weights.url, weights.meta["_metrics"]["COCO-val2017"]["box_map"])
 
 
-def test_detectron2s_addresses_hold_a_number_and_digits() -> None:
+def test_zoo_addresses_of_detectron2_contain_a_run_id_and_digits() -> None:
     addresses = [entry.url for name, entry in ZOO.items() if name.startswith("detectron2/")]
     assert len(set(addresses)) == len(addresses) == 11
     for address in addresses:
@@ -50,7 +50,7 @@ def test_detectron2s_addresses_hold_a_number_and_digits() -> None:
 
 
 @pytest.mark.parametrize("name", ["torchvision/fasterrcnn_resnet50_fpn", R50])
-def test_without_a_network_one_line_says_where_the_file_goes(
+def test_predict_without_network_names_the_address_and_the_folder(
     name: str, hub: Path, detect_command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
@@ -69,40 +69,40 @@ def test_without_a_network_one_line_says_where_the_file_goes(
         ("somewhere/else", "expected a run folder or a checkpoint, found nothing"),
     ],
 )
-def test_a_mistyped_name_is_one_line(name: str, message: str) -> None:
+def test_read_model_names_a_mistyped_name(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_model(Path(name))
 
 
-def test_a_file_of_other_digits_is_refused_and_named(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_verified_refuses_a_file_with_another_md5(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.mkdir()
     file = hub / "model_final_b275ba.pkl"
     file.write_bytes(b"another")
     with pytest.raises(UserError, match=rf"{file}: expected an MD5 that begins with b275ba, found b32d73e5"):
-        fetched(R50)
+        download_verified(R50)
     digits = hashlib.md5(b"another", usedforsecurity=False).hexdigest()[:6]
-    monkeypatch.setitem(ZOO, R50, zoo.Published(f"https://a/model_final_{digits}.pkl", 1.0, ""))
+    monkeypatch.setitem(ZOO, R50, zoo.PublishedModel(f"https://a/model_final_{digits}.pkl", 1.0, ""))
     file.rename(hub / f"model_final_{digits}.pkl")
-    assert fetched(R50).read_bytes() == b"another"
+    assert download_verified(R50).read_bytes() == b"another"
 
 
-def test_a_folder_goes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_model_prefers_a_folder_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / R50).mkdir(parents=True)
     with pytest.raises(UserError, match=r"expected a run folder with best.pt"):
         read_model(Path(R50))
 
 
-def test_a_name_is_a_model(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_model_returns_the_checkpoint_of_a_name(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = Checkpoint(Config(), ("cat",), Preprocess(), {}, 0, {})
-    made = {"fasterrcnn_resnet50_fpn_v2": checkpoint}
-    monkeypatch.setattr(zoo, "import_torchvision", made.__getitem__)
-    found, file = read_model(Path("torchvision/fasterrcnn_resnet50_fpn_v2"))
-    assert found is checkpoint
+    checkpoints = {"fasterrcnn_resnet50_fpn_v2": checkpoint}
+    monkeypatch.setattr(zoo, "import_torchvision", checkpoints.__getitem__)
+    loaded, file = read_model(Path("torchvision/fasterrcnn_resnet50_fpn_v2"))
+    assert loaded is checkpoint
     assert file == hub / "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth"
 
 
-def test_the_list_has_every_name_its_ap_and_its_address(detect_command: Command) -> None:
+def test_zoo_command_prints_name_ap_and_address_of_each_entry(detect_command: Command) -> None:
     status, out, _ = detect_command("model", "zoo")
     assert status == 0
     lines = out.splitlines()

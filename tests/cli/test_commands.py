@@ -14,7 +14,7 @@ import yaml
 import detect
 from detect.cli.main import run
 from detect.data.images import read_image
-from detect.inference.prediction_journal import BatchResult, Finished
+from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from tests.conftest import TINY, Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,17 +86,17 @@ def test_predict_killed_and_called_again_gives_the_same_files(
     cv2.imwrite(str(images / "c.png"), np.full((90, 120, 3), 90, np.uint8))
     arguments = ["predict", trained, images, "--score", 0, "--batch-size", 1]
     assert detect_command(*arguments, "--out", tmp_path / "whole")[0] == 0
-    add = Finished.add
+    add = PredictionJournal.add
     added: list[BatchResult] = []
 
-    def dying(self: Finished, result: BatchResult) -> None:
+    def dying(self: PredictionJournal, result: BatchResult) -> None:
         if len(added) == batches_done:
             raise ZeroDivisionError
         added.append(result)
         add(self, result)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Finished, "add", dying)
+        patched.setattr(PredictionJournal, "add", dying)
         patched.setattr(sys, "argv", [*map(str, ["detect", *arguments, "--out", tmp_path / "cut"])])
         with pytest.raises(ZeroDivisionError):
             run()
@@ -183,7 +183,7 @@ WRONG_USE = [
     (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", "dics"), '(did you mean "disc"?)'),
     (("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--classes", ""), 'found ""'),
     (
-        ("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--set", "model.head.width=3"),
+        ("predict", "{run}", "{tmp}/text.pt", "--out", "{tmp}/o", "--set", "model.head.fc_dim=3"),
         "--set: expected a network that the weights in",
     ),
     (("train", "--config", "faster_rcnn", "--out", "{run}"), "expected a new or empty folder for --out, found files"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detect.config import files as config_files
-from detect.config.files import load_config, shipped_folder
+from detect.config.files import load_config, builtin_folder
 from tests.conftest import Command
 
 
@@ -38,7 +38,7 @@ def test_what_is_listed_can_be_shown_copied_and_loaded(tmp_path: Path, detect_co
         folder.mkdir(parents=True)
         copy = folder / f"{Path(name).name}.yaml"
         assert detect_command("config", "copy", name, folder)[0] == 0
-        wanted = load_config(shipped_folder() / f"{name}.yaml")
+        wanted = load_config(builtin_folder() / f"{name}.yaml")
         assert load_config(tmp_path / "shown.yaml") == load_config(copy) == wanted
 
 

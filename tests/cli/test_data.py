@@ -36,7 +36,7 @@ def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: li
     assert result.exit_code == status, result.output
     content = json.loads((tmp_path / "found.json").read_text())
     assert [kind["kind"] for kind in content["kinds"]] == ([FAULTS[fault].kind] if fault else [])
-    assert (content["photos"], content["errors"] + content["warnings"]) == (12, int(bool(fault)))
+    assert (content["images"], content["errors"] + content["warnings"]) == (12, int(bool(fault)))
 
 
 def test_strict_says_how_many_of_which_kind(tmp_path: Path, detect_command: Command) -> None:
@@ -61,11 +61,11 @@ def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (None, "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; images: 12 kept + 0 skipped = 12 found"),
-        ("no extent", "47 kept + 1 dropped + 0 repaired (clipped) = 48 found; images: 12 kept + 0 skipped = 12 found"),
+        (None, "48 kept + 0 dropped + 0 clipped = 48 found; images: 12 kept + 0 skipped = 12 found"),
+        ("no extent", "47 kept + 1 dropped + 0 clipped = 48 found; images: 12 kept + 0 skipped = 12 found"),
         (
             "image without annotation",
-            "48 kept + 0 dropped + 0 repaired (clipped) = 48 found; images: 12 kept + 1 skipped = 13 found",
+            "48 kept + 0 dropped + 0 clipped = 48 found; images: 12 kept + 1 skipped = 13 found",
         ),
     ],
 )

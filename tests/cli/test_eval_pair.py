@@ -36,7 +36,7 @@ def test_two_models_are_compared(metric: str, runs: tuple[Path, Path], tmp_path:
     for name, models in {"first": runs[:1], "second": runs[1:], "both": runs}.items():
         status, out, err = detect_command("eval", *models, "--metric", metric, "--json", tmp_path / f"{name}.json")
         assert (status, err) == (0, "")
-        assert ("95% interval" in out) == ("Where they differ most" in out) == (name == "both")
+        assert ("95% interval" in out) == ("Images that differ most" in out) == (name == "both")
     first, second, both = (score_of(tmp_path / f"{name}.json") for name in ("first", "second", "both"))
     difference, seconds = both.pop("difference"), both.pop("second")
     assert isinstance(difference, dict)

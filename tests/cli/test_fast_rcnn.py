@@ -11,7 +11,7 @@ import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.builders.data import split_images
+from detect.config.builders.data import list_images
 from detect.config.files import load_config
 from detect.data.images import image_size
 from tests.conftest import TINY, Command
@@ -30,7 +30,7 @@ def config_file(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def images(config_file: Path) -> list[Path]:
     config: Config = load_config(config_file)
-    return split_images(config, ["train", "val"])
+    return list_images(config, ["train", "val"])
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_file_for_a_detector_with_an_rpn_is_refused(
     flags = ("--proposals", proposals, "--out", tmp_path / "found")
     status, _, err = detect_command("predict", tmp_path / "run", images[0], *flags)
     assert status == 2
-    assert "expected a detector that is given its proposals" in err
+    assert "expected a detector with precomputed proposals" in err
 
 
 @pytest.mark.slow

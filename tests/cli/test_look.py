@@ -14,7 +14,7 @@ import pytest
 
 from detect.cli.main import COMMANDS, main
 from detect.system import environment as diagnosis
-from detect.system.doctor import LEAST
+from detect.system.doctor import MIN_VERSIONS
 from tests.conftest import Command
 
 
@@ -33,13 +33,13 @@ def test_model_summary_shows_what_it_writes(tmp_path: Path, detect_command: Comm
 
 
 ALL_WELL: dict[str, dict[str, Any]] = {
-    "torch": {"answer": {"gpus": ["X, 8 GiB"], "build": "13.0", "threads": 1, "hub": "/tmp/no/such/hub"}},
-    **{name: {"answer": name} for name in ("torchvision", "numpy", "opencv", "pycocotools", "albumentations")},
+    "torch": {"facts": {"gpus": ["X, 8 GiB"], "build": "13.0", "threads": 1, "hub": "/tmp/no/such/hub"}},
+    **{name: {"facts": name} for name in ("torchvision", "numpy", "opencv", "pycocotools", "albumentations")},
 }
 BROKEN = [
-    ({}, 0, "verdict: ready"),
-    ({"torchvision": {"error": "no nms"}}, 1, "verdict: 1 problem: torch and torchvision"),
-    ({"torch": {"error": "no"}, "numpy": {"error": "no"}}, 1, "verdict: 2 problems: torch, numpy"),
+    ({}, 0, "ready"),
+    ({"torchvision": {"error": "no nms"}}, 1, "1 problem: torch and torchvision"),
+    ({"torch": {"error": "no"}, "numpy": {"error": "no"}}, 1, "2 problems: torch, numpy"),
 ]
 
 
@@ -52,21 +52,21 @@ def test_doctor_ends_with_a_verdict(
     detect_command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    versions = LEAST | {"opencv-python-headless": "5.0"}
-    monkeypatch.setattr(diagnosis, "_probe", lambda: ALL_WELL | answers)
+    versions = MIN_VERSIONS | {"opencv-python-headless": "5.0"}
+    monkeypatch.setattr(diagnosis, "_run_probe", lambda: ALL_WELL | answers)
     monkeypatch.setattr(diagnosis, "_version", lambda name: versions.get(name))
-    monkeypatch.setattr(diagnosis, "_requirements", lambda name: [f"torch=={LEAST['torch']}"] * bool(name))
+    monkeypatch.setattr(diagnosis, "_requirements", lambda name: [f"torch=={MIN_VERSIONS['torch']}"] * bool(name))
     monkeypatch.chdir(tmp_path)
     status, out, err = detect_command("doctor")
     *lines, last = out.splitlines()
     assert (status, last, err) == (wanted, verdict, "")
-    assert all(line.startswith("ok ") or "; cure: " in line for line in lines)
+    assert all(line.startswith("ok ") or "; fix: " in line for line in lines)
     assert sum(line.startswith("problem") for line in lines) == int((re.findall(r"\d+", last) or ["0"])[0])
 
 
 PROBES = [
     ("raise SystemExit(3)", "its import ended the process with status 3", {}),
-    ('import os; print(\'["torch", {"answer": 1}]\', flush=True); os.abort()', "with status -6", {"answer": 1}),
+    ('import os; print(\'["torch", {"facts": 1}]\', flush=True); os.abort()', "with status -6", {"facts": 1}),
     ("print('chatter')", "its import ended the process with status 0", {}),
 ]
 
@@ -76,7 +76,7 @@ def test_an_import_that_kills_its_process_is_told(
     probe: str, error: str, torch: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnosis, "PROBE", probe)
-    answers = diagnosis._probe()
+    answers = diagnosis._run_probe()
     assert set(answers) == set(ALL_WELL)
     assert error in answers["torchvision"]["error"]
     assert answers["torch"] == (torch or answers["torchvision"])

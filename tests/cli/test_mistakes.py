@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from detect.cli.exit_status import run_command
-from detect.system.distributed import Group
-from detect.training.state import Learner
+from detect.system.distributed import ProcessGroup
+from detect.training.state import TrainState
 from tests.conftest import TINY, Command
 
 WRONG_USE = [
@@ -83,7 +83,7 @@ def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     update = loop._update
 
-    def dying(learner: Learner, clip: float, group: Group) -> None:
+    def dying(learner: TrainState, clip: float, group: ProcessGroup) -> None:
         if learner.progress.step == 3:  # where torch's handler of SIGCHLD may well raise
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
         update(learner, clip, group)
@@ -93,7 +93,7 @@ def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(
     status, _, err = detect_command("train", "--config", tmp_path / "tiny.yaml", *flags)
     assert (status, len(err.splitlines())) == (1, 1)
     assert "killed by signal: Killed; if memory is short, lower data.workers" in err
-    assert f"to go on: detect train --resume {tmp_path / 'run'}" in err
+    assert f"resume with: detect train --resume {tmp_path / 'run'}" in err
     monkeypatch.setattr(loop, "_update", update)
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
     assert detect_command("train", "--resume", tmp_path / "run")[0] == 0

@@ -16,7 +16,7 @@ from detect.proposals import search_dataset as module
 from detect.proposals.files import pack_proposals, read_proposals, write_proposals
 from detect.types import Proposals
 from tests.conftest import TINY, Command
-from tests.proposals.fakes import FakeSearch, photograph
+from tests.proposals.fake_search import FakeSearch, write_random_images
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_make_over_a_data_set(
 ) -> None:
     out = tmp_path / "p.npz"
     status, said, err = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
-    assert (status, err, search.seen) == (0, "", count)
+    assert (status, err, search.num_searched) == (0, "", count)
     found = read_proposals(out)
     assert len(found) == count
     assert f"{len(found.boxes)} boxes in {count} images, {len(found.boxes) / count:.1f} an image" in said
@@ -49,12 +49,12 @@ def test_make_over_a_data_set(
     assert str(out) in said
     assert found.settings["mode"] == "single"
     status, said, _ = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
-    assert (status, search.seen) == (0, count)
+    assert (status, search.num_searched) == (0, count)
     assert f"{count} images searched before" in said
 
 
 def test_make_over_images_names_what_it_cannot_read(tmp_path: Path, detect_command: Command) -> None:
-    photograph(tmp_path / "photos", ["a.png", "inner/b.png"])
+    write_random_images(tmp_path / "photos", ["a.png", "inner/b.png"])
     (tmp_path / "photos" / "c.jpg").write_text("text", encoding="utf-8")
     out = tmp_path / "p.npz"
     status, said, err = detect_command("proposals", "make", tmp_path / "photos", "--out", out, "--resize-to", 500)
@@ -73,7 +73,7 @@ def whole_pictures(shapes: list[str], tmp_path: Path, detect_command: Command) -
     assert detect_command("proposals", "make", *shapes, "--out", tmp_path / "made.npz", "--split", "val")[0] == 0
     made = read_proposals(tmp_path / "made.npz")
     one = Proposals(torch.tensor([[0.0, 0, 160, 120]]), torch.ones(1))
-    images = [(name, int(key), one) for name, key in zip(made.files, made.contents, strict=True)]
+    images = [(name, int(key), one) for name, key in zip(made.files, made.content_hashes, strict=True)]
     write_proposals(tmp_path / "p.npz", pack_proposals(images[1:]))
     return tmp_path / "p.npz"
 
@@ -176,7 +176,7 @@ def test_wrong_use_is_one_line_and_status_2(
     arguments: tuple[str, ...], message: str, tmp_path: Path, detect_command: Command
 ) -> None:
     if any("photos" in argument for argument in arguments):
-        photograph(tmp_path / "photos", ["a.png"])
+        write_random_images(tmp_path / "photos", ["a.png"])
     (tmp_path / "folder.npz").mkdir()
     (tmp_path / "text").touch()
     status, _, err = detect_command("proposals", *(argument.format(tmp=tmp_path) for argument in arguments))

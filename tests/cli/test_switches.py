@@ -22,15 +22,15 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from rich.console import Console
 
     from detect.config import Config
-    from detect.config.builders.data import split_images
-    from detect.config.files import changed
+    from detect.config.builders.data import list_images
+    from detect.config.files import with_overrides
     from detect.proposals.search_dataset import SearchSettings, make_proposals
-    from detect.system.progress import display
+    from detect.system.progress import show_progress
 
-    config = changed(Config(), [f"data.root={shapes_root}", *TINY])
+    config = with_overrides(Config(), [f"data.root={shapes_root}", *TINY])
     file = tmp_path_factory.mktemp("searched") / "shapes.npz"
-    with display(Console(quiet=True), "searching", 9, "images") as shown:
-        make_proposals(split_images(config, ["train", "val"]), file, SearchSettings("single", 0), 1, shown)
+    with show_progress(Console(quiet=True), "searching", 9, "images") as shown:
+        make_proposals(list_images(config, ["train", "val"]), file, SearchSettings("single", 0), 1, shown)
     return file
 
 
@@ -39,13 +39,13 @@ CASES: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
     "R-CNN with a softmax": ("rcnn", ("model.classifier=softmax",), lambda run: "svms" not in stages(run)),
     "R-CNN, windows of all images": (
         "rcnn",
-        ("model.head.sampling=uniform",),
+        ("model.head.sampling=global",),
         lambda run: "steps of 8 regions" in (run / "network" / "log.txt").read_text(),
     ),
     "R-CNN without box regression": (
         "rcnn",
-        ("model.postprocess.regress=false",),
-        lambda run: not load(run).single.postprocess.regress,
+        ("model.postprocess.box_regression=false",),
+        lambda run: not load(run).base_detector.postprocess.apply_deltas,
     ),
     "Fast R-CNN": ("fast_rcnn", (), lambda run: pool(run) == "roi_pool"),
     "Fast R-CNN with RoIAlign": ("fast_rcnn", ("model.pool=roi_align",), lambda run: pool(run) == "roi_align"),
@@ -58,7 +58,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
     "Faster R-CNN, alternating": ("faster_rcnn", ("train.recipe=alternating",), lambda run: len(stages(run)) == 6),
     "an RPN alone": (
         "faster_rcnn",
-        ("train.parts=[backbone,proposer]",),
+        ("train.trainable=[backbone,proposer]",),
         lambda run: "val_recall" in (run / "metrics.csv").read_text(),
     ),
 }
@@ -70,7 +70,7 @@ def stages(run: Path) -> list[str]:
 
 
 def pool(run: Path) -> str:
-    regions = load(run).single.regions
+    regions = load(run).base_detector.regions
     assert isinstance(regions, PooledRegions)
     return regions.pool
 
@@ -86,7 +86,7 @@ def test_a_switch(case: str, proposals: Path, shapes_root: Path, tmp_path: Path,
     assert is_so(run)
     assert ("of the objects with an IoU of 0.5" in out) == bool(given)
     images = list((shapes_root).glob("*/val/*.jpg"))[:1]
-    flags = ("--set", "model.search.mode=single", "--set", "model.postprocess.score=0", "--score", 0)
+    flags = ("--set", "model.search.mode=single", "--set", "model.postprocess.score_threshold=0", "--score", 0)
     assert detect_command("predict", run, *images, "--out", tmp_path / "found", "--format", "json", *flags)[0] == 0
     assert json.loads((tmp_path / "found" / "predictions.json").read_text())[0]["detections"]
 

@@ -5,29 +5,30 @@ from typing import Any
 
 import pytest
 
-from detect.config import Config, as_plain
-from detect.config.builders.detector import build_detector, preprocess_rule
-from detect.config.files import load_config, merge_overrides, parse, shipped_folder, to_yaml
+from detect.config import Config, to_dict
+from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config, to_yaml
 from detect.errors import UserError
 from detect.ops.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
-SHIPPED = sorted(shipped_folder().rglob("*.yaml"))
+BUILTIN_FILES = sorted(builtin_folder().rglob("*.yaml"))
 
 
 def load(folder: Path, text: str, *overrides: str) -> Config:
+    """Return the settings of a file with this text and these overrides."""
     file = folder / "run.yaml"
     file.write_text(text)
     return load_config(file, overrides)
 
 
-def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+def test_load_config_of_an_empty_file_returns_the_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "") == Config()
     assert Config().train.epochs == 1
-    assert Config().model.head.stds == (0.1, 0.1, 0.2, 0.2)
+    assert Config().model.head.delta_stds == (0.1, 0.1, 0.2, 0.2)
 
 
 @pytest.mark.parametrize(
-    ("text", "proposals", "pool", "number", "background"),
+    ("text", "proposals", "pool", "batch_size", "negative_iou"),
     [
         ("", "rpn", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: faster_rcnn}", "rpn", "roi_align", 128, (0.0, 0.5)),
@@ -35,7 +36,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ("model: {kind: fast_rcnn}", "selective_search", "roi_pool", 64, (0.1, 0.5)),
         ("model: {kind: fast_rcnn, proposals: a/b.npz}", "a/b.npz", "roi_pool", 64, (0.1, 0.5)),
         (
-            "model: {kind: fast_rcnn, pool: roi_align, head: {number: 9}}",
+            "model: {kind: fast_rcnn, pool: roi_align, head: {batch_size_per_image: 9}}",
             "selective_search",
             "roi_align",
             9,
@@ -43,57 +44,60 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_kind_sets_the_defaults_of_the_slots(
-    tmp_path: Path, text: str, proposals: str, pool: str, number: int, background: tuple[float, float]
+def test_model_kind_sets_the_defaults_of_the_slots(
+    tmp_path: Path, text: str, proposals: str, pool: str, batch_size: int, negative_iou: tuple[float, float]
 ) -> None:
     model = load(tmp_path, text).model
-    assert (model.proposals, model.pool, model.head.number, model.head.background) == (
-        proposals,
-        pool,
-        number,
-        background,
-    )
-    assert model.given == (proposals != "rpn")
+    assert (model.proposals, model.pool) == (proposals, pool)
+    assert (model.head.batch_size_per_image, model.head.negative_iou) == (batch_size, negative_iou)
+    assert model.uses_precomputed_proposals == (proposals != "rpn")
 
 
 @pytest.mark.parametrize(
-    ("model", "width", "sides", "tail"),
+    ("text", "neck_channels", "anchor_sizes", "head_type"),
     [
-        ("backbone: {output: map}", 128, (128, 256, 512), "network"),
-        ("backbone: {output: dilated}", 128, (128, 256, 512), "linear"),
-        ("backbone: {output: pyramid}", 256, (32, 64, 128, 256, 512), "linear"),
-        ("backbone: {output: pyramid, width: 8}, head: {tail: convolved}, rpn: {sides: [1]}", 8, (1,), "convolved"),
-        ("backbone: {output: pyramid}, rpn: {sides: [[1, 2], [3, 4]]}", 256, ((1, 2), (3, 4)), "linear"),
+        ("backbone: {output: c4}", 128, (128, 256, 512), "backbone"),
+        ("backbone: {output: dc5}", 128, (128, 256, 512), "fc"),
+        ("backbone: {output: fpn}", 256, (32, 64, 128, 256, 512), "fc"),
+        (
+            "backbone: {output: fpn, neck_channels: 8}, head: {type: conv_fc}, rpn: {anchor_sizes: [1]}",
+            8,
+            (1,),
+            "conv_fc",
+        ),
+        ("backbone: {output: fpn}, rpn: {anchor_sizes: [[1, 2], [3, 4]]}", 256, ((1, 2), (3, 4)), "fc"),
     ],
 )
-def test_an_output_sets_the_defaults_of_the_slots(
-    tmp_path: Path, model: str, width: int, sides: tuple[object, ...], tail: str
+def test_backbone_output_sets_the_defaults_of_the_slots(
+    tmp_path: Path, text: str, neck_channels: int, anchor_sizes: tuple[object, ...], head_type: str
 ) -> None:
-    found = load(tmp_path, f"model: {{{model}}}").model
-    assert (found.backbone.width, found.rpn.sides, found.head.tail) == (width, sides, tail)
+    model = load(tmp_path, f"model: {{{text}}}").model
+    assert model.backbone.neck_channels == neck_channels
+    assert model.rpn.anchor_sizes == anchor_sizes
+    assert model.head.type == head_type
 
 
-def test_colours_are_set_in_the_units_of_images_and_kept_in_fractions() -> None:
-    plain = preprocess_rule(Config())
-    assert (plain.channels, plain.mean) == ("rgb", IMAGENET_MEAN)
-    assert plain.std == pytest.approx(IMAGENET_STD, rel=1e-15)
-    caffe = preprocess_rule(parse({"model": {"preprocess": {"channels": "bgr", "std": [1, 1, 1]}}}, "test"))
+def test_build_preprocess_scales_mean_and_std_to_fractions() -> None:
+    default = build_preprocess(Config())
+    assert (default.channels, default.mean) == ("rgb", IMAGENET_MEAN)
+    assert default.std == pytest.approx(IMAGENET_STD, rel=1e-15)
+    caffe = build_preprocess(parse_config({"model": {"preprocess": {"channels": "bgr", "std": [1, 1, 1]}}}, "test"))
     assert (caffe.channels, caffe.mean, caffe.std) == ("bgr", IMAGENET_MEAN, (1 / 255,) * 3)
 
 
-def test_float_resizing_is_saved_with_the_rule_and_has_no_colour_jitter() -> None:
+def test_build_preprocess_refuses_color_jitter_with_float_resizing() -> None:
     config = Config()
     settings = {"model": {"preprocess": {"resize": "float"}}}
-    assert preprocess_rule(config).resizing == "cv2"
-    assert preprocess_rule(parse(settings, "test")).resizing == "float"
-    with pytest.raises(UserError, match=r"data.augment.colour: expected 0 .*, found 0.5"):
-        preprocess_rule(parse(settings | {"data": {"augment": {"colour": 0.5}}}, "test"))
+    assert build_preprocess(config).resizing == "cv2"
+    assert build_preprocess(parse_config(settings, "test")).resizing == "float"
+    with pytest.raises(UserError, match=r"data.augment.color_jitter: expected 0 .*, found 0.5"):
+        build_preprocess(parse_config(settings | {"data": {"augment": {"color_jitter": 0.5}}}, "test"))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: {kind: rcnn, backbone: {output: pyramid}}", r"model: backbone.output: .* for an rcnn, found pyramid"),
+        ("model: {kind: rcnn, backbone: {output: fpn}}", r"model: backbone.output: .* for an rcnn, found fpn"),
         ("modle: {}", r'run.yaml: modle: unknown key \(did you mean "model"\?\)'),
         ("zzz: 1", r"run.yaml: zzz: unknown key; known: seed, device, model, data, train"),
         ("model: {backbon: {}}", r'model.backbon: unknown key \(did you mean "backbone"\?\)'),
@@ -111,37 +115,37 @@ def test_float_resizing_is_saved_with_the_rule_and_has_no_colour_jitter() -> Non
         ("train: {epochs: 1, steps: 2}", r"train: expected either epochs or steps, found both"),
         ("model: {kind: yolo}", r"model.kind: .*found 'yolo'"),
         ("model: {proposals: rnp}", r'model: proposals: expected rpn, .*found rnp \(did you mean "rpn"\?\)'),
-        ("model: {kind: fast_rcnn, proposals: rpn}", r"model: fast_rcnn is given its proposals: .*found rpn"),
+        ("model: {kind: fast_rcnn, proposals: rpn}", r"model: fast_rcnn uses precomputed proposals: .*found rpn"),
         ("model: 3", r"model: .*found 3"),
-        ("model: {rpn: {sides: []}}", r"model.rpn.sides: .*at least 1"),
-        ("model: {rpn: {background: [0.3, 0.1]}}", r"model.rpn.background: expected the lower bound first"),
-        ("model: {head: {stds: [1, 1, 1]}}", r"model.head.stds"),
+        ("model: {rpn: {anchor_sizes: []}}", r"model.rpn.anchor_sizes: .*at least 1"),
+        ("model: {rpn: {negative_iou: [0.3, 0.1]}}", r"model.rpn.negative_iou: expected the lower bound first"),
+        ("model: {head: {delta_stds: [1, 1, 1]}}", r"model.head.delta_stds"),
         ("data: {min_size: []}", r"data.min_size: .*found \[\]"),
         ("data: {classes: []}", r"data.classes: .*at least 1"),
-        ("data: {difficult: perhaps}", r"data.difficult: .*found 'perhaps'"),
+        ("data: {train_on_difficult: perhaps}", r"data.train_on_difficult: .*found 'perhaps'"),
         ("- a\n- b", r"run.yaml: expected keys and values, found list"),
         ("a: [", r"run.yaml: expected YAML, found"),
         ("a: 2007-13-45", r"run.yaml: expected YAML, found"),
         ("base: nothing.yaml", r"nothing.yaml: expected the base, found nothing"),
     ],
 )
-def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_load_config_names_a_mistake_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
         load(tmp_path, text)
     assert "\n" not in str(raised.value)
 
 
-def test_a_base_is_inherited_section_by_section(tmp_path: Path) -> None:
+def test_load_config_merges_a_base_section_by_section(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "root.yaml").write_text("seed: 3\ntrain: {epochs: 4, lr: 0.5}\nmodel: {backbone: {name: small}}\n")
     (tmp_path / "sub" / "middle.yaml").write_text("base: ../root.yaml\ntrain: {lr: 0.25, batch_size: 7}\n")
-    config = load(tmp_path, "base: sub/middle.yaml\nmodel: {backbone: {width: 9}}\n")
+    config = load(tmp_path, "base: sub/middle.yaml\nmodel: {backbone: {neck_channels: 9}}\n")
     assert (config.seed, config.train.epochs, config.train.lr, config.train.batch_size) == (3, 4, 0.25, 7)
-    assert (config.model.backbone.name, config.model.backbone.width) == ("small", 9)
+    assert (config.model.backbone.name, config.model.backbone.neck_channels) == ("small", 9)
 
 
 @pytest.mark.parametrize("name", ["run.yaml", "other.yaml"])
-def test_a_circle_of_bases_is_refused(tmp_path: Path, name: str) -> None:
+def test_load_config_refuses_a_circle_of_bases(tmp_path: Path, name: str) -> None:
     (tmp_path / "other.yaml").write_text("base: run.yaml\n")
     with pytest.raises(UserError, match=r"base: expected no circle, found run.yaml -> .*run.yaml"):
         load(tmp_path, f"base: {name}\n")
@@ -160,7 +164,7 @@ def test_a_circle_of_bases_is_refused(tmp_path: Path, name: str) -> None:
         ("", ["train.lr=0.5", "train.steps=6"], None, 6),
     ],
 )
-def test_of_epochs_and_steps_the_upper_one_stands(
+def test_load_config_takes_the_last_set_of_epochs_and_steps(
     tmp_path: Path, text: str, overrides: list[str], epochs: int | None, steps: int | None
 ) -> None:
     (tmp_path / "base.yaml").write_text("train: {epochs: 4}\n")
@@ -184,15 +188,15 @@ def test_of_epochs_and_steps_the_upper_one_stands(
         ("a.b.c=x", {"a": {"b": {"c": "x"}}}),
     ],
 )
-def test_values_are_yaml_and_1e3_is_a_number(override: str, expected: dict[str, Any]) -> None:
+def test_merge_overrides_reads_values_as_yaml_and_1e3_as_a_number(override: str, expected: dict[str, Any]) -> None:
     assert merge_overrides({}, [override]) == expected
 
 
-def test_overrides_go_over_the_file_in_order(tmp_path: Path) -> None:
+def test_load_config_applies_overrides_in_order(tmp_path: Path) -> None:
     config = load(tmp_path, "data: {root: here}\nseed: 1", "data.val=0.2", "seed=2", "seed=3", "data.min_size=[2, 4]")
     assert (config.seed, config.data.root, config.data.val) == (3, "here", 0.2)
     assert config.data.min_sizes == (2, 4)
-    assert preprocess_rule(config).min_size == 4
+    assert build_preprocess(config).min_size == 4
 
 
 @pytest.mark.parametrize(
@@ -206,12 +210,12 @@ def test_overrides_go_over_the_file_in_order(tmp_path: Path) -> None:
         ("train.lr.x=3", "train.lr: .*number"),
     ],
 )
-def test_a_wrong_override_is_named(tmp_path: Path, override: str, message: str) -> None:
+def test_load_config_names_a_wrong_override(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(tmp_path, "", override)
 
 
-def test_merging_leaves_its_input_alone() -> None:
+def test_merge_overrides_does_not_change_its_argument() -> None:
     settings = {"train": {"epochs": 3}}
     assert merge_overrides(settings, ["train.steps=2"]) == {"train": {"steps": 2}}
     assert settings == {"train": {"epochs": 3}}
@@ -221,38 +225,41 @@ def test_merging_leaves_its_input_alone() -> None:
     "overrides",
     [
         [],
-        ["train.steps=3", "model.init=ümläut.pt", "data.classes=[cat, 'on', '1e3', '1']", "model.rpn.outside=null"],
+        [
+            "train.steps=3",
+            "model.init=ümläut.pt",
+            "data.classes=[cat, 'on', '1e3', '1']",
+            "model.rpn.allowed_border=null",
+        ],
         ["data.train=[{root: a, list: b}, {root: c, annotations: d}]", "data.val=0.25", "data.min_size=[1, 2]"],
         ["data.train='1e3'", "train.epochs=1", "train.lr=1e-20", "data.val='0.2'"],
     ],
 )
-def test_what_is_written_is_read_back_equal(tmp_path: Path, overrides: list[str]) -> None:
+def test_to_yaml_is_read_back_equal(tmp_path: Path, overrides: list[str]) -> None:
     config = load(tmp_path, "", *overrides)
     assert load(tmp_path, to_yaml(config)) == config
-    assert parse(as_plain(config), "saved") == config
+    assert parse_config(to_dict(config), "saved") == config
 
 
-def test_settings_cannot_be_changed_by_hand() -> None:
+def test_config_is_frozen() -> None:
     with pytest.raises(ValueError, match=r"frozen"):
         Config().seed = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", ["faster_rcnn", "configs/faster_rcnn.yaml", "faster_rcnn.yaml"])
-def test_a_shipped_configuration_is_found_from_anywhere(
+def test_load_config_finds_a_builtin_configuration_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_config(Path(name)) == load_config(shipped_folder() / "faster_rcnn.yaml")
+    assert load_config(Path(name)) == load_config(builtin_folder() / "faster_rcnn.yaml")
 
 
-def test_a_file_that_is_nowhere_is_named(tmp_path: Path) -> None:
+def test_load_config_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.yaml: expected a configuration file, found nothing"):
         load_config(tmp_path / "nowhere.yaml")
 
 
-def test_a_name_near_a_shipped_one_and_a_file_beside_has_one_hint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_config_gives_one_hint_for_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "faster_rcn.yml").touch()
     with pytest.raises(UserError) as caught:
@@ -263,45 +270,57 @@ def test_a_name_near_a_shipped_one_and_a_file_beside_has_one_hint(
         load_config(Path("mime.yaml"))
 
 
-def test_configurations_are_shipped() -> None:
-    assert {"faster_rcnn.yaml"} <= {file.name for file in SHIPPED}
+def test_builtin_folder_has_configurations() -> None:
+    assert {"faster_rcnn.yaml"} <= {file.name for file in BUILTIN_FILES}
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: str(file.relative_to(shipped_folder())))
-def test_every_shipped_configuration_builds(file: Path) -> None:
+@pytest.mark.parametrize("file", BUILTIN_FILES, ids=lambda file: str(file.relative_to(builtin_folder())))
+def test_build_detector_builds_every_builtin_configuration(file: Path) -> None:
     config = load_config(file, ["model.backbone.weights=null"])
-    detector, report = build_detector(config, tuple(f"class{number}" for number in range(20)))
+    detector, report = build_detector(config, tuple(f"class{i}" for i in range(20)))
     assert report is None
     assert sum(parameter.numel() for parameter in detector.parameters() if parameter.requires_grad) > 100_000
-    assert detector.postprocess.limit == config.model.postprocess.limit
+    assert detector.postprocess.max_detections == config.model.postprocess.max_detections
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["model.backbone.name=smal"], r'model.backbone.name: .*did you mean "small"'),
-        (["model.backbone.output=merged"], "model.head.tail: expected linear"),
-        (["model.backbone.output=dilated", "model.head.tail=network"], "expected linear .* dilated, found network"),
-        (["model.backbone.output=dilated", "model.backbone.name=squeezenet1_1"], "dilated: expected a stage .*, sq"),
-        (["model.backbone.output=pyramid", "model.backbone.levels=5"], "levels: expected at most 4 for small, found 5"),
-        (["model.backbone.output=pyramid", "model.rpn.sides=[16,32]"], r"rpn.sides: .* each of 5 maps, .*\[\[16.0\], "),
-        (["model.backbone.output=pyramid", "model.rpn.sides=[[1,2],[3],[4],[5],[6]]"], r"rpn.sides: .* each of 5 maps"),
-        (["model.rpn.sides=[[16],[32]]"], r"rpn.sides: expected as many for each of 1 maps"),
+        (["model.backbone.output=merged"], "model.head.type: expected fc"),
+        (["model.backbone.output=dc5", "model.head.type=backbone"], "expected fc or conv_fc .* dc5, found backbone"),
+        (["model.backbone.output=dc5", "model.backbone.name=squeezenet1_1"], "dc5: expected a stage .*, sq"),
+        (["model.backbone.output=fpn", "model.backbone.fpn_levels=5"], "levels: expected at most 4 for small, found 5"),
         (
-            ["model.backbone.output=pyramid", "model.backbone.split=1", "model.backbone.upsampling=transposed"],
+            ["model.backbone.output=fpn", "model.rpn.anchor_sizes=[16,32]"],
+            r"each of 5 maps, .*\[\[16.0\], ",
+        ),
+        (
+            ["model.backbone.output=fpn", "model.rpn.anchor_sizes=[[1,2],[3],[4],[5],[6]]"],
+            r"anchor_sizes: .* each of 5 maps",
+        ),
+        (["model.rpn.anchor_sizes=[[16],[32]]"], r"rpn.anchor_sizes: expected as many for each of 1 maps"),
+        (
+            ["model.backbone.output=fpn", "model.backbone.split_last_stage=1", "model.backbone.upsampling=transposed"],
             r"upsampling: expected nearest where .* \(small: 4, 8, 16, 16\), found transposed",
         ),
-        (["model.backbone.split=2", "model.head.tail=linear"], "split: expected at most 1 .* of small, found 2"),
+        (
+            ["model.backbone.split_last_stage=2", "model.head.type=fc"],
+            "split_last_stage: expected at most 1 .* of small, found 2",
+        ),
         (["model.backbone.frozen_stages=9"], "frozen_stages: expected at most 3 for small, found 9"),
         (
-            ["model.backbone.name=vgg16", "model.head.bins=5"],
-            "model.head.bins: expected 7 or null for .* vgg16, found 5",
+            ["model.backbone.name=vgg16", "model.head.pool_size=5"],
+            "model.head.pool_size: expected 7 or null for .* vgg16, found 5",
         ),
-        (["model.backbone.name=alexnet", "model.head.bins=7"], "model.head.bins: expected 6 or null for .*, found 7"),
+        (
+            ["model.backbone.name=alexnet", "model.head.pool_size=7"],
+            "pool_size: expected 6 or null for .*, found 7",
+        ),
         (["model.backbone.weights=/nowhere.pth"], "nowhere.pth: expected a weights file, found nothing"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(overrides: list[str], message: str) -> None:
+def test_build_detector_refuses_settings_that_exclude_each_other(overrides: list[str], message: str) -> None:
     settings = merge_overrides({"model": {"backbone": {"name": "small"}}}, overrides)
     with pytest.raises(UserError, match=message):
-        build_detector(parse(settings, "test"), ("cat",))
+        build_detector(parse_config(settings, "test"), ("cat",))

@@ -1,4 +1,4 @@
-"""The configurations of configs/voc07: what their headers promise, and where they must be as the papers are."""
+"""The configurations of configs/voc07: their headers, and the settings in which they must agree with the papers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from detect.config import Config
-from detect.config.builders.detector import preprocess_rule
-from detect.config.files import load_config, shipped_folder
+from detect.config.builders.detector import build_preprocess
+from detect.config.files import builtin_folder, load_config
 from detect.models.backbones import registry
-from detect.training.setup import schedule_rule
+from detect.training.setup import build_schedule
 
-FOLDER = shipped_folder() / "voc07"
+FOLDER = builtin_folder() / "voc07"
 FILES = sorted(FOLDER.glob("*.yaml"))
 GENERATIONS = {
     "rcnn": ("rcnn_caffenet", "rcnn_vgg16"),
@@ -28,25 +28,25 @@ PAPERS = [name for names in GENERATIONS.values() for name in names]
 
 
 @cache
-def shipped(name: str) -> Config:
+def paper_config(name: str) -> Config:
     return load_config(FOLDER / f"{name}.yaml")
 
 
 def setting(config: Config, key: str) -> object:
-    """The value of a key such as train.lr."""
+    """Return the value of a key such as train.lr."""
     return reduce(getattr, key.split("."), config)
 
 
 def header(file: Path) -> list[str]:
-    """The comments that a file begins with; one that ends with a backslash goes on in the next."""
+    """Return the comment lines at the start of a file; a line that ends with a backslash is joined to the next."""
     comments = "".join(takewhile(lambda line: line.startswith("#"), file.read_text().splitlines(keepends=True)))
     return [line.removeprefix("#").strip() for line in re.sub(r"\\\n#", "", comments).splitlines()]
 
 
 def overrides(line: str) -> list[tuple[str, ...]]:
-    """The overrides of each alternative that a line of a header offers; semicolons stand between alternatives."""
-    found = [re.findall(r"--set (?:'([^']*)'|(\S+))", part) for part in line.split(";")]
-    return [tuple(quoted or plain for quoted, plain in part) for part in found if part]
+    """Return the overrides of each alternative in a line of a header; semicolons separate alternatives."""
+    matches = [re.findall(r"--set (?:'([^']*)'|(\S+))", part) for part in line.split(";")]
+    return [tuple(quoted or plain for quoted, plain in part) for part in matches if part]
 
 
 @pytest.mark.parametrize(
@@ -59,65 +59,66 @@ def overrides(line: str) -> list[tuple[str, ...]]:
         ("--set 'a=[{x: 1, y: 2}]' --set b=1", [("a=[{x: 1, y: 2}]", "b=1")]),
     ],
 )
-def test_overrides_are_read_from_a_line(line: str, expected: list[tuple[str, ...]]) -> None:
+def test_overrides_reads_the_alternatives_of_a_line(line: str, expected: list[tuple[str, ...]]) -> None:
     assert overrides(line) == expected
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_header_has_its_command_and_what_to_expect(file: Path) -> None:
+def test_header_has_the_command_and_the_expected_result(file: Path) -> None:
     lines = header(file)
-    command = "pretrain" if shipped(file.stem).train.recipe == "classify" else "train"
+    command = "pretrain" if paper_config(file.stem).train.recipe == "pretrain" else "train"
     assert any(f"detect {command} --config configs/voc07/{file.name} " in line for line in lines)
     assert any(re.match(r"Expected: \S", line) for line in lines)
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_a_header_of_a_paper_has_its_number_and_ours(name: str) -> None:
+def test_header_of_a_paper_has_its_number_and_ours(name: str) -> None:
     lines = header(FOLDER / f"{name}.yaml")
     assert any(re.match(r"Expected: \d\d\.\d \(paper, table \d", line) for line in lines)
     assert any(re.match(r"Measured: \S", line) for line in lines)
 
 
-OFFERED = [(file, chosen) for file in FILES for line in header(file) for chosen in overrides(line)]
+ABLATIONS = [(file, settings) for file in FILES for line in header(file) for settings in overrides(line)]
 
 
-@pytest.mark.parametrize(("file", "chosen"), OFFERED, ids=[f"{file.stem} {' '.join(sets)}" for file, sets in OFFERED])
-def test_what_a_header_offers_loads_and_changes_each_key_it_names(file: Path, chosen: tuple[str, ...]) -> None:
-    config = load_config(file, chosen)
-    keys = [override.partition("=")[0] for override in chosen]
-    assert [key for key in keys if setting(config, key) == setting(shipped(file.stem), key)] == []
+@pytest.mark.parametrize(
+    ("file", "settings"), ABLATIONS, ids=[f"{file.stem} {' '.join(settings)}" for file, settings in ABLATIONS]
+)
+def test_overrides_of_a_header_load_and_change_each_key(file: Path, settings: tuple[str, ...]) -> None:
+    config = load_config(file, settings)
+    keys = [override.partition("=")[0] for override in settings]
+    assert [key for key in keys if setting(config, key) == setting(paper_config(file.stem), key)] == []
 
 
 @pytest.mark.parametrize(("kind", "names"), GENERATIONS.items(), ids=GENERATIONS)
-def test_every_paper_trains_on_trainval_for_test(kind: str, names: tuple[str, ...]) -> None:
+def test_paper_configs_train_on_trainval_and_validate_on_test(kind: str, names: tuple[str, ...]) -> None:
     for name in names:
-        config = shipped(name)
+        config = paper_config(name)
         assert config.model.kind == kind
         assert (config.data.format, config.data.train, config.data.val) == ("voc", "trainval", "test")
-        assert config.data.difficult == (kind != "faster_rcnn")
+        assert config.data.train_on_difficult == (kind != "faster_rcnn")
         assert (config.train.recipe == "alternating") == (kind == "faster_rcnn")
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_the_images_of_test_choose_no_weights(name: str) -> None:
-    config = shipped(name)
+def test_paper_configs_do_not_select_weights_on_the_test_images(name: str) -> None:
+    config = paper_config(name)
     epochs = (config.train.steps or 0) * config.train.batch_size / 5011
-    several_stages = config.train.recipe in ("rcnn", "alternating")  # validated once they are put together
+    several_stages = config.train.recipe in ("rcnn", "alternating")  # validated once, after the last stage
     assert config.train.validate_every is not None
     assert several_stages or config.train.validate_every > epochs
 
 
 @pytest.mark.parametrize(
-    ("kind", "steps", "falls"),
+    ("kind", "steps", "milestones"),
     [("rcnn", 70000, [20000, 40000, 60000]), ("fast_rcnn", 40000, [30000]), ("faster_rcnn", 40000, [30000])],
 )
-def test_the_learning_rate_falls_where_the_paper_lets_it(kind: str, steps: int, falls: list[int]) -> None:
+def test_learning_rate_falls_at_the_milestones_of_the_paper(kind: str, steps: int, milestones: list[int]) -> None:
     for name in GENERATIONS[kind]:
-        train, schedule = shipped(name).train, schedule_rule(shipped(name), steps)
+        train, schedule = paper_config(name).train, build_schedule(paper_config(name), steps)
         assert (train.steps, train.lr) == (steps, 1e-3)
-        ends = [0, *falls, steps]
-        for fallen, (first, end) in enumerate(pairwise(ends)):
-            assert [schedule.factor(step) for step in (first, end - 1)] == pytest.approx([0.1**fallen] * 2)
+        for num_drops, (start, end) in enumerate(pairwise([0, *milestones, steps])):
+            assert [schedule.factor(step) for step in (start, end - 1)] == pytest.approx([0.1**num_drops] * 2)
 
 
 @pytest.mark.parametrize(
@@ -132,24 +133,24 @@ def test_the_learning_rate_falls_where_the_paper_lets_it(kind: str, steps: int, 
         ("faster_rcnn_vgg16", [64, 64, 128, 128]),
     ],
 )
-def test_the_convolutions_that_rest_are_the_papers(name: str, channels: list[int]) -> None:
-    settings = shipped(name).model.backbone
+def test_frozen_convolutions_are_those_of_the_paper(name: str, channels: list[int]) -> None:
+    settings = paper_config(name).model.backbone
     with torch.device("meta"):
-        network = registry.cut(settings.name, registry.whole_network(settings.name))
-    resting = nn.Sequential(*network.stages[: settings.frozen_stages])
-    assert [layer.out_channels for layer in resting.modules() if isinstance(layer, nn.Conv2d)] == channels
+        network = registry.split_stages(settings.name, registry.build_network(settings.name))
+    frozen = nn.Sequential(*network.stages[: settings.frozen_stages])
+    assert [layer.out_channels for layer in frozen.modules() if isinstance(layer, nn.Conv2d)] == channels
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_deltas_are_decoded_without_a_limit(name: str) -> None:
-    """As in the authors' code: exp of what the network says, then clipped to the picture."""
-    model = shipped(name).model
-    assert model.postprocess.growth is None
-    assert model.given or model.rpn.growth is None
+def test_paper_configs_decode_deltas_without_a_limit(name: str) -> None:
+    """In the authors' code a box is the exponential of the predicted delta, clipped to the image."""
+    model = paper_config(name).model
+    assert model.postprocess.max_scale_change is None
+    assert model.uses_precomputed_proposals or model.rpn.max_scale_change is None
 
 
 @pytest.mark.parametrize(
-    ("name", "photo", "resized"),
+    ("name", "size", "resized"),
     [
         ("rcnn_caffenet", (375, 500), (375, 500)),
         ("rcnn_vgg16", (500, 334), (500, 334)),
@@ -158,14 +159,16 @@ def test_deltas_are_decoded_without_a_limit(name: str) -> None:
         ("faster_rcnn_zf", (250, 500), (500, 1000)),
     ],
 )
-def test_images_get_the_papers_size(name: str, image: tuple[int, int], resized: tuple[int, int]) -> None:
-    assert preprocess_rule(shipped(name)).resized(image) == resized
+def test_images_are_resized_as_in_the_paper(name: str, size: tuple[int, int], resized: tuple[int, int]) -> None:
+    assert build_preprocess(paper_config(name)).target_size(size) == resized
 
 
 @pytest.mark.parametrize("name", ["fast_rcnn_caffenet", "fast_rcnn_vgg_cnn_m_1024"])
-def test_the_five_scales_at_test_are_those_of_training(name: str) -> None:
+def test_the_five_test_scales_are_those_of_training(name: str) -> None:
     file = FOLDER / f"{name}.yaml"
-    (chosen,) = [sets for line in header(file) for sets in overrides(line) if "data.max_size=2000" in sets]
-    config = load_config(file, chosen)
-    looks = [round(min(preprocess_rule(config).resized((375, 500))) * by) for by in config.model.test_time.scales]
-    assert tuple(looks) == config.data.min_sizes == (480, 576, 688, 864, 1200)
+    (settings,) = [
+        settings for line in header(file) for settings in overrides(line) if "data.max_size=2000" in settings
+    ]
+    config = load_config(file, settings)
+    sizes = [round(min(build_preprocess(config).target_size((375, 500))) * by) for by in config.model.test_time.scales]
+    assert tuple(sizes) == config.data.min_sizes == (480, 576, 688, 864, 1200)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.annotations import Annotations, ImageAnnotation
 from tests.data.folders import write_image
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of real data, in the repository or beside it."""
+    """Return the folder of real data, in the repository or beside it."""
     for folder in (_ROOT / "shared", _ROOT.parent / "shared"):
         if folder.is_dir():
             return folder
@@ -25,7 +25,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Callable[..., Path]:
-    """Write a VOC folder: image name -> the XML of its objects, all 60 x 40, listed in ``train``."""
+    """Return a function that writes a VOC folder: image name -> XML of its objects; all 60 x 40, in split ``train``."""
 
     def write(objects: Mapping[str, str], folder: str = "voc", size: str = "", lists: str = "train") -> Path:
         root = tmp_path / folder
@@ -43,7 +43,7 @@ def voc(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Callable[[Any], Path]:
-    """Write a COCO folder: instances.json and images/ with every image that it names inside."""
+    """Return a function that writes a COCO folder: instances.json, and images/ with every image that it names."""
 
     def write(document: Any, folder: str = "coco") -> Path:
         root = tmp_path / folder
@@ -60,23 +60,23 @@ def coco(tmp_path: Path) -> Callable[[Any], Path]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Annotations:
-    """Ten images in three shapes with 0 to 3 objects of 2 classes."""
+    """Return ten images of three sizes with 0 to 3 objects of 2 classes."""
     images = []
     for i in range(10):
         size = [(40, 60), (60, 40), (50, 50)][i % 3]
-        draw = np.random.default_rng(i)
-        first = draw.uniform(0, 20, (i % 4, 2))
-        boxes = np.concatenate([first, first + draw.uniform(5, 19, (i % 4, 2))], axis=1)
+        rng = np.random.default_rng(i)
+        first = rng.uniform(0, 20, (i % 4, 2))
+        boxes = np.concatenate([first, first + rng.uniform(5, 19, (i % 4, 2))], axis=1)
         images.append(
             ImageAnnotation(
                 file=str(write_image(tmp_path / "photos" / f"p{i}.png", size, i)),
                 image_id=100 + i,
                 size=size,
                 boxes=boxes,
-                labels=draw.integers(1, 3, i % 4),
-                difficult=draw.random(i % 4) < 0.5,
+                labels=rng.integers(1, 3, i % 4),
+                difficult=rng.random(i % 4) < 0.5,
                 crowd=np.zeros(i % 4, bool),
                 areas=np.ones(i % 4),
             )
         )
-    return pack(images, ["cat", "dog"])
+    return Annotations.from_images(images, ["cat", "dog"])

@@ -1,4 +1,4 @@
-"""Small data sets on disk, in the formats that we read."""
+"""Small data sets on disk, in the formats that detect reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def coco_document(
     images: Sequence[str] = ("a.jpg", "b.jpg"),
     names: Sequence[str] = ("cat", "dog"),
 ) -> dict[str, Any]:
-    """Categories with the ids 3, 13, 23, ...; images with the ids 7, 17, ..., 60 x 40."""
+    """Return a COCO file: categories with the ids 3, 13, 23, ...; images with the ids 7, 17, ..., 60 x 40."""
     return {
         "images": [{"id": 7 + 10 * i, "file_name": name, "width": 60, "height": 40} for i, name in enumerate(images)],
         "categories": [{"id": 3 + 10 * i, "name": name} for i, name in enumerate(names)],

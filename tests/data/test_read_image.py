@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from detect.data.images import UnreadableImage, image_size, is_whole, read_image
+from detect.data.images import UnreadableImage, image_size, is_complete_jpeg, read_image
 
 
 def gradient(height: int = 30, width: int = 50) -> np.ndarray:
@@ -24,77 +24,81 @@ def jpeg(**options: object) -> bytes:
     return stream.getvalue()
 
 
-def test_jpeg_agrees_with_pillow(tmp_path: Path) -> None:
+def test_read_image_of_jpeg_agrees_with_pillow(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg())
-    want = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
-    assert np.abs(read_image(path).astype(int) - want).max() <= 3
+    expected = np.asarray(Image.open(io.BytesIO(path.read_bytes())))
+    assert np.abs(read_image(path).astype(int) - expected).max() <= 3
     assert image_size(path) == (30, 50)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_exif_orientation_is_undone(tmp_path: Path, orientation: int, suffix: str) -> None:
+def test_read_image_applies_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
     path, exif = tmp_path / f"a{suffix}", Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(gradient()).save(path, exif=exif)
-    with Image.open(path) as picture:
-        want = np.asarray(ImageOps.exif_transpose(picture))
-    found = read_image(path)
-    assert found.shape == want.shape
-    assert found.flags.c_contiguous
-    assert np.abs(found.astype(int) - want).max() <= 3
-    assert image_size(path) == want.shape[:2]
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    pixels = read_image(path)
+    assert pixels.shape == expected.shape
+    assert pixels.flags.c_contiguous
+    assert np.abs(pixels.astype(int) - expected).max() <= 3
+    assert image_size(path) == expected.shape[:2]
 
 
-GREY = np.arange(0, 256, dtype=np.uint8).reshape(16, 16)
+GRAY = np.arange(0, 256, dtype=np.uint8).reshape(16, 16)
 
 
 @pytest.mark.parametrize(
-    ("picture", "suffix", "want"),
+    ("image", "suffix", "expected"),
     [
-        (Image.fromarray(GREY), ".png", GREY),
-        (Image.fromarray(GREY), ".jpg", GREY),
-        (Image.fromarray(GREY.astype(np.uint16) * 257), ".png", GREY),
-        (Image.fromarray(GREY.astype(np.uint16) * 257), ".tif", GREY),
-        (Image.fromarray(GREY > 99), ".png", (GREY > 99) * 255),
+        (Image.fromarray(GRAY), ".png", GRAY),
+        (Image.fromarray(GRAY), ".jpg", GRAY),
+        (Image.fromarray(GRAY.astype(np.uint16) * 257), ".png", GRAY),
+        (Image.fromarray(GRAY.astype(np.uint16) * 257), ".tif", GRAY),
+        (Image.fromarray(GRAY > 99), ".png", (GRAY > 99) * 255),
         (Image.fromarray(gradient()).quantize(256).convert("P"), ".png", None),
-        (Image.fromarray(GREY).convert("CMYK"), ".tif", GREY),
+        (Image.fromarray(GRAY).convert("CMYK"), ".tif", GRAY),
     ],
-    ids=["grey", "grey jpeg", "16 bits", "16 bits tiff", "1 bit", "palette", "cmyk"],
+    ids=["gray", "gray jpeg", "16 bits", "16 bits tiff", "1 bit", "palette", "cmyk"],
 )
-def test_every_mode_becomes_rgb(tmp_path: Path, picture: Image.Image, suffix: str, want: np.ndarray | None) -> None:
+def test_read_image_of_any_mode_gives_rgb(
+    tmp_path: Path, image: Image.Image, suffix: str, expected: np.ndarray | None
+) -> None:
     path = tmp_path / f"a{suffix}"
-    picture.save(path)
-    want = np.asarray(picture.convert("RGB")) if want is None else np.repeat(np.asarray(want)[:, :, None], 3, 2)
-    found = read_image(path)
-    assert found.dtype == np.uint8
-    assert found.shape == want.shape
-    assert np.abs(found.astype(int) - want).max() <= 4
+    image.save(path)
+    expected = (
+        np.asarray(image.convert("RGB")) if expected is None else np.repeat(np.asarray(expected)[:, :, None], 3, 2)
+    )
+    pixels = read_image(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).max() <= 4
 
 
-def test_cmyk_jpeg_is_not_inverted(tmp_path: Path) -> None:
+def test_read_image_does_not_invert_cmyk_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(gradient()).convert("CMYK").save(path, quality=95)
     assert np.abs(read_image(path).astype(int) - gradient()).mean() < 6
 
 
-@pytest.mark.parametrize(("alpha", "want"), [(255, 10), (0, 255), (51, 206)])
+@pytest.mark.parametrize(("alpha", "expected"), [(255, 10), (0, 255), (51, 206)])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparent_pixels_lie_on_white(tmp_path: Path, alpha: int, want: int, mode: str) -> None:
+def test_read_image_blends_transparent_pixels_with_white(tmp_path: Path, alpha: int, expected: int, mode: str) -> None:
     path = tmp_path / "a.png"
-    picture = Image.new("L", (4, 3), 10).convert(mode)
-    picture.putalpha(alpha)
-    picture.save(path)
-    assert np.abs(read_image(path).astype(int) - want).max() <= 1
+    image = Image.new("L", (4, 3), 10).convert(mode)
+    image.putalpha(alpha)
+    image.save(path)
+    assert np.abs(read_image(path).astype(int) - expected).max() <= 1
 
 
-def test_transparent_palette_entry_lies_on_white(tmp_path: Path) -> None:
+def test_read_image_blends_transparent_palette_entry_with_white(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
-    picture = Image.new("P", (4, 3), 1)
-    picture.putpalette([0, 0, 0, 9, 9, 9])
-    picture.putpixel((0, 0), 0)
-    picture.save(path, transparency=1)
+    image = Image.new("P", (4, 3), 1)
+    image.putpalette([0, 0, 0, 9, 9, 9])
+    image.putpixel((0, 0), 0)
+    image.save(path, transparency=1)
     assert read_image(path)[0, 0].tolist() == [0, 0, 0]
     assert read_image(path)[1, 1].tolist() == [255, 255, 255]
 
@@ -125,7 +129,7 @@ WITH_THUMBNAIL = b"\xff\xd8\xff\xe1" + struct.pack(">H", 2 + len(jpeg())) + jpeg
     ],
     ids=["empty", "text", "cut", "cut progressive", "cut with thumbnail", "cut header", "huge", "large", "cut png"],
 )
-def test_unreadable_names_file_and_reason_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_read_image_of_damaged_file_names_file_and_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(UnreadableImage) as raised:
@@ -136,13 +140,13 @@ def test_unreadable_names_file_and_reason_in_one_line(tmp_path: Path, content: b
 
 
 @pytest.mark.parametrize("read", [read_image, image_size])
-def test_missing_file_is_unreadable(tmp_path: Path, read: Callable[[Path], object]) -> None:
+def test_read_image_of_missing_file_fails(tmp_path: Path, read: Callable[[Path], object]) -> None:
     with pytest.raises(UnreadableImage, match=r"nothing\.jpg: cannot be read: No such file"):
         read(tmp_path / "nothing.jpg")
 
 
 @pytest.mark.parametrize(
-    ("content", "whole"),
+    ("content", "complete"),
     [
         (b"", False),
         (jpeg(), True),
@@ -153,5 +157,5 @@ def test_missing_file_is_unreadable(tmp_path: Path, read: Callable[[Path], objec
         (jpeg(progressive=True), True),
     ],
 )
-def test_is_whole(content: bytes, whole: bool) -> None:
-    assert is_whole(content) is whole
+def test_is_complete_jpeg(content: bytes, complete: bool) -> None:
+    assert is_complete_jpeg(content) is complete

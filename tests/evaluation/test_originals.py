@@ -1,4 +1,4 @@
-"""Our scorers beside the originals on 200 drawn cases, the same ones in every run and new ones in each."""
+"""The scorers compared with the originals on 200 random cases that are fixed, and on 200 that are new in every run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations
-from detect.evaluation.coco import NUMBERS, evaluate_coco, evaluate_coco_json
+from detect.evaluation.coco import METRIC_NAMES, evaluate_coco, evaluate_coco_json
 from detect.evaluation.coco_tables import tabulate
 from detect.evaluation.columns import as_coco_files
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.rules import PY_FASTER_RCNN
 from detect.evaluation.voc import OFFICIAL, evaluate_by_rules
-from tests.evaluation.cases import drawn_data_set
-from tests.evaluation.matlab import ap_voc07, ap_voc12, eval_det
-from tests.evaluation.py_faster_rcnn import result_lines, voc_eval
-from tests.evaluation.pycoco import coco_files, scored_by, tables_of
+from tests.evaluation.example_data import random_scored_data_set
+from tests.evaluation.reference_matlab import ap_voc07, ap_voc12, eval_det
+from tests.evaluation.reference_py_faster_rcnn import result_lines, voc_eval
+from tests.evaluation.reference_pycocotools import coco_files, coco_tables_of, run_coco_eval
 
 CASES = 200
 FIXED = 2026
@@ -26,12 +26,12 @@ LIMITS = [(1, 10, 100), (1, 10, 100), (1, 10, 100), (1, 2, 3), (2,), (4, 1), (1,
 fixed_and_fresh = pytest.mark.parametrize("fresh", [False, True], ids=["fixed", "fresh"])
 
 
-def drawn_cases(fresh: bool, units: list[float]) -> Iterator[tuple[str, Annotations, list[Prediction]]]:
-    """Cases and what to call each in a failure: its seed draws it again."""
+def random_cases(fresh: bool, units: list[float]) -> Iterator[tuple[str, Annotations, list[Prediction]]]:
+    """Yield cases, each with a name for messages: its seed, which reproduces it."""
     start = int(np.random.SeedSequence().generate_state(1)[0]) if fresh else FIXED
     for seed in range(start, start + CASES):
         rng = np.random.default_rng(seed)
-        yield f"seed {seed}", *drawn_data_set(rng, float(rng.choice(units)))
+        yield f"seed {seed}", *random_scored_data_set(rng, float(rng.choice(units)))
 
 
 def known(values: np.ndarray) -> float | None:
@@ -49,13 +49,13 @@ def assert_same(ours: dict[str, float | None], theirs: dict[str, float | None], 
 
 
 @fixed_and_fresh
-def test_pycocotools(fresh):
+def test_random_cases_equal_pycocotools(fresh):
     seen = set()
-    for place, (case, truth, found) in enumerate(drawn_cases(fresh, [0.25, 0.1])):
-        limits = LIMITS[place % len(LIMITS)]
+    for index, (case, truth, found) in enumerate(random_cases(fresh, [0.25, 0.1])):
+        limits = LIMITS[index % len(LIMITS)]
         dataset, results = coco_files(truth, found)
-        scorer = scored_by(dataset, results, limits)
-        theirs, ours = tables_of(scorer), tabulate(as_coco_files(truth, found), sorted(limits))
+        scorer = run_coco_eval(dataset, results, limits)
+        theirs, ours = coco_tables_of(scorer), tabulate(as_coco_files(truth, found), sorted(limits))
         assert_close(ours.precision, theirs.precision, case)
         assert_close(ours.recall, theirs.recall, case)
 
@@ -64,15 +64,17 @@ def test_pycocotools(fresh):
         per_class = [known(theirs.precision[k, 0]) for k in range(len(truth.classes))]
         assert_same(result.per_class, dict(zip(truth.classes, per_class, strict=True)), case)
         if limits == (1, 10, 100):
-            stats = {name: None if value == -1 else value for name, value in zip(NUMBERS, scorer.stats, strict=True)}
-            assert_same(result.numbers, stats, case)
-            seen |= {None if value is None else round(value, 3) for value in result.numbers.values()}
+            stats = {
+                name: None if value == -1 else value for name, value in zip(METRIC_NAMES, scorer.stats, strict=True)
+            }
+            assert_same(result.metrics, stats, case)
+            seen |= {None if value is None else round(value, 3) for value in result.metrics.values()}
     assert len(seen) > 100  # the cases are not all alike
 
 
 @fixed_and_fresh
-def test_matlab(fresh):
-    for case, truth, found in drawn_cases(fresh, [0.25]):
+def test_random_cases_equal_matlab(fresh):
+    for case, truth, found in random_cases(fresh, [0.25]):
         for rules, literal in ((OFFICIAL["voc07"], ap_voc07), (OFFICIAL["voc12"], ap_voc12)):
             theirs: dict[str, float | None] = {}
             for label, name in enumerate(truth.classes, 1):
@@ -82,8 +84,8 @@ def test_matlab(fresh):
 
 
 @fixed_and_fresh
-def test_py_faster_rcnn(fresh):
-    for case, truth, found in drawn_cases(fresh, [0.25]):
+def test_random_cases_equal_py_faster_rcnn(fresh):
+    for case, truth, found in random_cases(fresh, [0.25]):
         theirs = {
             name: voc_eval(truth, result_lines(found, label, rounded=False), label)
             for label, name in enumerate(truth.classes, 1)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.data.annotations import Annotations, ImageAnnotation, pack
-from detect.data.image_names import below_shared_folder
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.image_names import relative_to_shared_folder
 from detect.errors import UserError
-from detect.evaluation.predictions import Prediction, align, flatten, nothing_found
+from detect.evaluation.predictions import Prediction, align, empty_prediction, flatten
 
 NONE = np.zeros((0, 4))
 
@@ -14,10 +14,10 @@ NONE = np.zeros((0, 4))
 def annotated(files: list[str]) -> Annotations:
     no, flags = np.zeros(0, np.int64), np.zeros(0, bool)
     images = [ImageAnnotation(f, n, (40, 30), NONE, no, flags, flags, np.zeros(0)) for n, f in enumerate(files, 1)]
-    return pack(images, ["cat"])
+    return Annotations.from_images(images, ["cat"])
 
 
-def marked(file: str, mark: int) -> Prediction:
+def prediction_with_score(file: str, mark: int) -> Prediction:
     """A prediction that can be told from others by its score."""
     return Prediction(file, 30, 40, np.zeros((1, 4)), np.array([float(mark)]), np.ones(1, np.int64))
 
@@ -43,24 +43,24 @@ TABLE = {
 }
 
 
-@pytest.mark.parametrize(("photos", "results", "expected"), TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize(("images", "results", "expected"), TABLE.values(), ids=TABLE)
 def test_align(images, results, expected):
-    aligned = align(annotated(images), [marked(file, place) for place, file in enumerate(results)])
+    aligned = align(annotated(images), [prediction_with_score(file, index) for index, file in enumerate(results)])
     assert [int(p.scores[0]) if len(p) else None for p in aligned] == expected
 
 
-def test_align_fills_in_the_size():
+def test_align_missing_prediction_gets_the_image_size():
     assert align(annotated(FLAT[:1]), [])[0].width == 30
     assert align(annotated(FLAT[:1]), [])[0].height == 40
 
 
-def test_align_keeps_an_empty_prediction():
-    empty = nothing_found("001.jpg", (40, 30))
+def test_align_empty_prediction_stays():
+    empty = empty_prediction("001.jpg", (40, 30))
     assert align(annotated(FLAT), [empty])[0] is empty
 
 
 @pytest.mark.parametrize(
-    ("photos", "results", "words"),
+    ("images", "results", "words"),
     [
         ([], ["x.jpg"], ["x.jpg", "0 images"]),
         (NESTED, ["b/c.e.jpg"], ["b/c.e.jpg", "3 images", 'did you mean "b/c.d.jpg"']),
@@ -69,9 +69,9 @@ def test_align_keeps_an_empty_prediction():
         ([FLAT[0], FLAT[0]], [FLAT[0]], [FLAT[0], "several"]),
     ],
 )
-def test_align_refuses(images, results, words):
+def test_align_ambiguous_or_unknown_file_raises(images, results, words):
     with pytest.raises(UserError) as caught:
-        align(annotated(images), [marked(file, 0) for file in results])
+        align(annotated(images), [prediction_with_score(file, 0) for file in results])
     assert all(word in str(caught.value) for word in words)
 
 
@@ -87,12 +87,12 @@ def test_align_refuses(images, results, words):
     ],
 )
 def test_below_shared_folder(files, expected):
-    assert below_shared_folder(files) == expected
+    assert relative_to_shared_folder(files) == expected
 
 
 def test_flatten():
     assert flatten([]).boxes.shape == (0, 4)
-    flat = flatten([marked("a", 1), nothing_found("b", (1, 1)), marked("c", 2)])
+    flat = flatten([prediction_with_score("a", 1), empty_prediction("b", (1, 1)), prediction_with_score("c", 2)])
     assert flat.images.tolist() == [0, 2]
     assert flat.scores.tolist() == [1.0, 2.0]
 
@@ -105,6 +105,6 @@ def test_flatten():
         (np.zeros((1, 4)), np.zeros(1), np.zeros(1)),
     ],
 )
-def test_a_prediction_is_checked_at_birth(boxes, scores, labels):
+def test_prediction_with_wrong_shape_or_dtype_raises(boxes, scores, labels):
     with pytest.raises(ValueError, match="expected"):
         Prediction("a", 1, 1, boxes, scores, labels)

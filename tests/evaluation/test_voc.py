@@ -6,8 +6,8 @@ from hypothesis import given, settings
 
 from detect.evaluation.rules import MATLAB_GRID, Rules
 from detect.evaluation.voc import OFFICIAL, average_precision, evaluate_by_rules, evaluate_voc
-from tests.evaluation.cases import data_set, random_data_set
-from tests.evaluation.matlab import ap_voc07, ap_voc12, eval_det, matlab_colon
+from tests.evaluation.example_data import data_set, random_data_set
+from tests.evaluation.reference_matlab import ap_voc07, ap_voc12, eval_det, matlab_colon
 
 A, B = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)
 HALF = (0.0, 0.0, 100.0, 50.0)  # IoU with A is exactly 0.5
@@ -40,7 +40,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("truth", "found", "expected"), TABLE.values(), ids=TABLE)
-def test_area_of_one_image(truth, found, expected):
+def test_evaluate_voc_one_image_equals_by_hand(truth, found, expected):
     result = evaluate_voc(*data_set([(truth, found)]), "voc12")
     assert result.per_class["cat"] == (None if expected is None else pytest.approx(expected, abs=1e-15))
 
@@ -60,7 +60,7 @@ def test_classes_without_truth_are_left_out_of_the_mean():
     assert result.mAP == 0.5
 
 
-def test_curve_goes_down_the_ranking():
+def test_curve_follows_the_ranking():
     truth, found = [(A, CAT, ""), (B, CAT, "")], [(FAR, CAT, 0.8), (A, CAT, 0.9), (B, CAT, 0.1)]
     curve = evaluate_voc(*data_set([(truth, found)]), "voc07").curves["cat"]
     assert curve.scores.tolist() == [0.9, 0.8, 0.1]
@@ -69,18 +69,18 @@ def test_curve_goes_down_the_ranking():
     assert curve.positives == 2
 
 
-def test_ties_go_by_image():
+def test_equal_scores_rank_by_image():
     found = [(A, CAT, 0.5)]
     assert evaluate_voc(*data_set([([(A, CAT, "")], found), ([], found)]), "voc12").mAP == 1.0
     assert evaluate_voc(*data_set([([], found), ([(A, CAT, "")], found)]), "voc12").mAP == 0.5
 
 
-def test_grid_is_matlabs():
+def test_recall_grid_equals_matlab():
     assert list(MATLAB_GRID) == matlab_colon(0, 0.1, 1)
     assert MATLAB_GRID[3] > 0.3
 
 
-def test_a_recall_of_three_tenths_misses_its_point():
+def test_voc07_recall_of_three_tenths_misses_its_point():
     boxes = [(40.0 * n, 0.0, 40.0 * n + 20, 20.0) for n in range(10)]
     truth = [(box, CAT, "") for box in boxes]
     result = evaluate_voc(*data_set([(truth, [(box, CAT, 0.9) for box in boxes[:3]])]), "voc07")
@@ -88,14 +88,14 @@ def test_a_recall_of_three_tenths_misses_its_point():
 
 
 @pytest.mark.parametrize(("match", "expected"), [(np.greater_equal, 1.0), (np.greater, 0.0)])
-def test_other_rules(match, expected):
+def test_evaluate_by_rules_with_other_rules(match, expected):
     case = data_set([([(A, CAT, "")], [(HALF, CAT, 0.9)])])
     assert evaluate_by_rules(*case, Rules(match=match)).mAP == expected
     assert evaluate_by_rules(*case, Rules(ious=(0.51,))).mAP == 0.0
 
 
 @pytest.mark.parametrize("labels", [[0], [4]])
-def test_wrong_input_is_refused(labels):
+def test_evaluate_voc_wrong_input_raises(labels):
     annotations, predictions = data_set([([], []), ([], [(A, labels[0], 0.5)])])
     with pytest.raises(ValueError, match=r"labels in 1\.\.3"):
         evaluate_voc(annotations, predictions, "voc07")
@@ -105,7 +105,7 @@ def test_wrong_input_is_refused(labels):
 
 @settings(max_examples=100, deadline=None)
 @given(random_data_set)
-def test_equals_the_matlab_rules(images):
+def test_evaluate_voc_equals_the_matlab_code(images):
     annotations, predictions = data_set(images)
     for rules, literal in ((OFFICIAL["voc07"], ap_voc07), (OFFICIAL["voc12"], ap_voc12)):
         result = evaluate_by_rules(annotations, predictions, rules)
@@ -120,6 +120,6 @@ def test_equals_the_matlab_rules(images):
             assert result.per_class[name] == pytest.approx(literal(rec, prec), abs=1e-12)
 
 
-def test_a_class_is_scored_from_its_curve_alone():
+def test_average_precision_from_a_curve():
     curve = evaluate_voc(*data_set([([(A, CAT, "")], [(A, CAT, 0.9)])]), "voc07").curves["cat"]
     assert average_precision(curve, (0.0, 0.5)) == 1.0

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from detect.config.builders.detector import build_detector, preprocess_rule
-from detect.config.files import parse
+from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.files import parse_config
 from tests.conftest import TINY
 from tests.models.test_detector import sharpen
 
@@ -19,11 +19,11 @@ CLASSES = ("<b>cat</b>", "dog")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = parse({**TINY, "data": {**TINY["data"], "classes": list(CLASSES)}}, "test")  # type: ignore[dict-item]
+    config = parse_config({**TINY, "data": {**TINY["data"], "classes": list(CLASSES)}}, "test")  # type: ignore[dict-item]
     detector, _ = build_detector(config, CLASSES)
     file = tmp_path_factory.mktemp("model") / "tiny.pt"
     weights = sharpen(detector).state_dict()
-    save_checkpoint(Checkpoint(config, CLASSES, preprocess_rule(config), weights, 0, {}), file)
+    save_checkpoint(Checkpoint(config, CLASSES, build_preprocess(config), weights, 0, {}), file)
     return file
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detect.explain.attribution.target import Of, Pinned, View, pin, views
+from detect.explain.attribution.target import Quantity, TargetDetection, AttributionTarget, target_detections, attribution_targets
 from detect.explain.trace.trace import trace
-from detect.models.backbones.network import Body, NothingShared
-from detect.models.detector import Detector, RegionTraining
+from detect.models.backbones.network import StagedBody, NoBackbone
+from detect.models.detector import Detector, HeadTraining
 from detect.models.postprocess import Postprocess
-from detect.models.proposers.precomputed import GivenProposals
-from detect.models.proposers.proposer import Selection
+from detect.models.proposers.precomputed import PrecomputedProposals
+from detect.models.proposers.proposer import ProposalSelection
 from detect.models.regions.pooled import PooledRegions
 from detect.models.regions.warped_crops import WarpedCrops
-from detect.ops.matching import Matcher, RegionSampler
+from detect.ops.matching import Matcher, ProposalSampler
 from detect.types import Images, Proposals
 
 SIDE, STRIDE = 64, 4
@@ -23,13 +23,13 @@ OTHER = (44, 40, 60, 56)  # another one of the same class, outside the proposal
 PROPOSAL = (16.0, 6.0, 40.0, 30.0)
 
 
-def body() -> Body:
+def body() -> StagedBody:
     """Two maps of redness: at each pixel, and its mean over 4x4 of them."""
     red = nn.Conv2d(3, 1, 1)
     with torch.no_grad():
         red.weight.copy_(torch.tensor([1.0, -0.5, -0.5]).view(1, 3, 1, 1))
         red.bias.zero_()  # type: ignore[union-attr]
-    return Body([nn.Sequential(red, nn.ReLU(inplace=True)), nn.AvgPool2d(STRIDE)], 0, 1)
+    return StagedBody([nn.Sequential(red, nn.ReLU(inplace=True)), nn.AvgPool2d(STRIDE)], 0, 1)
 
 
 class RedHead(nn.Module):
@@ -45,14 +45,14 @@ class RedHead(nn.Module):
 
 def detector(kind: str) -> Detector:
     """kind: fast_rcnn or rcnn."""
-    one = Selection(10, 10)
-    training = RegionTraining(RegionSampler(Matcher(0.5, (0.0, 0.5)), 4, 0.5), one)
-    rule = Postprocess(score=0.5, classes=("red",))
+    one = ProposalSelection(10, 10)
+    training = HeadTraining(ProposalSampler(Matcher(0.5, (0.0, 0.5)), 4, 0.5), one)
+    rule = Postprocess(score_threshold=0.5, classes=("red",))
     if kind == "rcnn":
-        regions: nn.Module = WarpedCrops(body(), bins=8, side=32, context=4)
-        return Detector(NothingShared(), GivenProposals(), regions, RedHead(), rule, training, one).eval()
+        regions: nn.Module = WarpedCrops(body(), pool_size=8, crop_size=32, context=4)
+        return Detector(NoBackbone(), PrecomputedProposals(), regions, RedHead(), rule, training, one).eval()
     regions = PooledRegions("roi_align", 4, STRIDE)
-    return Detector(body(), GivenProposals(), regions, RedHead(), rule, training, one).eval()
+    return Detector(body(), PrecomputedProposals(), regions, RedHead(), rule, training, one).eval()
 
 
 def picture() -> Images:
@@ -64,9 +64,9 @@ def picture() -> Images:
     return Images(pixels, ((SIDE, SIDE),), (0,), (proposals,))
 
 
-def the_view(kind: str, of: Of = "score") -> View:
+def the_view(kind: str, of: Quantity = "score") -> AttributionTarget:
     made, images = detector(kind), picture()
     (traced,) = trace(made, images)
-    pinned: list[Pinned] = pin(traced)
-    (view,) = views(made, images, pinned, of)
+    pinned: list[TargetDetection] = target_detections(traced)
+    (view,) = attribution_targets(made, images, pinned, of)
     return view

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detect.explain.trace.record import replay
+from detect.explain.trace.record import recompute
 from tests.conftest import Command
 from tests.explain.conftest import CLASSES
-from tests.report.pages import seen
+from tests.report.example_pages import seen
 
 
 def test_a_image_gets_numbers_pictures_and_a_page(
@@ -34,7 +34,7 @@ def test_a_image_gets_numbers_pictures_and_a_page(
     (folder,) = out.iterdir()
     assert sorted(file.name for file in folder.glob("*.jpg")) == ["detection-001.jpg", "detection-002.jpg"]
     written = json.loads((folder / "trace.json").read_text())
-    again = replay(written)
+    again = recompute(written)
     assert len(again) == len(written["detections"]) > 2
     assert [story["box"] for story in written["detections"]] == again.boxes.tolist()
     assert [story["score"] for story in written["detections"]] == again.scores.tolist()

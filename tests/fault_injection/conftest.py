@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault_injection.commands import Commands
+from tests.fault_injection.command_client import Commands
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from torch.utils.data import get_worker_info
 
 from detect.data.images import read_image
 from tests.conftest import Command
-from tests.fault_injection.commands import Commands
-from tests.fault_injection.jobs import settings
+from tests.fault_injection.command_client import Commands
+from tests.fault_injection.fixtures_jobs import settings
 
 COMMANDS = {
     "train": "train --config {config} --set data.workers=1 --out {out}",
@@ -27,18 +27,18 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def places(shapes_root: Path, commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def paths(shapes_root: Path, commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A configuration, its model, and the images that it was trained on."""
     folder = tmp_path_factory.mktemp("dead")
     config, model = folder / "tiny.yaml", folder / "model"
     config.write_text(yaml.safe_dump(settings(shapes_root)), "utf-8")
-    commands.good("train", "--config", config, "--out", model)
+    commands.run_ok("train", "--config", config, "--out", model)
     (images,) = shapes_root.glob("*4x2/train")
     return {"config": config, "model": model, "images": images}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_file_is_named_in_one_line(
+def test_killed_worker_names_the_file_in_one_line(
     name: str,
     places: dict[str, Path],
     tmp_path: Path,
@@ -46,7 +46,7 @@ def test_the_file_is_named_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    victim = sorted(places["photos"].iterdir())[2]
+    victim = sorted(places["images"].iterdir())[2]
 
     def deadly(file: str) -> np.ndarray:
         if get_worker_info() is not None and Path(file) == victim:

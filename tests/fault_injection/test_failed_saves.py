@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from detect.errors import WorkError
+from detect.errors import RunError
 from tests.checkpoints.test_checkpoint import checkpoint
-from tests.fault_injection import jobs
-from tests.fault_injection.commands import Commands, differences
-from tests.fault_injection.jobs import unreadable, watched
-from tests.fault_injection.planted import FAILURES, Fault, Kind, plant
+from tests.fault_injection import fixtures_jobs as jobs
+from tests.fault_injection.command_client import Commands, differences
+from tests.fault_injection.fixtures_jobs import unreadable, run_undisturbed
+from tests.fault_injection.file_faults import FAILURES, Fault, Kind, inject
 
 OPERATIONS = 5  # of a save: write, flush, sync of the file, rename, sync of the folder
 
 
 @pytest.mark.parametrize("kind", FAILURES)
 @pytest.mark.parametrize("operation", range(1, OPERATIONS + 2))
-def test_an_earlier_checkpoint_always_loads(
+def test_failed_save_leaves_a_loadable_checkpoint(
     operation: int,
     kind: Kind,
     tmp_path: Path,
@@ -31,17 +31,17 @@ def test_an_earlier_checkpoint_always_loads(
     file, before, after = tmp_path / "last.pt", checkpoint(), checkpoint()
     save_checkpoint(before, file)
     with monkeypatch.context() as patched:
-        planted = plant(Fault(str(tmp_path), operation, kind), patched.setattr)
+        injector = inject(Fault(str(tmp_path), operation, kind), patched.setattr)
         if operation > OPERATIONS:
             save_checkpoint(after, file)
         else:
-            with pytest.raises(WorkError, match=r"last.pt: expected to write \d+ bytes, found: "):
+            with pytest.raises(RunError, match=r"last.pt: expected to write \d+ bytes, found: "):
                 save_checkpoint(after, file)
-    assert planted.done >= min(operation, OPERATIONS)
+    assert injector.num_operations >= min(operation, OPERATIONS)
     loaded = load_checkpoint(file).weights
-    taken = operation >= OPERATIONS or (kind == "full disk" and operation > 3)  # the rename was done before the failure
-    wanted = after if taken else before
-    assert torch.equal(loaded["a"], wanted.weights["a"])
+    renamed = operation >= OPERATIONS or (kind == "full disk" and operation > 3)  # the rename was done before the failure
+    expected = after if renamed else before
+    assert torch.equal(loaded["a"], expected.weights["a"])
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
     record_property("failed operations", int(operation <= OPERATIONS))
 
@@ -50,7 +50,7 @@ TRIALS = [pytest.param(trial, marks=[] if trial == 0 else [pytest.mark.slow]) fo
 
 
 @pytest.mark.parametrize("trial", TRIALS)
-def test_a_run_whose_writes_fail_says_so_in_a_line_and_goes_on_later(
+def test_run_with_failed_writes_prints_one_line_and_resumes(
     trial: int,
     commands: Commands,
     shapes_root: Path,
@@ -58,11 +58,11 @@ def test_a_run_whose_writes_fail_says_so_in_a_line_and_goes_on_later(
     record_property: Callable[[str, object], None],
 ) -> None:
     job = jobs.joint(shapes_root, tmp_path)
-    operations = watched(job, commands, tmp_path / "whole")
+    operations = run_undisturbed(job, commands, tmp_path / "whole")
     part = (5 * trial + 5) % len(TRIALS)  # of the run: in its middle first
-    place, kind = 1 + part * len(operations) // len(TRIALS), FAILURES[(trial + 3) % len(FAILURES)]
+    operation, kind = 1 + part * len(operations) // len(TRIALS), FAILURES[(trial + 3) % len(FAILURES)]
     folder = tmp_path / "run"
-    failed = commands(*job.begin(folder), fault=Fault(str(folder), place, kind))
+    failed = commands(*job.start(folder), fault=Fault(str(folder), operation, kind))
     record_property("failed operations", 1)
     assert failed.statuses == [1], failed.text
     assert "Traceback" not in failed.text
@@ -70,7 +70,7 @@ def test_a_run_whose_writes_fail_says_so_in_a_line_and_goes_on_later(
     lost = unreadable(folder)
     record_property("lost files", len(lost))
     assert lost == []
-    again = job.go_on(commands, folder)
+    again = job.run_again(commands, folder)
     assert again.statuses == [0], again.text
     wrong = differences(job.result(folder), job.result(tmp_path / "whole"))
     record_property("wrong answers", len(wrong))

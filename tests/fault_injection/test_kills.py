@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from tests.fault_injection import jobs
-from tests.fault_injection.commands import Commands, differences
-from tests.fault_injection.jobs import Job, unreadable, watched
-from tests.fault_injection.planted import KILLS, Fault
+from tests.fault_injection import fixtures_jobs as jobs
+from tests.fault_injection.command_client import Commands, differences
+from tests.fault_injection.fixtures_jobs import Job, unreadable, run_undisturbed
+from tests.fault_injection.file_faults import KILLS, Fault
 
 NAMES = ("write", "sync", "rename", "flush")  # of operations
 
 
 @dataclass(frozen=True)
-class Whole:
+class UndisturbedJob:
     """A job carried out undisturbed: its operations on files, its result, and how long it took."""
 
     job: Job
@@ -32,12 +32,12 @@ class Whole:
     seconds: float
 
 
-Get = Callable[[str], Whole]
+Get = Callable[[str], UndisturbedJob]
 
 
 @pytest.fixture(scope="module")
-def whole(commands: Commands, shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Get:
-    place, known = tmp_path_factory.mktemp("whole"), dict[str, Whole]()
+def undisturbed(commands: Commands, shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Get:
+    place, known = tmp_path_factory.mktemp("whole"), dict[str, UndisturbedJob]()
 
     def images() -> Path:
         get("joint")  # draws them
@@ -51,12 +51,12 @@ def whole(commands: Commands, shapes_root: Path, tmp_path_factory: pytest.TempPa
         "prediction": lambda: jobs.prediction(place / "joint", images()),
     }
 
-    def get(name: str) -> Whole:
+    def get(name: str) -> UndisturbedJob:
         if name not in known:
             job, folder = makers[name](), place / name
             started = time.monotonic()
-            operations = watched(job, commands, folder)
-            known[name] = Whole(job, operations, job.result(folder), time.monotonic() - started)
+            operations = run_undisturbed(job, commands, folder)
+            known[name] = UndisturbedJob(job, operations, job.result(folder), time.monotonic() - started)
         return known[name]
 
     return get
@@ -80,20 +80,20 @@ AT_RANDOM = [
 ]
 
 
-def assert_goes_on(done: Whole, folder: Path, commands: Commands, record: Callable[[str, object], None]) -> None:
+def assert_resumes(job: UndisturbedJob, folder: Path, commands: Commands, record: Callable[[str, object], None]) -> None:
     damaged = unreadable(folder)
     record("lost files", len(damaged))
     assert damaged == []
-    again = done.job.go_on(commands, folder)
+    again = job.job.run_again(commands, folder)
     assert again.statuses == [0], again.text
-    wrong = differences(done.job.result(folder), done.result)
+    wrong = differences(job.job.result(folder), job.result)
     record("wrong answers", len(wrong))
     assert wrong == []
     assert list(folder.rglob(".*")) == []  # neither files half written nor journals
 
 
 @pytest.mark.parametrize(("name", "trial"), INJECTED)
-def test_a_kill_at_an_operation_on_a_file(
+def test_kill_at_a_file_operation_resumes_identically(
     name: str,
     trial: int,
     whole: Get,
@@ -101,18 +101,18 @@ def test_a_kill_at_an_operation_on_a_file(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    done, draw = whole(name), random.Random(f"{name} {trial}")
-    wanted = NAMES[trial % len(NAMES)]
-    places = [place for place, line in enumerate(done.operations, 1) if line.startswith(wanted)]
-    kind, place = KILLS[trial % len(KILLS)], draw.choice(places)
-    killed = commands(*done.job.begin(tmp_path / "out"), fault=Fault(str(tmp_path / "out"), place, kind))
+    job, draw = whole(name), random.Random(f"{name} {trial}")
+    operation = NAMES[trial % len(NAMES)]
+    indices = [index for index, line in enumerate(job.operations, 1) if line.startswith(operation)]
+    kind, index = KILLS[trial % len(KILLS)], draw.choice(indices)
+    killed = commands(*job.job.start(tmp_path / "out"), fault=Fault(str(tmp_path / "out"), index, kind))
     record_property("kills", 1)
-    assert killed.statuses == [-9], (kind, done.operations[place - 1], killed.text)
-    assert_goes_on(done, tmp_path / "out", commands, record_property)
+    assert killed.statuses == [-9], (kind, job.operations[index - 1], killed.text)
+    assert_resumes(job, tmp_path / "out", commands, record_property)
 
 
 @pytest.mark.parametrize(("name", "trial"), AT_RANDOM)
-def test_a_kill_at_any_time(
+def test_kill_at_a_random_time_resumes_identically(
     name: str,
     trial: int,
     whole: Get,
@@ -120,22 +120,22 @@ def test_a_kill_at_any_time(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    done = whole(name)
-    after = done.seconds * random.Random(f"{name} {trial} at random").uniform(0.1, 0.9)
-    killed = commands(*done.job.begin(tmp_path / "out"), kill_after=after)
+    job = whole(name)
+    after = job.seconds * random.Random(f"{name} {trial} at random").uniform(0.1, 0.9)
+    killed = commands(*job.job.start(tmp_path / "out"), kill_after=after)
     record_property("kills", 1)
     assert killed.statuses in ([-9], [0])  # it may have been faster than before
-    assert_goes_on(done, tmp_path / "out", commands, record_property)
+    assert_resumes(job, tmp_path / "out", commands, record_property)
 
 
 @pytest.mark.parametrize("name", ["joint"])
-def test_a_name_is_taken_when_the_content_is_safe_and_then_the_folder_is_made_so(name: str, whole: Get) -> None:
+def test_rename_follows_sync_of_the_file_and_precedes_sync_of_the_folder(name: str, whole: Get) -> None:
     operations = whole(name).operations
-    renames = [place for place, line in enumerate(operations) if line.startswith("rename")]
-    for place in renames:
-        file = operations[place].split()[1]
-        last = operations[place - 1].split()
+    renames = [index for index, line in enumerate(operations) if line.startswith("rename")]
+    for index in renames:
+        file = operations[index].split()[1]
+        last = operations[index - 1].split()
         assert last[0] == "sync"
         assert last[1].startswith(f".{file}.")
-        assert operations[place + 1].startswith("sync ")
+        assert operations[index + 1].startswith("sync ")
     assert len(renames) > 10

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.fault_injection.commands import Commands
-from tests.fault_injection.growth import Run, growth, watched
-from tests.fault_injection.jobs import settings
+from tests.fault_injection.command_client import Commands
+from tests.fault_injection.memory_growth import MonitoredRun, growth, run_monitored
+from tests.fault_injection.fixtures_jobs import settings
 
 Record = Callable[[str, object], None]
 
-MOST = 20_000_000  # bytes over a whole run: 5 kB a step, 1 kB an image, whose answer is kept to be written at the end
+MAX_GROWTH = 20_000_000  # bytes over a whole run: 5 kB a step, 1 kB an image, whose answer is kept to be written at the end
 STEPS, IMAGES = 4000, 20_000
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process holds is read in /proc")
@@ -37,11 +37,11 @@ SERIES = [
 
 
 @pytest.mark.parametrize(("values", "expected"), SERIES)
-def test_growth_is_that_of_the_second_half(values: list[float], expected: float) -> None:
+def test_growth_measures_the_second_half(values: list[float], expected: float) -> None:
     assert growth(LINE[: len(values)], values) == pytest.approx(expected)
 
 
-def test_growth_goes_by_the_work_and_not_by_the_samples() -> None:
+def test_growth_is_per_work_not_per_sample() -> None:
     done = [place**3 for place in LINE]
     assert growth(done, [2.0 * each for each in done]) == pytest.approx(2 * done[-1])
 
@@ -59,10 +59,10 @@ with open(sys.argv[1], "a") as work:
 
 
 @pytest.mark.parametrize(("code", "leaks"), [(LEAKING, True), (LEAKING.replace("kept.append", "len"), False)])
-def test_what_grows_is_seen(code: str, leaks: bool, tmp_path: Path) -> None:
-    run = watched(["-c", code, tmp_path / "work"], tmp_path / "output.txt", tmp_path / "work")
+def test_monitor_detects_a_leak(code: str, leaks: bool, tmp_path: Path) -> None:
+    run = run_monitored(["-c", code, tmp_path / "work"], tmp_path / "output.txt", tmp_path / "work")
     assert run.status == 0, run.text
-    assert (run.memory_growth > MOST) is leaks
+    assert (run.memory_growth > MAX_GROWTH) is leaks
     assert (run.files_growth > 10) is leaks
 
 
@@ -74,18 +74,18 @@ def training(root: Path, place: Path, steps: int, workers: int = 0) -> Sequence[
     return ["train", "--config", place / "tiny.yaml", "--out", place / "run"]
 
 
-def assert_flat(run: Run, record: Record) -> None:
+def assert_flat(run: MonitoredRun, record: Record) -> None:
     record("growth in kB", round(run.memory_growth / 1000))
     record("growth in open files", round(run.files_growth))
-    assert run.memory_growth < MOST
+    assert run.memory_growth < MAX_GROWTH
     assert run.files_growth < 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_does_not_grow(workers: int, shapes_root: Path, tmp_path: Path, record_property: Record) -> None:
+def test_training_memory_stays_constant(workers: int, shapes_root: Path, tmp_path: Path, record_property: Record) -> None:
     command = training(shapes_root, tmp_path, STEPS, workers)
-    run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
+    run = run_monitored(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
     assert run.status == 0, run.text[-2000:]
     record_property("steps", STEPS)
     assert_flat(run, record_property)
@@ -93,17 +93,17 @@ def test_training_does_not_grow(workers: int, shapes_root: Path, tmp_path: Path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_prediction_does_not_grow(
+def test_prediction_memory_stays_constant(
     workers: int, shapes_root: Path, commands: Commands, tmp_path: Path, record_property: Record
 ) -> None:
-    commands.good(*training(shapes_root, tmp_path, 4))
-    cv2.imwrite(str(tmp_path / "photo.png"), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
-    (tmp_path / "photos").mkdir()
+    commands.run_ok(*training(shapes_root, tmp_path, 4))
+    cv2.imwrite(str(tmp_path / "image.png"), np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    (tmp_path / "images").mkdir()
     for place in range(IMAGES):
-        (tmp_path / "photos" / f"{place}.png").symlink_to(tmp_path / "photo.png")
-    command = ["predict", tmp_path / "run", tmp_path / "photos", "--out", tmp_path / "found", "--workers", workers]
-    run = watched(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "found" / ".finished.jsonl")
-    record_property("photos", IMAGES)
+        (tmp_path / "images" / f"{place}.png").symlink_to(tmp_path / "image.png")
+    command = ["predict", tmp_path / "run", tmp_path / "images", "--out", tmp_path / "found", "--workers", workers]
+    run = run_monitored(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "found" / ".finished.jsonl")
+    record_property("images", IMAGES)
     assert run.status == 0, run.text[-2000:]
     assert f"in {IMAGES} images" in run.text
     assert_flat(run, record_property)
@@ -122,9 +122,9 @@ run()
 
 
 @pytest.mark.slow
-def test_a_leak_planted_in_a_step_is_seen(shapes_root: Path, tmp_path: Path) -> None:
+def test_monitor_detects_a_leak_in_a_training_step(shapes_root: Path, tmp_path: Path) -> None:
     command = ["-c", PLANTED, *training(shapes_root, tmp_path, 800)]
-    run = watched(command, tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
+    run = run_monitored(command, tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
     assert run.status == 0, run.text[-2000:]
-    assert run.memory_growth > MOST
+    assert run.memory_growth > MAX_GROWTH
     assert run.files_growth > 400

@@ -13,23 +13,23 @@ from torch import Tensor
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.files import parse
-from detect.data.loading.loader import _TrainingImages
+from detect.config.files import parse_config
+from detect.data.loading.loader import _TrainingDataset
 from detect.errors import UserError
 from detect.models.backbones.necks import Backbone
 from detect.models.detector import Detector
 from detect.models.heads.softmax import SoftmaxHead
-from detect.models.proposers.rpn_head import RpnHead
+from detect.models.proposers.rpn_head import RPNHead
 from detect.ops.preprocess import Preprocess
-from detect.system.checksums import write_sealed
+from detect.system.checksums import save_with_checksum
 from detect.training import trainer as network
 from detect.training.loop import NonFiniteStep, train_loop
 from detect.training.replay import read_step
 from detect.training.run import replay_step, train
-from detect.training.state import Learner
-from detect.types import Images, Mean
-from tests.fault_injection.jobs import settings
-from tests.training.world import QUIET
+from detect.training.state import TrainState
+from detect.types import Images, MeanLoss
+from tests.fault_injection.fixtures_jobs import settings
+from tests.training.fixtures_training import QUIET
 
 STEP = 2  # steps done before the bad one
 NAN = float("nan")
@@ -37,10 +37,10 @@ Patch = Callable[[Any, str, Any], None]
 Bad = Callable[[Images], list[int]]  # places of the bad image in a batch
 
 
-def poison(value: Tensor, places: list[int]) -> Tensor:
+def poison(value: Tensor, rows_to_poison: list[int]) -> Tensor:
     """These rows are no numbers any more."""
     rows = torch.zeros(len(value))
-    rows[places] = NAN
+    rows[rows_to_poison] = NAN
     return value + rows.view(-1, *[1] * (value.dim() - 1))
 
 
@@ -72,13 +72,13 @@ def in_backbone(patch: Patch, bad: Bad) -> None:
 
 
 def in_proposals(patch: Patch, bad: Bad) -> None:
-    original, latest = RpnHead._answers, latest_images(patch)
+    original, latest = RPNHead._outputs, latest_images(patch)
 
-    def answers(self: RpnHead, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def answers(self: RPNHead, hidden: Tensor) -> tuple[Tensor, Tensor]:
         logits, deltas = original(self, hidden)
         return logits * (NAN if bad(latest[0]) else 1.0), deltas
 
-    patch(RpnHead, "_answers", answers)
+    patch(RPNHead, "_answers", answers)
 
 
 def in_head(patch: Patch, bad: Bad) -> None:
@@ -92,19 +92,19 @@ def in_head(patch: Patch, bad: Bad) -> None:
 
 
 def in_loss(patch: Patch, bad: Bad) -> None:
-    original = Detector.means
+    original = Detector.losses_with_counts
 
-    def means(self: Detector, images: Images, maps: Any, targets: Any) -> dict[str, Mean]:
+    def means(self: Detector, images: Images, maps: Any, targets: Any) -> dict[str, MeanLoss]:
         found = original(self, images, maps, targets)
-        return {name: Mean(one.value * (NAN if bad(images) else 1.0), one.over) for name, one in found.items()}
+        return {name: MeanLoss(one.value * (NAN if bad(images) else 1.0), one.count) for name, one in found.items()}
 
     patch(Detector, "means", means)
 
 
 def in_gradient(patch: Patch, bad: Bad) -> None:
-    original = Detector.means
+    original = Detector.losses_with_counts
 
-    def means(self: Detector, images: Images, maps: Any, targets: Any) -> dict[str, Mean]:
+    def means(self: Detector, images: Images, maps: Any, targets: Any) -> dict[str, MeanLoss]:
         found = original(self, images, maps, targets)
         if bad(images):
             found["region_class"].value.register_hook(lambda gradient: gradient * NAN)
@@ -124,7 +124,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_nan_in_any_stage(
+def test_nan_in_a_stage_leaves_weights_and_saves_the_step(
     stage: str,
     shapes_root: Path,
     tmp_path: Path,
@@ -132,61 +132,61 @@ def test_a_nan_in_any_stage(
     capsys: pytest.CaptureFixture[str],
     record_property: Callable[[str, object], None],
 ) -> None:
-    config = parse(settings(shapes_root, train={"steps": 4, "log_every": 4}), "tiny")
+    config = parse_config(settings(shapes_root, train={"steps": 4, "log_every": 4}), "tiny")
     key, file = third_image(config)
     before: dict[str, Tensor] = {}
-    seen: list[Learner] = []
+    states: list[TrainState] = []
 
-    def looked_at(learner: Learner, *arguments: Any) -> None:
-        seen.append(learner)
+    def looked_at(learner: TrainState, *arguments: Any) -> None:
+        states.append(learner)
         train_loop(learner, *arguments)
 
-    shown = network._Run._show_batch
+    draw_batch = network.Trainer._draw_batch
 
     def remember(self: Any, step: int, batch: Any) -> None:
-        before.update({name: value.clone() for name, value in seen[0].detector.state_dict().items()})
-        shown(self, step, batch)
+        before.update({name: value.clone() for name, value in states[0].detector.state_dict().items()})
+        draw_batch(self, step, batch)
 
     plant, first = STAGES[stage]
     with monkeypatch.context() as patched:
         patched.setattr("detect.training.trainer.train_loop", looked_at)
-        patched.setattr(network._Run, "_show_batch", remember)
-        plant(patched.setattr, lambda images: [place for place, one in enumerate(images.keys) if one == key])
+        patched.setattr(network.Trainer, "_draw_batch", remember)
+        plant(patched.setattr, lambda images: [place for place, one in enumerate(images.seeds) if one == key])
         with pytest.raises(NonFiniteStep) as error:
             train(config, tmp_path / "run", QUIET)
         record_property("NaNs", 1)
-        kept = tmp_path / "run" / f"step-{STEP + 1}.pt"
-        with pytest.raises(NonFiniteStep, match=f"{kept}: expected finite numbers, found the first.* in: {first}"):
-            replay_step(kept)
+        saved = tmp_path / "run" / f"step-{STEP + 1}.pt"
+        with pytest.raises(NonFiniteStep, match=f"{saved}: expected finite numbers, found the first.* in: {first}"):
+            replay_step(saved)
     message = str(error.value)
     assert message.startswith(f"step {STEP + 1}: expected finite numbers, found ")
     assert f"images: {file}; " in message
-    assert message.endswith(f"detect train --replay {kept}")
+    assert message.endswith(f"detect train --replay {saved}")
     assert message in (tmp_path / "run" / "log.txt").read_text("utf-8")
-    after = seen[0].detector.state_dict()
+    after = states[0].detector.state_dict()
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == STEP
     assert file in capsys.readouterr().out
     if stage != "input":  # which is kept as it was
-        replay_step(kept)  # finite, now that nothing is planted
+        replay_step(saved)  # finite, now that nothing is planted
 
 
 def third_image(config: Config) -> tuple[int, str]:
     """Key and file of an image of the batch after STEP steps, and of no batch before: it is in the second epoch."""
-    from detect.config.builders.data import augment_rule, training_data
-    from detect.config.builders.detector import preprocess_rule
-    from detect.data.loading.batch_sampler import BatchPlan
+    from detect.config.builders.data import build_augment, training_data
+    from detect.config.builders.detector import build_preprocess
+    from detect.data.loading.batch_sampler import BatchSampler
 
     images, _ = training_data(config)
-    plan = BatchPlan(images.sizes, 2, config.seed, config.data.min_sizes, 4)
-    loader = _TrainingImages(images, preprocess_rule(config), augment_rule(config), config.seed, None)
+    plan = BatchSampler(images.sizes, 2, config.seed, config.data.min_sizes, 4)
+    loader = _TrainingDataset(images, build_preprocess(config), build_augment(config), config.seed, None)
     loaded = loader[plan.batch(STEP)[0]]
     assert not isinstance(loaded, str)
-    return loaded.key, loaded.file
+    return loaded.seed, loaded.file
 
 
-def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
-    write_sealed(tmp_path / "a.pt", {"format": "detect step 1"})
+def test_read_step_of_another_file_is_refused(tmp_path: Path) -> None:
+    save_with_checksum(tmp_path / "a.pt", {"format": "detect step 1"})
     with pytest.raises(UserError, match=r"a.pt: expected a detect step 1, found another file"):
         read_step(tmp_path / "a.pt")
     with pytest.raises(UserError, match=r"b.pt: expected a training step that was kept, found nothing"):

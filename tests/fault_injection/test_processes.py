@@ -16,38 +16,38 @@ import torch
 import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
-from detect.data.loading.batch_sampler import BatchPlan, Dealt
-from detect.system.distributed import Group
-from detect.types import Mean
-from tests.fault_injection.commands import ROOT, Commands
-from tests.fault_injection.jobs import settings
-from tests.fault_injection.planted import Fault
+from detect.data.loading.batch_sampler import BatchSampler, DistributedBatchSampler
+from detect.system.distributed import ProcessGroup
+from detect.types import MeanLoss
+from tests.fault_injection.command_client import ROOT, Commands
+from tests.fault_injection.fixtures_jobs import settings
+from tests.fault_injection.file_faults import Fault
 
 Record = Callable[[str, object], None]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 8])
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_shares_make_the_whole(count: int, size: int) -> None:
+def test_shards_interleave_to_the_whole(count: int, size: int) -> None:
     items = list(range(count))
-    groups = [Group(rank, size) for rank in range(size)]
-    shares = [list(group.share(items)) for group in groups]
-    assert groups[0].dealt_back(shares) == items
-    plan = BatchPlan([(4, 3)] * max(1, count), 2, 0, (9,), 7, 1)
-    dealt = [list(Dealt(plan, rank, size)) for rank in range(size)]
+    groups = [ProcessGroup(rank, size) for rank in range(size)]
+    shares = [list(group.shard(items)) for group in groups]
+    assert groups[0].interleave(shares) == items
+    plan = BatchSampler([(4, 3)] * max(1, count), 2, 0, (9,), 7, 1)
+    dealt = [list(DistributedBatchSampler(plan, rank, size)) for rank in range(size)]
     assert all(len(each) == len(plan) for each in dealt)
-    assert [groups[0].dealt_back(parts) for parts in zip(*dealt, strict=True)] == list(plan)
+    assert [groups[0].interleave(parts) for parts in zip(*dealt, strict=True)] == list(plan)
 
 
-def test_alone_nothing_changes() -> None:
-    group, value = Group(), torch.tensor(0.3)
-    assert torch.equal(group.parts({"a": Mean(value, 3), "b": Mean(value, 0)})["a"], value)
-    assert group.total({"a": 2.0}) == {"a": 2.0}
-    assert group.parts({}) == {}
+def test_single_process_changes_nothing() -> None:
+    group, value = ProcessGroup(), torch.tensor(0.3)
+    assert torch.equal(group.global_mean_parts({"a": MeanLoss(value, 3), "b": MeanLoss(value, 0)})["a"], value)
+    assert group.sum_by_name({"a": 2.0}) == {"a": 2.0}
+    assert group.global_mean_parts({}) == {}
     parameter = torch.nn.Parameter(torch.ones(2))
     group.sum_gradients([parameter])
     assert parameter.grad is None
-    assert group.leads
+    assert group.is_main
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,14 @@ def config(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(config: Path, commands: Commands) -> Path:
     folder = config.parent / "alone"
-    commands.good("train", "--config", config, "--out", folder)
+    commands.run_ok("train", "--config", config, "--out", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def together(config: Path, alone: Path, commands: Commands) -> Path:  # noqa: ARG001 - which draws the data
     folder = config.parent / "together"
-    text = commands.good("train", "--config", config, "--out", folder, processes=2)
+    text = commands.run_ok("train", "--config", config, "--out", folder, processes=2)
     assert text.count("5 steps of 3 images") == 1  # the leader alone says so
     assert "2 processes share each batch of 3 images; the learning rate, 0.01, is for the whole batch" in text
     return folder
@@ -106,8 +106,8 @@ def test_two_processes_score_exactly_as_one(
     alone: Path, commands: Commands, tmp_path: Path, record_property: Record
 ) -> None:
     for count in (0, 2):
-        found = ["--save", tmp_path / f"{count}.json", "--json", tmp_path / f"score-{count}.json"]
-        commands.good("eval", alone, "--split", "train", "--set", "train.batch_size=1", *found, processes=count)
+        outputs = ["--save", tmp_path / f"{count}.json", "--json", tmp_path / f"score-{count}.json"]
+        commands.run_ok("eval", alone, "--split", "train", "--set", "train.batch_size=1", *outputs, processes=count)
     assert (tmp_path / "0.json").read_bytes() == (tmp_path / "2.json").read_bytes()
     scores = [yaml.safe_load((tmp_path / f"score-{count}.json").read_text()) for count in (0, 2)]
     assert scores[0] | {"seconds": 0} == scores[1] | {"seconds": 0}
@@ -118,7 +118,7 @@ def test_two_processes_score_exactly_as_one(
 def images(config: Path, alone: Path, shapes_root: Path) -> Path:  # noqa: ARG001 - which draws the data
     """Four images of shapes, and one that cannot be read."""
     (drawn,) = shapes_root.glob("*4x2/train")
-    folder = config.parent / "photos"
+    folder = config.parent / "images"
     shutil.copytree(drawn, folder)
     (folder / "00000 broken.jpg").write_text("no image", "utf-8")
     return folder
@@ -129,9 +129,9 @@ def below(folder: Path) -> dict[str, bytes]:
 
 
 def predict(model: Path, images: Path, out: Path, batch_size: int = 1) -> list[object]:
-    wanted = [part for name in ("json", "csv", "coco", "images") for part in ("--format", name)]
+    formats = [part for name in ("json", "csv", "coco", "images") for part in ("--format", name)]
     few = ["--batch-size", batch_size, "--workers", 0, "--score", 0.01]
-    return ["predict", model, images, "--out", out, *few, *wanted]
+    return ["predict", model, images, "--out", out, *few, *formats]
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])  # five batches; two, of one canvas each
@@ -149,7 +149,7 @@ def test_two_processes_predict_exactly_as_one(
 
 @pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("first", "later"), [(2, 0), pytest.param(0, 2, marks=pytest.mark.slow)])
-def test_a_prediction_that_was_killed_goes_on_with_any_number_of_processes(
+def test_killed_prediction_resumes_with_any_number_of_processes(
     struck: int,
     first: int,
     later: int,
@@ -176,7 +176,7 @@ def test_a_prediction_that_was_killed_goes_on_with_any_number_of_processes(
 
 @pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_one_killed_ends_the_other_with_a_message_and_the_run_goes_on(
+def test_killed_process_ends_the_other_and_the_run_resumes(
     struck: int,
     later: int,
     config: Path,
@@ -197,21 +197,21 @@ def test_one_killed_ends_the_other_with_a_message_and_the_run_goes_on(
     assert killed.statuses[1 - struck] == 1
     assert "expected 2 processes to the end, found one that is gone" in killed.text
     assert "Traceback" not in killed.text
-    commands.good("train", "--resume", folder, processes=later)
+    commands.run_ok("train", "--resume", folder, processes=later)
     assert_alike(alone, folder)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kind": "rcnn", "proposals": "selective_search"}, "train.recipe: expected joint with 2 processes, found rcnn"),
     (
-        {"backbone": {"name": "small", "width": 8, "norm": "sync"}},
+        {"backbone": {"name": "small", "neck_channels": 8, "norm": "sync"}},
         "model.backbone.norm: expected frozen, batch or group in processes on CPUs, found sync",
     ),
 ]
 
 
 @pytest.mark.parametrize(("model", "message"), REFUSED)
-def test_what_several_processes_cannot_do_is_refused(
+def test_settings_that_processes_cannot_share_are_refused(
     model: dict[str, Any], message: str, shapes_root: Path, alone: Path, commands: Commands, tmp_path: Path
 ) -> None:
     content = settings(shapes_root)
@@ -224,7 +224,7 @@ def test_what_several_processes_cannot_do_is_refused(
 
 
 @pytest.mark.slow
-def test_torchrun_starts_them(config: Path, alone: Path, tmp_path: Path) -> None:
+def test_torchrun_starts_a_training(config: Path, alone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(

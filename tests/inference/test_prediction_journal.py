@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detect.evaluation.predictions import Prediction
-from detect.inference.prediction_journal import BatchResult, Finished
+from detect.inference.prediction_journal import BatchResult, PredictionJournal
 
 CLASSES = ("cat", "größe")
 KEY = 2**62 + 1
@@ -28,8 +28,8 @@ def batch(place: int) -> BatchResult:
     return BatchResult((2 * place, 2 * place + 1), (prediction,), (f"other {place}.jpg: no picture",))
 
 
-def written(file: Path, count: int) -> Finished:
-    finished = Finished(file, KEY, CLASSES)
+def written(file: Path, count: int) -> PredictionJournal:
+    finished = PredictionJournal(file, KEY, CLASSES)
     for place in range(count):
         finished.add(batch(place))
     return finished
@@ -44,7 +44,7 @@ def test_what_was_done_is_known_again(count: int, tmp_path: Path) -> None:
     file = tmp_path / "done.jsonl"
     first = written(file, count)
     content = file.read_bytes()
-    again = Finished(file, KEY, CLASSES)
+    again = PredictionJournal(file, KEY, CLASSES)
     assert told(again.batches) == told(first.batches)
     assert len(again.batches) == count
     assert file.read_bytes() == content
@@ -52,7 +52,7 @@ def test_what_was_done_is_known_again(count: int, tmp_path: Path) -> None:
 
 def test_another_command_starts_anew(tmp_path: Path) -> None:
     written(tmp_path / "a", 2)
-    assert Finished(tmp_path / "a", KEY + 1, CLASSES).batches == []
+    assert PredictionJournal(tmp_path / "a", KEY + 1, CLASSES).batches == []
 
 
 def cut(content: bytes, place: int) -> bytes:
@@ -73,7 +73,7 @@ def test_of_a_damaged_file_the_batches_before_the_damage_are_believed(
     kept = []
     for place in range(0, len(content), 3):
         file.write_bytes(harm(content, place))
-        found = told(Finished(file, KEY, CLASSES).batches)
+        found = told(PredictionJournal(file, KEY, CLASSES).batches)
         kept.append(len(found))
         assert found == whole[: len(found)]
         assert len(found) < 3

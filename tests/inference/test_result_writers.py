@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.annotations import Annotations, ImageAnnotation
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction, align
 from detect.evaluation.voc import evaluate_voc
@@ -23,7 +23,7 @@ from detect.inference.result_readers import (
     read_json,
 )
 from detect.inference.result_writers import (
-    image_names,
+    short_image_names,
     write_coco,
     write_coco_images,
     write_comp4,
@@ -55,7 +55,7 @@ def annotated(files: list[str], boxes: Any = ()) -> Annotations:
         ImageAnnotation(file, 10 * place, (100, 200), box, np.ones(len(box), np.int64), no, no, np.ones(len(box)))
         for place, file in enumerate(files, 1)
     ]
-    return pack(images, CLASSES, category_ids=[4, 9, 2])
+    return Annotations.from_images(images, CLASSES, category_ids=[4, 9, 2])
 
 
 ONE = [prediction("/p/a b.jpg", [([ODD, 1e-5, 57.1, 88.0], ODD, 3), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)])]
@@ -182,7 +182,7 @@ def test_yolo_is_the_contracts(tmp_path):
     ],
 )
 def test_image_names(files, expected):
-    assert image_names(files) == expected
+    assert short_image_names(files) == expected
     assert [p.file for p in align(annotated(files), [prediction(name, []) for name in expected])] == expected
 
 

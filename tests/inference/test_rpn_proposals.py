@@ -13,32 +13,32 @@ import torch
 from rich.console import Console
 
 from detect.config import Config
-from detect.config.builders.data import annotated_split
-from detect.config.builders.detector import empty_detector, preprocess_rule, with_looks
-from detect.config.files import changed, parse
+from detect.config.builders.data import load_split
+from detect.config.builders.detector import build_uninitialized, build_preprocess, with_tta
+from detect.config.files import with_overrides, parse_config
 from detect.data.annotations import Annotations
-from detect.evaluation.proposal_recall import Coverage, best_overlaps, measure, scores_of
-from detect.evaluation.proposal_report import COUNTS, draw_recall, recall_table, write_recall
+from detect.evaluation.proposal_recall import ProposalsAndObjects, image_best_ious, best_ious, scores_from_ious
+from detect.evaluation.proposal_report import PROPOSAL_COUNTS, draw_recall, recall_table, write_recall
 from detect.inference.predictor import Predictor
-from detect.inference.rpn_proposals import ModelProposals, proposals_of_file, write_learned
+from detect.inference.rpn_proposals import RPNProposals, align_file_proposals, write_rpn_proposals
 from detect.proposals.files import pack_proposals
-from detect.proposals.lookups import from_file
-from detect.system.device import make_compute
+from detect.proposals.lookups import load_proposal_lookup
+from detect.system.device import select_device
 from detect.types import Proposals
 from tests.conftest import TINY
-from tests.proposals.fakes import Watched
+from tests.proposals.fake_search import RecordingProgress
 
 
 @pytest.fixture
 def config(shapes_root: Path) -> Config:
-    return changed(parse(TINY, "tiny"), [f"data.root={shapes_root}"])
+    return with_overrides(parse_config(TINY, "tiny"), [f"data.root={shapes_root}"])
 
 
 def predictor(config: Config, classes: tuple[str, ...]) -> Predictor:
     torch.manual_seed(0)
-    detector = empty_detector(config, classes)
-    compute = make_compute("cpu", "fp32")
-    return Predictor(with_looks(config, detector), classes, preprocess_rule(config), config, Path("m.pt"), compute)
+    detector = build_uninitialized(config, classes)
+    compute = select_device("cpu", "fp32")
+    return Predictor(with_tta(config, detector), classes, build_preprocess(config), config, Path("m.pt"), compute)
 
 
 def truth_as_proposals(annotations: Annotations) -> list[tuple[str, int, Proposals]]:
@@ -49,35 +49,35 @@ def truth_as_proposals(annotations: Annotations) -> list[tuple[str, int, Proposa
 
 
 def test_a_file_of_the_objects_themselves_misses_nothing_but_what_it_lacks(config: Config) -> None:
-    annotations = annotated_split(config, "val")
+    annotations = load_split(config, "val")
     made = truth_as_proposals(annotations)
-    whole = proposals_of_file(Path("p.npz"), pack_proposals(made), annotations)
+    whole = align_file_proposals(Path("p.npz"), pack_proposals(made), annotations)
     assert (whole.missing, len(whole)) == ([], 4)
-    best = measure(whole)
-    assert best.every.min() > 0.999
-    assert len(best.every) == len(annotations.boxes)
-    lacking = proposals_of_file(Path("p.npz"), pack_proposals(made[1:]), annotations)
+    best = best_ious(whole)
+    assert best.all_proposals.min() > 0.999
+    assert len(best.all_proposals) == len(annotations.boxes)
+    lacking = align_file_proposals(Path("p.npz"), pack_proposals(made[1:]), annotations)
     assert lacking.missing == [annotations.file(0)]
-    score = scores_of(measure(lacking), annotations.classes)
+    score = scores_from_ious(best_ious(lacking), annotations.classes)
     assert (score.images, score.images_without_proposals) == (4, 1)
     share = len(annotations[0].boxes) / len(annotations.boxes)
     assert score.recall[0.95] == pytest.approx(1 - share)
 
 
 def test_difficult_objects_and_crowds_do_not_count(config: Config) -> None:
-    annotations = annotated_split(config, "val")
+    annotations = load_split(config, "val")
     left = np.zeros(len(annotations.boxes), bool)
     left[0] = True
     for marked in (replace(annotations, difficult=left), replace(annotations, crowd=left)):
-        best = measure(proposals_of_file(Path("p.npz"), pack_proposals(truth_as_proposals(annotations)), marked))
+        best = best_ious(align_file_proposals(Path("p.npz"), pack_proposals(truth_as_proposals(annotations)), marked))
         assert best.labels.tolist() == annotations.labels[1:].tolist()
 
 
 @pytest.mark.parametrize("looks", [[], ["model.test_time.flip=true"]])
 def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_image(config: Config, looks: list[str]) -> None:
-    annotations = annotated_split(config, "val")
-    settings = changed(config, ["train.batch_size=2", *looks])
-    images = list(ModelProposals(predictor(settings, annotations.classes), annotations, settings))
+    annotations = load_split(config, "val")
+    settings = with_overrides(config, ["train.batch_size=2", *looks])
+    images = list(RPNProposals(predictor(settings, annotations.classes), annotations, settings))
     assert len(images) == 4
     assert sum(len(image.objects) for image in images) == len(annotations.boxes)
     for image in images:
@@ -90,7 +90,7 @@ def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_image(confi
 
 
 def test_a_image_that_cannot_be_read_counts_as_one_without_proposals(config: Config, tmp_path: Path) -> None:
-    annotations = annotated_split(config, "val")
+    annotations = load_split(config, "val")
     names = [annotations.file(index) for index in range(4)]
     (tmp_path / "text.jpg").write_text("text", encoding="utf-8")
     names[2] = str(tmp_path / "text.jpg")
@@ -100,40 +100,40 @@ def test_a_image_that_cannot_be_read_counts_as_one_without_proposals(config: Con
         file_bytes=np.frombuffer(b"".join(files), np.uint8),
         file_offsets=np.cumsum([0, *map(len, files)]),
     )
-    proposed = ModelProposals(predictor(config, annotations.classes), broken, config)
-    score = scores_of(measure(proposed), annotations.classes)
+    proposed = RPNProposals(predictor(config, annotations.classes), broken, config)
+    score = scores_from_ious(best_ious(proposed), annotations.classes)
     assert (score.images, score.images_without_proposals, score.objects) == (4, 1, len(annotations.boxes))
     assert len(proposed.unreadable) == 1
     assert "text.jpg" in proposed.unreadable[0]
 
 
 def test_what_an_rpn_proposes_can_be_trained_on(config: Config, tmp_path: Path) -> None:
-    splits = [annotated_split(config, name) for name in ("train", "val")]
+    splits = [load_split(config, name) for name in ("train", "val")]
     looking = predictor(config, splits[0].classes)
-    out, shown = tmp_path / "rpn.npz", Watched()
-    made = write_learned([ModelProposals(looking, split, config) for split in splits], out, shown)
+    out, shown = tmp_path / "rpn.npz", RecordingProgress()
+    made = write_rpn_proposals([RPNProposals(looking, split, config) for split in splits], out, shown)
     images = [split.file(index) for split in splits for index in range(len(split))]
-    assert (len(made), shown.done) == (len(images), len(images))
-    found = from_file(out, images, 7)
+    assert (len(made), shown.num_done) == (len(images), len(images))
+    found = load_proposal_lookup(out, images, 7)
     boxes, scores = found[images[-1]]
-    expected = next(one for index, one in ModelProposals(looking, splits[1], config).readable() if index == 3)
+    expected = next(one for index, one in RPNProposals(looking, splits[1], config).iter_readable() if index == 3)
     assert np.allclose(boxes, expected.boxes[:7], atol=1e-3)
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
 
 
-def images_of(count: int) -> list[Coverage]:
+def images_of(count: int) -> list[ProposalsAndObjects]:
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
         boxes = np.concatenate([start := rng.uniform(0, 50, (43, 2)), start + rng.uniform(5, 50, (43, 2))], axis=1)
-        images.append(Coverage(boxes[:40], boxes[40:], np.array([1, 1, 3])))
+        images.append(ProposalsAndObjects(boxes[:40], boxes[40:], np.array([1, 1, 3])))
     return images
 
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_table_json_and_picture_tell_the_same(count: int, tmp_path: Path) -> None:
-    best = measure(images_of(count), COUNTS)
-    score = scores_of(best, ("cat", "dog", "cow"))
+    best = best_ious(images_of(count), PROPOSAL_COUNTS)
+    score = scores_from_ious(best, ("cat", "dog", "cow"))
     write_recall(tmp_path / "r.json", score, 1.5)
     written = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert written["per_class"].keys() == {"cat", "dog", "cow"}
@@ -157,9 +157,9 @@ def test_table_json_and_picture_tell_the_same(count: int, tmp_path: Path) -> Non
 
 def test_measured_at_many_numbers_is_as_measured_at_one() -> None:
     images = images_of(3)
-    best = measure(images, (0, 3, 40, 99))
-    assert best.within(0).max() == 0
-    assert np.array_equal(best.within(40), best.every)
-    assert np.array_equal(best.within(99), best.every)
-    alone = np.concatenate([best_overlaps(image.proposals[:3], image.objects, (3,))[0] for image in images])
-    assert np.array_equal(best.within(3), alone)
+    best = best_ious(images, (0, 3, 40, 99))
+    assert best.with_first(0).max() == 0
+    assert np.array_equal(best.with_first(40), best.all_proposals)
+    assert np.array_equal(best.with_first(99), best.all_proposals)
+    alone = np.concatenate([image_best_ious(image.proposals[:3], image.objects, (3,))[0] for image in images])
+    assert np.array_equal(best.with_first(3), alone)

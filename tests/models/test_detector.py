@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from detect.config.builders.detector import build_detector
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.models.detector import Detector
 from detect.models.heads.softmax import SoftmaxHead
-from detect.models.heads.tails import TwoLinear
+from detect.models.heads.tails import TwoLayerFC
 from detect.models.regions.pooled import PooledRegions
 from detect.types import Detections, Images, Targets
 
@@ -22,23 +22,23 @@ def build(
     backbone: dict[str, Any] | None = None, rpn: dict[str, Any] | None = None, head: dict[str, Any] | None = None
 ) -> Detector:
     model = {
-        "backbone": {"name": "small", "norm": "frozen", "output": "merged", "width": 16, **(backbone or {})},
+        "backbone": {"name": "small", "norm": "frozen", "output": "merged", "neck_channels": 16, **(backbone or {})},
         "rpn": {
-            "width": 16,
-            "sides": [12, 24, 48],
-            "train_after": 60,
-            "test_after": 40,
-            "outside": None,
+            "channels": 16,
+            "anchor_sizes": [12, 24, 48],
+            "post_nms_top_n_train": 60,
+            "post_nms_top_n_test": 40,
+            "allowed_border": None,
             **(rpn or {}),
         },
-        "head": {"tail": "linear", "width": 32, "bins": 4, "number": 16, **(head or {})},
-        "postprocess": {"score": 0.01},
+        "head": {"type": "fc", "fc_dim": 32, "pool_size": 4, "batch_size_per_image": 16, **(head or {})},
+        "postprocess": {"score_threshold": 0.01},
     }
-    return build_detector(parse({"seed": 1, "model": model}, "test"), CLASSES)[0]
+    return build_detector(parse_config({"seed": 1, "model": model}, "test"), CLASSES)[0]
 
 
-OWN_TAIL = {"tail": "network", "bins": None}
-ONE_MAP = {"output": "map"}
+OWN_TAIL = {"type": "backbone", "pool_size": None}
+ONE_MAP = {"output": "c4"}
 
 
 def sharpen(detector: Detector) -> Detector:
@@ -87,9 +87,9 @@ def same(a: Detections, b: Detections, tolerance: float) -> None:
     assert torch.equal(a.labels, b.labels)
 
 
-PYRAMID = {"output": "pyramid", "levels": 3}
-LEVELS = {"sides": [12, 20, 32, 48], "convolutions": 2}
-CONVOLVED = {"tail": "convolved", "convolutions": 2}
+PYRAMID = {"output": "fpn", "fpn_levels": 3}
+LEVELS = {"anchor_sizes": [12, 20, 32, 48], "num_convs": 2}
+CONVOLVED = {"type": "conv_fc", "num_convs": 2}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ CONVOLVED = {"tail": "convolved", "convolutions": 2}
         (ONE_MAP, {}, OWN_TAIL),
         (PYRAMID, LEVELS, {}),
         (PYRAMID | {"neck_norm": "group", "norm": "group"}, LEVELS, CONVOLVED | {"norm": "group"}),
-        ({"output": "dilated"}, {}, CONVOLVED),
+        ({"output": "dc5"}, {}, CONVOLVED),
     ],
 )
 def test_detect_answers_alike_in_either_mode(settings: tuple[dict[str, Any], ...]) -> None:
@@ -135,8 +135,8 @@ def test_a_detection_does_not_depend_on_who_shares_the_batch(settings: tuple[dic
         ({}, {}, {}),
         (ONE_MAP, {}, OWN_TAIL),
         (PYRAMID, LEVELS, CONVOLVED),
-        (PYRAMID | {"neck_norm": "batch", "split": 1}, LEVELS, CONVOLVED | {"norm": "batch"}),
-        ({"output": "dilated"}, {}, {}),
+        (PYRAMID | {"neck_norm": "batch", "split_last_stage": 1}, LEVELS, CONVOLVED | {"norm": "batch"}),
+        ({"output": "dc5"}, {}, {}),
     ],
 )
 @pytest.mark.parametrize("norm", ["batch", "frozen", "group", "sync"])
@@ -184,11 +184,11 @@ def test_raw_holds_what_the_choice_is_made_from() -> None:
     detector = sharpen(build()).eval()
     batch = images(pictures(2))
     with torch.no_grad():
-        raw = detector.raw(batch, detector.backbone(batch.pixels))
+        raw = detector.predict_raw(batch, detector.backbone(batch.pixels))
     for proposals, logits, deltas in zip(raw.proposals, raw.logits, raw.deltas, strict=True):
         assert logits.shape == (len(proposals), len(CLASSES) + 1)
         assert deltas.shape == (len(proposals), len(CLASSES), 4)
-    for one, other in zip(detector.detections(batch, raw), detector.detect(batch), strict=True):
+    for one, other in zip(detector.postprocess_batch(batch, raw), detector.detect(batch), strict=True):
         same(one, other, 0.0)
 
 
@@ -199,8 +199,8 @@ def test_head_and_regions_keep_their_shapes(regions: int) -> None:
         pooled = PooledRegions("roi_pool" if pool == "roi_pool" else "roi_align", 2, 8)
         regional = pooled(images(pictures(2)), [torch.randn(2, 5, 8, 8)], [boxes[:0], boxes])
         assert regional.shape == (regions, 5, 2, 2)
-    tail = TwoLinear(5, 2, 6)
-    logits, deltas = SoftmaxHead(tail, tail.features, 3)(regional)
+    tail = TwoLayerFC(5, 2, 6)
+    logits, deltas = SoftmaxHead(tail, tail.out_features, 3)(regional)
     assert logits.shape == (regions, 4)
     assert deltas.shape == (regions, 3, 4)
 

@@ -27,7 +27,7 @@ def test_no_proposals_have_no_detections() -> None:
     )
     assert len(found) == 0
     assert found.names() == []
-    assert found.source is not None
+    assert found.proposal_index is not None
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_no_proposals_have_no_detections() -> None:
     [
         pytest.param(Postprocess(), [[1.0, 0, 0]] * 2, [], id="background alone is no detection"),
         pytest.param(
-            Postprocess(score=0.25),
+            Postprocess(score_threshold=0.25),
             [[0.5, 0.25, 0.25], [0.8, 0.2, 0]],
             [(0, 1), (0, 2)],
             id="a score at the limit stays",
@@ -46,9 +46,11 @@ def test_no_proposals_have_no_detections() -> None:
         pytest.param(
             Postprocess(), [[0.1, 0.8, 0.02], [0.1, 0, 0.9]], [(1, 2), (0, 1)], id="classes do not suppress each other"
         ),
-        pytest.param(Postprocess(nms=0.95), [[0.1, 0.8, 0], [0.1, 0.9, 0]], [(1, 1), (0, 1)], id="another NMS limit"),
         pytest.param(
-            Postprocess(limit=2),
+            Postprocess(nms_iou=0.95), [[0.1, 0.8, 0], [0.1, 0.9, 0]], [(1, 1), (0, 1)], id="another NMS limit"
+        ),
+        pytest.param(
+            Postprocess(max_detections=2),
             [[0.1, 0.7, 0.2], [1, 0, 0], [0.1, 0.1, 0.8]],
             [(2, 2), (0, 1)],
             id="the best of all classes up to the limit",
@@ -57,8 +59,8 @@ def test_no_proposals_have_no_detections() -> None:
 )
 def test_choice(rule: Postprocess, probabilities: list[list[float]], expected: list[tuple[int, int]]) -> None:
     found = detect(rule, probabilities)
-    assert found.source is not None
-    assert list(zip(found.source.tolist(), found.labels.tolist(), strict=True)) == expected
+    assert found.proposal_index is not None
+    assert list(zip(found.proposal_index.tolist(), found.labels.tolist(), strict=True)) == expected
     scores = [probabilities[proposal][label] / sum(probabilities[proposal]) for proposal, label in expected]
     assert found.scores.tolist() == pytest.approx(scores)
     assert scores == sorted(scores, reverse=True)
@@ -82,7 +84,7 @@ def test_deltas_may_be_shared_by_all_classes() -> None:
 
 def test_boxes_are_cut_to_the_picture_and_dropped_outside() -> None:
     boxes = [(190.0, 90, 230, 130), (210, 10, 230, 30), (0, 0, 0, 50)]
-    found = detect(Postprocess(nms=1.0), [[0.1, 0.9]] * 3, boxes=boxes)
+    found = detect(Postprocess(nms_iou=1.0), [[0.1, 0.9]] * 3, boxes=boxes)
     assert found.boxes.tolist() == [[190, 90, 200, 100]]
 
 
@@ -94,7 +96,7 @@ def test_a_number_that_is_none_is_no_detection() -> None:
 @pytest.mark.parametrize(("regress", "right"), [(True, 25.0), (False, 20.0)])
 def test_boxes_stay_as_proposed_where_they_are_not_regressed(regress: bool, right: float) -> None:
     deltas = torch.tensor([[[2.5, 0.0, 0, 0]]])  # a quarter of its width to the right
-    found = detect(Postprocess(regress=regress), [[0.1, 0.9]], deltas)
+    found = detect(Postprocess(apply_deltas=regress), [[0.1, 0.9]], deltas)
     assert found.boxes[0].tolist() == [right - 20, 0, right, 20]
 
 
@@ -102,14 +104,14 @@ def test_boxes_stay_as_proposed_where_they_are_not_regressed(regress: bool, righ
 def test_small_detections_are_dropped(min_side: float, left: list[int]) -> None:
     boxes = [(0.0, 0, 30, 19), (50, 50, 80, 80), (10, 10, 10, 30)]
     found = detect(
-        Postprocess(min_side=min_side), [[0.1, 0.8, 0.1 - 0.09], [0.1, 0.01, 0.7], [0.1, 0.9, 0]], boxes=boxes
+        Postprocess(min_size=min_side), [[0.1, 0.8, 0.1 - 0.09], [0.1, 0.01, 0.7], [0.1, 0.9, 0]], boxes=boxes
     )
     assert found.labels.tolist() == left
 
 
 @pytest.mark.parametrize(("growth", "width"), [(62.5, 20 * 7.389056), (2.0, 40.0), (None, 20 * 7.389056)])
 def test_a_detection_grows_no_more_than_it_may(growth: float | None, width: float) -> None:
-    rule = Postprocess(stds=(1.0, 1.0, 1.0, 1.0), growth=growth)
+    rule = Postprocess(delta_stds=(1.0, 1.0, 1.0, 1.0), max_scale=growth)
     deltas = torch.tensor([[[4.0, 0, 2, 0]]])
     (box,) = detect(rule, [[0.0, 1]], deltas).boxes.tolist()
     assert box[2] - box[0] == pytest.approx(width, rel=1e-5)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detect.models.detector import Detector
 from detect.models.postprocess import Postprocess
-from detect.models.tta import Look, ManyLooks, fuse, mirrored, rescaled
+from detect.models.tta import AugmentedView, DetectorWithTTA, hflip_images, rescale_images, weighted_box_fusion
 from detect.types import Detections, Images, Proposals
 
 
@@ -25,7 +25,7 @@ class BrightBox(Detector):
 
     def __init__(self, score: float = 0.8) -> None:
         torch.nn.Module.__init__(self)
-        self.postprocess = Postprocess(nms=0.5, classes=("bright",))
+        self.postprocess = Postprocess(nms_iou=0.5, classes=("bright",))
         self.score = score
 
     def detect(self, images: Images) -> list[Detections]:
@@ -37,12 +37,18 @@ class BrightBox(Detector):
         return found
 
 
-@pytest.mark.parametrize("merge", ["fusion", "nms"])
+@pytest.mark.parametrize("merge", ["wbf", "nms"])
 @pytest.mark.parametrize(
-    "looks", [[Look()], [Look(), Look(mirrored=True)], [Look(), Look(2.0), Look(2.0, mirrored=True)]], ids=len
+    "looks",
+    [
+        [AugmentedView()],
+        [AugmentedView(), AugmentedView(hflip=True)],
+        [AugmentedView(), AugmentedView(2.0), AugmentedView(2.0, hflip=True)],
+    ],
+    ids=len,
 )
-def test_every_look_is_brought_back_to_the_image(looks: Sequence[Look], merge: str) -> None:
-    found = ManyLooks(BrightBox(), looks, "fusion" if merge == "fusion" else "nms").detect(batch())
+def test_every_look_is_brought_back_to_the_image(looks: Sequence[AugmentedView], merge: str) -> None:
+    found = DetectorWithTTA(BrightBox(), looks, "wbf" if merge == "wbf" else "nms").detect(batch())
     for one, wanted in zip(found, ([2.0, 4, 10, 8], [1.0, 2, 4, 6]), strict=True):
         assert one.boxes.shape == (1, 4)
         assert one.boxes[0].tolist() == pytest.approx(wanted, abs=0.5)
@@ -51,8 +57,8 @@ def test_every_look_is_brought_back_to_the_image(looks: Sequence[Look], merge: s
 
 def test_mirroring_twice_is_the_picture_and_padding_stays_on_the_right() -> None:
     images = batch()
-    once = mirrored(images)
-    assert torch.equal(mirrored(once).pixels, images.pixels)
+    once = hflip_images(images)
+    assert torch.equal(hflip_images(once).pixels, images.pixels)
     assert once.pixels[1, 0, 2:6, 8:11].min() == 1.0
     assert once.pixels[1, 0, :, 12:].abs().sum() == 0.0
 
@@ -60,14 +66,14 @@ def test_mirroring_twice_is_the_picture_and_padding_stays_on_the_right() -> None
 def test_given_proposals_go_where_the_picture_goes() -> None:
     box = torch.tensor([[1.0, 2, 4, 6]])
     images = replace(batch(), given=(Proposals(torch.zeros(0, 4), torch.zeros(0)), Proposals(box, torch.ones(1))))
-    for moved, expected in ((mirrored(images), [8.0, 2, 11, 6]), (rescaled(images, 2.0), [2.0, 4, 8, 12])):
-        assert moved.given is not None
-        assert moved.given[0].boxes.shape == (0, 4)
-        assert moved.given[1].boxes[0].tolist() == expected
+    for moved, expected in ((hflip_images(images), [8.0, 2, 11, 6]), (rescale_images(images, 2.0), [2.0, 4, 8, 12])):
+        assert moved.proposals is not None
+        assert moved.proposals[0].boxes.shape == (0, 4)
+        assert moved.proposals[1].boxes[0].tolist() == expected
 
 
 def test_rescaling_keeps_each_picture_in_its_corner() -> None:
-    large = rescaled(batch(), 2.0)
+    large = rescale_images(batch(), 2.0)
     assert large.sizes == ((32, 64), (16, 24))
     assert large.pixels.shape == (2, 3, 32, 64)
 
@@ -92,7 +98,7 @@ def test_fusion_is_the_weighted_mean(
     expected_score: float,
 ) -> None:
     places: Tensor = torch.tensor(kept)
-    fused, confidence = fuse(
+    fused, confidence = weighted_box_fusion(
         torch.tensor(boxes, dtype=torch.float32), torch.tensor(scores), torch.tensor(labels), places, looks
     )
     assert fused[0].tolist() == pytest.approx(expected_box)
@@ -100,7 +106,7 @@ def test_fusion_is_the_weighted_mean(
 
 
 def test_nothing_found_stays_nothing() -> None:
-    fused, confidence = fuse(
+    fused, confidence = weighted_box_fusion(
         torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 2
     )
     assert fused.shape == (0, 4)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from detect.models.proposers.rpn_head import RpnHead
-from detect.ops.anchors import AnchorShapes
+from detect.models.proposers.rpn_head import RPNHead
+from detect.ops.anchors import AnchorGenerator
 from detect.types import Size
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def test_anchors_by_hand(
     offset: float,
     expected: list[tuple[float, ...]],
 ) -> None:
-    found = AnchorShapes((sides,), ratios, offset).on_map(0, cells, stride, CPU)
+    found = AnchorGenerator((sides,), ratios, offset).grid_anchors(0, cells, stride, CPU)
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32).reshape(-1, 4))
 
 
@@ -45,20 +45,22 @@ def test_rounded_anchors_at_corners_are_torchvisions(cells: Size, spacing: Size)
     theirs = AnchorGenerator((sides,), (ratios,))
     steps = [[torch.tensor(step) for step in spacing]]
     expected = theirs.grid_anchors([list(cells)], steps)[0].view(-1, 3, 2, 4).transpose(1, 2)  # theirs: ratios first
-    found = AnchorShapes((sides,), ratios, offset=0.0, rounded=True).on_map(0, cells, spacing, CPU)
+    found = AnchorGenerator((sides,), ratios, offset=0.0, round_half_sizes=True).grid_anchors(0, cells, spacing, CPU)
     assert torch.equal(found, expected.reshape(-1, 4))
 
 
 def test_anchors_have_the_digits_asked_for() -> None:
-    single, double = (AnchorShapes(((32.0,),)).on_map(0, (1, 1), 16, CPU, t) for t in (torch.float32, torch.float64))
+    single, double = (
+        AnchorGenerator(((32.0,),)).grid_anchors(0, (1, 1), 16, CPU, t) for t in (torch.float32, torch.float64)
+    )
     assert double.dtype == torch.float64
     assert float((double[0, 2] - double[0, 0]) - 32 * math.sqrt(2)) < 1e-13 < float((single - double).abs().max())
 
 
 def test_areas_and_ratios_of_the_paper() -> None:
-    shapes = AnchorShapes(((128.0, 256.0, 512.0),))
-    assert shapes.per_cell(0) == 9
-    anchors = shapes.on_map(0, (1, 1), 16, CPU)
+    shapes = AnchorGenerator(((128.0, 256.0, 512.0),))
+    assert shapes.num_anchors_per_location(0) == 9
+    anchors = shapes.grid_anchors(0, (1, 1), 16, CPU)
     width, height = anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]
     torch.testing.assert_close((width * height).sqrt(), torch.tensor([128.0] * 3 + [256.0] * 3 + [512.0] * 3))
     torch.testing.assert_close(height / width, torch.tensor([0.5, 1.0, 2.0] * 3))
@@ -66,19 +68,19 @@ def test_areas_and_ratios_of_the_paper() -> None:
 
 
 def test_each_map_has_its_own_sides() -> None:
-    shapes = AnchorShapes(((4.0,), (8.0, 16.0)), (1.0,))
-    assert [shapes.per_cell(level) for level in (0, 1)] == [1, 2]
-    assert shapes.on_map(1, (1, 1), 16, CPU).tolist() == [[4, 4, 12, 12], [0, 0, 16, 16]]
+    shapes = AnchorGenerator(((4.0,), (8.0, 16.0)), (1.0,))
+    assert [shapes.num_anchors_per_location(level) for level in (0, 1)] == [1, 2]
+    assert shapes.grid_anchors(1, (1, 1), 16, CPU).tolist() == [[4, 4, 12, 12], [0, 0, 16, 16]]
 
 
 @pytest.mark.parametrize(("row", "column", "anchor"), [(0, 0, 0), (1, 3, 2), (2, 0, 5), (2, 4, 1)])
 def test_the_head_orders_its_output_as_the_anchors(row: int, column: int, anchor: int) -> None:
     """One cell's one anchor answers: at its flat index stands the anchor of that cell, side and ratio."""
     sides, ratios, cells, stride = (8.0, 32.0), (0.5, 1.0, 2.0), (3, 5), 16
-    shapes = AnchorShapes((sides,), ratios)
-    head = RpnHead(channels=1, width=1, per_cell=shapes.per_cell(0))
+    shapes = AnchorGenerator((sides,), ratios)
+    head = RPNHead(in_channels=1, channels=1, num_anchors=shapes.num_anchors_per_location(0))
     with torch.no_grad():
-        head.hidden.get_parameter("weight").zero_()[0, 0, 1, 1] = 1.0
+        head.conv.get_parameter("weight").zero_()[0, 0, 1, 1] = 1.0
         head.objectness.weight.zero_()[anchor] = 1.0
         head.deltas.weight.zero_()[anchor * 4 : anchor * 4 + 4, 0, 0, 0] = torch.arange(1.0, 5)
     features = torch.zeros(2, 1, *cells)
@@ -89,8 +91,8 @@ def test_the_head_orders_its_output_as_the_anchors(row: int, column: int, anchor
     (flat,) = logits[1].nonzero().flatten().tolist()
     assert deltas[1, flat].tolist() == [1, 2, 3, 4]
     assert int(deltas.count_nonzero()) == 4
-    found = shapes.on_map(0, cells, stride, CPU)[flat]
-    assert logits.shape[1] == shapes.per_cell(0) * math.prod(cells)
+    found = shapes.grid_anchors(0, cells, stride, CPU)[flat]
+    assert logits.shape[1] == shapes.num_anchors_per_location(0) * math.prod(cells)
     side, ratio = sides[anchor // 3], ratios[anchor % 3]
     width, height = side / math.sqrt(ratio), side * math.sqrt(ratio)
     x, y = (column + 0.5) * stride, (row + 0.5) * stride

@@ -43,7 +43,7 @@ def test_overlaps_count_unit_squares(left: list[Box], right: list[Box]) -> None:
     torch.testing.assert_close(ops.areas(a), torch.tensor([float(len(cells(one))) for one in left]).double())
     torch.testing.assert_close(ops.intersections(a, b), shared)
     torch.testing.assert_close(ops.iou(a, b), shared / either.clamp(min=1))
-    torch.testing.assert_close(ops.coverage(a, b), shared / ops.areas(a)[:, None].clamp(min=1))
+    torch.testing.assert_close(ops.ioa(a, b), shared / ops.areas(a)[:, None].clamp(min=1))
 
 
 @pytest.mark.parametrize(
@@ -83,20 +83,20 @@ def test_clip_takes_boxes_of_each_class() -> None:
 @pytest.mark.parametrize(("side", "expected"), [(0.0, [True, False, False, True]), (2.0, [False, False, False, True])])
 def test_has_extent_wants_both_sides_longer(side: float, expected: list[bool]) -> None:
     boxes = tensor([(0, 0, 2, 2), (3, 3, 3, 9), (5, 5, 4, 9), (0, 0, 3, 2.5)])
-    assert ops.has_extent(boxes, side).tolist() == expected
-    assert ops.has_extent(boxes[:0], side).shape == (0,)
-    assert not ops.has_extent(boxes * math.nan).any()
+    assert ops.is_not_empty(boxes, side).tolist() == expected
+    assert ops.is_not_empty(boxes[:0], side).shape == (0,)
+    assert not ops.is_not_empty(boxes * math.nan).any()
 
 
 @given(st.lists(box(), max_size=4), st.integers(1, 50))
 @settings(max_examples=20, deadline=None)
 def test_flipping_mirrors_and_twice_is_nothing(rows: list[Box], width: int) -> None:
     boxes = tensor(rows)
-    once = ops.flip(boxes, width)
+    once = ops.hflip(boxes, width)
     assert [cells(row) for row in map(tuple, (once + 50).tolist())] == [
         {(width - 1 - x + 50, y + 50) for x, y in cells(row)} for row in rows
     ]
-    assert torch.equal(ops.flip(once, width), boxes)
+    assert torch.equal(ops.hflip(once, width), boxes)
 
 
 corner = st.floats(-300, 300)
@@ -109,7 +109,7 @@ solid = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + 
 def test_decode_undoes_encode(pairs: list[tuple[Box, Box]], stds: Stds) -> None:
     boxes, references = tensor([pair[0] for pair in pairs]), tensor([pair[1] for pair in pairs])
     ratio = (boxes[:, 2:] - boxes[:, :2]) / (references[:, 2:] - references[:, :2])
-    within = (ratio < ops.MAX_GROWTH).all(1)
+    within = (ratio < ops.MAX_SCALE).all(1)
     boxes, references = boxes[within], references[within]
     decoded = ops.decode(ops.encode(boxes, references, stds), references, stds)
     torch.testing.assert_close(decoded, boxes, atol=1e-6, rtol=1e-6)

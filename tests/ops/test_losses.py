@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from detect.ops.losses import objectness_losses, region_losses, smooth_l1
+from detect.ops.losses import region_losses, rpn_losses, smooth_l1_sum
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from detect.ops.losses import objectness_losses, region_losses, smooth_l1
     ],
 )
 def test_smooth_l1_by_hand(found: list[float], wanted: list[float], beta: float, expected: float) -> None:
-    assert float(smooth_l1(torch.tensor(found), torch.tensor(wanted), beta)) == pytest.approx(expected)
+    assert float(smooth_l1_sum(torch.tensor(found), torch.tensor(wanted), beta)) == pytest.approx(expected)
 
 
 def leaf(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -73,12 +73,12 @@ def test_deltas_shared_by_all_classes() -> None:
     shared = leaf(2, 1, 4)
     labels, wanted = torch.tensor([3, 0]), torch.zeros(2, 4)
     _, box = region_losses(torch.zeros(2, 4), shared, labels, wanted, 1.0)
-    assert box.item() == pytest.approx(smooth_l1(shared[0, 0], wanted[0], 1.0).item() / 2)
+    assert box.item() == pytest.approx(smooth_l1_sum(shared[0, 0], wanted[0], 1.0).item() / 2)
 
 
 def test_without_anchors_the_objectness_losses_are_zero_and_reach_everything() -> None:
     logits, deltas = leaf(6), leaf(6, 4)
-    losses = objectness_losses(logits[:0], deltas[:0], torch.zeros(0, 4), torch.zeros(0), 1.0)
+    losses = rpn_losses(logits[:0], deltas[:0], torch.zeros(0, 4), torch.zeros(0), 1.0)
     assert [loss.item() for loss in losses] == [0.0, 0.0]
     torch.autograd.backward(losses[0] + losses[1])
     assert not gradient(logits).any()
@@ -87,6 +87,6 @@ def test_without_anchors_the_objectness_losses_are_zero_and_reach_everything() -
 
 def test_objectness_losses_by_hand() -> None:
     logits, wanted = torch.tensor([math.log(3), 0.0, -math.log(3)]), torch.tensor([[3.0, 0, 0, 0]])
-    objectness, box = objectness_losses(logits, torch.zeros(1, 4), wanted, torch.full((3,), 1 / 3), 1.0)
+    objectness, box = rpn_losses(logits, torch.zeros(1, 4), wanted, torch.full((3,), 1 / 3), 1.0)
     assert float(objectness) == pytest.approx((math.log(4 / 3) + math.log(2) + math.log(4 / 3)) / 3)
     assert box.item() == pytest.approx(2.5 / 3)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from detect.ops.matching import BACKGROUND, IGNORED, Matcher, RegionSampler, subsample
+from detect.ops.matching import BACKGROUND, IGNORED, Matcher, ProposalSampler, sample_foreground_background
 from detect.types import Proposals, Targets
 
 B, X = BACKGROUND, IGNORED
-RPN = Matcher(0.7, (0.0, 0.3), keep_best=True)
+RPN = Matcher(0.7, (0.0, 0.3), allow_low_quality_matches=True)
 FAST = Matcher(0.5, (0.1, 0.5))
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0, 0, 10, 10)
@@ -108,7 +108,7 @@ MATCHED = torch.tensor([0] * 30 + [B] * 50 + [X] * 20)
     ],
 )
 def test_subsample_counts(matched: torch.Tensor, number: int, share: float, counts: tuple[int, int]) -> None:
-    foreground, background = subsample(matched, number, share, 3, "anchors")
+    foreground, background = sample_foreground_background(matched, number, share, 3, "anchors")
     assert (len(foreground), len(background)) == counts
     assert len({*foreground.tolist(), *background.tolist()}) == sum(counts)
     assert (matched[foreground] >= 0).all()
@@ -116,7 +116,10 @@ def test_subsample_counts(matched: torch.Tensor, number: int, share: float, coun
 
 
 def test_the_draw_is_the_keys() -> None:
-    draws = [subsample(MATCHED, 16, 0.5, key, purpose) for key, purpose in [(1, "a"), (1, "a"), (2, "a"), (1, "b")]]
+    draws = [
+        sample_foreground_background(MATCHED, 16, 0.5, key, purpose)
+        for key, purpose in [(1, "a"), (1, "a"), (2, "a"), (1, "b")]
+    ]
     chosen = [sorted(torch.cat(draw).tolist()) for draw in draws]
     assert chosen[0] == chosen[1]
     assert chosen[0] != chosen[2]
@@ -126,14 +129,16 @@ def test_the_draw_is_the_keys() -> None:
 def test_every_box_is_drawn_as_often_as_any_other() -> None:
     times = torch.zeros(len(MATCHED))
     for key in range(400):
-        times[torch.cat(subsample(MATCHED, 20, 0.5, key, "a"))] += 1
+        times[torch.cat(sample_foreground_background(MATCHED, 20, 0.5, key, "a"))] += 1
     assert not times[80:].any()
     expected = torch.cat([torch.full((30,), 400 * 10 / 30), torch.full((50,), 400 * 10 / 50)])
     assert float((times[:80] - expected).abs().max()) < 45  # 4.8 standard deviations
 
 
-def sampler(add_targets: bool) -> RegionSampler:
-    return RegionSampler(Matcher(0.5, (0.0, 0.5)), number=8, share=0.5, add_targets=add_targets)
+def sampler(add_targets: bool) -> ProposalSampler:
+    return ProposalSampler(
+        Matcher(0.5, (0.0, 0.5)), batch_size_per_image=8, positive_fraction=0.5, add_gt_proposals=add_targets
+    )
 
 
 def proposals(boxes: Sequence[Box]) -> Proposals:
@@ -159,14 +164,14 @@ FAR: Box = (50, 50, 60, 60)
 def test_region_samples(
     boxes: list[Box], truth: Targets, add_targets: bool, expected: list[tuple[Box, int, Box | None]]
 ) -> None:
-    found = sampler(add_targets).sample(proposals(boxes), truth, key=1)
+    found = sampler(add_targets).sample(proposals(boxes), truth, seed=1)
     order = sorted(range(len(found)), key=lambda place: (found.labels[place] == 0, found.boxes[place].tolist()))
     for place, (box, label, matched) in zip(order, expected, strict=True):
         assert found.boxes[place].tolist() == list(box)
         assert int(found.labels[place]) == label
-        assert matched is None or found.matched[place].tolist() == list(matched)
+        assert matched is None or found.matched_boxes[place].tolist() == list(matched)
 
 
 def test_foreground_comes_first_and_is_limited() -> None:
-    found = sampler(False).sample(proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7]), key=1)
+    found = sampler(False).sample(proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7]), seed=1)
     assert found.labels.tolist() == [7] * 4 + [0] * 4

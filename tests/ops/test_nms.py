@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.ops.nms import nms, suppressors
+from detect.ops.nms import nms, suppressed_by
 
 Box = tuple[float, float, float, float]
 
@@ -65,7 +65,7 @@ def test_many_boxes_are_as_each_group_alone(groups: int) -> None:
     alone = [each[nms(boxes[each].double(), scores[each], 0.5)] for each in members]
     wanted = sorted(torch.cat(alone).tolist(), key=lambda place: (-scores[place].item(), place))
     assert kept.tolist() == wanted
-    takers = suppressors(boxes, scores, 0.5, own)
+    takers = suppressed_by(boxes, scores, 0.5, own)
     assert (takers >= 0).all()
     assert torch.equal((takers == torch.arange(2500)).nonzero().flatten(), kept.sort().values)
 
@@ -117,7 +117,7 @@ def test_each_box_names_the_best_that_took_it_out(
     groups = [row[5] if grouped else 0 for row in rows]
     chosen = torch.tensor(groups, dtype=torch.int64) if grouped else None
     listed = torch.tensor(boxes).reshape(-1, 4)
-    found = suppressors(listed, torch.tensor(scores), threshold, chosen)
+    found = suppressed_by(listed, torch.tensor(scores), threshold, chosen)
     kept = nms(listed, torch.tensor(scores), threshold, chosen)
     assert sorted(kept.tolist()) == (found == torch.arange(len(boxes))).nonzero().flatten().tolist()
     if not any(abs(overlap(a, b) - threshold) < 1e-6 for a in boxes for b in boxes) or threshold in (0.0, 1.0):
@@ -129,4 +129,4 @@ def test_an_overlap_at_the_threshold_is_judged_as_nms_does() -> None:
     boxes = torch.tensor([[0.0, 0, 2, 1], [1, 0, 3, 1]])
     for threshold in (1 / 3 - 1e-8, 1 / 3, 1 / 3 + 1e-8):
         kept = nms(boxes, torch.tensor([0.9, 0.8]), threshold)
-        assert suppressors(boxes, torch.tensor([0.9, 0.8]), threshold).tolist() == [0, 0 if len(kept) == 1 else 1]
+        assert suppressed_by(boxes, torch.tensor([0.9, 0.8]), threshold).tolist() == [0, 0 if len(kept) == 1 else 1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from detect.ops.parallel import FITTING, rows_at_once, side_by_side
+from detect.ops.parallel import CACHE_ROWS, parallel_map, rows_per_chunk
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,7 @@ def two_threads():
 def test_every_piece_in_order(count, mode):
     pieces = [torch.full((2,), float(n)) for n in range(count)]
     with mode():
-        found = side_by_side(lambda piece: piece * 2, pieces, CPU)
+        found = parallel_map(lambda piece: piece * 2, pieces, CPU)
     assert [one.tolist() for one in found] == [[n * 2.0] * 2 for n in range(count)]
 
 
@@ -36,7 +36,7 @@ def test_two_pieces_are_in_work_at_once_each_with_one_thread():
         return piece + torch.get_num_threads()
 
     with torch.no_grad():
-        found = side_by_side(run, [torch.zeros(1), torch.ones(1)], CPU)
+        found = parallel_map(run, [torch.zeros(1), torch.ones(1)], CPU)
     assert torch.cat(found).tolist() == [1, 2]
     assert torch.get_num_threads() == 2
 
@@ -45,14 +45,14 @@ def test_two_pieces_are_in_work_at_once_each_with_one_thread():
 def test_threads_have_the_callers_precision_and_mode(mixed):
     layer, pieces = torch.nn.Linear(3, 3), [torch.ones(1, 3), torch.zeros(1, 3)]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, mixed):
-        found = side_by_side(layer, pieces, CPU)
+        found = parallel_map(layer, pieces, CPU)
     assert [one.dtype for one in found] == [torch.bfloat16 if mixed else torch.float32] * 2
     assert all(one.is_inference() for one in found)
 
 
 def test_gradients_reach_what_made_the_pieces():
     scale = torch.ones(1, requires_grad=True)
-    torch.cat(side_by_side(lambda piece: piece * scale, [torch.ones(2), torch.ones(3)], CPU)).sum().backward()
+    torch.cat(parallel_map(lambda piece: piece * scale, [torch.ones(2), torch.ones(3)], CPU)).sum().backward()
     assert scale.grad is not None
     assert scale.grad.item() == 5
 
@@ -62,12 +62,12 @@ def test_an_error_of_a_piece_is_the_callers():
         raise ArithmeticError(str(piece.item()))
 
     with torch.no_grad(), pytest.raises(ArithmeticError, match=r"1\.0"):
-        side_by_side(fail, [torch.ones(1), torch.ones(1)], CPU)
+        parallel_map(fail, [torch.ones(1), torch.ones(1)], CPU)
 
 
-@pytest.mark.parametrize(("most", "rows"), [(1, 1), (3, 1), (8, 4), (1000, FITTING)])
+@pytest.mark.parametrize(("most", "rows"), [(1, 1), (3, 1), (8, 4), (1000, CACHE_ROWS)])
 def test_all_cores_together_hold_no_more_than_was_asked_for(most, rows):
     with torch.no_grad():
-        assert rows_at_once(most, CPU) == rows
-    assert rows_at_once(most, CPU) == most
-    assert rows_at_once(most, torch.device("cuda")) == most
+        assert rows_per_chunk(most, CPU) == rows
+    assert rows_per_chunk(most, CPU) == most
+    assert rows_per_chunk(most, torch.device("cuda")) == most

@@ -29,19 +29,19 @@ SIDES = st.integers(1, 3000)
     ],
 )
 def test_resize_rule_of_the_paper(size: Size, expected: Size) -> None:
-    assert Preprocess().resized(size) == expected
+    assert Preprocess().target_size(size) == expected
 
 
 def test_another_shorter_side_keeps_the_longer_limit() -> None:
     rule = Preprocess(min_size=300, max_size=400)
-    assert rule.resized((100, 100), 350) == (350, 350)
-    assert rule.resized((100, 200), 350) == (200, 400)
+    assert rule.target_size((100, 100), 350) == (350, 350)
+    assert rule.target_size((100, 200), 350) == (200, 400)
 
 
 @given(st.tuples(SIDES, SIDES), st.integers(1, 1200), st.integers(1, 1500))
 @settings(max_examples=40, deadline=None)
 def test_resized_sides_respect_both_limits(size: Size, min_size: int, max_size: int) -> None:
-    height, width = Preprocess(min_size, max_size).resized(size)
+    height, width = Preprocess(min_size, max_size).target_size(size)
     assert 1 <= min(height, width) <= max(1, min_size)
     assert max(height, width) <= max(max_size, min_size) or size[0] == size[1]
     assert max(height, width) <= max_size
@@ -60,7 +60,7 @@ def test_normalise_is_plain_arithmetic(size: Size, moments: tuple[tuple[float, f
     rgb = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     rgb[0, 0] = (0, 128, 255)
     mean, std = moments
-    found = Preprocess(mean=mean, std=std).normalise(rgb)
+    found = Preprocess(mean=mean, std=std).normalize(rgb)
     assert found.dtype == torch.float32
     expected = ((rgb / 255.0 - np.array(mean)) / np.array(std)).transpose(2, 0, 1)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
@@ -69,7 +69,7 @@ def test_normalise_is_plain_arithmetic(size: Size, moments: tuple[tuple[float, f
 @pytest.mark.parametrize("kind", [np.uint8, np.float64])
 def test_a_network_of_caffe_gets_blue_first_in_0_to_255(kind: type) -> None:
     rule = Preprocess(mean=(123.675 / 255, 116.28 / 255, 103.53 / 255), std=(1 / 255,) * 3, channels="bgr")
-    pixels = rule.normalise(np.array([[[200, 100, 50], [0, 128, 255]]], kind))
+    pixels = rule.normalize(np.array([[[200, 100, 50], [0, 128, 255]]], kind))
     wanted = [[50 - 103.53, 255 - 103.53], [100 - 116.28, 128 - 116.28], [200 - 123.675, 0 - 123.675]]
     torch.testing.assert_close(pixels.double(), torch.tensor(wanted, dtype=torch.float64)[:, None], atol=2e-5, rtol=0)
 
@@ -79,7 +79,7 @@ def test_a_network_of_caffe_gets_blue_first_in_0_to_255(kind: type) -> None:
 def test_what_is_shown_is_what_was_normalised(size: Size, channels: Channels) -> None:
     rgb = np.random.default_rng(4).integers(0, 256, (*size, 3), np.uint8)
     rule = Preprocess(channels=channels)
-    assert np.array_equal(rule.shown(rule.normalise(rgb)), rgb)
+    assert np.array_equal(rule.denormalize(rule.normalize(rgb)), rgb)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_is_shown_is_what_was_normalised(size: Size, channels: Channels) ->
     ],
 )
 def test_resize_rule_of_detectron2(size: Size, limits: tuple[int, int], expected: Size) -> None:
-    assert Preprocess(*limits, resizing="pil").resized(size) == expected
+    assert Preprocess(*limits, resizing="pil").target_size(size) == expected
 
 
 def test_a_smaller_picture_by_pil_has_the_means_of_a_larger_ones_pixels() -> None:
@@ -119,10 +119,10 @@ def test_float_resizing_is_torchvisions(size: Size, limits: tuple[int, int]) -> 
     theirs = GeneralizedRCNNTransform(*limits, list(IMAGENET_MEAN), list(IMAGENET_STD))
     rule = Preprocess(*limits, resizing="float")
     for picture, error in ((rgb, 1e-5), (rgb.astype(np.float64), 1e-13)):
-        found = rule.batch([rule.normalise(rule.resize(picture))], [0])
+        found = rule.batch([rule.normalize(rule.resize(picture))], [0])
         pixels = torch.from_numpy(rgb).permute(2, 0, 1).to(found.pixels.dtype) / 255
         expected = theirs.eval()([pixels])[0]
-        assert found.sizes == tuple(map(tuple, expected.image_sizes)) == (rule.resized(size),)
+        assert found.sizes == tuple(map(tuple, expected.image_sizes)) == (rule.target_size(size),)
         torch.testing.assert_close(found.pixels, expected.tensors, atol=error, rtol=0)
 
 
@@ -146,8 +146,8 @@ def test_a_batch_is_padded_on_the_right_and_at_the_bottom(canvas: Size | None) -
     assert images.pixels.shape[2:] == (canvas or (32, 32))
     assert images.pixels.is_contiguous(memory_format=torch.channels_last)
     assert images.sizes == ((20, 30), (25, 10))
-    assert images.keys == (5, 6)
-    assert images.given is None
+    assert images.seeds == (5, 6)
+    assert images.proposals is None
     for pixels, picture, (height, width) in zip(images.pixels, pictures, images.sizes, strict=True):
         assert torch.equal(pixels[:, :height, :width], picture)
         assert int((pixels == 0).sum()) == pixels.numel() - picture.numel()
@@ -155,7 +155,7 @@ def test_a_batch_is_padded_on_the_right_and_at_the_bottom(canvas: Size | None) -
 
 def test_given_proposals_travel_with_their_batch() -> None:
     given = Proposals(torch.zeros(0, 4), torch.zeros(0))
-    assert Preprocess().batch([torch.zeros(3, 4, 4)], [0], [given]).given == (given,)
+    assert Preprocess().batch([torch.zeros(3, 4, 4)], [0], [given]).proposals == (given,)
 
 
 def test_rescaled_boxes_by_hand() -> None:

@@ -82,7 +82,7 @@ def test_boxes_get_no_gradient() -> None:
 
 
 def test_adaptive_sampling_is_torchvisions() -> None:
-    found = roi_align(maps(1), [ORDINARY], 2, SCALE, samples=0)
+    found = roi_align(maps(1), [ORDINARY], 2, SCALE, sampling_ratio=0)
     expected = torchvision_ops.roi_align(maps(1), [ORDINARY], (2, 2), SCALE, -1, True)
     torch.testing.assert_close(found, expected)
 
@@ -98,5 +98,5 @@ def test_roi_align_by_hand() -> None:
 def test_roi_pool_takes_maxima_image_by_image() -> None:
     values = torch.zeros(2, 1, 4, 4)
     values[0, 0, 0, 0], values[0, 0, 3, 3], values[1, 0, 0, 3] = 1, 2, 3
-    found = roi_pool(values, [boxes((0, 0, 4, 4)), boxes((0, 0, 4, 4), (2, 0, 4, 2))], 2, scale=1.0)
+    found = roi_pool(values, [boxes((0, 0, 4, 4)), boxes((0, 0, 4, 4), (2, 0, 4, 2))], 2, spatial_scale=1.0)
     assert found[:, 0].tolist() == [[[1, 0], [0, 2]], [[0, 3], [0, 0]], [[0, 3], [0, 0]]]

@@ -1,4 +1,4 @@
-"""What several files of tests make proposals with."""
+"""A fixture that makes proposals with a fake search."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from detect.proposals import search_dataset as module
-from detect.proposals.search_dataset import Made, SearchSettings, make_proposals
-from tests.proposals.fakes import FakeSearch, Maker, Watched
+from detect.proposals.search_dataset import SearchSettings, SearchSummary, make_proposals
+from tests.proposals.fake_search import FakeSearch, MakeProposals, RecordingProgress
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Maker:
-    """``make(images, out, ...)`` -> what was made, and how many images were searched for it."""
+def make(monkeypatch: pytest.MonkeyPatch) -> MakeProposals:
+    """Return ``make(images, out, ...)``, which returns the summary and the number of images that were searched."""
 
     def call(
         images: list[Path],
         out: Path,
         settings: SearchSettings | None = None,
         workers: int = 2,
-        stop_before: int | None = None,
-    ) -> tuple[Made, int]:
-        search, watched = FakeSearch(stop_before), Watched()
+        fail_at: int | None = None,
+    ) -> tuple[SearchSummary, int]:
+        search, progress = FakeSearch(fail_at), RecordingProgress()
         monkeypatch.setattr(module, "selective_search", search)
-        made = make_proposals(images, out, settings or SearchSettings(), workers, watched)
-        assert watched.before + watched.done == len(images)
-        return made, search.seen
+        summary = make_proposals(images, out, settings or SearchSettings(), workers, progress)
+        assert progress.num_reused + progress.num_done == len(images)
+        return summary, search.num_searched
 
     return call

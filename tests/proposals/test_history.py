@@ -1,4 +1,4 @@
-"""How a box of a search came to be."""
+"""The history of the boxes of a search."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ import numpy as np
 import pytest
 
 from detect.proposals import selective_search
-from detect.proposals.selective_search.history import Story, stories
-from tests.proposals.test_selective_search import picture
+from detect.proposals.selective_search.history import BoxHistory, box_histories
+from tests.proposals.test_selective_search import random_rgb
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
 
 
-def told(
+def histories_of(
     image: np.ndarray[Any, Any], ranks: list[int], mode: str = "fast", resize_to: int | None = None
-) -> list[Story]:
-    return stories(image, mode, 3, 2, 0, resize_to, ranks)
+) -> list[BoxHistory]:
+    return box_histories(image, mode, 3, 2, 0, resize_to, ranks)
 
 
-def test_no_rank_has_no_story() -> None:
-    assert told(picture(40, 50), []) == []
+def test_box_histories_without_ranks_is_empty() -> None:
+    assert histories_of(random_rgb(40, 50), []) == []
 
 
 @pytest.mark.parametrize("mode", ["single", "fast", "quality"])
-def test_the_segments_of_a_story_fill_the_box_of_its_rank(mode: str) -> None:
-    image = picture(60, 80)
+def test_box_histories_segments_fill_the_box_of_their_rank(mode: str) -> None:
+    image = random_rgb(60, 80)
     boxes = selective_search(image, mode, 3, min_side=0).boxes.int().tolist()
     ranks = list(range(len(boxes)))
-    found = told(image, ranks, mode)
-    assert [story.rank for story in found] == ranks
-    for story, box in zip(found, boxes, strict=True):
-        rows, columns = np.isin(story.segmentation.labels, story.segments).nonzero()
+    histories = histories_of(image, ranks, mode)
+    assert [history.rank for history in histories] == ranks
+    for history, box in zip(histories, boxes, strict=True):
+        rows, columns = np.isin(history.segmentation.labels, history.segments).nonzero()
         assert [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] == box
-        assert len(story.joins) == len(story.segments) - 1
-        regions = set(story.segments)
-        for join in story.joins:
-            regions -= set(join.parts)
-            regions.add(join.made)
-        assert regions == {story.region}
-        if story.joins:
-            assert list(story.joins[-1].box) == box
-            assert story.strategy.similarity is not None
+        assert len(history.merges) == len(history.segments) - 1
+        regions = set(history.segments)
+        for merge in history.merges:
+            regions -= set(merge.children)
+            regions.add(merge.region)
+        assert regions == {history.region}
+        if history.merges:
+            assert list(history.merges[-1].box) == box
+            assert history.strategy.similarity is not None
 
 
-def test_a_resized_search_is_told_in_its_own_pixels() -> None:
-    (story,) = told(picture(60, 80), [0], resize_to=40)
-    assert story.segmentation.labels.shape == (30, 40)
+def test_box_histories_of_a_resized_search_are_in_pixels_of_the_resized_image() -> None:
+    (history,) = histories_of(random_rgb(60, 80), [0], resize_to=40)
+    assert history.segmentation.labels.shape == (30, 40)

@@ -1,4 +1,4 @@
-"""Proposal files: written and read back, the peers' formats, what is refused."""
+"""Proposal files: writing and reading, the formats of other programs, refused files."""
 
 import json
 import pickle
@@ -10,87 +10,93 @@ import torch
 from scipy.io import savemat
 
 from detect.errors import UserError
-from detect.proposals.files import check_fresh, content_key, pack_proposals, read_proposals, write_proposals
+from detect.proposals.files import content_hash, pack_proposals, read_proposals, require_same_image, write_proposals
 from detect.types import Proposals
 
 
-def some(count, seed=0, whole=True):
+def random_proposals(count, seed=0, on_whole_pixels=True):
     rng = np.random.default_rng(seed)
-    corners = rng.integers(0, 500, (count, 4)).astype(np.float32) + (0 if whole else 0.25)
+    corners = rng.integers(0, 500, (count, 4)).astype(np.float32) + (0 if on_whole_pixels else 0.25)
     return Proposals(torch.from_numpy(corners), torch.linspace(1, 0.1, count))
 
 
-IMAGES = [("a.jpg", content_key(b"a"), some(5)), ("empty.jpg", content_key(b"e"), some(0)), ("b.jpg", 7, some(3, 1))]
+IMAGES = [
+    ("a.jpg", content_hash(b"a"), random_proposals(5)),
+    ("empty.jpg", content_hash(b"e"), random_proposals(0)),
+    ("b.jpg", 7, random_proposals(3, 1)),
+]
 
 
-@pytest.mark.parametrize("photos", [[], IMAGES[1:2], IMAGES, [("half.jpg", 1, some(4, whole=False))]])
-def test_a_file_is_read_as_it_was_written(tmp_path, images):
+@pytest.mark.parametrize(
+    "images", [[], IMAGES[1:2], IMAGES, [("half.jpg", 1, random_proposals(4, on_whole_pixels=False))]]
+)
+def test_read_proposals_returns_what_was_written(tmp_path, images):
     path = tmp_path / "p.npz"
     write_proposals(path, pack_proposals(images, {"mode": "fast", "seed": 3, "resize_to": None}))
-    found = read_proposals(path)
-    assert found.files == tuple(name for name, _, _ in images)
-    assert found.contents.tolist() == [key for _, key, _ in images]
-    assert found.settings == {"mode": "fast", "seed": 3, "resize_to": None}
-    assert len(found) == len(images)
+    stored = read_proposals(path)
+    assert stored.files == tuple(name for name, _, _ in images)
+    assert stored.content_hashes.tolist() == [image_hash for _, image_hash, _ in images]
+    assert stored.settings == {"mode": "fast", "seed": 3, "resize_to": None}
+    assert len(stored) == len(images)
     for index, (_, _, proposals) in enumerate(images):
-        assert torch.equal(found[index].boxes, proposals.boxes)
-        assert torch.equal(found[index].scores, proposals.scores)
-        source = found[index].source
-        assert source is not None
-        assert source.tolist() == list(range(len(proposals)))
+        assert torch.equal(stored[index].boxes, proposals.boxes)
+        assert torch.equal(stored[index].scores, proposals.scores)
+        source_index = stored[index].source_index
+        assert source_index is not None
+        assert source_index.tolist() == list(range(len(proposals)))
 
 
-def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path, record_property):
-    """An .npz has a checksum of each array; what is not under one are times and rights, which nobody reads."""
+def test_read_proposals_with_a_flipped_bit_raises_or_is_unchanged(tmp_path, record_property):
+    """An .npz has a checksum of each array; only times and permissions, which are never read, have none."""
     path = tmp_path / "p.npz"
     write_proposals(path, pack_proposals(IMAGES, {"mode": "fast"}))
-    content, whole, refused = path.read_bytes(), read_proposals(path), 0
-    for place in range(len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+    content, original, num_refused = path.read_bytes(), read_proposals(path), 0
+    for i in range(len(content)):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 1 << i % 8]) + content[i + 1 :])
         try:
-            found = read_proposals(path)
+            proposals = read_proposals(path)
         except UserError:
-            refused += 1
+            num_refused += 1
             continue
-        assert (found.files, found.settings) == (whole.files, whole.settings)
-        for name in ("contents", "offsets", "boxes", "scores"):
-            assert np.array_equal(getattr(found, name), getattr(whole, name))
-    assert refused > len(content) / 2
+        assert (proposals.files, proposals.settings) == (original.files, original.settings)
+        for name in ("content_hashes", "offsets", "boxes", "scores"):
+            assert np.array_equal(getattr(proposals, name), getattr(original, name))
+    assert num_refused > len(content) / 2
     record_property("flipped bits", len(content))
 
 
-def test_boxes_on_whole_pixels_take_sixteen_bits(tmp_path):
+def test_write_proposals_on_whole_pixels_stores_uint16(tmp_path):
     for whole, dtype in ((True, np.uint16), (False, np.float32)):
-        write_proposals(tmp_path / "p.npz", pack_proposals([("a", 1, some(9, whole=whole))]))
+        write_proposals(tmp_path / "p.npz", pack_proposals([("a", 1, random_proposals(9, on_whole_pixels=whole))]))
         with np.load(tmp_path / "p.npz", allow_pickle=False) as arrays:
             assert arrays["boxes"].dtype == dtype
 
 
-def test_matlab_corners_are_one_based_inclusive_and_start_with_y(tmp_path):
+def test_read_proposals_from_mat_converts_one_based_y_first_corners(tmp_path):
     images, boxes = np.empty((1, 2), object), np.empty((1, 2), object)
     images[0, :] = ["000001", "000002"]
     boxes[0, :] = [np.array([[2, 1, 40, 30], [1, 1, 5, 5]], np.float64), np.zeros((0, 4))]
     savemat(tmp_path / "ss.mat", {"images": images, "boxes": boxes})
-    found = read_proposals(tmp_path / "ss.mat")
-    assert found.files == ("000001", "000002")
-    assert found[0].boxes.tolist() == [[0, 1, 30, 40], [0, 0, 5, 5]]
-    assert found[0].scores.tolist() == [1, 0.5]
-    assert len(found[1]) == 0
+    proposals = read_proposals(tmp_path / "ss.mat")
+    assert proposals.files == ("000001", "000002")
+    assert proposals[0].boxes.tolist() == [[0, 1, 30, 40], [0, 0, 5, 5]]
+    assert proposals[0].scores.tolist() == [1, 0.5]
+    assert len(proposals[1]) == 0
 
 
-def test_json_is_sorted_by_its_scores(tmp_path):
+def test_read_proposals_from_json_sorts_by_score(tmp_path):
     entries = [
         {"file": "a", "boxes": [[0, 0, 1, 1], [0, 0, 2, 2]], "scores": [0.25, 0.75]},
         {"file": "b", "boxes": []},
     ]
     (tmp_path / "p.json").write_text(json.dumps(entries))
-    found = read_proposals(tmp_path / "p.json")
-    assert found[0].boxes.tolist() == [[0, 0, 2, 2], [0, 0, 1, 1]]
-    assert found[0].scores.tolist() == [0.75, 0.25]
-    assert len(found[1]) == 0
+    proposals = read_proposals(tmp_path / "p.json")
+    assert proposals[0].boxes.tolist() == [[0, 0, 2, 2], [0, 0, 1, 1]]
+    assert proposals[0].scores.tolist() == [0.75, 0.25]
+    assert len(proposals[1]) == 0
 
 
-def wrong_counts(path):
+def write_wrong_counts(path):
     np.savez(
         path,
         header=np.frombuffer(b'{"version": 1, "settings": {}, "files": ["a"]}', np.uint8),
@@ -102,7 +108,7 @@ def wrong_counts(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "words"),
+    ("name", "make", "message"),
     [
         (
             "p.pkl",
@@ -111,43 +117,43 @@ def wrong_counts(path):
         ),
         ("p.txt", lambda path: path.write_text(""), r"ends in \.npz, \.mat, \.json, found \.txt"),
         ("p.npz", lambda _path: None, "expected a file of proposals, found nothing"),
-        ("p.npz", lambda path: path.write_bytes(b"PK\x03\x04cut"), "does not hold them"),
-        ("p.npz", lambda path: path.write_bytes(b""), "does not hold them"),
-        ("p.npz", lambda path: np.savez(path, boxes=np.zeros((2, 4))), "does not hold them"),
-        ("p.npz", lambda path: np.savez(path, header=np.array([{}], object)), "does not hold them"),
-        ("p.npz", wrong_counts, "as many boxes and scores as the offsets say"),
-        ("p.mat", lambda path: savemat(path, {"x": 1}), "does not hold them"),
-        ("p.mat", lambda path: path.write_bytes(b"no"), "does not hold them"),
-        ("p.json", lambda path: path.write_text('{"a": 1}'), "does not hold them"),
-        ("p.json", lambda path: path.write_text("[{}]"), "does not hold them"),
+        ("p.npz", lambda path: path.write_bytes(b"PK\x03\x04cut"), "does not contain them"),
+        ("p.npz", lambda path: path.write_bytes(b""), "does not contain them"),
+        ("p.npz", lambda path: np.savez(path, boxes=np.zeros((2, 4))), "does not contain them"),
+        ("p.npz", lambda path: np.savez(path, header=np.array([{}], object)), "does not contain them"),
+        ("p.npz", write_wrong_counts, "other numbers of boxes or scores than the offsets state"),
+        ("p.mat", lambda path: savemat(path, {"x": 1}), "does not contain them"),
+        ("p.mat", lambda path: path.write_bytes(b"no"), "does not contain them"),
+        ("p.json", lambda path: path.write_text('{"a": 1}'), "does not contain them"),
+        ("p.json", lambda path: path.write_text("[{}]"), "does not contain them"),
         (
             "p.json",
             lambda path: path.write_text('[{"file": "a", "boxes": []}, {"file": "a", "boxes": []}]'),
             "expected each image once, found a twice",
         ),
-        ("p.json", lambda path: path.write_text('[{"file": "a", "boxes": [[1, 2]]}]'), "does not hold them"),
+        ("p.json", lambda path: path.write_text('[{"file": "a", "boxes": [[1, 2]]}]'), "does not contain them"),
     ],
 )
-def test_what_holds_no_proposals_is_refused_by_name(tmp_path, name, make, words):
+def test_read_proposals_of_invalid_files_raises_user_error(tmp_path, name, make, message):
     make(tmp_path / name)
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_proposals(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
 
 
-def test_a_stale_file_is_refused_by_name(tmp_path):
-    found = pack_proposals([*IMAGES, ("old.mat", 0, some(1))], {"mode": "fast"})
+def test_require_same_image_when_stale_raises_user_error(tmp_path):
+    proposals = pack_proposals([*IMAGES, ("old.mat", 0, random_proposals(1))], {"mode": "fast"})
     path = tmp_path / "p.npz"
-    check_fresh(path, found, "a.jpg", content_key(b"a"), {"mode": "fast"})
-    check_fresh(path, found, "old.mat", content_key(b"anything"))
+    require_same_image(path, proposals, "a.jpg", content_hash(b"a"), {"mode": "fast"})
+    require_same_image(path, proposals, "old.mat", content_hash(b"anything"))
     with pytest.raises(UserError, match=r"p\.npz: stale: a\.jpg has changed"):
-        check_fresh(path, found, "a.jpg", content_key(b"b"))
+        require_same_image(path, proposals, "a.jpg", content_hash(b"b"))
     with pytest.raises(UserError, match=r"p\.npz: stale: expected proposals with mode=quality, found fast"):
-        check_fresh(path, found, "a.jpg", content_key(b"a"), {"mode": "quality"})
+        require_same_image(path, proposals, "a.jpg", content_hash(b"a"), {"mode": "quality"})
     with pytest.raises(UserError, match=r"a\.jpeg: .* found none .did you mean .a\.jpg"):
-        found.index("a.jpeg")
+        proposals.index("a.jpeg")
 
 
-def test_only_npz_is_written():
+def test_write_proposals_to_other_suffix_raises_user_error():
     with pytest.raises(UserError, match=r"ends in \.npz, found \.mat"):
         write_proposals(Path("p.mat"), pack_proposals([]))

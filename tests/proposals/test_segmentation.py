@@ -1,4 +1,4 @@
-"""Segmentation against scikit-image's on real images made free of ties, and against a literal plain version."""
+"""Segmentation compared with scikit-image on images without ties, and with the plain algorithm."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ def random_planes(channels, height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (channels, height, width), np.uint8)
 
 
-def with_distinct_weights(image):
-    """The image with noise added, again and again at the ends of edges that weigh the same, until no two do."""
+def perturb_until_weights_differ(image):
+    """Return the image with noise, added again at the ends of edges with equal weights until none are left."""
     rng = np.random.default_rng(1)
     noisy = image + rng.uniform(-8, 8, image.shape).astype(np.float32)
     for _ in range(200):
@@ -42,21 +42,21 @@ def same_partition(a, b):
 
 
 @pytest.mark.parametrize(("k", "min_size"), [(50, 1), (50, 50), (300, 20), (2000, 10)])
-@pytest.mark.parametrize("photo", ["000005", "000012", "000044"])
-def test_partition_is_that_of_scikit_image(image_file, k, min_size):
+@pytest.mark.parametrize("image_file", ["000005", "000012", "000044"])
+def test_segment_of_images_equals_scikit_image(image_file, k, min_size):
     path = IMAGES / f"{image_file}.jpg"
     if not path.is_file():
         pytest.skip(f"{path} is not here")
     rgb = read_image(path)
     crop = cv2.resize(rgb, (56, 44), interpolation=cv2.INTER_AREA).transpose(2, 0, 1).astype(np.float32)
-    image = with_distinct_weights(crop)
-    found = segment(sort_edges(image), k, min_size).labels
-    wanted = felzenszwalb(image.transpose(1, 2, 0).astype(np.float64) / 255, k, sigma=0, min_size=min_size)
-    assert 1 < len(np.unique(wanted)) < image[0].size / 2
-    assert same_partition(found, wanted)
+    image = perturb_until_weights_differ(crop)
+    labels = segment(sort_edges(image), k, min_size).labels
+    expected = felzenszwalb(image.transpose(1, 2, 0).astype(np.float64) / 255, k, sigma=0, min_size=min_size)
+    assert 1 < len(np.unique(expected)) < image[0].size / 2
+    assert same_partition(labels, expected)
 
 
-def plain_segment(weights, count, k, min_size):
+def segment_plainly(weights, count, k, min_size):
     """``weights``: (weight, a, b) by increasing weight."""
     component = {pixel: {pixel} for pixel in range(count)}
     heaviest = dict.fromkeys(range(count), 0.0)
@@ -79,7 +79,7 @@ def plain_segment(weights, count, k, min_size):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (11, 13)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_partition_is_that_of_the_plain_algorithm_ties_included(size, channels):
+def test_segment_with_ties_equals_the_plain_algorithm(size, channels):
     height, width = size
     image = (random_planes(channels, height, width) // 32).astype(np.float32)
     edges = sort_edges(image)
@@ -88,23 +88,23 @@ def test_partition_is_that_of_the_plain_algorithm_ties_included(size, channels):
     for item in edges.packed.tolist():
         pixel, direction = divmod(item & 0xFFFFFFFF, 4)
         plain.append(((item >> 32) / 8192, pixel, pixel + steps[direction]))
-    found = segment(edges, 4, 3)
-    assert same_partition(found.labels, plain_segment(plain, height * width, 4, 3))
+    segmentation = segment(edges, 4, 3)
+    assert same_partition(segmentation.labels, segment_plainly(plain, height * width, 4, 3))
 
 
-def test_edges_are_all_eight_neighbours_by_increasing_distance_in_colour():
+def test_sort_edges_returns_all_eight_neighbors_by_color_distance():
     image = random_planes(1, 7, 6).astype(np.float32)
-    wanted = []
+    expected = []
     for y in range(7):
         for x in range(6):
             for dy, dx in ((0, 1), (1, 0), (1, 1), (-1, 1)):
                 if 0 <= y + dy < 7 and x + dx < 6:
-                    wanted.append(np.linalg.norm(image[:, y, x] - image[:, y + dy, x + dx]))
-    found = (sort_edges(image, contrast=2.0).packed >> np.uint64(32)) / 8192
-    np.testing.assert_allclose(found, 2 * np.sort(wanted), atol=1e-4)
+                    expected.append(np.linalg.norm(image[:, y, x] - image[:, y + dy, x + dx]))
+    weights = (sort_edges(image, contrast=2.0).packed >> np.uint64(32)) / 8192
+    np.testing.assert_allclose(weights, 2 * np.sort(expected), atol=1e-4)
 
 
-def test_regions_are_measured_and_neighbours_found():
+def test_segment_measures_regions_and_lists_neighbors():
     segmentation = segment(sort_edges(smooth(random_planes(3, 40, 30))), 30, 10)
     labels, regions = segmentation.labels, len(segmentation.sizes)
     assert regions > 3
@@ -118,10 +118,10 @@ def test_regions_are_measured_and_neighbours_found():
         here = labels[max(0, -shift[0]) : 40 - max(0, shift[0]), : 30 - shift[1]]
         there = labels[max(0, shift[0]) : 40 + min(0, shift[0]), shift[1] :]
         touching |= {(min(a, b), max(a, b)) for a, b in zip(here.ravel(), there.ravel(), strict=True) if a != b}
-    assert sorted(map(tuple, segmentation.neighbours.tolist())) == sorted(touching)
+    assert sorted(map(tuple, segmentation.neighbors.tolist())) == sorted(touching)
 
 
-def test_smoothing_keeps_a_flat_image_and_is_a_gaussian_of_sigma_0_8():
+def test_smooth_is_a_gaussian_of_sigma_0_8_and_keeps_flat_images():
     assert np.allclose(smooth(np.full((2, 5, 6), 77, np.uint8)), 77, atol=1e-3)
     dot = np.zeros((1, 21, 21), np.uint8)
     dot[0, 10, 10] = 255

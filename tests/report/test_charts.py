@@ -11,7 +11,7 @@ from detect.report.charts import BOTTOM, LEFT, RIGHT, TOP, Series, line_chart
 NOTHING: list[Series] = []
 
 
-def test_a_chart_of_nothing() -> None:
+def test_line_chart_without_series() -> None:
     chart = line_chart("loss", "epoch", NOTHING)
     assert chart.lines == ()
     assert [tick.text for tick in chart.y_ticks] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
@@ -25,17 +25,17 @@ def test_a_chart_of_nothing() -> None:
         ([0.0, 1.0, 2.0], [0.0, 0.5, 1.0], "M50,212L220,111L390,10"),
     ],
 )
-def test_points_lie_where_they_should(x: list[float], y: list[float], path: str) -> None:
+def test_line_chart_path(x: list[float], y: list[float], path: str) -> None:
     (line,) = line_chart("loss", "epoch", [Series("a", x, y)], top=1.0).lines
     assert line.path == path
     assert len(line.marks) == len(x)
     assert math.isnan(line.last) if not y else line.last == y[-1]
 
 
-def test_a_logarithmic_axis() -> None:
+def test_line_chart_logarithmic_axis() -> None:
     chart = line_chart("recall", "proposals", [Series("a", [1.0, 10.0, 100.0], [0.0, 0.5, 1.0])], top=1.0, log_x=True)
     assert [tick.text for tick in chart.x_ticks] == ["1", "10", "100"]
-    assert [tick.at for tick in chart.x_ticks] == [50, 220, 390]
+    assert [tick.position for tick in chart.x_ticks] == [50, 220, 390]
     assert chart.lines[0].path == "M50,212L220,111L390,10"
 
 
@@ -47,21 +47,23 @@ def test_a_logarithmic_axis() -> None:
         (3e5, ["0", "1e5", "2e5", "3e5"]),
     ],
 )
-def test_labels_are_short(top: float, labels: list[str]) -> None:
+def test_line_chart_tick_labels_are_short(top: float, labels: list[str]) -> None:
     chart = line_chart("lr", "epoch", [Series("a", [0.0], [0.0])], top=top)
     assert [tick.text for tick in chart.y_ticks] == labels
     assert all(len(label) <= 6 for label in labels)
 
 
-def test_many_points_become_means() -> None:
+def test_line_chart_many_points_are_averaged() -> None:
     chart = line_chart("loss", "step", [Series("a", list(range(1000)), [0.0, 3.0, 0.0, 3.0] * 250)])
     assert chart.averaged == 3
     assert chart.lines[0].path.count("L") == 333
     assert chart.lines[0].marks == ()
 
 
-def test_colours_repeat_dashed() -> None:
-    looks = [line.look for line in line_chart("loss", "step", [Series(str(n), [0.0], [0.0]) for n in range(9)]).lines]
+def test_line_chart_colors_repeat_dashed() -> None:
+    looks = [
+        line.css_class for line in line_chart("loss", "step", [Series(str(n), [0.0], [0.0]) for n in range(9)]).lines
+    ]
     assert looks[0] == "s1"
     assert looks[7] == "s8"
     assert looks[8] == "s1 dashed"
@@ -71,12 +73,12 @@ NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20))
-def test_everything_is_inside_the_plot(points: list[tuple[float, float]]) -> None:
+def test_line_chart_points_are_inside_the_plot(points: list[tuple[float, float]]) -> None:
     points = sorted(points)
     chart = line_chart("loss", "step", [Series("a", [x for x, _ in points], [y for _, y in points])])
     for x, y in chart.lines[0].marks:
         assert LEFT <= x <= RIGHT
         assert TOP - 0.1 <= y <= BOTTOM + 0.1
     for tick in chart.x_ticks:
-        assert LEFT - 0.1 <= tick.at <= RIGHT + 0.1
+        assert LEFT - 0.1 <= tick.position <= RIGHT + 0.1
     assert 1 <= len(chart.y_ticks) <= 7

@@ -13,16 +13,16 @@ import detect
 from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from detect.cli.pretrain import CLASSIFIER, NETWORK
 from detect.config import Config
-from detect.config.builders.data import split_data
+from detect.config.builders.data import load_split_for_model
 from detect.config.files import load_config, to_yaml
-from detect.evaluation.proposal_recall import measure
-from detect.evaluation.proposal_report import COUNTS
-from detect.inference.rpn_proposals import proposals_of_file
+from detect.evaluation.proposal_recall import best_ious
+from detect.evaluation.proposal_report import PROPOSAL_COUNTS
+from detect.inference.rpn_proposals import align_file_proposals
 from detect.proposals.files import read_proposals
-from detect.report import cache as kept
+from detect.report import cache
 from detect.training.run_folder import RunFolder
 from tests.conftest import TINY, Command
-from tests.report.pages import seen
+from tests.report.example_pages import parse_page
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,14 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
-def test_a_run_becomes_a_page_and_nothing_is_detected_twice(
+def test_report_is_written_and_the_second_one_uses_the_cache(
     run: Path, tmp_path: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {file.name: file.read_bytes() for file in run.iterdir()}
     status, out, err = detect_command("report", run)
     assert (status, err) == (0, "")
     assert out.startswith(f"{run / 'report.html'}: ")
-    page = seen((run / "report.html").read_text(encoding="utf-8"))
+    page = parse_page((run / "report.html").read_text(encoding="utf-8"))
     assert {"numbers", "gallery", "proposals", "training"} < set(page.ids())
     assert {file.name: file.read_bytes() for file in run.iterdir() if file.name in before} == before
     assert sorted(file.suffix for file in (run / "report").iterdir()) == [".json", ".npz"]
@@ -55,52 +55,52 @@ def test_a_run_becomes_a_page_and_nothing_is_detected_twice(
     score = json.loads((tmp_path / "score.json").read_text())
     assert f"{100 * score['AP']:.1f}" in page.text
 
-    monkeypatch.setattr(kept, "detect_over", None)
-    monkeypatch.setattr(kept, "measure", None)
+    monkeypatch.setattr(cache, "predict_dataset", None)
+    monkeypatch.setattr(cache, "best_ious", None)
     assert detect_command("report", run, "--out", tmp_path / "again.html")[0] == 0
-    again = seen((tmp_path / "again.html").read_text(encoding="utf-8"))
+    again = parse_page((tmp_path / "again.html").read_text(encoding="utf-8"))
     assert again.text.split("Made by")[0] == page.text.split("Made by")[0]
 
 
-def test_other_settings_are_other_detections(run: Path, tmp_path: Path, detect_command: Command) -> None:
+def test_report_with_other_settings_detects_again(run: Path, tmp_path: Path, detect_command: Command) -> None:
     for score in ("0.05", "0.5"):
-        settings = ("--set", f"model.postprocess.score={score}", "--out", tmp_path / "page.html")
+        settings = ("--set", f"model.postprocess.score_threshold={score}", "--out", tmp_path / "page.html")
         assert detect_command("report", run, *settings)[0] == 0
     assert len(list((run / "report").glob("*.json"))) == 2
 
 
-def test_a_damaged_kept_file_is_named(run: Path, detect_command: Command) -> None:
+def test_report_with_damaged_cache_names_the_file(run: Path, detect_command: Command) -> None:
     assert detect_command("report", run)[0] == 0
     (run / "report.html").unlink()
     (overlaps,) = (run / "report").glob("*.npz")
     overlaps.write_bytes(b"nothing")
     status, _, err = detect_command("report", run)
     assert status == 2
-    assert f"{overlaps}: expected what an earlier report kept" in err
+    assert f"{overlaps}: expected the cache of an earlier report" in err
     assert len(err.splitlines()) == 1
     assert not (run / "report.html").exists()
 
 
-def altered(run: Path, **train: object) -> None:
+def change_train_settings(run: Path, **train: object) -> None:
     config = load_config(run / "config.yaml")
     changed = Config.model_validate(config.model_dump() | {"train": config.train.model_dump() | train})
     (run / "config.yaml").write_text(to_yaml(changed), encoding="utf-8")
     save_checkpoint(replace(load_checkpoint(run / "best.pt"), config=changed), run / "best.pt")
 
 
-def test_proposals_alone(run: Path, detect_command: Command) -> None:
-    altered(run, parts=("backbone", "proposer"))
+def test_report_of_a_run_that_trained_proposals_alone(run: Path, detect_command: Command) -> None:
+    change_train_settings(run, trainable=("backbone", "proposer"))
     assert detect_command("report", run)[0] == 0
-    page = seen((run / "report.html").read_text(encoding="utf-8"))
+    page = parse_page((run / "report.html").read_text(encoding="utf-8"))
     assert "proposals" in page.ids()
     assert "numbers" not in page.ids()
 
 
-def test_a_run_without_weights(run: Path, detect_command: Command) -> None:
+def test_report_of_a_run_without_weights(run: Path, detect_command: Command) -> None:
     for name in ("best.pt", "last.pt", "metrics.csv", "log.txt", "environment.json"):
         (run / name).unlink()
     assert detect_command("report", run)[0] == 0
-    page = seen((run / "report.html").read_text(encoding="utf-8"))
+    page = parse_page((run / "report.html").read_text(encoding="utf-8"))
     assert "This run has saved no weights yet." in page.text
     assert not {"numbers", "proposals", "training"} & set(page.ids())
 
@@ -116,7 +116,9 @@ def test_a_run_without_weights(run: Path, detect_command: Command) -> None:
         (("{run}", "--set", "data.rot=x"), '(did you mean "root"?)'),
     ],
 )
-def test_mistakes(arguments: tuple[str, ...], message: str, run: Path, detect_command: Command) -> None:
+def test_report_wrong_arguments_exit_2(
+    arguments: tuple[str, ...], message: str, run: Path, detect_command: Command
+) -> None:
     before = sorted(run.rglob("*"))
     status, _, err = detect_command("report", *(argument.format(run=run) for argument in arguments))
     assert status == 2
@@ -125,28 +127,26 @@ def test_mistakes(arguments: tuple[str, ...], message: str, run: Path, detect_co
     assert sorted(run.rglob("*")) == before
 
 
-def test_given_proposals_are_measured_as_they_are_given(
-    shapes_root: Path, tmp_path: Path, detect_command: Command
-) -> None:
+def test_report_measures_precomputed_proposals(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     overrides = [f"data.root={shapes_root}", "train.steps=1", "model.kind=fast_rcnn"]
     config = load_config(tmp_path / "tiny.yaml", overrides)
     detect.train(config, tmp_path / "run")
     assert detect_command("report", tmp_path / "run")[0] == 0
     file = read_proposals(tmp_path / "run" / "proposals.npz")
-    annotations = split_data(config, "val", load_checkpoint(tmp_path / "run" / "best.pt").classes)
-    expected = measure(proposals_of_file(Path("proposals.npz"), file, annotations), COUNTS)
-    (kept_file,) = (tmp_path / "run" / "report").glob("*.npz")
-    with np.load(kept_file) as found:
+    annotations = load_split_for_model(config, "val", load_checkpoint(tmp_path / "run" / "best.pt").classes)
+    expected = best_ious(align_file_proposals(Path("proposals.npz"), file, annotations), PROPOSAL_COUNTS)
+    (cache_file,) = (tmp_path / "run" / "report").glob("*.npz")
+    with np.load(cache_file) as found:
         assert found["counts"].tolist() == expected.counts.tolist()
-        assert found["every"] == pytest.approx(expected.every)
+        assert found["every"] == pytest.approx(expected.all_proposals)
 
 
-def test_a_classifier(tmp_path: Path, detect_command: Command) -> None:
+def test_report_of_a_classifier(tmp_path: Path, detect_command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     config = load_config(tmp_path / "tiny.yaml", [*NETWORK, *CLASSIFIER])
     RunFolder.create(tmp_path / "run", config, ["detect", "pretrain"])
     assert detect_command("report", tmp_path / "run")[0] == 0
-    page = seen((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    page = parse_page((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
     assert "trained a classifier of crops" in page.text
     assert "numbers" not in page.ids()

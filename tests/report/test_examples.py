@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations
-from detect.evaluation.analysis.error_types import KINDS, find_errors
+from detect.evaluation.analysis.error_types import KINDS, classify_errors
 from detect.evaluation.predictions import Prediction
 from detect.report.cards import CardMaker
-from detect.report.examples import BEST, WORST, error_examples, judge, tallies, whole_images
-from tests.evaluation.cases import Found, Truth, data_set, drawn_data_set
+from detect.report.examples import BEST, WORST, apply_thresholds, counts_at_thresholds, error_examples, whole_images
+from tests.evaluation.example_data import Found, Truth, data_set, random_scored_data_set
 
 SQUARE, FAR, OFF = (0.0, 0.0, 100.0, 100.0), (150.0, 150.0, 250.0, 250.0), (0.0, 0.0, 100.0, 300.0)
 ALL = {"cat": 0.0, "dog": 0.0, "zebra": 0.0}
@@ -30,30 +30,30 @@ SMALL = (200.0, 0.0, 220.0, 20.0)
         ([], [(SQUARE, 1, 0.4), (FAR, 1, 0.5), (FAR, 2, 0.3)], ["background"] * 3),
     ],
 )
-def test_every_error_is_an_example(truth: list[Truth], found: list[Found], kinds: list[str]) -> None:
+def test_error_examples_has_every_error(truth: list[Truth], found: list[Found], kinds: list[str]) -> None:
     annotations, predictions = data_set([(truth, found)])
-    judged = judge(find_errors(annotations, predictions), ALL)
-    assert [example.kind for example in error_examples(judged, 99)] == kinds
+    at_thresholds = apply_thresholds(classify_errors(annotations, predictions), ALL)
+    assert [example.kind for example in error_examples(at_thresholds, 99)] == kinds
 
 
-def test_kinds_and_classes_take_turns() -> None:
+def test_error_examples_kinds_and_classes_take_turns() -> None:
     found: list[Found] = [(FAR, 1, 0.9), (FAR, 1, 0.8), (FAR, 2, 0.5)]
     truth: list[Truth] = [(SMALL, 3, ""), (SQUARE, 3, "")]
     annotations, predictions = data_set([(truth, found)])
-    judged = judge(find_errors(annotations, predictions), ALL)
-    chosen = [(one.kind, one.label, one.found, one.truth) for one in error_examples(judged, 4)]
-    scores = judged.errors.case.found.scores
+    at_thresholds = apply_thresholds(classify_errors(annotations, predictions), ALL)
+    chosen = [(one.kind, one.label, one.det_index, one.gt_index) for one in error_examples(at_thresholds, 4)]
+    scores = at_thresholds.errors.columns.detections.scores
     assert [kind for kind, *_ in chosen] == ["background", "missed"] * 2
     assert [(label, scores[row]) for kind, label, row, _ in chosen if kind == "background"] == [(1, 0.9), (2, 0.5)]
-    areas = [judged.errors.case.truth.areas[row] for kind, _, _, row in chosen if kind == "missed"]
+    areas = [at_thresholds.errors.columns.ground_truth.areas[row] for kind, _, _, row in chosen if kind == "missed"]
     assert areas == sorted(areas, reverse=True)
 
 
 @pytest.mark.parametrize(("threshold", "shown"), [(0.0, 3), (0.4, 2), (0.95, 1), (float("inf"), 1)])
-def test_what_nobody_would_see_is_no_example(threshold: float, shown: int) -> None:
+def test_error_examples_below_the_threshold_are_left_out(threshold: float, shown: int) -> None:
     annotations, predictions = data_set([([], [(SQUARE, 1, 0.9), (FAR, 1, 0.45), (FAR, 2, 0.1)])])
-    judged = judge(find_errors(annotations, predictions), dict.fromkeys(ALL, threshold))
-    assert len(error_examples(judged, 99)) == shown
+    at_thresholds = apply_thresholds(classify_errors(annotations, predictions), dict.fromkeys(ALL, threshold))
+    assert len(error_examples(at_thresholds, 99)) == shown
 
 
 def test_whole_images() -> None:
@@ -66,32 +66,44 @@ def test_whole_images() -> None:
             ([(SQUARE, 1, "")], [(SQUARE, 1, 0.3)]),
         ]
     )
-    judged = judge(find_errors(annotations, predictions), dict.fromkeys(ALL, 0.5))
-    assert [column.tolist() for column in tallies(judged)] == [[1, 0, 2, 0, 0], [0, 1, 0, 0, 0], [0, 1, 0, 0, 1]]
-    assert [(one.kind, one.image) for one in whole_images(judged)] == [(WORST, 1), (WORST, 4), (BEST, 2), (BEST, 0)]
+    at_thresholds = apply_thresholds(classify_errors(annotations, predictions), dict.fromkeys(ALL, 0.5))
+    counts = counts_at_thresholds(at_thresholds)
+    assert [column.tolist() for column in (counts.true_positives, counts.false_positives, counts.false_negatives)] == [
+        [1, 0, 2, 0, 0],
+        [0, 1, 0, 0, 0],
+        [0, 1, 0, 0, 1],
+    ]
+    assert [(one.kind, one.image) for one in whole_images(at_thresholds)] == [
+        (WORST, 1),
+        (WORST, 4),
+        (BEST, 2),
+        (BEST, 0),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_examples_are_true_of_their_images(seed: int) -> None:
+def test_examples_and_cards_agree_with_the_data(seed: int) -> None:
     annotations, predictions = drawn(seed)
-    judged = judge(find_errors(annotations, predictions), dict.fromkeys(annotations.classes, 0.0))
-    examples = error_examples(judged, 10**6)
+    at_thresholds = apply_thresholds(classify_errors(annotations, predictions), dict.fromkeys(annotations.classes, 0.0))
+    examples = error_examples(at_thresholds, 10**6)
     counts = {kind: sum(one.kind == kind for one in examples) for kind in KINDS}
-    assert counts == judged.errors.counts
-    maker = CardMaker(annotations, judged)
+    assert counts == at_thresholds.errors.counts
+    maker = CardMaker(annotations, at_thresholds)
     for example in examples:
-        truth, said = annotations[example.image], predictions[example.image]
-        if example.found >= 0:
-            corners = judged.errors.case.found.boxes.corners[example.found]
-            assert ((np.abs(said.boxes - corners).max(axis=1) < 1e-9) & (said.labels == example.label)).any()
-        if example.truth >= 0:
-            corners = judged.errors.case.truth.boxes.corners[example.truth]
+        truth, predicted = annotations[example.image], predictions[example.image]
+        if example.det_index >= 0:
+            corners = at_thresholds.errors.columns.detections.boxes.corners[example.det_index]
+            assert ((np.abs(predicted.boxes - corners).max(axis=1) < 1e-9) & (predicted.labels == example.label)).any()
+        if example.gt_index >= 0:
+            corners = at_thresholds.errors.columns.ground_truth.boxes.corners[example.gt_index]
             assert (np.abs(truth.boxes - corners).max(axis=1) < 1e-9).any()
         card = maker.card(example, 0)
         assert annotations.classes[example.label - 1] in card.classes
-        assert sum(mark.look.endswith("meant") for mark in card.found.marks) == (example.found >= 0)
-        assert sum(mark.look.endswith("meant") for mark in card.truth.marks) == (example.truth >= 0)
+        assert sum(mark.css_class.endswith("highlighted") for mark in card.detections.marks) == (example.det_index >= 0)
+        assert sum(mark.css_class.endswith("highlighted") for mark in card.ground_truth.marks) == (
+            example.gt_index >= 0
+        )
 
 
 def drawn(seed: int) -> tuple[Annotations, list[Prediction]]:
-    return drawn_data_set(np.random.default_rng(seed), 0.25)
+    return random_scored_data_set(np.random.default_rng(seed), 0.25)

@@ -19,13 +19,13 @@ def folder(path: Path, **files: str) -> RunFolder:
     return RunFolder(path)
 
 
-def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
+def test_read_run_of_a_new_run(tmp_path: Path) -> None:
     facts = read_run(folder(tmp_path, metrics_csv=""))
-    assert (facts.settings, facts.environment, facts.log, facts.more) == ("seed: 1\n", (), (), 0)
+    assert (facts.settings, facts.environment, facts.log, facts.num_more_lines) == ("seed: 1\n", (), (), 0)
     assert (facts.curves, facts.batches) == ({}, ())
 
 
-def test_everything_is_told(tmp_path: Path) -> None:
+def test_read_run_of_a_full_folder(tmp_path: Path) -> None:
     environment = {"command": ["detect", "train", "a b"], "commit": None, "packages": {"torch": "2.15", "x": None}}
     lines = ["stage 1 of 2", "step 20/60 epoch 1.00 lr 0.1", *(f"line {n}" for n in range(500))]
     run = folder(
@@ -37,7 +37,7 @@ def test_everything_is_told(tmp_path: Path) -> None:
     facts = read_run(run)
     assert facts.environment == (("command", "detect train 'a b'"), ("torch", "2.15"))
     assert facts.log[:2] == ("stage 1 of 2", "line 0")
-    assert (len(facts.log), facts.more) == (400, 101)
+    assert (len(facts.log), facts.num_more_lines) == (400, 101)
     assert facts.curves == {"": {"step": [1], "loss": [2]}, "network": {"step": [1], "loss": [3]}}
     assert [file.name for file in facts.batches] == ["batch-1.jpg"]
 
@@ -50,6 +50,6 @@ def test_everything_is_told(tmp_path: Path) -> None:
         ({"metrics_csv": "a,b\n"}, r"metrics\.csv: expected a column step or epoch, found a, b"),
     ],
 )
-def test_damaged_files_are_named(files: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_read_run_damaged_file_raises(files: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         read_run(folder(tmp_path, **files))

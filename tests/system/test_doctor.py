@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from detect.system import doctor
-from detect.system.doctor import GIB, LEAST, Finding
+from detect.system.doctor import GIB, MIN_VERSIONS, Check
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,9 +25,11 @@ PACKAGES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "version", "error", "found", "cure"), PACKAGES)
-def test_package(name: str, version: str | None, error: str | None, found: str, cure: str | None) -> None:
-    assert doctor.package(name, version, error) == Finding(name, found, cure)
+@pytest.mark.parametrize(("name", "version", "error", "detail", "fix"), PACKAGES)
+def test_check_package_states_version_and_fix(
+    name: str, version: str | None, error: str | None, detail: str, fix: str | None
+) -> None:
+    assert doctor.check_package(name, version, error) == Check(name, detail, fix)
 
 
 NO_NMS = "operator torchvision::nms does not exist"
@@ -45,12 +47,12 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("torch", "torchvision", "requires", "error", "problem"), PAIRS)
-def test_torch_pair(
+def test_check_torch_pair_reports_mismatched_versions(
     torch: str | None, torchvision: str | None, requires: list[str], error: str | None, problem: str | None
 ) -> None:
-    finding = doctor.torch_pair(torch, torchvision, requires, error)
-    assert (finding.cure is None) == (problem is None)
-    assert (problem or "match") in finding.found
+    check = doctor.check_torch_pair(torch, torchvision, requires, error)
+    assert (check.fix is None) == (problem is None)
+    assert (problem or "match") in check.detail
 
 
 WHEELS = [
@@ -71,11 +73,13 @@ WHEELS = [
 ]
 
 
-@pytest.mark.parametrize(("installed", "error", "found", "cure"), WHEELS)
-def test_opencv(installed: dict[str, str], error: str | None, found: str, cure: str | None) -> None:
-    finding = doctor.opencv(installed, error)
-    assert found in finding.found
-    assert finding.cure is None if cure is None else cure in str(finding.cure)
+@pytest.mark.parametrize(("installed", "error", "detail", "fix"), WHEELS)
+def test_check_opencv_requires_one_importable_wheel(
+    installed: dict[str, str], error: str | None, detail: str, fix: str | None
+) -> None:
+    check = doctor.check_opencv(installed, error)
+    assert detail in check.detail
+    assert check.fix is None if fix is None else fix in str(check.fix)
 
 
 DEVICES = [
@@ -87,51 +91,53 @@ DEVICES = [
 ]
 
 
-@pytest.mark.parametrize(("gpus", "driver", "build", "found", "wrong"), DEVICES)
-def test_device(gpus: list[str], driver: bool, build: str | None, found: str, wrong: bool) -> None:
-    finding = doctor.device(gpus, driver, build)
-    assert found in finding.found
-    assert (finding.cure is not None) == wrong
+@pytest.mark.parametrize(("gpus", "driver", "build", "detail", "is_problem"), DEVICES)
+def test_check_device_reports_unused_gpus(
+    gpus: list[str], driver: bool, build: str | None, detail: str, is_problem: bool
+) -> None:
+    check = doctor.check_device(gpus, driver, build)
+    assert detail in check.detail
+    assert (check.fix is not None) == is_problem
 
 
-OTHERS = [
-    (doctor.threads(1, 1), None),
-    (doctor.threads(2, 16), None),
-    (doctor.threads(64, 2), "export OMP_NUM_THREADS=2"),
-    (doctor.writable("folder", "/x", None, "move"), None),
-    (doctor.writable("folder", "/x", "Permission denied", "move"), "move"),
-    (doctor.space("disk", "/x", 0, GIB, "free"), "free"),
-    (doctor.space("disk", "/x", GIB, GIB, "free"), None),
+OTHER_CHECKS = [
+    (doctor.check_threads(1, 1), None),
+    (doctor.check_threads(2, 16), None),
+    (doctor.check_threads(64, 2), "export OMP_NUM_THREADS=2"),
+    (doctor.check_folder("folder", "/x", None, "move"), None),
+    (doctor.check_folder("folder", "/x", "Permission denied", "move"), "move"),
+    (doctor.check_disk_space("disk", "/x", 0, GIB, "free"), "free"),
+    (doctor.check_disk_space("disk", "/x", GIB, GIB, "free"), None),
 ]
 
 
-@pytest.mark.parametrize(("finding", "cure"), OTHERS)
-def test_threads_folders_and_space(finding: Finding, cure: str | None) -> None:
-    assert finding.cure == cure
+@pytest.mark.parametrize(("check", "fix"), OTHER_CHECKS)
+def test_check_threads_folder_and_disk_space_states_the_fix(check: Check, fix: str | None) -> None:
+    assert check.fix == fix
 
 
-GOOD, BAD = Finding("a", "1.0"), Finding("b", "gone", "get it")
+GOOD, BAD = Check("a", "1.0"), Check("b", "gone", "get it")
 
 
 @pytest.mark.parametrize(
-    ("findings", "line"),
+    ("checks", "line"),
     [
-        ([], "verdict: ready"),
-        ([GOOD], "verdict: ready"),
-        ([GOOD, BAD], "verdict: 1 problem: b"),
-        ([BAD, GOOD, BAD], "verdict: 2 problems: b, b"),
+        ([], "ready"),
+        ([GOOD], "ready"),
+        ([GOOD, BAD], "1 problem: b"),
+        ([BAD, GOOD, BAD], "2 problems: b, b"),
     ],
 )
-def test_verdict(findings: list[Finding], line: str) -> None:
-    assert doctor.verdict(findings) == line
+def test_summary_line_counts_and_names_failed_checks(checks: list[Check], line: str) -> None:
+    assert doctor.summary_line(checks) == line
 
 
-def test_a_finding_is_one_line() -> None:
+def test_check_prints_one_line() -> None:
     assert str(GOOD) == "ok      a: 1.0"
-    assert str(BAD) == "problem b: gone; cure: get it"
+    assert str(BAD) == "problem b: gone; fix: get it"
 
 
-def test_the_least_versions_are_those_of_the_package() -> None:
+def test_min_versions_equal_those_in_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    told = [text.split(",")[0].split(">=") for text in project["dependencies"]]
-    assert {name: least for name, least in told if name in LEAST} == LEAST
+    dependencies = [text.split(",")[0].split(">=") for text in project["dependencies"]]
+    assert {name: version for name, version in dependencies if name in MIN_VERSIONS} == MIN_VERSIONS

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from detect.errors import UserError, WorkError, nearest
+from detect.errors import RunError, UserError, did_you_mean
 from detect.system import files
 
-Check = Callable[[Path, str], Path]
+Require = Callable[[Path, str], Path]
 
 
 @pytest.mark.parametrize("content", [b"", b"one\r\ntwo\x00", bytes(range(256)) * 99])
-def test_bytes_are_written_as_they_are_into_new_folders(tmp_path: Path, content: bytes) -> None:
+def test_write_bytes_creates_folders_and_writes_the_exact_bytes(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "new" / "deep" / "file.bin"
     files.write_bytes(file, content)
     assert file.read_bytes() == content
@@ -28,67 +28,67 @@ def current_umask() -> int:
     return mask
 
 
-def test_text_is_utf8(tmp_path: Path) -> None:
+def test_write_text_encodes_utf8(tmp_path: Path) -> None:
     files.write_text(tmp_path / "a.txt", "größe\n")
     assert (tmp_path / "a.txt").read_bytes() == b"gr\xc3\xb6\xc3\x9fe\n"
 
 
-@pytest.mark.parametrize("fails", ["fsync", "replace"])
-def test_a_failing_write_leaves_the_old_content_and_no_litter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_write_bytes_when_it_fails_keeps_the_old_content_and_no_temp_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
 
     file = tmp_path / "last.pt"
     files.write_bytes(file, b"old")
-    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[fails], fail)
-    with pytest.raises(WorkError, match=r"last.pt: expected to write 14 bytes, found: no space"):
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[failing], fail)
+    with pytest.raises(RunError, match=r"last.pt: expected to write 14 bytes, found: no space"):
         files.write_bytes(file, b"new and longer")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("last.pt", b"old")]
 
 
-def test_the_new_content_is_whole_before_it_takes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[bytes, bytes]] = []
+def test_write_bytes_completes_the_content_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents: list[tuple[bytes, bytes]] = []
     replace = Path.replace
 
-    def spy(aside: Path, target: Path) -> Path:
-        seen.append((aside.read_bytes(), Path(target).read_bytes()))
-        return replace(aside, target)
+    def record(temp_path: Path, target: Path) -> Path:
+        contents.append((temp_path.read_bytes(), Path(target).read_bytes()))
+        return replace(temp_path, target)
 
     files.write_bytes(tmp_path / "a", b"old")
-    monkeypatch.setattr(Path, "replace", spy)
+    monkeypatch.setattr(Path, "replace", record)
     files.write_bytes(tmp_path / "a", b"new")
-    assert seen == [(b"new", b"old")]
+    assert contents == [(b"new", b"old")]
     assert (tmp_path / "a").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize(
-    ("check", "name", "message"),
+    ("require", "name", "message"),
     [
-        (files.existing_file, "fil.txt", r'fil.txt: expected a list, found nothing \(did you mean "file.txt"\?\)'),
-        (files.existing_file, "FILE.TXT", r'did you mean "file.txt"'),
-        (files.existing_file, "zzz", r"zzz: expected a list, found nothing$"),
-        (files.existing_file, "folder", r"folder: expected a list, found a folder$"),
-        (files.existing_file, "foldr/a.txt", r'found nothing \(did you mean "folder"\?\)'),
-        (files.existing_file, "zzz/a.txt", r"found nothing \(.* has no zzz\)"),
-        (files.existing_folder, "foldr", r'expected a list, found nothing \(did you mean "folder"\?\)'),
-        (files.existing_folder, "file.txt", r"file.txt: expected a list, found a file$"),
+        (files.require_file, "fil.txt", r'fil.txt: expected a list, found nothing \(did you mean "file.txt"\?\)'),
+        (files.require_file, "FILE.TXT", r'did you mean "file.txt"'),
+        (files.require_file, "zzz", r"zzz: expected a list, found nothing$"),
+        (files.require_file, "folder", r"folder: expected a list, found a folder$"),
+        (files.require_file, "foldr/a.txt", r'found nothing \(did you mean "folder"\?\)'),
+        (files.require_file, "zzz/a.txt", r"found nothing \(.* has no zzz\)"),
+        (files.require_folder, "foldr", r'expected a list, found nothing \(did you mean "folder"\?\)'),
+        (files.require_folder, "file.txt", r"file.txt: expected a list, found a file$"),
     ],
 )
-def test_a_wrong_path_is_named_with_its_nearest_neighbour(
-    tmp_path: Path, check: Check, name: str, message: str
+def test_require_file_or_folder_of_a_wrong_path_suggests_a_similar_name(
+    tmp_path: Path, require: Require, name: str, message: str
 ) -> None:
     (tmp_path / "file.txt").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=message):
-        check(tmp_path / name, "a list")
+        require(tmp_path / name, "a list")
 
 
-def test_a_right_path_is_given_back(tmp_path: Path) -> None:
+def test_require_file_and_folder_return_an_existing_path(tmp_path: Path) -> None:
     (tmp_path / "file.txt").touch()
-    assert files.existing_file(tmp_path / "file.txt", "x") == tmp_path / "file.txt"
-    assert files.existing_folder(tmp_path, "x") == tmp_path
+    assert files.require_file(tmp_path / "file.txt", "x") == tmp_path / "file.txt"
+    assert files.require_folder(tmp_path, "x") == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_a_right_path_is_given_back(tmp_path: Path) -> None:
         ("imagenet1k_v1", ["IMAGENET1K_V1"], ' (did you mean "IMAGENET1K_V1"?)'),
     ],
 )
-def test_nearest_name(name: str, candidates: list[str], hint: str) -> None:
-    assert nearest(name, candidates) == hint
+def test_did_you_mean_suggests_a_similar_name(name: str, candidates: list[str], hint: str) -> None:
+    assert did_you_mean(name, candidates) == hint
 
 
-def test_exit_statuses() -> None:
-    assert (UserError.status, WorkError.status) == (2, 1)
+def test_exit_status_of_user_error_is_2_and_of_run_error_1() -> None:
+    assert (UserError.status, RunError.status) == (2, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.errors import UserError, WorkError
+from detect.errors import UserError, RunError
 
 TOOL = runpy.run_path(str(Path(__file__).resolve().parents[2] / "tools" / "compare_generations.py"))
 part_of: Callable[..., Path] = TOOL["part_of"]
@@ -64,7 +64,7 @@ def test_what_another_command_made_is_refused_and_made_anew_once_removed(said: S
 
 def test_a_run_cut_off_goes_on_and_its_seconds_add_up(said: Said, tmp_path: Path) -> None:
     run = tmp_path / "rcnn"
-    with pytest.raises(WorkError, match="rcnn training: expected the command above to succeed"):
+    with pytest.raises(RunError, match="rcnn training: expected the command above to succeed"):
         timed(tmp_path, "rcnn training", ["train", "fail", run], run)
     known = json.loads((tmp_path / "seconds.json").read_text())
     known["rcnn training"]["seconds"] = 100.0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detect.evaluation.coco import NUMBERS
+from detect.evaluation.coco import METRIC_NAMES
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import write_comp4, write_json
 
@@ -104,7 +104,7 @@ def test_coco_scores(results, ap, tmp_path, call):
     assert (status, said) == (0, "")
     assert "AR100" in printed
     score = json.loads(files["score"].read_text())
-    assert list(score) == ["metric", *NUMBERS, "per_class", "images", "seconds"]
+    assert list(score) == ["metric", *METRIC_NAMES, "per_class", "images", "seconds"]
     assert [score[name] for name in ("AP", "APs", "APl")] == [pytest.approx(ap), pytest.approx(ap), None]
     assert score["per_class"] == {"cat": pytest.approx(ap), "dog": None}
     assert (score["metric"], score["images"]) == ("coco", 2)

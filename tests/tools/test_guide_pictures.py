@@ -12,7 +12,7 @@ import pytest
 from detect.cli.main import main
 from detect.data.images import read_image
 from detect.draw import save_image
-from detect.errors import UserError, WorkError
+from detect.errors import UserError, RunError
 from tools import guide_pictures
 from tools.guide_pictures import COMMAND, GUIDE, LARGEST, Picture, chosen, keep, pictures
 
@@ -96,7 +96,7 @@ def test_what_was_made_is_kept_no_wider_than_the_guide(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(guide_pictures, "GUIDE", tmp_path / "docs" / "guide.md")
     (tmp_path / "docs").mkdir()
-    with pytest.raises(WorkError, match=r"explained/a\.png: expected it from detect explain run 'an image\.jpg'"):
+    with pytest.raises(RunError, match=r"explained/a\.png: expected it from detect explain run 'an image\.jpg'"):
         keep(MADE)
     (tmp_path / "explained").mkdir()
     save_image(tmp_path / "explained" / "a.png", np.full((100, 1800, 3), 7, np.uint8))
@@ -104,5 +104,5 @@ def test_what_was_made_is_kept_no_wider_than_the_guide(tmp_path: Path, monkeypat
     assert read_image(tmp_path / "docs" / "pictures" / "a.jpg").shape == (50, 900, 3)
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
     save_image(tmp_path / "explained" / "a.png", noise)
-    with pytest.raises(WorkError, match="expected at most 150,000 bytes, found"):
+    with pytest.raises(RunError, match="expected at most 150,000 bytes, found"):
         keep(MADE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.reliability import BUGS, PROMISES, Ran, Row, read_run, table
+from tools.reliability import BUGS, PROMISES, TestRun, Claim, read_run, table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,7 @@ JUNIT = """<testsuites><testsuite>
 
 
 @pytest.fixture
-def ran(tmp_path: Path) -> list[Ran]:
+def ran(tmp_path: Path) -> list[TestRun]:
     (tmp_path / "junit.xml").write_text(JUNIT, "utf-8")
     return read_run(tmp_path / "junit.xml")
 
@@ -36,12 +36,12 @@ def ran(tmp_path: Path) -> list[Ran]:
         (("tests/other",), "not run | 0 | "),
     ],
 )
-def test_a_row_counts_its_own_tests(tests: tuple[str, ...], cells: str, ran: list[Ran]) -> None:
-    assert table("promise", [Row("It holds", tests)], ran)[2].endswith(f"| {cells} |")
+def test_a_row_counts_its_own_tests(tests: tuple[str, ...], cells: str, ran: list[TestRun]) -> None:
+    assert table("promise", [Claim("It holds", tests)], ran)[2].endswith(f"| {cells} |")
 
 
 @pytest.mark.parametrize("row", [*PROMISES, *BUGS], ids=lambda row: row.text[:30])
-def test_each_row_names_tests_that_are_there(row: Row) -> None:
+def test_each_row_names_tests_that_are_there(row: Claim) -> None:
     for name in row.tests:
         file, _, test = name.partition("::")
         found = [path.read_text("utf-8") for path in ROOT.glob(f"{file}*") if path.suffix == ".py"]

@@ -10,7 +10,7 @@ import pytest
 
 from detect.config import Config
 from detect.config.builders.data import training_data
-from tests.training.world import settings_of
+from tests.training.fixtures_training import settings_of
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +32,6 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def rcnn(shapes_root: Path, proposals: Path) -> Config:
-    head = {"tail": "linear", "width": 16, "bins": 3}
-    model = {"kind": "rcnn", "proposals": str(proposals), "crop": {"side": 24, "context": 3}, "head": head}
+    head = {"type": "fc", "fc_dim": 16, "pool_size": 3}
+    model = {"kind": "rcnn", "proposals": str(proposals), "crop": {"size": 24, "context": 3}, "head": head}
     return settings_of(shapes_root, model=model)

@@ -10,9 +10,9 @@ import torch
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.builders.detector import build_detector
 from detect.inference.predictor import load
-from detect.training.context import Work
+from detect.training.context import RunContext
 from detect.training.run import resume, train
-from tests.training.world import QUIET, Cut, assert_same_weights, settings_of
+from tests.training.fixtures_training import QUIET, Cut, assert_same_weights, settings_of
 
 STEPS = ("1-rpn", "2-detector", "3-rpn", "4-head")
 
@@ -25,7 +25,7 @@ def alternating(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def test_the_four_steps_share_what_they_should(alternating: Path) -> None:
+def test_alternating_stages_share_backbone_and_final_parts(alternating: Path) -> None:
     steps = [load_checkpoint(alternating / name / "best.pt").weights for name in STEPS]
     best = load_checkpoint(alternating / "best.pt").weights
     rpn, detector, second_rpn, head = steps
@@ -46,11 +46,11 @@ def test_the_four_steps_share_what_they_should(alternating: Path) -> None:
     assert same(best, head, "backbone")
 
 
-def test_the_four_steps_know_all_proposals_of_the_rpn_and_begin_as_asked(alternating: Path) -> None:
+def test_alternating_stages_use_all_rpn_proposals_and_initial_weights(alternating: Path) -> None:
     configs = {name: load_checkpoint(alternating / name / "best.pt").config for name in STEPS}
-    assert [configs[name].model.search.train_number for name in ("2-detector", "4-head")] == [60, 60]  # rpn.train_after
-    assert configs["1-rpn"].model.search.train_number == 2000
-    assert not (set(configs["1-rpn"].train.parts) & {"head"})
+    assert [configs[name].model.search.train_top_n for name in ("2-detector", "4-head")] == [60, 60]  # rpn.post_nms_top_n_train
+    assert configs["1-rpn"].model.search.train_top_n == 2000
+    assert not (set(configs["1-rpn"].train.trainable) & {"head"})
     start, rpn = (load_checkpoint(folder / "best.pt").weights for folder in (alternating, alternating / "1-rpn"))
     fresh = build_detector(configs["1-rpn"], load(alternating).classes)[0].state_dict()
     assert all(torch.equal(rpn[name], fresh[name]) for name in fresh if name.startswith("head."))
@@ -58,20 +58,20 @@ def test_the_four_steps_know_all_proposals_of_the_rpn_and_begin_as_asked(alterna
 
 
 @pytest.mark.parametrize("done", [0, 2, 5])
-def test_alternating_goes_on_between_its_steps(
+def test_alternating_resumed_between_stages_gives_same_weights(
     done: int, alternating: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, run, count = load(alternating).config, tmp_path / "run", [0]
-    say = Work.say
+    log = RunContext.log
 
-    def counted(self: Work, line: str) -> None:
+    def counted(self: RunContext, line: str) -> None:
         count[0] += line.startswith("stage ")
         if count[0] > done:
             raise Cut
-        say(self, line)
+        log(self, line)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Work, "say", counted)
+        patched.setattr(RunContext, "log", counted)
         with pytest.raises(Cut):
             train(config, run, QUIET)
     resume(run, QUIET)

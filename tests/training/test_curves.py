@@ -28,7 +28,7 @@ def drawn(folder: Path, text: str) -> np.ndarray:
     return image
 
 
-def test_blank_cells_are_no_numbers(tmp_path: Path) -> None:
+def test_read_curves_blank_cells_are_nan(tmp_path: Path) -> None:
     curves = read_curves(write(tmp_path, HEADER + TRAINED + VALIDATED))
     assert curves["step"] == [10, 20, 20]
     assert curves["loss"][:2] == [2, 1]
@@ -37,7 +37,7 @@ def test_blank_cells_are_no_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["20,1.0,0.01", "2"])
-def test_a_last_row_cut_short_is_left_out(tmp_path: Path, cut: str) -> None:
+def test_read_curves_incomplete_last_row_is_skipped(tmp_path: Path, cut: str) -> None:
     assert read_curves(write(tmp_path, HEADER + TRAINED + cut))["step"] == [10, 20]
 
 
@@ -51,7 +51,7 @@ def test_a_last_row_cut_short_is_left_out(tmp_path: Path, cut: str) -> None:
         ("epoch,val_AP\n1,nan\n2,0.5\n", (1, 1)),
     ],
 )
-def test_a_panel_for_each_kind_that_has_numbers(tmp_path: Path, text: str, shape: tuple[int, int]) -> None:
+def test_draw_curves_has_a_panel_for_each_group_with_numbers(tmp_path: Path, text: str, shape: tuple[int, int]) -> None:
     rows, columns = shape
     image = drawn(tmp_path, text)
     assert image.shape[:2] == (rows * 384, columns * 600)
@@ -60,7 +60,7 @@ def test_a_panel_for_each_kind_that_has_numbers(tmp_path: Path, text: str, shape
             assert (panel < 200).any()
 
 
-def test_the_lines_follow_the_numbers(tmp_path: Path) -> None:
+def test_draw_curves_lines_follow_the_numbers(tmp_path: Path) -> None:
     rising, falling = (drawn(tmp_path, f"step,loss\n0,{a}\n10,{b}\n") for a, b in ((0.1, 1), (1, 0.1)))
     heights = []
     for image in (rising, falling):
@@ -80,13 +80,13 @@ def test_the_lines_follow_the_numbers(tmp_path: Path) -> None:
         ("step,loss\n1,2\n3\n4,5\n", "2 cells"),
     ],
 )
-def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_draw_curves_invalid_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         draw_curves(write(tmp_path, text), tmp_path / "curves.png")
     assert "metrics.csv" in str(caught.value)
     assert not (tmp_path / "curves.png").exists()
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_draw_curves_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.csv: expected"):
         draw_curves(tmp_path / "metrics.csv", tmp_path / "curves.png")

@@ -8,10 +8,10 @@ import torch
 
 from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from detect.config import Config
-from detect.config.builders.detector import build_detector, preprocess_rule
-from detect.config.files import merge_overrides, parse
+from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.files import merge_overrides, parse_config
 from detect.errors import UserError
-from detect.training.initial_model import starting_detector
+from detect.training.initial_model import build_initial_detector
 from detect.training.run import train
 from tests.conftest import TINY
 
@@ -19,7 +19,7 @@ OLD = ("disc", "ring", "cat")
 
 
 def tiny(*overrides: str) -> Config:
-    return parse(merge_overrides(dict[str, Any](TINY), overrides), "test")
+    return parse_config(merge_overrides(dict[str, Any](TINY), overrides), "test")
 
 
 @pytest.fixture(scope="module")
@@ -29,38 +29,39 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny("seed=4")
     detector, _ = build_detector(config, OLD)
     weights = detector.state_dict()
-    save_checkpoint(Checkpoint(config, OLD, preprocess_rule(config), weights, 1, {}), folder / "best.pt")
+    save_checkpoint(Checkpoint(config, OLD, build_preprocess(config), weights, 1, {}), folder / "best.pt")
     return folder
 
 
-def test_without_init_nothing_is_said() -> None:
-    assert starting_detector(tiny(), ("a",))[1] == []
+def test_initial_detector_without_init_has_no_lines() -> None:
+    assert build_initial_detector(tiny(), ("a",)).lines == ()
 
 
 CLASSES = [
-    (("dog",), ["backbone: kept", "proposer: kept", "made anew: the file knows none of the classes"]),
-    (OLD, ["backbone: kept", "proposer: kept", "head: kept"]),
-    (("cat", "dog"), ["backbone: kept", "proposer: kept", "kept for background, cat, made anew for dog"]),
+    (("dog",), ["backbone: loaded", "proposer: loaded", "re-initialized: the file has none of the classes"]),
+    (OLD, ["backbone: loaded", "proposer: loaded", "head: kept"]),
+    (("cat", "dog"), ["backbone: loaded", "proposer: loaded", "loaded for background, cat, re-initialized for dog"]),
 ]
 
 
 @pytest.mark.parametrize(("classes", "lines"), CLASSES)
-def test_init_fills_the_detector_and_says_a_line_for_each_part(
+def test_initial_detector_with_init_loads_parts_and_reports_each(
     classes: tuple[str, ...], lines: list[str], run: Path
 ) -> None:
-    fresh = starting_detector(tiny(), classes)[0].state_dict()
-    detector, said = starting_detector(tiny(f"model.init={run}"), classes)
-    assert len(said) == len(lines)
-    for line, wanted in zip(said, lines, strict=True):
+    fresh = build_initial_detector(tiny(), classes).detector.state_dict()
+    initial = build_initial_detector(tiny(f"model.init={run}"), classes)
+    assert len(initial.lines) == len(lines)
+    for line, part in zip(initial.lines, lines, strict=True):
         assert line.startswith(f"model.init: {run}: ")
-        assert wanted in line
-    given = torch.load(run / "best.pt", weights_only=True)["weights"]
-    found = detector.state_dict()
-    assert all(torch.equal(found[name], given[name]) for name in found if "logits" not in name and "deltas" not in name)
+        assert part in line
+    saved = torch.load(run / "best.pt", weights_only=True)["weights"]
+    loaded = initial.detector.state_dict()
+    same = [name for name in loaded if "logits" not in name and "deltas" not in name]
+    assert all(torch.equal(loaded[name], saved[name]) for name in same)
     name = "head.logits.weight"
-    for at, label in enumerate(classes, start=1):
-        source, there = (given, OLD.index(label) + 1) if label in OLD else (fresh, at)
-        assert torch.equal(found[name][at], source[name][there])
+    for row, label in enumerate(classes, start=1):
+        source, source_row = (saved, OLD.index(label) + 1) if label in OLD else (fresh, row)
+        assert torch.equal(loaded[name][row], source[name][source_row])
 
 
 WRONG = [
@@ -79,21 +80,21 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("overrides", "message"), WRONG)
-def test_an_unfit_file_is_one_line_that_names_the_key(
+def test_initial_detector_with_wrong_file_is_one_line_with_the_key(
     overrides: tuple[str, ...], message: str, run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.pt").write_text("text", encoding="utf-8")
     filled = [override.format(run=run, tmp=tmp_path) for override in overrides] or ["model.init=no/such"]
     with pytest.raises(UserError) as caught:
-        starting_detector(tiny(*filled), ("a",))
+        build_initial_detector(tiny(*filled), ("a",))
     assert str(caught.value).startswith("model.init: ")
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_run_says_what_it_kept(run: Path, shapes_root: Path, tmp_path: Path) -> None:
-    config = tiny(f"model.init={run}", f"data.root={shapes_root}", "train.steps=1", "train.ema=0", "data.min_size=80")
+def test_run_with_init_logs_the_loaded_parts(run: Path, shapes_root: Path, tmp_path: Path) -> None:
+    config = tiny(f"model.init={run}", f"data.root={shapes_root}", "train.steps=1", "train.ema_decay=0", "data.min_size=80")
     train(config, tmp_path / "out")
     log = (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")
     assert [f"model.init: {run}: {part}: " in log for part in ("backbone", "proposer", "head")] == [True] * 3
-    assert "outputs kept for background, disc, ring" in log
+    assert "output layers loaded for background, disc, ring" in log

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.training.optimizer import Method, Schedule, make_optimizer, parameter_groups, set_rate
+from detect.training.optimizer import OptimizerName, Schedule, build_optimizer, parameter_groups, set_learning_rate
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from detect.training.optimizer import Method, Schedule, make_optimizer, paramete
         (Schedule("cosine", 4, warmup=0.5), {0: 0.001, 1: 0.5005 * 0.853553, 2: 0.5}),
     ],
 )
-def test_schedule_by_hand(schedule: Schedule, expected: dict[int, float]) -> None:
+def test_schedule_factor_equals_values_by_hand(schedule: Schedule, expected: dict[int, float]) -> None:
     assert {step: schedule.factor(step) for step in expected} == pytest.approx(expected, abs=1e-6)
 
 
@@ -33,16 +33,16 @@ class Model(nn.Module):
         self.head = nn.Linear(4, 2)
 
 
-def test_groups_part_body_from_head_and_weights_from_biases_and_norms() -> None:
+def test_parameter_groups_separate_body_and_weight_decay() -> None:
     model = Model()
-    groups = parameter_groups(model.body, model, lr=0.5, body_lr=0.1, weight_decay=0.01)
+    groups = parameter_groups(model.body, model, lr=0.5, body_lr_factor=0.1, weight_decay=0.01)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = {}
+    names_by_group = {}
     for group in groups:
         assert isinstance(group["params"], list)
         assert group["lr"] == group["peak"]
-        found[group["lr"], group["weight_decay"]] = [names[id(parameter)] for parameter in group["params"]]
-    assert found == {
+        names_by_group[group["lr"], group["weight_decay"]] = [names[id(parameter)] for parameter in group["params"]]
+    assert names_by_group == {
         (0.05, 0.01): ["body.0.weight"],
         (0.05, 0.0): ["body.0.bias", "body.1.weight", "body.1.bias"],
         (0.5, 0.01): ["head.weight"],
@@ -50,9 +50,9 @@ def test_groups_part_body_from_head_and_weights_from_biases_and_norms() -> None:
     }
 
 
-def test_one_rate_and_no_decay_need_one_group() -> None:
+def test_parameter_groups_with_one_rate_is_one_group() -> None:
     model = Model()
-    (group,) = parameter_groups(model.body, model, lr=0.5, body_lr=1.0, weight_decay=0.0)
+    (group,) = parameter_groups(model.body, model, lr=0.5, body_lr_factor=1.0, weight_decay=0.0)
     assert isinstance(group["params"], list)
     assert len(group["params"]) == 6
 
@@ -60,23 +60,23 @@ def test_one_rate_and_no_decay_need_one_group() -> None:
 @pytest.mark.parametrize(
     ("method", "kind"), [("sgd", torch.optim.SGD), ("rmsprop", torch.optim.RMSprop), ("adamw", torch.optim.AdamW)]
 )
-def test_each_optimiser_moves_weights_at_the_rate_set(method: Method, kind: type) -> None:
+def test_optimizer_updates_weights_at_the_set_rate(method: OptimizerName, kind: type) -> None:
     model = Model()
-    optimizer = make_optimizer(method, parameter_groups(model.body, model, 0.5, 0.1, 0.0), momentum=0.9)
+    optimizer = build_optimizer(method, parameter_groups(model.body, model, 0.5, 0.1, 0.0), momentum=0.9)
     assert isinstance(optimizer, kind)
-    assert set_rate(optimizer, 0.2) == pytest.approx(0.1)
+    assert set_learning_rate(optimizer, 0.2) == pytest.approx(0.1)
     assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.01, 0.1])
     before = model.head.weight.clone()
     model.head(torch.ones(1, 4)).sum().backward()
     optimizer.step()
     assert not torch.equal(model.head.weight, before)
     after = model.head.weight.clone()
-    set_rate(optimizer, 0.0)
+    set_learning_rate(optimizer, 0.0)
     optimizer.step()
     assert torch.equal(model.head.weight, after)
 
 
-def test_sgd_is_given_its_momentum_and_decay() -> None:
+def test_sgd_has_momentum_and_weight_decay() -> None:
     model = Model()
-    optimizer = make_optimizer("sgd", parameter_groups(model.body, model, 0.5, 1.0, 0.01), momentum=0.9)
+    optimizer = build_optimizer("sgd", parameter_groups(model.body, model, 0.5, 1.0, 0.01), momentum=0.9)
     assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.9, 0.01), (0.9, 0.0)]

@@ -16,42 +16,42 @@ import torch
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config.builders.data import training_data
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
 from detect.inference.predictor import load
-from detect.models.heads.rcnn import FittedHead
-from detect.proposals.files import content_key
-from detect.proposals.lookups import from_file
+from detect.models.heads.rcnn import RCNNHead
+from detect.proposals.files import content_hash
+from detect.proposals.lookups import load_proposal_lookup
 from detect.training.recipes import features, fits
-from detect.training.recipes.artifacts import FittedFiles, Trained
+from detect.training.recipes.artifacts import StageArtifacts, TrainedNetwork
 from detect.training.run import resume, train
 from detect.training.svm.feature_cache import FeatureCache
-from detect.training.svm.hard_negatives import Mining
+from detect.training.svm.hard_negatives import HardNegativeMining
 from detect.training.svm.regions import read_table
 from detect.training.svm.ridge import fit_regressor
-from tests.training.world import QUIET, Cut, assert_same_weights, settings_of
+from tests.training.fixtures_training import QUIET, Cut, assert_same_weights, settings_of
 
 
 @pytest.fixture(scope="module")
-def whole(rcnn: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_run(rcnn: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     train(rcnn, folder, QUIET)
     return folder
 
 
 @pytest.mark.parametrize("place", ["network", "network/", "network/."])
-def test_a_stage_is_not_resumed_alone(place: str, whole: Path) -> None:
+def test_resume_of_a_stage_names_its_run(path: str, whole: Path) -> None:
     with pytest.raises(
         UserError, match=rf"network: expected a whole run, found a stage of {whole} \(--resume {whole}\)"
     ):
-        resume(Path(f"{whole}/{place}"), QUIET)
+        resume(Path(f"{whole}/{path}"), QUIET)
 
 
-def test_rcnn_leaves_a_whole_detector(whole: Path) -> None:
+def test_rcnn_run_ends_with_a_complete_detector(whole: Path) -> None:
     predictor = load(whole)
-    head = predictor.single.head
-    assert isinstance(head, FittedHead)
+    head = predictor.base_detector.head
+    assert isinstance(head, RCNNHead)
     assert not head.logits.weight[0].any()  # the background of SVMs
     assert head.logits.weight[1:].any()
     assert head.deltas.weight.any()
@@ -61,9 +61,9 @@ def test_rcnn_leaves_a_whole_detector(whole: Path) -> None:
     assert (whole / "network" / "last.pt").is_file()
 
 
-def cut_after(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, calls: int) -> None:
+def interrupt_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> None:
     """Raise Cut instead of call number ``calls`` of a function."""
-    original: Callable[..., Any] = getattr(place, name)
+    original: Callable[..., Any] = getattr(owner, name)
     count = [0]
 
     def counted(*arguments: Any, **named: Any) -> Any:
@@ -72,7 +72,7 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, calls: int
             raise Cut
         return original(*arguments, **named)
 
-    monkeypatch.setattr(place, name, counted)
+    monkeypatch.setattr(owner, name, counted)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, calls: int
     [
         (FeatureCache, "add", 3),
         (features, "write_table", 0),
-        (Mining, "_look", 0),
-        (Mining, "_look", 4),
+        (HardNegativeMining, "_mine_image", 0),
+        (HardNegativeMining, "_mine_image", 4),
         (fits, "write_fit", 0),
         (fits, "fit_regressor", 3),
         (fits, "write_fit", 4),
     ],
     ids=["in features", "after features", "before svms", "in svms", "after svms", "in boxes", "between boxes"],
 )
-def test_a_cut_run_ends_with_the_same_svms(
-    place: Any, name: str, calls: int, rcnn: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_rcnn_interrupted_and_resumed_gives_same_svms(
+    owner: Any, name: str, calls: int, rcnn: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fits, "_SECONDS_BETWEEN_STATES", 0.0)
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        cut_after(patched, place, name, calls)
+        interrupt_call(patched, owner, name, calls)
         with pytest.raises(Cut):
             train(rcnn, run, QUIET)
     before = (run / "network" / "log.txt").read_text()
@@ -103,7 +103,7 @@ def test_a_cut_run_ends_with_the_same_svms(
     assert_same_weights(whole, run)
 
 
-def test_a_finished_run_is_left_as_it_is(whole: Path, tmp_path: Path) -> None:
+def test_rcnn_finished_run_resumed_is_unchanged(whole: Path, tmp_path: Path) -> None:
     stages = json.loads((whole / "stages.json").read_text())
     assert stages == ["network", "features", "svms", "regressors"]
     before = load_checkpoint(whole / "best.pt")
@@ -115,46 +115,46 @@ def test_a_finished_run_is_left_as_it_is(whole: Path, tmp_path: Path) -> None:
     assert_same_weights(whole, copy_of)
 
 
-def test_features_that_pass_the_limit_are_refused(rcnn: Config, tmp_path: Path) -> None:
+def test_features_above_the_limit_are_refused_before_training(rcnn: Config, tmp_path: Path) -> None:
     small = rcnn.model_copy(update={"train": rcnn.train.model_copy(update={"cache_limit": 1e-9})})
-    with pytest.raises(UserError, match=r"train\.cache_limit: expected at least .* GB"):
+    with pytest.raises(UserError, match=r"train\.feature_cache_gb: expected at least .* GB"):
         train(small, tmp_path / "run", QUIET)
     assert not (tmp_path / "run" / "network" / "last.pt").exists()  # before the training, not after it
 
 
-def test_each_row_of_the_features_is_its_region(rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FittedFiles, "remove_features", lambda _: None)
+def test_feature_rows_are_those_of_their_regions(rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StageArtifacts, "remove_features", lambda _: None)
     run = tmp_path / "run"
     rare = rcnn.model_copy(update={"data": rcnn.data.model_copy(update={"rare": 0.9})})
     assert len(training_data(rare)[0]) > 6
     train(rare, run, QUIET)
-    files, network = FittedFiles(run), load(run / "network")
-    table, head = read_table(files.table), network.single.head
-    assert len(table) == 6  # data.rare shows images more often, their features are there once
-    assert isinstance(head, FittedHead)
+    files, network = StageArtifacts(run), load(run / "network")
+    table, head = read_table(files.table), network.base_detector.head
+    assert len(table) == 6  # data.repeat_factor_threshold shows images more often, their features are there once
+    assert isinstance(head, RCNNHead)
     loader = evaluation_loader(training_data(rcnn)[0], network.preprocess, 1, 0, None)
     saved = load_checkpoint(run / "network" / "best.pt")
-    trained = Trained(saved, content_key((run / "network" / "best.pt").read_bytes()), network.single)
+    trained = TrainedNetwork(saved, content_hash((run / "network" / "best.pt").read_bytes()), network.base_detector)
     with trained.vectors(files) as vectors, trained.inputs(files) as inputs, trained.norms(files) as norms:
-        for place, batch in enumerate(sorted(loader, key=lambda batch: batch.indices[0])):
-            boxes, targets = table.boxes_of(place), table.targets_of(place)
+        for index, batch in enumerate(sorted(loader, key=lambda batch: batch.indices[0])):
+            boxes, targets = table.boxes_of(index), table.targets_of(index)
             assert torch.equal(targets.boxes, batch.targets[0].boxes)
             assert torch.equal(targets.labels, batch.targets[0].labels)
             with torch.no_grad():
-                regional = network.single.regions(batch.images, (), [boxes])
-                found = head.tail(regional)
-            key = int(table.keys[place])
+                regional = network.base_detector.regions(batch.images, (), [boxes])
+                expected = head.tail(regional)
+            key = int(table.keys[index])
             torch.testing.assert_close(
-                torch.from_numpy(np.array(vectors.read(key), np.float32)), found, atol=2e-3, rtol=2e-3
+                torch.from_numpy(np.array(vectors.read(key), np.float32)), expected, atol=2e-3, rtol=2e-3
             )
-            rows = torch.from_numpy(table.examples(0.6)[place].rows)
+            rows = torch.from_numpy(table.examples(0.6)[index].rows)
             taught = torch.from_numpy(np.array(inputs.read(key), np.float32))
             torch.testing.assert_close(taught, regional.flatten(1)[rows], atol=2e-3, rtol=2e-3)
             lengths = torch.from_numpy(np.array(norms.read(key), np.float32)).flatten()
             torch.testing.assert_close(lengths, regional.flatten(1).norm(dim=1), atol=2e-3, rtol=2e-3)
 
 
-def test_regressors_are_scaled_by_the_norms_of_all_regions(
+def test_regressors_are_scaled_by_norms_of_all_regions(
     rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not by those of the regions that teach them: near objects features are larger."""
@@ -165,12 +165,12 @@ def test_regressors_are_scaled_by_the_norms_of_all_regions(
         return fit_regressor(*arguments)
 
     monkeypatch.setattr(fits, "fit_regressor", noted)
-    monkeypatch.setattr(FittedFiles, "remove_features", lambda _: None)
+    monkeypatch.setattr(StageArtifacts, "remove_features", lambda _: None)
     train(rcnn, tmp_path / "run", QUIET)
-    files, saved = FittedFiles(tmp_path / "run"), load(tmp_path / "run" / "network")
+    files, saved = StageArtifacts(tmp_path / "run"), load(tmp_path / "run" / "network")
     keys = read_table(files.table).keys.tolist()
     best = tmp_path / "run" / "network" / "best.pt"
-    trained = Trained(load_checkpoint(best), content_key(best.read_bytes()), saved.single)
+    trained = TrainedNetwork(load_checkpoint(best), content_hash(best.read_bytes()), saved.base_detector)
     with trained.norms(files) as norms, trained.inputs(files) as inputs:
         everywhere = np.concatenate([np.array(norms.read(key), np.float64) for key in keys]).mean()
         near = np.concatenate([np.linalg.norm(np.array(inputs.read(key), np.float64), axis=1) for key in keys]).mean()
@@ -192,14 +192,14 @@ def test_regressors_are_scaled_by_the_norms_of_all_regions(
         ({"patience": 1, "validate_every": None}, {}, "train: patience: expected null where validate_every is null"),
     ],
 )
-def test_impossible_recipes(
+def test_recipe_that_does_not_fit_the_model_is_refused(
     train_settings: dict[str, Any], model_settings: dict[str, Any], message: str, shapes_root: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
         settings_of(shapes_root, train=train_settings, model=model_settings)
 
 
-def test_a_classifier_is_not_changed_afterwards(whole: Path) -> None:
+def test_load_with_another_classifier_is_refused(whole: Path) -> None:
     with pytest.raises(UserError, match=r"model\.classifier: expected svm, which .* holds, found softmax"):
         load(whole, overrides=["model.classifier=softmax"])
 
@@ -207,21 +207,21 @@ def test_a_classifier_is_not_changed_afterwards(whole: Path) -> None:
 def changed(config: Config, **model: Any) -> Config:
     settings = config.model_dump(mode="json")
     settings["model"] |= model
-    return parse(settings, "changed")
+    return parse_config(settings, "changed")
 
 
-def test_the_crops_and_their_time_are_said_before_they_are_made(rcnn: Config, whole: Path) -> None:
+def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, whole: Path) -> None:
     lines = (whole / "log.txt").read_text().splitlines()
-    (place,) = (place for place, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
-    assert place < next(place for place, line in enumerate(lines) if line.startswith("stage 1"))
-    assert re.search(r"[\d.e+]+ ms each on this machine: 256 to train the network on \(\d+ s\), ", lines[place])
-    given = from_file(Path(rcnn.model.proposals), [], 2000).proposals
-    counts = [given[place].boxes.shape[0] for place in range(len(given))]
-    assert f", {sum(counts[:6])} for features (" in lines[place]
-    assert f", {sum(counts[6:])} to validate (" in lines[place]
+    (line_index,) = (line_index for line_index, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
+    assert line_index < next(line_index for line_index, line in enumerate(lines) if line.startswith("stage 1"))
+    assert re.search(r"[\d.e+]+ ms each on this machine: 256 to train the network on \(\d+ s\), ", lines[line_index])
+    proposals = load_proposal_lookup(Path(rcnn.model.proposals), [], 2000).proposals
+    counts = [proposals[line_index].boxes.shape[0] for line_index in range(len(proposals))]
+    assert f", {sum(counts[:6])} for features (" in lines[line_index]
+    assert f", {sum(counts[6:])} to validate (" in lines[line_index]
 
 
-def test_softmax_in_place_of_svms(rcnn: Config, whole: Path, tmp_path: Path) -> None:
+def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(changed(rcnn, classifier="softmax"), run, QUIET)
     assert json.loads((run / "stages.json").read_text()) == ["network", "features", "regressors"]
@@ -232,8 +232,8 @@ def test_softmax_in_place_of_svms(rcnn: Config, whole: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["fast_rcnn", "faster_rcnn"])
-def test_svms_on_shared_maps(given: bool, shapes_root: Path, proposals: Path, tmp_path: Path) -> None:
-    kind = {"kind": "fast_rcnn", "proposals": str(proposals)} if given else {"kind": "faster_rcnn"}
+def test_svms_on_shared_maps_replace_only_the_classifier(precomputed: bool, shapes_root: Path, proposals: Path, tmp_path: Path) -> None:
+    kind = {"kind": "fast_rcnn", "proposals": str(proposals)} if precomputed else {"kind": "faster_rcnn"}
     run = tmp_path / "run"
     train(settings_of(shapes_root, model=kind | {"classifier": "svm"}), run, QUIET)
     assert json.loads((run / "stages.json").read_text()) == ["network", "features", "svms"]

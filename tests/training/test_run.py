@@ -16,9 +16,9 @@ from rich.console import Console
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.data.loading.collate import Batch
-from detect.training import trainer as network_module
+from detect.training import trainer as trainer_module
 from detect.training.loop import Interrupted
 from detect.training.run import resume, train
 from tests.conftest import TINY
@@ -29,7 +29,7 @@ def tiny(shapes_root: Path, **changes: dict[str, Any]) -> Config:
     settings["data"]["root"] = str(shapes_root)  # type: ignore[index]
     for section, values in changes.items():
         settings[section].update(values)  # type: ignore[attr-defined]
-    return parse(settings, "tiny")
+    return parse_config(settings, "tiny")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def quiet() -> Console:
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
     """``act`` when the loop gets the batch after ``step`` steps, once."""
-    show = network_module._Run._show_batch
+    show = trainer_module.Trainer._draw_batch
     done: list[bool] = []
 
     def hooked(self: Any, now: int, batch: Batch) -> None:
@@ -48,7 +48,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None])
             act()
         show(self, now, batch)
 
-    monkeypatch.setattr(network_module._Run, "_show_batch", hooked)
+    monkeypatch.setattr(trainer_module.Trainer, "_draw_batch", hooked)
 
 
 def rows_without_seconds(folder: Path) -> list[dict[str, str]]:
@@ -67,10 +67,10 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert all(torch.equal(a.training["weights"][name], b.training["weights"][name]) for name in a.weights)
     states = [checkpoint["optimizer"]["state"] for checkpoint in (a.training, b.training)]
     assert all(
-        torch.equal(states[0][place][name], states[1][place][name])
-        for place in states[0]
-        for name in states[0][place]
-        if isinstance(states[0][place][name], torch.Tensor)
+        torch.equal(states[0][parameter][name], states[1][parameter][name])
+        for parameter in states[0]
+        for name in states[0][parameter]
+        if isinstance(states[0][parameter][name], torch.Tensor)
     )
     assert rows_without_seconds(first) == rows_without_seconds(second)
 
@@ -82,17 +82,17 @@ def whole_run(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def test_a_run_explains_itself(whole_run: Path) -> None:
+def test_run_folder_has_all_files_and_metrics_rows(whole_run: Path) -> None:
     names = {file.name for file in whole_run.iterdir()}
-    wanted = {"config.yaml", "metrics.csv", "log.txt", "last.pt", "best.pt", "environment.json", "batch-1.jpg"}
-    assert names >= wanted | {"validation.jpg", "curves.png"}
+    expected = {"config.yaml", "metrics.csv", "log.txt", "last.pt", "best.pt", "environment.json", "batch-1.jpg"}
+    assert names >= expected | {"validation.jpg", "curves.png"}
     rows = rows_without_seconds(whole_run)
     assert [row["step"] for row in rows] == ["2", "3", "4", "6", "6", "7"]  # logged at 2, 4, 6; validated at 3, 6, 7
     assert all(float(row["loss"]) > 0 for row in rows if row["loss"])
     assert load_checkpoint(whole_run / "best.pt").training is None
 
 
-def test_the_same_seed_gives_the_same_weights(
+def test_train_with_same_seed_gives_same_weights(
     whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console
 ) -> None:
     train(tiny(shapes_root), tmp_path / "again", quiet)
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_weights(
 
 
 @pytest.mark.parametrize("step", [0, 1, 3, 5])
-def test_a_killed_run_resumed_equals_one_never_killed(
+def test_killed_run_resumed_equals_an_undisturbed_one(
     step: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die() -> None:
@@ -115,18 +115,18 @@ def test_a_killed_run_resumed_equals_one_never_killed(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_how_to_go_on_and_does(
-    number: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+def test_interrupted_run_says_how_to_resume_and_resumes(
+    signal_number: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        at_step(patched, 4, lambda: os.kill(os.getpid(), number))
-        with pytest.raises(Interrupted, match=r"after step 5; to go on: detect train --resume .*cut"):
+        at_step(patched, 4, lambda: os.kill(os.getpid(), signal_number))
+        with pytest.raises(Interrupted, match=r"after step 5; resume with: detect train --resume .*cut"):
             train(tiny(shapes_root), tmp_path / "cut", quiet)
     resume(tmp_path / "cut", quiet)
     assert_same_run(whole_run, tmp_path / "cut")
 
 
-def test_a_signal_to_the_whole_group_leaves_the_workers_alone(
+def test_signal_to_all_processes_spares_the_workers(
     whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end_all() -> None:
@@ -145,14 +145,14 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_alone(
     assert_same_run(whole_run, tmp_path / "cut")
 
 
-def test_a_finished_run_resumed_changes_nothing(whole_run: Path, tmp_path: Path, quiet: Console) -> None:
+def test_finished_run_resumed_is_unchanged(whole_run: Path, tmp_path: Path, quiet: Console) -> None:
     shutil.copytree(whole_run, tmp_path / "copy")
     resume(tmp_path / "copy", quiet)
     assert_same_run(whole_run, tmp_path / "copy")
 
 
-def test_patience_stops_a_run_that_no_longer_gets_better(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
-    config = tiny(shapes_root, train={"patience": 1, "steps": None, "epochs": 9, "lr": 1e-12, "ema": 0.0})
+def test_patience_stops_a_run_without_gain(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+    config = tiny(shapes_root, train={"patience": 1, "steps": None, "epochs": 9, "lr": 1e-12, "ema_decay": 0.0})
     train(config, tmp_path / "run", quiet)
     assert load_checkpoint(tmp_path / "run" / "last.pt").step < 9 * 3
 
@@ -166,16 +166,16 @@ def test_patience_stops_a_run_that_no_longer_gets_better(shapes_root: Path, tmp_
     ],
     ids=lambda changes: changes["optimizer"],
 )
-def test_every_optimiser_runs(changes: dict[str, Any], shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+def test_train_runs_with_every_optimizer(changes: dict[str, Any], shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
     outcome = train(tiny(shapes_root, train=changes | {"steps": 2, "log_every": 1}), tmp_path / "run", quiet)
     assert outcome.score is not None
     assert outcome.score.images == 4
 
 
-def test_a_image_that_cannot_be_read_is_left_out_and_named(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
-    from detect.data.shapes.dataset import prepare
+def test_unreadable_image_is_skipped_and_named(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+    from detect.data.shapes.dataset import prepare_shapes
 
-    folder = prepare(shapes_root, 0, 12, 4)
+    folder = prepare_shapes(shapes_root, 0, 12, 4)
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "train" / "00003.jpg").write_bytes(b"no picture")

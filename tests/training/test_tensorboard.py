@@ -26,13 +26,13 @@ def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_package")
-def test_a_missing_package_is_told() -> None:
-    with pytest.raises(UserError, match=r"^train\.tensorboard: .* found none; cure: pip install tensorboard$"):
+def test_require_tensorboard_without_package_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^train\.tensorboard: .* found none; fix: pip install tensorboard$"):
         require_tensorboard()
 
 
 @pytest.mark.usefixtures("without_package")
-def test_it_is_told_before_any_work(tmp_path: Path, detect_command: Command) -> None:
+def test_train_without_tensorboard_fails_before_any_work(tmp_path: Path, detect_command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     data, run = tmp_path / "data", tmp_path / "run"
     settings = ["--set", "train.tensorboard=true", "--set", f"data.root={data}"]
@@ -44,7 +44,7 @@ def test_it_is_told_before_any_work(tmp_path: Path, detect_command: Command) -> 
 
 
 @pytest.mark.usefixtures("without_package")
-def test_a_resumed_run_needs_it_too(tmp_path: Path, shapes_root: Path) -> None:
+def test_resume_without_tensorboard_fails(tmp_path: Path, shapes_root: Path) -> None:
     from detect.training.run_folder import RunFolder
 
     RunFolder.create(tmp_path / "run", tiny(tmp_path, shapes_root), ["detect"])
@@ -53,9 +53,9 @@ def test_a_resumed_run_needs_it_too(tmp_path: Path, shapes_root: Path) -> None:
 
 
 def require_error() -> str:
-    with pytest.raises(UserError) as found:
+    with pytest.raises(UserError) as error:
         require_tensorboard()
-    return str(found.value)
+    return str(error.value)
 
 
 def test_event_files_hold_the_rows_of_metrics_csv(tmp_path: Path, shapes_root: Path) -> None:
@@ -72,4 +72,4 @@ def test_event_files_hold_the_rows_of_metrics_csv(tmp_path: Path, shapes_root: P
         tags = {"loss": "train/loss", "region_box": "train/region_box", "lr": "lr", "val_AP50": "val/AP50"}
         expected |= {(tag, int(row["step"])): float(row[name]) for name, tag in tags.items() if row[name]}
     assert len(expected) >= 7
-    assert {place: written[place] for place in expected} == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert {key: written[key] for key in expected} == pytest.approx(expected, rel=1e-4, abs=1e-5)

@@ -1,1 +1,1 @@
-"""From settings to parts: the only folder that knows both."""
+"""Build parts from settings; no other package knows both."""

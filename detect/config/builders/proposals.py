@@ -1,4 +1,4 @@
-"""Search settings -> how images are searched."""
+"""Build the proposals of an evaluation from settings: those of a file, of a run folder, or of a search."""
 
 from __future__ import annotations
 
@@ -7,61 +7,63 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.config import ModelConfig
-from detect.data.loading.collate import GivenLookup
+from detect.data.loading.collate import ProposalLookup
 from detect.errors import UserError
 from detect.proposals.files import read_proposals
-from detect.proposals.lookups import BoxesAndScores, FromFile, Searched, from_file
-from detect.proposals.match_images import places_of
+from detect.proposals.lookups import BoxesAndScores, ProposalsFromFile, SearchOnTheFly, load_proposal_lookup
+from detect.proposals.match_images import match_images
 from detect.proposals.search_dataset import SearchSettings
 
 
 def search_settings(model: ModelConfig) -> SearchSettings:
-    """What the boxes of an image depend on."""
+    """Return the settings of selective search that the boxes of an image depend on."""
     search = model.search
-    return SearchSettings(search.mode, search.seed, search.min_side, search.resize_to)
+    return SearchSettings(search.mode, search.seed, search.min_size, search.resize_width)
 
 
-def searched(model: ModelConfig) -> Searched | None:
-    """Proposals for images that no file knows; None for a detector that makes its own."""
-    return Searched(search_settings(model), model.search.test_number) if model.given else None
+def on_the_fly_search(model: ModelConfig) -> SearchOnTheFly | None:
+    """Return the search for images without precomputed proposals; None for a detector with an RPN."""
+    if not model.uses_precomputed_proposals:
+        return None
+    return SearchOnTheFly(search_settings(model), model.search.test_top_n)
 
 
 @dataclass(frozen=True)
-class KnownOrSearched:
-    """Of images that a file knows its proposals, of others those of the same search."""
+class FileElseSearch:
+    """Proposals of a file for the images that are in it, and of the same search for other images."""
 
-    known: FromFile
-    search: Searched
+    from_file: ProposalsFromFile
+    search: SearchOnTheFly
 
-    def __getitem__(self, file: str, /) -> BoxesAndScores:
-        """Raises UnreadableImage."""
-        return self.known[file] if file in self.known.places else self.search[file]
+    def __getitem__(self, image: str, /) -> BoxesAndScores:
+        """Return the proposals of an image file. Raises UnreadableImage."""
+        return self.from_file[image] if image in self.from_file.indices else self.search[image]
 
 
-def known_proposals(model: ModelConfig, images: Sequence[str], folder: Path) -> GivenLookup | None:
-    """For a model in ``folder``; None for one that makes its own.
+def proposals_for_evaluation(model: ModelConfig, images: Sequence[str], folder: Path) -> ProposalLookup | None:
+    """Return the proposals of ``images`` for a model in ``folder``; None for a model with an RPN.
 
-    A file that ``model.proposals`` names must know every image: nobody can say what search would go on with it. The
-    search of a run is looked up in what its training has left there. Raises UserError.
+    A file that ``model.proposals`` names must have every image, since it does not tell the settings of its search. A
+    search of the same settings is read from the proposals.npz that the training has left in the folder. Raises
+    UserError.
     """
-    search = searched(model)
+    search = on_the_fly_search(model)
     if search is None:
         return None
     if model.proposals != "selective_search":
         try:
-            return from_file(Path(model.proposals), images, search.number)
+            return load_proposal_lookup(Path(model.proposals), images, search.max_proposals)
         except UserError as error:
             raise UserError(f"model.proposals: {error}; model.proposals=selective_search searches") from None
-    left = folder / "proposals.npz"
-    if not left.is_file():
+    saved_file = folder / "proposals.npz"
+    if not saved_file.is_file():
         return search
-    proposals = read_proposals(left)
-    if proposals.settings != search_settings(model).recorded():
+    proposals = read_proposals(saved_file)
+    if proposals.settings != search_settings(model).to_dict():
         return search
     try:
-        found = zip(images, places_of(left, proposals, [Path(image) for image in images]), strict=True)
-    except UserError:  # images of another data set, or changed since
+        indices = match_images(saved_file, proposals, [Path(image) for image in images])
+    except UserError:  # the images are of another data set, or have changed since
         return search
-    return KnownOrSearched(
-        FromFile(proposals, {image: place for image, place in found if place is not None}, search.number), search
-    )
+    index_of = {image: index for image, index in zip(images, indices, strict=True) if index is not None}
+    return FileElseSearch(ProposalsFromFile(proposals, index_of, search.max_proposals), search)

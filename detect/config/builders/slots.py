@@ -1,4 +1,4 @@
-"""Settings of one slot -> the part that fills it."""
+"""Build the part that fills a slot of the detector from the settings of that slot."""
 
 from __future__ import annotations
 
@@ -8,177 +8,197 @@ from collections.abc import Sequence
 from torch import nn
 
 from detect.config import ModelConfig
-from detect.config.builders.backbone import Trunk
+from detect.config.builders.backbone import BuiltBackbone
 from detect.errors import UserError
-from detect.models.backbones.network import map_side, vector_length
-from detect.models.detector import RegionTraining
-from detect.models.heads.low_rank import fresh, linear_layers, make_thin
-from detect.models.heads.rcnn import FittedHead
+from detect.models.backbones.network import output_size, tail_dim
+from detect.models.detector import HeadTraining
+from detect.models.heads.low_rank import empty_like, linear_layers, replace_linears
+from detect.models.heads.rcnn import RCNNHead
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.spatial_transformer import SpatialTransformer
-from detect.models.heads.tails import Convolved, TwoLinear
+from detect.models.heads.tails import ConvFC, TwoLayerFC
 from detect.models.postprocess import Postprocess, logistic, softmax
-from detect.models.proposers.proposer import Selection
-from detect.models.proposers.rpn import Rpn, RpnTraining
-from detect.models.proposers.rpn_head import RpnHead
+from detect.models.proposers.proposer import ProposalSelection
+from detect.models.proposers.rpn import RPN, RPNTraining
+from detect.models.proposers.rpn_head import RPNHead
 from detect.models.regions.pooled import PooledRegions
 from detect.models.regions.pyramid import PyramidRegions
 from detect.models.regions.warped_crops import WarpedCrops
-from detect.ops.anchors import AnchorShapes
-from detect.ops.matching import Matcher, RegionSampler
+from detect.ops.anchors import AnchorGenerator
+from detect.ops.matching import Matcher, ProposalSampler
 
 
-def make_rpn(model: ModelConfig, trunk: Trunk) -> Rpn:
-    """Proposals learned on the shared maps."""
-    settings = model.rpn
-    shapes = anchor_shapes(model, len(trunk.strides))
-    training = RpnTraining(
-        Matcher(settings.foreground, settings.background, keep_best=True),
-        settings.number,
-        settings.share,
-        settings.outside,
-        settings.beta,
-        settings.box_weight,
-        settings.average,
+def build_rpn(model: ModelConfig, backbone: BuiltBackbone) -> RPN:
+    """Return the proposer of Faster R-CNN, which predicts proposals from the shared maps."""
+    config = model.rpn
+    anchors = build_anchor_generator(model, len(backbone.strides))
+    training = RPNTraining(
+        Matcher(config.positive_iou, config.negative_iou, allow_low_quality_matches=True),
+        config.batch_size_per_image,
+        config.positive_fraction,
+        config.allowed_border,
+        config.smooth_l1_beta,
+        config.box_weight,
+        config.loss_average,
     )
-    head = RpnHead(trunk.channels, settings.width, shapes.per_cell(0), settings.convolutions, settings.convolution)
-    return Rpn(head, shapes, trunk.strides, training, settings.spacing, settings.growth)
+    num_anchors = anchors.num_anchors_per_location(0)
+    head = RPNHead(backbone.channels, config.channels, num_anchors, config.num_convs, config.conv_type)
+    return RPN(head, anchors, backbone.strides, training, config.anchor_stride, config.max_scale_change)
 
 
-def anchor_shapes(model: ModelConfig, maps: int) -> AnchorShapes:
-    """The anchors of a network with so many maps. Raises UserError where the sides are those of another number."""
-    settings = model.rpn
-    return AnchorShapes(_sides_by_map(settings.sides, maps), settings.ratios, settings.offset, settings.rounded)
+def build_anchor_generator(model: ModelConfig, num_maps: int) -> AnchorGenerator:
+    """Return the anchors of ``num_maps`` maps. Raises UserError if the sizes are those of another number of maps."""
+    config = model.rpn
+    sizes = _sizes_per_map(config.anchor_sizes, num_maps)
+    return AnchorGenerator(sizes, config.aspect_ratios, config.anchor_offset, config.round_anchors)
 
 
-def _sides_by_map(sides: Sequence[float | Sequence[float]], maps: int) -> tuple[tuple[float, ...], ...]:
-    """The anchors' sides for each map: all for a single one, else one or one list for each."""
-    plain = [side for side in sides if isinstance(side, int | float)]
-    if maps == 1 and plain:
-        return (tuple(plain),)
-    by_map = tuple((side,) if isinstance(side, int | float) else tuple(side) for side in sides)
-    if len(by_map) != maps or len({len(each) for each in by_map}) > 1:
-        raise UserError(f"model.rpn.sides: expected as many for each of {maps} maps, found {list(map(list, by_map))}")
-    return by_map
-
-
-def rpn_selection(model: ModelConfig, training: bool) -> Selection:
-    """How many proposals go on, when training or when detecting."""
-    rpn = model.rpn
-    before, after = (rpn.train_before, rpn.train_after) if training else (rpn.test_before, rpn.test_after)
-    return Selection(before, after, rpn.nms, rpn.min_side, rpn.score)
-
-
-def given_selection(number: int) -> Selection:
-    """The first ``number`` of the proposals that came with an image."""
-    return Selection(number, number)
-
-
-def pooled_regions(model: ModelConfig, trunk: Trunk) -> PooledRegions | PyramidRegions:
-    """Regions from the shared maps."""
-    bins, rule = region_bins(model, trunk), model.regions
-    if model.backbone.output == "pyramid":
-        return PyramidRegions(model.pool, bins, trunk.region_strides, rule.samples, rule.aligned)
-    return PooledRegions(model.pool, bins, trunk.region_strides[0], rule.samples, rule.aligned)
-
-
-def warped_crops(model: ModelConfig, trunk: Trunk) -> WarpedCrops:
-    """Regions from the pixels. UserError for crops too small for the region map that the head reads."""
-    crop, bins = model.crop, region_bins(model, trunk)
-    if map_side(trunk.backbone, crop.side) < bins:
-        most = bins * trunk.strides[0] * 2 + 256  # more than any network's borders take
-        least = bisect_left(range(most), bins, key=lambda side: map_side(trunk.backbone, side))
+def _sizes_per_map(sizes: Sequence[float | Sequence[float]], num_maps: int) -> tuple[tuple[float, ...], ...]:
+    """Return the anchor sizes of each map: all sizes for a single map, else one size or one list for each."""
+    numbers = [size for size in sizes if isinstance(size, int | float)]
+    if num_maps == 1 and numbers:
+        return (tuple(numbers),)
+    per_map = tuple((size,) if isinstance(size, int | float) else tuple(size) for size in sizes)
+    if len(per_map) != num_maps or len({len(map_sizes) for map_sizes in per_map}) > 1:
         raise UserError(
-            f"model.crop.side: expected at least {least} for {bins} x {bins} cells of {model.backbone.name}, "
-            f"found {crop.side}"
+            f"model.rpn.anchor_sizes: expected as many for each of {num_maps} maps, found {list(map(list, per_map))}"
         )
-    return WarpedCrops(trunk.backbone, bins, crop.side, crop.context, crop.chunk)
+    return per_map
 
 
-def region_matcher(model: ModelConfig) -> Matcher:
-    """Which proposals are foreground and which background for the head."""
-    return Matcher(model.head.foreground, model.head.background)
+def rpn_selection(model: ModelConfig, training: bool) -> ProposalSelection:
+    """Return which proposals of an RPN are kept, in training or when detecting."""
+    config = model.rpn
+    pre_nms_top_n = config.pre_nms_top_n_train if training else config.pre_nms_top_n_test
+    post_nms_top_n = config.post_nms_top_n_train if training else config.post_nms_top_n_test
+    return ProposalSelection(pre_nms_top_n, post_nms_top_n, config.nms_iou, config.min_size, config.score_threshold)
 
 
-def region_training(model: ModelConfig, selection: Selection) -> RegionTraining:
-    """How the head learns. With uniform sampling the batch's plan has chosen already: all that came is taken."""
-    head = model.head
-    matcher = region_matcher(model)
-    if head.sampling == "uniform":
-        sampler = RegionSampler(matcher, head.number, share=1.0, add_targets=False)
+def precomputed_selection(top_n: int) -> ProposalSelection:
+    """Return the selection of the first ``top_n`` of the proposals that come with an image."""
+    return ProposalSelection(top_n, top_n)
+
+
+def build_roi_regions(model: ModelConfig, backbone: BuiltBackbone) -> PooledRegions | PyramidRegions:
+    """Return the part that pools regions from the shared maps."""
+    pool_size, config = region_pool_size(model, backbone), model.regions
+    sampling = (config.sampling_ratio, config.aligned)
+    if model.backbone.output == "fpn":
+        return PyramidRegions(model.pool, pool_size, backbone.region_strides, *sampling)
+    return PooledRegions(model.pool, pool_size, backbone.region_strides[0], *sampling)
+
+
+def build_crop_regions(model: ModelConfig, backbone: BuiltBackbone) -> WarpedCrops:
+    """Return the part that warps regions from the pixels and runs the body on them.
+
+    Raises UserError for crops that are too small for the region map of the head.
+    """
+    crop, pool_size = model.crop, region_pool_size(model, backbone)
+    if output_size(backbone.module, crop.size) < pool_size:
+        limit = pool_size * backbone.strides[0] * 2 + 256  # more than the borders of any network take
+        min_size = bisect_left(range(limit), pool_size, key=lambda size: output_size(backbone.module, size))
+        raise UserError(
+            f"model.crop.size: expected at least {min_size} for {pool_size} x {pool_size} cells of "
+            f"{model.backbone.name}, found {crop.size}"
+        )
+    return WarpedCrops(backbone.module, pool_size, crop.size, crop.context, crop.batch_size)
+
+
+def build_proposal_matcher(model: ModelConfig) -> Matcher:
+    """Return the matcher that tells which proposals are positives and which are negatives for the head."""
+    return Matcher(model.head.positive_iou, model.head.negative_iou)
+
+
+def build_head_training(model: ModelConfig, selection: ProposalSelection) -> HeadTraining:
+    """Return how the head is trained: its sampler, the proposals it samples from, and its loss.
+
+    With global sampling the batch sampler has chosen the regions already, so all proposals of the batch are taken.
+    """
+    config = model.head
+    matcher = build_proposal_matcher(model)
+    if config.sampling == "global":
+        sampler = ProposalSampler(matcher, config.batch_size_per_image, positive_fraction=1.0, add_gt_proposals=False)
     else:
-        sampler = RegionSampler(matcher, head.number, head.share, head.add_targets)
-    return RegionTraining(sampler, selection, head.beta, head.box_weight)
+        sampler = ProposalSampler(
+            matcher, config.batch_size_per_image, config.positive_fraction, config.add_gt_proposals
+        )
+    return HeadTraining(sampler, selection, config.smooth_l1_beta, config.box_weight)
 
 
-def make_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postprocess:
-    """From scores to detections."""
-    rule = model.postprocess
-    scoring = logistic if model.classifier == "svm" else softmax
+def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postprocess:
+    """Return the step that turns logits and deltas into detections."""
+    config = model.postprocess
     return Postprocess(
-        stds=model.head.stds,
-        score=rule.score,
-        nms=rule.nms,
-        limit=rule.limit,
+        delta_stds=model.head.delta_stds,
+        score_threshold=config.score_threshold,
+        nms_iou=config.nms_iou,
+        max_detections=config.max_detections,
         classes=classes,
-        scoring=scoring,
-        regress=rule.regress,
-        growth=rule.growth,
-        min_side=rule.min_side,
+        score_fn=logistic if model.classifier == "svm" else softmax,
+        apply_deltas=config.box_regression,
+        max_scale=config.max_scale_change,
+        min_size=config.min_size,
     )
 
 
-def softmax_head(model: ModelConfig, trunk: Trunk, classes: int) -> SoftmaxHead:
-    """Tail, classifier and box deltas, all trained."""
-    return SoftmaxHead(*make_tail(model, trunk), classes)
+def build_softmax_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> SoftmaxHead:
+    """Return the head of Fast and Faster R-CNN: tail, classifier and box deltas, all of them trained."""
+    return SoftmaxHead(*build_tail(model, backbone), num_classes)
 
 
-def fitted_head(model: ModelConfig, trunk: Trunk, classes: int) -> FittedHead:
-    """Tail and classifier, and box regressors of the region map where the tail has fully connected layers."""
-    tail, features = make_tail(model, trunk)
+def build_rcnn_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> RCNNHead:
+    """Return the head of R-CNN: tail, classifier and box regressors.
+
+    The regressors read the region map if the tail has fully connected layers, else the vector that the tail returns.
+    """
+    tail, features = build_tail(model, backbone)
     if linear_layers(tail):
-        return FittedHead(tail, features, trunk.channels * region_bins(model, trunk) ** 2, classes, "map")
-    return FittedHead(tail, features, features, classes, "vector")
+        map_length = backbone.channels * region_pool_size(model, backbone) ** 2
+        return RCNNHead(tail, features, map_length, num_classes, "map")
+    return RCNNHead(tail, features, features, num_classes, "vector")
 
 
-def make_tail(model: ModelConfig, trunk: Trunk) -> tuple[nn.Module, int]:
-    """Region map -> vector, through a transformation where the settings ask for one, and the length of that."""
-    bins, head = region_bins(model, trunk), model.head
-    if head.tail == "linear":
-        tail: nn.Module = TwoLinear(trunk.channels, bins, head.width)
-        features = head.width
-    elif head.tail == "convolved":
-        tail = Convolved(trunk.channels, bins, head.convolutions, head.width, head.norm)
-        features = head.width
+def build_tail(model: ModelConfig, backbone: BuiltBackbone) -> tuple[nn.Module, int]:
+    """Return the tail, from region maps (S, C, pool_size, pool_size) to vectors (S, F), and F.
+
+    A transformation of the region maps goes before it if the settings ask for one.
+    """
+    pool_size, config = region_pool_size(model, backbone), model.head
+    if config.type == "fc":
+        tail: nn.Module = TwoLayerFC(backbone.channels, pool_size, config.fc_dim)
+        features = config.fc_dim
+    elif config.type == "conv_fc":
+        tail = ConvFC(backbone.channels, pool_size, config.num_convs, config.fc_dim, config.norm)
+        features = config.fc_dim
     else:
-        tail, features = _own_tail(model, trunk, bins)
-    if model.head.ranks is not None:
+        tail, features = _network_tail(model, backbone, pool_size)
+    if config.svd_ranks is not None:
         try:
-            make_thin(tail, model.head.ranks, fresh)
+            replace_linears(tail, config.svd_ranks, empty_like)
         except ValueError as error:
-            raise UserError(f"model.head.ranks: {error}") from None
-    if head.transform == "spatial_transformer":
-        tail = nn.Sequential(SpatialTransformer(trunk.channels, bins), tail)
+            raise UserError(f"model.head.svd_ranks: {error}") from None
+    if config.transform == "spatial_transformer":
+        tail = nn.Sequential(SpatialTransformer(backbone.channels, pool_size), tail)
     return tail, features
 
 
-def _own_tail(model: ModelConfig, trunk: Trunk, bins: int) -> tuple[nn.Module, int]:
-    """The network's own layers above the cut, and the length of their vector."""
-    network = trunk.network
+def _network_tail(model: ModelConfig, backbone: BuiltBackbone, pool_size: int) -> tuple[nn.Module, int]:
+    """Return the network's own layers above the cut, and the length of the vectors that they return."""
+    network = backbone.network
     tail = nn.Sequential(*network.stages[len(network.stages) - network.tail_stages :], network.tail)
     try:
-        return tail, vector_length(tail, trunk.channels, bins)
-    except RuntimeError:  # a linear layer of the network's own reads a map of one size
-        if bins == network.bins:
+        return tail, tail_dim(tail, backbone.channels, pool_size)
+    except RuntimeError:  # a linear layer of the network reads maps of one size only
+        if pool_size == network.pool_size:
             raise
         raise UserError(
-            f"model.head.bins: expected {network.bins} or null for the tail of {model.backbone.name}, found {bins} "
-            "(with model.head.tail linear any number fits)"
+            f"model.head.pool_size: expected {network.pool_size} or null for the tail of {model.backbone.name}, "
+            f"found {pool_size} (with model.head.type fc any size fits)"
         ) from None
 
 
-def region_bins(model: ModelConfig, trunk: Trunk) -> int:
-    """What the settings say, else what the tail was made for; 7 for a new one."""
-    if model.head.bins is not None:
-        return model.head.bins
-    return trunk.network.bins if model.head.tail == "network" else 7
+def region_pool_size(model: ModelConfig, backbone: BuiltBackbone) -> int:
+    """Return the side of a region map in cells: the setting, else what the tail was made for, 7 for a new tail."""
+    if model.head.pool_size is not None:
+        return model.head.pool_size
+    return backbone.network.pool_size if model.head.type == "backbone" else 7

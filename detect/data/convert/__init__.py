@@ -1,1 +1,1 @@
-"""Data sets from one format to another."""
+"""Converts data sets from one annotation format to another."""

@@ -1,4 +1,4 @@
-"""``detect data convert``: a folder in one format from a folder in another, whole or not at all."""
+"""Writes a data set in another format for ``detect data convert``. The new folder is complete, or it does not exist."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect.data.convert.convertible_dataset import DataSet
-from detect.data.convert.dataset_writers import IMAGES, label_files
+from detect.data.convert.convertible_dataset import ConvertibleDataset
+from detect.data.convert.dataset_writers import IMAGE_FOLDERS, label_files
 from detect.data.convert.naming import target_names
 from detect.data.formats.detect_format import BoxFormat
-from detect.errors import UserError, WorkError
-from detect.system.files import place_for_folder, sync, sync_below
-from detect.system.progress import Display
+from detect.errors import RunError, UserError
+from detect.system.files import require_writable_folder, sync, sync_below
+from detect.system.progress import ProgressDisplay
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What is to be written where; made before anything is, so that bad input leaves nothing behind.
+    """All files to write. It is computed before anything is written, so that bad input leaves nothing behind.
 
-    names: image file to its path in the folder of images; files: path in the new folder to content.
+    folder: the new folder; images: the folder of images inside it; names: the path of each image file inside
+    ``images``; files: path inside ``folder`` to text.
     """
 
     folder: Path
@@ -31,59 +32,62 @@ class Conversion:
     files: dict[str, str]
 
 
-def empty_place(folder: Path) -> Path:
-    """The path itself, or a UserError where there is something already."""
-    place_for_folder(folder)
+def require_new_folder(folder: Path) -> Path:
+    """Return ``folder``. Raise UserError if it exists and is not empty."""
+    require_writable_folder(folder)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: expected a new or an empty folder, found {next(folder.iterdir()).name} in it")
     return folder
 
 
-def plan(data: DataSet, target: BoxFormat, folder: Path) -> Conversion:
-    """The data set as files of another format. Raises UserError for images that the format cannot tell apart."""
-    names = target_names(data.images().values(), flat=target == "voc")
-    return Conversion(folder, Path(IMAGES[target]), names, label_files(data, names, target))
+def plan_conversion(dataset: ConvertibleDataset, target: BoxFormat, folder: Path) -> Conversion:
+    """Return the data set as files of the format ``target``.
+
+    Raises UserError for images that would have the same label file.
+    """
+    names = target_names(dataset.images().values(), flat=target == "voc")
+    return Conversion(folder, Path(IMAGE_FOLDERS[target]), names, label_files(dataset, names, target))
 
 
-def carry_out(conversion: Conversion, link: bool, shown: Display) -> None:
-    """Write labels and copy the images, or make symbolic links to them; a kill leaves no half of a data set.
+def run_conversion(conversion: Conversion, link: bool, progress: ProgressDisplay) -> None:
+    """Write the labels, and copy the images or make symbolic links to them (``link``).
 
-    Raises WorkError with the system's reason where that fails.
+    An interrupted call leaves no partial data set. Raises RunError with the system's reason if writing fails.
     """
     try:
-        with _made_aside(conversion.folder) as aside:
+        with _temporary_folder(conversion.folder) as temporary:
             for file, name in conversion.names.items():
-                _put(file, aside / conversion.images / name, link)
-                shown.advance(1)
+                _copy_or_link(file, temporary / conversion.images / name, link)
+                progress.advance(1)
             for name, content in conversion.files.items():
-                path = aside / name
+                path = temporary / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content, encoding="utf-8")
     except OSError as error:
         reason = error.strerror or str(error)
-        raise WorkError(f"{conversion.folder}: expected to write {error.filename or 'it'}, found: {reason}") from error
+        raise RunError(f"{conversion.folder}: expected to write {error.filename or 'it'}, found: {reason}") from error
 
 
-def _put(file: Path, place: Path, link: bool) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _copy_or_link(source: Path, target: Path, link: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     if link:
-        place.symlink_to(file.resolve())
+        target.symlink_to(source.resolve())
     else:
-        shutil.copyfile(file, place)
+        shutil.copyfile(source, target)
 
 
 @contextmanager
-def _made_aside(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the name when all is done, and is gone when it is not."""
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that is renamed to ``folder`` at the end, or removed after an exception."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        aside.chmod(0o755)  # mkdtemp makes it private
-        yield aside
+        temporary.chmod(0o755)  # mkdtemp makes it private
+        yield temporary
         if folder.exists():
-            folder.rmdir()  # it was empty; a rename replaces one on POSIX only
-        sync_below(aside)
-        aside.rename(folder)
+            folder.rmdir()  # It was empty. Only on POSIX does a rename replace an existing folder.
+        sync_below(temporary)
+        temporary.rename(folder)
         sync(folder.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

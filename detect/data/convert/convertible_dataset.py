@@ -1,4 +1,4 @@
-"""A whole data set, all its lists, as its files give it."""
+"""Reads a complete data set, with all its splits, as its files state it."""
 
 from __future__ import annotations
 
@@ -9,97 +9,107 @@ from pathlib import Path
 from detect.data.annotations import DroppedBox
 from detect.data.formats.coco import coco_images
 from detect.data.formats.csv_files import csv_images
-from detect.data.formats.detect_format import BoxFormat, lists_of
-from detect.data.formats.numbers import plus_one
-from detect.data.formats.records import LabelledImage, LabelledObject, LabelledSet
+from detect.data.formats.detect_format import BoxFormat, list_splits
+from detect.data.formats.numbers import format_plus_one
+from detect.data.formats.records import LabeledImage, LabeledObject, LabeledSet
 from detect.data.formats.voc import voc_images
 from detect.data.formats.yolo import yolo_images
 from detect.data.sources import annotation_file, image_folders
 from detect.errors import UserError
-from detect.system.files import existing_folder
+from detect.system.files import require_folder
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """lists: name to its images in order, their usable objects alone; categories: class name to id, in the order of
-    labels; dropped: the objects that could not be used."""
+class ConvertibleDataset:
+    """A data set with the objects that can be converted.
 
-    lists: dict[str, tuple[LabelledImage, ...]]
+    splits: split name to its images in order, with their valid objects only; categories: class name to id, in the
+    order of the labels; dropped: the objects that cannot be converted.
+    """
+
+    splits: dict[str, tuple[LabeledImage, ...]]
     categories: dict[str, int]
     dropped: tuple[DroppedBox, ...]
 
-    def images(self) -> dict[Path, LabelledImage]:
-        """Each image once, by its file; of an image in several lists the first."""
-        found: dict[Path, LabelledImage] = {}
-        for image in self._all():
-            found.setdefault(image.image, image)
-        return found
+    def images(self) -> dict[Path, LabeledImage]:
+        """Return each image once, by its file. An image in several splits is taken from the first of them."""
+        images: dict[Path, LabeledImage] = {}
+        for image in self._all_images():
+            images.setdefault(image.file, image)
+        return images
 
-    def objects(self) -> Iterator[LabelledObject]:
-        """The objects of all images, each image once."""
-        return (item for image in self.images().values() for item in image.objects)
+    def objects(self) -> Iterator[LabeledObject]:
+        """Return the objects of all images, with each image counted once."""
+        return (instance for image in self.images().values() for instance in image.objects)
 
-    def _all(self) -> Iterator[LabelledImage]:
-        return (image for images in self.lists.values() for image in images)
+    def _all_images(self) -> Iterator[LabeledImage]:
+        return (image for images in self.splits.values() for image in images)
 
 
-def read_data_set(root: Path, format: BoxFormat, images: Path | None) -> DataSet:  # noqa: A002 - the config's own word
-    """Every list of a folder, train first; images: COCO's and CSV's folder of images, None to look for it.
+def read_convertible_dataset(
+    root: Path,
+    format: BoxFormat,  # noqa: A002 - the name of the setting
+    images: Path | None,
+) -> ConvertibleDataset:
+    """Return all splits of a folder, train first.
 
-    Raises UserError where there is no list, where two lists know different classes by one id, and where an image that
-    is in two lists has other objects in each.
+    images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, if
+    two splits use one id for different classes, or if an image in two splits has different objects in each.
     """
-    existing_folder(root, f"a data set in {format}")
-    names = sorted(lists_of(format, root), key=lambda name: (name != "train", name))
+    require_folder(root, f"a data set in {format}")
+    names = sorted(list_splits(format, root), key=lambda name: (name != "train", name))
     if not names:
         raise UserError(f"{root}: expected images labelled in {format}, found none")
-    read = {name: _read(root, format, name, images) for name in names}
+    labeled_sets = {name: _read_split(root, format, name, images) for name in names}
     dropped = [
-        DroppedBox(str(image.labels), f"{item.where} ({item.name})", item.flaw)
-        for labelled in read.values()
-        for image in labelled.images
-        for item in image.objects
-        if item.flaw is not None
+        DroppedBox(str(image.label_file), f"{instance.location} ({instance.name})", instance.invalid_reason)
+        for labeled_set in labeled_sets.values()
+        for image in labeled_set.images
+        for instance in image.objects
+        if instance.invalid_reason is not None
     ]
-    lists = {name: tuple(map(_usable, labelled.images)) for name, labelled in read.items()}
-    categories = _own_categories(root, read) or _found_categories(lists)
-    found = DataSet(lists, categories, tuple(dict.fromkeys(dropped)))
-    _refuse_contradictions(found)
-    return found
+    splits = {name: tuple(map(_valid_objects, labeled_set.images)) for name, labeled_set in labeled_sets.items()}
+    categories = _declared_categories(root, labeled_sets) or _categories_from_objects(splits)
+    dataset = ConvertibleDataset(splits, categories, tuple(dict.fromkeys(dropped)))
+    _require_consistent_splits(dataset)
+    return dataset
 
 
-def sayable(data: DataSet, target: BoxFormat) -> DataSet:
-    """Without the objects that the target cannot hold, which go to ``dropped``.
+def drop_unrepresentable(dataset: ConvertibleDataset, target: BoxFormat) -> ConvertibleDataset:
+    """Return the data set with the objects that ``target`` cannot hold moved to ``dropped``.
 
-    VOC's corners are pixels, both inclusive, and a box from a pixel to itself counts as none: of one pixel or less.
+    VOC's corners are pixels, both inclusive, and VOC's reader takes a box from a pixel to itself for no box. A box of
+    one pixel or less therefore has no VOC corners.
     """
     if target != "voc":
-        return data
+        return dataset
     dropped = [
         DroppedBox(
-            str(image.labels), f"{item.where} ({item.name})", f"a box that VOC has no corners for: {_listed(item)}"
+            str(image.label_file),
+            f"{instance.location} ({instance.name})",
+            f"a box that VOC corners cannot represent: {_format_box(instance)}",
         )
-        for image in data.images().values()
-        for item in image.objects
-        if not _wider_than_a_pixel(item)
+        for image in dataset.images().values()
+        for instance in image.objects
+        if not _is_larger_than_one_pixel(instance)
     ]
-    lists = {
-        name: tuple(replace(image, objects=tuple(filter(_wider_than_a_pixel, image.objects))) for image in images)
-        for name, images in data.lists.items()
+    splits = {
+        name: tuple(replace(image, objects=tuple(filter(_is_larger_than_one_pixel, image.objects))) for image in images)
+        for name, images in dataset.splits.items()
     }
-    return replace(data, lists=lists, dropped=(*data.dropped, *dropped))
+    return replace(dataset, splits=splits, dropped=(*dataset.dropped, *dropped))
 
 
-def _wider_than_a_pixel(item: LabelledObject) -> bool:
-    x1, y1, x2, y2 = item.box
-    return float(plus_one(x1)) < x2 and float(plus_one(y1)) < y2
+def _is_larger_than_one_pixel(instance: LabeledObject) -> bool:
+    x1, y1, x2, y2 = instance.box
+    return float(format_plus_one(x1)) < x2 and float(format_plus_one(y1)) < y2
 
 
-def _listed(item: LabelledObject) -> str:
-    return " ".join(f"{number:g}" for number in item.box)
+def _format_box(instance: LabeledObject) -> str:
+    return " ".join(f"{coordinate:g}" for coordinate in instance.box)
 
 
-def _read(root: Path, format: BoxFormat, name: str, images: Path | None) -> LabelledSet:  # noqa: A002
+def _read_split(root: Path, format: BoxFormat, name: str, images: Path | None) -> LabeledSet:  # noqa: A002
     if format == "voc":
         return voc_images(root, name)
     if format == "yolo":
@@ -111,34 +121,40 @@ def _read(root: Path, format: BoxFormat, name: str, images: Path | None) -> Labe
     return csv_images(file, image_folders(root, file, images))
 
 
-def _usable(image: LabelledImage) -> LabelledImage:
-    return replace(image, objects=tuple(item for item in image.objects if item.flaw is None))
+def _valid_objects(image: LabeledImage) -> LabeledImage:
+    """Return the image with its valid objects only."""
+    return replace(image, objects=tuple(instance for instance in image.objects if instance.invalid_reason is None))
 
 
-def _own_categories(root: Path, read: dict[str, LabelledSet]) -> dict[str, int]:
-    """Those that the format lists, by their ids; none for VOC and CSV."""
-    own: dict[str, int] = {}
-    for name, labelled in read.items():
-        for category, number in (labelled.categories or {}).items():
-            if own.setdefault(category, number) != number or list(own.values()).count(number) > 1:
-                raise UserError(f'{root}: {name}: expected the ids of the other lists, found {number} for "{category}"')
-    return dict(sorted(own.items(), key=lambda pair: pair[1]))
+def _declared_categories(root: Path, labeled_sets: dict[str, LabeledSet]) -> dict[str, int]:
+    """Return the categories that the format lists, ordered by id; empty for VOC and CSV."""
+    categories: dict[str, int] = {}
+    for name, labeled_set in labeled_sets.items():
+        for category, category_id in (labeled_set.categories or {}).items():
+            known_id = categories.setdefault(category, category_id)
+            if known_id != category_id or list(categories.values()).count(category_id) > 1:
+                expected = "the same ids as in the other splits"
+                raise UserError(f'{root}: {name}: expected {expected}, found {category_id} for "{category}"')
+    return dict(sorted(categories.items(), key=lambda pair: pair[1]))
 
 
-def _found_categories(lists: dict[str, tuple[LabelledImage, ...]]) -> dict[str, int]:
-    """The names of the usable objects, sorted, as a training has them."""
-    names = {item.name for images in lists.values() for image in images for item in image.objects}
-    return {name: number for number, name in enumerate(sorted(names), start=1)}
+def _categories_from_objects(splits: dict[str, tuple[LabeledImage, ...]]) -> dict[str, int]:
+    """Return ids from 1 for the sorted class names of the valid objects, which is the order that training uses."""
+    names = {instance.name for images in splits.values() for image in images for instance in image.objects}
+    return {name: category_id for category_id, name in enumerate(sorted(names), start=1)}
 
 
-def _refuse_contradictions(found: DataSet) -> None:
-    first = found.images()
-    for name, images in found.lists.items():
+def _require_consistent_splits(dataset: ConvertibleDataset) -> None:
+    """Raise UserError for an image whose objects differ between two splits."""
+    first_by_file = dataset.images()
+    for name, images in dataset.splits.items():
         for image in images:
-            other = first[image.image]
-            if _without_places(image) != _without_places(other):
-                raise UserError(f"{image.labels}: {image.name}: expected in {name} the objects of {other.labels}")
+            first = first_by_file[image.file]
+            if _objects_without_location(image) != _objects_without_location(first):
+                raise UserError(
+                    f"{image.label_file}: {image.name}: expected the same objects in {name} as in {first.label_file}"
+                )
 
 
-def _without_places(image: LabelledImage) -> list[LabelledObject]:
-    return [item._replace(where="") for item in image.objects]
+def _objects_without_location(image: LabeledImage) -> list[LabeledObject]:
+    return [instance._replace(location="") for instance in image.objects]

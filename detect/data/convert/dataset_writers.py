@@ -1,4 +1,4 @@
-"""A data set as the files of each format; images are put beside them by ``convert``."""
+"""Formats the label files of a data set in each format. ``convert.py`` writes them and adds the images."""
 
 from __future__ import annotations
 
@@ -12,152 +12,157 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import yaml
 
-from detect.data.convert.convertible_dataset import DataSet
-from detect.data.formats.csv_files import COLUMNS, MARKS
+from detect.data.convert.convertible_dataset import ConvertibleDataset
+from detect.data.formats.csv_files import COLUMNS, OPTIONAL_COLUMNS
 from detect.data.formats.detect_format import ROBOFLOW, BoxFormat
-from detect.data.formats.numbers import plain, plus_one, to_centre
-from detect.data.formats.records import Corners, LabelledImage, LabelledObject
+from detect.data.formats.numbers import format_center_box, format_float, format_plus_one
+from detect.data.formats.records import Corners, LabeledImage, LabeledObject
 from detect.data.formats.voc_xml import UNSPECIFIED
 from detect.errors import UserError
 
-IMAGES = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
-"""The folder of images of each format."""
+IMAGE_FOLDERS = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
+"""The folder that holds the images, for each format."""
 
 
-def label_files(data: DataSet, names: dict[Path, str], format: BoxFormat) -> dict[str, str]:  # noqa: A002
-    """Path in the new folder to content; names: image file to its path in the folder of images.
+def label_files(dataset: ConvertibleDataset, names: dict[Path, str], format: BoxFormat) -> dict[str, str]:  # noqa: A002
+    """Return path inside the new folder to text; names: the path of each image file inside the folder of images.
 
-    Raises UserError where two lists would be one file.
+    Raises UserError if two splits would be written to the same file.
     """
-    flat = [_flat(name) for name in data.lists]
-    repeated = next((name for name in data.lists if flat.count(_flat(name)) > 1), None)
-    if repeated is not None:
-        raise UserError(f"{repeated}: expected each list's file to have a name of its own, found two {_flat(repeated)}")
-    return {"voc": _voc, "coco": _coco, "yolo": _yolo, "csv": _csv}[format](data, names)
+    file_names = [_split_file_name(name) for name in dataset.splits]
+    for split, file_name in zip(dataset.splits, file_names, strict=True):
+        if file_names.count(file_name) > 1:
+            raise UserError(f"{split}: expected a different file name for each split, found two named {file_name}")
+    writers = {"voc": _voc_files, "coco": _coco_files, "yolo": _yolo_files, "csv": _csv_files}
+    return writers[format](dataset, names)
 
 
-def _voc(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
+def _voc_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
     files = {
-        f"Annotations/{_stem(names[file])}.xml": _page(image, names[file]) for file, image in data.images().items()
+        f"Annotations/{_stem(names[file])}.xml": _voc_xml(image, names[file])
+        for file, image in dataset.images().items()
     }
-    for name, images in data.lists.items():
-        stems = [_stem(names[image.image]) for image in images]
-        files[f"ImageSets/Main/{_flat(name)}.txt"] = "".join(f"{stem}\n" for stem in stems)
+    for name, images in dataset.splits.items():
+        stems = [_stem(names[image.file]) for image in images]
+        files[f"ImageSets/Main/{_split_file_name(name)}.txt"] = "".join(f"{stem}\n" for stem in stems)
     return files
 
 
-def _page(image: LabelledImage, name: str) -> str:
-    page = Element("annotation")
-    SubElement(page, "filename").text = name
-    size = SubElement(page, "size")
+def _voc_xml(image: LabeledImage, name: str) -> str:
+    root = Element("annotation")
+    SubElement(root, "filename").text = name
+    size = SubElement(root, "size")
     for tag, value in zip(("width", "height", "depth"), (*image.size[::-1], 3), strict=True):
         SubElement(size, tag).text = str(value)
-    for item in image.objects:
-        element = SubElement(page, "object")
-        x1, y1, x2, y2 = item.box
-        marks = {"iscrowd": "1"} if item.crowd else {}
-        texts = {
-            "name": item.name,
-            "pose": item.pose or UNSPECIFIED,
-            "truncated": str(int(item.truncated)),
-            "difficult": str(int(item.difficult)),
+    for instance in image.objects:
+        element = SubElement(root, "object")
+        x1, y1, x2, y2 = instance.box
+        nonstandard = {"iscrowd": "1"} if instance.crowd else {}
+        fields = {
+            "name": instance.name,
+            "pose": instance.pose or UNSPECIFIED,
+            "truncated": str(int(instance.truncated)),
+            "difficult": str(int(instance.difficult)),
         }
-        for tag, text in (texts | marks).items():
+        for tag, text in (fields | nonstandard).items():
             SubElement(element, tag).text = text
         box = SubElement(element, "bndbox")
-        corners = (plus_one(x1), plus_one(y1), plain(x2), plain(y2))
+        corners = (format_plus_one(x1), format_plus_one(y1), format_float(x2), format_float(y2))
         for tag, text in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
             SubElement(box, tag).text = text
-    indent(page)
-    return tostring(page, encoding="unicode") + "\n"
+    indent(root)
+    return tostring(root, encoding="unicode") + "\n"
 
 
-def _coco(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
-    categories = [{"id": number, "name": name} for name, number in data.categories.items()]
+def _coco_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
+    categories = [{"id": category_id, "name": name} for name, category_id in dataset.categories.items()]
     files = {}
-    for name, image_files in data.lists.items():
+    for name, image_files in dataset.splits.items():
         images = [
-            {"id": image.image_id, "file_name": names[image.image], "width": image.size[1], "height": image.size[0]}
+            {"id": image.image_id, "file_name": names[image.file], "width": image.size[1], "height": image.size[0]}
             for image in image_files
         ]
-        pairs = [(image.image_id, item) for image in image_files for item in image.objects]
-        objects = [
-            _annotation(number, image_id, data.categories[item.name], item)
-            for number, (image_id, item) in enumerate(pairs, start=1)
+        instances = [(image.image_id, instance) for image in image_files for instance in image.objects]
+        annotations = [
+            _coco_annotation(annotation_id, image_id, dataset.categories[instance.name], instance)
+            for annotation_id, (image_id, instance) in enumerate(instances, start=1)
         ]
-        parts = {"images": images, "annotations": objects, "categories": categories}
-        lists = (f'"{key}": [\n' + ",\n".join(map(_json, rows)) + "\n]" for key, rows in parts.items())
-        files[f"{_flat(name)}.json"] = "{" + ",\n".join(lists) + "}\n"
+        tables = {"images": images, "annotations": annotations, "categories": categories}
+        entries = (f'"{key}": [\n' + ",\n".join(map(_dump_json, rows)) + "\n]" for key, rows in tables.items())
+        files[f"{_split_file_name(name)}.json"] = "{" + ",\n".join(entries) + "}\n"
     return files
 
 
-def _annotation(number: int, image_id: int, category_id: int, item: LabelledObject) -> dict[str, Any]:
-    x1, y1, x2, y2 = item.box
+def _coco_annotation(annotation_id: int, image_id: int, category_id: int, instance: LabeledObject) -> dict[str, Any]:
+    x1, y1, x2, y2 = instance.box
     width, height = x2 - x1, y2 - y1
     record: dict[str, Any] = {
-        "id": number,
+        "id": annotation_id,
         "image_id": image_id,
         "category_id": category_id,
-        "bbox": [_number(value) for value in (x1, y1, width, height)],
-        "area": _number(width * height if item.area is None else item.area),
-        "iscrowd": int(item.crowd),
+        "bbox": [_without_trailing_zero(value) for value in (x1, y1, width, height)],
+        "area": _without_trailing_zero(width * height if instance.area is None else instance.area),
+        "iscrowd": int(instance.crowd),
     }
     if (x1 + width, y1 + height) != (x2, y2):
-        record["corners"] = list(item.box)
-    marks = {"difficult": int(item.difficult), "truncated": int(item.truncated), "pose": item.pose}
-    return record | {name: value for name, value in marks.items() if value}
+        record["corners"] = list(instance.box)
+    nonstandard = {"difficult": int(instance.difficult), "truncated": int(instance.truncated), "pose": instance.pose}
+    return record | {name: value for name, value in nonstandard.items() if value}
 
 
-def _yolo(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
-    numbers = {name: number for number, name in enumerate(data.categories)}
+def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
+    class_indices = {name: index for index, name in enumerate(dataset.categories)}
     files = {}
-    for file, image in data.images().items():
-        lines = [f"{numbers[item.name]} {' '.join(to_centre(item.box, image.size))}\n" for item in image.objects]
+    for file, image in dataset.images().items():
+        lines = [
+            f"{class_indices[instance.name]} {' '.join(format_center_box(instance.box, image.size))}\n"
+            for instance in image.objects
+        ]
         files[f"labels/{PurePosixPath(names[file]).with_suffix('.txt')}"] = "".join(lines)
     entries: dict[str, Any] = {}
-    for name, images in data.lists.items():
-        entries[_flat(name)] = f"{_flat(name)}.txt"
-        files[f"{_flat(name)}.txt"] = "".join(f"./images/{names[image.image]}\n" for image in images)
-    entries["names"] = dict(enumerate(data.categories))
+    for name, images in dataset.splits.items():
+        entries[_split_file_name(name)] = f"{_split_file_name(name)}.txt"
+        files[f"{_split_file_name(name)}.txt"] = "".join(f"./images/{names[image.file]}\n" for image in images)
+    entries["names"] = dict(enumerate(dataset.categories))
     files["data.yaml"] = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
     return files
 
 
-def _csv(data: DataSet, names: dict[Path, str]) -> dict[str, str]:
-    marked = any(any(_marks(item)) for item in data.objects())
-    columns = (*COLUMNS, *MARKS) if marked else COLUMNS
+def _csv_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
+    has_flags = any(any(_csv_flags(instance)) for instance in dataset.objects())
+    columns = (*COLUMNS, *OPTIONAL_COLUMNS) if has_flags else COLUMNS
     files = {}
-    for name, images in data.lists.items():
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
+    for name, images in dataset.splits.items():
+        stream = io.StringIO()
+        rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(columns)
         for image in images:
-            rows.writerows(_row(names[image.image], item, marked) for item in image.objects)
+            rows.writerows(_csv_row(names[image.file], instance, has_flags) for instance in image.objects)
             if not image.objects:
-                rows.writerow([names[image.image], *[""] * (len(columns) - 1)])
-        files[f"{_flat(name)}.csv"] = text.getvalue()
+                rows.writerow([names[image.file], *[""] * (len(columns) - 1)])
+        files[f"{_split_file_name(name)}.csv"] = stream.getvalue()
     return files
 
 
-def _row(name: str, item: LabelledObject, marked: bool) -> Sequence[str]:
-    return [name, item.name, *_texts(item.box), *(_marks(item) if marked else ())]
+def _csv_row(name: str, instance: LabeledObject, has_flags: bool) -> Sequence[str]:
+    return [name, instance.name, *_format_corners(instance.box), *(_csv_flags(instance) if has_flags else ())]
 
 
-def _marks(item: LabelledObject) -> list[str]:
-    flags = (item.difficult, item.crowd, item.truncated)
-    return [*("1" if flag else "" for flag in flags), item.pose]
+def _csv_flags(instance: LabeledObject) -> list[str]:
+    flags = (instance.difficult, instance.crowd, instance.truncated)
+    return [*("1" if flag else "" for flag in flags), instance.pose]
 
 
-def _texts(box: Corners) -> list[str]:
-    return [plain(value) for value in box]
+def _format_corners(box: Corners) -> list[str]:
+    return [format_float(value) for value in box]
 
 
-def _number(value: float) -> float | int:
-    """Whole numbers without a point; the reader takes both."""
+def _without_trailing_zero(value: float) -> float | int:
+    """Return whole numbers as integers, so that they are written without a decimal point. The reader takes both."""
     return int(value) if value.is_integer() else value
 
 
-def _json(record: dict[str, Any]) -> str:
+def _dump_json(record: dict[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 
@@ -165,7 +170,7 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _flat(name: str) -> str:
-    """A list's name as a file's: COCO's may be in a folder, and Roboflow's is named for its folder."""
+def _split_file_name(name: str) -> str:
+    """Return the file name for a split. COCO's split names may include a folder, which names Roboflow's splits."""
     folder, _, file = name.rpartition("/")
     return folder if file == ROBOFLOW else file

@@ -1,43 +1,45 @@
-"""What some formats say of an object and others do not."""
+"""Counts the fields of objects that some formats have and others do not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from detect.data.formats.detect_format import BoxFormat
-from detect.data.formats.records import LabelledObject
+from detect.data.formats.records import LabeledObject
 
-_EVERYWHERE_BUT_YOLO = ("difficult", "crowd", "truncated", "pose")
+_FIELDS_NOT_IN_YOLO = ("difficult", "crowd", "truncated", "pose")
 
 
-def lost_marks(objects: Iterable[LabelledObject], target: BoxFormat) -> list[str]:
-    """Of each kind of mark that the target has no word for, how many objects bear it.
+def lost_fields(objects: Iterable[LabeledObject], target: BoxFormat) -> list[str]:
+    """Return a phrase for each field that ``target`` cannot hold, with the number of objects that have the field.
 
-    VOC, COCO and CSV keep difficult, crowd, truncated and pose, each in the words of the formats that know them; only
-    COCO keeps the area of an object's outline. Outlines are not kept.
+    VOC, COCO and CSV hold difficult, crowd, truncated and pose, under the names that the format or detect defines. Only
+    COCO holds the area of an object's mask. No format here holds the masks themselves.
     """
-    known = list(objects)
-    lines = []
-    if target == "yolo":
-        counts = {name: sum(bool(getattr(item, name)) for item in known) for name in _EVERYWHERE_BUT_YOLO}
-        lines = [f"{name} of {count} objects" for name, count in counts.items() if count]
-    outlined = sum(item.outlined for item in known)
-    if outlined:
-        lines.append(f"the outlines of {outlined} objects")
-    areas = sum(item.area is not None and item.area != _box_area(item) for item in known)
-    if areas and target != "coco":
-        lines.append(f"the areas of {areas} outlines")
-    return lines
+    instances = list(objects)
+    phrases = _count_fields(instances, _FIELDS_NOT_IN_YOLO if target == "yolo" else ())
+    num_masks = sum(instance.has_mask for instance in instances)
+    if num_masks:
+        phrases.append(f"the outlines of {num_masks} objects")
+    num_areas = sum(instance.area is not None and instance.area != _box_area(instance) for instance in instances)
+    if num_areas and target != "coco":
+        phrases.append(f"the areas of {num_areas} outlines")
+    return phrases
 
 
-def foreign_marks(objects: Iterable[LabelledObject], target: BoxFormat) -> list[str]:
-    """Of each kind of mark that the target keeps in words of detect's own, how many objects bear it."""
-    foreign = {"voc": ("crowd",), "coco": ("difficult", "truncated", "pose")}.get(target, ())
-    known = list(objects)
-    counts = {name: sum(bool(getattr(item, name)) for item in known) for name in foreign}
+def nonstandard_fields(objects: Iterable[LabeledObject], target: BoxFormat) -> list[str]:
+    """Return a phrase for each field that is written to ``target`` under a name that only detect reads, with the
+    number of objects that have the field.
+    """
+    fields = {"voc": ("crowd",), "coco": ("difficult", "truncated", "pose")}.get(target, ())
+    return _count_fields(list(objects), fields)
+
+
+def _count_fields(instances: list[LabeledObject], fields: Iterable[str]) -> list[str]:
+    counts = {name: sum(bool(getattr(instance, name)) for instance in instances) for name in fields}
     return [f"{name} of {count} objects" for name, count in counts.items() if count]
 
 
-def _box_area(item: LabelledObject) -> float:
-    x1, y1, x2, y2 = item.box
+def _box_area(instance: LabeledObject) -> float:
+    x1, y1, x2, y2 = instance.box
     return (x2 - x1) * (y2 - y1)

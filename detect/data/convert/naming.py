@@ -1,4 +1,4 @@
-"""What images are called in the new folder."""
+"""Chooses the file names of the images in the new folder."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from detect.data.formats.records import LabelledImage
+from detect.data.formats.records import LabeledImage
 from detect.errors import UserError
 
 
-def target_names(images: Iterable[LabelledImage], flat: bool) -> dict[Path, str]:
-    """Image file to its path in the folder of images: its own; below the folder that all share where two have one name.
+def target_names(images: Iterable[LabeledImage], flat: bool) -> dict[Path, str]:
+    """Return the path of each image file inside the new folder of images.
 
-    flat: without folders, as VOC has it, their names joined by "_" where two images would have one name. Raises
-    UserError where two images differ in nothing but their suffix: their label files would be one.
+    It is the image's name, or the path below the folder that all images share if two images have the same name. flat: no
+    subfolders, as VOC requires; folder names are joined by "_" if two images would have the same name. Raises UserError
+    if two images differ in nothing but their suffix, because their label files would be the same.
     """
-    known = list(images)
-    names = [image.name for image in known]
-    if any(PurePosixPath(name).is_absolute() for name in names) or _repeated(names):
-        shared = Path(os.path.commonpath([image.image.parent for image in known]))
-        names = [image.image.relative_to(shared).as_posix() for image in known]
+    all_images = list(images)
+    names = [image.name for image in all_images]
+    if any(PurePosixPath(name).is_absolute() for name in names) or _first_repeated_stem(names):
+        shared = Path(os.path.commonpath([image.file.parent for image in all_images]))
+        names = [image.file.relative_to(shared).as_posix() for image in all_images]
     if flat:
-        last = [PurePosixPath(name).name for name in names]
-        names = [name.replace("/", "_") for name in names] if _repeated(last) else last
-    repeated = _repeated(names)
+        file_names = [PurePosixPath(name).name for name in names]
+        names = [name.replace("/", "_") for name in names] if _first_repeated_stem(file_names) else file_names
+    repeated = _first_repeated_stem(names)
     if repeated:
-        first, second = (image.image for image, name in zip(known, names, strict=True) if _stem(name) == repeated)
-        raise UserError(f"{second}: expected a name unlike that of {first}, of which only the suffix differs")
-    return {image.image: name for image, name in zip(known, names, strict=True)}
+        first, second = (image.file for image, name in zip(all_images, names, strict=True) if _stem(name) == repeated)
+        raise UserError(f"{second}: expected a name that differs from {first} in more than the suffix")
+    return {image.file: name for image, name in zip(all_images, names, strict=True)}
 
 
-def _repeated(names: list[str]) -> str | None:
+def _first_repeated_stem(names: list[str]) -> str | None:
     counts = Counter(map(_stem, names))
     return next((stem for stem, count in counts.items() if count > 1), None)
 

@@ -1,4 +1,4 @@
-"""Images in folders named for what they show, as classification data sets have them: each image is one object."""
+"""Images in folders named for their class, as in data sets for classification: each image is one object."""
 
 from __future__ import annotations
 
@@ -7,41 +7,43 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.images import image_size, is_image
-from detect.errors import UserError, nearest
-from detect.system.files import existing_folder
+from detect.errors import UserError, did_you_mean
+from detect.system.files import require_folder
 
 
 def read_class_folders(folder: Path, classes: Sequence[str] | None) -> Annotations:
-    """``folder/<class>/**/image``; the object's box is the whole picture, its id the place in the order of the paths.
+    """Return the images ``folder/<class>/**/image``; the object's box is the full image.
 
-    classes None: the names of the folders, sorted. Raises UserError for a folder without images, or of another class.
+    The image id is the position in the order of the paths, from 1. classes None: the names of the folders, sorted.
+    Raises UserError for a folder without images, or for one of another class.
     """
-    existing_folder(folder, "a folder of class folders")
-    found = {
+    require_folder(folder, "a folder of class folders")
+    files_by_class = {
         child.name: sorted(image for image in child.rglob("*") if is_image(image))
         for child in sorted(folder.iterdir())
         if child.is_dir()
     }
-    names = list(found) if classes is None else list(classes)
-    for name, image_files in found.items():
+    names = list(files_by_class) if classes is None else list(classes)
+    for name, files in files_by_class.items():
         if name not in names:
-            raise UserError(f"{folder / name}: expected a folder of {', '.join(names)}{nearest(name, names)}")
-        if not image_files:
+            raise UserError(f"{folder / name}: expected a folder of {', '.join(names)}{did_you_mean(name, names)}")
+        if not files:
             raise UserError(f"{folder / name}: expected images, found none")
-    if not found:
+    if not files_by_class:
         raise UserError(f"{folder}: expected folders named for the class of their images, found none")
-    listed = [(image, names.index(name) + 1) for name, images in found.items() for image in images]
-    images = [_whole(image, label, number) for number, (image, label) in enumerate(listed, start=1)]
-    return pack(images, names)
+    labeled = [(image, names.index(name) + 1) for name, images in files_by_class.items() for image in images]
+    images = [_full_image_object(image, label, image_id) for image_id, (image, label) in enumerate(labeled, start=1)]
+    return Annotations.from_images(images, names)
 
 
-def _whole(image: Path, label: int, number: int) -> ImageAnnotation:
+def _full_image_object(image: Path, label: int, image_id: int) -> ImageAnnotation:
+    """Return an image whose only object covers all of it."""
     height, width = image_size(image)
     return ImageAnnotation(
         file=str(image.absolute()),
-        image_id=number,
+        image_id=image_id,
         size=(height, width),
         boxes=np.array([[0, 0, width, height]], np.float64),
         labels=np.array([label], np.int64),

@@ -1,4 +1,4 @@
-"""The records of a COCO annotation file, one at a time, so that reader and inspector share what a record must hold."""
+"""Parses single records of a COCO annotation file, so that the reader and the inspector apply the same checks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from detect.errors import UserError, nearest, told
+from detect.errors import UserError, did_you_mean, shorten
 from detect.system.files import read_json_file
 
 if TYPE_CHECKING:  # types.py imports torch, which tools/eval_coco.py does not need
     from detect.types import Size
 
-_TOO_WIDE = 10**9  # pixels: a side fits into 32 bits
-_TOO_LARGE = 1e300  # JSON has integers that no float holds
-_WORDS = {int: "an integer", float: "a number", str: "text", list: "a list"}
+_MAX_SIDE = 10**9  # pixels: a side fits into 32 bits
+_MAX_NUMBER = 1e300  # JSON has integers that are too large for a float
+_TYPE_NAMES = {int: "an integer", float: "a number", str: "text", list: "a list"}
 
 
 @dataclass(frozen=True)
 class CocoCategory:
-    """An id and its name."""
+    """The id and the name of a category."""
 
     id: int
     name: str
@@ -29,8 +29,10 @@ class CocoCategory:
 
 @dataclass(frozen=True)
 class CocoImage:
-    """name: a path inside the folder of the images; size: (h, w), both above 0, None where
-    neither is there."""
+    """The record of an image.
+
+    name: a path inside the folder of the images; size: (h, w), both above 0; None where the record has neither.
+    """
 
     id: int
     name: PurePosixPath
@@ -38,15 +40,19 @@ class CocoImage:
 
 
 @dataclass(frozen=True)
-class CocoObject:
-    """where: ``annotation <id>``, or its 1-based place; corners: continuous ``x1 y1 x2 y2``, infinite where a number
-    is too large for a float; area: the file's, None where it has none; outlined: whether there is a segmentation.
+class CocoAnnotation:
+    """The record of an object, which COCO calls an annotation.
 
-    ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys; nor is ``corners``, which says
-    ``x1 y1 x2 y2`` where ``bbox`` cannot: x + width has another last bit. `detect data convert` writes them.
+    location: ``annotation <id>``, or its index from 1 where it has no id; corners: continuous ``x1 y1 x2 y2``, infinite
+    where a number is too large for a float; area: the file's, None where it has none; has_mask: True if the record has
+    a segmentation.
+
+    ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys. ``corners`` is not COCO's own either:
+    it holds ``x1 y1 x2 y2`` where ``bbox`` cannot, because the last bit of x + width differs. `detect data convert`
+    writes these keys.
     """
 
-    where: str
+    location: str
     image_id: int
     category_id: int
     corners: tuple[float, float, float, float]
@@ -55,11 +61,11 @@ class CocoObject:
     difficult: bool
     truncated: bool
     pose: str
-    outlined: bool
+    has_mask: bool
 
 
 def load_document(path: Path) -> dict[str, Any]:
-    """The whole file. Raises UserError where it is missing or no JSON object."""
+    """Return the content of the file. Raises UserError where it is missing or no JSON object."""
     document = read_json_file(path, "a COCO annotation file")
     if not isinstance(document, dict):
         raise UserError(
@@ -68,107 +74,112 @@ def load_document(path: Path) -> dict[str, Any]:
     return document
 
 
-def records(path: Path, document: dict[str, Any], name: str) -> list[Any]:
-    """The list ``images``, ``categories`` or ``annotations``. Raises UserError."""
-    found: list[Any] = _value(path, "top level", document, name, list)
-    return found
+def get_records(path: Path, document: dict[str, Any], name: str) -> list[Any]:
+    """Return the list ``images``, ``categories`` or ``annotations`` of the document. Raises UserError."""
+    records: list[Any] = _require(path, "top level", document, name, list)
+    return records
 
 
-def category(path: Path, place: int, record: Any) -> CocoCategory:
-    """The category at a 1-based place. Raises UserError."""
-    where = f"category {place}"
-    return CocoCategory(identifier(path, where, record, "id"), _value(path, where, record, "name", str))
+def parse_category(path: Path, index: int, record: Any) -> CocoCategory:
+    """Parse a category; index: its position in the file from 1, for messages. Raises UserError."""
+    location = f"category {index}"
+    return CocoCategory(parse_id(path, location, record, "id"), _require(path, location, record, "name", str))
 
 
-def image(path: Path, place: int, record: Any) -> CocoImage:
-    """The image at a 1-based place. Raises UserError."""
-    where = f"image {place}"
-    number, name = identifier(path, where, record, "id"), file_name(path, place, record)
-    inside = PurePosixPath(name.replace("\\", "/"))
-    if inside.is_absolute() or ".." in inside.parts:
-        raise UserError(f'{path}: {where}: "file_name": expected a path inside the images\' folder, found "{name}"')
-    return CocoImage(number, inside, _size(path, where, record))
+def parse_image(path: Path, index: int, record: Any) -> CocoImage:
+    """Parse an image; index: its position in the file from 1, for messages. Raises UserError."""
+    location = f"image {index}"
+    image_id, name = parse_id(path, location, record, "id"), parse_file_name(path, index, record)
+    relative = PurePosixPath(name.replace("\\", "/"))
+    if relative.is_absolute() or ".." in relative.parts:
+        raise UserError(f'{path}: {location}: "file_name": expected a path inside the images\' folder, found "{name}"')
+    return CocoImage(image_id, relative, _parse_size(path, location, record))
 
 
-def _size(path: Path, where: str, record: dict[str, Any]) -> Size | None:
+def _parse_size(path: Path, location: str, record: dict[str, Any]) -> Size | None:
+    """Return the (h, w) of an image; None where both are missing."""
     if record.get("height") is None and record.get("width") is None:
         return None
-    height, width = _value(path, where, record, "height", int), _value(path, where, record, "width", int)
-    if not (0 < height < _TOO_WIDE and 0 < width < _TOO_WIDE):
-        found = f"{told(height)} and {told(width)}"
-        raise UserError(f"{path}: {where}: expected a height and width above 0 and below 10 ** 9, found {found}")
+    height, width = _require(path, location, record, "height", int), _require(path, location, record, "width", int)
+    if not (0 < height < _MAX_SIDE and 0 < width < _MAX_SIDE):
+        sizes = f"{shorten(height)} and {shorten(width)}"
+        raise UserError(f"{path}: {location}: expected a height and width above 0 and below 10 ** 9, found {sizes}")
     return height, width
 
 
-def file_name(path: Path, place: int, record: Any) -> str:
-    """The file name of the image at a 1-based place, as it is written. Raises UserError."""
-    return str(_value(path, f"image {place}", record, "file_name", str))
+def parse_file_name(path: Path, index: int, record: Any) -> str:
+    """Return the file name of an image, unchanged; index: its position from 1. Raises UserError."""
+    return str(_require(path, f"image {index}", record, "file_name", str))
 
 
-def object_record(path: Path, place: int, record: Any) -> CocoObject:
-    """The annotation at a 1-based place; a missing ``iscrowd`` is 0. Raises UserError."""
-    where = f"annotation {told(record['id']) if isinstance(record, dict) and 'id' in record else place}"
-    image_id = identifier(path, where, record, "image_id")
-    category_id = identifier(path, where, record, "category_id")
-    corners = _corners(path, where, record)
-    area = None if record.get("area") is None else _value(path, where, record, "area", float)
-    if area is not None and not 0 <= area < _TOO_LARGE:
-        raise UserError(f'{path}: {where}: "area": expected square pixels, found {told(area)}')
-    return CocoObject(
-        where=where,
+def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
+    """Parse an annotation; index: its position from 1. A missing ``iscrowd`` is 0. Raises UserError."""
+    location = f"annotation {shorten(record['id']) if isinstance(record, dict) and 'id' in record else index}"
+    image_id = parse_id(path, location, record, "image_id")
+    category_id = parse_id(path, location, record, "category_id")
+    corners = _parse_corners(path, location, record)
+    area = None if record.get("area") is None else _require(path, location, record, "area", float)
+    if area is not None and not 0 <= area < _MAX_NUMBER:
+        raise UserError(f'{path}: {location}: "area": expected square pixels, found {shorten(area)}')
+    return CocoAnnotation(
+        location=location,
         image_id=image_id,
         category_id=category_id,
         corners=corners,
-        crowd=_mark(path, where, record, "iscrowd"),
+        crowd=_parse_flag(path, location, record, "iscrowd"),
         area=None if area is None else float(area),
-        difficult=_mark(path, where, record, "difficult"),
-        truncated=_mark(path, where, record, "truncated"),
+        difficult=_parse_flag(path, location, record, "difficult"),
+        truncated=_parse_flag(path, location, record, "truncated"),
         pose=str(record.get("pose", "")),
-        outlined=bool(record.get("segmentation")),
+        has_mask=bool(record.get("segmentation")),
     )
 
 
-def _value(path: Path, where: str, record: Any, name: str, kind: type) -> Any:
-    """``record[name]``, or a UserError where it is missing or not of ``kind``."""
+def _require(path: Path, location: str, record: Any, name: str, kind: type) -> Any:
+    """Return ``record[name]``. Raises UserError where it is missing or not of ``kind``."""
     if not isinstance(record, dict):
-        raise UserError(f"{path}: {where}: expected an object, found {told(record)}")
+        raise UserError(f"{path}: {location}: expected an object, found {shorten(record)}")
     if name not in record:
-        raise UserError(f'{path}: {where}: expected "{name}", found nothing{nearest(name, record)}')
+        raise UserError(f'{path}: {location}: expected "{name}", found nothing{did_you_mean(name, record)}')
     value = record[name]
-    wanted = numbers.Real if kind is float else kind
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        raise UserError(f'{path}: {where}: "{name}": expected {_WORDS[kind]}, found {told(value)}')
+    expected_type = numbers.Real if kind is float else kind
+    if not isinstance(value, expected_type) or isinstance(value, bool):
+        raise UserError(f'{path}: {location}: "{name}": expected {_TYPE_NAMES[kind]}, found {shorten(value)}')
     return value
 
 
-def identifier(path: Path, where: str, record: Any, name: str) -> int:
-    """An integer of at most 64 bits. Raises UserError."""
-    number: int = _value(path, where, record, name, int)
-    if not -(2**63) <= number < 2**63:
-        raise UserError(f'{path}: {where}: "{name}": expected an integer of 64 bits, found {told(number)}')
-    return number
+def parse_id(path: Path, location: str, record: Any, name: str) -> int:
+    """Return an integer of at most 64 bits. Raises UserError."""
+    identifier: int = _require(path, location, record, name, int)
+    if not -(2**63) <= identifier < 2**63:
+        raise UserError(f'{path}: {location}: "{name}": expected an integer of 64 bits, found {shorten(identifier)}')
+    return identifier
 
 
-def _mark(path: Path, where: str, record: dict[str, Any], name: str) -> bool:
-    """0 or 1, false or true; 0 where it is missing or null."""
+def _parse_flag(path: Path, location: str, record: dict[str, Any], name: str) -> bool:
+    """Return 0 or 1, or false or true, as a bool; a missing or null flag is False."""
     value = record.get(name) or 0
     if value not in (0, 1):
-        raise UserError(f'{path}: {where}: "{name}": expected 0 or 1, found {told(value)}')
+        raise UserError(f'{path}: {location}: "{name}": expected 0 or 1, found {shorten(value)}')
     return bool(value)
 
 
-def _corners(path: Path, where: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
-    x, y, width, height = _four_numbers(path, where, "bbox", record)
+def _parse_corners(path: Path, location: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Return the continuous x1 y1 x2 y2 of ``corners`` where they agree with ``bbox``, else those of ``bbox``."""
+    x, y, width, height = _parse_four_numbers(path, location, "bbox", record)
     if record.get("corners") is not None:
-        x1, y1, x2, y2 = _four_numbers(path, where, "corners", record)
-        if (x1, y1, x2 - x1, y2 - y1) == (x, y, width, height):  # else bbox was edited since
+        x1, y1, x2, y2 = _parse_four_numbers(path, location, "corners", record)
+        if (x1, y1, x2 - x1, y2 - y1) == (x, y, width, height):  # otherwise bbox was edited later
             return x1, y1, x2, y2
     return x, y, x + width, y + height
 
 
-def _four_numbers(path: Path, where: str, name: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
-    values = _value(path, where, record, name, list)
+def _parse_four_numbers(
+    path: Path, location: str, name: str, record: dict[str, Any]
+) -> tuple[float, float, float, float]:
+    """Return a list of four numbers as floats; infinite where a number is too large for a float."""
+    values = _require(path, location, record, name, list)
     if len(values) != 4 or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        raise UserError(f'{path}: {where}: "{name}": expected 4 numbers, found {told(values)}')
-    first, second, third, fourth = (float(value) if abs(value) < _TOO_LARGE else math.inf for value in values)
+        raise UserError(f'{path}: {location}: "{name}": expected 4 numbers, found {shorten(values)}')
+    first, second, third, fourth = (float(value) if abs(value) < _MAX_NUMBER else math.inf for value in values)
     return first, second, third, fourth

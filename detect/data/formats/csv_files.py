@@ -1,9 +1,9 @@
 """CSV: a row ``file,label,x1,y1,x2,y2`` for each object, corners in continuous pixels of the upright image, from 0.
 
-The first row may name the columns, and then they may be in any order and ``difficult``, ``iscrowd``, ``truncated`` (0
-or 1) and ``pose`` may be among them. An image without objects has a row with its file alone, the rest empty. Quotes are
-those of the csv module: a field with a comma in double quotes, a double quote doubled. Semicolons or tabs in place of
-commas are seen in the first line.
+The first row may name the columns. Then they may be in any order, and ``difficult``, ``iscrowd``, ``truncated`` (0 or
+1) and ``pose`` may be among them. An image without objects has a row with its file only and all other fields empty.
+Quotes follow the csv module: a field that contains a comma is in double quotes, and a double quote in it is doubled.
+Semicolons or tabs instead of commas are detected from the first line.
 """
 
 from __future__ import annotations
@@ -14,31 +14,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detect.data.annotations import Annotations
-from detect.data.formats.numbers import number
+from detect.data.formats.numbers import parse_float
 from detect.data.formats.records import (
     Corners,
-    LabelledImage,
-    LabelledObject,
-    LabelledSet,
-    annotations_of,
-    flaw,
+    LabeledImage,
+    LabeledObject,
+    LabeledSet,
     image_ids,
-    misplaced,
+    invalid_box_reason,
+    outside_reason,
+    to_annotations,
 )
 from detect.data.images import image_size
-from detect.errors import UserError, nearest
-from detect.system.files import existing_file
+from detect.errors import UserError, did_you_mean
+from detect.system.files import require_file
 from detect.types import Size
 
 COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
-MARKS = ("difficult", "iscrowd", "truncated", "pose")
+OPTIONAL_COLUMNS = ("difficult", "iscrowd", "truncated", "pose")
 _CORNERS = COLUMNS[2:]
-_SHOWN = 60  # letters of a row that is no such row
+_MAX_PREVIEW = 60  # characters of an invalid row that a message quotes
 
 
 @dataclass(frozen=True)
 class CsvRow:
-    """One row: its line, its image's file with slashes, and its object; label None where the image has none."""
+    """One row of the file.
+
+    line: its line number; file: the path of the image, with slashes; label: the class, None where the image has no
+    objects; the other fields describe the object.
+    """
 
     line: int
     file: str
@@ -52,45 +56,46 @@ class CsvRow:
 
 @dataclass
 class _Image:
-    image: Path
+    """An image of the file and the objects that were added to it so far."""
+
+    file: Path
     size: Size
-    objects: list[LabelledObject] = field(default_factory=list)
+    objects: list[LabeledObject] = field(default_factory=list)
 
 
 def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None) -> Annotations:
-    """The images of a CSV file in the order of their first rows.
+    """Return the images of a CSV file in the order of their first rows.
 
-    folders: paths start from the first of them that holds the first image. classes None: the names in the file,
-    sorted. Boxes may reach outside the picture; those without extent, or entirely outside, are dropped and reported.
-    The image id is the number in the file's name where every name is a number, else the 1-based place. Raises
-    UserError.
+    folders: paths start from the first folder that contains the first image. classes None: the names in the file,
+    sorted. Boxes may reach outside the image; those without extent, or entirely outside, are dropped and reported. The
+    image id is the number in the file name if every name is a number, else the index from 1. Raises UserError.
     """
-    return annotations_of(csv_images(file, folders), classes)
+    return to_annotations(csv_images(file, folders), classes)
 
 
-def csv_images(file: Path, folders: Sequence[Path]) -> LabelledSet:
-    """The images of a CSV file as it gives them. Raises UserError."""
-    columns, written = read_table(file)
-    rows = [parse_row(file, line, columns, values) for line, values in written]
+def csv_images(file: Path, folders: Sequence[Path]) -> LabeledSet:
+    """Return the images of a CSV file with all their objects, valid or not. Raises UserError."""
+    columns, numbered_rows = read_rows(file)
+    rows = [parse_row(file, line, columns, values) for line, values in numbered_rows]
     folder = next((folder for folder in folders if rows and (folder / rows[0].file).is_file()), folders[0])
     images: dict[str, _Image] = {}
     for row in rows:
         if row.file not in images:
-            image = existing_file(folder / row.file, f"the image of {file}, line {row.line}")
+            image = require_file(folder / row.file, f"the image of {file}, line {row.line}")
             images[row.file] = _Image(image.absolute(), image_size(image))
         image_file = images[row.file]
-        image_file.objects += [] if row.label is None else [_object(row, row.label, image_file.size)]
+        image_file.objects += [] if row.label is None else [_to_labeled_object(row, row.label, image_file.size)]
     ids = image_ids(list(images))
-    labelled = (
-        LabelledImage(image.image, name, file, image.size, number, tuple(image.objects))
-        for (name, image), number in zip(images.items(), ids, strict=True)
+    labeled = (
+        LabeledImage(image.file, name, file, image.size, image_id, tuple(image.objects))
+        for (name, image), image_id in zip(images.items(), ids, strict=True)
     )
-    return LabelledSet(tuple(labelled))
+    return LabeledSet(tuple(labeled))
 
 
-def read_table(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
-    """The columns, and (line, values) of each row that is not empty. Raises UserError."""
-    existing_file(file, "a CSV file of boxes")
+def read_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
+    """Return the columns, and (line, values) of each row that is not empty. Raises UserError."""
+    require_file(file, "a CSV file of boxes")
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             delimiter = max(",;\t", key=stream.readline().count)
@@ -98,60 +103,64 @@ def read_table(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if any(row)]
     except UnicodeDecodeError as error:
-        found = f"byte {error.object[error.start]:#x}"
-        raise UserError(f"{file}: expected text in UTF-8, found {found}: save it as CSV UTF-8") from None
+        position = f"byte {error.object[error.start]:#x}"
+        raise UserError(f"{file}: expected text in UTF-8, found {position}: save it as CSV UTF-8") from None
     except (csv.Error, ValueError) as error:
         raise UserError(f"{file}: expected rows {','.join(COLUMNS)}, found {error}") from None
-    columns = _header(file, *rows[0]) if rows else None
+    columns = _parse_header(file, *rows[0]) if rows else None
     return (COLUMNS, rows) if columns is None else (tuple(columns), rows[1:])
 
 
 def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[str]) -> CsvRow:
-    """The row of a line. Raises UserError."""
-    where = f"{file}: line {line}"
+    """Parse the values of one line. Raises UserError."""
+    location = f"{file}: line {line}"
     if len(values) != len(columns):
-        found = f"{len(values)}: {','.join(values)[:_SHOWN]}"
-        raise UserError(f"{where}: expected {len(columns)} fields ({','.join(columns)}), found {found}")
+        fields = f"{len(values)}: {','.join(values)[:_MAX_PREVIEW]}"
+        raise UserError(f"{location}: expected {len(columns)} fields ({','.join(columns)}), found {fields}")
     row = dict(zip(columns, values, strict=True))
-    name = row["file"].replace("\\", "/")  # written on Windows
+    name = row["file"].replace("\\", "/")  # a path written on Windows
     if not name:
-        raise UserError(f"{where}: expected the file of an image, found nothing")
+        raise UserError(f"{location}: expected the file of an image, found nothing")
     if not any(value for column, value in row.items() if column != "file"):
         return CsvRow(line, name, None, (0.0, 0.0, 0.0, 0.0), False, False, False, "")
     if not row["label"]:
-        raise UserError(f"{where}: expected a label, found nothing")
+        raise UserError(f"{location}: expected a label, found nothing")
     for column in _CORNERS:
-        if number(row[column]) != number(row[column]):
-            raise UserError(f'{where}: {column}: expected a number, found "{row[column]}"')
-    x1, y1, x2, y2 = (number(row[column]) for column in _CORNERS)
-    difficult, crowd, truncated = (_marked(where, row, column) for column in MARKS[:3])
+        if parse_float(row[column]) != parse_float(row[column]):
+            raise UserError(f'{location}: {column}: expected a number, found "{row[column]}"')
+    x1, y1, x2, y2 = (parse_float(row[column]) for column in _CORNERS)
+    difficult, crowd, truncated = (_parse_flag(location, row, column) for column in OPTIONAL_COLUMNS[:3])
     return CsvRow(line, name, row["label"], (x1, y1, x2, y2), difficult, crowd, truncated, row.get("pose", ""))
 
 
-def _header(file: Path, line: int, row: Sequence[str]) -> list[str] | None:
-    """The columns that a row names; None where it is a row of values: an object's, or of an image without any."""
+def _parse_header(file: Path, line: int, row: Sequence[str]) -> list[str] | None:
+    """Return the columns that a row names; None if it is a row of values, of an object or of an image without any."""
     names = [value.lower() for value in row]
-    if not {"file", "label"} & set(names) and (len(row) != len(COLUMNS) or not any(row[2:]) or _any_number(row[2:])):
+    if not {"file", "label"} & set(names) and (len(row) != len(COLUMNS) or not any(row[2:]) or _has_number(row[2:])):
         return None
-    known = (*COLUMNS, *MARKS)
+    known = (*COLUMNS, *OPTIONAL_COLUMNS)
     for name in (*names, *COLUMNS):
         if name not in known or names.count(name) != 1:
             expected = f"the columns {','.join(COLUMNS)}"
-            found = f'"{name}" {names.count(name)} times' if name in known else f'"{name}"{nearest(name, known)}'
-            raise UserError(f"{file}: line {line}: expected {expected}, found {found}")
+            mismatch = (
+                f'"{name}" {names.count(name)} times' if name in known else f'"{name}"{did_you_mean(name, known)}'
+            )
+            raise UserError(f"{file}: line {line}: expected {expected}, found {mismatch}")
     return names
 
 
-def _any_number(values: Sequence[str]) -> bool:
-    return any(number(value) == number(value) for value in values)
+def _has_number(values: Sequence[str]) -> bool:
+    """Return True if any of the values is a number."""
+    return any(parse_float(value) == parse_float(value) for value in values)
 
 
-def _object(row: CsvRow, label: str, size: Size) -> LabelledObject:
-    return LabelledObject(
-        where=f"line {row.line}",
+def _to_labeled_object(row: CsvRow, label: str, size: Size) -> LabeledObject:
+    """Return the object of a row in an image of ``size`` (h, w), with the reason if its box is invalid."""
+    return LabeledObject(
+        location=f"line {row.line}",
         name=label,
         box=row.box,
-        flaw=flaw(row.box) or misplaced(row.box, size),
+        invalid_reason=invalid_box_reason(row.box) or outside_reason(row.box, size),
         difficult=row.difficult,
         crowd=row.crowd,
         truncated=row.truncated,
@@ -159,8 +168,9 @@ def _object(row: CsvRow, label: str, size: Size) -> LabelledObject:
     )
 
 
-def _marked(where: str, row: dict[str, str], column: str) -> bool:
+def _parse_flag(location: str, row: dict[str, str], column: str) -> bool:
+    """Return the bool of a column that holds 0, 1 or nothing."""
     value = row.get(column, "")
     if value not in ("", "0", "1"):
-        raise UserError(f'{where}: {column}: expected 0 or 1, found "{value}"')
+        raise UserError(f'{location}: {column}: expected 0 or 1, found "{value}"')
     return value == "1"

@@ -1,7 +1,7 @@
-"""Corners as files write them, and back to the same float.
+"""Exact conversion of box corners between text and float.
 
-Files count from 1 (VOC) or in fractions of the picture (YOLO). Float arithmetic on the way out and in would move
-corners by a unit in the last place, so that a data set that was converted would train to other weights. Here the
+Files count pixels from 1 (VOC) or use fractions of the image (YOLO). Float arithmetic in both directions would move
+corners by a unit in the last place, so that training on a converted data set would give different weights. Here the
 arithmetic is decimal and exact, and rounds once, to the float.
 """
 
@@ -12,48 +12,49 @@ from decimal import Context, Decimal, InvalidOperation
 
 from detect.types import Size
 
-# No float has more digits than these around its point, so that sums and products of a few floats are exact. Without
-# traps what is beyond is infinite or NaN.
+# No float has more digits, so sums and products of a few floats are exact. Without traps, results beyond the range are
+# infinite or NaN.
 _EXACT = Context(prec=2000, traps=[])
 _HALF = Decimal("0.5")
 
 
-def number(text: str | None) -> float:
-    """NaN where the text is missing or no number; 1_0 is none, though Python would read 10."""
+def parse_float(text: str | None) -> float:
+    """Return the number in a text; NaN if it is missing or no number. 1_0 is none, though Python would read 10."""
     try:
         return float(text) if text is not None and "_" not in text else float("nan")
     except ValueError:
         return float("nan")
 
 
-def minus_one(text: str | None) -> float:
-    """The float nearest to the number less one; NaN where it is none."""
-    return float("nan") if text is None else float(_EXACT.subtract(_decimal(text), Decimal(1)))
+def parse_minus_one(text: str | None) -> float:
+    """Return the float nearest to the number in the text minus one; NaN if it is no number."""
+    return float("nan") if text is None else float(_EXACT.subtract(_parse_decimal(text), Decimal(1)))
 
 
-def plus_one(value: float) -> str:
-    """The text of which ``minus_one`` gives ``value``."""
-    return plain(_EXACT.add(Decimal(repr(value)), Decimal(1)))
+def format_plus_one(value: float) -> str:
+    """Return the text for which ``parse_minus_one`` returns ``value``."""
+    return format_float(_EXACT.add(Decimal(repr(value)), Decimal(1)))
 
 
-def plain(value: float | Decimal) -> str:
-    """The shortest text that reads back as the same float; whole numbers without a point."""
+def format_float(value: float | Decimal) -> str:
+    """Return the shortest text that reads back as the same float; integers have no decimal point."""
     return (repr(value) if isinstance(value, float) else str(value)).removesuffix(".0")
 
 
-def from_centre(fields: Sequence[str], size: Size) -> tuple[float, float, float, float]:
-    """YOLO's texts ``cx cy w h``, fractions of a picture of ``size`` (h, w), to x1 y1 x2 y2; NaN for what is no number.
+def parse_center_box(fields: Sequence[str], size: Size) -> tuple[float, float, float, float]:
+    """Return x1 y1 x2 y2 of YOLO's texts ``cx cy w h``, which are fractions of an image of ``size`` (h, w).
 
-    Rounded once: 0.5 1 is from 0 to the whole width for any width.
+    The corners are rounded once: center 0.5 and width 1 span 0 to the full width for any width. What is no number gives
+    NaN.
     """
-    cx, cy, w, h = map(_decimal, fields)
-    (x1, x2), (y1, y2) = _ends(cx, w, size[1]), _ends(cy, h, size[0])
+    cx, cy, w, h = map(_parse_decimal, fields)
+    (x1, x2), (y1, y2) = _endpoints(cx, w, size[1]), _endpoints(cy, h, size[0])
     return x1, y1, x2, y2
 
 
-def from_outline(fields: Sequence[str], size: Size) -> tuple[float, float, float, float]:
-    """YOLO's texts ``x y x y ...`` of a polygon to the box around it; NaN where one is no number."""
-    xs, ys = [_decimal(field) for field in fields[::2]], [_decimal(field) for field in fields[1::2]]
+def parse_polygon_box(fields: Sequence[str], size: Size) -> tuple[float, float, float, float]:
+    """Return the box x1 y1 x2 y2 around YOLO's texts ``x y x y ...`` of a polygon; NaN where one is no number."""
+    xs, ys = [_parse_decimal(field) for field in fields[::2]], [_parse_decimal(field) for field in fields[1::2]]
     if any(value.is_nan() for value in (*xs, *ys)):
         return (float("nan"),) * 4
     height, width = size
@@ -62,41 +63,46 @@ def from_outline(fields: Sequence[str], size: Size) -> tuple[float, float, float
     return x1, y1, x2, y2
 
 
-def to_centre(box: Sequence[float], size: Size) -> tuple[str, str, str, str]:
-    """The texts ``cx cy w h`` of which ``from_centre`` gives ``box``, as short as they can be where that is short."""
+def format_center_box(box: Sequence[float], size: Size) -> tuple[str, str, str, str]:
+    """Return the texts ``cx cy w h`` for which ``parse_center_box`` returns ``box``.
+
+    They are as short as possible if up to 19 digits suffice.
+    """
     x1, y1, x2, y2 = box
     height, width = size
-    (cx, w), (cy, h) = _centred(x1, x2, width), _centred(y1, y2, height)
+    (cx, w), (cy, h) = _center_and_extent(x1, x2, width), _center_and_extent(y1, y2, height)
     return cx, cy, w, h
 
 
-def _ends(centre: Decimal, extent: Decimal, side: int) -> tuple[float, float]:
+def _endpoints(center: Decimal, extent: Decimal, side: int) -> tuple[float, float]:
+    """Return both ends, in pixels, of an interval with this center and extent as fractions of ``side``."""
     half = _EXACT.multiply(extent, _HALF)
-    first, last = _EXACT.subtract(centre, half), _EXACT.add(centre, half)
+    first, last = _EXACT.subtract(center, half), _EXACT.add(center, half)
     return float(_EXACT.multiply(first, Decimal(side))), float(_EXACT.multiply(last, Decimal(side)))
 
 
-def _centred(first: float, last: float, side: int) -> tuple[str, str]:
-    """The shortest middle and extent that give the ends again; 19 digits of each end alone always do."""
-    by = Decimal(side)
+def _center_and_extent(first: float, last: float, side: int) -> tuple[str, str]:
+    """Return the shortest center and extent that give these ends again; 19 digits of each end always do."""
+    divisor = Decimal(side)
     low, high = Decimal(first), Decimal(last)
     for digits in range(1, 20):
-        near = Context(prec=digits)
-        middle = near.divide(_EXACT.multiply(_EXACT.add(low, high), _HALF), by)
-        extent = near.divide(_EXACT.subtract(high, low), by)
-        if _ends(middle, extent, side) == (first, last):
-            return _short(middle), _short(extent)
-    near = Context(prec=19)
-    start, end = near.divide(low, by), near.divide(high, by)
-    return _short(_EXACT.multiply(_EXACT.add(start, end), _HALF)), _short(_EXACT.subtract(end, start))
+        rounding = Context(prec=digits)
+        center = rounding.divide(_EXACT.multiply(_EXACT.add(low, high), _HALF), divisor)
+        extent = rounding.divide(_EXACT.subtract(high, low), divisor)
+        if _endpoints(center, extent, side) == (first, last):
+            return _format_decimal(center), _format_decimal(extent)
+    rounding = Context(prec=19)
+    start, end = rounding.divide(low, divisor), rounding.divide(high, divisor)
+    return _format_decimal(_EXACT.multiply(_EXACT.add(start, end), _HALF)), _format_decimal(_EXACT.subtract(end, start))
 
 
-def _short(value: Decimal) -> str:
-    return plain(_EXACT.normalize(value))
+def _format_decimal(value: Decimal) -> str:
+    """Return the shortest text of a decimal number."""
+    return format_float(_EXACT.normalize(value))
 
 
-def _decimal(text: str) -> Decimal:
-    """NaN where the text is no number."""
+def _parse_decimal(text: str) -> Decimal:
+    """Return the decimal number in a text; NaN if it is no number."""
     try:
         return Decimal(text.strip()) if "_" not in text else Decimal("nan")
     except InvalidOperation:

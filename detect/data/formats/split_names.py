@@ -1,13 +1,18 @@
-"""What a list of images is for, by its name."""
+"""The names of splits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+ONLY_SPLIT = "train"  # the name of the one split of a folder that lists none
 
-def split_of(name: str) -> str | None:
-    """``train``, ``val`` or ``test`` for the name of a list or file of one; None for trainval and all others."""
+
+def guess_split(name: str) -> str | None:
+    """Return ``train``, ``val`` or ``test`` if the name contains exactly one of them, else None.
+
+    The name trainval contains two of them.
+    """
     lowered = name.lower()
-    roles: Mapping[str, bool] = {role: role in lowered for role in ("train", "val", "test")}
-    found = [role for role, there in roles.items() if there]
-    return found[0] if len(found) == 1 else None
+    contained: Mapping[str, bool] = {split: split in lowered for split in ("train", "val", "test")}
+    splits = [split for split, is_contained in contained.items() if is_contained]
+    return splits[0] if len(splits) == 1 else None

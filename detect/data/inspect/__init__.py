@@ -1,1 +1,1 @@
-"""What is in a labelled folder: what is wrong with it, how much of what it holds, and how it looks."""
+"""Inspects a folder of labelled images: its faults, its statistics, and a gallery of its images."""

@@ -1,4 +1,4 @@
-"""Anchors that suit a data set."""
+"""Suggests anchors that suit a data set."""
 
 from __future__ import annotations
 
@@ -7,82 +7,86 @@ from dataclasses import replace
 
 import numpy as np
 
-from detect.data.inspect.anchor_recall import Scaled, best_overlaps
-from detect.ops.anchors import AnchorShapes
-from detect.system.randomness import generator
+from detect.data.inspect.anchor_recall import ScaledObjects, best_anchor_iou
+from detect.ops.anchors import AnchorGenerator
+from detect.system.randomness import numpy_generator
 
-_ROUNDS = 100
-_ENOUGH = 3000  # objects: a search over more takes longer and ends within 1% of the same anchors
-_STEPS = (1.25, 1.1, 1.03)  # how far a side or a ratio is moved at a time
+_MAX_ITERATIONS = 100
+_MAX_OBJECTS = 3000  # a search over more objects takes longer and ends within 1% of the same anchors
+_STEP_FACTORS = (1.25, 1.1, 1.03)  # by which one size or one ratio is changed at a time
 
-Anchors = tuple[tuple[float, ...], tuple[float, ...]]  # sides, ratios
+SizesAndRatios = tuple[tuple[float, ...], tuple[float, ...]]  # sizes, aspect ratios
 
 
-def advised_anchors(
-    objects: Scaled, start: AnchorShapes, spacing: int, outside: float | None, number: int
-) -> AnchorShapes:
-    """Sides (whole pixels) and ratios for a single map: ``number`` of each, or fewer where clusters coincide.
+def suggest_anchors(
+    objects: ScaledObjects, start: AnchorGenerator, stride: int, allowed_border: float | None, num_anchors: int
+) -> AnchorGenerator:
+    """Return anchors for a single feature map: ``num_anchors`` sizes (whole pixels) and as many aspect ratios.
 
-    A search from clusters of the objects, and from ``start`` where it has that many, for the anchors that reach most;
-    so what is found reaches no less than ``start``. (k-means of whole boxes by IoU, as YOLOv2 has it, gives pairs that
-    no product of sides and ratios has.) Every class counts the same, as in mAP.
+    There are fewer if clusters coincide. This is a local search for the anchors with the best recall. It starts from
+    clusters of the objects, and from ``start`` if it has as many anchors, so that the anchors it returns have no lower
+    recall than ``start``. (k-means on boxes by IoU, as in YOLOv2, gives pairs that are not a product of sizes and
+    ratios.) Every class has the same weight, as in mAP. allowed_border: as in ``best_anchor_iou``.
     """
-    chosen = generator("advised anchors").permutation(len(objects.boxes))[:_ENOUGH]
-    some = Scaled(objects.boxes[chosen], objects.sides[chosen], objects.labels[chosen])
-    weights = 1 / np.bincount(some.labels)[some.labels]
+    chosen = numpy_generator("advised anchors").permutation(len(objects.boxes))[:_MAX_OBJECTS]
+    sample = ScaledObjects(objects.boxes[chosen], objects.image_sides[chosen], objects.labels[chosen])
+    weights = 1 / np.bincount(sample.labels)[sample.labels]
 
-    def worth(anchors: Anchors) -> float:
-        shapes = replace(start, sides=(anchors[0],), ratios=anchors[1])
-        overlaps = best_overlaps(some, shapes, [spacing], outside)
-        return float(((overlaps + (overlaps >= 0.5) + (overlaps >= 0.7)) * weights).sum())
+    def score(anchors: SizesAndRatios) -> float:
+        generator = replace(start, sizes=(anchors[0],), aspect_ratios=anchors[1])
+        iou = best_anchor_iou(sample, generator, [stride], allowed_border)
+        return float(((iou + (iou >= 0.5) + (iou >= 0.7)) * weights).sum())
 
-    starts = [_clustered(some, number)]
-    if len(start.sides) == 1 and len(start.sides[0]) == len(start.ratios) == number:
-        starts.append((start.sides[0], start.ratios))
-    best = max(starts, key=worth)
-    reached = worth(best)
-    for step in _STEPS:
+    starts = [_cluster_boxes(sample, num_anchors)]
+    if len(start.sizes) == 1 and len(start.sizes[0]) == len(start.aspect_ratios) == num_anchors:
+        starts.append((start.sizes[0], start.aspect_ratios))
+    best = max(starts, key=score)
+    best_score = score(best)
+    for step in _STEP_FACTORS:
         improved = True
         while improved:
             improved = False
-            for moved in _neighbours(best, step):
-                if (value := worth(moved)) > reached * (1 + 1e-3):
-                    best, reached, improved = moved, value, True
-    return replace(start, sides=(best[0],), ratios=best[1])
+            for candidate in _neighbors(best, step):
+                if (candidate_score := score(candidate)) > best_score * (1 + 1e-3):
+                    best, best_score, improved = candidate, candidate_score, True
+    return replace(start, sizes=(best[0],), aspect_ratios=best[1])
 
 
-def _neighbours(anchors: Anchors, step: float) -> Iterator[Anchors]:
-    """One side or one ratio larger or smaller by ``step``."""
-    sides, ratios = anchors
+def _neighbors(anchors: SizesAndRatios, step: float) -> Iterator[SizesAndRatios]:
+    """Yield the anchors with one size or one ratio larger or smaller by the factor ``step``."""
+    sizes, ratios = anchors
     for factor in (step, 1 / step):
-        for place in range(len(sides)):
-            yield tuple(sorted({*_replaced(sides, place, max(1.0, round(sides[place] * factor)))})), ratios
-        for place in range(len(ratios)):
-            yield sides, tuple(sorted({*_replaced(ratios, place, max(0.01, round(ratios[place] * factor, 2)))}))
+        for i, size in enumerate(sizes):
+            yield tuple(sorted({*_with_element(sizes, i, max(1.0, round(size * factor)))})), ratios
+        for i, ratio in enumerate(ratios):
+            yield sizes, tuple(sorted({*_with_element(ratios, i, max(0.01, round(ratio * factor, 2)))}))
 
 
-def _replaced(values: Sequence[float], place: int, value: float) -> list[float]:
-    return [value if at == place else other for at, other in enumerate(values)]
+def _with_element(elements: Sequence[float], index: int, replacement: float) -> list[float]:
+    return [replacement if i == index else element for i, element in enumerate(elements)]
 
 
-def _clustered(objects: Scaled, number: int) -> Anchors:
-    """Clusters of sides and of ratios, by logarithm: twice too large overlaps as little as twice too small."""
+def _cluster_boxes(objects: ScaledObjects, num_anchors: int) -> SizesAndRatios:
+    """Return the means of clusters of sizes and of ratios.
+
+    They are clustered by logarithm, because an anchor twice too large has the same IoU as one twice too small.
+    """
     width, height = (objects.boxes[:, 2:] - objects.boxes[:, :2]).T
-    side = np.exp(_clusters(np.log(width * height) / 2, number))
-    ratio = np.exp(_clusters(np.log(height / width), number))
+    sizes = np.exp(_cluster_means(np.log(width * height) / 2, num_anchors))
+    ratios = np.exp(_cluster_means(np.log(height / width), num_anchors))
     return (
-        tuple(sorted({max(1.0, float(np.rint(one))) for one in side})),
-        tuple(sorted({max(0.01, round(float(one), 2)) for one in ratio})),
+        tuple(sorted({max(1.0, float(np.rint(size))) for size in sizes})),
+        tuple(sorted({max(0.01, round(float(ratio), 2)) for ratio in ratios})),
     )
 
 
-def _clusters(values: np.ndarray, count: int) -> np.ndarray:
-    """The means of at most ``count`` clusters of numbers (T,): Lloyd's rounds from evenly spaced quantiles."""
-    means = np.unique(np.quantile(values, (np.arange(count) + 0.5) / count))
-    for _ in range(_ROUNDS):
+def _cluster_means(values: np.ndarray, num_clusters: int) -> np.ndarray:
+    """Return the means of at most ``num_clusters`` clusters of values (T,), by k-means from evenly spaced quantiles."""
+    means = np.unique(np.quantile(values, (np.arange(num_clusters) + 0.5) / num_clusters))
+    for _ in range(_MAX_ITERATIONS):
         nearest = np.abs(values[:, None] - means).argmin(1)
-        moved = np.asarray([values[nearest == place].mean() for place in range(len(means)) if (nearest == place).any()])
-        if len(moved) == len(means) and np.allclose(moved, means):
+        new_means = np.asarray([values[nearest == i].mean() for i in range(len(means)) if (nearest == i).any()])
+        if len(new_means) == len(means) and np.allclose(new_means, means):
             break
-        means = moved
+        means = new_means
     return np.asarray(means)

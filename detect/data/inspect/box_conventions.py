@@ -1,7 +1,7 @@
-"""Four numbers can be read as corners, as a corner and a size, or as a centre and a size: which one fits a data set.
+"""Finds the box convention of a data set: two corners, a corner and a size, or a center and a size.
 
-A single box tells little, many tell much: of boxes written as ``x y width height``, half or more have no extent or
-reach far outside their picture once they are read as corners, while all fit once they are read as they were meant.
+One box says little, many say much. If boxes written as ``x y width height`` are read as corners, half or more of them
+have no extent or extend far beyond their image. Read in the right convention, all of them fit.
 """
 
 from __future__ import annotations
@@ -10,75 +10,103 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from detect.data.inspect.findings import Finding
-from detect.data.inspect.scan_records import Survey
+from detect.data.inspect.findings import DatasetFinding
+from detect.data.inspect.scan_records import FolderScan
 
-READINGS = {"voc": "x1 y1 x2 y2", "csv": "x1 y1 x2 y2", "coco": "x y width height", "yolo": "cx cy width height"}
-_LEAST_BOXES = 8
-_FITS = 0.99  # of the boxes, at least, for a reading to be the one meant
-_FAILS = 0.90  # of the boxes, at most, for the format's own not to be it
-_SLACK = 0.01  # of the picture's side
-_LEAST_EDGES = 5
+BOX_CONVENTIONS = {
+    "voc": "x1 y1 x2 y2",
+    "csv": "x1 y1 x2 y2",
+    "coco": "x y width height",
+    "yolo": "cx cy width height",
+}
+_MIN_BOXES = 8
+_MIN_FIT_OF_OTHER = 0.99  # the fraction of boxes from which another convention is taken for the right one
+_MAX_FIT_OF_FORMAT = 0.90  # the fraction of boxes up to which the format's convention is taken for the wrong one
+_TOLERANCE = 0.01  # as a fraction of the image's side
+_MIN_EDGE_BOXES = 5
 
 
-def as_corners(numbers: np.ndarray, reading: str) -> np.ndarray:
-    """Rows (B, 4) of numbers in one of READINGS to x1 y1 x2 y2."""
+def to_corners(numbers: np.ndarray, convention: str) -> np.ndarray:
+    """Convert numbers (B, 4) in one of BOX_CONVENTIONS to x1 y1 x2 y2 (B, 4)."""
     first, second = numbers[:, :2], numbers[:, 2:]
-    if reading == "x y width height":
+    if convention == "x y width height":
         return np.concatenate([first, first + second], 1)
-    if reading == "cx cy width height":
+    if convention == "cx cy width height":
         return np.concatenate([first - second / 2, first + second / 2], 1)
     return numbers
 
 
-def fitting(corners: np.ndarray, sides: np.ndarray) -> float:
-    """The share of boxes (B, 4) that have extent and lie in their pictures of sides (B, 2), w and h."""
+def fraction_that_fits(corners: np.ndarray, image_sides: np.ndarray) -> float:
+    """Return the fraction of boxes (B, 4) that have extent and lie in their images, whose sides (B, 2) are w and h."""
     ordered = (corners[:, 2:] > corners[:, :2]).all(1)
-    inside = (corners[:, :2] >= -_SLACK * sides).all(1) & (corners[:, 2:] <= (1 + _SLACK) * sides).all(1)
+    inside = (corners[:, :2] >= -_TOLERANCE * image_sides).all(1) & (
+        corners[:, 2:] <= (1 + _TOLERANCE) * image_sides
+    ).all(1)
     return float((ordered & inside).mean())
 
 
-def misread(numbers: np.ndarray, sides: np.ndarray, own: str) -> str | None:
-    """The reading that fits numbers (B, 4) where the format's ``own`` does not; None where there is no such."""
-    if len(numbers) < _LEAST_BOXES or fitting(as_corners(numbers, own), sides) > _FAILS:
-        return None
-    shares = {other: fitting(as_corners(numbers, other), sides) for other in READINGS.values() if other != own}
-    best = max(shares, key=lambda other: shares[other])
-    return best if shares[best] >= _FITS else None
+def find_better_convention(numbers: np.ndarray, image_sides: np.ndarray, convention: str) -> str | None:
+    """Return the convention that fits numbers (B, 4), if the given one does not fit them; None if there is none.
 
-
-def check_readings(survey: Survey, numbers: np.ndarray, sides: np.ndarray) -> Iterator[Finding]:
-    """numbers (B, 4) as they are written, sides (B, 2) of their pictures in the same unit."""
-    own = READINGS[survey.format]
-    meant = misread(numbers, sides, own)
-    if meant is not None:
-        share = fitting(as_corners(numbers, own), sides)
-        found = f"read as {own}, {share:.0%} of {len(numbers)} boxes fit their pictures; read as {meant}, all do"
-        yield Finding("misread-boxes", str(survey.root), "", found)
-
-
-def check_edges(survey: Survey, corners: np.ndarray, sides: np.ndarray) -> Iterator[Finding]:
-    """Where objects that the picture cuts off end: continuous corners (B, 4) at 0 and at the side (B, 2) itself.
-
-    Corners counted from 1 begin at 1 and never at 0; inclusive ones counted from 0 end at the side less one and never
-    at the side. VOC's numbers are judged one by one, as 0 cannot occur.
+    image_sides (B, 2): w and h of the images, in the unit of the numbers.
     """
-    starts, ends = corners[:, :2], corners[:, 2:] - sides
-    at = {"0": _near(starts, 0), "1": _near(starts, 1), "last": _near(ends, 0), "last - 1": _near(ends, -1)}
-    words = None
-    if at["1"] >= _LEAST_EDGES and at["0"] == 0 and at["last"] > 0:
-        words = f"{at['1']} begin at 1 and none at 0: counted from 1; subtract 1 from x1 and y1"
-    if at["last - 1"] >= _LEAST_EDGES and at["last"] == 0 and at["0"] > 0:
-        words = f"{at['last - 1']} end a pixel before the picture does, none at its end: inclusive; add 1 to x2 and y2"
-    if words is not None:
-        yield Finding("shifted-corners", str(survey.root), "", f"of {len(corners)} boxes {words}")
+    if (
+        len(numbers) < _MIN_BOXES
+        or fraction_that_fits(to_corners(numbers, convention), image_sides) > _MAX_FIT_OF_FORMAT
+    ):
+        return None
+    fractions = {
+        other: fraction_that_fits(to_corners(numbers, other), image_sides)
+        for other in BOX_CONVENTIONS.values()
+        if other != convention
+    }
+    best = max(fractions, key=lambda other: fractions[other])
+    return best if fractions[best] >= _MIN_FIT_OF_OTHER else None
 
 
-def _near(values: np.ndarray, wanted: float) -> int:
-    """How many are ``wanted``, but for what six decimals of a fraction lose."""
-    return int((np.abs(values - wanted) < 0.05).sum())
+def check_convention(scan: FolderScan, numbers: np.ndarray, image_sides: np.ndarray) -> Iterator[DatasetFinding]:
+    """Check whether boxes follow the convention of their format.
+
+    numbers (B, 4): as they are written; image_sides (B, 2): w and h of the images, in the same unit.
+    """
+    convention = BOX_CONVENTIONS[scan.format]
+    better = find_better_convention(numbers, image_sides, convention)
+    if better is not None:
+        fraction = fraction_that_fits(to_corners(numbers, convention), image_sides)
+        message = (
+            f"read as {convention}, {fraction:.0%} of {len(numbers)} boxes fit their images; read as {better}, all do"
+        )
+        yield DatasetFinding("misread-boxes", str(scan.root), "", message)
 
 
-def rows(values: Sequence[Sequence[float]], columns: int) -> np.ndarray:
-    """(B, columns), with no values too."""
+def check_edge_offsets(scan: FolderScan, corners: np.ndarray, image_sides: np.ndarray) -> Iterator[DatasetFinding]:
+    """Check where boxes end that the image border cuts off.
+
+    Continuous corners (B, 4) begin at 0 and end at the side (B, 2) itself. Corners counted from 1 begin at 1 and never
+    at 0. Inclusive corners counted from 0 end at the side minus one and never at the side. VOC's numbers are checked
+    one by one instead, because 0 cannot occur in them.
+    """
+    starts, ends = corners[:, :2], corners[:, 2:] - image_sides
+    at_0, at_1, at_end, at_last = (
+        _count_near(starts, 0),
+        _count_near(starts, 1),
+        _count_near(ends, 0),
+        _count_near(ends, -1),
+    )
+    description = None
+    if at_1 >= _MIN_EDGE_BOXES and at_0 == 0 and at_end > 0:
+        description = f"{at_1} begin at 1 and none at 0: counted from 1; subtract 1 from x1 and y1"
+    if at_last >= _MIN_EDGE_BOXES and at_end == 0 and at_0 > 0:
+        description = f"{at_last} end a pixel before the image does, none at its end: inclusive; add 1 to x2 and y2"
+    if description is not None:
+        yield DatasetFinding("shifted-corners", str(scan.root), "", f"of {len(corners)} boxes {description}")
+
+
+def _count_near(values: np.ndarray, target: float) -> int:
+    """Return how many values equal ``target``, up to the error of a fraction with six decimals."""
+    return int((np.abs(values - target) < 0.05).sum())
+
+
+def as_rows(values: Sequence[Sequence[float]], columns: int) -> np.ndarray:
+    """Return the values as float64 (B, columns), also without any values."""
     return np.asarray(values, np.float64).reshape(-1, columns)

@@ -1,4 +1,4 @@
-"""Classes that may be one, and classes too rare to learn."""
+"""Checks for classes that may be the same, and for classes that are too rare to learn."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
-from detect.data.inspect.findings import Finding
-from detect.data.inspect.scan_records import Survey
+from detect.data.inspect.findings import DatasetFinding
+from detect.data.inspect.scan_records import FolderScan
 
-_RARE = 10  # objects
-_LONG_ENOUGH = 5  # letters: "cat" and "car" differ by one
-_SLIP = 0.1  # a slip of the pen has at most this share of the right name's objects
+_MIN_OBJECTS = 10
+_MIN_LETTERS = 5  # "cat" and "car" differ by one letter
+_MAX_TYPO_FRACTION = 0.1  # a misspelled name has at most this fraction of the objects of the right name
 
 
-def check_classes(survey: Survey) -> Iterator[Finding]:
-    """Names as they are written, with the number of their objects."""
-    counts = Counter(dict.fromkeys(survey.classes or (), 0))
-    counts.update(item.name for image in survey.distinct_images for item in image.objects)
+def check_classes(scan: FolderScan) -> Iterator[DatasetFinding]:
+    """Check the class names as they are written, and the number of their objects."""
+    counts = Counter(dict.fromkeys(scan.classes or (), 0))
+    counts.update(raw_object.name for image in scan.distinct_images for raw_object in image.objects)
     similar = set()
     for first, second in combinations(sorted(counts), 2):
-        few, many = sorted((first, second), key=lambda name: (counts[name], name))
-        if _one_class(few, many, counts):
-            similar.add(few)
-            what = f'"{few}" ({counts[few]} objects) and "{many}" ({counts[many]})'
-            yield Finding("similar-names", str(survey.root), "", what)
+        rarer, commoner = sorted((first, second), key=lambda name: (counts[name], name))
+        if _may_be_same_class(rarer, commoner, counts):
+            similar.add(rarer)
+            message = f'"{rarer}" ({counts[rarer]} objects) and "{commoner}" ({counts[commoner]})'
+            yield DatasetFinding("similar-names", str(scan.root), "", message)
     for name, count in sorted(counts.items()):
-        if count < _RARE and name not in similar:
-            yield Finding("rare-class", str(survey.root), "", f"{name}: {count} object{'' if count == 1 else 's'}")
+        if count < _MIN_OBJECTS and name not in similar:
+            message = f"{name}: {count} object{'' if count == 1 else 's'}"
+            yield DatasetFinding("rare-class", str(scan.root), "", message)
 
 
-def _one_class(few: str, many: str, counts: Counter[str]) -> bool:
-    if _plain(few) == _plain(many):
+def _may_be_same_class(rarer: str, commoner: str, counts: Counter[str]) -> bool:
+    a, b = _normalized_name(rarer), _normalized_name(commoner)
+    if a == b:
         return True
-    slip = counts[few] <= _SLIP * counts[many]
-    return slip and min(len(few), len(many)) >= _LONG_ENOUGH and _one_letter_apart(_plain(few), _plain(many))
+    may_be_typo = counts[rarer] <= _MAX_TYPO_FRACTION * counts[commoner]
+    return may_be_typo and min(len(rarer), len(commoner)) >= _MIN_LETTERS and _differ_by_one_letter(a, b)
 
 
-def _plain(name: str) -> str:
-    """Without case, blanks and signs; nothing but signs stays as it is."""
+def _normalized_name(name: str) -> str:
+    """Return the name in lower case without blanks and signs. A name of signs alone stays as it is."""
     return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
-def _one_letter_apart(a: str, b: str) -> bool:
-    """Whether one letter changed, left out, or changed places with its neighbour makes one name of the other."""
+def _differ_by_one_letter(a: str, b: str) -> bool:
+    """Return True if changing or removing one letter, or exchanging two neighbors, makes one name the other."""
     short, long = sorted((a, b), key=len)
     if len(long) - len(short) > 1:
         return False
     at = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
     if len(short) < len(long):
         return short[at:] == long[at + 1 :]
-    changed = short[at + 1 :] == long[at + 1 :]
-    exchanged = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
-    return changed or exchanged
+    is_changed = short[at + 1 :] == long[at + 1 :]
+    is_exchanged = short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
+    return is_changed or is_exchanged

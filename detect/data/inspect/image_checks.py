@@ -1,4 +1,4 @@
-"""Images that cannot be used, are not what they say, or are in the folder more than once."""
+"""Checks for images that cannot be used, that differ from their annotation, or that exist more than once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from detect.data.inspect.findings import Finding
-from detect.data.inspect.image_scan import Look
-from detect.data.inspect.scan_records import SeenImage
-from detect.data.near_duplicates import alike
+from detect.data.inspect.findings import DatasetFinding
+from detect.data.inspect.image_scan import ImageInfo
+from detect.data.inspect.scan_records import RawImage
+from detect.data.near_duplicates import group_duplicates
 from detect.types import Size
 
 _SUFFIXES = {
@@ -21,68 +21,81 @@ _SUFFIXES = {
     "TIFF": {".tif", ".tiff"},
     "GIF": {".gif"},
 }
-_LEAST_SIDE = 16  # pixels: a cell of the last shared map of most networks
-_LONGEST = 10.0  # times as long as wide
-_LARGEST = 50_000_000  # pixels: an image that takes a second to decode
+_MIN_SIDE = 16  # pixels: one cell of the last shared feature map of most networks
+_MAX_ASPECT_RATIO = 10.0  # longer side over shorter side
+_MAX_PIXELS = 50_000_000  # pixels: an image of this size takes a second to decode
 
-Looks = Mapping[Path, Look]
+ImageInfos = Mapping[Path, ImageInfo]
 
 
-def check_images(images: Iterable[SeenImage], looks: Looks) -> Iterator[Finding]:
-    """Each image by itself, and beside what its annotation tells of it."""
+def check_images(images: Iterable[RawImage], image_infos: ImageInfos) -> Iterator[DatasetFinding]:
+    """Check each image by itself, and compare it with the size that its annotation declares."""
     for image in images:
-        seen, file = looks[image.image], str(image.image)
-        if seen.missing:
-            yield Finding("missing-image", str(image.labels), "", f"its image {file} is not there")
-        elif seen.header is None:
-            yield Finding("unreadable-image", file, "", seen.flaw)
+        image_info, file = image_infos[image.file], str(image.file)
+        if image_info.missing:
+            yield DatasetFinding("missing-image", str(image.label_file), "", f"its image {file} does not exist")
+        elif image_info.header is None:
+            yield DatasetFinding("unreadable-image", file, "", image_info.unreadable_reason)
         else:
-            yield from _check_header(image, seen.header.format, seen.header.size, seen.header.turned)
+            header = image_info.header
+            yield from _check_header(image, header.format, header.size, header.transposed)
 
 
-def _check_header(image: SeenImage, encoding: str, size: Size, turned: bool) -> Iterator[Finding]:
-    file, (height, width) = str(image.image), size
-    suffix = image.image.suffix.lower()
+def _check_header(image: RawImage, encoding: str, size: Size, transposed: bool) -> Iterator[DatasetFinding]:
+    file, (height, width) = str(image.file), size
+    suffix = image.file.suffix.lower()
     if suffix not in _SUFFIXES.get(encoding, {suffix}):
-        yield Finding("wrong-suffix", file, "", f"a {encoding} named {suffix}")
-    if min(size) < _LEAST_SIDE or max(size) > _LONGEST * min(size) or height * width > _LARGEST:
-        yield Finding("odd-size", file, "", f"{width} x {height}")
-    if image.told in (None, size):
+        yield DatasetFinding("wrong-suffix", file, "", f"a {encoding} file named {suffix}")
+    if min(size) < _MIN_SIDE or max(size) > _MAX_ASPECT_RATIO * min(size) or height * width > _MAX_PIXELS:
+        yield DatasetFinding("odd-size", file, "", f"{width} x {height}")
+    if image.declared_size in (None, size):
         return
-    assert image.told is not None
-    kind = "rotated" if turned and image.told == (width, height) else "wrong-size"
-    told = f"{image.told[1]} x {image.told[0]}"
-    yield Finding(kind, str(image.labels), "", f"says {told}; {image.image.name} is {width} x {height}")
+    assert image.declared_size is not None
+    kind = "rotated" if transposed and image.declared_size == (width, height) else "wrong-size"
+    declared = f"{image.declared_size[1]} x {image.declared_size[0]}"
+    yield DatasetFinding(
+        kind, str(image.label_file), "", f"declares {declared}; {image.file.name} is {width} x {height}"
+    )
 
 
-def check_copies(image_files: Iterable[SeenImage], looks: Looks, compared: Callable[[int], None]) -> Iterator[Finding]:
-    """Images that are there twice, and those that two splits share. compared: as ``alike`` has it."""
-    splits: dict[Path, set[str]] = defaultdict(set)
-    for image_file in image_files:
-        splits[image_file.image] |= image_file.splits
-    for image, held in splits.items():
-        if len(held) > 1:
-            yield Finding("leak", str(image), "", f"in {_listed(held)}")
+def check_duplicates(
+    images: Iterable[RawImage], image_infos: ImageInfos, on_progress: Callable[[int], None]
+) -> Iterator[DatasetFinding]:
+    """Check for images that exist twice, and for images that two splits share.
+
+    on_progress: called with the number of newly compared images, as in ``group_duplicates``.
+    """
+    splits_of: dict[Path, set[str]] = defaultdict(set)
+    for image in images:
+        splits_of[image.file] |= image.splits
+    for path, splits in splits_of.items():
+        if len(splits) > 1:
+            yield DatasetFinding("leak", str(path), "", f"in {_join_names(splits)}")
     by_digest: dict[bytes, list[Path]] = defaultdict(list)
-    for image in splits:
-        if looks[image].header is not None:
-            by_digest[looks[image].digest].append(image)
-    yield from _copies(by_digest.values(), splits, ("leak", "duplicate-image"), "the same bytes as")
-    firsts = [(images[0], found) for images in by_digest.values() if (found := looks[images[0]].likeness) is not None]
-    near = [[firsts[place][0] for place in group] for group in alike([found for _, found in firsts], compared)]
-    yield from _copies(near, splits, ("near-leak", "near-duplicate"), "nearly the same picture as")
+    for path in splits_of:
+        if image_infos[path].header is not None:
+            by_digest[image_infos[path].digest].append(path)
+    yield from _duplicate_findings(by_digest.values(), splits_of, ("leak", "duplicate-image"), "the same bytes as")
+    hashed = [
+        (paths[0], perceptual_hash)
+        for paths in by_digest.values()
+        if (perceptual_hash := image_infos[paths[0]].perceptual_hash) is not None
+    ]
+    groups = group_duplicates([perceptual_hash for _, perceptual_hash in hashed], on_progress)
+    near = [[hashed[index][0] for index in group] for group in groups]
+    yield from _duplicate_findings(near, splits_of, ("near-leak", "near-duplicate"), "nearly the same image as")
 
 
-def _copies(
-    alike: Iterable[list[Path]], splits: Mapping[Path, set[str]], kinds: tuple[str, str], words: str
-) -> Iterator[Finding]:
-    """A finding for each image that is like an earlier one; ``kinds``: across two splits, and otherwise."""
-    for first, *others in alike:
+def _duplicate_findings(
+    groups: Iterable[list[Path]], splits_of: Mapping[Path, set[str]], kinds: tuple[str, str], phrase: str
+) -> Iterator[DatasetFinding]:
+    """Yield a finding for each image of a group but the first. kinds: for two splits, and for all other cases."""
+    for first, *others in groups:
         for other in others:
-            across = splits[first] and splits[other] and not splits[first] & splits[other]
-            where = f" ({_listed(splits[first])} and {_listed(splits[other])})" if across else ""
-            yield Finding(kinds[0] if across else kinds[1], str(other), "", f"{words} {first.name}{where}")
+            across = splits_of[first] and splits_of[other] and not splits_of[first] & splits_of[other]
+            splits = f" ({_join_names(splits_of[first])} and {_join_names(splits_of[other])})" if across else ""
+            yield DatasetFinding(kinds[0] if across else kinds[1], str(other), "", f"{phrase} {first.name}{splits}")
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))

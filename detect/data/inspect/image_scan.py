@@ -1,4 +1,4 @@
-"""What the image files themselves are."""
+"""Reads and decodes the image files of a data set."""
 
 from __future__ import annotations
 
@@ -10,44 +10,48 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.images import ImageHeader, UnreadableImage, read_header, read_reduced_grey
-from detect.data.near_duplicates import Likeness, likeness
+from detect.data.images import ImageHeader, UnreadableImage, read_header, read_reduced_gray
+from detect.data.near_duplicates import ImageHash, image_hash
 
 
 @dataclass(frozen=True)
-class Look:
-    """An image file: header and likeness are None, and flaw says why, where it cannot be decoded.
+class ImageInfo:
+    """The facts about an image file.
 
-    digest: of its bytes, empty where there is no file.
+    digest: the hash of its bytes, empty if there is no file; header and perceptual_hash: None if the file cannot be
+    decoded, and then unreadable_reason states why.
     """
 
     digest: bytes
     header: ImageHeader | None = None
-    likeness: Likeness | None = None
-    flaw: str = ""
+    perceptual_hash: ImageHash | None = None
+    unreadable_reason: str = ""
 
     @property
     def missing(self) -> bool:
-        """Whether there is no file."""
+        """Return True if the file does not exist."""
         return self.digest == b""
 
 
-def look(path: Path) -> Look:
-    """Decode the image as far as to see that it is whole."""
+def scan_image(path: Path) -> ImageInfo:
+    """Decode the image as far as is needed to know that the file is complete, and return its facts."""
     try:
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except FileNotFoundError:
-        return Look(b"", flaw="not there")
+        return ImageInfo(b"", unreadable_reason="not there")
     except OSError as error:
-        return Look(str(path).encode(), flaw=f"cannot be read: {error.strerror or error}")
+        return ImageInfo(str(path).encode(), unreadable_reason=f"cannot be read: {error.strerror or error}")
     try:
-        return Look(digest, read_header(path), likeness(read_reduced_grey(path)))
+        return ImageInfo(digest, read_header(path), image_hash(read_reduced_gray(path)))
     except UnreadableImage as error:
-        return Look(digest, flaw=str(error).removeprefix(f"{path}: "))
+        return ImageInfo(digest, unreadable_reason=str(error).removeprefix(f"{path}: "))
 
 
-def look_at_all(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, Look]]:
-    """Every image's path and look, in order. Threads, as decoding and hashing let go of Python's lock."""
+def scan_images(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, ImageInfo]]:
+    """Yield every path with its ImageInfo, in order.
+
+    The work runs in threads, because decoding and hashing release Python's global interpreter lock.
+    """
     cv2.setNumThreads(0)
     with ThreadPoolExecutor(workers) as pool:
-        yield from zip(paths, pool.map(look, paths), strict=True)
+        yield from zip(paths, pool.map(scan_image, paths), strict=True)

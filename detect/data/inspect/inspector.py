@@ -1,44 +1,53 @@
-"""A survey and the images it names, to findings."""
+"""Scans a labelled folder in any format, and checks the scan and the images that it names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from detect.data.formats.detect_format import BoxFormat, found_format
+from detect.data.formats.detect_format import BoxFormat, detect_format
 from detect.data.inspect.box_checks import check_boxes
 from detect.data.inspect.class_checks import check_classes
-from detect.data.inspect.findings import KINDS, Finding
-from detect.data.inspect.image_checks import Looks, check_copies, check_images
-from detect.data.inspect.scan_coco import read_coco_survey
-from detect.data.inspect.scan_csv import read_csv_survey
-from detect.data.inspect.scan_records import Survey
-from detect.data.inspect.scan_voc import read_voc_survey
-from detect.data.inspect.scan_yolo import read_yolo_survey
+from detect.data.inspect.findings import FINDING_KINDS, DatasetFinding
+from detect.data.inspect.image_checks import ImageInfos, check_duplicates, check_images
+from detect.data.inspect.scan_coco import scan_coco
+from detect.data.inspect.scan_csv import scan_csv
+from detect.data.inspect.scan_records import FolderScan
+from detect.data.inspect.scan_voc import scan_voc
+from detect.data.inspect.scan_yolo import scan_yolo
 
 
-def inspect(survey: Survey, looks: Looks, compared: Callable[[int], None] = lambda _: None) -> list[Finding]:
-    """All findings, each once, worst kind first.
+def scan_folder(
+    root: Path,
+    format: BoxFormat | None,  # noqa: A002 - the name of the setting
+    images: Path | None = None,
+) -> FolderScan:
+    """Return the content of a labelled folder. Raises UserError if it cannot be read.
 
-    looks: what every image of the survey is; compared: told, now and then, how many more images were compared with all
-    others.
+    format: its format, None to detect it; images: the folder of the images for COCO and CSV.
     """
-    found = [
-        *survey.findings,
-        *check_images(survey.images, looks),
-        *check_copies(survey.images, looks, compared),
-        *check_boxes(survey, looks),
-        *check_classes(survey),
+    format = format or detect_format(root)  # noqa: A001
+    if format == "voc":
+        return scan_voc(root)
+    if format == "yolo":
+        return scan_yolo(root)
+    return scan_coco(root, images) if format == "coco" else scan_csv(root, images)
+
+
+def inspect_dataset(
+    scan: FolderScan, image_infos: ImageInfos, on_progress: Callable[[int], None] = lambda _: None
+) -> list[DatasetFinding]:
+    """Return all findings, each once, the worst kind first.
+
+    image_infos: the ImageInfo of every image of the scan; on_progress: called from time to time with the number of
+    images that were compared with all others since the last call.
+    """
+    findings = [
+        *scan.findings,
+        *check_images(scan.images, image_infos),
+        *check_duplicates(scan.images, image_infos, on_progress),
+        *check_boxes(scan, image_infos),
+        *check_classes(scan),
     ]
-    order = {kind: place for place, kind in enumerate(KINDS)}
-    return sorted(dict.fromkeys(found), key=lambda finding: order[finding.kind])
-
-
-def read_survey(root: Path, wanted: BoxFormat | None, images: Path | None = None) -> Survey:
-    """The folder's survey. wanted: its format, None to see; images: COCO's and CSV's images. Raises UserError."""
-    found = wanted or found_format(root)
-    if found == "voc":
-        return read_voc_survey(root)
-    if found == "yolo":
-        return read_yolo_survey(root)
-    return read_coco_survey(root, images) if found == "coco" else read_csv_survey(root, images)
+    rank = {kind: index for index, kind in enumerate(FINDING_KINDS)}
+    return sorted(dict.fromkeys(findings), key=lambda finding: rank[finding.kind])

@@ -1,4 +1,4 @@
-"""What a labelled folder says, kept as it is written, usable or not."""
+"""The raw content of a labelled folder, exactly as its files state it, valid or not."""
 
 from __future__ import annotations
 
@@ -7,63 +7,64 @@ from pathlib import Path
 from typing import NamedTuple
 
 from detect.data.formats.detect_format import BoxFormat
-from detect.data.inspect.findings import Finding
+from detect.data.inspect.findings import DatasetFinding
 from detect.types import Size
 
-Four = tuple[float, float, float, float]
+FourFloats = tuple[float, float, float, float]
 
 
-class SeenObject(NamedTuple):
-    """An object.
+class RawObject(NamedTuple):
+    """An object as its file states it.
 
-    where: its place in the file ("object 3", "line 3", "annotation 12"); name: its class as it is written; written: the
-    file's four numbers, in the format's own order and units; box: continuous x1 y1 x2 y2 in pixels, as the format means
-    them.
+    location: the object's position in the file ("object 3", "line 3", "annotation 12"); name: its class name as it is
+    written; raw_numbers: the file's four numbers, in the format's own order and units; box: continuous x1 y1 x2 y2 in
+    pixels, according to the format.
     """
 
-    where: str
+    location: str
     name: str
-    written: Four
-    box: Four
+    raw_numbers: FourFloats
+    box: FourFloats
     difficult: bool = False
     crowd: bool = False
 
 
 @dataclass(frozen=True)
-class SeenImage:
-    """An image and its objects.
+class RawImage:
+    """An image and its objects as the annotation file states them.
 
-    image: absolute, there or not; labels: the file that the objects are in; told: the (h, w) that it tells, None where
-    it tells none; splits: the lists that hold it, of train, val and test.
+    file: absolute path of the image, which may not exist; label_file: the file with its objects; declared_size: the
+    (h, w) that the annotation states, None if it states none; splits: the splits that contain the image, among train,
+    val and test.
     """
 
-    image: Path
-    labels: Path
-    told: Size | None
-    objects: tuple[SeenObject, ...]
+    file: Path
+    label_file: Path
+    declared_size: Size | None
+    objects: tuple[RawObject, ...]
     splits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class Survey:
-    """All that was read, and the findings made while reading.
+class FolderScan:
+    """The content of a labelled folder, with the findings that were made while its files were read.
 
-    classes: the names that the format lists, in its order; None where it lists none.
+    classes: the names that the format lists, in its order; None if it lists none.
     """
 
     format: BoxFormat
     root: Path
-    images: tuple[SeenImage, ...]
+    images: tuple[RawImage, ...]
     classes: tuple[str, ...] | None
-    findings: tuple[Finding, ...]
+    findings: tuple[DatasetFinding, ...]
 
     @property
-    def distinct_images(self) -> list[SeenImage]:
-        """Each image once, as the first file that names it has it: COCO's and CSV's trainval repeats train and val."""
-        first = {image.image: image for image in reversed(self.images)}
-        return [image for image in self.images if first[image.image] is image]
+    def distinct_images(self) -> list[RawImage]:
+        """Return each image once, from the first file that names it. COCO's and CSV's trainval repeat it."""
+        first_by_file = {image.file: image for image in reversed(self.images)}
+        return [image for image in self.images if first_by_file[image.file] is image]
 
     @property
-    def objects(self) -> int:
-        """How many objects the distinct images have."""
+    def num_objects(self) -> int:
+        """Return the number of objects in the distinct images."""
         return sum(len(image.objects) for image in self.distinct_images)

@@ -1,4 +1,4 @@
-"""A VOC folder, read to its end whatever is in it."""
+"""Scans a VOC folder to its end, whatever faults it contains."""
 
 from __future__ import annotations
 
@@ -7,105 +7,115 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from detect.data.formats.split_names import split_of
-from detect.data.formats.voc import list_folders
-from detect.data.formats.voc_xml import VocPage, read_page, refuse_cvat
+from detect.data.formats.split_names import guess_split
+from detect.data.formats.voc import split_folders
+from detect.data.formats.voc_xml import VocAnnotation, read_annotation, refuse_cvat
 from detect.data.images import is_image
-from detect.data.inspect.findings import Finding
-from detect.data.inspect.scan_records import SeenImage, SeenObject, Survey
+from detect.data.inspect.findings import DatasetFinding
+from detect.data.inspect.scan_records import FolderScan, RawImage, RawObject
 from detect.errors import UserError
-from detect.system.files import existing_folder
+from detect.system.files import require_folder
 
 _XML = "[!.]*.xml"
 
 
-def read_voc_survey(root: Path) -> Survey:
-    """Every annotation, every image and every list of ``root``; without Annotations, XML files beside their images.
+def scan_voc(root: Path) -> FolderScan:
+    """Return every annotation, image and split of ``root``.
 
-    Raises UserError where there is no annotation at all, or CVAT's own.
+    If there is no folder Annotations, XML files are expected beside their images. Raises UserError if there is no
+    annotation at all, or one in CVAT's own format.
     """
-    refuse_cvat(existing_folder(root, "a VOC folder"))
-    labels = _first(root, ("Annotations", "annotations"))
-    folder = root if labels == root else _first(root, ("JPEGImages", "images"))
-    xmls = {_key(xml, labels): xml for xml in sorted(labels.rglob(_XML) if labels == root else labels.glob(_XML))}
+    refuse_cvat(require_folder(root, "a VOC folder"))
+    labels = _first_folder(root, ("Annotations", "annotations"))
+    folder = root if labels == root else _first_folder(root, ("JPEGImages", "images"))
+    xmls = {
+        _relative_stem(xml, labels): xml for xml in sorted(labels.rglob(_XML) if labels == root else labels.glob(_XML))
+    }
     if not xmls:
         raise UserError(f"{root}: expected VOC annotations (.xml) in Annotations or beside images, found none")
-    images = _images(folder, below=labels == root)
-    lists, findings = _lists(root / "ImageSets" / "Main")
-    lists |= {name: {key for key in xmls if key.startswith(f"{name}/")} for name in list_folders(root)}
-    findings += _strays(labels, images, xmls, lists)
+    images = _images_by_stem(folder, recursive=labels == root)
+    splits, findings = _read_splits(root / "ImageSets" / "Main")
+    splits |= {name: {stem for stem in xmls if stem.startswith(f"{name}/")} for name in split_folders(root)}
+    findings += _unmatched_files(labels, images, xmls, splits)
     image_files = []
-    for key, xml in xmls.items():
-        image = _image(xml, images.get(key, folder / f"{key}.jpg"), findings)
-        splits = frozenset(role for name, listed in lists.items() if key in listed and (role := split_of(name)))
-        image_files.append(replace(image, splits=splits))
-    return Survey("voc", root, tuple(image_files), None, tuple(findings))
+    for stem, xml in xmls.items():
+        image = _scan_annotation(xml, images.get(stem, folder / f"{stem}.jpg"), findings)
+        roles = frozenset(role for name, stems in splits.items() if stem in stems and (role := guess_split(name)))
+        image_files.append(replace(image, splits=roles))
+    return FolderScan("voc", root, tuple(image_files), None, tuple(findings))
 
 
-def _first(root: Path, names: Sequence[str]) -> Path:
-    """The first of the folders that is there, else ``root`` itself."""
+def _first_folder(root: Path, names: Sequence[str]) -> Path:
+    """Return the first of the folders that exists, or else ``root`` itself."""
     return next((root / name for name in names if (root / name).is_dir()), root)
 
 
-def _key(file: Path, folder: Path) -> str:
-    """What an annotation and its image have in common, and what a list names."""
+def _relative_stem(file: Path, folder: Path) -> str:
+    """Return the path below ``folder`` without suffix, which an annotation, its image and the splits share."""
     return file.relative_to(folder).with_suffix("").as_posix()
 
 
-def _images(folder: Path, below: bool) -> dict[str, Path]:
-    """Key to image, with those in folders below or without; ``.jpg`` before other suffixes, as for the reader."""
-    entries = folder.rglob("*") if below else folder.glob("*")
-    found = sorted(entry for entry in entries if is_image(entry))
-    by_preference = sorted(found, key=lambda entry: entry.suffix.lower() in (".jpg", ".jpeg"))
-    return {_key(entry, folder): entry.absolute() for entry in by_preference}
+def _images_by_stem(folder: Path, recursive: bool) -> dict[str, Path]:
+    """Return the path of each image by its relative stem.
+
+    recursive: also search the subfolders. Of two images with one stem ``.jpg`` is preferred, as in the reader.
+    """
+    entries = folder.rglob("*") if recursive else folder.glob("*")
+    images = sorted(entry for entry in entries if is_image(entry))
+    by_preference = sorted(images, key=lambda entry: entry.suffix.lower() in (".jpg", ".jpeg"))
+    return {_relative_stem(entry, folder): entry.absolute() for entry in by_preference}
 
 
-def _lists(folder: Path) -> tuple[dict[str, set[str]], list[Finding]]:
-    """List name to stems."""
-    lists: dict[str, set[str]] = {}
+def _read_splits(folder: Path) -> tuple[dict[str, set[str]], list[DatasetFinding]]:
+    """Return split name to the stems of its images, and a finding for each stem that is listed repeatedly."""
+    splits: dict[str, set[str]] = {}
     findings = []
     for file in sorted(folder.glob("*.txt")):
         stems = Counter(line.split()[0] for line in file.read_text("utf-8-sig", "replace").splitlines() if line.strip())
         findings += [
-            Finding("repeated-id", str(file), stem, f"listed {count} times")
+            DatasetFinding("repeated-id", str(file), stem, f"listed {count} times")
             for stem, count in stems.items()
             if count > 1
         ]
-        lists[file.stem] = set(stems)
-    return lists, findings
+        splits[file.stem] = set(stems)
+    return splits, findings
 
 
-def _strays(labels: Path, images: dict[str, Path], xmls: dict[str, Path], lists: dict[str, set[str]]) -> list[Finding]:
-    """What has no partner."""
-    listed = set().union(*lists.values())
+def _unmatched_files(
+    labels: Path, images: dict[str, Path], xmls: dict[str, Path], splits: dict[str, set[str]]
+) -> list[DatasetFinding]:
+    """Return a finding for each annotation, image or split entry without its counterpart."""
+    listed = set().union(*splits.values())
     findings = [
-        Finding("missing-annotation", str(labels / f"{stem}.xml"), "", "listed, not there")
+        DatasetFinding("missing-annotation", str(labels / f"{stem}.xml"), "", "listed, but does not exist")
         for stem in sorted(listed - set(xmls))
     ]
     findings += [
-        Finding("unlabelled-image", str(images[stem]), "", f"no {labels / stem}.xml")
+        DatasetFinding("unlabelled-image", str(images[stem]), "", f"no {labels / stem}.xml")
         for stem in sorted(set(images) - set(xmls) - listed)
     ]
     if listed:
         findings += [
-            Finding("unlisted", str(xmls[stem]), "", "in no list")
+            DatasetFinding("unlisted", str(xmls[stem]), "", "in no split")
             for stem in sorted((set(xmls) & set(images)) - listed)
         ]
     return findings
 
 
-def _image(xml: Path, image: Path, findings: list[Finding]) -> SeenImage:
-    """The image of one XML file; without objects, and a finding more, where it cannot be read."""
+def _scan_annotation(xml: Path, image: Path, findings: list[DatasetFinding]) -> RawImage:
+    """Return the image of an XML file. If the file cannot be read, there are no objects and one more finding."""
     try:
-        page = read_page(xml)
+        annotation = read_annotation(xml)
     except UserError as error:
-        findings.append(Finding("damaged-annotation", str(xml), "", str(error).removeprefix(f"{xml}: ")))
-        page = VocPage(None, ())
+        findings.append(DatasetFinding("damaged-annotation", str(xml), "", str(error).removeprefix(f"{xml}: ")))
+        annotation = VocAnnotation(None, ())
     objects = []
-    for item in page.objects:
-        where = f"object {item.place}"
-        if item.name:
-            objects.append(SeenObject(where, item.name, item.corners, item.box, item.difficult, item.crowd))
+    for instance in annotation.objects:
+        location = f"object {instance.index}"
+        if instance.name:
+            objects.append(
+                RawObject(location, instance.name, instance.corners, instance.box, instance.difficult, instance.crowd)
+            )
         else:
-            findings.append(Finding("damaged-annotation", str(xml), where, "expected a <name>, found none"))
-    return SeenImage(image.absolute(), xml, page.size, tuple(objects))
+            findings.append(DatasetFinding("damaged-annotation", str(xml), location, "expected a <name>, found none"))
+    return RawImage(image.absolute(), xml, annotation.size, tuple(objects))

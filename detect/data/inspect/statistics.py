@@ -1,4 +1,4 @@
-"""Counts of a data set, and what anchors reach of it at several resolutions."""
+"""Computes the counts of a data set, and the recall of its anchors at several resolutions."""
 
 from __future__ import annotations
 
@@ -9,113 +9,125 @@ from typing import Any
 import numpy as np
 
 from detect.data.annotations import Annotations
-from detect.data.inspect.anchor_advice import advised_anchors
-from detect.data.inspect.anchor_recall import best_overlaps, scaled
-from detect.data.inspect.counts import QUANTILES, Tally, tally
-from detect.ops.anchors import AnchorShapes
+from detect.data.inspect.anchor_advice import suggest_anchors
+from detect.data.inspect.anchor_recall import best_anchor_iou, scale_objects
+from detect.data.inspect.counts import QUANTILES, DatasetCounts, count_dataset
+from detect.ops.anchors import AnchorGenerator
 from detect.ops.preprocess import Preprocess
 
-OVERLAPS = (0.5, 0.7)
+IOU_THRESHOLDS = (0.5, 0.7)
 
 
 @dataclass(frozen=True)
-class AnchorPlan:
-    """Anchors as a configuration sets them: shapes, pixels between the cells of each map, how far over the border."""
+class AnchorConfig:
+    """The anchors of a configuration.
 
-    shapes: AnchorShapes
-    spacings: tuple[int, ...]
-    outside: float | None
+    strides: pixels between the cells of each feature map; allowed_border: pixels by which anchors may extend beyond the
+    image, None for any number.
+    """
+
+    generator: AnchorGenerator
+    strides: tuple[int, ...]
+    allowed_border: float | None
 
 
 @dataclass(frozen=True)
-class Reached:
-    """Shares in 0..1 of the objects with an anchor of at least that IoU; per class (K, 2) as OVERLAPS, NaN for none.
+class AnchorRecall:
+    """The fraction of objects, in 0..1, that have an anchor with an IoU of at least each of IOU_THRESHOLDS.
 
-    side: the middle square root of the objects' areas, in resized pixels.
+    min_size: the resolution; side: the median square root of the objects' areas, in pixels of the resized images;
+    recall: of all objects; per_class (K, 2): of the objects of each class, NaN for a class without objects.
     """
 
     min_size: int
     side: float
-    shares: tuple[float, float]
+    recall: tuple[float, float]
     per_class: np.ndarray
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """reached: by the plan's anchors, one for each resolution, none without objects; advised: anchors for ``min_size``,
-    and reached_by_advised what they reach; None without objects, and for a pyramid."""
+class DatasetStatistics:
+    """The counts and the anchor recall of a data set.
 
-    tally: Tally
+    anchor_recalls: of the configured anchors, for each resolution, empty if there are no objects; suggested: anchors for
+    the resolution ``min_size``; recall_of_suggested: their recall. Both are None if there are no objects, and for a
+    feature pyramid.
+    """
+
+    counts: DatasetCounts
     classes: tuple[str, ...]
     min_size: int
-    reached: tuple[Reached, ...]
-    advised: AnchorShapes | None
-    reached_by_advised: Reached | None
+    anchor_recalls: tuple[AnchorRecall, ...]
+    suggested: AnchorGenerator | None
+    recall_of_suggested: AnchorRecall | None
 
     @property
-    def settings(self) -> str:
-        """The advised anchors as options to paste; empty where there are none."""
-        if self.advised is None:
+    def suggested_settings(self) -> str:
+        """Return the suggested anchors as command-line options; empty if there are none."""
+        if self.suggested is None:
             return ""
-        sides, ratios = (
-            ",".join(f"{one:g}" for one in values) for values in (self.advised.sides[0], self.advised.ratios)
+        # No blanks after the commas, so that a shell takes each list for one word.
+        sizes, ratios = (
+            ",".join(f"{x:g}" for x in numbers) for numbers in (self.suggested.sizes[0], self.suggested.aspect_ratios)
         )
-        size = f"--set data.min_size={self.min_size}"
-        return f"{size} --set model.rpn.sides=[{sides}] --set model.rpn.ratios=[{ratios}]"
+        min_size = f"--set data.min_size={self.min_size}"
+        return f"{min_size} --set model.rpn.anchor_sizes=[{sizes}] --set model.rpn.aspect_ratios=[{ratios}]"
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as plain values."""
-        content = asdict(self.tally) | {"quantiles": QUANTILES, "overlaps": OVERLAPS}
-        content |= {"min_size": self.min_size, "reached": [self._plain(one) for one in self.reached], "advised": None}
-        if self.advised is not None and self.reached_by_advised is not None:
+        """Return all statistics as values that JSON can hold."""
+        content = asdict(self.counts) | {"quantiles": QUANTILES, "overlaps": IOU_THRESHOLDS, "min_size": self.min_size}
+        content |= {"reached": [self._recall_json(recall) for recall in self.anchor_recalls], "advised": None}
+        if self.suggested is not None and self.recall_of_suggested is not None:
             content["advised"] = {
-                "sides": self.advised.sides[0],
-                "ratios": self.advised.ratios,
-                "reached": self._plain(self.reached_by_advised),
-                "settings": self.settings,
+                "sides": self.suggested.sizes[0],
+                "ratios": self.suggested.aspect_ratios,
+                "reached": self._recall_json(self.recall_of_suggested),
+                "settings": self.suggested_settings,
             }
         return content
 
-    def _plain(self, reached: Reached) -> dict[str, Any]:
-        shares = [[None if np.isnan(share) else share for share in row] for row in reached.per_class.tolist()]
-        return asdict(reached) | {"per_class": dict(zip(self.classes, shares, strict=True))}
+    def _recall_json(self, anchor_recall: AnchorRecall) -> dict[str, Any]:
+        rows = [[None if np.isnan(recall) else recall for recall in row] for row in anchor_recall.per_class.tolist()]
+        return {
+            "min_size": anchor_recall.min_size,
+            "side": anchor_recall.side,
+            "shares": anchor_recall.recall,
+            "per_class": dict(zip(self.classes, rows, strict=True)),
+        }
 
 
-def statistics(
-    annotations: Annotations, preprocess: Preprocess, min_sizes: Sequence[int], plan: AnchorPlan, number: int
-) -> Statistics:
-    """Of one image or more.
+def compute_statistics(
+    annotations: Annotations, preprocess: Preprocess, min_sizes: Sequence[int], anchors: AnchorConfig, num_anchors: int
+) -> DatasetStatistics:
+    """Return the statistics of a data set with at least one image.
 
-    min_sizes: the resolutions to try beside that of ``preprocess``, for which anchors are advised; number: how many
-    sides and how many ratios to advise.
+    min_sizes: resolutions to measure besides that of ``preprocess``, for which anchors are suggested; num_anchors: the
+    number of sizes and of aspect ratios to suggest.
     """
-    counted = tally(annotations)
-    if counted.objects == counted.crowd:
-        return Statistics(counted, annotations.classes, preprocess.min_size, (), None, None)
-    sizes = sorted({*min_sizes, preprocess.min_size})
-    reached = [reach(annotations, replace(preprocess, min_size=size), plan) for size in sizes]
-    if len(plan.spacings) > 1:
-        return Statistics(counted, annotations.classes, preprocess.min_size, tuple(reached), None, None)
-    objects = scaled(annotations, preprocess)
-    shapes = advised_anchors(objects, plan.shapes, plan.spacings[0], plan.outside, number)
-    advised = reach(annotations, preprocess, replace(plan, shapes=shapes))
-    return Statistics(counted, annotations.classes, preprocess.min_size, tuple(reached), shapes, advised)
+    counts = count_dataset(annotations)
+    if counts.objects == counts.crowd:
+        return DatasetStatistics(counts, annotations.classes, preprocess.min_size, (), None, None)
+    recalls = tuple(
+        measure_anchor_recall(annotations, replace(preprocess, min_size=min_size), anchors)
+        for min_size in sorted({*min_sizes, preprocess.min_size})
+    )
+    if len(anchors.strides) > 1:
+        return DatasetStatistics(counts, annotations.classes, preprocess.min_size, recalls, None, None)
+    objects = scale_objects(annotations, preprocess)
+    suggested = suggest_anchors(objects, anchors.generator, anchors.strides[0], anchors.allowed_border, num_anchors)
+    recall_of_suggested = measure_anchor_recall(annotations, preprocess, replace(anchors, generator=suggested))
+    return DatasetStatistics(counts, annotations.classes, preprocess.min_size, recalls, suggested, recall_of_suggested)
 
 
-def reach(annotations: Annotations, preprocess: Preprocess, plan: AnchorPlan) -> Reached:
-    """What the plan's anchors reach of a data set with objects."""
-    objects = scaled(annotations, preprocess)
-    overlaps = best_overlaps(objects, plan.shapes, plan.spacings, plan.outside)
+def measure_anchor_recall(annotations: Annotations, preprocess: Preprocess, anchors: AnchorConfig) -> AnchorRecall:
+    """Return the recall of the anchors on a data set with objects."""
+    objects = scale_objects(annotations, preprocess)
+    best_iou = best_anchor_iou(objects, anchors.generator, anchors.strides, anchors.allowed_border)
     side = np.sqrt((objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(1))
-    per_class = np.full((len(annotations.classes), len(OVERLAPS)), np.nan)
-    for place in range(len(annotations.classes)):
-        of = overlaps[objects.labels == place + 1]
-        if len(of):
-            per_class[place] = [(of >= least).mean() for least in OVERLAPS]
-    half, most = (float((overlaps >= least).mean()) for least in OVERLAPS)
-    return Reached(preprocess.min_size, float(np.median(side)), (half, most), per_class)
-
-
-def _listed(values: Sequence[float]) -> str:
-    """Without blanks, so that a shell takes it for one word."""
-    return ",".join(f"{value:g}" for value in values)
+    per_class = np.full((len(annotations.classes), len(IOU_THRESHOLDS)), np.nan)
+    for index in range(len(annotations.classes)):
+        class_iou = best_iou[objects.labels == index + 1]
+        if len(class_iou):
+            per_class[index] = [(class_iou >= threshold).mean() for threshold in IOU_THRESHOLDS]
+    low, high = (float((best_iou >= threshold).mean()) for threshold in IOU_THRESHOLDS)
+    return AnchorRecall(preprocess.min_size, float(np.median(side)), (low, high), per_class)

@@ -1,4 +1,4 @@
-"""Statistics as tables for the terminal."""
+"""Formats the statistics of a data set as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -7,73 +7,77 @@ from collections.abc import Iterator
 import numpy as np
 from rich.table import Table
 
-from detect.data.inspect.counts import QUANTILES, Tally
-from detect.data.inspect.statistics import OVERLAPS, Reached, Statistics
+from detect.data.inspect.counts import QUANTILES, DatasetCounts
+from detect.data.inspect.statistics import IOU_THRESHOLDS, AnchorRecall, DatasetStatistics
 
 
-def headline(tally: Tally) -> str:
-    """One line."""
-    marked = f"{tally.difficult} difficult, {tally.crowd} crowds"
-    counted = f"{tally.images} images ({tally.without_objects} without objects), {tally.objects} objects ({marked})"
-    return counted + (f", {tally.dropped} boxes that cannot be used" if tally.dropped else "")
+def format_counts(counts: DatasetCounts) -> str:
+    """Return one line with the numbers of images and objects."""
+    flags = f"{counts.difficult} difficult, {counts.crowd} crowds"
+    line = f"{counts.images} images ({counts.without_objects} without objects), {counts.objects} objects ({flags})"
+    return line + (f", {counts.dropped} invalid boxes" if counts.dropped else "")
 
 
-def tables(found: Statistics) -> Iterator[Table]:
-    """Spreads, classes, and what anchors reach."""
-    yield _spreads(found.tally)
-    yield _classes(found)
-    if found.reached:
-        yield _reached(found)
+def statistics_tables(statistics: DatasetStatistics) -> Iterator[Table]:
+    """Yield the tables of quantiles, of classes, and of anchor recall if there are objects."""
+    yield _quantile_table(statistics.counts)
+    yield _class_table(statistics)
+    if statistics.anchor_recalls:
+        yield _recall_table(statistics)
 
 
-def _spreads(tally: Tally) -> Table:
-    table = Table(title="From the least to the most")
+def _quantile_table(counts: DatasetCounts) -> Table:
+    table = Table(title="Sizes of the images and objects (quantiles)")
     table.add_column("")
-    for share in QUANTILES:
-        table.add_column({0.0: "least", 0.5: "middle", 1.0: "most"}.get(share, f"{share:.0%}"), justify="right")
+    for quantile in QUANTILES:
+        table.add_column({0.0: "min", 0.5: "median", 1.0: "max"}.get(quantile, f"{quantile:.0%}"), justify="right")
     rows = {
-        "image's width": tally.widths,
-        "image's height": tally.heights,
-        "objects an image": tally.objects_per_image,
-        "object's side": tally.object_sides,
-        "height over width": tally.object_ratios,
+        "image width": counts.widths,
+        "image height": counts.heights,
+        "objects per image": counts.objects_per_image,
+        "object side": counts.object_sides,
+        "height / width": counts.object_ratios,
     }
-    for name, values in rows.items():
-        if values is not None:
-            table.add_row(name, *(f"{value:.3g}" for value in values))
-    (width, height), count = tally.sizes[0]
-    table.caption = f"commonest size: {width} x {height}, {count} of {tally.images} images"
+    for name, quantiles in rows.items():
+        if quantiles is not None:
+            table.add_row(name, *(f"{x:.3g}" for x in quantiles))
+    (width, height), num_images = counts.sizes[0]
+    table.caption = f"most frequent size: {width} x {height}, {num_images} of {counts.images} images"
     return table
 
 
-def _classes(found: Statistics) -> Table:
-    table = Table(title="Classes, and the share of each that the configured anchors reach")
+def _class_table(statistics: DatasetStatistics) -> Table:
+    table = Table(title="Classes, with the recall of the configured anchors")
     table.add_column("class", no_wrap=True)
-    for name in ("objects", "images", "side", "h/w", *(f"IoU {least}" for least in OVERLAPS)):
+    for name in ("objects", "images", "side", "h/w", *(f"IoU {threshold}" for threshold in IOU_THRESHOLDS)):
         table.add_column(name, justify="right")
-    configured = [one.per_class for one in found.reached if one.min_size == found.min_size]
-    shares = dict(zip(found.classes, configured[0], strict=True)) if configured else {}
-    for one in found.tally.classes:
-        middle = ["-" if value is None else f"{value:.3g}" for value in (one.side, one.ratio)]
-        reached = ["-" if share != share else f"{share:.1%}" for share in shares.get(one.name, ())]
-        table.add_row(one.name, str(one.objects), str(one.images), *middle, *reached)
+    configured = [
+        anchor_recall.per_class
+        for anchor_recall in statistics.anchor_recalls
+        if anchor_recall.min_size == statistics.min_size
+    ]
+    recall_of_class = dict(zip(statistics.classes, configured[0], strict=True)) if configured else {}
+    for counts in statistics.counts.classes:
+        medians = ["-" if median is None else f"{median:.3g}" for median in (counts.side, counts.ratio)]
+        recalls = ["-" if np.isnan(recall) else f"{recall:.1%}" for recall in recall_of_class.get(counts.name, ())]
+        table.add_row(counts.name, str(counts.objects), str(counts.images), *medians, *recalls)
     return table
 
 
-def _reached(found: Statistics) -> Table:
-    table = Table(title="Objects that an anchor reaches")
+def _recall_table(statistics: DatasetStatistics) -> Table:
+    table = Table(title="Anchor recall: objects with an anchor of at least that IoU")
     table.add_column("anchors")
-    for name in ("min_size", "object's side", *(f"IoU {least}" for least in OVERLAPS), "mean of classes"):
+    for name in ("min_size", "object side", *(f"IoU {threshold}" for threshold in IOU_THRESHOLDS), "mean of classes"):
         table.add_column(name, justify="right")
-    for one in found.reached:
-        table.add_row("configured", *_cells(one))
-    if found.reached_by_advised is not None:
+    for anchor_recall in statistics.anchor_recalls:
+        table.add_row("configured", *_recall_cells(anchor_recall))
+    if statistics.recall_of_suggested is not None:
         table.add_section()
-        table.add_row("advised", *_cells(found.reached_by_advised), style="bold")
+        table.add_row("suggested", *_recall_cells(statistics.recall_of_suggested), style="bold")
     return table
 
 
-def _cells(reached: Reached) -> list[str]:
-    by_class = (f"{share:.1%}" for share in np.nanmean(reached.per_class, 0))
-    shares = (f"{share:.1%}" for share in reached.shares)
-    return [str(reached.min_size), f"{reached.side:.3g}", *shares, " and ".join(by_class)]
+def _recall_cells(anchor_recall: AnchorRecall) -> list[str]:
+    recalls = (f"{recall:.1%}" for recall in anchor_recall.recall)
+    class_means = (f"{recall:.1%}" for recall in np.nanmean(anchor_recall.per_class, 0))
+    return [str(anchor_recall.min_size), f"{anchor_recall.side:.3g}", *recalls, " and ".join(class_means)]

@@ -1,1 +1,1 @@
-"""From annotations to batches: transforms, samplers, collation, worker processes."""
+"""Transforms, samplers, collation and worker processes: from annotations to batches."""

@@ -1,4 +1,4 @@
-"""What a step or an evaluation gets at once: images, read and moved, put on one canvas."""
+"""Batches of a training or evaluation step: images that were read and transformed, padded to one size."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from detect.data.loading.transforms import Example, Given
+from detect.data.loading.transforms import Example, ImageProposals
 from detect.ops.preprocess import Preprocess
 from detect.types import Images, Proposals, Size, Targets
 
 
-class GivenLookup(Protocol):
-    """Where given proposals come from; a dict will do. It travels to the workers, so it must be picklable."""
+class ProposalLookup(Protocol):
+    """Returns the precomputed proposals of a file; a dict is one.
+
+    It is copied to the workers, so it must be picklable.
+    """
 
     def __getitem__(self, file: str, /) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (P, 4) in pixels of the original image and scores (P,), best first."""
+        """Return boxes (P, 4) in pixels of the original image and scores (P,), best first."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """N images on one canvas; those that could not be read are left out, so N may be 0.
+    """N images padded to one size. Images that cannot be read are skipped, so N may be 0.
 
-    images: pixels float32, channels last; targets: N, in canvas pixels, or () where nothing is known; originals: N
-    times (h, w) of the decoded image; image_ids, files, indices (places in the annotations or the list of files): N
-    each; unreadable: a line for each image left out.
+    images: pixels float32, channels last; targets: N, in pixels of the padded images, or () where there are no labels;
+    original_sizes: N times (h, w) of the decoded image; image_ids, files, indices (in the annotations or in the list of
+    files): N each; unreadable: a line for each image that was skipped.
     """
 
     images: Images
     targets: tuple[Targets, ...]
-    originals: tuple[Size, ...]
+    original_sizes: tuple[Size, ...]
     image_ids: tuple[int, ...]
     files: tuple[str, ...]
     indices: tuple[int, ...]
@@ -41,47 +44,49 @@ class Batch:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """One image before it is in a batch; key: the root of its random draws."""
+    """One image before it is put into a batch; seed: the root of its random draws."""
 
     example: Example
-    original: Size
+    original_size: Size
     image_id: int
     file: str
     index: int
-    key: int
+    seed: int
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Images, or why they cannot be read -> a Batch."""
+    """Turns loaded images, or the reasons why they cannot be read, into a Batch."""
 
     preprocess: Preprocess
     with_targets: bool
-    with_given: bool
+    with_proposals: bool
 
-    def __call__(self, items: Sequence[LoadedImage | str]) -> Batch:
-        """One batch of them all."""
-        images = [item for item in items if isinstance(item, LoadedImage)]
+    def __call__(self, samples: Sequence[LoadedImage | str]) -> Batch:
+        """Return one batch of all samples; a sample is an image or the reason why it cannot be read."""
+        images = [sample for sample in samples if isinstance(sample, LoadedImage)]
         return Batch(
             images=self._images(images),
-            targets=tuple(_targets(image.example) for image in images) if self.with_targets else (),
-            originals=tuple(image.original for image in images),
+            targets=tuple(_to_targets(image.example) for image in images) if self.with_targets else (),
+            original_sizes=tuple(image.original_size for image in images),
             image_ids=tuple(image.image_id for image in images),
             files=tuple(image.file for image in images),
             indices=tuple(image.index for image in images),
-            unreadable=tuple(item for item in items if isinstance(item, str)),
+            unreadable=tuple(sample for sample in samples if isinstance(sample, str)),
         )
 
     def _images(self, images: Sequence[LoadedImage]) -> Images:
-        given = [_proposals(image.example.given) for image in images if image.example.given is not None]
-        kept_given = given if self.with_given else None
+        """Return the padded images with their proposals, if any."""
+        proposals = [_to_proposals(image.example.proposals) for image in images if image.example.proposals is not None]
+        batch_proposals = proposals if self.with_proposals else None
         if not images:
-            return Images(torch.zeros(0, 3, 1, 1), (), (), () if self.with_given else None)
-        pictures = [self.preprocess.normalise(image.example.rgb) for image in images]
-        return self.preprocess.batch(pictures, [image.key for image in images], kept_given)
+            return Images(torch.zeros(0, 3, 1, 1), (), (), () if self.with_proposals else None)
+        normalized = [self.preprocess.normalize(image.example.rgb) for image in images]
+        return self.preprocess.batch(normalized, [image.seed for image in images], batch_proposals)
 
 
-def _targets(example: Example) -> Targets:
+def _to_targets(example: Example) -> Targets:
+    """Return the G objects of an example as tensors."""
     return Targets(
         torch.from_numpy(example.boxes),
         torch.from_numpy(example.labels),
@@ -90,5 +95,6 @@ def _targets(example: Example) -> Targets:
     )
 
 
-def _proposals(given: Given) -> Proposals:
-    return Proposals(torch.from_numpy(given.boxes), torch.from_numpy(given.scores))
+def _to_proposals(proposals: ImageProposals) -> Proposals:
+    """Return the P proposals of an image as tensors."""
+    return Proposals(torch.from_numpy(proposals.boxes), torch.from_numpy(proposals.scores))

@@ -1,4 +1,4 @@
-"""Batches from images, in this process or by workers, with equal results."""
+"""Data loaders for training, evaluation and files. Worker processes give the same batches as the main process."""
 
 from __future__ import annotations
 
@@ -13,146 +13,179 @@ from torch.utils.data import DataLoader
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.images import UnreadableImage, read_image
-from detect.data.loading.batch_sampler import Pick, by_canvas
-from detect.data.loading.collate import Batch, Collate, GivenLookup, LoadedImage
-from detect.data.loading.region_sampler import RegionPick
-from detect.data.loading.transforms import Augment, Example, Given, Transform, clipped, resized
-from detect.data.loading.workers import Images, ReadByWorkers, prepare_worker
+from detect.data.loading.batch_sampler import SampleKey, group_by_size
+from detect.data.loading.collate import Batch, Collate, LoadedImage, ProposalLookup
+from detect.data.loading.region_sampler import RegionKey
+from detect.data.loading.transforms import Augment, Example, ImageProposals, Transform, clip_boxes, resize_example
+from detect.data.loading.workers import ImageDataset, TrackedDataset, worker_init_fn
 from detect.errors import UserError
 from detect.ops.preprocess import Preprocess
-from detect.system.randomness import key
+from detect.system.randomness import hash_key
 
 
 def training_loader(
     annotations: Annotations,
     preprocess: Preprocess,
     augment: Augment,
-    plan: Iterable[Sequence[Pick | RegionPick]],
+    batch_sampler: Iterable[Sequence[SampleKey | RegionKey]],
     seed: int,
-    workers: int,
-    given: GivenLookup | None = None,
+    num_workers: int,
+    proposals: ProposalLookup | None = None,
 ) -> DataLoader[Batch]:
-    """The plan's batches, augmented; boxes are clipped to the picture. Keys are (seed, epoch, image id)."""
-    images = _TrainingImages(annotations, preprocess, augment, seed, given)
-    return _loader(images, plan, Collate(preprocess, True, given is not None), workers)
+    """Return the batches of the sampler, augmented; boxes are clipped to the image.
+
+    The random draws of an image depend on (seed, epoch, image id).
+    """
+    dataset = _TrainingDataset(annotations, preprocess, augment, seed, proposals)
+    return _make_loader(dataset, batch_sampler, Collate(preprocess, True, proposals is not None), num_workers)
 
 
 def evaluation_loader(
     annotations: Annotations,
     preprocess: Preprocess,
     batch_size: int,
-    workers: int,
-    given: GivenLookup | None = None,
+    num_workers: int,
+    proposals: ProposalLookup | None = None,
     rank: int = 0,
-    size: int = 1,
+    world_size: int = 1,
 ) -> DataLoader[Batch]:
-    """Every image once, batches of one canvas each. Keys are ("evaluation", image id).
+    """Return every image once, in batches of one padded size each.
 
-    Of ``size`` processes each gets every ``size``-th batch, from the ``rank``-th on.
+    The seed of an image is ("evaluation", image id). With ``world_size`` processes each gets every ``world_size``-th
+    batch, starting with batch ``rank``.
     """
     sizes = [annotations.size(index) for index in range(len(annotations))]
-    batches = by_canvas([preprocess.canvas([preprocess.resized(size)]) for size in sizes], batch_size)
-    images = _EvaluationImages(annotations, preprocess, given)
-    return _loader(images, batches[rank::size], Collate(preprocess, True, given is not None), workers)
+    batches = group_by_size([preprocess.canvas([preprocess.target_size(size)]) for size in sizes], batch_size)
+    dataset = _EvaluationDataset(annotations, preprocess, proposals)
+    return _make_loader(
+        dataset, batches[rank::world_size], Collate(preprocess, True, proposals is not None), num_workers
+    )
 
 
 def file_loader(
     files: Sequence[str | Path],
     preprocess: Preprocess,
     batches: Sequence[Sequence[int]],
-    workers: int,
-    given: GivenLookup | None = None,
+    num_workers: int,
+    proposals: ProposalLookup | None = None,
 ) -> DataLoader[Batch]:
-    """The files in batches of their places, without targets. Image ids are places from 1; keys ("evaluation", name)."""
-    images = _Files([str(file) for file in files], preprocess, given)
-    return _loader(images, batches, Collate(preprocess, False, given is not None), workers)
+    """Return the files in the given batches of indices, without targets.
+
+    Image ids are the indices plus 1; the seed of an image is ("evaluation", file name).
+    """
+    dataset = _FileDataset([str(file) for file in files], preprocess, proposals)
+    return _make_loader(dataset, batches, Collate(preprocess, False, proposals is not None), num_workers)
 
 
-def _loader(images: Images, batches: Iterable[Any], collate: Callable[..., Batch], workers: int) -> DataLoader[Batch]:
+def _make_loader(
+    dataset: ImageDataset, batches: Iterable[Any], collate: Callable[..., Batch], num_workers: int
+) -> DataLoader[Batch]:
+    """Return a DataLoader of these batches, with worker processes that report which file they read."""
     loader: DataLoader[Any] = DataLoader(
-        ReadByWorkers(images, workers) if workers else images,
+        TrackedDataset(dataset, num_workers) if num_workers else dataset,
         batch_sampler=batches,
-        num_workers=workers,
+        num_workers=num_workers,
         collate_fn=collate,
-        worker_init_fn=prepare_worker,
-        generator=torch.Generator(),  # else each pass would draw a number from torch's global generator
+        worker_init_fn=worker_init_fn,
+        generator=torch.Generator(),  # otherwise each pass would advance torch's global generator
     )
     return loader
 
 
-class _TrainingImages(Images):
+class _TrainingDataset(ImageDataset):
+    """The images of a data set as they are trained on: augmented and resized."""
+
     def __init__(
         self,
         annotations: Annotations,
         preprocess: Preprocess,
         augment: Augment,
         seed: int,
-        given: GivenLookup | None,
+        proposals: ProposalLookup | None,
     ) -> None:
         self.annotations = annotations
         self.transform = Transform(preprocess, augment)
         self.seed = seed
-        self.given = given
+        self.proposals = proposals
 
-    def __getitem__(self, pick: Pick | RegionPick) -> LoadedImage | str:
-        epoch, index, min_size = pick[:3]
-        rows = np.asarray(pick.rows) if isinstance(pick, RegionPick) else None
+    def __getitem__(self, sample_key: SampleKey | RegionKey) -> LoadedImage | str:
+        epoch, index, min_size = sample_key[:3]
+        rows = np.asarray(sample_key.rows) if isinstance(sample_key, RegionKey) else None
         annotation = self.annotations[index]
-        root = key(self.seed, epoch, annotation.image_id)
+        image_seed = hash_key(self.seed, epoch, annotation.image_id)
 
-        def move(example: Example) -> Example:
-            return self.transform(example if rows is None else _only(example, rows), root, min_size)
+        def transform(example: Example) -> Example:
+            return self.transform(example if rows is None else _keep_regions(example, rows), image_seed, min_size)
 
-        return _read(annotation, index, root, self.given, move)
+        return _load_image(annotation, index, image_seed, self.proposals, transform)
 
-    def file(self, pick: Pick | RegionPick) -> str:
-        return self.annotations.file(pick[1])
+    def file(self, key: SampleKey | RegionKey) -> str:
+        """Return the path of the image of this key."""
+        return self.annotations.file(key[1])
 
 
-class _EvaluationImages(Images):
-    def __init__(self, annotations: Annotations, preprocess: Preprocess, given: GivenLookup | None) -> None:
+class _EvaluationDataset(ImageDataset):
+    """The images of a data set as they are evaluated: resized, with clipped boxes."""
+
+    def __init__(self, annotations: Annotations, preprocess: Preprocess, proposals: ProposalLookup | None) -> None:
         self.annotations = annotations
         self.preprocess = preprocess
-        self.given = given
+        self.proposals = proposals
 
     def __getitem__(self, index: int) -> LoadedImage | str:
         annotation = self.annotations[index]
-        root = key("evaluation", annotation.image_id)
-        return _read(annotation, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
+        image_seed = hash_key("evaluation", annotation.image_id)
+        return _load_image(
+            annotation,
+            index,
+            image_seed,
+            self.proposals,
+            lambda example: resize_example(clip_boxes(example), self.preprocess),
+        )
 
     def file(self, index: int) -> str:
+        """Return the path of the image with this index."""
         return self.annotations.file(index)
 
 
-class _Files(Images):
-    def __init__(self, files: Sequence[str], preprocess: Preprocess, given: GivenLookup | None) -> None:
+class _FileDataset(ImageDataset):
+    """Image files without labels."""
+
+    def __init__(self, files: Sequence[str], preprocess: Preprocess, proposals: ProposalLookup | None) -> None:
         self.files = files
         self.preprocess = preprocess
-        self.given = given
+        self.proposals = proposals
 
     def __getitem__(self, index: int) -> LoadedImage | str:
-        unknown = _without_objects(self.files[index], index + 1)
-        root = key("evaluation", Path(unknown.file).name)
-        return _read(unknown, index, root, self.given, lambda example: resized(clipped(example), self.preprocess))
+        annotation = _unlabeled(self.files[index], index + 1)
+        image_seed = hash_key("evaluation", Path(annotation.file).name)
+        return _load_image(
+            annotation,
+            index,
+            image_seed,
+            self.proposals,
+            lambda example: resize_example(clip_boxes(example), self.preprocess),
+        )
 
     def file(self, index: int) -> str:
+        """Return the path with this index."""
         return self.files[index]
 
 
-def _read(
+def _load_image(
     annotation: ImageAnnotation,
     index: int,
-    root: int,
-    given: GivenLookup | None,
-    move: Callable[[Example], Example],
+    seed: int,
+    proposals: ProposalLookup | None,
+    transform: Callable[[Example], Example],
 ) -> LoadedImage | str:
-    """The image as ``move`` makes it, or why it cannot be read.
+    """Return the transformed image, or the reason why it cannot be read.
 
-    Any other error is raised with the file's name noted.
+    Any other error is raised again with a note that names the file.
     """
     try:
-        example = _example(annotation, given)
-        return LoadedImage(move(example), example.size, annotation.image_id, annotation.file, index, root)
+        example = _load_example(annotation, proposals)
+        return LoadedImage(transform(example), example.size, annotation.image_id, annotation.file, index, seed)
     except UnreadableImage as error:
         return str(error)
     except Exception as error:
@@ -160,42 +193,46 @@ def _read(
         raise
 
 
-def _example(annotation: ImageAnnotation, given: GivenLookup | None) -> Example:
+def _load_example(annotation: ImageAnnotation, proposals: ProposalLookup | None) -> Example:
+    """Read an image with its objects and its proposals. Raises UserError if its proposals are missing."""
     rgb = read_image(annotation.file)
-    proposals = None
-    if given is not None:
+    image_proposals = None
+    if proposals is not None:
         try:
-            boxes, scores = given[annotation.file]
+            boxes, scores = proposals[annotation.file]
         except KeyError as error:
-            raise UserError(f"{annotation.file}: expected given proposals, found none") from error
-        proposals = Given(np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32))
+            raise UserError(f"{annotation.file}: expected precomputed proposals, found none") from error
+        image_proposals = ImageProposals(np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32))
     return Example(
         rgb=rgb,
         boxes=annotation.boxes.astype(np.float32),
         labels=annotation.labels,
         difficult=annotation.difficult,
         crowd=annotation.crowd,
-        given=proposals,
+        proposals=image_proposals,
     )
 
 
-def _only(example: Example, rows: np.ndarray) -> Example:
-    """The example with only some of its regions given; rows: places among its objects' boxes, then its proposals."""
-    assert example.given is not None
+def _keep_regions(example: Example, rows: np.ndarray) -> Example:
+    """Keep only some regions of an example as its proposals; rows: indices into its G boxes and P proposals, joined."""
+    assert example.proposals is not None
     boxes, scores = example.boxes, np.ones(len(example.boxes), np.float32)
-    regions = np.concatenate([boxes, example.given.boxes])
-    return replace(example, given=Given(regions[rows], np.concatenate([scores, example.given.scores])[rows]))
+    regions = np.concatenate([boxes, example.proposals.boxes])
+    return replace(
+        example, proposals=ImageProposals(regions[rows], np.concatenate([scores, example.proposals.scores])[rows])
+    )
 
 
-def _without_objects(file: str, image_id: int) -> ImageAnnotation:
-    nothing = np.zeros(0, bool)
+def _unlabeled(file: str, image_id: int) -> ImageAnnotation:
+    """Return an annotation without objects; its size is not known."""
+    no_flags = np.zeros(0, bool)
     return ImageAnnotation(
         file=file,
         image_id=image_id,
         size=(0, 0),
         boxes=np.zeros((0, 4)),
         labels=np.zeros(0, np.int64),
-        difficult=nothing,
-        crowd=nothing,
+        difficult=no_flags,
+        crowd=no_flags,
         areas=np.zeros(0),
     )

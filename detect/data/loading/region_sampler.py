@@ -1,4 +1,4 @@
-"""Which regions of which images make up which training step, drawn over all images (R-CNN, section 2.3)."""
+"""Region batch sampler: which regions of which images make up which training step (R-CNN, section 2.3)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from detect.data.annotations import Annotations
-from detect.data.loading.collate import GivenLookup
+from detect.data.loading.collate import ProposalLookup
 from detect.ops.matching import BACKGROUND, IGNORED, Matcher
-from detect.system.randomness import generator, key
+from detect.system.randomness import hash_key, numpy_generator
 
 
-class RegionPick(NamedTuple):
-    """An image of a step; rows: which of its regions, places among its objects' boxes and then its proposals."""
+class RegionKey(NamedTuple):
+    """The key of an image in a step.
+
+    rows: which of its regions are trained on, as indices into its objects' boxes and proposals, joined.
+    """
 
     epoch: int
     image: int
@@ -26,25 +29,26 @@ class RegionPick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RegionPool:
-    """All regions of a data set that may train; (M, 2) and (B, 2) int32: image and row of each."""
+class RegionIndex:
+    """All regions of a data set that may be trained on. Both (M, 2) and (B, 2) int32: image index and row of each."""
 
     foreground: NDArray[np.int32]
     background: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class RegionPlan:
-    """Steps ``start`` to ``steps - 1``; iterating gives the batch of each, a DataLoader's ``batch_sampler``.
+class RegionBatchSampler:
+    """Yields the batch of each of the steps ``start`` to ``steps - 1``: a DataLoader's ``batch_sampler``.
 
-    A step's regions are ``number`` of the pool, at most ``share`` of them foreground, each at most once. They are of
-    nearly as many images, which is what the draw over all images costs beside a hierarchical one. What a step draws
-    depends on the seed and the step alone, so that the number of the step stands for the epoch in its images' keys.
+    A step samples ``batch_size`` regions without replacement from all images, at most the fraction
+    ``positive_fraction`` of them foreground. They come from nearly as many images, which makes a step slower than
+    hierarchical sampling (regions of a few images). The batch of a step depends on the seed and the step only, so the
+    step takes the place of the epoch in the seeds of its images.
     """
 
-    pool: RegionPool
-    number: int
-    share: float
+    regions: RegionIndex
+    batch_size: int
+    positive_fraction: float
     seed: int
     min_sizes: tuple[int, ...]
     steps: int
@@ -53,47 +57,50 @@ class RegionPlan:
     def __len__(self) -> int:
         return max(0, self.steps - self.start)
 
-    def __iter__(self) -> Iterator[list[RegionPick]]:
+    def __iter__(self) -> Iterator[list[RegionKey]]:
         for step in range(self.start, self.steps):
             yield self.batch(step)
 
-    def batch(self, step: int) -> list[RegionPick]:
-        """The batch of any step, image by image."""
-        draw = generator(self.seed, "region plan", step)
-        positives = _drawn(draw, self.pool.foreground, int(self.number * self.share))
-        drawn = np.concatenate([positives, _drawn(draw, self.pool.background, self.number - len(positives))])
-        drawn = drawn[np.lexsort((drawn[:, 1], drawn[:, 0]))]
-        images, starts = np.unique(drawn[:, 0], return_index=True)
-        min_size = self.min_sizes[key(self.seed, "min_size", step) % len(self.min_sizes)]
-        rows: Sequence[NDArray[np.int32]] = np.split(drawn[:, 1], starts[1:]) if len(drawn) else []
+    def batch(self, step: int) -> list[RegionKey]:
+        """Return the batch of any step, sorted by image."""
+        rng = numpy_generator(self.seed, "region plan", step)
+        positives = _sample(rng, self.regions.foreground, int(self.batch_size * self.positive_fraction))
+        sampled = np.concatenate([positives, _sample(rng, self.regions.background, self.batch_size - len(positives))])
+        sampled = sampled[np.lexsort((sampled[:, 1], sampled[:, 0]))]
+        images, starts = np.unique(sampled[:, 0], return_index=True)
+        min_size = self.min_sizes[hash_key(self.seed, "min_size", step) % len(self.min_sizes)]
+        rows: Sequence[NDArray[np.int32]] = np.split(sampled[:, 1], starts[1:]) if len(sampled) else []
         return [
-            RegionPick(step, int(image), min_size, tuple(own.tolist())) for image, own in zip(images, rows, strict=True)
+            RegionKey(step, int(image), min_size, tuple(image_rows.tolist()))
+            for image, image_rows in zip(images, rows, strict=True)
         ]
 
 
-def region_pool(annotations: Annotations, given: GivenLookup, matcher: Matcher, number: int) -> RegionPool:
-    """The roles of each image's own objects and of its first ``number`` given proposals.
+def index_regions(
+    annotations: Annotations, proposals: ProposalLookup, matcher: Matcher, num_proposals: int
+) -> RegionIndex:
+    """Label each image's objects and its first ``num_proposals`` proposals as foreground or background.
 
-    Images that ``given`` does not know (those that cannot be read) are left out.
+    Images without an entry in ``proposals`` (those that cannot be read) are skipped.
     """
-    roles: dict[bool, list[NDArray[np.int32]]] = {True: [], False: []}
+    regions: dict[bool, list[NDArray[np.int32]]] = {True: [], False: []}
     for image in range(len(annotations)):
         annotation = annotations[image]
         try:
-            proposed = given[annotation.file][0][:number]
+            proposal_boxes = proposals[annotation.file][0][:num_proposals]
         except KeyError:
             continue
-        boxes, targets = np.concatenate([annotation.boxes, proposed]).astype(np.float32), annotation.targets()
+        boxes, targets = np.concatenate([annotation.boxes, proposal_boxes]).astype(np.float32), annotation.targets()
         matched = matcher.match(torch.from_numpy(boxes), targets).numpy()
         matched[: len(targets)][annotation.crowd] = IGNORED
-        for foreground, chosen in ((True, matched >= 0), (False, matched == BACKGROUND)):
-            rows = np.flatnonzero(chosen)
-            roles[foreground].append(np.stack([np.full_like(rows, image), rows], 1).astype(np.int32))
-    none = np.zeros((0, 2), np.int32)
-    return RegionPool(np.concatenate([none, *roles[True]]), np.concatenate([none, *roles[False]]))
+        for foreground, selected in ((True, matched >= 0), (False, matched == BACKGROUND)):
+            rows = np.flatnonzero(selected)
+            regions[foreground].append(np.stack([np.full_like(rows, image), rows], 1).astype(np.int32))
+    empty = np.zeros((0, 2), np.int32)
+    return RegionIndex(np.concatenate([empty, *regions[True]]), np.concatenate([empty, *regions[False]]))
 
 
-def _drawn(draw: np.random.Generator, regions: NDArray[np.int32], number: int) -> NDArray[np.int32]:
-    """At most ``number`` of the regions, none twice."""
-    chosen = draw.choice(len(regions), min(number, len(regions)), replace=False)
+def _sample(rng: np.random.Generator, regions: NDArray[np.int32], max_regions: int) -> NDArray[np.int32]:
+    """Return at most ``max_regions`` of the regions (M, 2), without replacement."""
+    chosen = rng.choice(len(regions), min(max_regions, len(regions)), replace=False)
     return np.asarray(regions[chosen])

@@ -1,6 +1,6 @@
-"""From a decoded image to the network's size, with everything known about it: crop, one resize, flip, colour.
+"""Transforms of a decoded image with its boxes and proposals: crop, one resize, flip, color jitter.
 
-Boxes are moved here, exactly, by what the pixels went through; only the pixels go to albumentations.
+Boxes are transformed here, exactly as the pixels were; albumentations gets the pixels only.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detect.data.loading.crop_boxes import Window, mirrored, through, visible_share
+from detect.data.loading.crop_boxes import Window, clip_to_window, hflip_boxes, visible_fraction
 from detect.ops.preprocess import Preprocess
 from detect.types import Size
 
-_LEAST_SIDE = 0.01  # resized pixels; what is thinner is rounding, not an object
+_MIN_SIDE = 0.01  # resized pixels; a thinner box comes from rounding, not from an object
 
 
 @dataclass(frozen=True)
-class Given:
-    """Proposals for one image, best first: boxes (P, 4) float32, scores (P,) float32."""
+class ImageProposals:
+    """Precomputed proposals for one image, best first: boxes (P, 4) float32, scores (P,) float32."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -27,7 +27,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Example:
-    """An image and what is known of it.
+    """An image with its objects and its proposals.
 
     rgb (H, W, 3) uint8; boxes (G, 4) float32; labels (G,) int64; difficult and crowd (G,) bool.
     """
@@ -37,109 +37,125 @@ class Example:
     labels: np.ndarray
     difficult: np.ndarray
     crowd: np.ndarray
-    given: Given | None = None
+    proposals: ImageProposals | None = None
 
     @property
     def size(self) -> Size:
-        """(h, w) of the pixels."""
+        """The (h, w) of the pixels."""
         return int(self.rgb.shape[0]), int(self.rgb.shape[1])
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to a training image.
+    """Settings of the augmentation of training images.
 
-    flip: probability of a flip left to right; crop: probability of a random crop (30 to 100% of the area); visible:
-    an object keeps its (clipped) box where at least this share of its area is inside the crop, else it is left out;
-    colour: strength in 0..1 of the jitter of brightness, contrast and saturation (factors 1 - colour to 1 + colour)
-    and hue (a tenth of it, in turns).
+    flip: probability of a flip left to right; crop: probability of a random crop (30 to 100% of the area);
+    color_jitter: strength in 0..1 of the jitter of brightness, contrast and saturation (factors 1 - strength to 1 +
+    strength) and hue (a tenth of it, in turns); min_visibility: an object keeps its (clipped) box if at least this
+    fraction of its area is inside the crop, otherwise it is removed.
     """
 
     flip: float = 0.5
     crop: float = 0.0
-    colour: float = 0.0
-    visible: float = 0.4
+    color_jitter: float = 0.0
+    min_visibility: float = 0.4
 
     @property
-    def off(self) -> bool:
-        """True where the pixels are only resized."""
-        return self.flip <= 0 and self.crop <= 0 and self.colour <= 0
+    def is_identity(self) -> bool:
+        """True if images are only resized."""
+        return self.flip <= 0 and self.crop <= 0 and self.color_jitter <= 0
 
 
 class Transform:
-    """Crop, resize, flip, colour, for training. Built once in each worker; a call depends on its arguments alone."""
+    """Crops, resizes, flips and jitters the colors of training images.
+
+    It is built once in each worker. A call depends on its arguments only.
+    """
 
     def __init__(self, preprocess: Preprocess, augment: Augment) -> None:
         self.preprocess = preprocess
-        self.visible = augment.visible
-        self.pixels = None
-        if not augment.off:
+        self.min_visibility = augment.min_visibility
+        self.augmentation = None
+        if not augment.is_identity:
             from detect.data.loading.augmentation import PixelAugmentation
 
-            self.pixels = PixelAugmentation(augment.flip, augment.crop, augment.colour, augment.visible)
+            self.augmentation = PixelAugmentation(
+                augment.flip, augment.crop, augment.color_jitter, augment.min_visibility
+            )
 
-    def __call__(self, example: Example, root: int, min_size: int | None = None) -> Example:
-        """The example at its resized size, boxes clipped to the picture, those without extent removed.
+    def __call__(self, example: Example, seed: int, min_size: int | None = None) -> Example:
+        """Return the example, resized, with boxes clipped to the image and without boxes that have no extent.
 
-        root: the key of all random draws; min_size: overrides the preprocessing's.
+        seed: the root of all random draws; min_size: replaces that of ``preprocess``.
         """
-        if self.pixels is None:
-            return resized(clipped(example), self.preprocess, min_size)
-        rgb, window = self.pixels.crop(example.rgb, example.boxes, root)
-        example = clipped(example) if window is None else _cropped(example, rgb, window, self.visible)
-        example = resized(example, self.preprocess, min_size)
-        rgb, flipped = self.pixels.flip(example.rgb, root)
-        example = _flipped(example, rgb) if flipped else example
-        return replace(example, rgb=self.pixels.recolour(example.rgb, root))
+        if self.augmentation is None:
+            return resize_example(clip_boxes(example), self.preprocess, min_size)
+        rgb, window = self.augmentation.crop(example.rgb, example.boxes, seed)
+        example = clip_boxes(example) if window is None else _crop(example, rgb, window, self.min_visibility)
+        example = resize_example(example, self.preprocess, min_size)
+        rgb, flipped = self.augmentation.flip(example.rgb, seed)
+        example = _hflip(example, rgb) if flipped else example
+        return replace(example, rgb=self.augmentation.color_jitter(example.rgb, seed))
 
 
-def clipped(example: Example) -> Example:
-    """The same with boxes clipped to the picture; those entirely outside are removed."""
+def clip_boxes(example: Example) -> Example:
+    """Return the example with boxes clipped to the image; those entirely outside are removed."""
     height, width = example.size
-    return _cropped(example, example.rgb, (0, 0, width, height), 0.0)
+    return _crop(example, example.rgb, (0, 0, width, height), 0.0)
 
 
-def resized(example: Example, preprocess: Preprocess, min_size: int | None = None) -> Example:
-    """At the size that ``preprocess`` gives it, boxes clipped; those under a hundredth of a pixel are removed."""
+def resize_example(example: Example, preprocess: Preprocess, min_size: int | None = None) -> Example:
+    """Return the example at the size that ``preprocess`` gives it, with clipped boxes.
+
+    Boxes with a side under a hundredth of a pixel are removed. min_size: replaces that of ``preprocess``.
+    """
     rgb = preprocess.resize(example.rgb, min_size)
     y, x = rgb.shape[0] / example.size[0], rgb.shape[1] / example.size[1]
     scale = np.asarray([x, y, x, y], np.float32)
-    whole = (0, 0, rgb.shape[1], rgb.shape[0])
-    moved = _moved(example, rgb, lambda boxes: through(boxes * scale, whole))  # a product may be an ulp too large
-    return _select(moved, _has_extent(moved.boxes))
+    window = (0, 0, rgb.shape[1], rgb.shape[0])
+    # boxes * scale may exceed the image by a rounding error, so they are clipped again
+    resized = _transform_example(example, rgb, lambda boxes: clip_to_window(boxes * scale, window))
+    return _select(resized, _has_extent(resized.boxes))
 
 
-def _cropped(example: Example, rgb: np.ndarray, window: Window, visible: float) -> Example:
-    """Everything through the window; objects with less than the share ``visible`` left are removed."""
-    share = visible_share(example.boxes, window)
-    moved = _moved(example, rgb, lambda boxes: through(boxes, window))
-    return _select(moved, (share > 0) & (share >= visible))
+def _crop(example: Example, rgb: np.ndarray, window: Window, min_visibility: float) -> Example:
+    """Return the example in the window; objects with less than the fraction ``min_visibility`` left are removed."""
+    visible = visible_fraction(example.boxes, window)
+    cropped = _transform_example(example, rgb, lambda boxes: clip_to_window(boxes, window))
+    return _select(cropped, (visible > 0) & (visible >= min_visibility))
 
 
-def _flipped(example: Example, rgb: np.ndarray) -> Example:
-    return _moved(example, rgb, lambda boxes: mirrored(boxes, example.size[1]))
+def _hflip(example: Example, rgb: np.ndarray) -> Example:
+    """Return the example with pixels that were flipped left to right, and its boxes flipped."""
+    return _transform_example(example, rgb, lambda boxes: hflip_boxes(boxes, example.size[1]))
 
 
-def _moved(example: Example, rgb: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> Example:
-    """New pixels, and all boxes moved with them; given proposals that lose their extent are removed."""
-    given = example.given
-    if given is not None:
-        boxes = move(given.boxes)
-        kept = _has_extent(boxes)
-        given = Given(boxes[kept], given.scores[kept])
-    return replace(example, rgb=rgb, boxes=move(example.boxes), given=given)
+def _transform_example(
+    example: Example, rgb: np.ndarray, transform_boxes: Callable[[np.ndarray], np.ndarray]
+) -> Example:
+    """Return the example with new pixels and all its boxes transformed; proposals that lose their extent are removed.
+
+    transform_boxes: from (B, 4) to (B, 4).
+    """
+    proposals = example.proposals
+    if proposals is not None:
+        boxes = transform_boxes(proposals.boxes)
+        keep = _has_extent(boxes)
+        proposals = ImageProposals(boxes[keep], proposals.scores[keep])
+    return replace(example, rgb=rgb, boxes=transform_boxes(example.boxes), proposals=proposals)
 
 
-def _select(example: Example, chosen: np.ndarray) -> Example:
-    """The example with only the chosen objects."""
+def _select(example: Example, keep: np.ndarray) -> Example:
+    """Return the example with only some of its G objects; keep (G,) bool."""
     return replace(
         example,
-        boxes=example.boxes[chosen],
-        labels=example.labels[chosen],
-        difficult=example.difficult[chosen],
-        crowd=example.crowd[chosen],
+        boxes=example.boxes[keep],
+        labels=example.labels[keep],
+        difficult=example.difficult[keep],
+        crowd=example.crowd[keep],
     )
 
 
 def _has_extent(boxes: np.ndarray) -> np.ndarray:
-    return np.asarray((boxes[:, 2] - boxes[:, 0] >= _LEAST_SIDE) & (boxes[:, 3] - boxes[:, 1] >= _LEAST_SIDE))
+    """Return (B,) bool: True if both sides of a box (B, 4) have at least _MIN_SIDE pixels."""
+    return np.asarray((boxes[:, 2] - boxes[:, 0] >= _MIN_SIDE) & (boxes[:, 3] - boxes[:, 1] >= _MIN_SIDE))

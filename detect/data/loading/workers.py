@@ -1,4 +1,4 @@
-"""Processes that read images: which file each is at, and what to say when the system ends one."""
+"""Worker processes that read images: which file each is reading, and the message if the system kills one."""
 
 from __future__ import annotations
 
@@ -17,92 +17,96 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from detect.data.loading.collate import LoadedImage
-from detect.errors import WorkError
-from detect.system.distributed import tells_of_a_worker
+from detect.errors import RunError
+from detect.system.distributed import is_worker_death
 
-_LONGEST = 4095  # bytes of a path that Linux opens
-
-
-class WorkerEnded(WorkError):  # noqa: N818 - named for what happened
-    """A process that reads images is gone."""
+_MAX_PATH_BYTES = 4095  # bytes of a path that Linux opens
 
 
-class Images(Dataset[LoadedImage | str], ABC):
-    """By picks: each image as it is learned or looked at, or why it cannot be read."""
+class WorkerKilled(RunError):  # noqa: N818 - the name states the event
+    """A worker process was killed by the system."""
+
+
+class ImageDataset(Dataset[LoadedImage | str], ABC):
+    """A data set of loaded images. An image that cannot be read is returned as the reason for it."""
 
     @abstractmethod
-    def file(self, pick: Any) -> str:
-        """The path of the image that ``self[pick]`` reads."""
+    def file(self, key: Any) -> str:
+        """Return the path of the image that ``self[key]`` reads."""
 
 
-class _AtWork(ctypes.Structure):
-    """What a worker tells of itself; file: empty between two images."""
+class _CurrentFile(ctypes.Structure):
+    """The file that a worker is reading; empty between two images."""
 
-    _fields_ = (("pid", ctypes.c_int64), ("file", ctypes.c_char * (_LONGEST + 1)))
+    _fields_ = (("pid", ctypes.c_int64), ("file", ctypes.c_char * (_MAX_PATH_BYTES + 1)))
 
 
-class ReadByWorkers(Dataset[LoadedImage | str]):
-    """The same images; while a worker reads one, its file stands in memory that outlives the worker."""
+class TrackedDataset(Dataset[LoadedImage | str]):
+    """The same data set; while a worker reads an image, its file name is in memory that outlives the worker."""
 
-    def __init__(self, images: Images, workers: int) -> None:
-        self.images = images
-        self._at_work = RawArray(_AtWork, workers)
+    def __init__(self, dataset: ImageDataset, num_workers: int) -> None:
+        self.dataset = dataset
+        self._current_files = RawArray(_CurrentFile, num_workers)
 
-    def __getitem__(self, pick: Any) -> LoadedImage | str:
+    def __getitem__(self, key: Any) -> LoadedImage | str:
         worker = get_worker_info()
         assert worker is not None
-        own = self._at_work[worker.id]
-        own.pid = os.getpid()
-        own.file = os.fsencode(self.images.file(pick))[:_LONGEST]
+        current = self._current_files[worker.id]
+        current.pid = os.getpid()
+        current.file = os.fsencode(self.dataset.file(key))[:_MAX_PATH_BYTES]
         try:
-            return self.images[pick]
+            return self.dataset[key]
         finally:
-            own.file = b""
+            current.file = b""
 
-    def file_at(self, pid: int) -> str | None:
-        """The file that the worker was reading; None between two images, or for another process."""
-        return next((os.fsdecode(each.file) for each in self._at_work if each.pid == pid and each.file), None)
+    def current_file(self, pid: int) -> str | None:
+        """Return the file that the worker is reading; None between two images, or for another process."""
+        return next(
+            (os.fsdecode(current.file) for current in self._current_files if current.pid == pid and current.file), None
+        )
 
 
-def prepare_worker(_: int) -> None:
-    """Workers are the parallelism; threads in each would only compete. Signals are the main process's business.
+def worker_init_fn(_: int) -> None:
+    """Turn off threads and signals in a worker.
 
-    0, not 1: both mean none, but at 1 OpenCV stops its pool, and a forked worker would wait for threads that only its
-    parent has. A Ctrl-C reaches the workers too; were they to end by it, the step under way would fail instead of being
-    finished and saved. They end when the main process tells them, or is gone.
+    The workers are the parallelism, and threads in each would only compete. OpenCV gets 0 threads and not 1: both mean
+    none, but at 1 OpenCV stops its pool, and a forked worker would wait for threads that only its parent has.
+
+    A Ctrl-C reaches the workers too. If they ended by it, the current step would fail instead of being finished and
+    saved. They end when the main process ends them, or when it is gone.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, signal.SIG_IGN)
 
 
 @contextmanager
-def told_when_a_worker_ends(setting: str, loader: DataLoader[Any]) -> Iterator[None]:
-    """Turns torch's error into WorkerEnded: the file that the worker of ``loader`` was reading, and ``setting``, which
-    says how many workers there are.
+def explain_worker_death(setting: str, loader: DataLoader[Any]) -> Iterator[None]:
+    """Turn torch's error about a dead worker of ``loader`` into WorkerKilled, which names the file that it was reading.
 
-    torch raises from its handler of SIGCHLD, so in any line of the work and not only where a batch is awaited.
+    setting: the setting with the number of workers, for the message. torch raises its error from a handler of SIGCHLD,
+    so it may occur in any line of the ``with`` block and not only where a batch is awaited.
     """
     try:
         yield
     except RuntimeError as error:
-        if not tells_of_a_worker(error):
+        if not is_worker_death(error):
             raise
         reason = str(error).splitlines()[0].removeprefix("DataLoader ").rstrip(" .")
-        files = _files_at(loader, reason)
-        while_at = f" while it was reading {' and '.join(files)}" if files else ""
-        raise WorkerEnded(
-            f"expected processes that read images to the end, found one ended by the system{while_at}: {reason}; "
+        files = _files_being_read(loader, reason)
+        activity = f" while it was reading {' and '.join(files)}" if files else ""
+        raise WorkerKilled(
+            f"expected processes that read images to the end, found one ended by the system{activity}: {reason}; "
             f"if memory is short, lower {setting} (0: read in the main process)"
         ) from error
 
 
-def _files_at(loader: DataLoader[Any], reason: str) -> list[str]:
-    """Of the workers that torch names: (pid 7), or (pid(s) 7, 8)."""
-    images = loader.dataset
-    named = re.search(r"\(pid(?:\(s\))? ([\d, ]+)\)", reason)
-    if not isinstance(images, ReadByWorkers) or named is None:
+def _files_being_read(loader: DataLoader[Any], reason: str) -> list[str]:
+    """Return the files that the workers named in torch's message were reading: (pid 7), or (pid(s) 7, 8)."""
+    dataset = loader.dataset
+    pids = re.search(r"\(pid(?:\(s\))? ([\d, ]+)\)", reason)
+    if not isinstance(dataset, TrackedDataset) or pids is None:
         return []
-    found = [images.file_at(int(pid)) for pid in named[1].split(",")]
-    return [file for file in found if file is not None]
+    files = [dataset.current_file(int(pid)) for pid in pids[1].split(",")]
+    return [file for file in files if file is not None]

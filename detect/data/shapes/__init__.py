@@ -1,1 +1,1 @@
-"""The built-in data set: drawn shapes on cluttered backgrounds."""
+"""The built-in data set of drawn shapes: no download, and the same images for the same seed."""

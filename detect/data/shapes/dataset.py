@@ -1,7 +1,7 @@
-"""The built-in data set on disk: drawn on first use from a seed, nothing downloaded, in COCO's layout.
+"""The built-in data set on disk: drawn from a seed on first use, without download, in COCO's layout.
 
-shapes-v3-seed0-2000x300/
-    settings.json           what made it
+shapes-v5-seed0-2000x300/
+    settings.json           the version, the seed and the numbers of images
     train.json  val.json    COCO annotations
     train/  val/            00000.jpg, 00001.jpg, ...
 """
@@ -15,41 +15,41 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.shapes.scene import Scene, scene
+from detect.data.shapes.scene import Scene, draw_scene
 from detect.data.shapes.sprite import CLASSES
 from detect.errors import UserError
 from detect.system.files import sync, sync_below
 
-__all__ = ["CLASSES", "DATA_VERSION", "Scene", "prepare", "scene"]
+__all__ = ["CLASSES", "DATA_VERSION", "Scene", "draw_scene", "prepare_shapes"]
 
-DATA_VERSION = 5  # raise it with every change to the pictures: another version is another folder
-_QUALITY = 95  # of the JPEGs; no artefacts that an eye can see
+DATA_VERSION = 5  # increase it with every change of the images: another version is another folder
+_JPEG_QUALITY = 95  # no visible artifacts
 
 
-def prepare(root: Path, seed: int, train: int = 2000, val: int = 300) -> Path:
-    """The folder of the data set under ``root``; drawn now unless it is there already.
+def prepare_shapes(root: Path, seed: int, train: int = 2000, val: int = 300) -> Path:
+    """Return the folder of the data set under ``root``; it is drawn unless it exists.
 
-    It is made aside and renamed when complete: a kill leaves no half of a data set, and two processes may ask at once.
-    The annotation files are ``train.json`` and ``val.json``, their images in ``train`` and ``val``.
-    Raises UserError where a folder of that name holds something else.
+    It is written to a temporary folder and renamed when it is complete. So a killed process leaves no incomplete data
+    set, and two processes may draw it at the same time. The annotation files are ``train.json`` and ``val.json``, their
+    images are in ``train`` and ``val``. Raises UserError if a folder of that name contains something else.
     """
     settings = {"version": DATA_VERSION, "seed": seed, "train": train, "val": val}
     folder = root / f"shapes-v{DATA_VERSION}-seed{seed}-{train}x{val}"
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
         try:
-            _write(aside, settings)
-            sync_below(aside)
-            _move(aside, folder)
+            _write_dataset(temporary, settings)
+            sync_below(temporary)
+            _rename_folder(temporary, folder)
             sync(root)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    _check(folder, settings)
+            shutil.rmtree(temporary, ignore_errors=True)
+    _check_dataset(folder, settings)
     return folder
 
 
-def _write(folder: Path, settings: dict[str, int]) -> None:
+def _write_dataset(folder: Path, settings: dict[str, int]) -> None:
     """Draw both splits into an empty folder."""
     folder.chmod(0o755)  # mkdtemp makes it private
     for split in ("train", "val"):
@@ -60,17 +60,17 @@ def _write(folder: Path, settings: dict[str, int]) -> None:
 
 
 def _write_split(folder: Path, seed: int, split: str, count: int) -> dict[str, object]:
-    """Draw ``count`` pictures into ``folder``; their COCO annotations."""
+    """Draw ``count`` images into ``folder`` and return their COCO annotation file."""
     images: list[dict[str, object]] = []
     objects: list[dict[str, object]] = []
     for index in range(count):
-        drawn = scene(seed, split, index)
+        scene = draw_scene(seed, split, index)
         name = f"{index:05d}.jpg"
-        if not cv2.imwrite(str(folder / name), drawn.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
+        if not cv2.imwrite(str(folder / name), scene.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise OSError(f"{folder / name}: could not be written")
-        height, width = drawn.rgb.shape[:2]
+        height, width = scene.rgb.shape[:2]
         images.append({"id": index + 1, "file_name": name, "width": width, "height": height})
-        objects += _objects(drawn, image_id=index + 1, first=len(objects) + 1)
+        objects += _coco_annotations(scene, image_id=index + 1, first_id=len(objects) + 1)
     return {
         "info": {"description": f"shapes, drawn by detect from seed {seed}", "version": str(DATA_VERSION)},
         "images": images,
@@ -79,35 +79,38 @@ def _write_split(folder: Path, seed: int, split: str, count: int) -> dict[str, o
     }
 
 
-def _objects(drawn: Scene, image_id: int, first: int) -> list[dict[str, object]]:
-    """COCO's annotations of one picture, numbered from ``first``; a box is x, y, width, height, an area the mask's."""
+def _coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, object]]:
+    """Return the COCO annotations of one image, with ids from ``first_id``.
+
+    A box is x, y, width, height; an area is that of the mask.
+    """
     return [
         {
-            "id": first + i,
+            "id": first_id + i,
             "image_id": image_id,
-            "category_id": int(drawn.labels[i]),
+            "category_id": int(scene.labels[i]),
             "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": int(drawn.masks[i].sum()),
+            "area": int(scene.masks[i].sum()),
             "iscrowd": 0,
         }
-        for i, (x1, y1, x2, y2) in enumerate(drawn.boxes.tolist())
+        for i, (x1, y1, x2, y2) in enumerate(scene.boxes.tolist())
     ]
 
 
-def _move(aside: Path, folder: Path) -> None:
-    """Give the finished folder its name, unless another process was first: its content is the same."""
+def _rename_folder(temporary: Path, folder: Path) -> None:
+    """Rename the finished folder, unless another process was first, whose content is the same."""
     try:
-        aside.rename(folder)
+        temporary.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
 
 
-def _check(folder: Path, settings: dict[str, int]) -> None:
-    """Raise UserError unless the folder holds the data set of these settings, every picture of it."""
+def _check_dataset(folder: Path, settings: dict[str, int]) -> None:
+    """Raise UserError unless the folder contains the data set of these settings with all its images."""
     try:
-        found = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        complete = found == settings and all(
+        stored = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        complete = stored == settings and all(
             (folder / f"{split}.json").is_file() and len(list((folder / split).iterdir())) == settings[split]
             for split in ("train", "val")
         )
@@ -115,5 +118,5 @@ def _check(folder: Path, settings: dict[str, int]) -> None:
         complete = False
     if not complete:
         raise UserError(
-            f"{folder}: expected the built-in data set {settings}, found something else; remove it to draw it anew"
+            f"{folder}: expected the built-in data set {settings}, found something else; remove it to draw it again"
         )

@@ -1,1 +1,1 @@
-"""Why a detector fails, how sure its numbers are, and which of two is better: from boxes alone."""
+"""Analysis of detections: error types, confidence intervals, calibration, confusion, comparison of two runs."""

@@ -1,7 +1,7 @@
-"""How sure an AP is: intervals by the bootstrap over images (Efron and Tibshirani 1993, chapter 13).
+"""Confidence intervals of AP by the bootstrap over images (Efron and Tibshirani 1993, chapter 13).
 
-An image that is drawn n times counts n times. What became of a detection depends on its own image alone, so that
-nothing is matched anew: of each class the ranking stays, and its detections and objects get weights.
+An image that is drawn n times counts n times. The outcome of a detection depends on its own image alone, so that
+nothing is matched again: the ranking of each class stays, and its detections and objects get weights.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.evaluation.analysis.matches import Matches, images_of, rankings
-from detect.evaluation.assignment import NEUTRAL, TRUE
-from detect.evaluation.columns import Floats, Places
-from detect.system.randomness import generator
+from detect.evaluation.assignment import IGNORED, TRUE_POSITIVE
+from detect.evaluation.columns import FloatArray, IntArray
+from detect.system.randomness import numpy_generator
 
-_BLOCK = 1 << 18  # weights of detections looked at at once: 1 MB, what a cache holds (a third of the time)
+_BLOCK = 1 << 18  # weights of detections in one step: 1 MB, which fits the CPU cache (a third of the time)
 
 Weights = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the ends of its 95% interval, which holds it."""
+    """A value and the ends of its 95% interval, which contains it."""
 
     value: float
     low: float
@@ -32,80 +32,82 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """Of the mean AP and the AP of each class in 0..1; None where there is nothing to find."""
+class ApIntervals:
+    """The intervals of the mean AP and of the AP of each class, in 0..1; None where there is no ground truth."""
 
     mAP: Interval | None  # noqa: N815  the field's own spelling
     per_class: dict[str, Interval | None]
 
 
-def bootstrap(matches: Matches, replicates: int = 1000, seed: int = 0) -> Intervals:
-    """AP under the rules of the matches, with 95% intervals."""
-    images = len(matches.images)
-    values = resampled(matches, np.ones((images, 1), np.int32))
-    draws = resampled(matches, draw(images, replicates, seed))
-    per_class = {name: _of_ap(values[0, k], draws[:, k]) for k, name in enumerate(matches.classes)}
-    return Intervals(_of_ap(means(values)[0], means(draws)), per_class)
+def bootstrap(matches: Matches, replicates: int = 1000, seed: int = 0) -> ApIntervals:
+    """Return the APs by the rules of the matches, with 95% intervals from ``replicates`` samples."""
+    num_images = len(matches.images)
+    aps = weighted_aps(matches, np.ones((num_images, 1), np.int32))
+    sample_aps = weighted_aps(matches, sample_weights(num_images, replicates, seed))
+    per_class = {name: _ap_interval(aps[0, k], sample_aps[:, k]) for k, name in enumerate(matches.classes)}
+    return ApIntervals(_ap_interval(mean_aps(aps)[0], mean_aps(sample_aps)), per_class)
 
 
-def _of_ap(value: float, draws: Floats) -> Interval | None:
-    return interval(value, np.clip(unbiased(value, draws), 0.0, 1.0))
+def _ap_interval(ap: float, samples: FloatArray) -> Interval | None:
+    """Return the interval of an AP from its values in the samples (B,)."""
+    return percentile_interval(ap, np.clip(bias_corrected(ap, samples), 0.0, 1.0))
 
 
-def draw(images: int, replicates: int, seed: int) -> Weights:
-    """How often each image is in each sample of as many images, drawn with replacement: (N, B)."""
-    chosen = generator(seed, "bootstrap").integers(0, max(images, 1), (replicates, images))
-    places = chosen + images * np.arange(replicates)[:, None]
-    counts = np.bincount(places.ravel(), minlength=replicates * images).reshape(replicates, images)
+def sample_weights(num_images: int, replicates: int, seed: int) -> Weights:
+    """Return how often each of N images is in each of B samples of N images, drawn with replacement: (N, B)."""
+    drawn = numpy_generator(seed, "bootstrap").integers(0, max(num_images, 1), (replicates, num_images))
+    cells = drawn + num_images * np.arange(replicates)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=replicates * num_images).reshape(replicates, num_images)
     return np.ascontiguousarray(counts.T.astype(np.int32))
 
 
-def interval(value: float, draws: Floats) -> Interval | None:
-    """From the 2.5th to the 97.5th percentile of the draws (B,), widened to the value; None where it is NaN.
+def percentile_interval(estimate: float, samples: FloatArray) -> Interval | None:
+    """Return the 2.5th to the 97.5th percentile of the samples (B,), widened to contain the estimate.
 
-    Draws that are NaN (samples without an object of the class) are left out; None where all are.
+    Samples that are NaN (without an object of the class) are left out. Returns None where all are NaN, or the estimate.
     """
-    known = draws[~np.isnan(draws)]
-    if np.isnan(value) or not len(known):
+    valid = samples[~np.isnan(samples)]
+    if np.isnan(estimate) or not len(valid):
         return None
-    low, high = np.percentile(known, [2.5, 97.5])
-    return Interval(float(value), min(float(low), float(value)), max(float(high), float(value)))
+    low, high = np.percentile(valid, [2.5, 97.5])
+    return Interval(float(estimate), min(float(low), float(estimate)), max(float(high), float(estimate)))
 
 
-def unbiased(value: float, draws: Floats) -> Floats:
-    """The draws that are not NaN, moved by twice what their median is above the value.
+def bias_corrected(estimate: float, samples: FloatArray) -> FloatArray:
+    """Return the samples (B,) that are not NaN, shifted by twice the difference of the estimate and their median.
 
-    AP is the higher the fewer the images, and a sample has fewer distinct ones than the data have: draws are as much
-    above the value as the value is above that of many images (Efron and Tibshirani 1993, chapter 10). In samples
-    of 200 of 1,000 VOC images the percentiles of unmoved draws held the mAP of all in 65 of 100, of moved ones in 86;
-    in samples of 500 in 88 and 93. Between two runs the bias cancels: there the unmoved draws of the difference do
-    better (81 to 99 of 100 in six such trials, moved ones 75 to 89).
+    AP is higher on fewer images, and a sample has fewer distinct images than the data: the samples are above the
+    estimate by as much as the estimate is above the AP on many images (Efron and Tibshirani 1993, chapter 10). In
+    trials with 200 of 1,000 VOC images the percentiles of uncorrected samples contained the mAP of all images in 65 of
+    100, those of corrected samples in 86; with 500 images in 88 and 93. For the difference of two runs the bias
+    cancels: there uncorrected samples are better (81 to 99 of 100 in six such trials, corrected ones 75 to 89).
     """
-    known = draws[~np.isnan(draws)]
-    moved: Floats = known - 2 * (np.median(known) - value) if len(known) else known
-    return moved
+    valid = samples[~np.isnan(samples)]
+    corrected: FloatArray = valid - 2 * (np.median(valid) - estimate) if len(valid) else valid
+    return corrected
 
 
-def means(aps: Floats) -> Floats:
-    """The mean over the classes that have an AP: (B, K) -> (B,), NaN where none has."""
-    known = ~np.isnan(aps)
-    count = known.sum(axis=1)
-    mean: Floats = np.full(len(aps), np.nan)
-    np.divide(np.where(known, aps, 0.0).sum(axis=1), count, out=mean, where=count > 0)
+def mean_aps(aps: FloatArray) -> FloatArray:
+    """Return the mean over the classes that have an AP: (B, K) -> (B,), NaN where none has."""
+    valid = ~np.isnan(aps)
+    count = valid.sum(axis=1)
+    mean: FloatArray = np.full(len(aps), np.nan)
+    np.divide(np.where(valid, aps, 0.0).sum(axis=1), count, out=mean, where=count > 0)
     return mean
 
 
-def resampled(matches: Matches, weights: Weights) -> Floats:
-    """AP of each class, (B, K), in B samples where the image n of the data counts ``weights[n, b]`` times.
+def weighted_aps(matches: Matches, weights: Weights) -> FloatArray:
+    """Return the AP of each class, (B, K), in B samples in which image n of the data counts ``weights[n, b]`` times.
 
-    NaN where a sample has nothing to find.
+    weights (N, B). The AP is NaN where a sample has no ground truth of the class.
     """
-    case, lenient = matches.case, matches.case.truth.lenient
+    columns = matches.columns
+    ground_truth, detections = columns.ground_truth, columns.detections
     weights = weights[matches.images]
-    aps = np.full((weights.shape[1], case.classes), np.nan)
-    for k, (rows, boxes) in enumerate(zip(rankings(matches), case.of_class(case.truth.groups), strict=True)):
-        objects = images_of(case, case.truth.groups[boxes][~lenient[boxes]])
-        images, outcome = images_of(case, case.found.groups[rows]), matches.outcome[rows]
+    aps = np.full((weights.shape[1], columns.num_classes), np.nan)
+    for k, (rows, boxes) in enumerate(zip(rankings(matches), columns.class_slices(ground_truth.groups), strict=True)):
+        objects = images_of(columns, ground_truth.groups[boxes][~ground_truth.ignore[boxes]])
+        images, outcome = images_of(columns, detections.groups[rows]), matches.outcome[rows]
         step = max(_BLOCK // max(len(rows), 1), 1)
         for start in range(0, weights.shape[1], step):
             block = weights[:, start : start + step]
@@ -115,17 +117,17 @@ def resampled(matches: Matches, weights: Weights) -> Floats:
 
 
 def _class_aps(
-    weights: Weights, outcome: NDArray[np.int8], positives: Places, recall_grid: Sequence[float] | None
-) -> Floats:
-    """AP in each sample: weights (D, B) and outcome (D, T) down the ranking, positives (B,)."""
+    weights: Weights, outcome: NDArray[np.int8], positives: IntArray, recall_grid: Sequence[float] | None
+) -> FloatArray:
+    """Return the AP (B,) in each sample: weights (D, B) and outcome (D, T) by falling score, positives (B,)."""
     ranked = np.cumsum(weights, axis=0, dtype=np.int32)
-    needed = None if recall_grid is None else _needed(positives, np.array(recall_grid))
+    needed = None if recall_grid is None else _hits_needed(positives, np.array(recall_grid))
     total = np.zeros(len(positives))
     for column in outcome.T:
-        hits, neutral = np.flatnonzero(column == TRUE), np.flatnonzero(column == NEUTRAL)
-        skipped = np.cumsum(weights[neutral], axis=0, dtype=np.int32)
+        hits, ignored = np.flatnonzero(column == TRUE_POSITIVE), np.flatnonzero(column == IGNORED)
+        skipped = np.cumsum(weights[ignored], axis=0, dtype=np.int32)
         skipped = np.concatenate([np.zeros_like(weights[:1]), skipped])
-        counted = ranked[hits] - skipped[np.searchsorted(neutral, hits)]
+        counted = ranked[hits] - skipped[np.searchsorted(ignored, hits)]
         copies = weights[hits]
         precision = np.cumsum(copies, axis=0, dtype=np.int32) / np.maximum(counted, 1)
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
@@ -136,19 +138,22 @@ def _class_aps(
     return np.where(positives > 0, total / outcome.shape[1], np.nan)
 
 
-def _needed(positives: Places, recalls: Floats) -> Places:
-    """The least number of hits that reaches each recall: (B, R), 1 at least."""
-    found = np.maximum(positives, 1)[:, None]
-    hits = np.maximum((recalls * found).astype(np.int64) - 1, 1)
+def _hits_needed(positives: IntArray, recalls: FloatArray) -> IntArray:
+    """Return the smallest number of true positives that reaches each recall: (B,), (R,) -> (B, R), at least 1."""
+    total = np.maximum(positives, 1)[:, None]
+    hits = np.maximum((recalls * total).astype(np.int64) - 1, 1)
     for _ in range(3):
-        hits += hits / found < recalls
+        hits += hits / total < recalls
     return hits
 
 
-def _at_hits(envelope: Floats, copies: Weights, needed: Places) -> Floats:
-    """The envelope at the n-th hit of each sample, 0 where there are fewer: (H, B), (H, B), (B, R) -> (B, R)."""
-    of_hits = np.append(np.repeat(envelope.T.ravel(), copies.T.ravel()), 0.0)
-    found = copies.sum(axis=0)
-    first = np.cumsum(found) - found
-    reached = needed <= found[:, None]
-    return of_hits[np.where(reached, first[:, None] + needed - 1, len(of_hits) - 1)]
+def _at_hits(envelope: FloatArray, copies: Weights, needed: IntArray) -> FloatArray:
+    """Return the envelope at the n-th true positive of each sample, 0 where there are fewer.
+
+    envelope, copies (H, B); needed (B, R) -> (B, R).
+    """
+    by_sample = np.append(np.repeat(envelope.T.ravel(), copies.T.ravel()), 0.0)
+    hits = copies.sum(axis=0)
+    first = np.cumsum(hits) - hits
+    reached = needed <= hits[:, None]
+    return by_sample[np.where(reached, first[:, None] + needed - 1, len(by_sample) - 1)]

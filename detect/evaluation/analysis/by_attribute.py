@@ -1,7 +1,8 @@
-"""Properties of objects that make them hard, and the AP of the objects that have them.
+"""AP of the objects with a property that may make them hard: size, aspect ratio, crowding, closeness to the border.
 
-Of the objects outside of a range none need be found, and a detection that finds none counts only if its own box is in
-the range, as COCO does by area (Lin et al. 2014). Which properties: Hoiem, Chodpathumwan and Dai 2012, section 3.
+Objects outside of a range of the property are ignored, and a detection that matches no object counts only if its own
+box is in the range, as COCO does by area (Lin et al. 2014). The properties follow Hoiem, Chodpathumwan and Dai 2012,
+section 3.
 """
 
 from __future__ import annotations
@@ -12,129 +13,129 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.analysis.bootstrap import means, resampled
-from detect.evaluation.analysis.matches import Matches, images_of, pooled
-from detect.evaluation.assignment import FALSE, NEUTRAL, assign
-from detect.evaluation.coco_tables import AREAS
-from detect.evaluation.columns import Boxes, Case, Flags, Floats, Found, places_within
+from detect.evaluation.analysis.bootstrap import mean_aps, weighted_aps
+from detect.evaluation.analysis.matches import Matches, class_agnostic, images_of
+from detect.evaluation.assignment import FALSE_POSITIVE, IGNORED, assign
+from detect.evaluation.coco_tables import AREAS, in_area_ranges
+from detect.evaluation.columns import BoolArray, BoxColumns, DetectionColumns, EvalColumns, FloatArray, rank_in_group
 from detect.evaluation.rules import Rules
 
-BORDER = 2.0  # pixels: annotators rarely reach the very edge
+BORDER = 2.0  # pixels: annotators rarely draw boxes up to the very edge
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """Which of M ranges of a property each box is in; truth (G, M) and found (D, M)."""
+    """The membership of boxes in M ranges of a property: ground_truth (G, M) and detections (D, M)."""
 
     ranges: tuple[str, ...]
-    truth: Flags
-    found: Flags
+    ground_truth: BoolArray
+    detections: BoolArray
 
 
 @dataclass(frozen=True)
 class RangeScore:
-    """AP of the objects in a range, fractions in 0..1 (None where there are none), and how many there are to find."""
+    """The AP of the objects in a range, fractions in 0..1 (None where there are none), and their number."""
 
     mAP: float | None  # noqa: N815  the field's own spelling
     per_class: dict[str, float | None]
     objects: int
 
 
-def attributes(matches: Matches) -> dict[str, Attribute]:
-    """By name.
+def box_attributes(matches: Matches) -> dict[str, Attribute]:
+    """Return the properties of all boxes by name.
 
-    size: COCO's, by the annotation's area (on an edge: in both ranges); aspect: width to height below 3/4, up to 4/3,
-    above; crowding: how much of a box the second-most overlapped object covers, by IoU, the first being itself: below
-    0.1, up to 0.3, above; border: within 2 pixels of the image's edge, where an object may be cut off.
+    size: COCO's ranges of the annotation's area (an area on an edge is in both ranges); aspect: width over height below
+    3/4, up to 4/3, above; crowding: the IoU of a box with the object that overlaps it second-most (the first is the
+    object itself), below 0.1, up to 0.3, above; border: within 2 pixels of the image's edge, where an object may be
+    truncated.
     """
-    case = matches.case
-    columns = (case.truth.boxes, case.truth.groups), (case.found.boxes, case.found.groups)
-    aspects = (_split(_aspect(boxes), (3 / 4, 4 / 3)) for boxes, _ in columns)
-    overlaps = (_split(overlap, (0.1, 0.3)) for overlap in _second_overlaps(case))
+    columns = matches.columns
+    ground_truth, detections = columns.ground_truth, columns.detections
+    rows = (ground_truth.boxes, ground_truth.groups), (detections.boxes, detections.groups)
+    aspects = (_split(_aspect(boxes), (3 / 4, 4 / 3)) for boxes, _ in rows)
+    crowding = (_split(ious, (0.1, 0.3)) for ious in _second_ious(columns))
     borders = (
-        _split(_to_border(boxes, matches.sizes[images_of(case, groups)]), (BORDER,)) for boxes, groups in columns
+        _split(_border_distance(boxes, matches.sizes[images_of(columns, groups)]), (BORDER,)) for boxes, groups in rows
     )
+    sizes = (in_area_ranges(areas)[:, _SIZE_COLUMNS] for areas in (ground_truth.areas, detections.boxes.areas))
     return {
-        "size": Attribute(_SIZES, _in_areas(case.truth.areas), _in_areas(case.found.boxes.areas)),
+        "size": Attribute(_SIZES, *sizes),
         "aspect": Attribute(("tall", "square", "wide"), *aspects),
-        "crowding": Attribute(("alone", "touching", "crowded"), *overlaps),
+        "crowding": Attribute(("alone", "touching", "crowded"), *crowding),
         "border": Attribute(("at the border", "inside"), *borders),
     }
 
 
-def within(matches: Matches, attribute: Attribute) -> dict[str, Matches]:
-    """The matches of each range by its name: objects outside of it count as difficult ones do."""
-    case = matches.case
-    ignored = case.truth.lenient[:, None] | ~attribute.truth
-    outcome = assign(case, ignored, matches.rules)
-    outcome[(outcome == FALSE) & ~attribute.found[:, :, None]] = NEUTRAL
-    return {
-        name: replace(
-            matches, case=replace(case, truth=replace(case.truth, lenient=ignored[:, m])), outcome=outcome[:, m]
-        )
-        for m, name in enumerate(attribute.ranges)
-    }
+def restrict_to(matches: Matches, attribute: Attribute) -> dict[str, Matches]:
+    """Return the matches of each range by its name; objects outside of it are ignored, as difficult ones are."""
+    columns = matches.columns
+    ignored = columns.ground_truth.ignore[:, None] | ~attribute.ground_truth
+    outcome = assign(columns, ignored, matches.rules)
+    outcome[(outcome == FALSE_POSITIVE) & ~attribute.detections[:, :, None]] = IGNORED
+    restricted = {}
+    for m, name in enumerate(attribute.ranges):
+        ground_truth = replace(columns.ground_truth, ignore=ignored[:, m])
+        restricted[name] = replace(matches, columns=replace(columns, ground_truth=ground_truth), outcome=outcome[:, m])
+    return restricted
 
 
 def score_ranges(matches: Matches) -> dict[str, dict[str, RangeScore]]:
-    """AP under the rules of the matches, by attribute and range."""
+    """Return the AP by the rules of the matches, by name of the property and of the range."""
     return {
-        name: {of: _score(part) for of, part in within(matches, attribute).items()}
-        for name, attribute in attributes(matches).items()
+        name: {range_: _score(restricted) for range_, restricted in restrict_to(matches, attribute).items()}
+        for name, attribute in box_attributes(matches).items()
     }
 
 
 def _score(matches: Matches) -> RangeScore:
-    aps = resampled(matches, np.ones((len(matches.images), 1), np.int32))
-    mean, per_class = means(aps)[0], dict(zip(matches.classes, aps[0].tolist(), strict=True))
+    aps = weighted_aps(matches, np.ones((len(matches.images), 1), np.int32))
+    mean, per_class = mean_aps(aps)[0], dict(zip(matches.classes, aps[0].tolist(), strict=True))
     return RangeScore(
         mAP=None if np.isnan(mean) else float(mean),
         per_class={name: None if np.isnan(ap) else ap for name, ap in per_class.items()},
-        objects=int((~matches.case.truth.lenient).sum()),
+        objects=int((~matches.columns.ground_truth.ignore).sum()),
     )
 
 
 _SIZES = tuple(name for name in AREAS if name != "all")
+_SIZE_COLUMNS = [index for index, name in enumerate(AREAS) if name != "all"]
 
 
-def _in_areas(areas: Floats) -> Flags:
-    low, high = np.array([AREAS[name] for name in _SIZES]).T
-    inside: Flags = (areas[:, None] >= low) & (areas[:, None] <= high)
+def _split(numbers: FloatArray, edges: Sequence[float]) -> BoolArray:
+    """(N,) -> (N, M): which of the M ranges between the edges each number is in; an edge is in the range below it."""
+    inside: BoolArray = np.searchsorted(edges, numbers, side="left")[:, None] == np.arange(len(edges) + 1)
     return inside
 
 
-def _split(values: Floats, edges: Sequence[float]) -> Flags:
-    """(N,) -> (N, M): in which of the ranges between the edges; an edge belongs to the range below it."""
-    inside: Flags = np.searchsorted(edges, values, side="left")[:, None] == np.arange(len(edges) + 1)
-    return inside
-
-
-def _aspect(boxes: Boxes) -> Floats:
-    """Width over height (N,); infinite without a height."""
+def _aspect(boxes: BoxColumns) -> FloatArray:
+    """Return width over height (N,), infinite where the height is 0."""
     width, height = (boxes.corners[:, 2:] - boxes.corners[:, :2]).T
-    aspect: Floats = np.full(len(width), np.inf)
+    aspect: FloatArray = np.full(len(width), np.inf)
     np.divide(width, height, out=aspect, where=height > 0)
     return aspect
 
 
-def _to_border(boxes: Boxes, sizes: NDArray[np.int32]) -> Floats:
-    """How many pixels (N,) lie between a box and the nearest edge of its image; sizes (N, 2) h, w."""
+def _border_distance(boxes: BoxColumns, sizes: NDArray[np.int32]) -> FloatArray:
+    """Return the pixels (N,) between a box and the nearest edge of its image; sizes (N, 2) height, width."""
     gaps = np.concatenate([boxes.corners[:, :2], sizes[:, ::-1] - boxes.corners[:, 2:]], axis=1)
-    nearest: Floats = gaps.min(axis=1)
+    nearest: FloatArray = gaps.min(axis=1)
     return nearest
 
 
-def _second_overlaps(case: Case) -> tuple[Floats, Floats]:
-    """The second-highest IoU of each box (G,) and detection (D,) with the objects of its image, whatever the class."""
-    truth = case.truth
-    itself = Found(truth.groups, places_within(truth.groups), truth.boxes, np.zeros(len(truth.groups)))
-    return _second_overlap(replace(case, found=itself)), _second_overlap(case)
+def _second_ious(columns: EvalColumns) -> tuple[FloatArray, FloatArray]:
+    """Return the second-highest IoU of each box (G,) and detection (D,) with the objects of its image, of any class."""
+    ground_truth = columns.ground_truth
+    groups = ground_truth.groups
+    as_detections = DetectionColumns(groups, rank_in_group(groups), ground_truth.boxes, np.zeros(len(groups)))
+    return _second_iou(replace(columns, detections=as_detections)), _second_iou(columns)
 
 
-def _second_overlap(case: Case) -> Floats:
-    pairs = pooled(case, np.ones(len(case.truth.groups), bool)).pairs(Rules(match=np.greater, ious=(0.0,)))
-    pairs = pairs[np.lexsort((-pairs.overlaps, pairs.found))]
-    second = places_within(pairs.found) == 1
-    overlaps = np.zeros(len(case.found.groups))
-    overlaps[pairs.found[second]] = pairs.overlaps[second]
-    return overlaps
+def _second_iou(columns: EvalColumns) -> FloatArray:
+    """Return the second-highest IoU of each detection (D,), 0 where it overlaps fewer than two objects."""
+    all_boxes = np.ones(len(columns.ground_truth.groups), bool)
+    pairs = class_agnostic(columns, all_boxes).pairs(Rules(match=np.greater, ious=(0.0,)))
+    pairs = pairs[np.lexsort((-pairs.overlaps, pairs.det_index))]
+    second = rank_in_group(pairs.det_index) == 1
+    ious = np.zeros(len(columns.detections.groups))
+    ious[pairs.det_index[second]] = pairs.overlaps[second]
+    return ious

@@ -1,4 +1,4 @@
-"""What each kind of error costs: how much AP at IoU 0.5 would rise without it (dAP; Bolya et al. 2020, section 2.3)."""
+"""The cost of each error type: how much AP at IoU 0.5 would rise without it (dAP; Bolya et al. 2020, section 2.3)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 
 from detect.evaluation.analysis.error_types import KINDS, MISSED, TIDE, Errors
 from detect.evaluation.analysis.matches import labels_of
-from detect.evaluation.assignment import NEUTRAL, TRUE
-from detect.evaluation.columns import Flags, Floats, Places
+from detect.evaluation.assignment import IGNORED, TRUE_POSITIVE
+from detect.evaluation.columns import BoolArray, FloatArray, IntArray
 from detect.evaluation.voc import Curve, average_precision, mean
 
 
 @dataclass(frozen=True)
 class ErrorCosts:
-    """Fractions in 0..1, None where there is no ground truth.
+    """The costs as fractions in 0..1, None where there is no ground truth.
 
-    mAP: at IoU 0.5, as TIDE takes it: 101 recalls; kinds: by how much it rises where all errors of a kind are mended,
-    by the names in KINDS; false_positives: where every false detection ranks below every true one; false_negatives:
-    where everything that was not found need not be; counts: as in Errors; per_class: the rise of each class's AP by
-    kind. (To call a dog a cat lowers the AP of both.)
+    mAP: at IoU 0.5 as TIDE computes it, with 101 recalls; kinds: by how much it rises when all errors of a kind are
+    fixed, by the names in KINDS; false_positives: when every false positive ranks below every true positive;
+    false_negatives: when the objects that were not found do not count; counts: as in Errors; per_class: the rise of the
+    AP of each class by kind. (A dog detected as a cat lowers the AP of both.)
     """
 
     mAP: float | None  # noqa: N815  the field's own spelling
@@ -33,26 +33,30 @@ class ErrorCosts:
     per_class: dict[str, dict[str, float | None]]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the fields by name."""
         return asdict(self)
 
 
 def error_costs(errors: Errors) -> ErrorCosts:
-    """Mend one kind at a time: of its detections those that are correctable become true, the others vanish.
+    """Return the gain of AP when the errors of one kind at a time are fixed.
 
-    A missed object that is mended no longer counts as one to find.
+    Of the detections of the kind, the correctable ones become true positives and the others are removed. A missed
+    object is fixed by not counting it.
     """
     classes = errors.classes
-    now = _as_it_is(errors)
-    before = now.aps(classes)
-    by_kind = {kind: _rises(before, _mended(errors, place, now).aps(classes)) for place, kind in enumerate(KINDS)}
-    ranked = replace(now, scores=now.true.astype(np.float64))
-    all_found = replace(now, positives=np.bincount(now.labels[now.true] - 1, minlength=len(classes)))
+    baseline = _baseline(errors)
+    before = baseline.aps(classes)
+    by_kind = {
+        kind: _gains(before, _with_fixed(errors, index, baseline).aps(classes)) for index, kind in enumerate(KINDS)
+    }
+    ranked = replace(baseline, scores=baseline.true.astype(np.float64))
+    found_labels = baseline.labels[baseline.true]
+    all_found = replace(baseline, positives=np.bincount(found_labels - 1, minlength=len(classes)))
     return ErrorCosts(
         mAP=mean(list(before.values())),
-        kinds={kind: mean(list(rises.values())) for kind, rises in by_kind.items()},
-        false_positives=mean(list(_rises(before, ranked.aps(classes)).values())),
-        false_negatives=mean(list(_rises(before, all_found.aps(classes)).values())),
+        kinds={kind: mean(list(gains.values())) for kind, gains in by_kind.items()},
+        false_positives=mean(list(_gains(before, ranked.aps(classes)).values())),
+        false_negatives=mean(list(_gains(before, all_found.aps(classes)).values())),
         counts=errors.counts,
         per_class={name: {kind: by_kind[kind][name] for kind in KINDS} for name in classes},
     )
@@ -60,15 +64,15 @@ def error_costs(errors: Errors) -> ErrorCosts:
 
 @dataclass(frozen=True)
 class _Detections:
-    """What AP is made of: labels (D,) in 1..K; scores (D,); true (D,); positives (K,), the objects to find."""
+    """The input of AP: labels (D,) in 1..K; scores (D,); true (D,); positives (K,), the objects that count."""
 
-    labels: Places
-    scores: Floats
-    true: Flags
-    positives: Places
+    labels: IntArray
+    scores: FloatArray
+    true: BoolArray
+    positives: IntArray
 
     def aps(self, classes: Sequence[str]) -> dict[str, float | None]:
-        """AP by class, None where there is nothing to find."""
+        """Return AP by class, None where there is no ground truth."""
         order = np.lexsort((-self.scores, self.labels))
         edges = np.searchsorted(self.labels[order], np.arange(1, len(classes) + 2))
         aps = {}
@@ -80,29 +84,32 @@ class _Detections:
         return aps
 
 
-def _as_it_is(errors: Errors) -> _Detections:
-    case = errors.case
-    labels, boxes = labels_of(case, case.found.groups), labels_of(case, case.truth.groups)
-    counted = errors.outcome != NEUTRAL
-    positives = np.bincount(boxes[~case.truth.lenient] - 1, minlength=len(errors.classes))
-    return _Detections(labels[counted], case.found.scores[counted], errors.outcome[counted] == TRUE, positives)
+def _baseline(errors: Errors) -> _Detections:
+    """Return the detections without any error fixed."""
+    columns = errors.columns
+    detections, ground_truth = columns.detections, columns.ground_truth
+    det_labels, gt_labels = labels_of(columns, detections.groups), labels_of(columns, ground_truth.groups)
+    counted = errors.outcome != IGNORED
+    positives = np.bincount(gt_labels[~ground_truth.ignore] - 1, minlength=len(errors.classes))
+    true = errors.outcome[counted] == TRUE_POSITIVE
+    return _Detections(det_labels[counted], detections.scores[counted], true, positives)
 
 
-def _mended(errors: Errors, kind: int, now: _Detections) -> _Detections:
-    """Without the errors of a kind."""
-    case = errors.case
-    boxes = labels_of(case, case.truth.groups)
+def _with_fixed(errors: Errors, kind: int, baseline: _Detections) -> _Detections:
+    """Return the detections with the errors of a kind fixed."""
+    columns = errors.columns
+    gt_labels = labels_of(columns, columns.ground_truth.groups)
     if kind == MISSED:
-        missed = np.bincount(boxes[errors.missed] - 1, minlength=len(errors.classes))
-        return replace(now, positives=now.positives - missed)
-    mended = (errors.kinds == kind) & errors.correctable
-    kept = mended | ((errors.outcome != NEUTRAL) & (errors.kinds != kind))
-    labels = labels_of(case, case.found.groups)
-    labels[mended] = boxes[errors.meant[mended]]
-    true = mended | (errors.outcome == TRUE)
-    return _Detections(labels[kept], case.found.scores[kept], true[kept], now.positives)
+        missed = np.bincount(gt_labels[errors.missed] - 1, minlength=len(errors.classes))
+        return replace(baseline, positives=baseline.positives - missed)
+    fixed = (errors.kinds == kind) & errors.correctable
+    keep = fixed | ((errors.outcome != IGNORED) & (errors.kinds != kind))
+    labels = labels_of(columns, columns.detections.groups)
+    labels[fixed] = gt_labels[errors.about_object[fixed]]
+    true = fixed | (errors.outcome == TRUE_POSITIVE)
+    return _Detections(labels[keep], columns.detections.scores[keep], true[keep], baseline.positives)
 
 
-def _rises(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, float | None]:
-    """By class; nothing gained where a class that never found anything has nothing left to find."""
+def _gains(before: Mapping[str, float | None], after: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return the gain by class; 0 where a class that never found anything has no object left that counts."""
     return {name: None if ap is None else max((after[name] or 0.0) - ap, 0.0) for name, ap in before.items()}

@@ -1,4 +1,4 @@
-"""What a detector cut off at a score finds in each image."""
+"""True positives, false positives and missed objects of each image, with a score threshold for each class."""
 
 from __future__ import annotations
 
@@ -10,41 +10,43 @@ from numpy.typing import NDArray
 
 from detect.evaluation.analysis.matches import Matches, images_of, labels_of
 from detect.evaluation.analysis.precision_recall import best_threshold, curves
-from detect.evaluation.assignment import FALSE, TRUE
-from detect.evaluation.columns import Floats
+from detect.evaluation.assignment import FALSE_POSITIVE, TRUE_POSITIVE
+from detect.evaluation.columns import FloatArray
 
 
 @dataclass(frozen=True)
-class Tallies:
-    """Of each image of the data (N,) int64: objects found, false detections, and objects missed."""
+class ImageCounts:
+    """The numbers of true positives, false positives and missed objects of each image of the data: (N,) int64."""
 
-    found: NDArray[np.int64]
-    false: NDArray[np.int64]
-    missed: NDArray[np.int64]
+    true_positives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    false_negatives: NDArray[np.int64]
 
     @property
-    def wrong(self) -> NDArray[np.int64]:
-        """False detections and missed objects together."""
-        return self.false + self.missed
+    def errors(self) -> NDArray[np.int64]:
+        """The number of false positives and missed objects of each image (N,)."""
+        return self.false_positives + self.false_negatives
 
 
 def best_thresholds(matches: Matches) -> dict[str, float]:
-    """The score of each class at which its F1 is highest; infinite where nothing is found at any."""
+    """Return the score of each class at which its F1 is highest; infinite where no object is found at any score."""
     best = {name: best_threshold(curve) for name, curve in curves(matches).items()}
-    return {name: float("inf") if at is None else at.score for name, at in best.items()}
+    return {name: float("inf") if threshold is None else threshold.score for name, threshold in best.items()}
 
 
-def tally(matches: Matches, thresholds: Mapping[str, float]) -> Tallies:
-    """Count the detections of at least their class's threshold, at the first of the rules' IoUs.
+def count_per_image(matches: Matches, thresholds: Mapping[str, float]) -> ImageCounts:
+    """Count the detections with at least the threshold of their class, at the first of the rules' IoUs.
 
-    Neutral ones, difficult boxes and crowds do not count.
+    Ignored detections, difficult boxes and crowds do not count.
     """
-    case, images = matches.case, len(matches.images)
-    least: Floats = np.array([thresholds[name] for name in matches.classes], np.float64)
-    kept = case.found.scores >= least[labels_of(case, case.found.groups) - 1]
-    of_found = matches.images[images_of(case, case.found.groups)]
-    of_truth = matches.images[images_of(case, case.truth.groups)]
+    columns, num_images = matches.columns, len(matches.images)
+    groups, gt_groups = columns.detections.groups, columns.ground_truth.groups
+    min_scores: FloatArray = np.array([thresholds[name] for name in matches.classes], np.float64)
+    above = columns.detections.scores >= min_scores[labels_of(columns, groups) - 1]
+    det_images = matches.images[images_of(columns, groups)]
+    gt_images = matches.images[images_of(columns, gt_groups)]
     outcome = matches.outcome[:, 0]
-    found = np.bincount(of_found[kept & (outcome == TRUE)], minlength=images)
-    false = np.bincount(of_found[kept & (outcome == FALSE)], minlength=images)
-    return Tallies(found, false, np.bincount(of_truth[~case.truth.lenient], minlength=images) - found)
+    true = np.bincount(det_images[above & (outcome == TRUE_POSITIVE)], minlength=num_images)
+    false = np.bincount(det_images[above & (outcome == FALSE_POSITIVE)], minlength=num_images)
+    objects = np.bincount(gt_images[~columns.ground_truth.ignore], minlength=num_images)
+    return ImageCounts(true, false, objects - true)

@@ -1,4 +1,4 @@
-"""Detections judged by one reading of average precision: what every analysis starts from."""
+"""The outcome of each detection by the rules of one metric, from which every analysis starts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.assignment import TRUE, Pairs, assign, near_pairs
-from detect.evaluation.columns import Case, Flags, Found, Places, Truth, as_coco_files, places_within
-from detect.evaluation.predictions import Prediction, require_fit
+from detect.evaluation.assignment import TRUE_POSITIVE, CandidatePairs, assign, candidate_pairs
+from detect.evaluation.columns import (
+    BoolArray,
+    DetectionColumns,
+    EvalColumns,
+    GroundTruthColumns,
+    IntArray,
+    as_coco_files,
+    rank_in_group,
+)
+from detect.evaluation.predictions import Prediction, require_aligned
 from detect.evaluation.rules import COCO_AP, VOC07, VOC12, Rules
 from detect.evaluation.score import Metric
 
@@ -24,119 +32,129 @@ METRIC_RULES: dict[Metric, Rules] = {"voc07": VOC07, "voc12": VOC12, "coco": COC
 
 @dataclass(frozen=True)
 class Matches:
-    """The D detections that the rules count, and what became of each.
+    """The D detections that count by the rules, and the outcome of each.
 
-    classes: K names; images (N,): the place in the data of each image of the case; sizes (N, 2): their height and width
-    in pixels; outcome (D, T) int8: FALSE, TRUE or NEUTRAL at each of the rules' IoUs.
+    classes: K names; images (N,): the index in the data of each image of the columns; sizes (N, 2): their height and
+    width in pixels; outcome (D, T) int8: FALSE_POSITIVE, TRUE_POSITIVE or IGNORED at each of the rules' IoUs.
     """
 
     classes: tuple[str, ...]
-    images: Places
+    images: IntArray
     sizes: NDArray[np.int32]
-    case: Case
+    columns: EvalColumns
     rules: Rules
     outcome: NDArray[np.int8]
 
 
 def match(annotations: Annotations, predictions: Sequence[Prediction], rules: Rules) -> Matches:
-    """Judge predictions, one an image in the annotations' order (``align`` makes them so).
+    """Assign predictions, one for each image in the order of the annotations (``align`` returns them so).
 
-    ValueError where the lengths differ.
+    Raises ValueError where the lengths differ.
     """
-    require_fit(annotations, predictions)
-    case = rules.layout(annotations, predictions).limited(rules.limit)
+    require_aligned(annotations, predictions)
+    columns = rules.layout(annotations, predictions).limit_detections(rules.limit)
     by_id = rules.layout is as_coco_files
     images = np.argsort(annotations.image_ids) if by_id else np.arange(len(annotations))
-    outcome = assign(case, case.truth.lenient[:, None], rules)[:, 0]
-    return Matches(annotations.classes, images, annotations.sizes[images], case, rules, outcome)
+    outcome = assign(columns, columns.ground_truth.ignore[:, None], rules)[:, 0]
+    return Matches(annotations.classes, images, annotations.sizes[images], columns, rules, outcome)
 
 
-def rankings(matches: Matches) -> list[Places]:
-    """The detections of each class, best first: their places in the case. Equal scores rank by image, then as given."""
-    scores = matches.case.found.scores
-    of_class = matches.case.of_class(matches.case.found.groups)
+def rankings(matches: Matches) -> list[IntArray]:
+    """Return the rows of the detections of each class, best first.
+
+    Equal scores rank by image, then in the order of the data.
+    """
+    scores = matches.columns.detections.scores
+    of_class = matches.columns.class_slices(matches.columns.detections.groups)
     return [rows.start + np.argsort(-scores[rows], kind="stable") for rows in of_class]
 
 
-def labels_of(case: Case, groups: Places) -> Places:
-    """The class 1..K of each row of a column of groups."""
-    return 1 + groups // max(case.images, 1)
+def labels_of(columns: EvalColumns, groups: IntArray) -> IntArray:
+    """Return the class 1..K of each row from its group (N,)."""
+    return 1 + groups // max(columns.num_images, 1)
 
 
-def images_of(case: Case, groups: Places) -> Places:
-    """The image of each row of a column of groups, as the case numbers them."""
-    return groups % max(case.images, 1)
+def images_of(columns: EvalColumns, groups: IntArray) -> IntArray:
+    """Return the image of each row from its group (N,), as the columns number the images."""
+    return groups % max(columns.num_images, 1)
 
 
-def taken_boxes(case: Case, outcome: NDArray[np.int8], rules: Rules) -> Places:
-    """The place of the box that each true detection took, -1 for the others: (D,).
+def matched_objects(columns: EvalColumns, outcome: NDArray[np.int8], rules: Rules) -> IntArray:
+    """Return the row of the box that each true positive matches, -1 for other detections: (D,).
 
-    outcome (D,): of ``assign`` at the first of the rules' IoUs, where the lenient boxes need not be found.
+    outcome (D,): of ``assign`` at the first of the rules' IoUs, with the difficult and crowd boxes ignored.
     """
-    pairs = near_pairs(case, replace(rules, ious=rules.ious[:1]))
-    pairs = pairs[(outcome[pairs.found] == TRUE) & ~case.truth.lenient[pairs.truth]]
-    takers = np.unique(pairs.found)
-    turn = np.zeros(len(outcome), np.int64)
-    turn[takers] = places_within(case.found.groups[takers])
-    ties = pairs.truth if rules.last_of_equals else -pairs.truth
-    pairs = pairs[np.lexsort((ties, pairs.overlaps, turn[pairs.found]))]
-    edges = np.searchsorted(turn[pairs.found], np.arange(turn.max(initial=0) + 2)).tolist()
-    taken = np.full(len(outcome), -1)
-    free = np.ones(len(case.truth.groups), bool)
+    pairs = candidate_pairs(columns, replace(rules, ious=rules.ious[:1]))
+    pairs = pairs[(outcome[pairs.det_index] == TRUE_POSITIVE) & ~columns.ground_truth.ignore[pairs.gt_index]]
+    true_positives = np.unique(pairs.det_index)
+    rounds = np.zeros(
+        len(outcome), np.int64
+    )  # as in assignment.py: the n-th true positives of all groups choose at once
+    rounds[true_positives] = rank_in_group(columns.detections.groups[true_positives])
+    ties = pairs.gt_index if rules.last_on_ties else -pairs.gt_index
+    pairs = pairs[np.lexsort((ties, pairs.overlaps, rounds[pairs.det_index]))]
+    edges = np.searchsorted(rounds[pairs.det_index], np.arange(rounds.max(initial=0) + 2)).tolist()
+    matched = np.full(len(outcome), -1)
+    free = np.ones(len(columns.ground_truth.groups), bool)
     for start, end in pairwise(edges):
         choices = pairs[np.arange(start, end)]
-        choices = choices[free[choices.truth]]
-        taken[choices.found] = choices.truth  # the last write stays: the best overlap
-        free[taken[choices.found]] = False
-    return taken
+        choices = choices[free[choices.gt_index]]
+        matched[choices.det_index] = choices.gt_index  # the last assignment stays: the best overlap
+        free[matched[choices.det_index]] = False
+    return matched
 
 
-def best_of_image(case: Case, limit: int) -> Case:
-    """The case with the ``limit`` best detections of each image, whatever their class."""
-    found = case.found
-    images = images_of(case, found.groups)
-    order = np.lexsort((-found.scores, images))
-    kept = np.zeros(len(order), bool)
-    kept[order] = places_within(images[order]) < limit
-    return with_found(case, kept)
+def top_of_each_image(columns: EvalColumns, limit: int) -> EvalColumns:
+    """Return the columns with the ``limit`` best detections of each image, of all classes together."""
+    detections = columns.detections
+    images = images_of(columns, detections.groups)
+    order = np.lexsort((-detections.scores, images))
+    keep = np.zeros(len(order), bool)
+    keep[order] = rank_in_group(images[order]) < limit
+    return with_detections(columns, keep)
 
 
-def with_found(case: Case, kept: Flags) -> Case:
-    """The case with some of its detections; in each group these must be the best ones."""
-    found = case.found
-    chosen = Found(found.groups[kept], found.ranks[kept], found.boxes[kept], found.scores[kept])
-    return replace(case, found=chosen)
+def with_detections(columns: EvalColumns, keep: BoolArray) -> EvalColumns:
+    """Return the columns with the detections of ``keep`` (D,), which in each group must be the best ones."""
+    old = columns.detections
+    detections = DetectionColumns(old.groups[keep], old.ranks[keep], old.boxes[keep], old.scores[keep])
+    return replace(columns, detections=detections)
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """A case whose classes are one, so that a group is an image.
+class ClassAgnostic:
+    """Columns with a single class, so that a group is an image.
 
-    truth and found: the place in the first case of each box and detection.
+    gt_index, det_index: the row of each box and detection in the columns with classes.
     """
 
-    case: Case
-    truth: Places
-    found: Places
+    columns: EvalColumns
+    gt_index: IntArray
+    det_index: IntArray
 
-    def pairs(self, rules: Rules) -> Pairs:
-        """``near_pairs`` across classes, in places of the first case."""
-        pairs = near_pairs(self.case, rules)
-        return Pairs(self.found[pairs.found], self.truth[pairs.truth], pairs.overlaps)
+    def pairs(self, rules: Rules) -> CandidatePairs:
+        """Return the ``candidate_pairs`` across classes, as rows of the columns with classes."""
+        pairs = candidate_pairs(self.columns, rules)
+        return CandidatePairs(self.det_index[pairs.det_index], self.gt_index[pairs.gt_index], pairs.overlaps)
 
 
-def pooled(case: Case, chosen: Flags) -> Pooled:
-    """The ``chosen`` (G,) boxes and all detections of a case without their classes."""
-    truth, found = case.truth, case.found
-    boxes = np.flatnonzero(chosen)
-    boxes = boxes[np.argsort(images_of(case, truth.groups[boxes]), kind="stable")]
-    images = images_of(case, found.groups)
-    order = np.lexsort((-found.scores, images))
+def class_agnostic(columns: EvalColumns, keep: BoolArray) -> ClassAgnostic:
+    """Return the boxes of ``keep`` (G,) and all detections of the columns without their classes."""
+    ground_truth, detections = columns.ground_truth, columns.detections
+    boxes = np.flatnonzero(keep)
+    boxes = boxes[np.argsort(images_of(columns, ground_truth.groups[boxes]), kind="stable")]
+    images = images_of(columns, detections.groups)
+    order = np.lexsort((-detections.scores, images))
     groups = images[order]
-    one = Case(
-        images=case.images,
-        classes=1,
-        truth=Truth(images_of(case, truth.groups[boxes]), truth.boxes[boxes], truth.areas[boxes], truth.lenient[boxes]),
-        found=Found(groups, places_within(groups), found.boxes[order], found.scores[order]),
+    merged = EvalColumns(
+        num_images=columns.num_images,
+        num_classes=1,
+        ground_truth=GroundTruthColumns(
+            images_of(columns, ground_truth.groups[boxes]),
+            ground_truth.boxes[boxes],
+            ground_truth.areas[boxes],
+            ground_truth.ignore[boxes],
+        ),
+        detections=DetectionColumns(groups, rank_in_group(groups), detections.boxes[order], detections.scores[order]),
     )
-    return Pooled(one, boxes, order)
+    return ClassAgnostic(merged, boxes, order)

@@ -1,4 +1,4 @@
-"""Precision and recall of each class, and the score at which to cut it off."""
+"""Precision-recall curves of each class, and the score threshold of best F1."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from detect.evaluation.analysis.matches import Matches, rankings
-from detect.evaluation.assignment import NEUTRAL, TRUE
-from detect.evaluation.columns import Floats
-from detect.evaluation.voc import Curve
+from detect.evaluation.columns import FloatArray
+from detect.evaluation.voc import Curve, make_curve
 
 
 def curves(matches: Matches, iou: int = 0) -> dict[str, Curve]:
-    """Precision and recall down the ranking of each class, at one of the rules' IoUs by its place."""
-    lenient = matches.case.truth.lenient
-    of_class = matches.case.of_class(matches.case.truth.groups)
+    """Return the precision and recall of each class along its ranking; ``iou`` is an index of the rules' IoUs."""
+    columns = matches.columns
+    of_class = columns.class_slices(columns.ground_truth.groups)
     by_class = {}
     for name, rows, boxes in zip(matches.classes, rankings(matches), of_class, strict=True):
-        positives = int((~lenient[boxes]).sum())
-        outcome = matches.outcome[rows, iou]
-        hits = np.cumsum(outcome == TRUE)
-        precision = hits / np.maximum(np.cumsum(outcome != NEUTRAL), 1)
-        by_class[name] = Curve(matches.case.found.scores[rows], hits / max(positives, 1), precision, positives)
+        positives = int((~columns.ground_truth.ignore[boxes]).sum())
+        by_class[name] = make_curve(columns.detections.scores[rows], matches.outcome[rows, iou], positives)
     return by_class
 
 
@@ -31,23 +27,24 @@ def curves(matches: Matches, iou: int = 0) -> dict[str, Curve]:
 class PrecisionRecall:
     """Curves as arrays: recalls (R,) from 0 to 1; precision (K, R) and its mean over the classes (R,).
 
-    The precision is the best at that recall or beyond, 0 where it is not reached, NaN where there is nothing to find.
+    The precision is the best at that recall or beyond, 0 where it is not reached, NaN where there is no ground truth.
     """
 
-    recalls: Floats
-    precision: Floats
-    mean: Floats
+    recalls: FloatArray
+    precision: FloatArray
+    mean: FloatArray
 
 
 def precision_recall(curves: Mapping[str, Curve], points: int = 101) -> PrecisionRecall:
-    """Every curve at the same recalls, evenly spaced (101: COCO's)."""
+    """Sample every curve at the same evenly spaced recalls (101 points: COCO's)."""
     recalls = np.arange(points) / max(points - 1, 1)
     precision = np.stack([np.zeros(points), *(_envelope(curve, recalls) for curve in curves.values())])[1:]
-    known = precision[~np.isnan(precision).any(axis=1)]
-    return PrecisionRecall(recalls, precision, known.mean(axis=0) if len(known) else np.full(points, np.nan))
+    valid = precision[~np.isnan(precision).any(axis=1)]
+    return PrecisionRecall(recalls, precision, valid.mean(axis=0) if len(valid) else np.full(points, np.nan))
 
 
-def _envelope(curve: Curve, recalls: Floats) -> Floats:
+def _envelope(curve: Curve, recalls: FloatArray) -> FloatArray:
+    """Return the best precision (R,) at each recall (R,) or beyond."""
     if curve.positives == 0:
         return np.full(len(recalls), np.nan)
     best = np.maximum.accumulate(np.append(curve.precision, 0.0)[::-1])[::-1]
@@ -56,7 +53,7 @@ def _envelope(curve: Curve, recalls: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class BestThreshold:
-    """The score at which, and what detections of at least that score are worth; fractions in 0..1."""
+    """A score threshold, and F1, precision and recall of the detections that reach it; fractions in 0..1."""
 
     score: float
     f1: float
@@ -65,11 +62,13 @@ class BestThreshold:
 
 
 def best_threshold(curve: Curve) -> BestThreshold | None:
-    """Where F1, the harmonic mean of precision and recall, is highest: the highest such score.
+    """Return the highest score at which F1, the harmonic mean of precision and recall, has its maximum.
 
-    None where there is nothing to find or nothing of it is found.
+    Returns None where there is no ground truth or none of it is found.
     """
-    reachable = np.append(curve.scores[1:] != curve.scores[:-1], True)[: len(curve.scores)]  # equal scores go together
+    reachable = np.append(curve.scores[1:] != curve.scores[:-1], True)[
+        : len(curve.scores)
+    ]  # equal scores pass together
     precision, recall = curve.precision[reachable], curve.recall[reachable]
     if not recall.any():
         return None

@@ -10,36 +10,36 @@ import torch
 from torch import Tensor
 
 from detect.errors import UserError
-from detect.explain.attribution.options import Choice
-from detect.explain.attribution.target import View
-from detect.models.layer_hooks import Kept
+from detect.explain.attribution.options import MethodOptions
+from detect.explain.attribution.target import AttributionTarget
+from detect.models.layer_hooks import ActivationHook
 
 
-def gradcam(view: View, choice: Choice) -> Tensor:
+def gradcam(view: AttributionTarget, choice: MethodOptions) -> Tensor:
     """Channels weighed by their mean gradient (Selvaraju et al. 2017, arXiv:1610.02391): (D, 1, h, w)."""
     maps, gradients = _maps_and_gradients(view, choice)
     weights = gradients.mean((2, 3), keepdim=True)
-    return _counted(view, (weights * maps).sum(1, keepdim=True))
+    return _relevant_part(view, (weights * maps).sum(1, keepdim=True))
 
 
-def hirescam(view: View, choice: Choice) -> Tensor:
+def hirescam(view: AttributionTarget, choice: MethodOptions) -> Tensor:
     """Every cell weighed by its own gradient, summed over channels: (D, 1, h, w).
 
     Draelos and Carin 2020 (arXiv:2011.08891); without its smoothing also what Zhao and Chan 2023 (ODAM) found for
     detectors: a mean gradient says nothing about where, so that Grad-CAM lights up other objects of the class.
     """
     maps, gradients = _maps_and_gradients(view, choice)
-    return _counted(view, (gradients * maps).sum(1, keepdim=True))
+    return _relevant_part(view, (gradients * maps).sum(1, keepdim=True))
 
 
 @torch.no_grad()
-def eigencam(view: View, choice: Choice) -> Tensor:
+def eigencam(view: AttributionTarget, choice: MethodOptions) -> Tensor:
     """The first principal component of the maps (Muhammad and Yeasin 2020, arXiv:2008.00299): (D, 1, h, w).
 
     It asks about no detection: all of a picture get the same map.
     """
-    with Kept(view.network, choice.layer) as kept:
-        view.evidence(view.pixels)
+    with ActivationHook(view.network, choice.layer) as kept:
+        view.objective(view.pixels)
     maps = kept.maps()
     channels, height, width = maps.shape[1:]
     cells = maps[0].float().reshape(channels, -1).T
@@ -47,14 +47,14 @@ def eigencam(view: View, choice: Choice) -> Tensor:
     component = torch.linalg.svd(centred, full_matrices=False).Vh[0]
     projected: Tensor = centred @ component
     projected = projected * torch.sign(projected @ cells.sum(1))  # its sign is free: more activity is positive
-    return projected.clamp(min=0).view(1, 1, height, width).repeat(len(view.pinned), 1, 1, 1)
+    return projected.clamp(min=0).view(1, 1, height, width).repeat(len(view.detections), 1, 1, 1)
 
 
-def _maps_and_gradients(view: View, choice: Choice) -> tuple[Tensor, Tensor]:
+def _maps_and_gradients(view: AttributionTarget, choice: MethodOptions) -> tuple[Tensor, Tensor]:
     """Of a layer: maps (1, C, h, w), and of each detection's evidence the gradients (D, C, h, w)."""
     pixels = view.pixels.detach().requires_grad_()  # frozen layers alone would leave no graph
-    with Kept(view.network, choice.layer) as kept:
-        evidence = view.evidence(pixels)[0]
+    with ActivationHook(view.network, choice.layer) as kept:
+        evidence = view.objective(pixels)[0]
     maps = kept.maps()
     found = [torch.autograd.grad(one, maps, retain_graph=True, allow_unused=True)[0] for one in evidence]
     gradients = [one for one in found if one is not None]
@@ -63,6 +63,6 @@ def _maps_and_gradients(view: View, choice: Choice) -> tuple[Tensor, Tensor]:
     return maps.detach(), torch.cat(gradients)
 
 
-def _counted(view: View, heat: Tensor) -> Tensor:
+def _relevant_part(view: AttributionTarget, heat: Tensor) -> Tensor:
     """For a score what raises it; for an edge what moves it, either way."""
-    return heat.clamp(min=0) if view.of == "score" else heat.abs()
+    return heat.clamp(min=0) if view.quantity == "score" else heat.abs()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from detect.explain.attribution.target import View
+from detect.explain.attribution.target import AttributionTarget
 
 STEPS = 32  # each hides or shows as many pixels
 
@@ -25,13 +25,13 @@ class Faithfulness:
     insertion: float
 
     @property
-    def gain(self) -> float:
+    def insertion_minus_deletion(self) -> float:
         """Insertion less deletion: 0 for an order that says nothing, at most about 1."""
         return self.insertion - self.deletion
 
 
 @torch.no_grad()
-def faithfulness(view: View, place: int, heat: Tensor) -> Faithfulness:
+def faithfulness(view: AttributionTarget, place: int, heat: Tensor) -> Faithfulness:
     """Of a map (h, w) over the view's pixels for its detection at ``place``; padding counts as no pixel.
 
     Hidden pixels have the mean colour. Pixels of one value go by their place.
@@ -47,7 +47,7 @@ def faithfulness(view: View, place: int, heat: Tensor) -> Faithfulness:
     for step in range(STEPS + 1):
         first[:height, :width] = (ranks < len(order) * step / STEPS).view(height, width).float()
         both = torch.cat([view.pixels * (1 - first), view.pixels * first])
-        without, alone = view.answer(both)[:, place].tolist()
+        without, alone = view.output(both)[:, place].tolist()
         deleted.append(without)
         inserted.append(alone)
     return Faithfulness(_area(deleted) / deleted[0], _area(inserted) / deleted[0])

@@ -12,17 +12,17 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from detect.draw import Marks, draw_detections, font
-from detect.explain.attribution.target import View
+from detect.draw import LabeledBoxes, draw_detections, font
+from detect.explain.attribution.target import AttributionTarget
 from detect.types import Size
 
 Reduce = Literal["max", "mean", "none"]
 
-FADED = 0.7  # of the image's brightness under a map
-BRIGHTEST = 99.5  # percentile that is drawn brightest: one pixel of a gradient would leave the rest dark
+IMAGE_BRIGHTNESS = 0.7  # of the image's brightness under a map
+MAX_PERCENTILE = 99.5  # percentile that is drawn brightest: one pixel of a gradient would leave the rest dark
 
 
-def reduced(heat: Tensor, how: Reduce) -> Tensor:
+def reduce_channels(heat: Tensor, how: Reduce) -> Tensor:
     """A map (C, h, w) of each colour -> (1, h, w), by the largest or mean absolute value; ``none``: as it is."""
     if how == "none" or len(heat) == 1:
         return heat
@@ -30,7 +30,7 @@ def reduced(heat: Tensor, how: Reduce) -> Tensor:
     return sizes.amax(0, keepdim=True) if how == "max" else sizes.mean(0, keepdim=True)
 
 
-def on_image(heat: Tensor, view: View, canvas: Size, image: Size) -> np.ndarray:
+def to_image_pixels(heat: Tensor, view: AttributionTarget, canvas: Size, image: Size) -> np.ndarray:
     """A map (C, h, w) over the view's pixels -> (H, W, C) float32 in the image's; 0 where the view has no pixel.
 
     canvas: the (h, w) that the image has in the network's picture.
@@ -52,23 +52,23 @@ def overlay(rgb: np.ndarray, heat: np.ndarray) -> np.ndarray:
     alone, grey where it is 0.
     """
     if heat.shape[2] == 3:
-        span = float(np.percentile(np.abs(heat), BRIGHTEST)) or 1.0
+        span = float(np.percentile(np.abs(heat), MAX_PERCENTILE)) or 1.0
         return np.asarray((heat / span * 127 + 128).clip(0, 255), np.uint8)
-    span = float(np.percentile(heat, BRIGHTEST)) or float(heat.max()) or 1.0
+    span = float(np.percentile(heat, MAX_PERCENTILE)) or float(heat.max()) or 1.0
     strength = (heat[:, :, 0] / span).clip(0, 1)
     glow = cv2.applyColorMap(np.asarray(strength * 255, np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     grey = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     share = np.sqrt(strength)[:, :, None]  # weak places show the image
-    return np.asarray((grey * FADED * (1 - share) + glow * share).round(), np.uint8)
+    return np.asarray((grey * IMAGE_BRIGHTNESS * (1 - share) + glow * share).round(), np.uint8)
 
 
-def explained(rgb: np.ndarray, heat: np.ndarray, boxes: np.ndarray, names: Sequence[str], text: str) -> np.ndarray:
+def explanation_figure(rgb: np.ndarray, heat: np.ndarray, boxes: np.ndarray, names: Sequence[str], text: str) -> np.ndarray:
     """The overlay with the detection's boxes (B, 4) in the image's pixels, and lines of text below."""
-    picture = draw_detections(overlay(rgb, heat), Marks(boxes, range(1, len(names) + 1)), names)
-    return captioned(picture, text)
+    picture = draw_detections(overlay(rgb, heat), LabeledBoxes(boxes, range(1, len(names) + 1)), names)
+    return with_caption(picture, text)
 
 
-def captioned(picture: np.ndarray, text: str) -> np.ndarray:
+def with_caption(picture: np.ndarray, text: str) -> np.ndarray:
     """The picture above as many lines of text as it needs, on white."""
     letters = max(11, round(picture.shape[1] / 50))
     width = int(picture.shape[1] / (letters * 0.56))  # DejaVu's mean letter is 0.56 of its height wide
@@ -80,7 +80,7 @@ def captioned(picture: np.ndarray, text: str) -> np.ndarray:
     return np.concatenate([picture, np.asarray(strip)])
 
 
-def pointed(heat: np.ndarray, box: np.ndarray) -> tuple[tuple[int, int], float]:
+def peak_and_energy(heat: np.ndarray, box: np.ndarray) -> tuple[tuple[int, int], float]:
     """Of a map (H, W, C): x and y of its highest value, and the share of what is above 0 that lies in ``box`` (4,).
 
     Colours count by their absolute values. The share is 0 for a map without anything above 0.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from detect.explain.attribution.cams import eigencam, gradcam, hirescam
-from detect.explain.attribution.gradients import guided, integrated, saliency, smoothgrad
-from detect.explain.attribution.options import Choice
+from detect.explain.attribution.gradients import guided_backprop, integrated_gradients, saliency, smoothgrad
+from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.perturbation import drise, occlusion
-from detect.explain.attribution.target import View
+from detect.explain.attribution.target import AttributionTarget
 
-Explain = Callable[[View, Choice], Tensor]
+Explain = Callable[[AttributionTarget, MethodOptions], Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Method:
     """
 
     explain: Explain
-    tells: str
-    layered: bool = False
+    description: str
+    needs_layer: bool = False
 
 
 METHODS: dict[str, Method] = {
     "saliency": Method(saliency, "how fast {what} changes with each pixel"),
     "smoothgrad": Method(smoothgrad, "how fast {what} changes with each pixel, mean over noisy copies"),
-    "guided": Method(guided, "positive gradients of {what} alone: edges, much the same for any detection"),
-    "integrated": Method(integrated, "what each pixel adds to {what}, from the mean colour on"),
+    "guided": Method(guided_backprop, "positive gradients of {what} alone: edges, much the same for any detection"),
+    "integrated": Method(integrated_gradients, "what each pixel adds to {what}, from the mean colour on"),
     "gradcam": Method(gradcam, "channels that matter for {what}, wherever they are active: other objects too", True),
     "hirescam": Method(hirescam, "cells that matter for {what}", True),
     "eigencam": Method(eigencam, "what is most active: the same for every detection, it asks about none", True),

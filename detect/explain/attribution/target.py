@@ -21,13 +21,13 @@ from detect.ops import boxes as box_ops
 from detect.ops.warp import warp
 from detect.types import Images, Proposals, Size
 
-Of = Literal["score", "x1", "y1", "x2", "y2"]
-EDGES: tuple[Of, ...] = ("x1", "y1", "x2", "y2")
-Answer = tuple[Tensor, Tensor]  # logits (N, D, K + 1), deltas (N, D, K, 4)
+Quantity = Literal["score", "x1", "y1", "x2", "y2"]
+EDGES: tuple[Quantity, ...] = ("x1", "y1", "x2", "y2")
+LogitsAndDeltas = tuple[Tensor, Tensor]  # logits (N, D, K + 1), deltas (N, D, K, 4)
 
 
 @dataclass(frozen=True)
-class Pinned:
+class TargetDetection:
     """rank: its place among the detections, from 1; label in 1..K; box and proposal (4,) in canvas pixels."""
 
     rank: int
@@ -37,24 +37,24 @@ class Pinned:
     proposal: Tensor
 
 
-def pin(traced: Trace) -> list[Pinned]:
+def target_detections(traced: Trace) -> list[TargetDetection]:
     """Every detection of an image, best first."""
-    source = traced.scored.source
+    source = traced.scored.proposal_index
     assert source is not None  # Postprocess always says it
     return [
-        Pinned(
+        TargetDetection(
             place,
             int(traced.scored.labels[scored]),
             float(traced.scored.scores[scored]),
             traced.scored.boxes[scored],
             traced.proposals.boxes[source[scored]],
         )
-        for place, scored in enumerate(traced.kept.tolist(), 1)
+        for place, scored in enumerate(traced.keep.tolist(), 1)
     ]
 
 
 @dataclass(frozen=True)
-class View:
+class AttributionTarget:
     """Pixels that a network reads, and what it says of D pinned detections when they change.
 
     pixels (1, 3, H, W), normalised, 0 the mean colour; size: the (h, w) of them that is picture; window (4,): where
@@ -66,83 +66,83 @@ class View:
     size: Size
     window: Tensor
     network: nn.Module
-    pinned: tuple[Pinned, ...]
-    rule: Postprocess
-    of: Of
-    says: Callable[[Tensor], Answer]
+    detections: tuple[TargetDetection, ...]
+    postprocess: Postprocess
+    quantity: Quantity
+    forward: Callable[[Tensor], LogitsAndDeltas]
 
-    def evidence(self, pixels: Tensor) -> Tensor:
+    def objective(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, D), to be differentiated: log-odds of the score, or the place of the edge in pixels.
 
         Log-odds, because the gradient of a score of 0.999 is a thousandth of its log-odds'.
         """
-        logits, deltas = self.says(pixels)
-        if self.of != "score":
+        logits, deltas = self.forward(pixels)
+        if self.quantity != "score":
             return self._edges(deltas)
-        odds = [self._log_odds(logits[:, place], one.label) for place, one in enumerate(self.pinned)]
+        odds = [self._log_odds(logits[:, place], one.label) for place, one in enumerate(self.detections)]
         return torch.stack(odds, 1)
 
-    def answer(self, pixels: Tensor) -> Tensor:
+    def output(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, D), to be compared: the score in 0..1, or the place of the edge in pixels."""
-        logits, deltas = self.says(pixels)
-        if self.of != "score":
+        logits, deltas = self.forward(pixels)
+        if self.quantity != "score":
             return self._edges(deltas)
-        scores = self.rule.scoring(logits.flatten(0, 1)).view(*logits.shape[:2], -1)
-        return torch.stack([scores[:, place, one.label - 1] for place, one in enumerate(self.pinned)], 1)
+        scores = self.postprocess.score_fn(logits.flatten(0, 1)).view(*logits.shape[:2], -1)
+        return torch.stack([scores[:, place, one.label - 1] for place, one in enumerate(self.detections)], 1)
 
-    def sides(self) -> list[float]:
+    def box_sizes(self) -> list[float]:
         """Of each detection the root of its box's area, in the view's own pixels."""
         window, pixels = box_ops.areas(self.window[None]), self.pixels.shape[2] * self.pixels.shape[3]
-        boxes = torch.stack([one.box for one in self.pinned])
+        boxes = torch.stack([one.box for one in self.detections])
         return (box_ops.areas(boxes) / window * pixels).sqrt().tolist()
 
     def _log_odds(self, logits: Tensor, label: int) -> Tensor:
-        if self.rule.scoring is logistic:
+        if self.postprocess.score_fn is logistic:
             return logits[:, label] - logits[:, 0]
         others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1)
         return logits[:, label] - others.logsumexp(1)
 
     def _edges(self, deltas: Tensor) -> Tensor:
         """Before clipping, which would stop gradients at the picture's border."""
-        edge, found = EDGES.index(self.of), []
-        for place, one in enumerate(self.pinned):
+        edge, found = EDGES.index(self.quantity), []
+        for place, one in enumerate(self.detections):
             own = deltas[:, place, one.label - 1 if deltas.shape[2] > 1 else 0]
             boxes = one.proposal.expand(len(own), 4)
-            found.append(box_ops.decode(own, boxes, self.rule.stds, self.rule.growth)[:, edge])
+            found.append(box_ops.decode(own, boxes, self.postprocess.delta_stds, self.postprocess.max_scale)[:, edge])
         return torch.stack(found, 1)
 
 
-def views(detector: Detector, images: Images, pinned: Sequence[Pinned], of: Of) -> list[View]:
+def attribution_targets(detector: Detector, images: Images, pinned: Sequence[TargetDetection], of: Quantity) -> list[AttributionTarget]:
     """What the detections of one image were seen in: all in the picture, or each in its warped crop (R-CNN)."""
     if isinstance(detector.regions, WarpedCrops):
         return [_crop_view(detector, detector.regions, images, one, of) for one in pinned]
     return [_picture_view(detector, images, tuple(pinned), of)] if pinned else []
 
 
-def _picture_view(detector: Detector, images: Images, pinned: tuple[Pinned, ...], of: Of) -> View:
+def _picture_view(detector: Detector, images: Images, pinned: tuple[TargetDetection, ...], of: Quantity) -> AttributionTarget:
     boxes = torch.stack([one.proposal for one in pinned])
     proposals = Proposals(boxes, torch.ones_like(boxes[:, 0]))
 
-    def says(pixels: Tensor) -> Answer:
-        copies = Images(pixels, images.sizes * len(pixels), images.keys * len(pixels))
-        raw = detector.judge(copies, detector.backbone(pixels), (proposals,) * len(pixels))
+    def says(pixels: Tensor) -> LogitsAndDeltas:
+        copies = Images(pixels, images.sizes * len(pixels), images.seeds * len(pixels))
+        raw = detector.run_head(copies, detector.backbone(pixels), (proposals,) * len(pixels))
         return torch.stack(raw.logits), torch.stack(raw.deltas)
 
     height, width = images.pixels.shape[2:]
     window = boxes.new_tensor([0, 0, width, height])
     network = detector.backbone
-    return View(images.pixels, images.sizes[0], window, network, pinned, detector.postprocess, of, says)
+    return AttributionTarget(images.pixels, images.sizes[0], window, network, pinned, detector.postprocess, of, says)
 
 
-def _crop_view(detector: Detector, regions: WarpedCrops, images: Images, pinned: Pinned, of: Of) -> View:
+def _crop_view(detector: Detector, regions: WarpedCrops, images: Images, pinned: TargetDetection, of: Quantity) -> AttributionTarget:
     boxes = pinned.proposal[None]
-    crop = warp(images.pixels, images.sizes, [boxes], regions.side, regions.context)
+    crop = warp(images.pixels, images.sizes, [boxes], regions.crop_size, regions.context)
 
-    def says(pixels: Tensor) -> Answer:
-        logits, deltas = detector.head(regions.map_of(pixels))
+    def says(pixels: Tensor) -> LogitsAndDeltas:
+        logits, deltas = detector.head(regions.extract_features(pixels))
         return logits[:, None], deltas[:, None]
 
-    margin = (boxes[0, 2:] - boxes[0, :2]) * (regions.context / (regions.side - 2 * regions.context))
+    margin = (boxes[0, 2:] - boxes[0, :2]) * (regions.context / (regions.crop_size - 2 * regions.context))
     window = torch.cat([boxes[0, :2] - margin, boxes[0, 2:] + margin])
-    size = (regions.side, regions.side)
-    return View(crop, size, window, regions, (pinned,), detector.postprocess, of, says)
+    size = (regions.crop_size, regions.crop_size)
+    return AttributionTarget(crop, size, window, regions, (pinned,), detector.postprocess, of, says)

@@ -14,37 +14,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detect.errors import UserError, nearest
-from detect.models.backbones.lenet import Squash, Subsampling
+from detect.errors import UserError, did_you_mean
+from detect.models.backbones.lenet import ScaledTanh, Subsampling
 from detect.models.backbones.zf import SpatialResponseNorm
 from detect.models.layer_hooks import stage_names
 
 TRANSPOSED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, Subsampling)  # linear, once switches are set
-PASSED_BY = (nn.LocalResponseNorm, SpatialResponseNorm, Squash, nn.Identity)
+SKIPPED = (nn.LocalResponseNorm, SpatialResponseNorm, ScaledTanh, nn.Identity)
 
 
 @dataclass(frozen=True)
-class Link:
+class NamedLayer:
     """A layer of a chain and its name."""
 
     name: str
     layer: nn.Module
 
 
-def chain(network: nn.Module) -> list[Link]:
+def sequential_layers(network: nn.Module) -> list[NamedLayer]:
     """The layers of the network's body in their order; UserError for a network that is no chain of known layers."""
     layers = dict(network.named_modules())
-    return [link for name in stage_names(network) for link in _links(name, layers[name])]
+    return [link for name in stage_names(network) for link in _named_layers(name, layers[name])]
 
 
-def through(links: Sequence[Link], pixels: Tensor, name: str | None) -> list[Tensor]:
+def forward_activations(links: Sequence[NamedLayer], pixels: Tensor, name: str | None) -> list[Tensor]:
     """What enters each layer up to the one called ``name`` (None: the last), and at the end what that one answers.
 
     UserError for a name that is none of the chain's.
     """
     names = [link.name for link in links]
     if name is not None and name not in names:
-        raise UserError(f"--layer: expected one of the chain's layers, found {name}{nearest(name, names)}")
+        raise UserError(f"--layer: expected one of the chain's layers, found {name}{did_you_mean(name, names)}")
     kept = [pixels]
     with torch.no_grad():
         for link in links[: len(names) if name is None else names.index(name) + 1]:
@@ -52,7 +52,7 @@ def through(links: Sequence[Link], pixels: Tensor, name: str | None) -> list[Ten
     return kept
 
 
-def strongest(maps: Tensor, channel: int) -> Tensor:
+def keep_peak(maps: Tensor, channel: int) -> Tensor:
     """Maps (1, C, h, w) with all but the highest value of one channel set to 0."""
     alone = torch.zeros_like(maps)
     place = int(maps[0, channel].argmax())
@@ -60,7 +60,7 @@ def strongest(maps: Tensor, channel: int) -> Tensor:
     return alone
 
 
-def down(links: Sequence[Link], kept: Sequence[Tensor], signal: Tensor) -> Tensor:
+def backproject(links: Sequence[NamedLayer], kept: Sequence[Tensor], signal: Tensor) -> Tensor:
     """A signal in the last of the ``kept`` maps -> (1, 3, H, W), in the pixels' units; all values may be any sign."""
     for link, entered in zip(reversed(links[: len(kept) - 1]), reversed(kept[:-1]), strict=True):
         if isinstance(link.layer, nn.ReLU):
@@ -79,12 +79,12 @@ def _transposed(layer: nn.Module, entered: Tensor, signal: Tensor) -> Tensor:
     return found
 
 
-def _links(name: str, part: nn.Module) -> Iterator[Link]:
+def _named_layers(name: str, part: nn.Module) -> Iterator[NamedLayer]:
     if isinstance(part, nn.Sequential):
         for own, child in part.named_children():
-            yield from _links(f"{name}.{own}", child)
-    elif isinstance(part, (*TRANSPOSED, *PASSED_BY, nn.ReLU)):
-        yield Link(name, part)
+            yield from _named_layers(f"{name}.{own}", child)
+    elif isinstance(part, (*TRANSPOSED, *SKIPPED, nn.ReLU)):
+        yield NamedLayer(name, part)
     else:
         raise UserError(
             "--method deconvnet: expected a network whose layers stand in one line (LeNet, AlexNet, ZF, VGG), found "

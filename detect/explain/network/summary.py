@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from detect.config import Config
-from detect.config.builders.detector import empty_detector, preprocess_rule
+from detect.config.builders.detector import build_uninitialized, build_preprocess
 from detect.data.shapes.dataset import CLASSES
-from detect.explain.network.receptive_field import Calls, Field, Fields, noted
+from detect.explain.network.receptive_field import FieldsByCall, Field, ReceptiveFieldMode, record_fields
 from detect.models.detector import Detector
 from detect.models.proposers.proposer import Proposer
-from detect.models.proposers.rpn import Rpn
+from detect.models.proposers.rpn import RPN
 from detect.models.regions.pooled import PooledRegions
 from detect.models.regions.pyramid import PyramidRegions
 from detect.models.regions.warped_crops import WarpedCrops
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSummary:
     """slot and name within it; kind: its class; output: shape, images or regions first; parameters: how many numbers
     it learns, 0 where it runs again; multiply_adds: of its convolutions and matrix products, for one image; memory:
     bytes of its output; field: pixels that a cell sees, down and across, 8192 for the whole picture, None where there
@@ -54,11 +54,11 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Total:
+class SlotTotal:
     """Of a slot; trained: those of its parameters that no setting freezes."""
 
     parameters: int
-    trained: int
+    trainable: int
     multiply_adds: int
 
 
@@ -68,21 +68,21 @@ class Summary:
 
     classes: int
     canvas: Size
-    layers: tuple[Layer, ...]
-    totals: dict[str, Total]
+    layers: tuple[LayerSummary, ...]
+    totals: dict[str, SlotTotal]
 
     @property
-    def whole(self) -> Total:
+    def total(self) -> SlotTotal:
         """All slots together."""
         totals = self.totals.values()
-        return Total(
+        return SlotTotal(
             sum(total.parameters for total in totals),
-            sum(total.trained for total in totals),
+            sum(total.trainable for total in totals),
             sum(total.multiply_adds for total in totals),
         )
 
 
-def summarise(config: Config) -> Summary:
+def summarize(config: Config) -> Summary:
     """The detector of a configuration on one image of 640 x 480 pixels, resized as the settings say.
 
     No data is read: where the settings name no classes, the format's usual number stands (VOC 20, COCO 80). The head
@@ -90,16 +90,16 @@ def summarise(config: Config) -> Summary:
     input are left out. Raises UserError for settings that make no detector.
     """
     classes = USUAL_CLASSES.get(config.data.format, 20) if config.data.classes is None else len(config.data.classes)
-    rule = preprocess_rule(config)
-    canvas = rule.canvas([rule.resized(IMAGE)])
+    rule = build_preprocess(config)
+    canvas = rule.canvas([rule.target_size(IMAGE)])
     with torch.device("meta"):
-        detector = empty_detector(config, tuple(f"class {label}" for label in range(1, classes + 1))).eval()
+        detector = build_uninitialized(config, tuple(f"class {label}" for label in range(1, classes + 1))).eval()
         pixels = torch.empty(1, 3, *canvas)
     fields = fields_by_slot(detector, (UNBOUNDED, UNBOUNDED))
-    maps, backbone = _watched("backbone", detector.backbone, lambda: detector.backbone(pixels), fields["backbone"])
-    proposing = _proposing(detector.proposer, maps, fields["proposer"])
-    pooled, cutting = _cutting(detector.regions, maps, detector.selection.after_nms, fields["regions"])
-    _, head = _watched("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")), {})
+    maps, backbone = record_layers("backbone", detector.backbone, lambda: detector.backbone(pixels), fields["backbone"])
+    proposing = _rpn_layers(detector.proposer, maps, fields["proposer"])
+    pooled, cutting = _region_layers(detector.regions, maps, detector.test_selection.post_nms_top_n, fields["regions"])
+    _, head = record_layers("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")), {})
     slots = {"backbone": backbone, "proposer": proposing, "regions": cutting, "head": head}
     return Summary(
         classes,
@@ -109,31 +109,31 @@ def summarise(config: Config) -> Summary:
     )
 
 
-def layers_of(part: nn.Module, size: Sequence[int]) -> tuple[Layer, ...]:
+def layers_of(part: nn.Module, size: Sequence[int]) -> tuple[LayerSummary, ...]:
     """The layers of any network on an input of ``size`` (images, channels, and 1, 2 or 3 sides), itself the slot."""
     shape = torch.empty(tuple(size), device="meta")
     part = part.to("meta").eval()
-    with torch.no_grad(), Fields(shape) as known, noted(part, known, "network") as fields:
+    with torch.no_grad(), ReceptiveFieldMode(shape) as known, record_fields(part, known, "network") as fields:
         part(shape)
-    return _watched("network", part, lambda: part(shape), fields)[1].layers
+    return record_layers("network", part, lambda: part(shape), fields)[1].layers
 
 
-def fields_by_slot(detector: Detector, canvas: Size) -> dict[str, Calls]:
+def fields_by_slot(detector: Detector, canvas: Size) -> dict[str, FieldsByCall]:
     """The receptive fields on a picture of that size, by slot; the detector is on the meta device.
 
     Above the regions there are none: what a head sees is its region. An RPN's are those of its answers on each map.
     """
     pixels = torch.empty(1, 3, *canvas, device="meta")
-    with torch.no_grad(), Fields(pixels) as known:
+    with torch.no_grad(), ReceptiveFieldMode(pixels) as known:
         if isinstance(detector.regions, WarpedCrops):
-            with noted(detector.regions, known, "regions") as fields:
+            with record_fields(detector.regions, known, "regions") as fields:
                 detector.regions.body(pixels)
             return {"backbone": {}, "proposer": {}, "regions": fields}
-        with noted(detector.backbone, known, "backbone") as shared:
+        with record_fields(detector.backbone, known, "backbone") as shared:
             maps = detector.backbone(pixels)
-        proposing: Calls = {}
-        if isinstance(detector.proposer, Rpn):
-            with noted(detector.proposer, known, "proposer") as proposing:
+        proposing: FieldsByCall = {}
+        if isinstance(detector.proposer, RPN):
+            with record_fields(detector.proposer, known, "proposer") as proposing:
                 for features in maps:
                     detector.proposer.head(features)
         return {"backbone": shared, "proposer": proposing, "regions": {}}
@@ -141,38 +141,38 @@ def fields_by_slot(detector: Detector, canvas: Size) -> dict[str, Calls]:
 
 @dataclass(frozen=True)
 class _Slot:
-    layers: tuple[Layer, ...]
-    total: Total
+    layers: tuple[LayerSummary, ...]
+    total: SlotTotal
 
 
-def _proposing(proposer: Proposer, maps: Sequence[Tensor], fields: Calls) -> _Slot:
+def _rpn_layers(proposer: Proposer, maps: Sequence[Tensor], fields: FieldsByCall) -> _Slot:
     """The layers of an RPN; none where proposals are given."""
-    if not isinstance(proposer, Rpn):
-        return _Slot((), Total(0, 0, 0))
-    return _watched("proposer", proposer, lambda: [proposer.head(features) for features in maps], fields)[1]
+    if not isinstance(proposer, RPN):
+        return _Slot((), SlotTotal(0, 0, 0))
+    return record_layers("proposer", proposer, lambda: [proposer.head(features) for features in maps], fields)[1]
 
 
-def _cutting(regions: nn.Module, maps: Sequence[Tensor], count: int, fields: Calls) -> tuple[tuple[int, ...], _Slot]:
+def _region_layers(regions: nn.Module, maps: Sequence[Tensor], count: int, fields: FieldsByCall) -> tuple[tuple[int, ...], _Slot]:
     """The shape of the region maps, and the layers that make them: a body's, where each is a crop of the pixels."""
     if isinstance(regions, WarpedCrops):
-        crops = torch.empty(count, 3, regions.side, regions.side, device="meta")
-        found, slot = _watched("regions", regions, lambda: regions.body(crops), fields)
+        crops = torch.empty(count, 3, regions.crop_size, regions.crop_size, device="meta")
+        found, slot = record_layers("regions", regions, lambda: regions.body(crops), fields)
         channels, name = int(found[-1].shape[1]), "crops"
     elif isinstance(regions, PooledRegions | PyramidRegions):
-        channels, name, slot = int(maps[0].shape[1]), regions.pool, _Slot((), Total(0, 0, 0))
+        channels, name, slot = int(maps[0].shape[1]), regions.pool, _Slot((), SlotTotal(0, 0, 0))
     else:
         raise TypeError(f"expected PooledRegions, PyramidRegions or WarpedCrops, found {type(regions).__name__}")
-    pooled = (count, channels, regions.bins, regions.bins)
+    pooled = (count, channels, regions.pool_size, regions.pool_size)
     memory = torch.empty(pooled, device="meta").nbytes
-    cut = Layer("regions", name, type(regions).__name__, pooled, 0, 0, memory)
+    cut = LayerSummary("regions", name, type(regions).__name__, pooled, 0, 0, memory)
     return pooled, _Slot((*slot.layers, cut), slot.total)
 
 
-def _watched(slot: str, part: nn.Module, run: Callable[[], Result], fields: Calls) -> tuple[Result, _Slot]:
+def record_layers(slot: str, part: nn.Module, run: Callable[[], Result], fields: FieldsByCall) -> tuple[Result, _Slot]:
     """What ``run`` answers, and the layers of ``part`` that it called."""
     names = {child: name or slot for name, child in part.named_modules()}
     counter = FlopCounterMode(display=False)
-    layers: list[Layer] = []
+    layers: list[LayerSummary] = []
     called: Counter[nn.Module] = Counter()
     open_calls: list[int] = []
     finished = [0]  # calls that have ended; a module during whose call none did is a layer
@@ -189,7 +189,7 @@ def _watched(slot: str, part: nn.Module, run: Callable[[], Result], fields: Call
             if parameters or cost or output.shape != inputs[0].shape:
                 field = fields.get((names[child], called[child]))
                 shape, kind = tuple(output.shape), type(child).__name__
-                layer = Layer(slot, names[child], kind, shape, parameters, cost, output.nbytes, *_sizes(field))
+                layer = LayerSummary(slot, names[child], kind, shape, parameters, cost, output.nbytes, *_size_and_jump(field))
                 layers.append(layer)
         finished[0] += 1
 
@@ -199,7 +199,7 @@ def _watched(slot: str, part: nn.Module, run: Callable[[], Result], fields: Call
     with torch.no_grad(), counter:
         result = run()
     parameters = list(part.parameters())
-    total = Total(
+    total = SlotTotal(
         sum(parameter.numel() for parameter in parameters),
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         counter.get_total_flops() // 2,
@@ -207,7 +207,7 @@ def _watched(slot: str, part: nn.Module, run: Callable[[], Result], fields: Call
     return result, _Slot(tuple(layers), total)
 
 
-def _sizes(field: Field | None) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+def _size_and_jump(field: Field | None) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     if field is None:
         return None, None
     return tuple(line.size for line in field), tuple(line.jump for line in field)

@@ -11,7 +11,7 @@ import numpy as np
 _GAP = 2  # pixels
 
 
-def sheet(tiles: Sequence[np.ndarray], side: int, columns: int | None = None) -> np.ndarray:
+def tile_images(tiles: Sequence[np.ndarray], side: int, columns: int | None = None) -> np.ndarray:
     """Pictures (h, w, 3) uint8, each fitted into ``side`` x ``side`` pixels, in rows on white: (H, W, 3).
 
     columns: None for as many as rows.
@@ -30,13 +30,13 @@ def sheet(tiles: Sequence[np.ndarray], side: int, columns: int | None = None) ->
     return whole
 
 
-def signed_colours(values: np.ndarray) -> np.ndarray:
+def signed_colors(values: np.ndarray) -> np.ndarray:
     """(h, w, 3) floats -> uint8: 0 is grey, the largest thousandth of absolute values black or bright."""
     span = float(np.percentile(np.abs(values), 99.9)) or float(np.abs(values).max()) or 1.0
     return np.asarray((values / span * 127 + 128).round().clip(0, 255), np.uint8)
 
 
-def glowing(values: np.ndarray) -> np.ndarray:
+def heat_colors(values: np.ndarray) -> np.ndarray:
     """(h, w) floats -> (h, w, 3) uint8: from dark for the smallest to bright for the largest."""
     low, high = float(values.min()), float(values.max())
     fractions = (values - low) / (high - low or 1.0)

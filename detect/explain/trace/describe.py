@@ -13,23 +13,23 @@ from torch import Tensor
 from detect.explain.trace.trace import Trace
 from detect.models.detector import Detector
 from detect.models.proposers.candidates import Candidates
-from detect.models.proposers.rpn import Rpn
+from detect.models.proposers.rpn import RPN
 from detect.models.regions.pooled import PooledRegions
 from detect.models.regions.pyramid import PyramidRegions
 from detect.models.regions.warped_crops import WarpedCrops
 from detect.ops import boxes as box_ops
 
-Story = dict[str, Any]
+DetectionRecord = dict[str, Any]
 
 
-def stories(traced: Trace, detector: Detector) -> list[Story]:
+def describe_detections(traced: Trace, detector: Detector) -> list[DetectionRecord]:
     """One of each detection, best first: anchor or given rank, proposal, region, head, and both suppressions."""
-    anchors = _AnchorStories(traced, detector) if traced.candidates is not None else None
+    anchors = _AnchorDescriptions(traced, detector) if traced.candidates is not None else None
     ranks = _ranks(traced.scored.scores)
-    source = traced.scored.source
+    source = traced.scored.proposal_index
     assert source is not None  # Postprocess always says it
     told = []
-    for place, scored in enumerate(traced.kept.tolist()):
+    for place, scored in enumerate(traced.keep.tolist()):
         proposal, label = int(source[scored]), int(traced.scored.labels[scored])
         told.append(
             {
@@ -44,17 +44,17 @@ def stories(traced: Trace, detector: Detector) -> list[Story]:
                 "head": _head(traced, detector, proposal, label),
                 "region": _region(detector.regions, traced.proposals.boxes[proposal]),
                 "proposal": _proposal(traced, proposal),
-                "anchor": None if anchors is None else anchors.tell(proposal),
+                "anchor": None if anchors is None else anchors.describe(proposal),
             }
         )
     return told
 
 
-def _suppressed(traced: Trace, winner: int, ranks: Tensor) -> list[Story]:
+def _suppressed(traced: Trace, winner: int, ranks: Tensor) -> list[DetectionRecord]:
     """The pairs of the same class that this detection took out, best first."""
-    losers = [place for place in (traced.takers == winner).nonzero().flatten().tolist() if place != winner]
+    losers = [place for place in (traced.suppressed_by == winner).nonzero().flatten().tolist() if place != winner]
     losers.sort(key=lambda place: int(ranks[place]))
-    boxes, source = traced.scored.boxes, traced.scored.source
+    boxes, source = traced.scored.boxes, traced.scored.proposal_index
     assert source is not None
     overlaps = box_ops.iou(boxes[winner][None], boxes[losers])[0].tolist()
     return [
@@ -69,20 +69,20 @@ def _suppressed(traced: Trace, winner: int, ranks: Tensor) -> list[Story]:
     ]
 
 
-def _head(traced: Trace, detector: Detector, proposal: int, label: int) -> Story:
+def _head(traced: Trace, detector: Detector, proposal: int, label: int) -> DetectionRecord:
     """Logits with the background first, the score of each class, the four deltas that moved the proposal."""
-    scores = detector.postprocess.scoring(traced.logits)[proposal]
+    scores = detector.postprocess.score_fn(traced.logits)[proposal]
     own = traced.deltas[proposal]
     return {
         "logits": traced.logits[proposal].tolist(),
         "scores": scores.tolist(),
-        "deltas": own[label - 1 if len(own) > 1 else 0].tolist() if detector.postprocess.regress else None,
+        "deltas": own[label - 1 if len(own) > 1 else 0].tolist() if detector.postprocess.apply_deltas else None,
     }
 
 
-def _proposal(traced: Trace, proposal: int) -> Story:
+def _proposal(traced: Trace, proposal: int) -> DetectionRecord:
     """given_rank: its place in the file or the search, None of an RPN's."""
-    source = traced.proposals.source
+    source = traced.proposals.source_index
     given = None if source is None or traced.candidates is not None else int(source[proposal]) + 1
     return {
         "rank": proposal + 1,
@@ -93,72 +93,72 @@ def _proposal(traced: Trace, proposal: int) -> Story:
     }
 
 
-def _region(regions: object, box: Tensor) -> Story:
+def _region(regions: object, box: Tensor) -> DetectionRecord:
     """What the head saw of the proposal: a window of a map, in its cells, or of the pixels."""
     if isinstance(regions, PyramidRegions):
-        level = int(regions.map_of(box[None])[0])
+        level = int(regions.assign_levels(box[None])[0])
         pooled = regions.levels[level]
         assert isinstance(pooled, PooledRegions)
         return _window(pooled, box) | {"map": level + 1}
     if isinstance(regions, PooledRegions):
         return _window(regions, box) | {"map": 1}
     if isinstance(regions, WarpedCrops):
-        margin = (box[2:] - box[:2]) * (regions.context / (regions.side - 2 * regions.context))
+        margin = (box[2:] - box[:2]) * (regions.context / (regions.crop_size - 2 * regions.context))
         window = torch.cat([box[:2] - margin, box[2:] + margin]).tolist()
-        return {"how": "warped crop", "window": window, "side": regions.side, "bins": regions.bins}
+        return {"how": "warped crop", "window": window, "side": regions.crop_size, "bins": regions.pool_size}
     raise TypeError(f"expected PooledRegions, PyramidRegions or WarpedCrops, found {type(regions).__name__}")
 
 
-def _window(pooled: PooledRegions, box: Tensor) -> Story:
+def _window(pooled: PooledRegions, box: Tensor) -> DetectionRecord:
     cells = (box / pooled.stride).tolist()
-    return {"how": pooled.pool, "window": cells, "stride": pooled.stride, "bins": pooled.bins}
+    return {"how": pooled.pool, "window": cells, "stride": pooled.stride, "bins": pooled.pool_size}
 
 
-class _AnchorStories:
+class _AnchorDescriptions:
     """Which anchor each proposal was, and what it took out; made once an image, asked once a detection."""
 
     def __init__(self, traced: Trace, detector: Detector) -> None:
         assert traced.candidates is not None
-        assert isinstance(detector.proposer, Rpn)
+        assert isinstance(detector.proposer, RPN)
         self.traced = traced
         self.candidates: Candidates = traced.candidates
-        self.shapes = detector.proposer.shapes
-        self.entered = self.candidates.entering(detector.selection)
-        self.kept = self.candidates.kept(detector.selection)
-        self.takers = self.candidates.suppressors(detector.selection)
-        self.ranks = torch.full_like(self.candidates.source, -1)
-        self.ranks[self.entered] = _ranks(self.candidates.logits[self.entered])
+        self.shapes = detector.proposer.anchor_generator
+        self.eligible = self.candidates.eligible(detector.test_selection)
+        self.keep = self.candidates.nms_keep(detector.test_selection)
+        self.suppressed_by = self.candidates.suppressed_by(detector.test_selection)
+        self.ranks = torch.full_like(self.candidates.anchor_index, -1)
+        self.ranks[self.eligible] = _ranks(self.candidates.logits[self.eligible])
 
-    def tell(self, proposal: int) -> Story:
+    def describe(self, proposal: int) -> DetectionRecord:
         """Of the anchor that became ``proposal``; cell: row and column on its map, ratio: height over width."""
-        place = int(self.kept[proposal])
-        level, index = int(self.candidates.maps[place]), int(self.candidates.source[place])
-        cell, shape = divmod(index - sum(self.traced.counts[:level]), self.shapes.per_cell(level))
+        place = int(self.keep[proposal])
+        level, index = int(self.candidates.level[place]), int(self.candidates.anchor_index[place])
+        cell, shape = divmod(index - sum(self.traced.counts[:level]), self.shapes.num_anchors_per_location(level))
         row, column = divmod(cell, self.traced.grids[level][1])
-        side, ratio = divmod(shape, len(self.shapes.ratios))
+        side, ratio = divmod(shape, len(self.shapes.aspect_ratios))
         return {
             "index": index,
             "of": sum(self.traced.counts),
             "map": level + 1,
             "cell": [row, column],
-            "side": self.shapes.sides[level][side],
-            "ratio": self.shapes.ratios[ratio],
+            "side": self.shapes.sizes[level][side],
+            "ratio": self.shapes.aspect_ratios[ratio],
             "box": self.candidates.anchors[place].tolist(),
             "logit": float(self.candidates.logits[place]),
             "deltas": self.candidates.deltas[place].tolist(),
             "rank_before_nms": int(self.ranks[place]) + 1,
-            "candidates": len(self.entered),
+            "candidates": len(self.eligible),
             "suppressed": self._suppressed(place),
         }
 
-    def _suppressed(self, winner: int) -> list[Story]:
-        losers = [place for place in (self.takers == winner).nonzero().flatten().tolist() if place != winner]
+    def _suppressed(self, winner: int) -> list[DetectionRecord]:
+        losers = [place for place in (self.suppressed_by == winner).nonzero().flatten().tolist() if place != winner]
         losers.sort(key=lambda place: int(self.ranks[place]))
         boxes = self.candidates.boxes
         overlaps = box_ops.iou(boxes[winner][None], boxes[losers])[0].tolist()
         return [
             {
-                "index": int(self.candidates.source[place]),
+                "index": int(self.candidates.anchor_index[place]),
                 "rank_before_nms": int(self.ranks[place]) + 1,
                 "logit": float(self.candidates.logits[place]),
                 "box": boxes[place].tolist(),

@@ -6,28 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from detect.data.annotations import ImageAnnotation, pack
-from detect.evaluation.analysis.matches import METRIC_RULES, match, taken_boxes
-from detect.evaluation.assignment import FALSE, NEUTRAL, TRUE
-from detect.evaluation.columns import places_within
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.evaluation.analysis.matches import METRIC_RULES, match, matched_objects
+from detect.evaluation.assignment import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
+from detect.evaluation.columns import rank_in_group
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.score import Metric
 
-OUTCOMES = {TRUE: "found", FALSE: "found nothing", NEUTRAL: "not counted: difficult or a crowd"}
+OUTCOMES = {TRUE_POSITIVE: "found", FALSE_POSITIVE: "found nothing", IGNORED: "not counted: difficult or a crowd"}
 
 
-def matched(
+def match_detections(
     objects: ImageAnnotation, found: Prediction, classes: tuple[str, ...], metric: Metric
 ) -> list[dict[str, Any]]:
     """Of each detection of an image, in their order: ``outcome``, and the ``box`` and ``object`` (its place from 1)
     that it took; None where it took none, or the metric does not count it.
     """
     rules = METRIC_RULES[metric]
-    judged = match(pack([objects], classes), [found], rules)
+    judged = match(Annotations.from_images([objects], classes), [found], rules)
     outcome = judged.outcome[:, 0]
-    taken = taken_boxes(judged.case, outcome, rules)
-    order = np.lexsort((-found.scores, found.labels))  # as evaluation.case lays one image out
-    counted = order if rules.limit is None else order[places_within(found.labels[order]) < rules.limit]
+    taken = matched_objects(judged.columns, outcome, rules)
+    order = np.lexsort((-found.scores, found.labels))  # as evaluation/columns.py orders the detections of an image
+    counted = order if rules.limit is None else order[rank_in_group(found.labels[order]) < rules.limit]
     rows = np.argsort(objects.labels, kind="stable")
     told: list[dict[str, Any]] = [{"outcome": "not counted: too many of a class", "object": None, "box": None}] * len(
         found

@@ -16,51 +16,70 @@ from detect.explain.trace.trace import Trace
 from detect.models.detector import Detector
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.models.proposers.candidates import Candidates
-from detect.models.proposers.proposer import Selection
+from detect.models.proposers.proposer import ProposalSelection
 from detect.types import Detections, Proposals
 
 VERSION = 1
 SCORINGS = {"softmax": softmax, "logistic": logistic}
-Record = dict[str, Any]
+TraceRecord = dict[str, Any]
+
+# field of ProposalSelection, and of Postprocess -> its key in a record, which older programs wrote too
+SELECTION_KEYS = {
+    "pre_nms_top_n": "before_nms",
+    "post_nms_top_n": "after_nms",
+    "nms_iou": "nms",
+    "min_size": "min_side",
+    "score_threshold": "score",
+}
+POSTPROCESS_KEYS = {
+    "delta_stds": "stds",
+    "score_threshold": "score",
+    "nms_iou": "nms",
+    "max_detections": "limit",
+    "apply_deltas": "regress",
+    "max_scale": "growth",
+    "min_size": "min_side",
+}
 
 
-def record(traced: Trace, detector: Detector) -> Record:
+def to_record(traced: Trace, detector: Detector) -> TraceRecord:
     """What ``replay`` needs: the rules, the RPN's candidates or the given proposals, the head's whole output.
 
     Boxes are in pixels of the picture of ``size`` (h, w) that entered the network.
     """
-    rule, selection = detector.postprocess, detector.selection
-    scoring = next(name for name, function in SCORINGS.items() if function is rule.scoring)
+    rule, selection = detector.postprocess, detector.test_selection
+    scoring = next(name for name, function in SCORINGS.items() if function is rule.score_fn)
     return {
         "version": VERSION,
         "size": list(traced.size),
         "classes": list(rule.classes),
-        "proposal_rule": vars(selection),
-        "detection_rule": {name: value for name, value in vars(rule).items() if name not in ("scoring", "classes")}
+        "proposal_rule": {key: getattr(selection, field) for field, key in SELECTION_KEYS.items()},
+        "detection_rule": {key: getattr(rule, field) for field, key in POSTPROCESS_KEYS.items()}
         | {"scoring": scoring},
         "candidates": None if traced.candidates is None else _candidates(traced.candidates),
-        "proposals": _listed(traced.proposals, ("boxes", "scores", "source")),
+        "proposals": _tensors_as_lists(traced.proposals, {"boxes": "boxes", "scores": "scores", "source_index": "source"}),
         "regressors": traced.deltas.shape[1],
         "head": {"logits": traced.logits.tolist(), "deltas": traced.deltas.flatten(1).tolist()},
     }
 
 
-def replay(recorded: Record) -> Detections:
+def recompute(recorded: TraceRecord) -> Detections:
     """The detections of a record, by the functions that made them first; ValueError for another version's."""
     if recorded["version"] != VERSION:
         raise ValueError(f"version: expected {VERSION}, found {recorded['version']}")
-    rule = dict(recorded["detection_rule"])
-    rule |= {"stds": tuple(rule["stds"]), "classes": tuple(recorded["classes"]), "scoring": SCORINGS[rule["scoring"]]}
-    postprocess = Postprocess(**rule)
+    saved = recorded["detection_rule"]
+    fields = {field: saved[key] for field, key in POSTPROCESS_KEYS.items()}
+    fields["delta_stds"] = tuple(fields["delta_stds"])
+    postprocess = Postprocess(**fields, classes=tuple(recorded["classes"]), score_fn=SCORINGS[saved["scoring"]])
     height, width = recorded["size"]
     logits = _floats(recorded["head"]["logits"], len(recorded["classes"]) + 1)
     deltas = _floats(recorded["head"]["deltas"], 4 * recorded["regressors"]).reshape(
         len(logits), recorded["regressors"], 4
     )
-    return postprocess(replay_proposals(recorded), logits, deltas, (height, width))
+    return postprocess(recompute_proposals(recorded), logits, deltas, (height, width))
 
 
-def replay_proposals(recorded: Record) -> Proposals:
+def recompute_proposals(recorded: TraceRecord) -> Proposals:
     """The proposals of a record: an RPN's from its anchors; given ones as they are."""
     if recorded["candidates"] is None:
         given = recorded["proposals"]
@@ -79,16 +98,19 @@ def replay_proposals(recorded: Record) -> Proposals:
         (height, width),
         kept["growth"],
     )
-    return candidates.proposals(Selection(**recorded["proposal_rule"]))
+    saved = recorded["proposal_rule"]
+    return candidates.proposals(ProposalSelection(**{field: saved[key] for field, key in SELECTION_KEYS.items()}))
 
 
-def _candidates(candidates: Candidates) -> Record:
-    listed = _listed(candidates, ("source", "anchors", "logits", "deltas", "maps"))
-    return listed | {"levels": candidates.levels, "growth": candidates.growth}
+def _candidates(candidates: Candidates) -> TraceRecord:
+    keys = {"anchor_index": "source", "anchors": "anchors", "logits": "logits", "deltas": "deltas", "level": "maps"}
+    listed = _tensors_as_lists(candidates, keys)
+    return listed | {"levels": candidates.num_levels, "growth": candidates.max_scale}
 
 
-def _listed(holder: object, names: tuple[str, ...]) -> Record:
-    return {name: getattr(holder, name).tolist() for name in names}
+def _tensors_as_lists(holder: object, keys: dict[str, str]) -> TraceRecord:
+    """Return the tensors of ``holder`` as lists; keys: name of the field -> its key in the record."""
+    return {key: getattr(holder, field).tolist() for field, key in keys.items()}
 
 
 def _floats(rows: list[list[float]], columns: int) -> Tensor:

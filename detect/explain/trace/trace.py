@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detect.models.detector import Detector
 from detect.models.proposers.candidates import Candidates
-from detect.models.proposers.rpn import Rpn
+from detect.models.proposers.rpn import RPN
 from detect.types import Detections, Images, Proposals, Size
 
 
@@ -31,13 +31,13 @@ class Trace:
     logits: Tensor
     deltas: Tensor
     scored: Detections
-    kept: Tensor
-    takers: Tensor
+    keep: Tensor
+    suppressed_by: Tensor
 
     @property
     def detections(self) -> Detections:
         """What ``Detector.detect`` answers."""
-        return self.scored.select(self.kept)
+        return self.scored.select(self.keep)
 
 
 @torch.no_grad()
@@ -45,19 +45,19 @@ def trace(detector: Detector, images: Images) -> list[Trace]:
     """The trace of each image. Suppressors are found pair by pair: some 20 ms an image."""
     maps = detector.backbone(images.pixels)
     proposer = detector.proposer
-    proposed = proposer(images, maps, detector.selection)
-    raw = detector.judge(images, maps, proposed.proposals)
-    learned = isinstance(proposer, Rpn)
+    proposed = proposer(images, maps, detector.test_selection)
+    raw = detector.run_head(images, maps, proposed.proposals)
+    learned = isinstance(proposer, RPN)
     grids = tuple((int(one.shape[2]), int(one.shape[3])) for one in maps) if learned else ()
     counts = proposed.raw.counts if learned else ()
     candidates: list[Candidates | None] = [None] * len(images)
-    if isinstance(proposer, Rpn):
-        candidates = list(proposer.candidates(proposed.raw, images.sizes, detector.selection))
+    if isinstance(proposer, RPN):
+        candidates = list(proposer.candidates(proposed.raw, images.sizes, detector.test_selection))
     traces = []
     for size, own, proposals, logits, deltas in zip(
         images.sizes, candidates, raw.proposals, raw.logits, raw.deltas, strict=True
     ):
         scored = detector.postprocess.candidates(proposals, logits, deltas, size)
-        kept, takers = detector.postprocess.kept(scored), detector.postprocess.suppressors(scored)
+        kept, takers = detector.postprocess.nms_keep(scored), detector.postprocess.suppressed_by(scored)
         traces.append(Trace(size, grids, counts, own, proposals, logits, deltas, scored, kept, takers))
     return traces

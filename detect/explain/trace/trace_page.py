@@ -13,33 +13,33 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from detect.draw import encoded
+from detect.draw import encode_jpeg
 
 _LONGEST = 1400  # pixels of two pictures side by side
 
 
 @dataclass(frozen=True)
-class Shown:
+class DetectionEntry:
     """A detection on the page: its story, its picture (h, w, 3) uint8, and of a search its picture and story."""
 
-    told: dict[str, Any]
-    picture: np.ndarray
-    search_picture: np.ndarray | None = None
+    record: dict[str, Any]
+    figure: np.ndarray
+    search_figure: np.ndarray | None = None
     search: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
-class Page:
+class TracePage:
     """file: of the image; facts: rows of a name and what it is; left_out: detections without a place here."""
 
     file: str
     facts: Sequence[tuple[str, str]]
     classes: Sequence[str]
-    shown: Sequence[Shown]
-    left_out: int
+    detections: Sequence[DetectionEntry]
+    num_omitted: int
 
 
-def render(page: Page) -> str:
+def render_trace_page(page: TracePage) -> str:
     """The HTML."""
     environment = Environment(
         loader=PackageLoader("detect.explain.trace", package_path=""),
@@ -48,15 +48,15 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(numbers=numbers, address=address)
+    environment.filters.update(numbers=format_numbers, address=data_uri)
     return environment.get_template("trace.html").render(page=page)
 
 
-def numbers(values: Sequence[float]) -> str:
+def format_numbers(values: Sequence[float]) -> str:
     """[1.25, -3] -> 1.25, -3.00."""
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def address(picture: np.ndarray) -> str:
+def data_uri(picture: np.ndarray) -> str:
     """A data URI."""
-    return "data:image/jpeg;base64," + base64.b64encode(encoded(picture, _LONGEST)).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, _LONGEST)).decode()

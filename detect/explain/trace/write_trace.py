@@ -12,39 +12,38 @@ import numpy as np
 import torch
 
 from detect.data.annotations import ImageAnnotation
-from detect.data.image_names import below_shared_folder
+from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import save_image
 from detect.errors import UserError
 from detect.evaluation.score import Metric
-from detect.explain.trace.describe import stories
-from detect.explain.trace.ground_truth import matched
-from detect.explain.trace.record import record
+from detect.explain.trace.describe import describe_detections
+from detect.explain.trace.ground_truth import match_detections
+from detect.explain.trace.record import to_record
 from detect.explain.trace.trace import trace
-from detect.explain.trace.trace_images import chain_picture, search_picture
-from detect.explain.trace.trace_page import Page, Shown, render
+from detect.explain.trace.trace_images import chain_figure, search_figure
+from detect.explain.trace.trace_page import TracePage, DetectionEntry, render_trace_page
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
-from detect.models.tta import ManyLooks
-from detect.proposals.lookups import FromFile
-from detect.proposals.selective_search import available_cores
-from detect.proposals.selective_search.history import Story as SearchStory
-from detect.proposals.selective_search.history import stories as search_stories
+from detect.models.tta import DetectorWithTTA
+from detect.proposals.lookups import ProposalsFromFile
+from detect.proposals.selective_search.history import BoxHistory as SearchStory
+from detect.proposals.selective_search.history import box_histories as search_stories
+from detect.system.cpu import available_cores
 from detect.system.files import write_text
-from detect.system.progress import Display
-from detect.types import to_device
+from detect.system.progress import ProgressDisplay
 
 
 @dataclass(frozen=True)
-class Wish:
+class TraceOptions:
     """Pictures and a place on the page for at most ``most`` detections of at least ``score``; all are in trace.json."""
 
     score: float
-    most: int
+    max_detections: int
 
 
 @dataclass(frozen=True)
-class Known:
+class ImageGroundTruth:
     """objects: of each image whose ground truth is known, by its resolved path; metric: whose rules match them."""
 
     objects: Mapping[Path, ImageAnnotation]
@@ -55,22 +54,22 @@ def trace_images(
     predictor: Predictor,
     images: Sequence[Path],
     out: Path,
-    wish: Wish,
-    known: Known,
-    given: FromFile | None,
-    shown: Display,
+    wish: TraceOptions,
+    known: ImageGroundTruth,
+    given: ProposalsFromFile | None,
+    shown: ProgressDisplay,
 ) -> tuple[str, ...]:
     """A folder below ``out`` for each image; returns a line for each unreadable image.
 
     Raises UserError for a model that looks at an image several times.
     """
-    if isinstance(predictor.detector, ManyLooks):
+    if isinstance(predictor.detector, DetectorWithTTA):
         raise UserError(
             "model.test_time: expected one look at each image, whose detections have one trace, found several; "
             "--set model.test_time.flip=false --set model.test_time.scales=[1]"
         )
     unreadable = []
-    for image, name in zip(images, below_shared_folder([str(image) for image in images]), strict=True):
+    for image, name in zip(images, relative_to_shared_folder([str(image) for image in images]), strict=True):
         try:
             rgb = read_image(image)
         except UnreadableImage as error:
@@ -86,32 +85,32 @@ def _trace_image(
     image: Path,
     rgb: np.ndarray,
     folder: Path,
-    wish: Wish,
-    known: Known,
-    given: FromFile | None,
+    wish: TraceOptions,
+    known: ImageGroundTruth,
+    given: ProposalsFromFile | None,
 ) -> None:
-    images = to_device(predictor.prepared(rgb, None if given is None else given[str(image)]), predictor.compute.device)
+    images = predictor.preprocess_image(rgb, None if given is None else given[str(image)]).to(predictor.compute.device)
     with torch.inference_mode(), predictor.compute.autocast():
-        (traced,) = trace(predictor.single, images)
-        told = stories(traced, predictor.single)
+        (traced,) = trace(predictor.base_detector, images)
+        told = describe_detections(traced, predictor.base_detector)
     size = (rgb.shape[0], rgb.shape[1])
     prediction = as_prediction(traced.detections, images.sizes[0], size, str(image))
     objects = known.objects.get(image.resolve())
-    truths = [] if objects is None else matched(objects, prediction, predictor.classes, known.metric)
+    truths = [] if objects is None else match_detections(objects, prediction, predictor.classes, known.metric)
     for place, story in enumerate(told):
         story["box_in_image"] = prediction.boxes[place].tolist()
         if truths:
             story["truth"] = truths[place]
-    chosen = [story for story in told if story["score"] >= wish.score][: wish.most]
-    searched = _searched(predictor, rgb, chosen) if given is None and predictor.given is not None else {}
+    chosen = [story for story in told if story["score"] >= wish.score][: wish.max_detections]
+    searched = _search_history(predictor, rgb, chosen) if given is None and predictor.proposal_search is not None else {}
     scale = np.array([size[1] / traced.size[1], size[0] / traced.size[0]] * 2)
-    shown = [_shown(rgb, story, scale, searched) for story in chosen]
+    shown = [_detection_entry(rgb, story, scale, searched) for story in chosen]
     for one in shown:
-        _save(folder, one)
+        _save_figures(folder, one)
         if one.search is not None:
-            one.told["search"] = one.search
+            one.record["search"] = one.search
     whole = {"file": str(image), "image_size": list(size), "model": str(predictor.file)}
-    content = whole | record(traced, predictor.single) | {"detections": told}
+    content = whole | to_record(traced, predictor.base_detector) | {"detections": told}
     write_text(folder / "trace.json", json.dumps(content) + "\n")
     facts = (
         ("model", str(predictor.file)),
@@ -121,26 +120,26 @@ def _trace_image(
         ("detections", str(len(told))),
         ("ground truth", "not known" if objects is None else f"{len(objects.labels)} objects"),
     )
-    page = Page(image.name, facts, predictor.classes, shown, len(told) - len(shown))
-    write_text(folder / "index.html", render(page))
+    page = TracePage(image.name, facts, predictor.classes, shown, len(told) - len(shown))
+    write_text(folder / "index.html", render_trace_page(page))
 
 
-def _searched(predictor: Predictor, rgb: np.ndarray, chosen: Sequence[dict[str, Any]]) -> dict[int, SearchStory]:
+def _search_history(predictor: Predictor, rgb: np.ndarray, chosen: Sequence[dict[str, Any]]) -> dict[int, SearchStory]:
     """How the proposals of some detections were found, by their rank in the search from 1."""
-    assert predictor.given is not None
-    rule = predictor.given.settings
+    assert predictor.proposal_search is not None
+    rule = predictor.proposal_search.settings
     ranks = sorted({story["proposal"]["given_rank"] - 1 for story in chosen})
     found = search_stories(rgb, rule.mode, rule.seed, available_cores(), rule.min_side, rule.resize_to, ranks)
     return {story.rank + 1: story for story in found}
 
 
-def _shown(rgb: np.ndarray, told: dict[str, Any], scale: np.ndarray, searched: Mapping[int, SearchStory]) -> Shown:
-    picture = chain_picture(rgb, told, scale)
+def _detection_entry(rgb: np.ndarray, told: dict[str, Any], scale: np.ndarray, searched: Mapping[int, SearchStory]) -> DetectionEntry:
+    picture = chain_figure(rgb, told, scale)
     story = searched.get(told["proposal"]["given_rank"] or 0)
-    return Shown(told, picture) if story is None else Shown(told, picture, search_picture(rgb, story), _plain(story))
+    return DetectionEntry(told, picture) if story is None else DetectionEntry(told, picture, search_figure(rgb, story), _search_record(story))
 
 
-def _plain(story: SearchStory) -> dict[str, Any]:
+def _search_record(story: SearchStory) -> dict[str, Any]:
     similarity = story.strategy.similarity
     measures = [] if similarity is None else [name for name, used in asdict(similarity).items() if used]
     joined = f"joined by {' + '.join(measures)}" if measures else "a first segment itself"
@@ -151,12 +150,12 @@ def _plain(story: SearchStory) -> dict[str, Any]:
         "regions": len(story.segmentation.sizes),
         "region": story.region,
         "segments": list(story.segments),
-        "joins": [asdict(join) for join in story.joins],
+        "joins": [asdict(join) for join in story.merges],
     }
 
 
-def _save(folder: Path, shown: Shown) -> None:
-    name = f"detection-{shown.told['rank']:03}"
-    save_image(folder / f"{name}.jpg", shown.picture)
-    if shown.search_picture is not None:
-        save_image(folder / f"{name}-search.jpg", shown.search_picture)
+def _save_figures(folder: Path, shown: DetectionEntry) -> None:
+    name = f"detection-{shown.record['rank']:03}"
+    save_image(folder / f"{name}.jpg", shown.figure)
+    if shown.search_figure is not None:
+        save_image(folder / f"{name}-search.jpg", shown.search_figure)

@@ -1,1 +1,1 @@
-"""Networks, cut into body and tail, and what joins their maps."""
+"""Networks, split into body and tail, and the necks that combine their maps."""

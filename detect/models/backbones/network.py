@@ -1,4 +1,7 @@
-"""A classification network, cut into the pieces a detector needs."""
+"""A classification network, split into the parts that a detector needs: a body of stages and a tail.
+
+Shapes and lengths are computed on the meta device, without data.
+"""
 
 from __future__ import annotations
 
@@ -11,62 +14,71 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Network:
-    """Stages from the pixels up, and the network's own layers for a pooled region.
+class SplitNetwork:
+    """A network split into stages, from the pixels up, and a tail, its own layers for a pooled region.
 
-    Body and tail together are the whole network below its classifier. stages: each runs on the one before;
-    tail_stages: how many of the last stages belong to the tail (ResNet C4: 1; VGG: 0); tail: what follows them, up to
-    the vector that the classifier read; bins: the side of the region map that this tail was made for.
+    Body and tail together are the full network below its classifier. stages: each takes the output of the one before.
+    tail_stages: how many of the last stages belong to the tail (ResNet C4: 1; VGG: 0). tail: the layers after the last
+    stage, up to the vector that the classifier reads. pool_size: the side of the region map that fits this tail.
     """
 
     stages: tuple[nn.Module, ...]
     tail: nn.Module
     tail_stages: int
-    bins: int
+    pool_size: int
 
 
-class Body(nn.Module):
-    """The first stages of a network; frozen ones are not trained and keep no graph."""
+class StagedBody(nn.Module):
+    """The first stages of a network; frozen ones are not trained and record no gradients."""
 
-    def __init__(self, stages: Sequence[nn.Module], frozen_stages: int, outputs: int) -> None:
+    def __init__(self, stages: Sequence[nn.Module], frozen_stages: int, num_outputs: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.frozen_stages = frozen_stages
-        self.outputs = outputs
+        self.num_outputs = num_outputs
         for stage in stages[:frozen_stages]:
             stage.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Body:
-        """As in every module, but the normalisation of frozen stages keeps its statistics."""
+    def train(self, mode: bool = True) -> StagedBody:
+        """Set the mode as every module does, but keep frozen stages in evaluation, so that their statistics stay."""
         super().train(mode)
         for stage in self.stages[: self.frozen_stages]:
             stage.eval()
         return self
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> the maps of the last ``outputs`` stages, finest first."""
+        """Run the stages: (N, 3, H, W) -> the maps of the last ``num_outputs`` stages, finest first."""
         maps = []
         features = pixels.contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
             features = stage(features)
             maps.append(features)
-        return tuple(maps[-self.outputs :])
+        return tuple(maps[-self.num_outputs :])
+
+
+class NoBackbone(nn.Module):
+    """A backbone without shared maps, for R-CNN, which computes each region from the pixels."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+        """Return no maps for pixels (N, 3, H, W)."""
+        return ()
 
 
 @dataclass(frozen=True)
 class MapShape:
-    """Of one map: its channels, and how many pixels a cell stands for."""
+    """The number of channels of a map, and its stride in pixels."""
 
     channels: int
     stride: int
 
 
 def map_shapes(body: nn.Module) -> list[MapShape]:
-    """Channels and stride of each map of a body, measured without data on two sizes of picture.
+    """Return channels and stride of each map of a body, measured without data on images of two sizes.
 
-    Two, because a network without padding (AlexNet) loses cells at the border: 256 pixels give 15 cells, 512 give 31.
+    There are two because a network without padding (AlexNet) loses cells at the border: 256 pixels give 15 cells and
+    512 give 31, so the stride is 256 / (31 - 15) = 16.
     """
-    meta = copy_without_data(body).eval()
+    meta = to_meta(body).eval()
     with torch.no_grad():
         small, large = (meta(torch.empty(1, 3, side, side, device="meta")) for side in (256, 512))
     return [
@@ -75,24 +87,27 @@ def map_shapes(body: nn.Module) -> list[MapShape]:
     ]
 
 
-def map_side(body: nn.Module, side: int) -> int:
-    """Cells along a side of a body's last map of a picture of ``side`` x ``side`` pixels; 0 where it is too small."""
-    meta = copy_without_data(body).eval()
+def output_size(body: nn.Module, image_size: int) -> int:
+    """Return the side, in cells, of a body's last map for an image of ``image_size`` x ``image_size`` pixels.
+
+    It is 0 where the image is too small.
+    """
+    meta = to_meta(body).eval()
     try:
         with torch.no_grad():
-            return int(meta(torch.empty(1, 3, side, side, device="meta"))[-1].shape[2])
-    except RuntimeError:  # a layer's window is larger than what it is to look at
+            return int(meta(torch.empty(1, 3, image_size, image_size, device="meta"))[-1].shape[2])
+    except RuntimeError:  # a layer's kernel is larger than its input
         return 0
 
 
-def vector_length(tail: nn.Module, channels: int, bins: int) -> int:
-    """Length of the vector that a tail makes of a (C, bins, bins) region map."""
+def tail_dim(tail: nn.Module, channels: int, pool_size: int) -> int:
+    """Return the length of the vector that a tail computes from a (C, pool_size, pool_size) region map."""
     with torch.no_grad():
-        return int(copy_without_data(tail).eval()(torch.empty(1, channels, bins, bins, device="meta")).shape[1])
+        return int(to_meta(tail).eval()(torch.empty(1, channels, pool_size, pool_size, device="meta")).shape[1])
 
 
-def copy_without_data(module: nn.Module) -> nn.Module:
-    """The same layers with every tensor on the meta device."""
+def to_meta(module: nn.Module) -> nn.Module:
+    """Return a copy of the module with every tensor on the meta device, without copying data."""
     memo: dict[int, object] = {}
     for tensor in [*module.parameters(), *module.buffers()]:
         empty = torch.empty_like(tensor, device="meta")
@@ -101,10 +116,10 @@ def copy_without_data(module: nn.Module) -> nn.Module:
 
 
 def dilate(stage: nn.Module) -> None:
-    """Make every convolution of ``stage`` step by 1 and look twice as far apart, as detectron2's DC5 does.
+    """Give every convolution of ``stage`` stride 1 and twice its dilation, as detectron2's DC5 does.
 
-    (torchvision's dilated ResNets, made for segmentation, leave the first 3x3 convolution as near as it was.)
-    Raises ValueError for a stage that does not halve its map by convolutions which keep its size otherwise.
+    (torchvision's dilated ResNets for segmentation keep the dilation of the first 3x3 convolution.) Raises ValueError
+    unless the stage halves its map by convolutions with odd kernels, and by nothing else.
     """
     layers = [layer for layer in stage.modules() if not list(layer.children())]
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
@@ -117,11 +132,3 @@ def dilate(stage: nn.Module) -> None:
         layer.stride = (1, 1)
         layer.dilation = tuple(2 * step for step in layer.dilation)
         layer.padding = tuple(2 * int(side) for side in layer.padding)
-
-
-class NothingShared(nn.Module):
-    """No maps: each region is computed from the pixels."""
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
-        """(N, 3, H, W) -> no maps."""
-        return ()

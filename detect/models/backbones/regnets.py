@@ -1,7 +1,7 @@
 """RegNets by name (Radosavovic et al. 2020, arXiv:2003.13678), the same as torchvision's.
 
-torchvision's own functions compute the widths with tensors on the default device, so that under
-``torch.device("meta")``, where a model is only counted, they fail; here the widths are computed on the CPU.
+torchvision's own functions compute the widths with tensors on the default device, so they fail under
+``torch.device("meta")``, where only the size of a model is computed; here the widths are computed on the CPU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _y(depth: int, w_0: int, w_a: float, w_m: float, group_width: int) -> models
 def _regnet(
     depth: int, w_0: int, w_a: float, w_m: float, group_width: int, squeeze_ratio: float | None
 ) -> models.RegNet:
-    """The paper's numbers: blocks, first width, slope, step in log space, channels of a group."""
+    """Build a RegNet from the paper's parameters: blocks, initial width, slope, step in log space, group width."""
     with torch.device("cpu"):
         blocks = BlockParams.from_init_params(depth, w_0, w_a, w_m, group_width, se_ratio=squeeze_ratio)
     return models.RegNet(blocks)

@@ -1,9 +1,9 @@
-"""timm's convolutional networks, cut into stages and tail.
+"""timm's convolutional networks, split into stages and tail.
 
-One rule cuts them all. timm notes in ``feature_info`` after which layer a map is complete, and the layers of the
-families in ``timm_names`` stand in the order in which they run, which the tests hold to timm's own forward passes. What
-comes after the last such layer is the tail. (Transformers, whose tokens are no map, and HRNet, whose branches run side
-by side, are no such rows.)
+All are split in the same way. timm records in ``feature_info`` after which layer each map is complete, and the layers
+of the families in ``timm_names`` are listed in the order in which they run, which the tests verify against timm's own
+forward passes. The layers after the last map are the tail. (Transformers, whose tokens are not maps, and HRNet, whose
+branches run in parallel, cannot be split so.)
 """
 
 from __future__ import annotations
@@ -15,36 +15,38 @@ from typing import Any, cast
 
 from torch import nn
 
-from detect.models.backbones.network import Network
-from detect.models.backbones.timm_names import FAMILIES, timm_family
+from detect.models.backbones.network import SplitNetwork
+from detect.models.backbones.timm_names import POOL_SIZE_BY_FAMILY, timm_family
 
 
-def new_timm_network(name: str) -> nn.Module:
-    """With random weights and timm's names, without its classifier."""
+def create_timm_network(name: str) -> nn.Module:
+    """Build the network with random weights, timm's names of layers, and no classifier."""
     from timm import create_model
 
     network: nn.Module = create_model(name, num_classes=0)
     return network
 
 
-def cut_timm_network(name: str, whole: nn.Module) -> Network:
-    """A stage for each entry of ``feature_info``; where the last has a pooling layer alone (VGG), RoI pooling has its
-    place, and all other stages are the body's. Else the last stage is the tail's.
+def split_timm_network(name: str, network: nn.Module) -> SplitNetwork:
+    """Split into a stage for each entry of ``feature_info``, and the tail.
+
+    Where the last stage is a pooling layer alone (VGG), RoI pooling replaces it and all other stages belong to the
+    body. Otherwise the last stage belongs to the tail.
     """
-    layers = list(_in_order_of_run(whole))
+    layers = list(_layers_in_run_order(network))
     names = [name for name, _ in layers]
-    ends = [_end(entry["module"], names) for entry in cast(list[dict[str, Any]], whole.feature_info)]
-    stages = [_row(layers[first:end]) for first, end in pairwise([0, *ends])]
-    tail = _row(layers[ends[-1] :])
-    bins = FAMILIES[timm_family(name)]
+    ends = [_end(entry["module"], names) for entry in cast(list[dict[str, Any]], network.feature_info)]
+    stages = [_sequential(layers[first:end]) for first, end in pairwise([0, *ends])]
+    tail = _sequential(layers[ends[-1] :])
+    bins = POOL_SIZE_BY_FAMILY[timm_family(name)]
     if not list(stages[-1].parameters()):
-        return Network(tuple(stages[:-1]), tail, tail_stages=0, bins=bins)
-    return Network(tuple(stages), tail, tail_stages=1, bins=bins)
+        return SplitNetwork(tuple(stages[:-1]), tail, tail_stages=0, pool_size=bins)
+    return SplitNetwork(tuple(stages), tail, tail_stages=1, pool_size=bins)
 
 
-def _in_order_of_run(whole: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """timm's name of each layer and the layer; of a list or row of layers, each of those."""
-    for name, layer in whole.named_children():
+def _layers_in_run_order(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield timm's name of each layer and the layer; the members of an ``nn.Sequential`` or list one by one."""
+    for name, layer in network.named_children():
         if isinstance(layer, nn.Sequential | nn.ModuleList):
             yield from ((f"{name}.{part}", child) for part, child in layer.named_children())
         else:
@@ -52,12 +54,12 @@ def _in_order_of_run(whole: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _end(module: str, names: list[str]) -> int:
-    """How many layers there are up to the last one of ``module``, which is a layer or holds several."""
-    return max(place for place, name in enumerate(names, start=1) if f"{name}.".startswith(f"{module}."))
+    """Return the number of layers up to and with the last one of ``module``, which is one layer or contains several."""
+    return max(index for index, name in enumerate(names, start=1) if f"{name}.".startswith(f"{module}."))
 
 
-def _row(layers: list[tuple[str, nn.Module]]) -> nn.Module:
-    """Layers one after the other, by their names; a single one is itself."""
+def _sequential(layers: list[tuple[str, nn.Module]]) -> nn.Module:
+    """Return the named layers as an ``nn.Sequential``; a single layer is returned as it is."""
     if len(layers) == 1:
         return layers[0][1]
     return nn.Sequential(OrderedDict((name.replace(".", "_"), layer) for name, layer in layers))

@@ -1,7 +1,7 @@
 """VGG_CNN_M_1024, "M" in Fast R-CNN.
 
 Chatfield, Simonyan, Vedaldi and Zisserman 2014, "Return of the Devil in the Details" (arXiv:1405.3531): CNN-M, the
-medium one of three, with an fc7 of 1024. Sizes as in Fast R-CNN's ``models/VGG_CNN_M_1024``; a 224-pixel crop gives
+medium one of three, with 1024 outputs of fc7. Sizes as in Fast R-CNN's ``models/VGG_CNN_M_1024``; a 224-pixel crop gives
 maps of 109, 26, 13, 13, 13 cells.
 """
 
@@ -11,11 +11,11 @@ from collections import OrderedDict
 
 from torch import nn
 
-from detect.models.backbones.alexnet_family import fully_connected, initialise
+from detect.models.backbones.alexnet_family import fc_layers, init_weights
 
 
-def vgg_cnn_m_1024(classes: int = 1000) -> nn.Sequential:
-    """Normalised, then pooled, twice."""
+def vgg_cnn_m_1024(num_classes: int = 1000) -> nn.Sequential:
+    """Build VGG_CNN_M_1024, with normalization before pooling, twice."""
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(3, 96, 7, stride=2),
         "relu1": nn.ReLU(inplace=True),
@@ -31,6 +31,6 @@ def vgg_cnn_m_1024(classes: int = 1000) -> nn.Sequential:
         "relu4": nn.ReLU(inplace=True),
         "conv5": nn.Conv2d(512, 512, 3, padding=1),
         "relu5": nn.ReLU(inplace=True),
-        **fully_connected(512, 1024, classes),
+        **fc_layers(512, 1024, num_classes),
     }
-    return initialise(nn.Sequential(OrderedDict(layers)))
+    return init_weights(nn.Sequential(OrderedDict(layers)))

@@ -1,8 +1,8 @@
-"""Fully connected layers as two thin ones, by truncated SVD (Fast R-CNN, section 3.1).
+"""Fully connected layers compressed to low rank, by truncated SVD (Fast R-CNN, section 3.1).
 
-A layer of u x v weights takes u * v multiplications for a region; the best approximation of rank t, two layers without
-anything between them, takes t * (u + v). With 2,000 regions an image the layers of the tail are half of Fast R-CNN's
-time with VGG16.
+A layer of u x v weights takes u * v multiplications for a region. Its best approximation of rank t is two linear layers
+with nothing between them, which take t * (u + v). With 2,000 regions in an image, the fully connected layers take half
+of Fast R-CNN's time with VGG16.
 """
 
 from __future__ import annotations
@@ -13,45 +13,47 @@ import torch
 from torch import Tensor, nn
 
 
-class ThinLinear(nn.Module):
-    """``outer(inner(x))``: a linear layer of rank ``rank`` at most; the bias is the outer's."""
+class LowRankLinear(nn.Module):
+    """A linear layer of rank ``rank`` at most, as ``outer(inner(x))``; the outer layer has the bias."""
 
-    def __init__(self, inputs: int, rank: int, outputs: int) -> None:
+    def __init__(self, in_features: int, rank: int, out_features: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(inputs, rank, bias=False)
-        self.outer = nn.Linear(rank, outputs)
+        self.inner = nn.Linear(in_features, rank, bias=False)
+        self.outer = nn.Linear(rank, out_features)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """(S, inputs) -> (S, outputs)."""
-        found: Tensor = self.outer(self.inner(vectors))
-        return found
+        """Apply both layers: (S, in_features) -> (S, out_features)."""
+        outputs: Tensor = self.outer(self.inner(vectors))
+        return outputs
 
 
-def approximate(layer: nn.Linear, rank: int) -> ThinLinear:
-    """The layer of that rank whose weights differ least from ``layer``'s (Eckart and Young 1936)."""
-    u, sizes, v = torch.linalg.svd(layer.weight.detach().double(), full_matrices=False)
-    thin = ThinLinear(layer.in_features, rank, layer.out_features)
+def truncated_svd(layer: nn.Linear, rank: int) -> LowRankLinear:
+    """Return the layer of that rank whose weights differ least from those of ``layer`` (Eckart and Young 1936)."""
+    u, singular_values, v = torch.linalg.svd(layer.weight.detach().double(), full_matrices=False)
+    low_rank = LowRankLinear(layer.in_features, rank, layer.out_features)
     with torch.no_grad():
-        thin.inner.weight.copy_(sizes[:rank, None] * v[:rank])
-        thin.outer.weight.copy_(u[:, :rank])
-        thin.outer.bias.copy_(torch.zeros(layer.out_features) if layer.bias is None else layer.bias)
-    return thin
+        low_rank.inner.weight.copy_(singular_values[:rank, None] * v[:rank])
+        low_rank.outer.weight.copy_(u[:, :rank])
+        low_rank.outer.bias.copy_(torch.zeros(layer.out_features) if layer.bias is None else layer.bias)
+    return low_rank
 
 
-def fresh(layer: nn.Linear, rank: int) -> ThinLinear:
-    """One of the same shape with weights that are about to be loaded."""
-    return ThinLinear(layer.in_features, rank, layer.out_features)
+def empty_like(layer: nn.Linear, rank: int) -> LowRankLinear:
+    """Return a low-rank layer for ``layer`` with random weights, to load weights into."""
+    return LowRankLinear(layer.in_features, rank, layer.out_features)
 
 
 def linear_layers(tail: nn.Module) -> list[nn.Linear]:
-    """The fully connected layers of a tail in order."""
+    """Return the fully connected layers of a tail in order."""
     return [part for part in tail.modules() if isinstance(part, nn.Linear)]
 
 
-def make_thin(tail: nn.Module, ranks: Sequence[int], thin: Callable[[nn.Linear, int], ThinLinear]) -> None:
-    """Put a thin layer in place of each of the first fully connected layers of ``tail``, one for each rank.
+def replace_linears(
+    tail: nn.Module, ranks: Sequence[int], make_low_rank: Callable[[nn.Linear, int], LowRankLinear]
+) -> None:
+    """Replace the first fully connected layers of ``tail`` by low-rank ones, one for each rank.
 
-    ValueError for more ranks than layers, and for a rank that is no rank of its layer.
+    Raises ValueError for more ranks than layers, and for a rank that is larger than its layer's or below 1.
     """
     layers = linear_layers(tail)
     if len(ranks) > len(layers):
@@ -59,13 +61,13 @@ def make_thin(tail: nn.Module, ranks: Sequence[int], thin: Callable[[nn.Linear, 
             f"expected at most {len(layers)} ranks, one for each fully connected layer, found {len(ranks)}"
         )
     for layer, rank in zip(layers, ranks, strict=False):
-        most = min(layer.in_features, layer.out_features)
-        if not 1 <= rank <= most:
+        max_rank = min(layer.in_features, layer.out_features)
+        if not 1 <= rank <= max_rank:
             raise ValueError(
-                f"expected a rank of 1 to {most} for {layer.in_features} x {layer.out_features}, found {rank}"
+                f"expected a rank of 1 to {max_rank} for {layer.in_features} x {layer.out_features}, found {rank}"
             )
-    wanted = {id(layer): rank for layer, rank in zip(layers, ranks, strict=False)}
+    rank_of_layer = {id(layer): rank for layer, rank in zip(layers, ranks, strict=False)}
     for parent in list(tail.modules()):
         for name, child in list(parent.named_children()):
-            if id(child) in wanted and isinstance(child, nn.Linear):
-                setattr(parent, name, thin(child, wanted[id(child)]))
+            if id(child) in rank_of_layer and isinstance(child, nn.Linear):
+                setattr(parent, name, make_low_rank(child, rank_of_layer[id(child)]))

@@ -1,7 +1,8 @@
-"""A tail made anew from convolutions: what today's heads have in place of a fully connected layer.
+"""Tails that are built new, in place of the network's own layers, and running a tail without filling the memory.
 
-Four 3x3 convolutions and one fully connected layer (Wu and He 2018, section 4.2): less to learn than two fully
-connected layers, more to compute.
+A tail turns region maps into the vectors that the classifier reads. Letters: S regions, C channels, F the length of a
+vector. ``TwoLayerFC`` is the two fully connected layers of Fast R-CNN's VGG16 (torchvision's ``TwoMLPHead``). ``ConvFC``
+has, as more recent heads, convolutions and one fully connected layer: fewer weights to train, more to compute.
 """
 
 from __future__ import annotations
@@ -9,56 +10,61 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detect.models.backbones.normalization import NewNorm, convolution
+from detect.models.backbones.normalization import NewNorm, conv_norm
+
+CHUNK_SIZE = 256  # regions; ResNet's last stage reads 60 MB of weights for each chunk, so not many fewer
 
 
-class Convolved(nn.Module):
-    """Convolutions as wide as the map, then one fully connected layer of ``width``."""
+class TwoLayerFC(nn.Module):
+    """A tail of two fully connected layers, for networks that have none of their own."""
 
-    def __init__(self, channels: int, bins: int, convolutions: int, width: int, norm: NewNorm | None) -> None:
+    def __init__(self, channels: int, pool_size: int, fc_dim: int) -> None:
         super().__init__()
-        blocks = [convolution(channels, channels, 3, norm) for _ in range(convolutions)]
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * pool_size * pool_size, fc_dim),
+            nn.ReLU(),
+            nn.Linear(fc_dim, fc_dim),
+            nn.ReLU(),
+        )
+        self.out_features = fc_dim
+
+    def forward(self, regional: Tensor) -> Tensor:
+        """Compute vectors of region maps: (S, C, pool_size, pool_size) -> (S, fc_dim)."""
+        vectors: Tensor = self.layers(regional)
+        return vectors
+
+
+class ConvFC(nn.Module):
+    """A tail of 3x3 convolutions with as many channels as the map, then one fully connected layer.
+
+    Wu and He 2018, section 4.2, have four convolutions.
+    """
+
+    def __init__(self, channels: int, pool_size: int, num_convs: int, fc_dim: int, norm: NewNorm | None) -> None:
+        super().__init__()
+        blocks = [conv_norm(channels, channels, 3, norm) for _ in range(num_convs)]
         for block in blocks:
             block.append(nn.ReLU())
-        linear = nn.Linear(channels * bins * bins, width)
+        linear = nn.Linear(channels * pool_size * pool_size, fc_dim)
         self.layers = nn.Sequential(*blocks, nn.Flatten(), linear, nn.ReLU())
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        self.features = width
+        self.out_features = fc_dim
 
     def forward(self, regional: Tensor) -> Tensor:
-        """(S, C, bins, bins) -> (S, width)."""
+        """Compute vectors of region maps: (S, C, pool_size, pool_size) -> (S, fc_dim)."""
         vectors: Tensor = self.layers(regional)
         return vectors
 
 
-ROWS = 256  # regions at a time; ResNet's last stage reads 60 MB of weights for each piece, so not many fewer
+def run_in_chunks(tail: nn.Module, regional: Tensor) -> Tensor:
+    """Compute the tail's vectors (S, F) of region maps (S, C, h, w), without gradients in chunks of CHUNK_SIZE.
 
-
-def vectors_of(tail: nn.Module, regional: Tensor) -> Tensor:
-    """Region maps (S, C, h, w) -> the tail's vectors (S, F).
-
-    Without gradients in pieces: of 8,000 regions (four images of R-CNN's) one map of MobileNetV2's last stage has 2 GB,
-    of 256 it has 64 MB.
+    For 8,000 regions (four images of R-CNN) one map of MobileNetV2's last stage has 2 GB; for 256 it has 64 MB.
     """
-    if torch.is_grad_enabled() or tail.training or len(regional) <= ROWS:
+    if torch.is_grad_enabled() or tail.training or len(regional) <= CHUNK_SIZE:
         vectors: Tensor = tail(regional)
         return vectors
-    return torch.cat([tail(piece) for piece in torch.split(regional, ROWS)])
-
-
-class TwoLinear(nn.Module):
-    """A tail made anew: two fully connected layers, for bodies whose network has none."""
-
-    def __init__(self, channels: int, bins: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
-        )
-        self.features = width
-
-    def forward(self, regional: Tensor) -> Tensor:
-        """(S, C, bins, bins) -> (S, width)."""
-        vectors: Tensor = self.layers(regional)
-        return vectors
+    return torch.cat([tail(chunk) for chunk in torch.split(regional, CHUNK_SIZE)])

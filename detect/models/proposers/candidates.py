@@ -1,4 +1,4 @@
-"""The anchors of one image that may become proposals, and the choice among them."""
+"""The anchors of one image that may become proposals, and the selection among them by non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -8,60 +8,68 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from detect.models.proposers.proposer import Selection
+from detect.models.proposers.proposer import ProposalSelection
 from detect.ops import boxes as box_ops
-from detect.ops.nms import nms, suppressors
+from detect.ops.nms import nms, suppressed_by
 from detect.types import Proposals, Size
 
-NO_SCALING = (1.0, 1.0, 1.0, 1.0)
+UNIT_STDS = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Candidates:
     """The C anchors of one image that may become proposals.
 
-    source (C,) int64: their places among all; anchors (C, 4); logits (C,); deltas (C, 4); maps (C,) int64: which of
-    ``levels`` maps each stands on; size: of the picture, (h, w); growth: see ``boxes.decode``.
+    anchor_index (C,) int64: their indices among all anchors; anchors (C, 4); logits (C,); deltas (C, 4); level (C,)
+    int64: the index of each one's map, of ``num_levels`` maps; image_size: (h, w); max_scale: see ``boxes.decode``.
     """
 
-    source: Tensor
+    anchor_index: Tensor
     anchors: Tensor
     logits: Tensor
     deltas: Tensor
-    maps: Tensor
-    levels: int
-    size: Size
-    growth: float | None
+    level: Tensor
+    num_levels: int
+    image_size: Size
+    max_scale: float | None
 
     @cached_property
     def boxes(self) -> Tensor:
-        """Where the deltas take the anchors, cut to the picture: (C, 4)."""
-        return box_ops.clip(box_ops.decode(self.deltas, self.anchors, NO_SCALING, self.growth), self.size)
+        """The decoded boxes (C, 4): the anchors moved by their deltas and clipped to the image."""
+        return box_ops.clip(box_ops.decode(self.deltas, self.anchors, UNIT_STDS, self.max_scale), self.image_size)
 
-    def entering(self, selection: Selection) -> Tensor:
-        """Indices of those that are large and sure enough to enter the suppression."""
-        usable = box_ops.has_extent(self.boxes, selection.min_side)
-        if selection.score:
-            usable = usable & (self.logits.sigmoid() >= selection.score)
-        return usable.nonzero().flatten()
+    def eligible(self, selection: ProposalSelection) -> Tensor:
+        """Return the indices of the candidates whose size and score suffice to enter the suppression."""
+        mask = box_ops.is_not_empty(self.boxes, selection.min_size)
+        if selection.score_threshold:
+            mask = mask & (self.logits.sigmoid() >= selection.score_threshold)
+        return mask.nonzero().flatten()
 
-    def kept(self, selection: Selection) -> Tensor:
-        """Indices of those that become proposals, best first: suppressed within each map, the best over all maps."""
-        entered = self.entering(selection)
-        return entered[nms(*self._rivals(entered, selection))[: selection.after_nms]]
+    def nms_keep(self, selection: ProposalSelection) -> Tensor:
+        """Return the indices of the candidates that become proposals, best first.
 
-    def suppressors(self, selection: Selection) -> Tensor:
-        """Who took each out (C,) int64; itself for one that no other did, -1 for one that did not enter."""
-        entered = self.entering(selection)
-        takers = torch.full_like(self.source, -1)
-        takers[entered] = entered[suppressors(*self._rivals(entered, selection))]
-        return takers
+        Suppression runs within each map; of what survives, the ``post_nms_top_n`` best of all maps are kept.
+        """
+        eligible = self.eligible(selection)
+        return eligible[nms(*self._nms_inputs(eligible, selection))[: selection.post_nms_top_n]]
 
-    def proposals(self, selection: Selection) -> Proposals:
-        """Those kept."""
-        kept = self.kept(selection)
-        return Proposals(self.boxes[kept], self.logits[kept].sigmoid(), self.source[kept])
+    def suppressed_by(self, selection: ProposalSelection) -> Tensor:
+        """Return the index (C,) int64 of the candidate that suppressed each one.
 
-    def _rivals(self, entered: Tensor, selection: Selection) -> tuple[Tensor, Tensor, float, Tensor | None]:
-        groups = self.maps[entered] if self.levels > 1 else None
-        return self.boxes[entered], self.logits[entered], selection.nms, groups
+        It is the candidate's own index where no other suppressed it, and -1 where it was not eligible.
+        """
+        eligible = self.eligible(selection)
+        suppressor = torch.full_like(self.anchor_index, -1)
+        suppressor[eligible] = eligible[suppressed_by(*self._nms_inputs(eligible, selection))]
+        return suppressor
+
+    def proposals(self, selection: ProposalSelection) -> Proposals:
+        """Return the candidates that ``nms_keep`` selects as proposals, best first."""
+        keep = self.nms_keep(selection)
+        return Proposals(self.boxes[keep], self.logits[keep].sigmoid(), self.anchor_index[keep])
+
+    def _nms_inputs(
+        self, eligible: Tensor, selection: ProposalSelection
+    ) -> tuple[Tensor, Tensor, float, Tensor | None]:
+        groups = self.level[eligible] if self.num_levels > 1 else None
+        return self.boxes[eligible], self.logits[eligible], selection.nms_iou, groups

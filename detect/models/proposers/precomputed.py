@@ -1,4 +1,4 @@
-"""Proposals that came with the images: from a search or a file, not from the network (R-CNN, Fast R-CNN)."""
+"""A proposer for proposals that come with the images, from a search or a file (R-CNN, Fast R-CNN)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from detect.models.proposers.proposer import Proposed, Selection
-from detect.types import Images, Mean, Proposals, Targets
+from detect.models.proposers.proposer import ProposalSelection, ProposerOutput
+from detect.types import Images, MeanLoss, Proposals, Targets
 
 
-class GivenProposals:
-    """Hands on the best of what ``Images.given`` holds. It has nothing to learn."""
+class PrecomputedProposals:
+    """A proposer that returns the best of ``Images.proposals``. It has nothing to learn."""
 
     def __call__(
         self,
         images: Images,
         maps: Sequence[Tensor],  # noqa: ARG002
-        selection: Selection,
-    ) -> Proposed[None]:
-        """The ``after_nms`` best given proposals of each image; ValueError for images that came without."""
-        if images.given is None:
-            raise ValueError("Images.given: expected proposals for a detector that does not make its own, found None")
-        return Proposed(tuple(_best(given, selection) for given in images.given), None)
+        selection: ProposalSelection,
+    ) -> ProposerOutput[None]:
+        """Return the ``post_nms_top_n`` best proposals of each image.
 
-    def losses(self, raw: None, images: Images, targets: Sequence[Targets]) -> dict[str, Mean]:  # noqa: ARG002
-        """None."""
+        Raises ValueError for images that came without proposals.
+        """
+        if images.proposals is None:
+            raise ValueError(
+                "Images.proposals: expected proposals for a detector that does not make its own, found None"
+            )
+        return ProposerOutput(tuple(_large_enough(proposals, selection) for proposals in images.proposals), None)
+
+    def losses(self, raw: None, images: Images, targets: Sequence[Targets]) -> dict[str, MeanLoss]:  # noqa: ARG002
+        """Return no losses: nothing is learned here."""
         return {}
 
 
-def _best(given: Proposals, selection: Selection) -> Proposals:
-    """Those that are large enough, the first of them; no suppression, a search has its own order."""
-    sides = given.boxes[:, 2:] - given.boxes[:, :2]
-    kept = (sides.min(1).values > selection.min_side).nonzero().flatten()[: selection.after_nms]
-    source = kept if given.source is None else given.source[kept]
-    return Proposals(given.boxes[kept], given.scores[kept], source)
+def _large_enough(proposals: Proposals, selection: ProposalSelection) -> Proposals:
+    """Return the first proposals that are large enough. There is no suppression: a search has its own order."""
+    sides = proposals.boxes[:, 2:] - proposals.boxes[:, :2]
+    keep = (sides.min(1).values > selection.min_size).nonzero().flatten()[: selection.post_nms_top_n]
+    source_index = keep if proposals.source_index is None else proposals.source_index[keep]
+    return Proposals(proposals.boxes[keep], proposals.scores[keep], source_index)

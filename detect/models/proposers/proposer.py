@@ -1,4 +1,4 @@
-"""What a proposer gives, whether it searches, reads or learns."""
+"""The interface of a proposer, the part of a detector that gives the boxes to classify."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from detect.types import Images, Mean, Proposals, Targets
+from detect.types import Images, MeanLoss, Proposals, Targets
 
-Raw = TypeVar("Raw")
+RawT = TypeVar("RawT")
 
 
 @dataclass(frozen=True)
-class Selection:
-    """How many proposals go on.
+class ProposalSelection:
+    """The configuration that selects proposals.
 
-    The ``before_nms`` best of each map enter a suppression at IoU ``nms``; the ``after_nms`` best that survive go on.
-    A proposal with a side of ``min_side`` pixels or less is dropped, and one that an RPN scores below ``score``.
+    The ``pre_nms_top_n`` best of each map enter a suppression at the threshold ``nms_iou``; the ``post_nms_top_n`` best
+    that survive are returned. A proposal with a side of ``min_size`` pixels or less is dropped, and one that an RPN
+    scores below ``score_threshold``.
     """
 
-    before_nms: int
-    after_nms: int
-    nms: float = 0.7
-    min_side: float = 0.0
-    score: float = 0.0
+    pre_nms_top_n: int
+    post_nms_top_n: int
+    nms_iou: float = 0.7
+    min_size: float = 0.0
+    score_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
-class Proposed(Generic[Raw]):
-    """N sets of proposals, and the raw output that made them: what the proposer's loss needs."""
+class ProposerOutput(Generic[RawT]):
+    """The proposals of N images, and the raw predictions behind them, which the proposer's loss needs."""
 
     proposals: tuple[Proposals, ...]
-    raw: Raw
+    raw: RawT
 
 
 class Proposer(Protocol):
-    """The second slot of a Detector."""
+    """The second slot of a Detector: images and maps in, proposals out."""
 
-    def __call__(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[Any]:
-        """Proposals of each image, best first, in canvas pixels."""
+    def __call__(self, images: Images, maps: Sequence[Tensor], selection: ProposalSelection) -> ProposerOutput[Any]:
+        """Return the proposals of each image, best first, in canvas pixels."""
 
-    def losses(self, raw: Any, images: Images, targets: Sequence[Targets]) -> dict[str, Mean]:
-        """Named losses; none where nothing is learned."""
+    def losses(self, raw: Any, images: Images, targets: Sequence[Targets]) -> dict[str, MeanLoss]:
+        """Return the losses by name; an empty dict where nothing is learned."""

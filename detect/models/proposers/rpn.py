@@ -1,6 +1,18 @@
-"""Region proposal network: proposals from the shared map (Faster R-CNN, section 3.1).
+"""The region proposal network: it predicts proposals from the shared maps (Faster R-CNN, section 3.1).
 
-Letters: N images, C channels, A anchors of all maps together, P proposals.
+Letters: N images, C channels, A anchors of all maps together, M sampled anchors, P proposals.
+
+A step runs the head twice. ``forward`` runs it on every cell without gradients, because proposals need all anchors but
+carry no gradient. ``losses`` runs it again with gradients, on the cells of the sampled anchors alone: 256 of 71,000 in
+a pyramid of 800 x 1067 pixels. The two give the same numbers as the plain loss, which runs the head once on every cell:
+
+    logits, deltas = head(maps)                                   # (A,), (A, 4), with gradients
+    foreground, background = sampled anchors                      # (F,), (B,) indices
+    sampled = cat([foreground, background])                       # (F + B,)
+    objectness = bce_with_logits(logits[sampled], [1] * F + [0] * B).mean()
+    box = smooth_l1(deltas[foreground], encode(matched_boxes, anchors[foreground])).sum() / (F + B)
+
+``tests/models/proposers/test_rpn.py`` has this loss as ``dense_losses`` and holds losses and gradients to it.
 """
 
 from __future__ import annotations
@@ -12,24 +24,26 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detect.models.proposers.candidates import NO_SCALING, Candidates
-from detect.models.proposers.proposer import Proposed, Selection
-from detect.models.proposers.rpn_head import RpnHead
+from detect.models.proposers.candidates import UNIT_STDS, Candidates
+from detect.models.proposers.proposer import ProposalSelection, ProposerOutput
+from detect.models.proposers.rpn_head import RPNHead
 from detect.ops import boxes as box_ops
-from detect.ops.anchors import AnchorShapes
-from detect.ops.dtype import widen
-from detect.ops.losses import objectness_losses
-from detect.ops.matching import Matcher, subsample
-from detect.types import Images, Mean, Size, Targets
+from detect.ops.anchors import AnchorGenerator
+from detect.ops.dtype import at_least_float32
+from detect.ops.losses import rpn_losses
+from detect.ops.matching import Matcher, sample_foreground_background
+from detect.types import Images, MeanLoss, Size, Targets
 
-Spacing = Literal["stride", "canvas"]
-Average = Literal["image", "batch"]
+AnchorStride = Literal["stride", "canvas"]
+LossAverage = Literal["image", "batch"]
 
 
 @dataclass(frozen=True)
-class RpnOutput:
-    """What the RPN said before any choice, without gradients: logits (N, A), deltas (N, A, 4); anchors (A, 4),
-    counts of them by map; the maps themselves, which the losses look at again.
+class RPNOutput:
+    """The RPN's predictions for all anchors, without gradients.
+
+    logits (N, A); deltas (N, A, 4); anchors (A, 4) in canvas pixels; counts: the number of anchors of each map; maps:
+    the maps themselves, N x C x h x w each, from which the losses predict again with gradients.
     """
 
     logits: Tensor
@@ -41,150 +55,176 @@ class RpnOutput:
 
 @dataclass(frozen=True)
 class AnchorSamples:
-    """The anchors of one image that train: indices of foreground (F,) and background (B,); wanted deltas (F, 4)."""
+    """The sampled anchors of one image: indices of foreground (F,) and background (B,); target_deltas (F, 4)."""
 
     foreground: Tensor
     background: Tensor
-    wanted: Tensor
+    target_deltas: Tensor
 
 
 @dataclass(frozen=True)
-class RpnTraining:
-    """Which anchors train the RPN, and how their loss is weighed.
+class RPNTraining:
+    """The configuration of RPN training: which anchors are sampled, and how their loss is weighted.
 
-    ``outside`` is how far an anchor may reach over the picture's border in pixels and still train (0 in the paper;
-    None: any). ``average``: the losses are means over the images of each image's mean, or means over all chosen anchors
-    of the batch, which differ where images have not as many.
+    allowed_border: an anchor that reaches further than so many pixels over the image's border does not train (0 in the
+    paper; None: every anchor may train). loss_average: with "image" the losses are means over the images of each
+    image's mean, with "batch" they are means over all sampled anchors of the batch. The two differ where images have
+    different numbers of sampled anchors.
     """
 
     matcher: Matcher
-    number: int = 256
-    share: float = 0.5
-    outside: float | None = None
+    batch_size_per_image: int = 256
+    positive_fraction: float = 0.5
+    allowed_border: float | None = None
     beta: float = 1.0 / 9.0
     box_weight: float = 1.0
-    average: Average = "image"
+    loss_average: LossAverage = "image"
 
 
-class Rpn(nn.Module):
-    """The proposer of Faster R-CNN: one small head slid over every map.
+class RPN(nn.Module):
+    """The proposer of Faster R-CNN: one small head slides over every map.
 
-    spacing: anchors are a map's stride apart, or the canvas' side over the map's cells, rounded down (torchvision's:
-    53 pixels where 160 have 3 cells of stride 64). growth: see ``boxes.decode``.
+    anchor_stride: with "stride" neighboring anchors are one stride of the map apart; with "canvas" they are the canvas
+    side divided by the map's cells apart, rounded down, as in torchvision (53 pixels where 160 pixels have 3 cells of
+    stride 64). max_scale: see ``boxes.decode``.
     """
 
     def __init__(
         self,
-        head: RpnHead,
-        shapes: AnchorShapes,
+        head: RPNHead,
+        anchor_generator: AnchorGenerator,
         strides: Sequence[int],
-        training: RpnTraining,
-        spacing: Spacing = "stride",
-        growth: float | None = box_ops.MAX_GROWTH,
+        rpn_training: RPNTraining,
+        anchor_stride: AnchorStride = "stride",
+        max_scale: float | None = box_ops.MAX_SCALE,
     ) -> None:
         super().__init__()
         self.head = head
-        self.shapes = shapes
+        self.anchor_generator = anchor_generator
         self.strides = tuple(strides)
-        self.rule = training
-        self.spacing = spacing
-        self.growth = growth
+        self.rpn_training = rpn_training
+        self.anchor_stride = anchor_stride
+        self.max_scale = max_scale
 
-    def forward(self, images: Images, maps: Sequence[Tensor], selection: Selection) -> Proposed[RpnOutput]:
-        """Proposals of each image, at most ``selection.after_nms``, best first, with the anchor each came from."""
+    def forward(
+        self, images: Images, maps: Sequence[Tensor], selection: ProposalSelection
+    ) -> ProposerOutput[RPNOutput]:
+        """Return the proposals of each image, at most ``selection.post_nms_top_n``, best first, with anchor indices.
+
+        maps: one (N, C, h, w) for each stride. The proposals carry no gradient.
+        """
         with torch.no_grad():
-            raw = self._run(maps, (int(images.pixels.shape[2]), int(images.pixels.shape[3])))
+            raw = self._predict(maps, (int(images.pixels.shape[2]), int(images.pixels.shape[3])))
         candidates = self.candidates(raw, images.sizes, selection)
-        return Proposed(tuple(one.proposals(selection) for one in candidates), raw)
+        return ProposerOutput(tuple(candidate.proposals(selection) for candidate in candidates), raw)
 
-    def losses(self, raw: RpnOutput, images: Images, targets: Sequence[Targets]) -> dict[str, Mean]:
-        """The objectness and the box loss, means over the images or over the anchors.
-
-        Only the cells whose anchors train are looked at with gradients, 256 of 71,000 in a pyramid of 800 x 1067
-        pixels: a step of ResNet-50 takes 0.9 of the time that gradients of all cells need on two cores.
-        """
-        samples = [self._samples(raw.anchors, *image) for image in zip(images.sizes, images.keys, targets, strict=True)]
-        chosen = [one.foreground for one in samples] + [one.background for one in samples]
-        image = torch.cat([torch.full_like(one, place % len(samples)) for place, one in enumerate(chosen)])
-        counts = [len(one.foreground) + len(one.background) for one in samples]
-        shares = self._shares(counts)
-        logits, deltas = self._at(raw, image, torch.cat(chosen))
-        wanted = torch.cat([one.wanted for one in samples])
-        weights = logits.new_tensor(shares)[image]
-        objectness, box = objectness_losses(logits, deltas[: len(wanted)], wanted, weights, self.rule.beta)
-        over = sum(counts) if self.rule.average == "batch" else len(samples)
-        return {"rpn_objectness": Mean(objectness, over), "rpn_box": Mean(box * self.rule.box_weight, over)}
-
-    def _at(self, raw: RpnOutput, image: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (M,) and deltas (M, 4) of M anchors by image and place. A map without any takes part all the same, so
-        that no process waits for its gradient.
-        """
-        logits, deltas, places, start = [], [], [], 0
-        for features, count in zip(raw.maps, raw.counts, strict=True):
-            here = ((anchor >= start) & (anchor < start + count)).nonzero().flatten()
-            cells = features.shape[2] * features.shape[3]
-            per_cell, place = count // cells, anchor[here] - start
-            said = self.head.at(features, image[here] * cells + place // per_cell)
-            level_logits, level_deltas = (widen(each[torch.arange(len(here)), place % per_cell]) for each in said)
-            logits.append(level_logits)
-            deltas.append(level_deltas)
-            places.append(here)
-            start += count
-        order = torch.cat(places).argsort()
-        return torch.cat(logits)[order], torch.cat(deltas)[order]
-
-    def _shares(self, chosen: Sequence[int]) -> list[float]:
-        """What one anchor of each image weighs in the losses; chosen: how many of each image teach."""
-        if self.rule.average == "batch":
-            return [1.0 / max(1, sum(chosen))] * len(chosen)
-        return [1.0 / max(1, number) / len(chosen) for number in chosen]
-
-    def _run(self, maps: Sequence[Tensor], canvas: Size) -> RpnOutput:
+    def _predict(self, maps: Sequence[Tensor], canvas: Size) -> RPNOutput:
+        """Run the head on every cell of every map and lay the anchors; canvas: (H, W) of the padded batch."""
         logits, deltas, anchors = [], [], []
         for level, (features, stride) in enumerate(zip(maps, self.strides, strict=True)):
-            level_logits, level_deltas = (widen(found) for found in self.head(features))
-            cells = (int(features.shape[2]), int(features.shape[3]))
-            even = (canvas[0] // cells[0], canvas[1] // cells[1])
-            spacing = stride if self.spacing == "stride" else even
+            level_logits, level_deltas = (at_least_float32(output) for output in self.head(features))
+            map_size = (int(features.shape[2]), int(features.shape[3]))
+            canvas_stride = (canvas[0] // map_size[0], canvas[1] // map_size[1])
+            anchor_stride = stride if self.anchor_stride == "stride" else canvas_stride
             logits.append(level_logits)
             deltas.append(level_deltas)
-            anchors.append(self.shapes.on_map(level, cells, spacing, features.device, level_deltas.dtype))
-        counts = tuple(len(one) for one in anchors)
-        return RpnOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), counts, tuple(maps))
+            anchors.append(
+                self.anchor_generator.grid_anchors(level, map_size, anchor_stride, features.device, level_deltas.dtype)
+            )
+        counts = tuple(len(level_anchors) for level_anchors in anchors)
+        return RPNOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), counts, tuple(maps))
 
     @torch.no_grad()
-    def candidates(self, raw: RpnOutput, sizes: Sequence[Size], selection: Selection) -> tuple[Candidates, ...]:
-        """The anchors of each image that may become proposals: the best of each map."""
+    def candidates(self, raw: RPNOutput, sizes: Sequence[Size], selection: ProposalSelection) -> tuple[Candidates, ...]:
+        """Return the anchors of each image that may become proposals: the ``pre_nms_top_n`` best of each map."""
         best, levels, start = [], [], 0
         for level, count in enumerate(raw.counts):
-            number = min(selection.before_nms, count)
-            best.append(raw.logits[:, start : start + count].topk(number, 1).indices + start)
-            levels += [level] * number
+            num_best = min(selection.pre_nms_top_n, count)
+            best.append(raw.logits[:, start : start + count].topk(num_best, 1).indices + start)
+            levels += [level] * num_best
             start += count
-        chosen = torch.cat(best, 1)  # (N, C)
-        logits = raw.logits.gather(1, chosen)
-        deltas = raw.deltas.gather(1, chosen[:, :, None].expand(-1, -1, 4))
-        maps = torch.tensor(levels, device=chosen.device)
+        top = torch.cat(best, 1)  # (N, C) anchor indices
+        logits = raw.logits.gather(1, top)
+        deltas = raw.deltas.gather(1, top[:, :, None].expand(-1, -1, 4))
+        level_of = torch.tensor(levels, device=top.device)
         return tuple(
             Candidates(
-                chosen[i], raw.anchors[chosen[i]], logits[i], deltas[i], maps, len(raw.counts), size, self.growth
+                top[i], raw.anchors[top[i]], logits[i], deltas[i], level_of, len(raw.counts), size, self.max_scale
             )
             for i, size in enumerate(sizes)
         )
 
-    @torch.no_grad()
-    def _samples(self, anchors: Tensor, size: Size, key: int, targets: Targets) -> AnchorSamples:
-        usable = self._trainable(anchors, size)
-        matched = self.rule.matcher.match(anchors[usable], targets)
-        foreground, background = subsample(matched, self.rule.number, self.rule.share, key, "anchors")
-        truth = targets.boxes[matched[foreground]].to(anchors.dtype)
-        wanted = box_ops.encode(truth, anchors[usable[foreground]], NO_SCALING)
-        return AnchorSamples(usable[foreground], usable[background], wanted)
+    def losses(self, raw: RPNOutput, images: Images, targets: Sequence[Targets]) -> dict[str, MeanLoss]:
+        """Return the objectness and the box loss, means over the images or over the sampled anchors.
 
-    def _trainable(self, anchors: Tensor, size: Size) -> Tensor:
-        """Indices of the anchors that may train in a picture of ``size``."""
-        border = self.rule.outside
+        The head runs with gradients on the cells of sampled anchors alone (see the top of this module). A step of
+        ResNet-50 takes 0.9 of the time that gradients of all cells need on two cores.
+
+        Example: two images, one map of 4 x 6 cells with 2 anchors a cell, so A = 48. Anchor 31 of image 1 is sampled.
+        Its cell is 31 // 2 = 15 of 24, which is row 2, column 3; it is anchor 31 % 2 = 1 there. In the batch the cell
+        has the index 1 * 24 + 15 = 39, and the head predicts for it from the cells around it alone.
+        """
+        samples = [
+            self._sample_anchors(raw.anchors, size, seed, target)
+            for size, seed, target in zip(images.sizes, images.seeds, targets, strict=True)
+        ]
+        sampled = [sample.foreground for sample in samples] + [sample.background for sample in samples]
+        anchor = torch.cat(sampled)  # (M,): the foreground of all images, then the background of all images
+        image = torch.cat([torch.full_like(part, i % len(samples)) for i, part in enumerate(sampled)])  # (M,)
+        target_deltas = torch.cat([sample.target_deltas for sample in samples])
+
+        logits, deltas = self._forward_at(raw, image, anchor)
+        counts = [len(sample.foreground) + len(sample.background) for sample in samples]
+        weights = logits.new_tensor(self._anchor_weights(counts))[image]
+        beta, box_weight = self.rpn_training.beta, self.rpn_training.box_weight
+        objectness, box = rpn_losses(logits, deltas[: len(target_deltas)], target_deltas, weights, beta)
+        count = sum(counts) if self.rpn_training.loss_average == "batch" else len(samples)
+        return {"rpn_objectness": MeanLoss(objectness, count), "rpn_box": MeanLoss(box * box_weight, count)}
+
+    @torch.no_grad()
+    def _sample_anchors(self, anchors: Tensor, size: Size, seed: int, targets: Targets) -> AnchorSamples:
+        """Match anchors (A, 4) to the targets of one image of ``size`` and sample foreground and background."""
+        config = self.rpn_training
+        inside = self._anchors_inside(anchors, size)
+        matched = config.matcher.match(anchors[inside], targets)
+        foreground, background = sample_foreground_background(
+            matched, config.batch_size_per_image, config.positive_fraction, seed, "anchors"
+        )
+        matched_boxes = targets.boxes[matched[foreground]].to(anchors.dtype)
+        target_deltas = box_ops.encode(matched_boxes, anchors[inside[foreground]], UNIT_STDS)
+        return AnchorSamples(inside[foreground], inside[background], target_deltas)
+
+    def _anchors_inside(self, anchors: Tensor, size: Size) -> Tensor:
+        """Return the indices of the anchors (A, 4) that may train in an image of ``size``."""
+        border = self.rpn_training.allowed_border
         if border is None:
             return torch.arange(len(anchors), device=anchors.device)
         limit = anchors.new_tensor([size[1], size[0]]) + border
         return ((anchors[:, :2] >= -border) & (anchors[:, 2:] <= limit)).all(1).nonzero().flatten()
+
+    def _forward_at(self, raw: RPNOutput, image: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict logits (M,) and deltas (M, 4) of M anchors; image, anchor: (M,) int64 indices.
+
+        A map without sampled anchors takes part too, so that no process waits for its gradient.
+        """
+        logits, deltas, sample_index, start = [], [], [], 0
+        for features, count in zip(raw.maps, raw.counts, strict=True):
+            on_level = ((anchor >= start) & (anchor < start + count)).nonzero().flatten()
+            num_cells = features.shape[2] * features.shape[3]
+            num_anchors, index = count // num_cells, anchor[on_level] - start
+            outputs = self.head.forward_at(features, image[on_level] * num_cells + index // num_anchors)
+            level_logits, level_deltas = (
+                at_least_float32(output[torch.arange(len(on_level)), index % num_anchors]) for output in outputs
+            )
+            logits.append(level_logits)
+            deltas.append(level_deltas)
+            sample_index.append(on_level)
+            start += count
+        order = torch.cat(sample_index).argsort()
+        return torch.cat(logits)[order], torch.cat(deltas)[order]
+
+    def _anchor_weights(self, counts: Sequence[int]) -> list[float]:
+        """Return the weight of one sampled anchor of each image; counts: the number of sampled anchors of each."""
+        if self.rpn_training.loss_average == "batch":
+            return [1.0 / max(1, sum(counts))] * len(counts)
+        return [1.0 / max(1, count) / len(counts) for count in counts]

@@ -1,60 +1,74 @@
-"""The layers of a region proposal network (Faster R-CNN, section 3.1)."""
+"""The layers of a region proposal network (Faster R-CNN, section 3.1).
+
+Letters: N images, C channels, W channels of the convolutions, h x w cells of a map, A anchors of a cell, M cells.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from detect.models.backbones.convolutions import ConvolutionKind, same_size
-from detect.ops.patches import patches_at
+from detect.models.backbones.convolutions import ConvType, same_padding_conv
+from detect.ops.patches import extract_patches
 
 
-class RpnHead(nn.Module):
-    """One 3x3 convolution or several, then an objectness logit and four deltas for each anchor of a cell."""
+class RPNHead(nn.Module):
+    """One or more 3x3 convolutions, then an objectness logit and four deltas for each anchor of a cell."""
 
     def __init__(
-        self, channels: int, width: int, per_cell: int, convolutions: int = 1, kind: ConvolutionKind = "standard"
+        self, in_channels: int, channels: int, num_anchors: int, num_convs: int = 1, conv_type: ConvType = "standard"
     ) -> None:
         super().__init__()
-        self.hidden = same_size(kind, channels, width, 3)
-        self.further = nn.ModuleList(same_size(kind, width, width, 3) for _ in range(convolutions - 1))
-        self.objectness = nn.Conv2d(width, per_cell, 1)
-        self.deltas = nn.Conv2d(width, per_cell * 4, 1)
+        self.conv = same_padding_conv(conv_type, in_channels, channels, 3)
+        self.more_convs = nn.ModuleList(
+            same_padding_conv(conv_type, channels, channels, 3) for _ in range(num_convs - 1)
+        )
+        self.objectness = nn.Conv2d(channels, num_anchors, 1)
+        self.deltas = nn.Conv2d(channels, num_anchors * 4, 1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # not the kernels of a separable one
                 nn.init.normal_(layer.weight, std=0.01)
                 nn.init.zeros_(layer.bias)
 
     @property
-    def reach(self) -> int:
-        """How many cells away a map still matters for an answer."""
+    def receptive_radius(self) -> int:
+        """The distance in cells up to which a map changes the prediction of a cell: 1 for one 3x3 convolution."""
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
         return sum(int(layer.padding[0]) for layer in layers)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, h, w) -> logits (N, h * w * per_cell), deltas (N, h * w * per_cell, 4), ordered as the anchors are."""
-        logits, deltas = self._answers(self._hidden(features))
+        """Predict for every cell: (N, C, h, w) -> logits (N, h * w * A), deltas (N, h * w * A, 4), in anchor order."""
+        logits, deltas = self._outputs(self._conv_features(features))
         return logits.flatten(1), deltas.flatten(1, 3)
 
-    def at(self, features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """What ``forward`` says of some cells, at the cost of those alone.
+    def forward_at(self, features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict what ``forward`` predicts, for some cells only and at the cost of those alone.
 
-        (N, C, h, w), cells (M,) int64, places among N * h * w -> logits (M, per_cell), deltas (M, per_cell, 4).
+        (N, C, h, w); cells (M,) int64, indices among the N * h * w cells -> logits (M, A), deltas (M, A, 4).
+
+        A cell's prediction depends on the (2 r + 1) x (2 r + 1) cells around it alone, with r = ``receptive_radius``.
+        So these neighborhoods are cut out of the map as M small maps, the convolutions run on them, and the center of
+        each is the prediction. With one 3x3 convolution r = 1: for 256 cells of a map of 200 x 272 the convolution
+        computes 256 * 9 = 2,304 cells in place of 54,400.
         """
-        patches, inside = patches_at(features, cells, self.reach)
-        middle = self._hidden(patches, inside)[:, :, self.reach, self.reach]
-        logits, deltas = self._answers(middle[:, :, None, None])
+        patches, inside = extract_patches(features, cells, self.receptive_radius)
+        center = self._conv_features(patches, inside)[:, :, self.receptive_radius, self.receptive_radius]
+        logits, deltas = self._outputs(center[:, :, None, None])
         return logits[:, 0, 0], deltas[:, 0, 0]
 
-    def _hidden(self, features: Tensor, inside: Tensor | None = None) -> Tensor:
-        """inside: 0 where a patch reaches over the map's border: there is nothing for the next convolution either."""
-        for layer in (self.hidden, *self.further):
+    def _conv_features(self, features: Tensor, inside: Tensor | None = None) -> Tensor:
+        """Run the convolutions: (N, C, h, w) -> (N, W, h, w).
+
+        inside (N, 1, h, w): 0 where a patch extends over the map's border, else 1. On the whole map the next
+        convolution would read zero padding there, so the features are set to zero after each convolution.
+        """
+        for layer in (self.conv, *self.more_convs):
             features = torch.relu(layer(features))
             if inside is not None:
                 features = features * inside
         return features
 
-    def _answers(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, W, h, w) -> logits (N, h, w, per_cell), deltas (N, h, w, per_cell, 4)."""
-        logits, deltas = (layer(hidden).permute(0, 2, 3, 1) for layer in (self.objectness, self.deltas))
+    def _outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the output layers: (N, W, h, w) -> logits (N, h, w, A), deltas (N, h, w, A, 4)."""
+        logits, deltas = (layer(features).permute(0, 2, 3, 1) for layer in (self.objectness, self.deltas))
         return logits, deltas.unflatten(3, (-1, 4))

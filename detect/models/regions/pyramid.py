@@ -1,4 +1,4 @@
-"""Regions cut from a feature pyramid: each from the map whose cells fit its size (Lin et al. 2017, equation 1)."""
+"""Regions pooled from a feature pyramid, each from the map that fits its size (Lin et al. 2017, equation 1)."""
 
 from __future__ import annotations
 
@@ -12,35 +12,48 @@ from detect.models.regions.pooled import Pool, PooledRegions
 from detect.ops import boxes as box_ops
 from detect.types import Images
 
-USUAL_SIDE, USUAL_LEVEL = 224, 4  # ImageNet's crops, and the stride that ResNet's detectors had cut them at: 2^4
-ROUNDING = 1e-6  # so that a box of exactly 224 pixels is not a level too fine
+CANONICAL_BOX_SIZE = 224  # ImageNet's crops
+CANONICAL_LEVEL = 4  # a box of that size is pooled at stride 2^4, as in the ResNet detectors without a pyramid
+ROUNDING = 1e-6  # so that a box of exactly 224 pixels is not assigned to a finer level
 
 
 class PyramidRegions(nn.Module):
-    """As PooledRegions, with the map chosen for each box: a box of twice the side comes from the next coarser one.
+    """Pools as PooledRegions does, from the map that fits each box: a box of twice the side uses the next coarser map.
 
-    strides: of the maps to choose from, finest first; a map after those is for proposals only.
+    strides: those of the maps to pool from, finest first. A coarser map after these is for proposals only.
     """
 
-    def __init__(self, pool: Pool, bins: int, strides: Sequence[int], samples: int = 2, aligned: bool = True) -> None:
+    def __init__(
+        self, pool: Pool, pool_size: int, strides: Sequence[int], sampling_ratio: int = 2, aligned: bool = True
+    ) -> None:
         super().__init__()
         self.pool = pool
-        self.bins = bins
-        self.levels = nn.ModuleList(PooledRegions(pool, bins, stride, samples, aligned) for stride in strides)
+        self.pool_size = pool_size
+        self.levels = nn.ModuleList(
+            PooledRegions(pool, pool_size, stride, sampling_ratio, aligned) for stride in strides
+        )
         self.finest, self.coarsest = (round(math.log2(stride)) for stride in (strides[0], strides[-1]))
 
     def forward(self, images: Images, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        """Boxes: N times (S_i, 4) in canvas pixels -> (S, C, bins, bins), images one after the other."""
-        chosen = [self.map_of(own) for own in boxes]
-        parts, places = [], []
-        for level, (pooled, features) in enumerate(zip(self.levels, maps, strict=False)):
-            here = [own == level for own in chosen]
-            parts.append(pooled(images, [features], [own[mask] for own, mask in zip(boxes, here, strict=True)]))
-            places.append(torch.cat(here).nonzero().flatten())
-        return torch.cat(parts)[torch.cat(places).argsort()]
+        """Return region maps (S, C, pool_size, pool_size), float32 at least, images one after the other.
 
-    def map_of(self, boxes: Tensor) -> Tensor:
-        """Boxes (S, 4) -> (S,) int64, the place of each one's map."""
-        octave = torch.log2(box_ops.areas(boxes).sqrt() / USUAL_SIDE)
-        level = torch.floor(USUAL_LEVEL + octave + ROUNDING)
+        maps: (N, C, h, w) of each level, finest first; boxes: N times (S_i, 4) in canvas pixels.
+        """
+        levels = [self.assign_levels(image_boxes) for image_boxes in boxes]
+        region_maps, indices = [], []
+        for level, (pooled, features) in enumerate(zip(self.levels, maps, strict=False)):
+            masks = [image_levels == level for image_levels in levels]
+            level_boxes = [image_boxes[mask] for image_boxes, mask in zip(boxes, masks, strict=True)]
+            region_maps.append(pooled(images, [features], level_boxes))
+            indices.append(torch.cat(masks).nonzero().flatten())
+        return torch.cat(region_maps)[torch.cat(indices).argsort()]
+
+    def assign_levels(self, boxes: Tensor) -> Tensor:
+        """Return the index (S,) int64 of the map that each of the boxes (S, 4) is pooled from.
+
+        Example: with strides 4, 8, 16 and 32 a box of 224 x 224 pixels gets index 2 (stride 16), one of 112 x 112
+        index 1, one of 448 x 448 index 3, and one of 20 x 20 index 0, the finest that there is.
+        """
+        octave = torch.log2(box_ops.areas(boxes).sqrt() / CANONICAL_BOX_SIZE)
+        level = torch.floor(CANONICAL_LEVEL + octave + ROUNDING)
         return level.clamp(self.finest, self.coarsest).long() - self.finest

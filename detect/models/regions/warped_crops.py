@@ -1,4 +1,4 @@
-"""Regions cropped from the pixels: a pass of the body for each proposal (R-CNN, section 2.1)."""
+"""Regions cropped from the pixels: one pass of the body for each proposal (R-CNN, section 2.1)."""
 
 from __future__ import annotations
 
@@ -9,54 +9,67 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detect.ops.parallel import rows_at_once, side_by_side
+from detect.ops.parallel import parallel_map, rows_per_chunk
 from detect.ops.warp import warp
 from detect.types import Images
 
 
 class WarpedCrops(nn.Module):
-    """Warps each box to ``side`` x ``side`` pixels, ``context`` of them around it on each side, and runs the body.
+    """Warps each box to a crop of ``crop_size`` x ``crop_size`` pixels and runs the body on it.
 
-    At most ``chunk`` crops at a time, evenly: without gradients memory holds the maps of so many (with them, of all),
-    and normalisation by batch statistics sees so many. The last map is pooled by maxima to ``bins`` x ``bins``, which
-    is what a network's last pooling layer does (VGG16 at 224 pixels: 14 to 7; AlexNet at 227: 13 to 6, windows of 3 at
-    stride 2); a map of that size stays. Of a smaller one cells would be repeated: detect.config.builders refuses that.
+    The crop has ``context`` pixels around the box on each side. The body runs on at most ``batch_size`` crops at a
+    time, in batches of nearly equal size: without gradients memory holds the maps of one batch (with gradients, of
+    all), and batch normalization takes its statistics from one batch. The last map is max pooled to ``pool_size`` x
+    ``pool_size``, as a network's last pooling layer does (VGG16 at 224 pixels: 14 to 7; AlexNet at 227: 13 to 6,
+    windows of 3 at stride 2); a map that has this size already is not pooled. A smaller map would have its cells
+    repeated; detect.config.builders refuses that.
     """
 
-    def __init__(self, body: nn.Module, bins: int, side: int, context: int = 16, chunk: int = 64) -> None:
+    def __init__(
+        self, body: nn.Module, pool_size: int, crop_size: int, context: int = 16, batch_size: int = 64
+    ) -> None:
         super().__init__()
         self.body = body
-        self.bins = bins
-        self.side = side
+        self.pool_size = pool_size
+        self.crop_size = crop_size
         self.context = context
-        self.chunk = chunk
+        self.batch_size = batch_size
 
     def forward(self, images: Images, maps: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
-        """Boxes: N times (S_i, 4) in canvas pixels -> (S, C, bins, bins), images one after the other, float32."""
+        """Return region maps (S, C, pool_size, pool_size), float32, images one after the other.
+
+        images: pixels (N, 3, H, W); maps are not read; boxes: N times (S_i, 4) in canvas pixels.
+        """
         device = images.pixels.device
-        number = self.chunk if self.body.training else rows_at_once(self.chunk, device)
-        pieces = list(chunks(boxes, number))
-        return torch.cat(side_by_side(lambda piece: self._features(images, piece), pieces, device))
+        max_boxes = self.batch_size if self.body.training else rows_per_chunk(self.batch_size, device)
+        chunks = list(split_boxes(boxes, max_boxes))
+        return torch.cat(parallel_map(lambda chunk: self._features(images, chunk), chunks, device))
 
     def _features(self, images: Images, boxes: Sequence[Tensor]) -> Tensor:
-        return self.map_of(warp(images.pixels, images.sizes, boxes, self.side, self.context))
+        return self.extract_features(warp(images.pixels, images.sizes, boxes, self.crop_size, self.context))
 
-    def map_of(self, crops: Tensor) -> Tensor:
-        """Warped crops (S, 3, side, side) -> (S, C, bins, bins), float32."""
+    def extract_features(self, crops: Tensor) -> Tensor:
+        """Run the body: crops (S, 3, crop_size, crop_size) -> (S, C, pool_size, pool_size), float32."""
         features: Tensor = self.body(crops)[-1]
-        if features.shape[2:] != (self.bins, self.bins):
-            features = functional.adaptive_max_pool2d(features, self.bins)
+        if features.shape[2:] != (self.pool_size, self.pool_size):
+            features = functional.adaptive_max_pool2d(features, self.pool_size)
         return features.float()
 
 
-def chunks(boxes: Sequence[Tensor], number: int) -> Iterator[list[Tensor]]:
-    """N times (S_i, 4) in pieces of the same form with at most ``number`` boxes in all, in order; one of none.
+def split_boxes(boxes: Sequence[Tensor], max_boxes: int) -> Iterator[list[Tensor]]:
+    """Split boxes, N times (S_i, 4), into chunks of the same form with at most ``max_boxes`` boxes each, in order.
 
-    As few as can be, and their sizes differ by at most one: with a number of 3 or more no box goes alone, which would
-    leave batch normalisation nothing to measure.
+    There are as few chunks as possible, one where there are no boxes, and their sizes differ by at most one. So with
+    ``max_boxes`` of 3 or more no box is alone in its chunk, of which batch normalization could take no statistics.
+
+    Example: images with 4 and 3 boxes and ``max_boxes`` 3 give three chunks of 2, 2 and 3 boxes: boxes 0 and 1 of the
+    first image; boxes 2 and 3 of the first image; all boxes of the second image.
     """
-    firsts = list(accumulate((len(own) for own in boxes), initial=0))
-    pieces = max(1, -(-firsts[-1] // number))
-    for piece in range(pieces):
-        start, end = (firsts[-1] * edge // pieces for edge in (piece, piece + 1))
-        yield [own[max(start - first, 0) : max(end - first, 0)] for own, first in zip(boxes, firsts[:-1], strict=True)]
+    offsets = list(accumulate((len(image_boxes) for image_boxes in boxes), initial=0))
+    num_chunks = max(1, -(-offsets[-1] // max_boxes))
+    for chunk in range(num_chunks):
+        start, end = (offsets[-1] * edge // num_chunks for edge in (chunk, chunk + 1))
+        yield [
+            image_boxes[max(start - offset, 0) : max(end - offset, 0)]
+            for image_boxes, offset in zip(boxes, offsets[:-1], strict=True)
+        ]

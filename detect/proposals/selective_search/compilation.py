@@ -1,4 +1,4 @@
-"""How the kernels of selective search are compiled: ahead of the first call, without the GIL, cached on disk."""
+"""Compilation of the kernels of selective search: at import, without the GIL, cached on disk."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from numba import njit
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-# Sums may be reordered, and so vectorised. Each such sum here is over integers held as floats below 2^24: exact in any
-# order, the same on every machine. Nothing else that would change a result (contraction, reciprocals) is allowed.
+# Sums may be reordered, so that they can be vectorized. Each such sum is over integers stored as floats below 2^24: it
+# is exact in any order and the same on every machine. Optimizations that would change a result (contraction,
+# reciprocals) are off.
 _REORDERED_SUMS = {"reassoc", "nnan", "ninf", "nsz"}
 
 
-def compiled(signature: str) -> Callable[[Kernel], Kernel]:
-    """Compile a function for one signature, at import; numba keeps the code beside the source or in the user's cache.
+def compile_kernel(signature: str) -> Callable[[Kernel], Kernel]:
+    """Compile a function for one signature at import; numba caches the code beside the source or in the user's cache.
 
-    Where neither folder can be written the code is compiled anew in each process.
+    If neither folder can be written, each process compiles the code again.
     """
 
     def decorate(kernel: Kernel) -> Kernel:
         settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": _REORDERED_SUMS}
         try:
-            made: Kernel = njit(signature, cache=True, **settings)(kernel)
+            dispatcher: Kernel = njit(signature, cache=True, **settings)(kernel)
         except RuntimeError as error:
             if "cannot cache function" not in str(error):
                 raise
-            made = njit(signature, **settings)(kernel)
-        return made
+            dispatcher = njit(signature, **settings)(kernel)
+        return dispatcher
 
     return decorate

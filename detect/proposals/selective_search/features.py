@@ -1,8 +1,8 @@
-"""Colour and texture of regions as histograms (Uijlings et al. 2013, section 3.2).
+"""Color and texture histograms of regions (Uijlings et al. 2013, section 3.2).
 
-Colour: 25 bins a channel. Texture: Gaussian derivatives with sigma 1 in eight orientations, 10 bins for each of them
-and each channel. A derivative along an axis is positive or negative, so the eight orientations are the two halves of
-four axes, and a pixel is counted once an axis, in one of 19 signed bins: -9 to 9.
+Color: 25 bins per channel. Texture: Gaussian derivatives with sigma 1 in eight orientations, with 10 bins for each
+orientation and channel. A derivative along an axis is positive or negative, so the eight orientations are the two
+directions of four axes, and a pixel is counted once per axis, in one of 19 signed bins: -9 to 9.
 """
 
 from __future__ import annotations
@@ -13,71 +13,72 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.proposals.selective_search.colour import Planes
-from detect.proposals.selective_search.compilation import compiled
+from detect.proposals.selective_search.color import Planes
+from detect.proposals.selective_search.compilation import compile_kernel
 
-COLOUR_BINS = 25
+COLOR_BINS = 25
 TEXTURE_BINS = 10
 ORIENTATIONS = 8
 _SIGMA = 1.0
-_STEEPEST = 0.43 * 255  # the derivative that falls in the last bin, as in the authors' code
-_CODES = 5  # a pixel has one colour code and four axis codes in each channel
-_COUNTED = COLOUR_BINS + 4 * (2 * TEXTURE_BINS - 1)  # bins counted in each channel
+_MAX_DERIVATIVE = 0.43 * 255  # the derivative that falls in the last bin, as in the authors' code
+_CODES_PER_CHANNEL = 5  # a pixel has one color code and four axis codes in each channel
+_BINS_PER_CHANNEL = COLOR_BINS + 4 * (2 * TEXTURE_BINS - 1)  # bins counted in each channel
 
 
 def pixel_codes(planes: Planes) -> NDArray[np.uint16]:
-    """The bins that each pixel falls in, (H, W, 5C): for each channel its colour and its derivative on four axes."""
+    """Return the bins of each pixel, (H, W, 5C): for each channel its color and its derivatives along four axes."""
     channels, height, width = planes.shape
-    reach = int(np.ceil(4 * _SIGMA))
-    at = np.arange(-reach, reach + 1)
-    bell = np.exp(-0.5 * (at / _SIGMA) ** 2)
-    bell /= bell.sum()
-    slope = at / _SIGMA**2 * bell
-    codes = np.empty((height, width, _CODES * channels), np.uint16)
+    radius = int(np.ceil(4 * _SIGMA))
+    offsets = np.arange(-radius, radius + 1)
+    gaussian = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    gaussian /= gaussian.sum()
+    derivative = offsets / _SIGMA**2 * gaussian
+    codes = np.empty((height, width, _CODES_PER_CHANNEL * channels), np.uint16)
     for channel, plane in enumerate(planes):
-        across = cv2.sepFilter2D(plane, cv2.CV_32F, slope, bell, borderType=cv2.BORDER_REPLICATE)
-        down = cv2.sepFilter2D(plane, cv2.CV_32F, bell, slope, borderType=cv2.BORDER_REPLICATE)
-        _encode(plane, across, down, channel, codes)
+        dx = cv2.sepFilter2D(plane, cv2.CV_32F, derivative, gaussian, borderType=cv2.BORDER_REPLICATE)
+        dy = cv2.sepFilter2D(plane, cv2.CV_32F, gaussian, derivative, borderType=cv2.BORDER_REPLICATE)
+        _encode_channel(plane, dx, dy, channel, codes)
     return codes
 
 
-def count(codes: NDArray[np.uint16], labels: NDArray[np.int32], regions: int) -> NDArray[np.float32]:
-    """Histograms of regions 0..regions-1 in pixels, (regions, 105C) float32.
+def count_histograms(codes: NDArray[np.uint16], labels: NDArray[np.int32], num_regions: int) -> NDArray[np.float32]:
+    """Return the histograms of regions 0..R-1 in pixels, (R, 105C) float32.
 
-    First 25C colour bins, then 80C texture bins; the eight orientations of a channel follow each other.
+    The first 25C bins are color, the other 80C texture; the eight orientations of a channel are adjacent.
     """
-    channels = codes.shape[2] // _CODES
-    signed = np.zeros((regions, _COUNTED * channels), np.int32)
-    _count(codes.reshape(-1, codes.shape[2]), labels.reshape(-1), signed)
-    histograms = np.empty((regions, (COLOUR_BINS + ORIENTATIONS * TEXTURE_BINS) * channels), np.float32)
-    _unfold(signed, channels, histograms)
+    channels = codes.shape[2] // _CODES_PER_CHANNEL
+    signed = np.zeros((num_regions, _BINS_PER_CHANNEL * channels), np.int32)
+    _count_codes(codes.reshape(-1, codes.shape[2]), labels.reshape(-1), signed)
+    histograms = np.empty((num_regions, (COLOR_BINS + ORIENTATIONS * TEXTURE_BINS) * channels), np.float32)
+    _split_orientations(signed, channels, histograms)
     return histograms
 
 
-@compiled("void(u1[:,::1], f4[:,::1], f4[:,::1], i8, u2[:,:,::1])")
-def _encode(plane: NDArray[Any], across: NDArray[Any], down: NDArray[Any], channel: int, codes: NDArray[Any]) -> None:
-    """Each code is the place of a pixel's bin among the counted bins of a region."""
+@compile_kernel("void(u1[:,::1], f4[:,::1], f4[:,::1], i8, u2[:,:,::1])")
+def _encode_channel(plane: NDArray[Any], dx: NDArray[Any], dy: NDArray[Any], channel: int, codes: NDArray[Any]) -> None:
+    """Write the codes of a channel (H, W): the index of each pixel's bin among the signed bins of a region."""
     height, width = plane.shape
-    scale = np.float32((TEXTURE_BINS - 1) / _STEEPEST)
+    scale = np.float32((TEXTURE_BINS - 1) / _MAX_DERIVATIVE)
     diagonal = np.float32(scale * 0.5**0.5)
-    last = np.float32(TEXTURE_BINS - 1)
-    start = channel * _COUNTED
-    texture = start + COLOUR_BINS + TEXTURE_BINS - 1
+    max_level = np.float32(TEXTURE_BINS - 1)
+    start = channel * _BINS_PER_CHANNEL
+    texture = start + COLOR_BINS + TEXTURE_BINS - 1
     step = 2 * TEXTURE_BINS - 1
     for y in range(height):
         for x in range(width):
-            right, below = across[y, x], down[y, x]
-            codes[y, x, 5 * channel] = start + (plane[y, x] * (COLOUR_BINS - 1) + 127) // 255
-            slopes = (right * scale, (right + below) * diagonal, below * scale, (below - right) * diagonal)
+            right, below = dx[y, x], dy[y, x]
+            codes[y, x, 5 * channel] = start + (plane[y, x] * (COLOR_BINS - 1) + 127) // 255
+            derivatives = (right * scale, (right + below) * diagonal, below * scale, (below - right) * diagonal)
             for axis in range(4):
-                value = min(max(slopes[axis], -last), last)
+                level = min(max(derivatives[axis], -max_level), max_level)
                 codes[y, x, 5 * channel + 1 + axis] = (
-                    texture + step * axis + np.int32(np.floor(value + np.float32(0.5)))
+                    texture + step * axis + np.int32(np.floor(level + np.float32(0.5)))
                 )
 
 
-@compiled("void(u2[:,::1], i4[::1], i4[:,::1])")
-def _count(codes: NDArray[Any], labels: NDArray[Any], signed: NDArray[Any]) -> None:
+@compile_kernel("void(u2[:,::1], i4[::1], i4[:,::1])")
+def _count_codes(codes: NDArray[Any], labels: NDArray[Any], signed: NDArray[Any]) -> None:
+    """Count codes (pixels, 5C) by region into ``signed`` (R, 101C)."""
     pixels, width = codes.shape
     for pixel in range(pixels):
         row = signed[np.uint32(labels[pixel])]
@@ -85,24 +86,24 @@ def _count(codes: NDArray[Any], labels: NDArray[Any], signed: NDArray[Any]) -> N
             row[codes[pixel, j]] += 1
 
 
-@compiled("void(i4[:,::1], i8, f4[:,::1])")
-def _unfold(signed: NDArray[Any], channels: int, histograms: NDArray[Any]) -> None:
-    """From signed bins to two orientations an axis; a pixel that slopes one way is in the first bin of the other."""
+@compile_kernel("void(i4[:,::1], i8, f4[:,::1])")
+def _split_orientations(signed: NDArray[Any], channels: int, histograms: NDArray[Any]) -> None:
+    """Split the signed bins into two orientations per axis; a pixel that slopes one way is in bin 0 of the other."""
     step = 2 * TEXTURE_BINS - 1
     for region in range(len(signed)):
         for channel in range(channels):
-            start = channel * _COUNTED
-            for i in range(COLOUR_BINS):
-                histograms[region, channel * COLOUR_BINS + i] = signed[region, start + i]
+            start = channel * _BINS_PER_CHANNEL
+            for i in range(COLOR_BINS):
+                histograms[region, channel * COLOR_BINS + i] = signed[region, start + i]
             for axis in range(4):
-                zero = start + COLOUR_BINS + step * axis + TEXTURE_BINS - 1
-                to = channels * COLOUR_BINS + ((channel * 4 + axis) * 2) * TEXTURE_BINS
+                zero = start + COLOR_BINS + step * axis + TEXTURE_BINS - 1
+                target = channels * COLOR_BINS + ((channel * 4 + axis) * 2) * TEXTURE_BINS
                 rising, falling = 0, 0
                 for i in range(1, TEXTURE_BINS):
                     rising += signed[region, zero + i]
                     falling += signed[region, zero - i]
-                    histograms[region, to + i] = signed[region, zero + i]
-                    histograms[region, to + TEXTURE_BINS + i] = signed[region, zero - i]
+                    histograms[region, target + i] = signed[region, zero + i]
+                    histograms[region, target + TEXTURE_BINS + i] = signed[region, zero - i]
                 flat = signed[region, zero]
-                histograms[region, to] = flat + falling
-                histograms[region, to + TEXTURE_BINS] = flat + rising
+                histograms[region, target] = flat + falling
+                histograms[region, target + TEXTURE_BINS] = flat + rising

@@ -1,4 +1,4 @@
-"""How boxes of a search came to be: the segments they were made of, and which were joined in what order."""
+"""The history of searched boxes: their initial segments, and the order in which these were merged."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.proposals.selective_search.grouping import Grouping
-from detect.proposals.selective_search.images import as_rgb, resized
-from detect.proposals.selective_search.search import ranked_boxes
+from detect.proposals.selective_search.grouping import SIMILARITY_UNIT, Grouping
+from detect.proposals.selective_search.images import as_rgb, resize_to_width
+from detect.proposals.selective_search.search import rank_searched_boxes
 from detect.proposals.selective_search.segmentation import Segmentation
-from detect.proposals.selective_search.strategies import MODES, Strategy, hierarchies, repeated
-
-_ONE = float(1 << 23)  # see Grouping.likeness
+from detect.proposals.selective_search.strategies import MODES, Strategy, rerun_strategy, search_hierarchies
 
 
 @dataclass(frozen=True)
-class Join:
-    """Two regions made one; likeness: the sum of the strategy's measures; box: of the new region, as searched."""
+class RegionMerge:
+    """A merge of two ``children`` into ``region``, with the summed similarity of the two and the box of the new region.
 
-    made: int
-    parts: tuple[int, int]
-    likeness: float
+    The box is in pixels of the image as it was searched.
+    """
+
+    region: int
+    children: tuple[int, int]
+    similarity: float
     box: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Story:
-    """Of the box of one rank (0 is the best).
+class BoxHistory:
+    """The history of the box at one rank (0 is the best).
 
-    strategy: that ranked it so high; segmentation: its first regions, of the picture as it was searched; region: the
-    number of the box's own region, R or more where it was joined; segments: the first regions it was made of; joins:
-    in the order they were made, none for a first region.
+    strategy: the one that gave the box this rank; segmentation: the initial regions of that strategy, in the image as
+    it was searched; region: the number of the box's region, R or more if it was merged; segments: the initial regions
+    it consists of; merges: in the order of the search, empty for an initial region.
     """
 
     rank: int
@@ -42,10 +43,10 @@ class Story:
     segmentation: Segmentation
     region: int
     segments: tuple[int, ...]
-    joins: tuple[Join, ...]
+    merges: tuple[RegionMerge, ...]
 
 
-def stories(
+def box_histories(
     image: NDArray[Any],
     mode: str,
     seed: int,
@@ -53,38 +54,46 @@ def stories(
     min_side: float,
     resize_to: int | None,
     ranks: Sequence[int],
-) -> list[Story]:
-    """Those of the boxes of ``ranks``: the same search again, then once more the strategies that made them."""
-    seen = resized(as_rgb(image), resize_to)
-    found = hierarchies(seen, MODES[mode], threads)
-    places = ranked_boxes(seen, found, mode, seed, min_side).places
-    starts = np.cumsum([0, *(len(one.boxes) for one in found)])
-    remade: dict[Strategy, tuple[Segmentation, Grouping | None]] = {}
-    told = []
+) -> list[BoxHistory]:
+    """Return the histories of the boxes at ``ranks``: repeat the search, then rerun the strategies that made these
+    boxes.
+    """
+    searched_image = resize_to_width(as_rgb(image), resize_to)
+    searched = search_hierarchies(searched_image, MODES[mode], threads)
+    box_indices = rank_searched_boxes(searched_image, searched, mode, seed, min_side).indices
+    starts = np.cumsum([0, *(len(hierarchy.boxes) for hierarchy in searched)])
+    groupings: dict[Strategy, tuple[Segmentation, Grouping | None]] = {}
+    histories = []
     for rank in ranks:
-        place = int(places[rank])
-        maker = int(np.searchsorted(starts, place, side="right")) - 1
-        strategy = found[maker].strategy
-        if strategy not in remade:
-            remade[strategy] = repeated(seen, strategy)
-        told.append(_story(rank, strategy, *remade[strategy], place - int(starts[maker])))
-    return told
+        box_index = int(box_indices[rank])
+        strategy_index = int(np.searchsorted(starts, box_index, side="right")) - 1
+        strategy = searched[strategy_index].strategy
+        if strategy not in groupings:
+            groupings[strategy] = rerun_strategy(searched_image, strategy)
+        histories.append(_box_history(rank, strategy, *groupings[strategy], box_index - int(starts[strategy_index])))
+    return histories
 
 
-def _story(rank: int, strategy: Strategy, segmentation: Segmentation, grouping: Grouping | None, place: int) -> Story:
-    """place: among the boxes of the strategy."""
+def _box_history(
+    rank: int, strategy: Strategy, segmentation: Segmentation, grouping: Grouping | None, box_index: int
+) -> BoxHistory:
+    """Return the history of the box at ``box_index`` among the boxes of its strategy."""
     if grouping is None:
-        return Story(rank, strategy, segmentation, place, (place,), ())
+        return BoxHistory(rank, strategy, segmentation, box_index, (box_index,), ())
     regions = len(segmentation.sizes)
-    segments, joins, left = [], [], [regions + place]
-    while left:
-        region = left.pop()
+    segments, merges, to_visit = [], [], [regions + box_index]
+    while to_visit:
+        region = to_visit.pop()
         if region < regions:
             segments.append(region)
             continue
-        a, b = grouping.parts[region - regions].tolist()
+        a, b = grouping.children[region - regions].tolist()
         x1, y1, x2, y2 = grouping.boxes[region - regions].tolist()
-        joins.append(Join(region, (a, b), int(grouping.likeness[region - regions]) / _ONE, (x1, y1, x2, y2)))
-        left += [a, b]
-    joins.sort(key=lambda join: join.made)
-    return Story(rank, strategy, segmentation, regions + place, tuple(sorted(segments)), tuple(joins))
+        merges.append(
+            RegionMerge(
+                region, (a, b), int(grouping.similarities[region - regions]) / SIMILARITY_UNIT, (x1, y1, x2, y2)
+            )
+        )
+        to_visit += [a, b]
+    merges.sort(key=lambda merge: merge.region)
+    return BoxHistory(rank, strategy, segmentation, regions + box_index, tuple(sorted(segments)), tuple(merges))

@@ -1,4 +1,4 @@
-"""Selective search from an array to ranked proposals; here numba and torch are imported."""
+"""Selective search from an array to ranked proposals; this module imports numba and torch."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detect.proposals.selective_search.images import as_rgb, resized
-from detect.proposals.selective_search.ranking import Ranked, rank
-from detect.proposals.selective_search.strategies import MODES, Hierarchy, hierarchies
+from detect.proposals.selective_search.images import as_rgb, resize_to_width
+from detect.proposals.selective_search.ranking import RankedBoxes, rank_boxes
+from detect.proposals.selective_search.strategies import MODES, Hierarchy, search_hierarchies
 from detect.types import Proposals
 
-_SEEN_AT = 500  # the image width at which the shortest side is measured
+_REFERENCE_WIDTH = 500  # the image width that ``min_side`` refers to
 
 
 def search(
     image: NDArray[Any], mode: str, seed: int, threads: int, min_side: float, resize_to: int | None
 ) -> Proposals:
-    """``selective_search`` with its settings checked."""
+    """Run ``selective_search`` with validated settings."""
     rgb = as_rgb(image)
-    seen = resized(rgb, resize_to)
-    height, width = seen.shape[:2]
-    ranked = ranked_boxes(seen, hierarchies(seen, MODES[mode], threads), mode, seed, min_side)
+    resized = resize_to_width(rgb, resize_to)
+    height, width = resized.shape[:2]
+    ranked = rank_searched_boxes(resized, search_hierarchies(resized, MODES[mode], threads), mode, seed, min_side)
     corners = ranked.boxes * np.array([rgb.shape[1], rgb.shape[0]] * 2) / np.array([width, height] * 2)
     return Proposals(torch.from_numpy(corners.astype(np.float32)), torch.from_numpy(ranked.scores.astype(np.float32)))
 
 
-def ranked_boxes(seen: NDArray[np.uint8], found: Sequence[Hierarchy], mode: str, seed: int, min_side: float) -> Ranked:
-    """The boxes of a search in pixels of the image that was searched."""
-    return rank(found, min_side * seen.shape[1] / _SEEN_AT, seed, MODES[mode].limit)
+def rank_searched_boxes(
+    resized: NDArray[np.uint8], searched: Sequence[Hierarchy], mode: str, seed: int, min_side: float
+) -> RankedBoxes:
+    """Return the ranked boxes in pixels of the resized image."""
+    return rank_boxes(searched, min_side * resized.shape[1] / _REFERENCE_WIDTH, seed, MODES[mode].max_boxes)

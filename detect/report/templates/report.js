@@ -1,12 +1,12 @@
 "use strict";
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const one = (selector) => document.querySelector(selector);
+const first = (selector) => document.querySelector(selector);
 
-// Theme: automatic, dark, light. A page opened from a file may be refused storage; the choice then lasts as long as it is open.
+// Theme: automatic, dark, light. A browser may refuse storage to a page opened from a file; the choice then lasts until the page is closed.
 const themes = ["automatic", "dark", "light"];
 const stored = { get: () => { try { return localStorage.getItem("detect-theme"); } catch { return null; } },
                  set: (name) => { try { localStorage.setItem("detect-theme", name); } catch { return; } } };
-const themeButton = one("#theme");
+const themeButton = first("#theme");
 function useTheme(name) {
   document.documentElement.style.colorScheme = name === "automatic" ? "light dark" : name;
   themeButton.textContent = `Theme: ${name}`;
@@ -19,7 +19,7 @@ themeButton.addEventListener("click", () => {
   stored.set(themeButton.value);
 });
 
-// Sorting: numbers fall first, names rise first; the same heading again turns the order round.
+// Sorting: numbers in descending order first, names in ascending order; a second click reverses the order.
 const valueOf = (row, column) => {
   const cell = row.cells[column];
   return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
@@ -32,20 +32,20 @@ for (const table of all("table.sortable")) {
     button.type = "button";
     heading.append(button);
     button.addEventListener("click", () => {
-      const turned = heading.dataset.turned === "no";
-      all("thead th", table).forEach((other) => { other.removeAttribute("aria-sort"); delete other.dataset.turned; });
-      heading.dataset.turned = turned ? "yes" : "no";
+      const reversed = heading.dataset.reversed === "no";
+      all("thead th", table).forEach((other) => { other.removeAttribute("aria-sort"); delete other.dataset.reversed; });
+      heading.dataset.reversed = reversed ? "yes" : "no";
       const rows = [...table.tBodies[0].rows];
-      const falling = rows.length > 0 && typeof valueOf(rows[0], column) === "number";
-      heading.setAttribute("aria-sort", falling !== turned ? "descending" : "ascending");
-      rows.sort((a, b) => (turned ? -1 : 1) * compare(valueOf(a, column), valueOf(b, column)));
+      const descending = rows.length > 0 && typeof valueOf(rows[0], column) === "number";
+      heading.setAttribute("aria-sort", descending !== reversed ? "descending" : "ascending");
+      rows.sort((a, b) => (reversed ? -1 : 1) * compare(valueOf(a, column), valueOf(b, column)));
       table.tBodies[0].append(...rows);
     });
   });
 }
 
-// One class's curve in front of the others.
-const curve = one("#curve");
+// The curve of one class in front of the others.
+const curve = first("#curve");
 if (curve) {
   curve.parentElement.hidden = false;
   curve.addEventListener("change", () => {
@@ -55,39 +55,39 @@ if (curve) {
   });
 }
 
-// Gallery: a filter by kind and class, some cards at a time, and one of them large.
+// Gallery: a filter by kind and class, some cards at a time, and one of them enlarged.
 const cards = all(".card");
 const step = 12;
 if (cards.length) {
-  const [kind, className, more, shown] = ["#kind", "#class", "#more", "#shown"].map(one);
-  const zoom = one("#zoom");
-  let room = step, fitting = cards, current = 0;
+  const [kind, className, more, count] = ["#kind", "#class", "#more", "#num-shown"].map(first);
+  const zoom = first("#zoom");
+  let limit = step, matching = cards, current = 0;
   const show = () => {
-    fitting = cards.filter((card) => (!kind.value || card.dataset.kind === kind.value) &&
+    matching = cards.filter((card) => (!kind.value || card.dataset.kind === kind.value) &&
       (!className.value || JSON.parse(card.dataset.classes).includes(className.value)));
     for (const card of cards) card.hidden = true;
-    for (const card of fitting.slice(0, room)) card.hidden = false;
-    more.hidden = fitting.length <= room;
-    shown.textContent = `${Math.min(room, fitting.length)} of ${fitting.length} examples`;
+    for (const card of matching.slice(0, limit)) card.hidden = false;
+    more.hidden = matching.length <= limit;
+    count.textContent = `${Math.min(limit, matching.length)} of ${matching.length} examples`;
   };
-  const enlarge = (place) => {
-    current = (place + fitting.length) % fitting.length;
-    const copy = fitting[current].cloneNode(true);
+  const enlarge = (index) => {
+    current = (index + matching.length) % matching.length;
+    const copy = matching[current].cloneNode(true);
     copy.hidden = false;
     for (const button of all(".enlarge", copy)) button.remove();
-    one("#zoomed").replaceChildren(...copy.childNodes);
+    first("#zoomed").replaceChildren(...copy.childNodes);
   };
-  one("#filter").hidden = false;
-  one("#filter").addEventListener("submit", (event) => event.preventDefault());
-  for (const select of [kind, className]) select.addEventListener("change", () => { room = step; show(); });
+  first("#filter").hidden = false;
+  first("#filter").addEventListener("submit", (event) => event.preventDefault());
+  for (const select of [kind, className]) select.addEventListener("change", () => { limit = step; show(); });
   more.addEventListener("click", () => {
-    const first = fitting[room];
-    room += step;
+    const next = matching[limit];
+    limit += step;
     show();
-    first.querySelector(".enlarge").focus();
+    next.querySelector(".enlarge").focus();
   });
   for (const card of cards) {
-    const open = () => { enlarge(fitting.indexOf(card)); zoom.showModal(); };
+    const open = () => { enlarge(matching.indexOf(card)); zoom.showModal(); };
     const button = card.querySelector(".enlarge");
     button.hidden = false;
     button.addEventListener("click", open);

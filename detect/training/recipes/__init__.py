@@ -1,1 +1,1 @@
-"""Recipes: the orders of work that find a detector's weights, as lists of named stages that can be resumed."""
+"""Recipes: how a detector's weights are trained, each a list of named stages that can be resumed."""

@@ -1,8 +1,8 @@
 """Recipe `alternating`: Faster R-CNN's 4-step training (section 3.2).
 
-1. An RPN from the initial weights. 2. A Fast R-CNN from the initial weights, on that RPN's proposals; nothing is shared
-yet. 3. An RPN anew on the detector's backbone, which no longer learns. 4. The detector's head alone, on the new RPN's
-proposals. The last two share their backbone: together they are one Faster R-CNN.
+1. Train an RPN from the initial weights. 2. Train a Fast R-CNN from the initial weights, on that RPN's proposals; the
+two share nothing yet. 3. Train a new RPN on the detector's backbone, which is frozen. 4. Train the detector's head
+alone, on the new RPN's proposals. The last two share their backbone: together they are one Faster R-CNN.
 """
 
 from __future__ import annotations
@@ -17,82 +17,118 @@ from torch import Tensor
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.builders.detector import SLOTS_THAT_LEARN
+from detect.config.builders.detector import TRAINABLE_PARTS
 from detect.inference.predictor import load
-from detect.inference.rpn_proposals import ModelProposals, write_learned
-from detect.proposals.lookups import from_file
-from detect.system.progress import display
-from detect.training.context import Outcome, Work
-from detect.training.initial_model import Start
+from detect.inference.rpn_proposals import RPNProposals, write_rpn_proposals
+from detect.proposals.lookups import load_proposal_lookup
+from detect.system.progress import show_progress
+from detect.training.context import RunContext, TrainingResult
+from detect.training.initial_model import InitialModel
 from detect.training.recipes.finish import finish
-from detect.training.recipes.stages import Stage, carry_out, stage_work
-from detect.training.trainer import train_network
+from detect.training.recipes.stages import Stage, run_stages, stage_context
+from detect.training.trainer import train_model
 
 Part = Literal["backbone", "proposer", "head"]
 
 
-def alternating(work: Work, start: Start | None = None) -> Outcome:
-    """All stages, or those that are left; a run folder for each network inside the run's.
+def alternating(context: RunContext, initial: InitialModel | None = None) -> TrainingResult:
+    """Run all stages, or those still to do; each network has a run folder inside that of the run.
 
-    The first RPN learns in the detector that ``start`` has; the others begin with weights that are not there yet, or
-    with the initial ones again.
+    The first RPN is trained in the detector of ``initial``; the others start from weights that a stage has yet to
+    train, or build the initial ones again.
     """
-    proposals = [work.folder.path / f"proposals-{number}.npz" for number in (1, 2)]
-    first_rpn = stage_work(work, "1-rpn", _settings(work.config, ("backbone", "proposer")))
-    detector = stage_work(work, "2-detector", _settings(work.config, ("backbone", "head"), proposals[0]))
-    second_rpn = stage_work(work, "3-rpn", _settings(work.config, ("proposer",), init=detector.folder.best))
-    head = stage_work(work, "4-head", _settings(work.config, ("head",), proposals[1], second_rpn.folder.best))
-    unreadable = list(work.unreadable)
+    proposals = [context.folder.path / f"proposals-{index}.npz" for index in (1, 2)]
+    first_rpn = stage_context(context, "1-rpn", _stage_config(context.config, ("backbone", "proposer")))
+    detector = stage_context(context, "2-detector", _stage_config(context.config, ("backbone", "head"), proposals[0]))
+    second_rpn = stage_context(
+        context, "3-rpn", _stage_config(context.config, ("proposer",), init=detector.folder.best)
+    )
+    head = stage_context(
+        context, "4-head", _stage_config(context.config, ("head",), proposals[1], second_rpn.folder.best)
+    )
+    unreadable = list(context.unreadable)
 
-    def train(network: Work, start: Start | None = None) -> None:
-        if start is not None:
-            start[0].freeze(SLOTS_THAT_LEARN - set(network.config.train.parts))
-        unreadable.extend(train_network(network, start).unreadable)
+    def train(stage: RunContext, initial: InitialModel | None = None) -> None:
+        if initial is not None:
+            initial.detector.freeze(TRAINABLE_PARTS - set(stage.config.train.trainable))
+        unreadable.extend(train_model(stage, initial).unreadable)
 
     stages = [
-        Stage("1-rpn", "an RPN from the initial weights", partial(train, first_rpn, start)),
-        Stage("1-proposals", "its proposals of the training images", partial(_propose, first_rpn, proposals[0])),
-        Stage("2-detector", "a Fast R-CNN from the initial weights, on them", lambda: train(_given(detector))),
-        Stage("3-rpn", "an RPN anew on the detector's backbone, which rests", partial(train, second_rpn)),
-        Stage("3-proposals", "its proposals of the training images", partial(_propose, second_rpn, proposals[1])),
-        Stage("4-head", "the detector's head alone, on them", lambda: train(_given(head))),
+        Stage(
+            name="1-rpn",
+            description="train an RPN from the initial weights",
+            run=partial(train, first_rpn, initial),
+        ),
+        Stage(
+            name="1-proposals",
+            description="write its proposals of the training images",
+            run=partial(_propose, first_rpn, proposals[0]),
+        ),
+        Stage(
+            name="2-detector",
+            description="train a Fast R-CNN from the initial weights on these proposals",
+            run=lambda: train(_with_proposals(detector)),
+        ),
+        Stage(
+            name="3-rpn",
+            description="train a new RPN on the detector's frozen backbone",
+            run=partial(train, second_rpn),
+        ),
+        Stage(
+            name="3-proposals",
+            description="write its proposals of the training images",
+            run=partial(_propose, second_rpn, proposals[1]),
+        ),
+        Stage(
+            name="4-head",
+            description="train the detector's head alone on these proposals",
+            run=lambda: train(_with_proposals(head)),
+        ),
     ]
-    carry_out(stages, work)
-    step, weights = _put_together(second_rpn, head)
-    return finish(work, weights, step, unreadable)
+    run_stages(stages, context)
+    step, weights = _assemble(second_rpn, head)
+    return finish(context, weights, step, unreadable)
 
 
-def _settings(config: Config, parts: Sequence[Part], proposals: Path | None = None, init: Path | None = None) -> Config:
-    """Of one step: which parts learn, from which proposals (None: the RPN's own) and weights (None: the initial)."""
+def _stage_config(
+    config: Config, parts: Sequence[Part], proposals: Path | None = None, init: Path | None = None
+) -> Config:
+    """Return the configuration of one stage.
+
+    parts: those that learn; proposals: the file to train on, None for the RPN's own; init: the checkpoint to start
+    from, None for the initial weights.
+    """
     model: dict[str, object] = {} if init is None else {"init": str(init.absolute())}
-    if proposals is not None:  # all of them, whatever of a search's would train
-        search = config.model.search.model_copy(update={"train_number": config.model.rpn.train_after})
+    if proposals is not None:  # all of them: train_number is for those of a search
+        search = config.model.search.model_copy(update={"train_top_n": config.model.rpn.post_nms_top_n_train})
         model |= {"proposals": str(proposals.absolute()), "search": search}
-    train = {"recipe": "joint", "parts": tuple(parts), "validate_every": None}
+    train = {"recipe": "joint", "trainable": tuple(parts), "validate_every": None}
     return config.model_copy(
         update={"model": config.model.model_copy(update=model), "train": config.train.model_copy(update=train)}
     )
 
 
-def _propose(rpn: Work, out: Path) -> None:
-    """As many proposals of each training image as the RPN gives a detector in training."""
-    predictor = load(rpn.folder.best, rpn.config.device)
-    proposed = ModelProposals(predictor, rpn.train, rpn.config, predictor.single.rule.selection)
-    with display(rpn.console, "proposing", len(rpn.train), "images") as shown:
-        made = write_learned([proposed], out, shown)
-    rpn.say(f"{len(made.boxes)} proposals in {len(made)} images: {out}")
+def _propose(context: RunContext, out: Path) -> None:
+    """Write as many proposals of each training image as the RPN gives a detector in training."""
+    predictor = load(context.folder.best, context.config.device)
+    source = RPNProposals(predictor, context.train, context.config, predictor.base_detector.head_training.selection)
+    with show_progress(context.console, "proposing", len(context.train), "images") as progress:
+        written = write_rpn_proposals([source], out, progress)
+    context.log(f"{len(written.boxes)} proposals in {len(written)} images: {out}")
 
 
-def _given(work: Work) -> Work:
-    """The same with the proposals in the file that its settings name, of the training images."""
-    model, images = work.config.model, [work.train.file(index) for index in range(len(work.train))]
-    return replace(work, given=from_file(Path(model.proposals), images, model.search.train_number))
+def _with_proposals(context: RunContext) -> RunContext:
+    """Return the context with the proposals of the training images from the file in its settings."""
+    model, images = context.config.model, [context.train.file(index) for index in range(len(context.train))]
+    return replace(context, proposals=load_proposal_lookup(Path(model.proposals), images, model.search.train_top_n))
 
 
-def _put_together(rpn: Work, head: Work) -> tuple[int, dict[str, Tensor]]:
-    """The steps of the last network, and the weights of both: their backbone is the same."""
-    saved = load_checkpoint(head.folder.best)
+def _assemble(rpn_context: RunContext, head_context: RunContext) -> tuple[int, dict[str, Tensor]]:
+    """Return the steps of the last network and the weights of both networks, which share their backbone."""
+    saved = load_checkpoint(head_context.folder.best)
     proposer = {
-        name: value for name, value in load_checkpoint(rpn.folder.best).weights.items() if name.startswith("proposer.")
+        name: value
+        for name, value in load_checkpoint(rpn_context.folder.best).weights.items()
+        if name.startswith("proposer.")
     }
     return saved.step, saved.weights | proposer

@@ -1,4 +1,4 @@
-"""What the stages after a network's training leave for each other in the run's folder."""
+"""The files that the stages after a network's training leave in the run folder for each other."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from detect.config.builders.detector import empty_detector
+from detect.config.builders.detector import build_uninitialized
 from detect.models.detector import Detector
-from detect.models.heads.rcnn import FittedHead
+from detect.models.heads.rcnn import RCNNHead
 from detect.models.heads.softmax import SoftmaxHead
-from detect.proposals.files import content_key
-from detect.training.context import Work
+from detect.proposals.files import content_hash
+from detect.training.context import RunContext
 from detect.training.svm.feature_cache import FeatureCache
 
 
-class FittedFiles:
-    """What the stages after the network's training leave in the run's folder for each other.
+class StageArtifacts:
+    """The paths of the files that the stages after the network's training leave in the run folder for each other.
 
-    vectors: what the classifier reads, of all regions; inputs: what box regressors read, of the regions that teach them
-    alone (with VGG16's 25,088 numbers a region the whole would be six times the vectors); norms: the L2 norm of what
-    they read, of all regions, which is what R-CNN scales it by.
+    vectors: the features that the classifier reads, of all regions; inputs: the features that box regressors read, of
+    the regions that they are fitted on alone (with VGG16's 25,088 numbers per region those of all regions would be six
+    times the vectors); norms: the L2 norm of the regressors' features, of all regions, by which R-CNN scales them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,63 +34,64 @@ class FittedFiles:
         self.regressors = folder / "regressors.npz"
 
     @property
-    def begun(self) -> bool:
-        """Whether there is anything yet."""
+    def has_started(self) -> bool:
+        """True if one of the files exists already."""
         return any(path.exists() for path in (self.table, self.vectors, self.inputs))
 
     def remove_features(self) -> None:
-        """The large ones: nothing reads them once the fits are done."""
+        """Remove the feature caches, which are large and not read again once the fits are done."""
         for folder in (self.vectors, self.inputs, self.norms):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A network after its training: its checkpoint, a key of that file's bytes, and the detector with its weights."""
+class TrainedNetwork:
+    """A network after its training: its checkpoint, a hash of that file's bytes, and the detector with its weights."""
 
     checkpoint: Checkpoint
-    key: int
+    file_hash: int
     detector: Detector
 
     @property
-    def head(self) -> FittedHead | SoftmaxHead:
-        """Its head."""
+    def head(self) -> RCNNHead | SoftmaxHead:
+        """The head of the detector."""
         head = self.detector.head
-        assert isinstance(head, FittedHead | SoftmaxHead)
+        assert isinstance(head, RCNNHead | SoftmaxHead)
         return head
 
     @property
-    def named(self) -> str:
-        """For the caches: whose features they are."""
-        return f"the network {self.key:016x} after step {self.checkpoint.step}"
+    def description(self) -> str:
+        """The text by which a feature cache recognizes the network of its features."""
+        return f"the network {self.file_hash:016x} after step {self.checkpoint.step}"
 
-    def vectors(self, files: FittedFiles) -> FeatureCache:
-        """Open the cache of what its classifier reads."""
-        return FeatureCache(files.vectors, self.named, self.head.logits.in_features)
+    def vectors(self, artifacts: StageArtifacts) -> FeatureCache:
+        """Open the cache of the features that the classifier reads, (P, F) per image."""
+        return FeatureCache(artifacts.vectors, self.description, self.head.logits.in_features)
 
-    def inputs(self, files: FittedFiles) -> FeatureCache:
-        """Open the cache of what its box regressors read."""
-        return FeatureCache(files.inputs, self.named, self.head.deltas.in_features)
+    def inputs(self, artifacts: StageArtifacts) -> FeatureCache:
+        """Open the cache of the features that the box regressors read, (E, D) per image."""
+        return FeatureCache(artifacts.inputs, self.description, self.head.deltas.in_features)
 
-    def norms(self, files: FittedFiles) -> FeatureCache:
-        """Open the cache of the norms of that."""
-        return FeatureCache(files.norms, self.named, 1)
+    def norms(self, artifacts: StageArtifacts) -> FeatureCache:
+        """Open the cache of the norms of the box regressors' features, (P, 1) per image."""
+        return FeatureCache(artifacts.norms, self.description, 1)
 
 
-def trained_network(network: Work) -> Trained:
-    """The best weights in a network's folder."""
-    saved = load_checkpoint(network.folder.best)
-    detector = empty_detector(network.config, saved.classes)
+def load_trained_network(network_context: RunContext) -> TrainedNetwork:
+    """Load the network with the best weights in its folder."""
+    saved = load_checkpoint(network_context.folder.best)
+    detector = build_uninitialized(network_context.config, saved.classes)
     detector.load_state_dict(saved.weights)
-    key = content_key(network.folder.best.read_bytes())
-    return Trained(saved, key, detector.eval().to(network.compute.device))
+    file_hash = content_hash(network_context.folder.best.read_bytes())
+    detector = detector.eval().to(network_context.compute.device)
+    return TrainedNetwork(checkpoint=saved, file_hash=file_hash, detector=detector)
 
 
-def fits_svms(work: Work) -> bool:
-    """Whether SVMs take the softmax's place."""
-    return work.config.model.classifier == "svm"
+def fits_svms(context: RunContext) -> bool:
+    """Return whether SVMs replace the softmax classifier."""
+    return context.config.model.classifier == "svm"
 
 
-def fits_boxes(work: Work) -> bool:
-    """Whether boxes are regressed after the network's training, not by it."""
-    return work.config.model.kind == "rcnn"
+def fits_regressors(context: RunContext) -> bool:
+    """Return whether box regressors are fitted after the network's training, instead of trained with it."""
+    return context.config.model.kind == "rcnn"

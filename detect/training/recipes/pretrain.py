@@ -1,7 +1,7 @@
-"""Recipe `classify`: a backbone as a classifier of objects, for networks whose ImageNet weights cannot be had.
+"""Recipe `pretrain`: train a backbone as a classifier of objects, for networks without published ImageNet weights.
 
-It is R-CNN's network on crops of the objects alone: each is one region, moved and stretched a little, and there is no
-background. What comes of it is ``weights.pth``, which ``model.backbone.weights`` takes.
+It is R-CNN's network on crops of the objects alone: each object is one region, shifted and stretched a little, and
+there is no background. The result is ``weights.pth``, which ``model.backbone.weights`` reads.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,103 +17,121 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from detect.checkpoints.checkpoint import load_checkpoint
-from detect.config.builders.detector import backbone_weights, preprocess_rule
-from detect.config.builders.slots import region_matcher
+from detect.config.builders.detector import backbone_weights, build_preprocess
+from detect.config.builders.slots import build_proposal_matcher
 from detect.data.loading.loader import evaluation_loader
-from detect.data.loading.region_sampler import RegionPlan, RegionPool, region_pool
-from detect.data.loading.workers import told_when_a_worker_ends
-from detect.inference.dataset_pass import Pass
+from detect.data.loading.region_sampler import RegionBatchSampler, RegionIndex, index_regions
+from detect.data.loading.workers import explain_worker_death
+from detect.inference.dataset_pass import DatasetPredictions
 from detect.models.detector import Detector
 from detect.system import randomness
 from detect.system.files import write_bytes
-from detect.training.context import Outcome, Work
-from detect.training.initial_model import Start
-from detect.training.task import Lesson, Plan
-from detect.training.trainer import train_network
-from detect.training.validation import Validated
-from detect.types import targets_to, to_device
+from detect.training.context import RunContext, TrainingResult
+from detect.training.initial_model import InitialModel
+from detect.training.task import Sampler, TrainingTask
+from detect.training.trainer import train_model
+from detect.training.validation import ValidationResult
 
-VARIANTS = 8  # of each object's box, beside the box itself
-SHIFT, STRETCH = 0.1, 0.2  # of its sides, at most: their IoU with the object stays above 0.5
+BOXES_PER_OBJECT = 8  # of each object's box, beside the box itself
+MAX_SHIFT, MAX_STRETCH = 0.1, 0.2  # of its sides, at most: their IoU with the object stays above 0.5
 
 
-def classify(work: Work, start: Start | None = None) -> Outcome:
-    """Train, then write the backbone's weights by its maker's names."""
-    given = Variants({work.train.file(n): work.train[n].boxes for n in range(len(work.train))}, work.config.seed)
-    shown = replace(work, given=given)
-    outcome = train_network(
-        shown,
-        start,
-        Lesson(lambda *place: _plan(shown, *place), work.config.train.batch_size, "objects", Accuracy(work)),
+def pretrain(context: RunContext, initial: InitialModel | None = None) -> TrainingResult:
+    """Train the classifier, then write the backbone's weights under the names of its publisher to weights.pth."""
+    boxes = JitteredBoxes(
+        {context.train.file(n): context.train[n].boxes for n in range(len(context.train))}, context.config.seed
     )
-    saved = load_checkpoint(work.folder.best)
+    training_context = replace(context, proposals=boxes)
+    outcome = train_model(
+        training_context,
+        initial,
+        TrainingTask(
+            make_sampler=partial(_object_sampler, training_context),
+            batch_size=context.config.train.batch_size,
+            unit="objects",
+            validator=AccuracyValidator(context),
+        ),
+    )
+    saved = load_checkpoint(context.folder.best)
     content = io.BytesIO()
-    torch.save(backbone_weights(work.config, saved.classes, saved.weights), content)
-    file = work.folder.path / "weights.pth"
+    torch.save(backbone_weights(context.config, saved.classes, saved.weights), content)
+    file = context.folder.path / "weights.pth"
     write_bytes(file, content.getvalue())
-    work.say(f"for detectors: --set model.backbone.weights={file}")
+    context.log(f"for detectors: --set model.backbone.weights={file}")
     return outcome
 
 
 @dataclass(frozen=True)
-class Variants:
-    """Boxes near the objects of each image, as given proposals; the same whenever they are asked for."""
+class JitteredBoxes:
+    """Boxes near the objects of each image, used as precomputed proposals; drawn the same every time.
+
+    boxes: by image file, those of its objects, (G, 4) in pixels of the image.
+    """
 
     boxes: Mapping[str, NDArray[np.float64]]
     seed: int
 
     def __getitem__(self, file: str, /) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(8 G, 4) in pixels of the image, and scores that say nothing."""
-        own = np.repeat(self.boxes[file], VARIANTS, axis=0)
-        draw = randomness.generator(self.seed, "variants", file)
-        sides = own[:, 2:] - own[:, :2]
-        centres = (own[:, :2] + own[:, 2:]) / 2 + draw.uniform(-SHIFT, SHIFT, sides.shape) * sides
-        half = sides * draw.uniform(1 - STRETCH, 1 + STRETCH, sides.shape) / 2
-        return np.concatenate([centres - half, centres + half], axis=1), np.ones(len(own))
+        """Return boxes (8 G, 4) in pixels of the image, and scores (8 G,), all 1."""
+        boxes = np.repeat(self.boxes[file], BOXES_PER_OBJECT, axis=0)
+        random = randomness.numpy_generator(self.seed, "variants", file)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2 + random.uniform(-MAX_SHIFT, MAX_SHIFT, sides.shape) * sides
+        half = sides * random.uniform(1 - MAX_STRETCH, 1 + MAX_STRETCH, sides.shape) / 2
+        return np.concatenate([centers - half, centers + half], axis=1), np.ones(len(boxes))
 
 
-def _plan(work: Work, batches: int, first: int) -> Plan:
-    config = work.config
-    assert work.given is not None
-    pool = region_pool(work.train, work.given, region_matcher(config.model), VARIANTS * len(work.train.boxes))
-    objects = RegionPool(pool.foreground, pool.background[:0])
-    return RegionPlan(objects, config.train.batch_size, 1.0, config.seed, config.data.min_sizes, batches, first)
+def _object_sampler(context: RunContext, batches: int, first: int) -> Sampler:
+    config = context.config
+    assert context.proposals is not None
+    regions = index_regions(
+        context.train,
+        context.proposals,
+        build_proposal_matcher(config.model),
+        BOXES_PER_OBJECT * len(context.train.boxes),
+    )
+    objects = RegionIndex(regions.foreground, regions.background[:0])
+    return RegionBatchSampler(objects, config.train.batch_size, 1.0, config.seed, config.data.min_sizes, batches, first)
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """The share of the validation split's objects, crowds aside, whose class is the network's first choice."""
+class AccuracyValidator:
+    """Measures the fraction of the validation split's objects whose class has the highest score, without crowds."""
 
-    work: Work
+    context: RunContext
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """One number."""
+    def metric_names(self) -> tuple[str, ...]:
+        """The name of the only metric."""
         return ("accuracy",)
 
     @torch.no_grad()
-    def run(self, detector: Detector) -> Validated:
-        """Each object's own box is the region."""
+    def run(self, detector: Detector) -> ValidationResult:
+        """Classify the box of each object and return the accuracy; None without objects."""
         detector.eval()
-        work, compute = self.work, self.work.compute
+        context, compute = self.context, self.context.compute
         unreadable: list[str] = []
-        right, losses = [torch.zeros(0)], [torch.zeros(0)]
+        correct, losses = [torch.zeros(0)], [torch.zeros(0)]
         batches = evaluation_loader(
-            work.val, preprocess_rule(work.config), work.config.train.batch_size, work.config.data.workers
+            context.val, build_preprocess(context.config), context.config.train.batch_size, context.config.data.workers
         )
-        with told_when_a_worker_ends("data.workers", batches):
+        with explain_worker_death("data.workers", batches):
             for batch in batches:
                 unreadable += batch.unreadable
                 if not len(batch.images):
                     continue
-                images, targets = to_device(batch.images, compute.device), targets_to(batch.targets, compute.device)
+                images, targets = (
+                    batch.images.to(compute.device),
+                    tuple(target.to(compute.device) for target in batch.targets),
+                )
                 with compute.autocast():
-                    regional = detector.regions(images, (), [own.boxes[~own.crowd] for own in targets])
+                    regional = detector.regions(images, (), [target.boxes[~target.crowd] for target in targets])
                     logits, _ = detector.head(regional)
-                labels = torch.cat([own.labels[~own.crowd] for own in targets])
-                right.append((logits[:, 1:].argmax(1) + 1 == labels).float().cpu())
+                labels = torch.cat([target.labels[~target.crowd] for target in targets])
+                correct.append((logits[:, 1:].argmax(1) + 1 == labels).float().cpu())
                 losses.append(functional.cross_entropy(logits, labels, reduction="none").cpu())
-        answers = torch.cat(right)
-        accuracy = float(answers.mean()) if len(answers) else None
-        loss = float(torch.cat(losses).mean()) if len(answers) else 0.0
-        return Validated({"accuracy": accuracy}, loss, Pass([], {}, tuple(unreadable)), None)
+        all_correct = torch.cat(correct)
+        accuracy = float(all_correct.mean()) if len(all_correct) else None
+        loss = float(torch.cat(losses).mean()) if len(all_correct) else 0.0
+        predictions = DatasetPredictions(predictions=[], losses={}, unreadable=tuple(unreadable))
+        return ValidationResult(metrics={"accuracy": accuracy}, loss=loss, predictions=predictions, score=None)

@@ -1,7 +1,7 @@
-"""Recipe `rcnn`: train a network as a softmax; then fit, on its features, linear SVMs and box regressors.
+"""Recipe `rcnn`: train a network with a softmax; then fit linear SVMs and box regressors on its features.
 
-R-CNN (section 2.3, appendices B and C) takes both fits, or with ``model.classifier: softmax`` the regressors alone.
-Fast R-CNN with ``model.classifier: svm`` takes the SVMs and keeps the boxes that it has learned (section 5.4).
+R-CNN (section 2.3, appendices B and C) uses both fits, or with ``model.classifier: softmax`` the regressors alone.
+Fast R-CNN with ``model.classifier: svm`` uses the SVMs and keeps its trained box regression (section 5.4).
 """
 
 from __future__ import annotations
@@ -11,52 +11,68 @@ from functools import partial
 from torch import Tensor
 
 from detect.config import Config
-from detect.config.builders.detector import empty_detector
-from detect.models.heads.rcnn import FittedHead, set_svms
-from detect.training.context import Outcome, Work
-from detect.training.initial_model import Start
-from detect.training.recipes.artifacts import FittedFiles, fits_boxes, fits_svms, trained_network
-from detect.training.recipes.crop_cost import say_crops
-from detect.training.recipes.features import compute_features, reserve_features
+from detect.config.builders.detector import build_uninitialized
+from detect.models.heads.rcnn import RCNNHead, set_svms
+from detect.training.context import RunContext, TrainingResult
+from detect.training.initial_model import InitialModel
+from detect.training.recipes.artifacts import StageArtifacts, fits_regressors, fits_svms, load_trained_network
+from detect.training.recipes.crop_cost import log_crop_cost
+from detect.training.recipes.features import check_feature_space, compute_features
 from detect.training.recipes.finish import finish
 from detect.training.recipes.fits import fit_regressors, fit_svms, read_fit
-from detect.training.recipes.stages import Stage, carry_out, stage_work
-from detect.training.trainer import train_network
+from detect.training.recipes.stages import Stage, run_stages, stage_context
+from detect.training.trainer import train_model
 
 
-def rcnn(work: Work, start: Start | None = None) -> Outcome:
-    """All stages, or those that are left; the run's folder has the network's as ``network``."""
-    network = stage_work(work, "network", _as_softmax(work.config))
-    files = FittedFiles(work.folder.path)
-    unreadable = list(work.unreadable)
+def rcnn(context: RunContext, initial: InitialModel | None = None) -> TrainingResult:
+    """Run all stages, or those still to do; the network is trained in the folder ``network`` of the run folder."""
+    network_context = stage_context(context, "network", _softmax_config(context.config))
+    artifacts = StageArtifacts(context.folder.path)
+    unreadable = list(context.unreadable)
 
-    def train() -> None:
-        unreadable.extend(train_network(network, start).unreadable)
+    def train_softmax() -> None:
+        unreadable.extend(train_model(network_context, initial).unreadable)
 
-    def compute() -> None:
-        unreadable.extend(compute_features(work, network, files))
+    def extract_features() -> None:
+        unreadable.extend(compute_features(context, network_context, artifacts))
 
     stages = [
-        Stage("network", "a softmax over regions, trained by its losses", train),
-        Stage("features", "of the training images' regions", compute),
+        Stage(name="network", description="train the network with a softmax over regions", run=train_softmax),
+        Stage(
+            name="features",
+            description="extract the features of the training images' regions",
+            run=extract_features,
+        ),
     ]
-    if fits_svms(work):
-        stages.append(Stage("svms", "with hard negatives", partial(fit_svms, work, network, files)))
-    if fits_boxes(work):
-        stages.append(Stage("regressors", "of the boxes", partial(fit_regressors, work, network, files)))
-    if not files.begun:
-        detector = empty_detector(network.config, work.train.classes).to(work.compute.device)
-        say_crops(work, network, detector)
-        reserve_features(work, detector, files)
-    carry_out(stages, work)
-    step, weights = _put_together(work, network, files)
-    outcome = finish(work, weights, step, unreadable)
-    files.remove_features()
-    return outcome
+    if fits_svms(context):
+        stages.append(
+            Stage(
+                name="svms",
+                description="fit linear SVMs with hard negatives",
+                run=partial(fit_svms, context, network_context, artifacts),
+            )
+        )
+    if fits_regressors(context):
+        stages.append(
+            Stage(
+                name="regressors",
+                description="fit box regressors",
+                run=partial(fit_regressors, context, network_context, artifacts),
+            )
+        )
+    if not artifacts.has_started:
+        detector = build_uninitialized(network_context.config, context.train.classes).to(context.compute.device)
+        log_crop_cost(context, network_context, detector)
+        check_feature_space(context, detector, artifacts)
+    run_stages(stages, context)
+    step, weights = _assemble(context, network_context, artifacts)
+    training_result = finish(context, weights, step, unreadable)
+    artifacts.remove_features()
+    return training_result
 
 
-def _as_softmax(config: Config) -> Config:
-    """The settings of the network's training: by its losses, validated only with the fits that are to come."""
+def _softmax_config(config: Config) -> Config:
+    """Return the configuration of the network's training: with a softmax, validated only after the fits."""
     recipe = "rcnn" if config.model.kind == "rcnn" else "joint"
     return config.model_copy(
         update={
@@ -66,12 +82,14 @@ def _as_softmax(config: Config) -> Config:
     )
 
 
-def _put_together(work: Work, network: Work, files: FittedFiles) -> tuple[int, dict[str, Tensor]]:
-    """The network's step and its weights with what was fitted in their place."""
-    trained = trained_network(network)
-    if fits_svms(work):
-        set_svms(trained.head.logits, *read_fit(files.svms))
-    if fits_boxes(work):
-        assert isinstance(trained.head, FittedHead)
-        trained.head.set_regressors(*read_fit(files.regressors))
+def _assemble(
+    context: RunContext, network_context: RunContext, artifacts: StageArtifacts
+) -> tuple[int, dict[str, Tensor]]:
+    """Return the network's step, and its weights with the fitted SVMs and box regressors in place of its own."""
+    trained = load_trained_network(network_context)
+    if fits_svms(context):
+        set_svms(trained.head.logits, *read_fit(artifacts.svms))
+    if fits_regressors(context):
+        assert isinstance(trained.head, RCNNHead)
+        trained.head.set_regressors(*read_fit(artifacts.regressors))
     return trained.checkpoint.step, trained.detector.state_dict()

@@ -1,1 +1,1 @@
-"""What R-CNN fits in closed stages on the features of a trained network: linear SVMs and box regressors."""
+"""The fits of R-CNN on the features of a trained network: linear SVMs and box regressors."""

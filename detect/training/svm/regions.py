@@ -1,4 +1,4 @@
-"""The regions whose features the fits read: where they lie, and which objects their images show."""
+"""The table of the regions whose features the fits read: their boxes, and the objects of their images."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from detect.training.svm.arrays import read_arrays, write_arrays
-from detect.training.svm.examples import BoxExamples, RegionRoles, box_examples, region_roles
+from detect.training.svm.examples import RegionLabels, RegressionExamples, label_regions, regression_examples
 from detect.types import Targets
 
 
 @dataclass(frozen=True)
 class ImageRegions:
-    """Of one image: its place in the data set; a key of 64 bits of what its features depend on, pixels and boxes;
-    boxes (P, 4) float32, those of the objects first; the objects.
+    """The regions of one image.
+
+    image: the index of the image in the data set; key: a hash of 64 bits of the pixels and boxes, on which the features
+    depend; boxes (P, 4) float32, those of the objects first; targets: the objects.
     """
 
     image: int
@@ -29,8 +31,10 @@ class ImageRegions:
 
 @dataclass(frozen=True)
 class RegionTable:
-    """Of N images, ordered by their places: their keys; R boxes, those of image n at ``offsets[n]:offsets[n + 1]``;
-    T objects, whose boxes are the first of their image's, at ``objects[n]:objects[n + 1]`` of labels (T,), crowd (T,).
+    """The regions of N images, in the order of the data set.
+
+    keys (N,): a hash of each image's regions; boxes (R, 4): those of image n are ``offsets[n]:offsets[n + 1]``, its
+    objects first; labels (T,) and crowd (T,): those of the objects of image n are ``objects[n]:objects[n + 1]``.
     """
 
     keys: NDArray[np.uint64]
@@ -43,57 +47,59 @@ class RegionTable:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def boxes_of(self, place: int) -> torch.Tensor:
-        """The boxes (P, 4) of an image."""
-        return torch.from_numpy(self.boxes[self.offsets[place] : self.offsets[place + 1]])
+    def boxes_of(self, index: int) -> torch.Tensor:
+        """Return the boxes (P, 4) of image ``index``, those of its objects first."""
+        return torch.from_numpy(self.boxes[self.offsets[index] : self.offsets[index + 1]])
 
-    def targets_of(self, place: int) -> Targets:
-        """The objects of an image; which of them are difficult is not kept, no fit asks for it."""
-        own = slice(self.objects[place], self.objects[place + 1])
-        labels, crowd = torch.from_numpy(self.labels[own]), torch.from_numpy(self.crowd[own])
-        return Targets(self.boxes_of(place)[: len(labels)], labels, torch.zeros_like(crowd), crowd)
+    def targets_of(self, index: int) -> Targets:
+        """Return the objects of image ``index``; none is marked difficult, since the table does not store that."""
+        rows = slice(self.objects[index], self.objects[index + 1])
+        labels, crowd = torch.from_numpy(self.labels[rows]), torch.from_numpy(self.crowd[rows])
+        boxes = self.boxes_of(index)[: len(labels)]
+        return Targets(boxes=boxes, labels=labels, difficult=torch.zeros_like(crowd), crowd=crowd)
 
-    def examples(self, overlap: float) -> list[BoxExamples]:
-        """What box regressors learn from, image by image."""
-        return [box_examples(self.boxes_of(n), self.targets_of(n), overlap) for n in range(len(self))]
+    def examples(self, min_iou: float) -> list[RegressionExamples]:
+        """Return the examples of the box regressors, image by image."""
+        return [regression_examples(self.boxes_of(n), self.targets_of(n), min_iou) for n in range(len(self))]
 
 
 _NAMES = tuple(field.name for field in fields(RegionTable))
 
 
 @dataclass(frozen=True)
-class TableRoles:
-    """The roles of a table's regions, worked out when asked for: all at once take 4 K bytes a region."""
+class TableRegionLabels:
+    """The labels of a table's regions, computed on access: all at once take 4 K bytes a region."""
 
     table: RegionTable
-    classes: int
+    num_classes: int
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, place: int) -> RegionRoles:
-        return region_roles(self.table.boxes_of(place), self.table.targets_of(place), self.classes)
+    def __getitem__(self, index: int) -> RegionLabels:
+        return label_regions(self.table.boxes_of(index), self.table.targets_of(index), self.num_classes)
 
 
 def make_table(regions: Sequence[ImageRegions]) -> RegionTable:
-    """The regions of images, in the order of their places in the data set."""
-    ordered = sorted(regions, key=lambda one: one.image)
+    """Return the table of the regions of images, in the order of the data set."""
+    ordered = sorted(regions, key=lambda image: image.image)
     none = torch.zeros(0, dtype=torch.int64)
     return RegionTable(
-        np.array([one.key for one in ordered], np.uint64),
-        np.cumsum([0, *(len(one.boxes) for one in ordered)]),
-        torch.cat([torch.zeros(0, 4), *(one.boxes for one in ordered)]).numpy(),
-        np.cumsum([0, *(len(one.targets) for one in ordered)]),
-        torch.cat([none, *(one.targets.labels for one in ordered)]).numpy(),
-        torch.cat([none.bool(), *(one.targets.crowd for one in ordered)]).numpy(),
+        keys=np.array([image.key for image in ordered], np.uint64),
+        offsets=np.cumsum([0, *(len(image.boxes) for image in ordered)]),
+        boxes=torch.cat([torch.zeros(0, 4), *(image.boxes for image in ordered)]).numpy(),
+        objects=np.cumsum([0, *(len(image.targets) for image in ordered)]),
+        labels=torch.cat([none, *(image.targets.labels for image in ordered)]).numpy(),
+        crowd=torch.cat([none.bool(), *(image.targets.crowd for image in ordered)]).numpy(),
     )
 
 
 def write_table(path: Path, table: RegionTable) -> None:
-    """Write an ``.npz``, whole or not at all. Raises WorkError."""
+    """Write the table to an ``.npz``, completely or not at all. Raises RunError."""
     write_arrays(path, {name: getattr(table, name) for name in _NAMES})
 
 
 def read_table(path: Path) -> RegionTable:
-    """What ``write_table`` wrote; UserError where the file is something else."""
-    return RegionTable(*read_arrays(path, "a table of regions", _NAMES))
+    """Read a table that ``write_table`` wrote; raise UserError if the file is something else."""
+    arrays = read_arrays(path, "a table of regions", _NAMES)
+    return RegionTable(**dict(zip(_NAMES, arrays, strict=True)))

@@ -1,4 +1,4 @@
-"""How far the mining of hard negatives has come: where the negatives lie, not they, so that it is soon written."""
+"""The state of hard negative mining: the indices of the negatives, not their features, so that it is small to write."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _NAMES = ("done", "weight", "bias", "trained", "added", "counts", "negatives")
 
 @dataclass(frozen=True)
 class MiningState:
-    """done: images looked at; weight (K, F), bias (K,): the SVMs of the moment; trained (K,): whether there is one;
-    added (K,): negatives since; negatives: K times (M, 2), image and row of each, in order.
+    """The state of the mining between two images.
+
+    done: images mined so far; weight (K, F), bias (K,): the current SVMs; trained (K,): whether each has been trained;
+    added (K,): negatives added since then; negatives: K times (M, 2), image and row of each, in order.
     """
 
     done: int
@@ -27,20 +29,20 @@ class MiningState:
     negatives: tuple[NDArray[np.int64], ...]
 
     @classmethod
-    def fresh(cls, classes: int, length: int) -> MiningState:
-        """Before the first image."""
+    def initial(cls, num_classes: int, length: int) -> MiningState:
+        """Return the state before the first image."""
         return cls(
-            0,
-            np.zeros((classes, length), np.float32),
-            np.zeros(classes, np.float32),
-            np.zeros(classes, np.bool_),
-            np.zeros(classes, np.int64),
-            tuple(np.zeros((0, 2), np.int64) for _ in range(classes)),
+            done=0,
+            weight=np.zeros((num_classes, length), np.float32),
+            bias=np.zeros(num_classes, np.float32),
+            trained=np.zeros(num_classes, np.bool_),
+            added=np.zeros(num_classes, np.int64),
+            negatives=tuple(np.zeros((0, 2), np.int64) for _ in range(num_classes)),
         )
 
 
 def write_state(path: Path, state: MiningState) -> None:
-    """Write an ``.npz``, whole or not at all. Raises WorkError."""
+    """Write the state to an ``.npz``, completely or not at all. Raises RunError."""
     counts = np.array([len(keys) for keys in state.negatives], np.int64)
     negatives = np.concatenate([np.zeros((0, 2), np.int64), *state.negatives])
     arrays = (np.array(state.done), state.weight, state.bias, state.trained, state.added, counts, negatives)
@@ -48,9 +50,9 @@ def write_state(path: Path, state: MiningState) -> None:
 
 
 def read_state(path: Path) -> MiningState:
-    """What ``write_state`` wrote; UserError where the file is something else."""
+    """Read a state that ``write_state`` wrote; raise UserError if the file is something else."""
     arrays = read_arrays(path, "the state of a mining of negatives", _NAMES)
     done, weight, bias, trained, added, counts, negatives = arrays
     ends = np.cumsum(counts)
     by_class = tuple(np.split(negatives, ends[:-1])) if len(ends) else ()
-    return MiningState(int(done), weight, bias, trained, added, by_class)
+    return MiningState(done=int(done), weight=weight, bias=bias, trained=trained, added=added, negatives=by_class)

@@ -15,34 +15,34 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from detect.data.convert.convert import carry_out, plan
-from detect.data.convert.convertible_dataset import DataSet, read_data_set, sayable
+from detect.data.convert.convert import run_conversion, plan_conversion
+from detect.data.convert.convertible_dataset import ConvertibleDataset, read_convertible_dataset, drop_unrepresentable
 from detect.data.formats.detect_format import BOX_FORMATS, BoxFormat
-from detect.data.formats.records import LabelledImage, LabelledObject
-from detect.system.progress import display
+from detect.data.formats.records import LabeledImage, LabeledObject
+from detect.system.progress import show_progress
 from tests.conftest import Command
 from tests.data.folders import coco_document, voc_object, write_image
 
 FORMATS = list(BOX_FORMATS)
 
 
-def convert(data: DataSet, target: BoxFormat, folder: Path) -> DataSet:
-    with display(Console(quiet=True), "converting", 1, "images") as shown:
-        carry_out(plan(data, target, folder), True, shown)
-    return read_data_set(folder, target, None)
+def convert(data: ConvertibleDataset, target: BoxFormat, folder: Path) -> ConvertibleDataset:
+    with show_progress(Console(quiet=True), "converting", 1, "images") as shown:
+        run_conversion(plan_conversion(data, target, folder), True, shown)
+    return read_convertible_dataset(folder, target, None)
 
 
-def said(data: DataSet, marks: bool = True) -> dict[str, list[object]]:
+def said(data: ConvertibleDataset, marks: bool = True) -> dict[str, list[object]]:
     """What a data set says, but for where its files are; marks: with what YOLO has no word for."""
     return {
         name: [
             (image.name, image.size, image.image_id, [_said(item, marks) for item in image.objects]) for image in images
         ]
-        for name, images in data.lists.items()
+        for name, images in data.splits.items()
     }
 
 
-def _said(item: LabelledObject, marks: bool) -> object:
+def _said(item: LabeledObject, marks: bool) -> object:
     plain = (item.name, item.box)
     return (*plain, item.difficult, item.crowd, item.truncated, item.pose) if marks else plain
 
@@ -57,9 +57,9 @@ def boxes_in(width: int, height: int) -> st.SearchStrategy[tuple[float, float, f
     return st.tuples(span(width), span(height)).map(lambda pair: (pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
 
 
-def objects(width: int, height: int) -> st.SearchStrategy[LabelledObject]:
+def objects(width: int, height: int) -> st.SearchStrategy[LabeledObject]:
     return st.builds(
-        LabelledObject,
+        LabeledObject,
         where=st.just(""),
         name=st.sampled_from(["cat", 'a "big", dog', "Ж & <b>"]),
         box=boxes_in(width, height),
@@ -80,26 +80,26 @@ def image_files() -> Iterator[list[Path]]:
         yield [write_image(Path(folder) / "a.jpg"), write_image(Path(folder) / "b, c.png", (53, 37))]
 
 
-def data_set(files: Sequence[Path], found: Sequence[Sequence[LabelledObject]]) -> DataSet:
+def data_set(files: Sequence[Path], found: Sequence[Sequence[LabeledObject]]) -> ConvertibleDataset:
     sizes = [(40, 60), (53, 37)]
     images = tuple(
-        LabelledImage(file, file.name, file, size, place, tuple(own))
+        LabeledImage(file, file.name, file, size, place, tuple(own))
         for place, (file, size, own) in enumerate(zip(files, sizes, found, strict=True), start=1)
     )
     lists = {"train": images, "val": (replace(images[1], image_id=1),)}
     names = sorted({item.name for own in found for item in own} | {"cat"})
-    return DataSet(lists, {name: number for number, name in enumerate(names, start=1)}, ())
+    return ConvertibleDataset(lists, {name: number for number, name in enumerate(names, start=1)}, ())
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.tuples(*(st.lists(objects(*side), max_size=3) for side in ((60, 40), (37, 53)))))
 @pytest.mark.parametrize("target", FORMATS)
 def test_every_corner_comes_back_to_the_last_bit(
-    target: BoxFormat, image_files: list[Path], found: tuple[list[LabelledObject], list[LabelledObject]]
+    target: BoxFormat, image_files: list[Path], found: tuple[list[LabeledObject], list[LabeledObject]]
 ) -> None:
     if target == "yolo" and not any(found):
         return  # no label file at all is refused below
-    data = sayable(data_set(image_files, found), target)
+    data = drop_unrepresentable(data_set(image_files, found), target)
     with TemporaryDirectory() as folder:
         back = convert(data, target, Path(folder) / "new")
         assert said(back, target != "yolo") == said(data, target != "yolo")
@@ -109,10 +109,10 @@ def test_every_corner_comes_back_to_the_last_bit(
 
 
 def test_a_box_of_one_pixel_is_none_to_voc(image_files: list[Path], tmp_path: Path) -> None:
-    small, large = (LabelledObject("line 1", "cat", (3.5, 4.0, x2, 9.0)) for x2 in (4.5, 4.75))
+    small, large = (LabeledObject("line 1", "cat", (3.5, 4.0, x2, 9.0)) for x2 in (4.5, 4.75))
     data = data_set(image_files, ([small, large], []))
-    assert sayable(data, "coco") is data
-    left = sayable(data, "voc")
+    assert drop_unrepresentable(data, "coco") is data
+    left = drop_unrepresentable(data, "voc")
     assert tuple(map(str, left.dropped)) == (
         f"{image_files[0]}: line 1 (cat): a box that VOC has no corners for: 3.5 4 4.5 9",
     )
@@ -137,8 +137,8 @@ def voc_folder(voc: Callable[..., Path]) -> Path:
 def test_by_one_format_to_another_and_back(
     first: BoxFormat, second: BoxFormat, voc_folder: Path, tmp_path: Path
 ) -> None:
-    data = read_data_set(voc_folder, "voc", None)
-    assert (list(data.lists), len(data.dropped)) == (["train", "trainval", "val"], 1)
+    data = read_convertible_dataset(voc_folder, "voc", None)
+    assert (list(data.splits), len(data.dropped)) == (["train", "trainval", "val"], 1)
     marks = "yolo" not in (first, second)
     there = convert(data, first, tmp_path / "1")
     on = convert(there, second, tmp_path / "2")
@@ -153,7 +153,7 @@ def test_command(voc_folder: Path, tmp_path: Path, detect_command: Command) -> N
     assert (status, err) == (0, "")
     assert out.splitlines() == [
         f"{target}: 3 images, 3 objects, 2 classes; train 2, trainval 3, val 1",
-        "boxes: 3 kept + 1 dropped + 0 repaired (clipped) = 4 found; images: 3 kept + 0 skipped = 3 found",
+        "boxes: 3 kept + 1 dropped + 0 clipped = 4 found; images: 3 kept + 0 skipped = 3 found",
         f"left out: {voc_folder}/Annotations/c.xml: object 2 (cat): a box without extent: 5 5 5 5",
         "yolo has no word for difficult of 1 objects, truncated of 1 objects, pose of 1 objects: not kept",
     ]
@@ -170,7 +170,7 @@ def test_command(voc_folder: Path, tmp_path: Path, detect_command: Command) -> N
 
 def test_strict_leaves_nothing_out(voc_folder: Path, tmp_path: Path, detect_command: Command) -> None:
     status, out, err = detect_command("data", "convert", voc_folder, tmp_path / "new", "--to", "yolo", "--strict")
-    found = "expected nothing to drop, repair or skip, found 1 x a box without extent"
+    found = "expected nothing to drop, clip or skip, found 1 x a box without extent"
     assert (status, out, err) == (2, "", f"detect: --strict: {voc_folder}: {found}\n")
     assert not (tmp_path / "new").exists()
 
@@ -192,11 +192,11 @@ def test_outlines_and_areas_are_told(coco: Callable[..., Path], tmp_path: Path, 
     assert status == 0
     assert "voc has no word for the outlines of 1 objects, the areas of 1 outlines: not kept" in out
     assert "voc has no word for crowd of 1 objects: in words that only detect reads" in out
-    back = read_data_set(tmp_path / "new", "voc", None)
+    back = read_convertible_dataset(tmp_path / "new", "voc", None)
     assert [item.crowd for item in back.objects()] == [False, True]
-    kept = convert(read_data_set(root, "coco", None), "coco", tmp_path / "same")
+    kept = convert(read_convertible_dataset(root, "coco", None), "coco", tmp_path / "same")
     assert [item.area for item in kept.objects()] == [5, 12]
-    assert [image.image_id for image in kept.lists["instances"]] == [7, 17]
+    assert [image.image_id for image in kept.splits["instances"]] == [7, 17]
     assert kept.categories == {"cat": 3, "dog": 13}
 
 
@@ -206,8 +206,8 @@ def test_images_of_one_name(tmp_path: Path) -> None:
         (tmp_path / "yolo" / folder / "labels").mkdir()
         (tmp_path / "yolo" / folder / "labels" / "a.txt").write_text("0 0.5 0.5 1 1")
     (tmp_path / "yolo" / "data.yaml").write_text("train: ../train/images\nval: ../val/images\nnames: [cat]\n")
-    data = read_data_set(tmp_path / "yolo", "yolo", None)
-    names = [plan(data, target, tmp_path).names.values() for target in FORMATS]
+    data = read_convertible_dataset(tmp_path / "yolo", "yolo", None)
+    names = [plan_conversion(data, target, tmp_path).names.values() for target in FORMATS]
     below = ["train/images/a.jpg", "val/images/a.jpg"]
     assert [list(each) for each in names] == [["train_images_a.jpg", "val_images_a.jpg"], below, below, below]
 
@@ -228,14 +228,14 @@ def roboflow_voc(root: Path) -> Path:
 
 
 def test_roboflows_folders_are_the_lists(tmp_path: Path) -> None:
-    conversion = plan(read_data_set(roboflow_voc(tmp_path / "voc"), "voc", None), "voc", tmp_path / "new")
+    conversion = plan_conversion(read_convertible_dataset(roboflow_voc(tmp_path / "voc"), "voc", None), "voc", tmp_path / "new")
     lists = {name: text for name, text in conversion.files.items() if name.startswith("ImageSets")}
     assert lists == {"ImageSets/Main/train.txt": "train_a\n", "ImageSets/Main/valid.txt": "valid_a\n"}
 
 
 def test_lists_are_named_for_roboflows_folders(tmp_path: Path) -> None:
-    data = read_data_set(roboflow_coco(tmp_path / "coco"), "coco", None)
-    conversion = plan(data, "csv", tmp_path / "csv")
+    data = read_convertible_dataset(roboflow_coco(tmp_path / "coco"), "coco", None)
+    conversion = plan_conversion(data, "csv", tmp_path / "csv")
     assert list(conversion.files) == ["train.csv", "valid.csv"]
     first = next(iter(conversion.names.values()))
     assert [first in text for text in conversion.files.values()] == [True, False]
@@ -299,16 +299,16 @@ def test_wrong_usage(
 
 
 def test_nothing_is_left_of_a_conversion_that_fails(voc_folder: Path, tmp_path: Path) -> None:
-    data = read_data_set(voc_folder, "voc", None)
-    planned = plan(data, "csv", tmp_path / "new")
+    data = read_convertible_dataset(voc_folder, "voc", None)
+    planned = plan_conversion(data, "csv", tmp_path / "new")
     (voc_folder / "JPEGImages" / "c.jpg").unlink()
-    with display(Console(quiet=True), "converting", 1, "images") as shown, pytest.raises(Exception, match=r"c\.jpg"):
-        carry_out(planned, False, shown)
+    with show_progress(Console(quiet=True), "converting", 1, "images") as shown, pytest.raises(Exception, match=r"c\.jpg"):
+        run_conversion(planned, False, shown)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["voc"]
 
 
 def test_json_is_plain(voc_folder: Path, tmp_path: Path) -> None:
-    convert(read_data_set(voc_folder, "voc", None), "coco", tmp_path / "new")
+    convert(read_convertible_dataset(voc_folder, "voc", None), "coco", tmp_path / "new")
     document = json.loads((tmp_path / "new" / "train.json").read_text())
     assert document["annotations"][0] == {
         "id": 1,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from detect.config.builders.resolve import settled_data, without_labels
+from detect.config.builders.resolve import count_unlabeled, resolve_data
 from detect.config.data import DataConfig
-from detect.data.formats.detect_format import found_format, lists_of, traces
+from detect.data.formats.detect_format import detect_format, format_signs, list_splits
 from detect.data.formats.voc import voc_images
-from detect.data.formats.yolo import images_at
-from detect.data.inspect.scan_voc import read_voc_survey
+from detect.data.formats.yolo import list_images
+from detect.data.inspect.scan_voc import scan_voc
 from detect.errors import UserError
 from tests.data.folders import coco_document, voc_object, write_image
 
@@ -24,7 +24,7 @@ Files = Callable[[dict[str, str]], Path]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Files:
-    """Files by name and content, and an image for each name that ends in .jpg."""
+    """Return a function that writes files by name and content, and an image for each name that ends in .jpg."""
 
     def write(files: dict[str, str]) -> Path:
         for name, text in files.items():
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Files:
 
 
 @pytest.mark.parametrize(
-    ("files", "found", "lists"),
+    ("files", "expected", "splits"),
     [
         ({"a.jpg": "", "a.xml": XML}, "voc", ["train"]),
         ({"sub/a.jpg": "", "sub/a.xml": XML}, "voc", ["train"]),
@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Files:
         "XML beside",
         "in a sub folder",
         "in folders named for their split",
-        "in a folder that trains nothing",
+        "in a folder without training images",
         "in folders named for their class",
         "XML apart",
         "VOC",
@@ -79,10 +79,10 @@ def folder(tmp_path: Path) -> Files:
         "CSV",
     ],
 )
-def test_format_and_lists(folder: Files, files: dict[str, str], found: str, lists: list[str]) -> None:
+def test_detect_format_and_list_splits(folder: Files, files: dict[str, str], expected: str, splits: list[str]) -> None:
     root = folder(files)
-    assert found_format(root) == found
-    assert lists_of(found_format(root), root) == lists
+    assert detect_format(root) == expected
+    assert list_splits(detect_format(root), root) == splits
 
 
 @pytest.mark.parametrize(
@@ -93,28 +93,28 @@ def test_format_and_lists(folder: Files, files: dict[str, str], found: str, list
         ({"a.csv": "", "a.jpg": "", "a.xml": XML}, r"expected one format, found voc \(a\.xml\) and csv \(a\.csv\)"),
     ],
 )
-def test_in_doubt(folder: Files, files: dict[str, str], message: str) -> None:
+def test_detect_format_of_unclear_folder_fails(folder: Files, files: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        found_format(folder(files))
+        detect_format(folder(files))
 
 
 CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version></annotations>'
 
 
-@pytest.mark.parametrize("read", [found_format, read_voc_survey, lambda root: voc_images(root, "train")])
-def test_cvats_own_xml_is_told_apart(folder: Files, read: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("read", [detect_format, scan_voc, lambda root: voc_images(root, "train")])
+def test_detect_format_of_cvat_xml_fails(folder: Files, read: Callable[[Path], object]) -> None:
     root = folder({"annotations.xml": CVAT, "images/a.jpg": ""})
     with pytest.raises(UserError, match=r"annotations\.xml: .* CVAT's own XML: export .* as Pascal VOC or COCO$"):
         read(root)
 
 
-def test_a_image_named_annotations_is_none_of_cvats(folder: Files) -> None:
+def test_detect_format_of_image_named_annotations_is_voc(folder: Files) -> None:
     root = folder({"annotations.xml": XML, "annotations.jpg": ""})
-    assert found_format(root) == "voc"
+    assert detect_format(root) == "voc"
     assert len(voc_images(root, "train").images) == 1
 
 
-def test_images_without_xml_are_not_of_the_data_set(folder: Files) -> None:
+def test_voc_images_skips_images_without_xml(folder: Files) -> None:
     root = folder({"b.jpg": "", "b.xml": XML, "a.jpg": "", "c/10.jpg": "", "c/10.xml": "<annotation/>"})
     images = voc_images(root, "train").images
     assert [(image.name, len(image.objects), image.image_id, image.size) for image in images] == [
@@ -123,24 +123,24 @@ def test_images_without_xml_are_not_of_the_data_set(folder: Files) -> None:
     ]
 
 
-def test_xml_without_image(folder: Files) -> None:
+def test_voc_images_with_xml_without_image_fails(folder: Files) -> None:
     with pytest.raises(UserError, match=r"images/a\.jpg: expected image a, found nothing"):
         voc_images(folder({"annotations/a.xml": XML, "images/b.jpg": ""}), "train")
 
 
-def settle(root: Path, **settings: object) -> tuple[object, ...]:
-    data = settled_data(DataConfig.model_validate({"root": str(root), "format": "auto"} | settings))
+def resolved_splits(root: Path, **settings: object) -> tuple[object, ...]:
+    data = resolve_data(DataConfig.model_validate({"root": str(root), "format": "auto"} | settings))
     return data.format, data.train, data.val
 
 
-def test_one_list_gives_a_fifth_for_validation(folder: Files) -> None:
+def test_resolve_data_of_one_split_validates_on_a_fifth(folder: Files) -> None:
     root = folder({"boxes.csv": ""})
-    assert settle(root) == ("csv", "boxes", 0.2)
-    assert settle(root, format="csv") == ("csv", "boxes", 0.2)
-    assert settle(root, val=0.5) == ("csv", "boxes", 0.5)
-    assert settle(root, train="other") == ("csv", "other", 0.2)
+    assert resolved_splits(root) == ("csv", "boxes", 0.2)
+    assert resolved_splits(root, format="csv") == ("csv", "boxes", 0.2)
+    assert resolved_splits(root, val=0.5) == ("csv", "boxes", 0.5)
+    assert resolved_splits(root, train="other") == ("csv", "other", 0.2)
     (root / "more.csv").write_text("")
-    assert settle(root) == ("csv", "train", "val")
+    assert resolved_splits(root) == ("csv", "train", "val")
 
 
 @pytest.mark.parametrize(
@@ -153,67 +153,67 @@ def test_one_list_gives_a_fifth_for_validation(folder: Files) -> None:
         (["a", "b"], "train", "val"),
     ],
 )
-def test_lists_by_their_role(folder: Files, files: list[str], train: str, val: object) -> None:
-    assert settle(folder({f"{name}.csv": "" for name in files})) == ("csv", train, val)
+def test_resolve_data_guesses_splits_by_name(folder: Files, files: list[str], train: str, val: object) -> None:
+    assert resolved_splits(folder({f"{name}.csv": "" for name in files})) == ("csv", train, val)
 
 
-def test_roboflow_coco(folder: Files) -> None:
+def test_resolve_data_of_roboflow_coco(folder: Files) -> None:
     root = folder({f"{split}/_annotations.coco.json": COCO for split in ("train", "valid", "test")})
-    assert settle(root) == ("coco", "train/_annotations.coco", "valid/_annotations.coco")
+    assert resolved_splits(root) == ("coco", "train/_annotations.coco", "valid/_annotations.coco")
 
 
-def test_roboflow_voc(folder: Files) -> None:
+def test_resolve_data_of_roboflow_voc(folder: Files) -> None:
     names = ("train/a", "train/b", "valid/a", "test/c")
     root = folder({f"{name}.{kind}": XML for name in names for kind in ("jpg", "xml")})
-    assert settle(root) == ("voc", "train", "valid")
+    assert resolved_splits(root) == ("voc", "train", "valid")
     assert [image.name for image in voc_images(root, "train").images] == ["train/a.jpg", "train/b.jpg"]
     assert [image.name for image in voc_images(root, "valid").images] == ["valid/a.jpg"]
     with pytest.raises(
-        UserError, match=r"val: expected a folder .*\(did you mean \"valid\"\?\); lists: test, train, valid"
+        UserError, match=r"val: expected a folder .*\(did you mean \"valid\"\?\); splits: test, train, valid"
     ):
         voc_images(root, "val")
-    assert [image.splits for image in read_voc_survey(root).images] == [{"test"}, {"train"}, {"train"}, {"val"}]
+    assert [image.splits for image in scan_voc(root).images] == [{"test"}, {"train"}, {"train"}, {"val"}]
 
 
-def test_what_a_mac_keeps_beside_a_image_is_none(folder: Files) -> None:
+def test_readers_ignore_macos_metadata_files(folder: Files) -> None:
     root = folder({"a.jpg": "", "a.xml": XML, "._a.xml": "", "Annotations/a.xml": XML, "Annotations/._a.xml": ""})
     (root / "images").mkdir()
     (root / "a.jpg").rename(root / "images/a.jpg")
     (root / "images/._a.jpg").write_bytes(b"")
     assert [image.name for image in voc_images(root, "train").images] == ["a.jpg"]
-    assert [image.image.name for image in read_voc_survey(root).images] == ["a.jpg"]
-    assert [place.name for _, place in images_at(root, root)] == ["a.jpg"]
+    assert [image.file.name for image in scan_voc(root).images] == ["a.jpg"]
+    assert [path.name for _, path in list_images(root, root)] == ["a.jpg"]
 
 
-def test_images_without_xml_are_counted(folder: Files) -> None:
+def test_count_unlabeled_counts_images_without_xml(folder: Files) -> None:
     files = {"a.jpg": "", "a.xml": XML, "b.jpg": "", "sub/c.jpg": "", "._d.jpg": ""}
     root = folder(files)
-    assert without_labels(DataConfig(format="voc", root=str(root))) == 2
-    assert without_labels(DataConfig(format="yolo", root=str(root))) == 0
+    assert count_unlabeled(DataConfig(format="voc", root=str(root))) == 2
+    assert count_unlabeled(DataConfig(format="yolo", root=str(root))) == 0
     for name in ("b", "sub/c"):
         (root / f"{name}.xml").write_text(XML)
-    assert without_labels(DataConfig(format="voc", root=str(root))) == 0
+    assert count_unlabeled(DataConfig(format="voc", root=str(root))) == 0
 
 
-def test_another_format_than_the_one_set(folder: Files) -> None:
+def test_resolve_data_with_another_format_fails(folder: Files) -> None:
     root = folder({"data.yaml": "names: [a]"})
     with pytest.raises(UserError, match=r"data\.format: expected yolo, as .* has data\.yaml, found voc"):
-        settle(root, format="voc")
+        resolved_splits(root, format="voc")
     with pytest.raises(UserError, match=r"found shapes"):
-        settle(root, format="shapes")
+        resolved_splits(root, format="shapes")
     (root / "boxes.csv").write_text("")
     with pytest.raises(UserError, match="expected one format, found yolo"):
-        settle(root)
-    assert settle(root, format="csv") == ("csv", "boxes", 0.2)
+        resolved_splits(root)
+    assert resolved_splits(root, format="csv") == ("csv", "boxes", 0.2)
 
 
-def test_auto_without_folder(tmp_path: Path) -> None:
+def test_resolve_data_without_folder_fails(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.format: expected data\.root to be a folder with auto, found .*gone"):
-        settle(tmp_path / "gone")
-    assert settle(tmp_path, format="shapes") == ("shapes", "train", "val")
+        resolved_splits(tmp_path / "gone")
+    assert resolved_splits(tmp_path, format="shapes") == ("shapes", "train", "val")
 
 
-def test_real_folders(shared: Path) -> None:
-    assert found_format(shared / "data/bccd") == "voc"
-    assert list(traces(shared / "data/coco_mini")) == ["coco"]
-    assert lists_of("voc", shared / "data/bccd") == ["test", "train", "trainval", "val"]
+def test_detect_format_of_real_folders(shared: Path) -> None:
+    assert detect_format(shared / "data/bccd") == "voc"
+    assert list(format_signs(shared / "data/coco_mini")) == ["coco"]
+    assert list_splits("voc", shared / "data/bccd") == ["test", "train", "trainval", "val"]

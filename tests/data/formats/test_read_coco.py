@@ -15,59 +15,66 @@ Coco = Callable[[Any], Path]
 
 
 def annotation(
-    number: int = 1, box: Any = (10, 5, 20, 30), category: int = 3, image: int = 7, **more: Any
+    annotation_id: int = 1, box: Any = (10, 5, 20, 30), category: int = 3, image: int = 7, **more: Any
 ) -> dict[str, Any]:
-    return {"id": number, "image_id": image, "category_id": category, "bbox": box, "area": 99.5, "iscrowd": 0} | more
+    return {
+        "id": annotation_id,
+        "image_id": image,
+        "category_id": category,
+        "bbox": box,
+        "area": 99.5,
+        "iscrowd": 0,
+    } | more
 
 
 def read(root: Path, classes: list[str] | None = None) -> Annotations:
     return read_coco(root / "instances.json", root / "images", classes)
 
 
-def test_no_annotations(coco: Coco) -> None:
-    found = read(coco(coco_document([])))
-    assert (len(found), len(found.labels), found.classes) == (2, 0, ("cat", "dog"))
-    assert found[1].boxes.shape == (0, 4)
+def test_read_coco_without_annotations(coco: Coco) -> None:
+    annotations = read(coco(coco_document([])))
+    assert (len(annotations), len(annotations.labels), annotations.classes) == (2, 0, ("cat", "dog"))
+    assert annotations[1].boxes.shape == (0, 4)
 
 
-def test_no_images(coco: Coco) -> None:
+def test_read_coco_without_images(coco: Coco) -> None:
     assert len(read(coco(coco_document([], images=[])))) == 0
 
 
-def test_gaps_crowd_and_areas(coco: Coco) -> None:
+def test_read_coco_with_id_gaps_crowd_and_areas(coco: Coco) -> None:
     objects = [annotation(1, category=13), annotation(2, image=17), annotation(3, [0.5, 1, 2, 3], iscrowd=1)]
-    found = read(coco(coco_document(objects)))
-    assert found.image_ids.tolist() == [7, 17]
-    assert found.category_ids.tolist() == [3, 13]
-    assert found.labels.tolist() == [2, 1, 1]
-    assert found.crowd.tolist() == [False, True, False]
-    assert found.boxes.tolist() == [[10, 5, 30, 35], [0.5, 1, 2.5, 4], [10, 5, 30, 35]]
-    assert found.areas.tolist() == [99.5] * 3
-    assert found.size(0) == (40, 60)
-    assert Path(found.file(1)).name == "b.jpg"
+    annotations = read(coco(coco_document(objects)))
+    assert annotations.image_ids.tolist() == [7, 17]
+    assert annotations.category_ids.tolist() == [3, 13]
+    assert annotations.labels.tolist() == [2, 1, 1]
+    assert annotations.crowd.tolist() == [False, True, False]
+    assert annotations.boxes.tolist() == [[10, 5, 30, 35], [0.5, 1, 2.5, 4], [10, 5, 30, 35]]
+    assert annotations.areas.tolist() == [99.5] * 3
+    assert annotations.size(0) == (40, 60)
+    assert Path(annotations.file(1)).name == "b.jpg"
 
 
-def test_classes_in_the_order_of_ids(coco: Coco) -> None:
+def test_read_coco_orders_classes_by_id(coco: Coco) -> None:
     document = coco_document([annotation(category=23)], names=["b", "a", "c"])
     document["categories"].reverse()
-    found = read(coco(document))
-    assert (found.classes, found.labels.tolist()) == (("b", "a", "c"), [3])
+    annotations = read(coco(document))
+    assert (annotations.classes, annotations.labels.tolist()) == (("b", "a", "c"), [3])
 
 
-def test_missing_area_and_crowd(coco: Coco) -> None:
+def test_read_coco_without_area_and_crowd(coco: Coco) -> None:
     record = annotation()
     del record["area"], record["iscrowd"]
-    found = read(coco(coco_document([record])))
-    assert (found.areas.tolist(), found.crowd.tolist()) == ([600.0], [False])
+    annotations = read(coco(coco_document([record])))
+    assert (annotations.areas.tolist(), annotations.crowd.tolist()) == ([600.0], [False])
 
 
-def test_given_classes(coco: Coco) -> None:
-    found = read(coco(coco_document([annotation(category=13)])), ["cow", "dog"])
-    assert (found.classes, found.labels.tolist()) == (("cow", "dog"), [2])
-    assert found.category_ids.tolist() == [14, 13]
+def test_read_coco_with_requested_classes(coco: Coco) -> None:
+    annotations = read(coco(coco_document([annotation(category=13)])), ["cow", "dog"])
+    assert (annotations.classes, annotations.labels.tolist()) == (("cow", "dog"), [2])
+    assert annotations.category_ids.tolist() == [14, 13]
 
 
-def test_unknown_class(coco: Coco) -> None:
+def test_read_coco_with_unknown_class_fails(coco: Coco) -> None:
     root = coco(coco_document([annotation(category=13)]))
     with pytest.raises(UserError, match=r'instances\.json: .* 1 classes, found "dog" \(did you mean "dogs"\?\)'):
         read(root, ["dogs"])
@@ -81,14 +88,14 @@ def test_unknown_class(coco: Coco) -> None:
         ([1, float("nan"), 5, 5], "not finite"),
         ([1, 2, float("inf"), 5], "not finite"),
         ([1, 2, 10**400, 5], "not finite"),
-        ([60, 2, 5, 5], "outside its 60 x 40 picture"),
+        ([60, 2, 5, 5], "outside its 60 x 40 image"),
     ],
 )
-def test_unusable_box_is_dropped_and_reported(coco: Coco, box: list[float], reason: str) -> None:
-    found = read(coco(coco_document([annotation(5), annotation(6, box)])))
-    assert len(found.labels) == 1
-    assert "instances.json: annotation 6 of a.jpg (cat): " in str(found.dropped[0])
-    assert reason in str(found.dropped[0])
+def test_read_coco_drops_and_reports_invalid_boxes(coco: Coco, box: list[float], reason: str) -> None:
+    annotations = read(coco(coco_document([annotation(5), annotation(6, box)])))
+    assert len(annotations.labels) == 1
+    assert "instances.json: annotation 6 of a.jpg (cat): " in str(annotations.dropped[0])
+    assert reason in str(annotations.dropped[0])
 
 
 def without(name: str, **changes: Any) -> dict[str, Any]:
@@ -125,7 +132,7 @@ IMAGE = {"id": 7, "file_name": "a.jpg", "width": 60, "height": 40}
         (without("", annotations=[{"image_id": 7}]), 'annotation 1: expected "category_id"'),
     ],
 )
-def test_damaged_document(coco: Coco, document: Any, message: str) -> None:
+def test_read_coco_of_invalid_document_fails(coco: Coco, document: Any, message: str) -> None:
     root = coco(document)
     with pytest.raises(UserError) as raised:
         read(root)
@@ -134,42 +141,42 @@ def test_damaged_document(coco: Coco, document: Any, message: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_damaged_json(coco: Coco) -> None:
+def test_read_coco_of_damaged_json_fails(coco: Coco) -> None:
     root = coco(coco_document([]))
     (root / "instances.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"instances\.json: expected a COCO annotation file, found damaged JSON"):
         read(root)
 
 
-def test_missing_sizes_are_the_images(coco: Coco) -> None:
+def test_read_coco_without_sizes_reads_the_images(coco: Coco) -> None:
     root = coco(coco_document([annotation()]) | {"images": [{"id": 7, "file_name": "a.jpg", "height": None}]})
     write_image(root / "images/a.jpg", (30, 50))
     assert read(root).size(0) == (30, 50)
 
 
-def test_missing_image(coco: Coco) -> None:
+def test_read_coco_without_image_fails(coco: Coco) -> None:
     root = coco(coco_document([]))
     (root / "images/b.jpg").unlink()
     with pytest.raises(UserError, match=r"b\.jpg: expected image 17 of .*instances\.json, found nothing"):
         read(root)
 
 
-def test_first_folder_that_holds_the_images(coco: Coco, tmp_path: Path) -> None:
+def test_read_coco_uses_the_first_folder_with_images(coco: Coco, tmp_path: Path) -> None:
     root = coco(coco_document([]))
     (tmp_path / "empty").mkdir()
-    found = read_coco(root / "instances.json", [tmp_path / "empty", root / "images"], None)
-    assert found.file(0) == str(root / "images/a.jpg")
+    annotations = read_coco(root / "instances.json", [tmp_path / "empty", root / "images"], None)
+    assert annotations.file(0) == str(root / "images/a.jpg")
 
 
-def test_images_in_sub_folders(coco: Coco) -> None:
+def test_read_coco_with_images_in_sub_folders(coco: Coco) -> None:
     root = coco(coco_document([], images=["x/a.jpg"]))
     write_image(root / "images/x/a.jpg")
     assert read(root).file(0) == str(root / "images/x/a.jpg")
 
 
-def test_coco_mini(shared: Path) -> None:
-    found = read(shared / "data/coco_mini")
-    assert (len(found), len(found.labels), len(found.classes)) == (80, 648, 80)
-    assert found.category_ids[-1] == 90
-    assert int(found.crowd.sum()) == 8
-    assert found.dropped == ()
+def test_read_coco_of_coco_mini(shared: Path) -> None:
+    annotations = read(shared / "data/coco_mini")
+    assert (len(annotations), len(annotations.labels), len(annotations.classes)) == (80, 648, 80)
+    assert annotations.category_ids[-1] == 90
+    assert int(annotations.crowd.sum()) == 8
+    assert annotations.dropped == ()

@@ -53,20 +53,22 @@ def read(root: Path, text: str, classes: list[str] | None = None) -> Annotations
         "tabs",
     ],
 )
-def test_rows(tmp_path: Path, text: str, files: list[str], boxes: list[list[float]], names: list[str]) -> None:
-    found = read(tmp_path, text)
-    assert [found.file(place) for place in range(len(found))] == [str(tmp_path / name) for name in files]
-    assert found.boxes.tolist() == boxes
-    assert [found.classes[label - 1] for label in found.labels] == names
-    assert found.classes == tuple(sorted(found.classes))
-    assert found.image_ids.tolist() == list(range(1, len(files) + 1))
+def test_read_csv_of_valid_rows(
+    tmp_path: Path, text: str, files: list[str], boxes: list[list[float]], names: list[str]
+) -> None:
+    annotations = read(tmp_path, text)
+    assert [annotations.file(i) for i in range(len(annotations))] == [str(tmp_path / name) for name in files]
+    assert annotations.boxes.tolist() == boxes
+    assert [annotations.classes[label - 1] for label in annotations.labels] == names
+    assert annotations.classes == tuple(sorted(annotations.classes))
+    assert annotations.image_ids.tolist() == list(range(1, len(files) + 1))
 
 
-def test_marks(tmp_path: Path) -> None:
-    found = read(
+def test_read_csv_with_flags(tmp_path: Path) -> None:
+    annotations = read(
         tmp_path, HEADER.strip() + ",difficult,iscrowd\na.jpg,cat,1,2,3,4,1,0\na.jpg,cat,1,2,3,4,,1\na.jpg,,,,,,,\n"
     )
-    assert (found.difficult.tolist(), found.crowd.tolist()) == ([True, False], [False, True])
+    assert (annotations.difficult.tolist(), annotations.crowd.tolist()) == ([True, False], [False, True])
 
 
 @pytest.mark.parametrize(
@@ -74,14 +76,14 @@ def test_marks(tmp_path: Path) -> None:
     [
         ("3,2,3,4", "without extent: 3 2 3 4"),
         ("1,2,inf,4", "not finite"),
-        ("60,2,70,4", "outside its 60 x 40 picture"),
+        ("60,2,70,4", "outside its 60 x 40 image"),
     ],
 )
-def test_unusable_box_is_dropped_and_reported(tmp_path: Path, row: str, reason: str) -> None:
-    found = read(tmp_path, HEADER + f"a.jpg,cat,{row}\na.jpg,dog,1,2,3,4\n")
-    assert (len(found), found.labels.tolist(), found.classes) == (1, [1], ("dog",))
-    assert str(found.dropped[0]).startswith(f"{tmp_path}/labels.csv: line 2 (cat): ")
-    assert reason in str(found.dropped[0])
+def test_read_csv_drops_and_reports_invalid_boxes(tmp_path: Path, row: str, reason: str) -> None:
+    annotations = read(tmp_path, HEADER + f"a.jpg,cat,{row}\na.jpg,dog,1,2,3,4\n")
+    assert (len(annotations), annotations.labels.tolist(), annotations.classes) == (1, [1], ("dog",))
+    assert str(annotations.dropped[0]).startswith(f"{tmp_path}/labels.csv: line 2 (cat): ")
+    assert reason in str(annotations.dropped[0])
 
 
 @pytest.mark.parametrize(
@@ -103,17 +105,17 @@ def test_unusable_box_is_dropped_and_reported(tmp_path: Path, row: str, reason: 
         (HEADER + "gone.jpg,cat,1,2,3,4\n", r"gone\.jpg: expected the image of .*labels\.csv, line 2, found nothing"),
     ],
 )
-def test_damaged_file(tmp_path: Path, text: str, message: str) -> None:
+def test_read_csv_of_damaged_file_fails(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path, text)
 
 
-def test_another_class(tmp_path: Path) -> None:
+def test_read_csv_with_unknown_class_fails(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'labels\.csv: line 2: expected one of 1 classes, found "cta" .*"cat"'):
         read(tmp_path, HEADER + "a.jpg,cta,1,2,3,4\n", ["cat"])
 
 
-def test_no_text(tmp_path: Path) -> None:
+def test_read_csv_of_other_encoding_fails(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"a.jpg,c\xe9,1,2,3,4\n")
     with pytest.raises(UserError, match=r"labels\.csv: expected text in UTF-8, found byte 0xe9"):
         read_csv(tmp_path / "labels.csv", [tmp_path], None)

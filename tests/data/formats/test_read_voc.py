@@ -26,14 +26,14 @@ PART = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax
         (voc_object("cat", 5, 6, 7, 8, extra=PART), [[4, 5, 7, 8]]),
         (voc_object("cat", -5, 6, 70, 80), [[-6, 5, 70, 80]]),
     ],
-    ids=["none", "whole picture", "inclusive", "floats", "missing tags", "parts", "reaching outside"],
+    ids=["none", "whole image", "inclusive", "floats", "missing tags", "parts", "reaching outside"],
 )
-def test_boxes(voc: Voc, objects: str, boxes: list[list[float]]) -> None:
-    found = read_voc(voc({"a": objects}), "train", ["cat"])
-    assert len(found) == 1
-    assert found[0].boxes.tolist() == boxes
-    assert found[0].areas.tolist() == [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
-    assert found.dropped == ()
+def test_read_voc_of_valid_boxes(voc: Voc, objects: str, boxes: list[list[float]]) -> None:
+    annotations = read_voc(voc({"a": objects}), "train", ["cat"])
+    assert len(annotations) == 1
+    assert annotations[0].boxes.tolist() == boxes
+    assert annotations[0].areas.tolist() == [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes]
+    assert annotations.dropped == ()
 
 
 @pytest.mark.parametrize(
@@ -45,36 +45,36 @@ def test_boxes(voc: Voc, objects: str, boxes: list[list[float]]) -> None:
         ((5, "nan", 9, 8), "not finite"),
         ((5, 6, "inf", 8), "not finite"),
         ((5, 6, "wide", 8), "not finite"),
-        ((61, 6, 70, 8), "outside its 60 x 40 picture"),
+        ((61, 6, 70, 8), "outside its 60 x 40 image"),
         ((-9, 6, 0, 8), "outside"),
         ((5, 41, 9, 50), "outside"),
     ],
 )
-def test_unusable_box_is_dropped_and_reported(voc: Voc, corners: tuple[object, ...], reason: str) -> None:
+def test_read_voc_drops_and_reports_invalid_boxes(voc: Voc, corners: tuple[object, ...], reason: str) -> None:
     root = voc({"a": voc_object("dog", 1, 1, 9, 9) + voc_object("cat", *corners)})
-    found = read_voc(root, "train", ["cat", "dog"])
-    assert found[0].labels.tolist() == [2]
-    (dropped,) = found.dropped
+    annotations = read_voc(root, "train", ["cat", "dog"])
+    assert annotations[0].labels.tolist() == [2]
+    (dropped,) = annotations.dropped
     assert str(dropped).startswith(f"{root}/Annotations/a.xml: object 2 (cat): ")
     assert reason in str(dropped)
 
 
-def test_missing_corner_is_dropped_and_reported(voc: Voc) -> None:
-    found = read_voc(voc({"a": "<object><name>cat</name></object>"}), "train", None)
-    assert (len(found), len(found.labels)) == (1, 0)
-    assert "no complete <bndbox>" in str(found.dropped[0])
+def test_read_voc_drops_and_reports_incomplete_box(voc: Voc) -> None:
+    annotations = read_voc(voc({"a": "<object><name>cat</name></object>"}), "train", None)
+    assert (len(annotations), len(annotations.labels)) == (1, 0)
+    assert "no complete <bndbox>" in str(annotations.dropped[0])
 
 
-def test_labels_difficult_and_sorted_classes(voc: Voc) -> None:
+def test_read_voc_sorts_classes_and_reads_difficult(voc: Voc) -> None:
     hard = voc_object("dog", 1, 1, 9, 9, extra="<difficult>1</difficult>")
     odd = voc_object("ant", 1, 1, 9, 9, extra="<difficult>Unspecified</difficult>")
-    found = read_voc(voc({"a": hard + odd, "b": "", "c": voc_object("cat", 1, 1, 9, 9)}), "train", None)
-    assert found.classes == ("ant", "cat", "dog")
-    assert found.labels.tolist() == [3, 1, 2]
-    assert found.difficult.tolist() == [True, False, False]
-    assert found.offsets.tolist() == [0, 2, 2, 3]
-    assert found.category_ids.tolist() == [1, 2, 3]
-    assert not found.crowd.any()
+    annotations = read_voc(voc({"a": hard + odd, "b": "", "c": voc_object("cat", 1, 1, 9, 9)}), "train", None)
+    assert annotations.classes == ("ant", "cat", "dog")
+    assert annotations.labels.tolist() == [3, 1, 2]
+    assert annotations.difficult.tolist() == [True, False, False]
+    assert annotations.offsets.tolist() == [0, 2, 2, 3]
+    assert annotations.category_ids.tolist() == [1, 2, 3]
+    assert not annotations.crowd.any()
 
 
 @pytest.mark.parametrize(
@@ -87,37 +87,37 @@ def test_labels_difficult_and_sorted_classes(voc: Voc) -> None:
         (["12", "012"], [1, 2]),
     ],
 )
-def test_image_ids(voc: Voc, stems: list[str], ids: list[int]) -> None:
-    found = read_voc(voc(dict.fromkeys(stems, "")), "train", ["cat"])
-    assert found.image_ids.tolist() == ids
-    assert [Path(found.file(i)).name for i in range(len(found))] == [f"{stem}.jpg" for stem in stems]
+def test_read_voc_image_ids(voc: Voc, stems: list[str], ids: list[int]) -> None:
+    annotations = read_voc(voc(dict.fromkeys(stems, "")), "train", ["cat"])
+    assert annotations.image_ids.tolist() == ids
+    assert [Path(annotations.file(i)).name for i in range(len(annotations))] == [f"{stem}.jpg" for stem in stems]
 
 
-def test_list_of_one_class_gives_all_its_images(voc: Voc) -> None:
+def test_read_voc_of_class_split_gives_all_its_images(voc: Voc) -> None:
     root = voc({"a": "", "b": ""})
     (root / "ImageSets/Main/cat_train.txt").write_text("a -1\n\nb  1\n")
     assert len(read_voc(root, "cat_train", ["cat"])) == 2
 
 
 @pytest.mark.parametrize("size", ["<size/>", "<size><width>0</width><height>0</height></size>", "<other/>"])
-def test_missing_size_comes_from_the_image(voc: Voc, size: str) -> None:
+def test_read_voc_without_size_reads_the_image(voc: Voc, size: str) -> None:
     assert read_voc(voc({"a": ""}, size=size), "train", ["cat"]).size(0) == (40, 60)
 
 
-def test_missing_size_of_an_unreadable_image(voc: Voc) -> None:
+def test_read_voc_without_size_and_image_fails(voc: Voc) -> None:
     root = voc({"a": ""}, size="<size/>")
     (root / "JPEGImages/a.jpg").write_bytes(b"no image")
     with pytest.raises(UnreadableImage, match=r"a\.jpg: expected an image"):
         read_voc(root, "train", None)
 
 
-def test_unknown_list(voc: Voc) -> None:
+def test_read_voc_of_unknown_split_fails(voc: Voc) -> None:
     root = voc({"a": ""})
-    with pytest.raises(UserError, match=r'trian\.txt: .*\(did you mean "train"\?\); lists: train$'):
+    with pytest.raises(UserError, match=r'trian\.txt: .*\(did you mean "train"\?\); splits: train$'):
         read_voc(root, "trian", None)
 
 
-def test_unknown_class(voc: Voc) -> None:
+def test_read_voc_with_unknown_class_fails(voc: Voc) -> None:
     root = voc({"a": voc_object("dog", 1, 1, 9, 9) + voc_object("cta", 1, 1, 9, 9)})
     with pytest.raises(
         UserError, match=r'a\.xml: object 2: expected one of 2 classes, found "cta" \(did you mean "cat"'
@@ -140,7 +140,7 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><annotation>&c;</anno
         ("ImageSets/Main/train.txt", "a\na\n", "train.txt: expected each image once, found a twice"),
     ],
 )
-def test_damaged_folder(voc: Voc, path: str, content: str | None, message: str) -> None:
+def test_read_voc_of_damaged_folder_fails(voc: Voc, path: str, content: str | None, message: str) -> None:
     root = voc({"a": ""})
     (root / path).unlink()
     if content is not None:
@@ -152,18 +152,18 @@ def test_damaged_folder(voc: Voc, path: str, content: str | None, message: str) 
     assert "\n" not in str(raised.value)
 
 
-def test_missing_root(tmp_path: Path) -> None:
+def test_read_voc_of_missing_folder_fails(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a VOC folder, found nothing"):
         read_voc(tmp_path / "nothing", "train", None)
 
 
-def test_other_extension(voc: Voc) -> None:
+def test_read_voc_with_png_images(voc: Voc) -> None:
     root = voc({"a": ""})
     (root / "JPEGImages/a.jpg").rename(root / "JPEGImages/a.png")
     assert read_voc(root, "train", None).file(0).endswith("a.png")
 
 
-def test_voc2007(shared: Path) -> None:
+def test_read_voc_of_voc2007(shared: Path) -> None:
     root = shared / "data/VOCdevkit/VOC2007"
     train, val = (read_voc(root, name, None) for name in ("train", "val"))
     assert (len(train), len(val), len(train.classes)) == (2501, 2510, 20)
@@ -173,7 +173,7 @@ def test_voc2007(shared: Path) -> None:
     assert np.bincount(train.labels)[1:].min() > 0
 
 
-def test_bccd_reports_its_two_boxes(shared: Path) -> None:
-    found = read_voc(shared / "data/bccd", "trainval", None)
-    assert found.classes == ("Platelets", "RBC", "WBC")
-    assert [Path(box.file).name for box in found.dropped] == ["BloodImage_00338.xml", "BloodImage_00343.xml"]
+def test_read_voc_of_bccd_reports_two_boxes(shared: Path) -> None:
+    annotations = read_voc(shared / "data/bccd", "trainval", None)
+    assert annotations.classes == ("Platelets", "RBC", "WBC")
+    assert [Path(box.file).name for box in annotations.dropped] == ["BloodImage_00338.xml", "BloodImage_00343.xml"]

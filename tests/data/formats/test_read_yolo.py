@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.data.formats.yolo import label_file, read_yolo, yolo_lists
+from detect.data.formats.yolo import label_file, read_yolo, yolo_splits
 from detect.errors import UserError
 from tests.data.folders import write_image
 
@@ -46,12 +46,16 @@ def yolo(tmp_path: Path) -> Yolo:
     ],
     ids=["empty", "no file", "blank", "whole", "two", "reaching outside", "polygon", "from Windows"],
 )
-def test_boxes(yolo: Yolo, text: str | None, boxes: list[list[float]], labels: list[int]) -> None:
-    found = read_yolo(yolo({"a.jpg": text, "b.jpg": "1 0.5 0.5 1 1"}), "train", None)
-    assert found[0].boxes.tolist() == boxes
-    assert found[0].labels.tolist() == labels
-    assert (found.classes, found.category_ids.tolist(), found.image_ids.tolist()) == (("cat", "dog"), [1, 2], [1, 2])
-    assert found[0].size == (40, 60)
+def test_read_yolo_of_valid_boxes(yolo: Yolo, text: str | None, boxes: list[list[float]], labels: list[int]) -> None:
+    annotations = read_yolo(yolo({"a.jpg": text, "b.jpg": "1 0.5 0.5 1 1"}), "train", None)
+    assert annotations[0].boxes.tolist() == boxes
+    assert annotations[0].labels.tolist() == labels
+    assert (annotations.classes, annotations.category_ids.tolist(), annotations.image_ids.tolist()) == (
+        ("cat", "dog"),
+        [1, 2],
+        [1, 2],
+    )
+    assert annotations[0].size == (40, 60)
 
 
 @pytest.mark.parametrize(
@@ -59,16 +63,16 @@ def test_boxes(yolo: Yolo, text: str | None, boxes: list[list[float]], labels: l
     [
         ("0 0.5 0.5 0 0.1", "without extent"),
         ("0 0.5 0.5 0.1 inf", "not finite"),
-        ("0 1.5 0.5 0.1 0.1", "outside its 60 x 40 picture"),
+        ("0 1.5 0.5 0.1 0.1", "outside its 60 x 40 image"),
         ("0 30 20 10 10", "not in fractions: 30 20 10 10"),
     ],
 )
-def test_unusable_box_is_dropped_and_reported(yolo: Yolo, line: str, reason: str) -> None:
+def test_read_yolo_drops_and_reports_invalid_boxes(yolo: Yolo, line: str, reason: str) -> None:
     root = yolo({"a.jpg": f"1 0.5 0.5 1 1\n{line}\n"})
-    found = read_yolo(root, "train", None)
-    assert found[0].labels.tolist() == [2]
-    assert str(found.dropped[0]).startswith(f"{root}/labels/a.txt: line 2 (cat): ")
-    assert reason in str(found.dropped[0])
+    annotations = read_yolo(root, "train", None)
+    assert annotations[0].labels.tolist() == [2]
+    assert str(annotations.dropped[0]).startswith(f"{root}/labels/a.txt: line 2 (cat): ")
+    assert reason in str(annotations.dropped[0])
 
 
 @pytest.mark.parametrize(
@@ -82,14 +86,14 @@ def test_unusable_box_is_dropped_and_reported(yolo: Yolo, line: str, reason: str
         ("0 0.5 0,5 1 1", "expected numbers, found 0,5"),
     ],
 )
-def test_damaged_line(yolo: Yolo, line: str, message: str) -> None:
+def test_read_yolo_of_damaged_line_fails(yolo: Yolo, line: str, message: str) -> None:
     root = yolo({"a.jpg": f"0 0.5 0.5 1 1\n{line}\n"})
     with pytest.raises(UserError, match=rf"labels/a\.txt: line 2: {message}"):
         read_yolo(root, "train", None)
 
 
 @pytest.mark.parametrize(
-    ("data", "split", "photos"),
+    ("data", "split", "images"),
     [
         ("train: images/t\nval: images/v\n", "train", ["t/1.jpg", "t/2.jpg"]),
         ("train: images/t\nval: images/v\n", "val", ["v/3.jpg"]),
@@ -102,22 +106,22 @@ def test_damaged_line(yolo: Yolo, line: str, message: str) -> None:
     ],
     ids=["folder", "val", "several", "list", "further list", "path", "moved", "Roboflow"],
 )
-def test_splits(yolo: Yolo, data: str, split: str, images: list[str]) -> None:
+def test_read_yolo_of_any_split(yolo: Yolo, data: str, split: str, images: list[str]) -> None:
     root = yolo({"t/2.jpg": BOX, "t/1.jpg": None, "v/3.jpg": BOX}, data + NAMES)
     (root / "list.txt").write_text(f"./images/t/2.jpg\n\n{root}/images/v/3.jpg\nimages/t/2.jpg\n")
-    found = read_yolo(root, split, None)
-    assert [found.file(place) for place in range(len(found))] == [str(root / "images" / image) for image in images]
-    assert found.image_ids.tolist() == [int(Path(image).stem) for image in images]
+    annotations = read_yolo(root, split, None)
+    assert [annotations.file(i) for i in range(len(annotations))] == [str(root / "images" / image) for image in images]
+    assert annotations.image_ids.tolist() == [int(Path(image).stem) for image in images]
 
 
 @pytest.mark.parametrize("names", ["names: {1: dog, 0: cat}\n", "nc: 2\nnames:\n- cat\n- dog\n"])
-def test_names(yolo: Yolo, names: str) -> None:
+def test_read_yolo_of_any_names(yolo: Yolo, names: str) -> None:
     root = yolo({"a.jpg": "1 0.5 0.5 1 1"}, "train: images\n" + names)
     assert read_yolo(root, "train", None).classes == ("cat", "dog")
     assert read_yolo(root, "train", ["dog"]).labels.tolist() == [1]
 
 
-def test_given_classes_lack_one(yolo: Yolo) -> None:
+def test_read_yolo_with_unknown_class_fails(yolo: Yolo) -> None:
     with pytest.raises(UserError, match=r'a\.txt: line 1: expected one of 1 classes, found "dog"'):
         read_yolo(yolo({"a.jpg": "1 0.5 0.5 1 1"}), "train", ["cat"])
 
@@ -140,7 +144,7 @@ def test_given_classes_lack_one(yolo: Yolo) -> None:
         ("train: list.txt\n" + NAMES, r"gone\.jpg: expected the image of .*list\.txt, line 2, found nothing"),
     ],
 )
-def test_damaged_data_file(yolo: Yolo, data: str, message: str) -> None:
+def test_read_yolo_of_damaged_data_file_fails(yolo: Yolo, data: str, message: str) -> None:
     root = yolo({"a.jpg": ""}, data)
     (root / "empty").mkdir()
     (root / "list.txt").write_text("images/a.jpg\nimages/gone.jpg\n")
@@ -148,27 +152,27 @@ def test_damaged_data_file(yolo: Yolo, data: str, message: str) -> None:
         read_yolo(root, "train", None)
 
 
-def test_nothing_is_labelled(yolo: Yolo) -> None:
+def test_read_yolo_without_any_labels_fails(yolo: Yolo) -> None:
     with pytest.raises(UserError, match=r"labels/a\.txt: expected the labels of a\.jpg, found none for 2 images"):
         read_yolo(yolo({"a.jpg": None, "b.jpg": None}), "train", None)
 
 
-def test_no_data_file(tmp_path: Path) -> None:
+def test_read_yolo_without_data_file_fails(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.yaml: expected YOLO's names and splits, found nothing"):
         read_yolo(tmp_path, "train", None)
 
 
-def test_labels_beside_the_images_and_classes_txt(tmp_path: Path) -> None:
+def test_read_yolo_with_labels_beside_images_and_classes_txt(tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1")
     (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
-    assert yolo_lists(tmp_path) == ["train"]
-    found = read_yolo(tmp_path, "train", None)
-    assert (found.classes, found.labels.tolist(), len(found)) == (("cat", "dog"), [2], 1)
+    assert yolo_splits(tmp_path) == ["train"]
+    annotations = read_yolo(tmp_path, "train", None)
+    assert (annotations.classes, annotations.labels.tolist(), len(annotations)) == (("cat", "dog"), [2], 1)
 
 
 @pytest.mark.parametrize("file", ["classes.txt", "labels/classes.txt", "obj.names"])
-def test_names_written_on_windows(yolo: Yolo, file: str) -> None:
+def test_read_yolo_of_names_written_on_windows(yolo: Yolo, file: str) -> None:
     root = yolo({"a.jpg": BOX}, "")
     (root / file).write_text("\ufeffcat\r\ndog\r\n", encoding="utf-8")
     assert read_yolo(root, "train", None).classes == ("cat", "dog")
@@ -177,14 +181,14 @@ def test_names_written_on_windows(yolo: Yolo, file: str) -> None:
         read_yolo(root, "train", None)
 
 
-def test_list_and_data_file_written_on_windows(yolo: Yolo) -> None:
+def test_read_yolo_of_files_written_on_windows(yolo: Yolo) -> None:
     root = yolo({"a.jpg": BOX}, "\ufefftrain: list.txt\r\n" + NAMES)
     (root / "list.txt").write_text("\ufeffimages/a.jpg\r\n", encoding="utf-8")
     assert read_yolo(root, "train", None).file(0) == str(root / "images/a.jpg")
 
 
 @pytest.mark.parametrize(
-    ("photo", "labels"),
+    ("image", "labels"),
     [
         ("/d/images/a.jpg", "/d/labels/a.txt"),
         ("/images/x/images/y/a.b.png", "/images/x/labels/y/a.b.txt"),

@@ -6,26 +6,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.data.annotations import ImageAnnotation, pack
-from detect.data.inspect.anchor_advice import advised_anchors
-from detect.data.inspect.anchor_recall import Scaled, best_overlaps, scaled
-from detect.ops.anchors import AnchorShapes
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.inspect.anchor_advice import suggest_anchors
+from detect.data.inspect.anchor_recall import ScaledObjects, best_anchor_iou, scale_objects
+from detect.ops.anchors import AnchorGenerator
 from detect.ops.boxes import iou
 from detect.ops.preprocess import Preprocess
 
 
-def objects(*boxes: tuple[float, float, float, float], side: tuple[int, int] = (160, 120)) -> Scaled:
+def objects(*boxes: tuple[float, float, float, float], side: tuple[int, int] = (160, 120)) -> ScaledObjects:
     table = np.asarray(boxes, np.float64).reshape(-1, 4)
-    return Scaled(table, np.tile(np.asarray(side, np.float64), (len(table), 1)), np.ones(len(table), np.int64))
+    return ScaledObjects(table, np.tile(np.asarray(side, np.float64), (len(table), 1)), np.ones(len(table), np.int64))
 
 
-def slow(found: Scaled, shapes: AnchorShapes, spacings: list[int], outside: float | None) -> np.ndarray:
+def slow(found: ScaledObjects, shapes: AnchorGenerator, spacings: list[int], outside: float | None) -> np.ndarray:
     """Every anchor of every map against every object."""
-    width, height = found.sides[0]
+    width, height = found.image_sides[0]
     best = np.zeros(len(found.boxes))
     for level, spacing in enumerate(spacings):
         cells = (-(-int(height) // spacing), -(-int(width) // spacing))
-        anchors = shapes.on_map(level, cells, spacing, torch.device("cpu"), torch.float64)
+        anchors = shapes.grid_anchors(level, cells, spacing, torch.device("cpu"), torch.float64)
         if outside is not None:
             low, high = anchors[:, :2] >= -outside, anchors[:, 2:] <= torch.tensor([width, height]) + outside
             anchors = anchors[low.all(1) & high.all(1)]
@@ -35,11 +35,11 @@ def slow(found: Scaled, shapes: AnchorShapes, spacings: list[int], outside: floa
 
 
 def test_no_objects() -> None:
-    assert best_overlaps(objects(), AnchorShapes(((16,),)), [16]).shape == (0,)
+    assert best_anchor_iou(objects(), AnchorGenerator(((16,),)), [16]).shape == (0,)
 
 
 def test_an_object_on_an_anchor_is_reached() -> None:
-    assert best_overlaps(objects((16, 32, 32, 48)), AnchorShapes(((16,),), (1.0,)), [16]).tolist() == [1.0]
+    assert best_anchor_iou(objects((16, 32, 32, 48)), AnchorGenerator(((16,),), (1.0,)), [16]).tolist() == [1.0]
 
 
 corner = st.tuples(st.floats(0, 150), st.floats(0, 110), st.floats(1, 150), st.floats(1, 110))
@@ -54,10 +54,10 @@ corner = st.tuples(st.floats(0, 150), st.floats(0, 110), st.floats(1, 150), st.f
 )
 def test_the_nearest_cell_is_the_best(boxes, outside, offset, sides) -> None:
     found = objects(*((x, y, min(x + w, 160), min(y + h, 120)) for x, y, w, h in boxes))
-    shapes = AnchorShapes(sides, (0.5, 1.0, 3.0), offset)
+    shapes = AnchorGenerator(sides, (0.5, 1.0, 3.0), offset)
     spacings = [16, 32][: len(sides)]
     expected = slow(found, shapes, spacings, outside)
-    np.testing.assert_allclose(best_overlaps(found, shapes, spacings, outside), expected, atol=1e-12)
+    np.testing.assert_allclose(best_anchor_iou(found, shapes, spacings, outside), expected, atol=1e-12)
 
 
 def test_objects_are_scaled_clipped_and_crowds_left_out() -> None:
@@ -71,18 +71,18 @@ def test_objects_are_scaled_clipped_and_crowds_left_out() -> None:
         crowd=np.asarray([False, False, True]),
         areas=np.ones(3),
     )
-    found = scaled(pack([image], ["a", "b"]), Preprocess(min_size=100, max_size=1000))
+    found = scale_objects(Annotations.from_images([image], ["a", "b"]), Preprocess(min_size=100, max_size=1000))
     assert found.boxes.tolist() == [[0, 0, 20, 40], [0, 0, 100, 100]]
-    assert found.sides.tolist() == [[200, 100], [200, 100]]
+    assert found.image_sides.tolist() == [[200, 100], [200, 100]]
     assert found.labels.tolist() == [2, 1]
 
 
 def test_advice_finds_the_anchors_that_made_the_objects() -> None:
-    made = AnchorShapes(((20, 60),), (0.5, 2.0))
-    boxes = made.on_map(0, (8, 10), 16, torch.device("cpu"), torch.float64).numpy()
-    advised = advised_anchors(objects(*map(tuple, boxes)), AnchorShapes(((100, 150),), (1.0, 1.1)), 16, None, 2)
-    np.testing.assert_allclose(advised.sides, made.sides, rtol=0.06)
-    np.testing.assert_allclose(advised.ratios, made.ratios, rtol=0.06)
+    made = AnchorGenerator(((20, 60),), (0.5, 2.0))
+    boxes = made.grid_anchors(0, (8, 10), 16, torch.device("cpu"), torch.float64).numpy()
+    advised = suggest_anchors(objects(*map(tuple, boxes)), AnchorGenerator(((100, 150),), (1.0, 1.1)), 16, None, 2)
+    np.testing.assert_allclose(advised.sizes, made.sizes, rtol=0.06)
+    np.testing.assert_allclose(advised.aspect_ratios, made.aspect_ratios, rtol=0.06)
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -90,11 +90,11 @@ def test_advice_reaches_no_less_than_what_is_configured(number: int) -> None:
     draw = np.random.default_rng(number)
     low = draw.uniform(0, 60, (80, 2))
     found = objects(*map(tuple, np.concatenate([low, low + draw.uniform(5, 60, (80, 2))], 1)))
-    start = AnchorShapes((tuple(np.geomspace(20, 50, number)),), tuple(np.geomspace(0.7, 1.5, number)))
-    advised = advised_anchors(found, start, 16, 0.0, number)
-    assert best_overlaps(found, advised, [16], 0.0).mean() > best_overlaps(found, start, [16], 0.0).mean()
+    start = AnchorGenerator((tuple(np.geomspace(20, 50, number)),), tuple(np.geomspace(0.7, 1.5, number)))
+    advised = suggest_anchors(found, start, 16, 0.0, number)
+    assert best_anchor_iou(found, advised, [16], 0.0).mean() > best_anchor_iou(found, start, [16], 0.0).mean()
 
 
 def test_advice_for_equal_objects_is_one_anchor() -> None:
-    advised = advised_anchors(objects(*[(10, 10, 42, 42)] * 5), AnchorShapes(((128, 256),)), 16, None, 3)
-    assert len(advised.sides[0]) == len(advised.ratios) == 1
+    advised = suggest_anchors(objects(*[(10, 10, 42, 42)] * 5), AnchorGenerator(((128, 256),)), 16, None, 3)
+    assert len(advised.sizes[0]) == len(advised.aspect_ratios) == 1

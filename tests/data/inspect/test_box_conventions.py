@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.data.inspect.box_conventions import READINGS, as_corners, fitting, misread
+from detect.data.inspect.box_conventions import BOX_CONVENTIONS, to_corners, fraction_that_fits, find_better_convention
 
 SIDES = np.tile([200.0, 100.0], (40, 1))
 
@@ -22,26 +22,26 @@ def written(boxes: np.ndarray, reading: str) -> np.ndarray:
     return np.concatenate([boxes[:, :2] + size / 2, size], 1) if reading.startswith("cx") else boxes
 
 
-@pytest.mark.parametrize("meant", sorted(set(READINGS.values())))
+@pytest.mark.parametrize("meant", sorted(set(BOX_CONVENTIONS.values())))
 def test_corners_come_back(meant: str) -> None:
-    np.testing.assert_allclose(as_corners(written(corners(), meant), meant), corners())
-    assert fitting(corners(), SIDES) == 1.0
+    np.testing.assert_allclose(to_corners(written(corners(), meant), meant), corners())
+    assert fraction_that_fits(corners(), SIDES) == 1.0
 
 
-@pytest.mark.parametrize("own", sorted(set(READINGS.values())))
-@pytest.mark.parametrize("meant", sorted(set(READINGS.values())))
+@pytest.mark.parametrize("own", sorted(set(BOX_CONVENTIONS.values())))
+@pytest.mark.parametrize("meant", sorted(set(BOX_CONVENTIONS.values())))
 def test_what_is_meant_is_told(own: str, meant: str) -> None:
     expected = None if own == meant else meant
-    assert misread(written(corners(), meant), SIDES, own) == expected
+    assert find_better_convention(written(corners(), meant), SIDES, own) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_few_boxes_tell_nothing(count: int) -> None:
     boxes = written(corners(), "x y width height")[:count]
-    assert misread(boxes, SIDES[:count], "x1 y1 x2 y2") is None
+    assert find_better_convention(boxes, SIDES[:count], "x1 y1 x2 y2") is None
 
 
 def test_a_few_bad_boxes_are_no_other_reading() -> None:
     boxes = corners()
     boxes[:3] = boxes[:3, [2, 3, 0, 1]]
-    assert misread(boxes, SIDES, "x1 y1 x2 y2") is None
+    assert find_better_convention(boxes, SIDES, "x1 y1 x2 y2") is None

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from detect.data.inspect.class_checks import check_classes
-from detect.data.inspect.scan_records import SeenImage, SeenObject, Survey
+from detect.data.inspect.scan_records import RawImage, RawObject, FolderScan
 
 
-def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> Survey:
+def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> FolderScan:
     box = (1.0, 2.0, 30.0, 40.0)
     objects = tuple(
-        SeenObject(f"object {place}", name, box, box) for name, count in counts.items() for place in range(count)
+        RawObject(f"object {place}", name, box, box) for name, count in counts.items() for place in range(count)
     )
-    return Survey("voc", Path("set"), (SeenImage(Path("a.jpg"), Path("a.xml"), None, objects),), listed, ())
+    return FolderScan("voc", Path("set"), (RawImage(Path("a.jpg"), Path("a.xml"), None, objects),), listed, ())
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_names_and_counts(counts: dict[str, int], kinds: list[str]) -> None:
 
 def test_a_listed_class_without_objects_is_rare() -> None:
     (found,) = check_classes(survey({"dog": 20}, ("dog", "cat")))
-    assert (found.kind, found.what) == ("rare-class", "cat: 0 objects")
+    assert (found.kind, found.message) == ("rare-class", "cat: 0 objects")

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from detect.data.inspect.findings import KINDS, Finding
-from detect.data.inspect.image_scan import look_at_all
-from detect.data.inspect.inspector import inspect, read_survey
+from detect.data.inspect.findings import FINDING_KINDS, DatasetFinding
+from detect.data.inspect.image_scan import scan_images
+from detect.data.inspect.inspector import inspect_dataset, scan_folder
 from tests.data.inspect.drawn_set import WRITERS, write_csv
 from tests.data.inspect.faults import FAULTS, Fault
 
 
-def found_in(root: Path) -> list[Finding]:
-    survey = read_survey(root, None)
-    return inspect(survey, dict(look_at_all([image.image for image in survey.images], 1)))
+def found_in(root: Path) -> list[DatasetFinding]:
+    survey = scan_folder(root, None)
+    return inspect_dataset(survey, dict(scan_images([image.file for image in survey.images], 1)))
 
 
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
@@ -23,9 +23,9 @@ def test_a_clean_set_is_clean(tmp_path: Path, writer) -> None:
 
 
 def test_the_comparison_says_how_far_it_is(tmp_path: Path) -> None:
-    survey = read_survey(write_csv(tmp_path / "set"), None)
+    survey = scan_folder(write_csv(tmp_path / "set"), None)
     compared: list[int] = []
-    inspect(survey, dict(look_at_all([image.image for image in survey.images], 1)), compared.append)
+    inspect_dataset(survey, dict(scan_images([image.file for image in survey.images], 1)), compared.append)
     assert sum(compared) == len(survey.images) == 12
 
 
@@ -34,8 +34,8 @@ def test_a_list_of_all_repeats_nothing(tmp_path: Path) -> None:
     rows = [line for split in ("train", "val") for line in (root / f"{split}.csv").read_text().splitlines()[1:]]
     (root / "trainval.csv").write_text("\n".join(rows) + "\n")
     (root / "images/p05.jpg").write_bytes(b"")
-    survey = read_survey(root, None)
-    assert (len(survey.images), len(survey.distinct_images), survey.objects) == (24, 12, 48)
+    survey = scan_folder(root, None)
+    assert (len(survey.images), len(survey.distinct_images), survey.num_objects) == (24, 12, 48)
     assert [finding.kind for finding in found_in(root)] == ["unreadable-image"]
 
 
@@ -49,4 +49,4 @@ def test_a_planted_fault_is_found_and_nothing_else(tmp_path: Path, fault: Fault)
 
 
 def test_every_kind_is_planted() -> None:
-    assert {fault.kind for fault in FAULTS.values()} == set(KINDS)
+    assert {fault.kind for fault in FAULTS.values()} == set(FINDING_KINDS)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from detect.data.inspect.findings import Finding
+from detect.data.inspect.findings import DatasetFinding
 from tests.data.folders import voc_object
 from tests.data.inspect.test_planted_faults import found_in
 
@@ -89,8 +89,8 @@ def _first_name(one: Voc) -> str:
     return found[2]
 
 
-def _counted(findings: list[Finding]) -> Counter[tuple[str, str, str, str]]:
-    return Counter((one.kind, one.file, one.where, one.what) for one in findings)
+def _counted(findings: list[DatasetFinding]) -> Counter[tuple[str, str, str, str]]:
+    return Counter((one.kind, one.file, one.location, one.message) for one in findings)
 
 
 def _copied(source: Path, target: Path) -> Path:
@@ -117,7 +117,7 @@ def _spare_pairs(root: Path, taken: str) -> list[tuple[str, str]]:
 def test_voc_sets(shared_data: Path, tmp_path: Path, name: str) -> None:
     root = _copied(shared_data / name, tmp_path / "set")
     before = found_in(root)
-    pairs = _spare_pairs(root, " ".join(one.file + one.what for one in before))
+    pairs = _spare_pairs(root, " ".join(one.file + one.message for one in before))
     for (_, plant), (stem, donor) in zip(PLANTED.values(), pairs, strict=False):
         plant(Voc(root, stem, donor))
     after = found_in(root)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations
-from detect.data.inspect.gallery import SIDE, Gallery, choose
-from detect.data.inspect.gallery_page import write_page, write_sheets
-from detect.data.inspect.inspector import read_survey
-from detect.data.inspect.valid_annotations import usable
+from detect.data.inspect.gallery import MAX_SIDE, GalleryRenderer, sample_images
+from detect.data.inspect.gallery_page import write_gallery_page, write_contact_sheets
+from detect.data.inspect.inspector import scan_folder
+from detect.data.inspect.valid_annotations import valid_annotations
 from detect.data.loading.transforms import Augment
 from detect.ops.preprocess import Preprocess
 from tests.data.inspect.drawn_set import HEIGHT, WIDTH, boxes, write_voc
@@ -21,11 +21,11 @@ from tests.data.inspect.drawn_set import HEIGHT, WIDTH, boxes, write_voc
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Annotations:
-    return usable(read_survey(write_voc(tmp_path / "set"), None))
+    return valid_annotations(scan_folder(write_voc(tmp_path / "set"), None))
 
 
-def gallery(images: Annotations, flip: float = 0.0) -> Gallery:
-    return Gallery(images, Preprocess(min_size=80), Augment(flip=flip), seed=0)
+def gallery(images: Annotations, flip: float = 0.0) -> GalleryRenderer:
+    return GalleryRenderer(images, Preprocess(min_size=80), Augment(flip=flip), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_choice(tmp_path: Path, number: int, labels: list[int], expected: int) -
     root = write_voc(tmp_path / "set")
     xml = root / "Annotations/p05.xml"
     xml.write_text(xml.read_text().replace(">zebra<", ">zoo<", 1))
-    found = usable(read_survey(root, None))
-    chosen = choose(found, number, labels)
+    found = valid_annotations(scan_folder(root, None))
+    chosen = sample_images(found, number, labels)
     assert len(chosen) == expected
-    assert chosen == sorted(set(chosen)) == choose(found, number, labels)
+    assert chosen == sorted(set(chosen)) == sample_images(found, number, labels)
     assert any(3 in found[index].labels for index in chosen)
 
 
 def test_before_and_after_have_the_objects(drawn: Annotations) -> None:
-    shown = gallery(drawn, flip=1.0).show(0, 2)
+    shown = gallery(drawn, flip=1.0).render(0, 2)
     own = np.asarray([box for _, box in boxes(0)], np.float64)
     assert shown.before.rgb.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_allclose(shown.before.boxes, own)
@@ -53,8 +53,8 @@ def test_before_and_after_have_the_objects(drawn: Annotations) -> None:
 
 
 def test_large_images_are_shrunk_with_their_boxes(drawn: Annotations) -> None:
-    view = Gallery(drawn, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0).show(0, 1).after[0]
-    assert max(view.rgb.shape) == SIDE
+    view = GalleryRenderer(drawn, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0).render(0, 1).after[0]
+    assert max(view.rgb.shape) == MAX_SIDE
     np.testing.assert_allclose(view.boxes[1, 2:], (view.rgb.shape[1], view.rgb.shape[0]), atol=0.01)
 
 
@@ -80,7 +80,7 @@ class _Scripts(HTMLParser):
 def test_page_holds_everything_and_runs_no_name(tmp_path: Path, drawn: Annotations) -> None:
     evil = '</script><script>alert("x")</script><!--'
     page = tmp_path / "index.html"
-    write_page(page, evil, evil, [gallery(drawn).show(0, 1)], [evil, "zebra"])
+    write_gallery_page(page, evil, evil, [gallery(drawn).render(0, 1)], [evil, "zebra"])
     text = page.read_text()
     parser = _Scripts()
     parser.feed(text)
@@ -93,7 +93,7 @@ def test_page_holds_everything_and_runs_no_name(tmp_path: Path, drawn: Annotatio
 
 @pytest.mark.parametrize(("number", "sheets"), [(1, 1), (12, 1)])
 def test_sheets(tmp_path: Path, drawn: Annotations, number: int, sheets: int) -> None:
-    shown = [gallery(drawn).show(index, 0) for index in range(number)]
-    written = write_sheets(tmp_path, shown, drawn.classes)
+    shown = [gallery(drawn).render(index, 0) for index in range(number)]
+    written = write_contact_sheets(tmp_path, shown, drawn.classes)
     assert len(written) == sheets
     assert all(cv2.imread(str(sheet)) is not None for sheet in written)

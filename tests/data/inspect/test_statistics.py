@@ -6,69 +6,69 @@ from pathlib import Path
 import pytest
 
 from detect.config import Config
-from detect.config.files import changed
+from detect.config.files import with_overrides
 from detect.data.annotations import Annotations
-from detect.data.inspect.inspector import read_survey
-from detect.data.inspect.scan_records import Survey
-from detect.data.inspect.statistics import AnchorPlan, Statistics, statistics
-from detect.data.inspect.statistics_tables import headline, tables
-from detect.data.inspect.valid_annotations import usable
-from detect.errors import WorkError
-from detect.ops.anchors import AnchorShapes
+from detect.data.inspect.inspector import scan_folder
+from detect.data.inspect.scan_records import FolderScan
+from detect.data.inspect.statistics import AnchorConfig, DatasetStatistics, compute_statistics
+from detect.data.inspect.statistics_tables import format_counts, statistics_tables
+from detect.data.inspect.valid_annotations import valid_annotations
+from detect.errors import RunError
+from detect.ops.anchors import AnchorGenerator
 from detect.ops.preprocess import Preprocess
 from tests.data.inspect.drawn_set import NAMES, WRITERS, write_voc
 from tests.data.inspect.faults import FAULTS
 
-PLAN = AnchorPlan(AnchorShapes(((64.0, 128.0),), (0.5, 1.0)), (16,), None)
+PLAN = AnchorConfig(AnchorGenerator(((64.0, 128.0),), (0.5, 1.0)), (16,), None)
 
 
-def of(annotations: Annotations, plan: AnchorPlan = PLAN) -> Statistics:
-    return statistics(annotations, Preprocess(min_size=320), [160], plan, 2)
+def of(annotations: Annotations, plan: AnchorConfig = PLAN) -> DatasetStatistics:
+    return compute_statistics(annotations, Preprocess(min_size=320), [160], plan, 2)
 
 
 def without_objects(root: Path) -> Annotations:
-    survey = read_survey(write_voc(root), None)
-    bare = tuple(type(image)(image.image, image.labels, image.told, ()) for image in survey.images)
-    return usable(Survey("voc", root, bare, None, ()))
+    survey = scan_folder(write_voc(root), None)
+    bare = tuple(type(image)(image.file, image.label_file, image.declared_size, ()) for image in survey.images)
+    return valid_annotations(FolderScan("voc", root, bare, None, ()))
 
 
 def test_no_images(tmp_path: Path) -> None:
-    with pytest.raises(WorkError, match="expected images, found none"):
-        usable(Survey("voc", tmp_path, (), None, ()))
+    with pytest.raises(RunError, match="expected images, found none"):
+        valid_annotations(FolderScan("voc", tmp_path, (), None, ()))
 
 
 def test_no_objects(tmp_path: Path) -> None:
     found = of(without_objects(tmp_path / "set"))
-    assert (found.tally.images, found.tally.without_objects, found.tally.objects) == (12, 12, 0)
-    assert found.settings == ""
-    assert [table.row_count for table in tables(found)] == [3, 0]
+    assert (found.counts.images, found.counts.without_objects, found.counts.objects) == (12, 12, 0)
+    assert found.suggested_settings == ""
+    assert [table.row_count for table in statistics_tables(found)] == [3, 0]
     json.dumps(found.to_json(), allow_nan=False)
 
 
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 def test_counts_are_those_of_the_drawn_set(tmp_path: Path, writer) -> None:
-    found = of(usable(read_survey(writer(tmp_path / "set"), None)))
-    assert headline(found.tally) == "12 images (0 without objects), 48 objects (0 difficult, 0 crowds)"
-    assert {one.name: (one.objects, one.images) for one in found.tally.classes} == dict.fromkeys(NAMES, (24, 12))
-    assert found.tally.sizes == (((200, 160), 12),)
-    assert found.tally.objects_per_image == (4.0,) * 7
-    assert [one.min_size for one in found.reached] == [160, 320]
+    found = of(valid_annotations(scan_folder(writer(tmp_path / "set"), None)))
+    assert format_counts(found.counts) == "12 images (0 without objects), 48 objects (0 difficult, 0 crowds)"
+    assert {one.name: (one.objects, one.images) for one in found.counts.classes} == dict.fromkeys(NAMES, (24, 12))
+    assert found.counts.sizes == (((200, 160), 12),)
+    assert found.counts.objects_per_image == (4.0,) * 7
+    assert [one.min_size for one in found.anchor_recalls] == [160, 320]
 
 
 def test_advised_anchors_are_settings_that_a_configuration_takes(tmp_path: Path) -> None:
-    found = of(usable(read_survey(write_voc(tmp_path / "set"), None)))
-    overrides = [word for word in found.settings.split() if word != "--set"]
-    config = changed(Config(), overrides)
-    assert found.advised is not None
-    assert (config.model.rpn.sides, config.model.rpn.ratios) == (found.advised.sides[0], found.advised.ratios)
+    found = of(valid_annotations(scan_folder(write_voc(tmp_path / "set"), None)))
+    overrides = [word for word in found.suggested_settings.split() if word != "--set"]
+    config = with_overrides(Config(), overrides)
+    assert found.suggested is not None
+    assert (config.model.rpn.anchor_sizes, config.model.rpn.aspect_ratios) == (found.suggested.sizes[0], found.suggested.aspect_ratios)
     assert config.data.min_size == 320
 
 
 def test_a_pyramid_is_measured_without_advice(tmp_path: Path) -> None:
-    plan = AnchorPlan(AnchorShapes(((32.0,), (64.0,)), (1.0,)), (4, 8), None)
-    found = of(usable(read_survey(write_voc(tmp_path / "set"), None)), plan)
-    assert (len(found.reached), found.advised, found.settings) == (2, None, "")
-    assert [table.row_count for table in tables(found)][-1] == 2
+    plan = AnchorConfig(AnchorGenerator(((32.0,), (64.0,)), (1.0,)), (4, 8), None)
+    found = of(valid_annotations(scan_folder(write_voc(tmp_path / "set"), None)), plan)
+    assert (len(found.anchor_recalls), found.suggested, found.suggested_settings) == (2, None, "")
+    assert [table.row_count for table in statistics_tables(found)][-1] == 2
 
 
 @pytest.mark.parametrize(
@@ -84,5 +84,5 @@ def test_a_pyramid_is_measured_without_advice(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_left_out(tmp_path: Path, fault: str, counted: tuple[int, int, int]) -> None:
     root = write_voc(tmp_path / "set")
     FAULTS[fault].plant(root)
-    found = of(usable(read_survey(root, None))).tally
+    found = of(valid_annotations(scan_folder(root, None))).counts
     assert (found.images, found.objects, found.dropped) == counted

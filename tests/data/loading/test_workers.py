@@ -1,4 +1,4 @@
-"""The death of a process that reads images is told with the file that it was at."""
+"""The message about a killed worker process names the file that it was reading."""
 
 from __future__ import annotations
 
@@ -10,78 +10,78 @@ from typing import Any
 import pytest
 from torch.utils.data import DataLoader
 
-from detect.data.loading.workers import Images, ReadByWorkers, WorkerEnded, told_when_a_worker_ends
+from detect.data.loading.workers import ImageDataset, TrackedDataset, WorkerKilled, explain_worker_death
 
 
-def end_this_process(*_: object) -> None:
+def kill_this_process(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Listed(Images):
-    """Images of which nothing is known but their names; one named ``deadly...`` ends the process that reads it."""
+class FileList(ImageDataset):
+    """Image files that are not read; one named ``deadly...`` ends the process that reads it."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = files
 
-    def file(self, pick: int) -> str:
-        return self.files[pick]
+    def file(self, key: int) -> str:
+        return self.files[key]
 
-    def __getitem__(self, pick: int) -> str:
-        if self.files[pick].startswith("deadly"):
-            end_this_process()
-        return self.files[pick]
+    def __getitem__(self, key: int) -> str:
+        if self.files[key].startswith("deadly"):
+            kill_this_process()
+        return self.files[key]
 
     def __len__(self) -> int:
         return len(self.files)
 
 
-def loader(files: Sequence[str], workers: int, **settings: Any) -> DataLoader[Any]:
-    images, places = ReadByWorkers(Listed(files), workers), [[place] for place in range(len(files))]
-    return DataLoader(images, batch_sampler=places, num_workers=workers, **({"collate_fn": list} | settings))
+def loader(files: Sequence[str], num_workers: int, **settings: Any) -> DataLoader[Any]:
+    dataset, batches = TrackedDataset(FileList(files), num_workers), [[index] for index in range(len(files))]
+    return DataLoader(dataset, batch_sampler=batches, num_workers=num_workers, **({"collate_fn": list} | settings))
 
 
 def message(batches: DataLoader[Any]) -> str:
-    with pytest.raises(WorkerEnded) as raised, told_when_a_worker_ends("data.workers", batches):
+    with pytest.raises(WorkerKilled) as raised, explain_worker_death("data.workers", batches):
         list(batches)
     assert raised.value.status == 1
     return str(raised.value)
 
 
 @pytest.mark.parametrize("files", [[], ["a"], ["a", "b", "c"]])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_where_none_ends_images_are_as_without_workers(files: list[str], workers: int) -> None:
-    with told_when_a_worker_ends("data.workers", batches := loader(files, workers)):
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_explain_worker_death_without_death_yields_all_files(files: list[str], num_workers: int) -> None:
+    with explain_worker_death("data.workers", batches := loader(files, num_workers)):
         assert list(batches) == [[file] for file in files]
 
 
 @pytest.mark.parametrize("name", ["deadly.jpg", "deadly größe 写真.jpg", "deadly \udcff.jpg", "deadly" + "x" * 5000])
-@pytest.mark.parametrize("place", [0, 3])
-def test_the_file_that_the_worker_was_reading_is_named(name: str, place: int) -> None:
+@pytest.mark.parametrize("index", [0, 3])
+def test_explain_worker_death_names_the_file_being_read(name: str, index: int) -> None:
     files = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
-    files[place] = name
-    told = message(loader(files, 2))
-    assert f"ended by the system while it was reading {name[:4095]}: worker (pid" in told
-    assert told.endswith("if memory is short, lower data.workers (0: read in the main process)")
-    assert "\n" not in told
+    files[index] = name
+    error = message(loader(files, 2))
+    assert f"ended by the system while it was reading {name[:4095]}: worker (pid" in error
+    assert error.endswith("if memory is short, lower data.workers (0: read in the main process)")
+    assert "\n" not in error
 
 
 @pytest.mark.slow  # two processes that import torch
-def test_it_is_named_where_workers_are_not_forks() -> None:
+def test_explain_worker_death_names_the_file_of_a_spawned_worker() -> None:
     assert "reading deadly.jpg: worker (pid" in message(loader(["deadly.jpg"], 1, multiprocessing_context="spawn"))
 
 
-def test_between_two_images_no_file_is_blamed() -> None:
-    assert "found one ended by the system: worker (pid" in message(loader(["a.jpg"], 1, collate_fn=end_this_process))
+def test_explain_worker_death_between_two_images_names_no_file() -> None:
+    assert "found one ended by the system: worker (pid" in message(loader(["a.jpg"], 1, collate_fn=kill_this_process))
 
 
-def test_two_that_torch_names_at_once_are_both_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_worker_death_names_the_files_of_two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     batches = loader(["a.jpg", "b.jpg"], 2)
-    assert isinstance(batches.dataset, ReadByWorkers)
-    monkeypatch.setattr(batches.dataset, "file_at", {7: "a.jpg", 8: None, 9: "b.jpg"}.get)
-    with pytest.raises(WorkerEnded, match=r"reading a\.jpg and b\.jpg: "), told_when_a_worker_ends("n", batches):
+    assert isinstance(batches.dataset, TrackedDataset)
+    monkeypatch.setattr(batches.dataset, "current_file", {7: "a.jpg", 8: None, 9: "b.jpg"}.get)
+    with pytest.raises(WorkerKilled, match=r"reading a\.jpg and b\.jpg: "), explain_worker_death("n", batches):
         raise RuntimeError("DataLoader worker (pid(s) 7, 8, 9) exited unexpectedly")
 
 
-def test_other_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="shape"), told_when_a_worker_ends("data.workers", loader([], 1)):
+def test_explain_worker_death_lets_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="shape"), explain_worker_death("data.workers", loader([], 1)):
         raise RuntimeError("shape")

@@ -1,8 +1,8 @@
-"""A detector without learning of form: colour thresholds, connected components, and a nearest-mean classifier.
+"""A detector that learns no shapes: color thresholds, connected components, and a nearest-mean classifier.
 
-It gets what a fair try would give it: two thresholds, components grown from seeds all over the picture, an objectness
-(naive Bayes on size, fill, contrast and steadiness between thresholds) and classes told apart by mean colour, size and
-proportion, both learned on the train split.
+It is a fair attempt: two thresholds, components grown from seeds all over the image, an objectness (naive Bayes on
+size, fill, contrast and steadiness between thresholds) and classes distinguished by mean color, size and proportion,
+both learned on the train split.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _EDGES = (  # of the bins that objectness is counted in: log area, fill, contras
 
 @dataclass(frozen=True)
 class Component:
-    """box x1 y1 x2 y2; colour (3,), the mean; cues (4,): log area, fill of its box, distance of its colour from that
+    """box x1 y1 x2 y2; color (3,), the mean; cues (4,): log area, fill of its box, distance of its color from that
     around it, best IoU with a component of another threshold."""
 
     box: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     cues: np.ndarray
 
 
@@ -46,36 +46,36 @@ class Baseline:
 
 
 def components(rgb: np.ndarray) -> list[Component]:
-    """Regions of nearly one colour, no side under 10 pixels, not larger than half of the picture."""
+    """Return regions of nearly one color, no side under 10 pixels, not larger than half of the image."""
     smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
-    grown = [_grown(smooth, tolerance) for tolerance in _TOLERANCES]
-    boxes = [np.array([box for box, _ in some], np.float64).reshape(-1, 4) for some in grown]
-    found: dict[tuple[int, ...], Component] = {}
-    for some, others in zip(grown, reversed(boxes), strict=True):
-        for box, mask in some:
+    grown = [_grow_components(smooth, tolerance) for tolerance in _TOLERANCES]
+    boxes = [np.array([box for box, _ in grown_parts], np.float64).reshape(-1, 4) for grown_parts in grown]
+    components_by_box: dict[tuple[int, ...], Component] = {}
+    for grown_parts, others in zip(grown, reversed(boxes), strict=True):
+        for box, mask in grown_parts:
             steadiness = _iou(np.array(box, np.float64), others).max(initial=0)
-            found[box] = _component(smooth, box, mask, steadiness)
-    return list(found.values())
+            components_by_box[box] = _component(smooth, box, mask, steadiness)
+    return list(components_by_box.values())
 
 
-def _grown(smooth: np.ndarray, tolerance: int) -> list[tuple[tuple[int, ...], np.ndarray]]:
-    """Box and mask (h, w) of each component."""
+def _grow_components(smooth: np.ndarray, tolerance: int) -> list[tuple[tuple[int, ...], np.ndarray]]:
+    """Return the box and mask (h, w) of each component."""
     height, width = smooth.shape[:2]
-    taken = np.zeros((height + 2, width + 2), np.uint8)
-    found: list[tuple[tuple[int, ...], np.ndarray]] = []
+    filled = np.zeros((height + 2, width + 2), np.uint8)
+    grown: list[tuple[tuple[int, ...], np.ndarray]] = []
     for y in range(_SEED_STEP // 2, height, _SEED_STEP):
         for x in range(_SEED_STEP // 2, width, _SEED_STEP):
-            if taken[y + 1, x + 1]:
+            if filled[y + 1, x + 1]:
                 continue
-            mark = np.zeros_like(taken)
+            mask = np.zeros_like(filled)
             flags = 4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | (1 << 8)
             margin = (tolerance,) * 3
-            area, _, _, (left, top, w, h) = cv2.floodFill(smooth, mark, (x, y), 0, margin, margin, flags)
-            mark[[0, -1]] = mark[:, [0, -1]] = 0  # floodFill frames its mask
-            taken |= mark
+            area, _, _, (left, top, w, h) = cv2.floodFill(smooth, mask, (x, y), 0, margin, margin, flags)
+            mask[[0, -1]] = mask[:, [0, -1]] = 0  # floodFill frames its mask
+            filled |= mask
             if area > 60 and min(w, h) >= 10 and w * h < 0.5 * width * height:
-                found.append(((left, top, left + w, top + h), mark[1:-1, 1:-1]))
-    return found
+                grown.append(((left, top, left + w, top + h), mask[1:-1, 1:-1]))
+    return grown
 
 
 def _component(smooth: np.ndarray, box: tuple[int, ...], mask: np.ndarray, steadiness: float) -> Component:
@@ -83,49 +83,56 @@ def _component(smooth: np.ndarray, box: tuple[int, ...], mask: np.ndarray, stead
     rows, columns = slice(max(y1 - 4, 0), y2 + 4), slice(max(x1 - 4, 0), x2 + 4)
     near, inside = smooth[rows, columns].astype(np.float32), np.ascontiguousarray(mask[rows, columns])
     around = cv2.dilate(inside, np.ones((7, 7), np.uint8)) - cv2.dilate(inside, np.ones((3, 3), np.uint8))
-    colour = near[inside > 0].mean(axis=0)
-    contrast = np.linalg.norm(near[around > 0] - colour, axis=1).mean() if around.any() else 0.0
+    color = near[inside > 0].mean(axis=0)
+    contrast = np.linalg.norm(near[around > 0] - color, axis=1).mean() if around.any() else 0.0
     area = (x2 - x1) * (y2 - y1)
     cues = np.array([np.log(area), np.count_nonzero(inside) / area, contrast, steadiness])
-    return Component(np.array(box, np.float64), colour, cues)
+    return Component(np.array(box, np.float64), color, cues)
 
 
 def fit(scenes: Sequence[Scene]) -> Baseline:
-    """Learn from the components of some pictures which are objects (IoU >= 0.5), and the features of each class."""
+    """Learn from some scenes which components are objects (IoU >= 0.5), and the features of each class."""
     parts, labels = [], []
-    for one in scenes:
-        for part in components(one.rgb):
-            overlaps = _iou(part.box, one.boxes)
+    for scene in scenes:
+        for part in components(scene.rgb):
+            overlaps = _iou(part.box, scene.boxes)
             parts.append(part)
-            labels.append(int(one.labels[overlaps.argmax()]) if overlaps.max(initial=0) >= 0.5 else 0)
-    of, cues, features = np.array(labels), np.array([part.cues for part in parts]), np.array([*map(_features, parts)])
+            labels.append(int(scene.labels[overlaps.argmax()]) if overlaps.max(initial=0) >= 0.5 else 0)
+    part_labels, cues, features = (
+        np.array(labels),
+        np.array([part.cues for part in parts]),
+        np.array([*map(_features, parts)]),
+    )
     odds = []
     for edges, cue in zip(_EDGES, cues.T, strict=True):
         bins = np.searchsorted(edges, cue)
-        objects, others = (1 + np.bincount(bins[chosen], minlength=len(edges) + 1) for chosen in (of > 0, of == 0))
+        objects, others = (
+            1 + np.bincount(bins[selection], minlength=len(edges) + 1)
+            for selection in (part_labels > 0, part_labels == 0)
+        )
         odds.append(np.log(objects / objects.sum()) - np.log(others / others.sum()))
-    means = np.array([features[of == label].mean(axis=0) for label in range(1, len(CLASSES) + 1)])
-    return Baseline(tuple(odds), means, features[of > 0].std(axis=0))
+    means = np.array([features[part_labels == label].mean(axis=0) for label in range(1, len(CLASSES) + 1)])
+    return Baseline(tuple(odds), means, features[part_labels > 0].std(axis=0))
 
 
 def objectness(baseline: Baseline, part: Component) -> float:
-    """In 0..1."""
-    places = (np.searchsorted(edges, cue) for edges, cue in zip(_EDGES, part.cues, strict=True))
-    evidence = sum(float(odds[place]) for odds, place in zip(baseline.odds, places, strict=True))
+    """Return how likely a component is an object, 0..1."""
+    bins = (np.searchsorted(edges, cue) for edges, cue in zip(_EDGES, part.cues, strict=True))
+    evidence = sum(float(odds[i]) for odds, i in zip(baseline.odds, bins, strict=True))
     return float(1 / (1 + np.exp(-evidence)))
 
 
-def find(baseline: Baseline, rgb: np.ndarray, image_id: int) -> list[dict[str, Any]]:
-    """COCO results of one picture; a component of one tolerance suppresses those of another that it overlaps."""
+def detect(baseline: Baseline, rgb: np.ndarray, image_id: int) -> list[dict[str, Any]]:
+    """Return COCO results of one image; a component suppresses others that it overlaps."""
     parts = sorted(components(rgb), key=lambda part: -objectness(baseline, part))
     boxes = np.array([part.box for part in parts]).reshape(-1, 4)
-    kept: list[Component] = []
-    free = np.ones(len(parts), bool)
-    for place, part in enumerate(parts):
-        if free[place]:
-            kept.append(part)
-            free &= _iou(part.box, boxes) < 0.5
-    return [result for part in kept for result in _results(baseline, part, image_id)]
+    selected: list[Component] = []
+    available = np.ones(len(parts), bool)
+    for i, part in enumerate(parts):
+        if available[i]:
+            selected.append(part)
+            available &= _iou(part.box, boxes) < 0.5
+    return [result for part in selected for result in _results(baseline, part, image_id)]
 
 
 def _results(baseline: Baseline, part: Component, image_id: int) -> list[dict[str, Any]]:
@@ -145,13 +152,13 @@ def _results(baseline: Baseline, part: Component, image_id: int) -> list[dict[st
 
 
 def _features(part: Component) -> np.ndarray:
-    """Mean colour, log size and log proportion: (5,)."""
+    """Return mean color, log size and log proportion: (5,)."""
     width, height = part.box[2:] - part.box[:2]
-    return np.array([*part.colour, np.log(width * height), abs(np.log(width / height))])
+    return np.array([*part.color, np.log(width * height), abs(np.log(width / height))])
 
 
 def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) of one box with n."""
+    """Return the IoU (n,) of one box with n others."""
     overlap = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     shared = np.clip(overlap, 0, None).prod(axis=1)
     return np.asarray(shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared))

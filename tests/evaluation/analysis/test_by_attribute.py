@@ -7,27 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.evaluation.analysis.by_attribute import Attribute, attributes, score_ranges, within
+from detect.evaluation.analysis.by_attribute import Attribute, box_attributes, restrict_to, score_ranges
 from detect.evaluation.analysis.matches import images_of, match
 from detect.evaluation.coco import evaluate_coco
 from detect.evaluation.rules import COCO_AP, VOC12
 from tests.evaluation.analysis.test_matches import iou
-from tests.evaluation.cases import data_set, drawn_data_set
+from tests.evaluation.example_data import data_set, random_scored_data_set
 
 A, FAR, NEAR = (100.0, 100.0, 200.0, 200.0), (20.0, 250.0, 60.0, 300.0), (100.0, 100.0, 200.0, 190.0)
 CAT, DOG = 1, 2
 seeds = st.integers(0, 2**32 - 1)
 
 
-def ranges_of(truth, found):
+def ranges_of_first_boxes(truth, found):
     """Of the first box and of the first detection: the ranges they are in, by attribute. Images are 300 wide and 400
     high, the area of a box is 0.9 of its sides' product.
     """
-    by_name = attributes(match(*data_set([(truth, found)]), VOC12))
+    by_name = box_attributes(match(*data_set([(truth, found)]), VOC12))
     return {
         name: tuple([range_ for range_, inside in zip(one.ranges, rows[0], strict=True) if inside] for rows in columns)
         for name, one in by_name.items()
-        for columns in [(one.truth, one.found)]
+        for columns in [(one.ground_truth, one.detections)]
     }
 
 
@@ -47,12 +47,12 @@ BOXES = {
 
 @pytest.mark.parametrize(("box", "attribute", "expected"), BOXES.values(), ids=BOXES)
 def test_ranges_of_a_box(box, attribute, expected):
-    assert ranges_of([(box, CAT, "")], [(box, CAT, 0.9)])[attribute] == (expected, expected)
+    assert ranges_of_first_boxes([(box, CAT, "")], [(box, CAT, 0.9)])[attribute] == (expected, expected)
 
 
-def test_areas_of_boxes_are_the_annotations():
+def test_size_of_ground_truth_is_the_annotations_area():
     box = (50.0, 50.0, 83.0, 83.0)  # 33 by 33; the annotation says nine tenths
-    assert ranges_of([(box, CAT, "")], [(box, CAT, 0.9)])["size"] == (["small"], ["medium"])
+    assert ranges_of_first_boxes([(box, CAT, "")], [(box, CAT, 0.9)])["size"] == (["small"], ["medium"])
 
 
 # other objects; how crowded A is, and a detection on it
@@ -67,7 +67,7 @@ CROWDS = {
 
 @pytest.mark.parametrize(("others", "expected"), CROWDS.values(), ids=CROWDS)
 def test_crowding(others, expected):
-    assert ranges_of([(A, CAT, ""), *others], [(A, CAT, 0.9)])["crowding"] == ([expected], [expected])
+    assert ranges_of_first_boxes([(A, CAT, ""), *others], [(A, CAT, 0.9)])["crowding"] == ([expected], [expected])
 
 
 def test_no_images():
@@ -78,7 +78,7 @@ def test_no_images():
             assert (score.mAP, score.objects, set(score.per_class.values())) == (None, 0, {None})
 
 
-def test_other_ranges_do_not_count():
+def test_score_ranges_other_ranges_do_not_count():
     small = (10.0, 10.0, 30.0, 30.0)
     truth = [(small, CAT, ""), (A, CAT, "")]
     found = [(FAR, CAT, 0.9), (A, CAT, 0.8), (small, CAT, 0.7)]
@@ -92,9 +92,9 @@ def test_other_ranges_do_not_count():
 
 @settings(max_examples=25, deadline=None)
 @given(seeds)
-def test_sizes_are_cocos(seed):
-    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
-    numbers = evaluate_coco(annotations, predictions).numbers
+def test_score_ranges_of_size_equal_coco(seed):
+    annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
+    numbers = evaluate_coco(annotations, predictions).metrics
     sizes = score_ranges(match(annotations, predictions, COCO_AP))["size"]
     for name, score in sizes.items():
         expected = numbers[f"AP{name[0]}"]
@@ -103,25 +103,25 @@ def test_sizes_are_cocos(seed):
 
 @settings(max_examples=25, deadline=None)
 @given(seeds)
-def test_ranges_part_all_boxes(seed):
-    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+def test_box_attributes_ranges_partition_all_boxes(seed):
+    annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
     matches = match(annotations, predictions, COCO_AP)
-    for name, attribute in attributes(matches).items():
-        for column in (attribute.truth, attribute.found):
+    for name, attribute in box_attributes(matches).items():
+        for column in (attribute.ground_truth, attribute.detections):
             assert (column.sum(axis=1) == 1).all() or name == "size"
-        objects = [int((~part.case.truth.lenient).sum()) for part in within(matches, attribute).values()]
-        assert name == "size" or sum(objects) == (~matches.case.truth.lenient).sum()
+        objects = [int((~part.columns.ground_truth.ignore).sum()) for part in restrict_to(matches, attribute).values()]
+        assert name == "size" or sum(objects) == (~matches.columns.ground_truth.ignore).sum()
 
 
 @settings(max_examples=25, deadline=None)
 @given(seeds)
-def test_crowding_box_by_box(seed):
-    matches = match(*drawn_data_set(np.random.default_rng(seed), 0.25), VOC12)
-    truth = matches.case.truth
-    crowding = attributes(matches)["crowding"]
-    for column, inside in ((truth, crowding.truth), (matches.case.found, crowding.found)):
+def test_crowding_equals_a_plain_loop(seed):
+    matches = match(*random_scored_data_set(np.random.default_rng(seed), 0.25), VOC12)
+    truth = matches.columns.ground_truth
+    crowding = box_attributes(matches)["crowding"]
+    for column, inside in ((truth, crowding.ground_truth), (matches.columns.detections, crowding.detections)):
         for group, box, row in zip(column.groups, column.boxes.corners, inside, strict=True):
-            image = images_of(matches.case, truth.groups) == images_of(matches.case, np.array([group]))
+            image = images_of(matches.columns, truth.groups) == images_of(matches.columns, np.array([group]))
             overlaps = sorted([0.0, 0.0, *(iou(box, other) for other in truth.boxes.corners[image])])
             expected = [overlaps[-2] <= 0.1, 0.1 < overlaps[-2] <= 0.3, overlaps[-2] > 0.3]
             assert row.tolist() == expected
@@ -129,14 +129,14 @@ def test_crowding_box_by_box(seed):
 
 @settings(max_examples=20, deadline=None)
 @given(seeds)
-def test_a_range_of_everything_changes_nothing(seed):
-    matches = match(*drawn_data_set(np.random.default_rng(seed), 0.25), COCO_AP)
-    case = matches.case
+def test_restrict_to_everything_changes_nothing(seed):
+    matches = match(*random_scored_data_set(np.random.default_rng(seed), 0.25), COCO_AP)
+    case = matches.columns
     everything = Attribute(
-        ("all",), np.ones((len(case.truth.groups), 1), bool), np.ones((len(case.found.groups), 1), bool)
+        ("all",), np.ones((len(case.ground_truth.groups), 1), bool), np.ones((len(case.detections.groups), 1), bool)
     )
-    whole = within(matches, everything)["all"]
-    np.testing.assert_array_equal(whole.outcome, matches.outcome)
-    np.testing.assert_array_equal(whole.case.truth.lenient, case.truth.lenient)
-    nothing = replace(everything, truth=~everything.truth, found=~everything.found)
-    assert not np.isin(within(matches, nothing)["all"].outcome, [0, 1]).any()
+    unsplit = restrict_to(matches, everything)["all"]
+    np.testing.assert_array_equal(unsplit.outcome, matches.outcome)
+    np.testing.assert_array_equal(unsplit.columns.ground_truth.ignore, case.ground_truth.ignore)
+    nothing = replace(everything, ground_truth=~everything.ground_truth, detections=~everything.detections)
+    assert not np.isin(restrict_to(matches, nothing)["all"].outcome, [0, 1]).any()

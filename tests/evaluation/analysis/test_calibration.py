@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from detect.evaluation.analysis.calibration import calibration
 from detect.evaluation.analysis.matches import labels_of, match
-from detect.evaluation.assignment import NEUTRAL, TRUE
+from detect.evaluation.assignment import IGNORED, TRUE_POSITIVE
 from detect.evaluation.rules import VOC12
-from tests.evaluation.cases import data_set, drawn_data_set
+from tests.evaluation.example_data import data_set, random_scored_data_set
 
 A, B, FAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 50.0, 250.0)
 CAT, DOG = 1, 2
@@ -28,33 +28,33 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("truth", "found", "counts", "precision", "error"), TABLE.values(), ids=TABLE)
-def test_two_bins(truth, found, counts, precision, error):
-    told = calibration(match(*data_set([(truth, found)]), VOC12), bins=2).to_json()
-    assert told["edges"] == [0.0, 0.5, 1.0]
-    assert told["counts"] == counts
-    assert told["precision"] == precision
-    assert told["error"] == (None if error is None else pytest.approx(error))
+def test_calibration_two_bins(truth, found, counts, precision, error):
+    record = calibration(match(*data_set([(truth, found)]), VOC12), bins=2).to_json()
+    assert record["edges"] == [0.0, 0.5, 1.0]
+    assert record["counts"] == counts
+    assert record["precision"] == precision
+    assert record["error"] == (None if error is None else pytest.approx(error))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([None, 1, 2, 3]), st.sampled_from([1, 4, 15]))
-def test_equals_bin_by_bin(seed, label, bins):
-    matches = match(*drawn_data_set(np.random.default_rng(seed), 0.25), VOC12)
+def test_calibration_equals_a_plain_loop(seed, label, bins):
+    matches = match(*random_scored_data_set(np.random.default_rng(seed), 0.25), VOC12)
     result = calibration(matches, label, bins)
-    labels = labels_of(matches.case, matches.case.found.groups)
+    labels = labels_of(matches.columns, matches.columns.detections.groups)
     rows = [
-        (score, outcome == TRUE)
-        for score, outcome, own in zip(matches.case.found.scores, matches.outcome[:, 0], labels, strict=True)
-        if outcome != NEUTRAL and label in (None, own)
+        (score, outcome == TRUE_POSITIVE)
+        for score, outcome, own in zip(matches.columns.detections.scores, matches.outcome[:, 0], labels, strict=True)
+        if outcome != IGNORED and label in (None, own)
     ]
     error = 0.0
-    for place in range(bins):
-        inside = [row for row in rows if place / bins < row[0] <= (place + 1) / bins]
-        assert result.counts[place] == len(inside)
+    for index in range(bins):
+        inside = [row for row in rows if index / bins < row[0] <= (index + 1) / bins]
+        assert result.counts[index] == len(inside)
         if inside:
             score, precision = np.mean([row[0] for row in inside]), np.mean([row[1] for row in inside])
-            assert (result.scores[place], result.precision[place]) == pytest.approx((score, precision))
+            assert (result.scores[index], result.precision[index]) == pytest.approx((score, precision))
             error += abs(score - precision) * len(inside) / len(rows)
         else:
-            assert np.isnan([result.scores[place], result.precision[place]]).all()
+            assert np.isnan([result.scores[index], result.precision[index]]).all()
     assert result.error == (pytest.approx(error) if rows else None)

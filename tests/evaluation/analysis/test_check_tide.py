@@ -11,7 +11,7 @@ import pytest
 
 from detect.evaluation.analysis.error_types import KINDS
 from detect.inference.result_writers import write_json
-from tests.evaluation.cases import prediction
+from tests.evaluation.example_data import prediction
 
 TOOL = Path(__file__).resolve().parents[3] / "tools" / "check_tide.py"
 CORNERS = "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>80</ymax>"
@@ -20,7 +20,7 @@ OBJECT = f"<object><name>cat</name><difficult>0</difficult><bndbox>{CORNERS}</bn
 
 @pytest.fixture
 def voc_root(tmp_path: Path) -> Path:
-    """One image with one cat, on which a box of the right place and one far away were found."""
+    """One image with one cat, on which a box at the right position and one far away were found."""
     for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (tmp_path / folder).mkdir(parents=True)
     size = "<size><width>300</width><height>400</height></size>"
@@ -32,7 +32,7 @@ def voc_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answer(map_: float, background: int) -> dict[str, object]:
+def tidecv_output(map_: float, background: int) -> dict[str, object]:
     """What tidecv says, in percent."""
     kinds = dict.fromkeys(("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), 0.0)
     return {
@@ -44,22 +44,22 @@ def answer(map_: float, background: int) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "difference"),
-    [(answer(50.0, 1), 0, 0.0), (answer(50.001, 1), 1, 1e-3), (answer(50.0, 2), 1, 1.0)],
+    ("record", "status", "difference"),
+    [(tidecv_output(50.0, 1), 0, 0.0), (tidecv_output(50.001, 1), 1, 1e-3), (tidecv_output(50.0, 2), 1, 1.0)],
 )
-def test_a_difference_is_seen(told, status, difference, voc_root, monkeypatch, capsys):
+def test_check_tide_reports_a_difference(record, status, difference, voc_root, monkeypatch, capsys):
     python = voc_root / "python"  # stands for the other interpreter
-    python.write_text(f"#!/bin/sh\ncat > {voc_root}/request.json\necho '{json.dumps(told)}'\n", encoding="utf-8")
+    python.write_text(f"#!/bin/sh\ncat > {voc_root}/request.json\necho '{json.dumps(record)}'\n", encoding="utf-8")
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     flags = ["--root", voc_root, "--split", "val", "--results", voc_root / "found.json", "--tide-python", python]
     monkeypatch.setattr(sys, "argv", list(map(str, [TOOL, *flags])))
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(TOOL), run_name="__main__")
     assert stop.value.code == status
-    printed = capsys.readouterr().out
-    assert "1 images, 1 objects, 2 detections" in printed
-    assert float(printed.split("largest difference: ")[1]) == pytest.approx(difference, abs=1e-9)
-    assert all(f"dAP {kind}" in printed and f"number {kind}" in printed for kind in KINDS)
+    printed_rows = capsys.readouterr().out
+    assert "1 images, 1 objects, 2 detections" in printed_rows
+    assert float(printed_rows.split("largest difference: ")[1]) == pytest.approx(difference, abs=1e-9)
+    assert all(f"dAP {kind}" in printed_rows and f"number {kind}" in printed_rows for kind in KINDS)
     request = json.loads((voc_root / "request.json").read_text(encoding="utf-8"))
     assert request["truth"] == [[0, 1, [10.0, 20.0, 50.0, 60.0], False]]
     assert request["found"][0] == [0, 1, [200.0, 200.0, 50.0, 50.0], 0.75]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from detect.data.annotations import ImageAnnotation
 from detect.evaluation.analysis.confusion import confusion
 from detect.evaluation.predictions import Prediction
-from tests.evaluation.analysis.random_detections import untied_data_set
+from tests.evaluation.analysis.example_untied_data import untied_data_set
 from tests.evaluation.analysis.test_matches import iou
-from tests.evaluation.cases import data_set
+from tests.evaluation.example_data import data_set
 
 A, B, FAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 50.0, 250.0)
 HALF, INNER = (0.0, 0.0, 100.0, 50.0), (0.0, 0.0, 20.0, 20.0)
@@ -37,16 +37,16 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("truth", "found", "expected"), TABLE.values(), ids=TABLE)
-def test_counts(truth, found, expected):
+def test_confusion_counts(truth, found, expected):
     matrix = confusion(*data_set([(truth, found)]))
     filled = {(int(row), int(column)): int(matrix.counts[row, column]) for row, column in np.argwhere(matrix.counts)}
     assert filled == expected
     assert matrix.counts.shape == (4, 4)
 
 
-def test_json():
-    told = confusion(*data_set([([(A, CAT, "")], [(A, DOG, 0.3)])]), score=0.25, iou=0.75).to_json()
-    assert told == {
+def test_confusion_to_json():
+    record = confusion(*data_set([([(A, CAT, "")], [(A, DOG, 0.3)])]), score=0.25, iou=0.75).to_json()
+    assert record == {
         "classes": ("cat", "dog", "zebra"),
         "score": 0.25,
         "iou": 0.75,
@@ -56,12 +56,12 @@ def test_json():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.01, 0.02]), st.sampled_from([0.5, 0.3]))
-def test_equals_detection_by_detection(seed, score, least):
+def test_confusion_equals_a_plain_loop(seed, score, least):
     annotations, predictions = untied_data_set(seed)
     counts = confusion(annotations, predictions, score, least).counts
     slow = np.zeros((4, 4), np.int64)
-    for place, prediction in enumerate(predictions):
-        slow += slow_counts(annotations[place], prediction, score, least)
+    for index, prediction in enumerate(predictions):
+        slow += slow_counts(annotations[index], prediction, score, least)
     np.testing.assert_array_equal(counts, slow)
     objects = np.bincount(annotations.labels[~annotations.difficult & ~annotations.crowd], minlength=4)
     assert counts.sum(axis=1)[1:].tolist() == objects[1:].tolist()

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from detect.evaluation.analysis import error_types as errors_module
 from detect.evaluation.analysis.error_costs import error_costs
-from detect.evaluation.analysis.error_types import KINDS, NO_ERROR, Errors, find_errors
+from detect.evaluation.analysis.error_types import KINDS, NO_ERROR, Errors, classify_errors
 from detect.evaluation.analysis.matches import images_of, labels_of
-from detect.evaluation.assignment import FALSE, NEUTRAL, TRUE
+from detect.evaluation.assignment import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detect.evaluation.coco import evaluate_coco
-from tests.evaluation.analysis.slow_tide import Thing, slow_tide
-from tests.evaluation.cases import data_set, drawn_data_set
+from tests.evaluation.analysis.reference_tide import TideBox, reference_tide
+from tests.evaluation.example_data import data_set, random_scored_data_set
 
 A, B = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)
 HALF = (0.0, 0.0, 100.0, 50.0)  # IoU with A is exactly 0.5
@@ -61,23 +61,23 @@ TABLE = {
 }
 
 
-def kinds_of(errors: Errors) -> list[str]:
+def error_kinds(errors: Errors) -> list[str]:
     """By score, best first; "" for no error."""
-    order = np.argsort(-errors.case.found.scores, kind="stable")
+    order = np.argsort(-errors.columns.detections.scores, kind="stable")
     return ["" if kind == NO_ERROR else KINDS[kind] for kind in errors.kinds[order]]
 
 
 @pytest.mark.parametrize(("truth", "found", "kinds", "missed"), TABLE.values(), ids=TABLE)
-def test_kinds(truth, found, kinds, missed):
-    errors = find_errors(*data_set([(truth, found)]))
-    assert kinds_of(errors) == kinds
+def test_error_kinds(truth, found, kinds, missed):
+    errors = classify_errors(*data_set([(truth, found)]))
+    assert error_kinds(errors) == kinds
     assert int(errors.missed.sum()) == errors.counts["missed"] == missed
-    neutral = int((errors.outcome == NEUTRAL).sum())
+    neutral = int((errors.outcome == IGNORED).sum())
     assert sum(errors.counts.values()) == sum(kind != "" for kind in kinds) + missed - neutral
 
 
 def test_no_images():
-    costs = error_costs(find_errors(*data_set([])))
+    costs = error_costs(classify_errors(*data_set([])))
     assert (costs.mAP, costs.false_positives, costs.false_negatives) == (None, None, None)
     assert costs.kinds == dict.fromkeys(KINDS)
     assert costs.counts == dict.fromkeys(KINDS, 0)
@@ -121,8 +121,8 @@ COSTS = {
 @pytest.mark.parametrize(
     ("truth", "found", "ap", "kinds", "false_positives", "false_negatives"), COSTS.values(), ids=COSTS
 )
-def test_costs(truth, found, ap, kinds, false_positives, false_negatives):
-    costs = error_costs(find_errors(*data_set([(truth, found)])))
+def test_error_costs(truth, found, ap, kinds, false_positives, false_negatives):
+    costs = error_costs(classify_errors(*data_set([(truth, found)])))
     assert costs.mAP == pytest.approx(ap)
     assert costs.kinds == pytest.approx(dict.fromkeys(KINDS, 0.0) | kinds)
     assert costs.false_positives == pytest.approx(false_positives)
@@ -130,40 +130,40 @@ def test_costs(truth, found, ap, kinds, false_positives, false_negatives):
     assert costs.to_json()["kinds"] == costs.kinds
 
 
-def test_a_confused_class_costs_both():
+def test_classification_error_costs_both_classes():
     truth, found = [(A, CAT, ""), (B, DOG, "")], [(A, DOG, 0.9), (B, DOG, 0.8)]
-    costs = error_costs(find_errors(*data_set([(truth, found)])))
+    costs = error_costs(classify_errors(*data_set([(truth, found)])))
     by_class = {name: kinds["classification"] for name, kinds in costs.per_class.items()}
     assert by_class == {"cat": pytest.approx(1.0), "dog": pytest.approx(0.5), "zebra": None}
 
 
-def test_the_best_of_a_image_count(monkeypatch):
-    monkeypatch.setattr(errors_module, "LIMIT", 2)
+def test_classify_errors_best_of_each_image_count(monkeypatch):
+    monkeypatch.setattr(errors_module, "MAX_DETECTIONS", 2)
     found = [(FAR, CAT, 0.5), (A, DOG, 0.9), (A, CAT, 0.8), (B, CAT, 0.1)]
-    errors = find_errors(*data_set([([(A, CAT, "")], found), ([], [(B, CAT, 0.05)])]))
-    assert kinds_of(errors) == ["classification", "", "background"]
-    assert sorted(errors.case.found.scores.tolist()) == [0.05, 0.8, 0.9]
+    errors = classify_errors(*data_set([([(A, CAT, "")], found), ([], [(B, CAT, 0.05)])]))
+    assert error_kinds(errors) == ["classification", "", "background"]
+    assert sorted(errors.columns.detections.scores.tolist()) == [0.05, 0.8, 0.9]
 
 
-def rows(things: list[Thing]) -> list[tuple[object, ...]]:
-    return sorted((d.image, d.label, d.sides, d.score, d.kind, d.used is None) for d in things)
+def rows(boxes: list[TideBox]) -> list[tuple[object, ...]]:
+    return sorted((d.image, d.label, d.sides, d.score, d.kind, d.matched is None) for d in boxes)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([100, 4]))
-def test_equals_the_package_transcribed(seed, limit):
-    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+def test_errors_and_costs_equal_transcribed_tidecv(seed, limit):
+    annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(errors_module, "LIMIT", limit)
-        errors = find_errors(annotations, predictions)
-    slow = slow_tide(annotations, predictions, limit)
-    case = errors.case
-    images = errors.images[images_of(case, case.found.groups)].tolist()
-    labels = labels_of(case, case.found.groups).tolist()
-    sides = [(x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in case.found.boxes.corners.tolist()]
+        patched.setattr(errors_module, "MAX_DETECTIONS", limit)
+        errors = classify_errors(annotations, predictions)
+    slow = reference_tide(annotations, predictions, limit)
+    case = errors.columns
+    images = errors.images[images_of(case, case.detections.groups)].tolist()
+    labels = labels_of(case, case.detections.groups).tolist()
+    sides = [(x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in case.detections.boxes.corners.tolist()]
     kinds = ["" if kind == NO_ERROR else KINDS[kind] for kind in errors.kinds]
-    neutral = (errors.outcome == NEUTRAL).tolist()
-    scores = case.found.scores.tolist()
+    neutral = (errors.outcome == IGNORED).tolist()
+    scores = case.detections.scores.tolist()
     assert sorted(zip(images, labels, sides, scores, kinds, neutral, strict=True)) == rows(slow.found)
     assert errors.counts["missed"] == sum(t.kind == "missed" for t in slow.truth)
     costs = error_costs(errors)
@@ -188,22 +188,22 @@ def test_equals_the_package_transcribed(seed, limit):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_kinds_part_false_detections_and_objects(seed):
-    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
-    errors = find_errors(annotations, predictions)
-    assert ((errors.kinds == NO_ERROR) == (errors.outcome == TRUE)).all()
-    assert sum(errors.counts.values()) == (errors.outcome == FALSE).sum() + errors.missed.sum()
-    meant = np.zeros(len(errors.found), bool)
-    meant[errors.meant[errors.meant >= 0]] = True
-    regular = ~errors.case.truth.lenient
-    np.testing.assert_array_equal(regular, errors.found | errors.missed | (meant & regular))
-    assert not (errors.found & errors.missed).any()
+def test_kinds_partition_false_positives_and_objects(seed):
+    annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
+    errors = classify_errors(annotations, predictions)
+    assert ((errors.kinds == NO_ERROR) == (errors.outcome == TRUE_POSITIVE)).all()
+    assert sum(errors.counts.values()) == (errors.outcome == FALSE_POSITIVE).sum() + errors.missed.sum()
+    meant = np.zeros(len(errors.matched), bool)
+    meant[errors.about_object[errors.about_object >= 0]] = True
+    regular = ~errors.columns.ground_truth.ignore
+    np.testing.assert_array_equal(regular, errors.matched | errors.missed | (meant & regular))
+    assert not (errors.matched & errors.missed).any()
     assert not (errors.missed & meant).any()
-    assert errors.found.sum() == (errors.outcome == TRUE).sum()
-    mended = errors.meant[errors.correctable]
-    assert len(set(mended.tolist())) == len(mended) == (meant & ~errors.found).sum()
+    assert errors.matched.sum() == (errors.outcome == TRUE_POSITIVE).sum()
+    mended = errors.about_object[errors.correctable]
+    assert len(set(mended.tolist())) == len(mended) == (meant & ~errors.matched).sum()
     costs = error_costs(errors)
     for cost in (*costs.kinds.values(), costs.false_positives, costs.false_negatives):
         assert cost is None or cost >= 0
-    ap50 = evaluate_coco(annotations, predictions).numbers["AP50"]
+    ap50 = evaluate_coco(annotations, predictions).metrics["AP50"]
     assert (costs.mAP is None) == (ap50 is None)

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from detect.evaluation.analysis.matches import (
     METRIC_RULES,
-    best_of_image,
+    class_agnostic,
     images_of,
     labels_of,
     match,
-    pooled,
-    taken_boxes,
+    matched_objects,
+    top_of_each_image,
 )
-from detect.evaluation.assignment import TRUE, assign
-from detect.evaluation.columns import as_coco_files, as_given
+from detect.evaluation.assignment import TRUE_POSITIVE, assign
+from detect.evaluation.columns import as_coco_files, as_is
 from detect.evaluation.rules import COCO_AP50, VOC12, Rules
-from tests.evaluation.cases import data_set, drawn_data_set
+from tests.evaluation.example_data import data_set, random_scored_data_set
 
 A, B, NEAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 0.0, 100.0, 90.0)
 HALF = (0.0, 0.0, 100.0, 50.0)
@@ -39,41 +39,43 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("truth", "found", "expected"), TABLE.values(), ids=TABLE)
-def test_who_takes_which_box(truth, found, expected):
-    case = as_given(*data_set([(truth, found)]))
-    outcome = assign(case, case.truth.lenient[:, None], COCO_AP50)[:, 0, 0]
-    taken = taken_boxes(case, outcome, COCO_AP50)
+def test_matched_objects(truth, found, expected):
+    case = as_is(*data_set([(truth, found)]))
+    outcome = assign(case, case.ground_truth.ignore[:, None], COCO_AP50)[:, 0, 0]
+    taken = matched_objects(case, outcome, COCO_AP50)
     by_score = np.argsort(np.argsort([-score for _, _, score in found]))
     assert taken[by_score].tolist() == expected
 
 
 rules = st.builds(
     Rules,
-    second_choice=st.booleans(),
-    regular_first=st.booleans(),
-    inside_lenient=st.booleans(),
-    last_of_equals=st.booleans(),
-    layout=st.sampled_from([as_given, as_coco_files]),
+    rematch_if_taken=st.booleans(),
+    prefer_counted=st.booleans(),
+    ioa_with_ignored=st.booleans(),
+    last_on_ties=st.booleans(),
+    layout=st.sampled_from([as_is, as_coco_files]),
     ious=st.sampled_from([(0.5,), (0.75,), (0.5, 0.75)]),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, rules)
-def test_each_true_detection_takes_the_best_box_that_is_free(seed, rules):
-    matches = match(*drawn_data_set(np.random.default_rng(seed), 0.25), rules)
-    case, outcome = matches.case, matches.outcome[:, 0]
-    taken = taken_boxes(case, outcome, rules)
-    np.testing.assert_array_equal(taken >= 0, outcome == TRUE)
-    free = ~case.truth.lenient
-    for row in np.lexsort((-case.found.scores, case.found.groups)):
+def test_true_positives_match_the_best_unmatched_box(seed, rules):
+    matches = match(*random_scored_data_set(np.random.default_rng(seed), 0.25), rules)
+    case, outcome = matches.columns, matches.outcome[:, 0]
+    taken = matched_objects(case, outcome, rules)
+    np.testing.assert_array_equal(taken >= 0, outcome == TRUE_POSITIVE)
+    free = ~case.ground_truth.ignore
+    for row in np.lexsort((-case.detections.scores, case.detections.groups)):
         if taken[row] < 0:
             continue
-        rows = [n for n, group in enumerate(case.truth.groups) if group == case.found.groups[row] and free[n]]
-        overlaps = [iou(case.found.boxes.corners[row], case.truth.boxes.corners[n]) for n in rows]
+        rows = [
+            n for n, group in enumerate(case.ground_truth.groups) if group == case.detections.groups[row] and free[n]
+        ]
+        overlaps = [iou(case.detections.boxes.corners[row], case.ground_truth.boxes.corners[n]) for n in rows]
         best = [n for n, overlap in zip(rows, overlaps, strict=True) if overlap == max(overlaps)]
         assert max(overlaps) >= rules.ious[0]
-        assert taken[row] == best[-1 if rules.last_of_equals else 0]
+        assert taken[row] == best[-1 if rules.last_on_ties else 0]
         free[taken[row]] = False
 
 
@@ -86,43 +88,50 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, st.integers(0, 5))
-def test_the_best_of_each_image(seed, limit):
-    case = as_given(*drawn_data_set(np.random.default_rng(seed), 0.25))
-    best = best_of_image(case, limit)
-    images = images_of(case, case.found.groups)
-    for image in range(case.images):
-        scores = sorted(case.found.scores[images == image].tolist(), reverse=True)[:limit]
-        kept = best.found.scores[images_of(best, best.found.groups) == image]
+def test_top_of_each_image(seed, limit):
+    case = as_is(*random_scored_data_set(np.random.default_rng(seed), 0.25))
+    best = top_of_each_image(case, limit)
+    images = images_of(case, case.detections.groups)
+    for image in range(case.num_images):
+        scores = sorted(case.detections.scores[images == image].tolist(), reverse=True)[:limit]
+        kept = best.detections.scores[images_of(best, best.detections.groups) == image]
         assert sorted(kept.tolist(), reverse=True) == scores
 
 
 @settings(max_examples=30, deadline=None)
 @given(seeds)
-def test_pooling_keeps_boxes_and_forgets_classes(seed):
-    case = as_given(*drawn_data_set(np.random.default_rng(seed), 0.25))
-    one = pooled(case, ~case.truth.lenient)
-    np.testing.assert_array_equal(one.case.found.groups, images_of(case, case.found.groups[one.found]))
-    np.testing.assert_array_equal(one.case.found.boxes.corners, case.found.boxes.corners[one.found])
-    np.testing.assert_array_equal(one.case.truth.boxes.corners, case.truth.boxes.corners[one.truth])
-    assert sorted(one.truth.tolist()) == np.flatnonzero(~case.truth.lenient).tolist()
-    assert sorted(one.found.tolist()) == list(range(len(case.found.groups)))
-    pairs = one.pairs(VOC12)
+def test_class_agnostic_keeps_boxes_without_classes(seed):
+    case = as_is(*random_scored_data_set(np.random.default_rng(seed), 0.25))
+    merged = class_agnostic(case, ~case.ground_truth.ignore)
     np.testing.assert_array_equal(
-        images_of(case, case.found.groups[pairs.found]), images_of(case, case.truth.groups[pairs.truth])
+        merged.columns.detections.groups, images_of(case, case.detections.groups[merged.det_index])
     )
-    corners = case.found.boxes.corners[pairs.found], case.truth.boxes.corners[pairs.truth]
+    np.testing.assert_array_equal(
+        merged.columns.detections.boxes.corners, case.detections.boxes.corners[merged.det_index]
+    )
+    np.testing.assert_array_equal(
+        merged.columns.ground_truth.boxes.corners, case.ground_truth.boxes.corners[merged.gt_index]
+    )
+    assert sorted(merged.gt_index.tolist()) == np.flatnonzero(~case.ground_truth.ignore).tolist()
+    assert sorted(merged.det_index.tolist()) == list(range(len(case.detections.groups)))
+    pairs = merged.pairs(VOC12)
+    np.testing.assert_array_equal(
+        images_of(case, case.detections.groups[pairs.det_index]),
+        images_of(case, case.ground_truth.groups[pairs.gt_index]),
+    )
+    corners = case.detections.boxes.corners[pairs.det_index], case.ground_truth.boxes.corners[pairs.gt_index]
     assert pairs.overlaps.tolist() == pytest.approx([iou(a, b) for a, b in zip(*corners, strict=True)], abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", METRIC_RULES)
-def test_images_are_places_in_the_data(metric):
+def test_matches_images_index_the_data(metric):
     annotations, predictions = data_set([([], []), ([], [(A, DOG, 0.5)]), ([(B, CAT, "")], [])])
     annotations = replace(annotations, image_ids=np.array([7, 9, 3]), sizes=np.array([[1, 2], [3, 4], [5, 6]]))
     matches = match(annotations, predictions, METRIC_RULES[metric])
-    case = matches.case
-    assert matches.images[images_of(case, case.found.groups)].tolist() == [1]
-    assert matches.images[images_of(case, case.truth.groups)].tolist() == [2]
-    assert matches.sizes[images_of(case, case.found.groups)].tolist() == [[3, 4]]
-    assert labels_of(case, case.found.groups).tolist() == [DOG]
+    case = matches.columns
+    assert matches.images[images_of(case, case.detections.groups)].tolist() == [1]
+    assert matches.images[images_of(case, case.ground_truth.groups)].tolist() == [2]
+    assert matches.sizes[images_of(case, case.detections.groups)].tolist() == [[3, 4]]
+    assert labels_of(case, case.detections.groups).tolist() == [DOG]
     with pytest.raises(ValueError, match="expected 3 predictions"):
         match(annotations, predictions[:1], METRIC_RULES[metric])

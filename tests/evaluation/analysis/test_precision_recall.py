@@ -9,7 +9,7 @@ from detect.evaluation.analysis.matches import METRIC_RULES, match
 from detect.evaluation.analysis.precision_recall import best_threshold, curves, precision_recall
 from detect.evaluation.rules import COCO_AP50, VOC12
 from detect.evaluation.voc import average_precision, evaluate_by_rules
-from tests.evaluation.cases import data_set, drawn_data_set
+from tests.evaluation.example_data import data_set, random_scored_data_set
 
 A, B, FAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 50.0, 250.0)
 CAT = 1
@@ -45,8 +45,8 @@ def test_best_threshold(truth, found, expected):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_no_other_threshold_is_better(seed):
-    for name, curve in curves(match(*drawn_data_set(np.random.default_rng(seed), 0.25), VOC12)).items():
+def test_best_threshold_no_other_is_better(seed):
+    for name, curve in curves(match(*random_scored_data_set(np.random.default_rng(seed), 0.25), VOC12)).items():
         best = best_threshold(curve)
         for score in set(curve.scores.tolist()):
             last = int(np.flatnonzero(curve.scores >= score)[-1])
@@ -60,8 +60,8 @@ def test_no_other_threshold_is_better(seed):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(METRIC_RULES)))
-def test_curves_are_the_scorers(seed, metric):
-    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+def test_curves_equal_the_scorer(seed, metric):
+    annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
     expected = evaluate_by_rules(annotations, predictions, METRIC_RULES[metric]).curves
     found = curves(match(annotations, predictions, METRIC_RULES[metric]))
     assert list(found) == list(expected)
@@ -71,7 +71,7 @@ def test_curves_are_the_scorers(seed, metric):
             np.testing.assert_array_equal(getattr(found[name], column), getattr(curve, column))
 
 
-def test_arrays_of_no_images():
+def test_precision_recall_of_no_images():
     arrays = precision_recall(curves(match(*data_set([]), VOC12)), points=3)
     assert arrays.recalls.tolist() == [0.0, 0.5, 1.0]
     assert arrays.precision.shape == (3, 3)
@@ -79,7 +79,7 @@ def test_arrays_of_no_images():
     assert np.isnan(arrays.mean).all()
 
 
-def test_arrays():
+def test_precision_recall_arrays():
     truth = [(A, 1, ""), (B, 1, ""), (A, 2, "")]
     found = [(FAR, 1, 0.9), (A, 1, 0.8), (A, 2, 0.7)]
     arrays = precision_recall(curves(match(*data_set([(truth, found)]), VOC12)), points=3)
@@ -90,8 +90,8 @@ def test_arrays():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_the_mean_of_the_arrays_is_the_ap(seed):
-    annotations, predictions = drawn_data_set(np.random.default_rng(seed), 0.25)
+def test_precision_recall_mean_equals_the_ap(seed):
+    annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
     matches = match(annotations, predictions, COCO_AP50)
     arrays = precision_recall(curves(matches))
     assert (np.diff(arrays.precision, axis=1)[~np.isnan(arrays.precision[:, 0])] <= 0).all()

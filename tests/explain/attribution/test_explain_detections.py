@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from detect.explain.attribution.explain_detections import Question, chosen, none_because
-from detect.explain.attribution.target import Pinned
+from detect.explain.attribution.explain_detections import DetectionQuery, select_detections, why_none
+from detect.explain.attribution.target import TargetDetection
 from tests.conftest import Command
 
 
@@ -59,8 +59,8 @@ def test_one_detection_by_its_rank(model: Path, image: Path, tmp_path: Path, det
 
 def test_a_image_without_detections_says_why() -> None:
     box = torch.zeros(4)
-    found = [Pinned(1, 2, 0.8, box, box), Pinned(2, 1, 0.4, box, box)]
-    dogs = Question("saliency", "score", "max", 0.5, 20, frozenset([1]))
+    found = [TargetDetection(1, 2, 0.8, box, box), TargetDetection(2, 1, 0.4, box, box)]
+    dogs = DetectionQuery("saliency", "score", "max", 0.5, 20, frozenset([1]))
     table = [
         ([], dogs, "the model finds none"),
         (found, replace(dogs, number=3), "--number: expected 1 to 2, found 3"),
@@ -69,8 +69,8 @@ def test_a_image_without_detections_says_why() -> None:
         (found, replace(dogs, score=0.3, most=0), "--most is 0"),
     ]
     for pinned, question, why in table:
-        assert chosen(pinned, question) == []
-        assert none_because(pinned, question) == why
+        assert select_detections(pinned, question) == []
+        assert why_none(pinned, question) == why
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_a_image_without_detections_says_why() -> None:
     [
         (("gradcamm",), '(did you mean "gradcam"?)'),
         (("gradcam", "--layer", "body.stages.7"), '(did you mean "body.stages'),
-        (("gradcam", "--layer", "neck"), "expected a layer that answers with one set of maps, found tuple"),
+        (("gradcam", "--layer", "neck"), "expected a layer whose output is one set of maps, found tuple"),
         (("gradcam", "--reduce", "max"), "--reduce: expected --method saliency or smoothgrad or guided or integrated"),
         (("saliency", "--layer", "neck"), "--layer: expected --method gradcam"),
         (("saliency", "--classes", "dogg"), '(did you mean "dog"?)'),
         (("saliency", "--split", "val"), "--split: expected --method trace beside it, found saliency"),
         (("trace", "--of", "x1"), "--of: expected --method saliency"),
-        (("saliency", "--of", "x1", "--set", "model.postprocess.regress=false"), "expected boxes that are regressed"),
+        (("saliency", "--of", "x1", "--set", "model.postprocess.box_regression=false"), "expected boxes that are regressed"),
     ],
 )
 def test_mistakes(

@@ -8,32 +8,32 @@ import torch
 
 from detect.cli.explain import CAMS, DETECTIONS
 from detect.errors import UserError
-from detect.explain.attribution.explain_detections import Question, caption
+from detect.explain.attribution.explain_detections import DetectionQuery, caption
 from detect.explain.attribution.faithfulness import faithfulness
-from detect.explain.attribution.heatmaps import on_image, overlay, pointed, reduced
+from detect.explain.attribution.heatmaps import to_image_pixels, overlay, peak_and_energy, reduce_channels
 from detect.explain.attribution.methods import METHODS
-from detect.explain.attribution.options import Choice, unseen
-from detect.explain.attribution.target import EDGES, Of, View, pin, views
+from detect.explain.attribution.options import MethodOptions, no_progress
+from detect.explain.attribution.target import EDGES, Quantity, AttributionTarget, target_detections, attribution_targets
 from detect.explain.trace.trace import trace
 from detect.models.layer_hooks import find_layer
 from tests.explain.handmade import OBJECT, OTHER, SIDE, the_view
 from tests.explain.trace.test_trace import KINDS, build, image, is_given
 
-CHOICE = Choice(unseen, masks=300)
+CHOICE = MethodOptions(no_progress, masks=300)
 
 
 def test_the_command_knows_every_method() -> None:
     assert set(DETECTIONS) == set(METHODS)
-    assert {name for name, method in METHODS.items() if method.layered} == set(CAMS)
+    assert {name for name, method in METHODS.items() if method.needs_layer} == set(CAMS)
 
 
-def in_image(view: View, name: str, choice: Choice = CHOICE) -> np.ndarray:
+def in_image(view: AttributionTarget, name: str, choice: MethodOptions = CHOICE) -> np.ndarray:
     heat = METHODS[name].explain(view, choice)[0]
-    return on_image(reduced(heat, "mean"), view, (SIDE, SIDE), (SIDE, SIDE))
+    return to_image_pixels(reduce_channels(heat, "mean"), view, (SIDE, SIDE), (SIDE, SIDE))
 
 
 def share(heat: np.ndarray, box: tuple[int, ...]) -> float:
-    return pointed(heat, np.array(box))[1]
+    return peak_and_energy(heat, np.array(box))[1]
 
 
 @pytest.mark.parametrize("kind", ["fast_rcnn", "rcnn"])
@@ -46,7 +46,7 @@ def test_evidence_lies_on_the_object_that_makes_the_score(kind: str, name: str) 
         return
     assert share(heat, (14, 4, 42, 32)) > (0.6 if name in ("drise", "smoothgrad") else 0.9)
     assert others < 0.12
-    (x, y), _ = pointed(heat, np.array(OBJECT))
+    (x, y), _ = peak_and_energy(heat, np.array(OBJECT))
     assert OBJECT[0] - 2 <= x < OBJECT[2] + 2
     assert OBJECT[1] - 2 <= y < OBJECT[3] + 2
 
@@ -66,7 +66,7 @@ def test_maps_beat_a_random_order_when_pixels_are_hidden() -> None:
         heat = METHODS[name].explain(view, CHOICE)[0].abs().mean(0)
         found = faithfulness(view, 0, heat)
         assert found.deletion < 0.7 * min(one.deletion for one in luck), name
-        assert found.gain > 0.4 > max(one.gain for one in luck), name
+        assert found.insertion_minus_deletion > 0.4 > max(one.insertion_minus_deletion for one in luck), name
     worst = faithfulness(view, 0, -heat)
     assert worst.deletion > 0.8
 
@@ -74,7 +74,7 @@ def test_maps_beat_a_random_order_when_pixels_are_hidden() -> None:
 def test_integrated_gradients_sum_to_the_evidence() -> None:
     view = the_view("fast_rcnn")
     with torch.no_grad():
-        wanted = view.evidence(view.pixels) - view.evidence(torch.zeros_like(view.pixels))
+        wanted = view.objective(view.pixels) - view.objective(torch.zeros_like(view.pixels))
     total = METHODS["integrated"].explain(view, CHOICE).sum()
     assert float(total) == pytest.approx(float(wanted), rel=0.02)
 
@@ -85,32 +85,32 @@ def test_a_pinned_detection_scores_as_it_did(kind: str) -> None:
     deltas = detector.head.get_parameter("deltas.weight")
     torch.nn.init.normal_(deltas, std=0.1, generator=torch.Generator().manual_seed(2))  # each class moves its own way
     (traced,) = trace(detector, batch)
-    pinned = list({one.label: one for one in pin(traced)}.values())
+    pinned = list({one.label: one for one in target_detections(traced)}.values())
     assert pinned
-    for view in views(detector, batch, pinned, "score"):
-        scores = view.answer(torch.cat([view.pixels, view.pixels])).detach()
-        odds = view.evidence(view.pixels).detach()
-        for place, one in enumerate(view.pinned):
+    for view in attribution_targets(detector, batch, pinned, "score"):
+        scores = view.output(torch.cat([view.pixels, view.pixels])).detach()
+        odds = view.objective(view.pixels).detach()
+        for place, one in enumerate(view.detections):
             assert scores[:, place].tolist() == pytest.approx([one.score] * 2, abs=1e-4)
             assert float(odds[0, place].sigmoid()) == pytest.approx(one.score, abs=1e-4)
     for edge, name in enumerate(EDGES):
-        for view in views(detector, batch, pinned, name):
-            found = view.answer(view.pixels)[0].detach()
-            for place, one in enumerate(view.pinned):
+        for view in attribution_targets(detector, batch, pinned, name):
+            found = view.output(view.pixels)[0].detach()
+            for place, one in enumerate(view.detections):
                 limit = traced.size[1 - edge % 2]
                 assert float(found[place].clamp(0, limit)) == pytest.approx(float(one.box[edge]), abs=1e-2)
 
 
 def test_no_detections_have_no_views() -> None:
-    assert views(build("fast_rcnn", 0), image(0, True, number=0), [], "score") == []
+    assert attribution_targets(build("fast_rcnn", 0), image(0, True, number=0), [], "score") == []
 
 
 def test_saliency_depends_on_the_weights() -> None:
     """Adebayo et al. 2018: the map of other weights is another map."""
     detector, batch = build("faster_rcnn", 1), image(1, False)
     (traced,) = trace(detector, batch)
-    pinned = pin(traced)[:1]
-    (view,) = views(detector, batch, pinned, "score")
+    pinned = target_detections(traced)[:1]
+    (view,) = attribution_targets(detector, batch, pinned, "score")
     before = METHODS["saliency"].explain(view, CHOICE)[0].abs().amax(0).flatten()
     again = METHODS["saliency"].explain(view, CHOICE)[0].abs().amax(0).flatten()
     stream = torch.Generator().manual_seed(5)
@@ -129,22 +129,22 @@ def test_saliency_depends_on_the_weights() -> None:
 def test_random_maps_follow_the_seed() -> None:
     view = the_view("fast_rcnn")
     for name in ("smoothgrad", "drise"):
-        one, same, other = (METHODS[name].explain(view, Choice(unseen, masks=20, seed=seed)) for seed in (1, 1, 2))
+        one, same, other = (METHODS[name].explain(view, MethodOptions(no_progress, masks=20, seed=seed)) for seed in (1, 1, 2))
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
 
 
 def test_guided_gradients_pass_positive_gradients_alone() -> None:
     x = torch.tensor([[[[1.0, -1.0, 2.0, 7.0]]]], requires_grad=True)
-    from detect.explain.attribution.gradients import Guided
+    from detect.explain.attribution.gradients import GuidedBackprop
 
     weights = torch.tensor([1.0, 1.0, -1.0, 1.0])
     for layer, wanted in ((torch.nn.ReLU(), [1, 0, 0, 1]), (torch.nn.ReLU6(inplace=True), [1, 0, 0, 0])):
-        with Guided() as mode:
+        with GuidedBackprop() as mode:
             answer = layer(x * 1.0)
         (found,) = torch.autograd.grad((answer * weights).sum(), x)
         assert found.flatten().tolist() == wanted
-        assert mode.caught == 1
+        assert mode.num_rectifiers == 1
 
 
 def test_a_crop_is_laid_back_where_it_was_taken() -> None:
@@ -152,9 +152,9 @@ def test_a_crop_is_laid_back_where_it_was_taken() -> None:
     view = the_view("rcnn")
     heat = torch.zeros(1, 32, 32)
     heat[0, 4:8, 24:28] = 1  # the upper right corner of the proposal, inside the context of 4
-    placed = on_image(heat, view, (SIDE, SIDE), (2 * SIDE, 2 * SIDE))
+    placed = to_image_pixels(heat, view, (SIDE, SIDE), (2 * SIDE, 2 * SIDE))
     assert placed.shape == (128, 128, 1)
-    (x, y), _ = pointed(placed, np.zeros(4))
+    (x, y), _ = peak_and_energy(placed, np.zeros(4))
     ys, xs = np.nonzero(placed[:, :, 0] > 0.5)
     assert (xs.min(), xs.max() + 1, ys.min(), ys.max() + 1) == (72, 80, 12, 20)
     assert 72 <= x < 80
@@ -168,8 +168,8 @@ def test_a_layer_is_named_as_in_the_summary() -> None:
     with pytest.raises(UserError, match=r'found stages.9 \(did you mean "stages'):
         find_layer(view.network, "stages.9")
     for wrong in ("stages", ""):
-        with pytest.raises(UserError, match="expected a layer that answers with one set of maps, found"):
-            METHODS["eigencam"].explain(view, Choice(unseen, wrong))
+        with pytest.raises(UserError, match="expected a layer whose output is one set of maps, found"):
+            METHODS["eigencam"].explain(view, MethodOptions(no_progress, wrong))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -180,8 +180,8 @@ def test_an_overlay_of_nothing_is_dark_grey(channels: int) -> None:
     assert (drawn == (140 if channels == 1 else 128)).all()
 
 
-def asked(name: str, of: Of = "score") -> Question:
-    return Question(name, of, "max", 0.5, 20, frozenset([1]))
+def asked(name: str, of: Quantity = "score") -> DetectionQuery:
+    return DetectionQuery(name, of, "max", 0.5, 20, frozenset([1]))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def asked(name: str, of: Of = "score") -> Question:
         (asked("eigencam"), "fast_rcnn", None, "the same for every detection"),
     ],
 )
-def test_captions_say_what_a_method_cannot(question: Question, kind: str, layer: str | None, told: str) -> None:
-    text = caption(question, Choice(unseen, layer), the_view(kind))
+def test_captions_say_what_a_method_cannot(question: DetectionQuery, kind: str, layer: str | None, told: str) -> None:
+    text = caption(question, MethodOptions(no_progress, layer), the_view(kind))
     assert told in text
     assert ("inside the proposal alone" in text) == (layer == "stages.1")

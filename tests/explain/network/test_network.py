@@ -12,14 +12,14 @@ from PIL import Image
 from torch import nn
 
 from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from detect.config.builders.detector import build_detector, preprocess_rule
-from detect.config.files import parse
+from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.files import parse_config
 from detect.errors import UserError
-from detect.explain.network.deconvnet import chain, down, strongest, through
-from detect.explain.network.receptive_field import Fields
-from detect.explain.network.tiles import glowing, sheet, signed_colours
-from detect.models.backbones.network import Body
-from detect.models.backbones.registry import cut, whole_network
+from detect.explain.network.deconvnet import sequential_layers, backproject, keep_peak, forward_activations
+from detect.explain.network.receptive_field import ReceptiveFieldMode
+from detect.explain.network.tiles import heat_colors, tile_images, signed_colors
+from detect.models.backbones.network import StagedBody
+from detect.models.backbones.registry import split_stages, build_network
 from tests.conftest import Command
 
 CHAINS = ["lenet", "alexnet", "alexnet_original", "caffenet", "zf", "vgg11"]
@@ -29,9 +29,9 @@ def test_the_deconvnet_of_one_filter_is_that_filter() -> None:
     conv = nn.Conv2d(3, 1, 3, bias=False)
     pixels = torch.zeros(1, 3, 12, 12)
     pixels[:, :, 5:8, 6:9] = conv.weight.detach()  # what the filter likes best, seen from cell (5, 6)
-    links = chain(Body([nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2))], 0, 1))
-    kept = through(links, pixels, None)
-    made = down(links, kept, strongest(kept[-1], 0))
+    links = sequential_layers(StagedBody([nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2))], 0, 1))
+    kept = forward_activations(links, pixels, None)
+    made = backproject(links, kept, keep_peak(kept[-1], 0))
     height = float(kept[-1].max())
     torch.testing.assert_close(made[:, :, 5:8, 6:9], height * conv.weight.detach())
     assert made.count_nonzero() == conv.weight.count_nonzero()  # nothing elsewhere: the switch knew the place
@@ -43,27 +43,27 @@ def test_a_rectifier_keeps_what_is_positive_of_the_signal() -> None:
     with torch.no_grad():
         upper.weight.copy_(torch.tensor([2.0, -1.0]).view(1, 2, 1, 1))
         lower.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0]]).view(2, 3, 1, 1))
-    links = chain(Body([nn.Sequential(lower, nn.ReLU(), upper)], 0, 1))
-    kept = through(links, torch.ones(1, 3, 1, 1), None)
-    assert down(links, kept, torch.ones(1, 1, 1, 1)).flatten().tolist() == [2.0, 0.0, 0.0]  # the gradient has -1
+    links = sequential_layers(StagedBody([nn.Sequential(lower, nn.ReLU(), upper)], 0, 1))
+    kept = forward_activations(links, torch.ones(1, 3, 1, 1), None)
+    assert backproject(links, kept, torch.ones(1, 1, 1, 1)).flatten().tolist() == [2.0, 0.0, 0.0]  # the gradient has -1
 
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_chains_lead_back_to_the_pixels_that_a_cell_sees(name: str) -> None:
     with torch.device("meta"):  # the layers above the body are 60 million numbers
-        body = Body(cut(name, whole_network(name)).stages, 0, 1).eval()
+        body = StagedBody(split_stages(name, build_network(name)).stages, 0, 1).eval()
     body.to_empty(device="cpu")
     stream = torch.Generator().manual_seed(1)
     for parameter in body.parameters():
         nn.init.normal_(parameter, std=0.05, generator=stream)
-    links, pixels = chain(body), torch.randn(1, 3, 99, 99, generator=stream)
-    kept = through(links, pixels, None)
-    with torch.no_grad(), Fields(pixels) as known:
+    links, pixels = sequential_layers(body), torch.randn(1, 3, 99, 99, generator=stream)
+    kept = forward_activations(links, pixels, None)
+    with torch.no_grad(), ReceptiveFieldMode(pixels) as known:
         (maps,) = body(pixels)
-        field = known.of(maps)
+        field = known.field_of(maps)
     torch.testing.assert_close(kept[-1], maps, atol=1e-4, rtol=1e-3)
     row, column = divmod(int(maps[0, 3].argmax()), maps.shape[3])
-    made = down(links, kept, strongest(kept[-1], 3))
+    made = backproject(links, kept, keep_peak(kept[-1], 3))
     assert made.isfinite().all()
     assert field is not None
     y, x = field
@@ -75,18 +75,18 @@ def test_chains_lead_back_to_the_pixels_that_a_cell_sees(name: str) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "small"])
 def test_other_networks_are_refused_by_name(name: str) -> None:
     with torch.device("meta"):
-        body = Body(cut(name, whole_network(name)).stages, 0, 1)
+        body = StagedBody(split_stages(name, build_network(name)).stages, 0, 1)
     with pytest.raises(UserError, match=r"expected a network whose layers stand in one line .* found \w+ at stages"):
-        chain(body)
+        sequential_layers(body)
 
 
 SETTINGS = {
     "model": {
         "backbone": {"name": "lenet"},
-        "rpn": {"width": 8, "sides": [24], "outside": None},
-        "head": {"tail": "linear", "width": 8, "bins": 3, "number": 8},
+        "rpn": {"channels": 8, "anchor_sizes": [24], "allowed_border": None},
+        "head": {"type": "fc", "fc_dim": 8, "pool_size": 3, "batch_size_per_image": 8},
     },
-    "data": {"min_size": 64, "max_size": 96, "divisor": 16, "classes": ["a"]},
+    "data": {"min_size": 64, "max_size": 96, "size_divisor": 16, "classes": ["a"]},
     "train": {"steps": 1},
 }
 
@@ -96,12 +96,12 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A checkpoint, and how the names of its body's layers begin."""
     settings = json.loads(json.dumps(SETTINGS))
     if request.param == "rcnn":
-        settings["model"] |= {"kind": "rcnn", "proposals": "selective_search", "crop": {"side": 32, "context": 4}}
+        settings["model"] |= {"kind": "rcnn", "proposals": "selective_search", "crop": {"size": 32, "context": 4}}
         settings["train"]["recipe"] = "rcnn"
-    config = parse(settings, "test")
+    config = parse_config(settings, "test")
     file = tmp_path_factory.mktemp("model") / "lenet.pt"
     detector, _ = build_detector(config, ("a",))
-    save_checkpoint(Checkpoint(config, ("a",), preprocess_rule(config), detector.state_dict(), 0, {}), file)
+    save_checkpoint(Checkpoint(config, ("a",), build_preprocess(config), detector.state_dict(), 0, {}), file)
     return file, "body." if request.param == "rcnn" else ""
 
 
@@ -181,10 +181,10 @@ def test_mistakes(
 
 
 def test_tiles_keep_their_shapes_and_nothing_is_grey() -> None:
-    assert (signed_colours(np.zeros((2, 3, 3))) == 128).all()
-    assert signed_colours(np.array([[[-2.0, 0.0, 2.0]]])).tolist() == [[[1, 128, 255]]]
-    assert glowing(np.full((2, 2), 7.0)).shape == (2, 2, 3)
+    assert (signed_colors(np.zeros((2, 3, 3))) == 128).all()
+    assert signed_colors(np.array([[[-2.0, 0.0, 2.0]]])).tolist() == [[[1, 128, 255]]]
+    assert heat_colors(np.full((2, 2), 7.0)).shape == (2, 2, 3)
     tiles = [np.zeros((4, 8, 3), np.uint8)] * 5
-    assert sheet(tiles, 16).shape == (2 * 18 + 2, 3 * 18 + 2, 3)
-    assert sheet(tiles[:2], 16, columns=6).shape == (18 + 2, 2 * 18 + 2, 3)
-    assert (sheet(tiles[:1], 16)[2:10, 2:18] == 0).all()
+    assert tile_images(tiles, 16).shape == (2 * 18 + 2, 3 * 18 + 2, 3)
+    assert tile_images(tiles[:2], 16, columns=6).shape == (18 + 2, 2 * 18 + 2, 3)
+    assert (tile_images(tiles[:1], 16)[2:10, 2:18] == 0).all()

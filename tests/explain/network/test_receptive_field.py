@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
-from detect.explain.network.receptive_field import Field, Fields
-from detect.models.backbones.lenet import Squash
-from detect.models.backbones.necks import Backbone, Merge, Pyramid
-from detect.models.backbones.network import Body
-from detect.models.backbones.registry import cut, whole_network
+from detect.explain.network.receptive_field import Field, ReceptiveFieldMode
+from detect.models.backbones.lenet import ScaledTanh
+from detect.models.backbones.necks import Backbone, MergeLastTwo, FPN
+from detect.models.backbones.network import StagedBody
+from detect.models.backbones.registry import split_stages, build_network
 
 
 def fields_on(network: Callable[[Tensor], object], pixels: Tensor) -> list[Field | None]:
-    with torch.no_grad(), Fields(pixels) as known:
+    with torch.no_grad(), ReceptiveFieldMode(pixels) as known:
         answer = network(pixels)
-        return [known.of(maps) for maps in (answer if isinstance(answer, tuple | list) else [answer])]
+        return [known.field_of(maps) for maps in (answer if isinstance(answer, tuple | list) else [answer])]
 
 
 def fields(network: nn.Module | Callable[[Tensor], object], shape: tuple[int, ...]) -> list[Field | None]:
@@ -47,7 +47,7 @@ def positive(network: nn.Module) -> nn.Module:
             pool = child
             mean = nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
             setattr(network, name, mean)
-        elif isinstance(child, nn.ReLU | nn.ReLU6 | nn.BatchNorm2d | nn.LocalResponseNorm | Squash):
+        elif isinstance(child, nn.ReLU | nn.ReLU6 | nn.BatchNorm2d | nn.LocalResponseNorm | ScaledTanh):
             setattr(network, name, nn.Identity())
         else:
             positive(child)
@@ -56,8 +56,8 @@ def positive(network: nn.Module) -> nn.Module:
     return network.double().eval()
 
 
-def body(name: str, outputs: int = 1) -> Body:
-    return Body(cut(name, whole_network(name)).stages, 0, outputs)
+def body(name: str, outputs: int = 1) -> StagedBody:
+    return StagedBody(split_stages(name, build_network(name)).stages, 0, outputs)
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -70,10 +70,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "alexnet": lambda: body("alexnet"),
     "caffenet": lambda: body("caffenet"),
     "small": lambda: body("small"),
-    "merged": lambda: Backbone(body("small", 2), Merge((64, 128), 4)),
-    "pyramid": lambda: Backbone(body("small", 3), Pyramid((32, 64, 128), 4)),
-    "transposed pyramid": lambda: Backbone(body("small", 3), Pyramid((32, 64, 128), 4, up="transposed")),
-    "dilated neck": lambda: Backbone(body("small", 2), Merge((64, 128), 4, kind="dilated")),
+    "merged": lambda: Backbone(body("small", 2), MergeLastTwo((64, 128), 4)),
+    "pyramid": lambda: Backbone(body("small", 3), FPN((32, 64, 128), 4)),
+    "transposed pyramid": lambda: Backbone(body("small", 3), FPN((32, 64, 128), 4, upsampling="transposed")),
+    "dilated neck": lambda: Backbone(body("small", 2), MergeLastTwo((64, 128), 4, conv_type="dilated")),
 }
 
 
@@ -162,7 +162,7 @@ def test_squeezed_channels_see_everything() -> None:
 
 def test_what_comes_from_no_pixel_has_no_field() -> None:
     pixels = torch.ones(1, 3, 8, 8)
-    with Fields(pixels) as known:
-        assert known.of(torch.ones(1, 3, 8, 8)) is None
-        assert known.of(functional.relu(pixels)) is not None
-        assert known.of(pixels.flatten(1)) is None
+    with ReceptiveFieldMode(pixels) as known:
+        assert known.field_of(torch.ones(1, 3, 8, 8)) is None
+        assert known.field_of(functional.relu(pixels)) is not None
+        assert known.field_of(pixels.flatten(1)) is None

@@ -7,23 +7,23 @@ import pytest
 import torch
 
 from detect.config import Config
-from detect.config.builders.detector import empty_detector
-from detect.config.files import merge_overrides, parse
+from detect.config.builders.detector import build_uninitialized
+from detect.config.files import merge_overrides, parse_config
 from detect.errors import UserError
-from detect.explain.network.summary import IMAGE, UNBOUNDED, Layer, layers_of, summarise
-from detect.models.backbones.registry import whole_network
+from detect.explain.network.summary import IMAGE, UNBOUNDED, LayerSummary, layers_of, summarize
+from detect.models.backbones.registry import build_network
 from tests.conftest import TINY
 
 CLASSES = tuple("abc")
 
 
 def tiny(*overrides: str) -> Config:
-    return parse(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
+    return parse_config(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
 
 
 # min_size 96 makes the image 96 x 128; the merged map has stride 8, and the RPN sees 183 pixels + 4 of its cells
 ROWS = [
-    Layer(
+    LayerSummary(
         "backbone",
         "body.stages.0.0",
         "Conv2d",
@@ -34,10 +34,10 @@ ROWS = [
         (3, 3),
         (2, 2),
     ),
-    Layer("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0, 196608, (3, 3), (2, 2)),
-    Layer(
+    LayerSummary("backbone", "body.stages.0.1", "BatchNorm2d", (1, 16, 48, 64), 2 * 16, 0, 196608, (3, 3), (2, 2)),
+    LayerSummary(
         "proposer",
-        "head.hidden",
+        "head.conv",
         "Conv2d",
         (1, 16, 12, 16),
         16 * 16 * 9 + 16,
@@ -46,17 +46,17 @@ ROWS = [
         (215, 215),
         (8, 8),
     ),
-    Layer("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0, 17280),
-    Layer("head", "tail.layers.0", "Flatten", (30, 144), 0, 0, 17280),
-    Layer("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16, 1920),
-    Layer("head", "logits", "Linear", (30, 4), 16 * 4 + 4, 30 * 16 * 4, 480),
-    Layer("head", "deltas", "Linear", (30, 12), 16 * 12 + 12, 30 * 16 * 12, 1440),
+    LayerSummary("regions", "roi_align", "PooledRegions", (30, 16, 3, 3), 0, 0, 17280),
+    LayerSummary("head", "tail.layers.0", "Flatten", (30, 144), 0, 0, 17280),
+    LayerSummary("head", "tail.layers.1", "Linear", (30, 16), 144 * 16 + 16, 30 * 144 * 16, 1920),
+    LayerSummary("head", "logits", "Linear", (30, 4), 16 * 4 + 4, 30 * 16 * 4, 480),
+    LayerSummary("head", "deltas", "Linear", (30, 12), 16 * 12 + 12, 30 * 16 * 12, 1440),
 ]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_layers_are_counted_as_by_hand(row: Layer) -> None:
-    found = summarise(tiny())
+def test_layers_are_counted_as_by_hand(row: LayerSummary) -> None:
+    found = summarize(tiny())
     assert found.canvas == (96, 128)
     (layer,) = (layer for layer in found.layers if (layer.slot, layer.name) == (row.slot, row.name))
     assert layer == row
@@ -67,11 +67,11 @@ NETWORKS = [
     (),
     ("model.backbone.norm=frozen",),
     ("model.backbone.frozen_stages=2",),
-    ("model.backbone.output=map", "model.head.tail=network"),
+    ("model.backbone.output=c4", "model.head.type=backbone"),
     ("model.backbone.name=mobilenet_v2", "model.backbone.norm=frozen", "model.backbone.weights=no-such-file.pth"),
-    ("model.backbone.output=dilated", "model.head.tail=convolved", "model.head.norm=group"),
-    ("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"),
-    ("model.backbone.upsampling=transposed", "model.backbone.neck_convolution=separable"),
+    ("model.backbone.output=dc5", "model.head.type=conv_fc", "model.head.norm=group"),
+    ("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]"),
+    ("model.backbone.upsampling=transposed", "model.backbone.neck_conv_type=separable"),
     ("model.head.transform=spatial_transformer",),
     ("model.kind=fast_rcnn", "model.proposals=selective_search"),
     ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn", "model.backbone.frozen_stages=1"),
@@ -81,35 +81,35 @@ NETWORKS = [
 @pytest.mark.parametrize("overrides", NETWORKS, ids=" ".join)
 def test_totals_are_those_of_the_detector_itself(overrides: tuple[str, ...]) -> None:
     config = tiny(*overrides)
-    found = summarise(config)
+    found = summarize(config)
     with torch.device("meta"):
-        detector = empty_detector(config, CLASSES)
+        detector = build_uninitialized(config, CLASSES)
     for slot, total in found.totals.items():
         part = getattr(detector, slot)
         parameters = list(part.parameters()) if isinstance(part, torch.nn.Module) else []  # none of given proposals
         assert total.parameters == sum(parameter.numel() for parameter in parameters)
-        assert total.trained == sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        assert total.trainable == sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
         layers = [layer for layer in found.layers if layer.slot == slot]
         assert total.parameters == sum(layer.parameters for layer in layers)
         assert total.multiply_adds == sum(layer.multiply_adds for layer in layers)
         assert bool(total.multiply_adds) == bool(parameters)
-    assert found.whole.parameters == sum(parameter.numel() for parameter in detector.parameters())
+    assert found.total.parameters == sum(parameter.numel() for parameter in detector.parameters())
 
 
 def test_an_rpn_answers_on_each_map_of_a_pyramid_with_one_head() -> None:
-    found = summarise(tiny("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"))
+    found = summarize(tiny("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]"))
     rows = [layer for layer in found.layers if layer.name == "head.objectness"]
     assert [row.output for row in rows] == [(1, 3, 24, 32), (1, 3, 12, 16), (1, 3, 6, 8), (1, 3, 3, 4)]
     assert [row.parameters for row in rows] == [16 * 3 + 3, 0, 0, 0]
     (row,) = (layer for layer in found.layers if layer.slot == "regions")
-    assert row == Layer("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0, 17280)
+    assert row == LayerSummary("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0, 17280)
 
 
 def test_rcnns_body_runs_on_each_crop() -> None:
     overrides = ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn")
-    found = summarise(tiny(*overrides, "model.crop.side=64", "model.search.test_number=7"))
+    found = summarize(tiny(*overrides, "model.crop.size=64", "model.search.test_top_n=7"))
     rows = [layer for layer in found.layers if layer.slot == "regions"]
-    assert rows[0] == Layer(
+    assert rows[0] == LayerSummary(
         "regions",
         "body.body.stages.0.0",
         "Conv2d",
@@ -120,29 +120,29 @@ def test_rcnns_body_runs_on_each_crop() -> None:
         (3, 3),
         (2, 2),
     )
-    assert rows[-1] == Layer("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
+    assert rows[-1] == LayerSummary("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
     assert set(found.totals) == {"backbone", "proposer", "regions", "head"}
     assert found.totals["backbone"].parameters == 0
-    assert found.whole.parameters == sum(layer.parameters for layer in found.layers)
+    assert found.total.parameters == sum(layer.parameters for layer in found.layers)
 
 
 @pytest.mark.parametrize(("data_format", "classes"), [("voc", 20), ("coco", 80)])
 def test_without_names_the_usual_number_of_classes_stands(data_format: str, classes: int) -> None:
-    found = summarise(tiny("data.classes=null", f"data.format={data_format}", "data.root=nowhere"))
+    found = summarize(tiny("data.classes=null", f"data.format={data_format}", "data.root=nowhere"))
     assert found.classes == classes
     assert found.layers[-1].output == (30, 4 * classes)
 
 
 def test_a_larger_image_costs_more_and_holds_the_same() -> None:
-    small, large = summarise(tiny()), summarise(tiny("data.min_size=192", "data.max_size=256"))
+    small, large = summarize(tiny()), summarize(tiny("data.min_size=192", "data.max_size=256"))
     assert large.canvas == (192, 256) == tuple(side * 2 // 5 for side in IMAGE)
     assert large.totals["backbone"].multiply_adds == 4 * small.totals["backbone"].multiply_adds
-    assert large.whole.parameters == small.whole.parameters
+    assert large.total.parameters == small.total.parameters
 
 
 def test_settings_that_make_no_detector_are_refused() -> None:
     with pytest.raises(UserError, match='did you mean "resnet18"'):
-        summarise(tiny("model.backbone.name=resnet81"))
+        summarize(tiny("model.backbone.name=resnet81"))
 
 
 CONV = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
@@ -208,13 +208,13 @@ TOTALS = [
 @pytest.mark.parametrize(("name", "side", "parameters", "billions"), TOTALS)
 def test_totals_of_published_networks(name: str, side: int, parameters: int, billions: float) -> None:
     with torch.device("meta"):
-        layers = layers_of(whole_network(name), (1, 3, side, side))
+        layers = layers_of(build_network(name), (1, 3, side, side))
     assert sum(layer.parameters for layer in layers) == parameters
     assert sum(layer.multiply_adds for layer in layers) / 1e9 == pytest.approx(billions, abs=0.006)
 
 
 def test_fields_and_jumps_stand_beside_each_layer() -> None:
-    found = summarise(tiny("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]"))
+    found = summarize(tiny("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]"))
     rows = [layer for layer in found.layers if layer.name == "head.objectness"]
     assert [row.jump for row in rows] == [(4.0, 4.0), (8.0, 8.0), (16.0, 16.0), (32.0, 32.0)]
     assert all(row.field is not None and row.field[0] > 50 for row in rows)
@@ -224,6 +224,6 @@ def test_fields_and_jumps_stand_beside_each_layer() -> None:
 
 
 def test_a_field_without_end_is_the_whole_picture() -> None:
-    found = summarise(tiny("model.backbone.name=mobilenet_v3_small"))
+    found = summarize(tiny("model.backbone.name=mobilenet_v3_small"))
     assert found.layers[0].field == (3, 3)
     assert [layer.field for layer in found.layers if layer.slot == "backbone"][-1] == (UNBOUNDED, UNBOUNDED)

@@ -9,32 +9,32 @@ import pytest
 import torch
 
 from detect.config.builders.detector import build_detector
-from detect.config.files import parse
-from detect.explain.trace.describe import stories
-from detect.explain.trace.record import record, replay, replay_proposals
+from detect.config.files import parse_config
+from detect.explain.trace.describe import describe_detections
+from detect.explain.trace.record import to_record, recompute, recompute_proposals
 from detect.explain.trace.trace import trace
 from detect.models.detector import Detector
 from detect.ops import boxes as box_ops
 from detect.types import Images, Proposals
 from tests.models.test_detector import CLASSES, LEVELS, PYRAMID, SIDE, sharpen
 
-BACKBONE = {"name": "small", "norm": "frozen", "output": "merged", "width": 16}
-RPN = {"width": 16, "sides": [12, 24, 48], "test_after": 40, "outside": None}
-HEAD = {"tail": "linear", "width": 32, "bins": 4, "number": 16}
+BACKBONE = {"name": "small", "norm": "frozen", "output": "merged", "neck_channels": 16}
+RPN = {"channels": 16, "anchor_sizes": [12, 24, 48], "post_nms_top_n_test": 40, "allowed_border": None}
+HEAD = {"type": "fc", "fc_dim": 32, "pool_size": 4, "batch_size_per_image": 16}
 GIVEN = {"proposals": "selective_search", "backbone": BACKBONE, "head": HEAD}
 KINDS: dict[str, dict[str, Any]] = {
     "faster_rcnn": {"backbone": BACKBONE, "rpn": RPN, "head": HEAD},
     "pyramid": {"backbone": BACKBONE | PYRAMID, "rpn": RPN | LEVELS, "head": HEAD},
     "svm": {"backbone": BACKBONE, "rpn": RPN, "head": HEAD, "classifier": "svm"},
     "fast_rcnn": GIVEN | {"kind": "fast_rcnn"},
-    "rcnn": GIVEN | {"kind": "rcnn", "crop": {"side": 64}, "head": HEAD | {"bins": 2}},
+    "rcnn": GIVEN | {"kind": "rcnn", "crop": {"size": 64}, "head": HEAD | {"pool_size": 2}},
 }
 
 
 def build(kind: str, seed: int) -> Detector:
-    model = KINDS[kind] | {"postprocess": {"score": 0.2, "nms": 0.5, "limit": 1000}}
+    model = KINDS[kind] | {"postprocess": {"score_threshold": 0.2, "nms_iou": 0.5, "max_detections": 1000}}
     train = {"steps": 1} | ({"recipe": "rcnn"} if kind == "rcnn" else {})
-    detector = build_detector(parse({"seed": seed, "model": model, "train": train}, "test"), CLASSES)[0]
+    detector = build_detector(parse_config({"seed": seed, "model": model, "train": train}, "test"), CLASSES)[0]
     return sharpen(detector).eval()
 
 
@@ -59,15 +59,15 @@ def test_detections_recomputed_from_the_written_trace_are_the_same_bits(kind: st
         detector, batch = build(kind, seed), image(seed, is_given(kind))
         (found,) = detector.detect(batch)
         (traced,) = trace(detector, batch)
-        recorded = json.loads(json.dumps(record(traced, detector)))
-        again = replay(recorded)
+        recorded = json.loads(json.dumps(to_record(traced, detector)))
+        again = recompute(recorded)
         for one in (traced.detections, again):
             assert torch.equal(one.boxes, found.boxes)
             assert torch.equal(one.scores, found.scores)
             assert torch.equal(one.labels, found.labels)
             assert one.classes == found.classes
-        assert torch.equal(replay_proposals(recorded).boxes, traced.proposals.boxes)
-        assert torch.equal(replay_proposals(recorded).scores, traced.proposals.scores)
+        assert torch.equal(recompute_proposals(recorded).boxes, traced.proposals.boxes)
+        assert torch.equal(recompute_proposals(recorded).scores, traced.proposals.scores)
         counted += len(found)
     assert counted > 50
 
@@ -75,28 +75,28 @@ def test_detections_recomputed_from_the_written_trace_are_the_same_bits(kind: st
 def test_no_proposals_have_an_empty_trace() -> None:
     detector, batch = build("fast_rcnn", 0), image(0, True, number=0)
     (traced,) = trace(detector, batch)
-    assert stories(traced, detector) == []
-    assert len(replay(json.loads(json.dumps(record(traced, detector))))) == 0
+    assert describe_detections(traced, detector) == []
+    assert len(recompute(json.loads(json.dumps(to_record(traced, detector))))) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_story_leads_from_the_anchor_to_the_detection(kind: str) -> None:
     detector, batch = build(kind, 1), image(1, is_given(kind))
     (traced,) = trace(detector, batch)
-    told, rule = stories(traced, detector), detector.postprocess
+    told, rule = describe_detections(traced, detector), detector.postprocess
     assert [story["rank"] for story in told] == list(range(1, len(told) + 1))
     for story in told:
         proposal = torch.tensor([story["proposal"]["box"]])
         moved = proposal
         if story["head"]["deltas"] is not None:
-            moved = box_ops.decode(torch.tensor([story["head"]["deltas"]]), proposal, rule.stds, rule.growth)
+            moved = box_ops.decode(torch.tensor([story["head"]["deltas"]]), proposal, rule.delta_stds, rule.max_scale)
         assert box_ops.clip(moved, traced.size)[0].tolist() == story["box"]
         assert story["head"]["scores"][story["label"] - 1] == story["score"]
         if is_given(kind):
             assert story["anchor"] is None
-            assert batch.given is not None
+            assert batch.proposals is not None
             rank = story["proposal"]["given_rank"]
-            assert batch.given[0].boxes[rank - 1].tolist() == story["proposal"]["box"]
+            assert batch.proposals[0].boxes[rank - 1].tolist() == story["proposal"]["box"]
             continue
         anchor = story["anchor"]
         box = box_ops.decode(torch.tensor([anchor["deltas"]]), torch.tensor([anchor["box"]]), (1.0, 1.0, 1.0, 1.0))
@@ -113,8 +113,8 @@ def test_a_story_leads_from_the_anchor_to_the_detection(kind: str) -> None:
 def test_every_pair_was_kept_suppressed_or_beyond_the_limit(kind: str) -> None:
     detector, batch = build(kind, 2), image(2, is_given(kind))
     (traced,) = trace(detector, batch)
-    told = stories(traced, detector)
-    assert len(told) < detector.postprocess.limit
+    told = describe_detections(traced, detector)
+    assert len(told) < detector.postprocess.max_detections
     ranks = [story["rank_before_nms"] for story in told]
     ranks += [loser["rank_before_nms"] for story in told for loser in story["suppressed"]]
     assert sorted(ranks) == list(range(1, len(traced.scored) + 1))
@@ -122,5 +122,5 @@ def test_every_pair_was_kept_suppressed_or_beyond_the_limit(kind: str) -> None:
     assert losers
     for story, loser in losers:
         assert loser["rank_before_nms"] > story["rank_before_nms"]
-        assert loser["iou"] > detector.postprocess.nms - 1e-6
+        assert loser["iou"] > detector.postprocess.nms_iou - 1e-6
         assert loser["score"] <= story["score"]

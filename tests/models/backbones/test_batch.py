@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from detect.config.builders.detector import build_detector
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.models.detector import Detector
 from detect.types import Detections, Images
 from tests.models.backbones.expected import TABLE
 from tests.models.backbones.test_smallest import SMALLEST, build, fill
 
-SMALLEST_CANVAS = (32, 32)  # data.divisor, unless it is set
+SMALLEST_CANVAS = (32, 32)  # data.size_divisor, unless it is set
 ODD_CANVAS = (75, 107)
 PICTURES = {SMALLEST_CANVAS: ((32, 32), (1, 5), (31, 17)), ODD_CANVAS: ((75, 107), (41, 107), (75, 33))}  # of a batch
 
@@ -28,7 +28,7 @@ def batch(canvas: tuple[int, int]) -> Images:
 
 
 def alone(images: Images, place: int) -> Images:
-    return Images(images.pixels[place : place + 1], images.sizes[place : place + 1], images.keys[place : place + 1])
+    return Images(images.pixels[place : place + 1], images.sizes[place : place + 1], images.seeds[place : place + 1])
 
 
 def rows(found: Detections) -> Tensor:
@@ -40,11 +40,11 @@ def rows(found: Detections) -> Tensor:
 
 def detector(name: str) -> Detector:
     """A Faster R-CNN whose random weights tell its regions apart; float64, lest rounding decide what NMS keeps."""
-    rpn = {"width": 16, "sides": [16, 32], "test_after": 12}
+    rpn = {"channels": 16, "anchor_sizes": [16, 32], "post_nms_top_n_test": 12}
     model = {"backbone": {"name": name, "norm": "batch"}, "rpn": rpn}
     torch.manual_seed(0)
     with torch.device("meta"):
-        made = build_detector(parse({"model": model}, "test"), ("a", "b", "c"))[0]
+        made = build_detector(parse_config({"model": model}, "test"), ("a", "b", "c"))[0]
     made.to_empty(device="cpu").double()
     fill(made)
     images = batch(ODD_CANVAS)

@@ -6,7 +6,7 @@ from torch import nn
 
 from detect.models.backbones import registry
 from detect.models.backbones.alexnet_original import caffenet
-from detect.models.backbones.lenet import Squash, Subsampling, lenet
+from detect.models.backbones.lenet import ScaledTanh, Subsampling, lenet
 from detect.models.backbones.zf import SpatialResponseNorm
 
 # name, side of the crop, sides of the stages' maps
@@ -38,14 +38,14 @@ COUNTS = {
 
 def on_meta(name: str) -> nn.Module:
     with torch.device("meta"):
-        return registry.whole_network(name).eval()
+        return registry.build_network(name).eval()
 
 
 @pytest.mark.parametrize(("name", "side", "expected"), MAPS)
 def test_a_crop_gives_the_published_maps(name: str, side: int, expected: list[int]) -> None:
     features = torch.empty(1, 3, side, side, device="meta")
     found = []
-    for stage in registry.cut(name, on_meta(name)).stages:
+    for stage in registry.split_stages(name, on_meta(name)).stages:
         features = stage(features)
         found.append(features.shape[2])
     assert found == expected
@@ -105,7 +105,7 @@ def test_zf_normalises_over_neighbours_in_the_channel() -> None:
 @torch.no_grad()
 def test_initial_weights_tell_images_apart() -> None:
     torch.manual_seed(0)
-    network = caffenet(classes=4).eval()
+    network = caffenet(num_classes=4).eval()
     vectors = network[:-1](torch.randn(2, 3, 16, 16).repeat_interleave(8, 2).repeat_interleave(8, 3))
     assert (vectors[0] - vectors[1]).std() > 0.05
     assert network[-1](vectors).abs().max() < 1
@@ -119,7 +119,7 @@ def test_lenets_initial_weights_keep_the_signal() -> None:
 
 def test_lenets_squashing_takes_one_to_one() -> None:
     values = torch.tensor([-1e3, -1.0, 0.0, 1.0, 1e3])
-    torch.testing.assert_close(Squash()(values), torch.tensor([-1.7159, -1.0, 0.0, 1.0, 1.7159]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(ScaledTanh()(values), torch.tensor([-1.7159, -1.0, 0.0, 1.0, 1.7159]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 6), (5, 3)])

@@ -11,13 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detect.config.builders.detector import build_detector
-from detect.config.files import merge_overrides, parse
-from detect.models.backbones.convolutions import ConvolutionKind, Transposed, Upsampling, same_size, upsampling
+from detect.config.files import merge_overrides, parse_config
+from detect.models.backbones.convolutions import (
+    ConvType,
+    TransposedUpsampling,
+    Upsampling,
+    make_upsampling,
+    same_padding_conv,
+)
 from detect.types import Images, Targets
 from tests.conftest import TINY
 
 C, W, K = 64, 96, 3
-COUNTS: dict[ConvolutionKind, int] = {
+COUNTS: dict[ConvType, int] = {
     "standard": K * K * C * W,
     "dilated": K * K * C * W,
     "separable": K * K * C + C * W,
@@ -28,14 +34,14 @@ SEEN = {"standard": [-1, 0, 1], "dilated": [-2, 0, 2], "separable": [-1, 0, 1], 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", COUNTS)
-def test_weights_are_as_many_as_the_formula_says(kind: ConvolutionKind, bias: bool) -> None:
-    layer = same_size(kind, C, W, K, bias)
+def test_weights_are_as_many_as_the_formula_says(kind: ConvType, bias: bool) -> None:
+    layer = same_padding_conv(kind, C, W, K, bias)
     assert sum(parameter.numel() for parameter in layer.parameters()) == COUNTS[kind] + bias * W
 
 
 @pytest.mark.parametrize(("channels", "width", "groups"), [(64, 96, 32), (48, 16, 16), (24, 48, 8), (7, 14, 1)])
 def test_groups_divide_both_numbers_of_channels(channels: int, width: int, groups: int) -> None:
-    layer = same_size("grouped", channels, width, 3)
+    layer = same_padding_conv("grouped", channels, width, 3)
     assert isinstance(layer, nn.Conv2d)
     assert layer.groups == groups
 
@@ -51,8 +57,8 @@ def seen_by(layer: nn.Module, channel: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", COUNTS)
-def test_a_cell_sees_what_the_formula_says(kind: ConvolutionKind) -> None:
-    seen = seen_by(same_size(kind, C, W, K), channel=0)
+def test_a_cell_sees_what_the_formula_says(kind: ConvType) -> None:
+    seen = seen_by(same_padding_conv(kind, C, W, K), channel=0)
     expected = torch.zeros(C, 9, 9, dtype=torch.bool)
     cells = 4 + torch.tensor(SEEN[kind])
     expected[: C // 32 if kind == "grouped" else C, cells[:, None], cells] = True
@@ -61,23 +67,23 @@ def test_a_cell_sees_what_the_formula_says(kind: ConvolutionKind) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (5, 4)])
 @pytest.mark.parametrize("kind", COUNTS)
-def test_the_map_keeps_its_size(kind: ConvolutionKind, size: tuple[int, int]) -> None:
-    assert same_size(kind, 4, 8, 3)(torch.zeros(2, 4, *size)).shape == (2, 8, *size)
+def test_the_map_keeps_its_size(kind: ConvType, size: tuple[int, int]) -> None:
+    assert same_padding_conv(kind, 4, 8, 3)(torch.zeros(2, 4, *size)).shape == (2, 8, *size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (5, 8), (6, 7)])
 def test_a_transposed_convolution_begins_as_the_nearest_cells(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     coarse = torch.randn(2, 5, -(-size[0] // 2), -(-size[1] // 2))
-    layer = upsampling("transposed", 5)
+    layer = make_upsampling("transposed", 5)
     assert sum(parameter.numel() for parameter in layer.parameters()) == 4 * 5 * 5
     assert torch.equal(layer(coarse, size), functional.interpolate(coarse, size=size, mode="nearest"))
-    assert torch.equal(layer(coarse, size), upsampling("nearest", 5)(coarse, size))
+    assert torch.equal(layer(coarse, size), make_upsampling("nearest", 5)(coarse, size))
 
 
 def test_a_transposed_convolution_repeats_the_last_cell_of_a_map_without_padding() -> None:
     coarse = torch.arange(6.0).view(1, 1, 2, 3)
-    found = Transposed(1)(coarse, (5, 7))[0, 0]
+    found = TransposedUpsampling(1)(coarse, (5, 7))[0, 0]
     assert found.shape == (5, 7)
     assert torch.equal(found[:4, :6], coarse[0, 0].repeat_interleave(2, 0).repeat_interleave(2, 1))
     assert torch.equal(found[4], found[3])
@@ -85,12 +91,12 @@ def test_a_transposed_convolution_repeats_the_last_cell_of_a_map_without_padding
 
 
 MERGED = "model.backbone.output=merged"
-PYRAMID = ("model.backbone.output=pyramid", "model.backbone.levels=3", "model.rpn.sides=[8,16,24,32]")
-STANDARD = "model.backbone.neck_convolution=standard"
+PYRAMID = ("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]")
+STANDARD = "model.backbone.neck_conv_type=standard"
 
 
 def made(*overrides: str) -> nn.Module:
-    config = parse(merge_overrides(copy.deepcopy(dict[str, Any](TINY)), list(overrides)), "test")
+    config = parse_config(merge_overrides(copy.deepcopy(dict[str, Any](TINY)), list(overrides)), "test")
     return build_detector(config, ("a", "b"))[0]
 
 
@@ -111,18 +117,18 @@ def learned(detector: nn.Module) -> list[str]:
 @pytest.mark.parametrize("up", ["nearest", "transposed"])
 @pytest.mark.parametrize("output", [(MERGED,), PYRAMID], ids=["merged", "pyramid"])
 @pytest.mark.parametrize("kind", COUNTS)
-def test_detectors_with_each_kind_learn(kind: ConvolutionKind, output: tuple[str, ...], up: Upsampling) -> None:
-    kinds = (f"model.rpn.convolution={kind}", f"model.backbone.neck_convolution={kind}")
+def test_detectors_with_each_kind_learn(kind: ConvType, output: tuple[str, ...], up: Upsampling) -> None:
+    kinds = (f"model.rpn.conv_type={kind}", f"model.backbone.neck_conv_type={kind}")
     detector = made(*output, *kinds, f"model.backbone.upsampling={up}")
     found = learned(detector)
     expected = [
-        name for name, _ in detector.named_parameters() if name.startswith(("proposer.head.hidden", "backbone.neck"))
+        name for name, _ in detector.named_parameters() if name.startswith(("proposer.head.conv", "backbone.neck"))
     ]
     assert any(name.startswith("backbone.neck.up") for name in expected) == (up == "transposed")
     assert set(expected) <= set(found)
 
 
 def test_in_a_detector_the_weights_are_counted_too() -> None:
-    standard, separable = made(MERGED), made(MERGED, "model.rpn.convolution=separable")
+    standard, separable = made(MERGED), made(MERGED, "model.rpn.conv_type=separable")
     count = [sum(parameter.numel() for parameter in each.parameters()) for each in (standard, separable)]
     assert count[0] - count[1] == 9 * 16 * 16 - (9 * 16 + 16 * 16)

@@ -12,13 +12,13 @@ from torch import nn
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from detect.config.builders.backbone import make_trunk
-from detect.config.files import parse
+from detect.config.builders.backbone import build_backbone
+from detect.config.files import parse_config
 from detect.models.backbones import registry
 from detect.models.backbones.frozen_norm import FrozenConv2d
-from detect.models.backbones.necks import Pyramid
-from detect.models.backbones.network import Body, Network, dilate, map_shapes
-from detect.models.backbones.normalization import Norm, change_norms, new_norm
+from detect.models.backbones.necks import FPN
+from detect.models.backbones.network import SplitNetwork, StagedBody, dilate, map_shapes
+from detect.models.backbones.normalization import Norm, convert_norms, make_norm
 
 ODD = [(11, 13), (6, 7), (3, 4), (2, 2)]
 EVEN = [(16, 24), (8, 12), (4, 6), (2, 3)]
@@ -29,7 +29,7 @@ EVEN = [(16, 24), (8, 12), (4, 6), (2, 3)]
 def test_a_pyramid_is_torchvisions(sizes: list[tuple[int, int]], norm: Any) -> None:
     torch.manual_seed(0)
     channels = [3, 5, 7, 9][: len(sizes)]
-    ours = Pyramid(channels, 8, norm).double()
+    ours = FPN(channels, 8, norm).double()
     theirs = FeaturePyramidNetwork(channels, 8, LastLevelMaxPool(), None if norm is None else nn.BatchNorm2d).double()
     values = [value for part in (ours.lateral, ours.smooth) for value in part.state_dict().values()]
     assert len(values) == len(theirs.state_dict())
@@ -40,9 +40,9 @@ def test_a_pyramid_is_torchvisions(sizes: list[tuple[int, int]], norm: Any) -> N
         torch.testing.assert_close(found, wanted)
 
 
-def on_meta(name: str) -> Network:
+def on_meta(name: str) -> SplitNetwork:
     with torch.device("meta"):
-        return registry.cut(name, registry.whole_network(name))
+        return registry.split_stages(name, registry.build_network(name))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "mobilenet_v2", "small", "regnet_x_400mf"])
@@ -50,7 +50,7 @@ def test_a_dilated_stage_has_the_stride_and_size_of_the_one_before(name: str) ->
     network = on_meta(name)
     parameters = [parameter.shape for parameter in network.stages[-1].parameters()]
     dilate(network.stages[-1])
-    body = Body(network.stages, 0, outputs=2)
+    body = StagedBody(network.stages, 0, num_outputs=2)
     fine, coarse = map_shapes(body)
     assert fine.stride == coarse.stride
     maps = body(torch.empty(1, 3, 135, 97, device="meta"))
@@ -61,7 +61,7 @@ def test_a_dilated_stage_has_the_stride_and_size_of_the_one_before(name: str) ->
 def test_a_dilated_stage_sees_every_other_cell() -> None:
     """Dilated by 2 throughout, the four interleaved maps do not mix, and each goes through the stage as it was."""
     torch.manual_seed(1)
-    stage = registry.cut("small", registry.whole_network("small").double()).stages[-1].eval()
+    stage = registry.split_stages("small", registry.build_network("small").double()).stages[-1].eval()
     undilated = copy.deepcopy(stage)
     for layer in undilated.modules():
         if isinstance(layer, nn.Conv2d):
@@ -91,20 +91,20 @@ KINDS: dict[Norm, set[type]] = {
 @pytest.mark.parametrize("name", ["small", "resnet18", "mobilenet_v2"])
 def test_all_norms_of_a_network_are_of_one_kind(name: str, kind: Norm) -> None:
     torch.manual_seed(2)
-    network = registry.cut(name, registry.whole_network(name))
+    network = registry.split_stages(name, registry.build_network(name))
     before = sum(isinstance(layer, nn.BatchNorm2d) for stage in network.stages for layer in stage.modules())
-    change_norms(network.stages, kind)
+    convert_norms(network.stages, kind)
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, FrozenBatchNorm2d, FrozenConv2d)
     found = [type(layer) for stage in network.stages for layer in stage.modules() if isinstance(layer, norms)]
     assert set(found) == KINDS[kind]
     assert len(found) == before > 0
-    (features,) = Body(network.stages, 0, outputs=1).train()(torch.randn(2, 3, 64, 64))
+    (features,) = StagedBody(network.stages, 0, num_outputs=1).train()(torch.randn(2, 3, 64, 64))
     assert features.isfinite().all()
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(256, 32), (48, 16), (24, 8), (7, 1)])
 def test_groups_divide_the_channels(channels: int, groups: int) -> None:
-    norm = new_norm("group", channels)
+    norm = make_norm("group", channels)
     assert isinstance(norm, nn.GroupNorm)
     assert norm.num_groups == groups
 
@@ -113,20 +113,20 @@ def test_groups_divide_the_channels(channels: int, groups: int) -> None:
     ("backbone", "strides", "region_strides", "channels"),
     [
         ({}, (16,), (16,), 256),
-        ({"output": "dilated"}, (16,), (16,), 512),
+        ({"output": "dc5"}, (16,), (16,), 512),
         ({"output": "merged"}, (16,), (16,), 128),
-        ({"output": "pyramid"}, (4, 8, 16, 32, 64), (4, 8, 16, 32), 256),
-        ({"output": "pyramid", "levels": 2, "width": 32}, (16, 32, 64), (16, 32), 32),
-        ({"output": "pyramid", "levels": 2, "split": 1}, (32, 32, 64), (32, 32), 256),
-        ({"output": "pyramid", "levels": 3, "norm": "frozen", "frozen_stages": 2}, (8, 16, 32, 64), (8, 16, 32), 256),
+        ({"output": "fpn"}, (4, 8, 16, 32, 64), (4, 8, 16, 32), 256),
+        ({"output": "fpn", "fpn_levels": 2, "neck_channels": 32}, (16, 32, 64), (16, 32), 32),
+        ({"output": "fpn", "fpn_levels": 2, "split_last_stage": 1}, (32, 32, 64), (32, 32), 256),
+        ({"output": "fpn", "fpn_levels": 3, "norm": "frozen", "frozen_stages": 2}, (8, 16, 32, 64), (8, 16, 32), 256),
     ],
 )
 def test_a_trunk_says_what_its_maps_are(
     backbone: dict[str, Any], strides: tuple[int, ...], region_strides: tuple[int, ...], channels: int
 ) -> None:
-    head = {} if not backbone else {"tail": "linear"}
+    head = {} if not backbone else {"type": "fc"}
     model = {"backbone": {"name": "resnet18", "norm": "batch", **backbone}, "head": head}
-    trunk = make_trunk(parse({"model": model}, "test").model, on_meta("resnet18"))
+    trunk = build_backbone(parse_config({"model": model}, "test").model, on_meta("resnet18"))
     assert (trunk.strides, trunk.region_strides, trunk.channels) == (strides, region_strides, channels)
-    maps = trunk.backbone.to("meta")(torch.empty(1, 3, 256, 320, device="meta"))
+    maps = trunk.module.to("meta")(torch.empty(1, 3, 256, 320, device="meta"))
     assert [tuple(each.shape) for each in maps] == [(1, channels, 256 // step, 320 // step) for step in strides]

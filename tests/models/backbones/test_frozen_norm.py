@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from detect.models.backbones.frozen_norm import FrozenConv2d, settle
-from detect.models.backbones.normalization import Norm, change_norms
-from detect.models.backbones.registry import whole_network
+from detect.models.backbones.frozen_norm import FrozenConv2d, optimize_for_inference
+from detect.models.backbones.normalization import Norm, convert_norms
+from detect.models.backbones.registry import build_network
 
 
 def network(name: str, norm: Norm) -> nn.Module:
     """In evaluation, its statistics such that every normalisation does something."""
     torch.manual_seed(0)
-    model = whole_network(name)
+    model = build_network(name)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             assert layer.running_mean is not None
@@ -20,7 +20,7 @@ def network(name: str, norm: Norm) -> nn.Module:
             nn.init.normal_(layer.running_mean, std=0.1)
             nn.init.uniform_(layer.running_var, 0.5, 2.0)
             nn.init.normal_(layer.bias, std=0.1)
-    change_norms([model], norm)
+    convert_norms([model], norm)
     return model.eval()
 
 
@@ -29,7 +29,7 @@ PIXELS = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 def test_a_module_without_layers_stays() -> None:
     empty = nn.Sequential()
-    settle(empty)
+    optimize_for_inference(empty)
     assert torch.equal(empty(PIXELS), PIXELS)
 
 
@@ -38,7 +38,7 @@ def test_a_module_without_layers_stays() -> None:
 @torch.inference_mode()
 def test_frozen_normalisations_answer_the_same_bits(name: str, dtype: torch.dtype) -> None:
     before, after = network(name, "frozen"), network(name, "frozen")
-    settle(after, dtype)
+    optimize_for_inference(after, dtype)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         assert torch.equal(before(PIXELS), after(PIXELS))
     assert not [layer for layer in after.modules() if isinstance(layer, FrozenConv2d)]
@@ -49,7 +49,7 @@ def test_frozen_normalisations_answer_the_same_bits(name: str, dtype: torch.dtyp
 @torch.inference_mode()
 def test_batch_normalisations_join_their_convolution(name: str) -> None:
     before, after = network(name, "batch").double(), network(name, "batch").double()
-    settle(after)
+    optimize_for_inference(after)
     torch.testing.assert_close(after(PIXELS.double()), before(PIXELS.double()))
     count = sum(isinstance(layer, nn.BatchNorm2d) for layer in after.modules())
     assert count == {"densenet121": 62}.get(name, 0)  # where it stands before its convolution it stays
@@ -57,5 +57,5 @@ def test_batch_normalisations_join_their_convolution(name: str) -> None:
 
 def test_weights_that_are_float64_stay() -> None:
     exact = network("resnet18", "frozen").double()
-    settle(exact, torch.bfloat16)
+    optimize_for_inference(exact, torch.bfloat16)
     assert exact(PIXELS.double()).dtype == torch.float64

@@ -9,20 +9,20 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from detect.models.backbones import registry
 from detect.models.backbones.frozen_norm import freeze_norms
-from detect.models.backbones.necks import Backbone, Merge
-from detect.models.backbones.network import Body, Network, copy_without_data, map_shapes, vector_length
+from detect.models.backbones.necks import Backbone, MergeLastTwo
+from detect.models.backbones.network import SplitNetwork, StagedBody, map_shapes, tail_dim, to_meta
 
 WITH_NORMS = ["mobilenet_v2", "resnet18", "small"]
 
 
-def on_meta(name: str) -> tuple[nn.Module, Network]:
+def on_meta(name: str) -> tuple[nn.Module, SplitNetwork]:
     """Layers without memory: what costs seconds for VGG is done at once."""
     with torch.device("meta"):
-        whole = registry.whole_network(name)
-    return whole, registry.cut(name, whole)
+        whole = registry.build_network(name)
+    return whole, registry.split_stages(name, whole)
 
 
-def parts(network: Network) -> list[nn.Module]:
+def parts(network: SplitNetwork) -> list[nn.Module]:
     return [*network.stages, network.tail]
 
 
@@ -37,7 +37,7 @@ def test_the_stages_of_a_plain_network_are_its_layers_but_the_last_pooling(name:
 def with_statistics(name: str) -> nn.Module:
     """A network in float64 whose normalisations do something."""
     torch.manual_seed(1)
-    network = nn.Sequential(*parts(registry.cut(name, registry.whole_network(name).double())))
+    network = nn.Sequential(*parts(registry.split_stages(name, registry.build_network(name).double())))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -92,7 +92,7 @@ def test_a_norm_without_statistics_is_refused() -> None:
 @pytest.mark.parametrize("frozen", [0, 2, 4])
 def test_frozen_stages_do_not_learn_and_keep_no_graph(frozen: int) -> None:
     torch.manual_seed(3)
-    body = Body(registry.cut("small", registry.whole_network("small")).stages, frozen, outputs=4)
+    body = StagedBody(registry.split_stages("small", registry.build_network("small")).stages, frozen, num_outputs=4)
     statistics = [buffer.clone() for stage in body.stages[:frozen] for buffer in stage.buffers()]
     for fresh in (True, False):  # as made, and after a validation
         if not fresh:
@@ -111,7 +111,7 @@ def test_frozen_stages_do_not_learn_and_keep_no_graph(frozen: int) -> None:
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 def test_a_body_gives_its_last_maps_finest_first(outputs: int) -> None:
     _, network = on_meta("small")
-    body = Body(network.stages, 0, outputs)
+    body = StagedBody(network.stages, 0, outputs)
     maps = body(torch.empty(1, 3, 64, 64, device="meta"))
     assert [tuple(found.shape[1:]) for found in maps] == [(16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4)][
         -outputs:
@@ -121,13 +121,13 @@ def test_a_body_gives_its_last_maps_finest_first(outputs: int) -> None:
 @pytest.mark.parametrize("bins", [1, 3, 7])
 def test_the_length_of_a_tails_vector(bins: int) -> None:
     tail = nn.Sequential(nn.Conv2d(5, 4, 3, padding=1), nn.Flatten())
-    assert vector_length(tail, 5, bins) == 4 * bins * bins
+    assert tail_dim(tail, 5, bins) == 4 * bins * bins
     assert {parameter.device.type for parameter in tail.parameters()} == {"cpu"}
 
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
 def test_merged_maps_have_the_finer_size(size: tuple[int, int]) -> None:
-    neck = Merge([3, 5], 8)
+    neck = MergeLastTwo([3, 5], 8)
     fine, coarse = torch.randn(2, 3, *size), torch.randn(2, 5, -(-size[0] // 2), -(-size[1] // 2))
     (merged,) = neck((fine, coarse))
     assert merged.shape == (2, 8, *size)
@@ -137,19 +137,19 @@ def test_merged_maps_have_the_finer_size(size: tuple[int, int]) -> None:
 
 def test_a_backbone_is_its_body_then_its_neck() -> None:
     torch.manual_seed(4)
-    network = registry.cut("small", registry.whole_network("small"))
-    backbone = Backbone(Body(network.stages, 0, outputs=2), Merge([64, 128], 8)).eval()
+    network = registry.split_stages("small", registry.build_network("small"))
+    backbone = Backbone(StagedBody(network.stages, 0, num_outputs=2), MergeLastTwo([64, 128], 8)).eval()
     pixels = torch.randn(1, 3, 32, 32)
     assert torch.equal(backbone(pixels)[0], backbone.neck(backbone.body(pixels))[0])
 
 
 def test_measuring_leaves_the_network_as_it_was() -> None:
     torch.manual_seed(5)
-    network = registry.cut("small", registry.whole_network("small"))
-    body = Body(network.stages, 0, 1).train()
+    network = registry.split_stages("small", registry.build_network("small"))
+    body = StagedBody(network.stages, 0, 1).train()
     before = {name: value.clone() for name, value in body.state_dict().items()}
     map_shapes(body)
-    empty = copy_without_data(body)
+    empty = to_meta(body)
     assert body.training
     assert all(torch.equal(value, before[name]) for name, value in body.state_dict().items())
     assert {value.device.type for value in empty.state_dict().values()} == {"meta"}

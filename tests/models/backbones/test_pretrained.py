@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from detect.errors import UserError
-from detect.models.backbones.pretrained import load_initial
+from detect.models.backbones.pretrained import load_pretrained
 from tests.checkpoints.test_checkpoint import Malicious
 
 DOWNLOAD = "torchvision.models._api.load_state_dict_from_url"
@@ -56,8 +56,8 @@ def test_a_file_fills_what_it_has(
 ) -> None:
     network = Tiny()
     classifier = network.classifier.weight.clone()
-    report = load_initial(network, "tiny", write(tmp_path, content))
-    assert (report.matched, report.missing, report.left_over, report.misshapen) == (matched, missing, (), ())
+    report = load_pretrained(network, "tiny", write(tmp_path, content))
+    assert (report.matched, report.missing, report.unexpected, report.wrong_shape) == (matched, missing, (), ())
     for name, value in network.state_dict().items():
         if name.startswith("features") and not name.endswith("num_batches_tracked"):
             assert (value == 7).all(), name
@@ -72,9 +72,9 @@ def test_another_classifier_is_told_and_left_alone(tmp_path: Path) -> None:
         "classifier.bias": torch.ones(9),
         "extra": torch.ones(1),
     }
-    report = load_initial(network, "tiny", write(tmp_path, content))
-    assert report.misshapen == ("classifier.bias", "classifier.weight")
-    assert report.left_over == ("extra",)
+    report = load_pretrained(network, "tiny", write(tmp_path, content))
+    assert report.wrong_shape == ("classifier.bias", "classifier.weight")
+    assert report.unexpected == ("extra",)
     assert str(report).endswith(
         "18 tensors matched; 1 not used (extra); 2 of another shape, not used (classifier.bias, classifier.weight)"
     )
@@ -90,7 +90,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, content: dic
     network = Tiny()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(UserError, match=r"weights.pth: expected the weights of tiny, found \d+ of its 18 tensors"):
-        load_initial(network, "tiny", write(tmp_path, content))
+        load_pretrained(network, "tiny", write(tmp_path, content))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -103,19 +103,19 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, content: dic
 )
 def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(UserError, match=rf"weights.pth: {message}"):
-        load_initial(Tiny(), "tiny", write(tmp_path, content))
+        load_pretrained(Tiny(), "tiny", write(tmp_path, content))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle"])
 def test_an_unreadable_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(UserError, match=r"a.pth: expected weights written by torch.save, found ."):
-        load_initial(Tiny(), "tiny", str(tmp_path / "a.pth"))
+        load_pretrained(Tiny(), "tiny", str(tmp_path / "a.pth"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a.pth: expected a weights file, found nothing"):
-        load_initial(Tiny(), "tiny", str(tmp_path / "a.pth"))
+        load_pretrained(Tiny(), "tiny", str(tmp_path / "a.pth"))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_unknown_name_is_refused_before_any_download(
 ) -> None:
     monkeypatch.setattr(DOWNLOAD, lambda *_, **__: pytest.fail("asked the network"))
     with pytest.raises(UserError, match=rf"model.backbone.weights: .*{message}"):
-        load_initial(Tiny(), network, weights)
+        load_pretrained(Tiny(), network, weights)
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "DEFAULT"])
@@ -145,7 +145,7 @@ def test_without_a_network_the_message_says_where_the_file_goes(
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     expected = rf"could not fetch https://.*no route to host.*put resnet18-\w+\.pth into {tmp_path / 'checkpoints'}"
     with pytest.raises(UserError, match=expected) as raised:
-        load_initial(Tiny(), "resnet18", weights)
+        load_pretrained(Tiny(), "resnet18", weights)
     assert "\n" not in str(raised.value)
 
 
@@ -157,14 +157,14 @@ def test_a_fetched_file_is_used_and_a_damaged_or_malicious_one_is_named(
     file = tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
     network = Tiny()
     torch.save(state(), file)
-    assert load_initial(network, "resnet18", "IMAGENET1K_V1").matched == 20
+    assert load_pretrained(network, "resnet18", "IMAGENET1K_V1").matched == 20
     assert (network.classifier.bias == 7).all()
     file.write_bytes(b"half a file")
     with pytest.raises(UserError, match=r"resnet18-f37072fd.pth: expected the weights from https://"):
-        load_initial(network, "resnet18", "IMAGENET1K_V1")
+        load_pretrained(network, "resnet18", "IMAGENET1K_V1")
     torch.save({"w": Malicious(tmp_path / "victim")}, file)
     with pytest.raises(UserError, match=r"resnet18-f37072fd.pth"):
-        load_initial(network, "resnet18", "IMAGENET1K_V1")
+        load_pretrained(network, "resnet18", "IMAGENET1K_V1")
     assert not (tmp_path / "victim").exists()
 
 
@@ -172,6 +172,6 @@ def test_the_old_names_of_published_densenets_are_known(tmp_path: Path) -> None:
     network = models.DenseNet(growth_rate=4, block_config=(2, 1), num_init_features=8, num_classes=3)
     old = {re.sub(r"(norm|conv)([12])\.", r"\1.\2.", name): value + 1 for name, value in network.state_dict().items()}
     assert "features.denseblock1.denselayer2.norm.1.running_mean" in old
-    report = load_initial(network, "densenet121", write(tmp_path, old))
-    assert (report.missing, report.left_over, report.misshapen) == ((), (), ())
+    report = load_pretrained(network, "densenet121", write(tmp_path, old))
+    assert (report.missing, report.unexpected, report.wrong_shape) == ((), (), ())
     assert all(torch.equal(*pair) for pair in zip(network.state_dict().values(), old.values(), strict=True))

@@ -11,19 +11,24 @@ from torchvision import models
 
 from detect.errors import UserError
 from detect.models.backbones import registry
-from detect.models.backbones.network import Body, MapShape, Network, map_shapes
+from detect.models.backbones.network import MapShape, SplitNetwork, StagedBody, map_shapes
 from tests.models.backbones.expected import TABLE
 
-UNPADDED = [*registry.OURS, "alexnet", "squeezenet1_0", "squeezenet1_1"]  # whose strides only two sizes of picture tell
+UNPADDED = [
+    *registry.NATIVE,
+    "alexnet",
+    "squeezenet1_0",
+    "squeezenet1_1",
+]  # whose strides only two sizes of picture tell
 SHAPE_KEEPING = (nn.BatchNorm2d, nn.ReLU, nn.SiLU, nn.Hardswish, nn.GELU)  # slow on the meta device: left out
 
 
 @cache
-def on_meta(name: str) -> tuple[nn.Module, Network]:
+def on_meta(name: str) -> tuple[nn.Module, SplitNetwork]:
     """Layers without memory: what costs seconds for VGG is done at once."""
     with torch.device("meta"):
-        whole = registry.whole_network(name)
-    return whole.eval(), registry.cut(name, whole)
+        whole = registry.build_network(name)
+    return whole.eval(), registry.split_stages(name, whole)
 
 
 def test_the_table_is_complete() -> None:
@@ -35,8 +40,8 @@ def measured(name: str) -> list[MapShape]:
     """Of each stage."""
     _, network = on_meta(name)
     if name in UNPADDED:
-        return map_shapes(Body(network.stages, 0, outputs=len(network.stages)))
-    maps = Body(network.stages, 0, outputs=len(network.stages))(torch.empty(1, 3, 256, 256, device="meta"))
+        return map_shapes(StagedBody(network.stages, 0, num_outputs=len(network.stages)))
+    maps = StagedBody(network.stages, 0, num_outputs=len(network.stages))(torch.empty(1, 3, 256, 256, device="meta"))
     assert all(256 % found.shape[2] == 0 for found in maps)
     return [MapShape(found.shape[1], 256 // found.shape[2]) for found in maps]
 
@@ -51,7 +56,7 @@ def test_strides_channels_and_vector(name: str, monkeypatch: pytest.MonkeyPatch)
     below = len(channels) - network.tail_stages
     tail = nn.Sequential(*network.stages[below:], network.tail)
     with torch.no_grad():
-        vector = tail(torch.empty(2, channels[below - 1], network.bins, network.bins, device="meta"))
+        vector = tail(torch.empty(2, channels[below - 1], network.pool_size, network.pool_size, device="meta"))
     assert vector.shape == (2, length)
 
 
@@ -79,4 +84,4 @@ def test_regnets_have_the_layers_of_torchvisions(name: str) -> None:
 
 def test_an_unknown_network_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r'model.backbone.name: .*found resnet-50 \(did you mean "resnet50"\?\)'):
-        registry.check_name("resnet-50")
+        registry.require_known("resnet-50")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from detect.models.backbones import registry
-from detect.models.backbones.pretrained import load_initial
-from detect.models.backbones.resnet_names import torchvision_name
+from detect.models.backbones.pretrained import load_pretrained
+from detect.models.backbones.resnet_names import to_torchvision_name
 
 BLOCKS = {"resnet50_original": (3, 4, 6, 3), "resnet101_original": (3, 4, 23, 3)}
 NORM = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
@@ -48,25 +48,25 @@ def detectron2(blocks: tuple[int, ...]) -> list[str]:
     ],
 )
 def test_names(name: str, expected: str) -> None:
-    assert torchvision_name(name) == expected
+    assert to_torchvision_name(name) == expected
 
 
 @pytest.mark.parametrize("network", BLOCKS)
 def test_every_tensor_below_the_classifier_has_a_name_in_both(network: str) -> None:
     with torch.device("meta"):
-        own = registry.whole_network(network).state_dict()
+        own = registry.build_network(network).state_dict()
     wanted = sorted(name for name in own if not name.startswith("fc.") and "num_batches" not in name)
     for names in (caffe2(BLOCKS[network]), detectron2(BLOCKS[network])):
-        assert sorted(map(torchvision_name, names)) == wanted
+        assert sorted(map(to_torchvision_name, names)) == wanted
 
 
 def test_a_file_by_caffe2s_names_fills_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "resnet50_original"
-    whole = registry.whole_network(name)
+    whole = registry.build_network(name)
     filled = {
-        theirs: torch.full_like(whole.state_dict()[torchvision_name(theirs)], 7) for theirs in caffe2(BLOCKS[name])
+        theirs: torch.full_like(whole.state_dict()[to_torchvision_name(theirs)], 7) for theirs in caffe2(BLOCKS[name])
     }
     monkeypatch.setattr("detect.models.backbones.pretrained.in_file", lambda _: filled | {"fc1000_w": torch.ones(1)})
-    report = load_initial(whole, name, "R-50.pkl")
-    assert (report.matched, report.missing, report.left_over) == (len(filled), ("fc.bias", "fc.weight"), ("fc1000_w",))
+    report = load_pretrained(whole, name, "R-50.pkl")
+    assert (report.matched, report.missing, report.unexpected) == (len(filled), ("fc.bias", "fc.weight"), ("fc1000_w",))
     assert (whole.state_dict()["layer4.2.bn3.running_var"] == 7).all()

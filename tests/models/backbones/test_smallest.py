@@ -13,7 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from detect.models.backbones import registry
 from detect.models.backbones.frozen_norm import FrozenConv2d, freeze_norms
-from detect.models.backbones.network import Network
+from detect.models.backbones.network import SplitNetwork
 from tests.models.backbones.expected import TABLE
 
 # the smallest of each family -> side of its usual crop
@@ -45,7 +45,7 @@ class Built:
 
     name: str
     whole: nn.Module
-    network: Network
+    network: SplitNetwork
 
     @property
     def parts(self) -> list[nn.Module]:
@@ -57,7 +57,7 @@ class Built:
         for stage in self.network.stages:
             features = stage(features)
         if not self.network.tail_stages:
-            features = functional.adaptive_max_pool2d(features, self.network.bins)
+            features = functional.adaptive_max_pool2d(features, self.network.pool_size)
         return torch.as_tensor(self.network.tail(features))
 
 
@@ -80,10 +80,10 @@ def fill(network: nn.Module) -> None:
 def build(name: str) -> Built:
     torch.manual_seed(0)
     with torch.device("meta"):
-        whole = registry.whole_network(name)
+        whole = registry.build_network(name)
     whole.to_empty(device="cpu")
     fill(whole)
-    made = Built(name, whole, registry.cut(name, whole))
+    made = Built(name, whole, registry.split_stages(name, whole))
     with torch.no_grad():
         made.vector(torch.randn(2, 3, 64, 64))
     return made

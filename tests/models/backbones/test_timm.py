@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from detect.config import Config
 from detect.errors import UserError
 from detect.models.backbones import registry, timm_names
-from detect.models.backbones.frozen_norm import settle
-from detect.models.backbones.network import Body, Network
-from detect.models.backbones.normalization import Norm, change_norms
-from detect.models.backbones.pretrained import load_initial
+from detect.models.backbones.frozen_norm import optimize_for_inference
+from detect.models.backbones.network import SplitNetwork, StagedBody
+from detect.models.backbones.normalization import Norm, convert_norms
+from detect.models.backbones.pretrained import load_pretrained
 
 pytest.importorskip("timm", reason="the package timm is optional, and not installed here")
 
@@ -40,12 +40,12 @@ OTHER_FAMILIES = [
 ]
 
 
-def network_of(name: str) -> tuple[nn.Module, Network]:
-    whole = registry.whole_network(f"timm:{name}").eval()
-    return whole, registry.cut(f"timm:{name}", whole)
+def network_of(name: str) -> tuple[nn.Module, SplitNetwork]:
+    whole = registry.build_network(f"timm:{name}").eval()
+    return whole, registry.split_stages(f"timm:{name}", whole)
 
 
-def with_statistics(name: str) -> tuple[nn.Module, Network]:
+def with_statistics(name: str) -> tuple[nn.Module, SplitNetwork]:
     """Normalisations that do something."""
     torch.manual_seed(1)
     whole, network = network_of(name)
@@ -60,11 +60,11 @@ def with_statistics(name: str) -> tuple[nn.Module, Network]:
     return whole, network
 
 
-def chain(network: Network) -> nn.Sequential:
+def chain(network: SplitNetwork) -> nn.Sequential:
     return nn.Sequential(*network.stages, *pooling(network), network.tail)
 
 
-def pooling(network: Network) -> list[nn.Module]:
+def pooling(network: SplitNetwork) -> list[nn.Module]:
     """What RoI pooling does in a VGG."""
     return [] if network.tail_stages else [nn.MaxPool2d(2)]
 
@@ -77,13 +77,13 @@ def test_strides_channels_and_vector(name: str) -> None:
         whole, network = network_of(name)
         expected, tail_stages, length = SHAPES[name]
         with torch.no_grad():
-            maps = Body(network.stages, 0, outputs=len(network.stages))(torch.empty(1, 3, 64, 64))
+            maps = StagedBody(network.stages, 0, num_outputs=len(network.stages))(torch.empty(1, 3, 64, 64))
             assert {64 // found.shape[2]: found.shape[1] for found in maps} == expected
             assert len(maps) == len(expected)
             assert network.tail_stages == tail_stages
             below = len(maps) - tail_stages
             tail = nn.Sequential(*network.stages[below:], network.tail)
-            vector = tail(torch.empty(1, maps[below - 1].shape[1], network.bins, network.bins))
+            vector = tail(torch.empty(1, maps[below - 1].shape[1], network.pool_size, network.pool_size))
     assert vector.shape == (1, length)
     held = [id(parameter) for part in (*network.stages, network.tail) for parameter in part.parameters()]
     assert sorted(held) == sorted(id(parameter) for parameter in whole.parameters())
@@ -97,23 +97,23 @@ def test_stages_and_tail_are_timms_forward_pass_and_frozen_norms_keep_their_acti
         expected: Tensor = whole(pixels)
         torch.testing.assert_close(chain(network)(pixels), expected)
         joined = copy.deepcopy(chain(network))
-        settle(joined)
+        optimize_for_inference(joined)
         torch.testing.assert_close(joined(pixels), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
-        change_norms((*network.stages, network.tail), "frozen")
+        convert_norms((*network.stages, network.tail), "frozen")
         frozen = chain(network).eval()  # ReXNet's head has a dropout
         assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
         torch.testing.assert_close(frozen(pixels), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_a_network_of_each_family_is_held_to_timm() -> None:
-    assert {timm_names.timm_family(name) for name in (*QUICK, *OTHER_FAMILIES)} == set(timm_names.FAMILIES)
+    assert {timm_names.timm_family(name) for name in (*QUICK, *OTHER_FAMILIES)} == set(timm_names.POOL_SIZE_BY_FAMILY)
 
 
 @pytest.mark.parametrize("kind", ["sync", "group"])
 def test_other_norms_keep_the_activation_too(kind: Norm) -> None:
     _, network = with_statistics("mobilenetv3_small_050")
     plain = copy.deepcopy(network.stages[0])
-    change_norms(network.stages, kind)
+    convert_norms(network.stages, kind)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.stages[0].modules())
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -126,8 +126,8 @@ def test_other_norms_keep_the_activation_too(kind: Norm) -> None:
 
 def test_forward_and_backward_with_a_frozen_stem() -> None:
     _, network = network_of("mobilenetv3_small_050")
-    change_norms((*network.stages, network.tail), "frozen")
-    body = Body(network.stages, frozen_stages=1, outputs=4).train()
+    convert_norms((*network.stages, network.tail), "frozen")
+    body = StagedBody(network.stages, frozen_stages=1, num_outputs=4).train()
     maps = body(torch.randn(1, 3, 64, 96))
     assert [found.shape[2:] for found in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
     sum(found.square().sum() for found in maps).backward()
@@ -147,22 +147,22 @@ def test_forward_and_backward_with_a_frozen_stem() -> None:
 )
 def test_a_network_that_cannot_be_had_is_refused(name: str, message: str) -> None:
     with pytest.raises(UserError, match=f"^model.backbone.name: timm:{name}: .*{message}"):
-        registry.check_name(f"timm:{name}")
+        registry.require_known(f"timm:{name}")
 
 
 def test_without_timm_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"^model.backbone.name: timm:resnet18: .*; cure: pip install timm$"):
-        registry.check_name("timm:resnet18")
+        registry.require_known("timm:resnet18")
 
 
 def test_a_file_by_timms_names_fills_it(tmp_path: Path) -> None:
     whole, _ = with_statistics("mobilenetv3_small_050")
     content = {**whole.state_dict(), "classifier.bias": torch.zeros(1000)}
     torch.save(content, tmp_path / "weights.pth")
-    other = registry.whole_network("timm:mobilenetv3_small_050")
-    report = load_initial(other, "timm:mobilenetv3_small_050", str(tmp_path / "weights.pth"))
-    assert (report.missing, report.left_over, report.misshapen) == ((), ("classifier.bias",), ())
+    other = registry.build_network("timm:mobilenetv3_small_050")
+    report = load_pretrained(other, "timm:mobilenetv3_small_050", str(tmp_path / "weights.pth"))
+    assert (report.missing, report.unexpected, report.wrong_shape) == ((), ("classifier.bias",), ())
     pixels = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(other.eval()(pixels), whole(pixels))
 
@@ -178,10 +178,10 @@ def test_weights_that_cannot_be_had_are_a_line(weights: str, message: str, monke
     def offline(*_: object, **__: object) -> nn.Module:
         raise ConnectionError("no route\nand a long story")
 
-    whole = registry.whole_network("timm:resnet18")
+    whole = registry.build_network("timm:resnet18")
     monkeypatch.setattr("timm.create_model", offline)
     with pytest.raises(UserError, match=f"^model.backbone.weights: .*{message}"):
-        load_initial(whole, "timm:resnet18", weights)
+        load_pretrained(whole, "timm:resnet18", weights)
 
 
 @pytest.mark.parametrize(

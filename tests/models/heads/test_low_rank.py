@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.models.heads.low_rank import ThinLinear, approximate, fresh, linear_layers, make_thin
+from detect.models.heads.low_rank import LowRankLinear, empty_like, linear_layers, replace_linears, truncated_svd
 
 
 def tail(*widths: int) -> nn.Sequential:
@@ -18,14 +18,14 @@ def tail(*widths: int) -> nn.Sequential:
 def test_full_rank_changes_nothing(bias: bool) -> None:
     torch.manual_seed(0)
     layer, vectors = nn.Linear(7, 5, bias=bias), torch.randn(3, 7)
-    assert torch.allclose(approximate(layer, 5)(vectors), layer(vectors), atol=1e-6)
+    assert torch.allclose(truncated_svd(layer, 5)(vectors), layer(vectors), atol=1e-6)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
 def test_the_error_is_that_of_the_singular_values_left_out(rank: int) -> None:
     torch.manual_seed(1)
     layer = nn.Linear(9, 6)
-    thin = approximate(layer, rank)
+    thin = truncated_svd(layer, rank)
     error = torch.linalg.matrix_norm(thin.outer.weight @ thin.inner.weight - layer.weight).detach()
     left_out = torch.linalg.svdvals(layer.weight)[rank:].square().sum().sqrt().detach()
     assert float(error) == pytest.approx(float(left_out), rel=1e-5)
@@ -34,8 +34,8 @@ def test_the_error_is_that_of_the_singular_values_left_out(rank: int) -> None:
 @pytest.mark.parametrize(("ranks", "thin"), [((), [False, False]), ((3,), [True, False]), ((3, 2), [True, True])])
 def test_the_first_layers_are_replaced(ranks: tuple[int, ...], thin: list[bool]) -> None:
     part = tail(8, 6, 4)
-    make_thin(part, ranks, fresh)
-    found = [isinstance(part[place], ThinLinear) for place in (1, 3)]
+    replace_linears(part, ranks, empty_like)
+    found = [isinstance(part[place], LowRankLinear) for place in (1, 3)]
     assert found == thin
     assert part(torch.zeros(0, 8)).shape == (0, 4)
 
@@ -47,5 +47,5 @@ def test_the_first_layers_are_replaced(ranks: tuple[int, ...], thin: list[bool])
 def test_what_is_no_rank_is_refused_and_changes_nothing(ranks: tuple[int, ...], message: str) -> None:
     part = tail(8, 6, 4)
     with pytest.raises(ValueError, match=message):
-        make_thin(part, ranks, approximate)
+        replace_linears(part, ranks, truncated_svd)
     assert len(linear_layers(part)) == 2

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.models.heads.rcnn import FittedHead, RegressorInput, set_svms
+from detect.models.heads.rcnn import RCNNHead, RegressorInput, set_svms
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.types import Proposals
 
@@ -14,13 +14,13 @@ CLASSES, CHANNELS, BINS, FEATURES = 3, 2, 3, 5
 LENGTHS: dict[RegressorInput, int] = {"map": CHANNELS * BINS * BINS, "vector": FEATURES}
 
 
-def head(regress_from: RegressorInput) -> FittedHead:
+def head(regress_from: RegressorInput) -> RCNNHead:
     torch.manual_seed(0)
     tail = nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS * BINS * BINS, FEATURES), nn.ReLU())
-    return FittedHead(tail, FEATURES, LENGTHS[regress_from], CLASSES, regress_from)
+    return RCNNHead(tail, FEATURES, LENGTHS[regress_from], CLASSES, regress_from)
 
 
-def fitted(regress_from: RegressorInput) -> tuple[FittedHead, dict[str, torch.Tensor]]:
+def fitted(regress_from: RegressorInput) -> tuple[RCNNHead, dict[str, torch.Tensor]]:
     made, generator = head(regress_from), torch.Generator().manual_seed(1)
     shapes = {
         "w": (CLASSES, FEATURES),
@@ -78,6 +78,6 @@ def test_the_score_is_the_logistic_of_the_margin() -> None:
 
 def test_classes_may_be_seen_together_with_the_logistic() -> None:
     proposals = Proposals(torch.tensor([[0.0, 0, 10, 10]]), torch.zeros(1))
-    found = Postprocess(scoring=logistic)(proposals, torch.tensor([[0.0, 3.0, 2.0]]), torch.zeros(1, 2, 4), (20, 20))
+    found = Postprocess(score_fn=logistic)(proposals, torch.tensor([[0.0, 3.0, 2.0]]), torch.zeros(1, 2, 4), (20, 20))
     assert found.labels.tolist() == [1, 2]
     assert found.scores.tolist() == pytest.approx([0.952574, 0.880797])

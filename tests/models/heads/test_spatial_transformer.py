@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from detect.config.builders.detector import build_detector
-from detect.config.files import merge_overrides, parse
+from detect.config.files import merge_overrides, parse_config
 from detect.models.detector import Detector
 from detect.models.heads.spatial_transformer import SpatialTransformer
 from detect.types import Images, Proposals, Targets
@@ -70,7 +70,7 @@ def test_it_learns_to_undo_a_shift() -> None:
 
 
 KINDS = {
-    "rcnn": ("model.kind=rcnn", "model.proposals=selective_search", "model.crop.side=32", "model.crop.context=2"),
+    "rcnn": ("model.kind=rcnn", "model.proposals=selective_search", "model.crop.size=32", "model.crop.context=2"),
     "fast_rcnn": ("model.kind=fast_rcnn", "model.proposals=selective_search"),
     "faster_rcnn": ("model.kind=faster_rcnn",),
 }
@@ -78,7 +78,7 @@ KINDS = {
 
 def detector(kind: str, *overrides: str) -> Detector:
     settings = merge_overrides(copy.deepcopy(dict[str, Any](TINY)), [*KINDS[kind], *overrides])
-    return build_detector(parse(settings, "test"), ("a", "b"))[0]
+    return build_detector(parse_config(settings, "test"), ("a", "b"))[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detect.models.heads.tails import ROWS, vectors_of
+from detect.models.heads.tails import CHUNK_SIZE, run_in_chunks
 
 
 class Noting(nn.Module):
@@ -21,13 +21,19 @@ class Noting(nn.Module):
 
 @pytest.mark.parametrize(
     ("count", "pieces"),
-    [(0, [0]), (1, [1]), (ROWS, [ROWS]), (ROWS + 1, [ROWS, 1]), (600, [ROWS, ROWS, 600 - 2 * ROWS])],
+    [
+        (0, [0]),
+        (1, [1]),
+        (CHUNK_SIZE, [CHUNK_SIZE]),
+        (CHUNK_SIZE + 1, [CHUNK_SIZE, 1]),
+        (600, [CHUNK_SIZE, CHUNK_SIZE, 600 - 2 * CHUNK_SIZE]),
+    ],
 )
 def test_many_regions_go_in_pieces_where_no_gradients_are_wanted(count: int, pieces: list[int]) -> None:
     regional = torch.randn(count, 2, 3, 3)
     whole, parts, learning = Noting(), Noting().eval(), Noting().eval()
     with torch.no_grad():
-        assert torch.equal(vectors_of(parts, regional), vectors_of(whole.train(), regional))
-    vectors_of(learning, regional)
+        assert torch.equal(run_in_chunks(parts, regional), run_in_chunks(whole.train(), regional))
+    run_in_chunks(learning, regional)
     assert parts.seen == pieces
     assert whole.seen == learning.seen == [count]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from detect.models.proposers.precomputed import GivenProposals
-from detect.models.proposers.proposer import Selection
+from detect.models.proposers.precomputed import PrecomputedProposals
+from detect.models.proposers.proposer import ProposalSelection
 from detect.types import Images, Proposals
 
 BOXES = [[0.0, 0, 10, 10], [2.0, 2, 3, 9], [1.0, 1, 8, 8]]
@@ -20,18 +20,20 @@ def images(*boxes: list[list[float]]) -> Images:
     [(0, 0.0, []), (5, 0.0, [0, 1, 2]), (2, 0.0, [0, 1]), (2, 1.0, [0, 2]), (5, 20.0, [])],
 )
 def test_the_best_large_enough_go_on(number: int, min_side: float, kept: list[int]) -> None:
-    empty, proposals = GivenProposals()(images([], BOXES), [], Selection(9, number, min_side=min_side)).proposals
+    empty, proposals = PrecomputedProposals()(
+        images([], BOXES), [], ProposalSelection(9, number, min_size=min_side)
+    ).proposals
     assert len(empty) == 0
     assert proposals.boxes.tolist() == [BOXES[index] for index in kept]
-    assert proposals.source is not None
-    assert proposals.source.tolist() == kept
+    assert proposals.source_index is not None
+    assert proposals.source_index.tolist() == kept
 
 
 def test_there_is_no_loss() -> None:
-    assert GivenProposals().losses(None, images([]), []) == {}
+    assert PrecomputedProposals().losses(None, images([]), []) == {}
 
 
 def test_images_without_proposals_are_refused() -> None:
     bare = Images(torch.zeros(1, 3, 16, 16), ((16, 16),), (1,))
-    with pytest.raises(ValueError, match=r"Images.given: expected proposals"):
-        GivenProposals()(bare, [], Selection(1, 1))
+    with pytest.raises(ValueError, match=r"Images.proposals: expected proposals"):
+        PrecomputedProposals()(bare, [], ProposalSelection(1, 1))

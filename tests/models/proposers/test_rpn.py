@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from detect.models.backbones.convolutions import ConvolutionKind
-from detect.models.proposers.proposer import Selection
-from detect.models.proposers.rpn import Average, Rpn, RpnTraining, Spacing
-from detect.models.proposers.rpn_head import RpnHead
+from detect.models.backbones.convolutions import ConvType
+from detect.models.proposers.proposer import ProposalSelection
+from detect.models.proposers.rpn import RPN, AnchorStride, LossAverage, RPNTraining
+from detect.models.proposers.rpn_head import RPNHead
 from detect.ops import boxes as box_ops
-from detect.ops.anchors import AnchorShapes
+from detect.ops.anchors import AnchorGenerator
 from detect.ops.matching import Matcher
 from detect.types import Images, Size, Targets
 
 Box = tuple[float, float, float, float]
 STRIDE, CANVAS = 16, (64, 96)
-SHAPES = AnchorShapes(((16.0, 40.0),), (0.5, 1.0))
-ALL = Selection(before_nms=10000, after_nms=10000, nms=1.0)
+SHAPES = AnchorGenerator(((16.0, 40.0),), (0.5, 1.0))
+ALL = ProposalSelection(pre_nms_top_n=10000, post_nms_top_n=10000, nms_iou=1.0)
 
 
 def rpn(
@@ -27,16 +27,16 @@ def rpn(
     number: int = 10000,
     box_weight: float = 1.0,
     sharp: bool = True,
-    average: Average = "image",
-) -> Rpn:
+    average: LossAverage = "image",
+) -> RPN:
     """With weights large enough to say something of every anchor; all of them train unless told otherwise."""
     torch.manual_seed(0)
-    head = RpnHead(channels=3, width=8, per_cell=4)
+    head = RPNHead(in_channels=3, channels=8, num_anchors=4)
     if sharp:
-        for layer in (head.hidden, head.objectness, head.deltas):
+        for layer in (head.conv, head.objectness, head.deltas):
             torch.nn.init.normal_(layer.get_parameter("weight"), std=0.2)
-    matcher = Matcher(0.6, (0.0, 0.3), keep_best=True)
-    return Rpn(head, SHAPES, (STRIDE,), RpnTraining(matcher, number, 0.5, outside, 1 / 9, box_weight, average))
+    matcher = Matcher(0.6, (0.0, 0.3), allow_low_quality_matches=True)
+    return RPN(head, SHAPES, (STRIDE,), RPNTraining(matcher, number, 0.5, outside, 1 / 9, box_weight, average))
 
 
 def batch(sizes: Sequence[Size] = (CANVAS, (50, 70))) -> tuple[Images, list[torch.Tensor]]:
@@ -50,26 +50,28 @@ def targets(boxes: Sequence[Box]) -> Targets:
     return Targets(torch.tensor(boxes).reshape(-1, 4), torch.ones(len(boxes), dtype=torch.int64), flags, flags)
 
 
-@pytest.mark.parametrize("selection", [ALL, Selection(40, 20, 0.5), Selection(3, 100), Selection(1000, 1)])
-def test_proposals_are_few_best_first_and_inside_the_picture(selection: Selection) -> None:
+@pytest.mark.parametrize(
+    "selection", [ALL, ProposalSelection(40, 20, 0.5), ProposalSelection(3, 100), ProposalSelection(1000, 1)]
+)
+def test_proposals_are_few_best_first_and_inside_the_picture(selection: ProposalSelection) -> None:
     images, maps = batch()
     proposed = rpn()(images, maps, selection)
     assert len(proposed.proposals) == 2
     for proposals, (height, width) in zip(proposed.proposals, images.sizes, strict=True):
-        assert 0 < len(proposals) <= min(selection.after_nms, selection.before_nms)
+        assert 0 < len(proposals) <= min(selection.post_nms_top_n, selection.pre_nms_top_n)
         assert (proposals.scores.diff() <= 0).all()
         assert ((proposals.scores > 0) & (proposals.scores < 1)).all()
         assert (proposals.boxes >= 0).all()
         assert (proposals.boxes[:, 2] <= width).all()
         assert (proposals.boxes[:, 3] <= height).all()
-        assert box_ops.has_extent(proposals.boxes).all()
+        assert box_ops.is_not_empty(proposals.boxes).all()
         overlaps = box_ops.iou(proposals.boxes, proposals.boxes).triu(1)
-        assert float(overlaps.max()) <= selection.nms + 1e-6
+        assert float(overlaps.max()) <= selection.nms_iou + 1e-6
 
 
 def test_the_best_enter_nms() -> None:
     images, maps = batch()
-    proposed = rpn()(images, maps, Selection(5, 100, 1.0))
+    proposed = rpn()(images, maps, ProposalSelection(5, 100, 1.0))
     best = proposed.raw.logits[0].sigmoid().topk(5).values
     torch.testing.assert_close(proposed.proposals[0].scores, best)
 
@@ -78,7 +80,7 @@ def test_a_proposal_tells_its_anchor() -> None:
     images, maps = batch()
     proposed = rpn()(images, maps, ALL)
     for image, proposals in enumerate(proposed.proposals):
-        source = proposals.source
+        source = proposals.source_index
         assert source is not None
         moved = box_ops.decode(proposed.raw.deltas[image, source], proposed.raw.anchors[source], (1.0, 1.0, 1.0, 1.0))
         torch.testing.assert_close(proposals.boxes, box_ops.clip(moved, images.sizes[image]))
@@ -88,39 +90,39 @@ def test_a_proposal_tells_its_anchor() -> None:
 @pytest.mark.parametrize("side", [0.0, 20.0, 1000.0])
 def test_small_proposals_are_dropped(side: float) -> None:
     images, maps = batch()
-    proposals = rpn()(images, maps, Selection(10000, 10000, 1.0, side)).proposals[0]
+    proposals = rpn()(images, maps, ProposalSelection(10000, 10000, 1.0, side)).proposals[0]
     assert (len(proposals) == 0) == (side == 1000.0)
-    assert box_ops.has_extent(proposals.boxes, side).all()
+    assert box_ops.is_not_empty(proposals.boxes, side).all()
 
 
 @pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
 def test_unlikely_proposals_are_dropped(score: float) -> None:
     images, maps = batch()
-    proposals = rpn()(images, maps, Selection(10000, 10000, 1.0, 0.0, score)).proposals[0]
+    proposals = rpn()(images, maps, ProposalSelection(10000, 10000, 1.0, 0.0, score)).proposals[0]
     everything = rpn()(images, maps, ALL).proposals[0]
     torch.testing.assert_close(proposals.scores, everything.scores[everything.scores >= score])
     assert (len(proposals) == 0) == (score == 1.0)
 
 
 @pytest.mark.parametrize(("spacing", "steps"), [("stride", (64, 64)), ("canvas", (53, 48))])
-def test_spacing_is_the_stride_or_what_the_canvas_leaves_a_cell(spacing: Spacing, steps: Size) -> None:
-    shapes, head = AnchorShapes(((16.0,),), (1.0,), offset=0.0), RpnHead(channels=3, width=4, per_cell=1)
+def test_spacing_is_the_stride_or_what_the_canvas_leaves_a_cell(spacing: AnchorStride, steps: Size) -> None:
+    shapes, head = AnchorGenerator(((16.0,),), (1.0,), offset=0.0), RPNHead(in_channels=3, channels=4, num_anchors=1)
     images, maps = Images(torch.zeros(1, 3, 160, 96), ((160, 96),), (0,)), [torch.randn(1, 3, 3, 2)]
-    training = RpnTraining(Matcher(0.5, (0.0, 0.5)))
-    anchors = Rpn(head, shapes, (64,), training, spacing)(images, maps, ALL).raw.anchors.view(3, 2, 4)
+    training = RPNTraining(Matcher(0.5, (0.0, 0.5)))
+    anchors = RPN(head, shapes, (64,), training, spacing)(images, maps, ALL).raw.anchors.view(3, 2, 4)
     assert (anchors[1, 0] - anchors[0, 0]).tolist() == [0, steps[0], 0, steps[0]]
     assert (anchors[0, 1] - anchors[0, 0]).tolist() == [steps[1], 0, steps[1], 0]
 
 
 def test_further_convolutions_come_between() -> None:
     torch.manual_seed(0)
-    head = RpnHead(channels=3, width=8, per_cell=2, convolutions=3)
-    assert len(head.further) == 2
+    head = RPNHead(in_channels=3, channels=8, num_anchors=2, num_convs=3)
+    assert len(head.more_convs) == 2
     features = torch.randn(1, 3, 4, 6)
     logits, deltas = head(features)
     assert (logits.shape, deltas.shape) == ((1, 48), (1, 48, 4))
     hidden = features
-    for layer in (head.hidden, *head.further):
+    for layer in (head.conv, *head.more_convs):
         hidden = functional.relu(functional.conv2d(hidden, layer.weight, layer.bias, padding=1))
     torch.testing.assert_close(logits, head.objectness(hidden).permute(0, 2, 3, 1).flatten(1))
 
@@ -129,16 +131,16 @@ def test_further_convolutions_come_between() -> None:
 @pytest.mark.parametrize("convolutions", [1, 2])
 @pytest.mark.parametrize("cells", [[], [0, 47, 23, 23, 5, 24], range(48)])
 def test_a_few_cells_are_as_all_cells_answers_and_gradients(
-    kind: ConvolutionKind, convolutions: int, cells: Sequence[int]
+    kind: ConvType, convolutions: int, cells: Sequence[int]
 ) -> None:
     torch.manual_seed(0)
-    head = RpnHead(6, 8, 2, convolutions, kind).double()
+    head = RPNHead(6, 8, 2, convolutions, kind).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     maps, places = torch.randn(2, 6, 4, 6, dtype=torch.float64, requires_grad=True), torch.tensor(cells).long()
     logits, deltas = head(maps)
     wanted = logits.reshape(48, 2)[places], deltas.reshape(48, 2, 4)[places]
-    found = head.at(maps, places)
+    found = head.forward_at(maps, places)
     gradients = []
     for own, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(own, other)
@@ -159,14 +161,14 @@ def test_proposals_carry_no_gradient() -> None:
 
 def test_maps_are_told_apart() -> None:
     """Two maps of one scene: each gives its best, and NMS does not compare them."""
-    shapes = AnchorShapes(((16.0,), (16.0,)), (1.0,))
-    head = RpnHead(channels=3, width=4, per_cell=1)
+    shapes = AnchorGenerator(((16.0,), (16.0,)), (1.0,))
+    head = RPNHead(in_channels=3, channels=4, num_anchors=1)
     for layer in (head.objectness, head.deltas):
         torch.nn.init.zeros_(layer.weight)
-    double = Rpn(head, shapes, (16, 16), RpnTraining(Matcher(0.5, (0.0, 0.5))))
+    double = RPN(head, shapes, (16, 16), RPNTraining(Matcher(0.5, (0.0, 0.5))))
     images = Images(torch.zeros(1, 3, 32, 32), ((32, 32),), (0,))
     level = torch.randn(1, 3, 2, 2)
-    proposed = double(images, [level, level], Selection(3, 100, 0.5))
+    proposed = double(images, [level, level], ProposalSelection(3, 100, 0.5))
     assert len(proposed.proposals[0]) == 6
     assert proposed.raw.counts == (4, 4)
 
@@ -175,12 +177,12 @@ TWO = [(4.0, 4, 26, 20), (50, 20, 90, 60)]
 
 
 def slow_losses(
-    detector: Rpn,
+    detector: RPN,
     images: Images,
     maps: list[torch.Tensor],
     truth: list[list[Box]],
     border: float | None,
-    average: Average = "image",
+    average: LossAverage = "image",
 ) -> tuple[float, float]:
     """Both losses, anchor by anchor; all anchors with a role train, so nothing is drawn."""
     raw = detector(images, maps, ALL).raw
@@ -233,7 +235,7 @@ def deltas(box: tuple[float, ...], anchor: tuple[float, ...]) -> tuple[float, ..
 @pytest.mark.parametrize("outside", [None, 0.0, 8.0, -1000.0])
 @pytest.mark.parametrize("truth", [[[], []], [TWO, []], [TWO, TWO[:1]]])
 @pytest.mark.parametrize("average", ["image", "batch"])
-def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None, average: Average) -> None:
+def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None, average: LossAverage) -> None:
     images, maps = batch()
     detector = rpn(outside, box_weight=3.0, average=average)
     means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])

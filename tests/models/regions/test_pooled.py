@@ -45,9 +45,9 @@ def test_regions_are_roi_aligns(samples: int, aligned: bool) -> None:
 )
 def test_a_box_of_twice_the_side_comes_from_the_next_map(strides: tuple[int, ...], expected: list[int]) -> None:
     regions = PyramidRegions("roi_align", 2, strides)
-    assert regions.map_of(squares(1, 111.9, 112, 223.9, 224, 447.9, 448, 5000)).tolist() == expected
-    assert regions.map_of(squares(0)).tolist() == [0]
-    assert regions.map_of(squares()).tolist() == []
+    assert regions.assign_levels(squares(1, 111.9, 112, 223.9, 224, 447.9, 448, 5000)).tolist() == expected
+    assert regions.assign_levels(squares(0)).tolist() == [0]
+    assert regions.assign_levels(squares()).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,19 @@ from torch import nn
 from torchvision import models
 
 from detect.config.builders.detector import build_detector
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.errors import UserError
 from detect.models.backbones import registry
-from detect.models.backbones.network import Body, Network, NothingShared
-from detect.models.backbones.torchvision_nets import alexnet, vgg
-from detect.models.detector import Detector, RegionTraining
+from detect.models.backbones.network import NoBackbone, SplitNetwork, StagedBody
+from detect.models.backbones.torchvision_nets import split_alexnet, split_vgg
+from detect.models.detector import Detector, HeadTraining
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.postprocess import Postprocess
-from detect.models.proposers.precomputed import GivenProposals
-from detect.models.proposers.proposer import Selection
+from detect.models.proposers.precomputed import PrecomputedProposals
+from detect.models.proposers.proposer import ProposalSelection
 from detect.models.regions.pooled import PooledRegions
-from detect.models.regions.warped_crops import WarpedCrops, chunks
-from detect.ops.matching import Matcher, RegionSampler
+from detect.models.regions.warped_crops import WarpedCrops, split_boxes
+from detect.ops.matching import Matcher, ProposalSampler
 from detect.ops.warp import warp
 from detect.types import Images, Proposals, Targets
 
@@ -46,7 +46,7 @@ from detect.types import Images, Proposals, Targets
 )
 def test_chunks(counts: tuple[int, ...], number: int, expected: list[list[int]]) -> None:
     numbered = torch.arange(float(sum(counts)))[:, None].repeat(1, 4)
-    pieces = list(chunks(numbered.split(list(counts)) if counts else [], number))
+    pieces = list(split_boxes(numbered.split(list(counts)) if counts else [], number))
     assert [[len(own) for own in piece] for piece in pieces] == expected
     for image, own in enumerate(numbered.split(list(counts)) if counts else []):
         assert torch.equal(torch.cat([piece[image] for piece in pieces]), own)
@@ -54,7 +54,7 @@ def test_chunks(counts: tuple[int, ...], number: int, expected: list[list[int]])
 
 @given(st.lists(st.integers(0, 40), max_size=4), st.integers(3, 20))
 def test_no_box_goes_alone(counts: list[int], number: int) -> None:
-    sizes = [sum(map(len, piece)) for piece in chunks([torch.zeros(count, 4) for count in counts], number)]
+    sizes = [sum(map(len, piece)) for piece in split_boxes([torch.zeros(count, 4) for count in counts], number)]
     assert sum(sizes) == sum(counts)
     assert max(sizes) <= number
     assert min(sizes) >= min(sum(counts), 2)
@@ -81,7 +81,7 @@ class Colour(nn.Module):
 @pytest.mark.parametrize("counts", [(0, 0), (0, 1), (5, 2)])
 @pytest.mark.parametrize("chunk", [1, 3, 64])
 def test_each_crop_goes_through_the_body(counts: tuple[int, int], chunk: int) -> None:
-    regional = WarpedCrops(Colour(), 10, side=10, context=2, chunk=chunk)(images(), (), boxes(*counts))
+    regional = WarpedCrops(Colour(), 10, crop_size=10, context=2, batch_size=chunk)(images(), (), boxes(*counts))
     expected = warp(images().pixels, images().sizes, boxes(*counts), 10, 2)
     torch.testing.assert_close(regional, expected, atol=0, rtol=0)
 
@@ -93,14 +93,16 @@ def test_a_larger_map_is_pooled_as_the_last_pooling_layer_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cut", "side", "model"), [(alexnet, 224, models.alexnet), (vgg, 224, models.vgg11)], ids=["alexnet", "vgg11"]
+    ("cut", "side", "model"),
+    [(split_alexnet, 224, models.alexnet), (split_vgg, 224, models.vgg11)],
+    ids=["alexnet", "vgg11"],
 )
 def test_the_tail_reads_the_crop_of_a_classification_network(cut: object, side: int, model: object) -> None:
     with torch.device("meta"):
         network = cut(model())  # type: ignore[operator]
-        assert isinstance(network, Network)
-        body = Body(network.stages, 0, 1)
-        regional = WarpedCrops(body, network.bins, side)(
+        assert isinstance(network, SplitNetwork)
+        body = StagedBody(network.stages, 0, 1)
+        regional = WarpedCrops(body, network.pool_size, side)(
             Images(torch.empty(1, 3, 300, 400), ((300, 400),), (0,)), (), [torch.empty(2, 4)]
         )
         assert network.tail(regional).shape == (2, 4096)
@@ -108,18 +110,18 @@ def test_the_tail_reads_the_crop_of_a_classification_network(cut: object, side: 
 
 def detector(kind: str) -> Detector:
     torch.manual_seed(0)
-    network = registry.cut("small", registry.whole_network("small"))
-    body = Body(network.stages[:-1], 0, outputs=1)
+    network = registry.split_stages("small", registry.build_network("small"))
+    body = StagedBody(network.stages[:-1], 0, num_outputs=1)
     head = SoftmaxHead(nn.Sequential(network.stages[-1], network.tail), 128, 3)
     crops = kind == "rcnn"
     return Detector(
-        NothingShared() if crops else body,
-        GivenProposals(),
-        WarpedCrops(body, 4, side=32, context=4, chunk=3) if crops else PooledRegions("roi_align", 4, 8),
+        NoBackbone() if crops else body,
+        PrecomputedProposals(),
+        WarpedCrops(body, 4, crop_size=32, context=4, batch_size=3) if crops else PooledRegions("roi_align", 4, 8),
         head,
         Postprocess(),
-        RegionTraining(RegionSampler(Matcher(0.5, (0.0, 0.5)), 8), Selection(100, 100)),
-        Selection(100, 100),
+        HeadTraining(ProposalSampler(Matcher(0.5, (0.0, 0.5)), 8), ProposalSelection(100, 100)),
+        ProposalSelection(100, 100),
     )
 
 
@@ -134,7 +136,7 @@ def test_rcnn_has_the_parameters_of_fast_rcnn() -> None:
 
 def built(**model: object) -> Detector:
     """As the settings say; its tensors have no data."""
-    config = parse({"model": model, "train": {"steps": 1}}, "test")
+    config = parse_config({"model": model, "train": {"steps": 1}}, "test")
     with torch.device("meta"):
         return build_detector(config, ("cat", "dog"))[0]
 
@@ -156,16 +158,19 @@ def test_settings_give_rcnn_and_fast_rcnn_the_same_parameters(name: str) -> None
 @pytest.mark.parametrize(
     ("model", "least"),
     [
-        ({"backbone": {"name": "alexnet"}, "crop": {"side": 40}}, 111),
-        ({"backbone": {"name": "vgg11"}, "crop": {"side": 111}}, 112),
-        ({"backbone": {"name": "small"}, "head": {"tail": "linear", "bins": 4}, "crop": {"side": 8, "context": 0}}, 49),
+        ({"backbone": {"name": "alexnet"}, "crop": {"size": 40}}, 111),
+        ({"backbone": {"name": "vgg11"}, "crop": {"size": 111}}, 112),
+        (
+            {"backbone": {"name": "small"}, "head": {"type": "fc", "pool_size": 4}, "crop": {"size": 8, "context": 0}},
+            49,
+        ),
     ],
 )
 def test_crops_too_small_for_the_head_are_refused(model: dict[str, Any], least: int) -> None:
     found = model["crop"]["side"]
-    with pytest.raises(UserError, match=rf"model\.crop\.side: expected at least {least} for .* found {found}"):
+    with pytest.raises(UserError, match=rf"model\.crop\.size: expected at least {least} for .* found {found}"):
         built(kind="rcnn", **model)
-    assert built(kind="rcnn", **(model | {"crop": {"side": least, "context": 0}}))
+    assert built(kind="rcnn", **(model | {"crop": {"size": least, "context": 0}}))
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 4), (7, 4)])

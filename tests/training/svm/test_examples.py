@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from detect.ops import boxes as box_ops
-from detect.training.svm.examples import box_examples, feature_scale, region_roles
+from detect.training.svm.examples import regression_examples, feature_scale, label_regions
 from detect.types import Targets
 
 SQUARE = (0.0, 0, 10, 10)
@@ -53,15 +53,15 @@ def regions(truth: Targets, *proposals: tuple[float, float, float, float]) -> to
         ),
     ],
 )
-def test_roles(
+def test_label_regions_equals_values_by_hand(
     truth: Targets,
     proposals: list[tuple[float, float, float, float]],
     overlaps: list[list[float]],
     labels: list[int],
 ) -> None:
-    roles = region_roles(regions(truth, *proposals), truth, 2)
-    np.testing.assert_allclose(roles.overlaps, np.array(overlaps).reshape(-1, 2), atol=1e-6)
-    assert roles.labels.tolist() == labels
+    region_labels = label_regions(regions(truth, *proposals), truth, 2)
+    np.testing.assert_allclose(region_labels.overlaps, np.array(overlaps).reshape(-1, 2), atol=1e-6)
+    assert region_labels.labels.tolist() == labels
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_roles(
         ),
     ],
 )
-def test_box_examples(
+def test_regression_examples_equal_values_by_hand(
     truth: Targets, proposals: list[tuple[float, float, float, float]], rows: list[int], labels: list[int]
 ) -> None:
     boxes = regions(truth, *proposals)
-    found = box_examples(boxes, truth)
-    assert found.rows.tolist() == rows
-    assert found.labels.tolist() == labels
+    examples = regression_examples(boxes, truth)
+    assert examples.rows.tolist() == rows
+    assert examples.labels.tolist() == labels
     if rows:
-        moved = box_ops.decode(torch.from_numpy(found.deltas), boxes[rows].double(), (1.0, 1.0, 1.0, 1.0))
+        moved = box_ops.decode(torch.from_numpy(examples.deltas), boxes[rows].double(), (1.0, 1.0, 1.0, 1.0))
         best = box_ops.iou(boxes[rows], truth.boxes[~truth.crowd]).argmax(1)
         torch.testing.assert_close(moved.float(), truth.boxes[~truth.crowd][best])
 
@@ -106,18 +106,18 @@ def test_box_examples(
         ([np.full((5, 1), 200.0, np.float16)] * 9, 0.1),
     ],
 )
-def test_scaled_features_have_a_mean_norm_of_20(features: list[np.ndarray], expected: float) -> None:
+def test_feature_scale_gives_mean_norm_of_20(features: list[np.ndarray], expected: float) -> None:
     assert feature_scale(features) == pytest.approx(expected)
 
 
-def test_norms_have_the_scale_of_their_features() -> None:
+def test_feature_scale_of_norms_equals_that_of_features() -> None:
     features = [np.random.default_rng(image).normal(size=(300, 7)) for image in range(4)]
     norms = [np.linalg.norm(rows, axis=1, keepdims=True) for rows in features]
     assert feature_scale(norms) == pytest.approx(feature_scale(features))
 
 
-def test_the_scale_is_measured_on_a_drawn_few() -> None:
+def test_feature_scale_samples_images_and_regions_by_seed() -> None:
     features = [np.full((400, 1), image + 1.0, np.float32) for image in range(50)]
-    one, again, other = (feature_scale(features, seed, images=5, regions=3) for seed in (0, 0, 1))
-    assert one == again != other
+    scale, again, other = (feature_scale(features, seed, max_images=5, max_regions=3) for seed in (0, 0, 1))
+    assert scale == again != other
     assert feature_scale(features) == pytest.approx(20 / 25.5)

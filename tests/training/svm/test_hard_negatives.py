@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 
 from detect.errors import UserError
 from detect.training.svm.examples import feature_scale
-from detect.training.svm.hard_negatives import NEVER, Mining, MiningRule
-from detect.training.svm.linear_svm import SvmRule, fit_svm
+from detect.training.svm.hard_negatives import NEVER_FIRES, HardNegativeMining, MiningConfig
+from detect.training.svm.linear_svm import SvmConfig, fit_svm
 from detect.training.svm.state import MiningState, read_state, write_state
-from tests.training.svm.world import CLASSES, LENGTH, World, world
+from tests.training.svm.fixtures_svm import CLASSES, LENGTH, SvmData, make_svm_data
 
 # a cost at which 600 regions weigh what a data set's do; few new ones between two trainings
-RULE = MiningRule(SvmRule(cost=0.02), retrain=20)
+CONFIG = MiningConfig(SvmConfig(cost=0.02), retrain_every=20)
 
 
-def mining(found: World, state: MiningState | None = None, rule: MiningRule = RULE) -> Mining:
-    return Mining(found.features, found.roles, CLASSES, LENGTH, feature_scale(found.features), rule, state)
+def start_mining(data: SvmData, state: MiningState | None = None, config: MiningConfig = CONFIG) -> HardNegativeMining:
+    return HardNegativeMining(data.features, data.region_labels, CLASSES, LENGTH, feature_scale(data.features), config, state)
 
 
-def mined(found: World) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    whole = mining(found)
-    assert list(whole.run()) == list(range(1, len(found.features) + 1))
-    return whole.svms()
+def mined_svms(data: SvmData) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    mining = start_mining(data)
+    assert list(mining.run()) == list(range(1, len(data.features) + 1))
+    return mining.svms()
 
 
-def everything(found: World, label: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def all_examples(data: SvmData, label: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """The positives of a class and all its negatives."""
-    rows = np.concatenate(found.features)
-    labels = np.concatenate([roles.labels for roles in found.roles])
-    overlaps = np.concatenate([roles.overlaps for roles in found.roles])
+    rows = np.concatenate(data.features)
+    labels = np.concatenate([roles.labels for roles in data.region_labels])
+    overlaps = np.concatenate([roles.overlaps for roles in data.region_labels])
     return rows[labels == label], rows[overlaps[:, label - 1] < 0.3]
 
 
@@ -43,15 +43,15 @@ def objective(
 ) -> float:
     """What the paper's SVM minimises, for scaled rows; the bias is the weight of a constant 10."""
     loss = 2 * np.maximum(0, 1 - (positives @ weight + bias)).sum() + np.maximum(0, 1 + negatives @ weight + bias).sum()
-    return float(0.5 * weight @ weight + 0.5 * (bias / 10) ** 2 + RULE.svm.cost * loss)
+    return float(0.5 * weight @ weight + 0.5 * (bias / 10) ** 2 + CONFIG.svm.cost * loss)
 
 
-def descended(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
+def subgradient_descent(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
     """The hinge loss's optimum by subgradient descent: slow, and nobody's library."""
     rows = np.concatenate([positives, negatives]).astype(np.float64)
     rows = np.pad(rows, ((0, 0), (0, 1)), constant_values=10.0)
     signs = np.repeat([1.0, -1.0], [len(positives), len(negatives)])
-    costs = RULE.svm.cost * np.where(signs > 0, 2.0, 1.0)
+    costs = CONFIG.svm.cost * np.where(signs > 0, 2.0, 1.0)
     best, best_value = np.zeros(rows.shape[1]), float("inf")
     weight = best.copy()
     for step in range(1, 6000):
@@ -63,89 +63,89 @@ def descended(positives: NDArray[np.floating], negatives: NDArray[np.floating]) 
     return best[:-1], float(best[-1] * 10)
 
 
-def test_no_images_have_no_svms() -> None:
-    weight, bias = mined(world(0))
+def test_mining_without_images_gives_no_svms() -> None:
+    weight, bias = mined_svms(make_svm_data(0))
     assert weight.shape == (CLASSES, LENGTH)
     assert not weight.any()
-    assert (bias == NEVER).all()
+    assert (bias == NEVER_FIRES).all()
 
 
 @pytest.mark.parametrize("label", [1, 2])
-def test_one_svm_is_at_the_optimum(label: int) -> None:
-    found = world(14)
-    positives, negatives = everything(found, label)
-    scale = feature_scale(found.features)
-    weight, bias = fit_svm(positives, negatives, scale, RULE.svm)
+def test_fit_svm_reaches_the_optimum(label: int) -> None:
+    data = make_svm_data(14)
+    positives, negatives = all_examples(data, label)
+    scale = feature_scale(data.features)
+    weight, bias = fit_svm(positives, negatives, scale, CONFIG.svm)
     scaled = positives.astype(np.float64) * scale, negatives.astype(np.float64) * scale
     ours = objective(weight.astype(np.float64) / scale, float(bias), *scaled)
-    slow = objective(*descended(*scaled), *scaled)
+    slow = objective(*subgradient_descent(*scaled), *scaled)
     assert ours == pytest.approx(slow, rel=0.01)
     assert ours < slow * 1.001
 
 
-def values(found: World, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> list[tuple[float, float]]:
+def objectives(data: SvmData, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> list[tuple[float, float]]:
     """Of each class the objective over all regions, and the least there is."""
-    scale = feature_scale(found.features)
+    scale = feature_scale(data.features)
     both = []
-    for place in range(CLASSES):
-        positives, negatives = everything(found, place + 1)
+    for class_index in range(CLASSES):
+        positives, negatives = all_examples(data, class_index + 1)
         scaled = positives.astype(np.float64) * scale, negatives.astype(np.float64) * scale
-        svms = (weight[place], bias[place]), fit_svm(positives, negatives, scale, RULE.svm)
-        own, least = (objective(w.astype(np.float64) / scale, float(b), *scaled) for w, b in svms)
-        both.append((own, least))
+        svms = (weight[class_index], bias[class_index]), fit_svm(positives, negatives, scale, CONFIG.svm)
+        actual, optimum = (objective(w.astype(np.float64) / scale, float(b), *scaled) for w, b in svms)
+        both.append((actual, optimum))
     return both
 
 
-def test_mining_ends_near_the_svm_trained_on_everything() -> None:
-    found = world(120)
-    start = mining(found)
+def test_mining_ends_near_the_svm_of_all_negatives() -> None:
+    data = make_svm_data(120)
+    start = start_mining(data)
     next(start.run())
-    ends = values(found, *mined(found)), values(found, *start.svms())
-    for (own, least), (first, _) in zip(*ends, strict=True):
-        assert own < 1.1 * least  # one pass does not see again what became hard later
-        assert own - least < 0.1 * (first - least)  # first: taught by the negatives of one image
+    ends = objectives(data, *mined_svms(data)), objectives(data, *start.svms())
+    for (actual, optimum), (first, _) in zip(*ends, strict=True):
+        assert actual < 1.1 * optimum  # one pass does not see again what became hard later
+        assert actual - optimum < 0.1 * (first - optimum)  # first: taught by the negatives of one image
 
 
-def test_mining_that_keeps_every_negative_is_training_on_everything() -> None:
-    found = world(20)
-    run = mining(found, rule=MiningRule(RULE.svm, hard=-99.0, evict=-99.0))
+def test_mining_of_every_negative_equals_training_on_all() -> None:
+    data = make_svm_data(20)
+    run = start_mining(data, config=MiningConfig(CONFIG.svm, hard_margin=-99.0, easy_margin=-99.0))
     list(run.run())
-    for own, least in values(found, *run.svms()):
-        assert own == pytest.approx(least, rel=1e-3)
+    for actual, optimum in objectives(data, *run.svms()):
+        assert actual == pytest.approx(optimum, rel=1e-3)
 
 
-def test_few_negatives_are_held() -> None:
-    found = world(40)
-    run = mining(found)
+def test_mining_holds_few_negatives() -> None:
+    data = make_svm_data(40)
+    run = start_mining(data)
     largest = max(sum(map(len, run.negatives)) for _ in run.run())
-    everywhere = sum(len(everything(found, label)[1]) for label in range(1, CLASSES + 1))
+    everywhere = sum(len(all_examples(data, label)[1]) for label in range(1, CLASSES + 1))
     assert 0 < largest < everywhere / 2
 
 
-def test_what_is_kept_is_a_hard_negative_of_its_class_once() -> None:
-    found = world(30)
-    run = mining(found)
+def test_mined_rows_are_unique_hard_negatives_of_their_class() -> None:
+    data = make_svm_data(30)
+    run = start_mining(data)
     list(run.run())
     weight, bias = run.svms()
-    for place, keys in enumerate(run.state().negatives):
+    for class_index, keys in enumerate(run.state().negatives):
         assert len(keys) > 0
         assert len(np.unique(keys, axis=0)) == len(keys)
         for image, row in keys:
-            assert found.roles[image].overlaps[row, place] < 0.3
-            assert found.features[image][row].astype(np.float32) @ weight[place] + bias[place] >= -1.2 - 1e-4
+            assert data.region_labels[image].overlaps[row, class_index] < 0.3
+            assert data.features[image][row].astype(np.float32) @ weight[class_index] + bias[class_index] >= -1.2 - 1e-4
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 6, 7, 13, 19, 20])
-def test_a_cut_run_ends_with_the_same_bits(cut: int, tmp_path: Path) -> None:
-    found = world(20)
-    first = mining(found)
+def test_mining_resumed_gives_identical_svms(cut: int, tmp_path: Path) -> None:
+    data = make_svm_data(20)
+    first = start_mining(data)
     for _ in islice(first.run(), cut):
         pass
     write_state(tmp_path / "state.npz", first.state())
-    second = mining(found, read_state(tmp_path / "state.npz"))
+    second = start_mining(data, read_state(tmp_path / "state.npz"))
     assert second.done == cut
     list(second.run())
-    for one, other in zip(mined(found), second.svms(), strict=True):
+    for one, other in zip(mined_svms(data), second.svms(), strict=True):
         assert one.tobytes() == other.tobytes()
     assert all(
         np.array_equal(one, other)
@@ -154,20 +154,20 @@ def test_a_cut_run_ends_with_the_same_bits(cut: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("absent", [1, 3])
-def test_a_class_without_objects_is_never_seen(absent: int) -> None:
-    found = world(8, absent=absent)
-    weight, bias = mined(found)
-    assert (bias == NEVER).nonzero()[0].tolist() == [absent - 1]
+def test_class_without_objects_never_fires(absent: int) -> None:
+    data = make_svm_data(8, absent=absent)
+    weight, bias = mined_svms(data)
+    assert (bias == NEVER_FIRES).nonzero()[0].tolist() == [absent - 1]
     assert not weight[absent - 1].any()
-    run = mining(found)
+    run = start_mining(data)
     list(run.run())
     assert len(run.negatives[absent - 1]) == 0
 
 
-def test_a_image_of_which_nothing_is_a_negative_waits_for_the_next() -> None:
-    found = world(3)
-    found.roles[0].overlaps[:] = 1.0
-    run = mining(found)
+def test_image_without_negatives_trains_at_the_next_one() -> None:
+    data = make_svm_data(3)
+    data.region_labels[0].overlaps[:] = 1.0
+    run = start_mining(data)
     steps = run.run()
     next(steps)
     assert not run.trained.any()
@@ -175,13 +175,13 @@ def test_a_image_of_which_nothing_is_a_negative_waits_for_the_next() -> None:
     assert run.trained[[len(rows) > 0 for rows in run.positives]].all()
 
 
-def test_the_same_images_give_the_same_bits() -> None:
-    found = world(20)
-    assert all(np.array_equal(one, other) for one, other in zip(mined(found), mined(found), strict=True))
+def test_mining_twice_gives_identical_svms() -> None:
+    data = make_svm_data(20)
+    assert all(np.array_equal(one, other) for one, other in zip(mined_svms(data), mined_svms(data), strict=True))
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", None])
-def test_a_state_that_is_none_is_refused(content: bytes | None, tmp_path: Path) -> None:
+def test_read_state_of_another_file_is_refused(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     if content is not None:
         path.write_bytes(content)
@@ -189,7 +189,7 @@ def test_a_state_that_is_none_is_refused(content: bytes | None, tmp_path: Path) 
         read_state(path)
 
 
-def test_a_state_before_the_first_image_is_kept(tmp_path: Path) -> None:
-    write_state(tmp_path / "state.npz", MiningState.fresh(CLASSES, LENGTH))
+def test_initial_state_is_written_and_read_unchanged(tmp_path: Path) -> None:
+    write_state(tmp_path / "state.npz", MiningState.initial(CLASSES, LENGTH))
     state = read_state(tmp_path / "state.npz")
     assert (state.done, state.weight.shape, len(state.negatives)) == (0, (CLASSES, LENGTH), CLASSES)

@@ -1,4 +1,4 @@
-"""What a record of Rules says, detection by detection and box by box."""
+"""Average precision by a record of Rules, computed by plain loops over detections and boxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Box = list[float]
 Outcome = tuple[float, str]  # score; "true", "false" or "nothing"
 
 
-def slow_ap(annotations: Annotations, predictions: list[Prediction], label: int, rules: Rules) -> float | None:
+def reference_ap(annotations: Annotations, predictions: list[Prediction], label: int, rules: Rules) -> float | None:
     """AP of one class."""
     aps = [_ap_at(annotations, predictions, label, rules, iou) for iou in rules.ious]
     known = [ap for ap in aps if ap is not None]
@@ -27,12 +27,12 @@ def _ap_at(
 ) -> float | None:
     images = list(range(len(annotations)))
     if rules.layout is as_coco_files:
-        images.sort(key=lambda place: int(annotations.image_ids[place]))
+        images.sort(key=lambda index: int(annotations.image_ids[index]))
     outcomes: list[Outcome] = []
     positives = 0
-    for place in images:
-        image = annotations[place]
-        outcomes += _outcomes(image, predictions[place], label, rules, iou)
+    for index in images:
+        image = annotations[index]
+        outcomes += _outcomes(image, predictions[index], label, rules, iou)
         positives += int(((image.labels == label) & ~image.difficult & ~image.crowd).sum())
     if positives == 0:
         return None
@@ -61,11 +61,11 @@ def _outcomes(image: ImageAnnotation, prediction: Prediction, label: int, rules:
     for detection in mine[: rules.limit]:
         best, best_worth = None, None
         for row in boxes:
-            inside = rules.inside_lenient and lenient[row]
+            inside = rules.ioa_with_ignored and lenient[row]
             overlap = _overlap(prediction.boxes[detection].tolist(), image.boxes[row].tolist(), inside)
-            if not rules.match(overlap, iou) or (rules.second_choice and row in taken and not lenient[row]):
+            if not rules.match(overlap, iou) or (rules.rematch_if_taken and row in taken and not lenient[row]):
                 continue
-            worth = (rules.regular_first and not lenient[row], overlap, row if rules.last_of_equals else -row)
+            worth = (rules.prefer_counted and not lenient[row], overlap, row if rules.last_on_ties else -row)
             if best_worth is None or worth > best_worth:
                 best, best_worth = row, worth
         if best is None or (best in taken and not lenient[best]):

@@ -18,8 +18,8 @@ import yaml
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from tests.conftest import TINY
-from tests.fault_injection.commands import Commands, Done
-from tests.fault_injection.planted import Fault
+from tests.fault_injection.command_client import Commands, Finished
+from tests.fault_injection.file_faults import Fault
 
 Arguments = Sequence[object]
 
@@ -30,45 +30,45 @@ class Job:
     not depend on a cut.
     """
 
-    begin: Callable[[Path], Arguments]
-    again: Callable[[Path], Arguments]
+    start: Callable[[Path], Arguments]
+    resume: Callable[[Path], Arguments]
     result: Callable[[Path], Any]
 
-    def go_on(self, commands: Commands, folder: Path) -> Done:
+    def run_again(self, commands: Commands, folder: Path) -> Finished:
         """What a user does after a kill: where a run has not begun yet, the first command again."""
         begun = (folder / "config.yaml").is_file()
-        return commands(*(self.again(folder) if begun else self.begin(folder)))
+        return commands(*(self.resume(folder) if begun else self.start(folder)))
 
 
 def settings(root: Path, **changes: Any) -> dict[str, Any]:
     """A training of a second; changes: of its sections."""
-    found: dict[str, Any] = copy.deepcopy(TINY)
-    found["data"] |= {"root": str(root), "train_images": 4, "val_images": 2, "min_size": 64, "max_size": 96}
-    found["train"] |= {"steps": 4, "batch_size": 2, "checkpoint_every": 1, "log_every": 1}
-    found["model"]["backbone"]["width"] = 8
+    content: dict[str, Any] = copy.deepcopy(TINY)
+    content["data"] |= {"root": str(root), "train_images": 4, "val_images": 2, "min_size": 64, "max_size": 96}
+    content["train"] |= {"steps": 4, "batch_size": 2, "checkpoint_every": 1, "log_every": 1}
+    content["model"]["backbone"]["neck_channels"] = 8
     for section, values in changes.items():
-        found[section] |= values
-    return found
+        content[section] |= values
+    return content
 
 
-def joint(root: Path, place: Path) -> Job:
-    return _training(settings(root), place / "joint.yaml", ("last.pt", "best.pt"), ())
+def joint(root: Path, folder: Path) -> Job:
+    return _training(settings(root), folder / "joint.yaml", ("last.pt", "best.pt"), ())
 
 
-def rcnn(root: Path, place: Path) -> Job:
+def rcnn(root: Path, folder: Path) -> Job:
     model = {
         "kind": "rcnn",
         "proposals": "selective_search",
-        "search": {"train_number": 30, "test_number": 30},
-        "crop": {"side": 16, "context": 2},
-        "head": {"tail": "linear", "width": 8, "bins": 2},
+        "search": {"train_top_n": 30, "test_top_n": 30},
+        "crop": {"size": 16, "context": 2},
+        "head": {"type": "fc", "fc_dim": 8, "pool_size": 2},
     }
-    train = {"steps": 2, "ema": 0.0}
-    whole = settings(root, train=train)
-    whole["model"] = {"backbone": whole["model"]["backbone"]} | model
+    train = {"steps": 2, "ema_decay": 0.0}
+    content = settings(root, train=train)
+    content["model"] = {"backbone": content["model"]["backbone"]} | model
     weights = ("network/last.pt", "network/best.pt", "last.pt", "best.pt")
     return _training(
-        whole, place / "rcnn.yaml", weights, ("proposals.npz", "regions.npz", "svms.npz", "regressors.npz")
+        content, folder / "rcnn.yaml", weights, ("proposals.npz", "regions.npz", "svms.npz", "regressors.npz")
     )
 
 
@@ -81,8 +81,8 @@ def proposals(images: Path) -> Job:
 
 def prediction(model: Path, images: Path) -> Job:
     def predict(folder: Path) -> Arguments:
-        given = ["--batch-size", 2, "--workers", 0, "--score", 0.01, "--format", "csv", "--format", "images"]
-        return ["predict", model, images, "--out", folder, *given]
+        options = ["--batch-size", 2, "--workers", 0, "--score", 0.01, "--format", "csv", "--format", "images"]
+        return ["predict", model, images, "--out", folder, *options]
 
     return Job(predict, predict, _bytes_below)
 
@@ -103,8 +103,8 @@ def _trained(folder: Path, checkpoints: Sequence[str], arrays: Sequence[str]) ->
     """Everything in the checkpoints, the arrays, and the metrics but for their times."""
     with (folder / "metrics.csv").open(encoding="utf-8") as stream:
         rows = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in csv.DictReader(stream)]
-    found: dict[str, Any] = {name: torch.load(folder / name, weights_only=True) for name in checkpoints}
-    return found | {name: arrays_in(folder / name) for name in arrays} | {"metrics.csv": rows}
+    contents: dict[str, Any] = {name: torch.load(folder / name, weights_only=True) for name in checkpoints}
+    return contents | {name: arrays_in(folder / name) for name in arrays} | {"metrics.csv": rows}
 
 
 def arrays_in(file: Path) -> dict[str, np.ndarray]:
@@ -116,7 +116,7 @@ def _bytes_below(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def _picture(file: Path) -> None:
+def _require_image(file: Path) -> None:
     if cv2.imread(str(file)) is None:
         raise ValueError("no picture")
 
@@ -128,25 +128,25 @@ READERS: dict[str, Callable[[Path], object]] = {
     ".yaml": lambda file: yaml.safe_load(file.read_text("utf-8")),
     ".csv": lambda file: file.read_text("utf-8"),
     ".txt": lambda file: file.read_text("utf-8"),
-    ".jpg": _picture,
-    ".png": _picture,
+    ".jpg": _require_image,
+    ".png": _require_image,
 }
 
 
 def unreadable(folder: Path) -> list[str]:
     """The files that a user sees there and that cannot be read."""
-    found = []
+    problems = []
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith(".") and file.suffix in READERS:
             try:
                 READERS[file.suffix](file)
             except Exception as error:
-                found.append(f"{file}: {error}")
-    return found
+                problems.append(f"{file}: {error}")
+    return problems
 
 
-def watched(job: Job, commands: Commands, folder: Path) -> list[str]:
+def run_undisturbed(job: Job, commands: Commands, folder: Path) -> list[str]:
     """Carry out a job undisturbed; the operations on files that it did, in order."""
     log = folder.with_name(f"{folder.name}.operations")
-    commands.good(*job.begin(folder), fault=Fault(str(folder), log=str(log)))
+    commands.run_ok(*job.start(folder), fault=Fault(str(folder), log=str(log)))
     return log.read_text("utf-8").splitlines()

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.training.svm.examples import BoxExamples, RegionRoles
+from detect.training.svm.examples import RegressionExamples, RegionLabels
 
 CLASSES, LENGTH = 3, 24
 
 
 @dataclass(frozen=True)
-class World:
+class SvmData:
     """features: a (P, LENGTH) fp16 array an image; roles and boxes: what each region is."""
 
     features: list[NDArray[np.float16]]
-    roles: list[RegionRoles]
-    boxes: list[BoxExamples]
+    region_labels: list[RegionLabels]
+    examples: list[RegressionExamples]
 
 
-def world(images: int, regions: int = 60, seed: int = 0, absent: int | None = None) -> World:
+def make_svm_data(images: int, regions: int = 60, seed: int = 0, absent: int | None = None) -> SvmData:
     """Each image has an object or two, and every seventh one no region at all; ``absent``: a class without objects."""
     random = np.random.default_rng(seed)
     directions = random.standard_normal((CLASSES, LENGTH))
     present = [label for label in range(1, CLASSES + 1) if label != absent]
-    made = World([], [], [])
+    dataset = SvmData([], [], [])
     for image in range(images):
         objects = [] if image % 7 == 6 else random.choice(present, random.integers(1, 3)).tolist()
         count = 0 if image % 7 == 6 else len(objects) + int(random.integers(regions // 2, regions))
@@ -41,7 +41,7 @@ def world(images: int, regions: int = 60, seed: int = 0, absent: int | None = No
         best = overlaps.argmax(1) + 1 if count else np.zeros(0, np.int64)
         rows = (overlaps.max(1) >= 0.6).nonzero()[0] if count else np.zeros(0, np.int64)
         deltas = 0.1 * features[rows, :4].astype(np.float64) + 0.02 * random.standard_normal((len(rows), 4)) - 0.3
-        made.features.append(features)
-        made.roles.append(RegionRoles(overlaps, labels))
-        made.boxes.append(BoxExamples(rows, best[rows], deltas))
-    return made
+        dataset.features.append(features)
+        dataset.region_labels.append(RegionLabels(overlaps, labels))
+        dataset.examples.append(RegressionExamples(rows, best[rows], deltas))
+    return dataset

@@ -10,13 +10,13 @@ import pytest
 
 from detect.config import Config
 from detect.config.builders.data import training_data
-from detect.config.files import parse
+from detect.config.files import parse_config
 from detect.training.run import train
-from tests.training.world import QUIET
+from tests.training.fixtures_training import QUIET
 
 
 @pytest.mark.parametrize("source", ["selective_search", "file"])
-def test_a_image_without_proposals_is_named(source: str, rcnn: Config, tmp_path: Path) -> None:
+def test_image_without_proposals_is_logged_once(source: str, rcnn: Config, tmp_path: Path) -> None:
     """Of regions drawn over all images it has none, so that nothing would ever ask for it."""
     data = Path(training_data(rcnn)[0].file(0)).parents[1]
     shutil.copytree(data, tmp_path / "data")
@@ -34,7 +34,7 @@ def test_a_image_without_proposals_is_named(source: str, rcnn: Config, tmp_path:
         entries = [{"file": str(path), "boxes": [[2, 2, 40, 40], [10, 10, 70, 60]]} for path in files]
         (tmp_path / "p.json").write_text(json.dumps(entries))
         settings["model"]["proposals"] = str(tmp_path / "p.json")
-    outcome = train(parse(settings, "test"), tmp_path / "run", QUIET)
+    outcome = train(parse_config(settings, "test"), tmp_path / "run", QUIET)
     (line,) = outcome.unreadable
     assert "00005.jpg" in line
-    assert (tmp_path / "run" / "log.txt").read_text().count(f"image left out: {line}") == 1
+    assert (tmp_path / "run" / "log.txt").read_text().count(f"skipped image: {line}") == 1

@@ -1,4 +1,4 @@
-"""The client of ``server.py``, and files that are compared."""
+"""The client of ``command_server.py``, and files that are compared."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.fault_injection.planted import Fault
-from tests.fault_injection.server import Asked
+from tests.fault_injection.file_faults import Fault
+from tests.fault_injection.command_server import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Done:
+class Finished:
     """Exit status of each process, negative for a signal, and what they printed."""
 
     statuses: list[int]
@@ -34,7 +34,7 @@ class Commands:
     def __init__(self, folder: Path) -> None:
         self._output = folder / "output.txt"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fault_injection.server"],
+            [sys.executable, "-m", "tests.fault_injection.command_server"],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -56,19 +56,19 @@ class Commands:
         kill_after: float | None = None,
         kill_when: str | None = None,
         processes: int = 0,
-        struck: int = 0,
-    ) -> Done:
+        faulty_rank: int = 0,
+    ) -> Finished:
         """Run ``detect COMMAND...`` to its end."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._output.unlink(missing_ok=True)
-        asked = Asked(tuple(map(str, command)), str(self._output), fault, kill_after, kill_when, processes, struck)
-        self._process.stdin.write(asked.to_json() + "\n")
+        request = Request(tuple(map(str, command)), str(self._output), fault, kill_after, kill_when, processes, faulty_rank)
+        self._process.stdin.write(request.to_json() + "\n")
         self._process.stdin.flush()
         statuses = json.loads(self._process.stdout.readline())
-        return Done(statuses, self._output.read_text("utf-8") if self._output.exists() else "")
+        return Finished(statuses, self._output.read_text("utf-8") if self._output.exists() else "")
 
-    def good(self, *command: object, fault: Fault | None = None, processes: int = 0) -> str:
+    def run_ok(self, *command: object, fault: Fault | None = None, processes: int = 0) -> str:
         """The same where it must succeed: what it printed."""
         done = self(*command, fault=fault, processes=processes)
         assert set(done.statuses) == {0}, done.text

@@ -18,7 +18,7 @@ POSITIVE, ABOUT = 0.5, 0.1
 
 
 @dataclass
-class Thing:
+class TideBox:
     """A detection or a box."""
 
     label: int
@@ -26,18 +26,18 @@ class Thing:
     score: float = 0.0
     ignore: bool = False
     image: int = 0
-    used: bool | None = False
+    matched: bool | None = False
     kind: str = ""
-    meant: Thing | None = None
-    mended_by: Thing | None = None
+    about_object: TideBox | None = None
+    fixed_by: TideBox | None = None
 
 
 @dataclass
-class SlowTide:
-    """Everything that was found out."""
+class ReferenceTide:
+    """The errors of a data set."""
 
-    found: list[Thing] = field(default_factory=list)
-    truth: list[Thing] = field(default_factory=list)
+    found: list[TideBox] = field(default_factory=list)
+    truth: list[TideBox] = field(default_factory=list)
 
     def ap(self, label: int, kind: str | None = None) -> float | None:
         """AP of a class in 0..1 without the errors of a kind; None where there was nothing to find."""
@@ -47,20 +47,20 @@ class SlowTide:
         rows = []
         for d in self.found:
             if d.kind == kind:
-                mends = d.meant is not None and d.meant.mended_by is d
-                if mends and d.meant is not None and d.meant.label == label:
+                fixes = d.about_object is not None and d.about_object.fixed_by is d
+                if fixes and d.about_object is not None and d.about_object.label == label:
                     rows.append((d.score, True))
-            elif d.used is not None and d.label == label:
-                rows.append((d.score, bool(d.used)))
+            elif d.matched is not None and d.label == label:
+                rows.append((d.score, bool(d.matched)))
         left = len(objects) - (sum(t.kind == "missed" for t in objects) if kind == "missed" else 0)
         return riemann(rows, left)
 
     def special(self, label: int) -> tuple[float, float]:
-        """AP with false positives ranked last, and with false negatives not asked for."""
-        rows = [(d.score, bool(d.used)) for d in self.found if d.used is not None and d.label == label]
+        """AP with false positives ranked last, and with false negatives not counted."""
+        rows = [(d.score, bool(d.matched)) for d in self.found if d.matched is not None and d.label == label]
         objects = [t for t in self.truth if not t.ignore and t.label == label]
         ranked = [(float(true), true) for _, true in rows]
-        return riemann(ranked, len(objects)), riemann(rows, sum(bool(t.used) for t in objects))
+        return riemann(ranked, len(objects)), riemann(rows, sum(bool(t.matched) for t in objects))
 
 
 def riemann(rows: list[tuple[float, bool]], positives: int) -> float:
@@ -68,34 +68,34 @@ def riemann(rows: list[tuple[float, bool]], positives: int) -> float:
         return 0.0
     points = []
     true = 0
-    for place, (_, is_true) in enumerate(sorted(rows, key=lambda row: -row[0]), 1):
+    for index, (_, is_true) in enumerate(sorted(rows, key=lambda row: -row[0]), 1):
         true += is_true
-        points.append((true / positives, true / place))
+        points.append((true / positives, true / index))
     return sum(max((p for r, p in points if r >= n / 100), default=0.0) for n in range(101)) / 101
 
 
-def slow_tide(annotations: Annotations, predictions: list[Prediction], limit: int) -> SlowTide:
+def reference_tide(annotations: Annotations, predictions: list[Prediction], limit: int) -> ReferenceTide:
     images = np.argsort(annotations.image_ids).tolist()
-    result = SlowTide()
+    result = ReferenceTide()
     for image in images:
-        truth, found = _things(annotations[image], predictions[image], image)
+        truth, found = _tide_boxes(annotations[image], predictions[image], image)
         ranked = sorted(found, key=lambda thing: -thing.score)[:limit]
-        _judge(ranked, truth)
+        _assign_kinds(ranked, truth)
         result.truth += truth
         result.found += ranked
     result.found.sort(key=lambda thing: thing.label)
     return result
 
 
-def _things(image: ImageAnnotation, prediction: Prediction, image_file: int) -> tuple[list[Thing], list[Thing]]:
+def _tide_boxes(image: ImageAnnotation, prediction: Prediction, image_file: int) -> tuple[list[TideBox], list[TideBox]]:
     truth = [
-        Thing(label, _sides(box), ignore=ignore, image=image_file)
+        TideBox(label, _sides(box), ignore=ignore, image=image_file)
         for label, box, ignore in zip(
             image.labels.tolist(), image.boxes.tolist(), (image.difficult | image.crowd).tolist(), strict=True
         )
     ]
     found = [
-        Thing(label, _sides(box), score, image=image_file)
+        TideBox(label, _sides(box), score, image=image_file)
         for label, box, score in zip(
             prediction.labels.tolist(), prediction.boxes.tolist(), prediction.scores.tolist(), strict=True
         )
@@ -103,49 +103,49 @@ def _things(image: ImageAnnotation, prediction: Prediction, image_file: int) -> 
     return sorted(truth, key=lambda thing: thing.label), sorted(found, key=lambda thing: thing.label)
 
 
-def _judge(ranked: list[Thing], truth: list[Thing]) -> None:
+def _assign_kinds(ranked: list[TideBox], truth: list[TideBox]) -> None:
     regular = [t for t in truth if not t.ignore]
     for d in ranked:
-        free = [t for t in regular if t.label == d.label and not t.used]
+        free = [t for t in regular if t.label == d.label and not t.matched]
         if free and iou(d, best := max(free, key=lambda t: iou(d, t))) >= POSITIVE:
-            d.used = best.used = True
+            d.matched = best.matched = True
     for region in truth:
         for d in ranked:
-            if region.ignore and not d.used and region.label == d.label and share(d, region) >= POSITIVE:
-                d.used = None
+            if region.ignore and not d.matched and region.label == d.label and share(d, region) >= POSITIVE:
+                d.matched = None
     for d in ranked:
-        if not d.used:
-            d.kind, d.meant = _kind(d, regular)
-            if d.meant is not None and not d.meant.used and d.meant.mended_by is None:
-                d.meant.mended_by = d
+        if not d.matched:
+            d.kind, d.about_object = _kind(d, regular)
+            if d.about_object is not None and not d.about_object.matched and d.about_object.fixed_by is None:
+                d.about_object.fixed_by = d
     for t in regular:
-        if not t.used and t.mended_by is None:
+        if not t.matched and t.fixed_by is None:
             t.kind = "missed"
 
 
-def _kind(d: Thing, regular: list[Thing]) -> tuple[str, Thing | None]:
+def _kind(d: TideBox, regular: list[TideBox]) -> tuple[str, TideBox | None]:
     if not regular:
         return "background", None
-    own = max(regular, key=lambda t: iou(d, t) * (t.label == d.label))
-    own_iou = iou(d, own) * (own.label == d.label)
-    if ABOUT <= own_iou <= POSITIVE:
-        return "localisation", own
+    same_class = max(regular, key=lambda t: iou(d, t) * (t.label == d.label))
+    same_class_iou = iou(d, same_class) * (same_class.label == d.label)
+    if ABOUT <= same_class_iou <= POSITIVE:
+        return "localisation", same_class
     other = max(regular, key=lambda t: iou(d, t) * (t.label != d.label))
     if iou(d, other) * (other.label != d.label) >= POSITIVE:
         return "classification", other
-    if any(t.used and t.label == d.label and iou(d, t) >= POSITIVE for t in regular):
+    if any(t.matched and t.label == d.label and iou(d, t) >= POSITIVE for t in regular):
         return "duplicate", None
     if max(iou(d, t) for t in regular) <= ABOUT:
         return "background", None
     return "both", None
 
 
-def iou(a: Thing, b: Thing) -> float:
+def iou(a: TideBox, b: TideBox) -> float:
     shared = _shared(a.sides, b.sides)
     return shared / (_area(a.sides) + _area(b.sides) - shared) if shared else 0.0
 
 
-def share(a: Thing, region: Thing) -> float:
+def share(a: TideBox, region: TideBox) -> float:
     shared = _shared(a.sides, region.sides)
     return shared / _area(a.sides) if shared else 0.0
 

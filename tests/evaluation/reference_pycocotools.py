@@ -12,10 +12,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detect.data.annotations import Annotations
-from detect.evaluation.coco import LIMITS
+from detect.evaluation.coco import MAX_DETECTIONS
 from detect.evaluation.coco_tables import CocoTables
 from detect.evaluation.predictions import Prediction
-from tests.evaluation.cases import CLASSES
+from tests.evaluation.example_data import CLASSES
 
 Dataset = dict[str, Any]
 Results = list[dict[str, Any]]
@@ -29,8 +29,8 @@ def coco_files(annotations: Annotations, predictions: Sequence[Prediction]) -> t
         "annotations": [],
     }
     results = []
-    for place, prediction in enumerate(predictions):
-        image = annotations[place]
+    for index, prediction in enumerate(predictions):
+        image = annotations[index]
         for box, label, area, crowd, difficult in zip(
             image.boxes, image.labels, image.areas, image.crowd, image.difficult, strict=True
         ):
@@ -54,10 +54,10 @@ def coco_files(annotations: Annotations, predictions: Sequence[Prediction]) -> t
     return dataset, results
 
 
-def scored_by(
+def run_coco_eval(
     dataset: Dataset,
     results: Results,
-    limits: Sequence[int] = LIMITS,
+    limits: Sequence[int] = MAX_DETECTIONS,
     kind_of_coco: Any = COCO,
     kind_of_scorer: Any = COCOeval,
 ) -> Any:
@@ -78,7 +78,7 @@ def scored_by(
     return scorer
 
 
-def tables_of(scorer: Any) -> CocoTables:
+def coco_tables_of(scorer: Any) -> CocoTables:
     """Its tables in our order: precision (K, A, T, R) at the largest limit, recall (K, L, A, T)."""
     precision, recall = scorer.eval["precision"], scorer.eval["recall"]
     precision = np.where(precision == -1, np.nan, precision)[..., -1].transpose(2, 3, 0, 1)

@@ -1,4 +1,4 @@
-"""Pages of drawn data, and what a browser would make of them."""
+"""Example pages of random data, and a parser of their HTML."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.annotations import Annotations, pack
+from detect.data.annotations import Annotations
 from detect.draw import save_image
 from detect.evaluation.predictions import Prediction
-from detect.evaluation.proposal_recall import Coverage, measure, scores_of
-from detect.evaluation.proposal_report import COUNTS
+from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious, scores_from_ious
+from detect.evaluation.proposal_report import PROPOSAL_COUNTS
 from detect.evaluation.score import Metric
 from detect.report.embedded_images import ImageStore
 from detect.report.error_gallery import make_gallery
-from detect.report.examples import judge
-from detect.report.report_page import Page, ProposalFindings
-from detect.report.results import find
+from detect.report.examples import apply_thresholds
+from detect.report.report_page import ProposalResults, ReportPage
+from detect.report.results import compute_results
 from detect.report.run_facts import RunFacts
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -27,7 +27,7 @@ CURVES = {"step": [1.0, 2.0], "epoch": [0.5, 1.0], "loss": [2.0, 1.0], "val_mAP"
 
 
 @dataclass
-class Seen(HTMLParser):
+class ParsedPage(HTMLParser):
     """The tags with their attributes, and the text; ValueError for a tag that closes another."""
 
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
@@ -60,8 +60,8 @@ class Seen(HTMLParser):
         return self.attributes("id")
 
 
-def seen(html: str) -> Seen:
-    parser = Seen()
+def parse_page(html: str) -> ParsedPage:
+    parser = ParsedPage()
     parser.feed(html)
     parser.close()
     assert parser._open == []
@@ -72,28 +72,31 @@ def facts(path: Path, command: str = "detect train") -> RunFacts:
     return RunFacts(path, "seed: 0\n", (("command", command),), ("a line",), 0, {"": dict(CURVES)}, ())
 
 
-def bare_page(path: Path) -> Page:
-    """Of a run that detects nothing."""
-    return Page(
+def page_without_model(path: Path) -> ReportPage:
+    """Return the page of a run without a detector."""
+    return ReportPage(
         "run", (("detector", "rcnn"), ("backbone", "small")), facts(path), None, "none", None, None, (), (), "now"
     )
 
 
-def full_page(
+def page_with_model(
     path: Path, annotations: Annotations, predictions: Sequence[Prediction], metric: Metric, budget: int = 10**6
-) -> Page:
-    findings = find(annotations, predictions, metric)
-    gallery = make_gallery(annotations, judge(findings.errors, findings.thresholds), ImageStore(budget))
-    best = measure(
-        (Coverage(one.boxes, one.boxes, one.labels) for one in map(annotations.__getitem__, range(len(annotations)))),
-        COUNTS,
+) -> ReportPage:
+    results = compute_results(annotations, predictions, metric)
+    gallery = make_gallery(annotations, apply_thresholds(results.errors, results.thresholds), ImageStore(budget))
+    best = best_ious(
+        (
+            ProposalsAndObjects(image.boxes, image.boxes, image.labels)
+            for image in map(annotations.__getitem__, range(len(annotations)))
+        ),
+        PROPOSAL_COUNTS,
     )
-    proposals = ProposalFindings(best, scores_of(best, annotations.classes), len(annotations), len(annotations))
-    return replace(bare_page(path), findings=findings, without="", proposals=proposals, gallery=gallery)
+    proposals = ProposalResults(best, scores_from_ious(best, annotations.classes), len(annotations), len(annotations))
+    return replace(page_without_model(path), results=results, missing_reason="", proposals=proposals, gallery=gallery)
 
 
-def on_disk(annotations: Annotations, folder: Path) -> Annotations:
-    """The same with images that can be read."""
+def with_image_files(annotations: Annotations, folder: Path) -> Annotations:
+    """Return the annotations with image files that can be read."""
     images = []
     for index in range(len(annotations)):
         image = annotations[index]
@@ -101,4 +104,4 @@ def on_disk(annotations: Annotations, folder: Path) -> Annotations:
         if not file.exists():
             save_image(file, np.full((*image.size, 3), 40 + index % 200, np.uint8))
         images.append(replace(image, file=str(file)))
-    return pack(images, annotations.classes, annotations.category_ids.tolist())
+    return Annotations.from_images(images, annotations.classes, annotations.category_ids.tolist())

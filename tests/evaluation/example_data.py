@@ -1,4 +1,4 @@
-"""Small data sets with detections, written down or drawn at random."""
+"""Small example data sets with detections, by hand or random."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from detect.data.annotations import Annotations, ImageAnnotation, pack
+from detect.data.annotations import Annotations, ImageAnnotation
 from detect.evaluation.predictions import Prediction
 
 Truth = tuple[tuple[float, float, float, float], int, str]  # box, label, "" or "difficult" or "crowd"
@@ -16,11 +16,11 @@ Found = tuple[tuple[float, float, float, float], int, float]  # box, label, scor
 CLASSES = ("cat", "dog", "zebra")
 
 
-def image(place: int, truth: Sequence[Truth]) -> ImageAnnotation:
+def image(index: int, truth: Sequence[Truth]) -> ImageAnnotation:
     boxes = np.array([box for box, _, _ in truth], float).reshape(-1, 4)
     return ImageAnnotation(
-        file=f"/photos/{place:03}.jpg",
-        image_id=10 * place,
+        file=f"/photos/{index:03}.jpg",
+        image_id=10 * index,
         size=(400, 300),
         boxes=boxes,
         labels=np.array([label for _, label, _ in truth], np.int64),
@@ -30,9 +30,9 @@ def image(place: int, truth: Sequence[Truth]) -> ImageAnnotation:
     )
 
 
-def prediction(place: int, found: Sequence[Found]) -> Prediction:
+def prediction(index: int, found: Sequence[Found]) -> Prediction:
     return Prediction(
-        file=f"/photos/{place:03}.jpg",
+        file=f"/photos/{index:03}.jpg",
         width=300,
         height=400,
         boxes=np.array([box for box, _, _ in found], float).reshape(-1, 4),
@@ -42,14 +42,16 @@ def prediction(place: int, found: Sequence[Found]) -> Prediction:
 
 
 def data_set(images: Sequence[tuple[Sequence[Truth], Sequence[Found]]]) -> tuple[Annotations, list[Prediction]]:
-    """Category ids have gaps, image ids too."""
-    truth = pack([image(place, t) for place, (t, _) in enumerate(images, 1)], CLASSES, category_ids=[3, 7, 90])
-    return truth, [prediction(place, f) for place, (_, f) in enumerate(images, 1)]
+    """Return annotations and predictions; category ids and image ids have gaps."""
+    truth = Annotations.from_images(
+        [image(index, t) for index, (t, _) in enumerate(images, 1)], CLASSES, category_ids=[3, 7, 90]
+    )
+    return truth, [prediction(index, f) for index, (_, f) in enumerate(images, 1)]
 
 
 # Few places, sides and scores, so that overlaps, duplicates and ties of IoU and score are common.
-_place, _side = st.integers(0, 6).map(lambda n: 20.0 * n), st.sampled_from([20.0, 30.0, 40.0, 80.0, 120.0])
-_box = st.builds(lambda x, y, w, h: (x, y, x + w, y + h), _place, _place, _side, _side)
+_corner, _side = st.integers(0, 6).map(lambda n: 20.0 * n), st.sampled_from([20.0, 30.0, 40.0, 80.0, 120.0])
+_box = st.builds(lambda x, y, w, h: (x, y, x + w, y + h), _corner, _corner, _side, _side)
 _label = st.sampled_from([1, 1, 1, 2])  # zebra has neither truth nor detections
 _truth = st.tuples(_box, _label, st.sampled_from(["", "", "", "difficult", "crowd"]))
 _score = st.sampled_from([0.1, 0.25, 0.5, 0.5, 0.75, 0.9])
@@ -63,8 +65,8 @@ def _shifted(at: tuple[tuple[float, float, float, float], int], dx: float, score
 @st.composite
 def random_image(draw: st.DrawFn) -> tuple[list[Truth], list[Found]]:
     truth = draw(st.lists(_truth, max_size=6))
-    seen = [(box, label) for box, label, _ in truth] or [((0.0, 0.0, 20.0, 20.0), 1)]
-    hit = st.builds(_shifted, st.sampled_from(seen), st.sampled_from([0.0, 0.0, 5.0, -7.0, 10.0]), _score)
+    parse_page = [(box, label) for box, label, _ in truth] or [((0.0, 0.0, 20.0, 20.0), 1)]
+    hit = st.builds(_shifted, st.sampled_from(parse_page), st.sampled_from([0.0, 0.0, 5.0, -7.0, 10.0]), _score)
     miss = st.tuples(_box, _label, _score)
     return truth, draw(st.lists(hit | hit | miss, max_size=10))
 
@@ -72,7 +74,7 @@ def random_image(draw: st.DrawFn) -> tuple[list[Truth], list[Found]]:
 random_data_set = st.lists(random_image(), max_size=3)
 
 
-def drawn_data_set(rng: np.random.Generator, unit: float) -> tuple[Annotations, list[Prediction]]:
+def random_scored_data_set(rng: np.random.Generator, unit: float) -> tuple[Annotations, list[Prediction]]:
     """Everything that scorers disagree about, often: ties of score and of IoU, IoUs of exactly 0.5 and 0.75, areas at
     the very end of a range, crowds, difficult objects, images without objects or detections, ids in no order.
 
@@ -81,19 +83,19 @@ def drawn_data_set(rng: np.random.Generator, unit: float) -> tuple[Annotations, 
     count = int(rng.integers(0, 5))
     ids = rng.permutation(np.arange(5, 5 + count))
     images, predictions = [], []
-    for place in range(count):
-        truth = _drawn_truth(rng, unit)
-        annotated = image(place, truth)
+    for index in range(count):
+        truth = _random_truth(rng, unit)
+        annotated = image(index, truth)
         areas = annotated.areas / 0.9 if rng.random() < 0.5 else annotated.areas
-        images.append(replace(annotated, image_id=int(ids[place]), areas=areas))
-        predictions.append(prediction(place, _drawn_found(rng, unit, truth)))
-    return pack(images, CLASSES, category_ids=[3, 7, 90]), predictions
+        images.append(replace(annotated, image_id=int(ids[index]), areas=areas))
+        predictions.append(prediction(index, _random_detections(rng, unit, truth)))
+    return Annotations.from_images(images, CLASSES, category_ids=[3, 7, 90]), predictions
 
 
-def _drawn_truth(rng: np.random.Generator, unit: float) -> list[Truth]:
+def _random_truth(rng: np.random.Generator, unit: float) -> list[Truth]:
     """Often the second object is the first one moved by nothing or half its width: what lies between overlaps both."""
     kinds = rng.choice(["", "", "", "difficult", "crowd"], 6).tolist()
-    boxes = [_drawn_box(rng, unit) for _ in kinds]
+    boxes = [_random_box(rng, unit) for _ in kinds]
     labels = rng.choice([1, 1, 2], len(kinds)).tolist()
     if rng.random() < 0.7:
         (x1, y1, x2, y2), labels[1] = boxes[0], labels[0]
@@ -103,13 +105,13 @@ def _drawn_truth(rng: np.random.Generator, unit: float) -> list[Truth]:
     return rows[: rng.choice([0, 1, 2, 3, 4, 6])]
 
 
-def _drawn_box(rng: np.random.Generator, unit: float) -> tuple[float, float, float, float]:
+def _random_box(rng: np.random.Generator, unit: float) -> tuple[float, float, float, float]:
     x, y = (rng.integers(0, 5, 2) * 16.0 + rng.integers(0, 4, 2) * unit).tolist()
     w, h = rng.choice([16.0, 32.0, 32.0, 48.0, 96.0, 96.0, 120.0], 2).tolist()
     return x, y, x + w, y + h
 
 
-def _drawn_found(rng: np.random.Generator, unit: float, truth: list[Truth]) -> list[Found]:
+def _random_detections(rng: np.random.Generator, unit: float, truth: list[Truth]) -> list[Found]:
     found: list[Found] = []
     if len(truth) > 1 and truth[1][0] != truth[0][0] and rng.random() < 0.7:
         (x1, y1, x2, y2), label, _ = truth[0]
@@ -119,7 +121,7 @@ def _drawn_found(rng: np.random.Generator, unit: float, truth: list[Truth]) -> l
     for _ in range(rng.choice([0, 1, 3, 8, 14])):
         score = float(rng.choice([0.1, 0.25, 0.5, 0.5, 0.75])) if few else float(rng.random())
         if not truth or rng.random() < 0.3:
-            found.append((_drawn_box(rng, unit), int(rng.choice([1, 2, 3])), score))
+            found.append((_random_box(rng, unit), int(rng.choice([1, 2, 3])), score))
             continue
         (x1, y1, x2, y2), label, _ = truth[rng.integers(len(truth))]
         w, h = x2 - x1, y2 - y1

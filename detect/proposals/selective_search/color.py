@@ -1,4 +1,4 @@
-"""The colour spaces of selective search (Uijlings et al. 2013, section 3.2), each as planes of bytes."""
+"""The color spaces of selective search (Uijlings et al. 2013, section 3.2), each as planes of bytes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ def _lab(rgb: NDArray[np.uint8]) -> Planes:
 
 
 def _rgi(rgb: NDArray[np.uint8]) -> Planes:
-    """Red and green as shares of their sum with blue (0 where the pixel is black), and intensity."""
+    """Return red and green as fractions of their sum with blue (0 where the pixel is black), and intensity: (3, H,
+    W).
+    """
     total = np.maximum(rgb.sum(axis=2, dtype=np.uint16), 1).astype(np.float32)
-    shares = [np.rint(rgb[..., c] * np.float32(255) / total).astype(np.uint8) for c in (0, 1)]
-    return np.stack([*shares, *_intensity(rgb)])
+    fractions = [np.rint(rgb[..., c] * np.float32(255) / total).astype(np.uint8) for c in (0, 1)]
+    return np.stack([*fractions, *_intensity(rgb)])
 
 
 def _hue(rgb: NDArray[np.uint8]) -> Planes:
@@ -40,11 +42,12 @@ def _planes(image: NDArray[np.uint8]) -> Planes:
 
 
 @dataclass(frozen=True)
-class ColourSpace:
-    """planes: RGB (H, W, 3) -> (C, H, W) bytes; contrast: what differences are multiplied by in the segmentation.
+class ColorSpace:
+    """A color space: ``planes`` converts RGB (H, W, 3) to (C, H, W) bytes; ``contrast`` scales differences in
+    segmentation.
 
     The authors' code repeats a single channel three times, so that its differences, and with them the scale of k, are
-    those of three channels: a contrast of sqrt(3). Normalised histograms do not see the repetition.
+    those of three channels: a contrast of sqrt(3). Normalized histograms do not depend on the repetition.
     """
 
     planes: Callable[[NDArray[np.uint8]], Planes]
@@ -52,9 +55,9 @@ class ColourSpace:
 
 
 SPACES = {
-    "HSV": ColourSpace(_hsv),
-    "Lab": ColourSpace(_lab),
-    "rgI": ColourSpace(_rgi),
-    "H": ColourSpace(_hue, 3.0**0.5),
-    "I": ColourSpace(_intensity, 3.0**0.5),
+    "HSV": ColorSpace(_hsv),
+    "Lab": ColorSpace(_lab),
+    "rgI": ColorSpace(_rgi),
+    "H": ColorSpace(_hue, 3.0**0.5),
+    "I": ColorSpace(_intensity, 3.0**0.5),
 }

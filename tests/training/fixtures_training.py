@@ -11,7 +11,7 @@ from rich.console import Console
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.files import parse
+from detect.config.files import parse_config
 from tests.conftest import TINY
 
 QUIET = Console(quiet=True)
@@ -23,7 +23,7 @@ def settings_of(shapes_root: Path, **changes: dict[str, Any]) -> Config:
     settings["train"] = {"steps": 2, "batch_size": 2, "lr": 0.01}
     for section, values in changes.items():
         settings[section] = settings[section] | values
-    return parse(settings, "tiny")
+    return parse_config(settings, "tiny")
 
 
 def assert_same_weights(first: Path, second: Path) -> None:

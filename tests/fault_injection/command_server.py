@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.fault_injection.planted import Fault, plant
+from tests.fault_injection.file_faults import Fault, inject
 
-PATIENCE = 300.0  # seconds: what takes longer hangs
+TIMEOUT = 300.0  # seconds: what takes longer hangs
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A command; output: where stdout and stderr of all processes go; fault: planted in process number ``struck``;
     kill_after: seconds until that one is ended by SIGKILL; kill_when: or when this is printed; processes: 0 for one
     that knows of no others.
@@ -33,16 +33,16 @@ class Asked:
     kill_after: float | None = None
     kill_when: str | None = None
     processes: int = 0
-    struck: int = 0
+    faulty_rank: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @staticmethod
-    def of(line: str) -> Asked:
-        found: dict[str, Any] = json.loads(line)
-        fault = found.pop("fault")
-        return Asked(**found, fault=None if fault is None else Fault(**fault))
+    def from_json(line: str) -> Request:
+        fields: dict[str, Any] = json.loads(line)
+        fault = fields.pop("fault")
+        return Request(**fields, fault=None if fault is None else Fault(**fault))
 
 
 def serve() -> None:
@@ -51,31 +51,31 @@ def serve() -> None:
     from detect.cli.main import run
 
     for line in sys.stdin:
-        asked = Asked.of(line)
+        request = Request.from_json(line)
         if "proposals" in line or "rcnn" in line:
             import detect.proposals.selective_search  # noqa: F401 - its compiled code takes seconds to load
         port, started = _free_port(), time.monotonic()
         children = []
-        for rank in range(max(1, asked.processes)):
+        for rank in range(max(1, request.processes)):
             child = os.fork()
             if child == 0:
-                _be_child(asked, rank, port, run)
+                _run_child(request, rank, port, run)
             children.append(child)
-        print(json.dumps(_statuses(children, asked, started)), flush=True)
+        print(json.dumps(_statuses(children, request, started)), flush=True)
 
 
-def _be_child(asked: Asked, rank: int, port: int, run: Any) -> None:
+def _run_child(request: Request, rank: int, port: int, run: Any) -> None:
     status = 70
     try:
-        output = os.open(asked.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        output = os.open(request.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         for handle in (1, 2):
             os.dup2(output, handle)
-        if asked.processes:
-            settings = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": asked.processes, "MASTER_PORT": port}
+        if request.processes:
+            settings = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": request.processes, "MASTER_PORT": port}
             os.environ.update({name: str(value) for name, value in settings.items()}, MASTER_ADDR="127.0.0.1")
-        if asked.fault is not None and rank == asked.struck:
-            plant(asked.fault)
-        sys.argv = ["detect", *asked.command]
+        if request.fault is not None and rank == request.faulty_rank:
+            inject(request.fault)
+        sys.argv = ["detect", *request.command]
         run()
     except SystemExit as done:
         status = done.code if isinstance(done.code, int) else 1
@@ -89,32 +89,32 @@ def _be_child(asked: Asked, rank: int, port: int, run: Any) -> None:
         os._exit(status)
 
 
-def _statuses(children: list[int], asked: Asked, started: float) -> list[int]:
+def _statuses(children: list[int], request: Request, started: float) -> list[int]:
     """Of all children, when they have ended."""
-    left, found = dict(enumerate(children)), [0] * len(children)
-    pending = asked.kill_after is not None or asked.kill_when is not None
+    left, statuses = dict(enumerate(children)), [0] * len(children)
+    pending = request.kill_after is not None or request.kill_when is not None
     while left:
         for rank, child in list(left.items()):
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
-                found[rank] = os.waitstatus_to_exitcode(status)
+                statuses[rank] = os.waitstatus_to_exitcode(status)
                 del left[rank]
         spent = time.monotonic() - started
-        if pending and asked.struck in left and _is_due(asked, spent):
-            os.kill(left[asked.struck], signal.SIGKILL)
+        if pending and request.faulty_rank in left and _is_due(request, spent):
+            os.kill(left[request.faulty_rank], signal.SIGKILL)
             pending = False
-        if spent > PATIENCE:
+        if spent > TIMEOUT:
             for child in left.values():
                 os.kill(child, signal.SIGKILL)
         time.sleep(0.005)
-    return found
+    return statuses
 
 
-def _is_due(asked: Asked, spent: float) -> bool:
-    if asked.kill_after is not None:
-        return spent > asked.kill_after
-    output = Path(asked.output)
-    return asked.kill_when is not None and output.exists() and asked.kill_when in output.read_text("utf-8", "replace")
+def _is_due(request: Request, spent: float) -> bool:
+    if request.kill_after is not None:
+        return spent > request.kill_after
+    output = Path(request.output)
+    return request.kill_when is not None and output.exists() and request.kill_when in output.read_text("utf-8", "replace")
 
 
 def _free_port() -> int:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from scipy.stats import theilslopes
 
-from tests.fault_injection.commands import ROOT
+from tests.fault_injection.command_client import ROOT
 
-EVERY = 0.05  # seconds between two samples
+INTERVAL = 0.05  # seconds between two samples
 PAGE = resource.getpagesize()
-MOST_SAMPLES = 1000  # all their pairs are looked at
+MAX_SAMPLES = 1000  # all their pairs are looked at
 
 
 @dataclass(frozen=True)
-class Held:
+class Sample:
     """At one moment, by a process and its children: bytes of resident memory, and open files. done: how much work."""
 
     done: int
@@ -30,22 +30,22 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Run:
+class MonitoredRun:
     """A command that has ended: its status, what it printed, and what it held from its start to its end."""
 
     status: int
     text: str
-    held: tuple[Held, ...]
+    samples: tuple[Sample, ...]
 
     @property
     def memory_growth(self) -> float:
         """Bytes over the whole work."""
-        return growth([each.done for each in self.held], [each.memory for each in self.held])
+        return growth([each.done for each in self.samples], [each.memory for each in self.samples])
 
     @property
     def files_growth(self) -> float:
         """Open files over the whole work."""
-        return growth([each.done for each in self.held], [each.files for each in self.held])
+        return growth([each.done for each in self.samples], [each.files for each in self.samples])
 
 
 def growth(done: Sequence[int], values: Sequence[float]) -> float:
@@ -59,11 +59,11 @@ def growth(done: Sequence[int], values: Sequence[float]) -> float:
     settled = [(x, y) for x, y in zip(done, values, strict=True) if 2 * x > done[-1]]
     if len({x for x, _ in settled}) < 2:
         return 0.0
-    chosen = settled[:: -(-len(settled) // MOST_SAMPLES)]
+    chosen = settled[:: -(-len(settled) // MAX_SAMPLES)]
     return float(theilslopes([y for _, y in chosen], [x for x, _ in chosen]).slope) * done[-1]
 
 
-def watched(command: Sequence[object], output: Path, grows: Path) -> Run:
+def run_monitored(command: Sequence[object], output: Path, progress_file: Path) -> MonitoredRun:
     """Run ``python COMMAND...`` to its end, on one thread; it prints into the file ``output``.
 
     grows: a file that it writes, which is as long as much is done.
@@ -76,19 +76,19 @@ def watched(command: Sequence[object], output: Path, grows: Path) -> Run:
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
-        held: list[Held] = []
+        samples: list[Sample] = []
         while process.poll() is None:
-            held += (each for each in _held(process.pid, grows) if not held or each.done > held[-1].done)
-            time.sleep(EVERY)
-    return Run(process.returncode, output.read_text("utf-8", "replace"), tuple(held))
+            samples += (each for each in _take_sample(process.pid, progress_file) if not samples or each.done > samples[-1].done)
+            time.sleep(INTERVAL)
+    return MonitoredRun(process.returncode, output.read_text("utf-8", "replace"), tuple(samples))
 
 
-def _held(pid: int, grows: Path) -> Iterator[Held]:
+def _take_sample(pid: int, progress_file: Path) -> Iterator[Sample]:
     """One sample, or none where nothing is done yet or one of the processes ends in this moment."""
     try:
-        done, own = grows.stat().st_size, [pid, *_children(pid)]
-        pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in own)
-        yield Held(done, pages * PAGE, sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in own))
+        done, processes = progress_file.stat().st_size, [pid, *_children(pid)]
+        pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in processes)
+        yield Sample(done, pages * PAGE, sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in processes))
     except OSError:
         return
 

@@ -41,17 +41,17 @@ def voc_eval(annotations: Annotations, lines: list[Line], label: int) -> float |
     detected = [[False] * len(flags) for flags in difficult]
     tps = fps = 0
     rec, prec = [], []
-    for image_place, _, bb in sorted(lines, key=lambda line: -line[1]):
-        overlaps = [_overlap(bb, bbgt) for bbgt in boxes[image_place]]
+    for image_index, _, bb in sorted(lines, key=lambda line: -line[1]):
+        overlaps = [_overlap(bb, bbgt) for bbgt in boxes[image_index]]
         ovmax = max(overlaps, default=-math.inf)
         if ovmax > 0.5:
             jmax = overlaps.index(ovmax)
-            if not difficult[image_place][jmax]:
-                if detected[image_place][jmax]:
+            if not difficult[image_index][jmax]:
+                if detected[image_index][jmax]:
                     fps += 1
                 else:
                     tps += 1
-                    detected[image_place][jmax] = True
+                    detected[image_index][jmax] = True
         else:
             fps += 1
         rec.append(tps / npos)

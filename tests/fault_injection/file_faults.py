@@ -32,24 +32,24 @@ class Fault:
     log: str | None = None
 
 
-class Planted:
+class FaultInjector:
     """Counts operations and strikes at the one that the fault names."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.folder = os.path.realpath(fault.folder)
-        self.done = 0
+        self.num_operations = 0
 
-    def act(self, name: str, path: str, do: Callable[[], Result], half: Callable[[], object] | None = None) -> Result:
+    def perform(self, name: str, path: str, do: Callable[[], Result], half: Callable[[], object] | None = None) -> Result:
         """``do``, unless it is its turn; ``half`` does a half of it."""
         if not os.path.realpath(path).startswith(self.folder):
             return do()
-        self.done += 1
+        self.num_operations += 1
         self._note(name, path)
-        kind, number = self.fault.kind, self.fault.operation
-        if kind == "full disk" and self.done >= number and name in ("write", "flush", "sync"):
+        kind, operation = self.fault.kind, self.fault.operation
+        if kind == "full disk" and self.num_operations >= operation and name in ("write", "flush", "sync"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        if self.done != number or kind in ("none", "full disk"):
+        if self.num_operations != operation or kind in ("none", "full disk"):
             return do()
         if kind == "kill after":
             do()
@@ -57,8 +57,8 @@ class Planted:
             half()
         if kind in KILLS:
             os.kill(os.getpid(), signal.SIGKILL)
-        number = _NUMBERS.get(kind, errno.ENOSPC)
-        raise OSError(number, os.strerror(number), path)
+        operation = _NUMBERS.get(kind, errno.ENOSPC)
+        raise OSError(operation, os.strerror(operation), path)
 
     def _note(self, name: str, path: str) -> None:
         if self.fault.log is not None:
@@ -67,16 +67,16 @@ class Planted:
             os.close(handle)
 
 
-class Stream:
+class FaultyStream:
     """A file open for writing whose operations are counted."""
 
-    def __init__(self, stream: Any, path: str, planted: Planted) -> None:
+    def __init__(self, stream: Any, path: str, planted: FaultInjector) -> None:
         self._stream, self._path, self._planted = stream, path, planted
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> FaultyStream:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,18 +87,18 @@ class Stream:
             self._stream.write(data[: len(data) // 2])
             self._stream.flush()
 
-        return self._planted.act("write", self._path, lambda: self._stream.write(data), half)
+        return self._planted.perform("write", self._path, lambda: self._stream.write(data), half)
 
     def flush(self) -> None:
-        self._planted.act("flush", self._path, self._stream.flush)
+        self._planted.perform("flush", self._path, self._stream.flush)
 
     def truncate(self, *size: int) -> Any:
-        return self._planted.act("truncate", self._path, lambda: self._stream.truncate(*size))
+        return self._planted.perform("truncate", self._path, lambda: self._stream.truncate(*size))
 
 
-def plant(fault: Fault, patch: Callable[[Any, str, Any], None] = setattr) -> Planted:
+def inject(fault: Fault, patch: Callable[[Any, str, Any], None] = setattr) -> FaultInjector:
     """Put the counting operations in the place of Python's own, by ``patch(module, name, function)``."""
-    planted = Planted(fault)
+    injector = FaultInjector(fault)
     opened, synced, replaced, renamed, unlinked, truncated = (
         io.open,
         os.fsync,
@@ -111,15 +111,15 @@ def plant(fault: Fault, patch: Callable[[Any, str, Any], None] = setattr) -> Pla
     def open_(file: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any:
         stream = opened(file, mode, *arguments, **named)
         path = _path_of(file) if isinstance(file, int) else os.fspath(file)
-        return Stream(stream, path, planted) if set(mode) & set("wax+") else stream
+        return FaultyStream(stream, path, injector) if set(mode) & set("wax+") else stream
 
     patch(io, "open", open_)
-    patch(os, "fsync", lambda handle: planted.act("sync", _path_of(handle), lambda: synced(handle)))
-    patch(os, "replace", lambda old, new: planted.act("rename", str(new), lambda: replaced(old, new)))
-    patch(os, "rename", lambda old, new: planted.act("rename", str(new), lambda: renamed(old, new)))
-    patch(os, "unlink", lambda path, **named: planted.act("remove", str(path), lambda: unlinked(path, **named)))
-    patch(os, "truncate", lambda path, size: planted.act("truncate", str(path), lambda: truncated(path, size)))
-    return planted
+    patch(os, "fsync", lambda handle: injector.perform("sync", _path_of(handle), lambda: synced(handle)))
+    patch(os, "replace", lambda old, new: injector.perform("rename", str(new), lambda: replaced(old, new)))
+    patch(os, "rename", lambda old, new: injector.perform("rename", str(new), lambda: renamed(old, new)))
+    patch(os, "unlink", lambda path, **named: injector.perform("remove", str(path), lambda: unlinked(path, **named)))
+    patch(os, "truncate", lambda path, size: injector.perform("truncate", str(path), lambda: truncated(path, size)))
+    return injector
 
 
 def _path_of(handle: int) -> str:

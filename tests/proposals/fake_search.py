@@ -1,4 +1,4 @@
-"""Searches that need no compiler, and images to search."""
+"""A fake selective search that needs no compiler, a recording progress display, and images to search."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ import cv2
 import numpy as np
 import torch
 
-from detect.proposals.search_dataset import Made
+from detect.proposals.search_dataset import SearchSummary
 from detect.types import Proposals
 
-NAMES = [f"{number}.png" for number in range(9)]
-Maker = Callable[..., tuple[Made, int]]
+IMAGE_NAMES = [f"{i}.png" for i in range(9)]
+MakeProposals = Callable[..., tuple[SearchSummary, int]]
 
 
-class Watched:
-    """A display that remembers."""
+class RecordingProgress:
+    """A progress display that records its counts."""
 
     def __init__(self) -> None:
-        self.before = self.done = 0
+        self.num_reused = self.num_done = 0
 
-    def line(self, text: str) -> None:
+    def write(self, text: str) -> None:
         raise AssertionError(text)
 
-    def found_done(self, count: int) -> None:
-        self.before += count
+    def start_at(self, count: int) -> None:
+        self.num_reused += count
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:
         assert (note, line) == ("", None)
-        self.done += count
+        self.num_done += count
 
 
 class FakeSearch:
-    """Boxes that depend on pixels and settings alone; remembers how many images it has seen, and stops before one."""
+    """Returns boxes that depend only on pixels and settings; counts the images and fails at image ``fail_at``."""
 
-    def __init__(self, stop_before: int | None = None) -> None:
-        self.seen = 0
-        self.stop_before = stop_before
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.num_searched = 0
+        self.fail_at = fail_at
 
     def __call__(
         self, rgb: np.ndarray, mode: str, seed: int, *, threads: int, min_side: float, resize_to: int | None
     ) -> Proposals:
         assert (threads, min_side) == (1, 20)
-        if self.seen == self.stop_before:
+        if self.num_searched == self.fail_at:
             raise ZeroDivisionError
-        self.seen += 1
+        self.num_searched += 1
         rng = np.random.default_rng([int(rgb.sum()), len(mode), seed])
         corners = rng.integers(0, 400, (int(rgb[0, 0, 0]) % 7, 4)).astype(np.float32)
         if resize_to is not None:
@@ -54,8 +54,8 @@ class FakeSearch:
         return Proposals(torch.from_numpy(corners), torch.linspace(1, 0.25, len(corners)))
 
 
-def photograph(folder: Path, names: Sequence[str], seed: int = 0) -> list[Path]:
-    """Small images, each another."""
+def write_random_images(folder: Path, names: Sequence[str], seed: int = 0) -> list[Path]:
+    """Write small random images, each different, and return their files."""
     files = []
     for name in names:
         file = folder / name

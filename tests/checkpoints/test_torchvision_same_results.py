@@ -1,0 +1,100 @@
+"""Imported Faster R-CNNs of torchvision have the same detections, and in training the same losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from detect.bench.same_draws import LOSSES, draw_alike
+from detect.checkpoints.torchvision_configs import LAYOUTS
+from detect.inference.predictor import Predictor
+from detect.ops.preprocess import rescale_boxes
+from detect.system.device import ComputeConfig
+from tests.checkpoints.fixtures_torchvision import (
+    DetectorPair,
+    detector_pair,
+    our_targets,
+    rendered_objects,
+    rgb_images,
+    torchvision_images,
+)
+
+SETTINGS: dict[str, dict[str, Any]] = {  # proposals for over 100 detections; a threshold that drops some of the best
+    "fasterrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
+    "fasterrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
+    "fasterrcnn_mobilenet_v3_large_320_fpn": {"model.rpn.score_threshold": 0.99},
+}
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def pair(request: pytest.FixtureRequest) -> DetectorPair:
+    return detector_pair(request.param, SETTINGS.get(request.param))
+
+
+def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boxes are compared in the padded batch: torchvision rounds the scale to the image to float32."""
+    pair.to(torch.float64)
+    monkeypatch.setattr(pair.theirs.transform, "postprocess", lambda detections, *_: detections)
+    rgb = rgb_images()
+    images = pair.images(rgb, torch.float64)
+    with torch.no_grad():
+        theirs = pair.theirs(torchvision_images(rgb, torch.float64))
+        ours = pair.ours.detect(images)
+    for detections, expected in zip(ours, theirs, strict=True):
+        assert len(detections) == len(expected["boxes"]) > 100
+        assert torch.equal(detections.labels, expected["labels"])
+        assert detections.labels.unique().numel() > 5
+        torch.testing.assert_close(detections.scores, expected["scores"], atol=1e-9, rtol=0)
+        torch.testing.assert_close(detections.boxes, expected["boxes"], atol=1e-6, rtol=0)
+
+
+def test_detections_agree_in_float32(pair: DetectorPair) -> None:
+    """Boxes are in pixels of the image. Nearly equal IoUs and scores may fall on either side of a threshold."""
+    pair.to(torch.float32)
+    preprocess, config, classes = pair.checkpoint.preprocess, pair.checkpoint.config, pair.checkpoint.classes
+    predictor = Predictor(pair.ours, classes, preprocess, config, Path(), ComputeConfig(torch.device("cpu")))
+    num_ours = num_theirs = num_same = 0
+    for image in rgb_images():
+        detections = predictor.predict(image, score=0.0)
+        with torch.no_grad():
+            (expected,) = pair.theirs(torchvision_images([image], torch.float32))
+        num_ours, num_theirs = num_ours + len(detections), num_theirs + len(expected["boxes"])
+        for box, label in zip(expected["boxes"], expected["labels"], strict=True):
+            near = (detections.boxes[detections.labels == label] - box).abs().amax(1) <= 0.05
+            num_same += bool(near.any())
+    assert num_theirs > 300
+    assert num_same >= 0.98 * num_theirs
+    assert abs(num_ours - num_theirs) <= 0.02 * num_theirs
+
+
+def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
+    pair.to(torch.float64)
+    draw_alike(pair.theirs, pair.checkpoint.config)
+    rgb, boxes, labels = rendered_objects(2)
+    images = pair.images(rgb, torch.float64)
+    targets = [
+        our_targets(rescale_boxes(image_boxes, (image.shape[0], image.shape[1]), size), image_labels)
+        for image_boxes, image_labels, image, size in zip(boxes, labels, rgb, images.sizes, strict=True)
+    ]
+    their_targets = [
+        {"boxes": image_boxes, "labels": image_labels} for image_boxes, image_labels in zip(boxes, labels, strict=True)
+    ]
+    pair.theirs.train()
+    pair.ours.train()
+    if (
+        pair.checkpoint.config.model.backbone.norm == "frozen"
+    ):  # as in torchvision, when it starts from published weights
+        for layer in pair.theirs.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+    with torch.no_grad():
+        theirs = pair.theirs(torchvision_images(rgb, torch.float64), their_targets)
+        ours = pair.ours(images, targets)
+    assert ours.keys() == set(LOSSES.values())
+    for name, our_name in LOSSES.items():
+        assert theirs[name] > 0
+        assert ours[our_name].item() == pytest.approx(theirs[name].item(), rel=1e-5)

@@ -1,0 +1,240 @@
+"""The training loop alone, with a model of one weight: what it calls, and in which state it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detect.data.loading.collate import Batch
+from detect.models.detector import Detector
+from detect.system.device import ComputeConfig
+from detect.training.loop import Callbacks, Interrupted, LoopConfig, NonFiniteStep, train_loop
+from detect.training.optimizer import ModelEMA, Schedule, build_optimizer
+from detect.training.state import TrainingProgress, TrainState
+from detect.types import Images, MeanLoss, Targets
+
+CPU = ComputeConfig(device=torch.device("cpu"))
+
+
+class TinyDetector(nn.Module):
+    """One weight, whose loss is its squared distance to the mean pixel; a buffer counts the forward passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.0))
+        self.register_buffer("num_forwards", torch.tensor(0))
+
+    def backbone(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        self.num_forwards += 1
+        return (pixels,)
+
+    def losses_with_counts(
+        self,
+        images: Images,
+        features: Sequence[Tensor],
+        targets: Sequence[Targets],  # noqa: ARG002 - the interface of a detector
+    ) -> dict[str, MeanLoss]:
+        return {"distance": MeanLoss((features[0].mean() - self.weight) ** 2, len(images))}
+
+
+@dataclass
+class Recorder:
+    """Callbacks that record their calls; ``stop_at``: the validation that asks to stop, counted from 1."""
+
+    stop_at: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    validations: int = 0
+    saves: int = 0
+    steps: list[int] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    bad_files: list[str] = field(default_factory=list)
+    on_batch: Callable[[int], None] = lambda _: None
+
+    def callbacks(self) -> Callbacks:
+        return Callbacks(
+            log=lambda row: self.rows.append(dict(row)),
+            validate=self._validate,
+            save=self._save,
+            on_batch=self._on_batch,
+            on_unreadable=self.unreadable.extend,
+            on_non_finite=self._on_non_finite,
+        )
+
+    def _validate(self) -> bool:
+        self.validations += 1
+        return self.validations == self.stop_at
+
+    def _save(self) -> None:
+        self.saves += 1
+
+    def _on_batch(self, step: int, batch: Batch) -> None:  # noqa: ARG002 - the interface of the callback
+        self.steps.append(step)
+        self.on_batch(step)
+
+    def _on_non_finite(self, batches: Sequence[Batch]) -> str:
+        self.bad_files = [file for batch in batches for file in batch.files]
+        return "the end of the message"
+
+
+def batch(*values: float, unreadable: tuple[str, ...] = ()) -> Batch:
+    """A batch of images of 2 x 2 pixels, each filled with a value."""
+    count = len(values)
+    images = Images(
+        pixels=torch.tensor(values).reshape(count, 1, 1, 1).repeat(1, 3, 2, 2),
+        sizes=((2, 2),) * count,
+        seeds=tuple(range(count)),
+    )
+    none = torch.zeros(0)
+    target = Targets(boxes=torch.zeros(0, 4), labels=none.long(), difficult=none.bool(), crowd=none.bool())
+    return Batch(
+        images=images,
+        targets=(target,) * count,
+        original_sizes=((2, 2),) * count,
+        image_ids=tuple(range(count)),
+        files=tuple(f"{value:g}.jpg" for value in values),
+        indices=tuple(range(count)),
+        unreadable=unreadable,
+    )
+
+
+def train_state(ema_decay: float | None = None) -> TrainState:
+    detector = cast(Detector, TinyDetector())
+    groups: list[dict[str, object]] = [{"params": list(detector.parameters()), "lr": 0.25, "peak": 0.25}]
+    return TrainState(
+        detector=detector,
+        optimizer=build_optimizer("sgd", groups, momentum=0.0),
+        ema=None if ema_decay is None else ModelEMA(detector, ema_decay),
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        progress=TrainingProgress(),
+    )
+
+
+def weight(state: TrainState) -> float:
+    return float(cast(TinyDetector, state.detector).weight.detach())
+
+
+def run_loop(
+    state: TrainState, batches: Iterator[Batch], recorder: Recorder, steps: int, **changes: Any
+) -> None:
+    settings: dict[str, Any] = {
+        "seed": 0,
+        "steps": steps,
+        "accumulate": 1,
+        "clip_grad_norm": 0.0,
+        "log_every": 1,
+        "checkpoint_every": 100,
+        "validate_at": frozenset(),
+    }
+    schedule = Schedule(shape="constant", steps=max(1, steps))
+    train_loop(state, batches, schedule, LoopConfig(**settings | changes), CPU, recorder.callbacks())
+
+
+def test_train_loop_without_steps_calls_nothing() -> None:
+    state, recorder = train_state(), Recorder()
+    run_loop(state, iter(()), recorder, steps=0)
+    assert recorder == Recorder()
+    assert weight(state) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes", "rows", "validations", "saves"),
+    [
+        (1, {}, 1, 0, 1),  # saved at the end
+        (5, {"log_every": 2}, 2, 0, 1),
+        (5, {"log_every": 9}, 0, 0, 1),
+        (6, {"checkpoint_every": 2}, 6, 0, 3),
+        (6, {"checkpoint_every": 4, "validate_at": frozenset({3, 6})}, 6, 2, 3),
+    ],
+)
+def test_train_loop_calls_back_at_the_configured_steps(
+    steps: int, changes: dict[str, Any], rows: int, validations: int, saves: int
+) -> None:
+    recorder = Recorder()
+    run_loop(train_state(), (batch(1.0) for _ in range(steps)), recorder, steps, **changes)
+    assert (len(recorder.rows), recorder.validations, recorder.saves) == (rows, validations, saves)
+    assert recorder.steps == list(range(steps))
+
+
+def test_train_loop_updates_the_weight_by_its_gradient() -> None:
+    state, recorder = train_state(), Recorder()
+    run_loop(state, iter([batch(1.0), batch(1.0)]), recorder, steps=2)
+    assert weight(state) == pytest.approx(0.75)  # each step halves the distance of 1
+    assert [row["loss"] for row in recorder.rows] == pytest.approx([1.0, 0.25])
+    assert [row["distance"] for row in recorder.rows] == pytest.approx([1.0, 0.25])
+    assert [(row["step"], row["lr"]) for row in recorder.rows] == [(1, 0.25), (2, 0.25)]
+
+
+def test_train_loop_accumulates_batches_into_one_step() -> None:
+    state, recorder = train_state(), Recorder()
+    run_loop(state, iter([batch(0.0), batch(2.0)]), recorder, steps=1, accumulate=2)
+    assert weight(state) == pytest.approx(0.5)  # half of each gradient
+    assert recorder.steps == [0, 0]
+    assert recorder.rows[0]["loss"] == pytest.approx(2.0)  # the mean of 0 and 4
+
+
+def test_train_loop_clips_the_norm_of_the_gradient() -> None:
+    state = train_state()
+    run_loop(state, iter([batch(1.0)]), Recorder(), steps=1, clip_grad_norm=0.5)
+    assert weight(state) == pytest.approx(0.125, abs=1e-4)
+
+
+def test_train_loop_updates_the_moving_average() -> None:
+    state = train_state(ema_decay=0.9)
+    run_loop(state, iter([batch(1.0)]), Recorder(), steps=1)
+    assert state.ema is not None
+    assert float(next(state.ema.model.parameters())) == pytest.approx(0.45)  # the first decay is 0.1
+
+
+def test_train_loop_stops_early_and_saves_when_validation_asks() -> None:
+    state, recorder = train_state(), Recorder(stop_at=2)
+    run_loop(state, (batch(1.0) for _ in range(9)), recorder, steps=9, validate_at=frozenset({1, 3, 5, 9}))
+    assert (state.progress.step, recorder.validations, recorder.saves) == (3, 2, 2)
+
+
+def test_train_loop_batch_without_images_is_a_step_without_a_row() -> None:
+    state, recorder = train_state(), Recorder()
+    run_loop(state, iter([batch(unreadable=("a.jpg: broken",))]), recorder, steps=1)
+    assert (state.progress.step, recorder.rows, recorder.saves) == (1, [], 1)
+    assert recorder.unreadable == ["a.jpg: broken"]
+    assert weight(state) == 0.0
+
+
+def test_train_loop_resumed_equals_an_undisturbed_one() -> None:
+    values = [1.0, -3.0, 2.0, 5.0]
+    undisturbed, first = train_state(), train_state()
+    run_loop(undisturbed, map(batch, values), Recorder(), steps=4)
+    run_loop(first, map(batch, values[:2]), Recorder(), steps=2)
+    second = train_state()
+    second.restore(first.eval_model.state_dict(), first.progress.step, first.state_dict())
+    run_loop(second, map(batch, values[2:]), Recorder(), steps=4)
+    assert weight(second) == weight(undisturbed)
+    assert second.progress.step == 4
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_train_loop_non_finite_loss_raises_and_rolls_back(value: float) -> None:
+    state, recorder = train_state(), Recorder()
+    message = r"^step 3: expected finite numbers, found distance (nan|inf); the end of the message$"
+    with pytest.raises(NonFiniteStep, match=message):
+        run_loop(state, iter([batch(1.0), batch(3.0), batch(value)]), recorder, steps=4)
+    assert recorder.bad_files == [f"{value:g}.jpg"]
+    assert (state.progress.step, weight(state)) == (2, 1.75)
+    assert int(cast(TinyDetector, state.detector).num_forwards) == 2  # buffers are restored too
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_train_loop_interrupted_finishes_its_step_and_saves(signal_number: signal.Signals) -> None:
+    state = train_state()
+    recorder = Recorder(on_batch=lambda step: os.kill(os.getpid(), signal_number) if step == 1 else None)
+    before = signal.getsignal(signal_number)
+    with pytest.raises(Interrupted, match="^interrupted after step 2$"):
+        run_loop(state, (batch(1.0) for _ in range(9)), recorder, steps=9)
+    assert (state.progress.step, recorder.saves) == (2, 1)
+    assert signal.getsignal(signal_number) == before
