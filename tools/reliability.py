@@ -68,25 +68,28 @@ PROMISES = (
     ),
     Claim(
         "No code in a checkpoint is run",
-        ("tests/checkpoints/test_checkpoint.py::test_load_checkpoint_does_not_run_code", "tests/bad_inputs/test_nasty_bin"),
+        (
+            "tests/checkpoints/test_checkpoint.py::test_load_checkpoint_does_not_run_code",
+            "tests/bad_inputs/test_binaries",
+        ),
     ),
     Claim("The package unpickles nothing, evaluates nothing and asks no network", ("tests/bad_inputs/test_security.py",)),
     Claim(
         "Bad images, labels and settings are refused in one line, or named and left out",
-        ("tests/bad_inputs/test_nasty_inputs.py", "tests/bad_inputs/test_nasty_binaries.py::test_refused"),
+        ("tests/bad_inputs/test_images_and_labels.py", "tests/bad_inputs/test_binaries.py::test_bad_binary"),
     ),
     Claim(
         "Names of files and classes are text in the pages that are written, whatever they hold",
         (
             "tests/report/test_page.py::test_names",
             "tests/explain/trace/test_trace_page.py::test_names",
-            "tests/data/inspect/test_show.py::test_page",
+            "tests/data/inspect/test_gallery.py::test_page",
         ),
     ),
     Claim(
-        "Folders that hold links to themselves are searched once", ("tests/inference/test_find_images.py::test_found",)
+        "Folders that hold links to themselves are searched once", ("tests/inference/test_find_images.py::test_find_images_returns",)
     ),
-    Claim("Mutated inputs: no crash, no hang", ("tests/bad_inputs/test_mutated.py",)),
+    Claim("Mutated inputs: no crash, no hang", ("tests/bad_inputs/test_mutated_files.py",)),
     Claim(
         "A NaN in any stage leaves the weights, names the image and keeps the step for `detect train --replay`",
         ("tests/fault_injection/test_not_finite.py",),
@@ -160,7 +163,7 @@ BUGS = (
     ),
     Claim(
         "A glob with `**` over a folder that links to itself was searched without an end",
-        ("tests/inference/test_find_images.py::test_found",),
+        ("tests/inference/test_find_images.py::test_find_images_returns",),
     ),
     Claim(
         "metrics.csv with a header or a number that was cut off or damaged ended a resume with a traceback",

@@ -109,7 +109,7 @@ def markdown_page(tables: Sequence[Table], title: str = "Benchmarks", introducti
 
 def write_json(tables: Sequence[Table], file: Path) -> None:
     """The machine, and each table with the seconds of every turn."""
-    told = {"machine": list(machine()), "tables": [table.plain() for table in tables]}
+    told = {"machine": list(machine()), "tables": [table.to_dict() for table in tables]}
     write_text(file, json.dumps(told, indent=1) + "\n")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detect.bench.random_model import Layer, Subject, spread_out
+from detect.bench.random_model import OutputLayer, BenchModel, scale_outputs
 from detect.checkpoints.detectron2_import import convert_detectron2_state
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Targets
@@ -32,14 +32,14 @@ def installed() -> bool:
 class Reference:
     """twin: their model; resize: their transform for an image; subject: the settings and weights of ours."""
 
-    twin: nn.Module
+    model: nn.Module
     resize: Any
-    subject: Subject
+    bench_model: BenchModel
 
-    def detected(self, image: np.ndarray) -> Detections:
+    def detect(self, image: np.ndarray) -> Detections:
         """Their answer to RGB uint8 (H, W, 3), in its pixels."""
         with torch.inference_mode():
-            (found,) = self.twin([self._asked(image)])
+            (found,) = self.model([self._model_input(image)])
         seen = found["instances"]
         return Detections(seen.pred_boxes.tensor, seen.scores, seen.pred_classes + 1)
 
@@ -48,23 +48,23 @@ class Reference:
         from detectron2.structures import Boxes, Instances
         from detectron2.utils.events import EventStorage
 
-        asked = [self._asked(image) for image in images]
+        asked = [self._model_input(image) for image in images]
         for one, each in zip(asked, targets, strict=True):
             height, width = one["image"].shape[1:]
             boxes = rescale_boxes(each.boxes, (one["height"], one["width"]), (height, width))
             one["instances"] = Instances((height, width), gt_boxes=Boxes(boxes), gt_classes=each.labels - 1)
         with EventStorage():
-            losses: dict[str, Tensor] = self.twin(asked)
+            losses: dict[str, Tensor] = self.model(asked)
         return losses
 
-    def _asked(self, image: np.ndarray) -> dict[str, Any]:
+    def _model_input(self, image: np.ndarray) -> dict[str, Any]:
         bgr = image[:, :, ::-1]
         seen = self.resize.get_transform(bgr).apply_image(bgr)
         pixels = torch.as_tensor(seen.astype("float32").transpose(2, 0, 1))
         return {"image": pixels, "height": image.shape[0], "width": image.shape[1]}
 
 
-def make_rival(image: np.ndarray, seed: int = 0) -> Reference:
+def make_reference(image: np.ndarray, seed: int = 0) -> Reference:
     """Random weights whose outputs are spread on ``image`` as those of ``make_subject`` are."""
     from detectron2 import model_zoo
     from detectron2.data.transforms import ResizeShortestEdge
@@ -81,17 +81,17 @@ def make_rival(image: np.ndarray, seed: int = 0) -> Reference:
             if isinstance(layer, FrozenBatchNorm2d):
                 nn.init.uniform_(layer.weight, 0.5, 1.2)
                 nn.init.normal_(layer.bias, std=0.1)
-    plain = Reference(twin, resize, _subject_like(twin))
-    spread_out(_outputs(twin), lambda: plain.detected(image))
-    return Reference(twin, resize, _subject_like(twin))
+    plain = Reference(twin, resize, _bench_model(twin))
+    scale_outputs(_output_layers(twin), lambda: plain.detect(image))
+    return Reference(twin, resize, _bench_model(twin))
 
 
-def _subject_like(twin: nn.Module) -> Subject:
+def _bench_model(twin: nn.Module) -> BenchModel:
     """With copies of the weights as they are now: training changes them in place."""
-    return Subject.of(convert_detectron2_state({name: value.clone() for name, value in twin.state_dict().items()}, NAME))
+    return BenchModel.from_checkpoint(convert_detectron2_state({name: value.clone() for name, value in twin.state_dict().items()}, NAME))
 
 
-def _outputs(twin: Any) -> tuple[dict[str, Layer], dict[str, Layer]]:
+def _output_layers(twin: Any) -> tuple[dict[str, OutputLayer], dict[str, OutputLayer]]:
     """The last layers of the RPN and of the head."""
     rpn, head = twin.proposal_generator.rpn_head, twin.roi_heads.box_predictor
     return (

@@ -20,15 +20,15 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
-from detect.bench.timing import Contender, take_turns
+from detect.bench.result_tables import COMPARISON_COLUMNS, Table, comparison_rows, format_ratio, raw_seconds
+from detect.bench.timing import Contender, time_interleaved
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.errors import RunError
 from detect.evaluation.coco import METRIC_NAMES, CocoResult, evaluate_coco, evaluate_coco_json
 from detect.evaluation.predictions import Prediction
 
-Numbers = dict[str, float | None]
-Answer = tuple[Numbers, Numbers]  # the twelve, and AP by class
+Metrics = dict[str, float | None]
+CocoMetrics = tuple[Metrics, Metrics]  # the twelve, and AP by class
 HEIGHT, WIDTH = 480, 640
 TOLERANCE = 1e-12
 
@@ -44,11 +44,11 @@ class DataSize:
 
 def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) -> Table:
     """WorkError where a number differs from pycocotools' by more than TOLERANCE."""
-    annotations, predictions = draw(size.images, size.classes, size.detections, seed)
-    dataset, results = as_files(annotations, predictions)
-    answers: dict[str, Answer] = {}
+    annotations, predictions = make_random_data(size.images, size.classes, size.detections, seed)
+    dataset, results = to_coco_json(annotations, predictions)
+    answers: dict[str, CocoMetrics] = {}
 
-    def scorer(name: str, score: Callable[[], tuple[float, Answer]]) -> Contender:
+    def scorer(name: str, score: Callable[[], tuple[float, CocoMetrics]]) -> Contender:
         def turn(_: int) -> float:
             spent, answers[name] = score()
             return spent
@@ -63,7 +63,7 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
         "ours, JSON": scorer("ours, JSON", lambda: _timed(lambda: evaluate_coco_json(dataset, results))),
         "pycocotools": scorer("pycocotools", lambda: _pycocotools(dataset, results)),
     }
-    timings = take_turns(contenders, turns)
+    timings = time_interleaved(contenders, turns)
     difference = max(largest_difference(answers["pycocotools"], answers[name]) for name in ("ours", "ours, JSON"))
     if difference > TOLERANCE:
         raise RunError(f"COCO's numbers: expected pycocotools' within {TOLERANCE:g}, found {difference:.1e} off")
@@ -71,10 +71,10 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
     return Table(
         f"Evaluation: COCO's numbers of {size.images} images, {size.classes} classes, {len(results)} detections",
         command,
-        COMPARED,
-        compared(timings, "ours"),
+        COMPARISON_COLUMNS,
+        comparison_rows(timings, "ours"),
         (
-            f"pycocotools takes {ratio(times)} times as long",
+            f"pycocotools takes {format_ratio(times)} times as long",
             f"largest difference of {len(METRIC_NAMES)} numbers and {size.classes} classes: {difference:.1e}",
             f"ours needs {_peak_memory(ours) / 2**20:.0f} MiB beside the data",
         ),
@@ -82,7 +82,7 @@ def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) 
     )
 
 
-def draw(images: int, classes: int, detections: int, seed: int) -> tuple[Annotations, list[Prediction]]:
+def make_random_data(images: int, classes: int, detections: int, seed: int) -> tuple[Annotations, list[Prediction]]:
     """A data set and a detector's answer to it."""
     rng = np.random.default_rng(seed)
     shares = 1 / np.arange(1, classes + 1)
@@ -131,7 +131,7 @@ def _boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([corner, corner + sides], axis=1).round(2)
 
 
-def as_files(annotations: Annotations, predictions: list[Prediction]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def to_coco_json(annotations: Annotations, predictions: list[Prediction]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The same as COCO's files hold them, annotation ids from 1."""
     rows: list[dict[str, Any]] = []
     for place in range(len(annotations)):
@@ -157,13 +157,13 @@ def _xywh(box: np.ndarray) -> list[float]:
     return [x1, y1, x2 - x1, y2 - y1]
 
 
-def _timed(score: Callable[[], CocoResult]) -> tuple[float, Answer]:
+def _timed(score: Callable[[], CocoResult]) -> tuple[float, CocoMetrics]:
     start = time.perf_counter()
     result = score()
     return time.perf_counter() - start, (result.metrics, result.per_class)
 
 
-def _pycocotools(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tuple[float, Answer]:
+def _pycocotools(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tuple[float, CocoMetrics]:
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = dataset
@@ -175,14 +175,14 @@ def _pycocotools(dataset: dict[str, Any], results: list[dict[str, Any]]) -> tupl
         spent = time.perf_counter() - start
         scorer.summarize()
     numbers = {name: None if value == -1 else float(value) for name, value in zip(METRIC_NAMES, scorer.stats, strict=True)}
-    per_class: Numbers = {}
+    per_class: Metrics = {}
     for place, row in enumerate(dataset["categories"]):
         values = scorer.eval["precision"][:, :, place, 0, -1]
         per_class[row["name"]] = float(values[values > -1].mean()) if (values > -1).any() else None
     return spent, (numbers, per_class)
 
 
-def largest_difference(a: Answer, b: Answer) -> float:
+def largest_difference(a: CocoMetrics, b: CocoMetrics) -> float:
     """Of all numbers; infinite where one has what the other has not."""
     pairs = [(one[name], other[name]) for one, other in zip(a, b, strict=True) for name in one]
     return max(

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from detect.bench.gradcam_peer import GRADCAM
-from detect.bench.timing import clocked, take_turns
+from detect.bench.timing import timed, time_interleaved
 from detect.explain.attribution.gradients import saliency
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import AttributionTarget
 
-LEAKAGE = 1 / 3  # of Grad-CAM's, at most
+MAX_RELATIVE_LEAKAGE = 1 / 3  # of Grad-CAM's, at most
 TURNS = 3
 
 
 @dataclass(frozen=True)
-class Means:
+class MethodMeans:
     """Of one method over all detections, as the columns of the table; None where nothing was measured.
 
     seconds: a detection.
@@ -26,31 +26,31 @@ class Means:
 
     energy: float | None
     pointing: float | None
-    gain: float | None
+    insertion_minus_deletion: float | None
     leakage: float | None
-    alike: float | None
-    spread: float | None
+    correlation: float | None
+    seed_std: float | None
     seconds: float | None
 
 
-def bars(ours: Mapping[str, Means], theirs: Mapping[str, Means]) -> list[str]:
+def targets_reached(ours: Mapping[str, MethodMeans], theirs: Mapping[str, MethodMeans]) -> list[str]:
     """A sentence for each bar, and one that names the methods of ours that reach all of them."""
     energy = max(own.energy or 0.0 for own in theirs.values())
-    gain = max(own.gain or 0.0 for own in theirs.values())
+    gain = max(own.insertion_minus_deletion or 0.0 for own in theirs.values())
     leakage = theirs[GRADCAM].leakage
     reached = [
         {name for name, own in ours.items() if (own.energy or 0.0) > energy},
-        {name for name, own in ours.items() if (own.gain or 0.0) > gain},
-        {name for name, own in ours.items() if leakage is None or (own.leakage or 0.0) <= LEAKAGE * leakage},
+        {name for name, own in ours.items() if (own.insertion_minus_deletion or 0.0) > gain},
+        {name for name, own in ours.items() if leakage is None or (own.leakage or 0.0) <= MAX_RELATIVE_LEAKAGE * leakage},
     ]
-    most = "nothing was measured" if leakage is None else f"{LEAKAGE * leakage:.3f}"
+    most = "nothing was measured" if leakage is None else f"{MAX_RELATIVE_LEAKAGE * leakage:.3f}"
     wanted = (
         f"mask energy above pytorch-grad-cam's, {energy:.3f}",
         f"insertion - deletion above pytorch-grad-cam's, {gain:.3f}",
         f"leakage at most a third of its Grad-CAM's: {most}",
     )
-    lines = [f"{told}: {_named(ours, names)}" for told, names in zip(wanted, reached, strict=True)]
-    return [*lines, f"all three: {_named(ours, set.intersection(*reached))}"]
+    lines = [f"{told}: {_reached_by(ours, names)}" for told, names in zip(wanted, reached, strict=True)]
+    return [*lines, f"all three: {_reached_by(ours, set.intersection(*reached))}"]
 
 
 def saliency_cost(view: AttributionTarget) -> float:
@@ -61,10 +61,10 @@ def saliency_cost(view: AttributionTarget) -> float:
         pixels = view.pixels.detach().requires_grad_()
         torch.autograd.grad(view.objective(pixels).sum(), pixels)
 
-    timings = take_turns({"saliency": clocked(lambda: saliency(view, choice)), "once": clocked(once)}, TURNS)
+    timings = time_interleaved({"saliency": timed(lambda: saliency(view, choice)), "once": timed(once)}, TURNS)
     return timings["saliency"].median / timings["once"].median / len(view.detections)
 
 
-def _named(ours: Mapping[str, Means], names: set[str]) -> str:
+def _reached_by(ours: Mapping[str, MethodMeans], names: set[str]) -> str:
     """Those that reached it, in the table's order."""
     return f"reached by {', '.join(name for name in ours if name in names)}" if names else "MISSED by all"

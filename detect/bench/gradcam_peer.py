@@ -17,7 +17,7 @@ PEERS = {GRADCAM: "GradCAM", "pytorch-grad-cam EigenCAM": "EigenCAM"}  # what a 
 Explain = Callable[[AttributionTarget, MethodOptions], Tensor]
 
 
-class _Evidence(nn.Module):
+class _ObjectiveModule(nn.Module):
     """A network of one tensor, as the package wants it: pixels (1, 3, H, W) -> evidence (1, D)."""
 
     def __init__(self, view: AttributionTarget) -> None:
@@ -29,12 +29,12 @@ class _Evidence(nn.Module):
         return self._evidence(pixels)
 
 
-def installed() -> bool:
+def grad_cam_installed() -> bool:
     """Whether the package is there."""
     return importlib.util.find_spec("pytorch_grad_cam") is not None
 
 
-def peer(name: str) -> Explain:
+def peer_method(name: str) -> Explain:
     """``GradCAM`` or ``EigenCAM`` as one of our methods; its maps are scaled to 0..1 and to the pixels' size."""
 
     def explain(view: AttributionTarget, choice: MethodOptions) -> Tensor:
@@ -43,7 +43,7 @@ def peer(name: str) -> Explain:
         _, layer = find_layer(view.network, choice.layer)
         pixels = view.pixels.detach().requires_grad_()  # a loaded detector's weights ask for no gradient
         maps = []
-        with getattr(pytorch_grad_cam, name)(model=_Evidence(view), target_layers=[layer]) as cam:
+        with getattr(pytorch_grad_cam, name)(model=_ObjectiveModule(view), target_layers=[layer]) as cam:
             for place in range(len(view.detections)):
                 targets = [lambda answer, place=place: answer[place]]
                 maps.append(torch.from_numpy(cam(input_tensor=pixels, targets=targets)))

@@ -13,11 +13,11 @@ from torchvision.models.detection import FasterRCNN
 
 from detect.bench import detectron2_peer
 from detect.bench.layers import LayersAlone
-from detect.bench.random_model import Subject, make_subject
-from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
-from detect.bench.stage_times import PARTS, time_parts
-from detect.bench.timing import Contender, Timing, clocked, clocked_on, peak_memory, take_turns
-from detect.bench.torchvision_peer import pictures_for, torchvision_twin
+from detect.bench.random_model import BenchModel, make_bench_model
+from detect.bench.result_tables import COMPARISON_COLUMNS, Table, comparison_rows, format_ratio, raw_seconds
+from detect.bench.stage_times import STAGES, time_stages
+from detect.bench.timing import Contender, Timing, timed, timed_on, peak_memory, time_interleaved
+from detect.bench.torchvision_peer import to_torchvision_images, torchvision_reference
 from detect.config import Precision
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
@@ -28,8 +28,8 @@ from detect.types import Detections
 
 CLASSES = 90
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
-NEAR = 0.05  # pixels
-MOST = 1.4  # what the whole may take, in times of its layers
+TOLERANCE_PX = 0.05  # pixels
+MAX_OVERHEAD = 1.4  # what the whole may take, in times of its layers
 
 
 def measure_inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
@@ -38,29 +38,29 @@ def measure_inference(images: Sequence[Path], turns: int, command: str) -> list[
     images.
     """
     pictures = [read_image(image) for image in images]
-    subject = make_subject([], CLASSES, pictures)
-    predictors = {precision: predictor_of(subject, precision) for precision in PRECISIONS}
-    twin = torchvision_twin(subject).eval()
+    subject = make_bench_model([], CLASSES, pictures)
+    predictors = {precision: make_predictor(subject, precision) for precision in PRECISIONS}
+    twin = torchvision_reference(subject).eval()
     contenders: dict[str, Contender] = {}
     for precision, predictor in predictors.items():
         contenders[f"detect, {precision}"] = _ours(predictor, pictures)
-        contenders[f"layers alone, {precision}"] = _alone(predictor, pictures[0])
-    contenders["torchvision, fp32"] = clocked_on(pictures, partial(detected_by, twin))
-    timings = take_turns(contenders, turns)
+        contenders[f"layers alone, {precision}"] = _layers_alone(predictor, pictures[0])
+    contenders["torchvision, fp32"] = timed_on(pictures, partial(torchvision_detections, twin))
+    timings = time_interleaved(contenders, turns)
     compared_all = Table(
         "Inference: Faster R-CNN R50-FPN, 800 pixels",
         command,
-        COMPARED,
-        compared(timings, "detect, fp32"),
+        COMPARISON_COLUMNS,
+        comparison_rows(timings, "detect, fp32"),
         _remarks(timings, predictors["fp32"], twin, pictures),
         raw_seconds(timings),
     )
-    beside = [_beside_detectron2(pictures, turns, command)] if detectron2_peer.installed() else []
-    ours_alone = [_parts_table(predictors, images, command), _memory_table(subject, images[:3], command)]
+    beside = [_compare_with_detectron2(pictures, turns, command)] if detectron2_peer.installed() else []
+    ours_alone = [_stages_table(predictors, images, command), _memory_table(subject, images[:3], command)]
     return [compared_all, *beside, *ours_alone]
 
 
-def predictor_of(subject: Subject, precision: Precision) -> Predictor:
+def make_predictor(subject: BenchModel, precision: Precision) -> Predictor:
     """As ``detect.load`` gives one."""
     compute = select_device("cpu", precision)
     detector = subject.detector().eval()
@@ -68,10 +68,10 @@ def predictor_of(subject: Subject, precision: Precision) -> Predictor:
     return Predictor(detector, subject.classes, subject.preprocess, subject.config, Path(), compute)
 
 
-def detected_by(twin: FasterRCNN, image: np.ndarray) -> Detections:
+def torchvision_detections(twin: FasterRCNN, image: np.ndarray) -> Detections:
     """torchvision's answer, in the image's pixels."""
     with torch.inference_mode():
-        (found,) = twin(pictures_for([image]))
+        (found,) = twin(to_torchvision_images([image]))
     return Detections(found["boxes"], found["scores"], found["labels"])
 
 
@@ -79,22 +79,22 @@ def agreement(theirs: Detections, ours: Detections) -> float:
     """The share of their detections with one of ours of the same label whose sides are all within NEAR."""
     apart = (theirs.boxes[:, None] - ours.boxes).abs().amax(2)
     apart[theirs.labels[:, None] != ours.labels] = float("inf")
-    return float((apart <= NEAR).any(1).float().mean())
+    return float((apart <= TOLERANCE_PX).any(1).float().mean())
 
 
 def _ours(predictor: Predictor, pictures: Sequence[np.ndarray]) -> Contender:
-    return clocked_on(pictures, lambda picture: predictor.predict(picture, 0.0))
+    return timed_on(pictures, lambda picture: predictor.predict(picture, 0.0))
 
 
-def _alone(predictor: Predictor, picture: np.ndarray) -> Contender:
+def _layers_alone(predictor: Predictor, picture: np.ndarray) -> Contender:
     layers = LayersAlone(predictor.base_detector)
-    layers.watch(lambda: predictor.predict(picture, 0.0))
+    layers.record(lambda: predictor.predict(picture, 0.0))
 
     def run() -> None:
         with torch.inference_mode(), predictor.compute.autocast():
             layers.run()
 
-    return clocked(run)
+    return timed(run)
 
 
 def _remarks(
@@ -102,71 +102,71 @@ def _remarks(
 ) -> tuple[str, ...]:
     stock = timings["torchvision, fp32"].median
     ours = [predictor.predict(picture, 0.0) for picture in pictures]
-    theirs = [detected_by(twin, picture) for picture in pictures]
+    theirs = [torchvision_detections(twin, picture) for picture in pictures]
     shares = [agreement(wanted, found) for wanted, found in zip(theirs, ours, strict=True)]
     lines = []
     for precision in PRECISIONS:
         whole, layers = timings[f"detect, {precision}"].median, timings[f"layers alone, {precision}"].median
-        verdict = "within" if whole <= MOST * layers else "OVER"
+        verdict = "within" if whole <= MAX_OVERHEAD * layers else "OVER"
         lines.append(
-            f"{precision}: the whole takes {ratio(whole / layers)} times its convolutions and linear layers alone "
-            f"({verdict} the target of {MOST}); torchvision's stock model takes {ratio(stock / whole)} times as long"
+            f"{precision}: the whole takes {format_ratio(whole / layers)} times its convolutions and linear layers alone "
+            f"({verdict} the target of {MAX_OVERHEAD}); torchvision's stock model takes {format_ratio(stock / whole)} times as long"
         )
     lines.append(
         f"the same weights and images: {sum(map(len, theirs))} detections of theirs, {sum(map(len, ours))} of ours in "
-        f"fp32; {np.mean(shares):.2%} of theirs are among ours within {NEAR} pixels"
+        f"fp32; {np.mean(shares):.2%} of theirs are among ours within {TOLERANCE_PX} pixels"
     )
     return tuple(lines)
 
 
-def _beside_detectron2(pictures: Sequence[np.ndarray], turns: int, command: str) -> Table:
+def _compare_with_detectron2(pictures: Sequence[np.ndarray], turns: int, command: str) -> Table:
     """Its own settings and weights, in its model and in ours."""
-    rival = detectron2_peer.make_rival(pictures[0])
-    predictors = {precision: predictor_of(rival.subject, precision) for precision in PRECISIONS}
+    rival = detectron2_peer.make_reference(pictures[0])
+    predictors = {precision: make_predictor(rival.bench_model, precision) for precision in PRECISIONS}
     contenders = {f"detect, {precision}": _ours(predictor, pictures) for precision, predictor in predictors.items()}
-    contenders["detectron2, fp32"] = clocked_on(pictures, rival.detected)
-    timings = take_turns(contenders, turns)
+    contenders["detectron2, fp32"] = timed_on(pictures, rival.detect)
+    timings = time_interleaved(contenders, turns)
     stock = timings["detectron2, fp32"].median
-    shares = [agreement(rival.detected(picture), predictors["fp32"].predict(picture, 0.0)) for picture in pictures]
+    shares = [agreement(rival.detect(picture), predictors["fp32"].predict(picture, 0.0)) for picture in pictures]
     remarks = (
         *(
-            f"{precision}: detectron2 takes {ratio(stock / timings[f'detect, {precision}'].median)} times as long"
+            f"{precision}: detectron2 takes {format_ratio(stock / timings[f'detect, {precision}'].median)} times as long"
             for precision in PRECISIONS
         ),
-        f"the same weights and images: {np.mean(shares):.2%} of its detections are among ours in fp32 within {NEAR} "
+        f"the same weights and images: {np.mean(shares):.2%} of its detections are among ours in fp32 within {TOLERANCE_PX} "
         "pixels",
     )
     title = f"Inference beside detectron2: its {detectron2_peer.NAME}, 800 pixels"
-    return Table(title, command, COMPARED, compared(timings, "detect, fp32"), remarks, raw_seconds(timings))
+    return Table(title, command, COMPARISON_COLUMNS, comparison_rows(timings, "detect, fp32"), remarks, raw_seconds(timings))
 
 
-def _parts_table(predictors: dict[Precision, Predictor], images: Sequence[Path], command: str) -> Table:
-    rows = [(precision, *astuple(time_parts(own, images))) for precision, own in predictors.items()]
-    return Table("Where an image's time goes, seconds (medians)", command, ("precision", *PARTS), tuple(rows))
+def _stages_table(predictors: dict[Precision, Predictor], images: Sequence[Path], command: str) -> Table:
+    rows = [(precision, *astuple(time_stages(own, images))) for precision, own in predictors.items()]
+    return Table("Where an image's time goes, seconds (medians)", command, ("precision", *STAGES), tuple(rows))
 
 
-def _memory_table(subject: Subject, images: Sequence[Path], command: str) -> Table:
-    ours = {precision: peak_memory(look_with_ours, subject, images, precision) for precision in PRECISIONS}
-    theirs = peak_memory(look_with_theirs, subject, images)
-    rows = [(f"detect, {precision}", peak / 2**20, ratio(peak / theirs)) for precision, peak in ours.items()]
+def _memory_table(subject: BenchModel, images: Sequence[Path], command: str) -> Table:
+    ours = {precision: peak_memory(detect_with_ours, subject, images, precision) for precision in PRECISIONS}
+    theirs = peak_memory(detect_with_torchvision, subject, images)
+    rows = [(f"detect, {precision}", peak / 2**20, format_ratio(peak / theirs)) for precision, peak in ours.items()]
     return Table(
         "Peak memory of a process that looks at three images",
         command,
         ("contender", "MiB", "of torchvision's"),
-        (*rows, ("torchvision, fp32", theirs / 2**20, ratio(1.0))),
+        (*rows, ("torchvision, fp32", theirs / 2**20, format_ratio(1.0))),
     )
 
 
-def look_with_ours(subject: Subject, images: Sequence[Path], precision: Precision) -> None:
+def detect_with_ours(subject: BenchModel, images: Sequence[Path], precision: Precision) -> None:
     """Detect on images, in a process whose memory is measured."""
     tune_malloc()
-    predictor = predictor_of(subject, precision)
+    predictor = make_predictor(subject, precision)
     for image in images:
         predictor.predict(image, 0.0)
 
 
-def look_with_theirs(subject: Subject, images: Sequence[Path]) -> None:
+def detect_with_torchvision(subject: BenchModel, images: Sequence[Path]) -> None:
     """The same by torchvision."""
-    twin = torchvision_twin(subject).eval()
+    twin = torchvision_reference(subject).eval()
     for image in images:
-        detected_by(twin, read_image(image))
+        torchvision_detections(twin, read_image(image))

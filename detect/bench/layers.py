@@ -14,22 +14,22 @@ class LayersAlone:
 
     def __init__(self, detector: nn.Module) -> None:
         self.detector = detector
-        self.calls: list[tuple[nn.Module, Tensor]] = []
+        self.recorded_calls: list[tuple[nn.Module, Tensor]] = []
 
-    def watch(self, run: Callable[[], object]) -> None:
+    def record(self, run: Callable[[], object]) -> None:
         """Keep what each layer gets while ``run`` runs."""
 
         def note(layer: nn.Module, inputs: tuple[Any, ...], _: object) -> None:
-            self.calls.append((layer, inputs[0].clone(memory_format=torch.preserve_format)))
+            self.recorded_calls.append((layer, inputs[0].clone(memory_format=torch.preserve_format)))
 
         layers = [layer for layer in self.detector.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
         hooks = [layer.register_forward_hook(note) for layer in layers]
-        self.calls.clear()
+        self.recorded_calls.clear()
         run()
         for hook in hooks:
             hook.remove()
 
     def run(self) -> None:
         """Each layer again, its output dropped."""
-        for layer, features in self.calls:
+        for layer, features in self.recorded_calls:
             layer(features)

@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from detect.bench.result_tables import Cell, Table
 
-MOST = 8  # operations told
+MAX_OPERATIONS = 8  # operations told
 
 
 def seconds_by_operation(run: Callable[[], object]) -> dict[str, float]:
@@ -22,7 +22,7 @@ def profile_table(title: str, command: str, runs: Mapping[str, Callable[[], obje
     """The operations that take most of the first run, in seconds, beside the same in the others."""
     found = {name: seconds_by_operation(run) for name, run in runs.items()}
     first = next(iter(found.values()))
-    longest = sorted(first, key=lambda operation: -first[operation])[:MOST]
+    longest = sorted(first, key=lambda operation: -first[operation])[:MAX_OPERATIONS]
     rows: list[tuple[Cell, ...]] = [
         (operation, *(seconds.get(operation, 0.0) for seconds in found.values())) for operation in longest
     ]

@@ -28,11 +28,11 @@ class Table:
         """A heading, the command, the table, the remarks."""
         lines = [f"## {self.title}", "", f"    {self.command}", "", _row(self.columns)]
         lines.append(_row(["---"] * len(self.columns)))
-        lines += [_row([shown(cell) for cell in row]) for row in self.rows]
+        lines += [_row([format_cell(cell) for cell in row]) for row in self.rows]
         lines += ["", *(f"- {remark}" for remark in self.remarks)] if self.remarks else []
         return "\n".join([*lines, ""])
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "title": self.title,
@@ -43,13 +43,13 @@ class Table:
         }
 
 
-def compared(timings: Mapping[str, Timing], of: str) -> tuple[tuple[Cell, ...], ...]:
+def comparison_rows(timings: Mapping[str, Timing], of: str) -> tuple[tuple[Cell, ...], ...]:
     """A row for each contender: median, quickest and slowest seconds, and its median over that of ``of``."""
     base = timings[of].median
-    return tuple((name, each.median, *each.spread, ratio(each.median / base)) for name, each in timings.items())
+    return tuple((name, each.median, *each.min_max, format_ratio(each.median / base)) for name, each in timings.items())
 
 
-COMPARED = ("contender", "median s", "quickest s", "slowest s", "times as long")
+COMPARISON_COLUMNS = ("contender", "median s", "quickest s", "slowest s", "times as long")
 
 
 def raw_seconds(timings: Mapping[str, Timing]) -> dict[str, tuple[float, ...]]:
@@ -57,12 +57,12 @@ def raw_seconds(timings: Mapping[str, Timing]) -> dict[str, tuple[float, ...]]:
     return {name: each.seconds for name, each in timings.items()}
 
 
-def ratio(value: float) -> str:
+def format_ratio(value: float) -> str:
     """With two decimals."""
     return f"{value:.2f}"
 
 
-def shown(cell: Cell) -> str:
+def format_cell(cell: Cell) -> str:
     """Of a number three digits that say something."""
     if cell is None:
         return ""

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from detect.bench.random_model import make_subject
+from detect.bench.random_model import make_bench_model
 from detect.bench.result_tables import Cell, Table, raw_seconds
-from detect.bench.timing import Contender, clocked, take_turns
+from detect.bench.timing import Contender, timed, time_interleaved
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.types import Images
@@ -29,7 +29,7 @@ def measure_scaling(images: Sequence[np.ndarray], turns: int, command: str) -> T
     rows: list[tuple[Cell, ...]] = []
     seconds: dict[str, tuple[float, ...]] = {}
     for what, values in VALUES.items():
-        timings = take_turns({f"{what} {value}": _contender(BASE_SETTINGS | {what: value}, images) for value in values}, turns)
+        timings = time_interleaved({f"{what} {value}": _contender(BASE_SETTINGS | {what: value}, images) for value in values}, turns)
         images_each = {value: value if what == "images a batch" else 1 for value in values}
         each = {value: timings[f"{what} {value}"].median / images_each[value] for value in values}
         rows += [(what, value, spent, f"{spent / each[BASE_SETTINGS[what]]:.2f}") for value, spent in each.items()]
@@ -53,12 +53,12 @@ def _contender(numbers: dict[str, int], image_files: Sequence[np.ndarray]) -> Co
         f"data.max_size={side * 2}",
         f"model.rpn.post_nms_top_n_test={numbers['proposals']}",
     ]
-    subject = make_subject(overrides, numbers["classes"], image_files)
+    subject = make_bench_model(overrides, numbers["classes"], image_files)
     detector, rule, batch = subject.detector().eval(), subject.preprocess, numbers["images a batch"]
     optimize_for_inference(detector)
     chosen = [image_files[place % len(image_files)] for place in range(batch)]
     images = rule.batch([rule.normalize(rule.resize(image)) for image in chosen], range(batch))
-    return clocked(partial(_detect, detector, images))
+    return timed(partial(_detect, detector, images))
 
 
 @torch.inference_mode()

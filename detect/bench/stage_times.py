@@ -15,7 +15,7 @@ from detect.inference.predictor import Predictor
 
 
 @dataclass(frozen=True)
-class Parts:
+class StageTimes:
     """Seconds an image. search: of the detectors that are given their proposals; proposals: of the others."""
 
     decode: float
@@ -28,22 +28,22 @@ class Parts:
     postprocess: float
 
     @property
-    def whole(self) -> float:
+    def total(self) -> float:
         """All of them."""
         return float(sum(astuple(self)))
 
 
-PARTS = tuple(field.name for field in fields(Parts))
+STAGES = tuple(field.name for field in fields(StageTimes))
 
 
 @torch.inference_mode()
-def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
+def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
     """Medians over images looked at one at a time, after a first one that does not count."""
-    rounds = [_one(predictor, file) for file in (files[0], *files)]
-    return Parts(*np.median([astuple(parts) for parts in rounds[1:]], axis=0).tolist())
+    rounds = [_time_image(predictor, file) for file in (files[0], *files)]
+    return StageTimes(*np.median([astuple(parts) for parts in rounds[1:]], axis=0).tolist())
 
 
-def _one(predictor: Predictor, file: Path) -> Parts:
+def _time_image(predictor: Predictor, file: Path) -> StageTimes:
     detector, marks = predictor.base_detector, [time.perf_counter()]
 
     def mark() -> None:
@@ -68,4 +68,4 @@ def _one(predictor: Predictor, file: Path) -> Parts:
         mark()
         detector.postprocess(proposals, logits, deltas, images.sizes[0])
         mark()
-    return Parts(*np.diff(marks).tolist())
+    return StageTimes(*np.diff(marks).tolist())

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from detect.errors import RunError
 
-Item = TypeVar("Item")
+Input = TypeVar("Item")
 
 Contender = Callable[[int], float]  # number of the turn -> seconds it took
 
@@ -32,22 +32,22 @@ class Timing:
         return median(self.seconds)
 
     @property
-    def spread(self) -> tuple[float, float]:
+    def min_max(self) -> tuple[float, float]:
         """The quickest turn and the slowest one."""
         return min(self.seconds), max(self.seconds)
 
 
-def clocked(run: Callable[[], object]) -> Contender:
+def timed(run: Callable[[], object]) -> Contender:
     """``run`` as a contender: seconds from its start to its end, every turn the same work."""
     return lambda _: _seconds(run)
 
 
-def clocked_on(items: Sequence[Item], run: Callable[[Item], object]) -> Contender:
+def timed_on(items: Sequence[Input], run: Callable[[Input], object]) -> Contender:
     """``run`` as a contender, each turn on the next of ``items``, after the last on the first again."""
     return lambda number: _seconds(lambda: run(items[number % len(items)]))
 
 
-def take_turns(contenders: Mapping[str, Contender], turns: int) -> dict[str, Timing]:
+def time_interleaved(contenders: Mapping[str, Contender], turns: int) -> dict[str, Timing]:
     """Each contender once for each number below ``turns``, in an order that alternates; before that once unmeasured."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for contender in contenders.values():
@@ -70,7 +70,7 @@ def peak_memory(work: Callable[..., object], *arguments: object) -> int:
     work: a function of a module, for another process. WorkError where it fails.
     """
     here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_measured, args=(there, work, arguments))
+    process = multiprocessing.get_context("spawn").Process(target=_run_and_send_peak, args=(there, work, arguments))
     process.start()
     there.close()
     try:
@@ -82,12 +82,12 @@ def peak_memory(work: Callable[..., object], *arguments: object) -> int:
     return peak
 
 
-def _measured(there: Connection, work: Callable[..., object], arguments: tuple[object, ...]) -> None:
+def _run_and_send_peak(there: Connection, work: Callable[..., object], arguments: tuple[object, ...]) -> None:
     work(*arguments)
-    there.send(_peak())
+    there.send(_own_peak())
 
 
-def _peak() -> int:
+def _own_peak() -> int:
     """Of this process, in bytes. Linux's ``ru_maxrss`` is no use: a process starts with that of its parent."""
     status = Path("/proc/self/status")
     if status.exists():

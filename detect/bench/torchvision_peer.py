@@ -11,7 +11,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from detect.bench.random_model import Subject
+from detect.bench.random_model import BenchModel
 from detect.checkpoints.torchvision_configs import num_sizes_per_map
 from detect.checkpoints.torchvision_export import ARGUMENTS, to_torchvision_argument
 from detect.checkpoints.torchvision_names import to_torchvision
@@ -19,7 +19,7 @@ from detect.config import to_dict
 from detect.types import Targets
 
 
-def torchvision_twin(subject: Subject) -> FasterRCNN:
+def torchvision_reference(subject: BenchModel) -> FasterRCNN:
     """As ``fasterrcnn_resnet50_fpn`` builds it where it starts from published weights: fixed normalisations."""
     config = subject.config
     body = resnet_fpn_backbone(
@@ -34,17 +34,17 @@ def torchvision_twin(subject: Subject) -> FasterRCNN:
     return model
 
 
-def pictures_for(images: Sequence[np.ndarray]) -> list[Tensor]:
+def to_torchvision_images(images: Sequence[np.ndarray]) -> list[Tensor]:
     """RGB uint8 (H, W, 3) -> float (3, H, W) in 0..1, as torchvision's ``to_tensor`` makes them."""
     return [torch.from_numpy(image).permute(2, 0, 1).contiguous().float().div(255) for image in images]
 
 
-def targets_for(targets: Sequence[Targets]) -> list[dict[str, Tensor]]:
+def to_torchvision_targets(targets: Sequence[Targets]) -> list[dict[str, Tensor]]:
     """By their names."""
     return [{"boxes": each.boxes, "labels": each.labels} for each in targets]
 
 
-def _arguments(subject: Subject) -> dict[str, object]:
+def _arguments(subject: BenchModel) -> dict[str, object]:
     plain = to_dict(subject.config)
     arguments = {}
     for key, argument in ARGUMENTS.items():

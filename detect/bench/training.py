@@ -11,25 +11,25 @@ from torch import Tensor, nn, optim
 
 from detect.bench import detectron2_peer
 from detect.bench.operations import profile_table
-from detect.bench.random_model import Subject, make_subject
-from detect.bench.result_tables import COMPARED, Table, compared, ratio, raw_seconds
-from detect.bench.same_draws import LOSSES, draw_alike
-from detect.bench.timing import clocked, take_turns
-from detect.bench.torchvision_peer import pictures_for, targets_for, torchvision_twin
+from detect.bench.random_model import BenchModel, make_bench_model
+from detect.bench.result_tables import COMPARISON_COLUMNS, Table, comparison_rows, format_ratio, raw_seconds
+from detect.bench.same_draws import LOSS_NAMES, share_sampling
+from detect.bench.timing import timed, time_interleaved
+from detect.bench.torchvision_peer import to_torchvision_images, to_torchvision_targets, torchvision_reference
 from detect.config import Precision
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import select_device
 from detect.types import Targets
 
-LEAST: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed
+MIN_SPEEDUP: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed
 OBJECTS = 6  # on each image
-RATE = 1e-4  # small, so that the weights stay about what they are
-STOCK = "torchvision, fp32"
-Run = Callable[[], dict[str, Tensor]]
+LEARNING_RATE = 1e-4  # small, so that the weights stay about what they are
+TORCHVISION = "torchvision, fp32"
+TrainingStep = Callable[[], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingCase:
     """What is measured: title; overrides of torchvision's R50-FPN settings; images a step."""
 
     title: str
@@ -37,9 +37,9 @@ class Step:
     batch: int
 
 
-STEPS = (
-    Step("Training step: R50-FPN, 800 pixels, batch of 1", (), 1),
-    Step(
+CASES = (
+    TrainingCase("Training step: R50-FPN, 800 pixels, batch of 1", (), 1),
+    TrainingCase(
         "Training step: R18-FPN, 320 pixels, batch of 4",
         ("model.backbone.name=resnet18", "data.min_size=320", "data.max_size=533"),
         4,
@@ -51,55 +51,55 @@ def measure_training(images: Sequence[np.ndarray], turns: int, command: str) -> 
     """A table for each of STEPS, and one beside detectron2 where it is installed: forward, backward and SGD with
     momentum, transforms included.
     """
-    tables = [table for step in STEPS for table in _beside_torchvision(step, images, turns, command)]
-    return [*tables, _beside_detectron2(images, turns, command)] if detectron2_peer.installed() else tables
+    tables = [table for step in CASES for table in _compare_with_torchvision(step, images, turns, command)]
+    return [*tables, _compare_with_detectron2(images, turns, command)] if detectron2_peer.installed() else tables
 
 
-def _beside_torchvision(step: Step, images: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
+def _compare_with_torchvision(step: TrainingCase, images: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
     """The comparison, and where a target is missed the operations that take the time."""
-    subject = make_subject(step.overrides, 90, images)
+    subject = make_bench_model(step.overrides, 90, images)
     batch = [images[place % len(images)] for place in range(step.batch)]
-    targets = drawn_targets(batch, len(subject.classes))
-    apart = losses_apart(subject, batch, targets)
-    ours = {precision: our_step(subject, batch, targets, precision) for precision in LEAST}
+    targets = random_targets(batch, len(subject.classes))
+    apart = loss_differences(subject, batch, targets)
+    ours = {precision: detect_step(subject, batch, targets, precision) for precision in MIN_SPEEDUP}
     theirs = torchvision_step(subject, batch, targets)
-    timings = take_turns(
-        {f"detect, {precision}": clocked(run) for precision, run in ours.items()} | {STOCK: clocked(theirs)}, turns
+    timings = time_interleaved(
+        {f"detect, {precision}": timed(run) for precision, run in ours.items()} | {TORCHVISION: timed(theirs)}, turns
     )
-    times = {precision: timings[STOCK].median / timings[f"detect, {precision}"].median for precision in LEAST}
+    times = {precision: timings[TORCHVISION].median / timings[f"detect, {precision}"].median for precision in MIN_SPEEDUP}
     remarks = [
-        f"{precision}: {ratio(times[precision])} times torchvision's speed (target {least}: "
+        f"{precision}: {format_ratio(times[precision])} times torchvision's speed (target {least}: "
         f"{'reached' if times[precision] >= least else 'MISSED'}); of the same samples the losses are torchvision's "
         f"within {apart[precision]:.1e} of each"
-        for precision, least in LEAST.items()
+        for precision, least in MIN_SPEEDUP.items()
     ]
-    rows = compared(timings, "detect, fp32")
-    tables = [Table(step.title, command, COMPARED, rows, tuple(remarks), raw_seconds(timings))]
-    if any(times[precision] < least for precision, least in LEAST.items()):
-        runs = {"detect, fp32": ours["fp32"], STOCK: theirs}
+    rows = comparison_rows(timings, "detect, fp32")
+    tables = [Table(step.title, command, COMPARISON_COLUMNS, rows, tuple(remarks), raw_seconds(timings))]
+    if any(times[precision] < least for precision, least in MIN_SPEEDUP.items()):
+        runs = {"detect, fp32": ours["fp32"], TORCHVISION: theirs}
         tables.append(profile_table(f"What binds. {step.title}", command, runs))
     return tables
 
 
-def _beside_detectron2(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+def _compare_with_detectron2(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
     """R50-FPN as its configuration has it, one image a step."""
-    rival = detectron2_peer.make_rival(images[0])
+    rival = detectron2_peer.make_reference(images[0])
     batch = images[:1]
-    targets = drawn_targets(batch, len(rival.subject.classes))
-    contenders = {f"detect, {each}": clocked(our_step(rival.subject, batch, targets, each)) for each in LEAST}
-    twin = rival.twin.train()
-    contenders["detectron2, fp32"] = clocked(step_of(twin, lambda: rival.losses(batch, targets), fused=False))
-    timings = take_turns(contenders, turns)
+    targets = random_targets(batch, len(rival.bench_model.classes))
+    contenders = {f"detect, {each}": timed(detect_step(rival.bench_model, batch, targets, each)) for each in MIN_SPEEDUP}
+    twin = rival.model.train()
+    contenders["detectron2, fp32"] = timed(make_step(twin, lambda: rival.losses(batch, targets), fused=False))
+    timings = time_interleaved(contenders, turns)
     stock = timings["detectron2, fp32"].median
     remarks = tuple(
-        f"{each}: {ratio(stock / timings[f'detect, {each}'].median)} times detectron2's speed" for each in LEAST
+        f"{each}: {format_ratio(stock / timings[f'detect, {each}'].median)} times detectron2's speed" for each in MIN_SPEEDUP
     )
-    rows = compared(timings, "detect, fp32")
+    rows = comparison_rows(timings, "detect, fp32")
     title = f"Training step beside detectron2: its {detectron2_peer.NAME}, 800 pixels, batch of 1"
-    return Table(title, command, COMPARED, rows, remarks, raw_seconds(timings))
+    return Table(title, command, COMPARISON_COLUMNS, rows, remarks, raw_seconds(timings))
 
 
-def drawn_targets(images: Sequence[np.ndarray], classes: int, seed: int = 0) -> list[Targets]:
+def random_targets(images: Sequence[np.ndarray], classes: int, seed: int = 0) -> list[Targets]:
     """Objects of all sizes at random places, in the images' pixels."""
     rng = np.random.default_rng(seed)
     found = []
@@ -113,22 +113,22 @@ def drawn_targets(images: Sequence[np.ndarray], classes: int, seed: int = 0) -> 
     return found
 
 
-def our_step(subject: Subject, images: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision) -> Run:
+def detect_step(subject: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision) -> TrainingStep:
     """One update of the weights."""
-    detector, losses = _ours(subject, images, targets, precision)
-    return step_of(detector, losses, fused=True)
+    detector, losses = _detect_losses(subject, images, targets, precision)
+    return make_step(detector, losses, fused=True)
 
 
-def torchvision_step(subject: Subject, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> Run:
+def torchvision_step(subject: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> TrainingStep:
     """The same by torchvision, as its reference script does it."""
-    twin = torchvision_twin(subject).train()
-    return step_of(twin, lambda: twin(pictures_for(images), targets_for(targets)), fused=False)
+    twin = torchvision_reference(subject).train()
+    return make_step(twin, lambda: twin(to_torchvision_images(images), to_torchvision_targets(targets)), fused=False)
 
 
-def step_of(model: nn.Module, losses: Run, fused: bool) -> Run:
+def make_step(model: nn.Module, losses: TrainingStep, fused: bool) -> TrainingStep:
     """Losses of ``model``, their gradients and an update; fused: SGD in one kernel for all weights."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optim.SGD(learning, RATE, momentum=0.9, fused=fused)
+    optimizer = optim.SGD(learning, LEARNING_RATE, momentum=0.9, fused=fused)
 
     def step() -> dict[str, Tensor]:
         optimizer.zero_grad(set_to_none=True)
@@ -141,23 +141,23 @@ def step_of(model: nn.Module, losses: Run, fused: bool) -> Run:
 
 
 @torch.no_grad()
-def losses_apart(subject: Subject, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[Precision, float]:
+def loss_differences(subject: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[Precision, float]:
     """By precision of ours the largest difference between a loss of ours and torchvision's in fp32, as a share of it,
     with the same weights and the same draws of anchors and regions.
     """
-    twin = torchvision_twin(subject).train()
-    draw_alike(twin, subject.config)
-    theirs: dict[str, Tensor] = twin(pictures_for(images), targets_for(targets))
+    twin = torchvision_reference(subject).train()
+    share_sampling(twin, subject.config)
+    theirs: dict[str, Tensor] = twin(to_torchvision_images(images), to_torchvision_targets(targets))
     apart = {}
-    for precision in LEAST:
-        ours = _ours(subject, images, targets, precision)[1]()
-        apart[precision] = max(abs(float(ours[LOSSES[name]] / loss) - 1) for name, loss in theirs.items())
+    for precision in MIN_SPEEDUP:
+        ours = _detect_losses(subject, images, targets, precision)[1]()
+        apart[precision] = max(abs(float(ours[LOSS_NAMES[name]] / loss) - 1) for name, loss in theirs.items())
     return apart
 
 
-def _ours(
-    subject: Subject, image_files: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
-) -> tuple[nn.Module, Run]:
+def _detect_losses(
+    subject: BenchModel, image_files: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
+) -> tuple[nn.Module, TrainingStep]:
     """A detector of ours, and its losses from decoded images on."""
     detector, rule, compute = subject.detector().train(), subject.preprocess, select_device("cpu", precision)
 

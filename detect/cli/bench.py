@@ -162,7 +162,7 @@ def explain(
         if file is not None:
             require_writable_file(file)
     from detect.bench.benchmark_page import markdown_page, write_json
-    from detect.bench.explaining import explaining
+    from detect.bench.explaining import measure_explanations
     from detect.bench.explaining_cases import masked_images
     from detect.explain.attribution.methods import METHODS
     from detect.explain.attribution.options import MethodOptions, no_progress
@@ -183,7 +183,7 @@ def explain(
     predictor = load(model, device or "auto", precision or "fp32")
     console = Console()
     with show_progress(console, "explaining", len(selected), "images") as progress:
-        table = explaining(predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line)
+        table = measure_explanations(predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line)
     console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         write_text(out, markdown_page([table], "Explanations", _describe_model(predictor)))

@@ -21,7 +21,7 @@ from detect.system.progress import ProgressDisplay
 def evaluate(
     model: Predictor | str | Path, data: Annotations | Config | None = None, metric: Metric | None = None
 ) -> Score:
-    """Score a model on annotations, or on the validation split of a Config; None: of its training's."""
+    """Score a model on annotations, or on the validation split of a Config; None uses the Config of the model."""
     predictor = model if isinstance(model, Predictor) else load(model)
     config = data if isinstance(data, Config) else predictor.config
     annotations = data if isinstance(data, Annotations) else load_split_for_model(config, "val", predictor.classes)

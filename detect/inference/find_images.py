@@ -14,8 +14,9 @@ from detect.system.files import require_file
 def find_images(paths: Sequence[str]) -> list[Path]:
     """Return the images of all paths in order, each once.
 
-    A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder every entry with an image's suffix is taken, also a broken link,
-    which is reported as unreadable later. Raises UserError for a path that does not exist or contains no image.
+    A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder
+    every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. Raises
+    UserError for a path that does not exist or contains no image.
     """
     images: dict[Path, None] = {}
     for path in paths:

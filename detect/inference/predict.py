@@ -70,12 +70,12 @@ def predict_images(
     proposals: Path | None = None,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> PredictionResult:
-    """Detect on all images. A detector with precomputed proposals searches them, or takes them from the file ``proposals``.
+    """Detect on all images. A detector without an RPN searches proposals, or takes those of the file ``proposals``.
 
     Batches that an earlier run of the same command completed in ``out``, with any number of processes, are not done
-    again. The images of a batch have the same padded size, so that no result depends on the other images of the batch. Each
-    process of ``group`` computes one batch at a time; all get the complete result, and the main process alone writes
-    the journal.
+    again. The images of a batch have the same padded size, so that no result depends on the other images of the batch.
+    Each process of ``group`` computes one batch at a time; all get the complete result, and the main process alone
+    writes the journal.
     """
     start = time.perf_counter()
     batches = group.gather(_batches(images, predictor.preprocess, batch_size) if group.is_main else [])[0]

@@ -1,8 +1,8 @@
 """A journal of a prediction run, so that the same command resumes after it was killed.
 
 It has a line for each batch, synced to disk when the batch is complete: a checksum and JSON. The first line is a hash
-of everything that the results depend on. A file with another hash is from another command and is overwritten. Lines from
-the first damaged one on are ignored, and their batches are computed again.
+of everything that the results depend on. A file with another hash is from another command and is overwritten. Lines
+from the first damaged one on are ignored, and their batches are computed again.
 """
 
 from __future__ import annotations

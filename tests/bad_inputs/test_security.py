@@ -1,4 +1,4 @@
-"""What the package may not do at all, read from its source; and that it works without a network."""
+"""Checks the package's source for forbidden calls, and that it works without a network."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ ROOT = Path(__file__).resolve().parents[2]
 UNPICKLER = "detect/system/pickles.py"  # a subclass of Unpickler that finds the makers of arrays and nothing else
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 PARSERS = {"xml", "lxml"}  # they expand entities; defusedxml refuses them
-RECORDS = {"Element", "ParseError", "SubElement", "tostring", "indent"}  # of xml: types, and what writes
-RUNNERS = {"eval", "exec", "compile", "__import__"}
+SAFE_XML_NAMES = {"Element", "ParseError", "SubElement", "tostring", "indent"}  # of xml: types, and what writes
+CODE_RUNNERS = {"eval", "exec", "compile", "__import__"}
 
 
-def offences(source: str, file: str) -> Iterator[str]:
-    """What a module does that it may not, each with its line."""
+def find_violations(source: str, file: str) -> Iterator[str]:
+    """Yield each violation of a module with its file and line."""
     for node in ast.walk(ast.parse(source)):
-        for offence in (*_imports(node, file), *_calls(node)):
+        for offence in (*_forbidden_imports(node, file), *_forbidden_calls(node)):
             yield f"{file}:{getattr(node, 'lineno', 0)}: {offence}"
 
 
-def _imports(node: ast.AST, file: str) -> Iterator[str]:
+def _forbidden_imports(node: ast.AST, file: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         names = {alias.name.partition(".")[0] for alias in node.names}
         yield from (names & PICKLES if file != UNPICKLER else set())
         yield from names & PARSERS
     if isinstance(node, ast.ImportFrom) and node.module:
         top = node.module.partition(".")[0]
-        if top in PICKLES or (top in PARSERS and not {alias.name for alias in node.names} <= RECORDS):
+        if top in PICKLES or (top in PARSERS and not {alias.name for alias in node.names} <= SAFE_XML_NAMES):
             yield f"from {node.module}"
 
 
-def _calls(node: ast.AST) -> Iterator[str]:
+def _forbidden_calls(node: ast.AST) -> Iterator[str]:
     if not isinstance(node, ast.Call):
         return
     name = ast.unparse(node.func)
     keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-    if name in RUNNERS:
+    if name in CODE_RUNNERS:
         yield name
     if name == "torch.load" and keywords.get("weights_only") != "True":
         yield "torch.load without weights_only=True"
@@ -84,18 +84,20 @@ def _calls(node: ast.AST) -> Iterator[str]:
         ("archive.extractall(folder)", 1),
     ],
 )
-def test_the_rule_itself(source: str, count: int) -> None:
-    assert len(list(offences(source, "some.py"))) == count
+def test_find_violations_counts_them(source: str, count: int) -> None:
+    assert len(list(find_violations(source, "some.py"))) == count
 
 
-def test_the_package_does_none_of_it() -> None:
+def test_package_has_no_violations() -> None:
     files = sorted((ROOT / "detect").rglob("*.py"))
     assert len(files) > 200
-    found = [one for file in files for one in offences(file.read_text("utf-8"), file.relative_to(ROOT).as_posix())]
+    found = [
+        one for file in files for one in find_violations(file.read_text("utf-8"), file.relative_to(ROOT).as_posix())
+    ]
     assert found == []
 
 
-def test_yaml_s_loader_is_a_safe_one() -> None:
+def test_yaml_loader_is_a_safe_loader() -> None:
     from detect.system import yaml_files as yaml_text
 
     assert issubclass(yaml_text._Loader, yaml.SafeLoader)
@@ -120,7 +122,7 @@ run()
 """
 
 
-def test_training_and_prediction_ask_no_network(tmp_path: Path, shapes_root: Path) -> None:
+def test_training_and_prediction_open_no_socket(tmp_path: Path, shapes_root: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), "utf-8")
     train = [
         "train",

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from detect.bench.explaining import energy_in
-from detect.bench.explaining_cases import centre, flat_box, masked_images
-from detect.bench.explaining_targets import Means, bars
+from detect.bench.explaining_cases import box_center, flat_box, masked_images
+from detect.bench.explaining_targets import MethodMeans, targets_reached
 from detect.bench.gradcam_peer import GRADCAM
 from detect.errors import UserError
 from detect.explain.attribution.heatmaps import to_image_pixels
@@ -29,7 +29,7 @@ def test_the_controls_fill_the_box_and_its_middle(kind: str) -> None:
     x1, y1, x2, y2 = (round(float(edge)) for edge in view.detections[0].box)
     inside = np.zeros((SIDE, SIDE), bool)
     inside[y1 - 1 : y2 + 1, x1 - 1 : x2 + 1] = True
-    for control, share in ((flat_box, 1.0), (centre, 0.01)):
+    for control, share in ((flat_box, 1.0), (box_center, 0.01)):
         placed = to_image_pixels(control(view, CHOICE)[0], view, (SIDE, SIDE), (SIDE, SIDE))
         area = (x2 - x1) * (y2 - y1)
         assert energy_in(placed, inside) > 0.95
@@ -109,8 +109,8 @@ def pixels_of(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def means(energy: float | None, gain: float | None, leakage: float | None) -> Means:
-    return Means(energy, None, gain, leakage, None, None, None)
+def means(energy: float | None, gain: float | None, leakage: float | None) -> MethodMeans:
+    return MethodMeans(energy, None, gain, leakage, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,6 @@ def means(energy: float | None, gain: float | None, leakage: float | None) -> Me
         ({"b": means(0.4, 0.5, 0.0), "a": means(0.5, 0.5, 0.09), "c": means(0.1, 0.5, 0.1)}, "reached by b, a"),
     ],
 )
-def test_bars_are_reached_by_one_method_at_once(ours: dict[str, Means], all_three: str) -> None:
+def test_bars_are_reached_by_one_method_at_once(ours: dict[str, MethodMeans], all_three: str) -> None:
     theirs = {GRADCAM: means(0.2, 0.4, 0.3), "other": means(0.3, 0.1, None)}
-    assert bars(ours, theirs)[-1] == f"all three: {all_three}"
+    assert targets_reached(ours, theirs)[-1] == f"all three: {all_three}"

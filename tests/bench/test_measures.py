@@ -14,15 +14,15 @@ from torch import nn
 
 from detect.bench import detectron2_peer
 from detect.bench.benchmark_page import images_of_one_size, markdown_page
-from detect.bench.evaluation import DataSize, Numbers, largest_difference, measure_evaluation
-from detect.bench.inference import agreement, detected_by, predictor_of
+from detect.bench.evaluation import DataSize, Metrics, largest_difference, measure_evaluation
+from detect.bench.inference import agreement, torchvision_detections, make_predictor
 from detect.bench.layers import LayersAlone
 from detect.bench.operations import profile_table
-from detect.bench.random_model import Subject, make_subject
+from detect.bench.random_model import BenchModel, make_bench_model
 from detect.bench.search import measure_search
-from detect.bench.stage_times import time_parts
-from detect.bench.torchvision_peer import torchvision_twin
-from detect.bench.training import drawn_targets, losses_apart, our_step, torchvision_step
+from detect.bench.stage_times import time_stages
+from detect.bench.torchvision_peer import torchvision_reference
+from detect.bench.training import random_targets, loss_differences, detect_step, torchvision_step
 from detect.cli.bench import command
 from detect.data.shapes.dataset import draw_scene
 from detect.errors import RunError
@@ -33,14 +33,14 @@ SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
-    return make_subject(SMALL, 5, IMAGES)
+def subject() -> BenchModel:
+    return make_bench_model(SMALL, 5, IMAGES)
 
 
-def test_random_weights_find_much_and_torchvision_the_same(subject: Subject) -> None:
-    ours, theirs = predictor_of(subject, "fp32"), torchvision_twin(subject).eval()
+def test_random_weights_find_much_and_torchvision_the_same(subject: BenchModel) -> None:
+    ours, theirs = make_predictor(subject, "fp32"), torchvision_reference(subject).eval()
     for image in IMAGES:
-        found, wanted = ours.predict(image, 0.0), detected_by(theirs, image)
+        found, wanted = ours.predict(image, 0.0), torchvision_detections(theirs, image)
         assert len(wanted) >= 100
         assert agreement(wanted, found) >= 0.98
 
@@ -55,31 +55,31 @@ def test_agreement_asks_for_the_label_and_every_side() -> None:
 
 def test_weights_that_find_too_little_are_refused() -> None:
     with pytest.raises(RunError, match="expected at least 100 detections on an image, found"):
-        make_subject([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
+        make_bench_model([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
 
 
-def test_steps_have_losses_and_change_weights(subject: Subject) -> None:
-    targets = drawn_targets(IMAGES, 5)
-    for step in (our_step(subject, IMAGES, targets, "bf16"), torchvision_step(subject, IMAGES, targets)):
+def test_steps_have_losses_and_change_weights(subject: BenchModel) -> None:
+    targets = random_targets(IMAGES, 5)
+    for step in (detect_step(subject, IMAGES, targets, "bf16"), torchvision_step(subject, IMAGES, targets)):
         first, second = (sum(loss.item() for loss in step().values()) for _ in range(2))
         assert math.isfinite(first)
         assert first != second
 
 
-def test_losses_of_the_same_samples_are_torchvisions(subject: Subject) -> None:
-    apart = losses_apart(subject, IMAGES, drawn_targets(IMAGES, 5))
+def test_losses_of_the_same_samples_are_torchvisions(subject: BenchModel) -> None:
+    apart = loss_differences(subject, IMAGES, random_targets(IMAGES, 5))
     assert apart["fp32"] < 1e-3 < apart["bf16"] < 0.2
 
 
 @pytest.mark.skipif(not detectron2_peer.installed(), reason="detectron2 is not installed")
 def test_detectron2_finds_and_loses_the_same() -> None:
-    rival = detectron2_peer.make_rival(IMAGES[0])
-    wanted = rival.detected(IMAGES[0])
+    rival = detectron2_peer.make_reference(IMAGES[0])
+    wanted = rival.detect(IMAGES[0])
     assert len(wanted) >= 100
-    assert agreement(wanted, predictor_of(rival.subject, "fp32").predict(IMAGES[0], 0.0)) >= 0.98
-    targets = drawn_targets(IMAGES[:1], 80)
-    ours = sum(loss.item() for loss in our_step(rival.subject, IMAGES[:1], targets, "fp32")().values())
-    rival.twin.train()
+    assert agreement(wanted, make_predictor(rival.bench_model, "fp32").predict(IMAGES[0], 0.0)) >= 0.98
+    targets = random_targets(IMAGES[:1], 80)
+    ours = sum(loss.item() for loss in detect_step(rival.bench_model, IMAGES[:1], targets, "fp32")().values())
+    rival.model.train()
     theirs = sum(loss.item() for loss in rival.losses(IMAGES[:1], targets).values())
     assert ours == pytest.approx(theirs, rel=0.2)  # the draws differ
 
@@ -87,16 +87,16 @@ def test_detectron2_finds_and_loses_the_same() -> None:
 def test_layers_alone_are_those_that_ran() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
     layers = LayersAlone(net)
-    layers.watch(lambda: net(torch.ones(1, 1, 2, 2)))
-    assert [type(layer) for layer, _ in layers.calls] == [nn.Conv2d, nn.Linear]
+    layers.record(lambda: net(torch.ones(1, 1, 2, 2)))
+    assert [type(layer) for layer, _ in layers.recorded_calls] == [nn.Conv2d, nn.Linear]
     layers.run()
-    assert len(layers.calls) == 2
+    assert len(layers.recorded_calls) == 2
 
 
-def test_parts_add_up(subject: Subject, tmp_path: Path) -> None:
+def test_parts_add_up(subject: BenchModel, tmp_path: Path) -> None:
     Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
-    parts = time_parts(predictor_of(subject, "fp32"), [tmp_path / "a.png"])
-    assert parts.search < 0.001 < parts.backbone < parts.whole
+    parts = time_stages(make_predictor(subject, "fp32"), [tmp_path / "a.png"])
+    assert parts.search < 0.001 < parts.backbone < parts.total
 
 
 def test_evaluation_is_pycocotools_own() -> None:
@@ -107,7 +107,7 @@ def test_evaluation_is_pycocotools_own() -> None:
 
 @pytest.mark.parametrize(("ours", "difference"), [(0.5, 0.0), (0.25, 0.25), (None, math.inf)])
 def test_a_difference_is_seen(ours: float | None, difference: float) -> None:
-    here: Numbers = {"AP": 0.5, "APs": None}
+    here: Metrics = {"AP": 0.5, "APs": None}
     assert largest_difference((here, {}), ({"AP": ours, "APs": None}, {})) == difference
 
 

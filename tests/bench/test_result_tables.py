@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detect.bench.result_tables import COMPARED, Cell, Table, compared, raw_seconds, shown
+from detect.bench.result_tables import COMPARISON_COLUMNS, Cell, Table, comparison_rows, raw_seconds, format_cell
 from detect.bench.timing import Timing
 
 TIMINGS = {"ours": Timing((1.0, 2.0, 1.5)), "theirs": Timing((3.0, 6.0, 2.0))}
@@ -12,15 +12,15 @@ TIMINGS = {"ours": Timing((1.0, 2.0, 1.5)), "theirs": Timing((3.0, 6.0, 2.0))}
     ("cell", "text"), [(None, ""), ("x", "x"), (7, "7"), (0.0, "0"), (0.012345, "0.0123"), (1234.5, "1234")]
 )
 def test_cells_say_three_digits(cell: Cell, text: str) -> None:
-    assert shown(cell) == text
+    assert format_cell(cell) == text
 
 
 def test_contenders_are_compared_with_one_of_them() -> None:
-    assert compared(TIMINGS, "ours") == (("ours", 1.5, 1.0, 2.0, "1.00"), ("theirs", 3.0, 2.0, 6.0, "2.00"))
+    assert comparison_rows(TIMINGS, "ours") == (("ours", 1.5, 1.0, 2.0, "1.00"), ("theirs", 3.0, 2.0, 6.0, "2.00"))
 
 
 def test_a_table_as_text_and_as_data() -> None:
-    table = Table("Speed", "run it", COMPARED, compared(TIMINGS, "ours"), ("a remark",), raw_seconds(TIMINGS))
+    table = Table("Speed", "run it", COMPARISON_COLUMNS, comparison_rows(TIMINGS, "ours"), ("a remark",), raw_seconds(TIMINGS))
     assert table.markdown().splitlines() == [
         "## Speed",
         "",
@@ -33,7 +33,7 @@ def test_a_table_as_text_and_as_data() -> None:
         "",
         "- a remark",
     ]
-    plain = table.plain()
+    plain = table.to_dict()
     assert plain["rows"][1]["times as long"] == "2.00"
     assert plain["seconds"]["theirs"] == [3.0, 6.0, 2.0]
 
@@ -41,4 +41,4 @@ def test_a_table_as_text_and_as_data() -> None:
 def test_a_table_without_rows() -> None:
     table = Table("Nothing", "run it", ("a",), ())
     assert table.markdown().splitlines()[-2:] == ["| a |", "| --- |"]
-    assert table.plain()["rows"] == []
+    assert table.to_dict()["rows"] == []

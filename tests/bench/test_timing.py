@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from detect.bench.timing import Timing, take_turns
+from detect.bench.timing import Timing, time_interleaved
 
 
 @pytest.mark.parametrize("turns", [0, 1, 4])
@@ -16,7 +16,7 @@ def test_contenders_alternate_and_the_first_time_does_not_count(turns: int) -> N
 
         return turn
 
-    timings = take_turns({"b": contender("b", 1.0), "a": contender("a", 10.0)}, turns)
+    timings = time_interleaved({"b": contender("b", 1.0), "a": contender("a", 10.0)}, turns)
     assert seen[:2] == [("b", 0), ("a", 0)]
     orders = [[name for name, at in seen[2:] if at == number] for number in range(turns)]
     assert orders == [["b", "a"], ["a", "b"], ["b", "a"], ["a", "b"]][:turns]
@@ -24,9 +24,9 @@ def test_contenders_alternate_and_the_first_time_does_not_count(turns: int) -> N
 
 
 def test_no_contenders_take_no_turns() -> None:
-    assert take_turns({}, 3) == {}
+    assert time_interleaved({}, 3) == {}
 
 
 def test_median_and_spread() -> None:
     timing = Timing((5.0, 1.0, 2.0))
-    assert (timing.median, timing.spread) == (2.0, (1.0, 5.0))
+    assert (timing.median, timing.min_max) == (2.0, (1.0, 5.0))

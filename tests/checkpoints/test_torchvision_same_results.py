@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from detect.bench.same_draws import LOSSES, draw_alike
+from detect.bench.same_draws import LOSS_NAMES, share_sampling
 from detect.checkpoints.torchvision_configs import LAYOUTS
 from detect.inference.predictor import Predictor
 from detect.ops.preprocess import rescale_boxes
@@ -73,7 +73,7 @@ def test_detections_agree_in_float32(pair: DetectorPair) -> None:
 
 def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
     pair.to(torch.float64)
-    draw_alike(pair.theirs, pair.checkpoint.config)
+    share_sampling(pair.theirs, pair.checkpoint.config)
     rgb, boxes, labels = rendered_objects(2)
     images = pair.images(rgb, torch.float64)
     targets = [
@@ -94,7 +94,7 @@ def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
     with torch.no_grad():
         theirs = pair.theirs(torchvision_images(rgb, torch.float64), their_targets)
         ours = pair.ours(images, targets)
-    assert ours.keys() == set(LOSSES.values())
-    for name, our_name in LOSSES.items():
+    assert ours.keys() == set(LOSS_NAMES.values())
+    for name, our_name in LOSS_NAMES.items():
         assert theirs[name] > 0
         assert ours[our_name].item() == pytest.approx(theirs[name].item(), rel=1e-5)

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from detect.cli.data import command
 from detect.errors import UserError
 from tests.conftest import Command
-from tests.data.inspect.drawn_set import write_coco, write_voc
-from tests.data.inspect.faults import FAULTS
+from tests.data.inspect.example_datasets import write_coco, write_voc
+from tests.data.inspect.example_faults import FAULTS
 
 
 def run(*arguments: object) -> Result:
@@ -31,7 +31,7 @@ def run(*arguments: object) -> Result:
 def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: list[str], status: int) -> None:
     root = write_voc(tmp_path / "set")
     if fault:
-        FAULTS[fault].plant(root)
+        FAULTS[fault].apply(root)
     result = run("inspect", root, "--json", tmp_path / "found.json", *flags)
     assert result.exit_code == status, result.output
     content = json.loads((tmp_path / "found.json").read_text())
@@ -41,18 +41,18 @@ def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: li
 
 def test_strict_says_how_many_of_which_kind(tmp_path: Path, detect_command: Command) -> None:
     root = write_voc(tmp_path / "set")
-    FAULTS["tiny"].plant(root)
+    FAULTS["tiny"].apply(root)
     status, _, err = detect_command("data", "inspect", root, "--strict")
     assert (status, err.splitlines()[-1]) == (2, f"detect: --strict: {root}: expected no finding, found 1 x tiny")
 
 
 def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
-    FAULTS["all boxes in fractions"].plant(root)
+    FAULTS["all boxes in fractions"].apply(root)
     lines = run("inspect", root).stdout.splitlines()
     assert len(lines) == 6
     assert lines[0].startswith("error: fractions: 48 x ")
-    assert "; cure: " in lines[0]
+    assert "; fix: " in lines[0]
     assert lines[4].strip() == "and 45 more"
     assert lines[5] == "48 errors, 0 warnings in 12 files; 12 images, 48 objects"
     assert len(run("inspect", root, "--examples", 50).stdout.splitlines()) == 50
@@ -72,7 +72,7 @@ def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
 def test_stats_account_for_what_was_read(tmp_path: Path, fault: str | None, said: str) -> None:
     root = write_voc(tmp_path / "set")
     if fault:
-        FAULTS[fault].plant(root)
+        FAULTS[fault].apply(root)
     assert run("stats", root).stdout.splitlines()[1] == f"boxes: {said}"
 
 
@@ -86,7 +86,7 @@ def test_stats_end_in_settings(tmp_path: Path) -> None:
 
 def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
-    FAULTS["truncated image"].plant(root)
+    FAULTS["truncated image"].apply(root)
     result = run("show", root, "--out", tmp_path / "look", "--set", "data.min_size=80")
     assert result.exit_code == 1, result.output
     assert "p05.jpg: cannot be decoded" in result.stderr

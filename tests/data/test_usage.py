@@ -14,8 +14,8 @@ from detect.data.annotations import Annotations
 from detect.data.usage import DataUsage, data_usage, require_clean
 from detect.errors import UserError
 from tests.conftest import Command
-from tests.data.inspect.drawn_set import WRITERS
-from tests.data.inspect.faults import FAULTS
+from tests.data.inspect.example_datasets import WRITERS
+from tests.data.inspect.example_faults import FAULTS
 
 BOXES = 48  # boxes of the drawn set
 
@@ -26,9 +26,9 @@ def append_row_without_extent(root: Path) -> None:
 
 
 DROPPED_BOXES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "voc": (FAULTS["no extent"].plant, "a box without extent"),
-    "coco": (FAULTS["negative width"].plant, "a box without extent"),
-    "yolo": (FAULTS["outside, YOLO"].plant, "a box outside its image"),
+    "voc": (FAULTS["no extent"].apply, "a box without extent"),
+    "coco": (FAULTS["negative width"].apply, "a box without extent"),
+    "yolo": (FAULTS["outside, YOLO"].apply, "a box outside its image"),
     "csv": (append_row_without_extent, "a box without extent"),
 }
 
@@ -59,7 +59,7 @@ def test_data_usage_with_a_dropped_box_adds_up(tmp_path: Path, name: str) -> Non
 
 def test_data_usage_counts_clipped_boxes_and_unlabeled_images(tmp_path: Path) -> None:
     root = WRITERS["voc"](tmp_path / "set")
-    FAULTS["reaching outside"].plant(root)
+    FAULTS["reaching outside"].apply(root)
     usage = read_splits(make_config(root)).usage
     assert usage == DataUsage(BOXES - 1, {}, 1, 12, 0)
     beside = WRITERS["beside"](tmp_path / "beside")
@@ -91,7 +91,7 @@ def test_strict_training_with_a_dropped_box_fails_before_the_run_folder(
         (
             [range(11)],
             10,
-            ("1 groups of over 10 images (11), too max_group for one side, so split by name",),
+            ("1 groups of over 10 images (11), too large for one side, so split by name",),
         ),
         (
             [range(4), range(5, 7)],

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.fault_injection.file_faults import Fault
 from tests.fault_injection.command_server import Request
+from tests.fault_injection.file_faults import Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +62,9 @@ class Commands:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._output.unlink(missing_ok=True)
-        request = Request(tuple(map(str, command)), str(self._output), fault, kill_after, kill_when, processes, faulty_rank)
+        request = Request(
+            tuple(map(str, command)), str(self._output), fault, kill_after, kill_when, processes, faulty_rank
+        )
         self._process.stdin.write(request.to_json() + "\n")
         self._process.stdin.flush()
         statuses = json.loads(self._process.stdout.readline())

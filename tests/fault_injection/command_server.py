@@ -114,7 +114,9 @@ def _is_due(request: Request, spent: float) -> bool:
     if request.kill_after is not None:
         return spent > request.kill_after
     output = Path(request.output)
-    return request.kill_when is not None and output.exists() and request.kill_when in output.read_text("utf-8", "replace")
+    return (
+        request.kill_when is not None and output.exists() and request.kill_when in output.read_text("utf-8", "replace")
+    )
 
 
 def _free_port() -> int:

@@ -40,7 +40,9 @@ class FaultInjector:
         self.folder = os.path.realpath(fault.folder)
         self.num_operations = 0
 
-    def perform(self, name: str, path: str, do: Callable[[], Result], half: Callable[[], object] | None = None) -> Result:
+    def perform(
+        self, name: str, path: str, do: Callable[[], Result], half: Callable[[], object] | None = None
+    ) -> Result:
         """``do``, unless it is its turn; ``half`` does a half of it."""
         if not os.path.realpath(path).startswith(self.folder):
             return do()

@@ -78,7 +78,9 @@ def run_monitored(command: Sequence[object], output: Path, progress_file: Path) 
         )
         samples: list[Sample] = []
         while process.poll() is None:
-            samples += (each for each in _take_sample(process.pid, progress_file) if not samples or each.done > samples[-1].done)
+            samples += (
+                each for each in _take_sample(process.pid, progress_file) if not samples or each.done > samples[-1].done
+            )
             time.sleep(INTERVAL)
     return MonitoredRun(process.returncode, output.read_text("utf-8", "replace"), tuple(samples))
 

@@ -40,7 +40,7 @@ def paths(shapes_root: Path, commands: Commands, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_worker_names_the_file_in_one_line(
     name: str,
-    places: dict[str, Path],
+    paths: dict[str, Path],
     tmp_path: Path,
     detect_command: Command,
     monkeypatch: pytest.MonkeyPatch,

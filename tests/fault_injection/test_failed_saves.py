@@ -13,8 +13,8 @@ from detect.errors import RunError
 from tests.checkpoints.test_checkpoint import checkpoint
 from tests.fault_injection import fixtures_jobs as jobs
 from tests.fault_injection.command_client import Commands, differences
-from tests.fault_injection.fixtures_jobs import unreadable, run_undisturbed
 from tests.fault_injection.file_faults import FAILURES, Fault, Kind, inject
+from tests.fault_injection.fixtures_jobs import run_undisturbed, unreadable
 
 OPERATIONS = 5  # of a save: write, flush, sync of the file, rename, sync of the folder
 
@@ -39,7 +39,9 @@ def test_failed_save_leaves_a_loadable_checkpoint(
                 save_checkpoint(after, file)
     assert injector.num_operations >= min(operation, OPERATIONS)
     loaded = load_checkpoint(file).weights
-    renamed = operation >= OPERATIONS or (kind == "full disk" and operation > 3)  # the rename was done before the failure
+    renamed = operation >= OPERATIONS or (
+        kind == "full disk" and operation > 3
+    )  # the rename was done before the failure
     expected = after if renamed else before
     assert torch.equal(loaded["a"], expected.weights["a"])
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]

@@ -16,8 +16,8 @@ import pytest
 
 from tests.fault_injection import fixtures_jobs as jobs
 from tests.fault_injection.command_client import Commands, differences
-from tests.fault_injection.fixtures_jobs import Job, unreadable, run_undisturbed
 from tests.fault_injection.file_faults import KILLS, Fault
+from tests.fault_injection.fixtures_jobs import Job, run_undisturbed, unreadable
 
 NAMES = ("write", "sync", "rename", "flush")  # of operations
 
@@ -80,7 +80,9 @@ AT_RANDOM = [
 ]
 
 
-def assert_resumes(job: UndisturbedJob, folder: Path, commands: Commands, record: Callable[[str, object], None]) -> None:
+def assert_resumes(
+    job: UndisturbedJob, folder: Path, commands: Commands, record: Callable[[str, object], None]
+) -> None:
     damaged = unreadable(folder)
     record("lost files", len(damaged))
     assert damaged == []
@@ -96,7 +98,7 @@ def assert_resumes(job: UndisturbedJob, folder: Path, commands: Commands, record
 def test_kill_at_a_file_operation_resumes_identically(
     name: str,
     trial: int,
-    whole: Get,
+    undisturbed: Get,
     commands: Commands,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -115,7 +117,7 @@ def test_kill_at_a_file_operation_resumes_identically(
 def test_kill_at_a_random_time_resumes_identically(
     name: str,
     trial: int,
-    whole: Get,
+    undisturbed: Get,
     commands: Commands,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -129,7 +131,7 @@ def test_kill_at_a_random_time_resumes_identically(
 
 
 @pytest.mark.parametrize("name", ["joint"])
-def test_rename_follows_sync_of_the_file_and_precedes_sync_of_the_folder(name: str, whole: Get) -> None:
+def test_rename_follows_sync_of_the_file_and_precedes_sync_of_the_folder(name: str, undisturbed: Get) -> None:
     operations = whole(name).operations
     renames = [index for index, line in enumerate(operations) if line.startswith("rename")]
     for index in renames:

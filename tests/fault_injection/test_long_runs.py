@@ -15,12 +15,14 @@ import pytest
 import yaml
 
 from tests.fault_injection.command_client import Commands
-from tests.fault_injection.memory_growth import MonitoredRun, growth, run_monitored
 from tests.fault_injection.fixtures_jobs import settings
+from tests.fault_injection.memory_growth import MonitoredRun, growth, run_monitored
 
 Record = Callable[[str, object], None]
 
-MAX_GROWTH = 20_000_000  # bytes over a whole run: 5 kB a step, 1 kB an image, whose answer is kept to be written at the end
+MAX_GROWTH = (
+    20_000_000  # bytes over a whole run: 5 kB a step, 1 kB an image, whose answer is kept to be written at the end
+)
 STEPS, IMAGES = 4000, 20_000
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process holds is read in /proc")
@@ -83,7 +85,9 @@ def assert_flat(run: MonitoredRun, record: Record) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_training_memory_stays_constant(workers: int, shapes_root: Path, tmp_path: Path, record_property: Record) -> None:
+def test_training_memory_stays_constant(
+    workers: int, shapes_root: Path, tmp_path: Path, record_property: Record
+) -> None:
     command = training(shapes_root, tmp_path, STEPS, workers)
     run = run_monitored(["-m", "detect", *command], tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
     assert run.status == 0, run.text[-2000:]

@@ -35,7 +35,9 @@ def _digest(*tensors: object) -> str:
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
-def test_batches_are_equal_for_any_number_of_workers(workers: int, shapes_root: Path, record_property: Callable[[str, object], None]) -> None:
+def test_batches_are_equal_for_any_number_of_workers(
+    workers: int, shapes_root: Path, record_property: Callable[[str, object], None]
+) -> None:
     expected = batch_digests(shapes_root, 0)
     assert len(expected) == 7
     assert len({file for batch in expected for file, _ in batch}) == 6

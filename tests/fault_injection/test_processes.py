@@ -20,8 +20,8 @@ from detect.data.loading.batch_sampler import BatchSampler, DistributedBatchSamp
 from detect.system.distributed import ProcessGroup
 from detect.types import MeanLoss
 from tests.fault_injection.command_client import ROOT, Commands
-from tests.fault_injection.fixtures_jobs import settings
 from tests.fault_injection.file_faults import Fault
+from tests.fault_injection.fixtures_jobs import settings
 
 Record = Callable[[str, object], None]
 

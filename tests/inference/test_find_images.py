@@ -1,4 +1,4 @@
-"""Images that a command line means: files, folders, globs."""
+"""Tests the search for images in files, folders and globs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["**/deep/**/*.png"], "in/deep/d.png"),
     ],
 )
-def test_found_in_order_and_once(paths: list[str], expected: str, folder: Path) -> None:
+def test_find_images_returns_each_image_once_in_order(paths: list[str], expected: str, folder: Path) -> None:
     assert [str(image) for image in find_images(paths)] == expected.split()
     absolute = [str(image.relative_to(folder)) for image in find_images([f"{folder}/{path}" for path in paths])]
     assert absolute == expected.split()
@@ -48,6 +48,6 @@ def test_found_in_order_and_once(paths: list[str], expected: str, folder: Path) 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("path", ["nothing.jpg", "**/*.bmp", "*.txt", "in/deep/../*.png"])
-def test_where_there_is_none_it_is_told(path: str) -> None:
+def test_find_images_without_match_raises(path: str) -> None:
     with pytest.raises(UserError, match="expected a"):
         find_images([path])

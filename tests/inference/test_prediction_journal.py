@@ -1,4 +1,4 @@
-"""What a prediction has done so far: a damaged file costs batches that are done again, never a wrong one."""
+"""Tests the prediction journal: after damage batches are computed again, and no wrong batch is accepted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from detect.evaluation.predictions import Prediction
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 
 CLASSES = ("cat", "größe")
-KEY = 2**62 + 1
+RUN_HASH = 2**62 + 1
 
 
-def batch(place: int) -> BatchResult:
+def make_batch(place: int) -> BatchResult:
     rows = np.random.default_rng(place)
     prediction = Prediction(
         file=f"image {place}.jpg",
@@ -28,52 +28,50 @@ def batch(place: int) -> BatchResult:
     return BatchResult((2 * place, 2 * place + 1), (prediction,), (f"other {place}.jpg: no picture",))
 
 
-def written(file: Path, count: int) -> PredictionJournal:
-    finished = PredictionJournal(file, KEY, CLASSES)
+def write_journal(file: Path, count: int) -> PredictionJournal:
+    finished = PredictionJournal(file, RUN_HASH, CLASSES)
     for place in range(count):
-        finished.add(batch(place))
+        finished.add(make_batch(place))
     return finished
 
 
-def told(batches: list[BatchResult]) -> list[str]:
+def to_comparable(batches: list[BatchResult]) -> list[str]:
     return [repr(each) for each in batches]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_what_was_done_is_known_again(count: int, tmp_path: Path) -> None:
+def test_journal_is_read_back_unchanged(count: int, tmp_path: Path) -> None:
     file = tmp_path / "done.jsonl"
-    first = written(file, count)
+    first = write_journal(file, count)
     content = file.read_bytes()
-    again = PredictionJournal(file, KEY, CLASSES)
-    assert told(again.batches) == told(first.batches)
+    again = PredictionJournal(file, RUN_HASH, CLASSES)
+    assert to_comparable(again.batches) == to_comparable(first.batches)
     assert len(again.batches) == count
     assert file.read_bytes() == content
 
 
-def test_another_command_starts_anew(tmp_path: Path) -> None:
-    written(tmp_path / "a", 2)
-    assert PredictionJournal(tmp_path / "a", KEY + 1, CLASSES).batches == []
+def test_journal_of_another_run_is_ignored(tmp_path: Path) -> None:
+    write_journal(tmp_path / "a", 2)
+    assert PredictionJournal(tmp_path / "a", RUN_HASH + 1, CLASSES).batches == []
 
 
-def cut(content: bytes, place: int) -> bytes:
+def truncate(content: bytes, place: int) -> bytes:
     return content[:place]
 
 
-def flipped(content: bytes, place: int) -> bytes:
+def flip_bit(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
 
 
-@pytest.mark.parametrize("harm", [cut, flipped])
-def test_of_a_damaged_file_the_batches_before_the_damage_are_believed(
-    harm: Callable[[bytes, int], bytes], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("harm", [truncate, flip_bit])
+def test_batches_before_the_damage_are_kept(harm: Callable[[bytes, int], bytes], tmp_path: Path) -> None:
     file = tmp_path / "done.jsonl"
-    whole = told(written(file, 3).batches)
+    whole = to_comparable(write_journal(file, 3).batches)
     content = file.read_bytes()
     kept = []
     for place in range(0, len(content), 3):
         file.write_bytes(harm(content, place))
-        found = told(PredictionJournal(file, KEY, CLASSES).batches)
+        found = to_comparable(PredictionJournal(file, RUN_HASH, CLASSES).batches)
         kept.append(len(found))
         assert found == whole[: len(found)]
         assert len(found) < 3

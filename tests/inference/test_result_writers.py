@@ -18,7 +18,6 @@ from detect.inference.result_readers import (
     comp4_classes,
     json_classes,
     load_coco_results,
-    read_coco_results,
     read_comp4,
     read_json,
 )
@@ -33,10 +32,10 @@ from detect.inference.result_writers import (
 )
 
 CLASSES = ("cat", "dog", "dining table")
-ODD = 0.1 + 0.2  # 0.30000000000000004
+INEXACT = 0.1 + 0.2  # 0.30000000000000004
 
 
-def prediction(file: str, found: list[tuple[list[float], float, int]]) -> Prediction:
+def make_prediction(file: str, found: list[tuple[list[float], float, int]]) -> Prediction:
     return Prediction(
         file=file,
         width=200,
@@ -47,7 +46,7 @@ def prediction(file: str, found: list[tuple[list[float], float, int]]) -> Predic
     )
 
 
-def annotated(files: list[str], boxes: Any = ()) -> Annotations:
+def make_annotations(files: list[str], boxes: Any = ()) -> Annotations:
     """Each image has the boxes, all cats; image ids 10, 20 ...; category ids with gaps."""
     box = np.array(boxes, float).reshape(-1, 4)
     no = np.zeros(len(box), bool)
@@ -58,18 +57,22 @@ def annotated(files: list[str], boxes: Any = ()) -> Annotations:
     return Annotations.from_images(images, CLASSES, category_ids=[4, 9, 2])
 
 
-ONE = [prediction("/p/a b.jpg", [([ODD, 1e-5, 57.1, 88.0], ODD, 3), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)])]
-TABLE = {
+TWO_DETECTIONS = [
+    make_prediction("/p/a b.jpg", [([INEXACT, 1e-5, 57.1, 88.0], INEXACT, 3), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)])
+]
+PREDICTIONS = {
     "no images": [],
-    "no detections": [prediction("/p/a.jpg", []), prediction("/p/ü.png", [])],
-    "two detections": ONE,
-    "best first": [prediction("/p/a.jpg", [([1, 2, 3, 4], 0.1, 1), ([5, 6, 7, 8], 0.9, 1), ([0, 0, 1, 1], 0.1, 2)])],
-    "two images": [*ONE, prediction("/p/c.jpg", [([-1.5, -2.0, 300.0, 200.0], 1.0, 2)])],
+    "no detections": [make_prediction("/p/a.jpg", []), make_prediction("/p/ü.png", [])],
+    "two detections": TWO_DETECTIONS,
+    "best first": [
+        make_prediction("/p/a.jpg", [([1, 2, 3, 4], 0.1, 1), ([5, 6, 7, 8], 0.9, 1), ([0, 0, 1, 1], 0.1, 2)])
+    ],
+    "two images": [*TWO_DETECTIONS, make_prediction("/p/c.jpg", [([-1.5, -2.0, 300.0, 200.0], 1.0, 2)])],
 }
 
 
-def ranked(predictions: list[Prediction]) -> list[tuple[str, int, int, Any]]:
-    """What a written file holds: best first, equals as given."""
+def to_comparable(predictions: list[Prediction]) -> list[tuple[str, int, int, Any]]:
+    """Return the content of a written file: best first, detections of equal score in their order."""
     rows = []
     for p in predictions:
         order = sorted(range(len(p)), key=lambda row, p=p: -p.scores[row])  # type: ignore[misc]
@@ -78,39 +81,51 @@ def ranked(predictions: list[Prediction]) -> list[tuple[str, int, int, Any]]:
     return rows
 
 
-def by_class(rows: list[tuple[str, int, int, Any]]) -> list[tuple[str, int, int, Any]]:
-    """A comp4 folder keeps the order within a class."""
+def predictions_from_coco(rows: list[dict[str, Any]], annotations: Annotations) -> list[Prediction]:
+    """Return a Prediction for each image of the annotations, with the rows of a COCO results file."""
+    labels = {category_id: label for label, category_id in enumerate(annotations.category_ids.tolist(), 1)}
+    detections: dict[int, list[tuple[list[float], float, int]]] = {i: [] for i in annotations.image_ids.tolist()}
+    for row in rows:
+        x, y, width, height = row["bbox"]
+        box = [x, y, x + width, y + height]
+        detections[row["image_id"]].append((box, row["score"], labels[row["category_id"]]))
+    files = [annotations.file(index) for index in range(len(annotations))]
+    return [make_prediction(file, found) for file, found in zip(files, detections.values(), strict=True)]
+
+
+def sort_by_class(rows: list[tuple[str, int, int, Any]]) -> list[tuple[str, int, int, Any]]:
+    """Sort detections by class, as a comp4 folder keeps the order within a class only."""
     return [(*image, sorted(found, key=lambda row: row[2])) for *image, found in rows]  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("predictions", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_json_round_trip_is_exact(predictions, tmp_path):
     write_json(tmp_path / "predictions.json", predictions, CLASSES)
-    assert ranked(read_json(tmp_path / "predictions.json", CLASSES)) == ranked(predictions)
+    assert to_comparable(read_json(tmp_path / "predictions.json", CLASSES)) == to_comparable(predictions)
 
 
-@pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("predictions", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_comp4_round_trip_is_exact(predictions, tmp_path):
     write_comp4(tmp_path, predictions, CLASSES)
     assert comp4_classes(tmp_path) == ["cat", "dining table", "dog"]
-    found = read_comp4(tmp_path, annotated([p.file for p in predictions]))
-    assert by_class(ranked(found)) == by_class(ranked(predictions))
+    found = read_comp4(tmp_path, make_annotations([p.file for p in predictions]))
+    assert sort_by_class(to_comparable(found)) == sort_by_class(to_comparable(predictions))
 
 
-@pytest.mark.parametrize("predictions", TABLE.values(), ids=TABLE)
+@pytest.mark.parametrize("predictions", PREDICTIONS.values(), ids=PREDICTIONS)
 def test_coco_round_trip(predictions, tmp_path):
-    annotations = annotated([p.file for p in predictions])
+    annotations = make_annotations([p.file for p in predictions])
     write_coco(tmp_path / "dt.json", predictions, annotations.image_ids, annotations.category_ids)
-    found = read_coco_results(tmp_path / "dt.json", annotations)
-    for (*image, rows), (*same_image, expected) in zip(ranked(found), ranked(predictions), strict=True):
+    found = predictions_from_coco(load_coco_results(tmp_path / "dt.json", {10, 20}, {4, 9, 2}), annotations)
+    for (*image, rows), (*same_image, expected) in zip(to_comparable(found), to_comparable(predictions), strict=True):
         assert image == same_image
         assert [row[1:] for row in rows] == [row[1:] for row in expected]
         for row, same in zip(rows, expected, strict=True):
             assert row[0] == pytest.approx(same[0], rel=1e-14)
 
 
-def test_json_is_the_contracts(tmp_path):
-    write_json(tmp_path / "p.json", TABLE["best first"], CLASSES)
+def test_json_format(tmp_path):
+    write_json(tmp_path / "p.json", PREDICTIONS["best first"], CLASSES)
     assert json.loads((tmp_path / "p.json").read_text()) == [
         {
             "file": "/p/a.jpg",
@@ -126,17 +141,17 @@ def test_json_is_the_contracts(tmp_path):
     assert json_classes(tmp_path / "p.json") == ["cat", "dog"]
 
 
-def test_coco_is_the_contracts(tmp_path):
-    write_coco(tmp_path / "dt.json", ONE, [7], [4, 9, 2])
+def test_coco_results_format(tmp_path):
+    write_coco(tmp_path / "dt.json", TWO_DETECTIONS, [7], [4, 9, 2])
     assert json.loads((tmp_path / "dt.json").read_text()) == [
-        {"image_id": 7, "category_id": 2, "bbox": [ODD, 1e-5, 57.1 - ODD, 88 - 1e-5], "score": ODD},
+        {"image_id": 7, "category_id": 2, "bbox": [INEXACT, 1e-5, 57.1 - INEXACT, 88 - 1e-5], "score": INEXACT},
         {"image_id": 7, "category_id": 4, "bbox": [10, 20, 50, 20], "score": 0.25},
     ]
 
 
-def test_coco_list_beside(tmp_path):
+def test_coco_images_format(tmp_path):
     write_coco_images(
-        tmp_path / "coco_images.json", [prediction("/p/x/1.jpg", []), prediction("/p/2.jpg", [])], CLASSES
+        tmp_path / "coco_images.json", [make_prediction("/p/x/1.jpg", []), make_prediction("/p/2.jpg", [])], CLASSES
     )
     content = json.loads((tmp_path / "coco_images.json").read_text())
     assert content["images"][0] == {"id": 1, "file_name": "x/1.jpg", "width": 200, "height": 100}
@@ -144,31 +159,33 @@ def test_coco_list_beside(tmp_path):
     assert content["categories"] == [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": CLASSES[2]}]
 
 
-def test_comp4_is_vocs(tmp_path):
-    write_comp4(tmp_path, ONE, CLASSES)
+def test_comp4_format(tmp_path):
+    write_comp4(tmp_path, TWO_DETECTIONS, CLASSES)
     assert (tmp_path / "comp4_det_cat.txt").read_text() == "a b 0.25 11.0 21.0 60.0 40.0\n"
     assert (tmp_path / "comp4_det_dog.txt").read_text() == ""
     line = (tmp_path / "comp4_det_dining table.txt").read_text()
     assert line == "a b 0.30000000000000004 1.30000000000000004 1.00001 57.1 88.0\n"
 
 
-def test_csv_is_the_contracts(tmp_path):
+def test_csv_format(tmp_path):
     write_csv(tmp_path / "none.csv", [], CLASSES)
     assert (tmp_path / "none.csv").read_text() == "file,label,score,x1,y1,x2,y2\n"
-    write_csv(tmp_path / "p.csv", [prediction('/p/"a", b.jpg', [([ODD, 1, 2, 3], 0.5, 3)])], CLASSES)
+    write_csv(tmp_path / "p.csv", [make_prediction('/p/"a", b.jpg', [([INEXACT, 1, 2, 3], 0.5, 3)])], CLASSES)
     with (tmp_path / "p.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [(row["file"], row["label"], float(row["x1"])) for row in rows] == [('/p/"a", b.jpg', "dining table", ODD)]
+    assert [(row["file"], row["label"], float(row["x1"])) for row in rows] == [
+        ('/p/"a", b.jpg', "dining table", INEXACT)
+    ]
     assert [float(rows[0][name]) for name in ("score", "y1", "x2", "y2")] == [0.5, 1, 2, 3]
 
 
-def test_yolo_is_the_contracts(tmp_path):
-    write_yolo(tmp_path / "labels", [*ONE[:1], prediction("/p/none.jpg", [])])
+def test_yolo_format(tmp_path):
+    write_yolo(tmp_path / "labels", [*TWO_DETECTIONS[:1], make_prediction("/p/none.jpg", [])])
     assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["a b.txt", "none.txt"]
     assert (tmp_path / "labels/none.txt").read_text() == ""
     rows = [list(map(float, line.split())) for line in (tmp_path / "labels/a b.txt").read_text().splitlines()]
     assert rows[1] == [0, 35 / 200, 0.3, 0.25, 0.2, 0.25]
-    assert rows[0] == pytest.approx([2, (57.1 + ODD) / 400, 0.44, (57.1 - ODD) / 200, 0.88, ODD], abs=1e-6)
+    assert rows[0] == pytest.approx([2, (57.1 + INEXACT) / 400, 0.44, (57.1 - INEXACT) / 200, 0.88, INEXACT], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +198,11 @@ def test_yolo_is_the_contracts(tmp_path):
         (["/p/a.jpg", "/p/a.png"], ["a.jpg", "a.png"]),
     ],
 )
-def test_image_names(files, expected):
+def test_short_image_names_are_unique(files, expected):
     assert short_image_names(files) == expected
-    assert [p.file for p in align(annotated(files), [prediction(name, []) for name in expected])] == expected
+    assert [
+        p.file for p in align(make_annotations(files), [make_prediction(name, []) for name in expected])
+    ] == expected
 
 
 _number = st.just(0.0) | st.floats(1e-9, 200)  # 28 decimal digits hold x + 1 exactly
@@ -192,23 +211,23 @@ _row = st.tuples(st.lists(_number, min_size=4, max_size=4), st.floats(0, 1), st.
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(_row, max_size=5), max_size=3))
-def test_any_number_survives(tmp_path_factory, images):
+def test_any_number_is_read_back_exactly(tmp_path_factory, images):
     folder: Path = tmp_path_factory.mktemp("any")
-    predictions = [prediction(f"/p/{place}.jpg", rows) for place, rows in enumerate(images)]
+    predictions = [make_prediction(f"/p/{place}.jpg", rows) for place, rows in enumerate(images)]
     write_json(folder / "p.json", predictions, CLASSES)
     write_comp4(folder, predictions, CLASSES)
-    assert ranked(read_json(folder / "p.json", CLASSES)) == ranked(predictions)
-    text = read_comp4(folder, annotated([p.file for p in predictions]))
-    assert by_class(ranked(text)) == by_class(ranked(predictions))
+    assert to_comparable(read_json(folder / "p.json", CLASSES)) == to_comparable(predictions)
+    text = read_comp4(folder, make_annotations([p.file for p in predictions]))
+    assert sort_by_class(to_comparable(text)) == sort_by_class(to_comparable(predictions))
 
 
-def test_both_forms_score_the_same(tmp_path):
+def test_json_and_comp4_score_the_same(tmp_path):
     draw = np.random.default_rng(0)
     corners = draw.uniform(0, 50, (4, 2))
     truth = np.concatenate([corners, corners + draw.uniform(20, 100, (4, 2))], axis=1)
-    annotations = annotated([f"/p/{place}.jpg" for place in range(20)], truth)
+    annotations = make_annotations([f"/p/{place}.jpg" for place in range(20)], truth)
     predictions = [
-        prediction(
+        make_prediction(
             f"/p/{place}.jpg", [((truth[k % 4] + draw.normal(0, 8, 4)).tolist(), draw.random(), 1) for k in range(9)]
         )
         for place in range(20)
@@ -222,8 +241,8 @@ def test_both_forms_score_the_same(tmp_path):
         assert evaluate_voc(annotations, found, "voc07").mAP == pytest.approx(scored, abs=1e-9)
 
 
-GOOD = {"file": "a.jpg", "width": 2, "height": 2, "detections": []}
-ROW = {"box": [0, 0, 1, 1], "label": "cat", "score": 0.5}
+RECORD = {"file": "a.jpg", "width": 2, "height": 2, "detections": []}
+DETECTION = {"box": [0, 0, 1, 1], "label": "cat", "score": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -231,16 +250,19 @@ ROW = {"box": [0, 0, 1, 1], "label": "cat", "score": 0.5}
     [
         ("", ["damaged JSON"]),
         ("{}", ["a list of images", "found {}"]),
-        (json.dumps([GOOD, 3]), ["entry 2", '"file"', "found 3"]),
-        (json.dumps([{**GOOD, "width": "2"}]), ["entry 1", '"width"']),
-        (json.dumps([{**GOOD, "detections": [ROW, {}]}]), ["entry 1: detection 2", '"box"', "found {}"]),
-        (json.dumps([{**GOOD, "detections": [{**ROW, "box": [1, 2, 3]}]}]), ["detection 1", "[1, 2, 3]"]),
-        (json.dumps([{**GOOD, "detections": [{**ROW, "score": "high"}]}]), ["detection 1", '"high"']),
-        (json.dumps([{**GOOD, "detections": [{**ROW, "score": float("nan")}]}]), ["detection 1", "NaN"]),
-        (json.dumps([{**GOOD, "detections": [{**ROW, "label": "cta"}]}]), ["detection 1", 'did you mean "cat"']),
+        (json.dumps([RECORD, 3]), ["entry 2", '"file"', "found 3"]),
+        (json.dumps([{**RECORD, "width": "2"}]), ["entry 1", '"width"']),
+        (json.dumps([{**RECORD, "detections": [DETECTION, {}]}]), ["entry 1: detection 2", '"box"', "found {}"]),
+        (json.dumps([{**RECORD, "detections": [{**DETECTION, "box": [1, 2, 3]}]}]), ["detection 1", "[1, 2, 3]"]),
+        (json.dumps([{**RECORD, "detections": [{**DETECTION, "score": "high"}]}]), ["detection 1", '"high"']),
+        (json.dumps([{**RECORD, "detections": [{**DETECTION, "score": float("nan")}]}]), ["detection 1", "NaN"]),
+        (
+            json.dumps([{**RECORD, "detections": [{**DETECTION, "label": "cta"}]}]),
+            ["detection 1", 'did you mean "cat"'],
+        ),
     ],
 )
-def test_json_errors_name_the_place(content, words, tmp_path):
+def test_json_errors_state_file_and_location(content, words, tmp_path):
     path = tmp_path / "p.json"
     path.write_text(content)
     with pytest.raises(UserError) as caught:
@@ -258,37 +280,37 @@ def test_json_errors_name_the_place(content, words, tmp_path):
         ("2 0.5 1 1 2 2\n", ["line 1", "expected one of the 1 images"]),
     ],
 )
-def test_comp4_errors_name_the_place(content, words, tmp_path):
+def test_comp4_errors_state_file_and_location(content, words, tmp_path):
     write_comp4(tmp_path, [], CLASSES)
     (tmp_path / "comp4_det_dog.txt").write_text(content)
     with pytest.raises(UserError) as caught:
-        read_comp4(tmp_path, annotated(["/p/1.jpg"]))
+        read_comp4(tmp_path, make_annotations(["/p/1.jpg"]))
     assert all(word in str(caught.value) for word in [str(tmp_path / "comp4_det_dog.txt"), *words])
 
 
-def test_comp4_needs_a_file_for_each_class(tmp_path):
+def test_comp4_without_a_file_for_each_class_raises(tmp_path):
     (tmp_path / "comp4_det_dogs.txt").touch()
     with pytest.raises(UserError, match="the detections of cat"):
-        read_comp4(tmp_path, annotated([]))
+        read_comp4(tmp_path, make_annotations([]))
     with pytest.raises(UserError, match="expected a folder"):
-        read_comp4(tmp_path / "comp4_det_dogs.txt", annotated([]))
+        read_comp4(tmp_path / "comp4_det_dogs.txt", make_annotations([]))
 
 
-RESULT = {"image_id": 1, "category_id": 4, "bbox": [0, 0, 1, 1], "score": 0.5}
+COCO_RESULT = {"image_id": 1, "category_id": 4, "bbox": [0, 0, 1, 1], "score": 0.5}
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         ({}, ["a list of COCO results", "found {}"]),
-        ([RESULT, {}], ["result 2", '"image_id"', "found {}"]),
-        ([{**RESULT, "image_id": 2}], ["result 1", "an annotated image", "found 2"]),
-        ([{**RESULT, "image_id": [1]}], ["result 1", "an annotated image", "found [1]"]),
-        ([{**RESULT, "category_id": 3}], ["result 1", "a category", "found 3"]),
-        ([{**RESULT, "bbox": [0, 0, 1, None]}], ["result 1", '"bbox"']),
+        ([COCO_RESULT, {}], ["result 2", '"image_id"', "found {}"]),
+        ([{**COCO_RESULT, "image_id": 2}], ["result 1", "an annotated image", "found 2"]),
+        ([{**COCO_RESULT, "image_id": [1]}], ["result 1", "an annotated image", "found [1]"]),
+        ([{**COCO_RESULT, "category_id": 3}], ["result 1", "a category", "found 3"]),
+        ([{**COCO_RESULT, "bbox": [0, 0, 1, None]}], ["result 1", '"bbox"']),
     ],
 )
-def test_coco_errors_name_the_place(content, words, tmp_path):
+def test_coco_errors_state_file_and_location(content, words, tmp_path):
     path = tmp_path / "dt.json"
     path.write_text(json.dumps(content))
     with pytest.raises(UserError) as caught:

@@ -1,4 +1,4 @@
-"""Proposals of a file and of a model beside the objects, and what is told of them."""
+"""Tests the proposals of files and of RPNs together with the objects, and their reports."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.console import Console
 
 from detect.config import Config
 from detect.config.builders.data import load_split
-from detect.config.builders.detector import build_uninitialized, build_preprocess, with_tta
-from detect.config.files import with_overrides, parse_config
+from detect.config.builders.detector import build_preprocess, build_uninitialized, with_tta
+from detect.config.files import parse_config, with_overrides
 from detect.data.annotations import Annotations
-from detect.evaluation.proposal_recall import ProposalsAndObjects, image_best_ious, best_ious, scores_from_ious
+from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious, image_best_ious, scores_from_ious
 from detect.evaluation.proposal_report import PROPOSAL_COUNTS, draw_recall, recall_table, write_recall
 from detect.inference.predictor import Predictor
 from detect.inference.rpn_proposals import RPNProposals, align_file_proposals, write_rpn_proposals
@@ -34,23 +34,23 @@ def config(shapes_root: Path) -> Config:
     return with_overrides(parse_config(TINY, "tiny"), [f"data.root={shapes_root}"])
 
 
-def predictor(config: Config, classes: tuple[str, ...]) -> Predictor:
+def make_predictor(config: Config, classes: tuple[str, ...]) -> Predictor:
     torch.manual_seed(0)
     detector = build_uninitialized(config, classes)
     compute = select_device("cpu", "fp32")
     return Predictor(with_tta(config, detector), classes, build_preprocess(config), config, Path("m.pt"), compute)
 
 
-def truth_as_proposals(annotations: Annotations) -> list[tuple[str, int, Proposals]]:
+def ground_truth_proposals(annotations: Annotations) -> list[tuple[str, int, Proposals]]:
     return [
         (Path(image.file).name, 0, Proposals(torch.from_numpy(image.boxes).float(), torch.ones(len(image.boxes))))
         for image in (annotations[index] for index in range(len(annotations)))
     ]
 
 
-def test_a_file_of_the_objects_themselves_misses_nothing_but_what_it_lacks(config: Config) -> None:
+def test_ground_truth_as_proposals_has_full_recall_but_for_missing_images(config: Config) -> None:
     annotations = load_split(config, "val")
-    made = truth_as_proposals(annotations)
+    made = ground_truth_proposals(annotations)
     whole = align_file_proposals(Path("p.npz"), pack_proposals(made), annotations)
     assert (whole.missing, len(whole)) == ([], 4)
     best = best_ious(whole)
@@ -64,20 +64,22 @@ def test_a_file_of_the_objects_themselves_misses_nothing_but_what_it_lacks(confi
     assert score.recall[0.95] == pytest.approx(1 - share)
 
 
-def test_difficult_objects_and_crowds_do_not_count(config: Config) -> None:
+def test_difficult_objects_and_crowds_are_not_counted(config: Config) -> None:
     annotations = load_split(config, "val")
     left = np.zeros(len(annotations.boxes), bool)
     left[0] = True
     for marked in (replace(annotations, difficult=left), replace(annotations, crowd=left)):
-        best = best_ious(align_file_proposals(Path("p.npz"), pack_proposals(truth_as_proposals(annotations)), marked))
+        best = best_ious(
+            align_file_proposals(Path("p.npz"), pack_proposals(ground_truth_proposals(annotations)), marked)
+        )
         assert best.labels.tolist() == annotations.labels[1:].tolist()
 
 
 @pytest.mark.parametrize("looks", [[], ["model.test_time.flip=true"]])
-def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_image(config: Config, looks: list[str]) -> None:
+def test_rpn_proposals_are_in_pixels_of_the_image(config: Config, looks: list[str]) -> None:
     annotations = load_split(config, "val")
     settings = with_overrides(config, ["train.batch_size=2", *looks])
-    images = list(RPNProposals(predictor(settings, annotations.classes), annotations, settings))
+    images = list(RPNProposals(make_predictor(settings, annotations.classes), annotations, settings))
     assert len(images) == 4
     assert sum(len(image.objects) for image in images) == len(annotations.boxes)
     for image in images:
@@ -89,7 +91,7 @@ def test_a_model_is_scored_on_what_its_rpn_proposes_in_pixels_of_the_image(confi
         assert image.proposals[:, 2].max() > 0.9 * width
 
 
-def test_a_image_that_cannot_be_read_counts_as_one_without_proposals(config: Config, tmp_path: Path) -> None:
+def test_unreadable_image_counts_as_image_without_proposals(config: Config, tmp_path: Path) -> None:
     annotations = load_split(config, "val")
     names = [annotations.file(index) for index in range(4)]
     (tmp_path / "text.jpg").write_text("text", encoding="utf-8")
@@ -100,16 +102,16 @@ def test_a_image_that_cannot_be_read_counts_as_one_without_proposals(config: Con
         file_bytes=np.frombuffer(b"".join(files), np.uint8),
         file_offsets=np.cumsum([0, *map(len, files)]),
     )
-    proposed = RPNProposals(predictor(config, annotations.classes), broken, config)
+    proposed = RPNProposals(make_predictor(config, annotations.classes), broken, config)
     score = scores_from_ious(best_ious(proposed), annotations.classes)
     assert (score.images, score.images_without_proposals, score.objects) == (4, 1, len(annotations.boxes))
     assert len(proposed.unreadable) == 1
     assert "text.jpg" in proposed.unreadable[0]
 
 
-def test_what_an_rpn_proposes_can_be_trained_on(config: Config, tmp_path: Path) -> None:
+def test_written_rpn_proposals_are_read_back(config: Config, tmp_path: Path) -> None:
     splits = [load_split(config, name) for name in ("train", "val")]
-    looking = predictor(config, splits[0].classes)
+    looking = make_predictor(config, splits[0].classes)
     out, shown = tmp_path / "rpn.npz", RecordingProgress()
     made = write_rpn_proposals([RPNProposals(looking, split, config) for split in splits], out, shown)
     images = [split.file(index) for split in splits for index in range(len(split))]
@@ -121,7 +123,7 @@ def test_what_an_rpn_proposes_can_be_trained_on(config: Config, tmp_path: Path) 
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
 
 
-def images_of(count: int) -> list[ProposalsAndObjects]:
+def random_images(count: int) -> list[ProposalsAndObjects]:
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
@@ -131,8 +133,8 @@ def images_of(count: int) -> list[ProposalsAndObjects]:
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_table_json_and_picture_tell_the_same(count: int, tmp_path: Path) -> None:
-    best = best_ious(images_of(count), PROPOSAL_COUNTS)
+def test_table_json_and_plot_agree(count: int, tmp_path: Path) -> None:
+    best = best_ious(random_images(count), PROPOSAL_COUNTS)
     score = scores_from_ious(best, ("cat", "dog", "cow"))
     write_recall(tmp_path / "r.json", score, 1.5)
     written = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
@@ -155,8 +157,8 @@ def test_table_json_and_picture_tell_the_same(count: int, tmp_path: Path) -> Non
     assert (coloured > 0.001) == (count > 0)
 
 
-def test_measured_at_many_numbers_is_as_measured_at_one() -> None:
-    images = images_of(3)
+def test_best_ious_at_several_limits_equal_those_at_one() -> None:
+    images = random_images(3)
     best = best_ious(images, (0, 3, 40, 99))
     assert best.with_first(0).max() == 0
     assert np.array_equal(best.with_first(40), best.all_proposals)

@@ -50,7 +50,7 @@ def sharpen(detector: Detector) -> Detector:
     return detector
 
 
-def pictures(count: int) -> torch.Tensor:
+def random_pixels(count: int) -> torch.Tensor:
     return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
 
 
@@ -71,8 +71,8 @@ SOME = targets((4, 6, 30, 40), (30, 10, 54, 30))
     "truth", [[targets()], [targets(), targets()], [SOME, targets()], [SOME, targets((1, 1, 50, 60))]]
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_losses_are_named_and_finite_in_either_mode(truth: list[Targets], training: bool) -> None:
-    losses = build().train(training)(images(pictures(len(truth))), truth)
+def test_losses_are_named_and_finite_in_both_modes(truth: list[Targets], training: bool) -> None:
+    losses = build().train(training)(images(random_pixels(len(truth))), truth)
     assert set(losses) == LOSSES
     for loss in losses.values():
         assert loss.shape == ()
@@ -102,31 +102,31 @@ CONVOLVED = {"type": "conv_fc", "num_convs": 2}
         ({"output": "dc5"}, {}, CONVOLVED),
     ],
 )
-def test_detect_answers_alike_in_either_mode(settings: tuple[dict[str, Any], ...]) -> None:
+def test_detect_is_the_same_in_both_modes(settings: tuple[dict[str, Any], ...]) -> None:
     detector = sharpen(build(*settings))
-    batch = images(pictures(2))
+    batch = images(random_pixels(2))
     learning, resting = detector.train().detect(batch), detector.eval().detect(batch)
     assert len(learning) == len(resting) == 2
-    for one, other in zip(learning, resting, strict=True):
-        same(one, other, 0.0)
-    for found in resting:
-        assert 0 < len(found) <= 100
-        assert not found.boxes.requires_grad
-        assert (found.scores.diff() <= 0).all()
-        assert set(found.names()) <= set(CLASSES)
-        assert (found.boxes[:, 2] <= SIDE - 8).all()
+    for detections, other in zip(learning, resting, strict=True):
+        same(detections, other, 0.0)
+    for actual in resting:
+        assert 0 < len(actual) <= 100
+        assert not actual.boxes.requires_grad
+        assert (actual.scores.diff() <= 0).all()
+        assert set(actual.names()) <= set(CLASSES)
+        assert (actual.boxes[:, 2] <= SIDE - 8).all()
 
 
 @pytest.mark.parametrize(
     "settings", [({"norm": "batch"},), (PYRAMID | {"norm": "group"}, LEVELS, CONVOLVED | {"norm": "group"})]
 )
-def test_a_detection_does_not_depend_on_who_shares_the_batch(settings: tuple[dict[str, Any], ...]) -> None:
+def test_detections_do_not_depend_on_the_rest_of_the_batch(settings: tuple[dict[str, Any], ...]) -> None:
     detector = sharpen(build(*settings)).eval()
-    pixels = pictures(3)
+    pixels = random_pixels(3)
     together = detector.detect(images(pixels))
-    for place in range(3):
-        (alone,) = detector.detect(images(pixels[place : place + 1]))
-        same(alone, together[place], 1e-4)
+    for index in range(3):
+        (alone,) = detector.detect(images(pixels[index : index + 1]))
+        same(alone, together[index], 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_a_detection_does_not_depend_on_who_shares_the_batch(settings: tuple[dic
     ],
 )
 @pytest.mark.parametrize("norm", ["batch", "frozen", "group", "sync"])
-def test_every_parameter_learns(settings: tuple[dict[str, Any], ...], norm: str) -> None:
+def test_every_parameter_gets_a_gradient(settings: tuple[dict[str, Any], ...], norm: str) -> None:
     backbone, rpn, head = settings
     detector = build({"norm": norm, **backbone}, rpn, head).train()
-    sum(detector(images(pictures(2)), [SOME, SOME]).values(), torch.zeros(())).backward()
+    sum(detector(images(random_pixels(2)), [SOME, SOME]).values(), torch.zeros(())).backward()
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -152,20 +152,20 @@ def test_every_parameter_learns(settings: tuple[dict[str, Any], ...], norm: str)
 
 @pytest.mark.parametrize("norm", ["batch", "frozen"])
 @pytest.mark.parametrize("head", [{}, OWN_TAIL])
-def test_an_image_without_a_proposal_is_no_accident(head: dict[str, Any], norm: str) -> None:
+def test_images_without_proposals_train_and_detect(head: dict[str, Any], norm: str) -> None:
     backbone = {"norm": norm, **(ONE_MAP if head else {})}
     detector = build(backbone, {"min_side": 1000}, head).train()
-    losses = detector(images(pictures(2)), [targets(), targets()])
+    losses = detector(images(random_pixels(2)), [targets(), targets()])
     assert losses["region_class"].item() == losses["region_box"].item() == 0.0
     sum(losses.values(), torch.zeros(())).backward()
     assert all(parameter.grad is not None for parameter in detector.head.parameters())
-    assert [len(found) for found in detector.eval().detect(images(pictures(2)))] == [0, 0]
+    assert [len(actual) for actual in detector.eval().detect(images(random_pixels(2)))] == [0, 0]
 
 
 def test_a_few_steps_lower_the_loss() -> None:
     detector = build({"norm": "batch"}).train()
     optimizer = torch.optim.SGD(detector.parameters(), lr=0.02, momentum=0.9)
-    batch, sums = images(pictures(1)), []
+    batch, sums = images(random_pixels(1)), []
     for _ in range(12):
         loss = sum(detector(batch, [SOME]).values(), torch.zeros(()))
         sums.append(loss.item())
@@ -175,21 +175,21 @@ def test_a_few_steps_lower_the_loss() -> None:
     assert sums[-1] < 0.8 * sums[0]
 
 
-def test_weights_follow_the_seed() -> None:
+def test_initial_weights_depend_on_the_seed() -> None:
     a, b = build().state_dict(), build().state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_raw_holds_what_the_choice_is_made_from() -> None:
+def test_postprocess_batch_of_predict_raw_equals_detect() -> None:
     detector = sharpen(build()).eval()
-    batch = images(pictures(2))
+    batch = images(random_pixels(2))
     with torch.no_grad():
         raw = detector.predict_raw(batch, detector.backbone(batch.pixels))
     for proposals, logits, deltas in zip(raw.proposals, raw.logits, raw.deltas, strict=True):
         assert logits.shape == (len(proposals), len(CLASSES) + 1)
         assert deltas.shape == (len(proposals), len(CLASSES), 4)
-    for one, other in zip(detector.postprocess_batch(batch, raw), detector.detect(batch), strict=True):
-        same(one, other, 0.0)
+    for detections, other in zip(detector.postprocess_batch(batch, raw), detector.detect(batch), strict=True):
+        same(detections, other, 0.0)
 
 
 @pytest.mark.parametrize("regions", [0, 3])
@@ -197,7 +197,7 @@ def test_head_and_regions_keep_their_shapes(regions: int) -> None:
     boxes = torch.tensor([[0.0, 0, 16, 16]]).repeat(regions, 1)
     for pool in ("roi_pool", "roi_align"):
         pooled = PooledRegions("roi_pool" if pool == "roi_pool" else "roi_align", 2, 8)
-        regional = pooled(images(pictures(2)), [torch.randn(2, 5, 8, 8)], [boxes[:0], boxes])
+        regional = pooled(images(random_pixels(2)), [torch.randn(2, 5, 8, 8)], [boxes[:0], boxes])
         assert regional.shape == (regions, 5, 2, 2)
     tail = TwoLayerFC(5, 2, 6)
     logits, deltas = SoftmaxHead(tail, tail.out_features, 3)(regional)
@@ -215,12 +215,12 @@ def test_head_and_regions_keep_their_shapes(regions: int) -> None:
         (["backbone", "proposer"], {"region_class", "region_box"}),
     ],
 )
-def test_what_is_frozen_stays_and_the_rest_learns(frozen: list[str], left: set[str]) -> None:
+def test_frozen_parts_stay_and_the_others_learn(frozen: list[str], left: set[str]) -> None:
     detector = build({"norm": "batch"})
     detector.freeze(frozen)
     detector.train()
     before = {name: value.clone() for name, value in detector.state_dict().items()}
-    losses = detector(images(pictures(2)), [SOME, SOME])
+    losses = detector(images(random_pixels(2)), [SOME, SOME])
     assert set(losses) == left
     sum(losses.values(), torch.zeros(())).backward()
     torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1.0).step()
@@ -231,6 +231,6 @@ def test_what_is_frozen_stays_and_the_rest_learns(frozen: list[str], left: set[s
         assert (parameter.grad is None) == (name.split(".")[0] in frozen), name
 
 
-def test_a_box_loss_without_weight_is_left_out() -> None:
-    losses = build(head={"box_weight": 0.0})(images(pictures(1)), [SOME])
+def test_box_loss_with_weight_zero_is_not_computed() -> None:
+    losses = build(head={"box_weight": 0.0})(images(random_pixels(1)), [SOME])
     assert set(losses) == LOSSES - {"region_box"}

@@ -11,27 +11,30 @@ BOXES = [(0.0, 0, 20, 20), (0, 0, 20, 18), (50, 50, 80, 80), (190, 90, 230, 130)
 
 
 def detect(
-    rule: Postprocess, probabilities: list[list[float]], deltas: torch.Tensor | None = None, boxes: object = BOXES
+    postprocess: Postprocess,
+    probabilities: list[list[float]],
+    deltas: torch.Tensor | None = None,
+    boxes: object = BOXES,
 ) -> Detections:
     """Probabilities (P, K + 1) with the background first; proposals are BOXES."""
     scores = torch.tensor(probabilities)
     listed = torch.tensor(boxes)[: len(scores)].reshape(-1, 4)
     classes = scores.shape[1] - 1
     deltas = torch.zeros(len(scores), classes, 4) if deltas is None else deltas
-    return rule(Proposals(listed, torch.zeros(len(listed))), scores.log(), deltas, SIZE)
+    return postprocess(Proposals(listed, torch.zeros(len(listed))), scores.log(), deltas, SIZE)
 
 
-def test_no_proposals_have_no_detections() -> None:
-    found = Postprocess(classes=("a", "b"))(
+def test_no_proposals_give_no_detections() -> None:
+    detections = Postprocess(classes=("a", "b"))(
         Proposals(torch.zeros(0, 4), torch.zeros(0)), torch.zeros(0, 3), torch.zeros(0, 2, 4), SIZE
     )
-    assert len(found) == 0
-    assert found.names() == []
-    assert found.proposal_index is not None
+    assert len(detections) == 0
+    assert detections.names() == []
+    assert detections.proposal_index is not None
 
 
 @pytest.mark.parametrize(
-    ("rule", "probabilities", "expected"),
+    ("postprocess", "probabilities", "expected"),
     [
         pytest.param(Postprocess(), [[1.0, 0, 0]] * 2, [], id="background alone is no detection"),
         pytest.param(
@@ -57,61 +60,63 @@ def test_no_proposals_have_no_detections() -> None:
         ),
     ],
 )
-def test_choice(rule: Postprocess, probabilities: list[list[float]], expected: list[tuple[int, int]]) -> None:
-    found = detect(rule, probabilities)
-    assert found.proposal_index is not None
-    assert list(zip(found.proposal_index.tolist(), found.labels.tolist(), strict=True)) == expected
+def test_detections_after_threshold_and_nms(
+    postprocess: Postprocess, probabilities: list[list[float]], expected: list[tuple[int, int]]
+) -> None:
+    detections = detect(postprocess, probabilities)
+    assert detections.proposal_index is not None
+    assert list(zip(detections.proposal_index.tolist(), detections.labels.tolist(), strict=True)) == expected
     scores = [probabilities[proposal][label] / sum(probabilities[proposal]) for proposal, label in expected]
-    assert found.scores.tolist() == pytest.approx(scores)
+    assert detections.scores.tolist() == pytest.approx(scores)
     assert scores == sorted(scores, reverse=True)
 
 
-def test_each_class_moves_its_own_box() -> None:
+def test_deltas_are_applied_by_class() -> None:
     deltas = torch.zeros(1, 2, 4)
     deltas[0, 0, 0] = 10.0  # of the first class: a whole width to the right, as stds divide by ten
-    found = detect(Postprocess(classes=("a", "b")), [[0.2, 0.5, 0.3]], deltas)
-    assert found.names() == ["a", "b"]
-    torch.testing.assert_close(found.boxes, torch.tensor([[20.0, 0, 40, 20], [0, 0, 20, 20]]))
+    detections = detect(Postprocess(classes=("a", "b")), [[0.2, 0.5, 0.3]], deltas)
+    assert detections.names() == ["a", "b"]
+    torch.testing.assert_close(detections.boxes, torch.tensor([[20.0, 0, 40, 20], [0, 0, 20, 20]]))
 
 
-def test_deltas_may_be_shared_by_all_classes() -> None:
+def test_class_agnostic_deltas_are_applied_to_every_class() -> None:
     deltas = torch.zeros(1, 1, 4)
     deltas[0, 0, 1] = 10.0
-    found = detect(Postprocess(), [[0.2, 0.5, 0.3]], deltas)
-    assert found.labels.tolist() == [1, 2]
-    torch.testing.assert_close(found.boxes, torch.tensor([[0.0, 20, 20, 40]] * 2))
+    detections = detect(Postprocess(), [[0.2, 0.5, 0.3]], deltas)
+    assert detections.labels.tolist() == [1, 2]
+    torch.testing.assert_close(detections.boxes, torch.tensor([[0.0, 20, 20, 40]] * 2))
 
 
-def test_boxes_are_cut_to_the_picture_and_dropped_outside() -> None:
+def test_boxes_are_clipped_to_the_image_and_dropped_outside() -> None:
     boxes = [(190.0, 90, 230, 130), (210, 10, 230, 30), (0, 0, 0, 50)]
-    found = detect(Postprocess(nms_iou=1.0), [[0.1, 0.9]] * 3, boxes=boxes)
-    assert found.boxes.tolist() == [[190, 90, 200, 100]]
+    detections = detect(Postprocess(nms_iou=1.0), [[0.1, 0.9]] * 3, boxes=boxes)
+    assert detections.boxes.tolist() == [[190, 90, 200, 100]]
 
 
-def test_a_number_that_is_none_is_no_detection() -> None:
+def test_nan_deltas_give_no_detection() -> None:
     deltas = torch.full((1, 1, 4), float("nan"))
     assert len(detect(Postprocess(), [[0.1, 0.9]], deltas)) == 0
 
 
 @pytest.mark.parametrize(("regress", "right"), [(True, 25.0), (False, 20.0)])
-def test_boxes_stay_as_proposed_where_they_are_not_regressed(regress: bool, right: float) -> None:
+def test_proposals_stay_without_apply_deltas(regress: bool, right: float) -> None:
     deltas = torch.tensor([[[2.5, 0.0, 0, 0]]])  # a quarter of its width to the right
-    found = detect(Postprocess(apply_deltas=regress), [[0.1, 0.9]], deltas)
-    assert found.boxes[0].tolist() == [right - 20, 0, right, 20]
+    detections = detect(Postprocess(apply_deltas=regress), [[0.1, 0.9]], deltas)
+    assert detections.boxes[0].tolist() == [right - 20, 0, right, 20]
 
 
 @pytest.mark.parametrize(("min_side", "left"), [(0.0, [1, 2]), (5.0, [1, 2]), (19.0, [2]), (100.0, [])])
 def test_small_detections_are_dropped(min_side: float, left: list[int]) -> None:
     boxes = [(0.0, 0, 30, 19), (50, 50, 80, 80), (10, 10, 10, 30)]
-    found = detect(
+    detections = detect(
         Postprocess(min_size=min_side), [[0.1, 0.8, 0.1 - 0.09], [0.1, 0.01, 0.7], [0.1, 0.9, 0]], boxes=boxes
     )
-    assert found.labels.tolist() == left
+    assert detections.labels.tolist() == left
 
 
 @pytest.mark.parametrize(("growth", "width"), [(62.5, 20 * 7.389056), (2.0, 40.0), (None, 20 * 7.389056)])
-def test_a_detection_grows_no_more_than_it_may(growth: float | None, width: float) -> None:
-    rule = Postprocess(delta_stds=(1.0, 1.0, 1.0, 1.0), max_scale=growth)
+def test_max_scale_limits_detections(growth: float | None, width: float) -> None:
+    postprocess = Postprocess(delta_stds=(1.0, 1.0, 1.0, 1.0), max_scale=growth)
     deltas = torch.tensor([[[4.0, 0, 2, 0]]])
-    (box,) = detect(rule, [[0.0, 1]], deltas).boxes.tolist()
+    (box,) = detect(postprocess, [[0.0, 1]], deltas).boxes.tolist()
     assert box[2] - box[0] == pytest.approx(width, rel=1e-5)

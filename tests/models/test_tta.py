@@ -15,7 +15,7 @@ from detect.types import Detections, Images, Proposals
 
 def batch() -> Images:
     pixels = torch.zeros(2, 3, 16, 32)
-    pixels[0, :, 4:8, 2:10] = 1.0  # a bright box in each picture
+    pixels[0, :, 4:8, 2:10] = 1.0  # a bright box in each image
     pixels[1, :, 2:6, 1:4] = 1.0
     return Images(pixels, ((16, 32), (8, 12)), (1, 2))
 
@@ -29,17 +29,17 @@ class BrightBox(Detector):
         self.score = score
 
     def detect(self, images: Images) -> list[Detections]:
-        found = []
+        detections = []
         for pixels, (height, width) in zip(images.pixels, images.sizes, strict=True):
             y, x = (pixels[0, :height, :width] > 0.5).nonzero(as_tuple=True)
             boxes = torch.tensor([[x.min(), y.min(), x.max() + 1, y.max() + 1]], dtype=torch.float32)
-            found.append(Detections(boxes, torch.tensor([self.score]), torch.tensor([1])))
-        return found
+            detections.append(Detections(boxes, torch.tensor([self.score]), torch.tensor([1])))
+        return detections
 
 
 @pytest.mark.parametrize("merge", ["wbf", "nms"])
 @pytest.mark.parametrize(
-    "looks",
+    "views",
     [
         [AugmentedView()],
         [AugmentedView(), AugmentedView(hflip=True)],
@@ -47,15 +47,15 @@ class BrightBox(Detector):
     ],
     ids=len,
 )
-def test_every_look_is_brought_back_to_the_image(looks: Sequence[AugmentedView], merge: str) -> None:
-    found = DetectorWithTTA(BrightBox(), looks, "wbf" if merge == "wbf" else "nms").detect(batch())
-    for one, wanted in zip(found, ([2.0, 4, 10, 8], [1.0, 2, 4, 6]), strict=True):
+def test_detections_of_every_view_are_mapped_back_to_the_image(views: Sequence[AugmentedView], merge: str) -> None:
+    detections = DetectorWithTTA(BrightBox(), views, "wbf" if merge == "wbf" else "nms").detect(batch())
+    for one, expected in zip(detections, ([2.0, 4, 10, 8], [1.0, 2, 4, 6]), strict=True):
         assert one.boxes.shape == (1, 4)
-        assert one.boxes[0].tolist() == pytest.approx(wanted, abs=0.5)
+        assert one.boxes[0].tolist() == pytest.approx(expected, abs=0.5)
         assert one.scores.tolist() == pytest.approx([0.8])
 
 
-def test_mirroring_twice_is_the_picture_and_padding_stays_on_the_right() -> None:
+def test_two_flips_give_the_image_and_padding_stays_on_the_right() -> None:
     images = batch()
     once = hflip_images(images)
     assert torch.equal(hflip_images(once).pixels, images.pixels)
@@ -63,49 +63,49 @@ def test_mirroring_twice_is_the_picture_and_padding_stays_on_the_right() -> None
     assert once.pixels[1, 0, :, 12:].abs().sum() == 0.0
 
 
-def test_given_proposals_go_where_the_picture_goes() -> None:
+def test_proposals_are_transformed_with_the_image() -> None:
     box = torch.tensor([[1.0, 2, 4, 6]])
-    images = replace(batch(), given=(Proposals(torch.zeros(0, 4), torch.zeros(0)), Proposals(box, torch.ones(1))))
+    images = replace(batch(), proposals=(Proposals(torch.zeros(0, 4), torch.zeros(0)), Proposals(box, torch.ones(1))))
     for moved, expected in ((hflip_images(images), [8.0, 2, 11, 6]), (rescale_images(images, 2.0), [2.0, 4, 8, 12])):
         assert moved.proposals is not None
         assert moved.proposals[0].boxes.shape == (0, 4)
         assert moved.proposals[1].boxes[0].tolist() == expected
 
 
-def test_rescaling_keeps_each_picture_in_its_corner() -> None:
+def test_rescaled_images_stay_in_their_corner() -> None:
     large = rescale_images(batch(), 2.0)
     assert large.sizes == ((32, 64), (16, 24))
     assert large.pixels.shape == (2, 3, 32, 64)
 
 
 @pytest.mark.parametrize(
-    ("boxes", "scores", "labels", "kept", "looks", "expected_box", "expected_score"),
+    ("boxes", "scores", "labels", "keep", "views", "expected_box", "expected_score"),
     [
         ([[0, 0, 10, 10]], [0.6], [1], [0], 1, [0, 0, 10, 10], 0.6),
-        ([[0, 0, 10, 10]], [0.6], [1], [0], 2, [0, 0, 10, 10], 0.3),  # one look of two
+        ([[0, 0, 10, 10]], [0.6], [1], [0], 2, [0, 0, 10, 10], 0.3),  # one view of two
         ([[0, 0, 10, 10], [0, 0, 10, 12]], [0.75, 0.25], [1, 1], [0], 2, [0, 0, 10, 10.5], 0.5),
         ([[0, 0, 10, 10], [0, 0, 10, 12]], [0.75, 0.25], [1, 2], [0], 2, [0, 0, 10, 10], 0.375),  # other class
         ([[0, 0, 10, 10], [50, 0, 60, 10]], [0.75, 0.25], [1, 1], [0], 1, [0, 0, 10, 10], 0.75),  # elsewhere
     ],
 )
-def test_fusion_is_the_weighted_mean(
+def test_weighted_box_fusion_is_the_weighted_mean(
     boxes: list[list[float]],
     scores: list[float],
     labels: list[int],
-    kept: list[int],
-    looks: int,
+    keep: list[int],
+    views: int,
     expected_box: list[float],
     expected_score: float,
 ) -> None:
-    places: Tensor = torch.tensor(kept)
+    indices: Tensor = torch.tensor(keep)
     fused, confidence = weighted_box_fusion(
-        torch.tensor(boxes, dtype=torch.float32), torch.tensor(scores), torch.tensor(labels), places, looks
+        torch.tensor(boxes, dtype=torch.float32), torch.tensor(scores), torch.tensor(labels), indices, views
     )
     assert fused[0].tolist() == pytest.approx(expected_box)
     assert float(confidence[0]) == pytest.approx(expected_score)
 
 
-def test_nothing_found_stays_nothing() -> None:
+def test_no_detections_merge_to_no_detections() -> None:
     fused, confidence = weighted_box_fusion(
         torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 2
     )

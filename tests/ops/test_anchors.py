@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection import anchor_utils
 
 from detect.models.proposers.rpn_head import RPNHead
 from detect.ops.anchors import AnchorGenerator
@@ -35,21 +35,21 @@ def test_anchors_by_hand(
     offset: float,
     expected: list[tuple[float, ...]],
 ) -> None:
-    found = AnchorGenerator((sides,), ratios, offset).grid_anchors(0, cells, stride, CPU)
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32).reshape(-1, 4))
+    actual = AnchorGenerator((sides,), ratios, offset).grid_anchors(0, cells, stride, CPU)
+    torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float32).reshape(-1, 4))
 
 
 @pytest.mark.parametrize(("cells", "spacing"), [((0, 0), (8, 8)), ((2, 3), (16, 16)), ((3, 2), (53, 64))])
-def test_rounded_anchors_at_corners_are_torchvisions(cells: Size, spacing: Size) -> None:
+def test_rounded_anchors_equal_torchvision(cells: Size, spacing: Size) -> None:
     sides, ratios = (16.0, 100.0), (0.5, 1.0, 2.0)
-    theirs = AnchorGenerator((sides,), (ratios,))
+    theirs = anchor_utils.AnchorGenerator((sides,), (ratios,))
     steps = [[torch.tensor(step) for step in spacing]]
     expected = theirs.grid_anchors([list(cells)], steps)[0].view(-1, 3, 2, 4).transpose(1, 2)  # theirs: ratios first
-    found = AnchorGenerator((sides,), ratios, offset=0.0, round_half_sizes=True).grid_anchors(0, cells, spacing, CPU)
-    assert torch.equal(found, expected.reshape(-1, 4))
+    actual = AnchorGenerator((sides,), ratios, offset=0.0, round_half_sizes=True).grid_anchors(0, cells, spacing, CPU)
+    assert torch.equal(actual, expected.reshape(-1, 4))
 
 
-def test_anchors_have_the_digits_asked_for() -> None:
+def test_anchors_have_the_requested_dtype() -> None:
     single, double = (
         AnchorGenerator(((32.0,),)).grid_anchors(0, (1, 1), 16, CPU, t) for t in (torch.float32, torch.float64)
     )
@@ -57,7 +57,7 @@ def test_anchors_have_the_digits_asked_for() -> None:
     assert float((double[0, 2] - double[0, 0]) - 32 * math.sqrt(2)) < 1e-13 < float((single - double).abs().max())
 
 
-def test_areas_and_ratios_of_the_paper() -> None:
+def test_anchors_have_the_papers_areas_and_ratios() -> None:
     shapes = AnchorGenerator(((128.0, 256.0, 512.0),))
     assert shapes.num_anchors_per_location(0) == 9
     anchors = shapes.grid_anchors(0, (1, 1), 16, CPU)
@@ -67,14 +67,14 @@ def test_areas_and_ratios_of_the_paper() -> None:
     torch.testing.assert_close((anchors[:, :2] + anchors[:, 2:]) / 2, torch.full((9, 2), 8.0))
 
 
-def test_each_map_has_its_own_sides() -> None:
+def test_each_level_has_its_sizes() -> None:
     shapes = AnchorGenerator(((4.0,), (8.0, 16.0)), (1.0,))
     assert [shapes.num_anchors_per_location(level) for level in (0, 1)] == [1, 2]
     assert shapes.grid_anchors(1, (1, 1), 16, CPU).tolist() == [[4, 4, 12, 12], [0, 0, 16, 16]]
 
 
 @pytest.mark.parametrize(("row", "column", "anchor"), [(0, 0, 0), (1, 3, 2), (2, 0, 5), (2, 4, 1)])
-def test_the_head_orders_its_output_as_the_anchors(row: int, column: int, anchor: int) -> None:
+def test_head_outputs_are_in_anchor_order(row: int, column: int, anchor: int) -> None:
     """One cell's one anchor answers: at its flat index stands the anchor of that cell, side and ratio."""
     sides, ratios, cells, stride = (8.0, 32.0), (0.5, 1.0, 2.0), (3, 5), 16
     shapes = AnchorGenerator((sides,), ratios)
@@ -91,9 +91,9 @@ def test_the_head_orders_its_output_as_the_anchors(row: int, column: int, anchor
     (flat,) = logits[1].nonzero().flatten().tolist()
     assert deltas[1, flat].tolist() == [1, 2, 3, 4]
     assert int(deltas.count_nonzero()) == 4
-    found = shapes.grid_anchors(0, cells, stride, CPU)[flat]
+    actual = shapes.grid_anchors(0, cells, stride, CPU)[flat]
     assert logits.shape[1] == shapes.num_anchors_per_location(0) * math.prod(cells)
     side, ratio = sides[anchor // 3], ratios[anchor % 3]
     width, height = side / math.sqrt(ratio), side * math.sqrt(ratio)
     x, y = (column + 0.5) * stride, (row + 0.5) * stride
-    torch.testing.assert_close(found, torch.tensor([x - width / 2, y - height / 2, x + width / 2, y + height / 2]))
+    torch.testing.assert_close(actual, torch.tensor([x - width / 2, y - height / 2, x + width / 2, y + height / 2]))

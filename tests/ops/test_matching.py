@@ -84,17 +84,19 @@ def targets(boxes: Sequence[Box], crowds: Sequence[Box] = (), labels: Sequence[i
         ),
     ],
 )
-def test_roles(matcher: Matcher, boxes: list[Box], truth: Targets, expected: list[int]) -> None:
-    found = matcher.match(tensor(boxes), truth)
-    assert found.dtype == torch.int64
-    assert found.tolist() == expected
+def test_matcher_assigns_targets_background_and_ignored(
+    matcher: Matcher, boxes: list[Box], truth: Targets, expected: list[int]
+) -> None:
+    actual = matcher.match(tensor(boxes), truth)
+    assert actual.dtype == torch.int64
+    assert actual.tolist() == expected
 
 
 MATCHED = torch.tensor([0] * 30 + [B] * 50 + [X] * 20)
 
 
 @pytest.mark.parametrize(
-    ("matched", "number", "share", "counts"),
+    ("matched", "max_samples", "share", "counts"),
     [
         (MATCHED[:0], 16, 0.5, (0, 0)),
         (MATCHED[80:], 16, 0.5, (0, 0)),
@@ -107,15 +109,17 @@ MATCHED = torch.tensor([0] * 30 + [B] * 50 + [X] * 20)
         (MATCHED[:32], 16, 0.5, (8, 2)),  # foreground does not fill what background leaves
     ],
 )
-def test_subsample_counts(matched: torch.Tensor, number: int, share: float, counts: tuple[int, int]) -> None:
-    foreground, background = sample_foreground_background(matched, number, share, 3, "anchors")
+def test_sample_counts_respect_limit_and_fraction(
+    matched: torch.Tensor, max_samples: int, share: float, counts: tuple[int, int]
+) -> None:
+    foreground, background = sample_foreground_background(matched, max_samples, share, 3, "anchors")
     assert (len(foreground), len(background)) == counts
     assert len({*foreground.tolist(), *background.tolist()}) == sum(counts)
     assert (matched[foreground] >= 0).all()
     assert (matched[background] == B).all()
 
 
-def test_the_draw_is_the_keys() -> None:
+def test_samples_depend_on_seed_and_purpose() -> None:
     draws = [
         sample_foreground_background(MATCHED, 16, 0.5, key, purpose)
         for key, purpose in [(1, "a"), (1, "a"), (2, "a"), (1, "b")]
@@ -126,7 +130,7 @@ def test_the_draw_is_the_keys() -> None:
     assert chosen[0] != chosen[3]
 
 
-def test_every_box_is_drawn_as_often_as_any_other() -> None:
+def test_samples_are_uniform() -> None:
     times = torch.zeros(len(MATCHED))
     for key in range(400):
         times[torch.cat(sample_foreground_background(MATCHED, 20, 0.5, key, "a"))] += 1
@@ -161,17 +165,17 @@ FAR: Box = (50, 50, 60, 60)
         ([], targets([WHOLE], [tall(8)], [5, 2]), True, [(WHOLE, 2, WHOLE)]),  # a crowd does not join
     ],
 )
-def test_region_samples(
+def test_proposal_sampler_by_hand(
     boxes: list[Box], truth: Targets, add_targets: bool, expected: list[tuple[Box, int, Box | None]]
 ) -> None:
-    found = sampler(add_targets).sample(proposals(boxes), truth, seed=1)
-    order = sorted(range(len(found)), key=lambda place: (found.labels[place] == 0, found.boxes[place].tolist()))
-    for place, (box, label, matched) in zip(order, expected, strict=True):
-        assert found.boxes[place].tolist() == list(box)
-        assert int(found.labels[place]) == label
-        assert matched is None or found.matched_boxes[place].tolist() == list(matched)
+    actual = sampler(add_targets).sample(proposals(boxes), truth, seed=1)
+    order = sorted(range(len(actual)), key=lambda index: (actual.labels[index] == 0, actual.boxes[index].tolist()))
+    for index, (box, label, matched) in zip(order, expected, strict=True):
+        assert actual.boxes[index].tolist() == list(box)
+        assert int(actual.labels[index]) == label
+        assert matched is None or actual.matched_boxes[index].tolist() == list(matched)
 
 
-def test_foreground_comes_first_and_is_limited() -> None:
-    found = sampler(False).sample(proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7]), seed=1)
-    assert found.labels.tolist() == [7] * 4 + [0] * 4
+def test_foreground_is_first_and_limited() -> None:
+    actual = sampler(False).sample(proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7]), seed=1)
+    assert actual.labels.tolist() == [7] * 4 + [0] * 4

@@ -18,12 +18,12 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def greedy(boxes: list[Box], scores: list[float], threshold: float, groups: list[int]) -> list[int]:
-    kept: list[int] = []
-    for candidate in sorted(range(len(boxes)), key=lambda place: (-scores[place], place)):
-        rivals = [place for place in kept if groups[place] == groups[candidate]]
+    keep: list[int] = []
+    for candidate in sorted(range(len(boxes)), key=lambda index: (-scores[index], index)):
+        rivals = [index for index in keep if groups[index] == groups[candidate]]
         if all(overlap(boxes[candidate], boxes[rival]) <= threshold for rival in rivals):
-            kept.append(candidate)
-    return kept
+            keep.append(candidate)
+    return keep
 
 
 coordinate = st.integers(0, 20)
@@ -41,7 +41,7 @@ def test_nms_is_greedy_with_groups_and_ties(
     boxes = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _, _ in rows]
     scores = [row[4] for row in rows]
     groups = [row[5] if grouped else 0 for row in rows]
-    found = nms(
+    actual = nms(
         torch.tensor(boxes).reshape(-1, 4),
         torch.tensor(scores),
         threshold,
@@ -50,28 +50,28 @@ def test_nms_is_greedy_with_groups_and_ties(
     # An IoU within rounding of the threshold may fall either way.
     near = any(abs(overlap(a, b) - threshold) < 1e-6 for a in boxes for b in boxes)
     if not near or threshold in (0.0, 1.0):
-        assert found.tolist() == greedy(boxes, scores, threshold, groups)
-    assert found.dtype == torch.int64
+        assert actual.tolist() == greedy(boxes, scores, threshold, groups)
+    assert actual.dtype == torch.int64
 
 
 @pytest.mark.parametrize("groups", [1, 5, 300])
-def test_many_boxes_are_as_each_group_alone(groups: int) -> None:
+def test_many_boxes_equal_nms_of_each_group(groups: int) -> None:
     draw = torch.Generator().manual_seed(groups)
     corners, sides = torch.rand(2500, 2, generator=draw) * 200, 5 + torch.rand(2500, 2, generator=draw) * 60
     boxes, scores = torch.cat([corners, corners + sides], 1), torch.rand(2500, generator=draw).round(decimals=2)
-    own = torch.randint(0, groups, (2500,), generator=draw) * 2  # every other group is empty
-    kept = nms(boxes, scores, 0.5, own)
-    members = [(own == group).nonzero().flatten() for group in own.unique()]
+    group_ids = torch.randint(0, groups, (2500,), generator=draw) * 2  # every other group is empty
+    keep = nms(boxes, scores, 0.5, group_ids)
+    members = [(group_ids == group).nonzero().flatten() for group in group_ids.unique()]
     alone = [each[nms(boxes[each].double(), scores[each], 0.5)] for each in members]
-    wanted = sorted(torch.cat(alone).tolist(), key=lambda place: (-scores[place].item(), place))
-    assert kept.tolist() == wanted
-    takers = suppressed_by(boxes, scores, 0.5, own)
-    assert (takers >= 0).all()
-    assert torch.equal((takers == torch.arange(2500)).nonzero().flatten(), kept.sort().values)
+    expected = sorted(torch.cat(alone).tolist(), key=lambda index: (-scores[index].item(), index))
+    assert keep.tolist() == expected
+    suppressing_boxes = suppressed_by(boxes, scores, 0.5, group_ids)
+    assert (suppressing_boxes >= 0).all()
+    assert torch.equal((suppressing_boxes == torch.arange(2500)).nonzero().flatten(), keep.sort().values)
 
 
 @pytest.mark.parametrize("groups", [None, torch.zeros(0, dtype=torch.int64)])
-def test_no_boxes(groups: torch.Tensor | None) -> None:
+def test_nms_of_no_boxes(groups: torch.Tensor | None) -> None:
     assert nms(torch.zeros(0, 4), torch.zeros(0), 0.5, groups).tolist() == []
 
 
@@ -82,7 +82,7 @@ def test_equal_scores_go_to_the_lower_index() -> None:
     assert nms(far, torch.full((40,), 0.5), 0.5).tolist() == list(range(40))
 
 
-def test_groups_are_told_apart_exactly() -> None:
+def test_groups_are_separated_exactly() -> None:
     """In float32 a group's shift by 90090 pixels would round the second side to 699.992, its IoU to above 0.69999."""
     boxes = torch.tensor([[0.0, 0, 1000, 1000], [0, 0, 1000, 699.989]])
     scores = torch.tensor([0.9, 0.8])
@@ -91,25 +91,25 @@ def test_groups_are_told_apart_exactly() -> None:
     assert nms(boxes, scores, 0.69998, torch.tensor([90, 90])).tolist() == [0]
 
 
-def test_negative_coordinates_do_not_let_groups_touch() -> None:
+def test_groups_with_negative_coordinates_do_not_overlap() -> None:
     boxes = torch.tensor([[-50.0, -50, 50, 50], [-50, -50, 50, 50], [40, 40, 60, 60]])
     assert nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.1, torch.tensor([0, 1, 2])).tolist() == [0, 1, 2]
 
 
-def takers(boxes: list[Box], scores: list[float], threshold: float, groups: list[int]) -> list[int]:
-    kept = greedy(boxes, scores, threshold, groups)
+def suppressing_boxes(boxes: list[Box], scores: list[float], threshold: float, groups: list[int]) -> list[int]:
+    keep = greedy(boxes, scores, threshold, groups)
 
     return [
-        place
-        if place in kept
-        else next(k for k in kept if groups[k] == groups[place] and overlap(boxes[k], boxes[place]) > threshold)
-        for place in range(len(boxes))
+        index
+        if index in keep
+        else next(k for k in keep if groups[k] == groups[index] and overlap(boxes[k], boxes[index]) > threshold)
+        for index in range(len(boxes))
     ]
 
 
 @given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_each_box_names_the_best_that_took_it_out(
+def test_suppressed_by_is_the_best_suppressing_box(
     rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
 ) -> None:
     boxes = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _, _ in rows]
@@ -117,16 +117,16 @@ def test_each_box_names_the_best_that_took_it_out(
     groups = [row[5] if grouped else 0 for row in rows]
     chosen = torch.tensor(groups, dtype=torch.int64) if grouped else None
     listed = torch.tensor(boxes).reshape(-1, 4)
-    found = suppressed_by(listed, torch.tensor(scores), threshold, chosen)
-    kept = nms(listed, torch.tensor(scores), threshold, chosen)
-    assert sorted(kept.tolist()) == (found == torch.arange(len(boxes))).nonzero().flatten().tolist()
+    actual = suppressed_by(listed, torch.tensor(scores), threshold, chosen)
+    keep = nms(listed, torch.tensor(scores), threshold, chosen)
+    assert sorted(keep.tolist()) == (actual == torch.arange(len(boxes))).nonzero().flatten().tolist()
     if not any(abs(overlap(a, b) - threshold) < 1e-6 for a in boxes for b in boxes) or threshold in (0.0, 1.0):
-        assert found.tolist() == takers(boxes, scores, threshold, groups)
+        assert actual.tolist() == suppressing_boxes(boxes, scores, threshold, groups)
 
 
-def test_an_overlap_at_the_threshold_is_judged_as_nms_does() -> None:
+def test_suppressed_by_agrees_with_nms_at_the_threshold() -> None:
     """Two boxes whose IoU is 1/3 in real numbers: what float32 makes of it decides in both."""
     boxes = torch.tensor([[0.0, 0, 2, 1], [1, 0, 3, 1]])
     for threshold in (1 / 3 - 1e-8, 1 / 3, 1 / 3 + 1e-8):
-        kept = nms(boxes, torch.tensor([0.9, 0.8]), threshold)
-        assert suppressed_by(boxes, torch.tensor([0.9, 0.8]), threshold).tolist() == [0, 0 if len(kept) == 1 else 1]
+        keep = nms(boxes, torch.tensor([0.9, 0.8]), threshold)
+        assert suppressed_by(boxes, torch.tensor([0.9, 0.8]), threshold).tolist() == [0, 0 if len(keep) == 1 else 1]

@@ -21,14 +21,14 @@ def two_threads():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_every_piece_in_order(count, mode):
+def test_every_chunk_in_order(count, mode):
     pieces = [torch.full((2,), float(n)) for n in range(count)]
     with mode():
-        found = parallel_map(lambda piece: piece * 2, pieces, CPU)
-    assert [one.tolist() for one in found] == [[n * 2.0] * 2 for n in range(count)]
+        actual = parallel_map(lambda piece: piece * 2, pieces, CPU)
+    assert [chunk.tolist() for chunk in actual] == [[n * 2.0] * 2 for n in range(count)]
 
 
-def test_two_pieces_are_in_work_at_once_each_with_one_thread():
+def test_two_chunks_run_at_once_with_one_thread_each():
     both = threading.Barrier(2)  # broken after 20 seconds where the second piece waits for the first
 
     def run(piece: Tensor) -> Tensor:
@@ -36,28 +36,28 @@ def test_two_pieces_are_in_work_at_once_each_with_one_thread():
         return piece + torch.get_num_threads()
 
     with torch.no_grad():
-        found = parallel_map(run, [torch.zeros(1), torch.ones(1)], CPU)
-    assert torch.cat(found).tolist() == [1, 2]
+        actual = parallel_map(run, [torch.zeros(1), torch.ones(1)], CPU)
+    assert torch.cat(actual).tolist() == [1, 2]
     assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-def test_threads_have_the_callers_precision_and_mode(mixed):
+def test_threads_use_the_callers_precision_and_mode(mixed):
     layer, pieces = torch.nn.Linear(3, 3), [torch.ones(1, 3), torch.zeros(1, 3)]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, mixed):
-        found = parallel_map(layer, pieces, CPU)
-    assert [one.dtype for one in found] == [torch.bfloat16 if mixed else torch.float32] * 2
-    assert all(one.is_inference() for one in found)
+        actual = parallel_map(layer, pieces, CPU)
+    assert [chunk.dtype for chunk in actual] == [torch.bfloat16 if mixed else torch.float32] * 2
+    assert all(chunk.is_inference() for chunk in actual)
 
 
-def test_gradients_reach_what_made_the_pieces():
+def test_gradients_reach_the_inputs_of_the_chunks():
     scale = torch.ones(1, requires_grad=True)
     torch.cat(parallel_map(lambda piece: piece * scale, [torch.ones(2), torch.ones(3)], CPU)).sum().backward()
     assert scale.grad is not None
     assert scale.grad.item() == 5
 
 
-def test_an_error_of_a_piece_is_the_callers():
+def test_error_in_a_chunk_reaches_the_caller():
     def fail(piece: Tensor) -> Tensor:
         raise ArithmeticError(str(piece.item()))
 
@@ -65,9 +65,9 @@ def test_an_error_of_a_piece_is_the_callers():
         parallel_map(fail, [torch.ones(1), torch.ones(1)], CPU)
 
 
-@pytest.mark.parametrize(("most", "rows"), [(1, 1), (3, 1), (8, 4), (1000, CACHE_ROWS)])
-def test_all_cores_together_hold_no_more_than_was_asked_for(most, rows):
+@pytest.mark.parametrize(("max_rows", "rows"), [(1, 1), (3, 1), (8, 4), (1000, CACHE_ROWS)])
+def test_rows_per_chunk_of_all_cores_respects_the_maximum(max_rows, rows):
     with torch.no_grad():
-        assert rows_per_chunk(most, CPU) == rows
-    assert rows_per_chunk(most, CPU) == most
-    assert rows_per_chunk(most, torch.device("cuda")) == most
+        assert rows_per_chunk(max_rows, CPU) == rows
+    assert rows_per_chunk(max_rows, CPU) == max_rows
+    assert rows_per_chunk(max_rows, torch.device("cuda")) == max_rows

@@ -9,7 +9,7 @@ from detect.ops.patches import extract_patches
 
 @pytest.mark.parametrize("cells", [[], [0], [7, 0, 23, 7], range(24)])
 @pytest.mark.parametrize("reach", [0, 1, 2, 5])
-def test_patches_are_cut_from_maps_with_zeros_around(cells: list[int], reach: int) -> None:
+def test_patches_equal_slices_of_padded_maps(cells: list[int], reach: int) -> None:
     maps = torch.randn(2, 3, 3, 4, generator=torch.Generator().manual_seed(0))
     patches, inside = extract_patches(maps, torch.tensor(cells).long(), reach)
     side = 2 * reach + 1

@@ -33,9 +33,9 @@ def test_resize_rule_of_the_paper(size: Size, expected: Size) -> None:
 
 
 def test_another_shorter_side_keeps_the_longer_limit() -> None:
-    rule = Preprocess(min_size=300, max_size=400)
-    assert rule.target_size((100, 100), 350) == (350, 350)
-    assert rule.target_size((100, 200), 350) == (200, 400)
+    preprocess = Preprocess(min_size=300, max_size=400)
+    assert preprocess.target_size((100, 100), 350) == (350, 350)
+    assert preprocess.target_size((100, 200), 350) == (200, 400)
 
 
 @given(st.tuples(SIDES, SIDES), st.integers(1, 1200), st.integers(1, 1500))
@@ -47,7 +47,7 @@ def test_resized_sides_respect_both_limits(size: Size, min_size: int, max_size: 
     assert max(height, width) <= max_size
 
 
-def test_a_picture_of_the_right_size_is_not_resampled() -> None:
+def test_image_of_the_target_size_is_not_resampled() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     assert Preprocess(60, 100).resize(rgb) is rgb
     assert Preprocess(30, 100).resize(rgb).shape == (30, 40, 3)
@@ -56,30 +56,30 @@ def test_a_picture_of_the_right_size_is_not_resampled() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (40, 60)])
 @pytest.mark.parametrize("moments", [(IMAGENET_MEAN, IMAGENET_STD), ((0.0, 0.5, 1.0), (1.0, 0.5, 0.25))])
-def test_normalise_is_plain_arithmetic(size: Size, moments: tuple[tuple[float, float, float], ...]) -> None:
+def test_normalize_equals_plain_arithmetic(size: Size, moments: tuple[tuple[float, float, float], ...]) -> None:
     rgb = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     rgb[0, 0] = (0, 128, 255)
     mean, std = moments
-    found = Preprocess(mean=mean, std=std).normalize(rgb)
-    assert found.dtype == torch.float32
+    actual = Preprocess(mean=mean, std=std).normalize(rgb)
+    assert actual.dtype == torch.float32
     expected = ((rgb / 255.0 - np.array(mean)) / np.array(std)).transpose(2, 0, 1)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(actual.numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float64])
-def test_a_network_of_caffe_gets_blue_first_in_0_to_255(kind: type) -> None:
-    rule = Preprocess(mean=(123.675 / 255, 116.28 / 255, 103.53 / 255), std=(1 / 255,) * 3, channels="bgr")
-    pixels = rule.normalize(np.array([[[200, 100, 50], [0, 128, 255]]], kind))
-    wanted = [[50 - 103.53, 255 - 103.53], [100 - 116.28, 128 - 116.28], [200 - 123.675, 0 - 123.675]]
-    torch.testing.assert_close(pixels.double(), torch.tensor(wanted, dtype=torch.float64)[:, None], atol=2e-5, rtol=0)
+def test_bgr_normalization_gives_caffes_pixels(kind: type) -> None:
+    preprocess = Preprocess(mean=(123.675 / 255, 116.28 / 255, 103.53 / 255), std=(1 / 255,) * 3, channels="bgr")
+    pixels = preprocess.normalize(np.array([[[200, 100, 50], [0, 128, 255]]], kind))
+    expected = [[50 - 103.53, 255 - 103.53], [100 - 116.28, 128 - 116.28], [200 - 123.675, 0 - 123.675]]
+    torch.testing.assert_close(pixels.double(), torch.tensor(expected, dtype=torch.float64)[:, None], atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 5)])
-def test_what_is_shown_is_what_was_normalised(size: Size, channels: Channels) -> None:
+def test_denormalize_inverts_normalize(size: Size, channels: Channels) -> None:
     rgb = np.random.default_rng(4).integers(0, 256, (*size, 3), np.uint8)
-    rule = Preprocess(channels=channels)
-    assert np.array_equal(rule.denormalize(rule.normalize(rgb)), rgb)
+    preprocess = Preprocess(channels=channels)
+    assert np.array_equal(preprocess.denormalize(preprocess.normalize(rgb)), rgb)
 
 
 @pytest.mark.parametrize(
@@ -99,31 +99,31 @@ def test_resize_rule_of_detectron2(size: Size, limits: tuple[int, int], expected
     assert Preprocess(*limits, resizing="pil").target_size(size) == expected
 
 
-def test_a_smaller_picture_by_pil_has_the_means_of_a_larger_ones_pixels() -> None:
+def test_pil_downsizing_averages_pixels() -> None:
     """Halved by a bilinear filter twice as wide: weights 1, 3, 3, 1 of 8, at the border without what is outside."""
     rows = np.array([[0, 0, 80, 160, 160, 240]] * 6, np.uint8)
-    found = Preprocess(3, 3, resizing="pil").resize(np.stack([rows] * 3, 2))
-    assert found.dtype == np.uint8
-    assert found[1, :, 0].tolist() == [
+    actual = Preprocess(3, 3, resizing="pil").resize(np.stack([rows] * 3, 2))
+    assert actual.dtype == np.uint8
+    assert actual[1, :, 0].tolist() == [
         round(80 / 7),
         round((3 * 80 + 3 * 160 + 160) / 8),
         round((160 + 3 * 160 + 3 * 240) / 7),
     ]
-    assert found.shape == (3, 3, 3)
+    assert actual.shape == (3, 3, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 50), (60, 61), (120, 33), (375, 500), (64, 64)])
 @pytest.mark.parametrize("limits", [(64, 100), (40, 50)])
-def test_float_resizing_is_torchvisions(size: Size, limits: tuple[int, int]) -> None:
+def test_float_resizing_equals_torchvision(size: Size, limits: tuple[int, int]) -> None:
     rgb = np.random.default_rng(2).integers(0, 256, (*size, 3), np.uint8)
     theirs = GeneralizedRCNNTransform(*limits, list(IMAGENET_MEAN), list(IMAGENET_STD))
-    rule = Preprocess(*limits, resizing="float")
-    for picture, error in ((rgb, 1e-5), (rgb.astype(np.float64), 1e-13)):
-        found = rule.batch([rule.normalize(rule.resize(picture))], [0])
-        pixels = torch.from_numpy(rgb).permute(2, 0, 1).to(found.pixels.dtype) / 255
+    preprocess = Preprocess(*limits, resizing="float")
+    for image, error in ((rgb, 1e-5), (rgb.astype(np.float64), 1e-13)):
+        actual = preprocess.batch([preprocess.normalize(preprocess.resize(image))], [0])
+        pixels = torch.from_numpy(rgb).permute(2, 0, 1).to(actual.pixels.dtype) / 255
         expected = theirs.eval()([pixels])[0]
-        assert found.sizes == tuple(map(tuple, expected.image_sizes)) == (rule.target_size(size),)
-        torch.testing.assert_close(found.pixels, expected.tensors, atol=error, rtol=0)
+        assert actual.sizes == tuple(map(tuple, expected.image_sizes)) == (preprocess.target_size(size),)
+        torch.testing.assert_close(actual.pixels, expected.tensors, atol=error, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -135,27 +135,29 @@ def test_float_resizing_is_torchvisions(size: Size, limits: tuple[int, int]) -> 
         ([(33, 64), (10, 65)], 1, (33, 65)),
     ],
 )
-def test_the_canvas_holds_all_and_is_a_multiple(sizes: list[Size], divisor: int, expected: Size) -> None:
+def test_canvas_fits_all_images_and_is_a_multiple_of_the_divisor(
+    sizes: list[Size], divisor: int, expected: Size
+) -> None:
     assert Preprocess(divisor=divisor).canvas(sizes) == expected
 
 
 @pytest.mark.parametrize("canvas", [None, (64, 96)])
 def test_a_batch_is_padded_on_the_right_and_at_the_bottom(canvas: Size | None) -> None:
-    pictures = [torch.rand(3, 20, 30) + 1, torch.rand(3, 25, 10) + 1]
-    images = Preprocess().batch(pictures, [5, 6], canvas=canvas)
+    normalized = [torch.rand(3, 20, 30) + 1, torch.rand(3, 25, 10) + 1]
+    images = Preprocess().batch(normalized, [5, 6], canvas=canvas)
     assert images.pixels.shape[2:] == (canvas or (32, 32))
     assert images.pixels.is_contiguous(memory_format=torch.channels_last)
     assert images.sizes == ((20, 30), (25, 10))
     assert images.seeds == (5, 6)
     assert images.proposals is None
-    for pixels, picture, (height, width) in zip(images.pixels, pictures, images.sizes, strict=True):
-        assert torch.equal(pixels[:, :height, :width], picture)
-        assert int((pixels == 0).sum()) == pixels.numel() - picture.numel()
+    for pixels, image, (height, width) in zip(images.pixels, normalized, images.sizes, strict=True):
+        assert torch.equal(pixels[:, :height, :width], image)
+        assert int((pixels == 0).sum()) == pixels.numel() - image.numel()
 
 
-def test_given_proposals_travel_with_their_batch() -> None:
-    given = Proposals(torch.zeros(0, 4), torch.zeros(0))
-    assert Preprocess().batch([torch.zeros(3, 4, 4)], [0], [given]).proposals == (given,)
+def test_batch_keeps_proposals() -> None:
+    proposals = Proposals(torch.zeros(0, 4), torch.zeros(0))
+    assert Preprocess().batch([torch.zeros(3, 4, 4)], [0], [proposals]).proposals == (proposals,)
 
 
 def test_rescaled_boxes_by_hand() -> None:
@@ -166,7 +168,7 @@ def test_rescaled_boxes_by_hand() -> None:
 
 @given(st.lists(st.tuples(*[st.floats(-100, 3000)] * 4), max_size=5), st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES))
 @settings(max_examples=20, deadline=None)
-def test_rescaling_there_and_back_is_nothing(rows: list[tuple[float, ...]], found: Size, wanted: Size) -> None:
+def test_rescaling_boxes_back_restores_them(rows: list[tuple[float, ...]], actual: Size, expected: Size) -> None:
     boxes = torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
-    back = rescale_boxes(rescale_boxes(boxes, found, wanted), wanted, found)
+    back = rescale_boxes(rescale_boxes(boxes, actual, expected), expected, actual)
     torch.testing.assert_close(back, boxes)

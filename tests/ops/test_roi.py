@@ -9,7 +9,7 @@ from torchvision import ops as torchvision_ops
 from detect.ops.roi import roi_align, roi_pool
 
 SCALE = 1 / 8
-MAP = (5, 9, 13)  # channels, height, width: a picture of 72 x 104 pixels
+MAP = (5, 9, 13)  # channels, height, width: an image of 72 x 104 pixels
 
 
 def maps(images: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -37,15 +37,15 @@ LISTS = {
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("samples", [1, 2, 3])
 @pytest.mark.parametrize("case", LISTS)
-def test_values_and_gradients_are_torchvisions(case: str, samples: int, aligned: bool) -> None:
+def test_roi_align_values_and_gradients_equal_torchvision(case: str, samples: int, aligned: bool) -> None:
     listed = LISTS[case]
     ours, theirs = maps(len(listed)), maps(len(listed))
-    found = roi_align(ours, listed, 4, SCALE, samples, aligned)
+    actual = roi_align(ours, listed, 4, SCALE, samples, aligned)
     expected = torchvision_ops.roi_align(theirs, listed, (4, 4), SCALE, samples, aligned)
-    assert found.shape == (sum(map(len, listed)), MAP[0], 4, 4)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
-    torch.autograd.backward((found * weights).sum())
+    assert actual.shape == (sum(map(len, listed)), MAP[0], 4, 4)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+    weights = torch.randn(actual.shape, generator=torch.Generator().manual_seed(1))
+    torch.autograd.backward((actual * weights).sum())
     torch.autograd.backward((expected * weights).sum())
     assert ours.grad is not None
     assert theirs.grad is not None
@@ -58,8 +58,8 @@ def test_images_without_boxes_have_no_regions(pool: Callable[..., torch.Tensor])
 
 
 def test_a_map_of_one_cell() -> None:
-    one = torch.full((1, 2, 1, 1), 3.0)
-    assert torch.equal(roi_align(one, [boxes((0, 0, 8, 8))], 2, SCALE), torch.full((1, 2, 2, 2), 3.0))
+    cell = torch.full((1, 2, 1, 1), 3.0)
+    assert torch.equal(roi_align(cell, [boxes((0, 0, 8, 8))], 2, SCALE), torch.full((1, 2, 2, 2), 3.0))
 
 
 def test_memory_layout_does_not_matter() -> None:
@@ -81,22 +81,22 @@ def test_boxes_get_no_gradient() -> None:
     assert moving.grad is None
 
 
-def test_adaptive_sampling_is_torchvisions() -> None:
-    found = roi_align(maps(1), [ORDINARY], 2, SCALE, sampling_ratio=0)
+def test_adaptive_sampling_equals_torchvision() -> None:
+    actual = roi_align(maps(1), [ORDINARY], 2, SCALE, sampling_ratio=0)
     expected = torchvision_ops.roi_align(maps(1), [ORDINARY], (2, 2), SCALE, -1, True)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_roi_align_by_hand() -> None:
     """A map that rises by one a cell to the right: the mean of samples is the value at the bin's centre."""
     slope = torch.arange(8.0).expand(1, 1, 6, 8)
-    found = roi_align(slope, [boxes((8, 8, 40, 24))], 2, SCALE)
+    actual = roi_align(slope, [boxes((8, 8, 40, 24))], 2, SCALE)
     # Cells 1..5, so bins 1..3 and 3..5 with centres 2 and 4; cell centres lie at a half.
-    assert found[0, 0].tolist() == [[1.5, 3.5], [1.5, 3.5]]
+    assert actual[0, 0].tolist() == [[1.5, 3.5], [1.5, 3.5]]
 
 
-def test_roi_pool_takes_maxima_image_by_image() -> None:
+def test_roi_pool_returns_maxima_of_each_image() -> None:
     values = torch.zeros(2, 1, 4, 4)
     values[0, 0, 0, 0], values[0, 0, 3, 3], values[1, 0, 0, 3] = 1, 2, 3
-    found = roi_pool(values, [boxes((0, 0, 4, 4)), boxes((0, 0, 4, 4), (2, 0, 4, 2))], 2, spatial_scale=1.0)
-    assert found[:, 0].tolist() == [[[1, 0], [0, 2]], [[0, 3], [0, 0]], [[0, 3], [0, 0]]]
+    actual = roi_pool(values, [boxes((0, 0, 4, 4)), boxes((0, 0, 4, 4), (2, 0, 4, 2))], 2, spatial_scale=1.0)
+    assert actual[:, 0].tolist() == [[[1, 0], [0, 2]], [[0, 3], [0, 0]], [[0, 3], [0, 0]]]

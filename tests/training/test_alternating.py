@@ -48,7 +48,10 @@ def test_alternating_stages_share_backbone_and_final_parts(alternating: Path) ->
 
 def test_alternating_stages_use_all_rpn_proposals_and_initial_weights(alternating: Path) -> None:
     configs = {name: load_checkpoint(alternating / name / "best.pt").config for name in STEPS}
-    assert [configs[name].model.search.train_top_n for name in ("2-detector", "4-head")] == [60, 60]  # rpn.post_nms_top_n_train
+    assert [configs[name].model.search.train_top_n for name in ("2-detector", "4-head")] == [
+        60,
+        60,
+    ]  # rpn.post_nms_top_n_train
     assert configs["1-rpn"].model.search.train_top_n == 2000
     assert not (set(configs["1-rpn"].train.trainable) & {"head"})
     start, rpn = (load_checkpoint(folder / "best.pt").weights for folder in (alternating, alternating / "1-rpn"))

@@ -49,7 +49,7 @@ def test_count_training_crops_counts_sampled_regions(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0 s"), (89, "89 s"), (90, "2 minutes"), (5399, "90 minutes"), (5400, "1.5 hours")]
+    ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (90, "2 minutes"), (5399, "90 minutes"), (5400, "1.5 hours")]
 )
 def test_format_duration_chooses_the_unit(seconds: float, text: str) -> None:
     assert crop_cost.format_duration(seconds) == text

@@ -16,7 +16,7 @@ def model(value: float) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("decay", "step", "kept"),
+    ("decay", "step", "fraction"),
     [(0.0, 0, 0.0), (0.9, 0, 0.1), (0.9, 5, 0.4), (0.9, 90, 0.9), (0.9, 10**6, 0.9), (0.05, 0, 0.05)],
 )
 def test_ema_decay_rises_to_its_limit(decay: float, step: int, fraction: float) -> None:

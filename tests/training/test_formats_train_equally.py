@@ -11,7 +11,7 @@ from rich.console import Console
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.files import parse_config
-from detect.data.convert.convert import run_conversion, plan_conversion
+from detect.data.convert.convert import plan_conversion, run_conversion
 from detect.data.convert.convertible_dataset import read_convertible_dataset
 from detect.data.formats.detect_format import BoxFormat
 from detect.data.shapes import dataset as shapes
@@ -23,7 +23,9 @@ from tests.conftest import TINY
 @pytest.fixture(scope="module")
 def voc(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve drawn pictures in VOC's layout, the start of each way to the other formats: classes in sorted order."""
-    return converted(shapes.prepare_shapes(shapes_root, 0, 12, 4), "coco", "voc", tmp_path_factory.mktemp("voc") / "new")
+    return converted(
+        shapes.prepare_shapes(shapes_root, 0, 12, 4), "coco", "voc", tmp_path_factory.mktemp("voc") / "new"
+    )
 
 
 def converted(root: Path, source: BoxFormat, target: BoxFormat, folder: Path) -> Path:

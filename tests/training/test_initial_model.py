@@ -93,7 +93,9 @@ def test_initial_detector_with_wrong_file_is_one_line_with_the_key(
 
 
 def test_run_with_init_logs_the_loaded_parts(run: Path, shapes_root: Path, tmp_path: Path) -> None:
-    config = tiny(f"model.init={run}", f"data.root={shapes_root}", "train.steps=1", "train.ema_decay=0", "data.min_size=80")
+    config = tiny(
+        f"model.init={run}", f"data.root={shapes_root}", "train.steps=1", "train.ema_decay=0", "data.min_size=80"
+    )
     train(config, tmp_path / "out")
     log = (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")
     assert [f"model.init: {run}: {part}: " in log for part in ("backbone", "proposer", "head")] == [True] * 3

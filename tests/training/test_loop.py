@@ -120,9 +120,7 @@ def weight(state: TrainState) -> float:
     return float(cast(TinyDetector, state.detector).weight.detach())
 
 
-def run_loop(
-    state: TrainState, batches: Iterator[Batch], recorder: Recorder, steps: int, **changes: Any
-) -> None:
+def run_loop(state: TrainState, batches: Iterator[Batch], recorder: Recorder, steps: int, **changes: Any) -> None:
     settings: dict[str, Any] = {
         "seed": 0,
         "steps": steps,
@@ -229,7 +227,7 @@ def test_train_loop_non_finite_loss_raises_and_rolls_back(value: float) -> None:
     assert int(cast(TinyDetector, state.detector).num_forwards) == 2  # buffers are restored too
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_train_loop_interrupted_finishes_its_step_and_saves(signal_number: signal.Signals) -> None:
     state = train_state()
     recorder = Recorder(on_batch=lambda step: os.kill(os.getpid(), signal_number) if step == 1 else None)

@@ -41,7 +41,10 @@ def test_pretrained_weights_load_into_a_detector(config_file: Path, tmp_path: Pa
     assert (status, err) == (0, "")
     assert "3 steps of 8 objects" in out
     sampler = load(run).base_detector.head_training.sampler
-    assert (sampler.positive_fraction, sampler.add_gt_proposals) == (1.0, False)  # what the plan has drawn, and nothing beside it
+    assert (sampler.positive_fraction, sampler.add_gt_proposals) == (
+        1.0,
+        False,
+    )  # what the plan has drawn, and nothing beside it
     assert "accuracy" in (run / "metrics.csv").read_text()
     saved = torch.load(run / "weights.pth", weights_only=True)
     network = registry.build_network("small").state_dict()

@@ -40,15 +40,15 @@ def finished_run(rcnn: Config, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-@pytest.mark.parametrize("place", ["network", "network/", "network/."])
-def test_resume_of_a_stage_names_its_run(path: str, whole: Path) -> None:
+@pytest.mark.parametrize("path", ["network", "network/", "network/."])
+def test_resume_of_a_stage_names_its_run(path: str, finished_run: Path) -> None:
     with pytest.raises(
         UserError, match=rf"network: expected a whole run, found a stage of {whole} \(--resume {whole}\)"
     ):
         resume(Path(f"{whole}/{path}"), QUIET)
 
 
-def test_rcnn_run_ends_with_a_complete_detector(whole: Path) -> None:
+def test_rcnn_run_ends_with_a_complete_detector(finished_run: Path) -> None:
     predictor = load(whole)
     head = predictor.base_detector.head
     assert isinstance(head, RCNNHead)
@@ -76,7 +76,7 @@ def interrupt_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "calls"),
+    ("owner", "name", "calls"),
     [
         (FeatureCache, "add", 3),
         (features, "write_table", 0),
@@ -89,7 +89,7 @@ def interrupt_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls
     ids=["in features", "after features", "before svms", "in svms", "after svms", "in boxes", "between boxes"],
 )
 def test_rcnn_interrupted_and_resumed_gives_same_svms(
-    owner: Any, name: str, calls: int, rcnn: Config, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Any, name: str, calls: int, rcnn: Config, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fits, "_SECONDS_BETWEEN_STATES", 0.0)
     run = tmp_path / "run"
@@ -103,7 +103,7 @@ def test_rcnn_interrupted_and_resumed_gives_same_svms(
     assert_same_weights(whole, run)
 
 
-def test_rcnn_finished_run_resumed_is_unchanged(whole: Path, tmp_path: Path) -> None:
+def test_rcnn_finished_run_resumed_is_unchanged(finished_run: Path, tmp_path: Path) -> None:
     stages = json.loads((whole / "stages.json").read_text())
     assert stages == ["network", "features", "svms", "regressors"]
     before = load_checkpoint(whole / "best.pt")
@@ -199,7 +199,7 @@ def test_recipe_that_does_not_fit_the_model_is_refused(
         settings_of(shapes_root, train=train_settings, model=model_settings)
 
 
-def test_load_with_another_classifier_is_refused(whole: Path) -> None:
+def test_load_with_another_classifier_is_refused(finished_run: Path) -> None:
     with pytest.raises(UserError, match=r"model\.classifier: expected svm, which .* holds, found softmax"):
         load(whole, overrides=["model.classifier=softmax"])
 
@@ -210,7 +210,7 @@ def changed(config: Config, **model: Any) -> Config:
     return parse_config(settings, "changed")
 
 
-def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, whole: Path) -> None:
+def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, finished_run: Path) -> None:
     lines = (whole / "log.txt").read_text().splitlines()
     (line_index,) = (line_index for line_index, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
     assert line_index < next(line_index for line_index, line in enumerate(lines) if line.startswith("stage 1"))
@@ -221,7 +221,7 @@ def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, whole: Path) -
     assert f", {sum(counts[6:])} to validate (" in lines[line_index]
 
 
-def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, whole: Path, tmp_path: Path) -> None:
+def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, finished_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(changed(rcnn, classifier="softmax"), run, QUIET)
     assert json.loads((run / "stages.json").read_text()) == ["network", "features", "regressors"]
@@ -231,8 +231,10 @@ def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, whole: Path, tmp_p
     assert torch.equal(best["head.deltas.weight"], same["head.deltas.weight"])
 
 
-@pytest.mark.parametrize("given", [True, False], ids=["fast_rcnn", "faster_rcnn"])
-def test_svms_on_shared_maps_replace_only_the_classifier(precomputed: bool, shapes_root: Path, proposals: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precomputed", [True, False], ids=["fast_rcnn", "faster_rcnn"])
+def test_svms_on_shared_maps_replace_only_the_classifier(
+    precomputed: bool, shapes_root: Path, proposals: Path, tmp_path: Path
+) -> None:
     kind = {"kind": "fast_rcnn", "proposals": str(proposals)} if precomputed else {"kind": "faster_rcnn"}
     run = tmp_path / "run"
     train(settings_of(shapes_root, model=kind | {"classifier": "svm"}), run, QUIET)

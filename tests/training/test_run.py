@@ -114,9 +114,14 @@ def test_killed_run_resumed_equals_an_undisturbed_one(
     assert_same_run(whole_run, tmp_path / "cut")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_says_how_to_resume_and_resumes(
-    signal_number: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+    signal_number: int,
+    whole_run: Path,
+    shapes_root: Path,
+    tmp_path: Path,
+    quiet: Console,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patched:
         at_step(patched, 4, lambda: os.kill(os.getpid(), signal_number))
@@ -166,7 +171,9 @@ def test_patience_stops_a_run_without_gain(shapes_root: Path, tmp_path: Path, qu
     ],
     ids=lambda changes: changes["optimizer"],
 )
-def test_train_runs_with_every_optimizer(changes: dict[str, Any], shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+def test_train_runs_with_every_optimizer(
+    changes: dict[str, Any], shapes_root: Path, tmp_path: Path, quiet: Console
+) -> None:
     outcome = train(tiny(shapes_root, train=changes | {"steps": 2, "log_every": 1}), tmp_path / "run", quiet)
     assert outcome.score is not None
     assert outcome.score.images == 4

@@ -26,7 +26,7 @@ def test_create_writes_config_and_environment(tmp_path: Path, exists: bool) -> N
     assert {"commit", "python", "platform"} <= set(environment)
 
 
-@pytest.mark.parametrize("found", ["folder with a file", "file"])
+@pytest.mark.parametrize("existing", ["folder with a file", "file"])
 def test_create_in_a_folder_with_files_is_refused(tmp_path: Path, existing: str) -> None:
     path = tmp_path / "a"
     other = path if existing == "file" else path / "metrics.csv"
@@ -77,7 +77,7 @@ def test_create_in_a_folder_with_only_temp_files_succeeds(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("step", "kept"), [(0, []), (10, ["10"]), (15, ["10"]), (20, ["10", "20"]), (99, ["10", "20"])]
+    ("step", "remaining"), [(0, []), (10, ["10"]), (15, ["10"]), (20, ["10", "20"]), (99, ["10", "20"])]
 )
 def test_truncate_after_removes_later_rows(tmp_path: Path, step: int, remaining: list[str]) -> None:
     run = RunFolder(tmp_path)

@@ -136,7 +136,12 @@ def test_validator_measures_recall_of_proposals(
 
 @pytest.mark.parametrize(
     ("metric", "proposals_only", "names"),
-    [("coco", False, ("AP", "AP50")), ("voc07", False, ("mAP",)), ("voc12", False, ("mAP",)), ("coco", True, ("recall",))],
+    [
+        ("coco", False, ("AP", "AP50")),
+        ("voc07", False, ("mAP",)),
+        ("voc12", False, ("mAP",)),
+        ("coco", True, ("recall",)),
+    ],
 )
 def test_metric_names_are_those_of_the_metrics(
     metric: Metric, proposals_only: bool, names: tuple[str, ...], tmp_path: Path

@@ -49,8 +49,8 @@ class AnchorRecall:
 class DatasetStatistics:
     """The counts and the anchor recall of a data set.
 
-    anchor_recalls: of the configured anchors, for each resolution, empty if there are no objects; suggested: anchors for
-    the resolution ``min_size``; recall_of_suggested: their recall. Both are None if there are no objects, and for a
+    anchor_recalls: of the configured anchors, for each resolution, empty if there are no objects; suggested: anchors
+    for the resolution ``min_size``; recall_of_suggested: their recall. Both are None if there are no objects, and for a
     feature pyramid.
     """
 

@@ -1,1 +1,1 @@
-"""Which pixels made a detection: gradients, layer maps and perturbation."""
+"""Explanations of which pixels made a detection: gradients, maps of a layer, and perturbation of the image."""

@@ -1,7 +1,7 @@
-"""Explanations by a layer's activation maps: coarse, in the cells of that layer.
+"""Explanations by the activation maps of a layer (class activation maps): coarse, with the resolution of that layer.
 
-Gradients reach the map that regions are pooled from only inside a detection's region, and no gradient goes through the
-proposals; so the usual layer is the body's last one that lies below that map, where the network leaves a choice.
+Gradients reach the map that regions are pooled from only inside the detection's region, and no gradient goes through
+the proposals. The default layer is therefore the last layer of the body below that map, where the network has one.
 """
 
 from __future__ import annotations
@@ -15,54 +15,61 @@ from detect.explain.attribution.target import AttributionTarget
 from detect.models.layer_hooks import ActivationHook
 
 
-def gradcam(view: AttributionTarget, choice: MethodOptions) -> Tensor:
-    """Channels weighed by their mean gradient (Selvaraju et al. 2017, arXiv:1610.02391): (D, 1, h, w)."""
-    maps, gradients = _maps_and_gradients(view, choice)
-    weights = gradients.mean((2, 3), keepdim=True)
-    return _relevant_part(view, (weights * maps).sum(1, keepdim=True))
+def gradcam(target: AttributionTarget, options: MethodOptions) -> Tensor:
+    """Return the sum of the channels weighted by their mean gradients (Grad-CAM): (D, 1, h, w).
 
-
-def hirescam(view: AttributionTarget, choice: MethodOptions) -> Tensor:
-    """Every cell weighed by its own gradient, summed over channels: (D, 1, h, w).
-
-    Draelos and Carin 2020 (arXiv:2011.08891); without its smoothing also what Zhao and Chan 2023 (ODAM) found for
-    detectors: a mean gradient says nothing about where, so that Grad-CAM lights up other objects of the class.
+    Selvaraju et al. 2017, arXiv:1610.02391.
     """
-    maps, gradients = _maps_and_gradients(view, choice)
-    return _relevant_part(view, (gradients * maps).sum(1, keepdim=True))
+    maps, gradients = _maps_and_gradients(target, options)
+    weights = gradients.mean((2, 3), keepdim=True)
+    return _relevant_part(target, (weights * maps).sum(1, keepdim=True))
+
+
+def hirescam(target: AttributionTarget, options: MethodOptions) -> Tensor:
+    """Return each cell weighted by its own gradient, summed over channels (HiResCAM): (D, 1, h, w).
+
+    Draelos and Carin 2020 (arXiv:2011.08891); without its smoothing this is also the method that Zhao and Chan 2023
+    (ODAM) propose for detectors: a mean gradient has no position, so that Grad-CAM highlights other objects of the
+    class.
+    """
+    maps, gradients = _maps_and_gradients(target, options)
+    return _relevant_part(target, (gradients * maps).sum(1, keepdim=True))
 
 
 @torch.no_grad()
-def eigencam(view: AttributionTarget, choice: MethodOptions) -> Tensor:
-    """The first principal component of the maps (Muhammad and Yeasin 2020, arXiv:2008.00299): (D, 1, h, w).
+def eigencam(target: AttributionTarget, options: MethodOptions) -> Tensor:
+    """Return the projection of the maps on their first principal component (EigenCAM): (D, 1, h, w).
 
-    It asks about no detection: all of a picture get the same map.
+    Muhammad and Yeasin 2020, arXiv:2008.00299. The map depends on no detection: all detections of an image get the same
+    one.
     """
-    with ActivationHook(view.network, choice.layer) as kept:
-        view.objective(view.pixels)
-    maps = kept.maps()
+    with ActivationHook(target.network, options.layer) as activations:
+        target.objective(target.pixels)
+    maps = activations.maps()
     channels, height, width = maps.shape[1:]
     cells = maps[0].float().reshape(channels, -1).T
-    centred = cells - cells.mean(0)
-    component = torch.linalg.svd(centred, full_matrices=False).Vh[0]
-    projected: Tensor = centred @ component
-    projected = projected * torch.sign(projected @ cells.sum(1))  # its sign is free: more activity is positive
-    return projected.clamp(min=0).view(1, 1, height, width).repeat(len(view.detections), 1, 1, 1)
+    centered = cells - cells.mean(0)
+    component = torch.linalg.svd(centered, full_matrices=False).Vh[0]
+    projected: Tensor = centered @ component
+    projected = projected * torch.sign(projected @ cells.sum(1))  # the sign of a component is arbitrary: activity is > 0
+    return projected.clamp(min=0).view(1, 1, height, width).repeat(len(target.detections), 1, 1, 1)
 
 
-def _maps_and_gradients(view: AttributionTarget, choice: MethodOptions) -> tuple[Tensor, Tensor]:
-    """Of a layer: maps (1, C, h, w), and of each detection's evidence the gradients (D, C, h, w)."""
-    pixels = view.pixels.detach().requires_grad_()  # frozen layers alone would leave no graph
-    with ActivationHook(view.network, choice.layer) as kept:
-        evidence = view.objective(pixels)[0]
-    maps = kept.maps()
-    found = [torch.autograd.grad(one, maps, retain_graph=True, allow_unused=True)[0] for one in evidence]
-    gradients = [one for one in found if one is not None]
-    if len(gradients) < len(found):
-        raise UserError(f"--layer: expected a layer that the detection depends on, found {kept.name}")
+def _maps_and_gradients(target: AttributionTarget, options: MethodOptions) -> tuple[Tensor, Tensor]:
+    """Return the maps of a layer (1, C, h, w), and the gradient of each detection's objective by them (D, C, h, w)."""
+    pixels = target.pixels.detach().requires_grad_()  # otherwise frozen layers would build no graph
+    with ActivationHook(target.network, options.layer) as activations:
+        objective = target.objective(pixels)[0]
+    maps = activations.maps()
+    gradients_or_none = [
+        torch.autograd.grad(value, maps, retain_graph=True, allow_unused=True)[0] for value in objective
+    ]
+    gradients = [gradient for gradient in gradients_or_none if gradient is not None]
+    if len(gradients) < len(gradients_or_none):
+        raise UserError(f"--layer: expected a layer that the detection depends on, found {activations.name}")
     return maps.detach(), torch.cat(gradients)
 
 
-def _relevant_part(view: AttributionTarget, heat: Tensor) -> Tensor:
-    """For a score what raises it; for an edge what moves it, either way."""
-    return heat.clamp(min=0) if view.quantity == "score" else heat.abs()
+def _relevant_part(target: AttributionTarget, heat: Tensor) -> Tensor:
+    """Return what raises the score, or what moves the edge in either direction."""
+    return heat.clamp(min=0) if target.quantity == "score" else heat.abs()

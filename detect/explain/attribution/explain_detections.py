@@ -1,4 +1,4 @@
-"""Images in, explanations of their detections out: overlays, raw maps, a contact sheet."""
+"""Explains the detections of images: writes figures, raw heat maps and a contact sheet."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import image_grid, save_image
 from detect.errors import UserError
-from detect.explain.attribution.heatmaps import Reduce, explanation_figure, to_image_pixels, peak_and_energy, reduce_channels
+from detect.explain.attribution.heatmaps import (
+    Reduce,
+    explanation_figure,
+    peak_and_energy,
+    reduce_channels,
+    to_image_pixels,
+)
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions
-from detect.explain.attribution.target import Quantity, TargetDetection, AttributionTarget, target_detections, attribution_targets
+from detect.explain.attribution.target import (
+    AttributionTarget,
+    Quantity,
+    TargetDetection,
+    attribution_targets,
+    target_detections,
+)
 from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
 from detect.models.backbones.network import StagedBody
@@ -32,8 +44,11 @@ COLUMNS = 3  # of a contact sheet
 
 @dataclass(frozen=True)
 class DetectionQuery:
-    """Which detections: of at least ``score`` and of ``labels``, at most ``most``, or the one of rank ``number`` alone;
-    of: what about them; reduce: see ``heatmaps.reduced``.
+    """Which detections of an image to explain, and how.
+
+    method: a name in METHODS; quantity: what is explained of a detection; reduce: see ``heatmaps.reduce_channels``. The
+    detections have at least ``score`` and one of the ``labels``, and there are at most ``max_detections``; with a
+    ``rank`` only the detection of that rank (from 1) is explained, at any score.
     """
 
     method: str
@@ -46,7 +61,7 @@ class DetectionQuery:
 
     @property
     def stem(self) -> str:
-        """How its files begin."""
+        """Return the text that the names of the files begin with."""
         return self.method if self.quantity == "score" else f"{self.method}-{self.quantity}"
 
 
@@ -54,19 +69,20 @@ def explain_images(
     predictor: Predictor,
     images: Sequence[Path],
     out: Path,
-    question: DetectionQuery,
-    choice: MethodOptions,
-    given: ProposalsFromFile | None,
-    say: Callable[[str], None],
+    query: DetectionQuery,
+    options: MethodOptions,
+    proposals: ProposalsFromFile | None,
+    log: Callable[[str], None],
 ) -> tuple[str, ...]:
-    """A folder below ``out`` for each image, a line for each detection; returns a line for each unreadable image.
+    """Write a folder below ``out`` for each image, log a line for each detection, and return a line for each unreadable
+    image.
 
-    Raises UserError for a layer or an edge that the detector has not.
+    Raises UserError for a layer that the network does not have, or an edge of boxes that are not regressed.
     """
-    if question.quantity != "score" and not predictor.base_detector.postprocess.apply_deltas:
+    if query.quantity != "score" and not predictor.base_detector.postprocess.apply_deltas:
         raise UserError(
-            f"--of {question.quantity}: expected boxes that are regressed, found model.postprocess.box_regression=false, with which "
-            "a detection's box is its proposal"
+            f"--target {query.quantity}: expected boxes that are regressed, found model.postprocess.box_regression=false, "
+            "with which a detection's box is its proposal"
         )
     unreadable = []
     for image, name in zip(images, relative_to_shared_folder([str(image) for image in images]), strict=True):
@@ -75,9 +91,8 @@ def explain_images(
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
-            _explain_image(
-                predictor, rgb, out / name, question, choice, None if given is None else given[str(image)], say
-            )
+            image_proposals = None if proposals is None else proposals[str(image)]
+            _explain_image(predictor, rgb, out / name, query, options, image_proposals, log)
     return tuple(unreadable)
 
 
@@ -85,73 +100,80 @@ def _explain_image(
     predictor: Predictor,
     rgb: np.ndarray,
     folder: Path,
-    question: DetectionQuery,
-    choice: MethodOptions,
-    given: BoxesAndScores | None,
-    say: Callable[[str], None],
+    query: DetectionQuery,
+    options: MethodOptions,
+    proposals: BoxesAndScores | None,
+    log: Callable[[str], None],
 ) -> None:
-    images = predictor.preprocess_image(rgb, given).to(predictor.compute.device)
-    with torch.no_grad(), predictor.compute.autocast():  # what inference mode makes no gradient may use
+    images = predictor.preprocess_image(rgb, proposals).to(predictor.compute.device)
+    with torch.no_grad(), predictor.compute.autocast():  # gradients cannot use tensors of the inference mode
         (traced,) = trace(predictor.base_detector, images)
-    found = target_detections(traced)
-    pinned = select_detections(found, question)
-    if not pinned:
-        say(f"{folder.name}: no detection to explain, {why_none(found, question)}")
-    size, pictures = (rgb.shape[0], rgb.shape[1]), []
-    for view in attribution_targets(predictor.base_detector, images, pinned, question.quantity):
+    detections = target_detections(traced)
+    selected = select_detections(detections, query)
+    if not selected:
+        log(f"{folder.name}: no detection to explain, {why_none(detections, query)}")
+    size, figures = (rgb.shape[0], rgb.shape[1]), []
+    for target in attribution_targets(predictor.base_detector, images, selected, query.quantity):
         with predictor.compute.autocast():
-            heats = METHODS[question.method].explain(view, choice)
-        for one, heat in zip(view.detections, heats, strict=True):
-            placed = to_image_pixels(reduce_channels(heat, question.reduce), view, images.sizes[0], size)
-            boxes = rescale_boxes(torch.stack([one.box, one.proposal]).cpu(), images.sizes[0], size).numpy()
-            name = predictor.classes[one.label - 1]
-            say(f"{folder.name} {one.rank}: {name} {one.score:.2f}: {_describe_heatmap(placed, boxes[0])}")
-            text = caption(question, choice, view)
-            pictures.append(explanation_figure(rgb, placed, boxes, (f"{name} {one.score:.2f}", "proposal"), text))
-            save_image(folder / f"{question.stem}-{one.rank:03}.png", pictures[-1])
-            write_bytes(folder / f"{question.stem}-{one.rank:03}.npy", npy_bytes(placed))
-    if pictures:
-        save_image(folder / f"{question.stem}.png", image_grid(pictures, COLUMNS))
+            heats = METHODS[query.method].explain(target, options)
+        for detection, heat in zip(target.detections, heats, strict=True):
+            heatmap = to_image_pixels(reduce_channels(heat, query.reduce), target, images.sizes[0], size)
+            boxes = torch.stack([detection.box, detection.proposal]).cpu()
+            boxes_in_image = rescale_boxes(boxes, images.sizes[0], size).numpy()
+            name = predictor.classes[detection.label - 1]
+            summary = _describe_heatmap(heatmap, boxes_in_image[0])
+            log(f"{folder.name} {detection.rank}: {name} {detection.score:.2f}: {summary}")
+            text = caption(query, options, target)
+            names = (f"{name} {detection.score:.2f}", "proposal")
+            figures.append(explanation_figure(rgb, heatmap, boxes_in_image, names, text))
+            save_image(folder / f"{query.stem}-{detection.rank:03}.png", figures[-1])
+            write_bytes(folder / f"{query.stem}-{detection.rank:03}.npy", npy_bytes(heatmap))
+    if figures:
+        save_image(folder / f"{query.stem}.png", image_grid(figures, COLUMNS))
 
 
-def select_detections(pinned: Sequence[TargetDetection], question: DetectionQuery) -> list[TargetDetection]:
-    """Those that the question is about."""
-    if question.rank is not None:
-        return [one for one in pinned if one.rank == question.rank]
-    asked = [one for one in pinned if one.score >= question.score and one.label in question.labels]
-    return asked[: question.max_detections]
+def select_detections(detections: Sequence[TargetDetection], query: DetectionQuery) -> list[TargetDetection]:
+    """Return the detections that the query asks for, in their order."""
+    if query.rank is not None:
+        return [detection for detection in detections if detection.rank == query.rank]
+    selected = [
+        detection for detection in detections if detection.score >= query.score and detection.label in query.labels
+    ]
+    return selected[: query.max_detections]
 
 
-def why_none(pinned: Sequence[TargetDetection], question: DetectionQuery) -> str:
-    """Why none was chosen, and what would be."""
-    if not pinned:
+def why_none(detections: Sequence[TargetDetection], query: DetectionQuery) -> str:
+    """Return why the query selects no detection, and what would select one."""
+    if not detections:
         return "the model finds none"
-    if question.rank is not None:
-        return f"--number: expected 1 to {len(pinned)}, found {question.rank}"
-    scores = [one.score for one in pinned if one.label in question.labels]
+    if query.rank is not None:
+        return f"--rank: expected 1 to {len(detections)}, found {query.rank}"
+    scores = [detection.score for detection in detections if detection.label in query.labels]
     if not scores:
-        return f"the {len(pinned)} found are of other classes"
-    return f"--most is {question.max_detections}" if max(scores) >= question.score else f"the best scores {max(scores):.2f}"
+        return f"the {len(detections)} detections are of other classes"
+    if max(scores) >= query.score:
+        return f"--max-detections is {query.max_detections}"
+    return f"the highest score is {max(scores):.2f}"
 
 
-def caption(question: DetectionQuery, choice: MethodOptions, view: AttributionTarget) -> str:
-    """What a picture shows, and what it does not."""
-    method, network = METHODS[question.method], view.network
-    what = "the score" if question.quantity == "score" else f"edge {question.quantity}"
-    name = find_layer(network, choice.layer)[0] if method.needs_layer else None
-    told = [
-        f"{question.method}{f' at {name}' if name else ''}: {method.description.format(what=what)}.",
+def caption(query: DetectionQuery, options: MethodOptions, target: AttributionTarget) -> str:
+    """Return the sentences that say what a figure shows, and what it does not show."""
+    method, network = METHODS[query.method], target.network
+    what = "the score" if query.quantity == "score" else f"edge {query.quantity}"
+    name = find_layer(network, options.layer)[0] if method.needs_layer else None
+    sentences = [
+        f"{query.method}{f' at {name}' if name else ''}: {method.description.format(what=what)}.",
         "The proposal is pinned.",
     ]
     if name is not None and isinstance(network, StagedBody) and name.startswith(stage_names(network)[-1]):
-        told.append("Regions are pooled from this map: gradients reach it inside the proposal alone.")
+        sentences.append("Regions are pooled from this map: gradients reach it only inside the proposal.")
     if isinstance(network, WarpedCrops):
-        told.append("R-CNN reads a warped crop: its pixels are laid back.")
-    return " ".join(told)
+        sentences.append("R-CNN reads a warped crop: its pixels are mapped back to the image.")
+    return " ".join(sentences)
 
 
 def npy_bytes(values: np.ndarray) -> bytes:
-    """As a .npy file."""
+    """Return the content of a .npy file with these values."""
     content = io.BytesIO()
     np.save(content, values, allow_pickle=False)
     return content.getvalue()
@@ -160,5 +182,5 @@ def npy_bytes(values: np.ndarray) -> bytes:
 def _describe_heatmap(heat: np.ndarray, box: np.ndarray) -> str:
     if not heat.any():
         return "the map is 0 everywhere"
-    (x, y), share = peak_and_energy(heat, box)
-    return f"highest at x {x}, y {y}; {share:.0%} of what is above 0 lies in its box"
+    (x, y), energy = peak_and_energy(heat, box)
+    return f"maximum at x {x}, y {y}; {energy:.0%} of the values above 0 lie in its box"

@@ -1,7 +1,7 @@
-"""Whether a map tells the truth: the score while the pixels that it names are hidden, or shown, one after the other.
+"""Faithfulness of a heat map: the score while the pixels that it marks are hidden, or revealed, in falling order.
 
-Petsiuk et al. 2018 (RISE, arXiv:1806.07421, section 4.2). A faithful map makes deletion fall at once, and insertion
-rise at once.
+Petsiuk et al. 2018 (RISE, arXiv:1806.07421, section 4.2). A faithful map makes the deletion curve fall early and the
+insertion curve rise early.
 """
 
 from __future__ import annotations
@@ -14,45 +14,46 @@ from torch.nn import functional
 
 from detect.explain.attribution.target import AttributionTarget
 
-STEPS = 32  # each hides or shows as many pixels
+STEPS = 32  # each step hides or reveals the same number of pixels
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Areas under the curves of the score over the share of pixels, in units of the score of the whole picture."""
+    """The areas under the curves of the score over the fraction of pixels, divided by the score of the whole image."""
 
     deletion: float
     insertion: float
 
     @property
     def insertion_minus_deletion(self) -> float:
-        """Insertion less deletion: 0 for an order that says nothing, at most about 1."""
+        """Return insertion minus deletion: about 0 for a random order of the pixels, at most about 1."""
         return self.insertion - self.deletion
 
 
 @torch.no_grad()
-def faithfulness(view: AttributionTarget, place: int, heat: Tensor) -> Faithfulness:
-    """Of a map (h, w) over the view's pixels for its detection at ``place``; padding counts as no pixel.
+def faithfulness(target: AttributionTarget, index: int, heat: Tensor) -> Faithfulness:
+    """Return the faithfulness of a heat map (h, w) of the detection at ``index`` of the target.
 
-    Hidden pixels have the mean colour. Pixels of one value go by their place.
+    The map covers the target's pixels; padding does not count as pixels. Hidden pixels have the mean color. Pixels of
+    equal value are taken in row-major order.
     """
-    height, width = view.size
-    wanted = (view.pixels.shape[2], view.pixels.shape[3])
-    large = functional.interpolate(heat[None, None].float(), wanted, mode="bilinear", align_corners=False)
+    height, width = target.size
+    full_size = (target.pixels.shape[2], target.pixels.shape[3])
+    large = functional.interpolate(heat[None, None].float(), full_size, mode="bilinear", align_corners=False)
     order = large[0, 0, :height, :width].flatten().argsort(descending=True, stable=True)
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order), device=order.device)
-    first = torch.zeros(wanted, device=ranks.device)
+    first = torch.zeros(full_size, device=ranks.device)
     deleted, inserted = [], []
     for step in range(STEPS + 1):
         first[:height, :width] = (ranks < len(order) * step / STEPS).view(height, width).float()
-        both = torch.cat([view.pixels * (1 - first), view.pixels * first])
-        without, alone = view.output(both)[:, place].tolist()
-        deleted.append(without)
-        inserted.append(alone)
+        both = torch.cat([target.pixels * (1 - first), target.pixels * first])
+        without_first, only_first = target.output(both)[:, index].tolist()
+        deleted.append(without_first)
+        inserted.append(only_first)
     return Faithfulness(_area(deleted) / deleted[0], _area(inserted) / deleted[0])
 
 
 def _area(curve: list[float]) -> float:
-    """Of even steps from 0 to 1, by the trapezoidal rule."""
+    """Return the area under a curve in even steps from 0 to 1, by the trapezoidal rule."""
     return (sum(curve) - (curve[0] + curve[-1]) / 2) / (len(curve) - 1)

@@ -1,4 +1,4 @@
-"""The explanations of a detection, by name."""
+"""The explanation methods for detections, by name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ Explain = Callable[[AttributionTarget, MethodOptions], Tensor]
 
 @dataclass(frozen=True)
 class Method:
-    """explain: a map (D, C, h, w) over the view's pixels, of any resolution, C = 3 for one in each colour; tells: what
-    a picture of it shows of ``what`` (the score, an edge), and what not; layered: whether it asks for a layer.
+    """An explanation method.
+
+    explain: returns heat maps (D, C, h, w) that cover the target's pixels at any resolution, C = 3 for one map for each
+    color; description: what a map shows of ``{what}`` (the score or an edge), and what it does not show; needs_layer:
+    whether the method explains the maps of one layer.
     """
 
     explain: Explain
@@ -30,11 +33,13 @@ class Method:
 METHODS: dict[str, Method] = {
     "saliency": Method(saliency, "how fast {what} changes with each pixel"),
     "smoothgrad": Method(smoothgrad, "how fast {what} changes with each pixel, mean over noisy copies"),
-    "guided": Method(guided_backprop, "positive gradients of {what} alone: edges, much the same for any detection"),
-    "integrated": Method(integrated_gradients, "what each pixel adds to {what}, from the mean colour on"),
+    "guided": Method(guided_backprop, "positive gradients of {what} only: edges, almost the same for any detection"),
+    "integrated": Method(integrated_gradients, "what each pixel adds to {what}, relative to the mean color"),
     "gradcam": Method(gradcam, "channels that matter for {what}, wherever they are active: other objects too", True),
     "hirescam": Method(hirescam, "cells that matter for {what}", True),
-    "eigencam": Method(eigencam, "what is most active: the same for every detection, it asks about none", True),
-    "occlusion": Method(occlusion, "what hiding a patch here does to {what}"),
-    "drise": Method(drise, "what seeing a pixel does for {what}, by random masks"),
+    "eigencam": Method(
+        eigencam, "what is most active: the same for every detection, because it depends on no detection", True
+    ),
+    "occlusion": Method(occlusion, "how hiding a patch here changes {what}"),
+    "drise": Method(drise, "how a visible pixel changes {what}, from random masks"),
 }

@@ -1,4 +1,4 @@
-"""What a user may choose about an explanation."""
+"""The options of an explanation method."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from detect.system.progress import ProgressDisplay
 
-ShowProgress = Callable[[str, int], AbstractContextManager[ProgressDisplay]]  # what is done, how many pictures it takes
+ShowProgress = Callable[[str, int], AbstractContextManager[ProgressDisplay]]  # label, total number of images
 
 
 @dataclass(frozen=True)
 class MethodOptions:
-    """progress: shows work that looks at many pictures; layer: a network's layer by name, None for the method's usual
-    one; masks: how many random ones; seed: of everything random.
+    """The options of all methods; each method reads those it needs.
+
+    progress: shows the progress of methods that run the network on many images; layer: the name of a layer of the
+    network, None for the default layer; masks: number of random masks; seed: seed of all random draws.
     """
 
     progress: ShowProgress
@@ -24,18 +26,18 @@ class MethodOptions:
 
 
 class _NullProgress:
-    """A display that nobody sees."""
+    """A progress display that shows nothing."""
 
     def write(self, text: str) -> None:
-        """Dropped."""
+        """Ignore the text."""
 
     def start_at(self, count: int) -> None:
-        """Dropped."""
+        """Ignore the count of earlier units."""
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:
-        """Dropped."""
+        """Ignore the count of finished units."""
 
 
 def no_progress(_: str, __: int) -> AbstractContextManager[ProgressDisplay]:
-    """Progress that nobody watches."""
+    """Return a progress display that shows nothing."""
     return nullcontext(_NullProgress())

@@ -1,7 +1,18 @@
-"""A detection held fast, so that its score and its edges can be asked of changed pixels.
+"""Detections as targets of an explanation: the score and the edges of a given detection, recomputed on changed pixels.
 
-The detection's own proposal is scored again. A detection found anew on changed pixels and matched by IoU can be lost,
-or be another one; and a proposal is a constant in training too, no gradient goes through it.
+A detection is explained with its proposal pinned (held fixed): the head scores the same proposal again.
+
+1. Run the detector on the image and keep the trace: each detection has a class and the proposal it was regressed from.
+2. Replace the pixels (add noise, hide a patch, or leave them as they are and ask for gradients).
+3. Run the backbone on the new pixels, pool the region of the same proposal, and run the head on it. The RPN, the NMS
+   and the matching of detections do not run.
+4. Read from the head the score of the same class, or decode its deltas and read one edge of the box.
+
+Example: a dog is detected with score 0.90 from the proposal (16, 6, 40, 30). With its ears hidden, the head gives this
+proposal the score 0.35 for "dog": hiding the ears costs 0.55. Running the whole detector again would not measure this
+number: it may find the dog from another proposal with score 0.70, or not at all, and then a match by IoU finds another
+detection or none. No information is lost by the pinning: in training a proposal is a constant too, and no gradient goes
+through it.
 """
 
 from __future__ import annotations
@@ -28,7 +39,11 @@ LogitsAndDeltas = tuple[Tensor, Tensor]  # logits (N, D, K + 1), deltas (N, D, K
 
 @dataclass(frozen=True)
 class TargetDetection:
-    """rank: its place among the detections, from 1; label in 1..K; box and proposal (4,) in canvas pixels."""
+    """A detection to explain, and the proposal it was regressed from.
+
+    rank: its position among the detections of the image, from 1; label: in 1..K; box and proposal: (4,) in canvas
+    pixels.
+    """
 
     rank: int
     label: int
@@ -38,28 +53,29 @@ class TargetDetection:
 
 
 def target_detections(traced: Trace) -> list[TargetDetection]:
-    """Every detection of an image, best first."""
-    source = traced.scored.proposal_index
-    assert source is not None  # Postprocess always says it
+    """Return every detection of an image with its proposal, by falling score."""
+    proposal_index = traced.scored.proposal_index
+    assert proposal_index is not None  # Postprocess always sets it
     return [
         TargetDetection(
-            place,
-            int(traced.scored.labels[scored]),
-            float(traced.scored.scores[scored]),
-            traced.scored.boxes[scored],
-            traced.proposals.boxes[source[scored]],
+            rank,
+            int(traced.scored.labels[index]),
+            float(traced.scored.scores[index]),
+            traced.scored.boxes[index],
+            traced.proposals.boxes[proposal_index[index]],
         )
-        for place, scored in enumerate(traced.keep.tolist(), 1)
+        for rank, index in enumerate(traced.keep.tolist(), 1)
     ]
 
 
 @dataclass(frozen=True)
 class AttributionTarget:
-    """Pixels that a network reads, and what it says of D pinned detections when they change.
+    """The pixels that a network reads, and D detections as functions of these pixels.
 
-    pixels (1, 3, H, W), normalised, 0 the mean colour; size: the (h, w) of them that is picture; window (4,): where
-    they lie, in canvas pixels; network: what runs on them, whose layers have names; says: pixels (N, 3, H, W) -> logits
-    and deltas of the pinned proposals; of: what of a detection is asked for.
+    pixels: (1, 3, H, W), normalized, 0 is the mean color; size: the (h, w) of the pixels that belong to the image, the
+    rest is padding; window: (4,), the box of the pixels in canvas pixels; network: the module that runs on the pixels,
+    whose layers have names; forward: maps pixels (N, 3, H, W) to the logits and deltas of the D pinned proposals;
+    quantity: what is explained of a detection, its score or an edge of its box.
     """
 
     pixels: Tensor
@@ -72,58 +88,69 @@ class AttributionTarget:
     forward: Callable[[Tensor], LogitsAndDeltas]
 
     def objective(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, D), to be differentiated: log-odds of the score, or the place of the edge in pixels.
+        """Return the values to differentiate: the log-odds of the score, or the edge in pixels. (N, 3, H, W) -> (N, D).
 
-        Log-odds, because the gradient of a score of 0.999 is a thousandth of its log-odds'.
+        Log-odds are used because the gradient of a score of 0.999 is a thousandth of the gradient of its log-odds.
         """
         logits, deltas = self.forward(pixels)
         if self.quantity != "score":
             return self._edges(deltas)
-        odds = [self._log_odds(logits[:, place], one.label) for place, one in enumerate(self.detections)]
+        odds = [self._log_odds(logits[:, i], detection.label) for i, detection in enumerate(self.detections)]
         return torch.stack(odds, 1)
 
     def output(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, D), to be compared: the score in 0..1, or the place of the edge in pixels."""
+        """Return the values to compare: the score in 0..1, or the edge in pixels. (N, 3, H, W) -> (N, D)."""
         logits, deltas = self.forward(pixels)
         if self.quantity != "score":
             return self._edges(deltas)
         scores = self.postprocess.score_fn(logits.flatten(0, 1)).view(*logits.shape[:2], -1)
-        return torch.stack([scores[:, place, one.label - 1] for place, one in enumerate(self.detections)], 1)
+        return torch.stack([scores[:, i, detection.label - 1] for i, detection in enumerate(self.detections)], 1)
 
     def box_sizes(self) -> list[float]:
-        """Of each detection the root of its box's area, in the view's own pixels."""
+        """Return the square root of the box area of each detection, in pixels of ``pixels``."""
         window, pixels = box_ops.areas(self.window[None]), self.pixels.shape[2] * self.pixels.shape[3]
-        boxes = torch.stack([one.box for one in self.detections])
+        boxes = torch.stack([detection.box for detection in self.detections])
         return (box_ops.areas(boxes) / window * pixels).sqrt().tolist()
 
     def _log_odds(self, logits: Tensor, label: int) -> Tensor:
+        """Return the log-odds of a class from logits (N, K + 1): (N,)."""
         if self.postprocess.score_fn is logistic:
             return logits[:, label] - logits[:, 0]
         others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1)
         return logits[:, label] - others.logsumexp(1)
 
     def _edges(self, deltas: Tensor) -> Tensor:
-        """Before clipping, which would stop gradients at the picture's border."""
-        edge, found = EDGES.index(self.quantity), []
-        for place, one in enumerate(self.detections):
-            own = deltas[:, place, one.label - 1 if deltas.shape[2] > 1 else 0]
-            boxes = one.proposal.expand(len(own), 4)
-            found.append(box_ops.decode(own, boxes, self.postprocess.delta_stds, self.postprocess.max_scale)[:, edge])
-        return torch.stack(found, 1)
+        """Return the edge of each detection before clipping, which would stop gradients at the image's border.
+
+        deltas: (N, D, K, 4), K is 1 where all classes share their deltas; returns (N, D).
+        """
+        edge, edges = EDGES.index(self.quantity), []
+        for i, detection in enumerate(self.detections):
+            class_deltas = deltas[:, i, detection.label - 1 if deltas.shape[2] > 1 else 0]
+            boxes = detection.proposal.expand(len(class_deltas), 4)
+            decoded = box_ops.decode(class_deltas, boxes, self.postprocess.delta_stds, self.postprocess.max_scale)
+            edges.append(decoded[:, edge])
+        return torch.stack(edges, 1)
 
 
-def attribution_targets(detector: Detector, images: Images, pinned: Sequence[TargetDetection], of: Quantity) -> list[AttributionTarget]:
-    """What the detections of one image were seen in: all in the picture, or each in its warped crop (R-CNN)."""
+def attribution_targets(
+    detector: Detector, images: Images, detections: Sequence[TargetDetection], quantity: Quantity
+) -> list[AttributionTarget]:
+    """Return the targets of one image's detections: a single one on the whole image, or one for each warped crop
+    (R-CNN).
+    """
     if isinstance(detector.regions, WarpedCrops):
-        return [_crop_view(detector, detector.regions, images, one, of) for one in pinned]
-    return [_picture_view(detector, images, tuple(pinned), of)] if pinned else []
+        return [_crop_target(detector, detector.regions, images, detection, quantity) for detection in detections]
+    return [_image_target(detector, images, tuple(detections), quantity)] if detections else []
 
 
-def _picture_view(detector: Detector, images: Images, pinned: tuple[TargetDetection, ...], of: Quantity) -> AttributionTarget:
-    boxes = torch.stack([one.proposal for one in pinned])
+def _image_target(
+    detector: Detector, images: Images, detections: tuple[TargetDetection, ...], quantity: Quantity
+) -> AttributionTarget:
+    boxes = torch.stack([detection.proposal for detection in detections])
     proposals = Proposals(boxes, torch.ones_like(boxes[:, 0]))
 
-    def says(pixels: Tensor) -> LogitsAndDeltas:
+    def forward(pixels: Tensor) -> LogitsAndDeltas:
         copies = Images(pixels, images.sizes * len(pixels), images.seeds * len(pixels))
         raw = detector.run_head(copies, detector.backbone(pixels), (proposals,) * len(pixels))
         return torch.stack(raw.logits), torch.stack(raw.deltas)
@@ -131,18 +158,22 @@ def _picture_view(detector: Detector, images: Images, pinned: tuple[TargetDetect
     height, width = images.pixels.shape[2:]
     window = boxes.new_tensor([0, 0, width, height])
     network = detector.backbone
-    return AttributionTarget(images.pixels, images.sizes[0], window, network, pinned, detector.postprocess, of, says)
+    return AttributionTarget(
+        images.pixels, images.sizes[0], window, network, detections, detector.postprocess, quantity, forward
+    )
 
 
-def _crop_view(detector: Detector, regions: WarpedCrops, images: Images, pinned: TargetDetection, of: Quantity) -> AttributionTarget:
-    boxes = pinned.proposal[None]
+def _crop_target(
+    detector: Detector, regions: WarpedCrops, images: Images, detection: TargetDetection, quantity: Quantity
+) -> AttributionTarget:
+    boxes = detection.proposal[None]
     crop = warp(images.pixels, images.sizes, [boxes], regions.crop_size, regions.context)
 
-    def says(pixels: Tensor) -> LogitsAndDeltas:
+    def forward(pixels: Tensor) -> LogitsAndDeltas:
         logits, deltas = detector.head(regions.extract_features(pixels))
         return logits[:, None], deltas[:, None]
 
     margin = (boxes[0, 2:] - boxes[0, :2]) * (regions.context / (regions.crop_size - 2 * regions.context))
     window = torch.cat([boxes[0, :2] - margin, boxes[0, 2:] + margin])
     size = (regions.crop_size, regions.crop_size)
-    return AttributionTarget(crop, size, window, regions, (pinned,), detector.postprocess, of, says)
+    return AttributionTarget(crop, size, window, regions, (detection,), detector.postprocess, quantity, forward)

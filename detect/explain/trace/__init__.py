@@ -1,1 +1,1 @@
-"""How each detection came about, exactly: anchor, proposal, region, suppression."""
+"""The trace of each detection: its anchor, proposal, region and scores, and what was suppressed, exactly."""

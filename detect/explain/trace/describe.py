@@ -1,6 +1,6 @@
-"""What happened to each detection, read off a trace: numbers for JSON and for the page.
+"""Describes each detection of a trace as plain numbers, for JSON and for the page.
 
-Ranks count from 1, the best first. Boxes are in pixels of the picture that entered the network.
+Ranks count from 1, the best first. Boxes are in canvas pixels, those of the image that entered the network.
 """
 
 from __future__ import annotations
@@ -23,78 +23,86 @@ DetectionRecord = dict[str, Any]
 
 
 def describe_detections(traced: Trace, detector: Detector) -> list[DetectionRecord]:
-    """One of each detection, best first: anchor or given rank, proposal, region, head, and both suppressions."""
+    """Return a record of each detection, by falling score: its anchor or the rank of its precomputed proposal, its
+    proposal, its region, the output of the head, and what it suppressed in both rounds of NMS.
+    """
     anchors = _AnchorDescriptions(traced, detector) if traced.candidates is not None else None
     ranks = _ranks(traced.scored.scores)
-    source = traced.scored.proposal_index
-    assert source is not None  # Postprocess always says it
-    told = []
-    for place, scored in enumerate(traced.keep.tolist()):
-        proposal, label = int(source[scored]), int(traced.scored.labels[scored])
-        told.append(
+    proposal_index = traced.scored.proposal_index
+    assert proposal_index is not None  # Postprocess always sets it
+    records = []
+    for position, index in enumerate(traced.keep.tolist()):
+        proposal, label = int(proposal_index[index]), int(traced.scored.labels[index])
+        records.append(
             {
-                "rank": place + 1,
-                "rank_before_nms": int(ranks[scored]) + 1,
+                "rank": position + 1,
+                "rank_before_nms": int(ranks[index]) + 1,
                 "scored": len(ranks),
                 "label": label,
                 "name": traced.scored.classes[label - 1],
-                "score": float(traced.scored.scores[scored]),
-                "box": traced.scored.boxes[scored].tolist(),
-                "suppressed": _suppressed(traced, scored, ranks),
+                "score": float(traced.scored.scores[index]),
+                "box": traced.scored.boxes[index].tolist(),
+                "suppressed": _suppressed(traced, index, ranks),
                 "head": _head(traced, detector, proposal, label),
                 "region": _region(detector.regions, traced.proposals.boxes[proposal]),
                 "proposal": _proposal(traced, proposal),
                 "anchor": None if anchors is None else anchors.describe(proposal),
             }
         )
-    return told
+    return records
 
 
 def _suppressed(traced: Trace, winner: int, ranks: Tensor) -> list[DetectionRecord]:
-    """The pairs of the same class that this detection took out, best first."""
-    losers = [place for place in (traced.suppressed_by == winner).nonzero().flatten().tolist() if place != winner]
-    losers.sort(key=lambda place: int(ranks[place]))
-    boxes, source = traced.scored.boxes, traced.scored.proposal_index
-    assert source is not None
+    """Return the pairs of the same class that this detection suppressed, by falling score."""
+    boxes, proposal_index = traced.scored.boxes, traced.scored.proposal_index
+    assert proposal_index is not None
+    losers = _losers(traced.suppressed_by, winner, ranks)
     overlaps = box_ops.iou(boxes[winner][None], boxes[losers])[0].tolist()
     return [
         {
-            "rank_before_nms": int(ranks[place]) + 1,
-            "score": float(traced.scored.scores[place]),
-            "box": boxes[place].tolist(),
+            "rank_before_nms": int(ranks[index]) + 1,
+            "score": float(traced.scored.scores[index]),
+            "box": boxes[index].tolist(),
             "iou": overlap,
-            "proposal": int(source[place]) + 1,
+            "proposal": int(proposal_index[index]) + 1,
         }
-        for place, overlap in zip(losers, overlaps, strict=True)
+        for index, overlap in zip(losers, overlaps, strict=True)
     ]
 
 
+def _losers(suppressed_by: Tensor, winner: int, ranks: Tensor) -> list[int]:
+    """Return the indices of the boxes that ``winner`` suppressed, by their ranks."""
+    losers = [index for index in (suppressed_by == winner).nonzero().flatten().tolist() if index != winner]
+    losers.sort(key=lambda index: int(ranks[index]))
+    return losers
+
+
 def _head(traced: Trace, detector: Detector, proposal: int, label: int) -> DetectionRecord:
-    """Logits with the background first, the score of each class, the four deltas that moved the proposal."""
+    """Return the logits with the background first, the score of each class, and the four deltas of this class."""
     scores = detector.postprocess.score_fn(traced.logits)[proposal]
-    own = traced.deltas[proposal]
+    deltas = traced.deltas[proposal]
     return {
         "logits": traced.logits[proposal].tolist(),
         "scores": scores.tolist(),
-        "deltas": own[label - 1 if len(own) > 1 else 0].tolist() if detector.postprocess.apply_deltas else None,
+        "deltas": deltas[label - 1 if len(deltas) > 1 else 0].tolist() if detector.postprocess.apply_deltas else None,
     }
 
 
 def _proposal(traced: Trace, proposal: int) -> DetectionRecord:
-    """given_rank: its place in the file or the search, None of an RPN's."""
+    """Return the proposal; given_rank: its rank in the file or the search, None for an RPN's proposal."""
     source = traced.proposals.source_index
-    given = None if source is None or traced.candidates is not None else int(source[proposal]) + 1
+    precomputed_rank = None if source is None or traced.candidates is not None else int(source[proposal]) + 1
     return {
         "rank": proposal + 1,
         "of": len(traced.proposals),
         "score": float(traced.proposals.scores[proposal]),
         "box": traced.proposals.boxes[proposal].tolist(),
-        "given_rank": given,
+        "given_rank": precomputed_rank,
     }
 
 
 def _region(regions: object, box: Tensor) -> DetectionRecord:
-    """What the head saw of the proposal: a window of a map, in its cells, or of the pixels."""
+    """Return the input of the head for a proposal: a window of a map, in its cells, or of the pixels."""
     if isinstance(regions, PyramidRegions):
         level = int(regions.assign_levels(box[None])[0])
         pooled = regions.levels[level]
@@ -115,7 +123,7 @@ def _window(pooled: PooledRegions, box: Tensor) -> DetectionRecord:
 
 
 class _AnchorDescriptions:
-    """Which anchor each proposal was, and what it took out; made once an image, asked once a detection."""
+    """Describes the anchor of each proposal and what it suppressed; built once for an image."""
 
     def __init__(self, traced: Trace, detector: Detector) -> None:
         assert traced.candidates is not None
@@ -130,46 +138,48 @@ class _AnchorDescriptions:
         self.ranks[self.eligible] = _ranks(self.candidates.logits[self.eligible])
 
     def describe(self, proposal: int) -> DetectionRecord:
-        """Of the anchor that became ``proposal``; cell: row and column on its map, ratio: height over width."""
-        place = int(self.keep[proposal])
-        level, index = int(self.candidates.level[place]), int(self.candidates.anchor_index[place])
-        cell, shape = divmod(index - sum(self.traced.counts[:level]), self.shapes.num_anchors_per_location(level))
+        """Return the anchor that became ``proposal``.
+
+        cell: its row and column on its map; ratio: height over width; side: square root of its area, in canvas pixels.
+        """
+        index = int(self.keep[proposal])
+        level, anchor = int(self.candidates.level[index]), int(self.candidates.anchor_index[index])
+        cell, shape = divmod(anchor - sum(self.traced.counts[:level]), self.shapes.num_anchors_per_location(level))
         row, column = divmod(cell, self.traced.grids[level][1])
-        side, ratio = divmod(shape, len(self.shapes.aspect_ratios))
+        size, ratio = divmod(shape, len(self.shapes.aspect_ratios))
         return {
-            "index": index,
+            "index": anchor,
             "of": sum(self.traced.counts),
             "map": level + 1,
             "cell": [row, column],
-            "side": self.shapes.sizes[level][side],
+            "side": self.shapes.sizes[level][size],
             "ratio": self.shapes.aspect_ratios[ratio],
-            "box": self.candidates.anchors[place].tolist(),
-            "logit": float(self.candidates.logits[place]),
-            "deltas": self.candidates.deltas[place].tolist(),
-            "rank_before_nms": int(self.ranks[place]) + 1,
+            "box": self.candidates.anchors[index].tolist(),
+            "logit": float(self.candidates.logits[index]),
+            "deltas": self.candidates.deltas[index].tolist(),
+            "rank_before_nms": int(self.ranks[index]) + 1,
             "candidates": len(self.eligible),
-            "suppressed": self._suppressed(place),
+            "suppressed": self._suppressed(index),
         }
 
     def _suppressed(self, winner: int) -> list[DetectionRecord]:
-        losers = [place for place in (self.suppressed_by == winner).nonzero().flatten().tolist() if place != winner]
-        losers.sort(key=lambda place: int(self.ranks[place]))
+        losers = _losers(self.suppressed_by, winner, self.ranks)
         boxes = self.candidates.boxes
         overlaps = box_ops.iou(boxes[winner][None], boxes[losers])[0].tolist()
         return [
             {
-                "index": int(self.candidates.anchor_index[place]),
-                "rank_before_nms": int(self.ranks[place]) + 1,
-                "logit": float(self.candidates.logits[place]),
-                "box": boxes[place].tolist(),
+                "index": int(self.candidates.anchor_index[index]),
+                "rank_before_nms": int(self.ranks[index]) + 1,
+                "logit": float(self.candidates.logits[index]),
+                "box": boxes[index].tolist(),
                 "iou": overlap,
             }
-            for place, overlap in zip(losers, overlaps, strict=True)
+            for index, overlap in zip(losers, overlaps, strict=True)
         ]
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Scores (B,) -> the place of each (B,) by falling score, from 0, as NMS takes them."""
+    """Return the rank of each score by falling score, from 0, in the order of NMS: (B,) -> (B,) int64."""
     order = torch.sort(scores, descending=True, stable=True).indices
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order), device=order.device)

@@ -1,4 +1,4 @@
-"""Which object each detection was matched to, by the rules that score it."""
+"""Matches each detection to an object, by the rules of the metric that scores the model."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ OUTCOMES = {TRUE_POSITIVE: "found", FALSE_POSITIVE: "found nothing", IGNORED: "n
 
 
 def match_detections(
-    objects: ImageAnnotation, found: Prediction, classes: tuple[str, ...], metric: Metric
+    objects: ImageAnnotation, prediction: Prediction, classes: tuple[str, ...], metric: Metric
 ) -> list[dict[str, Any]]:
-    """Of each detection of an image, in their order: ``outcome``, and the ``box`` and ``object`` (its place from 1)
-    that it took; None where it took none, or the metric does not count it.
+    """Return the match of each detection of an image, in their order.
+
+    A match has the ``outcome``, and the ``box`` (in the image's pixels) and the number of the ``object`` (from 1) that
+    the detection is matched to; both are None where there is none, or the metric does not count the detection.
     """
     rules = METRIC_RULES[metric]
-    judged = match(Annotations.from_images([objects], classes), [found], rules)
-    outcome = judged.outcome[:, 0]
-    taken = matched_objects(judged.columns, outcome, rules)
-    order = np.lexsort((-found.scores, found.labels))  # as evaluation/columns.py orders the detections of an image
-    counted = order if rules.limit is None else order[rank_in_group(found.labels[order]) < rules.limit]
-    rows = np.argsort(objects.labels, kind="stable")
-    told: list[dict[str, Any]] = [{"outcome": "not counted: too many of a class", "object": None, "box": None}] * len(
-        found
+    matches = match(Annotations.from_images([objects], classes), [prediction], rules)
+    outcome = matches.outcome[:, 0]
+    object_rows = matched_objects(matches.columns, outcome, rules)
+    order = np.lexsort((-prediction.scores, prediction.labels))  # the order of evaluation.columns within an image
+    counted = (
+        order if rules.limit is None else order[rank_in_group(prediction.labels[order]) < rules.limit]
     )
-    for place, kind, box in zip(counted.tolist(), outcome.tolist(), taken.tolist(), strict=True):
-        row = int(rows[box])
-        told[place] = {
+    rows = np.argsort(objects.labels, kind="stable")
+    not_counted = {"outcome": "not counted: too many of a class", "object": None, "box": None}
+    matched: list[dict[str, Any]] = [not_counted] * len(prediction)
+    for index, kind, object_row in zip(counted.tolist(), outcome.tolist(), object_rows.tolist(), strict=True):
+        row = int(rows[object_row])
+        matched[index] = {
             "outcome": OUTCOMES[kind],
-            "object": None if box < 0 else row + 1,
-            "box": None if box < 0 else objects.boxes[row].tolist(),
+            "object": None if object_row < 0 else row + 1,
+            "box": None if object_row < 0 else objects.boxes[row].tolist(),
         }
-    return told
+    return matched

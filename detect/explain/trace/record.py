@@ -1,8 +1,8 @@
-"""A trace as plain numbers for JSON, and the detections computed again from these numbers alone.
+"""Converts a trace to plain numbers for JSON, and recomputes the detections from these numbers alone.
 
-A float32 written by Python's shortest repr and read back is the same float32. All candidates are kept in their order,
-those that came to nothing too: torch's vectorised sigmoid rounds by a number's place in the tensor, so that only whole
-tensors give the same bits again.
+A float32 that is written with Python's shortest repr and read back is the same float32. All candidates are stored in
+their order, also those that became no proposal: the rounding of torch's vectorized sigmoid depends on a number's position
+in the tensor, so that only complete tensors give the same bits again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from detect.models.proposers.proposer import ProposalSelection
 from detect.types import Detections, Proposals
 
 VERSION = 1
-SCORINGS = {"softmax": softmax, "logistic": logistic}
+SCORE_FUNCTIONS = {"softmax": softmax, "logistic": logistic}
 TraceRecord = dict[str, Any]
 
-# field of ProposalSelection, and of Postprocess -> its key in a record, which older programs wrote too
+# from the fields of ProposalSelection and Postprocess to their keys in a record, which older versions wrote too
 SELECTION_KEYS = {
     "pre_nms_top_n": "before_nms",
     "post_nms_top_n": "after_nms",
@@ -43,18 +43,19 @@ POSTPROCESS_KEYS = {
 
 
 def to_record(traced: Trace, detector: Detector) -> TraceRecord:
-    """What ``replay`` needs: the rules, the RPN's candidates or the given proposals, the head's whole output.
+    """Return the numbers that ``recompute`` needs: the settings of both rounds of NMS, the RPN's candidates or the
+    precomputed proposals, and the complete output of the head.
 
-    Boxes are in pixels of the picture of ``size`` (h, w) that entered the network.
+    Boxes are in pixels of the image of ``size`` (h, w) that entered the network.
     """
-    rule, selection = detector.postprocess, detector.test_selection
-    scoring = next(name for name, function in SCORINGS.items() if function is rule.score_fn)
+    postprocess, selection = detector.postprocess, detector.test_selection
+    scoring = next(name for name, function in SCORE_FUNCTIONS.items() if function is postprocess.score_fn)
     return {
         "version": VERSION,
         "size": list(traced.size),
-        "classes": list(rule.classes),
+        "classes": list(postprocess.classes),
         "proposal_rule": {key: getattr(selection, field) for field, key in SELECTION_KEYS.items()},
-        "detection_rule": {key: getattr(rule, field) for field, key in POSTPROCESS_KEYS.items()}
+        "detection_rule": {key: getattr(postprocess, field) for field, key in POSTPROCESS_KEYS.items()}
         | {"scoring": scoring},
         "candidates": None if traced.candidates is None else _candidates(traced.candidates),
         "proposals": _tensors_as_lists(traced.proposals, {"boxes": "boxes", "scores": "scores", "source_index": "source"}),
@@ -64,13 +65,13 @@ def to_record(traced: Trace, detector: Detector) -> TraceRecord:
 
 
 def recompute(recorded: TraceRecord) -> Detections:
-    """The detections of a record, by the functions that made them first; ValueError for another version's."""
+    """Return the detections of a record, with the functions of the detector. Raises ValueError for another version."""
     if recorded["version"] != VERSION:
         raise ValueError(f"version: expected {VERSION}, found {recorded['version']}")
     saved = recorded["detection_rule"]
     fields = {field: saved[key] for field, key in POSTPROCESS_KEYS.items()}
     fields["delta_stds"] = tuple(fields["delta_stds"])
-    postprocess = Postprocess(**fields, classes=tuple(recorded["classes"]), score_fn=SCORINGS[saved["scoring"]])
+    postprocess = Postprocess(**fields, classes=tuple(recorded["classes"]), score_fn=SCORE_FUNCTIONS[saved["scoring"]])
     height, width = recorded["size"]
     logits = _floats(recorded["head"]["logits"], len(recorded["classes"]) + 1)
     deltas = _floats(recorded["head"]["deltas"], 4 * recorded["regressors"]).reshape(
@@ -80,23 +81,25 @@ def recompute(recorded: TraceRecord) -> Detections:
 
 
 def recompute_proposals(recorded: TraceRecord) -> Proposals:
-    """The proposals of a record: an RPN's from its anchors; given ones as they are."""
+    """Return the proposals of a record: computed from an RPN's anchors, or the precomputed ones unchanged."""
     if recorded["candidates"] is None:
-        given = recorded["proposals"]
+        precomputed = recorded["proposals"]
         return Proposals(
-            _floats(given["boxes"], 4), torch.tensor(given["scores"], dtype=torch.float32), _integers(given["source"])
+            _floats(precomputed["boxes"], 4),
+            torch.tensor(precomputed["scores"], dtype=torch.float32),
+            _integers(precomputed["source"]),
         )
-    kept = recorded["candidates"]
+    stored = recorded["candidates"]
     height, width = recorded["size"]
     candidates = Candidates(
-        _integers(kept["source"]),
-        _floats(kept["anchors"], 4),
-        torch.tensor(kept["logits"], dtype=torch.float32),
-        _floats(kept["deltas"], 4),
-        _integers(kept["maps"]),
-        kept["levels"],
+        _integers(stored["source"]),
+        _floats(stored["anchors"], 4),
+        torch.tensor(stored["logits"], dtype=torch.float32),
+        _floats(stored["deltas"], 4),
+        _integers(stored["maps"]),
+        stored["levels"],
         (height, width),
-        kept["growth"],
+        stored["growth"],
     )
     saved = recorded["proposal_rule"]
     return candidates.proposals(ProposalSelection(**{field: saved[key] for field, key in SELECTION_KEYS.items()}))
@@ -104,12 +107,11 @@ def recompute_proposals(recorded: TraceRecord) -> Proposals:
 
 def _candidates(candidates: Candidates) -> TraceRecord:
     keys = {"anchor_index": "source", "anchors": "anchors", "logits": "logits", "deltas": "deltas", "level": "maps"}
-    listed = _tensors_as_lists(candidates, keys)
-    return listed | {"levels": candidates.num_levels, "growth": candidates.max_scale}
+    return _tensors_as_lists(candidates, keys) | {"levels": candidates.num_levels, "growth": candidates.max_scale}
 
 
 def _tensors_as_lists(holder: object, keys: dict[str, str]) -> TraceRecord:
-    """Return the tensors of ``holder`` as lists; keys: name of the field -> its key in the record."""
+    """Return the tensors of ``holder`` as lists; keys: from the name of a field to its key in the record."""
     return {key: getattr(holder, field).tolist() for field, key in keys.items()}
 
 

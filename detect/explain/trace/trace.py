@@ -1,4 +1,4 @@
-"""One image through a detector with every choice kept, by the detector's own functions: nothing is computed anew."""
+"""Runs an image through a detector and keeps every choice, with the detector's own functions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from detect.types import Detections, Images, Proposals, Size
 
 @dataclass(frozen=True)
 class Trace:
-    """Of one image, boxes in canvas pixels.
+    """The intermediate results of one image; boxes are in canvas pixels.
 
-    size: (h, w) of the picture; grids: (h, w) of each map an RPN looked at, and counts: anchors on each; candidates:
-    its anchors that may become proposals, None where these are given; proposals (P); logits (P, K + 1) and deltas
-    (P, K, 4) of the head; scored: pairs of a proposal and a class that may become detections; kept (D,) int64: those
-    that did, best first; takers: who suppressed each of ``scored``, itself where nobody did.
+    size: (h, w) of the image in canvas pixels; grids: (h, w) of each map that an RPN ran on, and counts: the number of
+    anchors on each; candidates: the anchors that may become proposals, None where proposals are precomputed; proposals:
+    P of them; logits (P, K + 1) and deltas (P, K, 4): the output of the head; scored: the pairs of a proposal and a
+    class that may become detections; keep: (D,) int64, the indices of those that became detections, by falling score;
+    suppressed_by: the index of the pair that suppressed each pair of ``scored``, its own index where none did.
     """
 
     size: Size
@@ -36,28 +37,30 @@ class Trace:
 
     @property
     def detections(self) -> Detections:
-        """What ``Detector.detect`` answers."""
+        """Return the same detections as ``Detector.detect``."""
         return self.scored.select(self.keep)
 
 
 @torch.no_grad()
 def trace(detector: Detector, images: Images) -> list[Trace]:
-    """The trace of each image. Suppressors are found pair by pair: some 20 ms an image."""
+    """Return the trace of each image. Computing which box suppressed which takes about 20 ms an image."""
     maps = detector.backbone(images.pixels)
     proposer = detector.proposer
     proposed = proposer(images, maps, detector.test_selection)
     raw = detector.run_head(images, maps, proposed.proposals)
-    learned = isinstance(proposer, RPN)
-    grids = tuple((int(one.shape[2]), int(one.shape[3])) for one in maps) if learned else ()
-    counts = proposed.raw.counts if learned else ()
+    has_rpn = isinstance(proposer, RPN)
+    grids = tuple((int(features.shape[2]), int(features.shape[3])) for features in maps) if has_rpn else ()
+    counts = proposed.raw.counts if has_rpn else ()
     candidates: list[Candidates | None] = [None] * len(images)
     if isinstance(proposer, RPN):
         candidates = list(proposer.candidates(proposed.raw, images.sizes, detector.test_selection))
     traces = []
-    for size, own, proposals, logits, deltas in zip(
+    for size, image_candidates, proposals, logits, deltas in zip(
         images.sizes, candidates, raw.proposals, raw.logits, raw.deltas, strict=True
     ):
         scored = detector.postprocess.candidates(proposals, logits, deltas, size)
-        kept, takers = detector.postprocess.nms_keep(scored), detector.postprocess.suppressed_by(scored)
-        traces.append(Trace(size, grids, counts, own, proposals, logits, deltas, scored, kept, takers))
+        keep, suppressed_by = detector.postprocess.nms_keep(scored), detector.postprocess.suppressed_by(scored)
+        traces.append(
+            Trace(size, grids, counts, image_candidates, proposals, logits, deltas, scored, keep, suppressed_by)
+        )
     return traces

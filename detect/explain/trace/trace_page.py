@@ -1,6 +1,6 @@
-"""The trace of one image as an HTML page that needs nothing else.
+"""Renders the trace of one image as an HTML page that needs no other file.
 
-Names of files and classes come from anywhere: the template escapes all text, and the page's policy runs no script.
+Names of files and classes are untrusted: the template escapes all text, and the page's policy runs no script.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from detect.draw import encode_jpeg
 
-_LONGEST = 1400  # pixels of two pictures side by side
+_MAX_SIDE = 1400  # pixels of two images side by side
 
 
 @dataclass(frozen=True)
 class DetectionEntry:
-    """A detection on the page: its story, its picture (h, w, 3) uint8, and of a search its picture and story."""
+    """A detection on the page: its record and its figure (h, w, 3) uint8, and for a searched proposal those of the
+    search.
+    """
 
     record: dict[str, Any]
     figure: np.ndarray
@@ -30,7 +32,10 @@ class DetectionEntry:
 
 @dataclass(frozen=True)
 class TracePage:
-    """file: of the image; facts: rows of a name and what it is; left_out: detections without a place here."""
+    """The content of the page.
+
+    file: name of the image; facts: pairs of a label and a text; num_omitted: detections that only trace.json lists.
+    """
 
     file: str
     facts: Sequence[tuple[str, str]]
@@ -40,7 +45,7 @@ class TracePage:
 
 
 def render_trace_page(page: TracePage) -> str:
-    """The HTML."""
+    """Return the HTML text of the page."""
     environment = Environment(
         loader=PackageLoader("detect.explain.trace", package_path=""),
         autoescape=True,
@@ -48,15 +53,15 @@ def render_trace_page(page: TracePage) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(numbers=format_numbers, address=data_uri)
+    environment.filters.update(format_numbers=format_numbers, data_uri=data_uri)
     return environment.get_template("trace.html").render(page=page)
 
 
 def format_numbers(values: Sequence[float]) -> str:
-    """[1.25, -3] -> 1.25, -3.00."""
+    """Format numbers with two decimals: [1.25, -3] -> "1.25, -3.00"."""
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """A data URI."""
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, _LONGEST)).decode()
+def data_uri(figure: np.ndarray) -> str:
+    """Return a figure (h, w, 3) uint8 as the data URI of a JPEG file."""
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(figure, _MAX_SIDE)).decode()

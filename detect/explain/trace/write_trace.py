@@ -1,4 +1,4 @@
-"""Images in, traces out: trace.json, pictures and a page for each."""
+"""Writes the trace of images: trace.json, figures and a page for each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from detect.explain.trace.ground_truth import match_detections
 from detect.explain.trace.record import to_record
 from detect.explain.trace.trace import trace
 from detect.explain.trace.trace_images import chain_figure, search_figure
-from detect.explain.trace.trace_page import TracePage, DetectionEntry, render_trace_page
+from detect.explain.trace.trace_page import DetectionEntry, TracePage, render_trace_page
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
 from detect.models.tta import DetectorWithTTA
 from detect.proposals.lookups import ProposalsFromFile
-from detect.proposals.selective_search.history import BoxHistory as SearchStory
-from detect.proposals.selective_search.history import box_histories as search_stories
+from detect.proposals.selective_search.history import BoxHistory, box_histories
 from detect.system.cpu import available_cores
 from detect.system.files import write_text
 from detect.system.progress import ProgressDisplay
@@ -36,7 +35,7 @@ from detect.system.progress import ProgressDisplay
 
 @dataclass(frozen=True)
 class TraceOptions:
-    """Pictures and a place on the page for at most ``most`` detections of at least ``score``; all are in trace.json."""
+    """Figures are drawn for at most ``max_detections`` detections of at least ``score``; trace.json holds all."""
 
     score: float
     max_detections: int
@@ -44,7 +43,7 @@ class TraceOptions:
 
 @dataclass(frozen=True)
 class ImageGroundTruth:
-    """objects: of each image whose ground truth is known, by its resolved path; metric: whose rules match them."""
+    """objects: the annotation of each annotated image, by its resolved path; metric: the metric whose rules match."""
 
     objects: Mapping[Path, ImageAnnotation]
     metric: Metric
@@ -54,18 +53,18 @@ def trace_images(
     predictor: Predictor,
     images: Sequence[Path],
     out: Path,
-    wish: TraceOptions,
-    known: ImageGroundTruth,
-    given: ProposalsFromFile | None,
-    shown: ProgressDisplay,
+    options: TraceOptions,
+    ground_truth: ImageGroundTruth,
+    proposals: ProposalsFromFile | None,
+    progress: ProgressDisplay,
 ) -> tuple[str, ...]:
-    """A folder below ``out`` for each image; returns a line for each unreadable image.
+    """Write a folder below ``out`` for each image, and return a line for each unreadable image.
 
-    Raises UserError for a model that looks at an image several times.
+    Raises UserError for a model with test-time augmentation.
     """
     if isinstance(predictor.detector, DetectorWithTTA):
         raise UserError(
-            "model.test_time: expected one look at each image, whose detections have one trace, found several; "
+            "model.test_time: expected one view of each image, so that each detection has one trace, found several; "
             "--set model.test_time.flip=false --set model.test_time.scales=[1]"
         )
     unreadable = []
@@ -75,8 +74,8 @@ def trace_images(
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
-            _trace_image(predictor, image, rgb, out / name, wish, known, given)
-        shown.advance(1)
+            _trace_image(predictor, image, rgb, out / name, options, ground_truth, proposals)
+        progress.advance(1)
     return tuple(unreadable)
 
 
@@ -85,77 +84,88 @@ def _trace_image(
     image: Path,
     rgb: np.ndarray,
     folder: Path,
-    wish: TraceOptions,
-    known: ImageGroundTruth,
-    given: ProposalsFromFile | None,
+    options: TraceOptions,
+    ground_truth: ImageGroundTruth,
+    proposals: ProposalsFromFile | None,
 ) -> None:
-    images = predictor.preprocess_image(rgb, None if given is None else given[str(image)]).to(predictor.compute.device)
+    image_proposals = None if proposals is None else proposals[str(image)]
+    images = predictor.preprocess_image(rgb, image_proposals).to(predictor.compute.device)
     with torch.inference_mode(), predictor.compute.autocast():
         (traced,) = trace(predictor.base_detector, images)
-        told = describe_detections(traced, predictor.base_detector)
+        records = describe_detections(traced, predictor.base_detector)
     size = (rgb.shape[0], rgb.shape[1])
     prediction = as_prediction(traced.detections, images.sizes[0], size, str(image))
-    objects = known.objects.get(image.resolve())
-    truths = [] if objects is None else match_detections(objects, prediction, predictor.classes, known.metric)
-    for place, story in enumerate(told):
-        story["box_in_image"] = prediction.boxes[place].tolist()
-        if truths:
-            story["truth"] = truths[place]
-    chosen = [story for story in told if story["score"] >= wish.score][: wish.max_detections]
-    searched = _search_history(predictor, rgb, chosen) if given is None and predictor.proposal_search is not None else {}
+    objects = ground_truth.objects.get(image.resolve())
+    matches = [] if objects is None else match_detections(objects, prediction, predictor.classes, ground_truth.metric)
+    for i, record in enumerate(records):
+        record["box_in_image"] = prediction.boxes[i].tolist()
+        if matches:
+            record["truth"] = matches[i]
+    drawn = [record for record in records if record["score"] >= options.score][: options.max_detections]
+    histories = _search_history(predictor, rgb, drawn) if proposals is None and predictor.proposal_search is not None else {}
     scale = np.array([size[1] / traced.size[1], size[0] / traced.size[0]] * 2)
-    shown = [_detection_entry(rgb, story, scale, searched) for story in chosen]
-    for one in shown:
-        _save_figures(folder, one)
-        if one.search is not None:
-            one.record["search"] = one.search
-    whole = {"file": str(image), "image_size": list(size), "model": str(predictor.file)}
-    content = whole | to_record(traced, predictor.base_detector) | {"detections": told}
+    entries = [_detection_entry(rgb, record, scale, histories) for record in drawn]
+    for entry in entries:
+        _save_figures(folder, entry)
+        if entry.search is not None:
+            entry.record["search"] = entry.search
+    header = {"file": str(image), "image_size": list(size), "model": str(predictor.file)}
+    content = header | to_record(traced, predictor.base_detector) | {"detections": records}
     write_text(folder / "trace.json", json.dumps(content) + "\n")
     facts = (
         ("model", str(predictor.file)),
         ("image", f"{size[1]} x {size[0]}"),
         ("in the network", f"{traced.size[1]} x {traced.size[0]}"),
         ("proposals", str(len(traced.proposals))),
-        ("detections", str(len(told))),
+        ("detections", str(len(records))),
         ("ground truth", "not known" if objects is None else f"{len(objects.labels)} objects"),
     )
-    page = TracePage(image.name, facts, predictor.classes, shown, len(told) - len(shown))
+    page = TracePage(image.name, facts, predictor.classes, entries, len(records) - len(entries))
     write_text(folder / "index.html", render_trace_page(page))
 
 
-def _search_history(predictor: Predictor, rgb: np.ndarray, chosen: Sequence[dict[str, Any]]) -> dict[int, SearchStory]:
-    """How the proposals of some detections were found, by their rank in the search from 1."""
+def _search_history(predictor: Predictor, rgb: np.ndarray, records: Sequence[dict[str, Any]]) -> dict[int, BoxHistory]:
+    """Return the histories of the proposals of some detections, by their rank in the search from 1."""
     assert predictor.proposal_search is not None
-    rule = predictor.proposal_search.settings
-    ranks = sorted({story["proposal"]["given_rank"] - 1 for story in chosen})
-    found = search_stories(rgb, rule.mode, rule.seed, available_cores(), rule.min_side, rule.resize_to, ranks)
-    return {story.rank + 1: story for story in found}
+    settings = predictor.proposal_search.settings
+    ranks = sorted({record["proposal"]["given_rank"] - 1 for record in records})
+    histories = box_histories(
+        rgb, settings.mode, settings.seed, available_cores(), settings.min_side, settings.resize_to, ranks
+    )
+    return {history.rank + 1: history for history in histories}
 
 
-def _detection_entry(rgb: np.ndarray, told: dict[str, Any], scale: np.ndarray, searched: Mapping[int, SearchStory]) -> DetectionEntry:
-    picture = chain_figure(rgb, told, scale)
-    story = searched.get(told["proposal"]["given_rank"] or 0)
-    return DetectionEntry(told, picture) if story is None else DetectionEntry(told, picture, search_figure(rgb, story), _search_record(story))
+def _detection_entry(
+    rgb: np.ndarray, record: dict[str, Any], scale: np.ndarray, histories: Mapping[int, BoxHistory]
+) -> DetectionEntry:
+    figure = chain_figure(rgb, record, scale)
+    history = histories.get(record["proposal"]["given_rank"] or 0)
+    if history is None:
+        return DetectionEntry(record, figure)
+    return DetectionEntry(record, figure, search_figure(rgb, history), _search_record(history))
 
 
-def _search_record(story: SearchStory) -> dict[str, Any]:
-    similarity = story.strategy.similarity
+def _search_record(history: BoxHistory) -> dict[str, Any]:
+    """Return the history of a searched box as plain numbers, with the keys of trace.json."""
+    similarity = history.strategy.similarity
     measures = [] if similarity is None else [name for name, used in asdict(similarity).items() if used]
-    joined = f"joined by {' + '.join(measures)}" if measures else "a first segment itself"
-    height, width = story.segmentation.labels.shape
+    origin = f"merged by {' + '.join(measures)}" if measures else "an initial segment"
+    height, width = history.segmentation.labels.shape
     return {
-        "strategy": f"{story.strategy.space}, k = {story.strategy.scale}, {joined}",
+        "strategy": f"{history.strategy.space}, k = {history.strategy.scale}, {origin}",
         "searched_at": [height, width],
-        "regions": len(story.segmentation.sizes),
-        "region": story.region,
-        "segments": list(story.segments),
-        "joins": [asdict(join) for join in story.merges],
+        "regions": len(history.segmentation.sizes),
+        "region": history.region,
+        "segments": list(history.segments),
+        "joins": [
+            {"made": merge.region, "parts": merge.children, "likeness": merge.similarity, "box": merge.box}
+            for merge in history.merges
+        ],
     }
 
 
-def _save_figures(folder: Path, shown: DetectionEntry) -> None:
-    name = f"detection-{shown.record['rank']:03}"
-    save_image(folder / f"{name}.jpg", shown.figure)
-    if shown.search_figure is not None:
-        save_image(folder / f"{name}-search.jpg", shown.search_figure)
+def _save_figures(folder: Path, entry: DetectionEntry) -> None:
+    stem = f"detection-{entry.record['rank']:03}"
+    save_image(folder / f"{stem}.jpg", entry.figure)
+    if entry.search_figure is not None:
+        save_image(folder / f"{stem}-search.jpg", entry.search_figure)

@@ -58,7 +58,7 @@ def init_weights(network: nn.Sequential) -> nn.Sequential:
 
 
 def split_alexnet_family(network: nn.Sequential) -> SplitNetwork:
-    """Split into a stage for each convolution with the pooling before it; the tail is fc6, fc7 (Fast R-CNN, section 2)."""
+    """Split into stages of a convolution and the pooling before it; the tail is fc6, fc7 (Fast R-CNN, section 2)."""
     index_of = {name: index for index, (name, _) in enumerate(network.named_children())}
     stages = tuple(network[a:b] for a, b in pairwise(index_of[name] for name in STAGE_STARTS))
     return SplitNetwork(stages, network[index_of["flatten"] : index_of["fc8"]], tail_stages=0, pool_size=POOL_SIZE)

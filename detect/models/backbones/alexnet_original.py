@@ -2,9 +2,9 @@
 
 Krizhevsky, Sutskever and Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks": two towers,
 written as convolutions in two groups, and local response normalization. (torchvision's ``alexnet`` is the later form
-without either.) Sizes as in Caffe's ``bvlc_alexnet`` and ``bvlc_reference_caffenet``; a 227-pixel crop gives maps of 55,
-27, 13, 13, 13 cells. Caffe's normalization has 1 + a fifth of 1e-4 times the sum of five squares where the paper has
-2 + 1e-4 times the sum; this code follows Caffe, so that Caffe's weights can be loaded.
+without either.) Sizes as in Caffe's ``bvlc_alexnet`` and ``bvlc_reference_caffenet``; a 227-pixel crop gives maps of
+55, 27, 13, 13, 13 cells. Caffe's normalization has 1 + a fifth of 1e-4 times the sum of five squares where the paper
+has 2 + 1e-4 times the sum; this code follows Caffe, so that Caffe's weights can be loaded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def caffenet(num_classes: int = 1000) -> nn.Sequential:
 def caffenet_padded(num_classes: int = 1000) -> nn.Sequential:
     """Build CaffeNet with the padding that Fast R-CNN added for whole images: 5 in conv1, 1 in pool1 and pool2.
 
-    The weights are the same; cell (0, 0) of conv5 is centred at half a pixel instead of at 17.5.
+    The weights are the same; cell (0, 0) of conv5 is centered at half a pixel instead of at 17.5.
     """
     return _network(pool_first=True, padded=True, num_classes=num_classes)
 

@@ -1,7 +1,7 @@
 """Batch normalization with fixed statistics, and fusing it into convolutions.
 
-``freeze_norms`` is for fine-tuning a pretrained network: statistics, scale and shift stay, and the convolution's weights
-can train. ``optimize_for_inference`` is for a trained network: scale and shift become part of the weights.
+``freeze_norms`` is for fine-tuning a pretrained network: statistics, scale and shift stay, while the convolution's
+weights can train. ``optimize_for_inference`` is for a trained network: scale and shift become part of the weights.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def optimize_for_inference(module: nn.Module, dtype: torch.dtype = torch.float32
 
 
 def keep_activation(norm: nn.BatchNorm2d, replacement: nn.Module) -> nn.Module:
-    """Return ``replacement`` of ``norm``, followed by the activation inside ``norm``, which timm's BatchNormAct2d has."""
+    """Return ``replacement``, followed by the activation inside ``norm``, where it has one (timm's BatchNormAct2d)."""
     activations = [layer for layer in norm.children() if not isinstance(layer, nn.Identity)]
     return nn.Sequential(replacement, *activations) if activations else replacement
 

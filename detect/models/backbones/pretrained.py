@@ -110,8 +110,8 @@ def load_timm_weights(name: str, weights: str) -> State:
         raise UserError(f"model.backbone.weights: {weights}: timm has no weights for {TIMM_PREFIX}{name}: name a file")
     if weights not in (*tags, DEFAULT):
         raise UserError(
-            f"model.backbone.weights: expected one of timm's tags for {TIMM_PREFIX}{name} ({', '.join(tags)}), {DEFAULT}, "
-            f"or a file, found {weights}{did_you_mean(weights, tags)}"
+            f"model.backbone.weights: expected one of timm's tags for {TIMM_PREFIX}{name} ({', '.join(tags)}), "
+            f"{DEFAULT}, or a file, found {weights}{did_you_mean(weights, tags)}"
         )
     from timm import create_model
 

@@ -21,7 +21,7 @@ STAGE = re.compile(r"res([2-5])\.")
 
 
 def to_torchvision_name(name: str) -> str:
-    """Return torchvision's name of a ResNet tensor; a name that is not of detectron2 or Caffe2 is returned unchanged."""
+    """Return torchvision's name of a ResNet tensor, of detectron2's or Caffe2's name; any other name is unchanged."""
     for pattern, detectron2_name in CAFFE2:
         if re.fullmatch(pattern, name):
             name = re.sub(pattern, detectron2_name, name)

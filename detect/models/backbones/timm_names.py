@@ -40,10 +40,10 @@ def require_timm_name(name: str) -> None:
         raise UserError(
             f"{key}: expected a name of timm's, found {architecture}{did_you_mean(architecture, list_models())}"
         )
-    if timm_family(name) not in POOL_SIZE_BY_FAMILY:
-        raise UserError(
-            f"{key}: expected a network of successive stages, from timm's {', '.join(POOL_SIZE_BY_FAMILY)}, found {timm_family(name)}"
-        )
+    family = timm_family(name)
+    if family not in POOL_SIZE_BY_FAMILY:
+        families = ", ".join(POOL_SIZE_BY_FAMILY)
+        raise UserError(f"{key}: expected a network of successive stages, from timm's {families}, found {family}")
     if name not in (architecture, *_tagged_names(name)):
         raise UserError(f"{key}: expected one of timm's tags, found {name}{did_you_mean(name, _tagged_names(name))}")
 

@@ -17,7 +17,7 @@ from detect.models.backbones.network import SplitNetwork
 
 
 def split_alexnet(model: models.AlexNet) -> SplitNetwork:
-    """Split AlexNet in the one-tower form of Krizhevsky 2014: five stages, the last three of one stride; tail fc6, fc7."""
+    """Split AlexNet, Krizhevsky's one-tower form of 2014: five stages, the last three of one stride; tail fc6, fc7."""
     layers = model.features
     stages = (layers[:2], layers[2:5], layers[5:8], layers[8:10], layers[10:12])
     return SplitNetwork(stages, nn.Sequential(nn.Flatten(), *model.classifier[:-1]), tail_stages=0, pool_size=6)
@@ -115,12 +115,12 @@ def split_convnext(model: models.ConvNeXt) -> SplitNetwork:
 
 
 def split_regnet(model: models.RegNet) -> SplitNetwork:
-    """Split RegNet (Radosavovic et al. 2020): stem and stages of stride 4 to 32; the tail is the last one and a mean."""
+    """Split RegNet (Radosavovic et al. 2020): stem, stages of stride 4 to 32; the tail is the last one and a mean."""
     return SplitNetwork((model.stem, *model.trunk_output), _global_average_pool(), tail_stages=1, pool_size=14)
 
 
 def _split_at_strides(layers: nn.Sequential) -> tuple[nn.Module, ...]:
-    """Split into stages that each start with a layer of stride above 1; layers before the first join the first stage."""
+    """Split into stages that each start with a layer of stride above 1; layers before it join the first stage."""
     starts = [index for index, layer in enumerate(layers) if _has_stride(layer)]
     return tuple(layers[a:b] for a, b in pairwise([0, *starts[1:], len(layers)]))
 

@@ -1,8 +1,8 @@
 """VGG_CNN_M_1024, "M" in Fast R-CNN.
 
 Chatfield, Simonyan, Vedaldi and Zisserman 2014, "Return of the Devil in the Details" (arXiv:1405.3531): CNN-M, the
-medium one of three, with 1024 outputs of fc7. Sizes as in Fast R-CNN's ``models/VGG_CNN_M_1024``; a 224-pixel crop gives
-maps of 109, 26, 13, 13, 13 cells.
+medium one of three, with 1024 outputs of fc7. Sizes as in Fast R-CNN's ``models/VGG_CNN_M_1024``; a 224-pixel crop
+gives maps of 109, 26, 13, 13, 13 cells.
 """
 
 from __future__ import annotations

@@ -14,12 +14,14 @@ from detect.ops.boxes import iou
 from detect.ops.preprocess import Preprocess
 
 
-def objects(*boxes: tuple[float, float, float, float], side: tuple[int, int] = (160, 120)) -> ScaledObjects:
+def make_objects(*boxes: tuple[float, float, float, float], side: tuple[int, int] = (160, 120)) -> ScaledObjects:
     table = np.asarray(boxes, np.float64).reshape(-1, 4)
     return ScaledObjects(table, np.tile(np.asarray(side, np.float64), (len(table), 1)), np.ones(len(table), np.int64))
 
 
-def slow(found: ScaledObjects, shapes: AnchorGenerator, spacings: list[int], outside: float | None) -> np.ndarray:
+def best_iou_of_all_anchors(
+    found: ScaledObjects, shapes: AnchorGenerator, spacings: list[int], outside: float | None
+) -> np.ndarray:
     """Every anchor of every map against every object."""
     width, height = found.image_sides[0]
     best = np.zeros(len(found.boxes))
@@ -34,12 +36,12 @@ def slow(found: ScaledObjects, shapes: AnchorGenerator, spacings: list[int], out
     return best
 
 
-def test_no_objects() -> None:
-    assert best_anchor_iou(objects(), AnchorGenerator(((16,),)), [16]).shape == (0,)
+def test_best_anchor_iou_of_no_objects_is_empty() -> None:
+    assert best_anchor_iou(make_objects(), AnchorGenerator(((16,),)), [16]).shape == (0,)
 
 
-def test_an_object_on_an_anchor_is_reached() -> None:
-    assert best_anchor_iou(objects((16, 32, 32, 48)), AnchorGenerator(((16,),), (1.0,)), [16]).tolist() == [1.0]
+def test_object_equal_to_an_anchor_has_iou_1() -> None:
+    assert best_anchor_iou(make_objects((16, 32, 32, 48)), AnchorGenerator(((16,),), (1.0,)), [16]).tolist() == [1.0]
 
 
 corner = st.tuples(st.floats(0, 150), st.floats(0, 110), st.floats(1, 150), st.floats(1, 110))
@@ -52,15 +54,15 @@ corner = st.tuples(st.floats(0, 150), st.floats(0, 110), st.floats(1, 150), st.f
     st.sampled_from([0.5, 0.0]),
     st.sampled_from([((16.0, 40.0, 200.0),), ((16.0,), (40.0,))]),
 )
-def test_the_nearest_cell_is_the_best(boxes, outside, offset, sides) -> None:
-    found = objects(*((x, y, min(x + w, 160), min(y + h, 120)) for x, y, w, h in boxes))
+def test_best_anchor_iou_equals_that_of_all_anchors(boxes, outside, offset, sides) -> None:
+    found = make_objects(*((x, y, min(x + w, 160), min(y + h, 120)) for x, y, w, h in boxes))
     shapes = AnchorGenerator(sides, (0.5, 1.0, 3.0), offset)
     spacings = [16, 32][: len(sides)]
-    expected = slow(found, shapes, spacings, outside)
+    expected = best_iou_of_all_anchors(found, shapes, spacings, outside)
     np.testing.assert_allclose(best_anchor_iou(found, shapes, spacings, outside), expected, atol=1e-12)
 
 
-def test_objects_are_scaled_clipped_and_crowds_left_out() -> None:
+def test_scale_objects_clips_boxes_and_drops_crowds() -> None:
     image = ImageAnnotation(
         file="/a.jpg",
         image_id=1,
@@ -77,24 +79,24 @@ def test_objects_are_scaled_clipped_and_crowds_left_out() -> None:
     assert found.labels.tolist() == [2, 1]
 
 
-def test_advice_finds_the_anchors_that_made_the_objects() -> None:
+def test_suggest_anchors_recovers_the_anchors_of_the_objects() -> None:
     made = AnchorGenerator(((20, 60),), (0.5, 2.0))
     boxes = made.grid_anchors(0, (8, 10), 16, torch.device("cpu"), torch.float64).numpy()
-    advised = suggest_anchors(objects(*map(tuple, boxes)), AnchorGenerator(((100, 150),), (1.0, 1.1)), 16, None, 2)
+    advised = suggest_anchors(make_objects(*map(tuple, boxes)), AnchorGenerator(((100, 150),), (1.0, 1.1)), 16, None, 2)
     np.testing.assert_allclose(advised.sizes, made.sizes, rtol=0.06)
     np.testing.assert_allclose(advised.aspect_ratios, made.aspect_ratios, rtol=0.06)
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_advice_reaches_no_less_than_what_is_configured(number: int) -> None:
+def test_suggested_anchors_have_no_lower_iou_than_configured_ones(number: int) -> None:
     draw = np.random.default_rng(number)
     low = draw.uniform(0, 60, (80, 2))
-    found = objects(*map(tuple, np.concatenate([low, low + draw.uniform(5, 60, (80, 2))], 1)))
+    found = make_objects(*map(tuple, np.concatenate([low, low + draw.uniform(5, 60, (80, 2))], 1)))
     start = AnchorGenerator((tuple(np.geomspace(20, 50, number)),), tuple(np.geomspace(0.7, 1.5, number)))
     advised = suggest_anchors(found, start, 16, 0.0, number)
     assert best_anchor_iou(found, advised, [16], 0.0).mean() > best_anchor_iou(found, start, [16], 0.0).mean()
 
 
-def test_advice_for_equal_objects_is_one_anchor() -> None:
-    advised = suggest_anchors(objects(*[(10, 10, 42, 42)] * 5), AnchorGenerator(((128, 256),)), 16, None, 3)
+def test_suggest_anchors_for_equal_objects_gives_one_anchor() -> None:
+    advised = suggest_anchors(make_objects(*[(10, 10, 42, 42)] * 5), AnchorGenerator(((128, 256),)), 16, None, 3)
     assert len(advised.sizes[0]) == len(advised.aspect_ratios) == 1

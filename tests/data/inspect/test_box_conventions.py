@@ -3,18 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.data.inspect.box_conventions import BOX_CONVENTIONS, to_corners, fraction_that_fits, find_better_convention
+from detect.data.inspect.box_conventions import BOX_CONVENTIONS, find_better_convention, fraction_that_fits, to_corners
 
-SIDES = np.tile([200.0, 100.0], (40, 1))
+IMAGE_SIDES = np.tile([200.0, 100.0], (40, 1))
 
 
-def corners(count: int = 40) -> np.ndarray:
+def random_corners(count: int = 40) -> np.ndarray:
     draw = np.random.default_rng(0)
     first = draw.uniform(0, (150, 70), (count, 2))
     return np.concatenate([first, first + draw.uniform(0, 5, (count, 2)) + (40, 25)], 1)
 
 
-def written(boxes: np.ndarray, reading: str) -> np.ndarray:
+def from_corners(boxes: np.ndarray, reading: str) -> np.ndarray:
     """The inverse of as_corners."""
     size = boxes[:, 2:] - boxes[:, :2]
     if reading == "x y width height":
@@ -23,25 +23,25 @@ def written(boxes: np.ndarray, reading: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("meant", sorted(set(BOX_CONVENTIONS.values())))
-def test_corners_come_back(meant: str) -> None:
-    np.testing.assert_allclose(to_corners(written(corners(), meant), meant), corners())
-    assert fraction_that_fits(corners(), SIDES) == 1.0
+def test_to_corners_inverts_from_corners(meant: str) -> None:
+    np.testing.assert_allclose(to_corners(from_corners(random_corners(), meant), meant), random_corners())
+    assert fraction_that_fits(random_corners(), IMAGE_SIDES) == 1.0
 
 
 @pytest.mark.parametrize("own", sorted(set(BOX_CONVENTIONS.values())))
 @pytest.mark.parametrize("meant", sorted(set(BOX_CONVENTIONS.values())))
-def test_what_is_meant_is_told(own: str, meant: str) -> None:
+def test_better_convention_is_found(own: str, meant: str) -> None:
     expected = None if own == meant else meant
-    assert find_better_convention(written(corners(), meant), SIDES, own) == expected
+    assert find_better_convention(from_corners(random_corners(), meant), IMAGE_SIDES, own) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_few_boxes_tell_nothing(count: int) -> None:
-    boxes = written(corners(), "x y width height")[:count]
-    assert find_better_convention(boxes, SIDES[:count], "x1 y1 x2 y2") is None
+def test_few_boxes_give_no_better_convention(count: int) -> None:
+    boxes = from_corners(random_corners(), "x y width height")[:count]
+    assert find_better_convention(boxes, IMAGE_SIDES[:count], "x1 y1 x2 y2") is None
 
 
-def test_a_few_bad_boxes_are_no_other_reading() -> None:
-    boxes = corners()
+def test_a_few_bad_boxes_give_no_better_convention() -> None:
+    boxes = random_corners()
     boxes[:3] = boxes[:3, [2, 3, 0, 1]]
-    assert find_better_convention(boxes, SIDES, "x1 y1 x2 y2") is None
+    assert find_better_convention(boxes, IMAGE_SIDES, "x1 y1 x2 y2") is None

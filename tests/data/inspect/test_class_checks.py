@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from detect.data.inspect.class_checks import check_classes
-from detect.data.inspect.scan_records import RawImage, RawObject, FolderScan
+from detect.data.inspect.scan_records import FolderScan, RawImage, RawObject
 
 
-def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> FolderScan:
+def make_scan(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> FolderScan:
     box = (1.0, 2.0, 30.0, 40.0)
     objects = tuple(
         RawObject(f"object {place}", name, box, box) for name, count in counts.items() for place in range(count)
@@ -36,10 +36,10 @@ def survey(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> 
         ({"+": 20, "-": 20}, []),
     ],
 )
-def test_names_and_counts(counts: dict[str, int], kinds: list[str]) -> None:
-    assert [found.kind for found in check_classes(survey(counts))] == kinds
+def test_check_classes_reports_similar_and_rare_names(counts: dict[str, int], kinds: list[str]) -> None:
+    assert [found.kind for found in check_classes(make_scan(counts))] == kinds
 
 
-def test_a_listed_class_without_objects_is_rare() -> None:
-    (found,) = check_classes(survey({"dog": 20}, ("dog", "cat")))
+def test_listed_class_without_objects_is_rare() -> None:
+    (found,) = check_classes(make_scan({"dog": 20}, ("dog", "cat")))
     assert (found.kind, found.message) == ("rare-class", "cat: 0 objects")

@@ -1,4 +1,4 @@
-"""Faults planted in copies of real data sets, each in an image of its own: all are found, and nothing that was not."""
+"""Adds faults to copies of real data sets, each to a different image: all of them are found, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from detect.data.inspect.findings import DatasetFinding
 from tests.data.folders import voc_object
-from tests.data.inspect.test_planted_faults import found_in
+from tests.data.inspect.test_inspector import inspect_folder
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +23,8 @@ _BOX = re.compile(r"<bndbox>.*?</bndbox>", re.DOTALL)
 _NAME = re.compile(r"(<object>\s*<name>)(.*?)(</name>)", re.DOTALL)
 
 
-class Voc:
-    """One image of a VOC folder, to be spoiled."""
+class VocExample:
+    """One image of a VOC folder, to which a fault is added."""
 
     def __init__(self, root: Path, stem: str, donor: str) -> None:
         self.root, self.stem = root, stem
@@ -34,66 +34,66 @@ class Voc:
         sides = (re.search(f"<{side}>(\\d+)</{side}>", self.text) for side in ("width", "height"))
         self.width, self.height = (int(found[1]) for found in sides if found)
 
-    def first_box(self, *corners: object) -> None:
+    def set_first_box(self, *corners: object) -> None:
         tags = "".join(f"<{t}>{c}</{t}>" for t, c in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
         self.xml.write_text(_BOX.sub(f"<bndbox>{tags}</bndbox>", self.text, count=1))
 
-    def first_name(self, change: Callable[[str], str]) -> None:
+    def change_first_name(self, change: Callable[[str], str]) -> None:
         self.xml.write_text(_NAME.sub(lambda found: found[1] + change(found[2]) + found[3], self.text, count=1))
 
-    def add(self, *objects: str) -> None:
+    def add_objects(self, *objects: str) -> None:
         self.xml.write_text(self.text.replace("</annotation>", "".join(objects) + "</annotation>"))
 
-    def listed(self, name: str) -> None:
+    def append_to_split(self, name: str) -> None:
         with (self.root / f"ImageSets/Main/{name}.txt").open("a") as stream:
             stream.write(f"{self.stem}\n")
 
-    def turned(self) -> None:
+    def set_exif_rotation(self) -> None:
         exif = Image.Exif()
         exif[0x0112] = 8
         Image.open(self.image).copy().save(self.image, exif=exif)
 
 
-ODD = voc_object("{}", 11, 13, 29, 31)  # a place and size that no object of the real sets has
-PLANTED: dict[str, tuple[str, Callable[[Voc], object]]] = {
+UNIQUE_OBJECT = voc_object("{}", 11, 13, 29, 31)  # a position and size that no object of the real data sets has
+FAULTS: dict[str, tuple[str, Callable[[VocExample], object]]] = {
     "truncated": ("unreadable-image", lambda one: one.image.write_bytes(one.image.read_bytes()[:-900])),
     "empty": ("unreadable-image", lambda one: one.image.write_bytes(b"")),
     "a text": ("unreadable-image", lambda one: one.image.write_text("<html>")),
     "PNG": ("wrong-suffix", lambda one: Image.open(one.image).copy().save(one.image, format="PNG")),
     "resized": ("wrong-size", lambda one: Image.open(one.image).resize((177, 131)).save(one.image)),
-    "turned": ("rotated", Voc.turned),
+    "turned": ("rotated", VocExample.set_exif_rotation),
     "image gone": ("missing-image", lambda one: one.image.unlink()),
     "copied": ("duplicate-image", lambda one: shutil.copy(one.donor, one.image)),
     "recompressed": ("near-duplicate", lambda one: Image.open(one.donor).copy().save(one.image, quality=35)),
-    "in both lists": ("leak", lambda one: one.listed("val")),
+    "in both lists": ("leak", lambda one: one.append_to_split("val")),
     "cut XML": ("damaged-annotation", lambda one: one.xml.write_text(one.text[:-40])),
-    "no name": ("damaged-annotation", lambda one: one.first_name(lambda _: "")),
-    "letters": ("similar-names", lambda one: one.first_name(str.swapcase)),
-    "no number": ("not-finite", lambda one: one.first_box(10, 10, "?", 90)),
-    "swapped": ("swapped-corners", lambda one: one.first_box(90, 10, 40, 80)),
-    "no extent": ("no-extent", lambda one: one.first_box(90, 10, 90, 80)),
-    "outside": ("outside", lambda one: one.first_box(one.width + 9, 10, one.width + 60, 80)),
-    "reaching outside": ("reaches-outside", lambda one: one.first_box(10, 10, 80, one.height + 9)),
-    "from 0": ("shifted-corners", lambda one: one.first_box(0, 0, 80, 70)),
-    "tiny": ("tiny", lambda one: one.first_box(50, 50, 51, 51)),
-    "whole": ("whole-picture", lambda one: one.first_box(1, 1, one.width, one.height)),
-    "fractions": ("fractions", lambda one: one.first_box(0.25, 0.25, 0.5, 0.75)),
-    "boxed twice": ("duplicate-box", lambda one: one.add(*[ODD.format(_first_name(one))] * 2)),
+    "no name": ("damaged-annotation", lambda one: one.change_first_name(lambda _: "")),
+    "letters": ("similar-names", lambda one: one.change_first_name(str.swapcase)),
+    "no number": ("not-finite", lambda one: one.set_first_box(10, 10, "?", 90)),
+    "swapped": ("swapped-corners", lambda one: one.set_first_box(90, 10, 40, 80)),
+    "no extent": ("no-extent", lambda one: one.set_first_box(90, 10, 90, 80)),
+    "outside": ("outside", lambda one: one.set_first_box(one.width + 9, 10, one.width + 60, 80)),
+    "reaching outside": ("reaches-outside", lambda one: one.set_first_box(10, 10, 80, one.height + 9)),
+    "from 0": ("shifted-corners", lambda one: one.set_first_box(0, 0, 80, 70)),
+    "tiny": ("tiny", lambda one: one.set_first_box(50, 50, 51, 51)),
+    "whole": ("whole-image", lambda one: one.set_first_box(1, 1, one.width, one.height)),
+    "fractions": ("fractions", lambda one: one.set_first_box(0.25, 0.25, 0.5, 0.75)),
+    "boxed twice": ("duplicate-box", lambda one: one.add_objects(*[UNIQUE_OBJECT.format(_first_name(one))] * 2)),
     "no annotation": ("missing-annotation", lambda one: one.xml.unlink()),
 }
 
 
-def _first_name(one: Voc) -> str:
+def _first_name(one: VocExample) -> str:
     found = _NAME.search(one.text)
     assert found is not None
     return found[2]
 
 
-def _counted(findings: list[DatasetFinding]) -> Counter[tuple[str, str, str, str]]:
+def _count(findings: list[DatasetFinding]) -> Counter[tuple[str, str, str, str]]:
     return Counter((one.kind, one.file, one.location, one.message) for one in findings)
 
 
-def _copied(source: Path, target: Path) -> Path:
+def _copy_dataset(source: Path, target: Path) -> Path:
     """Files that can be written."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
@@ -101,7 +101,7 @@ def _copied(source: Path, target: Path) -> Path:
     return target
 
 
-def _spare_pairs(root: Path, taken: str) -> list[tuple[str, str]]:
+def _pairs_without_findings(root: Path, taken: str) -> list[tuple[str, str]]:
     """(stem, donor of the same size) of training images that no finding names."""
     by_size: dict[tuple[int, int], list[str]] = {}
     for stem in (root / "ImageSets/Main/train.txt").read_text().split():
@@ -114,23 +114,23 @@ def _spare_pairs(root: Path, taken: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["bccd", "VOCdevkit/VOC2007"])
-def test_voc_sets(shared_data: Path, tmp_path: Path, name: str) -> None:
-    root = _copied(shared_data / name, tmp_path / "set")
-    before = found_in(root)
-    pairs = _spare_pairs(root, " ".join(one.file + one.message for one in before))
-    for (_, plant), (stem, donor) in zip(PLANTED.values(), pairs, strict=False):
-        plant(Voc(root, stem, donor))
-    after = found_in(root)
-    expected = Counter(kind for kind, _ in PLANTED.values())
-    new = _counted(after) - _counted(before)
+def test_faults_in_real_voc_data_are_found(shared_data: Path, tmp_path: Path, name: str) -> None:
+    root = _copy_dataset(shared_data / name, tmp_path / "set")
+    before = inspect_folder(root)
+    pairs = _pairs_without_findings(root, " ".join(one.file + one.message for one in before))
+    for (_, plant), (stem, donor) in zip(FAULTS.values(), pairs, strict=False):
+        plant(VocExample(root, stem, donor))
+    after = inspect_folder(root)
+    expected = Counter(kind for kind, _ in FAULTS.values())
+    new = _count(after) - _count(before)
     assert Counter(kind for kind, *_ in new.elements()) == expected
-    assert _counted(before) - _counted(after) == Counter()
-    for (kind, _), (stem, _) in zip(PLANTED.values(), pairs, strict=False):
+    assert _count(before) - _count(after) == Counter()
+    for (kind, _), (stem, _) in zip(FAULTS.values(), pairs, strict=False):
         assert kind == "similar-names" or any(kind == one[0] and stem in one[1] + one[3] for one in new), (kind, stem)
 
 
-def _spoil(document: dict[str, Any], images: Path) -> dict[str, int]:
-    """Plants 20 faults in a COCO file, each in an annotation or image of its own; kinds to how many."""
+def _add_faults(document: dict[str, Any], images: Path) -> dict[str, int]:
+    """Add 20 faults to a COCO file, each to a different annotation or image; return the count of each kind."""
     records, image_files = document["annotations"], [record["file_name"] for record in document["images"]]
     names = iter(image_files[40:])
     (images / next(names)).write_bytes(b"")
@@ -184,12 +184,12 @@ def _spoil(document: dict[str, Any], images: Path) -> dict[str, int]:
     }
 
 
-def test_coco_set(shared_data: Path, tmp_path: Path) -> None:
-    root = _copied(shared_data / "coco_mini", tmp_path / "set")
-    before = Counter(one.kind for one in found_in(root) if one.kind != "rare-class")
+def test_faults_in_real_coco_data_are_found(shared_data: Path, tmp_path: Path) -> None:
+    root = _copy_dataset(shared_data / "coco_mini", tmp_path / "set")
+    before = Counter(one.kind for one in inspect_folder(root) if one.kind != "rare-class")
     document = json.loads((root / "instances.json").read_text())
-    planted = _spoil(document, root / "images")
+    planted = _add_faults(document, root / "images")
     (root / "instances.json").write_text(json.dumps(document))
-    after = Counter(one.kind for one in found_in(root) if one.kind != "rare-class")
+    after = Counter(one.kind for one in inspect_folder(root) if one.kind != "rare-class")
     assert after - before == Counter(planted)
     assert before - after == Counter()

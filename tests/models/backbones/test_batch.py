@@ -1,4 +1,4 @@
-"""What is found in a picture does not depend on the pictures that share its batch, where they share a canvas."""
+"""Detections of an image do not depend on the other images of its batch, where they share a canvas."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from detect.config.builders.detector import build_detector
 from detect.config.files import parse_config
 from detect.models.detector import Detector
 from detect.types import Detections, Images
-from tests.models.backbones.expected import TABLE
-from tests.models.backbones.test_smallest import SMALLEST, build, fill
+from tests.models.backbones.expected_networks import TABLE
+from tests.models.backbones.test_smallest_networks import SMALLEST, build, fill
 
 SMALLEST_CANVAS = (32, 32)  # data.size_divisor, unless it is set
 ODD_CANVAS = (75, 107)
@@ -22,19 +22,19 @@ def batch(canvas: tuple[int, int]) -> Images:
     """Pictures of several sizes on one canvas, noise of a strength of its own in each, 0 beyond them."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.zeros(3, 3, *canvas, dtype=torch.float64)
-    for place, (height, width) in enumerate(PICTURES[canvas]):
-        pixels[place, :, :height, :width] = torch.randn(3, height, width, generator=generator) * (1 + 4 * place)
+    for index, (height, width) in enumerate(PICTURES[canvas]):
+        pixels[index, :, :height, :width] = torch.randn(3, height, width, generator=generator) * (1 + 4 * index)
     return Images(pixels, PICTURES[canvas], (0, 1, 2))
 
 
-def alone(images: Images, place: int) -> Images:
-    return Images(images.pixels[place : place + 1], images.sizes[place : place + 1], images.seeds[place : place + 1])
+def alone(images: Images, index: int) -> Images:
+    return Images(images.pixels[index : index + 1], images.sizes[index : index + 1], images.seeds[index : index + 1])
 
 
-def rows(found: Detections) -> Tensor:
+def rows(detections: Detections) -> Tensor:
     """Score, label and box of each, (D, 6); equal scores, of regions with one content, in an order of their own."""
-    each = torch.cat([found.scores[:, None], found.labels[:, None], found.boxes], 1)
-    order = sorted(range(len(each)), key=lambda place: [round(value, 6) for value in each[place].tolist()])
+    each = torch.cat([detections.scores[:, None], detections.labels[:, None], detections.boxes], 1)
+    order = sorted(range(len(each)), key=lambda index: [round(value, 6) for value in each[index].tolist()])
     return each[order]
 
 
@@ -44,50 +44,50 @@ def detector(name: str) -> Detector:
     model = {"backbone": {"name": name, "norm": "batch"}, "rpn": rpn}
     torch.manual_seed(0)
     with torch.device("meta"):
-        made = build_detector(parse_config({"model": model}, "test"), ("a", "b", "c"))[0]
-    made.to_empty(device="cpu").double()
-    fill(made)
+        built_model = build_detector(parse_config({"model": model}, "test"), ("a", "b", "c"))[0]
+    built_model.to_empty(device="cpu").double()
+    fill(built_model)
     images = batch(ODD_CANVAS)
     for output in ("head.logits.weight", "head.deltas.weight"):
-        made.get_parameter(output).data.mul_(0.1)  # or the background takes all regions of some networks
-    with torch.no_grad():  # gives the normalisations their statistics
-        maps = made.train().backbone(images.pixels)
-        made.head(made.regions(images, maps, [torch.tensor([[0.0, 0.0, 60.0, 60.0]]).double()] * 3))
-    return made.eval()
+        built_model.get_parameter(output).data.mul_(0.1)  # or the background takes all regions of some networks
+    with torch.no_grad():  # gives the normalizations their statistics
+        maps = built_model.train().backbone(images.pixels)
+        built_model.head(built_model.regions(images, maps, [torch.tensor([[0.0, 0.0, 60.0, 60.0]]).double()] * 3))
+    return built_model.eval()
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_a_detection_does_not_depend_on_who_shares_the_batch(name: str) -> None:
-    made = detector(name)
+def test_detections_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
+    built_model = detector(name)
     for canvas in PICTURES:
         images = batch(canvas)
-        together = made.detect(images)
-        assert sum(len(found.boxes) for found in together) > 5
-        for place, found in enumerate(together):
-            (single,) = made.detect(alone(images, place))
-            torch.testing.assert_close(rows(found), rows(single), rtol=0, atol=1e-4)
+        together = built_model.detect(images)
+        assert sum(len(detections.boxes) for detections in together) > 5
+        for index, detections in enumerate(together):
+            (single,) = built_model.detect(alone(images, index))
+            torch.testing.assert_close(rows(detections), rows(single), rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("name", TABLE)
-def test_maps_and_vectors_do_not_depend_on_who_shares_the_batch(name: str) -> None:
-    """Of every network: all that differs between the backbones of detectors. In float64, and normalised by the batch's
+def test_maps_and_vectors_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
+    """Of every network: all that differs between the backbones of detectors. In float64, and normalized by the batch's
     own statistics: random weights of some (efficientnet_b5) magnify what rounding differs by batch to the whole signal.
     """
     built = build(name)
-    built.whole.double()
+    built.full_network.double()
     for canvas in PICTURES:
         pixels = batch(canvas).pixels
-        for layer in built.whole.modules():
+        for layer in built.full_network.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.reset_running_stats()
-        built.whole.train()
+        built.full_network.train()
         built.vector(pixels)
-        built.whole.eval()
+        built.full_network.eval()
         together = built.vector(pixels)
         assert together.std(0).max() > 0.01  # they are told apart
-        for place in range(len(pixels)):
-            single = built.vector(pixels[place : place + 1])
+        for index in range(len(pixels)):
+            single = built.vector(pixels[index : index + 1])
             close = 1e-4 * float(single.abs().max())
-            torch.testing.assert_close(together[place : place + 1], single, rtol=0, atol=close)
+            torch.testing.assert_close(together[index : index + 1], single, rtol=0, atol=close)

@@ -24,7 +24,7 @@ ALEXNET = 60_965_224  # the figure known for AlexNet with groups
 # the sum over layers of inputs * outputs + outputs
 ZF = 14_208 + 614_656 + 885_120 + 1_327_488 + 884_992 + 37_752_832 + 16_781_312 + 4_097_000
 VGG_CNN_M = 14_208 + 614_656 + 1_180_160 + 2 * 2_359_808 + 75_501_568 + 4_195_328 + 1_025_000
-# the paper's 60,000 below its classifier; 300 for two more colours; 900 for the links that its table 1 leaves out
+# the paper's 60,000 below its classifier; 300 for two more colors; 900 for the links that its table 1 leaves out
 LENET = 60_000 + 300 + 900 + 850
 COUNTS = {
     "lenet": LENET,
@@ -42,23 +42,23 @@ def on_meta(name: str) -> nn.Module:
 
 
 @pytest.mark.parametrize(("name", "side", "expected"), MAPS)
-def test_a_crop_gives_the_published_maps(name: str, side: int, expected: list[int]) -> None:
+def test_map_sizes_are_the_published_ones(name: str, side: int, expected: list[int]) -> None:
     features = torch.empty(1, 3, side, side, device="meta")
-    found = []
+    actual = []
     for stage in registry.split_stages(name, on_meta(name)).stages:
         features = stage(features)
-        found.append(features.shape[2])
-    assert found == expected
+        actual.append(features.shape[2])
+    assert actual == expected
 
 
 @pytest.mark.parametrize(("name", "expected"), COUNTS.items())
-def test_parameters_are_counted_as_published(name: str, expected: int) -> None:
+def test_parameter_counts_are_the_published_ones(name: str, expected: int) -> None:
     assert sum(parameter.numel() for parameter in on_meta(name).parameters()) == expected
 
 
 @pytest.mark.parametrize("name", ["alexnet_original", "caffenet", "zf", "vgg_cnn_m_1024"])
-def test_weights_go_by_caffes_names(name: str) -> None:
-    layers = [*(f"conv{number}" for number in range(1, 6)), "fc6", "fc7", "fc8"]
+def test_weights_have_caffes_names(name: str) -> None:
+    layers = [*(f"conv{count}" for count in range(1, 6)), "fc6", "fc7", "fc8"]
     expected = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
     assert list(on_meta(name).state_dict()) == expected
 
@@ -67,18 +67,18 @@ def test_weights_go_by_caffes_names(name: str) -> None:
     ("name", "after"),
     [("alexnet_original", ["norm", "pool"]), ("caffenet", ["pool", "norm"]), ("zf", ["norm", "pool"])],
 )
-def test_the_order_of_pooling_and_normalisation(name: str, after: list[str]) -> None:
+def test_order_of_pooling_and_normalization(name: str, after: list[str]) -> None:
     names = [layer for layer, _ in on_meta(name).named_children()]
-    for number in (1, 2):
-        place = names.index(f"relu{number}")
-        assert names[place + 1 : place + 3] == [f"{kind}{number}" for kind in after]
+    for count in (1, 2):
+        index = names.index(f"relu{count}")
+        assert names[index + 1 : index + 3] == [f"{kind}{count}" for kind in after]
 
 
 @pytest.mark.parametrize(
     ("name", "alpha", "offset"),
     [("alexnet_original", 1e-4, 1.0), ("caffenet", 1e-4, 1.0), ("vgg_cnn_m_1024", 5e-4, 2.0)],
 )
-def test_channels_are_normalised_as_in_caffe(name: str, alpha: float, offset: float) -> None:
+def test_channel_normalization_equals_caffe(name: str, alpha: float, offset: float) -> None:
     torch.manual_seed(0)
     features = torch.randn(1, 7, 2, 2) * 100
     expected = torch.empty_like(features)
@@ -88,7 +88,7 @@ def test_channels_are_normalised_as_in_caffe(name: str, alpha: float, offset: fl
     torch.testing.assert_close(on_meta(name).get_submodule("norm1")(features), expected)
 
 
-def test_zf_normalises_over_neighbours_in_the_channel() -> None:
+def test_zf_normalizes_within_a_channel() -> None:
     torch.manual_seed(0)
     features = torch.randn(1, 2, 4, 5) * 200
     expected = torch.empty_like(features)
@@ -103,7 +103,7 @@ def test_zf_normalises_over_neighbours_in_the_channel() -> None:
 
 
 @torch.no_grad()
-def test_initial_weights_tell_images_apart() -> None:
+def test_initial_weights_distinguish_images() -> None:
     torch.manual_seed(0)
     network = caffenet(num_classes=4).eval()
     vectors = network[:-1](torch.randn(2, 3, 16, 16).repeat_interleave(8, 2).repeat_interleave(8, 3))
@@ -112,33 +112,33 @@ def test_initial_weights_tell_images_apart() -> None:
 
 
 @torch.no_grad()
-def test_lenets_initial_weights_keep_the_signal() -> None:
+def test_lenet_initial_weights_keep_the_variance() -> None:
     torch.manual_seed(0)
     assert lenet()[:-1](torch.randn(8, 3, 32, 32)).std(0).mean() > 0.2
 
 
-def test_lenets_squashing_takes_one_to_one() -> None:
+def test_scaled_tanh_maps_one_to_one() -> None:
     values = torch.tensor([-1e3, -1.0, 0.0, 1.0, 1e3])
     torch.testing.assert_close(ScaledTanh()(values), torch.tensor([-1.7159, -1.0, 0.0, 1.0, 1.7159]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 6), (5, 3)])
-def test_lenets_subsampling_is_a_weighted_sum_of_four(size: tuple[int, int]) -> None:
+def test_lenet_subsampling_is_a_weighted_sum_of_four(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     layer = Subsampling(3)
     nn.init.normal_(layer.weight)
     nn.init.normal_(layer.bias)
     features = torch.randn(2, 3, *size)
-    found = layer(features)
-    assert found.shape == (2, 3, size[0] // 2, size[1] // 2)
+    actual = layer(features)
+    assert actual.shape == (2, 3, size[0] // 2, size[1] // 2)
     for y in range(size[0] // 2):
         for x in range(size[1] // 2):
             total = features[:, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].sum((2, 3))
-            torch.testing.assert_close(found[:, :, y, x], total * layer.weight + layer.bias)
+            torch.testing.assert_close(actual[:, :, y, x], total * layer.weight + layer.bias)
 
 
 @pytest.mark.parametrize("layers", [50, 101, 152])
-def test_a_published_resnet_strides_before_its_3x3_convolutions(layers: int) -> None:
+def test_original_resnet_has_the_stride_in_the_1x1_convolution(layers: int) -> None:
     """The paper's figure 5 and table 1: in the first block of conv3, conv4 and conv5."""
     original, later = on_meta(f"resnet{layers}_original"), on_meta(f"resnet{layers}")
     assert {name: value.shape for name, value in original.state_dict().items()} == {

@@ -34,19 +34,19 @@ SEEN = {"standard": [-1, 0, 1], "dilated": [-2, 0, 2], "separable": [-1, 0, 1], 
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", COUNTS)
-def test_weights_are_as_many_as_the_formula_says(kind: ConvType, bias: bool) -> None:
+def test_weight_count_equals_the_formula(kind: ConvType, bias: bool) -> None:
     layer = same_padding_conv(kind, C, W, K, bias)
     assert sum(parameter.numel() for parameter in layer.parameters()) == COUNTS[kind] + bias * W
 
 
 @pytest.mark.parametrize(("channels", "width", "groups"), [(64, 96, 32), (48, 16, 16), (24, 48, 8), (7, 14, 1)])
-def test_groups_divide_both_numbers_of_channels(channels: int, width: int, groups: int) -> None:
+def test_groups_divide_input_and_output_channels(channels: int, width: int, groups: int) -> None:
     layer = same_padding_conv("grouped", channels, width, 3)
     assert isinstance(layer, nn.Conv2d)
     assert layer.groups == groups
 
 
-def seen_by(layer: nn.Module, channel: int) -> Tensor:
+def receptive_cells(layer: nn.Module, channel: int) -> Tensor:
     """Which inputs (C, 9, 9) the middle cell of one output channel depends on."""
     for parameter in layer.parameters():
         nn.init.ones_(parameter)
@@ -57,12 +57,12 @@ def seen_by(layer: nn.Module, channel: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", COUNTS)
-def test_a_cell_sees_what_the_formula_says(kind: ConvType) -> None:
-    seen = seen_by(same_padding_conv(kind, C, W, K), channel=0)
+def test_receptive_cells_equal_the_formula(kind: ConvType) -> None:
+    field = receptive_cells(same_padding_conv(kind, C, W, K), channel=0)
     expected = torch.zeros(C, 9, 9, dtype=torch.bool)
     cells = 4 + torch.tensor(SEEN[kind])
     expected[: C // 32 if kind == "grouped" else C, cells[:, None], cells] = True
-    assert torch.equal(seen, expected)
+    assert torch.equal(field, expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (5, 4)])
@@ -72,7 +72,7 @@ def test_the_map_keeps_its_size(kind: ConvType, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (5, 8), (6, 7)])
-def test_a_transposed_convolution_begins_as_the_nearest_cells(size: tuple[int, int]) -> None:
+def test_transposed_upsampling_is_initially_nearest(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     coarse = torch.randn(2, 5, -(-size[0] // 2), -(-size[1] // 2))
     layer = make_upsampling("transposed", 5)
@@ -81,13 +81,13 @@ def test_a_transposed_convolution_begins_as_the_nearest_cells(size: tuple[int, i
     assert torch.equal(layer(coarse, size), make_upsampling("nearest", 5)(coarse, size))
 
 
-def test_a_transposed_convolution_repeats_the_last_cell_of_a_map_without_padding() -> None:
+def test_transposed_upsampling_repeats_the_last_cell_without_padding() -> None:
     coarse = torch.arange(6.0).view(1, 1, 2, 3)
-    found = TransposedUpsampling(1)(coarse, (5, 7))[0, 0]
-    assert found.shape == (5, 7)
-    assert torch.equal(found[:4, :6], coarse[0, 0].repeat_interleave(2, 0).repeat_interleave(2, 1))
-    assert torch.equal(found[4], found[3])
-    assert torch.equal(found[:, 6], found[:, 5])
+    actual = TransposedUpsampling(1)(coarse, (5, 7))[0, 0]
+    assert actual.shape == (5, 7)
+    assert torch.equal(actual[:4, :6], coarse[0, 0].repeat_interleave(2, 0).repeat_interleave(2, 1))
+    assert torch.equal(actual[4], actual[3])
+    assert torch.equal(actual[:, 6], actual[:, 5])
 
 
 MERGED = "model.backbone.output=merged"
@@ -117,18 +117,18 @@ def learned(detector: nn.Module) -> list[str]:
 @pytest.mark.parametrize("up", ["nearest", "transposed"])
 @pytest.mark.parametrize("output", [(MERGED,), PYRAMID], ids=["merged", "pyramid"])
 @pytest.mark.parametrize("kind", COUNTS)
-def test_detectors_with_each_kind_learn(kind: ConvType, output: tuple[str, ...], up: Upsampling) -> None:
+def test_detectors_with_each_conv_type_learn(kind: ConvType, output: tuple[str, ...], up: Upsampling) -> None:
     kinds = (f"model.rpn.conv_type={kind}", f"model.backbone.neck_conv_type={kind}")
     detector = made(*output, *kinds, f"model.backbone.upsampling={up}")
-    found = learned(detector)
+    actual = learned(detector)
     expected = [
         name for name, _ in detector.named_parameters() if name.startswith(("proposer.head.conv", "backbone.neck"))
     ]
     assert any(name.startswith("backbone.neck.up") for name in expected) == (up == "transposed")
-    assert set(expected) <= set(found)
+    assert set(expected) <= set(actual)
 
 
-def test_in_a_detector_the_weights_are_counted_too() -> None:
+def test_weight_count_in_a_detector_equals_the_formula() -> None:
     standard, separable = made(MERGED), made(MERGED, "model.rpn.conv_type=separable")
     count = [sum(parameter.numel() for parameter in each.parameters()) for each in (standard, separable)]
     assert count[0] - count[1] == 9 * 16 * 16 - (9 * 16 + 16 * 16)

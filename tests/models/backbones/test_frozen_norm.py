@@ -10,7 +10,7 @@ from detect.models.backbones.registry import build_network
 
 
 def network(name: str, norm: Norm) -> nn.Module:
-    """In evaluation, its statistics such that every normalisation does something."""
+    """In evaluation, its statistics such that every normalization does something."""
     torch.manual_seed(0)
     model = build_network(name)
     for layer in model.modules():
@@ -27,7 +27,7 @@ def network(name: str, norm: Norm) -> nn.Module:
 PIXELS = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-def test_a_module_without_layers_stays() -> None:
+def test_optimize_for_inference_keeps_a_module_without_layers() -> None:
     empty = nn.Sequential()
     optimize_for_inference(empty)
     assert torch.equal(empty(PIXELS), PIXELS)
@@ -36,7 +36,7 @@ def test_a_module_without_layers_stays() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
-def test_frozen_normalisations_answer_the_same_bits(name: str, dtype: torch.dtype) -> None:
+def test_optimized_frozen_norms_give_identical_bits(name: str, dtype: torch.dtype) -> None:
     before, after = network(name, "frozen"), network(name, "frozen")
     optimize_for_inference(after, dtype)
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
@@ -47,7 +47,7 @@ def test_frozen_normalisations_answer_the_same_bits(name: str, dtype: torch.dtyp
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
 @torch.inference_mode()
-def test_batch_normalisations_join_their_convolution(name: str) -> None:
+def test_batch_norms_are_fused_into_their_convolution(name: str) -> None:
     before, after = network(name, "batch").double(), network(name, "batch").double()
     optimize_for_inference(after)
     torch.testing.assert_close(after(PIXELS.double()), before(PIXELS.double()))
@@ -55,7 +55,7 @@ def test_batch_normalisations_join_their_convolution(name: str) -> None:
     assert count == {"densenet121": 62}.get(name, 0)  # where it stands before its convolution it stays
 
 
-def test_weights_that_are_float64_stay() -> None:
+def test_float64_weights_keep_their_dtype() -> None:
     exact = network("resnet18", "frozen").double()
     optimize_for_inference(exact, torch.bfloat16)
     assert exact(PIXELS.double()).dtype == torch.float64

@@ -18,8 +18,8 @@ WITH_NORMS = ["mobilenet_v2", "resnet18", "small"]
 def on_meta(name: str) -> tuple[nn.Module, SplitNetwork]:
     """Layers without memory: what costs seconds for VGG is done at once."""
     with torch.device("meta"):
-        whole = registry.build_network(name)
-    return whole, registry.split_stages(name, whole)
+        network = registry.build_network(name)
+    return network, registry.split_stages(name, network)
 
 
 def parts(network: SplitNetwork) -> list[nn.Module]:
@@ -27,15 +27,15 @@ def parts(network: SplitNetwork) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg16"])
-def test_the_stages_of_a_plain_network_are_its_layers_but_the_last_pooling(name: str) -> None:
-    whole, network = on_meta(name)
+def test_stages_of_a_plain_network_are_its_layers_without_the_last_pooling(name: str) -> None:
+    full_network, network = on_meta(name)
     layers = [layer for stage in network.stages for layer in stage.children()]
-    features = whole.get_submodule("features")
+    features = full_network.get_submodule("features")
     assert all(a is b for a, b in zip(layers, list(features.children())[:-1], strict=True))
 
 
 def with_statistics(name: str) -> nn.Module:
-    """A network in float64 whose normalisations do something."""
+    """A network in float64 whose normalizations do something."""
     torch.manual_seed(1)
     network = nn.Sequential(*parts(registry.split_stages(name, registry.build_network(name).double())))
     for module in network.modules():
@@ -54,7 +54,7 @@ def kernels(network: nn.Module) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", WITH_NORMS)
-def test_a_folded_norm_is_batch_norm_with_its_statistics(name: str) -> None:
+def test_frozen_conv_equals_batch_norm_with_its_statistics(name: str) -> None:
     plain = with_statistics(name)
     folded = copy.deepcopy(plain)
     freeze_norms(folded)
@@ -71,7 +71,7 @@ def test_a_folded_norm_is_batch_norm_with_its_statistics(name: str) -> None:
     assert len(list(folded.parameters())) == len(kernels(folded))
 
 
-def test_a_norm_that_follows_no_bare_convolution_is_frozen_alone() -> None:
+def test_norm_without_a_plain_convolution_before_it_is_frozen_alone() -> None:
     torch.manual_seed(2)
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
     network(torch.randn(8, 3, 6, 6) * 2 + 1)
@@ -83,14 +83,14 @@ def test_a_norm_that_follows_no_bare_convolution_is_frozen_alone() -> None:
     torch.testing.assert_close(frozen.train()(pixels), network.eval()(pixels))
 
 
-def test_a_norm_without_statistics_is_refused() -> None:
+def test_freeze_norms_refuses_a_norm_without_statistics() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, track_running_stats=False))
     with pytest.raises(ValueError, match="without running statistics"):
         freeze_norms(network)
 
 
 @pytest.mark.parametrize("frozen", [0, 2, 4])
-def test_frozen_stages_do_not_learn_and_keep_no_graph(frozen: int) -> None:
+def test_frozen_stages_get_no_gradient(frozen: int) -> None:
     torch.manual_seed(3)
     body = StagedBody(registry.split_stages("small", registry.build_network("small")).stages, frozen, num_outputs=4)
     statistics = [buffer.clone() for stage in body.stages[:frozen] for buffer in stage.buffers()]
@@ -98,35 +98,35 @@ def test_frozen_stages_do_not_learn_and_keep_no_graph(frozen: int) -> None:
         if not fresh:
             body.eval().train()
         maps = body(torch.randn(2, 3, 32, 32))
-        assert [found.requires_grad for found in maps] == [False] * frozen + [True] * (4 - frozen)
+        assert [actual.requires_grad for actual in maps] == [False] * frozen + [True] * (4 - frozen)
     if frozen < 4:
         maps[-1].sum().backward()
-    for place, stage in enumerate(body.stages):
-        assert all((parameter.grad is None) == (place < frozen) for parameter in stage.parameters())
-        assert stage.training == (place >= frozen)
+    for index, stage in enumerate(body.stages):
+        assert all((parameter.grad is None) == (index < frozen) for parameter in stage.parameters())
+        assert stage.training == (index >= frozen)
     after = [buffer for stage in body.stages[:frozen] for buffer in stage.buffers()]
     assert all(torch.equal(a, b) for a, b in zip(after, statistics, strict=True))
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 4])
-def test_a_body_gives_its_last_maps_finest_first(outputs: int) -> None:
+def test_body_returns_its_last_maps_finest_first(outputs: int) -> None:
     _, network = on_meta("small")
     body = StagedBody(network.stages, 0, outputs)
     maps = body(torch.empty(1, 3, 64, 64, device="meta"))
-    assert [tuple(found.shape[1:]) for found in maps] == [(16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4)][
+    assert [tuple(actual.shape[1:]) for actual in maps] == [(16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4)][
         -outputs:
     ]
 
 
 @pytest.mark.parametrize("bins", [1, 3, 7])
-def test_the_length_of_a_tails_vector(bins: int) -> None:
+def test_tail_dim_is_the_length_of_the_vector(bins: int) -> None:
     tail = nn.Sequential(nn.Conv2d(5, 4, 3, padding=1), nn.Flatten())
     assert tail_dim(tail, 5, bins) == 4 * bins * bins
     assert {parameter.device.type for parameter in tail.parameters()} == {"cpu"}
 
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
-def test_merged_maps_have_the_finer_size(size: tuple[int, int]) -> None:
+def test_merge_last_two_has_the_finer_size(size: tuple[int, int]) -> None:
     neck = MergeLastTwo([3, 5], 8)
     fine, coarse = torch.randn(2, 3, *size), torch.randn(2, 5, -(-size[0] // 2), -(-size[1] // 2))
     (merged,) = neck((fine, coarse))
@@ -135,7 +135,7 @@ def test_merged_maps_have_the_finer_size(size: tuple[int, int]) -> None:
     assert not torch.allclose(merged, other)
 
 
-def test_a_backbone_is_its_body_then_its_neck() -> None:
+def test_backbone_runs_body_then_neck() -> None:
     torch.manual_seed(4)
     network = registry.split_stages("small", registry.build_network("small"))
     backbone = Backbone(StagedBody(network.stages, 0, num_outputs=2), MergeLastTwo([64, 128], 8)).eval()
@@ -143,7 +143,7 @@ def test_a_backbone_is_its_body_then_its_neck() -> None:
     assert torch.equal(backbone(pixels)[0], backbone.neck(backbone.body(pixels))[0])
 
 
-def test_measuring_leaves_the_network_as_it_was() -> None:
+def test_map_shapes_does_not_change_the_network() -> None:
     torch.manual_seed(5)
     network = registry.split_stages("small", registry.build_network("small"))
     body = StagedBody(network.stages, 0, 1).train()

@@ -22,7 +22,7 @@ class Tiny(nn.Module):
 
     def __init__(self, depth: int = 3, width: int = 4) -> None:
         super().__init__()
-        layers = [[nn.Conv2d(3 if place == 0 else width, width, 3), nn.BatchNorm2d(width)] for place in range(depth)]
+        layers = [[nn.Conv2d(3 if index == 0 else width, width, 3), nn.BatchNorm2d(width)] for index in range(depth)]
         self.features = nn.Sequential(*[layer for pair in layers for layer in pair])
         self.classifier = nn.Linear(width, 5)
 
@@ -37,8 +37,8 @@ def write(folder: Path, content: Any) -> str:
 
 
 def features_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    kept = {name: value for name, value in weights.items() if name.startswith("features.")}
-    return {prefix + name.removeprefix("features."): value for name, value in kept.items()}
+    keep = {name: value for name, value in weights.items() if name.startswith("features.")}
+    return {prefix + name.removeprefix("features."): value for name, value in keep.items()}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def features_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     ],
     ids=["whole", "features with their prefix", "features alone", "without counters"],
 )
-def test_a_file_fills_what_it_has(
+def test_file_loads_the_tensors_it_has(
     tmp_path: Path, content: dict[str, Tensor], matched: int, missing: tuple[str, ...]
 ) -> None:
     network = Tiny()
@@ -64,7 +64,7 @@ def test_a_file_fills_what_it_has(
     assert torch.equal(network.classifier.weight, classifier) == bool(missing)
 
 
-def test_another_classifier_is_told_and_left_alone(tmp_path: Path) -> None:
+def test_classifier_of_another_shape_is_reported_and_not_loaded(tmp_path: Path) -> None:
     network = Tiny()
     content = {
         **state(),
@@ -101,7 +101,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, content: dic
         ({"epoch": 3}, "expected a state dict of tensors, found int at epoch"),
     ],
 )
-def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+def test_file_without_a_state_dict_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(UserError, match=rf"weights.pth: {message}"):
         load_pretrained(Tiny(), "tiny", write(tmp_path, content))
 
@@ -135,7 +135,7 @@ def test_an_unknown_name_is_refused_before_any_download(
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "DEFAULT"])
-def test_without_a_network_the_message_says_where_the_file_goes(
+def test_failed_download_names_the_folder_for_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -149,7 +149,7 @@ def test_without_a_network_the_message_says_where_the_file_goes(
     assert "\n" not in str(raised.value)
 
 
-def test_a_fetched_file_is_used_and_a_damaged_or_malicious_one_is_named(
+def test_downloaded_file_is_used_and_a_damaged_or_malicious_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
@@ -168,7 +168,7 @@ def test_a_fetched_file_is_used_and_a_damaged_or_malicious_one_is_named(
     assert not (tmp_path / "victim").exists()
 
 
-def test_the_old_names_of_published_densenets_are_known(tmp_path: Path) -> None:
+def test_old_densenet_names_are_converted(tmp_path: Path) -> None:
     network = models.DenseNet(growth_rate=4, block_config=(2, 1), num_init_features=8, num_classes=3)
     old = {re.sub(r"(norm|conv)([12])\.", r"\1.\2.", name): value + 1 for name, value in network.state_dict().items()}
     assert "features.denseblock1.denselayer2.norm.1.running_mean" in old

@@ -12,14 +12,14 @@ from torchvision import models
 from detect.errors import UserError
 from detect.models.backbones import registry
 from detect.models.backbones.network import MapShape, SplitNetwork, StagedBody, map_shapes
-from tests.models.backbones.expected import TABLE
+from tests.models.backbones.expected_networks import TABLE
 
 UNPADDED = [
     *registry.NATIVE,
     "alexnet",
     "squeezenet1_0",
     "squeezenet1_1",
-]  # whose strides only two sizes of picture tell
+]  # whose strides only two sizes of image tell
 SHAPE_KEEPING = (nn.BatchNorm2d, nn.ReLU, nn.SiLU, nn.Hardswish, nn.GELU)  # slow on the meta device: left out
 
 
@@ -27,8 +27,8 @@ SHAPE_KEEPING = (nn.BatchNorm2d, nn.ReLU, nn.SiLU, nn.Hardswish, nn.GELU)  # slo
 def on_meta(name: str) -> tuple[nn.Module, SplitNetwork]:
     """Layers without memory: what costs seconds for VGG is done at once."""
     with torch.device("meta"):
-        whole = registry.build_network(name)
-    return whole.eval(), registry.split_stages(name, whole)
+        network = registry.build_network(name)
+    return network.eval(), registry.split_stages(name, network)
 
 
 def test_the_table_is_complete() -> None:
@@ -42,8 +42,8 @@ def measured(name: str) -> list[MapShape]:
     if name in UNPADDED:
         return map_shapes(StagedBody(network.stages, 0, num_outputs=len(network.stages)))
     maps = StagedBody(network.stages, 0, num_outputs=len(network.stages))(torch.empty(1, 3, 256, 256, device="meta"))
-    assert all(256 % found.shape[2] == 0 for found in maps)
-    return [MapShape(found.shape[1], 256 // found.shape[2]) for found in maps]
+    assert all(256 % actual.shape[2] == 0 for actual in maps)
+    return [MapShape(actual.shape[1], 256 // actual.shape[2]) for actual in maps]
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -61,17 +61,19 @@ def test_strides_channels_and_vector(name: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_body_and_tail_are_the_network_below_its_classifier(name: str) -> None:
+def test_body_and_tail_equal_the_network_below_its_classifier(name: str) -> None:
     prefix = TABLE[name][3]
-    whole, network = on_meta(name)
-    expected = {id(value) for key, value in whole.named_parameters() if prefix is None or not key.startswith(prefix)}
+    full_network, network = on_meta(name)
+    expected = {
+        id(value) for key, value in full_network.named_parameters() if prefix is None or not key.startswith(prefix)
+    }
     listed = [id(parameter) for part in (*network.stages, network.tail) for parameter in part.parameters()]
     assert set(listed) == expected
     assert len(listed) == len(expected)
 
 
 @pytest.mark.parametrize("name", registry.TORCHVISION)
-def test_torchvisions_networks_are_those_that_its_weights_are_for(name: str) -> None:
+def test_torchvision_networks_are_those_with_weights(name: str) -> None:
     published = models.get_model_weights(name).DEFAULT.meta["num_params"]
     assert sum(parameter.numel() for parameter in on_meta(name)[0].parameters()) == published
 
@@ -82,6 +84,6 @@ def test_regnets_have_the_layers_of_torchvisions(name: str) -> None:
     assert {key: value.shape for key, value in on_meta(name)[0].state_dict().items()} == expected
 
 
-def test_an_unknown_network_is_refused_with_the_nearest() -> None:
+def test_unknown_network_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match=r'model.backbone.name: .*found resnet-50 \(did you mean "resnet50"\?\)'):
         registry.require_known("resnet-50")

@@ -15,11 +15,11 @@ NORM = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "runn
 
 def convolutions(blocks: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     """Every convolution above the stem, as Caffe2 and as detectron2 call it."""
-    for stage, number in enumerate(blocks, start=2):
+    for stage, count in enumerate(blocks, start=2):
         yield f"res{stage}_0_branch1", f"res{stage}.0.shortcut"
-        for block in range(number):
-            for place, letter in enumerate("abc", start=1):
-                yield f"res{stage}_{block}_branch2{letter}", f"res{stage}.{block}.conv{place}"
+        for block in range(count):
+            for index, letter in enumerate("abc", start=1):
+                yield f"res{stage}_{block}_branch2{letter}", f"res{stage}.{block}.conv{index}"
 
 
 def caffe2(blocks: tuple[int, ...]) -> list[str]:
@@ -47,26 +47,28 @@ def detectron2(blocks: tuple[int, ...]) -> list[str]:
         ("res3_0_branch1_w", "layer2.0.downsample.0.weight"),
     ],
 )
-def test_names(name: str, expected: str) -> None:
+def test_to_torchvision_name_converts_names(name: str, expected: str) -> None:
     assert to_torchvision_name(name) == expected
 
 
 @pytest.mark.parametrize("network", BLOCKS)
 def test_every_tensor_below_the_classifier_has_a_name_in_both(network: str) -> None:
     with torch.device("meta"):
-        own = registry.build_network(network).state_dict()
-    wanted = sorted(name for name in own if not name.startswith("fc.") and "num_batches" not in name)
+        image_boxes = registry.build_network(network).state_dict()
+    expected = sorted(name for name in image_boxes if not name.startswith("fc.") and "num_batches" not in name)
     for names in (caffe2(BLOCKS[network]), detectron2(BLOCKS[network])):
-        assert sorted(map(to_torchvision_name, names)) == wanted
+        assert sorted(map(to_torchvision_name, names)) == expected
 
 
-def test_a_file_by_caffe2s_names_fills_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_with_caffe2_names_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "resnet50_original"
-    whole = registry.build_network(name)
+    network = registry.build_network(name)
     filled = {
-        theirs: torch.full_like(whole.state_dict()[to_torchvision_name(theirs)], 7) for theirs in caffe2(BLOCKS[name])
+        theirs: torch.full_like(network.state_dict()[to_torchvision_name(theirs)], 7) for theirs in caffe2(BLOCKS[name])
     }
-    monkeypatch.setattr("detect.models.backbones.pretrained.in_file", lambda _: filled | {"fc1000_w": torch.ones(1)})
-    report = load_pretrained(whole, name, "R-50.pkl")
+    monkeypatch.setattr(
+        "detect.models.backbones.pretrained.load_tensors", lambda _: filled | {"fc1000_w": torch.ones(1)}
+    )
+    report = load_pretrained(network, name, "R-50.pkl")
     assert (report.matched, report.missing, report.unexpected) == (len(filled), ("fc.bias", "fc.weight"), ("fc1000_w",))
-    assert (whole.state_dict()["layer4.2.bn3.running_var"] == 7).all()
+    assert (network.state_dict()["layer4.2.bn3.running_var"] == 7).all()

@@ -41,15 +41,15 @@ OTHER_FAMILIES = [
 
 
 def network_of(name: str) -> tuple[nn.Module, SplitNetwork]:
-    whole = registry.build_network(f"timm:{name}").eval()
-    return whole, registry.split_stages(f"timm:{name}", whole)
+    network = registry.build_network(f"timm:{name}").eval()
+    return network, registry.split_stages(f"timm:{name}", network)
 
 
 def with_statistics(name: str) -> tuple[nn.Module, SplitNetwork]:
     """Normalisations that do something."""
     torch.manual_seed(1)
-    whole, network = network_of(name)
-    for module in whole.modules():
+    full_network, network = network_of(name)
+    for module in full_network.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
             assert module.running_var is not None
@@ -57,7 +57,7 @@ def with_statistics(name: str) -> tuple[nn.Module, SplitNetwork]:
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
-    return whole, network
+    return full_network, network
 
 
 def chain(network: SplitNetwork) -> nn.Sequential:
@@ -73,12 +73,12 @@ def pooling(network: SplitNetwork) -> list[nn.Module]:
     "name", [pytest.param(name, marks=pytest.mark.slow if name == "densenet121" else ()) for name in SHAPES]
 )
 def test_strides_channels_and_vector(name: str) -> None:
-    with torch.device("meta" if "vgg" in name else "cpu"):  # normalisations are slow on the one, fc6 on the other
-        whole, network = network_of(name)
+    with torch.device("meta" if "vgg" in name else "cpu"):  # normalizations are slow on the one, fc6 on the other
+        full_network, network = network_of(name)
         expected, tail_stages, length = SHAPES[name]
         with torch.no_grad():
             maps = StagedBody(network.stages, 0, num_outputs=len(network.stages))(torch.empty(1, 3, 64, 64))
-            assert {64 // found.shape[2]: found.shape[1] for found in maps} == expected
+            assert {64 // output.shape[2]: output.shape[1] for output in maps} == expected
             assert len(maps) == len(expected)
             assert network.tail_stages == tail_stages
             below = len(maps) - tail_stages
@@ -86,15 +86,15 @@ def test_strides_channels_and_vector(name: str) -> None:
             vector = tail(torch.empty(1, maps[below - 1].shape[1], network.pool_size, network.pool_size))
     assert vector.shape == (1, length)
     held = [id(parameter) for part in (*network.stages, network.tail) for parameter in part.parameters()]
-    assert sorted(held) == sorted(id(parameter) for parameter in whole.parameters())
+    assert sorted(held) == sorted(id(parameter) for parameter in full_network.parameters())
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHER_FAMILIES)])
-def test_stages_and_tail_are_timms_forward_pass_and_frozen_norms_keep_their_activation(name: str) -> None:
-    whole, network = with_statistics(name)
+def test_stages_and_tail_equal_timm_with_and_without_frozen_norms(name: str) -> None:
+    full_network, network = with_statistics(name)
     pixels = torch.randn(2, 3, 224 if "vgg" in name else 64, 224 if "vgg" in name else 64)
     with torch.no_grad():
-        expected: Tensor = whole(pixels)
+        expected: Tensor = full_network(pixels)
         torch.testing.assert_close(chain(network)(pixels), expected)
         joined = copy.deepcopy(chain(network))
         optimize_for_inference(joined)
@@ -105,23 +105,23 @@ def test_stages_and_tail_are_timms_forward_pass_and_frozen_norms_keep_their_acti
         torch.testing.assert_close(frozen(pixels), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_a_network_of_each_family_is_held_to_timm() -> None:
+def test_every_family_has_a_tested_network() -> None:
     assert {timm_names.timm_family(name) for name in (*QUICK, *OTHER_FAMILIES)} == set(timm_names.POOL_SIZE_BY_FAMILY)
 
 
 @pytest.mark.parametrize("kind", ["sync", "group"])
-def test_other_norms_keep_the_activation_too(kind: Norm) -> None:
+def test_converted_norms_keep_the_activation(kind: Norm) -> None:
     _, network = with_statistics("mobilenetv3_small_050")
     plain = copy.deepcopy(network.stages[0])
     convert_norms(network.stages, kind)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.stages[0].modules())
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        found, expected = network.stages[0](pixels), plain(pixels)
+        output, expected = network.stages[0](pixels), plain(pixels)
     if kind == "sync":
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(output, expected)
     assert expected.min() >= -0.376  # hard swish is never less than -3/8
-    assert found.min() >= -0.376
+    assert output.min() >= -0.376
 
 
 def test_forward_and_backward_with_a_frozen_stem() -> None:
@@ -129,8 +129,8 @@ def test_forward_and_backward_with_a_frozen_stem() -> None:
     convert_norms((*network.stages, network.tail), "frozen")
     body = StagedBody(network.stages, frozen_stages=1, num_outputs=4).train()
     maps = body(torch.randn(1, 3, 64, 96))
-    assert [found.shape[2:] for found in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
-    sum(found.square().sum() for found in maps).backward()
+    assert [output.shape[2:] for output in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+    sum(output.square().sum() for output in maps).backward()
     assert all(parameter.grad is None for parameter in network.stages[0].parameters())
     assert all(parameter.grad is not None for stage in network.stages[1:] for parameter in stage.parameters())
 
@@ -141,30 +141,33 @@ def test_forward_and_backward_with_a_frozen_stem() -> None:
         ("", "expected a name of timm's, found $"),
         ("resnt18", r'expected a name of timm\'s, found resnt18 \(did you mean "resnet18"\?\)$'),
         ("resnet18.a1_in", r'expected one of timm\'s tags, found .*\(did you mean "resnet18.a1_in1k"\?\)$'),
-        ("vit_tiny_patch16_224", "expected a row of stages, of timm's resnet, .*, found vision_transformer$"),
+        (
+            "vit_tiny_patch16_224",
+            "expected a network of successive .* timm's resnet, .*, found vision_transformer$",
+        ),
         ("hrnet_w18", "found hrnet$"),
     ],
 )
-def test_a_network_that_cannot_be_had_is_refused(name: str, message: str) -> None:
+def test_unsupported_network_is_refused(name: str, message: str) -> None:
     with pytest.raises(UserError, match=f"^model.backbone.name: timm:{name}: .*{message}"):
         registry.require_known(f"timm:{name}")
 
 
-def test_without_timm_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_timm_the_error_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"^model.backbone.name: timm:resnet18: .*; cure: pip install timm$"):
+    with pytest.raises(UserError, match=r"^model.backbone.name: timm:resnet18: .*; fix: pip install timm$"):
         registry.require_known("timm:resnet18")
 
 
-def test_a_file_by_timms_names_fills_it(tmp_path: Path) -> None:
-    whole, _ = with_statistics("mobilenetv3_small_050")
-    content = {**whole.state_dict(), "classifier.bias": torch.zeros(1000)}
+def test_file_with_timms_names_is_loaded(tmp_path: Path) -> None:
+    network, _ = with_statistics("mobilenetv3_small_050")
+    content = {**network.state_dict(), "classifier.bias": torch.zeros(1000)}
     torch.save(content, tmp_path / "weights.pth")
     other = registry.build_network("timm:mobilenetv3_small_050")
     report = load_pretrained(other, "timm:mobilenetv3_small_050", str(tmp_path / "weights.pth"))
     assert (report.missing, report.unexpected, report.wrong_shape) == ((), ("classifier.bias",), ())
     pixels = torch.randn(1, 3, 32, 32)
-    torch.testing.assert_close(other.eval()(pixels), whole(pixels))
+    torch.testing.assert_close(other.eval()(pixels), network(pixels))
 
 
 @pytest.mark.parametrize(
@@ -174,14 +177,16 @@ def test_a_file_by_timms_names_fills_it(tmp_path: Path) -> None:
         ("DEFAULT", "timm could not fetch timm/resnet18.a1_in1k .*; name a .safetensors or .pth file$"),
     ],
 )
-def test_weights_that_cannot_be_had_are_a_line(weights: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_not_available_are_refused(
+    weights: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def offline(*_: object, **__: object) -> nn.Module:
         raise ConnectionError("no route\nand a long story")
 
-    whole = registry.build_network("timm:resnet18")
+    network = registry.build_network("timm:resnet18")
     monkeypatch.setattr("timm.create_model", offline)
     with pytest.raises(UserError, match=f"^model.backbone.weights: .*{message}"):
-        load_pretrained(whole, "timm:resnet18", weights)
+        load_pretrained(network, "timm:resnet18", weights)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_weights_that_cannot_be_had_are_a_line(weights: str, message: str, monke
         ({"name": "timm:efficientnet_b0", "weights": "ra4_e3600_r224_in1k"}, {}, (127.5, 127.5, 127.5)),
     ],
 )
-def test_pixels_are_those_that_the_weights_were_trained_on(
+def test_preprocess_is_that_of_the_weights(
     backbone: dict[str, str], preprocess: dict[str, list[float]], mean: tuple[float, ...]
 ) -> None:
     config = Config.model_validate({"model": {"backbone": backbone, "preprocess": preprocess}})

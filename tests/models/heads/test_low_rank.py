@@ -22,7 +22,7 @@ def test_full_rank_changes_nothing(bias: bool) -> None:
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
-def test_the_error_is_that_of_the_singular_values_left_out(rank: int) -> None:
+def test_error_equals_the_dropped_singular_values(rank: int) -> None:
     torch.manual_seed(1)
     layer = nn.Linear(9, 6)
     thin = truncated_svd(layer, rank)
@@ -35,8 +35,8 @@ def test_the_error_is_that_of_the_singular_values_left_out(rank: int) -> None:
 def test_the_first_layers_are_replaced(ranks: tuple[int, ...], thin: list[bool]) -> None:
     part = tail(8, 6, 4)
     replace_linears(part, ranks, empty_like)
-    found = [isinstance(part[place], LowRankLinear) for place in (1, 3)]
-    assert found == thin
+    actual = [isinstance(part[index], LowRankLinear) for index in (1, 3)]
+    assert actual == thin
     assert part(torch.zeros(0, 8)).shape == (0, 4)
 
 
@@ -44,7 +44,7 @@ def test_the_first_layers_are_replaced(ranks: tuple[int, ...], thin: list[bool])
     ("ranks", "message"),
     [((1, 1, 1), "at most 2 ranks"), ((0,), "a rank of 1 to 6 for 8 x 6, found 0"), ((3, 5), "a rank of 1 to 4")],
 )
-def test_what_is_no_rank_is_refused_and_changes_nothing(ranks: tuple[int, ...], message: str) -> None:
+def test_invalid_ranks_are_refused_and_change_nothing(ranks: tuple[int, ...], message: str) -> None:
     part = tail(8, 6, 4)
     with pytest.raises(ValueError, match=message):
         replace_linears(part, ranks, truncated_svd)

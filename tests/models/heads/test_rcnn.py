@@ -21,7 +21,7 @@ def head(regress_from: RegressorInput) -> RCNNHead:
 
 
 def fitted(regress_from: RegressorInput) -> tuple[RCNNHead, dict[str, torch.Tensor]]:
-    made, generator = head(regress_from), torch.Generator().manual_seed(1)
+    rcnn_head, generator = head(regress_from), torch.Generator().manual_seed(1)
     shapes = {
         "w": (CLASSES, FEATURES),
         "b": (CLASSES,),
@@ -29,39 +29,39 @@ def fitted(regress_from: RegressorInput) -> tuple[RCNNHead, dict[str, torch.Tens
         "rb": (CLASSES, 4),
     }
     parts = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-    set_svms(made.logits, parts["w"], parts["b"])
-    made.set_regressors(parts["rw"], parts["rb"])
-    return made, parts
+    set_svms(rcnn_head.logits, parts["w"], parts["b"])
+    rcnn_head.set_regressors(parts["rw"], parts["rb"])
+    return rcnn_head, parts
 
 
 @pytest.mark.parametrize("regress_from", ["map", "vector"])
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_logits_are_margins_and_deltas_are_linear(regress_from: RegressorInput, count: int) -> None:
-    made, parts = fitted(regress_from)
+    rcnn_head, parts = fitted(regress_from)
     regional = torch.randn(count, CHANNELS, BINS, BINS)
-    vectors = made.tail(regional)
+    vectors = rcnn_head.tail(regional)
     read = regional.flatten(1) if regress_from == "map" else vectors
-    logits, deltas = made(regional)
+    logits, deltas = rcnn_head(regional)
     assert torch.equal(logits[:, 0], torch.zeros(count))
     torch.testing.assert_close(logits[:, 1:], vectors @ parts["w"].T + parts["b"])
     torch.testing.assert_close(deltas, torch.einsum("sf,kdf->skd", read, parts["rw"]) + parts["rb"])
 
 
-def test_before_it_is_fitted_it_is_a_softmax_and_no_box_moves() -> None:
-    made = head("map")
+def test_unfitted_head_is_a_softmax_without_deltas() -> None:
+    rcnn_head = head("map")
     regional = torch.randn(2, CHANNELS, BINS, BINS)
-    logits, deltas = made(regional)
-    assert torch.equal(logits, made.logits(made.tail(regional)))
+    logits, deltas = rcnn_head(regional)
+    assert torch.equal(logits, rcnn_head.logits(rcnn_head.tail(regional)))
     assert not deltas.any()
 
 
-def test_a_checkpoint_holds_all_of_it() -> None:
-    made, _ = fitted("map")
+def test_state_dict_has_all_parts() -> None:
+    rcnn_head, _ = fitted("map")
     other = head("map")
-    other.load_state_dict(made.state_dict())
+    other.load_state_dict(rcnn_head.state_dict())
     regional = torch.randn(2, CHANNELS, BINS, BINS)
-    assert all(torch.equal(one, two) for one, two in zip(made(regional), other(regional), strict=True))
-    assert {name for name, parameter in made.named_parameters() if not parameter.requires_grad} == {
+    assert all(torch.equal(tensor, two) for tensor, two in zip(rcnn_head(regional), other(regional), strict=True))
+    assert {name for name, parameter in rcnn_head.named_parameters() if not parameter.requires_grad} == {
         "deltas.weight",
         "deltas.bias",
     }
@@ -76,8 +76,8 @@ def test_the_score_is_the_logistic_of_the_margin() -> None:
     assert logistic(torch.zeros(0, 4)).shape == softmax(torch.zeros(0, 4)).shape == (0, 3)
 
 
-def test_classes_may_be_seen_together_with_the_logistic() -> None:
+def test_logistic_scores_allow_several_classes() -> None:
     proposals = Proposals(torch.tensor([[0.0, 0, 10, 10]]), torch.zeros(1))
-    found = Postprocess(score_fn=logistic)(proposals, torch.tensor([[0.0, 3.0, 2.0]]), torch.zeros(1, 2, 4), (20, 20))
-    assert found.labels.tolist() == [1, 2]
-    assert found.scores.tolist() == pytest.approx([0.952574, 0.880797])
+    actual = Postprocess(score_fn=logistic)(proposals, torch.tensor([[0.0, 3.0, 2.0]]), torch.zeros(1, 2, 4), (20, 20))
+    assert actual.labels.tolist() == [1, 2]
+    assert actual.scores.tolist() == pytest.approx([0.952574, 0.880797])

@@ -1,4 +1,4 @@
-"""A transformer that has learned nothing changes nothing; one that is told where to look looks there."""
+"""A spatial transformer is initially the identity, and samples the map by its transformation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import TINY
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 @pytest.mark.parametrize("bins", [1, 3, 6])
-def test_it_begins_as_the_identity(bins: int, count: int) -> None:
+def test_transformer_is_initially_the_identity(bins: int, count: int) -> None:
     torch.manual_seed(0)
     regional = torch.randn(count, 4, bins, bins)
     torch.testing.assert_close(SpatialTransformer(4, bins)(regional), regional, rtol=0, atol=1e-5)
@@ -39,18 +39,18 @@ TURNS = [
 
 
 @pytest.mark.parametrize(("affine", "expected"), TURNS, ids=["mirrored", "transposed", "moved", "enlarged"])
-def test_it_looks_where_it_is_told(affine: tuple[float, ...], expected: Any) -> None:
+def test_map_is_sampled_by_the_transformation(affine: tuple[float, ...], expected: Any) -> None:
     torch.manual_seed(0)
     transformer, regional = SpatialTransformer(3, 4), torch.randn(2, 3, 4, 4)
     bias = transformer.transformation.get_parameter("bias")
     with torch.no_grad():
         bias.copy_(torch.tensor(affine))
     inner = slice(1, 3) if affine[0] == 0.5 else slice(None)  # at its border an enlarged map reads cells further out
-    found = transformer(regional)[:, :, inner, inner]
-    torch.testing.assert_close(found, expected(regional)[:, :, inner, inner], rtol=0, atol=1e-5)
+    actual = transformer(regional)[:, :, inner, inner]
+    torch.testing.assert_close(actual, expected(regional)[:, :, inner, inner], rtol=0, atol=1e-5)
 
 
-def test_it_learns_to_undo_a_shift() -> None:
+def test_transformer_learns_to_undo_a_shift() -> None:
     """The gradient reaches every layer, and follows it to where the map was moved from."""
     torch.manual_seed(0)
     cells = torch.arange(7.0)
@@ -82,11 +82,11 @@ def detector(kind: str, *overrides: str) -> Detector:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_generation_begins_as_it_is_without_and_trains(kind: str) -> None:
+def test_each_detector_is_initially_unchanged_and_trains(kind: str) -> None:
     torch.manual_seed(0)
     boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0], [30.0, 20.0, 78.0, 60.0]])
-    given = None if kind == "faster_rcnn" else (Proposals(boxes + 1, torch.ones(2)),)
-    images = Images(torch.randn(1, 3, 96, 96), ((80, 90),), (0,), given)
+    region_maps = None if kind == "faster_rcnn" else (Proposals(boxes + 1, torch.ones(2)),)
+    images = Images(torch.randn(1, 3, 96, 96), ((80, 90),), (0,), region_maps)
     plain = detector(kind).eval()
     transformed = detector(kind, "model.head.transform=spatial_transformer").eval()
     state = {name.replace("head.tail.", "head.tail.1."): value for name, value in plain.state_dict().items()}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from detect.models.heads.tails import CHUNK_SIZE, run_in_chunks
 
 
-class Noting(nn.Module):
+class RecordingTail(nn.Module):
     """Keeps how many regions it was given at a time."""
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class Noting(nn.Module):
         (600, [CHUNK_SIZE, CHUNK_SIZE, 600 - 2 * CHUNK_SIZE]),
     ],
 )
-def test_many_regions_go_in_pieces_where_no_gradients_are_wanted(count: int, pieces: list[int]) -> None:
+def test_tail_runs_in_chunks_without_gradients(count: int, pieces: list[int]) -> None:
     regional = torch.randn(count, 2, 3, 3)
-    whole, parts, learning = Noting(), Noting().eval(), Noting().eval()
+    network, parts, learning = RecordingTail(), RecordingTail().eval(), RecordingTail().eval()
     with torch.no_grad():
-        assert torch.equal(run_in_chunks(parts, regional), run_in_chunks(whole.train(), regional))
+        assert torch.equal(run_in_chunks(parts, regional), run_in_chunks(network.train(), regional))
     run_in_chunks(learning, regional)
     assert parts.seen == pieces
-    assert whole.seen == learning.seen == [count]
+    assert network.seen == learning.seen == [count]

@@ -11,25 +11,27 @@ BOXES = [[0.0, 0, 10, 10], [2.0, 2, 3, 9], [1.0, 1, 8, 8]]
 
 
 def images(*boxes: list[list[float]]) -> Images:
-    given = tuple(Proposals(torch.tensor(one).reshape(-1, 4), torch.linspace(1, 0.5, len(one))) for one in boxes)
-    return Images(torch.zeros(len(boxes), 3, 16, 16), ((16, 16),) * len(boxes), tuple(range(len(boxes))), given)
+    proposals = tuple(
+        Proposals(torch.tensor(sample).reshape(-1, 4), torch.linspace(1, 0.5, len(sample))) for sample in boxes
+    )
+    return Images(torch.zeros(len(boxes), 3, 16, 16), ((16, 16),) * len(boxes), tuple(range(len(boxes))), proposals)
 
 
 @pytest.mark.parametrize(
-    ("number", "min_side", "kept"),
+    ("top_n", "min_side", "expected"),
     [(0, 0.0, []), (5, 0.0, [0, 1, 2]), (2, 0.0, [0, 1]), (2, 1.0, [0, 2]), (5, 20.0, [])],
 )
-def test_the_best_large_enough_go_on(number: int, min_side: float, kept: list[int]) -> None:
+def test_first_large_enough_proposals_are_returned(top_n: int, min_side: float, expected: list[int]) -> None:
     empty, proposals = PrecomputedProposals()(
-        images([], BOXES), [], ProposalSelection(9, number, min_size=min_side)
+        images([], BOXES), [], ProposalSelection(9, top_n, min_size=min_side)
     ).proposals
     assert len(empty) == 0
-    assert proposals.boxes.tolist() == [BOXES[index] for index in kept]
+    assert proposals.boxes.tolist() == [BOXES[index] for index in expected]
     assert proposals.source_index is not None
-    assert proposals.source_index.tolist() == kept
+    assert proposals.source_index.tolist() == expected
 
 
-def test_there_is_no_loss() -> None:
+def test_precomputed_proposals_have_no_loss() -> None:
     assert PrecomputedProposals().losses(None, images([]), []) == {}
 
 

@@ -24,19 +24,19 @@ ALL = ProposalSelection(pre_nms_top_n=10000, post_nms_top_n=10000, nms_iou=1.0)
 
 def rpn(
     outside: float | None = None,
-    number: int = 10000,
+    batch_size: int = 10000,
     box_weight: float = 1.0,
     sharp: bool = True,
     average: LossAverage = "image",
 ) -> RPN:
-    """With weights large enough to say something of every anchor; all of them train unless told otherwise."""
+    """Return an RPN whose weights are large enough for varied scores; by default all anchors train."""
     torch.manual_seed(0)
     head = RPNHead(in_channels=3, channels=8, num_anchors=4)
     if sharp:
         for layer in (head.conv, head.objectness, head.deltas):
             torch.nn.init.normal_(layer.get_parameter("weight"), std=0.2)
     matcher = Matcher(0.6, (0.0, 0.3), allow_low_quality_matches=True)
-    return RPN(head, SHAPES, (STRIDE,), RPNTraining(matcher, number, 0.5, outside, 1 / 9, box_weight, average))
+    return RPN(head, SHAPES, (STRIDE,), RPNTraining(matcher, batch_size, 0.5, outside, 1 / 9, box_weight, average))
 
 
 def batch(sizes: Sequence[Size] = (CANVAS, (50, 70))) -> tuple[Images, list[torch.Tensor]]:
@@ -53,7 +53,7 @@ def targets(boxes: Sequence[Box]) -> Targets:
 @pytest.mark.parametrize(
     "selection", [ALL, ProposalSelection(40, 20, 0.5), ProposalSelection(3, 100), ProposalSelection(1000, 1)]
 )
-def test_proposals_are_few_best_first_and_inside_the_picture(selection: ProposalSelection) -> None:
+def test_proposals_are_limited_sorted_and_inside_the_image(selection: ProposalSelection) -> None:
     images, maps = batch()
     proposed = rpn()(images, maps, selection)
     assert len(proposed.proposals) == 2
@@ -69,14 +69,14 @@ def test_proposals_are_few_best_first_and_inside_the_picture(selection: Proposal
         assert float(overlaps.max()) <= selection.nms_iou + 1e-6
 
 
-def test_the_best_enter_nms() -> None:
+def test_pre_nms_top_n_selects_the_best() -> None:
     images, maps = batch()
     proposed = rpn()(images, maps, ProposalSelection(5, 100, 1.0))
     best = proposed.raw.logits[0].sigmoid().topk(5).values
     torch.testing.assert_close(proposed.proposals[0].scores, best)
 
 
-def test_a_proposal_tells_its_anchor() -> None:
+def test_proposals_have_the_index_of_their_anchor() -> None:
     images, maps = batch()
     proposed = rpn()(images, maps, ALL)
     for image, proposals in enumerate(proposed.proposals):
@@ -96,7 +96,7 @@ def test_small_proposals_are_dropped(side: float) -> None:
 
 
 @pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
-def test_unlikely_proposals_are_dropped(score: float) -> None:
+def test_low_scoring_proposals_are_dropped(score: float) -> None:
     images, maps = batch()
     proposals = rpn()(images, maps, ProposalSelection(10000, 10000, 1.0, 0.0, score)).proposals[0]
     everything = rpn()(images, maps, ALL).proposals[0]
@@ -105,7 +105,7 @@ def test_unlikely_proposals_are_dropped(score: float) -> None:
 
 
 @pytest.mark.parametrize(("spacing", "steps"), [("stride", (64, 64)), ("canvas", (53, 48))])
-def test_spacing_is_the_stride_or_what_the_canvas_leaves_a_cell(spacing: AnchorStride, steps: Size) -> None:
+def test_anchor_stride_is_the_map_stride_or_canvas_per_cell(spacing: AnchorStride, steps: Size) -> None:
     shapes, head = AnchorGenerator(((16.0,),), (1.0,), offset=0.0), RPNHead(in_channels=3, channels=4, num_anchors=1)
     images, maps = Images(torch.zeros(1, 3, 160, 96), ((160, 96),), (0,)), [torch.randn(1, 3, 3, 2)]
     training = RPNTraining(Matcher(0.5, (0.0, 0.5)))
@@ -114,7 +114,7 @@ def test_spacing_is_the_stride_or_what_the_canvas_leaves_a_cell(spacing: AnchorS
     assert (anchors[0, 1] - anchors[0, 0]).tolist() == [steps[1], 0, steps[1], 0]
 
 
-def test_further_convolutions_come_between() -> None:
+def test_num_convs_adds_convolutions() -> None:
     torch.manual_seed(0)
     head = RPNHead(in_channels=3, channels=8, num_anchors=2, num_convs=3)
     assert len(head.more_convs) == 2
@@ -130,28 +130,28 @@ def test_further_convolutions_come_between() -> None:
 @pytest.mark.parametrize("kind", ["standard", "dilated", "separable", "grouped"])
 @pytest.mark.parametrize("convolutions", [1, 2])
 @pytest.mark.parametrize("cells", [[], [0, 47, 23, 23, 5, 24], range(48)])
-def test_a_few_cells_are_as_all_cells_answers_and_gradients(
+def test_forward_at_equals_forward_in_outputs_and_gradients(
     kind: ConvType, convolutions: int, cells: Sequence[int]
 ) -> None:
     torch.manual_seed(0)
     head = RPNHead(6, 8, 2, convolutions, kind).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    maps, places = torch.randn(2, 6, 4, 6, dtype=torch.float64, requires_grad=True), torch.tensor(cells).long()
+    maps, indices = torch.randn(2, 6, 4, 6, dtype=torch.float64, requires_grad=True), torch.tensor(cells).long()
     logits, deltas = head(maps)
-    wanted = logits.reshape(48, 2)[places], deltas.reshape(48, 2, 4)[places]
-    found = head.forward_at(maps, places)
+    expected = logits.reshape(48, 2)[indices], deltas.reshape(48, 2, 4)[indices]
+    actual = head.forward_at(maps, indices)
     gradients = []
-    for own, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(own, other)
-    for said in (found, wanted):
+    for sparse, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(sparse, other)
+    for outputs in (actual, expected):
         head.zero_grad()
         maps.grad = None
-        torch.autograd.backward(sum((one.sin().sum() for one in said), torch.zeros(())))
+        torch.autograd.backward(sum((sample.sin().sum() for sample in outputs), torch.zeros(())))
         gradients.append([each.grad for each in (maps, *head.parameters())])
-    for own, other in zip(*gradients, strict=True):
-        assert own is not None
-        torch.testing.assert_close(own, other)
+    for sparse, other in zip(*gradients, strict=True):
+        assert sparse is not None
+        torch.testing.assert_close(sparse, other)
 
 
 def test_proposals_carry_no_gradient() -> None:
@@ -159,7 +159,7 @@ def test_proposals_carry_no_gradient() -> None:
     assert not rpn()(images, maps, ALL).proposals[0].boxes.requires_grad
 
 
-def test_maps_are_told_apart() -> None:
+def test_levels_do_not_suppress_each_other() -> None:
     """Two maps of one scene: each gives its best, and NMS does not compare them."""
     shapes = AnchorGenerator(((16.0,), (16.0,)), (1.0,))
     head = RPNHead(in_channels=3, channels=4, num_anchors=1)
@@ -176,7 +176,50 @@ def test_maps_are_told_apart() -> None:
 TWO = [(4.0, 4, 26, 20), (50, 20, 90, 60)]
 
 
-def slow_losses(
+def dense_losses(
+    detector: RPN, images: Images, maps: Sequence[torch.Tensor], truth: Sequence[Targets]
+) -> dict[str, torch.Tensor]:
+    """Return the plain RPN losses: one pass of the head over every cell with gradients, then the sampled anchors."""
+    logits, deltas = (torch.cat(level, 1) for level in zip(*map(detector.head, maps), strict=True))
+    anchors, objectness, box = detector(images, maps, ALL).raw.anchors, [], []
+    for i, (size, seed, target) in enumerate(zip(images.sizes, images.seeds, truth, strict=True)):
+        samples = detector._sample_anchors(anchors, size, seed, target)
+        sampled = torch.cat([samples.foreground, samples.background])
+        labels = torch.cat([torch.ones(len(samples.foreground)), torch.zeros(len(samples.background))]).to(logits)
+        objectness.append(functional.binary_cross_entropy_with_logits(logits[i, sampled], labels))
+        foreground_deltas = deltas[i, samples.foreground]
+        box_sum = functional.smooth_l1_loss(foreground_deltas, samples.target_deltas, beta=1 / 9, reduction="sum")
+        box.append(box_sum / len(sampled))
+    return {"rpn_objectness": torch.stack(objectness).mean(), "rpn_box": torch.stack(box).mean()}
+
+
+@pytest.mark.parametrize("num_maps", [1, 2])
+def test_losses_and_gradients_equal_those_of_the_dense_loss(num_maps: int) -> None:
+    torch.manual_seed(0)
+    head = RPNHead(in_channels=3, channels=8, num_anchors=4, num_convs=2).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    anchors = AnchorGenerator(((16.0, 40.0),) * num_maps, (0.5, 1.0))
+    config = RPNTraining(Matcher(0.6, (0.0, 0.3), allow_low_quality_matches=True), batch_size_per_image=16)
+    detector = RPN(head, anchors, (STRIDE, 2 * STRIDE)[:num_maps], config)
+    maps = [torch.randn(2, 3, 4 // step, 6 // step, dtype=torch.float64) for step in (1, 2)[:num_maps]]
+    images = Images(torch.zeros(2, 3, *CANVAS), (CANVAS, (50, 70)), (3, 4))
+    truth = [targets(TWO), targets(TWO[:1])]
+
+    sparse = {
+        name: loss.value for name, loss in detector.losses(detector(images, maps, ALL).raw, images, truth).items()
+    }
+    gradients = []
+    for losses in (sparse, dense_losses(detector, images, maps, truth)):
+        head.zero_grad()
+        torch.autograd.backward(losses["rpn_objectness"] + losses["rpn_box"])
+        gradients.append({name: parameter.grad for name, parameter in head.named_parameters()})
+    for name, loss in dense_losses(detector, images, maps, truth).items():
+        torch.testing.assert_close(sparse[name], loss)
+    torch.testing.assert_close(*gradients)
+
+
+def losses_by_loop(
     detector: RPN,
     images: Images,
     maps: list[torch.Tensor],
@@ -192,33 +235,35 @@ def slow_losses(
         height, width = images.sizes[image]
         reach = math.inf if border is None else border
         usable = [
-            place
-            for place, (x1, y1, x2, y2) in enumerate(anchors)
+            index
+            for index, (x1, y1, x2, y2) in enumerate(anchors)
             if x1 >= -reach and y1 >= -reach and x2 <= width + reach and y2 <= height + reach
         ]
-        best = [max((overlap(anchors[place], box) for place in usable), default=0.0) for box in boxes]
+        best = [max((overlap(anchors[index], box) for index in usable), default=0.0) for box in boxes]
         class_loss = box_loss = count = 0.0
-        for place in usable:
-            overlaps = [overlap(anchors[place], box) for box in boxes]
+        for index in usable:
+            overlaps = [overlap(anchors[index], box) for box in boxes]
             top = max(overlaps, default=0.0)
-            kept = any(one == limit > 0 for one, limit in zip(overlaps, best, strict=True))
-            if not (top >= 0.6 or kept or top < 0.3):
+            keep = any(sample == limit > 0 for sample, limit in zip(overlaps, best, strict=True))
+            if not (top >= 0.6 or keep or top < 0.3):
                 continue
             count += 1
-            logit = raw.logits[image, place].item()
-            if top >= 0.6 or kept:
+            logit = raw.logits[image, index].item()
+            if top >= 0.6 or keep:
                 class_loss += math.log1p(math.exp(-logit))
-                wanted = deltas(boxes[overlaps.index(top)], anchors[place])
-                for found, value in zip(raw.deltas[image, place].tolist(), wanted, strict=True):
-                    off = abs(found - value)
+                expected = deltas(boxes[overlaps.index(top)], anchors[index])
+                for actual, value in zip(raw.deltas[image, index].tolist(), expected, strict=True):
+                    off = abs(actual - value)
                     box_loss += 0.5 * off * off * 9 if off < 1 / 9 else off - 0.5 / 9
             else:
                 class_loss += math.log1p(math.exp(logit))
         sums.append((class_loss, box_loss, count))
     if average == "batch":
-        sums = [(sum(one[0] for one in sums), sum(one[1] for one in sums), sum(one[2] for one in sums))] * len(truth)
-    means = [(one / count, other / count) if count else (0.0, 0.0) for one, other, count in sums]
-    return sum(one for one, _ in means) / len(truth), sum(other for _, other in means) / len(truth)
+        sums = [
+            (sum(sample[0] for sample in sums), sum(sample[1] for sample in sums), sum(sample[2] for sample in sums))
+        ] * len(truth)
+    means = [(sample / count, other / count) if count else (0.0, 0.0) for sample, other, count in sums]
+    return sum(sample for sample, _ in means) / len(truth), sum(other for _, other in means) / len(truth)
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -235,14 +280,14 @@ def deltas(box: tuple[float, ...], anchor: tuple[float, ...]) -> tuple[float, ..
 @pytest.mark.parametrize("outside", [None, 0.0, 8.0, -1000.0])
 @pytest.mark.parametrize("truth", [[[], []], [TWO, []], [TWO, TWO[:1]]])
 @pytest.mark.parametrize("average", ["image", "batch"])
-def test_losses_are_those_of_slow_code(truth: list[list[Box]], outside: float | None, average: LossAverage) -> None:
+def test_losses_equal_a_loop_over_anchors(truth: list[list[Box]], outside: float | None, average: LossAverage) -> None:
     images, maps = batch()
     detector = rpn(outside, box_weight=3.0, average=average)
     means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])
-    found = {name: mean.value for name, mean in means.items()}
-    objectness, box = slow_losses(detector, images, maps, truth, outside, average)
-    assert found["rpn_objectness"].item() == pytest.approx(objectness, rel=1e-4, abs=1e-7)
-    assert found["rpn_box"].item() == pytest.approx(3.0 * box, rel=1e-4, abs=1e-7)
+    actual = {name: mean.value for name, mean in means.items()}
+    objectness, box = losses_by_loop(detector, images, maps, truth, outside, average)
+    assert actual["rpn_objectness"].item() == pytest.approx(objectness, rel=1e-4, abs=1e-7)
+    assert actual["rpn_box"].item() == pytest.approx(3.0 * box, rel=1e-4, abs=1e-7)
 
 
 @pytest.mark.parametrize("outside", [None, 0.0])
@@ -261,9 +306,9 @@ def test_losses_reach_the_head_with_and_without_targets(boxes: list[Box], outsid
     assert bool(detector.head.deltas.weight.grad.any()) == bool(boxes)
 
 
-def test_the_anchors_that_train_are_the_keys() -> None:
+def test_sampled_anchors_depend_on_the_seed() -> None:
     images, maps = batch([CANVAS])
-    detector = rpn(number=8)
+    detector = rpn(batch_size=8)
     raw = detector(images, maps, ALL).raw
 
     def loss(key: int) -> float:
@@ -274,7 +319,7 @@ def test_the_anchors_that_train_are_the_keys() -> None:
     assert loss(1) != loss(2)
 
 
-def test_a_fresh_head_is_unsure_of_everything() -> None:
+def test_initial_objectness_is_one_half() -> None:
     images, maps = batch()
     raw = rpn(sharp=False)(images, maps, ALL).raw
     expected = functional.binary_cross_entropy_with_logits(torch.zeros(1), torch.zeros(1))

@@ -27,11 +27,11 @@ def squares(*sides: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("samples", [0, 1, 2])
-def test_regions_are_roi_aligns(samples: int, aligned: bool) -> None:
+def test_pooled_regions_equal_roi_align(samples: int, aligned: bool) -> None:
     features, boxes = maps(8), [squares(10, 100), squares(2)]
-    found = PooledRegions("roi_align", 3, 8, samples, aligned)(images(2), features, boxes)
-    assert found.dtype == torch.float64
-    torch.testing.assert_close(found, roi_align(features[0], boxes, 3, 1 / 8, samples, aligned))
+    actual = PooledRegions("roi_align", 3, 8, samples, aligned)(images(2), features, boxes)
+    assert actual.dtype == torch.float64
+    torch.testing.assert_close(actual, roi_align(features[0], boxes, 3, 1 / 8, samples, aligned))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_regions_are_roi_aligns(samples: int, aligned: bool) -> None:
         ((16,), [0] * 8),
     ],
 )
-def test_a_box_of_twice_the_side_comes_from_the_next_map(strides: tuple[int, ...], expected: list[int]) -> None:
+def test_box_of_twice_the_side_uses_the_next_level(strides: tuple[int, ...], expected: list[int]) -> None:
     regions = PyramidRegions("roi_align", 2, strides)
     assert regions.assign_levels(squares(1, 111.9, 112, 223.9, 224, 447.9, 448, 5000)).tolist() == expected
     assert regions.assign_levels(squares(0)).tolist() == [0]
@@ -54,16 +54,16 @@ def test_a_box_of_twice_the_side_comes_from_the_next_map(strides: tuple[int, ...
     "sides", [((), ()), ((50,), ()), ((), (300, 20, 120)), ((20, 240, 300, 110, 5), (115, 7, 290, 60, 230))]
 )
 @pytest.mark.parametrize("strides", [(4, 8, 16, 32), (8, 16), (32, 32)])
-def test_pyramid_regions_are_torchvisions(strides: tuple[int, ...], sides: tuple[tuple[float, ...], ...]) -> None:
-    boxes, features = [squares(*own) for own in sides], maps(*strides, 2 * strides[-1])
-    found = PyramidRegions("roi_align", 3, strides, aligned=False)(images(2), features, boxes)
+def test_pyramid_regions_equal_torchvision(strides: tuple[int, ...], sides: tuple[tuple[float, ...], ...]) -> None:
+    boxes, features = [squares(*image_boxes) for image_boxes in sides], maps(*strides, 2 * strides[-1])
+    actual = PyramidRegions("roi_align", 3, strides, aligned=False)(images(2), features, boxes)
     names = list(map(str, range(len(strides))))
     theirs = MultiScaleRoIAlign(names, 3, 2)(dict(zip(names, features, strict=False)), boxes, [CANVAS] * 2)
-    assert found.shape == (len(boxes[0]) + len(boxes[1]), 5, 3, 3)
-    torch.testing.assert_close(found, theirs)
+    assert actual.shape == (len(boxes[0]) + len(boxes[1]), 5, 3, 3)
+    torch.testing.assert_close(actual, theirs)
 
 
-def test_gradients_reach_the_map_that_a_region_came_from() -> None:
+def test_gradients_reach_the_map_of_each_region() -> None:
     features = [each.requires_grad_() for each in maps(4, 8, 16, 32)]
     regions = PyramidRegions("roi_pool", 2, (4, 8, 16, 32))(images(2), features, [squares(130), squares()])
     torch.autograd.backward(regions.sum())

@@ -30,7 +30,7 @@ from detect.types import Images, Proposals, Targets
 
 
 @pytest.mark.parametrize(
-    ("counts", "number", "expected"),
+    ("counts", "max_boxes", "expected"),
     [
         ((), 2, [[]]),
         ((0,), 2, [[0]]),
@@ -44,19 +44,19 @@ from detect.types import Images, Proposals, Targets
         ((5,), 1, [[1]] * 5),
     ],
 )
-def test_chunks(counts: tuple[int, ...], number: int, expected: list[list[int]]) -> None:
+def test_split_boxes_keeps_order_and_limits(counts: tuple[int, ...], max_boxes: int, expected: list[list[int]]) -> None:
     numbered = torch.arange(float(sum(counts)))[:, None].repeat(1, 4)
-    pieces = list(split_boxes(numbered.split(list(counts)) if counts else [], number))
-    assert [[len(own) for own in piece] for piece in pieces] == expected
-    for image, own in enumerate(numbered.split(list(counts)) if counts else []):
-        assert torch.equal(torch.cat([piece[image] for piece in pieces]), own)
+    pieces = list(split_boxes(numbered.split(list(counts)) if counts else [], max_boxes))
+    assert [[len(image_boxes) for image_boxes in piece] for piece in pieces] == expected
+    for image, image_boxes in enumerate(numbered.split(list(counts)) if counts else []):
+        assert torch.equal(torch.cat([piece[image] for piece in pieces]), image_boxes)
 
 
 @given(st.lists(st.integers(0, 40), max_size=4), st.integers(3, 20))
-def test_no_box_goes_alone(counts: list[int], number: int) -> None:
-    sizes = [sum(map(len, piece)) for piece in split_boxes([torch.zeros(count, 4) for count in counts], number)]
+def test_split_boxes_has_no_chunk_of_one_box(counts: list[int], max_boxes: int) -> None:
+    sizes = [sum(map(len, piece)) for piece in split_boxes([torch.zeros(count, 4) for count in counts], max_boxes)]
     assert sum(sizes) == sum(counts)
-    assert max(sizes) <= number
+    assert max(sizes) <= max_boxes
     assert min(sizes) >= min(sum(counts), 2)
     assert max(sizes) - min(sizes) <= 1
 
@@ -71,7 +71,7 @@ def boxes(*counts: int) -> list[torch.Tensor]:
     return list((corners + torch.tensor([0.0, 0, 20, 20])).split(list(counts)))
 
 
-class Colour(nn.Module):
+class MeanColor(nn.Module):
     """A body of two maps; the last has the crop's own pixels."""
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -80,15 +80,15 @@ class Colour(nn.Module):
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 1), (5, 2)])
 @pytest.mark.parametrize("chunk", [1, 3, 64])
-def test_each_crop_goes_through_the_body(counts: tuple[int, int], chunk: int) -> None:
-    regional = WarpedCrops(Colour(), 10, crop_size=10, context=2, batch_size=chunk)(images(), (), boxes(*counts))
+def test_each_crop_runs_through_the_body(counts: tuple[int, int], chunk: int) -> None:
+    regional = WarpedCrops(MeanColor(), 10, crop_size=10, context=2, batch_size=chunk)(images(), (), boxes(*counts))
     expected = warp(images().pixels, images().sizes, boxes(*counts), 10, 2)
     torch.testing.assert_close(regional, expected, atol=0, rtol=0)
 
 
-def test_a_larger_map_is_pooled_as_the_last_pooling_layer_does() -> None:
+def test_larger_map_is_pooled_like_the_last_pooling_layer() -> None:
     for side, bins, pool in ((13, 6, nn.MaxPool2d(3, 2)), (14, 7, nn.MaxPool2d(2, 2))):  # AlexNet, VGG16
-        regional = WarpedCrops(Colour(), bins, side, context=0)(images(), (), boxes(2, 1))
+        regional = WarpedCrops(MeanColor(), bins, side, context=0)(images(), (), boxes(2, 1))
         assert torch.equal(regional, pool(warp(images().pixels, images().sizes, boxes(2, 1), side, 0)))
 
 
@@ -97,7 +97,7 @@ def test_a_larger_map_is_pooled_as_the_last_pooling_layer_does() -> None:
     [(split_alexnet, 224, models.alexnet), (split_vgg, 224, models.vgg11)],
     ids=["alexnet", "vgg11"],
 )
-def test_the_tail_reads_the_crop_of_a_classification_network(cut: object, side: int, model: object) -> None:
+def test_tail_and_crops_equal_the_classification_network(cut: object, side: int, model: object) -> None:
     with torch.device("meta"):
         network = cut(model())  # type: ignore[operator]
         assert isinstance(network, SplitNetwork)
@@ -127,8 +127,8 @@ def detector(kind: str) -> Detector:
 
 def test_rcnn_has_the_parameters_of_fast_rcnn() -> None:
     shapes = [
-        {name.removeprefix(place): value.shape for name, value in detector(kind).state_dict().items()}
-        for kind, place in (("rcnn", "regions.body."), ("fast", "backbone."))
+        {name.removeprefix(index): value.shape for name, value in detector(kind).state_dict().items()}
+        for kind, index in (("rcnn", "regions.body."), ("fast", "backbone."))
     ]
     assert shapes[0] == shapes[1]
     assert len(shapes[0]) > 10
@@ -145,18 +145,18 @@ def built(**model: object) -> Detector:
 def test_settings_give_rcnn_and_fast_rcnn_the_same_parameters(name: str) -> None:
     """Body, tail and classifier, by their names; R-CNN's box regressors read the region map, not the vector."""
     shapes = []
-    for kind, place in (("rcnn", "regions.body."), ("fast_rcnn", "backbone.")):
+    for kind, index in (("rcnn", "regions.body."), ("fast_rcnn", "backbone.")):
         named = built(kind=kind, backbone={"name": name}).state_dict()
-        body = {key.removeprefix(place): value.shape for key, value in named.items() if key.startswith(place)}
+        body = {key.removeprefix(index): value.shape for key, value in named.items() if key.startswith(index)}
         head = {key: value.shape for key, value in named.items() if key.startswith(("head.tail.", "head.logits."))}
-        assert named.keys() - head.keys() - {place + key for key in body} == {"head.deltas.weight", "head.deltas.bias"}
+        assert named.keys() - head.keys() - {index + key for key in body} == {"head.deltas.weight", "head.deltas.bias"}
         shapes.append((body, head))
     assert shapes[0] == shapes[1]
     assert all(shapes[0])
 
 
 @pytest.mark.parametrize(
-    ("model", "least"),
+    ("model", "min_size"),
     [
         ({"backbone": {"name": "alexnet"}, "crop": {"size": 40}}, 111),
         ({"backbone": {"name": "vgg11"}, "crop": {"size": 111}}, 112),
@@ -166,17 +166,19 @@ def test_settings_give_rcnn_and_fast_rcnn_the_same_parameters(name: str) -> None
         ),
     ],
 )
-def test_crops_too_small_for_the_head_are_refused(model: dict[str, Any], least: int) -> None:
-    found = model["crop"]["side"]
-    with pytest.raises(UserError, match=rf"model\.crop\.size: expected at least {least} for .* found {found}"):
+def test_too_small_crops_are_refused(model: dict[str, Any], min_size: int) -> None:
+    actual = model["crop"]["size"]
+    with pytest.raises(UserError, match=rf"model\.crop\.size: expected at least {min_size} for .* found {actual}"):
         built(kind="rcnn", **model)
-    assert built(kind="rcnn", **(model | {"crop": {"size": least, "context": 0}}))
+    assert built(kind="rcnn", **(model | {"crop": {"size": min_size, "context": 0}}))
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 4), (7, 4)])
-def test_a_detector_of_crops_learns_and_detects(counts: tuple[int, int]) -> None:
-    given = tuple(Proposals(own, torch.arange(len(own), 0.0, -1.0)) for own in boxes(*counts))
-    batch = Images(images().pixels, images().sizes, (0, 1), given)
+def test_detector_of_warped_crops_learns_and_detects(counts: tuple[int, int]) -> None:
+    proposals = tuple(
+        Proposals(image_boxes, torch.arange(len(image_boxes), 0.0, -1.0)) for image_boxes in boxes(*counts)
+    )
+    batch = Images(images().pixels, images().sizes, (0, 1), proposals)
     flag = torch.zeros(1, dtype=torch.bool)
     target = Targets(torch.tensor([[5.0, 5, 30, 35]]), torch.tensor([2]), flag, flag)
     rcnn = detector("rcnn")

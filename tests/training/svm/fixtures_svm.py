@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.training.svm.examples import RegressionExamples, RegionLabels
+from detect.training.svm.examples import RegionLabels, RegressionExamples
 
 CLASSES, LENGTH = 3, 24
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from detect.ops import boxes as box_ops
-from detect.training.svm.examples import regression_examples, feature_scale, label_regions
+from detect.training.svm.examples import feature_scale, label_regions, regression_examples
 from detect.types import Targets
 
 SQUARE = (0.0, 0, 10, 10)

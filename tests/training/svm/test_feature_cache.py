@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from detect.errors import UserError, RunError
+from detect.errors import RunError, UserError
 from detect.training.svm.feature_cache import FeatureCache, bytes_needed, require_disk_space
 
 LENGTH = 6
@@ -173,7 +173,9 @@ def test_require_disk_space_with_enough_passes(needed: int, limit: int, tmp_path
 
 def test_require_disk_space_with_too_little_is_one_line(tmp_path: Path) -> None:
     needed = bytes_needed(5011, 5011 * 2000, 4096)
-    with pytest.raises(UserError, match=r"train.feature_cache_gb: expected at least 82.10 GB .* found 20.00 GB") as error:
+    with pytest.raises(
+        UserError, match=r"train.feature_cache_gb: expected at least 82.10 GB .* found 20.00 GB"
+    ) as error:
         require_disk_space(tmp_path, needed, 20 * 10**9)
     assert "\n" not in str(error.value)
     with pytest.raises(RunError, match="GB of free disk, found"):

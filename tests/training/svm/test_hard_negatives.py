@@ -21,7 +21,9 @@ CONFIG = MiningConfig(SvmConfig(cost=0.02), retrain_every=20)
 
 
 def start_mining(data: SvmData, state: MiningState | None = None, config: MiningConfig = CONFIG) -> HardNegativeMining:
-    return HardNegativeMining(data.features, data.region_labels, CLASSES, LENGTH, feature_scale(data.features), config, state)
+    return HardNegativeMining(
+        data.features, data.region_labels, CLASSES, LENGTH, feature_scale(data.features), config, state
+    )
 
 
 def mined_svms(data: SvmData) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -46,7 +48,9 @@ def objective(
     return float(0.5 * weight @ weight + 0.5 * (bias / 10) ** 2 + CONFIG.svm.cost * loss)
 
 
-def subgradient_descent(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
+def subgradient_descent(
+    positives: NDArray[np.floating], negatives: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], float]:
     """The hinge loss's optimum by subgradient descent: slow, and nobody's library."""
     rows = np.concatenate([positives, negatives]).astype(np.float64)
     rows = np.pad(rows, ((0, 0), (0, 1)), constant_values=10.0)

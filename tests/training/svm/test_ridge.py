@@ -91,7 +91,8 @@ def test_fit_regressor_learns_linear_deltas() -> None:
 def test_fit_regressor_ignores_other_classes() -> None:
     data = make_svm_data(20)
     others = [
-        RegressionExamples(one.rows, one.labels, np.where(one.labels[:, None] == 1, one.deltas, 9.0)) for one in data.examples
+        RegressionExamples(one.rows, one.labels, np.where(one.labels[:, None] == 1, one.deltas, 9.0))
+        for one in data.examples
     ]
     weight, bias = fitted(data, 1, 10.0)
     other_weight, other_bias = fitted(SvmData(data.features, data.region_labels, others), 1, 10.0)

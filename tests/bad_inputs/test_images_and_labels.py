@@ -1,4 +1,4 @@
-"""Every nasty input is read right, or refused in one line that names its file; none hangs."""
+"""Every bad input is read correctly, or refused in one line with its file name; none hangs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.sources import DataFormat, Source, load_sources
 from detect.errors import UserError
 from detect.inference.find_images import find_images
-from tests.bad_inputs.nasty import Nasty
-from tests.bad_inputs.nasty_images import HEIGHT, IMAGES, WIDTH
-from tests.bad_inputs.nasty_labels import READ, REFUSED
+from tests.bad_inputs.bad_input import BadInput
+from tests.bad_inputs.example_images import HEIGHT, IMAGES, WIDTH
+from tests.bad_inputs.example_labels import ACCEPTED, REFUSED
 
 FORMATS: dict[str, DataFormat] = {"voc": "voc", "coco": "coco", "yolo": "yolo", "csv": "csv", "data.yaml": "yolo"}
 
 
 @pytest.fixture(autouse=True)
-def _no_hang() -> Iterator[None]:
+def _fail_after_30_seconds() -> Iterator[None]:
     def late(*_: object) -> None:
         raise TimeoutError("more than 30 s")
 
@@ -33,25 +33,25 @@ def _no_hang() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-def read(name: str, folder: Path) -> Annotations:
+def load_dataset(name: str, folder: Path) -> Annotations:
     return load_sources(FORMATS[name.partition(":")[0]], [Source(folder, "train")], None)
 
 
-@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if nasty.refused])
+@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if nasty.error])
 @pytest.mark.parametrize("reader", [read_image, image_size])
-def test_a_image_that_is_none_is_named(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
+def test_bad_image_is_refused_with_its_file_name(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
     path = IMAGES[name].write(tmp_path)
     if reader is image_size and "cut" in name:
         return  # its header is whole
-    with pytest.raises(UnreadableImage, match=f"(?i){IMAGES[name].refused}") as raised:
+    with pytest.raises(UnreadableImage, match=f"(?i){IMAGES[name].error}") as raised:
         reader(path)
     message = str(raised.value)
     assert message.startswith(str(path).encode("utf-8", "backslashreplace").decode())
     assert len(message.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if not nasty.refused])
-def test_a_strange_image_is_upright_rgb(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if not nasty.error])
+def test_unusual_image_is_read_as_upright_rgb(name: str, tmp_path: Path) -> None:
     path = IMAGES[name].write(tmp_path)
     found = read_image(path)
     assert found.dtype == np.uint8
@@ -61,7 +61,7 @@ def test_a_strange_image_is_upright_rgb(name: str, tmp_path: Path) -> None:
         assert found.shape[:2] == (WIDTH, HEIGHT)
 
 
-def test_a_folder_of_all_images_is_searched_to_its_end(tmp_path: Path) -> None:
+def test_find_images_continues_after_bad_images(tmp_path: Path) -> None:
     for place, nasty in enumerate(IMAGES.values()):
         (tmp_path / str(place)).mkdir()
         nasty.write(tmp_path / str(place))
@@ -73,26 +73,26 @@ def test_a_folder_of_all_images_is_searched_to_its_end(tmp_path: Path) -> None:
             read_image(image)
         except UnreadableImage:
             unreadable += 1
-    assert unreadable == sum(bool(nasty.refused) for nasty in IMAGES.values())
+    assert unreadable == sum(bool(nasty.error) for nasty in IMAGES.values())
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_labels_that_cannot_be_right_are_refused(name: str, tmp_path: Path) -> None:
-    nasty: Nasty = REFUSED[name]
+def test_bad_labels_are_refused_with_their_file_name(name: str, tmp_path: Path) -> None:
+    nasty: BadInput = REFUSED[name]
     nasty.write(tmp_path)
-    with pytest.raises(UserError, match=nasty.refused) as raised:
-        read(name, tmp_path)
+    with pytest.raises(UserError, match=nasty.error) as raised:
+        load_dataset(name, tmp_path)
     message = str(raised.value)
     assert message.startswith(str(tmp_path))
     assert len(message) < 6000
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("name", READ)
-def test_odd_labels_give_the_box_or_tell_that_it_is_dropped(name: str, tmp_path: Path) -> None:
-    write, box, reason = READ[name]
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_unusual_labels_give_the_box_or_report_it_as_dropped(name: str, tmp_path: Path) -> None:
+    write, box, reason = ACCEPTED[name]
     labels = write(tmp_path)
-    found = read(name, tmp_path)
+    found = load_dataset(name, tmp_path)
     assert found.boxes.tolist() == ([] if box is None else [list(box)])
     assert len(found.boxes) + len(found.dropped) == 1
     assert [reason in dropped.reason for dropped in found.dropped] == [True] * (box is None)

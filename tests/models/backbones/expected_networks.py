@@ -1,4 +1,4 @@
-"""What each registered network must look like."""
+"""The expected strides, channels and layers of each registered network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clean labelled set, small, in every format: 12 images of 200 x 160 with 4 objects of 2 classes."""
+"""A small labelled data set without faults, in every format: 12 images of 200 x 160 with 4 objects of 2 classes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from tests.data.folders import voc_object
 
-WIDTH, HEIGHT, IMAGES, VAL = 200, 160, 12, 4
-NAMES = ("zebra", "carrot")
+WIDTH, HEIGHT, NUM_IMAGES, NUM_VAL = 200, 160, 12, 4
+CLASS_NAMES = ("zebra", "carrot")
 Box = tuple[int, int, int, int]
 
 
@@ -21,42 +21,42 @@ def stem(index: int) -> str:
     return f"p{index:02}"
 
 
-def boxes(index: int) -> list[tuple[str, Box]]:
+def example_boxes(index: int) -> list[tuple[str, Box]]:
     """Continuous corners; one object an image touches the left and one the right and lower edge."""
     draw = np.random.default_rng(index)
     x, y = (int(value) for value in draw.integers(0, 12, 2))
     return [
-        (NAMES[0], (0, 10 + y, 30 + x, 60 + y)),
-        (NAMES[1], (120 + x, 90 + y, WIDTH, HEIGHT)),
-        (NAMES[0], (70 + x, 15 + y, 100 + x, 40 + y)),
-        (NAMES[1], (40 + x, 100 + y, 80 + x, 130 + y)),
+        (CLASS_NAMES[0], (0, 10 + y, 30 + x, 60 + y)),
+        (CLASS_NAMES[1], (120 + x, 90 + y, WIDTH, HEIGHT)),
+        (CLASS_NAMES[0], (70 + x, 15 + y, 100 + x, 40 + y)),
+        (CLASS_NAMES[1], (40 + x, 100 + y, 80 + x, 130 + y)),
     ]
 
 
 def draw_image(path: Path, seed: int) -> Path:
-    """A smooth picture unlike those of other seeds."""
+    """Draw a smooth image that differs from those of other seeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 10, 3), np.uint8)
     assert cv2.imwrite(str(path), cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
     return path
 
 
-def splits() -> Iterator[tuple[str, list[int]]]:
-    yield "train", list(range(VAL, IMAGES))
-    yield "val", list(range(VAL))
+def iter_splits() -> Iterator[tuple[str, list[int]]]:
+    yield "train", list(range(NUM_VAL, NUM_IMAGES))
+    yield "val", list(range(NUM_VAL))
 
 
 def write_voc(root: Path) -> Path:
     for folder in ("Annotations", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     size = f"<size><width>{WIDTH}</width><height>{HEIGHT}</height><depth>3</depth></size>"
-    for index in range(IMAGES):
+    for index in range(NUM_IMAGES):
         draw_image(root / "JPEGImages" / f"{stem(index)}.jpg", index)
-        objects = "\n".join(voc_object(name, x1 + 1, y1 + 1, x2, y2) for name, (x1, y1, x2, y2) in boxes(index))
+        objects = "\n".join(voc_object(name, x1 + 1, y1 + 1, x2, y2) for name, (x1, y1, x2, y2) in example_boxes(index))
         (root / "Annotations" / f"{stem(index)}.xml").write_text(f"<annotation>{size}\n{objects}</annotation>")
-    for split, members in splits():
+    for split, members in iter_splits():
         (root / "ImageSets/Main" / f"{split}.txt").write_text("".join(f"{stem(index)}\n" for index in members))
-    everything = "".join(f"{stem(index)}\n" for index in range(IMAGES))
+    everything = "".join(f"{stem(index)}\n" for index in range(NUM_IMAGES))
     (root / "ImageSets/Main/trainval.txt").write_text(everything)
     return root
 
@@ -64,13 +64,13 @@ def write_voc(root: Path) -> Path:
 def write_coco(root: Path) -> Path:
     (root / "annotations").mkdir(parents=True)
     number = 1
-    for split, members in splits():
+    for split, members in iter_splits():
         annotations = []
         for index in members:
             draw_image(root / "images" / f"{stem(index)}.jpg", index)
-            for name, (x1, y1, x2, y2) in boxes(index):
+            for name, (x1, y1, x2, y2) in example_boxes(index):
                 box = [x1, y1, x2 - x1, y2 - y1]
-                category = NAMES.index(name) + 1
+                category = CLASS_NAMES.index(name) + 1
                 annotations.append(
                     {"id": number, "image_id": index, "category_id": category, "bbox": box, "iscrowd": 0}
                 )
@@ -79,7 +79,7 @@ def write_coco(root: Path) -> Path:
             "images": [
                 {"id": index, "file_name": f"{stem(index)}.jpg", "width": WIDTH, "height": HEIGHT} for index in members
             ],
-            "categories": [{"id": place, "name": name} for place, name in enumerate(NAMES, start=1)],
+            "categories": [{"id": place, "name": name} for place, name in enumerate(CLASS_NAMES, start=1)],
             "annotations": annotations,
         }
         (root / "annotations" / f"{split}.json").write_text(json.dumps(document))
@@ -87,13 +87,15 @@ def write_coco(root: Path) -> Path:
 
 
 def write_yolo(root: Path) -> Path:
-    for split, members in splits():
+    for split, members in iter_splits():
         for index in members:
             draw_image(root / "images" / split / f"{stem(index)}.jpg", index)
             file = root / "labels" / split / f"{stem(index)}.txt"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("".join(f"{NAMES.index(name)} {_fractions(box)}\n" for name, box in boxes(index)))
-    (root / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames: [{', '.join(NAMES)}]\n")
+            file.write_text(
+                "".join(f"{CLASS_NAMES.index(name)} {_fractions(box)}\n" for name, box in example_boxes(index))
+            )
+    (root / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames: [{', '.join(CLASS_NAMES)}]\n")
     return root
 
 
@@ -104,16 +106,16 @@ def _fractions(box: Box) -> str:
 
 
 def write_csv(root: Path) -> Path:
-    for split, members in splits():
+    for split, members in iter_splits():
         rows = ["file,label,x1,y1,x2,y2"]
         for index in members:
             draw_image(root / "images" / f"{stem(index)}.jpg", index)
-            rows += [f"{stem(index)}.jpg,{name},{','.join(map(str, box))}" for name, box in boxes(index)]
+            rows += [f"{stem(index)}.jpg,{name},{','.join(map(str, box))}" for name, box in example_boxes(index)]
         (root / f"{split}.csv").write_text("\n".join(rows) + "\n")
     return root
 
 
-def write_beside(root: Path) -> Path:
+def write_voc_without_folders(root: Path) -> Path:
     """VOC's XML files beside their images, without lists."""
     write_voc(root)
     for file in (*root.glob("Annotations/*"), *root.glob("JPEGImages/*")):
@@ -125,10 +127,10 @@ def write_beside(root: Path) -> Path:
     return root
 
 
-def write_roboflow(root: Path) -> Path:
+def write_roboflow_voc(root: Path) -> Path:
     """VOC's XML files beside their images, in a folder for each split."""
-    write_beside(root)
-    for split, members in splits():
+    write_voc_without_folders(root)
+    for split, members in iter_splits():
         folder = root / {"val": "valid"}.get(split, split)
         folder.mkdir()
         for index in members:
@@ -143,6 +145,6 @@ WRITERS = {
     "coco": write_coco,
     "yolo": write_yolo,
     "csv": write_csv,
-    "beside": write_beside,
-    "roboflow": write_roboflow,
+    "beside": write_voc_without_folders,
+    "roboflow": write_roboflow_voc,
 }

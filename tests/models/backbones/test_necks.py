@@ -1,4 +1,4 @@
-"""Maps of a body made otherwise: pyramids, dilated stages, other normalisation."""
+"""Necks, dilated stages and other normalization: the maps of a backbone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVEN = [(16, 24), (8, 12), (4, 6), (2, 3)]
 
 @pytest.mark.parametrize("norm", [None, "batch"])
 @pytest.mark.parametrize("sizes", [EVEN, ODD, EVEN[:1], [(4, 5), (4, 5)]])
-def test_a_pyramid_is_torchvisions(sizes: list[tuple[int, int]], norm: Any) -> None:
+def test_fpn_equals_torchvision(sizes: list[tuple[int, int]], norm: Any) -> None:
     torch.manual_seed(0)
     channels = [3, 5, 7, 9][: len(sizes)]
     ours = FPN(channels, 8, norm).double()
@@ -35,9 +35,9 @@ def test_a_pyramid_is_torchvisions(sizes: list[tuple[int, int]], norm: Any) -> N
     assert len(values) == len(theirs.state_dict())
     theirs.load_state_dict(dict(zip(theirs.state_dict(), values, strict=True)))
     maps = [torch.randn(2, depth, *size).double() for depth, size in zip(channels, sizes, strict=True)]
-    expected = theirs({str(place): each for place, each in enumerate(maps)})
-    for found, wanted in zip(ours(maps), expected.values(), strict=True):
-        torch.testing.assert_close(found, wanted)
+    expected = theirs({str(index): each for index, each in enumerate(maps)})
+    for actual, target in zip(ours(maps), expected.values(), strict=True):
+        torch.testing.assert_close(actual, target)
 
 
 def on_meta(name: str) -> SplitNetwork:
@@ -46,7 +46,7 @@ def on_meta(name: str) -> SplitNetwork:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "mobilenet_v2", "small", "regnet_x_400mf"])
-def test_a_dilated_stage_has_the_stride_and_size_of_the_one_before(name: str) -> None:
+def test_dilated_stage_has_the_stride_and_size_of_the_stage_before(name: str) -> None:
     network = on_meta(name)
     parameters = [parameter.shape for parameter in network.stages[-1].parameters()]
     dilate(network.stages[-1])
@@ -58,7 +58,7 @@ def test_a_dilated_stage_has_the_stride_and_size_of_the_one_before(name: str) ->
     assert [parameter.shape for parameter in network.stages[-1].parameters()] == parameters
 
 
-def test_a_dilated_stage_sees_every_other_cell() -> None:
+def test_dilated_stage_reads_every_other_cell() -> None:
     """Dilated by 2 throughout, the four interleaved maps do not mix, and each goes through the stage as it was."""
     torch.manual_seed(1)
     stage = registry.split_stages("small", registry.build_network("small").double()).stages[-1].eval()
@@ -68,13 +68,13 @@ def test_a_dilated_stage_sees_every_other_cell() -> None:
             layer.stride = (1, 1)
     dilate(stage)
     features = torch.randn(1, 64, 8, 12).double()
-    found = stage(features)
+    actual = stage(features)
     for y, x in itertools.product((0, 1), repeat=2):
-        torch.testing.assert_close(found[:, :, y::2, x::2], undilated(features[:, :, y::2, x::2]))
+        torch.testing.assert_close(actual[:, :, y::2, x::2], undilated(features[:, :, y::2, x::2]))
 
 
 @pytest.mark.parametrize("name", ["vgg11", "alexnet", "googlenet", "convnext_tiny", "zf"])
-def test_a_stage_that_does_not_stride_by_odd_convolutions_is_refused(name: str) -> None:
+def test_dilate_refuses_a_stage_without_strided_odd_convolutions(name: str) -> None:
     with pytest.raises(ValueError, match="halves its map by convolutions"):
         dilate(on_meta(name).stages[-1])
 
@@ -89,15 +89,15 @@ KINDS: dict[Norm, set[type]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["small", "resnet18", "mobilenet_v2"])
-def test_all_norms_of_a_network_are_of_one_kind(name: str, kind: Norm) -> None:
+def test_convert_norms_converts_every_norm(name: str, kind: Norm) -> None:
     torch.manual_seed(2)
     network = registry.split_stages(name, registry.build_network(name))
     before = sum(isinstance(layer, nn.BatchNorm2d) for stage in network.stages for layer in stage.modules())
     convert_norms(network.stages, kind)
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, FrozenBatchNorm2d, FrozenConv2d)
-    found = [type(layer) for stage in network.stages for layer in stage.modules() if isinstance(layer, norms)]
-    assert set(found) == KINDS[kind]
-    assert len(found) == before > 0
+    actual = [type(layer) for stage in network.stages for layer in stage.modules() if isinstance(layer, norms)]
+    assert set(actual) == KINDS[kind]
+    assert len(actual) == before > 0
     (features,) = StagedBody(network.stages, 0, num_outputs=1).train()(torch.randn(2, 3, 64, 64))
     assert features.isfinite().all()
 
@@ -121,7 +121,7 @@ def test_groups_divide_the_channels(channels: int, groups: int) -> None:
         ({"output": "fpn", "fpn_levels": 3, "norm": "frozen", "frozen_stages": 2}, (8, 16, 32, 64), (8, 16, 32), 256),
     ],
 )
-def test_a_trunk_says_what_its_maps_are(
+def test_built_backbone_describes_its_maps(
     backbone: dict[str, Any], strides: tuple[int, ...], region_strides: tuple[int, ...], channels: int
 ) -> None:
     head = {} if not backbone else {"type": "fc"}

@@ -1,4 +1,4 @@
-"""Checkpoints, proposals and settings that are none are refused in one line, and nothing in them runs."""
+"""Bad checkpoints, proposals and settings are refused in one line, and no code in them runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.files import load_config
 from detect.errors import UserError
 from detect.proposals.files import read_proposals
-from tests.bad_inputs.nasty import Nasty
-from tests.bad_inputs.nasty_binaries import CHECKPOINTS, PROPOSALS, SETTINGS
+from tests.bad_inputs.bad_input import BadInput
+from tests.bad_inputs.example_binaries import CHECKPOINTS, PROPOSALS, SETTINGS
 from tests.conftest import Command
 
 CASES = [
@@ -27,12 +27,12 @@ CASES = [
 
 
 @pytest.mark.parametrize(("reader", "nasty"), CASES)
-def test_refused_by_name(
-    reader: Callable[[Path], object], nasty: Nasty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_bad_binary_is_refused_with_its_file_name(
+    reader: Callable[[Path], object], nasty: BadInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = nasty.write(tmp_path)
-    with pytest.raises(UserError, match=nasty.refused) as raised:
+    with pytest.raises(UserError, match=nasty.error) as raised:
         reader(file)
     assert str(raised.value).startswith(f"{file}: ")
     assert len(str(raised.value)) < 1000
@@ -47,8 +47,8 @@ def test_refused_by_name(
         (("eval",), CHECKPOINTS["without its keys"]),
     ],
 )
-def test_a_command_ends_with_status_2_and_one_line(
-    arguments: tuple[str, ...], nasty: Nasty, tmp_path: Path, detect_command: Command
+def test_command_with_bad_file_exits_with_status_2_and_one_line(
+    arguments: tuple[str, ...], nasty: BadInput, tmp_path: Path, detect_command: Command
 ) -> None:
     file = nasty.write(tmp_path)
     status, out, err = detect_command(*arguments, file)

@@ -1,4 +1,4 @@
-"""The smallest of each family with random weights: body and tail are the network, and every layer learns."""
+"""The smallest network of each family with random weights: body and tail equal it, and every layer gets gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from detect.models.backbones import registry
 from detect.models.backbones.frozen_norm import FrozenConv2d, freeze_norms
 from detect.models.backbones.network import SplitNetwork
-from tests.models.backbones.expected import TABLE
+from tests.models.backbones.expected_networks import TABLE
 
 # the smallest of each family -> side of its usual crop
 SMALLEST = {
@@ -41,10 +41,10 @@ SMALLEST = {
 
 @dataclass
 class Built:
-    """One network with random weights, its normalisations at the statistics of a random batch."""
+    """One network with random weights, its normalizations at the statistics of a random batch."""
 
     name: str
-    whole: nn.Module
+    full_network: nn.Module
     network: SplitNetwork
 
     @property
@@ -80,13 +80,13 @@ def fill(network: nn.Module) -> None:
 def build(name: str) -> Built:
     torch.manual_seed(0)
     with torch.device("meta"):
-        whole = registry.build_network(name)
-    whole.to_empty(device="cpu")
-    fill(whole)
-    made = Built(name, whole, registry.split_stages(name, whole))
+        network = registry.build_network(name)
+    network.to_empty(device="cpu")
+    fill(network)
+    module = Built(name, network, registry.split_stages(name, network))
     with torch.no_grad():
-        made.vector(torch.randn(2, 3, 64, 64))
-    return made
+        module.vector(torch.randn(2, 3, 64, 64))
+    return module
 
 
 @pytest.fixture(scope="module", params=SMALLEST)
@@ -98,27 +98,27 @@ def below_classifier(built: Built, pixels: Tensor) -> Tensor:
     """What the whole network's own forward gives its classifier."""
     prefix = TABLE[built.name][3]
     assert prefix is not None
-    place = prefix.removesuffix(".")
-    classifier = built.whole.get_submodule(place)
+    index = prefix.removesuffix(".")
+    classifier = built.full_network.get_submodule(index)
     squeezenet = built.name.startswith("squeezenet")  # its classifier is a convolution, then the mean
-    built.whole.set_submodule(place, nn.AdaptiveAvgPool2d(1) if squeezenet else nn.Identity())
-    result = built.whole(pixels)
-    built.whole.set_submodule(place, classifier)
+    built.full_network.set_submodule(index, nn.AdaptiveAvgPool2d(1) if squeezenet else nn.Identity())
+    result = built.full_network(pixels)
+    built.full_network.set_submodule(index, classifier)
     return torch.as_tensor(result)
 
 
 @torch.no_grad()
-def test_stages_and_tail_compute_what_the_whole_network_does(built: Built) -> None:
-    built.whole.eval()
+def test_stages_and_tail_equal_the_full_network(built: Built) -> None:
+    built.full_network.eval()
     side = SMALLEST[built.name]
     pixels = torch.randn(1, 3, side, side)
-    found = built.vector(pixels)
-    assert found.std() > 0.01
+    actual = built.vector(pixels)
+    assert actual.std() > 0.01
     if built.name != "small":  # it has no classifier and no forward
-        torch.testing.assert_close(found, below_classifier(built, pixels))
+        torch.testing.assert_close(actual, below_classifier(built, pixels))
 
 
-def test_frozen_norms_compute_what_evaluation_does(built: Built) -> None:
+def test_frozen_norms_equal_evaluation(built: Built) -> None:
     stages = nn.Sequential(*built.network.stages).eval()
     frozen = copy.deepcopy(stages)
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
@@ -134,9 +134,9 @@ def test_frozen_norms_compute_what_evaluation_does(built: Built) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in frozen.parameters())
 
 
-def test_every_layer_learns(built: Built) -> None:
-    built.whole.train()
+def test_every_layer_gets_a_gradient(built: Built) -> None:
+    built.full_network.train()
     built.vector(torch.randn(2, 3, 64, 64)).square().sum().backward()
     grads = [parameter.grad for part in built.parts for parameter in part.parameters()]
     assert all(grad is not None and 0 < grad.norm() < torch.inf for grad in grads)
-    built.whole.zero_grad()
+    built.full_network.zero_grad()
