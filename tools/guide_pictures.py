@@ -76,7 +76,7 @@ def chosen(known: Sequence[Picture], names: Sequence[str]) -> list[Picture]:
 
 
 def keep(picture: Picture) -> None:
-    """What the command made, small enough for a guide. WorkError where it made nothing, or too much."""
+    """What the command made, small enough for a guide. RunError where it made nothing, or too much."""
     made = Path(picture.made)
     if not made.is_file():
         raise RunError(f"{made}: expected it from detect {shlex.join(picture.command)}, found no such file")

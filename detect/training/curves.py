@@ -50,7 +50,8 @@ def read_curves(metrics_csv: Path) -> Curves:
     header = lines[0] if lines else []
     if not any(position in header for position in _POSITIONS):
         raise UserError(f"{metrics_csv}: expected a column step or epoch, found {', '.join(header) or 'an empty file'}")
-    complete_lines = [(line_number, line) for line_number, line in enumerate(lines[1:], start=2) if len(line) == len(header)]
+    numbered = enumerate(lines[1:], start=2)
+    complete_lines = [(line_number, line) for line_number, line in numbered if len(line) == len(header)]
     if len(complete_lines) < len(lines) - 1 - (not text.endswith("\n")):
         raise UserError(f"{metrics_csv}: expected {len(header)} cells in each line, found a line with others")
     return {

@@ -100,7 +100,7 @@ CHECKPOINTS = {
     ),
     "another rule": BadInput(
         write_file("a.pt", torch_save_bytes(INCOMPLETE_CHECKPOINT | {"preprocess": {"sides": 3}})),
-        "rule for a detector's",
+        "preprocessing of a detector",
     ),
     "settings of another": BadInput(
         write_file("a.pt", torch_save_bytes(INCOMPLETE_CHECKPOINT | {"preprocess": {}, "config": {"modle": 3}})),
@@ -122,13 +122,13 @@ PROPOSALS = {
     "boxes that are NaN": BadInput(
         write_file("p.npz", npz_bytes(boxes=np.full((2, 4), np.nan, np.float32))), "not finite"
     ),
-    "boxes of texts": BadInput(write_file("p.npz", npz_bytes(boxes=np.full((2, 4), "1"))), "of the kinds"),
-    "offsets that fall": BadInput(write_file("p.npz", npz_bytes(offsets=np.array([2, 0]))), "rise from 0"),
+    "boxes of texts": BadInput(write_file("p.npz", npz_bytes(boxes=np.full((2, 4), "1"))), "of the dtype kinds"),
+    "offsets that fall": BadInput(write_file("p.npz", npz_bytes(offsets=np.array([2, 0]))), "do not increase from 0"),
     "no offsets": BadInput(write_file("p.npz", npz_bytes(offsets=np.zeros(0, np.int64))), "offsets"),
     "more scores than boxes": BadInput(
         write_file("p.npz", npz_bytes(scores=np.ones(3, np.float32))), "other numbers of boxes"
     ),
-    "JSON, 4 boxes of 3 numbers": BadInput(proposals_json([[1, 2, 3]] * 4), r"boxes of the shape \(4, 3\)"),
+    "JSON, 4 boxes of 3 numbers": BadInput(proposals_json([[1, 2, 3]] * 4), r"boxes of shape \(4, 3\)"),
     "JSON, uneven boxes": BadInput(proposals_json([[1, 2, 3, 4], [1]]), "does not contain them"),
     "JSON, infinite": BadInput(write_file("p.json", '[{"file": "a", "boxes": [[0, 0, 9, 1e999]]}]'), "not finite"),
     "JSON, an object": BadInput(write_file("p.json", "{}x"), "damaged JSON"),

@@ -16,23 +16,23 @@ from tests.bad_inputs.example_binaries import CHECKPOINTS, PROPOSALS, SETTINGS
 from tests.conftest import Command
 
 CASES = [
-    pytest.param(reader, nasty, id=f"{kind}: {name}")
+    pytest.param(reader, bad_input, id=f"{kind}: {name}")
     for kind, reader, table in (
         ("checkpoint", load_checkpoint, CHECKPOINTS),
         ("proposals", read_proposals, PROPOSALS),
         ("settings", load_config, SETTINGS),
     )
-    for name, nasty in table.items()
+    for name, bad_input in table.items()
 ]
 
 
-@pytest.mark.parametrize(("reader", "nasty"), CASES)
+@pytest.mark.parametrize(("reader", "bad_input"), CASES)
 def test_bad_binary_is_refused_with_its_file_name(
-    reader: Callable[[Path], object], nasty: BadInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: Callable[[Path], object], bad_input: BadInput, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    file = nasty.write(tmp_path)
-    with pytest.raises(UserError, match=nasty.error) as raised:
+    file = bad_input.write(tmp_path)
+    with pytest.raises(UserError, match=bad_input.error) as raised:
         reader(file)
     assert str(raised.value).startswith(f"{file}: ")
     assert len(str(raised.value)) < 1000
@@ -40,7 +40,7 @@ def test_bad_binary_is_refused_with_its_file_name(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "nasty"),
+    ("arguments", "bad_input"),
     [
         (("train", "--config"), SETTINGS["alias bomb"]),
         (("eval",), CHECKPOINTS["pickle that runs code"]),
@@ -48,9 +48,9 @@ def test_bad_binary_is_refused_with_its_file_name(
     ],
 )
 def test_command_with_bad_file_exits_with_status_2_and_one_line(
-    arguments: tuple[str, ...], nasty: BadInput, tmp_path: Path, detect_command: Command
+    arguments: tuple[str, ...], bad_input: BadInput, tmp_path: Path, detect_command: Command
 ) -> None:
-    file = nasty.write(tmp_path)
+    file = bad_input.write(tmp_path)
     status, out, err = detect_command(*arguments, file)
     assert (status, out, len(err.splitlines())) == (2, "", 1)
     assert str(file) in err

@@ -37,7 +37,7 @@ def load_dataset(name: str, folder: Path) -> Annotations:
     return load_sources(FORMATS[name.partition(":")[0]], [Source(folder, "train")], None)
 
 
-@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if nasty.error])
+@pytest.mark.parametrize("name", [name for name, bad_input in IMAGES.items() if bad_input.error])
 @pytest.mark.parametrize("reader", [read_image, image_size])
 def test_bad_image_is_refused_with_its_file_name(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
     path = IMAGES[name].write(tmp_path)
@@ -50,7 +50,7 @@ def test_bad_image_is_refused_with_its_file_name(name: str, reader: Callable[[Pa
     assert len(message.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [name for name, nasty in IMAGES.items() if not nasty.error])
+@pytest.mark.parametrize("name", [name for name, bad_input in IMAGES.items() if not bad_input.error])
 def test_unusual_image_is_read_as_upright_rgb(name: str, tmp_path: Path) -> None:
     path = IMAGES[name].write(tmp_path)
     found = read_image(path)
@@ -62,9 +62,9 @@ def test_unusual_image_is_read_as_upright_rgb(name: str, tmp_path: Path) -> None
 
 
 def test_find_images_continues_after_bad_images(tmp_path: Path) -> None:
-    for place, nasty in enumerate(IMAGES.values()):
+    for place, bad_input in enumerate(IMAGES.values()):
         (tmp_path / str(place)).mkdir()
-        nasty.write(tmp_path / str(place))
+        bad_input.write(tmp_path / str(place))
     found = find_images([str(tmp_path)])
     assert len(found) == len(IMAGES)  # the folder is none, the loop is two links
     unreadable = 0
@@ -73,14 +73,14 @@ def test_find_images_continues_after_bad_images(tmp_path: Path) -> None:
             read_image(image)
         except UnreadableImage:
             unreadable += 1
-    assert unreadable == sum(bool(nasty.error) for nasty in IMAGES.values())
+    assert unreadable == sum(bool(bad_input.error) for bad_input in IMAGES.values())
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_labels_are_refused_with_their_file_name(name: str, tmp_path: Path) -> None:
-    nasty: BadInput = REFUSED[name]
-    nasty.write(tmp_path)
-    with pytest.raises(UserError, match=nasty.error) as raised:
+    bad_input: BadInput = REFUSED[name]
+    bad_input.write(tmp_path)
+    with pytest.raises(UserError, match=bad_input.error) as raised:
         load_dataset(name, tmp_path)
     message = str(raised.value)
     assert message.startswith(str(tmp_path))

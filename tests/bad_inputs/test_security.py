@@ -24,8 +24,8 @@ CODE_RUNNERS = {"eval", "exec", "compile", "__import__"}
 def find_violations(source: str, file: str) -> Iterator[str]:
     """Yield each violation of a module with its file and line."""
     for node in ast.walk(ast.parse(source)):
-        for offence in (*_forbidden_imports(node, file), *_forbidden_calls(node)):
-            yield f"{file}:{getattr(node, 'lineno', 0)}: {offence}"
+        for violation in (*_forbidden_imports(node, file), *_forbidden_calls(node)):
+            yield f"{file}:{getattr(node, 'lineno', 0)}: {violation}"
 
 
 def _forbidden_imports(node: ast.AST, file: str) -> Iterator[str]:
@@ -91,10 +91,12 @@ def test_find_violations_counts_them(source: str, count: int) -> None:
 def test_package_has_no_violations() -> None:
     files = sorted((ROOT / "detect").rglob("*.py"))
     assert len(files) > 200
-    found = [
-        one for file in files for one in find_violations(file.read_text("utf-8"), file.relative_to(ROOT).as_posix())
+    violations = [
+        violation
+        for file in files
+        for violation in find_violations(file.read_text("utf-8"), file.relative_to(ROOT).as_posix())
     ]
-    assert found == []
+    assert violations == []
 
 
 def test_yaml_loader_is_a_safe_loader() -> None:

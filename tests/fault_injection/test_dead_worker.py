@@ -46,7 +46,7 @@ def test_killed_worker_names_the_file_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    victim = sorted(places["images"].iterdir())[2]
+    victim = sorted(paths["images"].iterdir())[2]
 
     def deadly(file: str) -> np.ndarray:
         if get_worker_info() is not None and Path(file) == victim:
@@ -54,7 +54,7 @@ def test_killed_worker_names_the_file_in_one_line(
         return read_image(file)
 
     monkeypatch.setattr("detect.data.loading.loader.read_image", deadly)
-    command = [word.format(out=tmp_path / "out", **places) for word in COMMANDS[name].split()]
+    command = [word.format(out=tmp_path / "out", **paths) for word in COMMANDS[name].split()]
     status, _, err = detect_command(*command)
     assert (status, len(err.splitlines())) == (1, 1), err
     assert f"found one ended by the system while it was reading {victim}: worker (pid" in err

@@ -103,7 +103,7 @@ def test_kill_at_a_file_operation_resumes_identically(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    job, draw = whole(name), random.Random(f"{name} {trial}")
+    job, draw = undisturbed(name), random.Random(f"{name} {trial}")
     operation = NAMES[trial % len(NAMES)]
     indices = [index for index, line in enumerate(job.operations, 1) if line.startswith(operation)]
     kind, index = KILLS[trial % len(KILLS)], draw.choice(indices)
@@ -122,7 +122,7 @@ def test_kill_at_a_random_time_resumes_identically(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    job = whole(name)
+    job = undisturbed(name)
     after = job.seconds * random.Random(f"{name} {trial} at random").uniform(0.1, 0.9)
     killed = commands(*job.job.start(tmp_path / "out"), kill_after=after)
     record_property("kills", 1)
@@ -132,7 +132,7 @@ def test_kill_at_a_random_time_resumes_identically(
 
 @pytest.mark.parametrize("name", ["joint"])
 def test_rename_follows_sync_of_the_file_and_precedes_sync_of_the_folder(name: str, undisturbed: Get) -> None:
-    operations = whole(name).operations
+    operations = undisturbed(name).operations
     renames = [index for index, line in enumerate(operations) if line.startswith("rename")]
     for index in renames:
         file = operations[index].split()[1]

@@ -147,10 +147,10 @@ def test_two_processes_predict_exactly_as_one(
     record_property("runs by two processes", 1)
 
 
-@pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("faulty_rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("first", "later"), [(2, 0), pytest.param(0, 2, marks=pytest.mark.slow)])
 def test_killed_prediction_resumes_with_any_number_of_processes(
-    struck: int,
+    faulty_rank: int,
     first: int,
     later: int,
     alone: Path,
@@ -159,14 +159,14 @@ def test_killed_prediction_resumes_with_any_number_of_processes(
     tmp_path: Path,
     record_property: Record,
 ) -> None:
-    if first <= struck:
+    if first <= faulty_rank:
         pytest.skip("there is no such process")
     commands(*predict(alone, images, tmp_path / "whole"))
     command = predict(alone, images, out := tmp_path / "out")
     fault = Fault(str(out / "images"), 8, "kill before")  # in the second of its pictures, of five operations each
-    killed = commands(*command, processes=first, fault=fault, struck=struck)
-    assert killed.statuses[struck] == -9, killed.text
-    assert all(status == 1 for rank, status in enumerate(killed.statuses) if rank != struck)
+    killed = commands(*command, processes=first, fault=fault, faulty_rank=faulty_rank)
+    assert killed.statuses[faulty_rank] == -9, killed.text
+    assert all(status == 1 for rank, status in enumerate(killed.statuses) if rank != faulty_rank)
     record_property("kills", 1)
     again = commands(*command, processes=later)
     assert set(again.statuses) == {1}, again.text
@@ -174,10 +174,10 @@ def test_killed_prediction_resumes_with_any_number_of_processes(
     assert below(tmp_path / "whole") == below(out)
 
 
-@pytest.mark.parametrize("struck", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("faulty_rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_process_ends_the_other_and_the_run_resumes(
-    struck: int,
+    faulty_rank: int,
     later: int,
     config: Path,
     alone: Path,
@@ -187,14 +187,14 @@ def test_killed_process_ends_the_other_and_the_run_resumes(
 ) -> None:
     folder = tmp_path / "run"
     begin = ["train", "--config", config, "--out", folder]
-    if struck == 0:
+    if faulty_rank == 0:
         fault = Fault(str(folder / "metrics.csv"), 5, "kill before")
         killed = commands(*begin, processes=2, fault=fault)
     else:
-        killed = commands(*begin, processes=2, struck=1, kill_when="step 2/5")
+        killed = commands(*begin, processes=2, faulty_rank=1, kill_when="step 2/5")
     record_property("kills", 1)
-    assert killed.statuses[struck] == -9, killed.text
-    assert killed.statuses[1 - struck] == 1
+    assert killed.statuses[faulty_rank] == -9, killed.text
+    assert killed.statuses[1 - faulty_rank] == 1
     assert "expected 2 processes to the end, found one that is gone" in killed.text
     assert "Traceback" not in killed.text
     commands.run_ok("train", "--resume", folder, processes=later)

@@ -232,7 +232,7 @@ def test_train_loop_interrupted_finishes_its_step_and_saves(signal_number: signa
     state = train_state()
     recorder = Recorder(on_batch=lambda step: os.kill(os.getpid(), signal_number) if step == 1 else None)
     before = signal.getsignal(signal_number)
-    with pytest.raises(Interrupted, match="^interrupted after step 2$"):
+    with pytest.raises(Interrupted, match=r"^interrupted after step 2$"):
         run_loop(state, (batch(1.0) for _ in range(9)), recorder, steps=9)
     assert (state.progress.step, recorder.saves) == (2, 1)
     assert signal.getsignal(signal_number) == before

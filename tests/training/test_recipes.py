@@ -43,22 +43,22 @@ def finished_run(rcnn: Config, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.mark.parametrize("path", ["network", "network/", "network/."])
 def test_resume_of_a_stage_names_its_run(path: str, finished_run: Path) -> None:
     with pytest.raises(
-        UserError, match=rf"network: expected a whole run, found a stage of {whole} \(--resume {whole}\)"
+        UserError, match=rf"network: expected a whole run, found a stage of {finished_run} \(--resume {finished_run}\)"
     ):
-        resume(Path(f"{whole}/{path}"), QUIET)
+        resume(Path(f"{finished_run}/{path}"), QUIET)
 
 
 def test_rcnn_run_ends_with_a_complete_detector(finished_run: Path) -> None:
-    predictor = load(whole)
+    predictor = load(finished_run)
     head = predictor.base_detector.head
     assert isinstance(head, RCNNHead)
     assert not head.logits.weight[0].any()  # the background of SVMs
     assert head.logits.weight[1:].any()
     assert head.deltas.weight.any()
-    names = {file.name for file in whole.iterdir()}
+    names = {file.name for file in finished_run.iterdir()}
     assert names >= {"config.yaml", "log.txt", "environment.json", "last.pt", "best.pt", "network", "svms.npz"}
     assert names.isdisjoint({"vectors", "inputs", "norms"})  # what takes gigabytes goes when it is done with
-    assert (whole / "network" / "last.pt").is_file()
+    assert (finished_run / "network" / "last.pt").is_file()
 
 
 def interrupt_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> None:
@@ -100,19 +100,19 @@ def test_rcnn_interrupted_and_resumed_gives_same_svms(
     before = (run / "network" / "log.txt").read_text()
     resume(run, QUIET)
     assert (run / "network" / "log.txt").read_text() == before  # what was done is not done again
-    assert_same_weights(whole, run)
+    assert_same_weights(finished_run, run)
 
 
 def test_rcnn_finished_run_resumed_is_unchanged(finished_run: Path, tmp_path: Path) -> None:
-    stages = json.loads((whole / "stages.json").read_text())
+    stages = json.loads((finished_run / "stages.json").read_text())
     assert stages == ["network", "features", "svms", "regressors"]
-    before = load_checkpoint(whole / "best.pt")
+    before = load_checkpoint(finished_run / "best.pt")
     copy_of = tmp_path / "copy"
-    shutil.copytree(whole, copy_of)
+    shutil.copytree(finished_run, copy_of)
     resume(copy_of, QUIET)
     assert json.loads((copy_of / "stages.json").read_text()) == stages
     assert load_checkpoint(copy_of / "best.pt").metrics == before.metrics
-    assert_same_weights(whole, copy_of)
+    assert_same_weights(finished_run, copy_of)
 
 
 def test_features_above_the_limit_are_refused_before_training(rcnn: Config, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_recipe_that_does_not_fit_the_model_is_refused(
 
 def test_load_with_another_classifier_is_refused(finished_run: Path) -> None:
     with pytest.raises(UserError, match=r"model\.classifier: expected svm, which .* holds, found softmax"):
-        load(whole, overrides=["model.classifier=softmax"])
+        load(finished_run, overrides=["model.classifier=softmax"])
 
 
 def changed(config: Config, **model: Any) -> Config:
@@ -211,7 +211,7 @@ def changed(config: Config, **model: Any) -> Config:
 
 
 def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, finished_run: Path) -> None:
-    lines = (whole / "log.txt").read_text().splitlines()
+    lines = (finished_run / "log.txt").read_text().splitlines()
     (line_index,) = (line_index for line_index, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
     assert line_index < next(line_index for line_index, line in enumerate(lines) if line.startswith("stage 1"))
     assert re.search(r"[\d.e+]+ ms each on this machine: 256 to train the network on \(\d+ s\), ", lines[line_index])
@@ -227,7 +227,7 @@ def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, finished_run: Path
     assert json.loads((run / "stages.json").read_text()) == ["network", "features", "regressors"]
     network, best = (load_checkpoint(folder / "best.pt").weights for folder in (run / "network", run))
     assert torch.equal(network["head.logits.weight"], best["head.logits.weight"])
-    same = load_checkpoint(whole / "best.pt").weights
+    same = load_checkpoint(finished_run / "best.pt").weights
     assert torch.equal(best["head.deltas.weight"], same["head.deltas.weight"])
 
 

@@ -1,4 +1,4 @@
-"""What a cell of a layer sees, drawn on an image."""
+"""Draws the receptive field of a layer's cell on an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from detect.config import Config
-from detect.config.builders.detector import build_uninitialized, build_preprocess
+from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.draw import LabeledBoxes, draw_detections
 from detect.errors import UserError, did_you_mean
 from detect.explain.attribution.heatmaps import with_caption
@@ -18,15 +18,16 @@ from detect.types import Size
 
 
 def field_figure(config: Config, rgb: np.ndarray, layer: str | None) -> tuple[np.ndarray, str]:
-    """The middle cell's field, and its neighbours' on the right and below, on the image (for R-CNN on the whole image
-    warped to one crop); and a line of text.
+    """Return the image with the receptive fields of the middle cell and of its right and lower neighbors, and a line of
+    text.
 
-    layer: of the backbone, the RPN or the crops' body, as ``detect model summary`` names it; None: the last that has
-    a map. UserError for a name that is no layer's, or of one without a map.
+    For R-CNN the whole image is warped to one crop. rgb: (h, w, 3) uint8; layer: a layer of the backbone, the RPN or
+    the body of the crops, as ``detect model summary`` names it, None for the last layer that has a map. Raises UserError
+    for a name that no layer has, and for a layer without a map.
     """
-    rule = build_preprocess(config)
-    size = rule.target_size((rgb.shape[0], rgb.shape[1]))
-    canvas = rule.canvas([size])
+    preprocess = build_preprocess(config)
+    size = preprocess.target_size((rgb.shape[0], rgb.shape[1]))
+    canvas = preprocess.canvas([size])
     with torch.device("meta"):
         detector = build_uninitialized(config, ("any",)).eval()
     if isinstance(detector.regions, WarpedCrops):
@@ -44,25 +45,28 @@ def field_figure(config: Config, rgb: np.ndarray, layer: str | None) -> tuple[np
 
 
 def _boxes(field: Field, size: Size, image: Size) -> np.ndarray:
-    """Of the cell in the middle of the picture and its two neighbours, in the image's pixels, cut to it: (B, 4)."""
+    """Return the fields of the cell in the middle and of its two neighbors as boxes (B, 4), clipped to the image.
+
+    size: (h, w) of the image in canvas pixels; image: (H, W) of the image file, in whose pixels the boxes are.
+    """
     rows, columns = field
-    row, column = (int(np.argmin(np.abs(line.low + line.high - side))) for line, side in zip(field, size, strict=True))
+    row, column = (int(np.argmin(np.abs(axis.low + axis.high - side))) for axis, side in zip(field, size, strict=True))
     cells = [(row, column), (row, column + 1), (row + 1, column)]
-    found = [
+    boxes = [
         (columns.low[x], rows.low[y], columns.high[x], rows.high[y])
         for y, x in cells
         if y < len(rows.low) and x < len(columns.low)
     ]
     scale = np.array([image[1] / size[1], image[0] / size[0]] * 2)
     limit = np.array([image[1], image[0]] * 2)
-    return np.asarray((np.array(found) * scale).clip(0, limit))
+    return np.asarray((np.array(boxes) * scale).clip(0, limit))
 
 
 def _describe_field(name: str, field: Field) -> str:
-    high, wide = (line.size for line in field)
-    down, across = (line.jump for line in field)
-    cells = " x ".join(str(len(line.low)) for line in reversed(field))
+    high, wide = (axis.size for axis in field)
+    y_jump, x_jump = (axis.jump for axis in field)
+    cells = " x ".join(str(len(axis.low)) for axis in reversed(field))
     return (
-        f"{name}: {cells} cells (w x h); each sees {wide} x {high} pixels of the network's picture at most, "
-        f"and the next one begins {across:g} x {down:g} pixels on"
+        f"{name}: {cells} cells (w x h); each sees at most {wide} x {high} pixels of the network's input, and the stride "
+        f"between cells is {x_jump:g} x {y_jump:g} pixels"
     )

@@ -1,4 +1,4 @@
-"""An image as a network's body reads it, without proposals."""
+"""Runs the body of a detector on an image, without proposals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.errors import UserError
-from detect.explain.network.receptive_field import Field, ReceptiveFieldMode, AxisField, record_fields
+from detect.explain.network.receptive_field import AxisField, Field, ReceptiveFieldMode, record_fields
 from detect.inference.predictor import Predictor
 from detect.models.backbones.network import to_meta
 from detect.models.regions.warped_crops import WarpedCrops
@@ -21,8 +21,10 @@ from detect.types import Size
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """pixels (1, 3, H, W), normalised; size: the (h, w) of them that is picture; shown (h, w, 3) uint8: the same for
-    people; image: the (h, w) of the file.
+    """An image as a network reads it.
+
+    pixels: (1, 3, H, W), normalized; size: the (h, w) of the pixels that belong to the image, the rest is padding; rgb:
+    (h, w, 3) uint8, the same pixels denormalized; image_size: the (h, w) of the file.
     """
 
     pixels: Tensor
@@ -31,7 +33,7 @@ class NetworkInput:
     image_size: Size
 
     def field_box(self, field: Sequence[AxisField], row: int, column: int) -> list[int]:
-        """What a cell of a map sees, x1 y1 x2 y2 of ``shown``, cut to it."""
+        """Return the receptive field of a cell as a box x1 y1 x2 y2 in pixels of ``rgb``, clipped to it."""
         (y, x), (height, width) = field, self.size
         return [
             min(int(x.low[column]), width - 1),
@@ -42,7 +44,7 @@ class NetworkInput:
 
 
 class NetworkReader:
-    """network: what runs on whole pictures, or on warped crops (R-CNN), whose layers have names."""
+    """Runs the network of a predictor; network: the backbone on whole images, or the regions on warped crops (R-CNN)."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
@@ -51,37 +53,40 @@ class NetworkReader:
         self.network: nn.Module = detector.backbone if self._crops is None else self._crops
 
     def read(self, rgb: np.ndarray) -> NetworkInput:
-        """The image resized as for detection; for R-CNN the whole of it warped to one crop."""
-        rule = self._predictor.preprocess
-        images = rule.batch([rule.normalize(rule.resize(rgb))], [0])
+        """Return the image (h, w, 3) uint8 resized as for detection; for R-CNN the whole image warped to one crop."""
+        preprocess = self._predictor.preprocess
+        images = preprocess.batch([preprocess.normalize(preprocess.resize(rgb))], [0])
         pixels, size = images.pixels, images.sizes[0]
         if self._crops is not None:
-            whole = torch.tensor([[0.0, 0.0, size[1], size[0]]])
-            pixels = warp(pixels, images.sizes, [whole], self._crops.crop_size, 0)
+            image_box = torch.tensor([[0.0, 0.0, size[1], size[0]]])
+            pixels = warp(pixels, images.sizes, [image_box], self._crops.crop_size, 0)
             size = (self._crops.crop_size, self._crops.crop_size)
-        shown = rule.denormalize(pixels[0, :, : size[0], : size[1]])
-        return NetworkInput(pixels.to(self._predictor.compute.device), size, shown, (rgb.shape[0], rgb.shape[1]))
+        input_rgb = preprocess.denormalize(pixels[0, :, : size[0], : size[1]])
+        return NetworkInput(pixels.to(self._predictor.compute.device), size, input_rgb, (rgb.shape[0], rgb.shape[1]))
 
     def run(self, pixels: Tensor) -> None:
-        """The network on pixels, for those who listen to its layers."""
+        """Run the network on pixels (1, 3, H, W), for the hooks on its layers."""
         with torch.no_grad(), self.autocast():
             self.network(pixels) if self._crops is None else self._crops.extract_features(pixels)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Around whatever runs the network's layers: their weights may be in fewer bits."""
+        """Return the context that layers must run in: their weights may be in a lower precision."""
         return self._predictor.compute.autocast()
 
     def to_rgb(self, pixels: Tensor) -> np.ndarray:
-        """Unnormalised differences (3, h, w) as RGB (h, w, 3)."""
+        """Return numbers for each pixel (3, h, w), in the network's order of colors, as RGB (h, w, 3) float32."""
         ordered = pixels.flip(0) if self._predictor.preprocess.channels == "bgr" else pixels
         return ordered.permute(1, 2, 0).float().cpu().numpy()
 
     def receptive_field(self, layer: str, pixels: Tensor) -> Field:
-        """What the cells of a layer's map see of such pixels. UserError for a layer that answers with no map."""
-        meta = to_meta(self.network).float()  # weights may be in fewer bits than the pixels
+        """Return the receptive fields of the cells of a layer's map, for pixels (1, 3, H, W) of this shape.
+
+        Raises UserError for a layer whose output is not one set of maps.
+        """
+        meta = to_meta(self.network).float()  # weights may be in a lower precision than the pixels
         empty = torch.empty(pixels.shape, device="meta")
-        with torch.no_grad(), ReceptiveFieldMode(empty) as known, record_fields(meta, known, "") as fields:
+        with torch.no_grad(), ReceptiveFieldMode(empty) as mode, record_fields(meta, mode, "") as fields:
             meta.extract_features(empty) if isinstance(meta, WarpedCrops) else meta(empty)
         if (layer, 1) not in fields:
-            raise UserError(f"--layer {layer}: expected a layer that answers with one set of maps")
+            raise UserError(f"--layer {layer}: expected a layer whose output is one set of maps")
         return fields[layer, 1]

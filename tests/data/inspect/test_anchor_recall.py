@@ -20,19 +20,22 @@ def make_objects(*boxes: tuple[float, float, float, float], side: tuple[int, int
 
 
 def best_iou_of_all_anchors(
-    found: ScaledObjects, shapes: AnchorGenerator, spacings: list[int], outside: float | None
+    objects: ScaledObjects, shapes: AnchorGenerator, strides: list[int], allowed_border: float | None
 ) -> np.ndarray:
     """Every anchor of every map against every object."""
-    width, height = found.image_sides[0]
-    best = np.zeros(len(found.boxes))
-    for level, spacing in enumerate(spacings):
-        cells = (-(-int(height) // spacing), -(-int(width) // spacing))
-        anchors = shapes.grid_anchors(level, cells, spacing, torch.device("cpu"), torch.float64)
-        if outside is not None:
-            low, high = anchors[:, :2] >= -outside, anchors[:, 2:] <= torch.tensor([width, height]) + outside
+    width, height = objects.image_sides[0]
+    best = np.zeros(len(objects.boxes))
+    for level, stride in enumerate(strides):
+        cells = (-(-int(height) // stride), -(-int(width) // stride))
+        anchors = shapes.grid_anchors(level, cells, stride, torch.device("cpu"), torch.float64)
+        if allowed_border is not None:
+            low, high = (
+                anchors[:, :2] >= -allowed_border,
+                anchors[:, 2:] <= torch.tensor([width, height]) + allowed_border,
+            )
             anchors = anchors[low.all(1) & high.all(1)]
         if len(anchors):
-            best = np.maximum(best, iou(anchors, torch.from_numpy(found.boxes)).max(0).values.numpy())
+            best = np.maximum(best, iou(anchors, torch.from_numpy(objects.boxes)).max(0).values.numpy())
     return best
 
 
@@ -54,12 +57,12 @@ corner = st.tuples(st.floats(0, 150), st.floats(0, 110), st.floats(1, 150), st.f
     st.sampled_from([0.5, 0.0]),
     st.sampled_from([((16.0, 40.0, 200.0),), ((16.0,), (40.0,))]),
 )
-def test_best_anchor_iou_equals_that_of_all_anchors(boxes, outside, offset, sides) -> None:
-    found = make_objects(*((x, y, min(x + w, 160), min(y + h, 120)) for x, y, w, h in boxes))
+def test_best_anchor_iou_equals_that_of_all_anchors(boxes, allowed_border, offset, sides) -> None:
+    objects = make_objects(*((x, y, min(x + w, 160), min(y + h, 120)) for x, y, w, h in boxes))
     shapes = AnchorGenerator(sides, (0.5, 1.0, 3.0), offset)
-    spacings = [16, 32][: len(sides)]
-    expected = best_iou_of_all_anchors(found, shapes, spacings, outside)
-    np.testing.assert_allclose(best_anchor_iou(found, shapes, spacings, outside), expected, atol=1e-12)
+    strides = [16, 32][: len(sides)]
+    expected = best_iou_of_all_anchors(objects, shapes, strides, allowed_border)
+    np.testing.assert_allclose(best_anchor_iou(objects, shapes, strides, allowed_border), expected, atol=1e-12)
 
 
 def test_scale_objects_clips_boxes_and_drops_crowds() -> None:
@@ -73,30 +76,32 @@ def test_scale_objects_clips_boxes_and_drops_crowds() -> None:
         crowd=np.asarray([False, False, True]),
         areas=np.ones(3),
     )
-    found = scale_objects(Annotations.from_images([image], ["a", "b"]), Preprocess(min_size=100, max_size=1000))
-    assert found.boxes.tolist() == [[0, 0, 20, 40], [0, 0, 100, 100]]
-    assert found.image_sides.tolist() == [[200, 100], [200, 100]]
-    assert found.labels.tolist() == [2, 1]
+    objects = scale_objects(Annotations.from_images([image], ["a", "b"]), Preprocess(min_size=100, max_size=1000))
+    assert objects.boxes.tolist() == [[0, 0, 20, 40], [0, 0, 100, 100]]
+    assert objects.image_sides.tolist() == [[200, 100], [200, 100]]
+    assert objects.labels.tolist() == [2, 1]
 
 
 def test_suggest_anchors_recovers_the_anchors_of_the_objects() -> None:
-    made = AnchorGenerator(((20, 60),), (0.5, 2.0))
-    boxes = made.grid_anchors(0, (8, 10), 16, torch.device("cpu"), torch.float64).numpy()
-    advised = suggest_anchors(make_objects(*map(tuple, boxes)), AnchorGenerator(((100, 150),), (1.0, 1.1)), 16, None, 2)
-    np.testing.assert_allclose(advised.sizes, made.sizes, rtol=0.06)
-    np.testing.assert_allclose(advised.aspect_ratios, made.aspect_ratios, rtol=0.06)
+    generator = AnchorGenerator(((20, 60),), (0.5, 2.0))
+    boxes = generator.grid_anchors(0, (8, 10), 16, torch.device("cpu"), torch.float64).numpy()
+    suggested = suggest_anchors(
+        make_objects(*map(tuple, boxes)), AnchorGenerator(((100, 150),), (1.0, 1.1)), 16, None, 2
+    )
+    np.testing.assert_allclose(suggested.sizes, generator.sizes, rtol=0.06)
+    np.testing.assert_allclose(suggested.aspect_ratios, generator.aspect_ratios, rtol=0.06)
 
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_suggested_anchors_have_no_lower_iou_than_configured_ones(number: int) -> None:
-    draw = np.random.default_rng(number)
-    low = draw.uniform(0, 60, (80, 2))
-    found = make_objects(*map(tuple, np.concatenate([low, low + draw.uniform(5, 60, (80, 2))], 1)))
+    rng = np.random.default_rng(number)
+    low = rng.uniform(0, 60, (80, 2))
+    objects = make_objects(*map(tuple, np.concatenate([low, low + rng.uniform(5, 60, (80, 2))], 1)))
     start = AnchorGenerator((tuple(np.geomspace(20, 50, number)),), tuple(np.geomspace(0.7, 1.5, number)))
-    advised = suggest_anchors(found, start, 16, 0.0, number)
-    assert best_anchor_iou(found, advised, [16], 0.0).mean() > best_anchor_iou(found, start, [16], 0.0).mean()
+    suggested = suggest_anchors(objects, start, 16, 0.0, number)
+    assert best_anchor_iou(objects, suggested, [16], 0.0).mean() > best_anchor_iou(objects, start, [16], 0.0).mean()
 
 
 def test_suggest_anchors_for_equal_objects_gives_one_anchor() -> None:
-    advised = suggest_anchors(make_objects(*[(10, 10, 42, 42)] * 5), AnchorGenerator(((128, 256),)), 16, None, 3)
-    assert len(advised.sizes[0]) == len(advised.aspect_ratios) == 1
+    suggested = suggest_anchors(make_objects(*[(10, 10, 42, 42)] * 5), AnchorGenerator(((128, 256),)), 16, None, 3)
+    assert len(suggested.sizes[0]) == len(suggested.aspect_ratios) == 1

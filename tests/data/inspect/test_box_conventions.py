@@ -9,9 +9,9 @@ IMAGE_SIDES = np.tile([200.0, 100.0], (40, 1))
 
 
 def random_corners(count: int = 40) -> np.ndarray:
-    draw = np.random.default_rng(0)
-    first = draw.uniform(0, (150, 70), (count, 2))
-    return np.concatenate([first, first + draw.uniform(0, 5, (count, 2)) + (40, 25)], 1)
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0, (150, 70), (count, 2))
+    return np.concatenate([first, first + rng.uniform(0, 5, (count, 2)) + (40, 25)], 1)
 
 
 def from_corners(boxes: np.ndarray, reading: str) -> np.ndarray:
@@ -22,17 +22,22 @@ def from_corners(boxes: np.ndarray, reading: str) -> np.ndarray:
     return np.concatenate([boxes[:, :2] + size / 2, size], 1) if reading.startswith("cx") else boxes
 
 
-@pytest.mark.parametrize("meant", sorted(set(BOX_CONVENTIONS.values())))
-def test_to_corners_inverts_from_corners(meant: str) -> None:
-    np.testing.assert_allclose(to_corners(from_corners(random_corners(), meant), meant), random_corners())
+@pytest.mark.parametrize("convention_in_file", sorted(set(BOX_CONVENTIONS.values())))
+def test_to_corners_inverts_from_corners(convention_in_file: str) -> None:
+    np.testing.assert_allclose(
+        to_corners(from_corners(random_corners(), convention_in_file), convention_in_file), random_corners()
+    )
     assert fraction_that_fits(random_corners(), IMAGE_SIDES) == 1.0
 
 
-@pytest.mark.parametrize("own", sorted(set(BOX_CONVENTIONS.values())))
-@pytest.mark.parametrize("meant", sorted(set(BOX_CONVENTIONS.values())))
-def test_better_convention_is_found(own: str, meant: str) -> None:
-    expected = None if own == meant else meant
-    assert find_better_convention(from_corners(random_corners(), meant), IMAGE_SIDES, own) == expected
+@pytest.mark.parametrize("format_convention", sorted(set(BOX_CONVENTIONS.values())))
+@pytest.mark.parametrize("convention_in_file", sorted(set(BOX_CONVENTIONS.values())))
+def test_better_convention_is_found(format_convention: str, convention_in_file: str) -> None:
+    expected = None if format_convention == convention_in_file else convention_in_file
+    assert (
+        find_better_convention(from_corners(random_corners(), convention_in_file), IMAGE_SIDES, format_convention)
+        == expected
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])

@@ -9,12 +9,12 @@ from detect.data.inspect.class_checks import check_classes
 from detect.data.inspect.scan_records import FolderScan, RawImage, RawObject
 
 
-def make_scan(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) -> FolderScan:
+def make_scan(counts: Mapping[str, int], classes: tuple[str, ...] | None = None) -> FolderScan:
     box = (1.0, 2.0, 30.0, 40.0)
     objects = tuple(
-        RawObject(f"object {place}", name, box, box) for name, count in counts.items() for place in range(count)
+        RawObject(f"object {index}", name, box, box) for name, count in counts.items() for index in range(count)
     )
-    return FolderScan("voc", Path("set"), (RawImage(Path("a.jpg"), Path("a.xml"), None, objects),), listed, ())
+    return FolderScan("voc", Path("set"), (RawImage(Path("a.jpg"), Path("a.xml"), None, objects),), classes, ())
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def make_scan(counts: Mapping[str, int], listed: tuple[str, ...] | None = None) 
     ],
 )
 def test_check_classes_reports_similar_and_rare_names(counts: dict[str, int], kinds: list[str]) -> None:
-    assert [found.kind for found in check_classes(make_scan(counts))] == kinds
+    assert [finding.kind for finding in check_classes(make_scan(counts))] == kinds
 
 
 def test_listed_class_without_objects_is_rare() -> None:
-    (found,) = check_classes(make_scan({"dog": 20}, ("dog", "cat")))
-    assert (found.kind, found.message) == ("rare-class", "cat: 0 objects")
+    (finding,) = check_classes(make_scan({"dog": 20}, ("dog", "cat")))
+    assert (finding.kind, finding.message) == ("rare-class", "cat: 0 objects")

@@ -42,8 +42,8 @@ def test_sample_images_covers_the_classes(tmp_path: Path, number: int, labels: l
     assert any(3 in found[index].labels for index in chosen)
 
 
-def test_views_before_and_after_augmentation_have_the_boxes(drawn: Annotations) -> None:
-    shown = make_renderer(drawn, flip=1.0).render(0, 2)
+def test_views_before_and_after_augmentation_have_the_boxes(annotations: Annotations) -> None:
+    shown = make_renderer(annotations, flip=1.0).render(0, 2)
     own = np.asarray([box for _, box in example_boxes(0)], np.float64)
     assert shown.before.rgb.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_allclose(shown.before.boxes, own)
@@ -52,8 +52,12 @@ def test_views_before_and_after_augmentation_have_the_boxes(drawn: Annotations) 
     np.testing.assert_allclose(shown.after[0].boxes, mirrored, atol=1e-4)
 
 
-def test_large_image_is_shrunk_with_its_boxes(drawn: Annotations) -> None:
-    view = GalleryRenderer(drawn, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0).render(0, 1).after[0]
+def test_large_image_is_shrunk_with_its_boxes(annotations: Annotations) -> None:
+    view = (
+        GalleryRenderer(annotations, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0)
+        .render(0, 1)
+        .after[0]
+    )
     assert max(view.rgb.shape) == MAX_SIDE
     np.testing.assert_allclose(view.boxes[1, 2:], (view.rgb.shape[1], view.rgb.shape[0]), atol=0.01)
 
@@ -77,10 +81,10 @@ class _ScriptParser(HTMLParser):
             self.contents.append(data)
 
 
-def test_page_contains_everything_and_escapes_names(tmp_path: Path, drawn: Annotations) -> None:
+def test_page_contains_everything_and_escapes_names(tmp_path: Path, annotations: Annotations) -> None:
     evil = '</script><script>alert("x")</script><!--'
     page = tmp_path / "index.html"
-    write_gallery_page(page, evil, evil, [make_renderer(drawn).render(0, 1)], [evil, "zebra"])
+    write_gallery_page(page, evil, evil, [make_renderer(annotations).render(0, 1)], [evil, "zebra"])
     text = page.read_text()
     parser = _ScriptParser()
     parser.feed(text)
@@ -92,8 +96,8 @@ def test_page_contains_everything_and_escapes_names(tmp_path: Path, drawn: Annot
 
 
 @pytest.mark.parametrize(("number", "sheets"), [(1, 1), (12, 1)])
-def test_contact_sheets_are_written(tmp_path: Path, drawn: Annotations, number: int, sheets: int) -> None:
-    shown = [make_renderer(drawn).render(index, 0) for index in range(number)]
-    written = write_contact_sheets(tmp_path, shown, drawn.classes)
+def test_contact_sheets_are_written(tmp_path: Path, annotations: Annotations, number: int, sheets: int) -> None:
+    shown = [make_renderer(annotations).render(index, 0) for index in range(number)]
+    written = write_contact_sheets(tmp_path, shown, annotations.classes)
     assert len(written) == sheets
     assert all(cv2.imread(str(sheet)) is not None for sheet in written)

@@ -56,41 +56,47 @@ class VocExample:
 
 UNIQUE_OBJECT = voc_object("{}", 11, 13, 29, 31)  # a position and size that no object of the real data sets has
 FAULTS: dict[str, tuple[str, Callable[[VocExample], object]]] = {
-    "truncated": ("unreadable-image", lambda one: one.image.write_bytes(one.image.read_bytes()[:-900])),
-    "empty": ("unreadable-image", lambda one: one.image.write_bytes(b"")),
-    "a text": ("unreadable-image", lambda one: one.image.write_text("<html>")),
-    "PNG": ("wrong-suffix", lambda one: Image.open(one.image).copy().save(one.image, format="PNG")),
-    "resized": ("wrong-size", lambda one: Image.open(one.image).resize((177, 131)).save(one.image)),
+    "truncated": ("unreadable-image", lambda example: example.image.write_bytes(example.image.read_bytes()[:-900])),
+    "empty": ("unreadable-image", lambda example: example.image.write_bytes(b"")),
+    "a text": ("unreadable-image", lambda example: example.image.write_text("<html>")),
+    "PNG": ("wrong-suffix", lambda example: Image.open(example.image).copy().save(example.image, format="PNG")),
+    "resized": ("wrong-size", lambda example: Image.open(example.image).resize((177, 131)).save(example.image)),
     "turned": ("rotated", VocExample.set_exif_rotation),
-    "image gone": ("missing-image", lambda one: one.image.unlink()),
-    "copied": ("duplicate-image", lambda one: shutil.copy(one.donor, one.image)),
-    "recompressed": ("near-duplicate", lambda one: Image.open(one.donor).copy().save(one.image, quality=35)),
-    "in both lists": ("leak", lambda one: one.append_to_split("val")),
-    "cut XML": ("damaged-annotation", lambda one: one.xml.write_text(one.text[:-40])),
-    "no name": ("damaged-annotation", lambda one: one.change_first_name(lambda _: "")),
-    "letters": ("similar-names", lambda one: one.change_first_name(str.swapcase)),
-    "no number": ("not-finite", lambda one: one.set_first_box(10, 10, "?", 90)),
-    "swapped": ("swapped-corners", lambda one: one.set_first_box(90, 10, 40, 80)),
-    "no extent": ("no-extent", lambda one: one.set_first_box(90, 10, 90, 80)),
-    "outside": ("outside", lambda one: one.set_first_box(one.width + 9, 10, one.width + 60, 80)),
-    "reaching outside": ("reaches-outside", lambda one: one.set_first_box(10, 10, 80, one.height + 9)),
-    "from 0": ("shifted-corners", lambda one: one.set_first_box(0, 0, 80, 70)),
-    "tiny": ("tiny", lambda one: one.set_first_box(50, 50, 51, 51)),
-    "whole": ("whole-image", lambda one: one.set_first_box(1, 1, one.width, one.height)),
-    "fractions": ("fractions", lambda one: one.set_first_box(0.25, 0.25, 0.5, 0.75)),
-    "boxed twice": ("duplicate-box", lambda one: one.add_objects(*[UNIQUE_OBJECT.format(_first_name(one))] * 2)),
-    "no annotation": ("missing-annotation", lambda one: one.xml.unlink()),
+    "image gone": ("missing-image", lambda example: example.image.unlink()),
+    "copied": ("duplicate-image", lambda example: shutil.copy(example.donor, example.image)),
+    "recompressed": (
+        "near-duplicate",
+        lambda example: Image.open(example.donor).copy().save(example.image, quality=35),
+    ),
+    "in both lists": ("leak", lambda example: example.append_to_split("val")),
+    "cut XML": ("damaged-annotation", lambda example: example.xml.write_text(example.text[:-40])),
+    "no name": ("damaged-annotation", lambda example: example.change_first_name(lambda _: "")),
+    "letters": ("similar-names", lambda example: example.change_first_name(str.swapcase)),
+    "no number": ("not-finite", lambda example: example.set_first_box(10, 10, "?", 90)),
+    "swapped": ("swapped-corners", lambda example: example.set_first_box(90, 10, 40, 80)),
+    "no extent": ("no-extent", lambda example: example.set_first_box(90, 10, 90, 80)),
+    "outside": ("outside", lambda example: example.set_first_box(example.width + 9, 10, example.width + 60, 80)),
+    "reaching outside": ("reaches-outside", lambda example: example.set_first_box(10, 10, 80, example.height + 9)),
+    "from 0": ("shifted-corners", lambda example: example.set_first_box(0, 0, 80, 70)),
+    "tiny": ("tiny", lambda example: example.set_first_box(50, 50, 51, 51)),
+    "whole": ("whole-image", lambda example: example.set_first_box(1, 1, example.width, example.height)),
+    "fractions": ("fractions", lambda example: example.set_first_box(0.25, 0.25, 0.5, 0.75)),
+    "boxed twice": (
+        "duplicate-box",
+        lambda example: example.add_objects(*[UNIQUE_OBJECT.format(_first_name(example))] * 2),
+    ),
+    "no annotation": ("missing-annotation", lambda example: example.xml.unlink()),
 }
 
 
-def _first_name(one: VocExample) -> str:
-    found = _NAME.search(one.text)
+def _first_name(example: VocExample) -> str:
+    found = _NAME.search(example.text)
     assert found is not None
     return found[2]
 
 
 def _count(findings: list[DatasetFinding]) -> Counter[tuple[str, str, str, str]]:
-    return Counter((one.kind, one.file, one.location, one.message) for one in findings)
+    return Counter((finding.kind, finding.file, finding.location, finding.message) for finding in findings)
 
 
 def _copy_dataset(source: Path, target: Path) -> Path:
@@ -117,7 +123,7 @@ def _pairs_without_findings(root: Path, taken: str) -> list[tuple[str, str]]:
 def test_faults_in_real_voc_data_are_found(shared_data: Path, tmp_path: Path, name: str) -> None:
     root = _copy_dataset(shared_data / name, tmp_path / "set")
     before = inspect_folder(root)
-    pairs = _pairs_without_findings(root, " ".join(one.file + one.message for one in before))
+    pairs = _pairs_without_findings(root, " ".join(finding.file + finding.message for finding in before))
     for (_, plant), (stem, donor) in zip(FAULTS.values(), pairs, strict=False):
         plant(VocExample(root, stem, donor))
     after = inspect_folder(root)
@@ -126,7 +132,9 @@ def test_faults_in_real_voc_data_are_found(shared_data: Path, tmp_path: Path, na
     assert Counter(kind for kind, *_ in new.elements()) == expected
     assert _count(before) - _count(after) == Counter()
     for (kind, _), (stem, _) in zip(FAULTS.values(), pairs, strict=False):
-        assert kind == "similar-names" or any(kind == one[0] and stem in one[1] + one[3] for one in new), (kind, stem)
+        assert kind == "similar-names" or any(
+            kind == finding[0] and stem in finding[1] + finding[3] for finding in new
+        ), (kind, stem)
 
 
 def _add_faults(document: dict[str, Any], images: Path) -> dict[str, int]:
@@ -146,7 +154,9 @@ def _add_faults(document: dict[str, Any], images: Path) -> dict[str, int]:
     shutil.copy(images / image_files[1], images / "unlabelled.jpg")
     first = document["images"][0]
     document["images"].append(first | {"id": 10**9, "file_name": "copy.jpg"})
-    spare = iter([one for one in records if one["image_id"] in [image["id"] for image in document["images"][:30]]])
+    spare = iter(
+        [record for record in records if record["image_id"] in [image["id"] for image in document["images"][:30]]]
+    )
     next(spare)["bbox"] = [1, 2, 3]
     next(spare)["bbox"] = [50, 50, -20, 30]
     next(spare)["bbox"] = [50, 50, 0, 30]
@@ -186,10 +196,10 @@ def _add_faults(document: dict[str, Any], images: Path) -> dict[str, int]:
 
 def test_faults_in_real_coco_data_are_found(shared_data: Path, tmp_path: Path) -> None:
     root = _copy_dataset(shared_data / "coco_mini", tmp_path / "set")
-    before = Counter(one.kind for one in inspect_folder(root) if one.kind != "rare-class")
+    before = Counter(finding.kind for finding in inspect_folder(root) if finding.kind != "rare-class")
     document = json.loads((root / "instances.json").read_text())
     planted = _add_faults(document, root / "images")
     (root / "instances.json").write_text(json.dumps(document))
-    after = Counter(one.kind for one in inspect_folder(root) if one.kind != "rare-class")
+    after = Counter(finding.kind for finding in inspect_folder(root) if finding.kind != "rare-class")
     assert after - before == Counter(planted)
     assert before - after == Counter()

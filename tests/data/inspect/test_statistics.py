@@ -22,8 +22,8 @@ from tests.data.inspect.example_faults import FAULTS
 ANCHORS = AnchorConfig(AnchorGenerator(((64.0, 128.0),), (0.5, 1.0)), (16,), None)
 
 
-def statistics_of(annotations: Annotations, plan: AnchorConfig = ANCHORS) -> DatasetStatistics:
-    return compute_statistics(annotations, Preprocess(min_size=320), [160], plan, 2)
+def statistics_of(annotations: Annotations, anchors: AnchorConfig = ANCHORS) -> DatasetStatistics:
+    return compute_statistics(annotations, Preprocess(min_size=320), [160], anchors, 2)
 
 
 def annotations_without_objects(root: Path) -> Annotations:
@@ -38,40 +38,42 @@ def test_valid_annotations_without_images_raises(tmp_path: Path) -> None:
 
 
 def test_statistics_without_objects_are_empty(tmp_path: Path) -> None:
-    found = statistics_of(annotations_without_objects(tmp_path / "set"))
-    assert (found.counts.images, found.counts.without_objects, found.counts.objects) == (12, 12, 0)
-    assert found.suggested_settings == ""
-    assert [table.row_count for table in statistics_tables(found)] == [3, 0]
-    json.dumps(found.to_json(), allow_nan=False)
+    statistics = statistics_of(annotations_without_objects(tmp_path / "set"))
+    assert (statistics.counts.images, statistics.counts.without_objects, statistics.counts.objects) == (12, 12, 0)
+    assert statistics.suggested_settings == ""
+    assert [table.row_count for table in statistics_tables(statistics)] == [3, 0]
+    json.dumps(statistics.to_json(), allow_nan=False)
 
 
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
 def test_counts_match_the_example_dataset(tmp_path: Path, writer) -> None:
-    found = statistics_of(valid_annotations(scan_folder(writer(tmp_path / "set"), None)))
-    assert format_counts(found.counts) == "12 images (0 without objects), 48 objects (0 difficult, 0 crowds)"
-    assert {one.name: (one.objects, one.images) for one in found.counts.classes} == dict.fromkeys(CLASS_NAMES, (24, 12))
-    assert found.counts.sizes == (((200, 160), 12),)
-    assert found.counts.objects_per_image == (4.0,) * 7
-    assert [one.min_size for one in found.anchor_recalls] == [160, 320]
+    statistics = statistics_of(valid_annotations(scan_folder(writer(tmp_path / "set"), None)))
+    assert format_counts(statistics.counts) == "12 images (0 without objects), 48 objects (0 difficult, 0 crowds)"
+    assert {
+        class_counts.name: (class_counts.objects, class_counts.images) for class_counts in statistics.counts.classes
+    } == dict.fromkeys(CLASS_NAMES, (24, 12))
+    assert statistics.counts.sizes == (((200, 160), 12),)
+    assert statistics.counts.objects_per_image == (4.0,) * 7
+    assert [recall.min_size for recall in statistics.anchor_recalls] == [160, 320]
 
 
 def test_suggested_settings_are_valid_overrides(tmp_path: Path) -> None:
-    found = statistics_of(valid_annotations(scan_folder(write_voc(tmp_path / "set"), None)))
-    overrides = [word for word in found.suggested_settings.split() if word != "--set"]
+    statistics = statistics_of(valid_annotations(scan_folder(write_voc(tmp_path / "set"), None)))
+    overrides = [word for word in statistics.suggested_settings.split() if word != "--set"]
     config = with_overrides(Config(), overrides)
-    assert found.suggested is not None
+    assert statistics.suggested is not None
     assert (config.model.rpn.anchor_sizes, config.model.rpn.aspect_ratios) == (
-        found.suggested.sizes[0],
-        found.suggested.aspect_ratios,
+        statistics.suggested.sizes[0],
+        statistics.suggested.aspect_ratios,
     )
     assert config.data.min_size == 320
 
 
 def test_pyramid_gets_no_suggested_anchors(tmp_path: Path) -> None:
-    plan = AnchorConfig(AnchorGenerator(((32.0,), (64.0,)), (1.0,)), (4, 8), None)
-    found = statistics_of(valid_annotations(scan_folder(write_voc(tmp_path / "set"), None)), plan)
-    assert (len(found.anchor_recalls), found.suggested, found.suggested_settings) == (2, None, "")
-    assert [table.row_count for table in statistics_tables(found)][-1] == 2
+    anchors = AnchorConfig(AnchorGenerator(((32.0,), (64.0,)), (1.0,)), (4, 8), None)
+    statistics = statistics_of(valid_annotations(scan_folder(write_voc(tmp_path / "set"), None)), anchors)
+    assert (len(statistics.anchor_recalls), statistics.suggested, statistics.suggested_settings) == (2, None, "")
+    assert [table.row_count for table in statistics_tables(statistics)][-1] == 2
 
 
 @pytest.mark.parametrize(
@@ -87,5 +89,5 @@ def test_pyramid_gets_no_suggested_anchors(tmp_path: Path) -> None:
 def test_invalid_images_and_boxes_are_not_counted(tmp_path: Path, fault: str, counted: tuple[int, int, int]) -> None:
     root = write_voc(tmp_path / "set")
     FAULTS[fault].apply(root)
-    found = statistics_of(valid_annotations(scan_folder(root, None))).counts
-    assert (found.images, found.objects, found.dropped) == counted
+    statistics = statistics_of(valid_annotations(scan_folder(root, None))).counts
+    assert (statistics.images, statistics.objects, statistics.dropped) == counted
