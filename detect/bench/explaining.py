@@ -1,7 +1,8 @@
-"""Whether explanations lie on the object, and are true: each method beside two controls and pytorch-grad-cam.
+"""Measures whether explanations lie on their objects and are faithful: each method compared with two baselines and
+pytorch-grad-cam.
 
-A flat box and the box's centre know nothing of the network. The centre of a box that found its object lies in the
-object's box, so that pointing into boxes proves nothing: objects are masks here.
+A filled box and the center of the box do not use the network. The center of a box that matches its object lies in the
+object's box, so that a peak inside the box proves nothing: objects are therefore given by masks.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from itertools import combinations
 import numpy as np
 from torch import Tensor
 
-from detect.bench.explaining_cases import MATCH_IOU, ExplanationCase, MaskedImage, make_cases, box_center, flat_box
-from detect.bench.explaining_targets import MethodMeans, targets_reached, saliency_cost
-from detect.bench.gradcam_peer import PEERS, Explain, grad_cam_installed, peer_method
+from detect.bench.explaining_cases import MATCH_IOU, ExplanationCase, MaskedImage, box_center, flat_box, make_cases
+from detect.bench.explaining_targets import MethodMeans, saliency_cost, targets_reached
+from detect.bench.gradcam_peer import PEERS, grad_cam_installed, peer_method
 from detect.bench.result_tables import Table
 from detect.data.images import read_image
 from detect.explain.attribution.faithfulness import faithfulness
-from detect.explain.attribution.heatmaps import to_image_pixels, peak_and_energy, reduce_channels
-from detect.explain.attribution.methods import METHODS
+from detect.explain.attribution.heatmaps import peak_and_energy, reduce_channels, to_image_pixels
+from detect.explain.attribution.methods import METHODS, Explain
 from detect.explain.attribution.options import MethodOptions
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
 from detect.system.progress import ProgressDisplay
 from detect.types import Size
 
-RANDOM = ("smoothgrad", "drise")
-SEEDS = 3  # of what is random
+RANDOM = ("smoothgrad", "drise")  # methods with random draws
+SEEDS = 3  # of each of these methods
 COLUMNS = (
     "method",
     "mask energy",
@@ -37,15 +38,17 @@ COLUMNS = (
     "insertion - deletion",
     "leakage",
     "correlation of disjoint boxes",
-    "seeds' spread of energy",
-    "seconds a box",
+    "std of energy over seeds",
+    "s a box",
 )
 
 
 @dataclass(frozen=True)
 class MapScores:
-    """Of one map. energy: share of what is above 0 in the mask; pointing: its highest pixel is in the mask; leakage:
-    share in the masks of other objects of the class, None where there are none.
+    """The scores of one heat map.
+
+    energy: fraction of the values above 0 in the mask; pointing: whether the highest pixel is in the mask; leakage:
+    fraction in the masks of other objects of the class, None where there are none.
     """
 
     energy: float
@@ -55,61 +58,64 @@ class MapScores:
 
 
 def contender_methods(names: Sequence[str]) -> dict[str, Explain]:
-    """Ours, the controls, and the package's where it is installed."""
-    found: dict[str, Explain] = {name: METHODS[name].explain for name in names}
-    found |= {"flat box": flat_box, "centre of the box": box_center}
+    """Return the methods ``names`` of ours, the baselines, and those of pytorch-grad-cam where it is installed."""
+    methods: dict[str, Explain] = {name: METHODS[name].explain for name in names}
+    methods |= {"flat box": flat_box, "center of the box": box_center}
     if grad_cam_installed():
-        found |= {told: peer_method(name) for told, name in PEERS.items()}
-    return found
+        methods |= {name: peer_method(class_name) for name, class_name in PEERS.items()}
+    return methods
 
 
 def measure_explanations(
     predictor: Predictor,
-    image_files: Sequence[MaskedImage],
+    masked_images: Sequence[MaskedImage],
     names: Sequence[str],
-    choice: MethodOptions,
+    options: MethodOptions,
     score: float,
-    shown: ProgressDisplay,
+    progress: ProgressDisplay,
     command: str,
 ) -> Table:
-    """A row for each contender, over all detections of at least ``score`` that found an object with a mask; command:
-    the one that makes the table again.
+    """Return a table with a row for each contender, over all detections of at least ``score`` that match an object with
+    a mask.
+
+    command: the command that makes the table again.
     """
-    kept = {name: _MethodScores() for name in contender_methods(names)}
+    scores = {name: _MethodScores() for name in contender_methods(names)}
     costs: list[float] = []
-    for masked in image_files:
+    for masked in masked_images:
         rgb = read_image(masked.image)
         images = predictor.preprocess_image(rgb).to(predictor.compute.device)
         cases = make_cases(predictor, masked, images, score)
+        sizes = (images.sizes[0], (rgb.shape[0], rgb.shape[1]))
         for name, explain in contender_methods(names).items():
             with predictor.compute.autocast():
-                kept[name].add(cases, explain, choice, (images.sizes[0], (rgb.shape[0], rgb.shape[1])), name in RANDOM)
+                scores[name].add(cases, explain, options, sizes, name in RANDOM)
         costs += [saliency_cost(cases[0].target)] if cases else []
-        shown.advance(1)
-    marks = next(iter(kept.values())).map_scores
-    count, leaks = len(marks), sum(one.leakage is not None for one in marks)
+        progress.advance(1)
+    map_scores = next(iter(scores.values())).map_scores
+    num_detections, num_leakages = len(map_scores), sum(scored.leakage is not None for scored in map_scores)
     remarks = [
-        f"{count} detections that score {score:g} and found an object with a mask (IoU {MATCH_IOU:g}), in "
-        f"{len(image_files)} images; energy, pointing and leakage are by masks.",
-        f"leakage: share of the map on other objects of the class, for the {leaks} with some in the image; insertion "
-        "and deletion are in units of the starting score.",
+        f"{num_detections} detections with a score of at least {score:g} that match an object with a mask (IoU "
+        f"{MATCH_IOU:g}), in {len(masked_images)} images; energy, pointing and leakage are measured on masks.",
+        f"leakage: fraction of the map on other objects of the class, for the {num_leakages} detections with such objects "
+        "in the image; insertion and deletion are relative to the score of the unchanged image.",
     ]
     if costs:
         remarks.append(
             f"saliency of a detection takes {np.median(costs):.2f} times one forward and backward pass (median of "
             f"{len(costs)} images)"
         )
-    means = {name: own.means() for name, own in kept.items()}
-    if grad_cam_installed() and count:
+    means = {name: method_scores.means() for name, method_scores in scores.items()}
+    if grad_cam_installed() and num_detections:
         remarks += targets_reached({name: means[name] for name in names}, {name: means[name] for name in PEERS})
     elif not grad_cam_installed():
         remarks.append("pytorch-grad-cam is not installed: pip install grad-cam")
-    rows = tuple((name, *astuple(own)) for name, own in means.items())
+    rows = tuple((name, *astuple(method_means)) for name, method_means in means.items())
     return Table("Explanations on objects with masks", command, COLUMNS, rows, tuple(remarks))
 
 
 class _MethodScores:
-    """What one contender's maps were worth, detection by detection."""
+    """Collects the scores of one contender's heat maps."""
 
     def __init__(self) -> None:
         self.map_scores: list[MapScores] = []
@@ -118,81 +124,90 @@ class _MethodScores:
         self._seconds = 0.0
 
     def add(
-        self, cases: Sequence[ExplanationCase], explain: Explain, choice: MethodOptions, sizes: tuple[Size, Size], random: bool
+        self,
+        cases: Sequence[ExplanationCase],
+        explain: Explain,
+        options: MethodOptions,
+        sizes: tuple[Size, Size],
+        random: bool,
     ) -> None:
-        """The cases of an image; sizes: of the canvas's picture and of the image."""
+        """Add the cases of an image; sizes: (h, w) of the image in canvas pixels, and of the image file."""
         start = time.perf_counter()
-        heats = _explain(cases, explain, choice)
+        heats = _explain(cases, explain, options)
         self._seconds += time.perf_counter() - start
-        placed = _to_image_pixels(cases, heats, sizes)
-        self.map_scores += [_score_map(*three) for three in zip(cases, heats, placed, strict=True)]
-        self._correlations += _correlations(cases, placed)
+        heatmaps = _to_image_pixels(cases, heats, sizes)
+        self.map_scores += [_score_map(*triple) for triple in zip(cases, heats, heatmaps, strict=True)]
+        self._correlations += _correlations(cases, heatmaps)
         if random:
-            again = [
-                _to_image_pixels(cases, _explain(cases, explain, replace(choice, seed=seed)), sizes) for seed in range(1, SEEDS)
+            other_seeds = [
+                _to_image_pixels(cases, _explain(cases, explain, replace(options, seed=seed)), sizes)
+                for seed in range(1, SEEDS)
             ]
-            self._seed_stds += _seed_stds(cases, [placed, *again])
+            self._seed_stds += _seed_stds(cases, [heatmaps, *other_seeds])
 
     def means(self) -> MethodMeans:
-        """Over all detections."""
-        leaks = [one.leakage for one in self.map_scores if one.leakage is not None]
+        """Return the means over all detections."""
+        leakages = [scores.leakage for scores in self.map_scores if scores.leakage is not None]
         return MethodMeans(
-            _mean([one.energy for one in self.map_scores]),
-            _mean([float(one.pointing) for one in self.map_scores]),
-            _mean([one.insertion_minus_deletion for one in self.map_scores]),
-            _mean(leaks),
+            _mean([scores.energy for scores in self.map_scores]),
+            _mean([float(scores.pointing) for scores in self.map_scores]),
+            _mean([scores.insertion_minus_deletion for scores in self.map_scores]),
+            _mean(leakages),
             _mean(self._correlations),
             _mean(self._seed_stds),
             self._seconds / len(self.map_scores) if self.map_scores else None,
         )
 
 
-def _explain(cases: Sequence[ExplanationCase], explain: Explain, choice: MethodOptions) -> list[Tensor]:
-    """One map (1, h, w) for each case; a view's detections are explained together."""
-    by_view: dict[int, Tensor] = {}
-    found = []
+def _explain(cases: Sequence[ExplanationCase], explain: Explain, options: MethodOptions) -> list[Tensor]:
+    """Return one map (1, h, w) for each case; the detections of a target are explained together."""
+    by_target: dict[int, Tensor] = {}
+    heats = []
     for case in cases:
-        if id(case.target) not in by_view:
-            by_view[id(case.target)] = explain(case.target, choice).detach()
-        found.append(reduce_channels(by_view[id(case.target)][case.index], "max"))
-    return found
+        if id(case.target) not in by_target:
+            by_target[id(case.target)] = explain(case.target, options).detach()
+        heats.append(reduce_channels(by_target[id(case.target)][case.index], "max"))
+    return heats
 
 
-def _to_image_pixels(cases: Sequence[ExplanationCase], heats: Sequence[Tensor], sizes: tuple[Size, Size]) -> list[np.ndarray]:
+def _to_image_pixels(
+    cases: Sequence[ExplanationCase], heats: Sequence[Tensor], sizes: tuple[Size, Size]
+) -> list[np.ndarray]:
     return [to_image_pixels(heat, case.target, *sizes) for heat, case in zip(heats, cases, strict=True)]
 
 
-def _score_map(case: ExplanationCase, heat: Tensor, placed: np.ndarray) -> MapScores:
-    (x, y), _ = peak_and_energy(placed, np.zeros(4))
+def _score_map(case: ExplanationCase, heat: Tensor, heatmap: np.ndarray) -> MapScores:
+    """Return the scores of a map: heat (1, h, w) over the target's pixels, heatmap (H, W, 1) over the image's."""
+    (x, y), _ = peak_and_energy(heatmap, np.zeros(4))
     return MapScores(
-        energy=energy_in(placed, case.mask),
-        pointing=bool(placed.any() and case.mask[y, x]),
+        energy=energy_in(heatmap, case.mask),
+        pointing=bool(heatmap.any() and case.mask[y, x]),
         insertion_minus_deletion=faithfulness(case.target, case.index, heat[0]).insertion_minus_deletion,
-        leakage=energy_in(placed, case.other_masks) if case.other_masks.any() else None,
+        leakage=energy_in(heatmap, case.other_masks) if case.other_masks.any() else None,
     )
 
 
-def _correlations(cases: Sequence[ExplanationCase], placed: Sequence[np.ndarray]) -> list[float]:
-    """Correlations between the maps of detections whose boxes share no pixel; maps without any contrast have none."""
-    found = []
+def _correlations(cases: Sequence[ExplanationCase], heatmaps: Sequence[np.ndarray]) -> list[float]:
+    """Return the correlations between the maps of detections whose boxes share no pixel; constant maps have none."""
+    correlations = []
     for a, b in combinations(range(len(cases)), 2):
         boxes = [cases[i].target.detections[cases[i].index].box[None] for i in (a, b)]
-        if not float(box_ops.intersections(*boxes)) and placed[a].std() and placed[b].std():
-            found.append(float(np.corrcoef(placed[a].ravel(), placed[b].ravel())[0, 1]))
-    return found
+        if not float(box_ops.intersections(*boxes)) and heatmaps[a].std() and heatmaps[b].std():
+            correlations.append(float(np.corrcoef(heatmaps[a].ravel(), heatmaps[b].ravel())[0, 1]))
+    return correlations
 
 
 def _seed_stds(cases: Sequence[ExplanationCase], by_seed: Sequence[Sequence[np.ndarray]]) -> list[float]:
-    """Of each case the standard deviation of its mask energy over seeds."""
+    """Return the standard deviation of the mask energy of each case over the seeds."""
     return [
-        float(np.std([energy_in(placed[number], case.mask) for placed in by_seed], ddof=1))
-        for number, case in enumerate(cases)
+        float(np.std([energy_in(heatmaps[i], case.mask) for heatmaps in by_seed], ddof=1))
+        for i, case in enumerate(cases)
     ]
 
 
-def energy_in(placed: np.ndarray, mask: np.ndarray) -> float:
-    """The share of what is above 0 that lies in a mask; 0 where nothing is."""
-    values = placed[:, :, 0].clip(min=0).astype(np.float64)
+def energy_in(heatmap: np.ndarray, mask: np.ndarray) -> float:
+    """Return the fraction of the values above 0 of a map (H, W, 1) that lies in a mask (H, W); 0 for an empty map."""
+    values = heatmap[:, :, 0].clip(min=0).astype(np.float64)
     total = float(values.sum())
     return float(values[mask].sum()) / total if total else 0.0
 

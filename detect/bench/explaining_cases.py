@@ -1,4 +1,4 @@
-"""Detections that found an object with a mask: what explanations are judged on."""
+"""The cases that explanations are measured on: detections that match an object with a mask; and two baselines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from torch import Tensor
 from detect.data.formats.voc_xml import read_annotation
 from detect.errors import UserError
 from detect.explain.attribution.options import MethodOptions
-from detect.explain.attribution.target import TargetDetection, AttributionTarget, target_detections, attribution_targets
+from detect.explain.attribution.target import (
+    AttributionTarget,
+    TargetDetection,
+    attribution_targets,
+    target_detections,
+)
 from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
@@ -22,11 +27,12 @@ from detect.system.files import require_file, require_folder
 from detect.types import Images, Size
 
 MASKS = "SegmentationObject"
+MATCH_IOU = 0.5  # minimum IoU of a detection and the object that it matches
 
 
 @dataclass(frozen=True)
 class MaskedImage:
-    """An image; of each object its class, its box (4,) in the image's pixels and its mask (H, W) bool."""
+    """An image with masks: the class name, the box (4,) in the image's pixels and the mask (H, W) bool of each object."""
 
     image: Path
     names: tuple[str, ...]
@@ -34,32 +40,13 @@ class MaskedImage:
     masks: tuple[np.ndarray, ...]
 
 
-def masked_images(root: Path, split: str, number: int) -> list[MaskedImage]:
-    """The first ``number`` images of a VOC folder's list that have masks. UserError where none has."""
-    folder = require_folder(root / MASKS, "VOC's masks of objects")
-    names = require_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
-    files = [file for name in names if (file := folder / f"{name}.png").exists()][:number]
-    if not files:
-        raise UserError(f"{folder}: expected masks (.png) of images in the list {split}, found none")
-    return [_read_masked_image(root, file) for file in files]
-
-
-def _read_masked_image(root: Path, file: Path) -> MaskedImage:
-    """The value of a pixel is the place of its object in the annotation, from 1; 255 is the border between objects."""
-    objects = read_annotation(root / "Annotations" / f"{file.stem}.xml").objects
-    values = np.asarray(Image.open(file))
-    seen = [one for one in objects if (values == one.index).any()]
-    boxes = np.array([one.box for one in seen], np.float64).reshape(-1, 4)
-    names, masks = tuple(one.name for one in seen), tuple(values == one.index for one in seen)
-    return MaskedImage(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)
-
-
-MATCH_IOU = 0.5  # IoU from which a detection has found an object
-
-
 @dataclass(frozen=True)
 class ExplanationCase:
-    """A detection that found an object: its view and place in it, the object's mask, those of others of its class."""
+    """A detection that matches an object with a mask.
+
+    target and index: the attribution target of the detection and its index there; mask: (H, W) bool of its object;
+    other_masks: (H, W) bool, the union of the masks of the other objects of the class.
+    """
 
     target: AttributionTarget
     index: int
@@ -67,59 +54,86 @@ class ExplanationCase:
     other_masks: np.ndarray
 
 
+def masked_images(root: Path, split: str, max_images: int) -> list[MaskedImage]:
+    """Return the first ``max_images`` images of a list of a VOC folder that have masks; UserError where none has."""
+    folder = require_folder(root / MASKS, "VOC's masks of objects")
+    names = require_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
+    files = [file for name in names if (file := folder / f"{name}.png").exists()][:max_images]
+    if not files:
+        raise UserError(f"{folder}: expected masks (.png) of images in the list {split}, found none")
+    return [_read_masked_image(root, file) for file in files]
+
+
+def _read_masked_image(root: Path, file: Path) -> MaskedImage:
+    """Read a mask file: a pixel's value is the number of its object in the annotation, from 1; 255 marks borders."""
+    objects = read_annotation(root / "Annotations" / f"{file.stem}.xml").objects
+    values = np.asarray(Image.open(file))
+    with_mask = [annotation for annotation in objects if (values == annotation.index).any()]
+    boxes = np.array([annotation.box for annotation in with_mask], np.float64).reshape(-1, 4)
+    names = tuple(annotation.name for annotation in with_mask)
+    masks = tuple(values == annotation.index for annotation in with_mask)
+    return MaskedImage(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)
+
+
 def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score: float) -> list[ExplanationCase]:
-    """The detections of an image that found an object of their class."""
+    """Return a case for each detection of at least ``score`` in an image that matches an object of its class."""
     with torch.no_grad(), predictor.compute.autocast():
         (traced,) = trace(predictor.base_detector, images)
-    pinned = [one for one in target_detections(traced) if one.score >= score]
+    detections = [detection for detection in target_detections(traced) if detection.score >= score]
     size = masked.masks[0].shape if masked.masks else (1, 1)
-    found = {
-        one.rank: place for one in pinned if (place := _match_object(predictor, masked, one, images.sizes[0])) is not None
+    object_of_rank = {
+        detection.rank: index
+        for detection in detections
+        if (index := _match_object(predictor, masked, detection, images.sizes[0])) is not None
     }
-    chosen = [one for one in pinned if one.rank in found]
+    matched = [detection for detection in detections if detection.rank in object_of_rank]
     cases = []
-    for view in attribution_targets(predictor.base_detector, images, chosen, "score"):
-        for place, one in enumerate(view.detections):
-            own = found[one.rank]
+    for target in attribution_targets(predictor.base_detector, images, matched, "score"):
+        for i, detection in enumerate(target.detections):
+            object_index = object_of_rank[detection.rank]
             others = [
                 mask
-                for number, mask in enumerate(masked.masks)
-                if number != own and masked.names[number] == masked.names[own]
+                for index, mask in enumerate(masked.masks)
+                if index != object_index and masked.names[index] == masked.names[object_index]
             ]
-            cases.append(ExplanationCase(view, place, masked.masks[own], np.any([np.zeros(size, bool), *others], axis=0)))
+            other_masks = np.any([np.zeros(size, bool), *others], axis=0)
+            cases.append(ExplanationCase(target, i, masked.masks[object_index], other_masks))
     return cases
 
 
-def _match_object(predictor: Predictor, masked: MaskedImage, one: TargetDetection, canvas: Size) -> int | None:
-    """The place of the object of its class that a detection overlaps most, where that is enough."""
+def _match_object(
+    predictor: Predictor, masked: MaskedImage, detection: TargetDetection, canvas: Size
+) -> int | None:
+    """Return the index of the object of its class that a detection overlaps most; None below MATCH_IOU."""
     if not masked.masks:
         return None
     height, width = masked.masks[0].shape
-    box = rescale_boxes(one.box[None].cpu().double(), canvas, (height, width))
+    box = rescale_boxes(detection.box[None].cpu().double(), canvas, (height, width))
     overlaps = box_ops.iou(box, torch.from_numpy(masked.boxes))[0].numpy()
-    overlaps[[name != predictor.classes[one.label - 1] for name in masked.names]] = 0
+    overlaps[[name != predictor.classes[detection.label - 1] for name in masked.names]] = 0
     best = int(overlaps.argmax())
     return best if overlaps[best] >= MATCH_IOU else None
 
 
-def flat_box(view: AttributionTarget, _: MethodOptions) -> Tensor:
-    """1 in the detection's box, 0 elsewhere."""
-    return _filled_boxes(view, shrink=0.0)
+def flat_box(target: AttributionTarget, _: MethodOptions) -> Tensor:
+    """Return the first baseline: 1 in the detection's box, 0 elsewhere. (D, 1, H, W)."""
+    return _filled_boxes(target, shrink=0.0)
 
 
-def box_center(view: AttributionTarget, _: MethodOptions) -> Tensor:
-    """A tenth of the box, around its centre."""
-    return _filled_boxes(view, shrink=0.45)
+def box_center(target: AttributionTarget, _: MethodOptions) -> Tensor:
+    """Return the second baseline: 1 in a tenth of the box's width and height around its center. (D, 1, H, W)."""
+    return _filled_boxes(target, shrink=0.45)
 
 
-def _filled_boxes(view: AttributionTarget, shrink: float) -> Tensor:
-    height, width = view.pixels.shape[2:]
-    x1, y1, x2, y2 = view.window.tolist()
-    maps = torch.zeros(len(view.detections), 1, height, width)
-    for own, one in zip(maps, view.detections, strict=True):
-        left, top, right, bottom = one.box.tolist()
+def _filled_boxes(target: AttributionTarget, shrink: float) -> Tensor:
+    """Return maps of the boxes, each made smaller on all sides by a fraction ``shrink`` of its width and height."""
+    height, width = target.pixels.shape[2:]
+    x1, y1, x2, y2 = target.window.tolist()
+    maps = torch.zeros(len(target.detections), 1, height, width)
+    for heat, detection in zip(maps, target.detections, strict=True):
+        left, top, right, bottom = detection.box.tolist()
         dx, dy = (right - left) * shrink, (bottom - top) * shrink
         columns = [round((x - x1) / (x2 - x1) * width) for x in (left + dx, right - dx)]
         rows = [round((y - y1) / (y2 - y1) * height) for y in (top + dy, bottom - dy)]
-        own[0, max(rows[0], 0) : max(rows[1], rows[0] + 1), max(columns[0], 0) : max(columns[1], columns[0] + 1)] = 1
-    return maps.to(view.pixels.device)
+        heat[0, max(rows[0], 0) : max(rows[1], rows[0] + 1), max(columns[0], 0) : max(columns[1], columns[0] + 1)] = 1
+    return maps.to(target.pixels.device)

@@ -1,4 +1,4 @@
-"""Contenders timed in turns, A B, B A, so that a machine that slows down slows all of them."""
+"""Times contenders in interleaved turns (A B, B A), so that a slowdown of the machine hits all of them; peak memory."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ from typing import TypeVar
 
 from detect.errors import RunError
 
-Input = TypeVar("Item")
+Input = TypeVar("Input")
 
-Contender = Callable[[int], float]  # number of the turn -> seconds it took
+Contender = Callable[[int], float]  # index of the turn -> seconds it took
 
 
 @dataclass(frozen=True)
 class Timing:
-    """seconds: of each turn, in order."""
+    """The seconds of each turn of a contender, in order."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Of all turns."""
+        """Return the median of all turns."""
         return median(self.seconds)
 
     @property
     def min_max(self) -> tuple[float, float]:
-        """The quickest turn and the slowest one."""
+        """Return the seconds of the fastest turn and of the slowest one."""
         return min(self.seconds), max(self.seconds)
 
 
 def timed(run: Callable[[], object]) -> Contender:
-    """``run`` as a contender: seconds from its start to its end, every turn the same work."""
+    """Return ``run`` as a contender that does the same work in every turn."""
     return lambda _: _seconds(run)
 
 
-def timed_on(items: Sequence[Input], run: Callable[[Input], object]) -> Contender:
-    """``run`` as a contender, each turn on the next of ``items``, after the last on the first again."""
-    return lambda number: _seconds(lambda: run(items[number % len(items)]))
+def timed_on(inputs: Sequence[Input], run: Callable[[Input], object]) -> Contender:
+    """Return ``run`` as a contender that takes the next of ``inputs`` in each turn, and starts again after the last."""
+    return lambda turn: _seconds(lambda: run(inputs[turn % len(inputs)]))
 
 
 def time_interleaved(contenders: Mapping[str, Contender], turns: int) -> dict[str, Timing]:
-    """Each contender once for each number below ``turns``, in an order that alternates; before that once unmeasured."""
+    """Run all contenders ``turns`` times, in alternating order, and return the timing of each.
+
+    Before the first turn each contender runs once untimed.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for contender in contenders.values():
         contender(0)
-    for number in range(turns):
-        for name in sorted(contenders, key=list(contenders).index, reverse=bool(number % 2)):
-            seconds[name].append(contenders[name](number))
+    for turn in range(turns):
+        for name in sorted(contenders, key=list(contenders).index, reverse=bool(turn % 2)):
+            seconds[name].append(contenders[name](turn))
     return {name: Timing(tuple(spent)) for name, spent in seconds.items()}
 
 
@@ -64,31 +67,37 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory(work: Callable[..., object], *arguments: object) -> int:
-    """Bytes that a fresh process which runs ``work(*arguments)`` holds at its peak, Python and torch included.
+def peak_memory(function: Callable[..., object], *arguments: object) -> int:
+    """Return the peak memory in bytes of a new process that runs ``function(*arguments)``, Python and torch included.
 
-    work: a function of a module, for another process. WorkError where it fails.
+    function: a function at the top level of a module, so that another process can import it. Raises RunError where it
+    fails.
     """
-    here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(target=_run_and_send_peak, args=(there, work, arguments))
+    receiver, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_run_and_send_peak, args=(sender, function, arguments)
+    )
     process.start()
-    there.close()
+    sender.close()
     try:
-        peak = int(here.recv())
+        peak = int(receiver.recv())
     except EOFError:
-        raise RunError(f"{work.__name__}: expected its peak memory, found that its process failed") from None
+        raise RunError(f"{function.__name__}: expected its peak memory, found that its process failed") from None
     finally:
         process.join()
     return peak
 
 
-def _run_and_send_peak(there: Connection, work: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    work(*arguments)
-    there.send(_own_peak())
+def _run_and_send_peak(sender: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    function(*arguments)
+    sender.send(_own_peak())
 
 
 def _own_peak() -> int:
-    """Of this process, in bytes. Linux's ``ru_maxrss`` is no use: a process starts with that of its parent."""
+    """Return the peak memory of this process in bytes.
+
+    ``ru_maxrss`` is wrong on Linux for this purpose: a process starts with the value of its parent.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from detect.checkpoints.renamed_weights import rename_weights
 from detect.config import Config, to_dict
 from detect.config.builders.detector import build_uninitialized
 from detect.config.files import parse_config
@@ -85,7 +86,7 @@ def read_step(file: Path) -> SavedStep:
         classes=tuple(content["classes"]),
         step=content["step"],
         seed=content["seed"],
-        weights=content["weights"],
+        weights=rename_weights(content["weights"]),
         batches=tuple(_restore_batch(plain) for plain in content["batches"]),
     )
 

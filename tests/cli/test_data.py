@@ -80,7 +80,7 @@ def test_stats_end_in_settings(tmp_path: Path) -> None:
     result = run("stats", write_coco(tmp_path / "set"), "--json", tmp_path / "s.json", "--set", "data.min_size=160")
     assert result.exit_code == 0, result.output
     settings = json.loads((tmp_path / "s.json").read_text())["advised"]["settings"]
-    assert result.stdout.splitlines()[-1] == f"advised: {settings}"
+    assert result.stdout.splitlines()[-1] == f"suggested: {settings}"
     assert "data.min_size=160" in settings
 
 

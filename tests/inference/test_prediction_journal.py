@@ -1,4 +1,4 @@
-"""Tests the prediction journal: after damage batches are computed journal, and no wrong batch is accepted."""
+"""Tests the prediction journal: after damage, batches are computed again, and no wrong batch is accepted."""
 
 from __future__ import annotations
 

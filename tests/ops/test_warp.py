@@ -27,7 +27,7 @@ BOXES = {
 }
 
 
-def image(seed: int = 0, count: int = 2) -> torch.Tensor:
+def random_pixels(seed: int = 0, count: int = 2) -> torch.Tensor:
     """Far from 0 everywhere, the padding too: what shines in from there is seen."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, 3, *CANVAS, generator=generator) + 5
@@ -59,7 +59,7 @@ def taps(position: float, length: int) -> list[tuple[int, float]]:
 @pytest.mark.parametrize("boxes", BOXES.values(), ids=BOXES.keys())
 @pytest.mark.parametrize(("side", "context"), [(1, 0), (8, 0), (13, 3), (14, 6)])
 def test_warp_equals_a_loop_over_pixels(boxes: list[tuple[float, ...]], side: int, context: int) -> None:
-    pixels = image()
+    pixels = random_pixels()
     listed = torch.tensor(boxes).reshape(-1, 4)
     # the slow loop and float32 may disagree on which side of the border a look that falls on it lies
     jittered = listed + 0.013
@@ -74,7 +74,7 @@ def test_warp_equals_a_loop_over_pixels(boxes: list[tuple[float, ...]], side: in
 @pytest.mark.parametrize("counts", [(0, 0), (0, 2), (2, 0)])
 def test_images_without_boxes_have_no_crops(counts: tuple[int, int]) -> None:
     boxes = [torch.tensor([[3.0, 4, 20, 30]]).repeat(count, 1) for count in counts]
-    assert warp(image(), SIZES, boxes, 8, 1).shape == (sum(counts), 3, 8, 8)
+    assert warp(random_pixels(), SIZES, boxes, 8, 1).shape == (sum(counts), 3, 8, 8)
     assert warp(image(count=1), SIZES[:1], boxes[:1], 8, 1).shape == (counts[0], 3, 8, 8)
 
 
@@ -119,4 +119,4 @@ def test_gradients_reach_the_pixels() -> None:
 @pytest.mark.parametrize(("side", "context"), [(32, 16), (8, -1)])
 def test_context_that_leaves_no_box_is_refused(side: int, context: int) -> None:
     with pytest.raises(ValueError, match=rf"context: expected 0 to {(side - 1) // 2} .* found {context}"):
-        warp(image(), SIZES, [torch.zeros(0, 4)] * 2, side, context)
+        warp(random_pixels(), SIZES, [torch.zeros(0, 4)] * 2, side, context)

@@ -40,7 +40,7 @@ class LayerSummary:
     """A layer of a detector.
 
     slot: the part of the detector, and name: the layer's name within it; kind: its class; output: the shape, images or
-    regions first; parameters: the count of trainable and frozen numbers, 0 for a further call of the layer;
+    regions first; parameters: their number, 0 for a further call of the same layer;
     multiply_adds: of its convolutions and matrix products, for one image; memory: bytes of its output; field: the
     pixels that a cell sees, vertically and horizontally, 8192 for the whole image, None without a map (in R-CNN's crops:
     pixels of a crop); jump: pixels from one cell to the next.

@@ -1,8 +1,8 @@
 """Tails that are built new, in place of the network's own layers, and running a tail without filling the memory.
 
 A tail turns region maps into the vectors that the classifier reads. Letters: S regions, C channels, F the length of a
-vector. ``TwoLayerFC`` has two fully connected layers, as Fast R-CNN with VGG16 (torchvision's ``TwoMLPHead``). ``ConvFC``
-has, as more recent heads do, convolutions and one fully connected layer: fewer weights to train, more to compute.
+vector. ``TwoLayerFC`` has two fully connected layers, as Fast R-CNN with VGG16 (torchvision's ``TwoMLPHead``).
+``ConvFC`` has, as more recent heads do, convolutions and one fully connected layer: fewer weights to train, more to compute.
 """
 
 from __future__ import annotations
