@@ -84,7 +84,8 @@ def _forget_printed_lines() -> None:
 
 def nested(key: str, value: object) -> dict[str, Any]:
     """Return {"a": {"b": value}} for the key a.b."""
-    return reduce(lambda inner, name: {name: inner}, reversed(key.split(".")), value)  # type: ignore[return-value]
+    section, _, rest = key.partition(".")
+    return {section: nested(rest, value) if rest else value}
 
 
 def setting(config: Config, key: str) -> object:
