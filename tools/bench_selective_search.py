@@ -31,7 +31,7 @@ from detect.system.cpu import available_cores
 Search = Callable[[Path, str, int], tuple[float, NDArray[np.float32]]]
 
 # Runs in the other interpreter: a JSON request a line; answers the seconds and the number of boxes, then the boxes.
-_OPENCV = """
+_OPENCV_SCRIPT = """
 import json, sys, time
 import cv2
 import numpy as np
@@ -59,7 +59,7 @@ def main() -> None:
     annotations = read_voc(options.root, options.split, None)
     images = [annotations[index] for index in range(0, len(annotations), options.every)]
     paths = [Path(image.file) for image in images]
-    searches: dict[str, Search] = {"ours": _ours, "opencv": _opencv(options.opencv_python)}
+    searches: dict[str, Search] = {"ours": _search_with_ours, "opencv": _start_opencv(options.opencv_python)}
     for search in searches.values():
         search(paths[0], options.modes[0], 1)  # compiles, loads, warms up
     print(
@@ -68,7 +68,7 @@ def main() -> None:
     print(f"{'mode':8}{'threads':>8} {'search':8}{'s/image':>9}{'boxes':>8}{'MABO':>8}{'R@0.5':>8}{'AR@1000':>9}")
     for threads in [count or available_cores() for count in options.threads]:
         for mode in options.modes:
-            times, boxes = _alternate(searches, paths, mode, threads)
+            times, boxes = _search_alternating(searches, paths, mode, threads)
             for name in searches:
                 _print_row(mode, threads, name, times[name], _score(boxes[name], images, annotations.classes))
             ratio = sum(times["opencv"]) / sum(times["ours"])
@@ -88,17 +88,17 @@ def _options() -> argparse.Namespace:
 
 
 def _score(
-    samples: list[NDArray[np.float32]], image_files: list[ImageAnnotation], classes: tuple[str, ...]
+    proposals_of_images: list[NDArray[np.float32]], annotations: list[ImageAnnotation], classes: tuple[str, ...]
 ) -> ProposalScores:
     """Against the objects that are not difficult."""
-    images = (
+    samples = (
         ProposalsAndObjects(proposals, image.boxes[~image.difficult], image.labels[~image.difficult])
-        for proposals, image in zip(samples, image_files, strict=True)
+        for proposals, image in zip(proposals_of_images, annotations, strict=True)
     )
-    return score_proposals(images, classes)
+    return score_proposals(samples, classes)
 
 
-def _ours(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
+def _search_with_ours(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
     rgb = read_image(path)
     cv2.setNumThreads(threads)
     start = time.perf_counter()
@@ -106,9 +106,9 @@ def _ours(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float3
     return time.perf_counter() - start, proposals.boxes.numpy()
 
 
-def _opencv(python: Path) -> Search:
+def _start_opencv(python: Path) -> Search:
     """A search in another interpreter, which times itself: the way there and back does not count."""
-    process = subprocess.Popen([str(python), "-c", _OPENCV], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([str(python), "-c", _OPENCV_SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def search(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
         assert process.stdin is not None
@@ -124,7 +124,7 @@ def _opencv(python: Path) -> Search:
     return search
 
 
-def _alternate(
+def _search_alternating(
     searches: dict[str, Search], paths: list[Path], mode: str, threads: int
 ) -> tuple[dict[str, list[float]], dict[str, list[NDArray[np.float32]]]]:
     """Seconds and boxes of each search on each image."""

@@ -131,7 +131,7 @@ class Agreement:
     min_per_image: int  # of theirs on an image
 
     @property
-    def good(self) -> bool:
+    def within_limits(self) -> bool:
         """Whether it is within the limits above."""
         alike = self.matched >= MIN_MATCHED * self.theirs and abs(self.ours - self.theirs) <= MAX_COUNT_DIFFERENCE * self.theirs
         return alike and self.min_per_image > MIN_DETECTIONS
@@ -146,7 +146,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             agreements = _compare(name, options, Path(folder))
         for dtype, agreement in agreements.items():
-            good &= agreement.good
+            good &= agreement.within_limits
             share = agreement.matched / max(1, agreement.theirs)
             counts = f"{agreement.theirs:>8}{agreement.ours:>8}{agreement.matched:>8}{share:>9.2%}"
             print(f"{name:46}{str(dtype).removeprefix('torch.'):>10}{counts}", flush=True)
@@ -206,18 +206,18 @@ def random_boxes(num_boxes: int, seed: int) -> Tensor:
     return torch.from_numpy(np.concatenate([corners, corners + random.uniform(0.05, 0.2, (num_boxes, 2))], 1)).float()
 
 
-def detect_with_ours(checkpoint: Checkpoint, image_files: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
+def detect_with_ours(checkpoint: Checkpoint, rgb_images: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
     """Our detections in the images' pixels, networks in ``dtype``; boxes: for a detector that is given some."""
     detector = build_uninitialized(checkpoint.config, checkpoint.classes).to(dtype).eval()
     detector.load_state_dict(checkpoint.weights)
     preprocess, detections = checkpoint.preprocess, []
-    for rgb in image_files:
+    for rgb in rgb_images:
         resized = preprocess.resize(rgb)
         size = (resized.shape[0], resized.shape[1])
         proposals = [Proposals(boxes.to(dtype) * boxes.new_tensor([size[1], size[0]] * 2), boxes.new_zeros(len(boxes)))]
         exact = resized.astype(np.float64) if dtype == torch.float64 else resized
-        images = preprocess.batch([preprocess.normalize(exact)], [0], proposals if checkpoint.config.model.uses_precomputed_proposals else None)
-        (in_network,) = detector.detect(images)
+        batch = preprocess.batch([preprocess.normalize(exact)], [0], proposals if checkpoint.config.model.uses_precomputed_proposals else None)
+        (in_network,) = detector.detect(batch)
         boxes_in_image = rescale_boxes(in_network.boxes, size, (rgb.shape[0], rgb.shape[1]))
         detections.append(Detections(boxes_in_image, in_network.scores, in_network.labels, None, checkpoint.classes))
     return detections
@@ -227,9 +227,9 @@ def measure_agreement(theirs: list[dict[str, Tensor]], ours: list[Detections], t
     """How many of their boxes have one of ours of the same label with every side within ``near`` pixels."""
     num_matched = 0
     for reference, detections in zip(theirs, ours, strict=True):
-        apart = (reference["boxes"][:, None].double() - detections.boxes.double()).abs().amax(2)
-        apart[reference["labels"][:, None] != detections.labels] = float("inf")
-        num_matched += int((apart <= tolerance).any(1).sum())
+        distances = (reference["boxes"][:, None].double() - detections.boxes.double()).abs().amax(2)
+        distances[reference["labels"][:, None] != detections.labels] = float("inf")
+        num_matched += int((distances <= tolerance).any(1).sum())
     counts = [len(reference["boxes"]) for reference in theirs]
     return Agreement(sum(counts), sum(map(len, ours)), num_matched, min(counts))
 

@@ -63,7 +63,7 @@ def main() -> None:
     options = _options()
     annotations = read_voc(options.root, options.split, None)
     predictions = align(annotations, read_json(options.results, annotations.classes))
-    ours, theirs = metrics_of_ours(annotations, predictions), metrics_of_tidecv(annotations, predictions, options.tide_python)
+    ours, theirs = compute_our_metrics(annotations, predictions), compute_tidecv_metrics(annotations, predictions, options.tide_python)
     print(f"{len(annotations)} images, {len(annotations.boxes)} objects, {sum(map(len, predictions))} detections")
     print(f"{'':24}{'ours':>18}{'tidecv':>18}")
     for name, metric in theirs.items():
@@ -82,7 +82,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def metrics_of_ours(annotations: Annotations, predictions: Sequence[Prediction]) -> Numbers:
+def compute_our_metrics(annotations: Annotations, predictions: Sequence[Prediction]) -> Numbers:
     """mAP, each dAP in percent, and each count."""
     errors = classify_errors(annotations, predictions)
     costs = error_costs(errors)
@@ -98,13 +98,13 @@ def metrics_of_ours(annotations: Annotations, predictions: Sequence[Prediction])
     return percent | {f"number {kind}": count for kind, count in counts.items()}
 
 
-def metrics_of_tidecv(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Numbers:
+def compute_tidecv_metrics(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Numbers:
     """The same by the package."""
     request = {
         "classes": annotations.classes,
         "images": len(annotations),
         "truth": [row for image in range(len(annotations)) for row in _truth_rows(annotations, image)],
-        "found": [row for image, prediction in enumerate(predictions) for row in _found_rows(prediction, image)],
+        "found": [row for image, prediction in enumerate(predictions) for row in _detection_rows(prediction, image)],
     }
     done = subprocess.run([python, "-c", _TIDECV], input=json.dumps(request), stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -121,15 +121,15 @@ def metrics_of_tidecv(annotations: Annotations, predictions: Sequence[Prediction
 def _truth_rows(annotations: Annotations, image_file: int) -> list[list[Any]]:
     image = annotations[image_file]
     rows = zip(image.labels.tolist(), image.boxes.tolist(), (image.difficult | image.crowd).tolist(), strict=True)
-    return [[image_file, label, _sides(box), lenient] for label, box, lenient in rows]
+    return [[image_file, label, _to_xywh(box), ignore] for label, box, ignore in rows]
 
 
-def _found_rows(prediction: Prediction, image: int) -> list[list[Any]]:
+def _detection_rows(prediction: Prediction, image: int) -> list[list[Any]]:
     rows = zip(prediction.labels.tolist(), prediction.boxes.tolist(), prediction.scores.tolist(), strict=True)
-    return [[image, label, _sides(box), score] for label, box, score in rows]
+    return [[image, label, _to_xywh(box), score] for label, box, score in rows]
 
 
-def _sides(box: Sequence[float]) -> list[float]:
+def _to_xywh(box: Sequence[float]) -> list[float]:
     """x1 y1 x2 y2 -> x y width height."""
     x1, y1, x2, y2 = box
     return [x1, y1, x2 - x1, y2 - y1]

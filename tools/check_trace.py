@@ -38,21 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--number", type=int, default=1000)
     options = parser.parse_args(arguments)
     predictor = load(options.model)
-    compared = equal = image_files = 0
+    compared = equal = num_images = 0
     for image in find_images(options.images):
         images = predictor.preprocess_image(read_image(image)).to(predictor.compute.device)
         with torch.inference_mode(), predictor.compute.autocast():
             (detections,) = predictor.base_detector.detect(images)
             (traced,) = trace(predictor.base_detector, images)
         written = json.dumps(to_record(traced, predictor.base_detector))
-        compared, equal, image_files = (
+        compared, equal, num_images = (
             compared + len(detections),
             equal + count_equal(detections, recompute(json.loads(written))),
-            image_files + 1,
+            num_images + 1,
         )
         if compared >= options.number:
             break
-    print(f"{equal} of {compared} detections in {image_files} images are the same bits")
+    print(f"{equal} of {compared} detections in {num_images} images are the same bits")
     return 0 if equal == compared else 1
 
 

@@ -60,7 +60,7 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
     proposals = out / "proposals.npz"
     of_data = set_options(["data.format=voc", f"data.root={data}"])
-    searching = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
+    search_seconds = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
     rows = {}
     for kind, extra in GENERATIONS.items():
         run, score = out / kind, out / kind / "score.json"
@@ -68,17 +68,17 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
         changes = set_options([f"model.kind={kind}", *search, *extra, *overrides])
         training = run_timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
         run_timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
-        rows[kind] = Row(
-            json.loads(score.read_text())["mAP"], training / 60, time_parts(load(run / "last.pt", "cpu"), timed_images(data))
+        rows[kind] = GenerationResult(
+            json.loads(score.read_text())["mAP"], training / 60, time_stages(load(run / "last.pt", "cpu"), timing_images(data))
         )
-    text = table(rows, searching, every)
+    text = format_table(rows, search_seconds, every)
     Console().print(text, markup=False, soft_wrap=True)
     write_text(out / "table.md", text)
     write_text(out / "table.json", json.dumps({kind: row.plain() for kind, row in rows.items()}, indent=1) + "\n")
 
 
 @dataclass(frozen=True)
-class Parts:
+class StageTimes:
     """Mean seconds an image."""
 
     proposals: float
@@ -86,22 +86,22 @@ class Parts:
     heads: float
 
     @property
-    def whole(self) -> float:
+    def total(self) -> float:
         """All of them."""
         return self.proposals + self.features + self.heads
 
 
 @dataclass(frozen=True)
-class Row:
+class GenerationResult:
     """VOC07 mAP, minutes of training, seconds an image."""
 
     mean_ap: float
     minutes: float
-    parts: Parts
+    times: StageTimes
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"mAP": self.mean_ap, "minutes": self.minutes, **vars(self.parts)}
+        return {"mAP": self.mean_ap, "minutes": self.minutes, **vars(self.times)}
 
 
 def make_subset(root: Path, out: Path, every: int) -> Path:
@@ -119,14 +119,14 @@ def make_subset(root: Path, out: Path, every: int) -> Path:
             raise UserError(f"{link}: expected a link to {folder}, found one to {link.readlink()}; give another --out")
     for name in ("train", "val"):
         stems = require_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
-        part, file = "".join(f"{stem}\n" for stem in stems[::every]), lists / f"{name}.txt"
-        if file.exists() and file.read_text() != part:
+        subset, file = "".join(f"{stem}\n" for stem in stems[::every]), lists / f"{name}.txt"
+        if file.exists() and file.read_text() != subset:
             raise UserError(f"{file}: expected one image of {every}, found other images; give another --out")
-        write_text(file, part)
+        write_text(file, subset)
     return out.absolute()
 
 
-def timed_images(data: Path) -> list[Path]:
+def timing_images(data: Path) -> list[Path]:
     """A few of the validation images, evenly."""
     stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
     indices = np.linspace(0, len(stems) - 1, min(TIMED_IMAGES, len(stems))).astype(int)
@@ -138,41 +138,41 @@ def set_options(settings: Sequence[str]) -> list[str]:
     return [part for setting in settings for part in ("--set", setting)]
 
 
-def run_timed(out: Path, name: str, command: Sequence[str | Path], made: Path) -> float:
+def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path) -> float:
     """Run a `detect` command unless it is done, and the seconds that it took, all attempts together.
 
     made: the file or run folder that it makes; a run is gone on with. UserError where another command made it.
     """
-    file, asked = out / "seconds.json", [str(part) for part in command]
-    known: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    entry = known.get(name, {})
-    if made.exists() and entry.get("command") != asked:
-        raise UserError(f"{made}: expected nothing, or what this command makes, found another's; remove it to go on")
-    if entry.get("command") != asked or (entry["done"] and not made.exists()):
-        entry = known[name] = {"command": asked, "seconds": 0.0, "done": False}
+    file, arguments = out / "seconds.json", [str(part) for part in command]
+    entries: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    entry = entries.get(name, {})
+    if output.exists() and entry.get("command") != arguments:
+        raise UserError(f"{output}: expected nothing, or what this command makes, found another's; remove it to go on")
+    if entry.get("command") != arguments or (entry["done"] and not output.exists()):
+        entry = entries[name] = {"command": arguments, "seconds": 0.0, "done": False}
     if entry["done"]:
         return float(entry["seconds"])
-    if (made / "config.yaml").exists():
-        command = ["train", "--resume", made]
-    write_text(file, json.dumps(known, indent=1) + "\n")  # first: whatever is made is known to be this command's
+    if (output / "config.yaml").exists():
+        command = ["train", "--resume", output]
+    write_text(file, json.dumps(entries, indent=1) + "\n")  # first: whatever is made is known to be this command's
     print("detect " + " ".join(map(str, command)), flush=True)
     process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
     before, start = float(entry["seconds"]), time.perf_counter()
     while process.poll() is None:
         time.sleep(1)
         entry["seconds"] = before + time.perf_counter() - start
-        write_text(file, json.dumps(known, indent=1) + "\n")
+        write_text(file, json.dumps(entries, indent=1) + "\n")
     if process.returncode != 0:
         raise RunError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
     entry["done"] = True
-    write_text(file, json.dumps(known, indent=1) + "\n")
+    write_text(file, json.dumps(entries, indent=1) + "\n")
     return float(entry["seconds"])
 
 
 @torch.inference_mode()
-def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
+def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
     """Mean seconds of one image at a time, after a first image that does not count."""
-    detector, spent = predictor.base_detector, []
+    detector, times = predictor.base_detector, []
     for file in [files[0], *files]:
         rgb = read_image(file)
         marks = [time.perf_counter()]
@@ -190,8 +190,8 @@ def time_parts(predictor: Predictor, files: Sequence[Path]) -> Parts:
         detector.postprocess(proposals[0], logits, deltas, images.sizes[0])
         marks.append(time.perf_counter())
         search, _, backbone, proposer, regions, head = np.diff(marks)
-        spent.append((search + proposer, backbone + regions, head))
-    return Parts(*np.mean(spent[1:], axis=0).tolist())
+        times.append((search + proposer, backbone + regions, head))
+    return StageTimes(*np.mean(times[1:], axis=0).tolist())
 
 
 def preprocess_image(predictor: Predictor, rgb: np.ndarray, boxes_and_scores: tuple[np.ndarray, np.ndarray] | None) -> Images:
@@ -205,7 +205,7 @@ def preprocess_image(predictor: Predictor, rgb: np.ndarray, boxes_and_scores: tu
     return predictor.preprocess.batch([predictor.preprocess.normalize(small)], [0], proposals)
 
 
-def table(rows: dict[str, Row], searching: float, every: int) -> str:
+def format_table(rows: dict[str, GenerationResult], search_seconds: float, every: int) -> str:
     """Markdown; the papers' seconds are those of VGG16 on a K40."""
     papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
     lines = [
@@ -213,13 +213,13 @@ def table(rows: dict[str, Row], searching: float, every: int) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, row in rows.items():
-        parts, ratio = row.parts, rows["rcnn"].parts.whole / row.parts.whole
-        numbers = (parts.whole, parts.proposals, parts.features, parts.heads)
+        parts, ratio = row.times, rows["rcnn"].times.total / row.times.total
+        numbers = (parts.total, parts.proposals, parts.features, parts.heads)
         cells = " | ".join(f"{seconds:.3f}" for seconds in numbers)
         lines.append(
             f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {cells} | {ratio:.1f} | {papers[kind]} |"
         )
-    note = f"One image of {every}; selective search of all of them took {searching / 60:.1f} minutes besides."
+    note = f"One image of {every}; selective search of all of them took {search_seconds / 60:.1f} minutes besides."
     return "\n".join([*lines, "", note, ""])
 
 

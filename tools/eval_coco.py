@@ -50,9 +50,9 @@ def _load_dataset(path: Path) -> dict[str, Any]:
     for index, row in enumerate(coco_json.get_records(path, dataset, "categories"), start=1):
         coco_json.parse_category(path, index, row)
     for index, row in enumerate(coco_json.get_records(path, dataset, "annotations"), start=1):
-        found = coco_json.parse_annotation(path, index, row)
-        if not all(map(math.isfinite, found.corners)):
-            raise UserError(f'{path}: {found.location}: "bbox": expected finite numbers, found {shorten(row["bbox"])}')
+        annotation = coco_json.parse_annotation(path, index, row)
+        if not all(map(math.isfinite, annotation.corners)):
+            raise UserError(f'{path}: {annotation.location}: "bbox": expected finite numbers, found {shorten(row["bbox"])}')
     return dataset
 
 

@@ -51,10 +51,10 @@ def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Pa
 
 def _with_classes(annotations: Annotations, names: Sequence[str]) -> Annotations:
     """The annotations with the classes that only the results have: those have no ground truth, which is said."""
-    strange = [name for name in names if name not in annotations.classes]
-    for name in strange:
+    unknown = [name for name in names if name not in annotations.classes]
+    for name in unknown:
         click.echo(f"eval_voc: no ground truth of {name}{did_you_mean(name, annotations.classes)}", err=True)
-    classes = (*annotations.classes, *strange)
+    classes = (*annotations.classes, *unknown)
     return replace(annotations, classes=classes, category_ids=np.arange(1, len(classes) + 1))
 
 

@@ -30,16 +30,16 @@ from detect.errors import UserError, RunError, did_you_mean
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "explain.md"
 LINK = re.compile(r'!\[[^\]]+\]\((?P<file>pictures/\S+) "(?P<made>\S+)"\)')
 COMMAND = "    detect "
-WIDEST = 900  # pixels of a picture in the guide
-LARGEST = 150_000  # bytes
+MAX_WIDTH = 900  # pixels of a picture in the guide
+MAX_BYTES = 150_000  # bytes
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """file: relative to the guide; made: what its command writes; command: the words after `detect`."""
 
     file: str
-    made: str
+    output: str
     command: tuple[str, ...]
 
     @property
@@ -48,64 +48,64 @@ class Picture:
         return Path(self.file).stem
 
 
-def pictures(guide: str) -> list[Picture]:
+def parse_figures(guide: str) -> list[Figure]:
     """The pictures of a guide with their commands; UserError for one without, or whose link says too little."""
-    found: list[Picture] = []
-    waiting: list[re.Match[str]] = []
+    figures: list[Figure] = []
+    links: list[re.Match[str]] = []
     for line in filter(str.strip, [*guide.splitlines(), "the end"]):
         if line.startswith("!["):
             link = LINK.fullmatch(line)
             if link is None:
                 raise UserError(f'{line}: expected ![what it shows](pictures/name.jpg "what its command writes")')
-            waiting.append(link)
-        elif waiting and not line.startswith(COMMAND):
-            raise UserError(f"{waiting[-1]['file']}: expected its command right under it, found {line}")
+            links.append(link)
+        elif links and not line.startswith(COMMAND):
+            raise UserError(f"{links[-1]['file']}: expected its command right under it, found {line}")
         else:
-            found += [Picture(link["file"], link["made"], tuple(shlex.split(line)[1:])) for link in waiting]
-            waiting = []
-    return found
+            figures += [Figure(link["file"], link["made"], tuple(shlex.split(line)[1:])) for link in links]
+            links = []
+    return figures
 
 
-def chosen(known: Sequence[Picture], names: Sequence[str]) -> list[Picture]:
+def select_figures(figures: Sequence[Figure], names: Sequence[str]) -> list[Figure]:
     """Those with these names, all where none is given; UserError for a name that no picture has."""
-    by_name = {picture.name: picture for picture in known}
+    by_name = {picture.name: picture for picture in figures}
     for name in names:
         if name not in by_name:
             raise UserError(f"PICTURE: expected one of the guide's, found {name}{did_you_mean(name, by_name)}")
     return [by_name[name] for name in names or by_name]
 
 
-def keep(picture: Picture) -> None:
+def save_figure(figure: Figure) -> None:
     """What the command made, small enough for a guide. RunError where it made nothing, or too much."""
-    made = Path(picture.made)
-    if not made.is_file():
-        raise RunError(f"{made}: expected it from detect {shlex.join(picture.command)}, found no such file")
-    rgb = read_image(made)
-    if rgb.shape[1] > WIDEST:
-        size = WIDEST, round(rgb.shape[0] * WIDEST / rgb.shape[1])
+    output = Path(figure.output)
+    if not output.is_file():
+        raise RunError(f"{output}: expected it from detect {shlex.join(figure.command)}, found no such file")
+    rgb = read_image(output)
+    if rgb.shape[1] > MAX_WIDTH:
+        size = MAX_WIDTH, round(rgb.shape[0] * MAX_WIDTH / rgb.shape[1])
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
-    file = GUIDE.parent / picture.file
+    file = GUIDE.parent / figure.file
     file.parent.mkdir(exist_ok=True)
     save_image(file, rgb)
-    if file.stat().st_size > LARGEST:
-        raise RunError(f"{file}: expected at most {LARGEST:,} bytes, found {file.stat().st_size:,}")
+    if file.stat().st_size > MAX_BYTES:
+        raise RunError(f"{file}: expected at most {MAX_BYTES:,} bytes, found {file.stat().st_size:,}")
 
 
 @click.command(help=__doc__)
 @click.argument("names", metavar="[PICTURE]...", nargs=-1)
 def main(names: tuple[str, ...]) -> None:
     """Each command once, in the guide's order."""
-    wanted = chosen(pictures(GUIDE.read_text(encoding="utf-8")), names)
-    for command in dict.fromkeys(picture.command for picture in wanted):
+    figures = select_figures(parse_figures(GUIDE.read_text(encoding="utf-8")), names)
+    for command in dict.fromkeys(picture.command for picture in figures):
         print(f"detect {shlex.join(command)}", flush=True)
         try:
             detect.main(list(command), "detect", standalone_mode=False)
         except SystemExit as stop:
             if stop.code:
                 raise
-        for picture in wanted:
+        for picture in figures:
             if picture.command == command:
-                keep(picture)
+                save_figure(picture)
 
 
 if __name__ == "__main__":

@@ -205,11 +205,11 @@ def _test_run(case: Element) -> TestRun:
     return TestRun(f"{module}.py::{case.get('name')}", passed, counts)
 
 
-def table(title: str, rows: Sequence[Claim], ran: Sequence[TestRun]) -> list[str]:
+def claim_table(title: str, rows: Sequence[Claim], test_runs: Sequence[TestRun]) -> list[str]:
     """A row each: what, the tests, how many trials of them passed, what they counted."""
     lines = [f"| {title} | proved by | trials | failed | counted |", "|---|---|---|---|---|"]
     for row in rows:
-        mine = [test_run for test_run in ran if test_run.name.startswith(row.tests)]
+        mine = [test_run for test_run in test_runs if test_run.name.startswith(row.tests)]
         counts = sum((test_run.counts for test_run in mine), Counter[str]())
         for name in {name for test_run in mine for name in test_run.counts}:
             counts.setdefault(name, 0)  # lost files: 0
@@ -220,7 +220,7 @@ def table(title: str, rows: Sequence[Claim], ran: Sequence[TestRun]) -> list[str
     return lines
 
 
-def page(ran: Sequence[TestRun], fast: bool) -> str:
+def format_page(test_runs: Sequence[TestRun], fast: bool) -> str:
     """RELIABILITY.md."""
     head = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -235,10 +235,10 @@ def page(ran: Sequence[TestRun], fast: bool) -> str:
             f"{platform.machine()}.",
             "",
             "## Promises",
-            *table("promise", PROMISES, ran),
+            *claim_table("promise", PROMISES, test_runs),
             "",
             "## Bugs that these tests found",
-            *table("bug", BUGS, ran),
+            *claim_table("bug", BUGS, test_runs),
             "",
         ]
     )
@@ -255,10 +255,10 @@ def main() -> int:
         junits = options.junit or [Path(folder) / "junit.xml"]
         if options.junit is None:
             run_tests(junits[0], options.fast)
-        ran = [test_run for junit in junits for test_run in read_run(junit)]
-    options.out.write_text(page(ran, options.fast), encoding="utf-8")
-    proved = all(any(test_run.name.startswith(row.tests) for test_run in ran) for row in (*PROMISES, *BUGS))
-    return 0 if proved and all(test_run.passed is not False for test_run in ran) else 1
+        test_runs = [test_run for junit in junits for test_run in read_run(junit)]
+    options.out.write_text(format_page(test_runs, options.fast), encoding="utf-8")
+    proved = all(any(test_run.name.startswith(row.tests) for test_run in test_runs) for row in (*PROMISES, *BUGS))
+    return 0 if proved and all(test_run.passed is not False for test_run in test_runs) else 1
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""How fast: our parts beside others', in turns on the same images."""
+"""Benchmarks: our parts compared with other libraries, in interleaved runs on the same images."""

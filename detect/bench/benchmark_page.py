@@ -1,4 +1,4 @@
-"""All benchmarks into one page that says where they ran."""
+"""Runs the benchmarks by name, and writes their tables with a description of the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from detect.data.images import image_size, read_image
 from detect.system.files import write_text
 from detect.training.run_folder import environment
 
-Benchmark = Callable[[Sequence[Path], int, str], list[Table]]  # images, turns, the command that does it again
+Benchmark = Callable[[Sequence[Path], int, str], list[Table]]  # images, turns, the command that repeats it
 
 
 def _inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
@@ -60,47 +60,52 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
-def read_images(images: Sequence[Path]) -> list[np.ndarray]:
-    """Decoded."""
-    return [read_image(image) for image in images]
+def read_images(files: Sequence[Path]) -> list[np.ndarray]:
+    """Return the images decoded, each RGB (H, W, 3) uint8."""
+    return [read_image(file) for file in files]
 
 
 def images_of_one_size(images: Sequence[Path], max_images: int) -> list[Path]:
-    """The first ``number`` images of the commonest size, so that every turn costs the same. Raises UnreadableImage."""
+    """Return the first ``max_images`` images of the most frequent size, so that all turns cost the same.
+
+    Raises UnreadableImage.
+    """
     sizes = {image: image_size(image) for image in images}
     if not sizes:
         return []
-    common, _ = Counter(sizes.values()).most_common(1)[0]
-    return [image for image in images if sizes[image] == common][:max_images]
+    most_frequent, _ = Counter(sizes.values()).most_common(1)[0]
+    return [image for image in images if sizes[image] == most_frequent][:max_images]
 
 
-def machine() -> tuple[str, ...]:
-    """A line for each thing that times depend on."""
+def describe_machine() -> tuple[str, ...]:
+    """Return a line for each fact that times depend on: processor, threads, versions."""
     facts = environment([])
     packages = facts["packages"]
     assert isinstance(packages, dict)
     return (
-        f"processor: {_processor()}, {len(os.sched_getaffinity(0))} cores, torch on {torch.get_num_threads()} threads, "
-        f"{torch.backends.cpu.get_cpu_capability()}",
+        f"processor: {_processor_name()}, {len(os.sched_getaffinity(0))} cores, "
+        f"torch on {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         f"commit {facts['commit']}, Python {facts['python']}, "
         + ", ".join(f"{name} {version}" for name, version in packages.items()),
     )
 
 
 INTRODUCTION = (
-    "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. Contenders take turns in one run, with the same",
-    "random weights and the same images. Seconds are those of this machine, which may be busy: compare ratios.",
+    "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. The runs of all contenders are interleaved, with the",
+    "same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
 )
 
 
-def markdown_page(tables: Sequence[Table], title: str = "Benchmarks", introduction: Sequence[str] = INTRODUCTION) -> str:
-    """Markdown: a heading, what was done, the machine, the tables."""
+def markdown_page(
+    tables: Sequence[Table], title: str = "Benchmarks", introduction: Sequence[str] = INTRODUCTION
+) -> str:
+    """Return a page in Markdown: a heading, the introduction, the machine, the tables."""
     lines = [
         f"# {title}",
         "",
         *introduction,
         "",
-        *(f"- {line}" for line in machine()),
+        *(f"- {line}" for line in describe_machine()),
         "",
         *(table.markdown() for table in tables),
     ]
@@ -108,14 +113,15 @@ def markdown_page(tables: Sequence[Table], title: str = "Benchmarks", introducti
 
 
 def write_json(tables: Sequence[Table], file: Path) -> None:
-    """The machine, and each table with the seconds of every turn."""
-    told = {"machine": list(machine()), "tables": [table.to_dict() for table in tables]}
-    write_text(file, json.dumps(told, indent=1) + "\n")
+    """Write the machine, and each table with the seconds of every turn, as JSON."""
+    content = {"machine": list(describe_machine()), "tables": [table.to_dict() for table in tables]}
+    write_text(file, json.dumps(content, indent=1) + "\n")
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
+def _processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
         return platform.processor() or platform.machine()
-    named = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return named[0] if named else platform.machine()
+    lines = cpuinfo.read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -39,7 +39,7 @@ COLUMNS = (
     "leakage",
     "correlation of disjoint boxes",
     "std of energy over seeds",
-    "s a box",
+    "s per detection",
 )
 
 
@@ -97,8 +97,8 @@ def measure_explanations(
     remarks = [
         f"{num_detections} detections with a score of at least {score:g} that match an object with a mask (IoU "
         f"{MATCH_IOU:g}), in {len(masked_images)} images; energy, pointing and leakage are measured on masks.",
-        f"leakage: fraction of the map on other objects of the class, for the {num_leakages} detections with such objects "
-        "in the image; insertion and deletion are relative to the score of the unchanged image.",
+        f"leakage: fraction of the map on other objects of the class, for the {num_leakages} detections with such "
+        "objects in the image; insertion and deletion are relative to the score of the unchanged image.",
     ]
     if costs:
         remarks.append(
@@ -133,17 +133,17 @@ class _MethodScores:
     ) -> None:
         """Add the cases of an image; sizes: (h, w) of the image in canvas pixels, and of the image file."""
         start = time.perf_counter()
-        heats = _explain(cases, explain, options)
+        heatmaps = _explain(cases, explain, options)
         self._seconds += time.perf_counter() - start
-        heatmaps = _to_image_pixels(cases, heats, sizes)
-        self.map_scores += [_score_map(*triple) for triple in zip(cases, heats, heatmaps, strict=True)]
-        self._correlations += _correlations(cases, heatmaps)
+        image_maps = _to_image_pixels(cases, heatmaps, sizes)
+        self.map_scores += [_score_map(*triple) for triple in zip(cases, heatmaps, image_maps, strict=True)]
+        self._correlations += _correlations(cases, image_maps)
         if random:
             other_seeds = [
                 _to_image_pixels(cases, _explain(cases, explain, replace(options, seed=seed)), sizes)
                 for seed in range(1, SEEDS)
             ]
-            self._seed_stds += _seed_stds(cases, [heatmaps, *other_seeds])
+            self._seed_stds += _seed_stds(cases, [image_maps, *other_seeds])
 
     def means(self) -> MethodMeans:
         """Return the means over all detections."""
@@ -162,52 +162,52 @@ class _MethodScores:
 def _explain(cases: Sequence[ExplanationCase], explain: Explain, options: MethodOptions) -> list[Tensor]:
     """Return one map (1, h, w) for each case; the detections of a target are explained together."""
     by_target: dict[int, Tensor] = {}
-    heats = []
+    heatmaps = []
     for case in cases:
         if id(case.target) not in by_target:
             by_target[id(case.target)] = explain(case.target, options).detach()
-        heats.append(reduce_channels(by_target[id(case.target)][case.index], "max"))
-    return heats
+        heatmaps.append(reduce_channels(by_target[id(case.target)][case.index], "max"))
+    return heatmaps
 
 
 def _to_image_pixels(
-    cases: Sequence[ExplanationCase], heats: Sequence[Tensor], sizes: tuple[Size, Size]
+    cases: Sequence[ExplanationCase], heatmaps: Sequence[Tensor], sizes: tuple[Size, Size]
 ) -> list[np.ndarray]:
-    return [to_image_pixels(heat, case.target, *sizes) for heat, case in zip(heats, cases, strict=True)]
+    return [to_image_pixels(heatmap, case.target, *sizes) for heatmap, case in zip(heatmaps, cases, strict=True)]
 
 
-def _score_map(case: ExplanationCase, heat: Tensor, heatmap: np.ndarray) -> MapScores:
-    """Return the scores of a map: heat (1, h, w) over the target's pixels, heatmap (H, W, 1) over the image's."""
-    (x, y), _ = peak_and_energy(heatmap, np.zeros(4))
+def _score_map(case: ExplanationCase, heatmap: Tensor, image_map: np.ndarray) -> MapScores:
+    """Return the scores of a map: heatmap (1, h, w) over the target's pixels, image_map (H, W, 1) over the image's."""
+    (x, y), _ = peak_and_energy(image_map, np.zeros(4))
     return MapScores(
-        energy=energy_in(heatmap, case.mask),
-        pointing=bool(heatmap.any() and case.mask[y, x]),
-        insertion_minus_deletion=faithfulness(case.target, case.index, heat[0]).insertion_minus_deletion,
-        leakage=energy_in(heatmap, case.other_masks) if case.other_masks.any() else None,
+        energy=energy_in(image_map, case.mask),
+        pointing=bool(image_map.any() and case.mask[y, x]),
+        insertion_minus_deletion=faithfulness(case.target, case.index, heatmap[0]).insertion_minus_deletion,
+        leakage=energy_in(image_map, case.other_masks) if case.other_masks.any() else None,
     )
 
 
-def _correlations(cases: Sequence[ExplanationCase], heatmaps: Sequence[np.ndarray]) -> list[float]:
+def _correlations(cases: Sequence[ExplanationCase], image_maps: Sequence[np.ndarray]) -> list[float]:
     """Return the correlations between the maps of detections whose boxes share no pixel; constant maps have none."""
     correlations = []
     for a, b in combinations(range(len(cases)), 2):
         boxes = [cases[i].target.detections[cases[i].index].box[None] for i in (a, b)]
-        if not float(box_ops.intersections(*boxes)) and heatmaps[a].std() and heatmaps[b].std():
-            correlations.append(float(np.corrcoef(heatmaps[a].ravel(), heatmaps[b].ravel())[0, 1]))
+        if not float(box_ops.intersections(*boxes)) and image_maps[a].std() and image_maps[b].std():
+            correlations.append(float(np.corrcoef(image_maps[a].ravel(), image_maps[b].ravel())[0, 1]))
     return correlations
 
 
 def _seed_stds(cases: Sequence[ExplanationCase], by_seed: Sequence[Sequence[np.ndarray]]) -> list[float]:
     """Return the standard deviation of the mask energy of each case over the seeds."""
     return [
-        float(np.std([energy_in(heatmaps[i], case.mask) for heatmaps in by_seed], ddof=1))
+        float(np.std([energy_in(image_maps[i], case.mask) for image_maps in by_seed], ddof=1))
         for i, case in enumerate(cases)
     ]
 
 
-def energy_in(heatmap: np.ndarray, mask: np.ndarray) -> float:
+def energy_in(image_map: np.ndarray, mask: np.ndarray) -> float:
     """Return the fraction of the values above 0 of a map (H, W, 1) that lies in a mask (H, W); 0 for an empty map."""
-    values = heatmap[:, :, 0].clip(min=0).astype(np.float64)
+    values = image_map[:, :, 0].clip(min=0).astype(np.float64)
     total = float(values.sum())
     return float(values[mask].sum()) / total if total else 0.0
 

@@ -26,13 +26,13 @@ from detect.ops.preprocess import rescale_boxes
 from detect.system.files import require_file, require_folder
 from detect.types import Images, Size
 
-MASKS = "SegmentationObject"
+MASKS_FOLDER = "SegmentationObject"
 MATCH_IOU = 0.5  # minimum IoU of a detection and the object that it matches
 
 
 @dataclass(frozen=True)
 class MaskedImage:
-    """An image with masks: the class name, the box (4,) in the image's pixels and the mask (H, W) bool of each object."""
+    """An image with the class name, the box (4,) in its pixels and the mask (H, W) bool of each object."""
 
     image: Path
     names: tuple[str, ...]
@@ -56,7 +56,7 @@ class ExplanationCase:
 
 def masked_images(root: Path, split: str, max_images: int) -> list[MaskedImage]:
     """Return the first ``max_images`` images of a list of a VOC folder that have masks; UserError where none has."""
-    folder = require_folder(root / MASKS, "VOC's masks of objects")
+    folder = require_folder(root / MASKS_FOLDER, "VOC's masks of objects")
     names = require_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
     files = [file for name in names if (file := folder / f"{name}.png").exists()][:max_images]
     if not files:
@@ -65,13 +65,13 @@ def masked_images(root: Path, split: str, max_images: int) -> list[MaskedImage]:
 
 
 def _read_masked_image(root: Path, file: Path) -> MaskedImage:
-    """Read a mask file: a pixel's value is the number of its object in the annotation, from 1; 255 marks borders."""
+    """Read a mask file: a pixel's value is the index of its object in the annotation, from 1; 255 marks borders."""
     objects = read_annotation(root / "Annotations" / f"{file.stem}.xml").objects
-    values = np.asarray(Image.open(file))
-    with_mask = [annotation for annotation in objects if (values == annotation.index).any()]
+    object_map = np.asarray(Image.open(file))
+    with_mask = [annotation for annotation in objects if (object_map == annotation.index).any()]
     boxes = np.array([annotation.box for annotation in with_mask], np.float64).reshape(-1, 4)
     names = tuple(annotation.name for annotation in with_mask)
-    masks = tuple(values == annotation.index for annotation in with_mask)
+    masks = tuple(object_map == annotation.index for annotation in with_mask)
     return MaskedImage(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)
 
 
@@ -101,9 +101,7 @@ def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score:
     return cases
 
 
-def _match_object(
-    predictor: Predictor, masked: MaskedImage, detection: TargetDetection, canvas: Size
-) -> int | None:
+def _match_object(predictor: Predictor, masked: MaskedImage, detection: TargetDetection, canvas: Size) -> int | None:
     """Return the index of the object of its class that a detection overlaps most; None below MATCH_IOU."""
     if not masked.masks:
         return None
@@ -130,10 +128,12 @@ def _filled_boxes(target: AttributionTarget, shrink: float) -> Tensor:
     height, width = target.pixels.shape[2:]
     x1, y1, x2, y2 = target.window.tolist()
     maps = torch.zeros(len(target.detections), 1, height, width)
-    for heat, detection in zip(maps, target.detections, strict=True):
+    for box_map, detection in zip(maps, target.detections, strict=True):
         left, top, right, bottom = detection.box.tolist()
         dx, dy = (right - left) * shrink, (bottom - top) * shrink
         columns = [round((x - x1) / (x2 - x1) * width) for x in (left + dx, right - dx)]
         rows = [round((y - y1) / (y2 - y1) * height) for y in (top + dy, bottom - dy)]
-        heat[0, max(rows[0], 0) : max(rows[1], rows[0] + 1), max(columns[0], 0) : max(columns[1], columns[0] + 1)] = 1
+        row_range = slice(max(rows[0], 0), max(rows[1], rows[0] + 1))
+        column_range = slice(max(columns[0], 0), max(columns[1], columns[0] + 1))
+        box_map[0, row_range, column_range] = 1
     return maps.to(target.pixels.device)

@@ -19,9 +19,9 @@ TURNS = 3
 
 @dataclass(frozen=True)
 class MethodMeans:
-    """The means of one method over all detections, in the order of the table's columns; None where nothing was measured.
+    """The means of one method over all detections, in the order of the table's columns.
 
-    seconds: of one detection.
+    None where nothing was measured; seconds: of one detection.
     """
 
     energy: float | None

@@ -1,4 +1,4 @@
-"""Whether images are ready faster than the training of the built-in configuration takes them."""
+"""Measures whether the loader delivers images faster than the training of the built-in configuration uses them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from detect.bench.result_tables import Table, raw_seconds
-from detect.bench.timing import Contender, timed, time_interleaved
+from detect.bench.timing import Contender, time_interleaved, timed
 from detect.config import Config
 from detect.config.builders.data import build_augment, training_data
 from detect.config.builders.detector import build_detector, build_preprocess
@@ -27,20 +27,20 @@ from detect.training.state import TrainState
 from detect.training.task import default_task
 
 CONFIG = "faster_rcnn"
-MIN_LOADER_SPEED = 4.0  # times what a step consumes
-BATCHES = 20  # a turn
+MIN_LOADER_SPEED = 4.0  # images per second, relative to training steps
+BATCHES = 20  # in a turn
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """An endless supply of batches, and a learner to take them."""
+    """An endless iterator of batches, and a model with its optimizer to train on them."""
 
     batches: Callable[[], Iterator[Batch]]
     train_state: TrainState
     compute: ComputeConfig
 
     def step(self, batch: Batch) -> None:
-        """Forward, backward, update."""
+        """Run the forward pass, the backward pass and the update of the weights."""
         self.train_state.optimizer.zero_grad(set_to_none=True)
         images, targets = (
             batch.images.to(self.compute.device),
@@ -52,35 +52,38 @@ class TrainingSetup:
 
 
 def measure_loading(turns: int, command: str) -> Table:
-    """Images a second of the loader alone, with the workers that the configuration has, and of training steps alone."""
+    """Return the images per second of the loader alone, with the config's workers, and of training steps alone."""
     config = load_config(Path(CONFIG))
     with tempfile.TemporaryDirectory() as folder:
-        bench = _make_setup(config, Path(folder))
-        kept = list(islice(bench.batches(), BATCHES))
+        setup = _make_setup(config, Path(folder))
+        batches = list(islice(setup.batches(), BATCHES))
 
     def train() -> None:
-        for batch in kept:
-            bench.step(batch)
+        for batch in batches:
+            setup.step(batch)
 
-    contenders: dict[str, Contender] = {"training steps": timed(train), "loader": _loading(bench)}
+    contenders: dict[str, Contender] = {"training steps": timed(train), "loader": _loader(setup)}
     timings = time_interleaved(contenders, turns)
     images = BATCHES * config.train.batch_size
-    speeds = {name: images / each.median for name, each in timings.items()}
-    times = speeds["loader"] / speeds["training steps"]
-    verdict = "reached" if times >= MIN_LOADER_SPEED else "MISSED"
+    speeds = {name: images / timing.median for name, timing in timings.items()}
+    relative_speed = speeds["loader"] / speeds["training steps"]
+    verdict = "reached" if relative_speed >= MIN_LOADER_SPEED else "MISSED"
     return Table(
         f"Loading: configs/{CONFIG}.yaml, built-in data, {config.data.workers} workers",
         command,
-        ("contender", "images a second", "median s of a turn", "quickest s", "slowest s"),
-        tuple((name, speeds[name], each.median, *each.min_max) for name, each in timings.items()),
-        (f"the loader alone delivers {times:.1f} times what training consumes (target {MIN_LOADER_SPEED}: {verdict})",),
+        ("contender", "images per second", "median s per turn", "min s", "max s"),
+        tuple((name, speeds[name], timing.median, *timing.min_max) for name, timing in timings.items()),
+        (
+            f"the loader alone delivers {relative_speed:.1f} times as many images per second as training uses (target "
+            f"{MIN_LOADER_SPEED}: {verdict})",
+        ),
         raw_seconds(timings),
     )
 
 
-def _loading(bench: TrainingSetup) -> Contender:
-    """The start of workers does not count: a run starts them once."""
-    batches = bench.batches()
+def _loader(setup: TrainingSetup) -> Contender:
+    """Return the loader as a contender. The start of its workers is not timed: a training run starts them once."""
+    batches = setup.batches()
     next(batches)
 
     def load() -> None:
@@ -94,11 +97,11 @@ def _make_setup(config: Config, folder: Path) -> TrainingSetup:
     train, val = training_data(config)
     compute = select_device("cpu", "fp32")
     detector, _ = build_detector(config, train.classes)
-    work = RunContext(config, RunFolder(folder), train, val, None, compute, Console(quiet=True))
+    context = RunContext(config, RunFolder(folder), train, val, None, compute, Console(quiet=True))
 
     def batches() -> Iterator[Batch]:
-        plan = default_task(work).make_sampler(1_000_000, 0)
-        rule, augment = build_preprocess(config), build_augment(config)
-        return iter(training_loader(train, rule, augment, plan, config.seed, config.data.workers))
+        sampler = default_task(context).make_sampler(1_000_000, 0)
+        preprocess, augment = build_preprocess(config), build_augment(config)
+        return iter(training_loader(train, preprocess, augment, sampler, config.seed, config.data.workers))
 
     return TrainingSetup(batches, build_train_state(config, detector.train()), compute)

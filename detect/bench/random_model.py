@@ -1,4 +1,4 @@
-"""A detector of random weights that finds as much as a trained one: what all contenders are given."""
+"""A detector with random weights that gives as many detections as a trained one, for all contenders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.torchvision_configs import torchvision_config
 from detect.config import Config
-from detect.config.builders.detector import build_uninitialized, build_preprocess
+from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.config.files import with_overrides
 from detect.errors import RunError
 from detect.models.backbones.frozen_norm import FrozenConv2d
@@ -23,15 +23,18 @@ from detect.models.heads.softmax import SoftmaxHead
 from detect.models.proposers.rpn import RPN
 from detect.ops.preprocess import Preprocess
 
-LAYOUT = "fasterrcnn_resnet50_fpn"
-OUTPUT_STDS = {"objectness": 3.0, "rpn_deltas": 0.3, "logits": 2.5, "deltas": 1.0}  # standard deviations of the outputs
+ARCHITECTURE = "fasterrcnn_resnet50_fpn"
+OUTPUT_STDS = {"objectness": 3.0, "rpn_deltas": 0.3, "logits": 2.5, "deltas": 1.0}  # standard deviations
 OutputLayer = nn.Conv2d | nn.Linear
-MIN_DETECTIONS = 100  # detections on an image, so that the last step has work to do
+MIN_DETECTIONS = 100  # in an image, so that the postprocessing has work to do
 
 
 @dataclass(frozen=True)
 class BenchModel:
-    """config: torchvision's layout with some settings changed; classes: their names; weights: of our modules."""
+    """The settings, class names and weights of a detector of ours.
+
+    config: torchvision's settings with some changed; weights: by the parameter names of our modules.
+    """
 
     config: Config
     classes: tuple[str, ...]
@@ -39,39 +42,44 @@ class BenchModel:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """What a checkpoint describes."""
+        """Return the model of a checkpoint."""
         return cls(checkpoint.config, checkpoint.classes, checkpoint.weights)
 
     @property
     def preprocess(self) -> Preprocess:
-        """The rule for images."""
+        """Return the preprocessing of images."""
         return build_preprocess(self.config)
 
     def detector(self) -> Detector:
-        """One of ours with these weights."""
+        """Return a new detector with these weights."""
         detector = build_uninitialized(self.config, self.classes)
         detector.load_state_dict(self.weights)
         return detector
 
     def checkpoint(self) -> Checkpoint:
-        """As a file holds it."""
+        """Return the model as a checkpoint."""
         return Checkpoint(self.config, self.classes, self.preprocess, self.weights, step=0, metrics={})
 
 
-def make_bench_model(overrides: Sequence[str], classes: int, images: Sequence[np.ndarray], seed: int = 0) -> BenchModel:
-    """Torchvision's R50-FPN layout with ``overrides``, so many classes, outputs spread on the first of ``images``.
+def make_bench_model(
+    overrides: Sequence[str], num_classes: int, images: Sequence[np.ndarray], seed: int = 0
+) -> BenchModel:
+    """Return torchvision's R50-FPN with the settings ``overrides`` and random weights, scaled on the first image.
 
-    WorkError where an image then has fewer than FEWEST detections, and fewer than the limit allows.
+    images: RGB (H, W, 3) uint8. Raises RunError if an image then has fewer than MIN_DETECTIONS detections, and fewer
+    than ``max_detections`` allows.
     """
-    config = with_overrides(torchvision_config(LAYOUT), [f"seed={seed}", *overrides])
-    names = tuple(f"class {number}" for number in range(1, classes + 1))
+    config = with_overrides(torchvision_config(ARCHITECTURE), [f"seed={seed}", *overrides])
+    names = tuple(f"class {label}" for label in range(1, num_classes + 1))
     detector = build_uninitialized(config, names).eval()
     _randomize_norms(detector)
-    subject = BenchModel(config, names, detector.state_dict())
-    scale_outputs(_output_layers(detector), lambda: _count_detections(detector, subject.preprocess, images[0]))
-    counts = [_count_detections(detector, subject.preprocess, image) for image in images[:3]]
+    bench_model = BenchModel(config, names, detector.state_dict())
+    scale_outputs(_output_layers(detector), lambda: _count_detections(detector, bench_model.preprocess, images[0]))
+    counts = [_count_detections(detector, bench_model.preprocess, image) for image in images[:3]]
     if min(counts) < min(MIN_DETECTIONS, config.model.postprocess.max_detections):
-        raise RunError(f"random weights: expected at least {MIN_DETECTIONS} detections on an image, found {min(counts)}")
+        raise RunError(
+            f"random weights: expected at least {MIN_DETECTIONS} detections in an image, found {min(counts)}"
+        )
     return BenchModel(config, names, {name: value.clone() for name, value in detector.state_dict().items()})
 
 
@@ -83,7 +91,7 @@ def _randomize_norms(detector: Detector) -> None:
 
 
 def _output_layers(detector: Detector) -> tuple[dict[str, OutputLayer], dict[str, OutputLayer]]:
-    """The last layers of the RPN and of the head."""
+    """Return the last layers of the RPN and of the head, by the names of OUTPUT_STDS."""
     assert isinstance(detector.proposer, RPN)
     assert isinstance(detector.head, SoftmaxHead)
     rpn, head = detector.proposer.head, detector.head
@@ -91,36 +99,36 @@ def _output_layers(detector: Detector) -> tuple[dict[str, OutputLayer], dict[str
 
 
 @torch.no_grad()
-def scale_outputs(parts: Sequence[Mapping[str, OutputLayer]], run: Callable[[], object]) -> None:
-    """Scale each output to the spread that SPREADS has for its name, about a mean of 0, on what ``run`` looks at.
+def scale_outputs(layer_groups: Sequence[Mapping[str, OutputLayer]], run: Callable[[], object]) -> None:
+    """Scale the weights so that each output has mean 0 and the standard deviation of OUTPUT_STDS in ``run``.
 
-    parts: the RPN's layers first, which decide what the head sees.
+    layer_groups: the layers of the RPN, then those of the head, whose inputs depend on the RPN.
     """
-    for part in parts:
-        said = _record_outputs(part, run)
-        for name, layer in part.items():
-            outputs = torch.cat(said[name], 1)  # one row for each output
-            middle = outputs.mean(1)  # random layers answer alike everywhere: one class would win all boxes
-            scale = OUTPUT_STDS[name] / (outputs - middle[:, None]).std()
+    for layers in layer_groups:
+        recorded = _record_outputs(layers, run)
+        for name, layer in layers.items():
+            outputs = torch.cat(recorded[name], 1)  # (outputs, positions)
+            mean = outputs.mean(1)  # random layers give similar outputs everywhere: one class would win all boxes
+            scale = OUTPUT_STDS[name] / (outputs - mean[:, None]).std()
             layer.weight.mul_(scale)
             assert layer.bias is not None
-            layer.bias.sub_(middle).mul_(scale)
+            layer.bias.sub_(mean).mul_(scale)
 
 
 def _record_outputs(layers: Mapping[str, OutputLayer], run: Callable[[], object]) -> dict[str, list[Tensor]]:
-    """What each layer answered while ``run`` ran, output by output: (outputs, all else)."""
-    said: dict[str, list[Tensor]] = {name: [] for name in layers}
+    """Return the outputs of each layer in each of its calls by ``run``, as (outputs, positions)."""
+    recorded: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    def note(name: str, _: nn.Module, __: object, output: Tensor) -> None:
-        said[name].append(output.transpose(0, 1).flatten(1))
+    def save_output(name: str, _: nn.Module, __: object, output: Tensor) -> None:
+        recorded[name].append(output.transpose(0, 1).flatten(1))
 
-    hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers.items()]
+    hooks = [layer.register_forward_hook(partial(save_output, name)) for name, layer in layers.items()]
     run()
     for hook in hooks:
         hook.remove()
-    return said
+    return recorded
 
 
 @torch.no_grad()
-def _count_detections(detector: Detector, rule: Preprocess, image: np.ndarray) -> int:
-    return len(detector.detect(rule.batch([rule.normalize(rule.resize(image))], [0]))[0])
+def _count_detections(detector: Detector, preprocess: Preprocess, image: np.ndarray) -> int:
+    return len(detector.detect(preprocess.batch([preprocess.normalize(preprocess.resize(image))], [0]))[0])

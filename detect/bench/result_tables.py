@@ -1,4 +1,4 @@
-"""What a benchmark found, for people and for scripts."""
+"""Tables of measurements, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table:
-    """title: what was measured; command: that makes it again; rows: one value for each of columns; remarks: a sentence
-    each; seconds: of every turn, by contender.
+    """The measurements of a benchmark.
+
+    title: the name of the benchmark; command: the command that repeats it; rows: one cell for each column; remarks: one
+    sentence each; seconds: of every turn, by contender.
     """
 
     title: str
@@ -25,7 +27,7 @@ class Table:
     seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def markdown(self) -> str:
-        """A heading, the command, the table, the remarks."""
+        """Return the heading, the command, the table and the remarks in Markdown."""
         lines = [f"## {self.title}", "", f"    {self.command}", "", _row(self.columns)]
         lines.append(_row(["---"] * len(self.columns)))
         lines += [_row([format_cell(cell) for cell in row]) for row in self.rows]
@@ -33,7 +35,7 @@ class Table:
         return "\n".join([*lines, ""])
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the table as plain values for JSON."""
         return {
             "title": self.title,
             "command": self.command,
@@ -43,27 +45,30 @@ class Table:
         }
 
 
-def comparison_rows(timings: Mapping[str, Timing], of: str) -> tuple[tuple[Cell, ...], ...]:
-    """A row for each contender: median, quickest and slowest seconds, and its median over that of ``of``."""
-    base = timings[of].median
-    return tuple((name, each.median, *each.min_max, format_ratio(each.median / base)) for name, each in timings.items())
+def comparison_rows(timings: Mapping[str, Timing], baseline: str) -> tuple[tuple[Cell, ...], ...]:
+    """Return a row for each contender: median, min and max seconds, and its median relative to that of ``baseline``."""
+    baseline_seconds = timings[baseline].median
+    return tuple(
+        (name, timing.median, *timing.min_max, format_ratio(timing.median / baseline_seconds))
+        for name, timing in timings.items()
+    )
 
 
-COMPARISON_COLUMNS = ("contender", "median s", "quickest s", "slowest s", "times as long")
+COMPARISON_COLUMNS = ("contender", "median s", "min s", "max s", "relative time")
 
 
 def raw_seconds(timings: Mapping[str, Timing]) -> dict[str, tuple[float, ...]]:
-    """For ``Table.seconds``."""
-    return {name: each.seconds for name, each in timings.items()}
+    """Return the seconds of every turn by contender, for ``Table.seconds``."""
+    return {name: timing.seconds for name, timing in timings.items()}
 
 
-def format_ratio(value: float) -> str:
-    """With two decimals."""
-    return f"{value:.2f}"
+def format_ratio(ratio: float) -> str:
+    """Format a ratio with two decimals."""
+    return f"{ratio:.2f}"
 
 
 def format_cell(cell: Cell) -> str:
-    """Of a number three digits that say something."""
+    """Format a cell; a float with three significant digits, and from 1000 on without decimals."""
     if cell is None:
         return ""
     if isinstance(cell, float):

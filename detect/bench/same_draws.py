@@ -1,4 +1,4 @@
-"""torchvision's detector with our draws of anchors and regions: then its losses are ours."""
+"""Makes torchvision's detector sample the same anchors and regions as ours, so that the losses are equal."""
 
 from __future__ import annotations
 
@@ -15,33 +15,53 @@ LOSS_NAMES = {
     "loss_rpn_box_reg": "rpn_box",
     "loss_classifier": "region_class",
     "loss_box_reg": "region_box",
-}  # theirs -> ours
+}  # torchvision's name -> ours
 
 
 class SharedSampler:
-    """Their sampler with our draws, for images whose keys are 0, 1, ...
+    """Replaces torchvision's sampler by ours, for images with the seeds 0, 1, and so on.
 
-    sides, ratios: of anchors, whose order at a place is another one in theirs.
+    num_sizes, num_aspect_ratios: of the anchors at one position, whose order differs between torchvision and ours.
     """
 
-    def __init__(self, number: int, share: float, purpose: str, sides: int = 1, ratios: int = 1) -> None:
-        self.batch_size_per_image, self.positive_fraction, self.purpose = number, share, purpose
-        self.num_sizes, self.num_aspect_ratios = sides, ratios
+    def __init__(
+        self,
+        batch_size_per_image: int,
+        positive_fraction: float,
+        purpose: str,
+        num_sizes: int = 1,
+        num_aspect_ratios: int = 1,
+    ) -> None:
+        self.batch_size_per_image, self.positive_fraction = batch_size_per_image, positive_fraction
+        self.purpose = purpose
+        self.num_sizes, self.num_aspect_ratios = num_sizes, num_aspect_ratios
 
     def __call__(self, labels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Masks of the foreground and of the background chosen, from their labels of each image's boxes."""
+        """Return masks of the sampled foreground and background, from torchvision's labels of each image's boxes.
+
+        labels: (B,) for each image, 0 for background and negative for ignored; each mask: (B,) uint8.
+        """
         masks: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for key, each in enumerate(labels):
-            order = torch.arange(len(each)).view(-1, self.num_aspect_ratios, self.num_sizes).transpose(1, 2).flatten()
-            roles = torch.where(each >= 1, 0, torch.where(each == 0, BACKGROUND, IGNORED))[order]
-            chosen = sample_foreground_background(roles, self.batch_size_per_image, self.positive_fraction, key, self.purpose)
-            for mask, places in zip(masks, chosen, strict=True):
-                mask.append(torch.zeros(len(each), dtype=torch.uint8).index_fill(0, order[places], 1))
+        for seed, image_labels in enumerate(labels):
+            order = (
+                torch.arange(len(image_labels))
+                .view(-1, self.num_aspect_ratios, self.num_sizes)
+                .transpose(1, 2)
+                .flatten()
+            )
+            roles = torch.where(image_labels >= 1, 0, torch.where(image_labels == 0, BACKGROUND, IGNORED))[order]
+            samples = sample_foreground_background(
+                roles, self.batch_size_per_image, self.positive_fraction, seed, self.purpose
+            )
+            for mask, indices in zip(masks, samples, strict=True):
+                mask.append(torch.zeros(len(image_labels), dtype=torch.uint8).index_fill(0, order[indices], 1))
         return masks
 
 
-def share_sampling(twin: FasterRCNN, config: Config) -> None:
-    """Give ``twin`` our draws, with the numbers that ``config`` has."""
+def share_sampling(reference: FasterRCNN, config: Config) -> None:
+    """Make torchvision's ``reference`` sample as our detector with the settings ``config`` does."""
     rpn, head = config.model.rpn, config.model.head
-    twin.rpn.fg_bg_sampler = SharedSampler(rpn.batch_size_per_image, rpn.positive_fraction, "anchors", num_sizes_per_map(config), len(rpn.aspect_ratios))
-    twin.roi_heads.fg_bg_sampler = SharedSampler(head.batch_size_per_image, head.positive_fraction, "regions")
+    reference.rpn.fg_bg_sampler = SharedSampler(
+        rpn.batch_size_per_image, rpn.positive_fraction, "anchors", num_sizes_per_map(config), len(rpn.aspect_ratios)
+    )
+    reference.roi_heads.fg_bg_sampler = SharedSampler(head.batch_size_per_image, head.positive_fraction, "regions")

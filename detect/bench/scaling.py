@@ -1,4 +1,4 @@
-"""How the time of an image grows: with its size, the proposals, the images of a batch, the classes."""
+"""Measures how the time of an image scales with its size, the proposals, the batch size and the classes."""
 
 from __future__ import annotations
 
@@ -10,54 +10,57 @@ import torch
 
 from detect.bench.random_model import make_bench_model
 from detect.bench.result_tables import Cell, Table, raw_seconds
-from detect.bench.timing import Contender, timed, time_interleaved
+from detect.bench.timing import Contender, time_interleaved, timed
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.types import Images
 
-BASE_SETTINGS = {"shorter side": 400, "proposals": 300, "images a batch": 1, "classes": 20}
+BASE_SETTINGS = {"shorter side": 400, "proposals": 300, "batch size": 1, "classes": 20}
 VALUES = {
     "shorter side": (200, 400, 600, 800),
     "proposals": (100, 300, 1000),
-    "images a batch": (1, 2, 4),
+    "batch size": (1, 2, 4),
     "classes": (20, 80, 365),
 }
 
 
 def measure_scaling(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
-    """Faster R-CNN R18-FPN in fp32; one of BASE's numbers is changed at a time. Seconds are of one image."""
+    """Return the seconds per image of Faster R-CNN R18-FPN in fp32, with one of BASE_SETTINGS changed at a time."""
     rows: list[tuple[Cell, ...]] = []
     seconds: dict[str, tuple[float, ...]] = {}
-    for what, values in VALUES.items():
-        timings = time_interleaved({f"{what} {value}": _contender(BASE_SETTINGS | {what: value}, images) for value in values}, turns)
-        images_each = {value: value if what == "images a batch" else 1 for value in values}
-        each = {value: timings[f"{what} {value}"].median / images_each[value] for value in values}
-        rows += [(what, value, spent, f"{spent / each[BASE_SETTINGS[what]]:.2f}") for value, spent in each.items()]
+    for setting, values in VALUES.items():
+        contenders = {f"{setting} {value}": _contender(BASE_SETTINGS | {setting: value}, images) for value in values}
+        timings = time_interleaved(contenders, turns)
+        batch_sizes = {value: value if setting == "batch size" else 1 for value in values}
+        per_image = {value: timings[f"{setting} {value}"].median / batch_sizes[value] for value in values}
+        base_seconds = per_image[BASE_SETTINGS[setting]]
+        rows += [(setting, value, spent, f"{spent / base_seconds:.2f}") for value, spent in per_image.items()]
         seconds |= raw_seconds(timings)
-    told = ", ".join(f"{name} {value}" for name, value in BASE_SETTINGS.items())
+    base = ", ".join(f"{name} {value}" for name, value in BASE_SETTINGS.items())
     return Table(
-        "How time grows: Faster R-CNN R18-FPN, fp32",
+        "Scaling of the time per image: Faster R-CNN R18-FPN, fp32",
         command,
-        ("what", "value", "s an image", "of the base's"),
+        ("setting", "value", "s per image", "relative time"),
         tuple(rows),
-        (f"the base: {told}",),
+        (f"base settings: {base}",),
         seconds,
     )
 
 
-def _contender(numbers: dict[str, int], image_files: Sequence[np.ndarray]) -> Contender:
-    side = numbers["shorter side"]
+def _contender(settings: dict[str, int], rgb_images: Sequence[np.ndarray]) -> Contender:
+    side = settings["shorter side"]
     overrides = [
         "model.backbone.name=resnet18",
         f"data.min_size={side}",
         f"data.max_size={side * 2}",
-        f"model.rpn.post_nms_top_n_test={numbers['proposals']}",
+        f"model.rpn.post_nms_top_n_test={settings['proposals']}",
     ]
-    subject = make_bench_model(overrides, numbers["classes"], image_files)
-    detector, rule, batch = subject.detector().eval(), subject.preprocess, numbers["images a batch"]
+    bench_model = make_bench_model(overrides, settings["classes"], rgb_images)
+    detector, preprocess = bench_model.detector().eval(), bench_model.preprocess
+    batch_size = settings["batch size"]
     optimize_for_inference(detector)
-    chosen = [image_files[place % len(image_files)] for place in range(batch)]
-    images = rule.batch([rule.normalize(rule.resize(image)) for image in chosen], range(batch))
+    batch = [rgb_images[index % len(rgb_images)] for index in range(batch_size)]
+    images = preprocess.batch([preprocess.normalize(preprocess.resize(image)) for image in batch], range(batch_size))
     return timed(partial(_detect, detector, images))
 
 

@@ -1,4 +1,4 @@
-"""Selective search: seconds an image in each mode."""
+"""Measures the seconds per image of selective search in each mode."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 
 from detect.bench.result_tables import Table, raw_seconds
-from detect.bench.timing import timed_on, time_interleaved
+from detect.bench.timing import time_interleaved, timed_on
 from detect.proposals.selective_search import MODES, selective_search
 
 
 def measure_search(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
-    """On all cores, an image a turn. ``tools/bench_selective_search.py`` compares with OpenCV's, which needs an
-    environment of its own.
+    """Return the table of selective search on all cores, with one image in each turn.
+
+    ``tools/bench_selective_search.py`` compares with OpenCV's, which needs an environment of its own.
     """
     contenders = {mode: timed_on(images, partial(selective_search, mode=mode)) for mode in MODES}
     timings = time_interleaved(contenders, turns)
@@ -22,8 +23,8 @@ def measure_search(images: Sequence[np.ndarray], turns: int, command: str) -> Ta
     return Table(
         "Selective search",
         command,
-        ("mode", "median s", "quickest s", "slowest s", "boxes an image"),
-        tuple((mode, each.median, *each.min_max, round(float(counts[mode]))) for mode, each in timings.items()),
+        ("mode", "median s", "min s", "max s", "boxes per image"),
+        tuple((mode, timing.median, *timing.min_max, round(float(counts[mode]))) for mode, timing in timings.items()),
         (),
         raw_seconds(timings),
     )

@@ -1,4 +1,4 @@
-"""Where the time of an image goes: the five slots, and what is before them."""
+"""Measures the time of each stage of detection: the five parts of a detector, and the steps before them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from detect.inference.predictor import Predictor
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Seconds an image. search: of the detectors that are given their proposals; proposals: of the others."""
+    """The seconds of each stage for one image.
+
+    search: of detectors with precomputed proposals; proposals: of the others.
+    """
 
     decode: float
     search: float
@@ -29,7 +32,7 @@ class StageTimes:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Return the sum over all stages."""
         return float(sum(astuple(self)))
 
 
@@ -38,34 +41,34 @@ STAGES = tuple(field.name for field in fields(StageTimes))
 
 @torch.inference_mode()
 def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
-    """Medians over images looked at one at a time, after a first one that does not count."""
-    rounds = [_time_image(predictor, file) for file in (files[0], *files)]
-    return StageTimes(*np.median([astuple(parts) for parts in rounds[1:]], axis=0).tolist())
+    """Return the medians over images, one at a time; the first image runs once more before, untimed."""
+    times = [_time_image(predictor, file) for file in (files[0], *files)]
+    return StageTimes(*np.median([astuple(stages) for stages in times[1:]], axis=0).tolist())
 
 
 def _time_image(predictor: Predictor, file: Path) -> StageTimes:
-    detector, marks = predictor.base_detector, [time.perf_counter()]
+    detector, timestamps = predictor.base_detector, [time.perf_counter()]
 
-    def mark() -> None:
+    def end_stage() -> None:
         if predictor.compute.device.type == "cuda":
             torch.cuda.synchronize()
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
 
     rgb = read_image(file)
-    mark()
-    given = None if predictor.proposal_search is None else predictor.proposal_search.search(rgb)
-    mark()
-    images = predictor.preprocess_image(rgb, given).to(predictor.compute.device)
-    mark()
+    end_stage()
+    precomputed = None if predictor.proposal_search is None else predictor.proposal_search.search(rgb)
+    end_stage()
+    images = predictor.preprocess_image(rgb, precomputed).to(predictor.compute.device)
+    end_stage()
     with predictor.compute.autocast():
         maps = detector.backbone(images.pixels)
-        mark()
+        end_stage()
         (proposals,) = detector.proposer(images, maps, detector.test_selection).proposals
-        mark()
-        regional = detector.regions(images, maps, [proposals.boxes])
-        mark()
-        logits, deltas = detector.head(regional)
-        mark()
+        end_stage()
+        region_maps = detector.regions(images, maps, [proposals.boxes])
+        end_stage()
+        logits, deltas = detector.head(region_maps)
+        end_stage()
         detector.postprocess(proposals, logits, deltas, images.sizes[0])
-        mark()
-    return StageTimes(*np.diff(marks).tolist())
+        end_stage()
+    return StageTimes(*np.diff(timestamps).tolist())

@@ -90,10 +90,10 @@ def peak_memory(function: Callable[..., object], *arguments: object) -> int:
 
 def _run_and_send_peak(sender: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
     function(*arguments)
-    sender.send(_own_peak())
+    sender.send(_peak_of_this_process())
 
 
-def _own_peak() -> int:
+def _peak_of_this_process() -> int:
     """Return the peak memory of this process in bytes.
 
     ``ru_maxrss`` is wrong on Linux for this purpose: a process starts with the value of its parent.

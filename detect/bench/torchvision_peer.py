@@ -1,4 +1,4 @@
-"""torchvision's Faster R-CNN with the weights of a subject, fed as its own reference code feeds it."""
+"""torchvision's Faster R-CNN with the weights of a model of ours, with inputs as in torchvision's reference code."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from detect.config import to_dict
 from detect.types import Targets
 
 
-def torchvision_reference(subject: BenchModel) -> FasterRCNN:
-    """As ``fasterrcnn_resnet50_fpn`` builds it where it starts from published weights: fixed normalisations."""
-    config = subject.config
-    body = resnet_fpn_backbone(
+def torchvision_reference(bench_model: BenchModel) -> FasterRCNN:
+    """Return the model as ``fasterrcnn_resnet50_fpn`` builds it from published weights: frozen batch normalization."""
+    config = bench_model.config
+    backbone = resnet_fpn_backbone(
         backbone_name=config.model.backbone.name,
         weights=None,
         norm_layer=FrozenBatchNorm2d,
         trainable_layers=5 - config.model.backbone.frozen_stages,
     )
-    model = FasterRCNN(body, num_classes=len(subject.classes) + 1, **_arguments(subject))
+    model = FasterRCNN(backbone, num_classes=len(bench_model.classes) + 1, **_arguments(bench_model))
     names = list(model.state_dict())
-    model.load_state_dict(to_torchvision(subject.weights, num_sizes_per_map(config), names))
+    model.load_state_dict(to_torchvision(bench_model.weights, num_sizes_per_map(config), names))
     return model
 
 
 def to_torchvision_images(images: Sequence[np.ndarray]) -> list[Tensor]:
-    """RGB uint8 (H, W, 3) -> float (3, H, W) in 0..1, as torchvision's ``to_tensor`` makes them."""
+    """Convert RGB (H, W, 3) uint8 to float (3, H, W) in 0..1, as torchvision's ``to_tensor`` does."""
     return [torch.from_numpy(image).permute(2, 0, 1).contiguous().float().div(255) for image in images]
 
 
 def to_torchvision_targets(targets: Sequence[Targets]) -> list[dict[str, Tensor]]:
-    """By their names."""
-    return [{"boxes": each.boxes, "labels": each.labels} for each in targets]
+    """Convert targets to the dictionaries that torchvision expects."""
+    return [{"boxes": target.boxes, "labels": target.labels} for target in targets]
 
 
-def _arguments(subject: BenchModel) -> dict[str, object]:
-    plain = to_dict(subject.config)
+def _arguments(bench_model: BenchModel) -> dict[str, object]:
+    settings = to_dict(bench_model.config)
     arguments = {}
     for key, argument in ARGUMENTS.items():
-        value: object = plain
+        setting: object = settings
         for part in key.split("."):
-            assert isinstance(value, dict)
-            value = value[part]
-        arguments[argument] = to_torchvision_argument(key, value)
+            assert isinstance(setting, dict)
+            setting = setting[part]
+        arguments[argument] = to_torchvision_argument(key, setting)
     return arguments

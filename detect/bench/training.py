@@ -1,4 +1,4 @@
-"""Steps of training: ours, torchvision's and detectron2's, from decoded images to changed weights."""
+"""Training steps, from decoded images to updated weights: ours, torchvision's and detectron2's."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from detect.bench.operations import profile_table
 from detect.bench.random_model import BenchModel, make_bench_model
 from detect.bench.result_tables import COMPARISON_COLUMNS, Table, comparison_rows, format_ratio, raw_seconds
 from detect.bench.same_draws import LOSS_NAMES, share_sampling
-from detect.bench.timing import timed, time_interleaved
+from detect.bench.timing import time_interleaved, timed
 from detect.bench.torchvision_peer import to_torchvision_images, to_torchvision_targets, torchvision_reference
 from detect.config import Precision
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import select_device
 from detect.types import Targets
 
-MIN_SPEEDUP: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # times torchvision's speed
-OBJECTS = 6  # on each image
-LEARNING_RATE = 1e-4  # small, so that the weights stay about what they are
+MIN_SPEEDUP: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # over torchvision
+OBJECTS = 6  # in each image
+LEARNING_RATE = 1e-4  # small, so that the weights hardly change
 TORCHVISION = "torchvision, fp32"
 TrainingStep = Callable[[], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class TrainingCase:
-    """What is measured: title; overrides of torchvision's R50-FPN settings; images a step."""
+    """A case to measure: its title, the overrides of torchvision's R50-FPN settings, and the batch size."""
 
     title: str
     overrides: tuple[str, ...]
-    batch: int
+    batch_size: int
 
 
 CASES = (
@@ -48,127 +48,149 @@ CASES = (
 
 
 def measure_training(images: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
-    """A table for each of STEPS, and one beside detectron2 where it is installed: forward, backward and SGD with
-    momentum, transforms included.
+    """Return the tables of each of CASES, and one compared with detectron2 where it is installed.
+
+    A step is the forward pass, the backward pass and SGD with momentum, transforms included.
     """
-    tables = [table for step in CASES for table in _compare_with_torchvision(step, images, turns, command)]
+    tables = [table for case in CASES for table in _compare_with_torchvision(case, images, turns, command)]
     return [*tables, _compare_with_detectron2(images, turns, command)] if detectron2_peer.installed() else tables
 
 
-def _compare_with_torchvision(step: TrainingCase, images: Sequence[np.ndarray], turns: int, command: str) -> list[Table]:
-    """The comparison, and where a target is missed the operations that take the time."""
-    subject = make_bench_model(step.overrides, 90, images)
-    batch = [images[place % len(images)] for place in range(step.batch)]
-    targets = random_targets(batch, len(subject.classes))
-    apart = loss_differences(subject, batch, targets)
-    ours = {precision: detect_step(subject, batch, targets, precision) for precision in MIN_SPEEDUP}
-    theirs = torchvision_step(subject, batch, targets)
+def _compare_with_torchvision(
+    case: TrainingCase, images: Sequence[np.ndarray], turns: int, command: str
+) -> list[Table]:
+    """Return the comparison, and where a target is missed the profile of the slowest operations."""
+    bench_model = make_bench_model(case.overrides, 90, images)
+    batch = [images[index % len(images)] for index in range(case.batch_size)]
+    targets = random_targets(batch, len(bench_model.classes))
+    differences = loss_differences(bench_model, batch, targets)
+    ours = {precision: detect_step(bench_model, batch, targets, precision) for precision in MIN_SPEEDUP}
+    theirs = torchvision_step(bench_model, batch, targets)
     timings = time_interleaved(
         {f"detect, {precision}": timed(run) for precision, run in ours.items()} | {TORCHVISION: timed(theirs)}, turns
     )
-    times = {precision: timings[TORCHVISION].median / timings[f"detect, {precision}"].median for precision in MIN_SPEEDUP}
+    speedups = {
+        precision: timings[TORCHVISION].median / timings[f"detect, {precision}"].median for precision in MIN_SPEEDUP
+    }
     remarks = [
-        f"{precision}: {format_ratio(times[precision])} times torchvision's speed (target {least}: "
-        f"{'reached' if times[precision] >= least else 'MISSED'}); of the same samples the losses are torchvision's "
-        f"within {apart[precision]:.1e} of each"
-        for precision, least in MIN_SPEEDUP.items()
+        f"{precision}: speedup over torchvision {format_ratio(speedups[precision])} (target {min_speedup}: "
+        f"{'reached' if speedups[precision] >= min_speedup else 'MISSED'}); on the same samples each loss is equal to "
+        f"torchvision's up to a relative difference of {differences[precision]:.1e}"
+        for precision, min_speedup in MIN_SPEEDUP.items()
     ]
     rows = comparison_rows(timings, "detect, fp32")
-    tables = [Table(step.title, command, COMPARISON_COLUMNS, rows, tuple(remarks), raw_seconds(timings))]
-    if any(times[precision] < least for precision, least in MIN_SPEEDUP.items()):
+    tables = [Table(case.title, command, COMPARISON_COLUMNS, rows, tuple(remarks), raw_seconds(timings))]
+    if any(speedups[precision] < min_speedup for precision, min_speedup in MIN_SPEEDUP.items()):
         runs = {"detect, fp32": ours["fp32"], TORCHVISION: theirs}
-        tables.append(profile_table(f"What binds. {step.title}", command, runs))
+        tables.append(profile_table(f"Profile of the slowest operations. {case.title}", command, runs))
     return tables
 
 
 def _compare_with_detectron2(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
-    """R50-FPN as its configuration has it, one image a step."""
-    rival = detectron2_peer.make_reference(images[0])
+    """Return the table of detectron2's R50-FPN with its own settings, one image in each step."""
+    reference = detectron2_peer.make_reference(images[0])
     batch = images[:1]
-    targets = random_targets(batch, len(rival.bench_model.classes))
-    contenders = {f"detect, {each}": timed(detect_step(rival.bench_model, batch, targets, each)) for each in MIN_SPEEDUP}
-    twin = rival.model.train()
-    contenders["detectron2, fp32"] = timed(make_step(twin, lambda: rival.losses(batch, targets), fused=False))
+    targets = random_targets(batch, len(reference.bench_model.classes))
+    contenders = {
+        f"detect, {precision}": timed(detect_step(reference.bench_model, batch, targets, precision))
+        for precision in MIN_SPEEDUP
+    }
+    model = reference.model.train()
+    contenders["detectron2, fp32"] = timed(make_step(model, lambda: reference.losses(batch, targets), fused=False))
     timings = time_interleaved(contenders, turns)
-    stock = timings["detectron2, fp32"].median
+    detectron2_seconds = timings["detectron2, fp32"].median
     remarks = tuple(
-        f"{each}: {format_ratio(stock / timings[f'detect, {each}'].median)} times detectron2's speed" for each in MIN_SPEEDUP
+        f"{precision}: speedup over detectron2 "
+        f"{format_ratio(detectron2_seconds / timings[f'detect, {precision}'].median)}"
+        for precision in MIN_SPEEDUP
     )
     rows = comparison_rows(timings, "detect, fp32")
-    title = f"Training step beside detectron2: its {detectron2_peer.NAME}, 800 pixels, batch of 1"
+    title = f"Training step compared with detectron2: its {detectron2_peer.NAME}, 800 pixels, batch of 1"
     return Table(title, command, COMPARISON_COLUMNS, rows, remarks, raw_seconds(timings))
 
 
-def random_targets(images: Sequence[np.ndarray], classes: int, seed: int = 0) -> list[Targets]:
-    """Objects of all sizes at random places, in the images' pixels."""
+def random_targets(images: Sequence[np.ndarray], num_classes: int, seed: int = 0) -> list[Targets]:
+    """Return random targets of all sizes and positions for images (H, W, 3), in their pixels."""
     rng = np.random.default_rng(seed)
-    found = []
+    targets = []
     for image in images:
         height, width = image.shape[:2]
         sides = rng.uniform(0.1, 0.6, (OBJECTS, 2)) * (width, height)
         corners = rng.random((OBJECTS, 2)) * ((width, height) - sides)
         boxes = torch.from_numpy(np.concatenate([corners, corners + sides], 1)).float()
         flags = torch.zeros(OBJECTS, dtype=torch.bool)
-        found.append(Targets(boxes, torch.from_numpy(rng.integers(1, classes + 1, OBJECTS)), flags, flags))
-    return found
+        targets.append(Targets(boxes, torch.from_numpy(rng.integers(1, num_classes + 1, OBJECTS)), flags, flags))
+    return targets
 
 
-def detect_step(subject: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision) -> TrainingStep:
-    """One update of the weights."""
-    detector, losses = _detect_losses(subject, images, targets, precision)
+def detect_step(
+    bench_model: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
+) -> TrainingStep:
+    """Return a step of our detector that updates the weights and returns the losses."""
+    detector, losses = _detect_losses(bench_model, images, targets, precision)
     return make_step(detector, losses, fused=True)
 
 
-def torchvision_step(subject: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> TrainingStep:
-    """The same by torchvision, as its reference script does it."""
-    twin = torchvision_reference(subject).train()
-    return make_step(twin, lambda: twin(to_torchvision_images(images), to_torchvision_targets(targets)), fused=False)
+def torchvision_step(bench_model: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> TrainingStep:
+    """Return the same step of torchvision's detector, as in its reference script."""
+    reference = torchvision_reference(bench_model).train()
+    return make_step(
+        reference, lambda: reference(to_torchvision_images(images), to_torchvision_targets(targets)), fused=False
+    )
 
 
 def make_step(model: nn.Module, losses: TrainingStep, fused: bool) -> TrainingStep:
-    """Losses of ``model``, their gradients and an update; fused: SGD in one kernel for all weights."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = optim.SGD(learning, LEARNING_RATE, momentum=0.9, fused=fused)
+    """Return a step of the losses of ``model``, their gradients and an update.
+
+    fused: SGD in one kernel for all weights.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = optim.SGD(trainable, LEARNING_RATE, momentum=0.9, fused=fused)
 
     def step() -> dict[str, Tensor]:
         optimizer.zero_grad(set_to_none=True)
-        found = losses()
-        torch.autograd.backward(torch.stack(list(found.values())).sum())
+        step_losses = losses()
+        torch.autograd.backward(torch.stack(list(step_losses.values())).sum())
         optimizer.step()
-        return found
+        return step_losses
 
     return step
 
 
 @torch.no_grad()
-def loss_differences(subject: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets]) -> dict[Precision, float]:
-    """By precision of ours the largest difference between a loss of ours and torchvision's in fp32, as a share of it,
-    with the same weights and the same draws of anchors and regions.
+def loss_differences(
+    bench_model: BenchModel, images: Sequence[np.ndarray], targets: Sequence[Targets]
+) -> dict[Precision, float]:
+    """Return for each precision of ours the largest relative difference of a loss of ours from torchvision's in fp32,
+    with the same weights and the same sampled anchors and regions.
     """
-    twin = torchvision_reference(subject).train()
-    share_sampling(twin, subject.config)
-    theirs: dict[str, Tensor] = twin(to_torchvision_images(images), to_torchvision_targets(targets))
-    apart = {}
+    reference = torchvision_reference(bench_model).train()
+    share_sampling(reference, bench_model.config)
+    theirs: dict[str, Tensor] = reference(to_torchvision_images(images), to_torchvision_targets(targets))
+    differences = {}
     for precision in MIN_SPEEDUP:
-        ours = _detect_losses(subject, images, targets, precision)[1]()
-        apart[precision] = max(abs(float(ours[LOSS_NAMES[name]] / loss) - 1) for name, loss in theirs.items())
-    return apart
+        ours = _detect_losses(bench_model, images, targets, precision)[1]()
+        differences[precision] = max(abs(float(ours[LOSS_NAMES[name]] / loss) - 1) for name, loss in theirs.items())
+    return differences
 
 
 def _detect_losses(
-    subject: BenchModel, image_files: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
+    bench_model: BenchModel, rgb_images: Sequence[np.ndarray], targets: Sequence[Targets], precision: Precision
 ) -> tuple[nn.Module, TrainingStep]:
-    """A detector of ours, and its losses from decoded images on."""
-    detector, rule, compute = subject.detector().train(), subject.preprocess, select_device("cpu", precision)
+    """Return a detector of ours, and a function that returns its losses, from decoded images on."""
+    detector, preprocess = bench_model.detector().train(), bench_model.preprocess
+    compute = select_device("cpu", precision)
 
     def losses() -> dict[str, Tensor]:
-        images = rule.batch([rule.normalize(rule.resize(image)) for image in image_files], range(len(image_files)))
-        fitted = [
-            replace(each, boxes=rescale_boxes(each.boxes, (image.shape[0], image.shape[1]), size))
-            for each, image, size in zip(targets, image_files, images.sizes, strict=True)
+        images = preprocess.batch(
+            [preprocess.normalize(preprocess.resize(image)) for image in rgb_images], range(len(rgb_images))
+        )
+        resized_targets = [
+            replace(target, boxes=rescale_boxes(target.boxes, (image.shape[0], image.shape[1]), size))
+            for target, image, size in zip(targets, rgb_images, images.sizes, strict=True)
         ]
         with compute.autocast():
-            found: dict[str, Tensor] = detector(images, fitted)
-        return found
+            batch_losses: dict[str, Tensor] = detector(images, resized_targets)
+        return batch_losses
 
     return detector, losses

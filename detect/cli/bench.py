@@ -30,7 +30,7 @@ WITHOUT_IMAGES = {"loading", "evaluation"}
 
 
 @click.group("bench", cls=Group, epilog="Example: detect bench all photos/ --out BENCHMARKS.md")
-def command() -> None:
+def bench_command() -> None:
     """Benchmark inference, training and loading against other libraries: interleaved, same weights, same images."""
 
 
@@ -75,7 +75,7 @@ def _add(name: str, names: tuple[str, ...], description: str) -> None:
     subcommand = click.Command(
         name, callback=callback, params=parameters, help=description, short_help=description, epilog=example
     )
-    command.add_command(subcommand)
+    bench_command.add_command(subcommand)
 
 
 def _run(
@@ -113,7 +113,7 @@ for _name, _description in BENCHMARKS.items():
 _add("all", tuple(BENCHMARKS), "Run all of these benchmarks.")
 
 
-@command.command(
+@bench_command.command(
     "explain",
     short_help="Measure whether explanations lie on the objects and are faithful.",
     epilog="Example: detect bench explain runs/voc-1 VOCdevkit/VOC2007 --photos 20 --out EXPLAIN.md",

@@ -13,11 +13,11 @@ from detect.errors import UserError, did_you_mean
 
 
 @click.group("config", cls=Group, epilog="Example: detect config list")
-def command() -> None:
+def config_command() -> None:
     """List, show and copy the configurations that come with detect."""
 
 
-@command.command("list", epilog="Example: detect config list")
+@config_command.command("list", epilog="Example: detect config list")
 def list_configs() -> None:
     """List the names, as --config takes them, and the purpose of each configuration."""
     from detect.config.files import builtin_configs
@@ -28,7 +28,7 @@ def list_configs() -> None:
         print(f"{name:{width}}  {_first_comment(file)}".rstrip())
 
 
-@command.command(
+@config_command.command(
     "show",
     short_help="Print every setting of a configuration.",
     epilog="Example: detect config show faster_rcnn --set train.epochs=2",
@@ -43,7 +43,7 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
     print(to_yaml(load_config(file, overrides)), end="")
 
 
-@command.command(
+@config_command.command(
     "copy",
     short_help="Copy a configuration to edit it.",
     epilog="Example: detect config copy faster_rcnn mine.yaml",

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.data_convert import convert
+from detect.cli.exit_status import report_unreadable
 from detect.cli.group import Group
 from detect.errors import RunError, UserError, did_you_mean
 from detect.system.files import require_writable_file, require_writable_folder, write_text
@@ -39,14 +40,14 @@ _workers = click.option(
 
 
 @click.group("data", cls=Group, epilog="Example: detect data inspect my-photos")
-def command() -> None:
+def data_command() -> None:
     """Inspect, summarize, show and convert labelled data."""
 
 
-command.add_command(convert)
+data_command.add_command(convert)
 
 
-@command.command(
+@data_command.command(
     "inspect",
     short_help="Find what is wrong with images and boxes.",
     epilog="Example: detect data inspect my-photos --json findings.json",
@@ -98,7 +99,7 @@ def inspect(
     sys.exit(1 if any(finding.is_error for finding in findings) else 0)
 
 
-@command.command(
+@data_command.command(
     "stats",
     short_help="Count images and objects; suggest anchors.",
     epilog="Example: detect data stats my-photos --min-size 400 --min-size 800",
@@ -174,7 +175,7 @@ def stats(
         write_text(json_file, json.dumps(dataset_statistics.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
-@command.command(
+@data_command.command(
     "show",
     short_help="Write a page and contact sheets of images with their boxes.",
     epilog="Example: detect data show my-photos --out look",
@@ -235,15 +236,15 @@ def show(
             image_files.append(gallery.render(index, augmentations))
         except UnreadableImage as error:
             unreadable.append(str(error))
-    for line in unreadable:
-        print(f"detect: {line}", file=sys.stderr)
     if not image_files:
+        for line in unreadable:
+            print(f"detect: {line}", file=sys.stderr)
         raise RunError(f"{root}: expected an image to show, found none that can be read")
     note = f"{len(image_files)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
     write_gallery_page(folder / "index.html", root.absolute().name, note, image_files, annotations.classes)
     sheets = write_contact_sheets(folder, image_files, annotations.classes)
     print(f"{folder / 'index.html'}: {len(image_files)} images; contact sheets beside it: {len(sheets)}")
-    sys.exit(1 if unreadable else 0)
+    report_unreadable(unreadable)
 
 
 def _labels(classes: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -9,7 +9,7 @@ import click
 
 
 @click.command("doctor", epilog="Example: detect doctor")
-def command() -> None:
+def doctor_command() -> None:
     """Check this machine: one line for each requirement, then a summary; exit status 1 if there is a problem.
 
     Checks versions, pairs of packages known to break, devices, threads, write access and free disk space.
@@ -17,8 +17,8 @@ def command() -> None:
     from detect.system.doctor import summary_line
     from detect.system.environment import probe_environment
 
-    findings = probe_environment(Path.cwd())
-    for finding in findings:
-        print(finding)
-    print(summary_line(findings))
-    sys.exit(1 if any(finding.fix is not None for finding in findings) else 0)
+    checks = probe_environment(Path.cwd())
+    for check in checks:
+        print(check)
+    print(summary_line(checks))
+    sys.exit(1 if any(check.fix is not None for check in checks) else 0)

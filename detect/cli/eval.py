@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.exit_status import report_unreadable
 from detect.cli.options import Device, Metric, Precision
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @options.settings
 @options.device
 @options.precision
-def command(
+def eval_command(
     model: Path,
     model_b: Path | None,
     split: str,
@@ -87,10 +87,7 @@ def command(
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    unreadable = dict.fromkeys(line for passed in passes for line in passed.unreadable)
-    for line in unreadable:
-        print(f"detect: {line}", file=sys.stderr)
-    sys.exit(1 if unreadable else 0)
+    report_unreadable(dict.fromkeys(line for predictions in passes for line in predictions.unreadable))
 
 
 def _score(
@@ -107,7 +104,7 @@ def _score(
         score_table,
     )
 
-    scores = [evaluate(truth, passed.predictions, metric) for truth, passed in zip(truths, passes, strict=True)]
+    scores = [evaluate(truth, predictions.predictions, metric) for truth, predictions in zip(truths, passes, strict=True)]
     content = scores[0].to_json()
     console.print(score_table(scores[0]))
     if compare:
@@ -137,5 +134,5 @@ def _compare(truths: Sequence[Annotations], passes: Sequence[DatasetPredictions]
     from detect.evaluation.analysis.matches import METRIC_RULES, match
 
     both = zip(truths, passes, strict=True)
-    first, second = (match(truth, passed.predictions, METRIC_RULES[metric]) for truth, passed in both)
+    first, second = (match(truth, predictions.predictions, METRIC_RULES[metric]) for truth, predictions in both)
     return compare_runs(first, second, [truths[0].file(image) for image in range(len(truths[0]))])

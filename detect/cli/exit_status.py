@@ -1,9 +1,10 @@
-"""The end of a command: an exit status, and one line on stderr for an error that a user can cause."""
+"""Run a command and exit with its status; print an error that a user can cause as one line on stderr."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection
 from typing import NoReturn
 
 import click
@@ -32,6 +33,24 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         if "--debug" in sys.argv:
             raise
         _exit(name, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1)
+
+
+def report_unreadable(lines: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:
+    """Report the images that could not be read on stderr and exit with status 1, if there are any.
+
+    lines: one for each of these images, with its file and the reason. num_images: number of all images, if it should be
+    printed. logged: the lines stand in log.txt already, so that only their number is printed.
+    """
+    if not lines:
+        return
+    if logged:
+        print(f"detect: {len(lines)} images could not be read (see log.txt)", file=sys.stderr)
+    else:
+        for line in lines:
+            print(f"detect: {line}", file=sys.stderr)
+        if num_images is not None:
+            print(f"detect: {len(lines)} of {num_images} images could not be read", file=sys.stderr)
+    sys.exit(1)
 
 
 def _exit(name: str, message: str, status: int) -> NoReturn:

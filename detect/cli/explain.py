@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.exit_status import report_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -97,7 +98,7 @@ METHODS_BY_OPTION = {  # the methods that take an option, for each option that n
 @options.settings
 @options.device
 @options.precision
-def command(
+def explain_command(
     model: Path,
     images: tuple[str, ...],
     method: str,
@@ -165,10 +166,10 @@ def command(
 
 
 def _finish(images: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
+    """Print what was done with how many images, report the unreadable ones, and exit."""
     print(f"{len(images) - len(unreadable)} images {done} in {out}" if images else f"{done} in {out}")
-    for line in unreadable:
-        print(f"detect: {line}", file=sys.stderr)
-    sys.exit(1 if unreadable else 0)
+    report_unreadable(unreadable)
+    sys.exit(0)
 
 
 def _check_method_options(method: str) -> None:

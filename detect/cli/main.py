@@ -28,18 +28,18 @@ COMMANDS = {
 }
 
 
-class Lazy(Group):
-    """A group of commands that imports a subcommand only when it runs."""
+class LazyGroup(Group):
+    """Group of commands that imports a subcommand only when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names of the commands in the order of work."""
+        """Return the names of the commands in the order in which a user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return a command; None for an unknown name."""
+        """Import detect/cli/<name>.py and return its <name>_command; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"detect.cli.{cmd_name}").command
+        command: click.Command = getattr(importlib.import_module(f"detect.cli.{cmd_name}"), f"{cmd_name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -48,7 +48,7 @@ class Lazy(Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Lazy, epilog="Example: detect train --config configs/faster_rcnn.yaml")
+@click.group(cls=LazyGroup, epilog="Example: detect train --config configs/faster_rcnn.yaml")
 @click.version_option(__version__, prog_name="detect")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:

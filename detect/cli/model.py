@@ -24,11 +24,11 @@ ZOO_WIDTH = 300
 
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
-def command() -> None:
+def model_command() -> None:
     """Summarize and compress models; import them from torchvision and detectron2, export them to torchvision."""
 
 
-@command.command(
+@model_command.command(
     "summary",
     short_help="Show layers, their outputs, costs and receptive fields.",
     epilog="Example: detect model summary --config faster_rcnn --set model.backbone.name=resnet18",
@@ -78,7 +78,7 @@ def summary(
         write_text(json_file, json.dumps(summary_to_dict(network_summary), indent=1) + "\n")
 
 
-@command.command(
+@model_command.command(
     "compress",
     short_help="Replace the head's fully connected layers by low-rank ones: faster, nearly as good.",
     epilog="Example: detect model compress runs/fast_rcnn-1 --out thin.pt",
@@ -106,7 +106,7 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
     )
 
 
-@command.command(
+@model_command.command(
     "import",
     short_help="Import a detector of torchvision or detectron2 as a checkpoint.",
     epilog="Example: detect model import --from detectron2 model_final_b275ba.pkl --out r50.pt",
@@ -162,7 +162,7 @@ def import_(
     print(f"{out}: {len(checkpoint.classes)} classes, {len(checkpoint.weights)} tensors, all of them from {source}")
 
 
-@command.command(
+@model_command.command(
     "zoo", short_help="List published detectors that can be used by name.", epilog="Example: detect model zoo"
 )
 def zoo() -> None:
@@ -180,7 +180,7 @@ def zoo() -> None:
     console.print(table)
 
 
-@command.command(
+@model_command.command(
     "export",
     short_help="Export a checkpoint as weights that torchvision loads.",
     epilog="Example: detect model export --to torchvision runs/coco-1 r50.pth",

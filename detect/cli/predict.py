@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.exit_status import report_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 @options.settings
 @options.device
 @options.precision
-def command(
+def predict_command(
     model: Path,
     paths: tuple[str, ...],
     out: Path,
@@ -116,19 +117,17 @@ def command(
         if group.is_main:
             write_results(out, all_formats, result.predictions, predictor.classes, ids)
             clear_journal(out)
-            _print_summary(result, len(images), score, out)
+            _print_summary(result, score, out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
+    if group.is_main:
+        report_unreadable(result.unreadable, len(images))
     sys.exit(1 if result.unreadable else 0)
 
 
-def _print_summary(result: PredictionResult, images: int, score: float, out: Path) -> None:
-    """Print the number of detections, the time, and the unreadable images; ``images`` is the number requested."""
+def _print_summary(result: PredictionResult, score: float, out: Path) -> None:
+    """Print the number of detections and the time."""
     count = sum(len(prediction) for prediction in result.predictions)
     print(
         f"{count} detections that score {score:g} or more in {len(result.predictions)} images, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
     )
-    for line in result.unreadable:
-        print(f"detect: {line}", file=sys.stderr)
-    if result.unreadable:
-        print(f"detect: {len(result.unreadable)} of {images} images could not be read", file=sys.stderr)

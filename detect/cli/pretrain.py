@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.train import report_unreadable
+from detect.cli.exit_status import report_unreadable
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
 
@@ -33,7 +33,7 @@ CLASSIFIER = (
 @click.option("--out", type=Path, help="Run folder [default: runs/<config name>-pretrain-<n>].")
 @options.device
 @options.precision
-def command(
+def pretrain_command(
     config_file: Path, overrides: tuple[str, ...], out: Path | None, device: str | None, precision: str | None
 ) -> None:
     """Train the network of a configuration as a classifier, on the objects of its data set or on a folder of folders.
@@ -52,4 +52,4 @@ def command(
     from detect.training.run_folder import RunFolder
 
     outcome = train(config, out or RunFolder.next_free(f"{config_file.stem}-pretrain"), Console())
-    report_unreadable(outcome.unreadable)
+    report_unreadable(outcome.unreadable, logged=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
+from detect.cli.exit_status import report_unreadable
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import format_bytes, require_writable_file
@@ -27,11 +27,11 @@ SPLITS = click.Choice(["train", "val"])
 
 
 @click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out photos.npz")
-def command() -> None:
+def proposals_command() -> None:
     """Search proposals (boxes that may hold an object) for many images, and score them."""
 
 
-@command.command("make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast")
+@proposals_command.command("make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @options.settings
 @click.option("--out", type=Path, required=True, metavar="FILE.npz", help="Proposal file to write.")
@@ -101,7 +101,7 @@ def make(
         f"{search.num_boxes / max(1, search.num_images):.1f} an image, "
         f"{search.seconds:.1f} s{reused}: {out}, {format_bytes(out.stat().st_size)}"
     )
-    _tell_unreadable(search.unreadable, len(images))
+    report_unreadable(search.unreadable, len(images))
 
 
 def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
@@ -113,19 +113,19 @@ def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequenc
     require_writable_npz(out)
     if out.exists():
         raise UserError(f"{out}: expected a new file, found one")
-    proposed = [_proposals_of_model(model, overrides, split, None, None) for split in splits]
-    count = sum(len(split) for split in proposed)
+    split_proposals = [_proposals_of_model(model, overrides, split, None, None) for split in splits]
+    count = sum(len(split) for split in split_proposals)
     with show_progress(Console(), "proposing", count, "images") as progress:
-        proposal_file = write_rpn_proposals(proposed, out, progress)
+        proposal_file = write_rpn_proposals(split_proposals, out, progress)
     print(
         f"{len(proposal_file.boxes)} boxes in {len(proposal_file)} images, "
         f"{len(proposal_file.boxes) / max(1, len(proposal_file)):.1f} an image: "
         f"{out}, {format_bytes(out.stat().st_size)}"
     )
-    _tell_unreadable([line for split in proposed for line in split.unreadable], count)
+    report_unreadable([line for split in split_proposals for line in split.unreadable], count)
 
 
-@command.command("recall", epilog="Example: detect proposals recall shapes.npz --set data.format=shapes")
+@proposals_command.command("recall", epilog="Example: detect proposals recall shapes.npz --set data.format=shapes")
 @click.argument("file", type=Path, required=False)
 @click.option("--model", type=Path, help="Score the RPN proposals of this run folder or checkpoint.")
 @options.settings
@@ -174,17 +174,17 @@ def recall(
     from detect.system.progress import show_progress
 
     if file is not None:
-        proposed: FileProposals | RPNProposals = _proposals_of_file(file, overrides, split)
+        proposals: FileProposals | RPNProposals = _proposals_of_file(file, overrides, split)
         title = f"{file.name}, {split}"
     else:
-        proposed = _proposals_of_model(str(model), overrides, split, device, precision)
+        proposals = _proposals_of_model(str(model), overrides, split, device, precision)
         title = f"RPN of {model}, {split}"
-    figure = require_writable_file(figure_file or proposed.path.with_name(f"{proposed.path.stem}-recall.png"))
+    figure = require_writable_file(figure_file or proposals.path.with_name(f"{proposals.path.stem}-recall.png"))
     console = Console()
     start = time.perf_counter()
-    with show_progress(console, "scoring", len(proposed), "images") as progress:
-        best_overlaps = best_ious(_with_progress(proposed, progress), PROPOSAL_COUNTS)
-    score = scores_from_ious(best_overlaps, proposed.annotations.classes)
+    with show_progress(console, "scoring", len(proposals), "images") as progress:
+        best_overlaps = best_ious(_with_progress(proposals, progress), PROPOSAL_COUNTS)
+    score = scores_from_ious(best_overlaps, proposals.annotations.classes)
     console.print(recall_table(score))
     print(
         f"{score.proposals_per_image:.1f} proposals an image; "
@@ -194,7 +194,7 @@ def recall(
         write_recall(json_file, score, time.perf_counter() - start)
     draw_recall(figure, best_overlaps, title)
     print(f"{figure}: recall figure")
-    _tell_unreadable(proposed.unreadable, len(proposed))
+    report_unreadable(proposals.unreadable, len(proposals))
 
 
 def _proposals_of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
@@ -227,9 +227,9 @@ def _proposals_of_model(
     return RPNProposals(predictor, load_split(predictor.config, split), predictor.config)
 
 
-def _with_progress(proposed: Iterable[ProposalsAndObjects], progress: ProgressDisplay) -> Iterator[ProposalsAndObjects]:
-    for image in proposed:
-        yield image
+def _with_progress(samples: Iterable[ProposalsAndObjects], progress: ProgressDisplay) -> Iterator[ProposalsAndObjects]:
+    for sample in samples:
+        yield sample
         progress.advance(1)
 
 
@@ -239,15 +239,6 @@ def _config(overrides: tuple[str, ...]) -> Config:
     from detect.config.files import with_overrides
 
     return with_overrides(Config(), overrides)
-
-
-def _tell_unreadable(lines: Sequence[str], images: int) -> None:
-    """Name the images and exit with status 1, if there are any."""
-    for line in lines:
-        print(f"detect: {line}", file=sys.stderr)
-    if lines:
-        print(f"detect: {len(lines)} of {images} images could not be read", file=sys.stderr)
-        sys.exit(1)
 
 
 def _expected_one_of(first: str, second: str, both: bool) -> str:

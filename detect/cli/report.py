@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.exit_status import report_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -21,7 +21,7 @@ from detect.system.files import format_bytes, require_writable_file
 @options.settings
 @options.device
 @options.precision
-def command(
+def report_command(
     run: Path, out: Path | None, overrides: tuple[str, ...], device: Device | None, precision: Precision | None
 ) -> None:
     """Write one HTML page about RUN, a run folder: settings, curves, metrics, error types, images that show them.
@@ -40,6 +40,4 @@ def command(
     page = out or run / "report.html"
     report = make_report(folder, page, ReportOptions(overrides, device or "auto", precision or "fp32"), Console())
     print(f"{page}: {format_bytes(report.size)}")
-    for line in report.unreadable:
-        print(f"detect: {line}", file=sys.stderr)
-    sys.exit(1 if report.unreadable else 0)
+    report_unreadable(report.unreadable)

@@ -45,7 +45,12 @@ def summary_table(summary: Summary) -> Table:
 
 def summary_to_dict(summary: Summary) -> dict[str, object]:
     """Return the summary as plain values for JSON, with exact sizes and counts."""
-    return dataclasses.asdict(summary) | {"whole": dataclasses.asdict(summary.total)}
+    totals = {name: _total_to_dict(total) for name, total in summary.totals.items()}
+    return dataclasses.asdict(summary) | {"totals": totals, "whole": _total_to_dict(summary.total)}
+
+
+def _total_to_dict(total: SlotTotal) -> dict[str, int]:
+    return {"parameters": total.parameters, "trained": total.trainable, "multiply_adds": total.multiply_adds}
 
 
 def _frozen(total: SlotTotal) -> str:

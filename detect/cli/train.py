@@ -1,14 +1,13 @@
-"""The command ``detect train``, and the report of unreadable images that commands share."""
+"""The command ``detect train``."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from detect.cli import options
+from detect.cli.exit_status import report_unreadable
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
@@ -23,7 +22,7 @@ from detect.system.files import require_writable_folder
 @click.option("--replay", type=Path, metavar="FILE", help="Re-run a saved training step to find where NaNs appear.")
 @options.device
 @options.precision
-def command(
+def train_command(
     config_file: Path | None,
     overrides: tuple[str, ...],
     out: Path | None,
@@ -38,12 +37,12 @@ def command(
     For several processes: torchrun --nproc-per-node N -m detect train ... splits each batch among them.
     """
     exclusive = {"--config": config_file, "--resume": resumed, "--replay": replay}
-    given_options = [name for name, path in exclusive.items() if path is not None]
-    if len(given_options) != 1:
-        listed = " and ".join(given_options) or "none"
+    modes = [name for name, path in exclusive.items() if path is not None]
+    if len(modes) != 1:
+        listed = " and ".join(modes) or "none"
         raise UserError(f"expected one of --config FILE, --resume RUN_DIR and --replay FILE, found {listed}")
     if config_file is None and (overrides or out or strict or device or precision):
-        raise UserError(f"{given_options[0]}: expected no other option beside it: a run resumes with its own settings")
+        raise UserError(f"{modes[0]}: expected no other option beside it: a run resumes with its own settings")
     tune_malloc()
     from detect.config.files import load_config
 
@@ -64,11 +63,4 @@ def command(
         else:
             assert config_file is not None
             outcome = train(config, out or RunFolder.next_free(config_file.stem), None, strict, group)
-    report_unreadable(outcome.unreadable if group.is_main else ())
-
-
-def report_unreadable(lines: Sequence[str]) -> None:
-    """Say how many images there were and exit with status 1, if there are any."""
-    if lines:
-        print(f"detect: {len(lines)} images could not be read (see log.txt)", file=sys.stderr)
-        sys.exit(1)
+    report_unreadable(outcome.unreadable if group.is_main else (), logged=True)

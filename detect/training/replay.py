@@ -78,7 +78,7 @@ def write_step(file: Path, saved: SavedStep) -> None:
 
 def read_step(file: Path) -> SavedStep:
     """Read a step that ``write_step`` wrote; raise UserError if the file is something else or damaged."""
-    content, has_seal = load_with_checksum(file, "a training step that was kept")
+    content, has_seal = load_with_checksum(file, "a saved training step")
     if not (isinstance(content, dict) and has_seal and content.get("format") == FORMAT and content.keys() == _KEYS):
         raise UserError(f"{file}: expected a {FORMAT}, found another file of torch.save")
     return SavedStep(

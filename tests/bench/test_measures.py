@@ -1,4 +1,4 @@
-"""Each benchmark once, as small as it goes: it runs, and what it says of equality is true."""
+"""Each benchmark runs once with small inputs, and its statements about equality are true."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch import nn
 from detect.bench import detectron2_peer
 from detect.bench.benchmark_page import images_of_one_size, markdown_page
 from detect.bench.evaluation import DataSize, Metrics, largest_difference, measure_evaluation
-from detect.bench.inference import agreement, torchvision_detections, make_predictor
+from detect.bench.inference import agreement, make_predictor, torchvision_detections
 from detect.bench.layers import LayersAlone
 from detect.bench.operations import profile_table
 from detect.bench.random_model import BenchModel, make_bench_model
 from detect.bench.search import measure_search
 from detect.bench.stage_times import time_stages
 from detect.bench.torchvision_peer import torchvision_reference
-from detect.bench.training import random_targets, loss_differences, detect_step, torchvision_step
-from detect.cli.bench import command
+from detect.bench.training import detect_step, loss_differences, random_targets, torchvision_step
+from detect.cli.bench import bench_command
 from detect.data.shapes.dataset import draw_scene
 from detect.errors import RunError
 from detect.types import Detections
@@ -33,58 +33,58 @@ SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"
 
 
 @pytest.fixture(scope="module")
-def subject() -> BenchModel:
+def bench_model() -> BenchModel:
     return make_bench_model(SMALL, 5, IMAGES)
 
 
-def test_random_weights_find_much_and_torchvision_the_same(subject: BenchModel) -> None:
-    ours, theirs = make_predictor(subject, "fp32"), torchvision_reference(subject).eval()
+def test_random_weights_give_many_detections_and_torchvision_the_same(bench_model: BenchModel) -> None:
+    ours, theirs = make_predictor(bench_model, "fp32"), torchvision_reference(bench_model).eval()
     for image in IMAGES:
-        found, wanted = ours.predict(image, 0.0), torchvision_detections(theirs, image)
-        assert len(wanted) >= 100
-        assert agreement(wanted, found) >= 0.98
+        detections, expected = ours.predict(image, 0.0), torchvision_detections(theirs, image)
+        assert len(expected) >= 100
+        assert agreement(expected, detections) >= 0.98
 
 
-def test_agreement_asks_for_the_label_and_every_side() -> None:
+def test_agreement_needs_the_label_and_every_edge() -> None:
     box = torch.tensor([[0.0, 0, 10, 10]])
-    one = Detections(box, torch.ones(1), torch.ones(1, dtype=torch.int64))
-    assert agreement(one, one) == 1.0
-    assert agreement(one, Detections(box + 0.1, one.scores, one.labels)) == 0.0
-    assert agreement(one, Detections(box, one.scores, one.labels + 1)) == 0.0
+    single = Detections(box, torch.ones(1), torch.ones(1, dtype=torch.int64))
+    assert agreement(single, single) == 1.0
+    assert agreement(single, Detections(box + 0.1, single.scores, single.labels)) == 0.0
+    assert agreement(single, Detections(box, single.scores, single.labels + 1)) == 0.0
 
 
-def test_weights_that_find_too_little_are_refused() -> None:
-    with pytest.raises(RunError, match="expected at least 100 detections on an image, found"):
+def test_make_bench_model_refuses_too_few_detections() -> None:
+    with pytest.raises(RunError, match="expected at least 100 detections in an image, found"):
         make_bench_model([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
 
 
-def test_steps_have_losses_and_change_weights(subject: BenchModel) -> None:
+def test_training_steps_have_finite_losses_and_change_weights(bench_model: BenchModel) -> None:
     targets = random_targets(IMAGES, 5)
-    for step in (detect_step(subject, IMAGES, targets, "bf16"), torchvision_step(subject, IMAGES, targets)):
+    for step in (detect_step(bench_model, IMAGES, targets, "bf16"), torchvision_step(bench_model, IMAGES, targets)):
         first, second = (sum(loss.item() for loss in step().values()) for _ in range(2))
         assert math.isfinite(first)
         assert first != second
 
 
-def test_losses_of_the_same_samples_are_torchvisions(subject: BenchModel) -> None:
-    apart = loss_differences(subject, IMAGES, random_targets(IMAGES, 5))
-    assert apart["fp32"] < 1e-3 < apart["bf16"] < 0.2
+def test_losses_on_the_same_samples_are_equal_to_torchvision(bench_model: BenchModel) -> None:
+    differences = loss_differences(bench_model, IMAGES, random_targets(IMAGES, 5))
+    assert differences["fp32"] < 1e-3 < differences["bf16"] < 0.2
 
 
 @pytest.mark.skipif(not detectron2_peer.installed(), reason="detectron2 is not installed")
-def test_detectron2_finds_and_loses_the_same() -> None:
-    rival = detectron2_peer.make_reference(IMAGES[0])
-    wanted = rival.detect(IMAGES[0])
-    assert len(wanted) >= 100
-    assert agreement(wanted, make_predictor(rival.bench_model, "fp32").predict(IMAGES[0], 0.0)) >= 0.98
+def test_detections_and_losses_are_equal_to_detectron2() -> None:
+    reference = detectron2_peer.make_reference(IMAGES[0])
+    expected = reference.detect(IMAGES[0])
+    assert len(expected) >= 100
+    assert agreement(expected, make_predictor(reference.bench_model, "fp32").predict(IMAGES[0], 0.0)) >= 0.98
     targets = random_targets(IMAGES[:1], 80)
-    ours = sum(loss.item() for loss in detect_step(rival.bench_model, IMAGES[:1], targets, "fp32")().values())
-    rival.model.train()
-    theirs = sum(loss.item() for loss in rival.losses(IMAGES[:1], targets).values())
+    ours = sum(loss.item() for loss in detect_step(reference.bench_model, IMAGES[:1], targets, "fp32")().values())
+    reference.model.train()
+    theirs = sum(loss.item() for loss in reference.losses(IMAGES[:1], targets).values())
     assert ours == pytest.approx(theirs, rel=0.2)  # the draws differ
 
 
-def test_layers_alone_are_those_that_ran() -> None:
+def test_layers_alone_records_the_layers_that_ran() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
     layers = LayersAlone(net)
     layers.record(lambda: net(torch.ones(1, 1, 2, 2)))
@@ -93,27 +93,27 @@ def test_layers_alone_are_those_that_ran() -> None:
     assert len(layers.recorded_calls) == 2
 
 
-def test_parts_add_up(subject: BenchModel, tmp_path: Path) -> None:
+def test_stages_add_up_to_the_total(bench_model: BenchModel, tmp_path: Path) -> None:
     Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
-    parts = time_stages(make_predictor(subject, "fp32"), [tmp_path / "a.png"])
-    assert parts.search < 0.001 < parts.backbone < parts.total
+    stages = time_stages(make_predictor(bench_model, "fp32"), [tmp_path / "a.png"])
+    assert stages.search < 0.001 < stages.backbone < stages.total
 
 
-def test_evaluation_is_pycocotools_own() -> None:
+def test_evaluation_is_equal_to_pycocotools() -> None:
     table = measure_evaluation(DataSize(6, 4, 12), 2, "command")
     assert [row[0] for row in table.rows] == ["ours", "ours, JSON", "pycocotools"]
     assert {len(seconds) for seconds in table.seconds.values()} == {2}
 
 
 @pytest.mark.parametrize(("ours", "difference"), [(0.5, 0.0), (0.25, 0.25), (None, math.inf)])
-def test_a_difference_is_seen(ours: float | None, difference: float) -> None:
-    here: Metrics = {"AP": 0.5, "APs": None}
-    assert largest_difference((here, {}), ({"AP": ours, "APs": None}, {})) == difference
+def test_largest_difference_is_infinite_for_a_missing_metric(ours: float | None, difference: float) -> None:
+    theirs: Metrics = {"AP": 0.5, "APs": None}
+    assert largest_difference((theirs, {}), ({"AP": ours, "APs": None}, {})) == difference
 
 
-def test_a_profile_adds_up() -> None:
+def test_profile_table_adds_up() -> None:
     matrix = torch.randn(300, 300)
-    table = profile_table("What binds", "command", {"a": lambda: matrix @ matrix, "b": lambda: matrix + matrix})
+    table = profile_table("Profile", "command", {"a": lambda: matrix @ matrix, "b": lambda: matrix + matrix})
     assert table.columns == ("operation", "a, s", "b, s")
     assert table.rows[0][0] == "mm"
     for column in (1, 2):
@@ -121,24 +121,24 @@ def test_a_profile_adds_up() -> None:
         assert sum(values[:-1]) == pytest.approx(values[-1])
 
 
-def test_search_tells_each_mode() -> None:
+def test_search_has_a_row_for_each_mode() -> None:
     assert [row[0] for row in measure_search(IMAGES, 1, "command").rows] == ["single", "fast", "quality"]
 
 
-def test_images_of_the_commonest_size_are_taken(tmp_path: Path) -> None:
+def test_images_of_one_size_takes_the_most_frequent_size(tmp_path: Path) -> None:
     sizes = [(8, 8), (9, 8), (9, 8), (9, 8)]
-    files = [tmp_path / f"{place}.png" for place in range(len(sizes))]
+    files = [tmp_path / f"{index}.png" for index in range(len(sizes))]
     for file, size in zip(files, sizes, strict=True):
         Image.new("RGB", size).save(file)
     assert images_of_one_size([], 2) == []
     assert images_of_one_size(files, 2) == files[1:3]
 
 
-def test_a_page_says_the_machine(tmp_path: Path) -> None:
+def test_page_describes_the_machine(tmp_path: Path) -> None:
     out, numbers = tmp_path / "b.md", tmp_path / "b.json"
     Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
     arguments = ["search", str(tmp_path / "a.png"), "--turns", "1", "--out", str(out), "--json", str(numbers)]
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(bench_command, arguments)
     assert result.exit_code == 0
     assert "processor: " in out.read_text()
     assert "## Selective search" in result.output
@@ -147,6 +147,6 @@ def test_a_page_says_the_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["inference", "all"])
-def test_images_are_asked_for(name: str) -> None:
-    result = CliRunner().invoke(command, [name])
+def test_missing_images_are_refused(name: str) -> None:
+    result = CliRunner().invoke(bench_command, [name])
     assert "IMAGE: expected images, folders or globs, found none" in str(result.exception)

@@ -1,32 +1,53 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from detect.bench.timing import Timing, time_interleaved
+from detect.bench.timing import Timing, peak_memory, time_interleaved
+from detect.errors import RunError
 
 
 @pytest.mark.parametrize("turns", [0, 1, 4])
-def test_contenders_alternate_and_the_first_time_does_not_count(turns: int) -> None:
-    seen: list[tuple[str, int]] = []
+def test_time_interleaved_alternates_and_drops_the_first_run(turns: int) -> None:
+    calls: list[tuple[str, int]] = []
 
     def contender(name: str, seconds: float):
-        def turn(number: int) -> float:
-            seen.append((name, number))
-            return seconds + number
+        def run(turn: int) -> float:
+            calls.append((name, turn))
+            return seconds + turn
 
-        return turn
+        return run
 
     timings = time_interleaved({"b": contender("b", 1.0), "a": contender("a", 10.0)}, turns)
-    assert seen[:2] == [("b", 0), ("a", 0)]
-    orders = [[name for name, at in seen[2:] if at == number] for number in range(turns)]
+    assert calls[:2] == [("b", 0), ("a", 0)]
+    orders = [[name for name, called in calls[2:] if called == turn] for turn in range(turns)]
     assert orders == [["b", "a"], ["a", "b"], ["b", "a"], ["a", "b"]][:turns]
-    assert timings["a"].seconds == tuple(10.0 + number for number in range(turns))
+    assert timings["a"].seconds == tuple(10.0 + turn for turn in range(turns))
 
 
-def test_no_contenders_take_no_turns() -> None:
+def test_time_interleaved_without_contenders_is_empty() -> None:
     assert time_interleaved({}, 3) == {}
 
 
-def test_median_and_spread() -> None:
+def test_timing_median_and_min_max() -> None:
     timing = Timing((5.0, 1.0, 2.0))
     assert (timing.median, timing.min_max) == (2.0, (1.0, 5.0))
+
+
+def allocate(mebibytes: int) -> None:
+    np.ones(mebibytes << 20, np.uint8)
+
+
+def fail() -> None:
+    raise RuntimeError
+
+
+def test_peak_memory_grows_with_the_allocated_bytes() -> None:
+    small, large = peak_memory(allocate, 1), peak_memory(allocate, 300)
+    assert 250 << 20 < large - small < 350 << 20
+
+
+def test_peak_memory_of_a_failed_process_raises(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match="fail: expected its peak memory, found that its process failed"):
+        peak_memory(fail)
+    assert "RuntimeError" in capfd.readouterr().err

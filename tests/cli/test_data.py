@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from detect.cli.data import command
+from detect.cli.data import data_command
 from detect.errors import UserError
 from tests.conftest import Command
 from tests.data.inspect.example_datasets import write_coco, write_voc
@@ -15,7 +15,7 @@ from tests.data.inspect.example_faults import FAULTS
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(data_command, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_an_import_that_kills_its_process_is_told(
 def commands() -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = [("detect", main)]
     for name in COMMANDS:
-        command = importlib.import_module(f"detect.cli.{name}").command
+        command = getattr(importlib.import_module(f"detect.cli.{name}"), f"{name}_command")
         found.append((f"detect {name}", command))
         if isinstance(command, click.Group):
             found += [(f"detect {name} {inner}", child) for inner, child in command.commands.items()]

@@ -1,4 +1,4 @@
-"""A tiny detector whose class names are awkward, and an image."""
+"""A tiny detector whose class names contain HTML, and an image."""
 
 from __future__ import annotations
 

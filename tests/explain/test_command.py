@@ -14,34 +14,34 @@ from tests.explain.conftest import CLASSES
 from tests.report.example_pages import seen
 
 
-def test_a_image_gets_numbers_pictures_and_a_page(
+def test_trace_writes_json_figures_and_a_page(
     model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     truth = tmp_path / "truth.json"
     size = {"height": 90, "width": 120}
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 119, 89], "area": 119 * 89, "iscrowd": 0}
-    categories = [{"id": place, "name": name} for place, name in enumerate(CLASSES, 1)]
+    categories = [{"id": category_id, "name": name} for category_id, name in enumerate(CLASSES, 1)]
     truth.write_text(
         json.dumps(
             {"images": [{"id": 1, "file_name": image.name, **size}], "annotations": [box], "categories": categories}
         )
     )
     out = tmp_path / "out"
-    flags = ("--score", 0, "--most", 2, "--annotations", truth, "--out", out)
-    status, said, err = detect_command("explain", model, image, *flags)
+    flags = ("--score", 0, "--max-detections", 2, "--annotations", truth, "--out", out)
+    status, stdout, err = detect_command("explain", model, image, *flags)
     assert (status, err) == (0, "")
-    assert "1 images traced" in said
+    assert "1 images traced" in stdout
     (folder,) = out.iterdir()
     assert sorted(file.name for file in folder.glob("*.jpg")) == ["detection-001.jpg", "detection-002.jpg"]
     written = json.loads((folder / "trace.json").read_text())
-    again = recompute(written)
-    assert len(again) == len(written["detections"]) > 2
-    assert [story["box"] for story in written["detections"]] == again.boxes.tolist()
-    assert [story["score"] for story in written["detections"]] == again.scores.tolist()
+    recomputed = recompute(written)
+    assert len(recomputed) == len(written["detections"]) > 2
+    assert [record["box"] for record in written["detections"]] == recomputed.boxes.tolist()
+    assert [record["score"] for record in written["detections"]] == recomputed.scores.tolist()
     scale = np.array([120 / written["size"][1], 90 / written["size"][0]] * 2)
-    for story in written["detections"]:
-        assert story["box_in_image"] == pytest.approx((np.array(story["box"]) * scale).tolist())
-        assert story["truth"]["outcome"] in ("found", "found nothing")
+    for record in written["detections"]:
+        assert record["box_in_image"] == pytest.approx((np.array(record["box"]) * scale).tolist())
+        assert record["truth"]["outcome"] in ("found", "found nothing")
     page = seen((folder / "index.html").read_text(encoding="utf-8"))
     assert page.text.count("ground truth") == 3
     assert "b" not in {tag for tag, _ in page.tags}  # a class name is text
@@ -53,24 +53,24 @@ def test_a_image_gets_numbers_pictures_and_a_page(
     [
         (("no-such.jpg",), "no-such.jpg: expected an image"),
         ((), "IMAGE: expected images"),
-        (("PHOTO", "--method", "tracee"), '(did you mean "trace"?)'),
-        (("PHOTO", "--proposals", "p.npz"), "found one with an RPN"),
-        (("PHOTO", "--annotations", "a.json", "--split", "val"), "expected one of them"),
-        (("PHOTO", "--set", "model.test_time.flip=true"), "model.test_time: expected one look"),
+        (("IMAGE", "--method", "tracee"), '(did you mean "trace"?)'),
+        (("IMAGE", "--proposals", "p.npz"), "found one with an RPN"),
+        (("IMAGE", "--annotations", "a.json", "--split", "val"), "expected one of them"),
+        (("IMAGE", "--set", "model.test_time.flip=true"), "model.test_time: expected one view"),
     ],
 )
-def test_mistakes(
+def test_invalid_options_exit_with_one_line(
     flags: tuple[str, ...], message: str, model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
-    named = [str(image) if flag == "PHOTO" else flag for flag in flags]
-    status, _, err = detect_command("explain", model, *named, "--out", tmp_path / "out")
+    arguments = [str(image) if flag == "IMAGE" else flag for flag in flags]
+    status, _, err = detect_command("explain", model, *arguments, "--out", tmp_path / "out")
     assert status == 2
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_image_that_cannot_be_read_is_named_and_the_others_go_on(
+def test_unreadable_image_is_reported_and_others_are_traced(
     model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     broken = tmp_path / "broken.jpg"

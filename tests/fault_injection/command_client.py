@@ -1,4 +1,4 @@
-"""The client of ``command_server.py``, and files that are compared."""
+"""The client of ``command_server.py``, and an exact comparison of results."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Finished:
-    """Exit status of each process, negative for a signal, and what they printed."""
+    """A command that has ended: the exit status of each process, negative for a signal, and the printed text."""
 
     statuses: list[int]
     text: str
 
 
 class Commands:
-    """A server that is started once and asked many times. Use it in a ``with``."""
+    """A server of commands that is started once; a context manager that stops it."""
 
     def __init__(self, folder: Path) -> None:
         self._output = folder / "output.txt"
@@ -63,7 +63,13 @@ class Commands:
         assert self._process.stdout is not None
         self._output.unlink(missing_ok=True)
         request = Request(
-            tuple(map(str, command)), str(self._output), fault, kill_after, kill_when, processes, faulty_rank
+            command=tuple(map(str, command)),
+            output=str(self._output),
+            fault=fault,
+            kill_after=kill_after,
+            kill_when=kill_when,
+            processes=processes,
+            faulty_rank=faulty_rank,
         )
         self._process.stdin.write(request.to_json() + "\n")
         self._process.stdin.flush()
@@ -71,14 +77,14 @@ class Commands:
         return Finished(statuses, self._output.read_text("utf-8") if self._output.exists() else "")
 
     def run_ok(self, *command: object, fault: Fault | None = None, processes: int = 0) -> str:
-        """The same where it must succeed: what it printed."""
+        """Run ``detect COMMAND...``, which must succeed, and return the printed text."""
         done = self(*command, fault=fault, processes=processes)
         assert set(done.statuses) == {0}, done.text
         return done.text
 
 
 def differences(first: Any, second: Any, where: str = "") -> list[str]:
-    """Where two nests of mappings, sequences, tensors, arrays and plain values are not equal bit for bit."""
+    """Return where two nested mappings, sequences, tensors, arrays and plain values are not equal bit for bit."""
     if type(first) is not type(second):
         return [f"{where}: {type(first).__name__}, {type(second).__name__}"]
     if isinstance(first, torch.Tensor):
@@ -88,9 +94,9 @@ def differences(first: Any, second: Any, where: str = "") -> list[str]:
     if isinstance(first, Mapping):
         if first.keys() != second.keys():
             return [f"{where}: {sorted(map(str, first.keys() ^ second.keys()))}"]
-        return [one for name in first for one in differences(first[name], second[name], f"{where}/{name}")]
+        return [line for name in first for line in differences(first[name], second[name], f"{where}/{name}")]
     if isinstance(first, Sequence) and not isinstance(first, str | bytes):
         if len(first) != len(second):
             return [f"{where}: {len(first)}, {len(second)}"]
-        return [one for n in range(len(first)) for one in differences(first[n], second[n], f"{where}/{n}")]
+        return [line for n in range(len(first)) for line in differences(first[n], second[n], f"{where}/{n}")]
     return [] if first == second else [f"{where}: {first!r}, {second!r}"[:200]]

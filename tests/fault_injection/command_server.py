@@ -1,6 +1,7 @@
-"""Runs detect's command line in forks of itself, with faults: to import torch anew for each trial would take seconds.
+"""Run detect's command line in forks of this process, with faults, which saves the import of torch for each trial.
 
-A line of JSON asks (``Asked``), a line of JSON answers: the exit status of each process, negative for a signal.
+The input is a line of JSON for each ``Request``, the output a line of JSON: the exit status of each process, negative
+for a signal.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from typing import Any
 
 from tests.fault_injection.file_faults import Fault, inject
 
-TIMEOUT = 300.0  # seconds: what takes longer hangs
+TIMEOUT = 300.0  # seconds, after which the processes of a command are killed
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command; output: where stdout and stderr of all processes go; fault: planted in process number ``struck``;
-    kill_after: seconds until that one is ended by SIGKILL; kill_when: or when this is printed; processes: 0 for one
-    that knows of no others.
+    """A command to run.
+
+    output: the file of stdout and stderr of all processes; fault: injected in process ``faulty_rank``; kill_after:
+    seconds until that process is ended by SIGKILL; kill_when: the printed text at which it is; processes: 0 for a
+    single process outside a process group.
     """
 
     command: tuple[str, ...]
@@ -46,7 +49,7 @@ class Request:
 
 
 def serve() -> None:
-    """Until stdin ends."""
+    """Run the requests of stdin until it ends."""
     import detect.training.run
     from detect.cli.main import run
 
@@ -90,7 +93,7 @@ def _run_child(request: Request, rank: int, port: int, run: Any) -> None:
 
 
 def _statuses(children: list[int], request: Request, started: float) -> list[int]:
-    """Of all children, when they have ended."""
+    """Wait for all children and return their exit statuses."""
     left, statuses = dict(enumerate(children)), [0] * len(children)
     pending = request.kill_after is not None or request.kill_when is not None
     while left:

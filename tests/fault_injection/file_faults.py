@@ -1,4 +1,4 @@
-"""A fault planted in a process: its n-th operation on a file below a folder ends it by SIGKILL, or fails."""
+"""Inject a fault into a process: its n-th operation on a file below a folder ends it by SIGKILL, or fails."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NUMBERS = {"I/O error": errno.EIO}
 
 @dataclass(frozen=True)
 class Fault:
-    """In the ``operation``-th operation, from 1, on files below ``folder``; ``log`` gets a line for each of them.
+    """A fault in the ``operation``-th operation, from 1, on files below ``folder``; ``log`` gets a line for each one.
 
-    kill within: half of what is to be written is; short write: likewise, then no space is left; full disk: no
-    operation succeeds from then on but those that remove or name.
+    kill within: half of the content is written; short write: the same, then no space is left; full disk: from then on
+    only operations that remove or rename succeed.
     """
 
     folder: str
@@ -33,7 +33,7 @@ class Fault:
 
 
 class FaultInjector:
-    """Counts operations and strikes at the one that the fault names."""
+    """Counts the operations and injects the fault into its operation."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -43,7 +43,7 @@ class FaultInjector:
     def perform(
         self, name: str, path: str, do: Callable[[], Result], half: Callable[[], object] | None = None
     ) -> Result:
-        """``do``, unless it is its turn; ``half`` does a half of it."""
+        """Call ``do``, or inject the fault if this is its operation; ``half`` does half of the operation."""
         if not os.path.realpath(path).startswith(self.folder):
             return do()
         self.num_operations += 1
@@ -70,7 +70,7 @@ class FaultInjector:
 
 
 class FaultyStream:
-    """A file open for writing whose operations are counted."""
+    """A file open for writing whose operations the injector counts."""
 
     def __init__(self, stream: Any, path: str, planted: FaultInjector) -> None:
         self._stream, self._path, self._planted = stream, path, planted
@@ -99,7 +99,7 @@ class FaultyStream:
 
 
 def inject(fault: Fault, patch: Callable[[Any, str, Any], None] = setattr) -> FaultInjector:
-    """Put the counting operations in the place of Python's own, by ``patch(module, name, function)``."""
+    """Replace Python's file operations by counting ones, with ``patch(module, name, function)``."""
     injector = FaultInjector(fault)
     opened, synced, replaced, renamed, unlinked, truncated = (
         io.open,

@@ -1,4 +1,4 @@
-"""Four kinds of long work, each as commands, and what must be the same whatever cut it off."""
+"""Four kinds of long jobs, each as commands, and their results, which must not depend on an interruption."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ Arguments = Sequence[object]
 
 @dataclass(frozen=True)
 class Job:
-    """begin: the command that starts it with its results in a folder; again: the one that goes on; result: what must
-    not depend on a cut.
+    """A long job.
+
+    start, resume: return the command that starts or resumes it with its results in a folder; result: reads the results,
+    which must not depend on an interruption.
     """
 
     start: Callable[[Path], Arguments]
@@ -35,13 +37,13 @@ class Job:
     result: Callable[[Path], Any]
 
     def run_again(self, commands: Commands, folder: Path) -> Finished:
-        """What a user does after a kill: where a run has not begun yet, the first command again."""
+        """Resume the job after a kill as a user does, with the first command if the run had not started yet."""
         begun = (folder / "config.yaml").is_file()
         return commands(*(self.resume(folder) if begun else self.start(folder)))
 
 
 def settings(root: Path, **changes: Any) -> dict[str, Any]:
-    """A training of a second; changes: of its sections."""
+    """Return the settings of a training of a second; changes: values to change in its sections."""
     content: dict[str, Any] = copy.deepcopy(TINY)
     content["data"] |= {"root": str(root), "train_images": 4, "val_images": 2, "min_size": 64, "max_size": 96}
     content["train"] |= {"steps": 4, "batch_size": 2, "checkpoint_every": 1, "log_every": 1}
@@ -100,7 +102,7 @@ def _training(content: dict[str, Any], config: Path, checkpoints: Sequence[str],
 
 
 def _trained(folder: Path, checkpoints: Sequence[str], arrays: Sequence[str]) -> Any:
-    """Everything in the checkpoints, the arrays, and the metrics but for their times."""
+    """Return everything in the checkpoints and the arrays, and the metrics without their times."""
     with (folder / "metrics.csv").open(encoding="utf-8") as stream:
         rows = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in csv.DictReader(stream)]
     contents: dict[str, Any] = {name: torch.load(folder / name, weights_only=True) for name in checkpoints}
@@ -118,7 +120,7 @@ def _bytes_below(folder: Path) -> dict[str, bytes]:
 
 def _require_image(file: Path) -> None:
     if cv2.imread(str(file)) is None:
-        raise ValueError("no picture")
+        raise ValueError("not an image")
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -134,7 +136,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 
 def unreadable(folder: Path) -> list[str]:
-    """The files that a user sees there and that cannot be read."""
+    """Return a line for each visible file in the folder that cannot be read."""
     problems = []
     for file in sorted(folder.rglob("*")):
         if file.is_file() and not file.name.startswith(".") and file.suffix in READERS:
@@ -146,7 +148,7 @@ def unreadable(folder: Path) -> list[str]:
 
 
 def run_undisturbed(job: Job, commands: Commands, folder: Path) -> list[str]:
-    """Carry out a job undisturbed; the operations on files that it did, in order."""
+    """Run a job undisturbed and return its file operations, in order."""
     log = folder.with_name(f"{folder.name}.operations")
     commands.run_ok(*job.start(folder), fault=Fault(str(folder), log=str(log)))
     return log.read_text("utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""What a command and its processes hold while it works, and whether that grows with the work."""
+"""Sample the memory and open files of a command and its processes, and measure whether they grow with the work."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.fault_injection.command_client import ROOT
 
 INTERVAL = 0.05  # seconds between two samples
 PAGE = resource.getpagesize()
-MAX_SAMPLES = 1000  # all their pairs are looked at
+MAX_SAMPLES = 1000  # the slope is the median over all their pairs
 
 
 @dataclass(frozen=True)
 class Sample:
-    """At one moment, by a process and its children: bytes of resident memory, and open files. done: how much work."""
+    """A sample of a process and its children: the work done, bytes of resident memory, and the number of open files."""
 
     done: int
     memory: int
@@ -31,7 +31,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class MonitoredRun:
-    """A command that has ended: its status, what it printed, and what it held from its start to its end."""
+    """A command that has ended: its exit status, the printed text, and the samples from its start to its end."""
 
     status: int
     text: str
@@ -39,22 +39,22 @@ class MonitoredRun:
 
     @property
     def memory_growth(self) -> float:
-        """Bytes over the whole work."""
-        return growth([each.done for each in self.samples], [each.memory for each in self.samples])
+        """The growth of the memory over the whole work, in bytes."""
+        return growth([sample.done for sample in self.samples], [sample.memory for sample in self.samples])
 
     @property
     def files_growth(self) -> float:
-        """Open files over the whole work."""
-        return growth([each.done for each in self.samples], [each.files for each in self.samples])
+        """The growth of the number of open files over the whole work."""
+        return growth([sample.done for sample in self.samples], [sample.files for sample in self.samples])
 
 
 def growth(done: Sequence[int], values: Sequence[float]) -> float:
-    """By how much values would grow over the whole work if they went on as in its second half.
+    """Return how much values would grow over the whole work at the slope of its second half.
 
-    By the work and not by the clock, which on a loaded machine says little. Theil and Sen's slope, the median of those
-    of all pairs, does not see what is held for moments only, as in a validation. The first half is for the allocator to
-    settle: the memory of a tiny training grows by 10 MB from the first to the second thousand steps, and by 1 MB from
-    the fifth to the sixth.
+    The slope is per work and not per second, which on a loaded machine would vary. Theil and Sen's slope, the median of
+    those of all pairs, ignores short peaks, as in a validation. The first half is for the allocator to settle: the
+    memory of a tiny training grows by 10 MB from the first to the second thousand steps, and by 1 MB from the fifth to
+    the sixth.
     """
     settled = [(x, y) for x, y in zip(done, values, strict=True) if 2 * x > done[-1]]
     if len({x for x, _ in settled}) < 2:
@@ -64,9 +64,9 @@ def growth(done: Sequence[int], values: Sequence[float]) -> float:
 
 
 def run_monitored(command: Sequence[object], output: Path, progress_file: Path) -> MonitoredRun:
-    """Run ``python COMMAND...`` to its end, on one thread; it prints into the file ``output``.
+    """Run ``python COMMAND...`` to its end, on one thread, with its output in the file ``output``.
 
-    grows: a file that it writes, which is as long as much is done.
+    progress_file: a file that the command writes, whose size measures the work done.
     """
     with output.open("wb") as stream:
         process = subprocess.Popen(
@@ -78,23 +78,24 @@ def run_monitored(command: Sequence[object], output: Path, progress_file: Path) 
         )
         samples: list[Sample] = []
         while process.poll() is None:
-            samples += (
-                each for each in _take_sample(process.pid, progress_file) if not samples or each.done > samples[-1].done
-            )
+            for sample in _take_sample(process.pid, progress_file):
+                if not samples or sample.done > samples[-1].done:
+                    samples.append(sample)
             time.sleep(INTERVAL)
     return MonitoredRun(process.returncode, output.read_text("utf-8", "replace"), tuple(samples))
 
 
 def _take_sample(pid: int, progress_file: Path) -> Iterator[Sample]:
-    """One sample, or none where nothing is done yet or one of the processes ends in this moment."""
+    """Yield one sample, or none if no work is done yet or one of the processes is just ending."""
     try:
         done, processes = progress_file.stat().st_size, [pid, *_children(pid)]
-        pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in processes)
-        yield Sample(done, pages * PAGE, sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in processes))
+        pages = sum(int(Path(f"/proc/{process}/statm").read_text().split()[1]) for process in processes)
+        files = sum(len(list(Path(f"/proc/{process}/fd").iterdir())) for process in processes)
+        yield Sample(done=done, memory=pages * PAGE, files=files)
     except OSError:
         return
 
 
 def _children(pid: int) -> list[int]:
-    """Those of all its threads: a worker is a child of the thread that started it."""
+    """Return the children of all threads of a process: a worker is a child of the thread that started it."""
     return [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]

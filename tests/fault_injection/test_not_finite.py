@@ -1,4 +1,4 @@
-"""A NaN in any stage of a step: the weights stay, the image is named, the step is kept and can be done again."""
+"""A NaN in any stage of a step: the weights stay, the image is named, the step is saved and can be replayed."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from tests.training.fixtures_training import QUIET
 STEP = 2  # steps done before the bad one
 NAN = float("nan")
 Patch = Callable[[Any, str, Any], None]
-Bad = Callable[[Images], list[int]]  # places of the bad image in a batch
+Bad = Callable[[Images], list[int]]  # indices of the bad image in a batch
 
 
 def poison(value: Tensor, rows_to_poison: list[int]) -> Tensor:
-    """These rows are no numbers any more."""
+    """Return the tensor (N, ...) with NaN in these rows."""
     rows = torch.zeros(len(value))
     rows[rows_to_poison] = NAN
     return value + rows.view(-1, *[1] * (value.dim() - 1))
@@ -55,7 +55,7 @@ def in_input(patch: Patch, bad: Bad) -> None:
 
 
 def latest_images(patch: Patch) -> list[Images]:
-    """Holds the images that were made last: those that are about to go through the network."""
+    """Return a list that always holds the images created last: those that the network runs on next."""
     checked, latest = Images.__post_init__, list[Images]()
 
     def noted(self: Images) -> None:
@@ -78,7 +78,7 @@ def in_proposals(patch: Patch, bad: Bad) -> None:
         logits, deltas = original(self, hidden)
         return logits * (NAN if bad(latest[0]) else 1.0), deltas
 
-    patch(RPNHead, "_answers", answers)
+    patch(RPNHead, "_outputs", answers)
 
 
 def in_head(patch: Patch, bad: Bad) -> None:
@@ -98,7 +98,7 @@ def in_loss(patch: Patch, bad: Bad) -> None:
         found = original(self, images, maps, targets)
         return {name: MeanLoss(one.value * (NAN if bad(images) else 1.0), one.count) for name, one in found.items()}
 
-    patch(Detector, "means", means)
+    patch(Detector, "losses_with_counts", means)
 
 
 def in_gradient(patch: Patch, bad: Bad) -> None:
@@ -110,7 +110,7 @@ def in_gradient(patch: Patch, bad: Bad) -> None:
             found["region_class"].value.register_hook(lambda gradient: gradient * NAN)
         return found
 
-    patch(Detector, "means", means)
+    patch(Detector, "losses_with_counts", means)
 
 
 STAGES = {
@@ -172,7 +172,7 @@ def test_nan_in_a_stage_leaves_weights_and_saves_the_step(
 
 
 def third_image(config: Config) -> tuple[int, str]:
-    """Key and file of an image of the batch after STEP steps, and of no batch before: it is in the second epoch."""
+    """Return seed and file of an image of the batch after STEP steps that no batch before it has."""
     from detect.config.builders.data import build_augment, training_data
     from detect.config.builders.detector import build_preprocess
     from detect.data.loading.batch_sampler import BatchSampler
@@ -189,5 +189,5 @@ def test_read_step_of_another_file_is_refused(tmp_path: Path) -> None:
     save_with_checksum(tmp_path / "a.pt", {"format": "detect step 1"})
     with pytest.raises(UserError, match=r"a.pt: expected a detect step 1, found another file"):
         read_step(tmp_path / "a.pt")
-    with pytest.raises(UserError, match=r"b.pt: expected a training step that was kept, found nothing"):
+    with pytest.raises(UserError, match=r"b.pt: expected a saved training step, found nothing"):
         read_step(tmp_path / "b.pt")

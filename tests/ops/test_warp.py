@@ -75,12 +75,12 @@ def test_warp_equals_a_loop_over_pixels(boxes: list[tuple[float, ...]], side: in
 def test_images_without_boxes_have_no_crops(counts: tuple[int, int]) -> None:
     boxes = [torch.tensor([[3.0, 4, 20, 30]]).repeat(count, 1) for count in counts]
     assert warp(random_pixels(), SIZES, boxes, 8, 1).shape == (sum(counts), 3, 8, 8)
-    assert warp(image(count=1), SIZES[:1], boxes[:1], 8, 1).shape == (counts[0], 3, 8, 8)
+    assert warp(random_pixels(count=1), SIZES[:1], boxes[:1], 8, 1).shape == (counts[0], 3, 8, 8)
 
 
 @pytest.mark.parametrize("side", [4, 20, 64])
 def test_integer_window_equals_opencv_resize(side: int) -> None:
-    pixels = image(count=1)
+    pixels = random_pixels(count=1)
     (crop,) = warp(pixels, SIZES[:1], [torch.tensor([[0.0, 0, 50, 33]])], side, 0)
     patch = np.ascontiguousarray(pixels[0, :, :33, :50].permute(1, 2, 0).numpy())
     resized = cv2.resize(patch, (side, side), interpolation=cv2.INTER_LINEAR)
@@ -101,14 +101,14 @@ def test_box_fills_the_crop_without_context(box: tuple[float, ...]) -> None:
 
 def test_pixels_outside_the_image_are_zero_inside_a_larger_canvas() -> None:
     box = torch.tensor([[40.0, 23, 50, 33]])  # the lower right corner of the image
-    (crop,) = warp(image(count=1), [(33, 50)], [box], 14, 2)
+    (crop,) = warp(random_pixels(count=1), [(33, 50)], [box], 14, 2)
     assert (crop[:, :12, :12] >= 5 - 1e-3).all()
     assert (crop[:, 12:] == 0).all()
     assert (crop[:, :, 12:] == 0).all()
 
 
 def test_gradients_reach_the_pixels() -> None:
-    pixels = image(count=1).requires_grad_()
+    pixels = random_pixels(count=1).requires_grad_()
     warp(pixels, SIZES[:1], [torch.tensor([[10.0, 8, 30, 22]])], 40, 0).sum().backward()
     assert pixels.grad is not None
     reached = pixels.grad[0, 0].nonzero()

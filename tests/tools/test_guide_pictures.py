@@ -14,11 +14,11 @@ from detect.data.images import read_image
 from detect.draw import save_image
 from detect.errors import UserError, RunError
 from tools import guide_pictures
-from tools.guide_pictures import COMMAND, GUIDE, LARGEST, Picture, chosen, keep, pictures
+from tools.guide_pictures import COMMAND, GUIDE, MAX_BYTES, Figure, select_figures, save_figure, parse_figures
 
 TEXT = GUIDE.read_text(encoding="utf-8")
 LINK = '![a cell](pictures/a.jpg "explained/a.png")'
-MADE = Picture("pictures/a.jpg", "explained/a.png", ("explain", "run", "a photo.jpg"))
+MADE = Figure("pictures/a.jpg", "explained/a.png", ("explain", "run", "a photo.jpg"))
 
 
 def parsed(words: list[str]) -> str:
@@ -51,11 +51,11 @@ def test_a_command_that_is_none_is_seen(line: str) -> None:
 
 
 def test_the_guide_has_its_pictures_and_the_folder_no_others() -> None:
-    known = pictures(TEXT)
+    known = parse_figures(TEXT)
     assert len(known) >= 8
     folder = GUIDE.parent / "pictures"
     assert sorted(picture.file for picture in known) == sorted(f"pictures/{file.name}" for file in folder.iterdir())
-    assert max(file.stat().st_size for file in folder.iterdir()) <= LARGEST
+    assert max(file.stat().st_size for file in folder.iterdir()) <= MAX_BYTES
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_the_guide_has_its_pictures_and_the_folder_no_others() -> None:
         (f"{LINK}\n{LINK}\n    detect explain run 'a photo.jpg'\n    detect doctor", [MADE, MADE]),
     ],
 )
-def test_pictures_with_their_commands(guide: str, expected: list[Picture]) -> None:
-    assert pictures(guide) == expected
+def test_pictures_with_their_commands(guide: str, expected: list[Figure]) -> None:
+    assert parse_figures(guide) == expected
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_pictures_with_their_commands(guide: str, expected: list[Picture]) -> No
 )
 def test_a_picture_that_says_too_little_is_refused(guide: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        pictures(guide)
+        parse_figures(guide)
 
 
 def test_pictures_are_chosen_by_name() -> None:
-    assert chosen([MADE], []) == [MADE]
-    assert chosen([MADE], ["a"]) == [MADE]
+    assert select_figures([MADE], []) == [MADE]
+    assert select_figures([MADE], ["a"]) == [MADE]
     with pytest.raises(UserError, match="PICTURE: expected one of the guide's, found b"):
-        chosen([MADE], ["b"])
+        select_figures([MADE], ["b"])
 
 
 def test_what_was_made_is_kept_no_wider_than_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +97,12 @@ def test_what_was_made_is_kept_no_wider_than_the_guide(tmp_path: Path, monkeypat
     monkeypatch.setattr(guide_pictures, "GUIDE", tmp_path / "docs" / "guide.md")
     (tmp_path / "docs").mkdir()
     with pytest.raises(RunError, match=r"explained/a\.png: expected it from detect explain run 'an image\.jpg'"):
-        keep(MADE)
+        save_figure(MADE)
     (tmp_path / "explained").mkdir()
     save_image(tmp_path / "explained" / "a.png", np.full((100, 1800, 3), 7, np.uint8))
-    keep(MADE)
+    save_figure(MADE)
     assert read_image(tmp_path / "docs" / "pictures" / "a.jpg").shape == (50, 900, 3)
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
     save_image(tmp_path / "explained" / "a.png", noise)
     with pytest.raises(RunError, match="expected at most 150,000 bytes, found"):
-        keep(MADE)
+        save_figure(MADE)

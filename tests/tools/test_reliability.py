@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.reliability import BUGS, PROMISES, TestRun, Claim, read_run, table
+from tools.reliability import BUGS, PROMISES, TestRun, Claim, read_run, claim_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,7 @@ def ran(tmp_path: Path) -> list[TestRun]:
     ],
 )
 def test_a_row_counts_its_own_tests(tests: tuple[str, ...], cells: str, ran: list[TestRun]) -> None:
-    assert table("promise", [Claim("It holds", tests)], ran)[2].endswith(f"| {cells} |")
+    assert claim_table("promise", [Claim("It holds", tests)], ran)[2].endswith(f"| {cells} |")
 
 
 @pytest.mark.parametrize("row", [*PROMISES, *BUGS], ids=lambda row: row.text[:30])

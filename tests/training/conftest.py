@@ -1,4 +1,4 @@
-"""What several files of tests train with."""
+"""Proposals and the R-CNN configuration that several test files train with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.training.fixtures_training import settings_of
 
 @pytest.fixture(scope="session")
 def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Boxes around objects and random ones, of every image."""
+    """A file with boxes around the objects of every image, and random ones."""
     rng = np.random.default_rng(0)
     entries = []
     for images in training_data(settings_of(shapes_root)):

@@ -1,4 +1,4 @@
-"""A small training of each recipe, and what its tests ask of two runs."""
+"""The configuration of a small training, and the comparison of two runs."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_initial_detector_without_init_has_no_lines() -> None:
 
 CLASSES = [
     (("dog",), ["backbone: loaded", "proposer: loaded", "re-initialized: the file has none of the classes"]),
-    (OLD, ["backbone: loaded", "proposer: loaded", "head: kept"]),
+    (OLD, ["backbone: loaded", "proposer: loaded", "head: loaded"]),
     (("cat", "dog"), ["backbone: loaded", "proposer: loaded", "loaded for background, cat, re-initialized for dog"]),
 ]
 

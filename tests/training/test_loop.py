@@ -29,6 +29,7 @@ class TinyDetector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.0))
+        self.num_forwards: Tensor
         self.register_buffer("num_forwards", torch.tensor(0))
 
     def backbone(self, pixels: Tensor) -> tuple[Tensor, ...]:

@@ -116,7 +116,7 @@ def test_rcnn_finished_run_resumed_is_unchanged(finished_run: Path, tmp_path: Pa
 
 
 def test_features_above_the_limit_are_refused_before_training(rcnn: Config, tmp_path: Path) -> None:
-    small = rcnn.model_copy(update={"train": rcnn.train.model_copy(update={"cache_limit": 1e-9})})
+    small = rcnn.model_copy(update={"train": rcnn.train.model_copy(update={"feature_cache_gb": 1e-9})})
     with pytest.raises(UserError, match=r"train\.feature_cache_gb: expected at least .* GB"):
         train(small, tmp_path / "run", QUIET)
     assert not (tmp_path / "run" / "network" / "last.pt").exists()  # before the training, not after it
@@ -125,9 +125,9 @@ def test_features_above_the_limit_are_refused_before_training(rcnn: Config, tmp_
 def test_feature_rows_are_those_of_their_regions(rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StageArtifacts, "remove_features", lambda _: None)
     run = tmp_path / "run"
-    rare = rcnn.model_copy(update={"data": rcnn.data.model_copy(update={"rare": 0.9})})
-    assert len(training_data(rare)[0]) > 6
-    train(rare, run, QUIET)
+    repeated = rcnn.model_copy(update={"data": rcnn.data.model_copy(update={"repeat_factor_threshold": 0.9})})
+    assert len(training_data(repeated)[0]) > 6
+    train(repeated, run, QUIET)
     files, network = StageArtifacts(run), load(run / "network")
     table, head = read_table(files.table), network.base_detector.head
     assert len(table) == 6  # data.repeat_factor_threshold shows images more often, their features are there once

@@ -64,7 +64,7 @@ class FixedDetector:
         return {"images": torch.tensor(1.0), "objects": torch.tensor(objects / len(images))}
 
 
-def annotations(folder: Path, *images: Sequence[ObjectSpec]) -> Annotations:
+def make_annotations(folder: Path, *images: Sequence[ObjectSpec]) -> Annotations:
     """Black images, each with these objects of class 1."""
     entries = []
     for index, objects in enumerate(images):
@@ -117,7 +117,7 @@ MANY_IMAGES = ([[(LEFT, "")], [(LEFT, "")], [(RIGHT, "crowd")]], [LEFT, (20.0, 2
 def test_validator_scores_detections(
     images: list[list[ObjectSpec]], boxes: list[Box], mean_ap: float | None, tmp_path: Path
 ) -> None:
-    data = annotations(tmp_path, *images)
+    data = make_annotations(tmp_path, *images)
     validation = validator(data).run(detector(*boxes))
     assert validation.primary_name == "mAP"
     assert validation.primary == (None if mean_ap is None else pytest.approx(mean_ap))
@@ -129,7 +129,7 @@ def test_validator_scores_detections(
 def test_validator_measures_recall_of_proposals(
     images: list[list[ObjectSpec]], boxes: list[Box], recall: float | None, tmp_path: Path
 ) -> None:
-    validation = validator(annotations(tmp_path, *images), proposals_only=True).run(detector(*boxes))
+    validation = validator(make_annotations(tmp_path, *images), proposals_only=True).run(detector(*boxes))
     assert validation.metrics == {"recall": recall}
     assert validation.score is None
 
@@ -146,7 +146,7 @@ def test_validator_measures_recall_of_proposals(
 def test_metric_names_are_those_of_the_metrics(
     metric: Metric, proposals_only: bool, names: tuple[str, ...], tmp_path: Path
 ) -> None:
-    run = validator(annotations(tmp_path, [(LEFT, "")]), metric, proposals_only)
+    run = validator(make_annotations(tmp_path, [(LEFT, "")]), metric, proposals_only)
     assert run.metric_names == names
     validation = run.run(detector(LEFT))
     assert set(names) <= set(validation.metrics)
@@ -158,11 +158,11 @@ def test_metric_names_are_those_of_the_metrics(
     [([], 0.0), ([[]], 1.0), ([[(LEFT, "")]], 2.0), ([[(LEFT, ""), (RIGHT, "")], [], [(LEFT, "")]], 2.0)],
 )
 def test_validation_loss_is_the_mean_over_images(images: list[list[ObjectSpec]], loss: float, tmp_path: Path) -> None:
-    assert validator(annotations(tmp_path, *images)).run(detector(LEFT)).loss == pytest.approx(loss)
+    assert validator(make_annotations(tmp_path, *images)).run(detector(LEFT)).loss == pytest.approx(loss)
 
 
 def test_unreadable_image_is_named_and_has_no_detections(tmp_path: Path) -> None:
-    data = annotations(tmp_path, [(LEFT, "")], [(LEFT, "")])
+    data = make_annotations(tmp_path, [(LEFT, "")], [(LEFT, "")])
     Path(data.file(1)).write_bytes(b"no image")
     validation = validator(data).run(detector(LEFT))
     (line,) = validation.predictions.unreadable

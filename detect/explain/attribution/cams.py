@@ -51,7 +51,7 @@ def eigencam(target: AttributionTarget, options: MethodOptions) -> Tensor:
     centered = cells - cells.mean(0)
     component = torch.linalg.svd(centered, full_matrices=False).Vh[0]
     projected: Tensor = centered @ component
-    projected = projected * torch.sign(projected @ cells.sum(1))  # the sign of a component is arbitrary: activity is > 0
+    projected = projected * torch.sign(projected @ cells.sum(1))  # its sign is arbitrary: activity is positive
     return projected.clamp(min=0).view(1, 1, height, width).repeat(len(target.detections), 1, 1, 1)
 
 

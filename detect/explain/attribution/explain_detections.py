@@ -81,8 +81,8 @@ def explain_images(
     """
     if query.quantity != "score" and not predictor.base_detector.postprocess.apply_deltas:
         raise UserError(
-            f"--target {query.quantity}: expected boxes that are regressed, found model.postprocess.box_regression=false, "
-            "with which a detection's box is its proposal"
+            f"--target {query.quantity}: expected boxes that are regressed, found "
+            "model.postprocess.box_regression=false, with which a detection's box is its proposal"
         )
     unreadable = []
     for image, name in zip(images, relative_to_shared_folder([str(image) for image in images]), strict=True):

@@ -1,8 +1,8 @@
 """Explanations by gradients: how the objective of a detection changes with each value of each pixel.
 
-Each method is a few lines on ``torch.autograd``. Captum (BSD) has them too, but needs the detector wrapped as a function
-of one tensor, which is all that ``AttributionTarget.objective`` is, and its guided backpropagation misses the ReLU6 of
-MobileNet.
+Each method is a few lines on ``torch.autograd``. Captum (BSD) has them too, but needs the detector wrapped as a
+function of one tensor, which is all that ``AttributionTarget.objective`` is, and its guided backpropagation misses the
+ReLU6 of MobileNet.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class _NullProgress:
     """A progress display that shows nothing."""
 
     def write(self, text: str) -> None:
-        """Ignore the text."""
+        """Ignore the text to print."""
 
     def start_at(self, count: int) -> None:
         """Ignore the count of earlier units."""

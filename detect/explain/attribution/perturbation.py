@@ -112,7 +112,9 @@ def _random_masks(target: AttributionTarget, options: MethodOptions) -> Iterator
         masks = []
         for index in range(first, first + count):
             draw = randomness.numpy_generator("drise", options.seed, index)
-            grid = torch.from_numpy((draw.random((1, 1, GRID_SIZE + 1, GRID_SIZE + 1)) < KEEP_PROBABILITY).astype("float32"))
+            grid = torch.from_numpy(
+                (draw.random((1, 1, GRID_SIZE + 1, GRID_SIZE + 1)) < KEEP_PROBABILITY).astype("float32")
+            )
             smooth = functional.interpolate(grid, large, mode="bilinear", align_corners=False)[0, 0]
             top, left = int(draw.integers(cell[0] + 1)), int(draw.integers(cell[1] + 1))
             masks.append(smooth[top : top + height, left : left + width])

@@ -1,9 +1,9 @@
 """Projects one activation back to the pixels (Zeiler and Fergus 2014, arXiv:1311.2901, section 2.1).
 
-On the way back a max-pool puts each value at the position of its maximum (the recorded switch; where windows overlap and
-share a maximum, values add up), a rectifier keeps what is positive of the signal itself, and a convolution is replaced
-by its transpose. Contrast normalization is skipped, as in the paper. LeNet has none of the paper's rectifiers: its
-scaled tanh keeps signs and order and is skipped, its subsampling is transposed too.
+On the way back a max-pool puts each value at the position of its maximum (the recorded switch; where windows overlap
+and share a maximum, values add up), a rectifier keeps what is positive of the signal itself, and a convolution is
+replaced by its transpose. Contrast normalization is skipped, as in the paper. LeNet has none of the paper's rectifiers:
+its scaled tanh keeps signs and order and is skipped, its subsampling is transposed too.
 """
 
 from __future__ import annotations

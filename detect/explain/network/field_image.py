@@ -22,8 +22,8 @@ def field_figure(config: Config, rgb: np.ndarray, layer: str | None) -> tuple[np
     text.
 
     For R-CNN the whole image is warped to one crop. rgb: (h, w, 3) uint8; layer: a layer of the backbone, the RPN or
-    the body of the crops, as ``detect model summary`` names it, None for the last layer that has a map. Raises UserError
-    for a name that no layer has, and for a layer without a map.
+    the body of the crops, as ``detect model summary`` names it, None for the last layer that has a map. Raises
+    UserError for a name that no layer has, and for a layer without a map.
     """
     preprocess = build_preprocess(config)
     size = preprocess.target_size((rgb.shape[0], rgb.shape[1]))
@@ -67,6 +67,6 @@ def _describe_field(name: str, field: Field) -> str:
     y_jump, x_jump = (axis.jump for axis in field)
     cells = " x ".join(str(len(axis.low)) for axis in reversed(field))
     return (
-        f"{name}: {cells} cells (w x h); each sees at most {wide} x {high} pixels of the network's input, and the stride "
-        f"between cells is {x_jump:g} x {y_jump:g} pixels"
+        f"{name}: {cells} cells (w x h); each sees at most {wide} x {high} pixels of the network's input, and the "
+        f"stride between cells is {x_jump:g} x {y_jump:g} pixels"
     )

@@ -44,7 +44,7 @@ class NetworkInput:
 
 
 class NetworkReader:
-    """Runs the network of a predictor; network: the backbone on whole images, or the regions on warped crops (R-CNN)."""
+    """Runs the network of a predictor: its backbone on whole images, or its regions on warped crops (R-CNN)."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor

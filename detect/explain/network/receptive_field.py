@@ -1,9 +1,9 @@
 """Receptive fields: the pixels that each cell of each map depends on, by the rules of the operations, cell by cell.
 
 While a ``ReceptiveFieldMode`` is active, every operation of torch on a tensor whose field is known passes the field on:
-a cell of a convolution sees what the cells under its kernel see, a sum or a concatenation what either part sees. This is
-exact for every cell, at the borders too, for any network of these operations: shortcuts, pyramids, dilation, transposed
-convolutions. Tensors may be on the meta device: nothing is computed but the fields. Dumoulin and Visin 2016
+a cell of a convolution sees what the cells under its kernel see, a sum or a concatenation what either part sees. This
+is exact for every cell, at the borders too, for any network of these operations: shortcuts, pyramids, dilation,
+transposed convolutions. Tensors may be on the meta device: nothing is computed but the fields. Dumoulin and Visin 2016
 (arXiv:1603.07285) and Araujo et al. 2019 (distill.pub/2019/computing-receptive-fields) give the arithmetic.
 """
 
@@ -86,13 +86,17 @@ class ReceptiveFieldMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Pass the fields on; torch calls this method in place of each of its operations."""
         output = func(*args, **(kwargs or {}))
-        inputs = [part for argument in args for part in (argument if isinstance(argument, list | tuple) else (argument,))]
+        inputs = [
+            part for argument in args for part in (argument if isinstance(argument, list | tuple) else (argument,))
+        ]
         is_map = bool(inputs) and isinstance(inputs[0], Tensor) and self.field_of(inputs[0]) is not None
-        rule = RULES.get(func.overloadpacket.__name__) if is_map else None  # of no map: AlexNet's sums over channels
+        field_rule = (
+            RULES.get(func.overloadpacket.__name__) if is_map else None
+        )  # of no map: AlexNet's sums over channels
         fields = [field for part in inputs if isinstance(part, Tensor) and (field := self._field(part)) is not None]
         for tensor in output if isinstance(output, list | tuple) else [output]:
             if fields and isinstance(tensor, Tensor):
-                self._track(tensor, _union(fields) if rule is None else rule(fields[0], tensor, *args[1:]))
+                self._track(tensor, _union(fields) if field_rule is None else field_rule(fields[0], tensor, *args[1:]))
         return output
 
     def _field(self, tensor: Tensor) -> Field | None:
@@ -153,8 +157,7 @@ def _windows(lengths: Sequence[int], kernel: Any, stride: Any, padding: Any, dil
     num_axes = len(lengths)
     rows = zip(lengths, *(_per_axis(values, num_axes) for values in (kernel, stride, padding, dilation)), strict=True)
     return [
-        np.arange(length)[:, None] * step - pad + np.arange(taps) * spacing
-        for length, taps, step, pad, spacing in rows
+        np.arange(length)[:, None] * step - pad + np.arange(taps) * spacing for length, taps, step, pad, spacing in rows
     ]
 
 
@@ -225,7 +228,7 @@ def _mean(field: Field, _: Tensor, dims: Any = None, *_rest: Any) -> Field:
 def _upsampling(source_cells: Callable[[np.ndarray, float], np.ndarray]) -> Callable[..., Field]:
     """Return the rule of an upsampling; source_cells: from cells (W,) and the step to the indices (W, T) they read."""
 
-    def rule(field: Field, output: Tensor, *_: Any) -> Field:
+    def upsampling(field: Field, output: Tensor, *_: Any) -> Field:
         lengths = list(zip(_lengths(field), output.shape[2:], strict=True))
         steps = [input_length / output_length for input_length, output_length in lengths]
         indices = [
@@ -234,7 +237,7 @@ def _upsampling(source_cells: Callable[[np.ndarray, float], np.ndarray]) -> Call
         ]
         return _gather(field, indices, steps)
 
-    return rule
+    return upsampling
 
 
 def _nearest(cells: np.ndarray, step: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Summarizes a detector: its layers, the sizes of their outputs, their parameters and multiply-adds.
 
 Everything is counted on the meta device, with tensors that have a shape and no data: a network of any size takes no
-memory and needs no weights file. Receptive fields are counted on an image larger than any of them, where no border clips
-them.
+memory and needs no weights file. Receptive fields are counted on an image larger than any of them, where no border
+clips them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from detect.config import Config
-from detect.config.builders.detector import build_uninitialized, build_preprocess
+from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.data.shapes.dataset import CLASSES
-from detect.explain.network.receptive_field import FieldsByCall, Field, ReceptiveFieldMode, record_fields
+from detect.explain.network.receptive_field import Field, FieldsByCall, ReceptiveFieldMode, record_fields
 from detect.models.detector import Detector
 from detect.models.proposers.proposer import Proposer
 from detect.models.proposers.rpn import RPN
@@ -42,8 +42,8 @@ class LayerSummary:
     slot: the part of the detector, and name: the layer's name within it; kind: its class; output: the shape, images or
     regions first; parameters: their number, 0 for a further call of the same layer;
     multiply_adds: of its convolutions and matrix products, for one image; memory: bytes of its output; field: the
-    pixels that a cell sees, vertically and horizontally, 8192 for the whole image, None without a map (in R-CNN's crops:
-    pixels of a crop); jump: pixels from one cell to the next.
+    pixels that a cell sees, vertically and horizontally, 8192 for the whole image, None without a map (in R-CNN's
+    crops: pixels of a crop); jump: pixels from one cell to the next.
     """
 
     slot: str
@@ -97,7 +97,9 @@ def summarize(config: Config) -> Summary:
     (VOC 20, COCO 80). The head sees as many regions as may leave the proposer. Layers without parameters and
     multiply-adds that keep the size of their input are left out. Raises UserError for settings that give no detector.
     """
-    classes = DEFAULT_NUM_CLASSES.get(config.data.format, 20) if config.data.classes is None else len(config.data.classes)
+    classes = (
+        DEFAULT_NUM_CLASSES.get(config.data.format, 20) if config.data.classes is None else len(config.data.classes)
+    )
     preprocess = build_preprocess(config)
     canvas = preprocess.canvas([preprocess.target_size(IMAGE)])
     with torch.device("meta"):
@@ -106,9 +108,7 @@ def summarize(config: Config) -> Summary:
     fields = fields_by_slot(detector, (UNBOUNDED, UNBOUNDED))
     maps, backbone = record_layers("backbone", detector.backbone, lambda: detector.backbone(pixels), fields["backbone"])
     proposer = _rpn_layers(detector.proposer, maps, fields["proposer"])
-    pooled, regions = _region_layers(
-        detector.regions, maps, detector.test_selection.post_nms_top_n, fields["regions"]
-    )
+    pooled, regions = _region_layers(detector.regions, maps, detector.test_selection.post_nms_top_n, fields["regions"])
     _, head = record_layers("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")), {})
     slots = {"backbone": backbone, "proposer": proposer, "regions": regions, "head": head}
     return Summary(
@@ -120,10 +120,10 @@ def summarize(config: Config) -> Summary:
 
 
 def fields_by_slot(detector: Detector, canvas: Size) -> dict[str, FieldsByCall]:
-    """Return the receptive fields on an image of the size ``canvas`` (h, w), by slot; the detector is on the meta device.
+    """Return the receptive fields on an image of the size ``canvas`` (h, w), by slot.
 
-    Layers above the regions have none: a head sees its region. The fields of an RPN are those of its outputs on each
-    map.
+    The detector is on the meta device. Layers above the regions have none: a head sees its region. The fields of an
+    RPN are those of its outputs on each map.
     """
     pixels = torch.empty(1, 3, *canvas, device="meta")
     with torch.no_grad(), ReceptiveFieldMode(pixels) as mode:
@@ -156,7 +156,9 @@ def _rpn_layers(proposer: Proposer, maps: Sequence[Tensor], fields: FieldsByCall
     return record_layers("proposer", proposer, lambda: [proposer.head(features) for features in maps], fields)[1]
 
 
-def _region_layers(regions: nn.Module, maps: Sequence[Tensor], count: int, fields: FieldsByCall) -> tuple[tuple[int, ...], SlotLayers]:
+def _region_layers(
+    regions: nn.Module, maps: Sequence[Tensor], count: int, fields: FieldsByCall
+) -> tuple[tuple[int, ...], SlotLayers]:
     """Return the shape of the region maps, and the layers that compute them: a body's, where each region is a crop of
     the pixels.
     """

@@ -31,7 +31,7 @@ def tile_images(tiles: Sequence[np.ndarray], side: int, columns: int | None = No
 
 
 def signed_colors(values: np.ndarray) -> np.ndarray:
-    """Return numbers (h, w, 3) as colors uint8: 0 is gray, the largest thousandth of absolute values black or bright."""
+    """Return numbers (h, w, 3) as colors uint8: 0 is gray, the largest thousandth of magnitudes black or bright."""
     span = float(np.percentile(np.abs(values), 99.9)) or float(np.abs(values).max()) or 1.0
     return np.asarray((values / span * 127 + 128).round().clip(0, 255), np.uint8)
 

@@ -29,9 +29,7 @@ def match_detections(
     outcome = matches.outcome[:, 0]
     object_rows = matched_objects(matches.columns, outcome, rules)
     order = np.lexsort((-prediction.scores, prediction.labels))  # the order of evaluation.columns within an image
-    counted = (
-        order if rules.limit is None else order[rank_in_group(prediction.labels[order]) < rules.limit]
-    )
+    counted = order if rules.limit is None else order[rank_in_group(prediction.labels[order]) < rules.limit]
     rows = np.argsort(objects.labels, kind="stable")
     not_counted = {"outcome": "not counted: too many of a class", "object": None, "box": None}
     matched: list[dict[str, Any]] = [not_counted] * len(prediction)

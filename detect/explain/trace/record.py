@@ -1,8 +1,8 @@
 """Converts a trace to plain numbers for JSON, and recomputes the detections from these numbers alone.
 
 A float32 that is written with Python's shortest repr and read back is the same float32. All candidates are stored in
-their order, also those that became no proposal: the rounding of torch's vectorized sigmoid depends on a number's position
-in the tensor, so that only complete tensors give the same bits again.
+their order, also those that became no proposal: the rounding of torch's vectorized sigmoid depends on a number's
+position in the tensor, so that only complete tensors give the same bits again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VERSION = 1
 SCORE_FUNCTIONS = {"softmax": softmax, "logistic": logistic}
 TraceRecord = dict[str, Any]
 
-# from the fields of ProposalSelection and Postprocess to their keys in a record, which older versions wrote too
+# from the fields of ProposalSelection, Proposals and Postprocess to their keys in a record
 SELECTION_KEYS = {
     "pre_nms_top_n": "before_nms",
     "post_nms_top_n": "after_nms",
@@ -31,6 +31,7 @@ SELECTION_KEYS = {
     "min_size": "min_side",
     "score_threshold": "score",
 }
+PROPOSAL_KEYS = {"boxes": "boxes", "scores": "scores", "source_index": "source"}
 POSTPROCESS_KEYS = {
     "delta_stds": "stds",
     "score_threshold": "score",
@@ -58,7 +59,9 @@ def to_record(traced: Trace, detector: Detector) -> TraceRecord:
         "detection_rule": {key: getattr(postprocess, field) for field, key in POSTPROCESS_KEYS.items()}
         | {"scoring": scoring},
         "candidates": None if traced.candidates is None else _candidates(traced.candidates),
-        "proposals": _tensors_as_lists(traced.proposals, {"boxes": "boxes", "scores": "scores", "source_index": "source"}),
+        "proposals": _tensors_as_lists(
+            traced.proposals, {"boxes": "boxes", "scores": "scores", "source_index": "source"}
+        ),
         "regressors": traced.deltas.shape[1],
         "head": {"logits": traced.logits.tolist(), "deltas": traced.deltas.flatten(1).tolist()},
     }

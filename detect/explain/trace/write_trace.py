@@ -102,7 +102,9 @@ def _trace_image(
         if matches:
             record["truth"] = matches[i]
     drawn = [record for record in records if record["score"] >= options.score][: options.max_detections]
-    histories = _search_history(predictor, rgb, drawn) if proposals is None and predictor.proposal_search is not None else {}
+    histories = (
+        _search_history(predictor, rgb, drawn) if proposals is None and predictor.proposal_search is not None else {}
+    )
     scale = np.array([size[1] / traced.size[1], size[0] / traced.size[0]] * 2)
     entries = [_detection_entry(rgb, record, scale, histories) for record in drawn]
     for entry in entries:

@@ -5,8 +5,8 @@ Differences from the paper: three input channels instead of one; each map of C3 
 leaves some out); the classifier is linear where the paper has distances to drawn digits; initial weights have a
 standard deviation of one over the square root of a unit's number of inputs (LeCun, Bottou, Orr and Mueller 1998,
 "Efficient BackProp", section 4.6) where the paper draws them within 2.4 over that number. With the paper's, 300 steps
-on crops of the built-in shapes (six classes, Adam) ended at chance level, an accuracy of 17%; with these at 62%. A 32-pixel crop
-gives maps of 28, 10 and 5 cells.
+on crops of the built-in shapes (six classes, Adam) ended at chance level, an accuracy of 17%; with these at 62%. A
+32-pixel crop gives maps of 28, 10 and 5 cells.
 """
 
 from __future__ import annotations

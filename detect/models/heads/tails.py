@@ -2,7 +2,8 @@
 
 A tail turns region maps into the vectors that the classifier reads. Letters: S regions, C channels, F the length of a
 vector. ``TwoLayerFC`` has two fully connected layers, as Fast R-CNN with VGG16 (torchvision's ``TwoMLPHead``).
-``ConvFC`` has, as more recent heads do, convolutions and one fully connected layer: fewer weights to train, more to compute.
+``ConvFC`` has, as more recent heads do, convolutions and one fully connected layer: fewer weights to train, more to
+compute.
 """
 
 from __future__ import annotations

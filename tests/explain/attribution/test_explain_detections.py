@@ -16,61 +16,61 @@ from tests.conftest import Command
 
 
 @pytest.mark.parametrize(
-    ("flags", "stem", "colours"),
+    ("flags", "stem", "channels"),
     [
         (("saliency", "--reduce", "none"), "saliency", 3),
-        (("gradcam", "--of", "y2", "--layer", "body.stages.1"), "gradcam-y2", 1),
+        (("gradcam", "--target", "y2", "--layer", "body.stages.1"), "gradcam-y2", 1),
         (("drise", "--masks", 4, "--seed", 2, "--classes", "dog,<b>cat</b>"), "drise", 1),
     ],
 )
-def test_each_detection_gets_a_picture_and_its_map(
+def test_explain_writes_a_figure_and_a_map_of_each_detection(
     flags: tuple[object, ...],
     stem: str,
-    colours: int,
+    channels: int,
     model: Path,
     image: Path,
     tmp_path: Path,
     detect_command: Command,
 ) -> None:
     out = tmp_path / "out"
-    status, said, err = detect_command(
-        "explain", model, image, "--out", out, "--score", 0, "--most", 2, "--method", *flags
+    status, stdout, err = detect_command(
+        "explain", model, image, "--out", out, "--score", 0, "--max-detections", 2, "--method", *flags
     )
     assert (status, err) == (0, "")
     (folder,) = out.iterdir()
     names = sorted(file.name for file in folder.iterdir())
     assert names == sorted([f"{stem}.png", *(f"{stem}-00{n}.{kind}" for n in (1, 2) for kind in ("png", "npy"))])
     heat = np.load(folder / f"{stem}-001.npy")
-    assert (heat.shape, heat.dtype) == ((90, 120, colours), np.float32)
-    assert len(said.splitlines()) == 3
-    drawn = cv2.imread(str(folder / f"{stem}-001.png"))
-    assert drawn is not None
-    assert drawn.shape[0] > drawn.shape[1] * 0.75  # lines of text below
+    assert (heat.shape, heat.dtype) == ((90, 120, channels), np.float32)
+    assert len(stdout.splitlines()) == 3
+    figure = cv2.imread(str(folder / f"{stem}-001.png"))
+    assert figure is not None
+    assert figure.shape[0] > figure.shape[1] * 0.75  # lines of text below
 
 
-def test_one_detection_by_its_rank(model: Path, image: Path, tmp_path: Path, detect_command: Command) -> None:
+def test_rank_selects_a_single_detection(model: Path, image: Path, tmp_path: Path, detect_command: Command) -> None:
     out = tmp_path / "out"
-    common = ("explain", model, image, "--out", out, "--method", "hirescam", "--number")
+    common = ("explain", model, image, "--out", out, "--method", "hirescam", "--rank")
     assert detect_command(*common, 3)[0] == 0
     (folder,) = out.iterdir()
     assert {file.stem for file in folder.iterdir()} == {"hirescam", "hirescam-003"}
-    assert "no detection to explain, --number: expected 1 to " in detect_command(*common, 30000)[1]
+    assert "no detection to explain, --rank: expected 1 to " in detect_command(*common, 30000)[1]
 
 
-def test_a_image_without_detections_says_why() -> None:
+def test_why_none_names_what_would_select_a_detection() -> None:
     box = torch.zeros(4)
-    found = [TargetDetection(1, 2, 0.8, box, box), TargetDetection(2, 1, 0.4, box, box)]
+    detections = [TargetDetection(1, 2, 0.8, box, box), TargetDetection(2, 1, 0.4, box, box)]
     dogs = DetectionQuery("saliency", "score", "max", 0.5, 20, frozenset([1]))
     table = [
         ([], dogs, "the model finds none"),
-        (found, replace(dogs, number=3), "--number: expected 1 to 2, found 3"),
-        (found, replace(dogs, labels=frozenset([3])), "the 2 found are of other classes"),
-        (found, dogs, "the best scores 0.40"),
-        (found, replace(dogs, score=0.3, most=0), "--most is 0"),
+        (detections, replace(dogs, number=3), "--number: expected 1 to 2, found 3"),
+        (detections, replace(dogs, labels=frozenset([3])), "the 2 detections are of other classes"),
+        (detections, dogs, "the highest score is 0.40"),
+        (detections, replace(dogs, score=0.3, most=0), "--max-detections is 0"),
     ]
-    for pinned, question, why in table:
-        assert select_detections(pinned, question) == []
-        assert why_none(pinned, question) == why
+    for candidates, query, reason in table:
+        assert select_detections(candidates, query) == []
+        assert why_none(candidates, query) == reason
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,14 @@ def test_a_image_without_detections_says_why() -> None:
         (("saliency", "--layer", "neck"), "--layer: expected --method gradcam"),
         (("saliency", "--classes", "dogg"), '(did you mean "dog"?)'),
         (("saliency", "--split", "val"), "--split: expected --method trace beside it, found saliency"),
-        (("trace", "--of", "x1"), "--of: expected --method saliency"),
-        (("saliency", "--of", "x1", "--set", "model.postprocess.box_regression=false"), "expected boxes that are regressed"),
+        (("trace", "--target", "x1"), "--target: expected --method saliency"),
+        (
+            ("saliency", "--target", "x1", "--set", "model.postprocess.box_regression=false"),
+            "expected boxes that are regressed",
+        ),
     ],
 )
-def test_mistakes(
+def test_invalid_options_exit_with_one_line(
     flags: tuple[str, ...],
     message: str,
     model: Path,

@@ -1,4 +1,4 @@
-"""Receptive fields by rule against those that gradients measure, and against published ones."""
+"""Receptive fields are equal to those measured by gradients, and to published ones."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from torchvision import models
 
 from detect.explain.network.receptive_field import Field, ReceptiveFieldMode
 from detect.models.backbones.lenet import ScaledTanh
-from detect.models.backbones.necks import Backbone, MergeLastTwo, FPN
+from detect.models.backbones.necks import FPN, Backbone, MergeLastTwo
 from detect.models.backbones.network import StagedBody
-from detect.models.backbones.registry import split_stages, build_network
+from detect.models.backbones.registry import build_network, split_stages
 
 
 def fields_on(network: Callable[[Tensor], object], pixels: Tensor) -> list[Field | None]:
-    with torch.no_grad(), ReceptiveFieldMode(pixels) as known:
-        answer = network(pixels)
-        return [known.field_of(maps) for maps in (answer if isinstance(answer, tuple | list) else [answer])]
+    with torch.no_grad(), ReceptiveFieldMode(pixels) as mode:
+        output = network(pixels)
+        return [mode.field_of(maps) for maps in (output if isinstance(output, tuple | list) else [output])]
 
 
-def fields(network: nn.Module | Callable[[Tensor], object], shape: tuple[int, ...]) -> list[Field | None]:
-    """Without data."""
-    made = network.to("meta") if isinstance(network, nn.Module) else network
-    return fields_on(made, torch.empty(shape, device="meta"))
+def fields_on_meta(network: nn.Module | Callable[[Tensor], object], shape: tuple[int, ...]) -> list[Field | None]:
+    """Return the fields without computing data."""
+    meta = network.to("meta") if isinstance(network, nn.Module) else network
+    return fields_on(meta, torch.empty(shape, device="meta"))
 
 
-def measured(maps: Tensor, pixels: Tensor, cell: tuple[int, int]) -> list[tuple[int, int]]:
-    """Of each side the first pixel that a cell's gradient reaches, and the one after the last."""
+def field_by_gradient(maps: Tensor, pixels: Tensor, cell: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return for each axis the first pixel with a gradient of the cell, and the pixel after the last one."""
     (gradient,) = torch.autograd.grad(maps[(0, slice(None), *cell)].sum(), pixels, retain_graph=True)
-    found = []
+    spans = []
     for side in range(2, pixels.dim()):
         others = [axis for axis in range(pixels.dim()) if axis != side]
-        reached = gradient.abs().sum(others).nonzero().flatten()
-        found.append((int(reached[0]), int(reached[-1]) + 1))
-    return found
+        indices = gradient.abs().sum(others).nonzero().flatten()
+        spans.append((int(indices[0]), int(indices[-1]) + 1))
+    return spans
 
 
-def positive(network: nn.Module) -> nn.Module:
-    """Positive weights, no rectifier, means in place of maxima: no gradient is lost on its way."""
+def make_positive(network: nn.Module) -> nn.Module:
+    """Make all weights positive, drop rectifiers and replace maxima by means, so that no gradient vanishes."""
     for name, child in list(network.named_children()):
         if isinstance(child, nn.MaxPool2d):
             pool = child
@@ -50,13 +50,13 @@ def positive(network: nn.Module) -> nn.Module:
         elif isinstance(child, nn.ReLU | nn.ReLU6 | nn.BatchNorm2d | nn.LocalResponseNorm | ScaledTanh):
             setattr(network, name, nn.Identity())
         else:
-            positive(child)
+            make_positive(child)
     for parameter in network.parameters():
         nn.init.constant_(parameter, 1.0)
     return network.double().eval()
 
 
-def body(name: str, outputs: int = 1) -> StagedBody:
+def make_body(name: str, outputs: int = 1) -> StagedBody:
     return StagedBody(split_stages(name, build_network(name)).stages, 0, outputs)
 
 
@@ -66,31 +66,33 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "transposed": lambda: nn.Sequential(nn.Conv2d(3, 1, 3, 2), nn.ConvTranspose2d(1, 1, 4, 2, 1), nn.Conv2d(1, 1, 3)),
     "enlarged": lambda: nn.Sequential(nn.Conv2d(3, 1, 3, 4), nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3)),
     "bilinear": lambda: nn.Sequential(nn.Conv2d(3, 1, 3, 4), nn.Upsample(scale_factor=2, mode="bilinear")),
-    "lenet": lambda: body("lenet"),
-    "alexnet": lambda: body("alexnet"),
-    "caffenet": lambda: body("caffenet"),
-    "small": lambda: body("small"),
-    "merged": lambda: Backbone(body("small", 2), MergeLastTwo((64, 128), 4)),
-    "pyramid": lambda: Backbone(body("small", 3), FPN((32, 64, 128), 4)),
-    "transposed pyramid": lambda: Backbone(body("small", 3), FPN((32, 64, 128), 4, upsampling="transposed")),
-    "dilated neck": lambda: Backbone(body("small", 2), MergeLastTwo((64, 128), 4, conv_type="dilated")),
+    "lenet": lambda: make_body("lenet"),
+    "alexnet": lambda: make_body("alexnet"),
+    "caffenet": lambda: make_body("caffenet"),
+    "small": lambda: make_body("small"),
+    "merged": lambda: Backbone(make_body("small", 2), MergeLastTwo((64, 128), 4)),
+    "pyramid": lambda: Backbone(make_body("small", 3), FPN((32, 64, 128), 4)),
+    "transposed pyramid": lambda: Backbone(make_body("small", 3), FPN((32, 64, 128), 4, upsampling="transposed")),
+    "dilated neck": lambda: Backbone(make_body("small", 2), MergeLastTwo((64, 128), 4, conv_type="dilated")),
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_fields_are_those_that_gradients_measure(name: str) -> None:
-    """Of every third cell along a diagonal, at the borders too."""
-    network = positive(NETWORKS[name]())
+def test_fields_are_equal_to_those_measured_by_gradients(name: str) -> None:
+    """Check every third cell along a diagonal, at the borders too."""
+    network = make_positive(NETWORKS[name]())
     pixels = torch.ones(1, 3, 83, 96, dtype=torch.float64, requires_grad=True)
-    answer = network(pixels)
-    maps = answer if isinstance(answer, tuple) else (answer,)
-    for one, field in zip(maps, fields_on(network, pixels.detach()), strict=True):
+    output = network(pixels)
+    levels = output if isinstance(output, tuple) else (output,)
+    for maps, field in zip(levels, fields_on(network, pixels.detach()), strict=True):
         assert field is not None
-        rows, columns = one.shape[2:]
+        rows, columns = maps.shape[2:]
         for row in [*range(0, rows, 3), rows - 1]:
             column = min(row, columns - 1)
-            own = [(int(line.low[at]), int(line.high[at])) for line, at in zip(field, (row, column), strict=True)]
-            assert own == measured(one, pixels, (row, column)), (row, column)
+            spans = [
+                (int(axis.low[cell]), int(axis.high[cell])) for axis, cell in zip(field, (row, column), strict=True)
+            ]
+            assert spans == field_by_gradient(maps, pixels, (row, column)), (row, column)
 
 
 def conv(kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> nn.Conv2d:
@@ -108,14 +110,14 @@ def conv(kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> n
         ([conv(1)], 1, 1),
     ],
 )
-def test_figures_that_are_taught(layers: list[nn.Module], sees: int, jump: float) -> None:
-    (field,) = fields(nn.Sequential(*layers), (1, 3, 33, 33))
+def test_fields_of_textbook_examples(layers: list[nn.Module], sees: int, jump: float) -> None:
+    (field,) = fields_on_meta(nn.Sequential(*layers), (1, 3, 33, 33))
     assert field is not None
-    assert [(line.size, line.jump) for line in field] == [(sees, jump)] * 2
+    assert [(axis.size, axis.jump) for axis in field] == [(sees, jump)] * 2
 
 
-def test_a_strided_convolution_of_five_cells_leaves_three_then_two() -> None:
-    first, second = (fields(nn.Sequential(*[conv(3, 2, 1)] * n), (1, 3, 5, 5))[0] for n in (1, 2))
+def test_strided_convolutions_of_five_cells_leave_three_then_two() -> None:
+    first, second = (fields_on_meta(nn.Sequential(*[conv(3, 2, 1)] * n), (1, 3, 5, 5))[0] for n in (1, 2))
     assert first is not None
     assert second is not None
     assert [len(first[0].low), len(second[0].low)] == [3, 2]
@@ -123,12 +125,12 @@ def test_a_strided_convolution_of_five_cells_leaves_three_then_two() -> None:
 
 
 @pytest.mark.parametrize("sides", [1, 2, 3])
-def test_any_number_of_sides(sides: int) -> None:
+def test_fields_in_one_two_and_three_dimensions(sides: int) -> None:
     kinds = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
     network = nn.Sequential(kinds[sides](3, 4, 3, groups=1), kinds[sides](4, 4, 3, stride=2, groups=4))
-    (field,) = fields(network, (1, 3, *[17] * sides))
+    (field,) = fields_on_meta(network, (1, 3, *[17] * sides))
     assert field is not None
-    assert [(line.size, line.jump) for line in field] == [(5, 2.0)] * sides
+    assert [(axis.size, axis.jump) for axis in field] == [(5, 2.0)] * sides
 
 
 # Araujo, Norris and Sim 2019 (distill.pub/2019/computing-receptive-fields) have 195 for AlexNet and 212 for VGG-16 at
@@ -143,26 +145,26 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("name", "sees", "jump"), PUBLISHED)
-def test_published_networks(name: str, sees: int, jump: float) -> None:
+def test_fields_of_published_networks(name: str, sees: int, jump: float) -> None:
     with torch.device("meta"):
-        last = body(name).eval()
+        last = make_body(name).eval()
     pool = {"alexnet": nn.MaxPool2d(3, 2), "vgg16": nn.MaxPool2d(2, 2)}.get(name, nn.Identity())
-    (field,) = fields(lambda pixels: pool(last(pixels)[0]), (1, 3, 1024, 1024))
+    (field,) = fields_on_meta(lambda pixels: pool(last(pixels)[0]), (1, 3, 1024, 1024))
     assert field is not None
-    assert [(line.size, line.jump) for line in field] == [(sees, jump)] * 2
+    assert [(axis.size, axis.jump) for axis in field] == [(sees, jump)] * 2
 
 
-def test_squeezed_channels_see_everything() -> None:
+def test_squeeze_and_excitation_sees_the_whole_image() -> None:
     with torch.device("meta"):
         network = models.mobilenet_v3_small().features.eval()
-    (field,) = fields(network, (1, 3, 320, 256))
+    (field,) = fields_on_meta(network, (1, 3, 320, 256))
     assert field is not None
-    assert [line.size for line in field] == [320, 256]
+    assert [axis.size for axis in field] == [320, 256]
 
 
-def test_what_comes_from_no_pixel_has_no_field() -> None:
+def test_field_of_is_none_for_tensors_without_pixels() -> None:
     pixels = torch.ones(1, 3, 8, 8)
-    with ReceptiveFieldMode(pixels) as known:
-        assert known.field_of(torch.ones(1, 3, 8, 8)) is None
-        assert known.field_of(functional.relu(pixels)) is not None
-        assert known.field_of(pixels.flatten(1)) is None
+    with ReceptiveFieldMode(pixels) as mode:
+        assert mode.field_of(torch.ones(1, 3, 8, 8)) is None
+        assert mode.field_of(functional.relu(pixels)) is not None
+        assert mode.field_of(pixels.flatten(1)) is None

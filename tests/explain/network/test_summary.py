@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,14 +11,24 @@ from detect.config import Config
 from detect.config.builders.detector import build_uninitialized
 from detect.config.files import merge_overrides, parse_config
 from detect.errors import UserError
-from detect.explain.network.summary import IMAGE, UNBOUNDED, LayerSummary, layers_of, summarize
+from detect.explain.network.receptive_field import ReceptiveFieldMode, record_fields
+from detect.explain.network.summary import IMAGE, UNBOUNDED, LayerSummary, record_layers, summarize
 from detect.models.backbones.registry import build_network
 from tests.conftest import TINY
 
 CLASSES = tuple("abc")
 
 
-def tiny(*overrides: str) -> Config:
+def layers_of(network: torch.nn.Module, size: Sequence[int]) -> tuple[LayerSummary, ...]:
+    """Return the layers of any network on an input of ``size`` (images, channels, and 1, 2 or 3 sides)."""
+    empty = torch.empty(tuple(size), device="meta")
+    network = network.to("meta").eval()
+    with torch.no_grad(), ReceptiveFieldMode(empty) as mode, record_fields(network, mode, "network") as fields:
+        network(empty)
+    return record_layers("network", network, lambda: network(empty), fields)[1].layers
+
+
+def tiny_config(*overrides: str) -> Config:
     return parse_config(merge_overrides(dict[str, Any](TINY), ["data.classes=[a,b,c]", *overrides]), "test")
 
 
@@ -55,10 +66,10 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_layers_are_counted_as_by_hand(row: LayerSummary) -> None:
-    found = summarize(tiny())
-    assert found.canvas == (96, 128)
-    (layer,) = (layer for layer in found.layers if (layer.slot, layer.name) == (row.slot, row.name))
+def test_layers_are_equal_to_hand_counts(row: LayerSummary) -> None:
+    summary = summarize(tiny_config())
+    assert summary.canvas == (96, 128)
+    (layer,) = (layer for layer in summary.layers if (layer.slot, layer.name) == (row.slot, row.name))
     assert layer == row
     assert layer.memory == 4 * math.prod(layer.output)
 
@@ -79,36 +90,40 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize("overrides", NETWORKS, ids=" ".join)
-def test_totals_are_those_of_the_detector_itself(overrides: tuple[str, ...]) -> None:
-    config = tiny(*overrides)
-    found = summarize(config)
+def test_totals_are_equal_to_those_of_the_detector(overrides: tuple[str, ...]) -> None:
+    config = tiny_config(*overrides)
+    summary = summarize(config)
     with torch.device("meta"):
         detector = build_uninitialized(config, CLASSES)
-    for slot, total in found.totals.items():
+    for slot, total in summary.totals.items():
         part = getattr(detector, slot)
-        parameters = list(part.parameters()) if isinstance(part, torch.nn.Module) else []  # none of given proposals
+        parameters = (
+            list(part.parameters()) if isinstance(part, torch.nn.Module) else []
+        )  # precomputed proposals have none
         assert total.parameters == sum(parameter.numel() for parameter in parameters)
         assert total.trainable == sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-        layers = [layer for layer in found.layers if layer.slot == slot]
+        layers = [layer for layer in summary.layers if layer.slot == slot]
         assert total.parameters == sum(layer.parameters for layer in layers)
         assert total.multiply_adds == sum(layer.multiply_adds for layer in layers)
         assert bool(total.multiply_adds) == bool(parameters)
-    assert found.total.parameters == sum(parameter.numel() for parameter in detector.parameters())
+    assert summary.total.parameters == sum(parameter.numel() for parameter in detector.parameters())
 
 
-def test_an_rpn_answers_on_each_map_of_a_pyramid_with_one_head() -> None:
-    found = summarize(tiny("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]"))
-    rows = [layer for layer in found.layers if layer.name == "head.objectness"]
+def test_rpn_layers_are_listed_for_each_pyramid_level_and_counted_once() -> None:
+    summary = summarize(
+        tiny_config("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]")
+    )
+    rows = [layer for layer in summary.layers if layer.name == "head.objectness"]
     assert [row.output for row in rows] == [(1, 3, 24, 32), (1, 3, 12, 16), (1, 3, 6, 8), (1, 3, 3, 4)]
     assert [row.parameters for row in rows] == [16 * 3 + 3, 0, 0, 0]
-    (row,) = (layer for layer in found.layers if layer.slot == "regions")
+    (row,) = (layer for layer in summary.layers if layer.slot == "regions")
     assert row == LayerSummary("regions", "roi_align", "PyramidRegions", (30, 16, 3, 3), 0, 0, 17280)
 
 
-def test_rcnns_body_runs_on_each_crop() -> None:
+def test_rcnn_body_is_counted_for_each_crop() -> None:
     overrides = ("model.kind=rcnn", "model.proposals=selective_search", "train.recipe=rcnn")
-    found = summarize(tiny(*overrides, "model.crop.size=64", "model.search.test_top_n=7"))
-    rows = [layer for layer in found.layers if layer.slot == "regions"]
+    summary = summarize(tiny_config(*overrides, "model.crop.size=64", "model.search.test_top_n=7"))
+    rows = [layer for layer in summary.layers if layer.slot == "regions"]
     assert rows[0] == LayerSummary(
         "regions",
         "body.body.stages.0.0",
@@ -121,28 +136,28 @@ def test_rcnns_body_runs_on_each_crop() -> None:
         (2, 2),
     )
     assert rows[-1] == LayerSummary("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
-    assert set(found.totals) == {"backbone", "proposer", "regions", "head"}
-    assert found.totals["backbone"].parameters == 0
-    assert found.total.parameters == sum(layer.parameters for layer in found.layers)
+    assert set(summary.totals) == {"backbone", "proposer", "regions", "head"}
+    assert summary.totals["backbone"].parameters == 0
+    assert summary.total.parameters == sum(layer.parameters for layer in summary.layers)
 
 
 @pytest.mark.parametrize(("data_format", "classes"), [("voc", 20), ("coco", 80)])
-def test_without_names_the_usual_number_of_classes_stands(data_format: str, classes: int) -> None:
-    found = summarize(tiny("data.classes=null", f"data.format={data_format}", "data.root=nowhere"))
-    assert found.classes == classes
-    assert found.layers[-1].output == (30, 4 * classes)
+def test_number_of_classes_defaults_to_that_of_the_format(data_format: str, classes: int) -> None:
+    summary = summarize(tiny_config("data.classes=null", f"data.format={data_format}", "data.root=nowhere"))
+    assert summary.classes == classes
+    assert summary.layers[-1].output == (30, 4 * classes)
 
 
-def test_a_larger_image_costs_more_and_holds_the_same() -> None:
-    small, large = summarize(tiny()), summarize(tiny("data.min_size=192", "data.max_size=256"))
+def test_larger_image_has_more_multiply_adds_and_the_same_parameters() -> None:
+    small, large = summarize(tiny_config()), summarize(tiny_config("data.min_size=192", "data.max_size=256"))
     assert large.canvas == (192, 256) == tuple(side * 2 // 5 for side in IMAGE)
     assert large.totals["backbone"].multiply_adds == 4 * small.totals["backbone"].multiply_adds
     assert large.total.parameters == small.total.parameters
 
 
-def test_settings_that_make_no_detector_are_refused() -> None:
+def test_summarize_refuses_an_unknown_backbone() -> None:
     with pytest.raises(UserError, match='did you mean "resnet18"'):
-        summarize(tiny("model.backbone.name=resnet81"))
+        summarize(tiny_config("model.backbone.name=resnet81"))
 
 
 CONV = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}
@@ -150,7 +165,7 @@ TRANSPOSED = {1: torch.nn.ConvTranspose1d, 2: torch.nn.ConvTranspose2d, 3: torch
 
 
 @pytest.mark.parametrize("sides", [1, 2, 3])
-def test_kinds_of_convolutions_are_counted_in_any_dimension(sides: int) -> None:
+def test_convolutions_are_counted_in_any_dimension(sides: int) -> None:
     """6 channels on 7 cells a side; kernels of 3."""
     kernel, cells, padded = 3**sides, 5**sides, 7**sides
     rows = [
@@ -162,13 +177,13 @@ def test_kinds_of_convolutions_are_counted_in_any_dimension(sides: int) -> None:
         (TRANSPOSED[sides](6, 12, 3), 9, 12 * 6 * kernel + 12, padded * 12 * 6 * kernel),
     ]
     for layer, side, parameters, multiply_adds in rows:
-        (found,) = layers_of(layer, (1, 6, *[7] * sides))
-        assert found.output == (1, layer.out_channels, *[side] * sides), layer
-        assert (found.parameters, found.multiply_adds) == (parameters, multiply_adds), layer
+        (row,) = layers_of(layer, (1, 6, *[7] * sides))
+        assert row.output == (1, layer.out_channels, *[side] * sides), layer
+        assert (row.parameters, row.multiply_adds) == (parameters, multiply_adds), layer
 
 
-def test_figures_that_are_taught() -> None:
-    """Where texts differ, what is counted is said."""
+def test_counts_of_textbook_examples() -> None:
+    """Where textbooks differ, a comment says what is counted."""
     net = torch.nn.Sequential(
         torch.nn.Conv2d(1, 10, 5, padding=1),
         torch.nn.MaxPool2d(2),
@@ -177,7 +192,7 @@ def test_figures_that_are_taught() -> None:
     )
     assert [layer.parameters for layer in layers_of(net, (1, 1, 28, 28)) if layer.parameters] == [250 + 10, 338_200]
     assert sum(layer.parameters for layer in layers_of(net, (1, 1, 28, 28))) == 338_460
-    (conv,) = layers_of(torch.nn.Conv2d(3, 6, 5), (1, 3, 32, 32))  # 156 forgets the three channels
+    (conv,) = layers_of(torch.nn.Conv2d(3, 6, 5), (1, 3, 32, 32))  # a textbook says 156, without the three channels
     assert (conv.output, conv.parameters) == ((1, 6, 28, 28), 456)
     full = torch.nn.Linear(3 * 32 * 32, 6 * 28 * 28, bias=False)
     (linear,) = layers_of(full, (1, 3 * 32 * 32))
@@ -206,24 +221,26 @@ TOTALS = [
 
 
 @pytest.mark.parametrize(("name", "side", "parameters", "billions"), TOTALS)
-def test_totals_of_published_networks(name: str, side: int, parameters: int, billions: float) -> None:
+def test_layers_add_up_to_published_totals(name: str, side: int, parameters: int, billions: float) -> None:
     with torch.device("meta"):
         layers = layers_of(build_network(name), (1, 3, side, side))
     assert sum(layer.parameters for layer in layers) == parameters
     assert sum(layer.multiply_adds for layer in layers) / 1e9 == pytest.approx(billions, abs=0.006)
 
 
-def test_fields_and_jumps_stand_beside_each_layer() -> None:
-    found = summarize(tiny("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]"))
-    rows = [layer for layer in found.layers if layer.name == "head.objectness"]
+def test_layers_have_fields_and_jumps() -> None:
+    summary = summarize(
+        tiny_config("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]")
+    )
+    rows = [layer for layer in summary.layers if layer.name == "head.objectness"]
     assert [row.jump for row in rows] == [(4.0, 4.0), (8.0, 8.0), (16.0, 16.0), (32.0, 32.0)]
     assert all(row.field is not None and row.field[0] > 50 for row in rows)
-    assert all(layer.field is None for layer in found.layers if layer.slot in ("regions", "head"))
+    assert all(layer.field is None for layer in summary.layers if layer.slot in ("regions", "head"))
     (linear,) = layers_of(torch.nn.Linear(4, 2), (1, 4))
     assert (linear.field, linear.jump) == (None, None)
 
 
-def test_a_field_without_end_is_the_whole_picture() -> None:
-    found = summarize(tiny("model.backbone.name=mobilenet_v3_small"))
-    assert found.layers[0].field == (3, 3)
-    assert [layer.field for layer in found.layers if layer.slot == "backbone"][-1] == (UNBOUNDED, UNBOUNDED)
+def test_unbounded_field_is_the_whole_image() -> None:
+    summary = summarize(tiny_config("model.backbone.name=mobilenet_v3_small"))
+    assert summary.layers[0].field == (3, 3)
+    assert [layer.field for layer in summary.layers if layer.slot == "backbone"][-1] == (UNBOUNDED, UNBOUNDED)

@@ -1,4 +1,4 @@
-"""A small world of images with regions: each class lies in a direction of its own, so that it can be learned."""
+"""Made-up features of images with regions: each class has a direction of its own, so that it can be learned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES, LENGTH = 3, 24
 
 @dataclass(frozen=True)
 class SvmData:
-    """features: a (P, LENGTH) fp16 array an image; roles and boxes: what each region is."""
+    """The regions of images: features (P, LENGTH) fp16, the labels and the regression examples of each image."""
 
     features: list[NDArray[np.float16]]
     region_labels: list[RegionLabels]
@@ -22,7 +22,7 @@ class SvmData:
 
 
 def make_svm_data(images: int, regions: int = 60, seed: int = 0, absent: int | None = None) -> SvmData:
-    """Each image has an object or two, and every seventh one no region at all; ``absent``: a class without objects."""
+    """Draw images with an object or two, every seventh one without regions; ``absent``: a class without objects."""
     random = np.random.default_rng(seed)
     directions = random.standard_normal((CLASSES, LENGTH))
     present = [label for label in range(1, CLASSES + 1) if label != absent]
