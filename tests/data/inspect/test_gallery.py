@@ -20,7 +20,7 @@ from tests.data.inspect.example_datasets import HEIGHT, WIDTH, example_boxes, wr
 
 
 @pytest.fixture
-def annotations(tmp_path: Path) -> Annotations:
+def voc_annotations(tmp_path: Path) -> Annotations:
     return valid_annotations(scan_folder(write_voc(tmp_path / "set"), None))
 
 
@@ -42,8 +42,8 @@ def test_sample_images_covers_the_classes(tmp_path: Path, number: int, labels: l
     assert any(3 in found[index].labels for index in chosen)
 
 
-def test_views_before_and_after_augmentation_have_the_boxes(annotations: Annotations) -> None:
-    shown = make_renderer(annotations, flip=1.0).render(0, 2)
+def test_views_before_and_after_augmentation_have_the_boxes(voc_annotations: Annotations) -> None:
+    shown = make_renderer(voc_annotations, flip=1.0).render(0, 2)
     own = np.asarray([box for _, box in example_boxes(0)], np.float64)
     assert shown.before.rgb.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_allclose(shown.before.boxes, own)
@@ -52,9 +52,9 @@ def test_views_before_and_after_augmentation_have_the_boxes(annotations: Annotat
     np.testing.assert_allclose(shown.after[0].boxes, mirrored, atol=1e-4)
 
 
-def test_large_image_is_shrunk_with_its_boxes(annotations: Annotations) -> None:
+def test_large_image_is_shrunk_with_its_boxes(voc_annotations: Annotations) -> None:
     view = (
-        GalleryRenderer(annotations, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0)
+        GalleryRenderer(voc_annotations, Preprocess(min_size=800, max_size=1000), Augment(0.0), seed=0)
         .render(0, 1)
         .after[0]
     )
@@ -81,10 +81,10 @@ class _ScriptParser(HTMLParser):
             self.contents.append(data)
 
 
-def test_page_contains_everything_and_escapes_names(tmp_path: Path, annotations: Annotations) -> None:
+def test_page_contains_everything_and_escapes_names(tmp_path: Path, voc_annotations: Annotations) -> None:
     evil = '</script><script>alert("x")</script><!--'
     page = tmp_path / "index.html"
-    write_gallery_page(page, evil, evil, [make_renderer(annotations).render(0, 1)], [evil, "zebra"])
+    write_gallery_page(page, evil, evil, [make_renderer(voc_annotations).render(0, 1)], [evil, "zebra"])
     text = page.read_text()
     parser = _ScriptParser()
     parser.feed(text)
@@ -96,8 +96,8 @@ def test_page_contains_everything_and_escapes_names(tmp_path: Path, annotations:
 
 
 @pytest.mark.parametrize(("number", "sheets"), [(1, 1), (12, 1)])
-def test_contact_sheets_are_written(tmp_path: Path, annotations: Annotations, number: int, sheets: int) -> None:
-    shown = [make_renderer(annotations).render(index, 0) for index in range(number)]
-    written = write_contact_sheets(tmp_path, shown, annotations.classes)
+def test_contact_sheets_are_written(tmp_path: Path, voc_annotations: Annotations, number: int, sheets: int) -> None:
+    shown = [make_renderer(voc_annotations).render(index, 0) for index in range(number)]
+    written = write_contact_sheets(tmp_path, shown, voc_annotations.classes)
     assert len(written) == sheets
     assert all(cv2.imread(str(sheet)) is not None for sheet in written)
