@@ -62,7 +62,7 @@ def targets(boxes: Sequence[Box], crowds: Sequence[Box] = (), labels: Sequence[i
         pytest.param(
             RPN, [tall(2), (0, 8, 10, 10), tall(1)], targets([WHOLE]), [0, 0, B], id="all that tie for best are kept"
         ),
-        pytest.param(FAST, [tall(2)], targets([WHOLE]), [B], id="without keep_best it is not"),
+        pytest.param(FAST, [tall(2)], targets([WHOLE]), [B], id="without allow_low_quality_matches it is not"),
         pytest.param(RPN, [(50, 50, 60, 60)], targets([WHOLE]), [B], id="a best of zero is none"),
         pytest.param(
             RPN,

@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: model summary, doctor, and every command's help."""
+"""Commands that only read: model summary, doctor, and the help of every command."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 import pytest
 
 from detect.cli.main import COMMANDS, main
-from detect.system import environment as diagnosis
+from detect.system import environment as environment
 from detect.system.doctor import MIN_VERSIONS
 from tests.conftest import Command
 
 
-def test_model_summary_shows_what_it_writes(tmp_path: Path, detect_command: Command) -> None:
+def test_model_summary_prints_the_numbers_of_its_json(tmp_path: Path, detect_command: Command) -> None:
     file = tmp_path / "summary.json"
     status, out, err = detect_command(
         "model", "summary", "--config", "faster_rcnn", "--json", file, "--set", "model.backbone.frozen_stages=1"
@@ -26,13 +26,13 @@ def test_model_summary_shows_what_it_writes(tmp_path: Path, detect_command: Comm
     assert (status, err) == (0, "")
     written = json.loads(file.read_text(encoding="utf-8"))
     assert set(written["totals"]) == {"backbone", "proposer", "head"}
-    for number in (written["whole"]["parameters"], *(total["parameters"] for total in written["totals"].values())):
-        assert f"{number:,}" in out
+    for count in (written["whole"]["parameters"], *(total["parameters"] for total in written["totals"].values())):
+        assert f"{count:,}" in out
     assert f"{written['whole']['parameters'] - written['whole']['trained']:,} frozen" in out
     assert all(layer["kind"] in out for layer in written["layers"])
 
 
-ALL_WELL: dict[str, dict[str, Any]] = {
+NO_PROBLEMS: dict[str, dict[str, Any]] = {
     "torch": {"facts": {"gpus": ["X, 8 GiB"], "build": "13.0", "threads": 1, "hub": "/tmp/no/such/hub"}},
     **{name: {"facts": name} for name in ("torchvision", "numpy", "opencv", "pycocotools", "albumentations")},
 }
@@ -43,23 +43,23 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("answers", "wanted", "verdict"), BROKEN)
-def test_doctor_ends_with_a_verdict(
-    answers: dict[str, Any],
-    wanted: int,
-    verdict: str,
+@pytest.mark.parametrize(("outputs", "expected_status", "summary"), BROKEN)
+def test_doctor_ends_with_a_summary(
+    outputs: dict[str, Any],
+    expected_status: int,
+    summary: str,
     tmp_path: Path,
     detect_command: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     versions = MIN_VERSIONS | {"opencv-python-headless": "5.0"}
-    monkeypatch.setattr(diagnosis, "_run_probe", lambda: ALL_WELL | answers)
-    monkeypatch.setattr(diagnosis, "_version", lambda name: versions.get(name))
-    monkeypatch.setattr(diagnosis, "_requirements", lambda name: [f"torch=={MIN_VERSIONS['torch']}"] * bool(name))
+    monkeypatch.setattr(environment, "_run_probe", lambda: NO_PROBLEMS | outputs)
+    monkeypatch.setattr(environment, "_version", lambda name: versions.get(name))
+    monkeypatch.setattr(environment, "_requirements", lambda name: [f"torch=={MIN_VERSIONS['torch']}"] * bool(name))
     monkeypatch.chdir(tmp_path)
     status, out, err = detect_command("doctor")
     *lines, last = out.splitlines()
-    assert (status, last, err) == (wanted, verdict, "")
+    assert (status, last, err) == (expected_status, summary, "")
     assert all(line.startswith("ok ") or "; fix: " in line for line in lines)
     assert sum(line.startswith("problem") for line in lines) == int((re.findall(r"\d+", last) or ["0"])[0])
 
@@ -72,24 +72,24 @@ PROBES = [
 
 
 @pytest.mark.parametrize(("probe", "error", "torch"), PROBES)
-def test_an_import_that_kills_its_process_is_told(
+def test_run_probe_reports_an_import_that_kills_its_process(
     probe: str, error: str, torch: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnosis, "PROBE", probe)
-    answers = diagnosis._run_probe()
-    assert set(answers) == set(ALL_WELL)
-    assert error in answers["torchvision"]["error"]
-    assert answers["torch"] == (torch or answers["torchvision"])
+    monkeypatch.setattr(environment, "PROBE", probe)
+    outputs = environment._run_probe()
+    assert set(outputs) == set(NO_PROBLEMS)
+    assert error in outputs["torchvision"]["error"]
+    assert outputs["torch"] == (torch or outputs["torchvision"])
 
 
 def commands() -> list[tuple[str, click.Command]]:
-    found: list[tuple[str, click.Command]] = [("detect", main)]
+    named_commands: list[tuple[str, click.Command]] = [("detect", main)]
     for name in COMMANDS:
         command = getattr(importlib.import_module(f"detect.cli.{name}"), f"{name}_command")
-        found.append((f"detect {name}", command))
+        named_commands.append((f"detect {name}", command))
         if isinstance(command, click.Group):
-            found += [(f"detect {name} {inner}", child) for inner, child in command.commands.items()]
-    return found
+            named_commands += [(f"detect {name} {inner}", child) for inner, child in command.commands.items()]
+    return named_commands
 
 
 @pytest.mark.parametrize(("path", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
@@ -100,14 +100,14 @@ def test_help_shows_an_example_that_the_command_accepts(path: str, command: clic
     group: click.Command = main
     context = click.Context(main)
     while isinstance(group, click.Group):
-        found = group.get_command(context, words.pop(0))
-        assert found is not None
-        group = found
+        subcommand = group.get_command(context, words.pop(0))
+        assert subcommand is not None
+        group = subcommand
     assert group.make_context(path, words).params is not None
 
 
 @pytest.mark.parametrize("arguments", [(), ("config",), ("model",)])
-def test_a_group_alone_shows_its_help_on_lines_of_its_own(arguments: tuple[str, ...], detect_command: Command) -> None:
+def test_group_without_a_command_prints_its_help(arguments: tuple[str, ...], detect_command: Command) -> None:
     status, out, err = detect_command(*arguments)
     assert (status, out) == (2, "")
     assert len(err.splitlines()) > 5
