@@ -18,7 +18,13 @@ TINY = {
     "seed": 3,
     "model": {
         "backbone": {"name": "small", "norm": "batch", "output": "merged", "neck_channels": 16},
-        "rpn": {"channels": 16, "anchor_sizes": [24, 48], "post_nms_top_n_train": 60, "post_nms_top_n_test": 30, "allowed_border": None},
+        "rpn": {
+            "channels": 16,
+            "anchor_sizes": [24, 48],
+            "post_nms_top_n_train": 60,
+            "post_nms_top_n_test": 30,
+            "allowed_border": None,
+        },
         "head": {"type": "fc", "fc_dim": 16, "pool_size": 3, "batch_size_per_image": 16},
     },
     "data": {

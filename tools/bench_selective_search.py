@@ -1,10 +1,11 @@
-"""Selective search, ours and OpenCV's: seconds, boxes, recall and MABO on the same images, in one alternating run.
+"""Compare our selective search with OpenCV's: seconds, boxes, recall and MABO on the same images, interleaved runs.
 
     python tools/bench_selective_search.py --root VOCdevkit/VOC2007 --opencv-python CV/bin/python [--every 5]
 
-OpenCV's needs opencv-contrib-python-headless, which would overwrite the opencv wheel of this environment: install it in
-an environment of its own and name its interpreter. Each image is searched by both before the next one; which goes first
-alternates. Every number of threads in --threads is a run of its own; 0 stands for all cores this process may use.
+OpenCV's search needs opencv-contrib-python-headless, which would overwrite the opencv wheel of this environment:
+install it in another environment and pass its interpreter. Both search an image before the next one; which is first
+alternates.
+Each number of threads in --threads is a separate run; 0 stands for all cores that this process may use.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from detect.system.cpu import available_cores
 
 Search = Callable[[Path, str, int], tuple[float, NDArray[np.float32]]]
 
-# Runs in the other interpreter: a JSON request a line; answers the seconds and the number of boxes, then the boxes.
+# Runs in the other interpreter. Each input line is a JSON request; the output is the seconds and the number of boxes as
+# a JSON line, then the boxes as float32.
 _OPENCV_SCRIPT = """
 import json, sys, time
 import cv2
@@ -54,7 +56,7 @@ for line in sys.stdin:
 
 
 def main() -> None:
-    """Print a row for each number of threads, mode and implementation, and the ratio of their times."""
+    """Print a row for each number of threads, mode and implementation, and the speedup over OpenCV."""
     options = _options()
     annotations = read_voc(options.root, options.split, None)
     images = [annotations[index] for index in range(0, len(annotations), options.every)]
@@ -73,24 +75,27 @@ def main() -> None:
                 _print_row(mode, threads, name, times[name], _score(boxes[name], images, annotations.classes))
             ratio = sum(times["opencv"]) / sum(times["ours"])
             median = float(np.median(np.array(times["opencv"]) / np.array(times["ours"])))
-            print(f"{mode:8}{threads:8} opencv's time over ours: {ratio:.2f} in all, {median:.2f} median", flush=True)
+            print(
+                f"{mode:8}{threads:8} speedup over OpenCV: {ratio:.2f} in total time, {median:.2f} median of images",
+                flush=True,
+            )
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="VOC2007 folder")
     parser.add_argument("--opencv-python", type=Path, required=True, help="interpreter that has OpenCV contrib")
-    parser.add_argument("--split", default="val", help="list in ImageSets/Main")
-    parser.add_argument("--every", type=int, default=5, help="take every N-th image of the list")
+    parser.add_argument("--split", default="val", help="name of a list in ImageSets/Main")
+    parser.add_argument("--every", type=int, default=5, help="use every N-th image of the list")
     parser.add_argument("--modes", nargs="+", default=["fast", "quality"], choices=["single", "fast", "quality"])
-    parser.add_argument("--threads", nargs="+", type=int, default=[0, 1], help="0: all cores")
+    parser.add_argument("--threads", nargs="+", type=int, default=[0, 1], help="numbers of threads; 0: all cores")
     return parser.parse_args()
 
 
 def _score(
     proposals_of_images: list[NDArray[np.float32]], annotations: list[ImageAnnotation], classes: tuple[str, ...]
 ) -> ProposalScores:
-    """Against the objects that are not difficult."""
+    """Score the proposals, (P, 4) for each image, against the objects that are not difficult."""
     samples = (
         ProposalsAndObjects(proposals, image.boxes[~image.difficult], image.labels[~image.difficult])
         for proposals, image in zip(proposals_of_images, annotations, strict=True)
@@ -99,6 +104,7 @@ def _score(
 
 
 def _search_with_ours(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
+    """Return the seconds and the boxes (P, 4) of our search on an image; reading the image does not count."""
     rgb = read_image(path)
     cv2.setNumThreads(threads)
     start = time.perf_counter()
@@ -107,7 +113,7 @@ def _search_with_ours(path: Path, mode: str, threads: int) -> tuple[float, NDArr
 
 
 def _start_opencv(python: Path) -> Search:
-    """A search in another interpreter, which times itself: the way there and back does not count."""
+    """Return a search that runs OpenCV in another interpreter, which measures its own time: transfers do not count."""
     process = subprocess.Popen([str(python), "-c", _OPENCV_SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def search(path: Path, mode: str, threads: int) -> tuple[float, NDArray[np.float32]]:
@@ -115,10 +121,10 @@ def _start_opencv(python: Path) -> Search:
         assert process.stdout is not None
         process.stdin.write(json.dumps([str(path), mode, threads]).encode() + b"\n")
         process.stdin.flush()
-        answer = process.stdout.readline()
-        if not answer:
+        header = process.stdout.readline()
+        if not header:
             sys.exit(f"{python}: expected OpenCV contrib's selective search, found that the process ended")
-        seconds, count = json.loads(answer)
+        seconds, count = json.loads(header)
         return seconds, np.frombuffer(process.stdout.read(16 * count), np.float32).reshape(-1, 4)
 
     return search
@@ -127,14 +133,14 @@ def _start_opencv(python: Path) -> Search:
 def _search_alternating(
     searches: dict[str, Search], paths: list[Path], mode: str, threads: int
 ) -> tuple[dict[str, list[float]], dict[str, list[NDArray[np.float32]]]]:
-    """Seconds and boxes of each search on each image."""
+    """Return the seconds and the boxes (P, 4) of each search on each image."""
     times: dict[str, list[float]] = {name: [] for name in searches}
     boxes: dict[str, list[NDArray[np.float32]]] = {name: [] for name in searches}
     for index, path in enumerate(paths):
         for name in sorted(searches, reverse=bool(index % 2)):
-            seconds, found = searches[name](path, mode, threads)
+            seconds, boxes_of_image = searches[name](path, mode, threads)
             times[name].append(seconds)
-            boxes[name].append(found)
+            boxes[name].append(boxes_of_image)
         if sys.stderr.isatty():
             print(f"\r{mode}, {threads} threads: {index + 1}/{len(paths)}", end="\r", file=sys.stderr)
     return times, boxes

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The boxes of detectron2's detectors by us and by detectron2, on the same images.
+"""Compare our boxes of detectron2's detectors with those of detectron2, on the same images.
 
     python3 -m venv D2 && D2/bin/pip install torch torchvision
     D2/bin/pip install --no-build-isolation DETECTRON2_SOURCE
     tools/check_detectron2.py --detectron2-python D2/bin/python IMAGE...
 
-detectron2 runs in an interpreter of its own. For each layout it makes a model with random weights, random statistics of
-its normalisations, and outputs so spread that many boxes pass every threshold; we import its file. Both look at
-lossless copies of the images. Its networks run in float32 and in float64 (its boxes are float32 always). Exit status 1
-where fewer than 98% of its detections are among ours within 0.05 pixels (float64: 0.001), the numbers of detections
-differ by more than 2%, or an image has no more than 100.
+detectron2 runs in another interpreter. For each layout it builds a model with random weights, random statistics of its
+normalization layers, and outputs scaled so that many boxes pass every threshold; we import its file. Both detect on
+lossless copies of the images. The networks run in float32 and in float64 (detectron2's boxes are always float32). The
+exit status is 1 if we find fewer than 98% of its detections within 0.05 pixels (float64: 0.001), if the numbers of
+detections differ by more than 2%, or if an image has no more than 100 detections.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NAMES = (
 TOLERANCE = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the image
 MIN_MATCHED, MAX_COUNT_DIFFERENCE, MIN_DETECTIONS = 0.98, 0.02, 100
 
-# Runs in the other interpreter: a request in as JSON; a file with the weights and one with the detections out.
+# Runs in the other interpreter. Input: a request as JSON. Output: a file with the weights and one with the detections.
 _DETECTRON2 = """
 import json, sys
 import numpy as np
@@ -68,19 +68,19 @@ cfg.TEST.DETECTIONS_PER_IMAGE = request["limit"]
 model = build_model(cfg).eval()
 resize = ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
 
-def look(image, boxes):
+def detect(image, boxes):
     rgb = np.asarray(Image.open(image))
     bgr = rgb[:, :, ::-1]
-    seen = resize.get_transform(bgr).apply_image(bgr)
-    asked = {"image": torch.as_tensor(seen.astype("float32").transpose(2, 0, 1)), "height": rgb.shape[0],
-             "width": rgb.shape[1]}
+    resized = resize.get_transform(bgr).apply_image(bgr)
+    inputs = {"image": torch.as_tensor(resized.astype("float32").transpose(2, 0, 1)), "height": rgb.shape[0],
+              "width": rgb.shape[1]}
     if boxes is not None:
-        size = seen.shape[:2]
+        size = resized.shape[:2]
         scale = torch.tensor([size[1], size[0]] * 2)
-        given = Boxes(torch.tensor(boxes) * scale)
-        asked["proposals"] = Instances(size, proposal_boxes=given, objectness_logits=torch.zeros(len(boxes)))
+        proposals = Boxes(torch.tensor(boxes) * scale)
+        inputs["proposals"] = Instances(size, proposal_boxes=proposals, objectness_logits=torch.zeros(len(boxes)))
     with torch.no_grad():
-        return model([asked])[0]["instances"]
+        return model([inputs])[0]["instances"]
 
 for layer in model.modules():
     if isinstance(layer, FrozenBatchNorm2d):
@@ -91,57 +91,60 @@ for layer in model.modules():
 fast = cfg.MODEL.PROPOSAL_GENERATOR.NAME == "PrecomputedProposals"
 boxes = request["boxes"] if fast else None
 
-def spread_out(spreads):
-    said = {layer: [] for layer in spreads}
-    hooks = [layer.register_forward_hook(lambda layer, _, out: said[layer].append(out.transpose(0, 1).flatten(1)))
-             for layer in spreads]
-    look(request["images"][0], boxes)
+def scale_outputs(stds):
+    outputs_of = {layer: [] for layer in stds}
+    hooks = [layer.register_forward_hook(lambda layer, _, out: outputs_of[layer].append(out.transpose(0, 1).flatten(1)))
+             for layer in stds]
+    detect(request["images"][0], boxes)
     for hook in hooks:
         hook.remove()
     with torch.no_grad():
-        for layer, spread in spreads.items():
-            outputs = torch.cat(said[layer], 1)  # one row for each output
-            middle = outputs.mean(1)  # a hundred random layers answer alike everywhere: one class would win all boxes
-            scale = spread / (outputs - middle[:, None]).std()
+        for layer, std in stds.items():
+            outputs = torch.cat(outputs_of[layer], 1)  # one row for each output channel
+            mean = outputs.mean(1)  # after 100 random layers it dominates: one class would win all boxes
+            scale = std / (outputs - mean[:, None]).std()
             layer.weight *= scale
-            layer.bias += -middle * scale
+            layer.bias += -mean * scale
 
-if not fast:  # first: deltas as large as random layers make them leave no proposals to look at
+if not fast:  # before the head: the large deltas of random layers would leave no proposals
     head = model.proposal_generator.rpn_head
-    spread_out({head.objectness_logits: 3.0, head.anchor_deltas: 0.3})
+    scale_outputs({head.objectness_logits: 3.0, head.anchor_deltas: 0.3})
 predictor = model.roi_heads.box_predictor
-spread_out({predictor.cls_score: 2.5, predictor.bbox_pred: 1.0})
+scale_outputs({predictor.cls_score: 2.5, predictor.bbox_pred: 1.0})
 torch.save({"model": model.state_dict(), "__author__": "check_detectron2"}, request["weights"])
-found = []
+detections = []
 for dtype in (torch.float32, torch.float64):
     model.to(dtype)
-    seen = [look(image, boxes) for image in request["images"]]
-    found.append([{"boxes": one.pred_boxes.tensor, "labels": one.pred_classes + 1} for one in seen])
-torch.save(found, request["found"])
+    instances = [detect(image, boxes) for image in request["images"]]
+    detections.append([{"boxes": image.pred_boxes.tensor, "labels": image.pred_classes + 1} for image in instances])
+torch.save(detections, request["detections"])
 """
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one layout in one precision: detections of theirs and ours, and how many of theirs are among ours."""
+    """Numbers of detections of one layout in one precision: theirs, ours, and how many of theirs match one of ours."""
 
     theirs: int
     ours: int
     matched: int
-    min_per_image: int  # of theirs on an image
+    min_per_image: int  # their smallest number of detections on an image
 
     @property
     def within_limits(self) -> bool:
-        """Whether it is within the limits above."""
-        alike = self.matched >= MIN_MATCHED * self.theirs and abs(self.ours - self.theirs) <= MAX_COUNT_DIFFERENCE * self.theirs
-        return alike and self.min_per_image > MIN_DETECTIONS
+        """Return whether the agreement is within the limits MIN_MATCHED, MAX_COUNT_DIFFERENCE and MIN_DETECTIONS."""
+        similar = (
+            self.matched >= MIN_MATCHED * self.theirs
+            and abs(self.ours - self.theirs) <= MAX_COUNT_DIFFERENCE * self.theirs
+        )
+        return similar and self.min_per_image > MIN_DETECTIONS
 
 
 def main() -> None:
-    """Print a line for each layout and precision."""
+    """Compare each layout in each precision, print a line for each, and exit with status 1 if one fails."""
     options = _options()
     good = True
-    print(f"{'':46}{'precision':>10}{'theirs':>8}{'ours':>8}{'found':>8}{'share':>9}")
+    print(f"{'':46}{'precision':>10}{'theirs':>8}{'ours':>8}{'matched':>8}{'share':>9}")
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory() as folder:
             agreements = _compare(name, options, Path(folder))
@@ -155,20 +158,21 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="images to detect on")
     parser.add_argument("--detectron2-python", type=Path, required=True, help="interpreter that has detectron2")
     parser.add_argument(
         "--names", nargs="*", help="configurations of detectron2's model zoo [default: those we import]"
     )
-    parser.add_argument("--min-size", type=int, default=800, help="the shorter side of a resized image")
-    parser.add_argument("--max-size", type=int, default=1333, help="the longer side at most")
-    parser.add_argument("--proposals", type=int, default=1000, help="proposals that leave the RPN")
-    parser.add_argument("--limit", type=int, default=300, help="the most detections an image")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--min-size", type=int, default=800, help="shorter side of a resized image")
+    parser.add_argument("--max-size", type=int, default=1333, help="maximum of its longer side")
+    parser.add_argument("--proposals", type=int, default=1000, help="number of proposals after the NMS of the RPN")
+    parser.add_argument("--limit", type=int, default=300, help="maximum number of detections of an image")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random weights and boxes")
     return parser.parse_args()
 
 
 def _compare(name: str, options: argparse.Namespace, folder: Path) -> dict[torch.dtype, Agreement]:
+    """Run both libraries on the images with the layout ``name`` and return their agreement by precision."""
     images = [read_image(image) for image in options.images]
     copies = [folder / f"{index}.png" for index in range(len(images))]
     for rgb, copy in zip(images, copies, strict=True):
@@ -179,13 +183,13 @@ def _compare(name: str, options: argparse.Namespace, folder: Path) -> dict[torch
         "images": list(map(str, copies)),
         "boxes": random_boxes(options.proposals, options.seed).tolist(),
         "weights": str(folder / "theirs.pth"),
-        "found": str(folder / "found.pth"),
+        "detections": str(folder / "detections.pth"),
     }
     command = [options.detectron2_python, "-W", "ignore", "-c", _DETECTRON2]
-    done = subprocess.run(command, input=json.dumps(request), text=True)
-    if done.returncode:
-        sys.exit(f"{options.detectron2_python}: expected boxes of {name}, found that it ended with {done.returncode}")
-    theirs = torch.load(request["found"], weights_only=True)
+    process = subprocess.run(command, input=json.dumps(request), text=True)
+    if process.returncode:
+        sys.exit(f"{options.detectron2_python}: expected boxes of {name}, found exit status {process.returncode}")
+    theirs = torch.load(request["detections"], weights_only=True)
     overrides = [
         f"data.min_size={options.min_size}",
         f"data.max_size={options.max_size}",
@@ -194,20 +198,27 @@ def _compare(name: str, options: argparse.Namespace, folder: Path) -> dict[torch
     ]
     checkpoint = import_detectron2(folder / "theirs.pth", overrides=overrides)
     return {
-        dtype: measure_agreement(reference, detect_with_ours(checkpoint, images, torch.tensor(request["boxes"]), dtype), TOLERANCE[dtype])
+        dtype: measure_agreement(
+            reference, detect_with_ours(checkpoint, images, torch.tensor(request["boxes"]), dtype), TOLERANCE[dtype]
+        )
         for dtype, reference in zip(TOLERANCE, theirs, strict=True)
     }
 
 
 def random_boxes(num_boxes: int, seed: int) -> Tensor:
-    """Proposals for a detector that has to be given some: (number, 4) in fractions of an image."""
+    """Return random proposals (num_boxes, 4) in fractions of the image size, for a detector without an RPN."""
     random = np.random.default_rng(seed)
     corners = random.uniform(0, 0.8, (num_boxes, 2))
     return torch.from_numpy(np.concatenate([corners, corners + random.uniform(0.05, 0.2, (num_boxes, 2))], 1)).float()
 
 
-def detect_with_ours(checkpoint: Checkpoint, rgb_images: list[np.ndarray], boxes: Tensor, dtype: torch.dtype) -> list[Detections]:
-    """Our detections in the images' pixels, networks in ``dtype``; boxes: for a detector that is given some."""
+def detect_with_ours(
+    checkpoint: Checkpoint, rgb_images: list[np.ndarray], boxes: Tensor, dtype: torch.dtype
+) -> list[Detections]:
+    """Return our detections in pixels of the images; the networks compute in ``dtype``.
+
+    rgb_images: each (H, W, 3). boxes: precomputed proposals (P, 4) in fractions, used if the detector has no RPN.
+    """
     detector = build_uninitialized(checkpoint.config, checkpoint.classes).to(dtype).eval()
     detector.load_state_dict(checkpoint.weights)
     preprocess, detections = checkpoint.preprocess, []
@@ -216,7 +227,11 @@ def detect_with_ours(checkpoint: Checkpoint, rgb_images: list[np.ndarray], boxes
         size = (resized.shape[0], resized.shape[1])
         proposals = [Proposals(boxes.to(dtype) * boxes.new_tensor([size[1], size[0]] * 2), boxes.new_zeros(len(boxes)))]
         exact = resized.astype(np.float64) if dtype == torch.float64 else resized
-        batch = preprocess.batch([preprocess.normalize(exact)], [0], proposals if checkpoint.config.model.uses_precomputed_proposals else None)
+        batch = preprocess.batch(
+            [preprocess.normalize(exact)],
+            [0],
+            proposals if checkpoint.config.model.uses_precomputed_proposals else None,
+        )
         (in_network,) = detector.detect(batch)
         boxes_in_image = rescale_boxes(in_network.boxes, size, (rgb.shape[0], rgb.shape[1]))
         detections.append(Detections(boxes_in_image, in_network.scores, in_network.labels, None, checkpoint.classes))
@@ -224,7 +239,7 @@ def detect_with_ours(checkpoint: Checkpoint, rgb_images: list[np.ndarray], boxes
 
 
 def measure_agreement(theirs: list[dict[str, Tensor]], ours: list[Detections], tolerance: float) -> Agreement:
-    """How many of their boxes have one of ours of the same label with every side within ``near`` pixels."""
+    """Count their boxes that match one of ours: the same label, and each edge within ``tolerance`` pixels."""
     num_matched = 0
     for reference, detections in zip(theirs, ours, strict=True):
         distances = (reference["boxes"][:, None].double() - detections.boxes.double()).abs().amax(2)

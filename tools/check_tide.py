@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""TIDE's error kinds and their costs by us and by the tidecv package, on the same detections.
+"""Compare our TIDE error types and their costs with those of the tidecv package, on the same detections.
 
     python3 -m venv TIDE && TIDE/bin/pip install tidecv
     tools/check_tide.py --root VOC2007 --split LIST --results predictions.json --tide-python TIDE/bin/python
 
-tidecv brings an opencv wheel that would overwrite the one of this environment: it runs in an interpreter of its own.
-Difficult objects are its ignore regions. Its counts have the detections in those too. Exit status 1 where a dAP (in
-percent, as it prints them) differs by more than 1e-9 or a count at all.
+tidecv installs an opencv wheel that would overwrite the one of this environment: it runs in another interpreter.
+Difficult objects are ignore regions for tidecv; its counts include the detections in those. The exit status is 1 if a
+dAP (in percent, as tidecv prints it) differs by more than 1e-9, or a count by any number.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from detect.evaluation.predictions import Prediction, align
 from detect.inference.result_readers import read_json
 
 TOLERANCE = 1e-9
-Numbers = dict[str, float | None]
+Metrics = dict[str, float | None]
 
-# Runs in the other interpreter: rows in as JSON, its numbers out.
+# Runs in the other interpreter. Input: rows as JSON. Output: its metrics as JSON.
 _TIDECV = """
 import json, sys
 from tidecv import TIDE
 from tidecv.data import Data
 
-truth, found = Data("truth"), Data("found")
+truth, detections = Data("truth"), Data("detections")
 request = json.load(sys.stdin)
-for number, name in enumerate(request["classes"], 1):
-    truth.add_class(number, name)
+for label, name in enumerate(request["classes"], 1):
+    truth.add_class(label, name)
 for image in range(request["images"]):
     truth.add_image(image, str(image))
 for image, label, box, ignore in request["truth"]:
     (truth.add_ignore_region if ignore else truth.add_ground_truth)(image, label, box)
-for image, label, box, score in request["found"]:
-    found.add_detection(image, label, score, box)
+for image, label, box, score in request["detections"]:
+    detections.add_detection(image, label, score, box)
 tide = TIDE()
-run = tide.evaluate(truth, found, mode=TIDE.BOX)
+run = tide.evaluate(truth, detections, mode=TIDE.BOX)
 name = next(iter(tide.runs))
 counts = {kind.short_name: count for kind, count in run.count_errors().items()}
 json.dump({"mAP": run.ap, "main": tide.get_main_errors()[name], "special": tide.get_special_errors()[name],
@@ -59,11 +59,14 @@ _SPECIAL = {"FalsePos": "false_positives", "FalseNeg": "false_negatives"}
 
 
 def main() -> None:
-    """Print both columns and the largest difference."""
+    """Print our metrics beside those of tidecv, and the largest difference."""
     options = _options()
     annotations = read_voc(options.root, options.split, None)
     predictions = align(annotations, read_json(options.results, annotations.classes))
-    ours, theirs = compute_our_metrics(annotations, predictions), compute_tidecv_metrics(annotations, predictions, options.tide_python)
+    ours, theirs = (
+        compute_our_metrics(annotations, predictions),
+        compute_tidecv_metrics(annotations, predictions, options.tide_python),
+    )
     print(f"{len(annotations)} images, {len(annotations.boxes)} objects, {sum(map(len, predictions))} detections")
     print(f"{'':24}{'ours':>18}{'tidecv':>18}")
     for name, metric in theirs.items():
@@ -76,14 +79,14 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="VOC2007 folder")
-    parser.add_argument("--split", default="val", help="list in ImageSets/Main")
-    parser.add_argument("--results", type=Path, required=True, help="a predictions.json")
+    parser.add_argument("--split", default="val", help="name of a list in ImageSets/Main")
+    parser.add_argument("--results", type=Path, required=True, help="a predictions.json of detect")
     parser.add_argument("--tide-python", type=Path, required=True, help="interpreter that has tidecv")
     return parser.parse_args()
 
 
-def compute_our_metrics(annotations: Annotations, predictions: Sequence[Prediction]) -> Numbers:
-    """mAP, each dAP in percent, and each count."""
+def compute_our_metrics(annotations: Annotations, predictions: Sequence[Prediction]) -> Metrics:
+    """Compute our mAP, each dAP in percent, and each count."""
     errors = classify_errors(annotations, predictions)
     costs = error_costs(errors)
     fractions = {
@@ -92,51 +95,53 @@ def compute_our_metrics(annotations: Annotations, predictions: Sequence[Predicti
         "dAP false_positives": costs.false_positives,
         "dAP false_negatives": costs.false_negatives,
     }
-    of_all = np.bincount(errors.kinds[errors.kinds >= 0], minlength=len(KINDS)).tolist()
-    counts = dict(zip(KINDS, of_all, strict=True)) | {"missed": costs.counts["missed"]}
-    percent: Numbers = {name: None if fraction is None else 100 * fraction for name, fraction in fractions.items()}
-    return percent | {f"number {kind}": count for kind, count in counts.items()}
+    count_by_kind = np.bincount(errors.kinds[errors.kinds >= 0], minlength=len(KINDS)).tolist()
+    counts = dict(zip(KINDS, count_by_kind, strict=True)) | {"missed": costs.counts["missed"]}
+    percent: Metrics = {name: None if fraction is None else 100 * fraction for name, fraction in fractions.items()}
+    return percent | {f"count {kind}": count for kind, count in counts.items()}
 
 
-def compute_tidecv_metrics(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Numbers:
-    """The same by the package."""
+def compute_tidecv_metrics(annotations: Annotations, predictions: Sequence[Prediction], python: Path) -> Metrics:
+    """Compute the same metrics with the tidecv package in the interpreter ``python``."""
     request = {
         "classes": annotations.classes,
         "images": len(annotations),
         "truth": [row for image in range(len(annotations)) for row in _truth_rows(annotations, image)],
-        "found": [row for image, prediction in enumerate(predictions) for row in _detection_rows(prediction, image)],
+        "detections": [
+            row for image, prediction in enumerate(predictions) for row in _detection_rows(prediction, image)
+        ],
     }
-    done = subprocess.run([python, "-c", _TIDECV], input=json.dumps(request), stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f"{python}: expected tidecv's numbers, found that the process ended with {done.returncode}")
-    output = json.loads(done.stdout)
+    process = subprocess.run([python, "-c", _TIDECV], input=json.dumps(request), stdout=subprocess.PIPE, text=True)
+    if process.returncode:
+        sys.exit(f"{python}: expected tidecv's metrics, found exit status {process.returncode}")
+    output = json.loads(process.stdout)
     return {
         "mAP": output["mAP"],
         **{f"dAP {_NAMES[name]}": metric for name, metric in output["main"].items()},
         **{f"dAP {_SPECIAL[name]}": metric for name, metric in output["special"].items()},
-        **{f"number {_NAMES[name]}": count for name, count in output["counts"].items()},
+        **{f"count {_NAMES[name]}": count for name, count in output["counts"].items()},
     }
 
 
-def _truth_rows(annotations: Annotations, image_file: int) -> list[list[Any]]:
-    image = annotations[image_file]
+def _truth_rows(annotations: Annotations, index: int) -> list[list[Any]]:
+    image = annotations[index]
     rows = zip(image.labels.tolist(), image.boxes.tolist(), (image.difficult | image.crowd).tolist(), strict=True)
-    return [[image_file, label, _to_xywh(box), ignore] for label, box, ignore in rows]
+    return [[index, label, _to_xywh(box), ignore] for label, box, ignore in rows]
 
 
-def _detection_rows(prediction: Prediction, image: int) -> list[list[Any]]:
+def _detection_rows(prediction: Prediction, index: int) -> list[list[Any]]:
     rows = zip(prediction.labels.tolist(), prediction.boxes.tolist(), prediction.scores.tolist(), strict=True)
-    return [[image, label, _to_xywh(box), score] for label, box, score in rows]
+    return [[index, label, _to_xywh(box), score] for label, box, score in rows]
 
 
 def _to_xywh(box: Sequence[float]) -> list[float]:
-    """x1 y1 x2 y2 -> x y width height."""
+    """Convert a box from x1 y1 x2 y2 to x y width height."""
     x1, y1, x2, y2 = box
     return [x1, y1, x2 - x1, y2 - y1]
 
 
-def largest_difference(ours: Numbers, theirs: Numbers) -> float:
-    """Infinite where one of them lacks a number that the other has."""
+def largest_difference(ours: Metrics, theirs: Metrics) -> float:
+    """Return the largest absolute difference; infinite if only one of the two has a metric."""
     differences = [0.0]
     for name in {*ours, *theirs}:
         a, b = ours.get(name), theirs.get(name)

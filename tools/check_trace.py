@@ -1,8 +1,8 @@
-"""Are detections computed again from their written trace the same bits? Prints how many are, and fails if one is not.
+"""Compute detections again from their written trace, and print how many of them have the same bits.
 
     python tools/check_trace.py MODEL IMAGE... [--number 1000]
 
-Stops when so many detections were compared.
+Stops after the image with which --number detections have been compared. The exit status is 1 if one differs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 
 from detect.data.images import read_image
-from detect.explain.trace.record import to_record, recompute
+from detect.explain.trace.record import recompute, to_record
 from detect.explain.trace.trace import trace
 from detect.inference.find_images import find_images
 from detect.inference.predictor import load
@@ -23,19 +23,21 @@ from detect.types import Detections
 
 
 def count_equal(detections: Detections, recomputed: Detections) -> int:
-    """How many detections have the same box, score and label to the last bit; 0 where their numbers differ."""
+    """Count the detections with the same box, score and label to the last bit; 0 if their numbers differ."""
     if len(detections) != len(recomputed):
         return 0
     boxes = (detections.boxes.cpu() == recomputed.boxes).all(1)
-    return int((boxes & (detections.scores.cpu() == recomputed.scores) & (detections.labels.cpu() == recomputed.labels)).sum())
+    return int(
+        (boxes & (detections.scores.cpu() == recomputed.scores) & (detections.labels.cpu() == recomputed.labels)).sum()
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 where a detection differs."""
+    """Compare the detections of the images and return the exit status: 1 if one differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--number", type=int, default=1000)
+    parser.add_argument("model", help="run folder, checkpoint, or a name of `detect model zoo`")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="images, folders or globs")
+    parser.add_argument("--number", type=int, default=1000, help="minimum number of detections to compare")
     options = parser.parse_args(arguments)
     predictor = load(options.model)
     compared = equal = num_images = 0

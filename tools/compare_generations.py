@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""R-CNN, Fast R-CNN and Faster R-CNN with one network on a part of VOC 2007, in one table.
+"""Compare R-CNN, Fast R-CNN and Faster R-CNN with the same backbone on a subset of VOC 2007, in one table.
 
     python tools/compare_generations.py --root VOCdevkit/VOC2007 --weights mobilenet_v2_features.pth --out OUT
 
-Trains on every 5th image of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), and times the parts of
-the detectors image by image. OUT keeps everything; the same command goes on where it was cut off.
+Trains on every 5th image of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), and times the stages
+of the detectors image by image. OUT holds all files; the same command resumes an interrupted comparison.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from rich.console import Console
 
 from detect.cli.exit_status import run_command
 from detect.data.images import read_image
-from detect.errors import UserError, RunError
+from detect.errors import RunError, UserError
 from detect.inference.predictor import Predictor, load
 from detect.ops.preprocess import rescale_boxes
 from detect.system.files import require_file, require_folder, write_text
 from detect.types import Images, Proposals
 
 CONFIG = "configs/voc07/generations.yaml"
-# Settings of each generation beside its kind. R-CNN reads 8 images a step where the paper reads up to 128.
+# Settings of each generation in addition to its kind. R-CNN reads 8 images a step where the paper reads up to 128.
 GENERATIONS: dict[str, tuple[str, ...]] = {
     "rcnn": (
         "model.head.sampling=per_image",
@@ -44,17 +44,23 @@ GENERATIONS: dict[str, tuple[str, ...]] = {
     "faster_rcnn": (),
 }
 NAMES = {"rcnn": "R-CNN", "fast_rcnn": "Fast R-CNN", "faster_rcnn": "Faster R-CNN"}
-TIMED_IMAGES = 20
+NUM_TIMED_IMAGES = 20
 
 
 @click.command(help=__doc__)
-@click.option("--root", required=True, type=click.Path(path_type=Path), help="The year's folder of a VOC devkit.")
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="ImageNet weights of MobileNetV2.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder for all that is made.")
-@click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Take one image of so many.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a setting of all three.")
+@click.option(
+    "--root", required=True, type=click.Path(path_type=Path), help="Folder of one year in a VOC devkit, e.g. VOC2007."
+)
+@click.option(
+    "--weights", required=True, type=click.Path(path_type=Path), help="File with ImageNet weights of MobileNetV2."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for all files that are written.")
+@click.option(
+    "--every", type=click.IntRange(1), default=5, show_default=True, help="Use every N-th image of each list."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all three.")
 def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
-    """Make what is missing, then print the table and write OUT/table.md and OUT/table.json."""
+    """Run the missing steps, then print the table and write OUT/table.md and OUT/table.json."""
     require_file(weights, "a weights file")
     data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", every)
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
@@ -62,14 +68,16 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
     of_data = set_options(["data.format=voc", f"data.root={data}"])
     search_seconds = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
     rows = {}
-    for kind, extra in GENERATIONS.items():
+    for kind, settings_of_kind in GENERATIONS.items():
         run, score = out / kind, out / kind / "score.json"
         search = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
-        changes = set_options([f"model.kind={kind}", *search, *extra, *overrides])
+        changes = set_options([f"model.kind={kind}", *search, *settings_of_kind, *overrides])
         training = run_timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
         run_timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
         rows[kind] = GenerationResult(
-            json.loads(score.read_text())["mAP"], training / 60, time_stages(load(run / "last.pt", "cpu"), timing_images(data))
+            json.loads(score.read_text())["mAP"],
+            training / 60,
+            time_stages(load(run / "last.pt", "cpu"), timing_images(data)),
         )
     text = format_table(rows, search_seconds, every)
     Console().print(text, markup=False, soft_wrap=True)
@@ -79,7 +87,7 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Mean seconds an image."""
+    """Mean seconds an image takes in each stage."""
 
     proposals: float
     features: float
@@ -87,27 +95,27 @@ class StageTimes:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Return the seconds of all stages together."""
         return self.proposals + self.features + self.heads
 
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """VOC07 mAP, minutes of training, seconds an image."""
+    """VOC07 mAP, minutes of training, and seconds an image takes, of one detector."""
 
     mean_ap: float
     minutes: float
     times: StageTimes
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the numbers as plain values for JSON."""
         return {"mAP": self.mean_ap, "minutes": self.minutes, **vars(self.times)}
 
 
 def make_subset(root: Path, out: Path, every: int) -> Path:
-    """A VOC folder whose lists hold one image of ``every``; the images themselves are those of ``root``.
+    """Make a VOC folder whose lists hold every ``every``-th image, with links to the images of ``root``.
 
-    UserError where ``out`` is a part of another one: what was trained on that stays what it says.
+    Return its path. Raise UserError if ``out`` holds another subset: the runs in it were trained on that one.
     """
     lists = out / "ImageSets" / "Main"
     lists.mkdir(parents=True, exist_ok=True)
@@ -127,34 +135,37 @@ def make_subset(root: Path, out: Path, every: int) -> Path:
 
 
 def timing_images(data: Path) -> list[Path]:
-    """A few of the validation images, evenly."""
+    """Return NUM_TIMED_IMAGES of the validation images, evenly spaced in their list."""
     stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
-    indices = np.linspace(0, len(stems) - 1, min(TIMED_IMAGES, len(stems))).astype(int)
+    indices = np.linspace(0, len(stems) - 1, min(NUM_TIMED_IMAGES, len(stems))).astype(int)
     return [data / "JPEGImages" / f"{stems[index]}.jpg" for index in indices]
 
 
 def set_options(settings: Sequence[str]) -> list[str]:
-    """As options of the command line."""
+    """Return the settings as options of the command line."""
     return [part for setting in settings for part in ("--set", setting)]
 
 
 def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path) -> float:
-    """Run a `detect` command unless it is done, and the seconds that it took, all attempts together.
+    """Run a `detect` command unless it has finished before; return the seconds that it took in all attempts together.
 
-    made: the file or run folder that it makes; a run is gone on with. UserError where another command made it.
+    output: the file or run folder that it writes; an interrupted run is resumed. Raise UserError if ``output`` was
+    written by another command.
     """
     file, arguments = out / "seconds.json", [str(part) for part in command]
     entries: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
     entry = entries.get(name, {})
     if output.exists() and entry.get("command") != arguments:
-        raise UserError(f"{output}: expected nothing, or what this command makes, found another's; remove it to go on")
+        raise UserError(
+            f"{output}: expected no file, or the output of this command, found that of another one; remove it first"
+        )
     if entry.get("command") != arguments or (entry["done"] and not output.exists()):
         entry = entries[name] = {"command": arguments, "seconds": 0.0, "done": False}
     if entry["done"]:
         return float(entry["seconds"])
     if (output / "config.yaml").exists():
         command = ["train", "--resume", output]
-    write_text(file, json.dumps(entries, indent=1) + "\n")  # first: whatever is made is known to be this command's
+    write_text(file, json.dumps(entries, indent=1) + "\n")  # before the command: its output is known to be its own
     print("detect " + " ".join(map(str, command)), flush=True)
     process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
     before, start = float(entry["seconds"]), time.perf_counter()
@@ -171,55 +182,57 @@ def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path)
 
 @torch.inference_mode()
 def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
-    """Mean seconds of one image at a time, after a first image that does not count."""
+    """Return the mean seconds of each stage for one image at a time, after one warm-up image that does not count."""
     detector, times = predictor.base_detector, []
     for file in [files[0], *files]:
         rgb = read_image(file)
-        marks = [time.perf_counter()]
+        timestamps = [time.perf_counter()]
         boxes_and_scores = None if predictor.proposal_search is None else predictor.proposal_search.search(rgb)
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         images = preprocess_image(predictor, rgb, boxes_and_scores)
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         maps = detector.backbone(images.pixels)
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         proposals = detector.proposer(images, maps, detector.test_selection).proposals
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         regional = detector.regions(images, maps, [proposal.boxes for proposal in proposals])
-        marks.append(time.perf_counter())
+        timestamps.append(time.perf_counter())
         logits, deltas = detector.head(regional)
         detector.postprocess(proposals[0], logits, deltas, images.sizes[0])
-        marks.append(time.perf_counter())
-        search, _, backbone, proposer, regions, head = np.diff(marks)
+        timestamps.append(time.perf_counter())
+        search, _, backbone, proposer, regions, head = np.diff(timestamps)
         times.append((search + proposer, backbone + regions, head))
     return StageTimes(*np.mean(times[1:], axis=0).tolist())
 
 
-def preprocess_image(predictor: Predictor, rgb: np.ndarray, boxes_and_scores: tuple[np.ndarray, np.ndarray] | None) -> Images:
-    """The image as a batch of one, with the proposals that were found."""
-    small = predictor.preprocess.resize(rgb)
+def preprocess_image(
+    predictor: Predictor, rgb: np.ndarray, boxes_and_scores: tuple[np.ndarray, np.ndarray] | None
+) -> Images:
+    """Return the image (H, W, 3) as a batch of one, with its proposals: boxes (P, 4) in its pixels and scores (P,)."""
+    resized = predictor.preprocess.resize(rgb)
     proposals = None
     if boxes_and_scores is not None:
         boxes, scores = (torch.from_numpy(part) for part in boxes_and_scores)
-        sizes = (rgb.shape[0], rgb.shape[1]), (small.shape[0], small.shape[1])
+        sizes = (rgb.shape[0], rgb.shape[1]), (resized.shape[0], resized.shape[1])
         proposals = [Proposals(rescale_boxes(boxes, *sizes), scores)]
-    return predictor.preprocess.batch([predictor.preprocess.normalize(small)], [0], proposals)
+    return predictor.preprocess.batch([predictor.preprocess.normalize(resized)], [0], proposals)
 
 
 def format_table(rows: dict[str, GenerationResult], search_seconds: float, every: int) -> str:
-    """Markdown; the papers' seconds are those of VGG16 on a K40."""
+    """Format the results as Markdown; the seconds in the papers are those of VGG16 on a K40."""
     papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
     lines = [
-        "| | VOC07 mAP | training, min | s an image | proposals | features | heads | times as fast | the papers' s |",
+        "| | VOC07 mAP | training, min | s/image | proposals | features | heads | speedup | s in the papers |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, row in rows.items():
-        parts, ratio = row.times, rows["rcnn"].times.total / row.times.total
-        numbers = (parts.total, parts.proposals, parts.features, parts.heads)
+        times, ratio = row.times, rows["rcnn"].times.total / row.times.total
+        numbers = (times.total, times.proposals, times.features, times.heads)
         cells = " | ".join(f"{seconds:.3f}" for seconds in numbers)
         lines.append(
             f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {cells} | {ratio:.1f} | {papers[kind]} |"
         )
-    note = f"One image of {every}; selective search of all of them took {search_seconds / 60:.1f} minutes besides."
+    note = f"One image in {every}; selective search on all of them took another {search_seconds / 60:.1f} minutes."
     return "\n".join([*lines, "", note, ""])
 
 

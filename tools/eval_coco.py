@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Score COCO results without any model: the twelve numbers and the AP of each class, by the rules of pycocotools.
+"""Score COCO results without a model: the twelve metrics and the AP of each class, by the rules of pycocotools.
 
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
-The images are not needed. The files are scored as they stand; the numbers are pycocotools' to the last digit.
+The images are not needed. The files are scored as they are; the metrics equal those of pycocotools to the last digit.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from detect.inference.result_readers import load_coco_results
 
 
 @click.command(help=__doc__)
-@click.option("--annotations", required=True, type=click.Path(path_type=Path), help="COCO ground truth.")
-@click.option("--results", required=True, type=click.Path(path_type=Path), help="A list of COCO results.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where to write the score as JSON.")
+@click.option("--annotations", required=True, type=click.Path(path_type=Path), help="COCO annotation file.")
+@click.option("--results", required=True, type=click.Path(path_type=Path), help="COCO results file.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the metrics to this file.")
 def main(annotations: Path, results: Path, json_file: Path | None) -> None:
     """Score the results and print a table."""
     dataset = _load_dataset(annotations)
@@ -43,7 +43,7 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
 
 
 def _load_dataset(path: Path) -> dict[str, Any]:
-    """COCO's ground truth, with the fields that scoring reads."""
+    """Load COCO's ground truth and check the fields that scoring reads."""
     dataset = coco_json.load_document(path)
     for index, row in enumerate(coco_json.get_records(path, dataset, "images"), start=1):
         coco_json.parse_id(path, f"image {index}", row, "id")
@@ -52,7 +52,9 @@ def _load_dataset(path: Path) -> dict[str, Any]:
     for index, row in enumerate(coco_json.get_records(path, dataset, "annotations"), start=1):
         annotation = coco_json.parse_annotation(path, index, row)
         if not all(map(math.isfinite, annotation.corners)):
-            raise UserError(f'{path}: {annotation.location}: "bbox": expected finite numbers, found {shorten(row["bbox"])}')
+            raise UserError(
+                f'{path}: {annotation.location}: "bbox": expected finite numbers, found {shorten(row["bbox"])}'
+            )
     return dataset
 
 

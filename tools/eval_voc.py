@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Score VOC results without any model: mAP and the AP of each class, by the official rules.
+"""Score VOC results without a model: mAP and the AP of each class, by the official rules.
 
     tools/eval_voc.py --root VOC2007 --split LIST --results DT [--metric voc07|voc12] [--json FILE]
 
@@ -29,11 +29,13 @@ from detect.inference.result_readers import comp4_classes, json_classes, read_co
 
 
 @click.command(help=__doc__)
-@click.option("--root", required=True, type=click.Path(path_type=Path), help="The year's folder of a VOC devkit.")
-@click.option("--split", required=True, help="The name of a list in ImageSets/Main.")
-@click.option("--results", required=True, type=click.Path(path_type=Path), help="File or folder of detections.")
+@click.option(
+    "--root", required=True, type=click.Path(path_type=Path), help="Folder of one year in a VOC devkit, e.g. VOC2007."
+)
+@click.option("--split", required=True, help="Name of a list in ImageSets/Main.")
+@click.option("--results", required=True, type=click.Path(path_type=Path), help="File or folder with the detections.")
 @click.option("--metric", type=click.Choice(["voc07", "voc12"]), default="voc07", show_default=True)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where to write the score as JSON.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the metrics to this file.")
 def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Path | None) -> None:
     """Score the results and print a table."""
     annotations = read_voc(root, split, None)
@@ -50,7 +52,7 @@ def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Pa
 
 
 def _with_classes(annotations: Annotations, names: Sequence[str]) -> Annotations:
-    """The annotations with the classes that only the results have: those have no ground truth, which is said."""
+    """Return the annotations with the classes of the results added; warn about classes without ground truth."""
     unknown = [name for name in names if name not in annotations.classes]
     for name in unknown:
         click.echo(f"eval_voc: no ground truth of {name}{did_you_mean(name, annotations.classes)}", err=True)

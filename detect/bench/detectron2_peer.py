@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detect.bench.random_model import BenchModel, OutputLayer, scale_outputs
+from detect.bench.random_model import BenchModel, scale_outputs
 from detect.checkpoints.detectron2_import import convert_detectron2_state
+from detect.models.slots import OutputLayer
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Targets
 

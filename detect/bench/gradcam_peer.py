@@ -21,7 +21,7 @@ class _ObjectiveModule(nn.Module):
 
     def __init__(self, target: AttributionTarget) -> None:
         super().__init__()
-        self.network = target.network
+        self.network = target.network.module
         self._objective = target.objective
 
     def forward(self, pixels: Tensor) -> Tensor:

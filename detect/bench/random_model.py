@@ -19,13 +19,11 @@ from detect.config.files import with_overrides
 from detect.errors import RunError
 from detect.models.backbones.frozen_norm import FrozenConv2d
 from detect.models.detector import Detector
-from detect.models.heads.softmax import SoftmaxHead
-from detect.models.proposers.rpn import RPN
+from detect.models.slots import OutputLayer
 from detect.ops.preprocess import Preprocess
 
 ARCHITECTURE = "fasterrcnn_resnet50_fpn"
 OUTPUT_STDS = {"objectness": 3.0, "rpn_deltas": 0.3, "logits": 2.5, "deltas": 1.0}  # standard deviations
-OutputLayer = nn.Conv2d | nn.Linear
 MIN_DETECTIONS = 100  # in an image, so that the postprocessing has work to do
 
 
@@ -90,12 +88,9 @@ def _randomize_norms(detector: Detector) -> None:
             nn.init.normal_(layer.shift, std=0.1)
 
 
-def _output_layers(detector: Detector) -> tuple[dict[str, OutputLayer], dict[str, OutputLayer]]:
+def _output_layers(detector: Detector) -> tuple[Mapping[str, OutputLayer], Mapping[str, OutputLayer]]:
     """Return the last layers of the RPN and of the head, by the names of OUTPUT_STDS."""
-    assert isinstance(detector.proposer, RPN)
-    assert isinstance(detector.head, SoftmaxHead)
-    rpn, head = detector.proposer.head, detector.head
-    return {"objectness": rpn.objectness, "rpn_deltas": rpn.deltas}, {"logits": head.logits, "deltas": head.deltas}
+    return detector.proposer.output_layers(), detector.head.output_layers()
 
 
 @torch.no_grad()

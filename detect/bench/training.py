@@ -190,7 +190,6 @@ def _detect_losses(
             for target, image, size in zip(targets, rgb_images, images.sizes, strict=True)
         ]
         with compute.autocast():
-            batch_losses: dict[str, Tensor] = detector(images, resized_targets)
-        return batch_losses
+            return {name: loss.value for name, loss in detector(images, resized_targets).items()}
 
     return detector, losses

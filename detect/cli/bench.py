@@ -34,7 +34,7 @@ def bench_command() -> None:
     """Benchmark inference, training and loading against other libraries: interleaved, same weights, same images."""
 
 
-def _add(name: str, names: tuple[str, ...], description: str) -> None:
+def _add_benchmark(name: str, names: tuple[str, ...], description: str) -> None:
     """Add a subcommand that runs the benchmarks ``names``."""
     parameters: list[click.Parameter] = [
         click.Option(
@@ -109,8 +109,8 @@ def _run(
 
 
 for _name, _description in BENCHMARKS.items():
-    _add(_name, (_name,), _description)
-_add("all", tuple(BENCHMARKS), "Run all of these benchmarks.")
+    _add_benchmark(_name, (_name,), _description)
+_add_benchmark("all", tuple(BENCHMARKS), "Run all of these benchmarks.")
 
 
 @bench_command.command(
@@ -183,7 +183,9 @@ def explain(
     predictor = load(model, device or "auto", precision or "fp32")
     console = Console()
     with show_progress(console, "explaining", len(selected), "images") as progress:
-        table = measure_explanations(predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line)
+        table = measure_explanations(
+            predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line
+        )
     console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         write_text(out, markdown_page([table], "Explanations", _describe_model(predictor)))

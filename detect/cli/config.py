@@ -72,7 +72,7 @@ def require_builtin(name: str) -> tuple[str, Path]:
     configs, builtin = builtin_configs(), builtin_name(name)
     if builtin not in configs:
         hint = did_you_mean(builtin, configs) or f"; known: {', '.join(configs)}"
-        raise UserError(f"{name}: expected a shipped configuration, found none of that name{hint}")
+        raise UserError(f"{name}: expected a built-in configuration, found none of that name{hint}")
     return builtin, configs[builtin]
 
 

@@ -83,16 +83,16 @@ def inspect(
     from detect.data.inspect.inspector import scan_folder
     from detect.system.progress import show_progress
 
-    survey = scan_folder(root, format_, images)
-    image_infos = _scan_images(survey, workers)
+    scan = scan_folder(root, format_, images)
+    image_infos = _scan_images(scan, workers)
     with show_progress(Console(stderr=True), "comparing images", len(image_infos), "images") as progress:
-        findings = find(survey, image_infos, progress.advance)
-    image_files, objects = len(survey.distinct_images), survey.num_objects
+        findings = find(scan, image_infos, progress.advance)
+    num_images, num_objects = len(scan.distinct_images), scan.num_objects
     for line in format_findings(findings, examples):
         print(line)
-    print(findings_summary(findings, image_files, objects))
+    print(findings_summary(findings, num_images, num_objects))
     if json_file is not None:
-        content = findings_json(findings, image_files, objects)
+        content = findings_json(findings, num_images, num_objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if strict and findings:
         raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(findings)}")
@@ -159,14 +159,14 @@ def stats(
     from detect.data.usage import data_usage
 
     settings = _settings(config, overrides)
-    survey = scan_folder(root, format_, images)
-    annotations = valid_annotations(survey)
+    scan = scan_folder(root, format_, images)
+    annotations = valid_annotations(scan)
     dataset_statistics = compute_statistics(
-        annotations, build_preprocess(settings), min_sizes, _anchor_plan(settings, stride), num_anchors
+        annotations, build_preprocess(settings), min_sizes, _anchor_config(settings, stride), num_anchors
     )
     console = Console()
     print(format_counts(dataset_statistics.counts))
-    print(data_usage([annotations], count_skipped(survey, annotations)))
+    print(data_usage([annotations], count_skipped(scan, annotations)))
     for table in statistics_tables(dataset_statistics):
         console.print(table)
     if dataset_statistics.suggested_settings:
@@ -230,20 +230,20 @@ def show(
     settings = _settings(config, overrides)
     annotations = valid_annotations(scan_folder(root, format_, images))
     gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
-    image_files, unreadable = [], []
+    gallery_images, unreadable = [], []
     for index in sample_images(annotations, num_images, _labels(annotations.classes, class_names)):
         try:
-            image_files.append(gallery.render(index, augmentations))
+            gallery_images.append(gallery.render(index, augmentations))
         except UnreadableImage as error:
             unreadable.append(str(error))
-    if not image_files:
+    if not gallery_images:
         for line in unreadable:
             print(f"detect: {line}", file=sys.stderr)
         raise RunError(f"{root}: expected an image to show, found none that can be read")
-    note = f"{len(image_files)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
-    write_gallery_page(folder / "index.html", root.absolute().name, note, image_files, annotations.classes)
-    sheets = write_contact_sheets(folder, image_files, annotations.classes)
-    print(f"{folder / 'index.html'}: {len(image_files)} images; contact sheets beside it: {len(sheets)}")
+    note = f"{len(gallery_images)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
+    write_gallery_page(folder / "index.html", root.absolute().name, note, gallery_images, annotations.classes)
+    sheets = write_contact_sheets(folder, gallery_images, annotations.classes)
+    print(f"{folder / 'index.html'}: {len(gallery_images)} images; contact sheets beside it: {len(sheets)}")
     report_unreadable(unreadable)
 
 
@@ -261,7 +261,7 @@ def _settings(config: Path | None, overrides: tuple[str, ...]) -> Config:
     return with_overrides(Config(), overrides) if config is None else load_config(config, overrides)
 
 
-def _anchor_plan(settings: Config, stride: int) -> AnchorConfig:
+def _anchor_config(settings: Config, stride: int) -> AnchorConfig:
     """Return the anchors to measure. The maps of a pyramid have strides of 4, 8, ... (Lin et al. 2017, section 3)."""
     from detect.config.builders.slots import build_anchor_generator
     from detect.data.inspect.statistics import AnchorConfig
@@ -271,12 +271,12 @@ def _anchor_plan(settings: Config, stride: int) -> AnchorConfig:
     return AnchorConfig(build_anchor_generator(settings.model, maps), spacings, settings.model.rpn.allowed_border)
 
 
-def _scan_images(survey: FolderScan, workers: int) -> dict[Path, ImageInfo]:
+def _scan_images(scan: FolderScan, workers: int) -> dict[Path, ImageInfo]:
     from detect.data.inspect.image_scan import scan_images
     from detect.system.progress import show_progress
 
     image_infos = {}
-    paths = list(dict.fromkeys(image.file for image in survey.images))
+    paths = list(dict.fromkeys(image.file for image in scan.images))
     with show_progress(Console(stderr=True), "scanning images", len(paths), "images") as progress:
         for path, image_info in scan_images(paths, workers):
             image_infos[path] = image_info

@@ -60,7 +60,7 @@ def convert(
     conversion = plan_conversion(data, target_format, target)
     with show_progress(Console(), "converting", len(conversion.names), "images") as progress:
         run_conversion(conversion, link, progress)
-    lists = ", ".join(f"{name} {len(image_files)}" for name, image_files in data.splits.items())
+    lists = ", ".join(f"{name} {len(image_names)}" for name, image_names in data.splits.items())
     counts = f"{len(conversion.names)} images, {len(objects)} objects, {len(data.categories)} classes"
     print(f"{target}: {counts}; {lists}")
     print(usage)

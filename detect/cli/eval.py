@@ -104,7 +104,9 @@ def _score(
         score_table,
     )
 
-    scores = [evaluate(truth, predictions.predictions, metric) for truth, predictions in zip(truths, passes, strict=True)]
+    scores = [
+        evaluate(truth, predictions.predictions, metric) for truth, predictions in zip(truths, passes, strict=True)
+    ]
     content = scores[0].to_json()
     console.print(score_table(scores[0]))
     if compare:

@@ -143,7 +143,7 @@ def explain_command(
         raise UserError("--annotations and --split: expected one of them, found both")
     from detect.inference.find_images import find_images
 
-    image_files = find_images(images)
+    paths = find_images(images)
     require_writable_folder(out)
     from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
     from detect.explain.attribution.options import MethodOptions
@@ -152,22 +152,22 @@ def explain_command(
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if method in (*LAYERS, "filters"):
-        _finish(image_files, _explain_network(predictor, method, image_files, out, layer, channel), "drawn", out)
-    file_proposals = proposals_from_file(predictor, image_files, proposals)
+        _finish(paths, _explain_network(predictor, method, paths, out, layer, channel), "drawn", out)
+    file_proposals = proposals_from_file(predictor, paths, proposals)
     if method == "trace":
-        ground_truth = _ground_truth(predictor, image_files, annotations, split)
-        unreadable = _trace_images(predictor, image_files, out, score, max_detections, ground_truth, file_proposals)
+        ground_truth = _ground_truth(predictor, paths, annotations, split)
+        unreadable = _trace_images(predictor, paths, out, score, max_detections, ground_truth, file_proposals)
     else:
         labels = frozenset(options.class_labels(classes, predictor.classes))
         query = DetectionQuery(method, target or "score", reduce or "max", score, max_detections, labels, rank)
         method_options = MethodOptions(_progress(), layer, masks or 1000, seed or 0)
-        unreadable = explain_images(predictor, image_files, out, query, method_options, file_proposals, print)
-    _finish(image_files, unreadable, "traced" if method == "trace" else "explained", out)
+        unreadable = explain_images(predictor, paths, out, query, method_options, file_proposals, print)
+    _finish(paths, unreadable, "traced" if method == "trace" else "explained", out)
 
 
-def _finish(images: list[Path], unreadable: tuple[str, ...], done: str, out: Path) -> NoReturn:
+def _finish(images: list[Path], unreadable: tuple[str, ...], action: str, out: Path) -> NoReturn:
     """Print what was done with how many images, report the unreadable ones, and exit."""
-    print(f"{len(images) - len(unreadable)} images {done} in {out}" if images else f"{done} in {out}")
+    print(f"{len(images) - len(unreadable)} images {action} in {out}" if images else f"{action} in {out}")
     report_unreadable(unreadable)
     sys.exit(0)
 
@@ -200,7 +200,9 @@ def _trace_images(
     from detect.system.progress import show_progress
 
     with show_progress(Console(), "tracing", len(images), "images") as progress:
-        return trace_images(predictor, images, out, TraceOptions(score, max_detections), ground_truth, file_proposals, progress)
+        return trace_images(
+            predictor, images, out, TraceOptions(score, max_detections), ground_truth, file_proposals, progress
+        )
 
 
 def _explain_network(
@@ -210,17 +212,19 @@ def _explain_network(
     from detect.explain.network.reader import NetworkReader
     from detect.explain.network.top_patches import top_patches
 
-    reader, part = NetworkReader(predictor), LayerSelection(layer, channel)
+    reader, selection = NetworkReader(predictor), LayerSelection(layer, channel)
     if method == "filters":
         filters(reader, out, print)
         return ()
     if method == "top-patches":
         with _progress()("scanning images", len(images)) as progress:
-            return top_patches(reader, images, out, part, progress, print)
-    return visualize_images(reader, method, images, out, part, print)
+            return top_patches(reader, images, out, selection, progress, print)
+    return visualize_images(reader, method, images, out, selection, print)
 
 
-def _ground_truth(predictor: Predictor, images: list[Path], annotations: Path | None, split: str | None) -> ImageGroundTruth:
+def _ground_truth(
+    predictor: Predictor, images: list[Path], annotations: Path | None, split: str | None
+) -> ImageGroundTruth:
     """Return the ground truth of images by their path: of a split, or of a COCO file whose images match by name."""
     from detect.config.builders.data import default_metric, load_split_for_model
     from detect.data.formats.coco import read_coco

@@ -64,7 +64,7 @@ def summary(
     if json_file is not None:
         require_writable_file(json_file)
     if image is not None and out is not None:
-        _draw_field(config, image, layer, out)
+        _draw_receptive_field(config, image, layer, out)
         return
     from detect.cli.summary_table import summary_table, summary_to_dict
     from detect.explain.network.summary import summarize
@@ -131,7 +131,7 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
 @options.settings
 def import_(
     source: str,
-    maker: str,
+    library: str,
     out: Path,
     layout: str | None,
     classes: str | None,
@@ -145,15 +145,15 @@ def import_(
     """
     require_writable_file(out)
     for flag, value in (("--layout", layout), ("--eps", eps)):
-        if maker != "torchvision" and value is not None:
-            raise UserError(f"{flag}: expected --from torchvision beside it, found --from {maker}")
+        if library != "torchvision" and value is not None:
+            raise UserError(f"{flag}: expected --from torchvision beside it, found --from {library}")
     from detect.checkpoints.checkpoint import save_checkpoint
     from detect.checkpoints.detectron2_import import import_detectron2
     from detect.checkpoints.torchvision_import import import_torchvision
     from detect.checkpoints.zoo import ZOO, download_verified
 
     names = None if classes is None else tuple(classes.split(","))
-    if maker == "torchvision":
+    if library == "torchvision":
         checkpoint = import_torchvision(source.removeprefix("torchvision/"), layout, names, eps, overrides)
     else:
         name = f"detectron2/{source.removeprefix('detectron2/')}"
@@ -202,7 +202,7 @@ def export(model: Path, out: Path) -> None:
     print(f"{out}: {len(exported.state)} tensors for torchvision.models.detection.{exported.call}")
 
 
-def _draw_field(config: Config, image: Path, layer: str | None, out: Path) -> None:
+def _draw_receptive_field(config: Config, image: Path, layer: str | None, out: Path) -> None:
     require_writable_file(out)
     from detect.data.images import read_image
     from detect.draw import save_image

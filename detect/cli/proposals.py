@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.exit_status import report_unreadable
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
-from detect.cli.exit_status import report_unreadable
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import format_bytes, require_writable_file
@@ -31,7 +31,9 @@ def proposals_command() -> None:
     """Search proposals (boxes that may hold an object) for many images, and score them."""
 
 
-@proposals_command.command("make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast")
+@proposals_command.command(
+    "make", epilog="Example: detect proposals make --set data.format=shapes --out shapes.npz --mode fast"
+)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @options.settings
 @click.option("--out", type=Path, required=True, metavar="FILE.npz", help="Proposal file to write.")

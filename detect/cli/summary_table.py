@@ -7,7 +7,7 @@ import dataclasses
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from detect.explain.network.summary import UNBOUNDED, Summary, SlotTotal
+from detect.explain.network.summary import UNBOUNDED, SlotTotal, Summary
 
 
 def summary_table(summary: Summary) -> Table:

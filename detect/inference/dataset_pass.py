@@ -17,7 +17,7 @@ from detect.models.tta import DetectorWithTTA
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
-from detect.types import Detections, Images, Size, Targets
+from detect.types import Detections, Images, MeanLoss, Size, Targets
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,8 @@ def detections_and_losses(detector: Detector) -> PredictStep:
     detector.eval()
 
     def step(images: Images, targets: tuple[Targets, ...]) -> BatchOutput:
-        features = detector.backbone(images.pixels)
-        detections = detector.postprocess_batch(images, detector.predict_raw(images, features))
-        return detections, detector.losses(images, features, targets)
+        maps = detector.backbone(images.pixels)
+        return detector.detect(images, maps), _loss_values(detector(images, targets, maps))
 
     return step
 
@@ -64,15 +63,19 @@ def proposals_and_losses(detector: Detector) -> PredictStep:
     detector.eval()
 
     def step(images: Images, targets: tuple[Targets, ...]) -> BatchOutput:
-        features = detector.backbone(images.pixels)
-        proposals = detector.proposer(images, features, detector.test_selection).proposals
+        maps = detector.backbone(images.pixels)
+        proposals = detector.proposer(images, maps, detector.test_selection).proposals
         detections = [
             Detections(image.boxes, image.scores, torch.ones_like(image.scores, dtype=torch.int64))
             for image in proposals
         ]
-        return detections, detector.losses(images, features, targets)
+        return detections, _loss_values(detector(images, targets, maps))
 
     return step
+
+
+def _loss_values(losses: dict[str, MeanLoss]) -> dict[str, Tensor]:
+    return {name: loss.value for name, loss in losses.items()}
 
 
 def _no_progress(num_images: int) -> None:

@@ -55,7 +55,7 @@ class Predictor:
     @property
     def base_detector(self) -> Detector:
         """Return the detector without test-time augmentation."""
-        return self.detector.detector if isinstance(self.detector, DetectorWithTTA) else self.detector
+        return self.detector.base_detector
 
     @overload
     def predict(self, x: ImageLike, score: float = 0.5) -> Detections: ...

@@ -1,7 +1,7 @@
 """The detector: five slots that R-CNN, Fast R-CNN and Faster R-CNN fill in three ways.
 
-A detector does two things: ``forward`` returns losses and ``detect`` returns detections. The other methods are the
-steps of these two, for callers that need what lies between: the training loop, explanations, benchmarks.
+A detector does two things: ``forward`` returns losses and ``detect`` returns detections. Both take the maps of the
+backbone from a caller that has them already. The interfaces of the slots are in ``slots``.
 
 backbone     images -> shared maps
 proposer     images, maps -> proposals
@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.postprocess import Postprocess
-from detect.models.proposers.proposer import ProposalSelection, Proposer
+from detect.models.proposers.proposer import ProposalSelection
+from detect.models.slots import FeatureNetwork, Head, Proposer, Regions
 from detect.ops import boxes as box_ops
 from detect.ops.losses import region_losses
 from detect.ops.matching import ProposalSampler
@@ -55,8 +56,8 @@ class Detector(nn.Module):
         self,
         backbone: nn.Module,
         proposer: Proposer,
-        regions: nn.Module,
-        head: nn.Module,
+        regions: Regions,
+        head: Head,
         postprocess: Postprocess,
         head_training: HeadTraining,
         test_selection: ProposalSelection,
@@ -64,8 +65,8 @@ class Detector(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.proposer: Proposer = proposer
-        self.regions = regions
-        self.head = head
+        self.regions: Regions = regions
+        self.head: Head = head
         self.postprocess = postprocess
         self.head_training = head_training
         self.test_selection = test_selection
@@ -90,30 +91,18 @@ class Detector(nn.Module):
         return self
 
     def _frozen_modules(self) -> list[nn.Module]:
-        parts = {"backbone": (self.backbone, self.regions), "proposer": (self.proposer,), "head": (self.head,)}
-        frozen = [part for name in parts if name in self.frozen for part in parts[name]]
-        return [part for part in frozen if isinstance(part, nn.Module)]
+        slots = {"backbone": ("backbone", "regions"), "proposer": ("proposer",), "head": ("head",)}
+        return [self.get_submodule(slot) for part in slots if part in self.frozen for slot in slots[part]]
 
-    def forward(self, images: Images, targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Return the losses of a batch by name, each a scalar; training minimizes their sum."""
-        return self.losses(images, self.backbone(images.pixels), targets)
-
-    @torch.no_grad()
-    def detect(self, images: Images) -> list[Detections]:
-        """Return the detections of each image, in canvas pixels, best first."""
-        return self.postprocess_batch(images, self.predict_raw(images, self.backbone(images.pixels)))
-
-    def losses(self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Return what ``forward`` returns, from maps that are computed already."""
-        return {name: loss.value for name, loss in self.losses_with_counts(images, maps, targets).items()}
-
-    def losses_with_counts(
-        self, images: Images, maps: Sequence[Tensor], targets: Sequence[Targets]
+    def forward(
+        self, images: Images, targets: Sequence[Targets], maps: Sequence[Tensor] | None = None
     ) -> dict[str, MeanLoss]:
-        """Return ``losses``, each with the number of samples or images that it is a mean over.
+        """Return the losses of a batch by name; training minimizes the sum of their values.
 
-        The training loop calls this: with the counts it averages losses over several processes.
+        Each loss has the number of samples or images that it is a mean over: with it, losses are averaged over several
+        processes. maps: those of the backbone, None to compute them.
         """
+        maps = self.backbone(images.pixels) if maps is None else maps
         proposed = self.proposer(images, maps, self.head_training.selection)
         losses = {} if "proposer" in self.frozen else self.proposer.losses(proposed.raw, images, targets)
         if "head" in self.frozen:
@@ -127,25 +116,36 @@ class Detector(nn.Module):
         logits, deltas = self.head(regional)
         return losses | self._region_losses(logits, deltas, samples)
 
-    def predict_raw(self, images: Images, maps: Sequence[Tensor]) -> HeadOutputs:
-        """Return the head's outputs for the proposals of each image: ``detect`` before postprocessing."""
-        return self.run_head(images, maps, self.proposer(images, maps, self.test_selection).proposals)
+    @torch.no_grad()
+    def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:
+        """Return the detections of each image, in canvas pixels, best first.
 
-    def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
-        """Return the head's outputs for these proposals: N sets of boxes in canvas pixels."""
-        regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
-        logits, deltas = self.head(regional)
-        counts = [len(proposal) for proposal in proposals]
-        return HeadOutputs(proposals, logits.split(counts), deltas.split(counts))
-
-    def postprocess_batch(self, images: Images, outputs: HeadOutputs) -> list[Detections]:
-        """Return the detections that the head's outputs give, image by image."""
+        maps: those of the backbone, None to compute them.
+        """
+        maps = self.backbone(images.pixels) if maps is None else maps
+        outputs = self.run_head(images, maps, self.proposer(images, maps, self.test_selection).proposals)
         return [
             self.postprocess(proposals, logits, deltas, size)
             for proposals, logits, deltas, size in zip(
                 outputs.proposals, outputs.logits, outputs.deltas, images.sizes, strict=True
             )
         ]
+
+    def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
+        """Return the head's outputs for these proposals, N sets of boxes in canvas pixels, before postprocessing."""
+        regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
+        logits, deltas = self.head(regional)
+        counts = [len(proposal) for proposal in proposals]
+        return HeadOutputs(proposals, torch.split(logits, counts), torch.split(deltas, counts))
+
+    def feature_network(self) -> FeatureNetwork:
+        """Return the network that reads pixels: the backbone, or the body that runs on each crop (R-CNN)."""
+        return self.regions.feature_network(self.backbone)
+
+    @property
+    def base_detector(self) -> Detector:
+        """Return this detector; a detector with test-time augmentation returns the one that it runs on each view."""
+        return self
 
     def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, MeanLoss]:
         """Return the head's losses for S samples: logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4).

@@ -5,33 +5,32 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from detect.errors import UserError, did_you_mean
-from detect.models.backbones.network import StagedBody
+from detect.models.slots import FeatureNetwork
 
 
-def stage_names(network: nn.Module) -> list[str]:
+def stage_names(network: FeatureNetwork) -> list[str]:
     """Return the names of the body's stages, from the pixels up."""
-    for name, part in network.named_modules():
-        if isinstance(part, StagedBody):
-            return [f"{name}.stages.{index}" if name else f"stages.{index}" for index in range(len(part.stages))]
-    raise TypeError(f"expected a network with a body, found {type(network).__name__}")
+    prefix = next(name for name, part in network.module.named_modules() if part is network.body)
+    stages = network.body.get_submodule("stages")
+    return [f"{prefix}.stages.{name}" if prefix else f"stages.{name}" for name, _ in stages.named_children()]
 
 
-def default_layer(network: nn.Module) -> str:
+def default_layer(network: FeatureNetwork) -> str:
     """Return the name of the body's last stage.
 
-    Of a bare body it is the stage before, where there is one: regions are pooled from the last one's map.
+    Where regions are pooled from that stage's map, it is the stage before, if there is one.
     """
     names = stage_names(network)
-    return names[-2] if isinstance(network, StagedBody) and len(names) > 1 else names[-1]
+    return names[-2] if network.pools_last_stage and len(names) > 1 else names[-1]
 
 
-def find_layer(network: nn.Module, name: str | None) -> tuple[str, nn.Module]:
+def find_layer(network: FeatureNetwork, name: str | None) -> tuple[str, nn.Module]:
     """Return a layer by the name that ``detect model summary`` prints; None gives the default layer.
 
     Raises UserError with the nearest name for an unknown one.
     """
     layer_name = default_layer(network) if name is None else name
-    layers = dict(network.named_modules())
+    layers = dict(network.module.named_modules())
     if layer_name not in layers:
         raise UserError(
             f"--layer: expected a layer of the network, as `detect model summary` names them, found {layer_name}"
@@ -43,7 +42,7 @@ def find_layer(network: nn.Module, name: str | None) -> tuple[str, nn.Module]:
 class ActivationHook:
     """A context manager that records the outputs of a layer."""
 
-    def __init__(self, network: nn.Module, name: str | None) -> None:
+    def __init__(self, network: FeatureNetwork, name: str | None) -> None:
         self.name, layer = find_layer(network, name)
         self._outputs: list[object] = []
         self._hook = layer.register_forward_hook(self._save_output)

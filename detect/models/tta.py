@@ -38,6 +38,11 @@ class DetectorWithTTA(nn.Module):
         self.views = tuple(views)
         self.merge = merge
 
+    @property
+    def base_detector(self) -> Detector:
+        """Return the detector that runs on each view."""
+        return self.detector
+
     @torch.no_grad()
     def detect(self, images: Images) -> list[Detections]:
         """Return the merged detections of each image, in canvas pixels, best first."""

@@ -40,6 +40,15 @@ def warp(pixels: Tensor, sizes: Sequence[Size], boxes: Sequence[Tensor], crop_si
     return crops[0] if len(crops) == 1 else torch.cat(crops)
 
 
+def with_context(boxes: Tensor, crop_size: int, context: int) -> Tensor:
+    """Return the boxes (S, 4) with the surroundings that their crops show, in the same pixels: (S, 4).
+
+    ``context`` counts warped pixels: the box fills ``crop_size - 2 * context`` of them.
+    """
+    margin = (boxes[:, 2:] - boxes[:, :2]) * (context / (crop_size - 2 * context))
+    return torch.cat([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
+
+
 def _warp_image(image: Tensor, size: Size, boxes: Tensor, crop_size: int, context: int) -> Tensor:
     """Warp the boxes (S, 4) of one image (1, 3, H, W) -> (S, 3, K, K)."""
     if len(boxes) == 0:

@@ -50,7 +50,7 @@ def _read_matching_checkpoint(model: Path, config: Config) -> Checkpoint:
     except UserError as error:
         raise UserError(f"model.init: {error}") from None
     for key in ("name", "norm", "output"):
-        expected, actual = (getattr(each.model.backbone, key) for each in (config, saved.config))
+        expected, actual = (getattr(source.model.backbone, key) for source in (config, saved.config))
         if expected != actual:
             raise UserError(
                 f"model.init: {file}: expected model.backbone.{key} {expected} as configured, found {actual}"

@@ -174,7 +174,7 @@ def _backward(
         images = pad_to(batch.images, *map(max, zip(*sizes, strict=True))).to(compute.device)
         targets = tuple(target.to(compute.device) for target in batch.targets)
         with compute.autocast():
-            mean_losses = state.detector.losses_with_counts(images, state.detector.backbone(images.pixels), targets)
+            mean_losses = state.detector(images, targets)
     losses = group.global_mean_parts(mean_losses)
     total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
     if not all(group.gather(bool(torch.isfinite(total)))):

@@ -130,7 +130,7 @@ def find_bad_images(detector: Detector, batches: Sequence[Batch], compute: Compu
 def _backward(detector: Detector, batch: Batch, compute: ComputeConfig) -> dict[str, Tensor]:
     images, targets = batch.images.to(compute.device), tuple(target.to(compute.device) for target in batch.targets)
     with compute.autocast():
-        losses: dict[str, Tensor] = detector(images, targets)
+        losses = {name: loss.value for name, loss in detector(images, targets).items()}
     total = torch.stack(list(losses.values())).sum()
     if total.requires_grad:
         total.backward()  # type: ignore[no-untyped-call]
@@ -139,13 +139,9 @@ def _backward(detector: Detector, batch: Batch, compute: ComputeConfig) -> dict[
 
 @contextmanager
 def _check_outputs(detector: Detector, checks: list[StageCheck]) -> Iterator[None]:
-    """Append a check of the output of each part of the detector that is a module."""
+    """Append a check of the output of each part of the detector."""
     slots = (("backbone", "backbone"), ("proposer", "proposals"), ("regions", "regions"), ("head", "head"))
-    handles = [
-        part.register_forward_hook(_check_hook(checks, stage))
-        for slot, stage in slots
-        if isinstance(part := getattr(detector, slot), nn.Module)
-    ]
+    handles = [detector.get_submodule(slot).register_forward_hook(_check_hook(checks, stage)) for slot, stage in slots]
     try:
         yield
     finally:

@@ -9,9 +9,7 @@ import torch
 from detect.config import Config
 from detect.config.builders.data import default_metric
 from detect.config.builders.detector import build_preprocess
-from detect.models.backbones.necks import Backbone
 from detect.models.detector import Detector
-from detect.models.regions.warped_crops import WarpedCrops
 from detect.training.context import RunContext
 from detect.training.loop import LoopConfig
 from detect.training.optimizer import ModelEMA, Schedule, build_optimizer, parameter_groups
@@ -71,9 +69,9 @@ def build_validator(context: RunContext, proposals_only: bool = False) -> Detect
 def build_train_state(config: Config, detector: Detector) -> TrainState:
     """Return the detector with a new optimizer, and a moving average if the settings ask for one."""
     train = config.train
-    shared = detector.regions.body if isinstance(detector.regions, WarpedCrops) else detector.backbone
-    body = shared.body if isinstance(shared, Backbone) else shared
-    groups = parameter_groups(body, detector, train.lr, train.backbone_lr_factor, train.weight_decay)
+    groups = parameter_groups(
+        detector.feature_network().body, detector, train.lr, train.backbone_lr_factor, train.weight_decay
+    )
     device = next(detector.parameters()).device
     return TrainState(
         detector=detector,

@@ -34,7 +34,7 @@ class TrainingProgress:
         self.num_batches += 1
 
     def take_means(self) -> dict[str, float]:
-        """Return the mean losses since the last call and start the sums anew."""
+        """Return the mean losses since the last call and reset the sums."""
         means = {name: float(value) / self.num_batches for name, value in self.loss_sums.items()}
         self.loss_sums, self.num_batches = {}, 0
         return means

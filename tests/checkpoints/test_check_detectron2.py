@@ -46,7 +46,7 @@ def test_measure_agreement_counts_boxes_of_the_same_label_within_the_tolerance(
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "matched", "min_per_image", "good"),
+    ("theirs", "ours", "matched", "min_per_image", "within_limits"),
     [
         (0, 0, 0, 0, False),  # no boxes at all
         (200, 200, 200, 101, True),
@@ -56,7 +56,5 @@ def test_measure_agreement_counts_boxes_of_the_same_label_within_the_tolerance(
         (200, 205, 200, 101, False),
     ],
 )
-def test_agreement_is_good_within_its_limits(
-    theirs: int, ours: int, matched: int, min_per_image: int, good: bool
-) -> None:
-    assert TOOL["Agreement"](theirs, ours, matched, min_per_image).good == good
+def test_agreement_within_limits(theirs: int, ours: int, matched: int, min_per_image: int, within_limits: bool) -> None:
+    assert TOOL["Agreement"](theirs, ours, matched, min_per_image).within_limits == within_limits

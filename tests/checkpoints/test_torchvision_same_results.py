@@ -97,4 +97,4 @@ def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
     assert ours.keys() == set(LOSS_NAMES.values())
     for name, our_name in LOSS_NAMES.items():
         assert theirs[name] > 0
-        assert ours[our_name].item() == pytest.approx(theirs[name].item(), rel=1e-5)
+        assert ours[our_name].value.item() == pytest.approx(theirs[name].item(), rel=1e-5)

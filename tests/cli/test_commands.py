@@ -45,37 +45,37 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def test_predict_writes_json_and_pictures(trained: Path, images: Path, tmp_path: Path, detect_command: Command) -> None:
-    status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "found", "--score", 0)
+def test_predict_writes_json_and_images(trained: Path, images: Path, tmp_path: Path, detect_command: Command) -> None:
+    status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--score", 0)
     assert (status, err) == (0, "")
     assert "2 images" in out
-    found = json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))
-    assert [(Path(image["file"]).name, image["width"], image["height"]) for image in found] == [
+    records = json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))
+    assert [(Path(image["file"]).name, image["width"], image["height"]) for image in records] == [
         ("a.png", 120, 90),
         ("b.jpg", 140, 200),
     ]
-    for image in found:
+    for image in records:
         scores = [detection["score"] for detection in image["detections"]]
         assert scores == sorted(scores, reverse=True)
         for x1, y1, x2, y2 in (detection["box"] for detection in image["detections"]):
             assert 0 <= x1 < x2 <= image["width"]
             assert 0 <= y1 < y2 <= image["height"]
-    pictures = sorted(file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.jpg"))
-    assert pictures == ["images/a.png.jpg", "images/inner/b.jpg.jpg"]
+    drawn = sorted(file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.jpg"))
+    assert drawn == ["images/a.png.jpg", "images/inner/b.jpg.jpg"]
 
 
 def test_predict_writes_every_format(trained: Path, images: Path, tmp_path: Path, detect_command: Command) -> None:
     flags = [part for name in ("json", "csv", "coco", "voc", "yolo") for part in ("--format", name)]
-    status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "found", "--score", 0, *flags)
+    status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--score", 0, *flags)
     assert (status, err) == (0, "")
-    found = {file.relative_to(tmp_path / "found").as_posix() for file in (tmp_path / "found").rglob("*.*")}
+    written = {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.*")}
     names = {f"voc/comp4_det_{name}.txt" for name in detect.load(trained).classes}
     files = {"predictions.json", "predictions.csv", "coco_results.json", "coco_images.json", "yolo/a.txt", "yolo/b.txt"}
-    assert found == names | files
+    assert written == names | files
 
 
 @pytest.mark.parametrize("batches_done", [0, 1, 2])
-def test_predict_killed_and_called_again_gives_the_same_files(
+def test_predict_resumed_after_a_kill_writes_the_same_files(
     batches_done: int,
     trained: Path,
     images: Path,
@@ -85,43 +85,46 @@ def test_predict_killed_and_called_again_gives_the_same_files(
 ) -> None:
     cv2.imwrite(str(images / "c.png"), np.full((90, 120, 3), 90, np.uint8))
     arguments = ["predict", trained, images, "--score", 0, "--batch-size", 1]
-    assert detect_command(*arguments, "--out", tmp_path / "whole")[0] == 0
+    assert detect_command(*arguments, "--out", tmp_path / "uninterrupted")[0] == 0
     add = PredictionJournal.add
     added: list[BatchResult] = []
 
-    def dying(self: PredictionJournal, result: BatchResult) -> None:
+    def add_or_die(self: PredictionJournal, result: BatchResult) -> None:
         if len(added) == batches_done:
             raise ZeroDivisionError
         added.append(result)
         add(self, result)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PredictionJournal, "add", dying)
-        patched.setattr(sys, "argv", [*map(str, ["detect", *arguments, "--out", tmp_path / "cut"])])
+        patched.setattr(PredictionJournal, "add", add_or_die)
+        patched.setattr(sys, "argv", [*map(str, ["detect", *arguments, "--out", tmp_path / "interrupted"])])
         with pytest.raises(ZeroDivisionError):
             run()
-    with (tmp_path / "cut" / ".finished.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write("[[7], [{")  # a line cut off
-    assert detect_command(*arguments, "--out", tmp_path / "cut")[0] == 0
-    files = [sorted(file for file in (tmp_path / name).rglob("*") if file.is_file()) for name in ("whole", "cut")]
-    assert [file.relative_to(tmp_path / "whole") for file in files[0]] == [
-        file.relative_to(tmp_path / "cut") for file in files[1]
+    with (tmp_path / "interrupted" / ".finished.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("[[7], [{")  # a truncated line
+    assert detect_command(*arguments, "--out", tmp_path / "interrupted")[0] == 0
+    files = [
+        sorted(file for file in (tmp_path / name).rglob("*") if file.is_file())
+        for name in ("uninterrupted", "interrupted")
+    ]
+    assert [file.relative_to(tmp_path / "uninterrupted") for file in files[0]] == [
+        file.relative_to(tmp_path / "interrupted") for file in files[1]
     ]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))
 
 
-def test_predict_goes_on_after_a_image_that_cannot_be_read(
+def test_predict_skips_an_unreadable_image_and_exits_with_1(
     trained: Path, images: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     (images / "c.jpg").write_text("text", encoding="utf-8")
-    status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "found", "--format", "json")
+    status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--format", "json")
     assert status == 1
     assert "c.jpg" in err
     assert "1 of 3 images" in err
-    assert len(json.loads((tmp_path / "found" / "predictions.json").read_text(encoding="utf-8"))) == 2
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))) == 2
 
 
-def test_eval_saves_what_the_tool_scores_alike(trained: Path, tmp_path: Path, detect_command: Command) -> None:
+def test_eval_saves_detections_and_score(trained: Path, tmp_path: Path, detect_command: Command) -> None:
     status, out, err = detect_command(
         "eval", trained, "--save", tmp_path / "dt.json", "--json", tmp_path / "score.json", "--metric", "coco"
     )
@@ -133,7 +136,7 @@ def test_eval_saves_what_the_tool_scores_alike(trained: Path, tmp_path: Path, de
     assert score["images"] == len(json.loads((tmp_path / "dt.json").read_text(encoding="utf-8"))) == 4
 
 
-def test_the_python_interface_answers_as_the_command_does(trained: Path, images: Path) -> None:
+def test_python_interface_predicts_from_path_and_array_equally(trained: Path, images: Path) -> None:
     detector = detect.load(trained, device="cpu")
     rgb = read_image(images / "a.png")
     of_path, of_array = detector.predict(images / "a.png", score=0.0), detector.predict([rgb, rgb], score=0.0)
@@ -154,7 +157,7 @@ BAD_CONFIGS = [
 
 
 @pytest.mark.parametrize(("settings", "message"), BAD_CONFIGS)
-def test_a_wrong_configuration_is_one_line_and_status_2(
+def test_train_with_a_wrong_configuration_prints_one_line_and_exits_with_2(
     settings: dict[str, object], message: str, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     file = tmp_path / "tiny.yaml"
@@ -167,7 +170,7 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
-WRONG_USE = [
+WRONG_USAGE = [
     (("trian",), 'no command trian (did you mean "train"?)'),
     (("train",), "expected one of --config FILE, --resume RUN_DIR and --replay FILE"),
     (("train", "--confg", "x"), "--confg"),
@@ -190,8 +193,8 @@ WRONG_USE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG_USE, ids=lambda value: value[0] if value else None)
-def test_wrong_use_is_one_line_and_status_2(
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USAGE, ids=lambda value: value[0] if value else None)
+def test_wrong_usage_prints_one_line_and_exits_with_2(
     arguments: tuple[str, ...], message: str, trained: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     (tmp_path / "text.pt").write_text("text", encoding="utf-8")
@@ -206,9 +209,7 @@ def test_wrong_use_is_one_line_and_status_2(
     assert len(err.splitlines()) == 1
 
 
-def test_a_model_is_not_scored_on_classes_it_does_not_know(
-    trained: Path, tmp_path: Path, detect_command: Command
-) -> None:
+def test_eval_refuses_data_with_unknown_classes(trained: Path, tmp_path: Path, detect_command: Command) -> None:
     annotations = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 9, "height": 9}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}],
@@ -231,7 +232,7 @@ SHARED_SETS = [
 
 
 @pytest.mark.parametrize(("name", "overrides"), SHARED_SETS)
-def test_real_images_need_nothing_but_settings(
+def test_train_eval_predict_on_real_data_set(
     name: str, overrides: list[str], shared_data: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     settings = [*overrides, f"data.root={shared_data / name}", "train.steps=2", "train.batch_size=2", "data.workers=0"]
@@ -242,7 +243,7 @@ def test_real_images_need_nothing_but_settings(
         assert "BloodImage_00338.xml" in out or "BloodImage_00343.xml" in out
     image = next((shared_data / name).rglob("*.jpg"))
     assert detect_command("eval", tmp_path / "run")[0] == 0
-    assert detect_command("predict", tmp_path / "run", image, "--out", tmp_path / "found")[0] == 0
+    assert detect_command("predict", tmp_path / "run", image, "--out", tmp_path / "out")[0] == 0
 
 
 def test_help_imports_no_torch() -> None:
@@ -250,6 +251,6 @@ def test_help_imports_no_torch() -> None:
         "import sys; from detect.cli.main import main; "
         "main(['--help'], standalone_mode=False); print('torch' in sys.modules)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert found.stdout.splitlines()[-1] == "False"
-    assert "predict" in found.stdout
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert process.stdout.splitlines()[-1] == "False"
+    assert "predict" in process.stdout

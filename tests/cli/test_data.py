@@ -28,25 +28,25 @@ def run(*arguments: object) -> Result:
         ("empty image", [], 1),
     ],
 )
-def test_inspect_says_by_its_status(tmp_path: Path, fault: str | None, flags: list[str], status: int) -> None:
+def test_inspect_exit_status(tmp_path: Path, fault: str | None, flags: list[str], status: int) -> None:
     root = write_voc(tmp_path / "set")
     if fault:
         FAULTS[fault].apply(root)
-    result = run("inspect", root, "--json", tmp_path / "found.json", *flags)
+    result = run("inspect", root, "--json", tmp_path / "findings.json", *flags)
     assert result.exit_code == status, result.output
-    content = json.loads((tmp_path / "found.json").read_text())
+    content = json.loads((tmp_path / "findings.json").read_text())
     assert [kind["kind"] for kind in content["kinds"]] == ([FAULTS[fault].kind] if fault else [])
     assert (content["images"], content["errors"] + content["warnings"]) == (12, int(bool(fault)))
 
 
-def test_strict_says_how_many_of_which_kind(tmp_path: Path, detect_command: Command) -> None:
+def test_inspect_strict_prints_counts_by_kind(tmp_path: Path, detect_command: Command) -> None:
     root = write_voc(tmp_path / "set")
     FAULTS["tiny"].apply(root)
     status, _, err = detect_command("data", "inspect", root, "--strict")
     assert (status, err.splitlines()[-1]) == (2, f"detect: --strict: {root}: expected no finding, found 1 x tiny")
 
 
-def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
+def test_inspect_groups_findings_of_a_kind(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
     FAULTS["all boxes in fractions"].apply(root)
     lines = run("inspect", root).stdout.splitlines()
@@ -59,7 +59,7 @@ def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "usage"),
     [
         (None, "48 kept + 0 dropped + 0 clipped = 48 found; images: 12 kept + 0 skipped = 12 found"),
         ("no extent", "47 kept + 1 dropped + 0 clipped = 48 found; images: 12 kept + 0 skipped = 12 found"),
@@ -69,14 +69,14 @@ def test_many_findings_of_a_kind_are_one_row(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_stats_account_for_what_was_read(tmp_path: Path, fault: str | None, said: str) -> None:
+def test_stats_print_data_usage(tmp_path: Path, fault: str | None, usage: str) -> None:
     root = write_voc(tmp_path / "set")
     if fault:
         FAULTS[fault].apply(root)
-    assert run("stats", root).stdout.splitlines()[1] == f"boxes: {said}"
+    assert run("stats", root).stdout.splitlines()[1] == f"boxes: {usage}"
 
 
-def test_stats_end_in_settings(tmp_path: Path) -> None:
+def test_stats_end_with_suggested_settings(tmp_path: Path) -> None:
     result = run("stats", write_coco(tmp_path / "set"), "--json", tmp_path / "s.json", "--set", "data.min_size=160")
     assert result.exit_code == 0, result.output
     settings = json.loads((tmp_path / "s.json").read_text())["advised"]["settings"]
@@ -84,7 +84,7 @@ def test_stats_end_in_settings(tmp_path: Path) -> None:
     assert "data.min_size=160" in settings
 
 
-def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
+def test_show_writes_page_and_contact_sheets(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
     FAULTS["truncated image"].apply(root)
     result = run("show", root, "--out", tmp_path / "look", "--set", "data.min_size=80")
@@ -93,7 +93,7 @@ def test_show_writes_a_page_and_sheets(tmp_path: Path) -> None:
     assert sorted(file.name for file in (tmp_path / "look").iterdir()) == ["index.html", "sheet-1.jpg"]
 
 
-MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
+WRONG_USAGE: dict[str, tuple[Callable[[Path], list[object]], str]] = {
     "no folder": (lambda root: ["inspect", root / "sett"], "expected a folder of labelled images, found nothing"),
     "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found 0 images and no labels"),
     "another format": (lambda root: ["stats", root, "--format", "coco"], "expected a COCO annotation file"),
@@ -106,8 +106,8 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[object]], str]] = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_one_line(tmp_path: Path, arguments: Callable[[Path], list[object]], message: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USAGE.values(), ids=WRONG_USAGE)
+def test_wrong_usage_prints_one_line(tmp_path: Path, arguments: Callable[[Path], list[object]], message: str) -> None:
     root = write_voc(tmp_path / "set")
     result = run(*arguments(root))
     assert isinstance(result.exception, UserError)

@@ -23,12 +23,12 @@ def trained(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.parametrize("compare", [False, True])
-def test_profiles_are_told_where_asked_for(
+def test_eval_prints_profiles_only_with_compare(
     compare: bool, trained: Path, tmp_path: Path, detect_command: Command
 ) -> None:
-    asked = ["--compare"] if compare else []
+    flags = ["--compare"] if compare else []
     file = tmp_path / "score.json"
-    status, out, err = detect_command("eval", trained, "--metric", "voc12", "--json", file, *asked)
+    status, out, err = detect_command("eval", trained, "--metric", "voc12", "--json", file, *flags)
     assert (status, err) == (0, "")
     assert ("voc07 -> coco-ap50" in out) == compare
     score = json.loads(file.read_text(encoding="utf-8"))

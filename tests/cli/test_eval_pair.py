@@ -32,17 +32,19 @@ def score_of(file: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("metric", ["coco", "voc12"])
-def test_two_models_are_compared(metric: str, runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
+def test_eval_compares_two_models(
+    metric: str, runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
+) -> None:
     for name, models in {"first": runs[:1], "second": runs[1:], "both": runs}.items():
         status, out, err = detect_command("eval", *models, "--metric", metric, "--json", tmp_path / f"{name}.json")
         assert (status, err) == (0, "")
         assert ("95% interval" in out) == ("Images that differ most" in out) == (name == "both")
     first, second, both = (score_of(tmp_path / f"{name}.json") for name in ("first", "second", "both"))
-    difference, seconds = both.pop("difference"), both.pop("second")
+    difference, second_score = both.pop("difference"), both.pop("second")
     assert isinstance(difference, dict)
-    assert isinstance(seconds, dict)
-    seconds.pop("seconds")
-    assert (both, seconds) == (first, second)
+    assert isinstance(second_score, dict)
+    second_score.pop("seconds")
+    assert (both, second_score) == (first, second)
     primary = "AP" if metric == "coco" else "mAP"
     value = second[primary] - first[primary]  # type: ignore[operator]
     low, high = difference[primary]["interval"]
@@ -53,7 +55,9 @@ def test_two_models_are_compared(metric: str, runs: tuple[Path, Path], tmp_path:
     assert {"found", "false", "missed"} == {key for image in difference["images"] for key in image["first"]}
 
 
-def test_a_model_beside_itself(runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
+def test_eval_of_a_model_and_itself_finds_no_difference(
+    runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
+) -> None:
     status, out, err = detect_command("eval", runs[0], runs[0], "--json", tmp_path / "score.json")
     assert (status, err) == (0, "")
     assert "+0.0 to +0.0" in out
@@ -62,7 +66,7 @@ def test_a_model_beside_itself(runs: tuple[Path, Path], tmp_path: Path, detect_c
     assert difference["images"] == []
 
 
-def test_a_second_model_of_other_classes_is_refused_at_once(
+def test_eval_refuses_a_second_model_with_other_classes(
     runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
 ) -> None:
     checkpoint = load_checkpoint(runs[1] / "best.pt")
@@ -74,7 +78,7 @@ def test_a_second_model_of_other_classes_is_refused_at_once(
     assert len(err.splitlines()) == 1
 
 
-def test_a_second_model_that_is_not_there(runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
+def test_eval_refuses_a_missing_second_model(runs: tuple[Path, Path], tmp_path: Path, detect_command: Command) -> None:
     status, _, err = detect_command("eval", runs[0], tmp_path)
     assert status == 2
     assert "expected a run folder with best.pt or last.pt, found neither" in err

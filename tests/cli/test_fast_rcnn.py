@@ -35,12 +35,12 @@ def images(config_file: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def proposals(images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random boxes of every image; the first image has none."""
+    """Write a proposal file with random boxes of each image; the first image has none."""
     rng = np.random.default_rng(0)
     entries = []
-    for number, image in enumerate(images):
+    for index, image in enumerate(images):
         height, width = image_size(image)
-        corners = np.sort(rng.uniform(0, 1, (20 if number else 0, 2, 2)), axis=1) * [width, height]
+        corners = np.sort(rng.uniform(0, 1, (20 if index else 0, 2, 2)), axis=1) * [width, height]
         entries.append({"file": str(image), "boxes": corners.reshape(-1, 4).tolist()})
     file = tmp_path_factory.mktemp("proposals") / "random.json"
     file.write_text(json.dumps(entries))
@@ -56,7 +56,7 @@ def trained(config_file: Path, proposals: Path, tmp_path_factory: pytest.TempPat
     return out
 
 
-def test_training_on_a_file_of_proposals(trained: Path) -> None:
+def test_train_with_a_proposal_file(trained: Path) -> None:
     names = (trained / "metrics.csv").read_text().splitlines()[0].split(",")
     assert "region_class" in names
     assert not any(name.startswith("rpn") for name in names)
@@ -64,14 +64,14 @@ def test_training_on_a_file_of_proposals(trained: Path) -> None:
     assert not (trained / "proposals.npz").exists()
 
 
-def test_predicting_with_a_file_of_proposals(
+def test_predict_with_a_proposal_file(
     trained: Path, images: list[Path], proposals: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     flags = ("--proposals", proposals, "--out", tmp_path, "--score", 0, "--format", "json")
     status, _, err = detect_command("predict", trained, *images[:3], *flags)
     assert (status, err) == (0, "")
-    found = json.loads((tmp_path / "predictions.json").read_text())
-    assert [bool(image["detections"]) for image in found] == [False, True, True]
+    records = json.loads((tmp_path / "predictions.json").read_text())
+    assert [bool(image["detections"]) for image in records] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -79,15 +79,15 @@ def test_predicting_with_a_file_of_proposals(
     [
         ("[]", "expected proposals of images such as"),
         ('[{"file": "elsewhere.jpg", "boxes": []}]', "expected proposals of images such as"),
-        ("{one}", "found none for 15 of them"),
+        ("{one_image}", "found none for 15 of them"),
     ],
     ids=["empty", "of other images", "of one image only"],
 )
-def test_a_file_that_lacks_images_is_refused(
+def test_train_refuses_a_proposal_file_without_the_images(
     content: str, message: str, config_file: Path, images: list[Path], tmp_path: Path, detect_command: Command
 ) -> None:
     file = tmp_path / "few.json"
-    file.write_text(content.replace("{one}", json.dumps([{"file": str(images[9]), "boxes": []}])))
+    file.write_text(content.replace("{one_image}", json.dumps([{"file": str(images[9]), "boxes": []}])))
     overrides = ("--set", f"model.proposals={file}", "--out", tmp_path / "run")
     status, _, err = detect_command("train", "--config", config_file, *overrides)
     assert status == 2
@@ -95,21 +95,21 @@ def test_a_file_that_lacks_images_is_refused(
     assert len(err.splitlines()) == 1
 
 
-def test_a_file_for_a_detector_with_an_rpn_is_refused(
+def test_predict_refuses_a_proposal_file_for_an_rpn_detector(
     images: list[Path], proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     file = tmp_path / "faster.yaml"
     file.write_text(yaml.safe_dump(TINY))
     data = ("--set", f"data.root={shapes_root}", "--set", "train.steps=1")
     assert detect_command("train", "--config", file, *data, "--out", tmp_path / "run")[0] == 0
-    flags = ("--proposals", proposals, "--out", tmp_path / "found")
+    flags = ("--proposals", proposals, "--out", tmp_path / "out")
     status, _, err = detect_command("predict", tmp_path / "run", images[0], *flags)
     assert status == 2
     assert "expected a detector with precomputed proposals" in err
 
 
 @pytest.mark.slow
-def test_the_search_is_part_of_the_run(
+def test_predict_searches_proposals_as_training_did(
     config_file: Path, images: list[Path], tmp_path: Path, detect_command: Command
 ) -> None:
     run = tmp_path / "run"
@@ -118,9 +118,9 @@ def test_the_search_is_part_of_the_run(
     assert "selective search:" in out
     assert (run / "proposals.npz").is_file()
     assert detect_command("eval", run, "--json", tmp_path / "score.json")[0] == 0
-    one_way, other_way = tmp_path / "searched", tmp_path / "read"
+    out_searched, out_from_file = tmp_path / "searched", tmp_path / "read"
     flags = ("--score", 0, "--format", "json")
-    assert detect_command("predict", run, *images[:2], *flags, "--out", one_way)[0] == 0
+    assert detect_command("predict", run, *images[:2], *flags, "--out", out_searched)[0] == 0
     file = ("--proposals", run / "proposals.npz")
-    assert detect_command("predict", run, *images[:2], *flags, *file, "--out", other_way)[0] == 0
-    assert (one_way / "predictions.json").read_bytes() == (other_way / "predictions.json").read_bytes()
+    assert detect_command("predict", run, *images[:2], *flags, *file, "--out", out_from_file)[0] == 0
+    assert (out_searched / "predictions.json").read_bytes() == (out_from_file / "predictions.json").read_bytes()

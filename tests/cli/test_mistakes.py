@@ -1,4 +1,4 @@
-"""What a new user gets wrong, and needs no model for."""
+"""Mistakes of new users that need no model, and errors that end a command."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from detect.system.distributed import ProcessGroup
 from detect.training.state import TrainState
 from tests.conftest import TINY, Command
 
-WRONG_USE = [
+WRONG_USAGE = [
     (("train",), "expected one of --config FILE, --resume RUN_DIR and --replay FILE, found none"),
     (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "and --replay FILE, found --config and --resume"),
     (
         ("train", "--config", "{tmp}/faster_rcn"),
-        "expected a configuration file, found nothing; shipped ones: fast_rcnn",
+        "expected a configuration file, found nothing; built-in ones: fast_rcnn",
     ),
     (("train", "--config", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
     (("train", "--config", "faster_rcnn_mobilenet_v2"), '(did you mean "voc07/faster_rcnn_mobilenet_v2"?)'),
@@ -41,8 +41,8 @@ WRONG_USE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG_USE)
-def test_a_mistake_is_one_line_and_changes_nothing(
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USAGE)
+def test_wrong_usage_prints_one_line_and_writes_nothing(
     arguments: tuple[str, ...], message: str, tmp_path: Path, detect_command: Command
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -56,26 +56,24 @@ def test_a_mistake_is_one_line_and_changes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_help_names_the_command_however_it_was_started(detect_command: Command) -> None:
+def test_help_names_the_command_detect(detect_command: Command) -> None:
     assert detect_command("train", "--help")[1].startswith("Usage: detect train")
     assert detect_command("train", "--confg", "x")[2].startswith("detect train: ")
 
 
-def test_what_the_system_refuses_is_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_os_error_prints_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command()
-    def full() -> None:
+    def write_to_full_disk() -> None:
         raise OSError(28, "No space left on device", "/disk/log.txt")
 
     monkeypatch.setattr("sys.argv", ["tool"])
     with pytest.raises(SystemExit) as stop:
-        run_command(full, "tool")
+        run_command(write_to_full_disk, "tool")
     assert stop.value.code == 1
     assert capsys.readouterr().err == "tool: /disk/log.txt: No space left on device\n"
 
 
-def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(
+def test_train_resumes_after_a_killed_worker(
     tmp_path: Path, shapes_root: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from detect.training import loop
@@ -83,12 +81,12 @@ def test_a_killed_worker_leaves_the_last_checkpoint_to_go_on_from(
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     update = loop._update
 
-    def dying(learner: TrainState, clip: float, group: ProcessGroup) -> None:
+    def update_or_die(learner: TrainState, clip: float, group: ProcessGroup) -> None:
         if learner.progress.step == 3:  # where torch's handler of SIGCHLD may well raise
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
         update(learner, clip, group)
 
-    monkeypatch.setattr(loop, "_update", dying)
+    monkeypatch.setattr(loop, "_update", update_or_die)
     flags = ["--set", f"data.root={shapes_root}", "--out", tmp_path / "run"]
     status, _, err = detect_command("train", "--config", tmp_path / "tiny.yaml", *flags)
     assert (status, len(err.splitlines())) == (1, 1)

@@ -36,62 +36,66 @@ def search(monkeypatch: pytest.MonkeyPatch) -> FakeSearch:
 
 
 @pytest.mark.parametrize(("flags", "count"), [([], 16), (["--split", "train"], 12), (["--split", "val"], 4)])
-def test_make_over_a_data_set(
+def test_make_searches_a_data_set(
     flags: list[str], count: int, shapes: list[str], tmp_path: Path, detect_command: Command, search: FakeSearch
 ) -> None:
     out = tmp_path / "p.npz"
-    status, said, err = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
+    status, stdout, err = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
     assert (status, err, search.num_searched) == (0, "", count)
-    found = read_proposals(out)
-    assert len(found) == count
-    assert f"{len(found.boxes)} boxes in {count} images, {len(found.boxes) / count:.1f} an image" in said
-    assert said.splitlines()[-1].startswith(f"{len(found.boxes)} boxes")
-    assert str(out) in said
-    assert found.settings["mode"] == "single"
-    status, said, _ = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
+    proposals = read_proposals(out)
+    assert len(proposals) == count
+    assert f"{len(proposals.boxes)} boxes in {count} images, {len(proposals.boxes) / count:.1f} an image" in stdout
+    assert stdout.splitlines()[-1].startswith(f"{len(proposals.boxes)} boxes")
+    assert str(out) in stdout
+    assert proposals.settings["mode"] == "single"
+    status, stdout, _ = detect_command("proposals", "make", *shapes, "--out", out, "--mode", "single", *flags)
     assert (status, search.num_searched) == (0, count)
-    assert f"{count} images searched before" in said
+    assert f"{count} images searched before" in stdout
 
 
-def test_make_over_images_names_what_it_cannot_read(tmp_path: Path, detect_command: Command) -> None:
+def test_make_searches_images_and_reports_unreadable_ones(tmp_path: Path, detect_command: Command) -> None:
     write_random_images(tmp_path / "photos", ["a.png", "inner/b.png"])
     (tmp_path / "photos" / "c.jpg").write_text("text", encoding="utf-8")
     out = tmp_path / "p.npz"
-    status, said, err = detect_command("proposals", "make", tmp_path / "photos", "--out", out, "--resize-to", 500)
+    status, stdout, err = detect_command("proposals", "make", tmp_path / "photos", "--out", out, "--resize-to", 500)
     assert status == 1
-    assert "in 2 images" in said
+    assert "in 2 images" in stdout
     assert "c.jpg: expected an image" in err
     assert "1 of 3 images could not be read" in err
-    found = read_proposals(out)
-    assert found.files == ("a.png", "inner/b.png")
-    assert found.settings["resize_to"] == 500
+    proposals = read_proposals(out)
+    assert proposals.files == ("a.png", "inner/b.png")
+    assert proposals.settings["resize_to"] == 500
 
 
 @pytest.fixture
-def whole_pictures(shapes: list[str], tmp_path: Path, detect_command: Command) -> Path:
-    """A file whose one proposal for each image is all of it."""
-    assert detect_command("proposals", "make", *shapes, "--out", tmp_path / "made.npz", "--split", "val")[0] == 0
-    made = read_proposals(tmp_path / "made.npz")
-    one = Proposals(torch.tensor([[0.0, 0, 160, 120]]), torch.ones(1))
-    images = [(name, int(key), one) for name, key in zip(made.files, made.content_hashes, strict=True)]
+def whole_image_proposals(shapes: list[str], tmp_path: Path, detect_command: Command) -> Path:
+    """Write a proposal file with one proposal for each image but the first: the whole image."""
+    assert detect_command("proposals", "make", *shapes, "--out", tmp_path / "proposals.npz", "--split", "val")[0] == 0
+    proposals = read_proposals(tmp_path / "proposals.npz")
+    whole_image = Proposals(torch.tensor([[0.0, 0, 160, 120]]), torch.ones(1))
+    images = [
+        (name, int(key), whole_image) for name, key in zip(proposals.files, proposals.content_hashes, strict=True)
+    ]
     write_proposals(tmp_path / "p.npz", pack_proposals(images[1:]))
     return tmp_path / "p.npz"
 
 
-def test_recall_of_a_file(whole_pictures: Path, shapes: list[str], tmp_path: Path, detect_command: Command) -> None:
+def test_recall_of_a_proposal_file(
+    whole_image_proposals: Path, shapes: list[str], tmp_path: Path, detect_command: Command
+) -> None:
     json_file = tmp_path / "r.json"
-    status, said, err = detect_command("proposals", "recall", whole_pictures, *shapes, "--json", json_file)
+    status, stdout, err = detect_command("proposals", "recall", whole_image_proposals, *shapes, "--json", json_file)
     assert (status, err) == (0, "")
-    assert "no entry for 1 of 4 images, " in said
-    assert "00000.jpg first" in said
-    assert "0.8 proposals an image; 1 of 4 images without any" in said
+    assert "no entry for 1 of 4 images (first: " in stdout
+    assert "00000.jpg); they count as images without proposals" in stdout
+    assert "0.8 proposals an image; 1 of 4 images without any" in stdout
     written = json.loads(json_file.read_text(encoding="utf-8"))
     assert written["images_without_proposals"] == 1
     assert 0 < written["MABO"] < 1
-    assert f"{100 * written['MABO']:.1f}" in said
-    drawn = tmp_path / "p-recall.png"
-    assert f"{drawn}: recall drawn" in said
-    assert cv2.imread(str(drawn)) is not None
+    assert f"{100 * written['MABO']:.1f}" in stdout
+    figure_file = tmp_path / "p-recall.png"
+    assert f"{figure_file}: recall figure" in stdout
+    assert cv2.imread(str(figure_file)) is not None
 
 
 def test_recall_of_a_model(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
@@ -100,44 +104,49 @@ def test_recall_of_a_model(shapes_root: Path, tmp_path: Path, detect_command: Co
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     run = tmp_path / "run"
     detect.train(load_config(tmp_path / "tiny.yaml", [f"data.root={shapes_root}", "train.steps=1"]), run)
-    for flags, drawn in (([], run / "best-recall.png"), (["--picture", tmp_path / "x.png"], tmp_path / "x.png")):
-        status, said, err = detect_command("proposals", "recall", "--model", run, "--device", "cpu", *flags)
+    for flags, figure_file in (([], run / "best-recall.png"), (["--figure", tmp_path / "x.png"], tmp_path / "x.png")):
+        status, stdout, err = detect_command("proposals", "recall", "--model", run, "--device", "cpu", *flags)
         assert (status, err) == (0, "")
-        assert "0 of 4 images without any" in said
-        assert f"{drawn}: recall drawn" in said
-        assert drawn.is_file()
+        assert "0 of 4 images without any" in stdout
+        assert f"{figure_file}: recall figure" in stdout
+        assert figure_file.is_file()
 
 
-def test_recall_needs_a_place_for_its_picture_before_it_scores(
-    whole_pictures: Path, shapes: list[str], tmp_path: Path, detect_command: Command
+def test_recall_refuses_an_unwritable_figure_before_it_scores(
+    whole_image_proposals: Path, shapes: list[str], tmp_path: Path, detect_command: Command
 ) -> None:
     (tmp_path / "p-recall.png").mkdir()
-    status, said, err = detect_command("proposals", "recall", whole_pictures, *shapes)
+    status, stdout, err = detect_command("proposals", "recall", whole_image_proposals, *shapes)
     assert status == 2
-    assert "MABO" not in said
+    assert "MABO" not in stdout
     assert "p-recall.png: expected a file to write, found a folder" in err
 
 
-def test_recall_of_other_images_is_refused_with_both_names(
+def test_recall_refuses_proposals_of_other_images_and_names_both(
     shapes: list[str], tmp_path: Path, detect_command: Command
 ) -> None:
-    nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
-    write_proposals(tmp_path / "p.npz", pack_proposals([("cat.jpg", 0, nothing)]))
+    no_boxes = Proposals(torch.zeros(0, 4), torch.zeros(0))
+    write_proposals(tmp_path / "p.npz", pack_proposals([("cat.jpg", 0, no_boxes)]))
     status, _, err = detect_command("proposals", "recall", tmp_path / "p.npz", *shapes)
     assert status == 2
     assert "val/00000.jpg, found such as cat.jpg" in err
     assert len(err.splitlines()) == 1
 
 
-def test_recall_of_a_stale_file_is_refused(whole_pictures: Path, shapes: list[str], detect_command: Command) -> None:
-    found = read_proposals(whole_pictures)
-    write_proposals(whole_pictures, pack_proposals([(name, 5, found[place]) for place, name in enumerate(found.files)]))
-    status, _, err = detect_command("proposals", "recall", whole_pictures, *shapes)
+def test_recall_refuses_a_stale_proposal_file(
+    whole_image_proposals: Path, shapes: list[str], detect_command: Command
+) -> None:
+    proposals = read_proposals(whole_image_proposals)
+    write_proposals(
+        whole_image_proposals,
+        pack_proposals([(name, 5, proposals[index]) for index, name in enumerate(proposals.files)]),
+    )
+    status, _, err = detect_command("proposals", "recall", whole_image_proposals, *shapes)
     assert status == 2
     assert "p.npz: stale: 00001.jpg has changed" in err
 
 
-WRONG_USE = [
+WRONG_USAGE = [
     (("make",), "--out"),
     (
         ("make", "--out", "{tmp}/p.npz"),
@@ -162,7 +171,7 @@ WRONG_USE = [
     (("recall", "p.npz", "--model", "run"), "found both"),
     (("recall", "p.npz"), "--set: expected the data set that FILE is of"),
     (("recall", "p.npz", "--device", "cpu"), "--device: expected --model beside it"),
-    (("recall", "--model", "{tmp}", "--picture", "x.jpg"), "--picture x.jpg: expected a name that ends in .png"),
+    (("recall", "--model", "{tmp}", "--picture", "x.jpg"), "--figure x.jpg: expected a name that ends in .png"),
     (("recall", "--model", "{tmp}", "--json", "{tmp}"), "expected a file to write, found a folder"),
     (("recall", "--model", "{tmp}", "--picture", "{tmp}/text/x.png"), "expected a folder to write in"),
     (("recall", "--model", "{tmp}"), "expected a run folder with best.pt or last.pt"),
@@ -171,8 +180,8 @@ WRONG_USE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG_USE, ids=lambda value: value[0] if value else None)
-def test_wrong_use_is_one_line_and_status_2(
+@pytest.mark.parametrize(("arguments", "message"), WRONG_USAGE, ids=lambda value: value[0] if value else None)
+def test_wrong_usage_prints_one_line_and_exits_with_2(
     arguments: tuple[str, ...], message: str, tmp_path: Path, detect_command: Command
 ) -> None:
     if any("photos" in argument for argument in arguments):
@@ -187,7 +196,9 @@ def test_wrong_use_is_one_line_and_status_2(
 
 
 @pytest.mark.slow  # numba compiles for half a minute on a new machine
-def test_make_searches_for_real(tmp_path: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_writes_the_boxes_of_selective_search(
+    tmp_path: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from detect.proposals import selective_search
 
     monkeypatch.setattr(module, "selective_search", selective_search)
@@ -195,9 +206,9 @@ def test_make_searches_for_real(tmp_path: Path, detect_command: Command, monkeyp
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), rgb[..., ::-1])
     assert detect_command("proposals", "make", tmp_path, "--out", tmp_path / "p.npz", "--mode", "single")[0] == 0
-    alone = selective_search(rgb, "single")
-    found = read_proposals(tmp_path / "p.npz")
-    assert found.files == ("a.png", "b.png")
-    for place in (0, 1):
-        assert torch.equal(found[place].boxes, alone.boxes)
-        assert torch.equal(found[place].scores, alone.scores)
+    expected = selective_search(rgb, "single")
+    proposals = read_proposals(tmp_path / "p.npz")
+    assert proposals.files == ("a.png", "b.png")
+    for index in (0, 1):
+        assert torch.equal(proposals[index].boxes, expected.boxes)
+        assert torch.equal(proposals[index].scores, expected.scores)

@@ -1,4 +1,4 @@
-"""What the papers compare is one ``--set`` on a shipped configuration, and each trains, scores and predicts."""
+"""Each variant that the papers compare is one ``--set`` on a built-in configuration; it trains, scores and predicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.inference.predictor import load
-from detect.models.regions.pooled import PooledRegions
 from tests.conftest import Command
 
 TINY = ("data.train_images=6", "data.val_images=3", "train.steps=2", "train.batch_size=2", "data.workers=0")
@@ -18,7 +17,7 @@ TINY = ("data.train_images=6", "data.val_images=3", "train.steps=2", "train.batc
 
 @pytest.fixture(scope="module")
 def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Selective search of the few pictures, once."""
+    """Run selective search on the few images once; return the proposal file."""
     from rich.console import Console
 
     from detect.config import Config
@@ -29,12 +28,12 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
     config = with_overrides(Config(), [f"data.root={shapes_root}", *TINY])
     file = tmp_path_factory.mktemp("searched") / "shapes.npz"
-    with show_progress(Console(quiet=True), "searching", 9, "images") as shown:
-        make_proposals(list_images(config, ["train", "val"]), file, SearchSettings("single", 0), 1, shown)
+    with show_progress(Console(quiet=True), "searching", 9, "images") as progress:
+        make_proposals(list_images(config, ["train", "val"]), file, SearchSettings("single", 0), 1, progress)
     return file
 
 
-CASES: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
+VARIANTS: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
     "R-CNN": ("rcnn", (), lambda run: stages(run) == ["network", "features", "svms", "regressors"]),
     "R-CNN with a softmax": ("rcnn", ("model.classifier=softmax",), lambda run: "svms" not in stages(run)),
     "R-CNN, windows of all images": (
@@ -65,33 +64,37 @@ CASES: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
 
 
 def stages(run: Path) -> list[str]:
-    found: list[str] = json.loads((run / "stages.json").read_text())
-    return found
+    names: list[str] = json.loads((run / "stages.json").read_text())
+    return names
 
 
 def pool(run: Path) -> str:
-    regions = load(run).base_detector.regions
-    assert isinstance(regions, PooledRegions)
-    return regions.pool
+    return load(run).base_detector.regions.method
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_switch(case: str, proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
-    config, switches, is_so = CASES[case]
-    given = () if config == "faster_rcnn" else (f"model.proposals={proposals}",)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variant_trains_and_predicts(
+    variant: str, proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    config, switches, check = VARIANTS[variant]
+    proposal_setting = () if config == "faster_rcnn" else (f"model.proposals={proposals}",)
     run = tmp_path / "run"
-    sets = [part for setting in (f"data.root={shapes_root}", *TINY, *given, *switches) for part in ("--set", setting)]
+    sets = [
+        part
+        for setting in (f"data.root={shapes_root}", *TINY, *proposal_setting, *switches)
+        for part in ("--set", setting)
+    ]
     status, out, err = detect_command("train", "--config", config, *sets, "--out", run)
     assert (status, err) == (0, "")
-    assert is_so(run)
-    assert ("of the objects with an IoU of 0.5" in out) == bool(given)
+    assert check(run)
+    assert ("of the objects with an IoU of 0.5" in out) == bool(proposal_setting)
     images = list((shapes_root).glob("*/val/*.jpg"))[:1]
     flags = ("--set", "model.search.mode=single", "--set", "model.postprocess.score_threshold=0", "--score", 0)
-    assert detect_command("predict", run, *images, "--out", tmp_path / "found", "--format", "json", *flags)[0] == 0
-    assert json.loads((tmp_path / "found" / "predictions.json").read_text())[0]["detections"]
+    assert detect_command("predict", run, *images, "--out", tmp_path / "out", "--format", "json", *flags)[0] == 0
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())[0]["detections"]
 
 
-def test_selective_search_for_an_rpn(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
+def test_faster_rcnn_trains_on_selective_search(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
     run = tmp_path / "run"
     settings = (f"data.root={shapes_root}", *TINY, "model.proposals=selective_search", "model.search.mode=single")
     sets = [part for setting in settings for part in ("--set", setting)]

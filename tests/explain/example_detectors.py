@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from detect.models.proposers.precomputed import PrecomputedProposals
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.regions.pooled import PooledRegions
 from detect.models.regions.warped_crops import WarpedCrops
+from detect.models.slots import Head
 from detect.ops.matching import Matcher, ProposalSampler
 from detect.types import Images, Proposals
 
@@ -49,12 +52,14 @@ def make_detector(kind: str) -> Detector:
     training = HeadTraining(ProposalSampler(Matcher(0.5, (0.0, 0.5)), 4, 0.5), selection)
     postprocess = Postprocess(score_threshold=0.5, classes=("red",))
     if kind == "rcnn":
-        regions: nn.Module = WarpedCrops(make_body(), pool_size=8, crop_size=32, context=4)
+        crops = WarpedCrops(make_body(), pool_size=8, crop_size=32, context=4)
         return Detector(
-            NoBackbone(), PrecomputedProposals(), regions, RedHead(), postprocess, training, selection
+            NoBackbone(), PrecomputedProposals(), crops, cast(Head, RedHead()), postprocess, training, selection
         ).eval()
     regions = PooledRegions("roi_align", 4, STRIDE)
-    return Detector(make_body(), PrecomputedProposals(), regions, RedHead(), postprocess, training, selection).eval()
+    return Detector(
+        make_body(), PrecomputedProposals(), regions, cast(Head, RedHead()), postprocess, training, selection
+    ).eval()
 
 
 def make_images() -> Images:

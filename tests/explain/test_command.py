@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.files import merge_overrides, parse_config
 from detect.explain.trace.record import recompute
-from tests.conftest import Command
+from tests.conftest import TINY, Command
 from tests.explain.conftest import CLASSES
-from tests.report.example_pages import seen
+from tests.models.test_detector import sharpen
+from tests.report.example_pages import parse_page
 
 
 def test_trace_writes_json_figures_and_a_page(
@@ -42,10 +46,29 @@ def test_trace_writes_json_figures_and_a_page(
     for record in written["detections"]:
         assert record["box_in_image"] == pytest.approx((np.array(record["box"]) * scale).tolist())
         assert record["truth"]["outcome"] in ("found", "found nothing")
-    page = seen((folder / "index.html").read_text(encoding="utf-8"))
+    page = parse_page((folder / "index.html").read_text(encoding="utf-8"))
     assert page.text.count("ground truth") == 3
     assert "b" not in {tag for tag, _ in page.tags}  # a class name is text
     assert all(source.startswith("data:") for source in page.attributes("src", "href"))
+
+
+def test_trace_of_a_searched_proposal_lists_its_merges(image: Path, tmp_path: Path, detect_command: Command) -> None:
+    overrides = ["data.classes=[a,b]", "model.kind=fast_rcnn", "model.proposals=selective_search"]
+    config = parse_config(merge_overrides(TINY, overrides), "test")
+    detector, _ = build_detector(config, ("a", "b"))
+    model, out = tmp_path / "fast.pt", tmp_path / "out"
+    save_checkpoint(
+        Checkpoint(config, ("a", "b"), build_preprocess(config), sharpen(detector).state_dict(), 0, {}), model
+    )
+    status, _, err = detect_command("explain", model, image, "--score", 0, "--out", out)
+    assert (status, err) == (0, "")
+    (folder,) = out.iterdir()
+    assert len(list(folder.glob("detection-*-search.jpg"))) > 0
+    drawn = [record for record in json.loads((folder / "trace.json").read_text())["detections"] if "search" in record]
+    merges = [merge for record in drawn for merge in record["search"]["joins"]]
+    assert {key for merge in merges for key in merge} == {"made", "parts", "likeness", "box"}
+    page = parse_page((folder / "index.html").read_text(encoding="utf-8"))
+    assert page.text.count("initial segments,") == len(drawn)
 
 
 @pytest.mark.parametrize(

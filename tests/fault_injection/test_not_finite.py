@@ -92,25 +92,25 @@ def in_head(patch: Patch, bad: Bad) -> None:
 
 
 def in_loss(patch: Patch, bad: Bad) -> None:
-    original = Detector.losses_with_counts
+    original = Detector.forward
 
-    def means(self: Detector, images: Images, maps: Any, targets: Any) -> dict[str, MeanLoss]:
-        found = original(self, images, maps, targets)
-        return {name: MeanLoss(one.value * (NAN if bad(images) else 1.0), one.count) for name, one in found.items()}
+    def forward(self: Detector, images: Images, targets: Any) -> dict[str, MeanLoss]:
+        losses: dict[str, MeanLoss] = original(self, images, targets)
+        return {name: MeanLoss(loss.value * (NAN if bad(images) else 1.0), loss.count) for name, loss in losses.items()}
 
-    patch(Detector, "losses_with_counts", means)
+    patch(Detector, "forward", forward)
 
 
 def in_gradient(patch: Patch, bad: Bad) -> None:
-    original = Detector.losses_with_counts
+    original = Detector.forward
 
-    def means(self: Detector, images: Images, maps: Any, targets: Any) -> dict[str, MeanLoss]:
-        found = original(self, images, maps, targets)
+    def forward(self: Detector, images: Images, targets: Any) -> dict[str, MeanLoss]:
+        losses: dict[str, MeanLoss] = original(self, images, targets)
         if bad(images):
-            found["region_class"].value.register_hook(lambda gradient: gradient * NAN)
-        return found
+            losses["region_class"].value.register_hook(lambda gradient: gradient * NAN)
+        return losses
 
-    patch(Detector, "losses_with_counts", means)
+    patch(Detector, "forward", forward)
 
 
 STAGES = {

@@ -67,12 +67,17 @@ def targets(*rows: tuple[float, float, float, float]) -> Targets:
 SOME = targets((4, 6, 30, 40), (30, 10, 54, 30))
 
 
+def total_loss(detector: Detector, batch: Images, truth: list[Targets]) -> torch.Tensor:
+    return sum((loss.value for loss in detector(batch, truth).values()), torch.zeros(()))
+
+
 @pytest.mark.parametrize(
     "truth", [[targets()], [targets(), targets()], [SOME, targets()], [SOME, targets((1, 1, 50, 60))]]
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_losses_are_named_and_finite_in_both_modes(truth: list[Targets], training: bool) -> None:
-    losses = build().train(training)(images(random_pixels(len(truth))), truth)
+    mean_losses = build().train(training)(images(random_pixels(len(truth))), truth)
+    losses = {name: loss.value for name, loss in mean_losses.items()}
     assert set(losses) == LOSSES
     for loss in losses.values():
         assert loss.shape == ()
@@ -143,7 +148,7 @@ def test_detections_do_not_depend_on_the_rest_of_the_batch(settings: tuple[dict[
 def test_every_parameter_gets_a_gradient(settings: tuple[dict[str, Any], ...], norm: str) -> None:
     backbone, rpn, head = settings
     detector = build({"norm": norm, **backbone}, rpn, head).train()
-    sum(detector(images(random_pixels(2)), [SOME, SOME]).values(), torch.zeros(())).backward()
+    total_loss(detector, images(random_pixels(2)), [SOME, SOME]).backward()
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -156,9 +161,9 @@ def test_images_without_proposals_train_and_detect(head: dict[str, Any], norm: s
     backbone = {"norm": norm, **(ONE_MAP if head else {})}
     detector = build(backbone, {"min_side": 1000}, head).train()
     losses = detector(images(random_pixels(2)), [targets(), targets()])
-    assert losses["region_class"].item() == losses["region_box"].item() == 0.0
-    sum(losses.values(), torch.zeros(())).backward()
-    assert all(parameter.grad is not None for parameter in detector.head.parameters())
+    assert losses["region_class"].value.item() == losses["region_box"].value.item() == 0.0
+    total_loss(detector, images(random_pixels(2)), [targets(), targets()]).backward()
+    assert all(parameter.grad is not None for parameter in detector.get_submodule("head").parameters())
     assert [len(actual) for actual in detector.eval().detect(images(random_pixels(2)))] == [0, 0]
 
 
@@ -167,7 +172,7 @@ def test_a_few_steps_lower_the_loss() -> None:
     optimizer = torch.optim.SGD(detector.parameters(), lr=0.02, momentum=0.9)
     batch, sums = images(random_pixels(1)), []
     for _ in range(12):
-        loss = sum(detector(batch, [SOME]).values(), torch.zeros(()))
+        loss = total_loss(detector, batch, [SOME])
         sums.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
@@ -180,15 +185,19 @@ def test_initial_weights_depend_on_the_seed() -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_postprocess_batch_of_predict_raw_equals_detect() -> None:
+def test_postprocess_of_run_head_equals_detect() -> None:
     detector = sharpen(build()).eval()
     batch = images(random_pixels(2))
     with torch.no_grad():
-        raw = detector.predict_raw(batch, detector.backbone(batch.pixels))
+        maps = detector.backbone(batch.pixels)
+        raw = detector.run_head(batch, maps, detector.proposer(batch, maps, detector.test_selection).proposals)
     for proposals, logits, deltas in zip(raw.proposals, raw.logits, raw.deltas, strict=True):
         assert logits.shape == (len(proposals), len(CLASSES) + 1)
         assert deltas.shape == (len(proposals), len(CLASSES), 4)
-    for detections, other in zip(detector.postprocess_batch(batch, raw), detector.detect(batch), strict=True):
+    postprocessed = map(detector.postprocess, raw.proposals, raw.logits, raw.deltas, batch.sizes)
+    for detections, other in zip(postprocessed, detector.detect(batch), strict=True):
+        same(detections, other, 0.0)
+    for detections, other in zip(detector.detect(batch, maps), detector.detect(batch), strict=True):
         same(detections, other, 0.0)
 
 
@@ -222,7 +231,7 @@ def test_frozen_parts_stay_and_the_others_learn(frozen: list[str], left: set[str
     before = {name: value.clone() for name, value in detector.state_dict().items()}
     losses = detector(images(random_pixels(2)), [SOME, SOME])
     assert set(losses) == left
-    sum(losses.values(), torch.zeros(())).backward()
+    sum((loss.value for loss in losses.values()), torch.zeros(())).backward()
     torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1.0).step()
     for name, value in detector.state_dict().items():
         if name.split(".")[0] in frozen:

@@ -28,7 +28,7 @@ class BrightBox(Detector):
         self.postprocess = Postprocess(nms_iou=0.5, classes=("bright",))
         self.score = score
 
-    def detect(self, images: Images) -> list[Detections]:
+    def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:  # noqa: ARG002
         detections = []
         for pixels, (height, width) in zip(images.pixels, images.sizes, strict=True):
             y, x = (pixels[0, :height, :width] > 0.5).nonzero(as_tuple=True)

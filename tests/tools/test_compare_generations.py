@@ -1,4 +1,4 @@
-"""The comparison of the generations: what is done is not done again, what belongs to another comparison is refused."""
+"""tools/compare_generations.py: finished steps are not repeated, files of another comparison are refused."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 
 import pytest
 
-from detect.errors import UserError, RunError
+from detect.errors import RunError, UserError
 
 TOOL = runpy.run_path(str(Path(__file__).resolve().parents[2] / "tools" / "compare_generations.py"))
-part_of: Callable[..., Path] = TOOL["part_of"]
-timed: Callable[..., float] = TOOL["timed"]
+make_subset: Callable[..., Path] = TOOL["make_subset"]
+run_timed: Callable[..., float] = TOOL["run_timed"]
 
-Said = list[list[str]]
+Commands = list[list[str]]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Said:
-    """The commands that were run. Each makes what stands last; one with ``fail`` ends with status 1."""
-    commands: Said = []
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """The commands that were run. Each writes its last argument; one with ``fail`` ends with status 1."""
+    commands: Commands = []
 
     class Process:
         def __init__(self, command: list[str]) -> None:
             commands.append(command[3:])
             self.returncode = int("fail" in command)
-            made = Path(command[-1])
-            if self.returncode == 0 and made.suffix:
-                made.write_text("made")
-            elif not made.suffix:
-                made.mkdir(exist_ok=True)
-                (made / "config.yaml").touch()
+            output = Path(command[-1])
+            if self.returncode == 0 and output.suffix:
+                output.write_text("text")
+            elif not output.suffix:
+                output.mkdir(exist_ok=True)
+                (output / "config.yaml").touch()
 
         def poll(self) -> int:
             return self.returncode
@@ -42,56 +42,62 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Said:
     return commands
 
 
-def test_what_is_done_is_not_done_again_unless_it_is_gone(said: Said, tmp_path: Path) -> None:
-    made = tmp_path / "p.npz"
+def test_run_timed_repeats_a_command_only_if_its_output_is_gone(commands: Commands, tmp_path: Path) -> None:
+    output = tmp_path / "p.npz"
     for _ in range(2):
-        timed(tmp_path, "search", ["make", made], made)
-    assert len(said) == 1
-    made.unlink()
-    timed(tmp_path, "search", ["make", made], made)
-    assert len(said) == 2
+        run_timed(tmp_path, "search", ["make", output], output)
+    assert len(commands) == 1
+    output.unlink()
+    run_timed(tmp_path, "search", ["make", output], output)
+    assert len(commands) == 2
 
 
-def test_what_another_command_made_is_refused_and_made_anew_once_removed(said: Said, tmp_path: Path) -> None:
-    made = tmp_path / "p.npz"
-    timed(tmp_path, "search", ["make", made], made)
-    with pytest.raises(UserError, match=r"p\.npz: expected nothing, or what this command makes, found another's"):
-        timed(tmp_path, "search", ["make", "--set", "x=1", made], made)
-    made.unlink()
-    timed(tmp_path, "search", ["make", "--set", "x=1", made], made)
-    assert said == [["make", str(made)], ["make", "--set", "x=1", str(made)]]
+def test_run_timed_refuses_the_output_of_another_command_until_it_is_removed(
+    commands: Commands, tmp_path: Path
+) -> None:
+    output = tmp_path / "p.npz"
+    run_timed(tmp_path, "search", ["make", output], output)
+    with pytest.raises(
+        UserError, match=r"p\.npz: expected no file, or the output of this command, found that of another"
+    ):
+        run_timed(tmp_path, "search", ["make", "--set", "x=1", output], output)
+    output.unlink()
+    run_timed(tmp_path, "search", ["make", "--set", "x=1", output], output)
+    assert commands == [["make", str(output)], ["make", "--set", "x=1", str(output)]]
 
 
-def test_a_run_cut_off_goes_on_and_its_seconds_add_up(said: Said, tmp_path: Path) -> None:
+def test_run_timed_resumes_a_failed_run_and_adds_its_seconds(commands: Commands, tmp_path: Path) -> None:
     run = tmp_path / "rcnn"
     with pytest.raises(RunError, match="rcnn training: expected the command above to succeed"):
-        timed(tmp_path, "rcnn training", ["train", "fail", run], run)
-    known = json.loads((tmp_path / "seconds.json").read_text())
-    known["rcnn training"]["seconds"] = 100.0
-    (tmp_path / "seconds.json").write_text(json.dumps(known))
-    assert timed(tmp_path, "rcnn training", ["train", "fail", run], run) >= 100
-    assert said[1] == ["train", "--resume", str(run)]
+        run_timed(tmp_path, "rcnn training", ["train", "fail", run], run)
+    entries = json.loads((tmp_path / "seconds.json").read_text())
+    entries["rcnn training"]["seconds"] = 100.0
+    (tmp_path / "seconds.json").write_text(json.dumps(entries))
+    assert run_timed(tmp_path, "rcnn training", ["train", "fail", run], run) >= 100
+    assert commands[1] == ["train", "--resume", str(run)]
 
 
-def voc(folder: Path) -> Path:
+def write_voc_lists(folder: Path) -> Path:
     lists = folder / "ImageSets" / "Main"
     lists.mkdir(parents=True)
     for name in ("train", "val"):
-        (lists / f"{name}.txt").write_text("".join(f"{number:06}\n" for number in range(11)))
+        (lists / f"{name}.txt").write_text("".join(f"{index:06}\n" for index in range(11)))
     return folder
 
 
 @pytest.mark.parametrize(
-    ("every", "other", "words"),
+    ("every", "from_other_root", "message"),
     [
         (5, True, "Annotations: expected a link to .*other/Annotations, found one to .*voc/Annotations; give another"),
         (3, False, "train.txt: expected one image of 3, found other images; give another --out"),
     ],
 )
-def test_a_part_of_other_images_is_refused(every: int, other: bool, words: str, tmp_path: Path) -> None:
-    first, second = voc(tmp_path / "voc"), voc(tmp_path / "other")
+def test_make_subset_refuses_a_folder_with_other_images(
+    every: int, from_other_root: bool, message: str, tmp_path: Path
+) -> None:
+    first, second = write_voc_lists(tmp_path / "voc"), write_voc_lists(tmp_path / "other")
     for _ in range(2):
-        part = part_of(first, tmp_path / "part", 5)
-    assert (part / "ImageSets" / "Main" / "val.txt").read_text() == "000000\n000005\n000010\n"
-    with pytest.raises(UserError, match=words):
-        part_of(second if other else first, tmp_path / "part", every)
+        subset = make_subset(first, tmp_path / "subset", 5)
+    assert (subset / "ImageSets" / "Main" / "val.txt").read_text() == "000000\n000005\n000010\n"
+    with pytest.raises(UserError, match=message):
+        make_subset(second if from_other_root else first, tmp_path / "subset", every)

@@ -19,22 +19,22 @@ ROOT = Path(__file__).resolve().parents[2]
 CORNERS = "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>80</ymax>"
 OBJECT = f"<object><name>cat</name><difficult>0</difficult><bndbox>{CORNERS}</bndbox></object>"
 
-Answer = tuple[int, str, str]  # exit status, stdout, stderr
-Call = Callable[..., Answer]
+Output = tuple[int, str, str]  # exit status, stdout, stderr
+Call = Callable[..., Output]
 
 
-def run(tool: str, *arguments: str | Path) -> Answer:
-    """In a process of its own: seconds, where the tool imports torch."""
+def run(tool: str, *arguments: str | Path) -> Output:
+    """Run a tool in another process; this takes seconds if the tool imports torch."""
     command = [sys.executable, ROOT / "tools" / tool, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
-    return done.returncode, done.stdout, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    return process.returncode, process.stdout, process.stderr
 
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """In this process."""
+    """Return a function that runs a tool in this process."""
 
-    def call(tool: str, *arguments: str | Path) -> Answer:
+    def call(tool: str, *arguments: str | Path) -> Output:
         monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
         status: Any = 0
         try:
@@ -58,19 +58,19 @@ def voc(tmp_path: Path) -> Path:
         (tmp_path / f"voc/Annotations/{name}.xml").write_text(xml)
         (tmp_path / f"voc/JPEGImages/{name}.jpg").touch()
     box = np.array([[10.0, 20.0, 60.0, 80.0], [0.0, 0.0, 5.0, 5.0]])
-    found = [Prediction("elsewhere/000001.jpg", 200, 100, box, np.array([0.9, 0.8]), np.array([1, 2]))]
-    write_json(tmp_path / "predictions.json", found, ["cat", "dgo"])
-    write_comp4(tmp_path / "comp4", found, ["cat", "dgo"])
+    predictions = [Prediction("elsewhere/000001.jpg", 200, 100, box, np.array([0.9, 0.8]), np.array([1, 2]))]
+    write_json(tmp_path / "predictions.json", predictions, ["cat", "dgo"])
+    write_comp4(tmp_path / "comp4", predictions, ["cat", "dgo"])
     return tmp_path
 
 
-def test_voc_scores_both_forms_alike(voc, call):
+def test_eval_voc_scores_both_formats_equally(voc, call):
     scores = []
     for start, results in ((run, "predictions.json"), (call, "comp4")):
         common = ("--root", voc / "voc", "--split", "val", "--results", voc / results)
-        status, printed, said = start("eval_voc.py", *common, "--metric", "voc12", "--json", voc / "out/score.json")
-        assert (status, said) == (0, "eval_voc: no ground truth of dgo\n")
-        assert "50.0" in printed
+        status, out, err = start("eval_voc.py", *common, "--metric", "voc12", "--json", voc / "out/score.json")
+        assert (status, err) == (0, "eval_voc: no ground truth of dgo\n")
+        assert "50.0" in out
         scores.append(json.loads((voc / "out/score.json").read_text()))
     assert 0 <= scores[0].pop("seconds") < 60
     assert scores[0] == {"metric": "voc12", "mAP": 0.5, "per_class": {"cat": 0.5, "dgo": None}, "images": 2}
@@ -97,12 +97,12 @@ def coco_files(folder: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize(("results", "ap"), [("empty", 0.0), ("dt", 1.0)])
-def test_coco_scores(results, ap, tmp_path, call):
+def test_eval_coco_writes_the_score(results, ap, tmp_path, call):
     files = coco_files(tmp_path)
     common = ("--annotations", files["gt"], "--results", files[results], "--json", files["score"])
-    status, printed, said = call("eval_coco.py", *common)
-    assert (status, said) == (0, "")
-    assert "AR100" in printed
+    status, out, err = call("eval_coco.py", *common)
+    assert (status, err) == (0, "")
+    assert "AR100" in out
     score = json.loads(files["score"].read_text())
     assert list(score) == ["metric", *METRIC_NAMES, "per_class", "images", "seconds"]
     assert [score[name] for name in ("AP", "APs", "APl")] == [pytest.approx(ap), pytest.approx(ap), None]
@@ -111,32 +111,32 @@ def test_coco_scores(results, ap, tmp_path, call):
 
 
 @pytest.mark.parametrize(
-    ("gt", "dt", "words"),
+    ("gt", "dt", "phrases"),
     [
         ("missing", "dt", ["missing.json", "expected a COCO annotation file", "found nothing"]),
         ("part", "dt", ["part.json", '"categories"', "found nothing"]),
         ("gt", "alien", ["alien.json", "result 1", "found 6"]),
     ],
 )
-def test_coco_errors_are_one_line(gt, dt, words, tmp_path, call):
+def test_eval_coco_errors_are_one_line(gt, dt, phrases, tmp_path, call):
     files = coco_files(tmp_path)
-    status, printed, said = call("eval_coco.py", "--annotations", files[gt], "--results", files[dt])
-    assert (status, printed, said.count("\n")) == (2, "", 1)
-    assert all(word in said for word in words)
+    status, out, err = call("eval_coco.py", "--annotations", files[gt], "--results", files[dt])
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert all(phrase in err for phrase in phrases)
 
 
 @pytest.mark.parametrize(
-    ("split", "results", "words"),
+    ("split", "results", "phrases"),
     [
         ("vall", "comp4", ["vall", 'did you mean "val"']),
         ("val", "predictons.json", ['did you mean "predictions.json"']),
     ],
 )
-def test_voc_errors_are_one_line(split, results, words, voc, call):
-    status, printed, said = call("eval_voc.py", "--root", voc / "voc", "--split", split, "--results", voc / results)
-    assert (status, printed, said.count("\n")) == (2, "", 1)
-    assert all(word in said for word in words)
+def test_eval_voc_errors_are_one_line(split, results, phrases, voc, call):
+    status, out, err = call("eval_voc.py", "--root", voc / "voc", "--split", split, "--results", voc / results)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert all(phrase in err for phrase in phrases)
 
 
-def test_usage_errors_are_one_line():
+def test_eval_coco_usage_error_is_one_line():
     assert run("eval_coco.py") == (2, "", "eval_coco: Missing option '--annotations'.\n")

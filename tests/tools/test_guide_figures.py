@@ -1,4 +1,4 @@
-"""The guide: each picture is there, its command is one, and the tool refuses what it could not make."""
+"""docs/explain.md: each figure exists and its command is valid; tools/guide_figures.py refuses wrong ones."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pytest
 from detect.cli.main import main
 from detect.data.images import read_image
 from detect.draw import save_image
-from detect.errors import UserError, RunError
-from tools import guide_pictures
-from tools.guide_pictures import COMMAND, GUIDE, MAX_BYTES, Figure, select_figures, save_figure, parse_figures
+from detect.errors import RunError, UserError
+from tools import guide_figures
+from tools.guide_figures import COMMAND, GUIDE, MAX_BYTES, Figure, parse_figures, save_figure, select_figures
 
 TEXT = GUIDE.read_text(encoding="utf-8")
 LINK = '![a cell](pictures/a.jpg "explained/a.png")'
-MADE = Figure("pictures/a.jpg", "explained/a.png", ("explain", "run", "a photo.jpg"))
+FIGURE = Figure("pictures/a.jpg", "explained/a.png", ("explain", "run", "a photo.jpg"))
 
 
-def parsed(words: list[str]) -> str:
-    """The command's name, found as the command line does, up to the last option; nothing is run.
+def parse_command(words: list[str]) -> str:
+    """Parse the words like the command line and return the name of the command; nothing is run.
 
-    click.ClickException for what is wrong.
+    Raise click.ClickException for wrong words.
     """
     context = click.Context(main, info_name="detect")
     while isinstance(context.command, click.Group):
@@ -35,26 +35,26 @@ def parsed(words: list[str]) -> str:
     return context.info_name or ""
 
 
-def commands() -> list[str]:
+def guide_commands() -> list[str]:
     return [line.strip() for line in TEXT.splitlines() if line.startswith(COMMAND)]
 
 
-@pytest.mark.parametrize("line", commands())
-def test_the_command_line_accepts_every_command_of_the_guide(line: str) -> None:
-    assert parsed(shlex.split(line)[1:]) in line.split()[1:4]
+@pytest.mark.parametrize("line", guide_commands())
+def test_guide_command_is_accepted_by_the_command_line(line: str) -> None:
+    assert parse_command(shlex.split(line)[1:]) in line.split()[1:4]
 
 
 @pytest.mark.parametrize("line", ["detect explain runs/faster --metod filters --out x", "detect model sumary"])
-def test_a_command_that_is_none_is_seen(line: str) -> None:
+def test_parse_command_refuses_a_wrong_command(line: str) -> None:
     with pytest.raises(click.ClickException):
-        parsed(shlex.split(line)[1:])
+        parse_command(shlex.split(line)[1:])
 
 
-def test_the_guide_has_its_pictures_and_the_folder_no_others() -> None:
-    known = parse_figures(TEXT)
-    assert len(known) >= 8
+def test_guide_figures_are_the_files_of_the_folder() -> None:
+    figures = parse_figures(TEXT)
+    assert len(figures) >= 8
     folder = GUIDE.parent / "pictures"
-    assert sorted(picture.file for picture in known) == sorted(f"pictures/{file.name}" for file in folder.iterdir())
+    assert sorted(figure.file for figure in figures) == sorted(f"pictures/{file.name}" for file in folder.iterdir())
     assert max(file.stat().st_size for file in folder.iterdir()) <= MAX_BYTES
 
 
@@ -63,46 +63,46 @@ def test_the_guide_has_its_pictures_and_the_folder_no_others() -> None:
     [
         ("", []),
         ("    detect doctor\n", []),
-        (f"{LINK}\n\n    detect explain run 'a photo.jpg'\nText.", [MADE]),
-        (f"{LINK}\n{LINK}\n    detect explain run 'a photo.jpg'\n    detect doctor", [MADE, MADE]),
+        (f"{LINK}\n\n    detect explain run 'a photo.jpg'\nText.", [FIGURE]),
+        (f"{LINK}\n{LINK}\n    detect explain run 'a photo.jpg'\n    detect doctor", [FIGURE, FIGURE]),
     ],
 )
-def test_pictures_with_their_commands(guide: str, expected: list[Figure]) -> None:
+def test_parse_figures_returns_figures_with_their_commands(guide: str, expected: list[Figure]) -> None:
     assert parse_figures(guide) == expected
 
 
 @pytest.mark.parametrize(
-    ("guide", "said"),
+    ("guide", "message"),
     [
-        (LINK, r"pictures/a\.jpg: expected its command right under it, found the end"),
+        (LINK, r"pictures/a\.jpg: expected its command on the next line, found the end"),
         (f"{LINK}\nText.\n    detect doctor", r"found Text\."),
-        ("![a cell](pictures/a.jpg)\n    detect doctor", "expected !.what it shows"),
-        ('![](pictures/a.jpg "a.png")\n    detect doctor', "expected !.what it shows"),
+        ("![a cell](pictures/a.jpg)\n    detect doctor", "expected !.description"),
+        ('![](pictures/a.jpg "a.png")\n    detect doctor', "expected !.description"),
     ],
 )
-def test_a_picture_that_says_too_little_is_refused(guide: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_parse_figures_refuses_an_incomplete_figure(guide: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         parse_figures(guide)
 
 
-def test_pictures_are_chosen_by_name() -> None:
-    assert select_figures([MADE], []) == [MADE]
-    assert select_figures([MADE], ["a"]) == [MADE]
-    with pytest.raises(UserError, match="PICTURE: expected one of the guide's, found b"):
-        select_figures([MADE], ["b"])
+def test_select_figures_by_name() -> None:
+    assert select_figures([FIGURE], []) == [FIGURE]
+    assert select_figures([FIGURE], ["a"]) == [FIGURE]
+    with pytest.raises(UserError, match="FIGURE: expected a figure of the guide, found b"):
+        select_figures([FIGURE], ["b"])
 
 
-def test_what_was_made_is_kept_no_wider_than_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save_figure_limits_width_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(guide_pictures, "GUIDE", tmp_path / "docs" / "guide.md")
+    monkeypatch.setattr(guide_figures, "GUIDE", tmp_path / "docs" / "guide.md")
     (tmp_path / "docs").mkdir()
-    with pytest.raises(RunError, match=r"explained/a\.png: expected it from detect explain run 'an image\.jpg'"):
-        save_figure(MADE)
+    with pytest.raises(RunError, match=r"explained/a\.png: expected the output of detect explain run 'a photo\.jpg'"):
+        save_figure(FIGURE)
     (tmp_path / "explained").mkdir()
     save_image(tmp_path / "explained" / "a.png", np.full((100, 1800, 3), 7, np.uint8))
-    save_figure(MADE)
+    save_figure(FIGURE)
     assert read_image(tmp_path / "docs" / "pictures" / "a.jpg").shape == (50, 900, 3)
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
     save_image(tmp_path / "explained" / "a.png", noise)
     with pytest.raises(RunError, match="expected at most 150,000 bytes, found"):
-        save_figure(MADE)
+        save_figure(FIGURE)

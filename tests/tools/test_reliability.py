@@ -1,4 +1,4 @@
-"""The page of promises: each has a test that exists, and its counts are those of the tests."""
+"""tools/reliability.py: the tests of each claim exist, and a row has their counts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.reliability import BUGS, PROMISES, TestRun, Claim, read_run, claim_table
+from tools.reliability import BUGS, GUARANTEES, Claim, TrialResult, claim_table, read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,7 @@ JUNIT = """<testsuites><testsuite>
 
 
 @pytest.fixture
-def ran(tmp_path: Path) -> list[TestRun]:
+def results(tmp_path: Path) -> list[TrialResult]:
     (tmp_path / "junit.xml").write_text(JUNIT, "utf-8")
     return read_run(tmp_path / "junit.xml")
 
@@ -36,15 +36,17 @@ def ran(tmp_path: Path) -> list[TestRun]:
         (("tests/other",), "not run | 0 | "),
     ],
 )
-def test_a_row_counts_its_own_tests(tests: tuple[str, ...], cells: str, ran: list[TestRun]) -> None:
-    assert claim_table("promise", [Claim("It holds", tests)], ran)[2].endswith(f"| {cells} |")
+def test_claim_table_counts_the_tests_of_a_claim(
+    tests: tuple[str, ...], cells: str, results: list[TrialResult]
+) -> None:
+    assert claim_table("guarantee", [Claim("It holds", tests)], results)[2].endswith(f"| {cells} |")
 
 
-@pytest.mark.parametrize("row", [*PROMISES, *BUGS], ids=lambda row: row.text[:30])
-def test_each_row_names_tests_that_are_there(row: Claim) -> None:
-    for name in row.tests:
+@pytest.mark.parametrize("claim", [*GUARANTEES, *BUGS], ids=lambda claim: claim.text[:30])
+def test_claim_names_existing_tests(claim: Claim) -> None:
+    for name in claim.tests:
         file, _, test = name.partition("::")
-        found = [path.read_text("utf-8") for path in ROOT.glob(f"{file}*") if path.suffix == ".py"]
-        assert found
-        wanted = re.escape(test.partition("[")[0])
-        assert any(re.search(rf"^def {wanted}", text, re.MULTILINE) for text in found) or not test
+        sources = [path.read_text("utf-8") for path in ROOT.glob(f"{file}*") if path.suffix == ".py"]
+        assert sources
+        prefix = re.escape(test.partition("[")[0])
+        assert any(re.search(rf"^def {prefix}", text, re.MULTILINE) for text in sources) or not test

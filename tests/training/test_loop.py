@@ -1,4 +1,4 @@
-"""The training loop alone, with a model of one weight: what it calls, and in which state it ends."""
+"""The training loop alone, with a model of one weight: the callbacks that it calls, and the state at its end."""
 
 from __future__ import annotations
 
@@ -32,17 +32,13 @@ class TinyDetector(nn.Module):
         self.num_forwards: Tensor
         self.register_buffer("num_forwards", torch.tensor(0))
 
-    def backbone(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        self.num_forwards += 1
-        return (pixels,)
-
-    def losses_with_counts(
+    def forward(
         self,
         images: Images,
-        features: Sequence[Tensor],
         targets: Sequence[Targets],  # noqa: ARG002 - the interface of a detector
     ) -> dict[str, MeanLoss]:
-        return {"distance": MeanLoss((features[0].mean() - self.weight) ** 2, len(images))}
+        self.num_forwards += 1
+        return {"distance": MeanLoss(value=(images.pixels.mean() - self.weight) ** 2, count=len(images))}
 
 
 @dataclass

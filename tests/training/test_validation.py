@@ -19,7 +19,7 @@ from detect.models.detector import Detector
 from detect.ops.preprocess import Preprocess
 from detect.system.device import ComputeConfig
 from detect.training.validation import DetectionValidator
-from detect.types import Detections, Images, Proposals, Targets
+from detect.types import Detections, Images, MeanLoss, Proposals, Targets
 
 Box = tuple[float, float, float, float]
 ObjectSpec = tuple[Box, str]  # a box of class 1, and its mark: "", "difficult" or "crowd"
@@ -44,24 +44,24 @@ class FixedDetector:
     def backbone(self, pixels: Tensor) -> tuple[Tensor, ...]:
         return (pixels,)
 
-    def predict_raw(self, images: Images, features: Sequence[Tensor]) -> int:  # noqa: ARG002 - a detector's interface
-        return len(images)
-
-    def postprocess_batch(self, images: Images, raw: int) -> list[Detections]:  # noqa: ARG002
+    def detect(self, images: Images, maps: Sequence[Tensor]) -> list[Detections]:  # noqa: ARG002 - a detector's interface
         labels = torch.ones(len(self.boxes), dtype=torch.int64)
-        return [Detections(boxes=self.boxes, scores=self.scores, labels=labels)] * raw
+        return [Detections(boxes=self.boxes, scores=self.scores, labels=labels)] * len(images)
 
     def proposer(self, images: Images, features: Sequence[Tensor], selection: None) -> SimpleNamespace:  # noqa: ARG002
         return SimpleNamespace(proposals=(Proposals(boxes=self.boxes, scores=self.scores),) * len(images))
 
-    def losses(
+    def __call__(
         self,
         images: Images,
-        features: Sequence[Tensor],  # noqa: ARG002
         targets: Sequence[Targets],
-    ) -> dict[str, Tensor]:
+        maps: Sequence[Tensor],  # noqa: ARG002
+    ) -> dict[str, MeanLoss]:
         objects = sum(len(target) for target in targets)
-        return {"images": torch.tensor(1.0), "objects": torch.tensor(objects / len(images))}
+        return {
+            "images": MeanLoss(value=torch.tensor(1.0), count=len(images)),
+            "objects": MeanLoss(value=torch.tensor(objects / len(images)), count=len(images)),
+        }
 
 
 def make_annotations(folder: Path, *images: Sequence[ObjectSpec]) -> Annotations:

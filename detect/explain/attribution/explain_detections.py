@@ -32,9 +32,7 @@ from detect.explain.attribution.target import (
 )
 from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
-from detect.models.backbones.network import StagedBody
 from detect.models.layer_hooks import find_layer, stage_names
-from detect.models.regions.warped_crops import WarpedCrops
 from detect.ops.preprocess import rescale_boxes
 from detect.proposals.lookups import BoxesAndScores, ProposalsFromFile
 from detect.system.files import write_bytes
@@ -165,9 +163,9 @@ def caption(query: DetectionQuery, options: MethodOptions, target: AttributionTa
         f"{query.method}{f' at {name}' if name else ''}: {method.description.format(what=what)}.",
         "The proposal is pinned.",
     ]
-    if name is not None and isinstance(network, StagedBody) and name.startswith(stage_names(network)[-1]):
+    if name is not None and network.pools_last_stage and name.startswith(stage_names(network)[-1]):
         sentences.append("Regions are pooled from this map: gradients reach it only inside the proposal.")
-    if isinstance(network, WarpedCrops):
+    if network.input_size is not None:
         sentences.append("R-CNN reads a warped crop: its pixels are mapped back to the image.")
     return " ".join(sentences)
 

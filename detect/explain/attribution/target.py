@@ -22,14 +22,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detect.explain.trace.trace import Trace
 from detect.models.detector import Detector
 from detect.models.postprocess import Postprocess, logistic
-from detect.models.regions.warped_crops import WarpedCrops
+from detect.models.slots import FeatureNetwork
 from detect.ops import boxes as box_ops
-from detect.ops.warp import warp
 from detect.types import Images, Proposals, Size
 
 Quantity = Literal["score", "x1", "y1", "x2", "y2"]
@@ -73,7 +72,7 @@ class AttributionTarget:
     """The pixels that a network reads, and D detections as functions of these pixels.
 
     pixels: (1, 3, H, W), normalized, 0 is the mean color; size: the (h, w) of the pixels that belong to the image, the
-    rest is padding; window: (4,), the box of the pixels in canvas pixels; network: the module that runs on the pixels,
+    rest is padding; window: (4,), the box of the pixels in canvas pixels; network: what runs on the pixels,
     whose layers have names; forward: maps pixels (N, 3, H, W) to the logits and deltas of the D pinned proposals;
     quantity: what is explained of a detection, its score or an edge of its box.
     """
@@ -81,7 +80,7 @@ class AttributionTarget:
     pixels: Tensor
     size: Size
     window: Tensor
-    network: nn.Module
+    network: FeatureNetwork
     detections: tuple[TargetDetection, ...]
     postprocess: Postprocess
     quantity: Quantity
@@ -139,9 +138,15 @@ def attribution_targets(
     """Return the targets of one image's detections: a single one on the whole image, or one for each warped crop
     (R-CNN).
     """
-    if isinstance(detector.regions, WarpedCrops):
-        return [_crop_target(detector, detector.regions, images, detection, quantity) for detection in detections]
-    return [_image_target(detector, images, tuple(detections), quantity)] if detections else []
+    if not detections:
+        return []
+    crops = detector.regions.crops(images, [torch.stack([detection.proposal for detection in detections])])
+    if crops is None:
+        return [_image_target(detector, images, tuple(detections), quantity)]
+    return [
+        _crop_target(detector, crop[None], detection, quantity)
+        for crop, detection in zip(crops, detections, strict=True)
+    ]
 
 
 def _image_target(
@@ -157,23 +162,25 @@ def _image_target(
 
     height, width = images.pixels.shape[2:]
     window = boxes.new_tensor([0, 0, width, height])
-    network = detector.backbone
     return AttributionTarget(
-        images.pixels, images.sizes[0], window, network, detections, detector.postprocess, quantity, forward
+        images.pixels,
+        images.sizes[0],
+        window,
+        detector.feature_network(),
+        detections,
+        detector.postprocess,
+        quantity,
+        forward,
     )
 
 
-def _crop_target(
-    detector: Detector, regions: WarpedCrops, images: Images, detection: TargetDetection, quantity: Quantity
-) -> AttributionTarget:
-    boxes = detection.proposal[None]
-    crop = warp(images.pixels, images.sizes, [boxes], regions.crop_size, regions.context)
+def _crop_target(detector: Detector, crop: Tensor, detection: TargetDetection, quantity: Quantity) -> AttributionTarget:
+    network = detector.feature_network()
 
     def forward(pixels: Tensor) -> LogitsAndDeltas:
-        logits, deltas = detector.head(regions.extract_features(pixels))
+        logits, deltas = detector.head(network.run(pixels))
         return logits[:, None], deltas[:, None]
 
-    margin = (boxes[0, 2:] - boxes[0, :2]) * (regions.context / (regions.crop_size - 2 * regions.context))
-    window = torch.cat([boxes[0, :2] - margin, boxes[0, 2:] + margin])
-    size = (regions.crop_size, regions.crop_size)
-    return AttributionTarget(crop, size, window, regions, (detection,), detector.postprocess, quantity, forward)
+    size = (int(crop.shape[2]), int(crop.shape[3]))
+    window = detector.regions.window(detection.proposal).box
+    return AttributionTarget(crop, size, window, network, (detection,), detector.postprocess, quantity, forward)

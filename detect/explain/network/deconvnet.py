@@ -18,6 +18,7 @@ from detect.errors import UserError, did_you_mean
 from detect.models.backbones.lenet import ScaledTanh, Subsampling
 from detect.models.backbones.zf import SpatialResponseNorm
 from detect.models.layer_hooks import stage_names
+from detect.models.slots import FeatureNetwork
 
 TRANSPOSED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.BatchNorm2d, Subsampling)  # linear for fixed switches
 SKIPPED = (nn.LocalResponseNorm, SpatialResponseNorm, ScaledTanh, nn.Identity)
@@ -31,12 +32,12 @@ class NamedLayer:
     layer: nn.Module
 
 
-def sequential_layers(network: nn.Module) -> list[NamedLayer]:
+def sequential_layers(network: FeatureNetwork) -> list[NamedLayer]:
     """Return the layers of the network's body in their order.
 
     Raises UserError for a network whose layers do not form one sequence, or with a layer of an unknown class.
     """
-    layers = dict(network.named_modules())
+    layers = dict(network.module.named_modules())
     return [layer for name in stage_names(network) for layer in _named_layers(name, layers[name])]
 
 

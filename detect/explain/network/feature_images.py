@@ -54,7 +54,7 @@ def filters(reader: NetworkReader, out: Path, log: Log) -> None:
 
     Raises UserError for a network whose first convolution does not read three colors.
     """
-    first = next((part for part in reader.network.modules() if isinstance(part, nn.Conv2d)), None)
+    first = next((part for part in reader.network.module.modules() if isinstance(part, nn.Conv2d)), None)
     if first is None or first.in_channels != 3 or first.groups != 1:
         raise UserError("--method filters: expected a first convolution that reads three colors, found none")
     kernels = [reader.to_rgb(kernel) for kernel in first.weight.detach()]

@@ -13,7 +13,6 @@ from detect.errors import UserError, did_you_mean
 from detect.explain.attribution.heatmaps import with_caption
 from detect.explain.network.receptive_field import Field
 from detect.explain.network.summary import fields_by_slot
-from detect.models.regions.warped_crops import WarpedCrops
 from detect.types import Size
 
 
@@ -30,8 +29,9 @@ def field_figure(config: Config, rgb: np.ndarray, layer: str | None) -> tuple[np
     canvas = preprocess.canvas([size])
     with torch.device("meta"):
         detector = build_uninitialized(config, ("any",)).eval()
-    if isinstance(detector.regions, WarpedCrops):
-        size = canvas = (detector.regions.crop_size, detector.regions.crop_size)
+    crop_size = detector.feature_network().input_size
+    if crop_size is not None:
+        size = canvas = crop_size
         rgb = np.asarray(cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_AREA))
     slots = fields_by_slot(detector, canvas)
     fields = {name: field for slot in slots.values() for (name, call), field in slot.items() if call == 1}

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detect.errors import UserError
 from detect.explain.network.receptive_field import AxisField, Field, ReceptiveFieldMode, record_fields
 from detect.inference.predictor import Predictor
 from detect.models.backbones.network import to_meta
-from detect.models.regions.warped_crops import WarpedCrops
-from detect.ops.warp import warp
 from detect.types import Size
 
 
@@ -48,26 +46,25 @@ class NetworkReader:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        detector = predictor.base_detector
-        self._crops = detector.regions if isinstance(detector.regions, WarpedCrops) else None
-        self.network: nn.Module = detector.backbone if self._crops is None else self._crops
+        self._detector = predictor.base_detector
+        self.network = self._detector.feature_network()
 
     def read(self, rgb: np.ndarray) -> NetworkInput:
         """Return the image (h, w, 3) uint8 resized as for detection; for R-CNN the whole image warped to one crop."""
         preprocess = self._predictor.preprocess
         images = preprocess.batch([preprocess.normalize(preprocess.resize(rgb))], [0])
         pixels, size = images.pixels, images.sizes[0]
-        if self._crops is not None:
-            image_box = torch.tensor([[0.0, 0.0, size[1], size[0]]])
-            pixels = warp(pixels, images.sizes, [image_box], self._crops.crop_size, 0)
-            size = (self._crops.crop_size, self._crops.crop_size)
+        image_box = torch.tensor([[0.0, 0.0, size[1], size[0]]])
+        crops = self._detector.regions.crops(images, [image_box], context=0)
+        if crops is not None:
+            pixels, size = crops, (int(crops.shape[2]), int(crops.shape[3]))
         input_rgb = preprocess.denormalize(pixels[0, :, : size[0], : size[1]])
         return NetworkInput(pixels.to(self._predictor.compute.device), size, input_rgb, (rgb.shape[0], rgb.shape[1]))
 
     def run(self, pixels: Tensor) -> None:
         """Run the network on pixels (1, 3, H, W), for the hooks on its layers."""
         with torch.no_grad(), self.autocast():
-            self.network(pixels) if self._crops is None else self._crops.extract_features(pixels)
+            self.network.run(pixels)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context that layers must run in: their weights may be in a lower precision."""
@@ -83,10 +80,10 @@ class NetworkReader:
 
         Raises UserError for a layer whose output is not one set of maps.
         """
-        meta = to_meta(self.network).float()  # weights may be in a lower precision than the pixels
+        meta = to_meta(self._detector).float().feature_network()  # weights may be in a lower precision than the pixels
         empty = torch.empty(pixels.shape, device="meta")
-        with torch.no_grad(), ReceptiveFieldMode(empty) as mode, record_fields(meta, mode, "") as fields:
-            meta.extract_features(empty) if isinstance(meta, WarpedCrops) else meta(empty)
+        with torch.no_grad(), ReceptiveFieldMode(empty) as mode, record_fields(meta.module, mode, "") as fields:
+            meta.run(empty)
         if (layer, 1) not in fields:
             raise UserError(f"--layer {layer}: expected a layer whose output is one set of maps")
         return fields[layer, 1]

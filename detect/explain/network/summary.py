@@ -21,11 +21,6 @@ from detect.config.builders.detector import build_preprocess, build_uninitialize
 from detect.data.shapes.dataset import CLASSES
 from detect.explain.network.receptive_field import Field, FieldsByCall, ReceptiveFieldMode, record_fields
 from detect.models.detector import Detector
-from detect.models.proposers.proposer import Proposer
-from detect.models.proposers.rpn import RPN
-from detect.models.regions.pooled import PooledRegions
-from detect.models.regions.pyramid import PyramidRegions
-from detect.models.regions.warped_crops import WarpedCrops
 from detect.types import Size
 
 IMAGE: Size = (480, 640)  # a usual aspect ratio; the settings decide the size it is resized to
@@ -107,9 +102,12 @@ def summarize(config: Config) -> Summary:
         pixels = torch.empty(1, 3, *canvas)
     fields = fields_by_slot(detector, (UNBOUNDED, UNBOUNDED))
     maps, backbone = record_layers("backbone", detector.backbone, lambda: detector.backbone(pixels), fields["backbone"])
-    proposer = _rpn_layers(detector.proposer, maps, fields["proposer"])
-    pooled, regions = _region_layers(detector.regions, maps, detector.test_selection.post_nms_top_n, fields["regions"])
-    _, head = record_layers("head", detector.head, lambda: detector.head(torch.empty(pooled, device="meta")), {})
+    rpn, maps_of = detector.get_submodule("proposer"), list(maps)
+    _, proposer = record_layers("proposer", rpn, lambda: detector.proposer.run_layers(maps_of), fields["proposer"])
+    pooled, regions = _region_layers(detector, maps, detector.test_selection.post_nms_top_n, fields["regions"])
+    _, head = record_layers(
+        "head", detector.get_submodule("head"), lambda: detector.head(torch.empty(pooled, device="meta")), {}
+    )
     slots = {"backbone": backbone, "proposer": proposer, "regions": regions, "head": head}
     return Summary(
         classes,
@@ -127,18 +125,14 @@ def fields_by_slot(detector: Detector, canvas: Size) -> dict[str, FieldsByCall]:
     """
     pixels = torch.empty(1, 3, *canvas, device="meta")
     with torch.no_grad(), ReceptiveFieldMode(pixels) as mode:
-        if isinstance(detector.regions, WarpedCrops):
-            with record_fields(detector.regions, mode, "regions") as fields:
-                detector.regions.body(pixels)
-            return {"backbone": {}, "proposer": {}, "regions": fields}
-        with record_fields(detector.backbone, mode, "backbone") as backbone_fields:
-            maps = detector.backbone(pixels)
-        rpn_fields: FieldsByCall = {}
-        if isinstance(detector.proposer, RPN):
-            with record_fields(detector.proposer, mode, "proposer") as rpn_fields:
-                for features in maps:
-                    detector.proposer.head(features)
-        return {"backbone": backbone_fields, "proposer": rpn_fields, "regions": {}}
+        network = detector.feature_network()
+        with record_fields(network.module, mode, network.slot) as network_fields:
+            features = network.run(pixels)
+        fields: dict[str, FieldsByCall] = {"backbone": {}, "proposer": {}, "regions": {}, network.slot: network_fields}
+        if network.slot == "backbone":
+            with record_fields(detector.get_submodule("proposer"), mode, "proposer") as fields["proposer"]:
+                detector.proposer.run_layers(features)
+        return fields
 
 
 @dataclass(frozen=True)
@@ -149,30 +143,15 @@ class SlotLayers:
     total: SlotTotal
 
 
-def _rpn_layers(proposer: Proposer, maps: Sequence[Tensor], fields: FieldsByCall) -> SlotLayers:
-    """Return the layers of an RPN; none where proposals are precomputed."""
-    if not isinstance(proposer, RPN):
-        return SlotLayers((), SlotTotal(0, 0, 0))
-    return record_layers("proposer", proposer, lambda: [proposer.head(features) for features in maps], fields)[1]
-
-
 def _region_layers(
-    regions: nn.Module, maps: Sequence[Tensor], count: int, fields: FieldsByCall
+    detector: Detector, maps: Sequence[Tensor], count: int, fields: FieldsByCall
 ) -> tuple[tuple[int, ...], SlotLayers]:
-    """Return the shape of the region maps, and the layers that compute them: a body's, where each region is a crop of
-    the pixels.
-    """
-    if isinstance(regions, WarpedCrops):
-        crops = torch.empty(count, 3, regions.crop_size, regions.crop_size, device="meta")
-        crop_maps, slot = record_layers("regions", regions, lambda: regions.body(crops), fields)
-        channels, name = int(crop_maps[-1].shape[1]), "crops"
-    elif isinstance(regions, PooledRegions | PyramidRegions):
-        channels, name, slot = int(maps[0].shape[1]), regions.pool, SlotLayers((), SlotTotal(0, 0, 0))
-    else:
-        raise TypeError(f"expected PooledRegions, PyramidRegions or WarpedCrops, found {type(regions).__name__}")
+    """Return the shape of the region maps, and the layers that compute them: those of a body that runs on crops."""
+    regions, module = detector.regions, detector.get_submodule("regions")
+    channels, slot = record_layers("regions", module, lambda: regions.run_layers(maps, count), fields)
     pooled = (count, channels, regions.pool_size, regions.pool_size)
     memory = torch.empty(pooled, device="meta").nbytes
-    pooling = LayerSummary("regions", name, type(regions).__name__, pooled, 0, 0, memory)
+    pooling = LayerSummary("regions", regions.method, type(regions).__name__, pooled, 0, 0, memory)
     return pooled, SlotLayers((*slot.layers, pooling), slot.total)
 
 

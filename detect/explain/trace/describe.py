@@ -13,10 +13,7 @@ from torch import Tensor
 from detect.explain.trace.trace import Trace
 from detect.models.detector import Detector
 from detect.models.proposers.candidates import Candidates
-from detect.models.proposers.rpn import RPN
-from detect.models.regions.pooled import PooledRegions
-from detect.models.regions.pyramid import PyramidRegions
-from detect.models.regions.warped_crops import WarpedCrops
+from detect.models.slots import Regions
 from detect.ops import boxes as box_ops
 
 DetectionRecord = dict[str, Any]
@@ -101,25 +98,13 @@ def _proposal(traced: Trace, proposal: int) -> DetectionRecord:
     }
 
 
-def _region(regions: object, box: Tensor) -> DetectionRecord:
+def _region(regions: Regions, box: Tensor) -> DetectionRecord:
     """Return the input of the head for a proposal: a window of a map, in its cells, or of the pixels."""
-    if isinstance(regions, PyramidRegions):
-        level = int(regions.assign_levels(box[None])[0])
-        pooled = regions.levels[level]
-        assert isinstance(pooled, PooledRegions)
-        return _window(pooled, box) | {"map": level + 1}
-    if isinstance(regions, PooledRegions):
-        return _window(regions, box) | {"map": 1}
-    if isinstance(regions, WarpedCrops):
-        margin = (box[2:] - box[:2]) * (regions.context / (regions.crop_size - 2 * regions.context))
-        window = torch.cat([box[:2] - margin, box[2:] + margin]).tolist()
-        return {"how": "warped crop", "window": window, "side": regions.crop_size, "bins": regions.pool_size}
-    raise TypeError(f"expected PooledRegions, PyramidRegions or WarpedCrops, found {type(regions).__name__}")
-
-
-def _window(pooled: PooledRegions, box: Tensor) -> DetectionRecord:
-    cells = (box / pooled.stride).tolist()
-    return {"how": pooled.pool, "window": cells, "stride": pooled.stride, "bins": pooled.pool_size}
+    window = regions.window(box)
+    record = {"how": window.method, "window": window.box.tolist()}
+    if window.map_index is None:
+        return record | {"side": window.size[0], "bins": regions.pool_size}
+    return record | {"stride": window.stride, "bins": regions.pool_size, "map": window.map_index + 1}
 
 
 class _AnchorDescriptions:
@@ -127,10 +112,10 @@ class _AnchorDescriptions:
 
     def __init__(self, traced: Trace, detector: Detector) -> None:
         assert traced.candidates is not None
-        assert isinstance(detector.proposer, RPN)
+        assert traced.anchors is not None
         self.traced = traced
         self.candidates: Candidates = traced.candidates
-        self.shapes = detector.proposer.anchor_generator
+        self.layout = traced.anchors
         self.eligible = self.candidates.eligible(detector.test_selection)
         self.keep = self.candidates.nms_keep(detector.test_selection)
         self.suppressed_by = self.candidates.suppressed_by(detector.test_selection)
@@ -144,16 +129,14 @@ class _AnchorDescriptions:
         """
         index = int(self.keep[proposal])
         level, anchor = int(self.candidates.level[index]), int(self.candidates.anchor_index[index])
-        cell, shape = divmod(anchor - sum(self.traced.counts[:level]), self.shapes.num_anchors_per_location(level))
-        row, column = divmod(cell, self.traced.grids[level][1])
-        size, ratio = divmod(shape, len(self.shapes.aspect_ratios))
+        position = self.layout.locate(anchor, level)
         return {
             "index": anchor,
-            "of": sum(self.traced.counts),
+            "of": sum(self.layout.counts),
             "map": level + 1,
-            "cell": [row, column],
-            "side": self.shapes.sizes[level][size],
-            "ratio": self.shapes.aspect_ratios[ratio],
+            "cell": [position.row, position.column],
+            "side": position.size,
+            "ratio": position.aspect_ratio,
             "box": self.candidates.anchors[index].tolist(),
             "logit": float(self.candidates.logits[index]),
             "deltas": self.candidates.deltas[index].tolist(),

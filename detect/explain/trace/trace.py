@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detect.models.detector import Detector
 from detect.models.proposers.candidates import Candidates
-from detect.models.proposers.rpn import RPN
+from detect.models.proposers.proposer import AnchorLayout
 from detect.types import Detections, Images, Proposals, Size
 
 
@@ -17,16 +17,15 @@ from detect.types import Detections, Images, Proposals, Size
 class Trace:
     """The intermediate results of one image; boxes are in canvas pixels.
 
-    size: (h, w) of the image in canvas pixels; grids: (h, w) of each map that an RPN ran on, and counts: the number of
-    anchors on each; candidates: the anchors that may become proposals, None where proposals are precomputed; proposals:
+    size: (h, w) of the image in canvas pixels; anchors: where the anchors of an RPN lie, and candidates: those that may
+    become proposals, both None where proposals are precomputed; proposals:
     P of them; logits (P, K + 1) and deltas (P, K, 4): the output of the head; scored: the pairs of a proposal and a
     class that may become detections; keep: (D,) int64, the indices of those that became detections, by falling score;
     suppressed_by: the index of the pair that suppressed each pair of ``scored``, its own index where none did.
     """
 
     size: Size
-    grids: tuple[Size, ...]
-    counts: tuple[int, ...]
+    anchors: AnchorLayout | None
     candidates: Candidates | None
     proposals: Proposals
     logits: Tensor
@@ -48,19 +47,13 @@ def trace(detector: Detector, images: Images) -> list[Trace]:
     proposer = detector.proposer
     proposed = proposer(images, maps, detector.test_selection)
     raw = detector.run_head(images, maps, proposed.proposals)
-    has_rpn = isinstance(proposer, RPN)
-    grids = tuple((int(features.shape[2]), int(features.shape[3])) for features in maps) if has_rpn else ()
-    counts = proposed.raw.counts if has_rpn else ()
-    candidates: list[Candidates | None] = [None] * len(images)
-    if isinstance(proposer, RPN):
-        candidates = list(proposer.candidates(proposed.raw, images.sizes, detector.test_selection))
+    layout = proposer.anchor_layout(proposed.raw)
+    candidates = proposer.candidates(proposed.raw, images.sizes, detector.test_selection)
     traces = []
     for size, image_candidates, proposals, logits, deltas in zip(
         images.sizes, candidates, raw.proposals, raw.logits, raw.deltas, strict=True
     ):
         scored = detector.postprocess.candidates(proposals, logits, deltas, size)
         keep, suppressed_by = detector.postprocess.nms_keep(scored), detector.postprocess.suppressed_by(scored)
-        traces.append(
-            Trace(size, grids, counts, image_candidates, proposals, logits, deltas, scored, keep, suppressed_by)
-        )
+        traces.append(Trace(size, layout, image_candidates, proposals, logits, deltas, scored, keep, suppressed_by))
     return traces

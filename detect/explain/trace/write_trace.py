@@ -25,7 +25,6 @@ from detect.explain.trace.trace_images import chain_figure, search_figure
 from detect.explain.trace.trace_page import DetectionEntry, TracePage, render_trace_page
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
-from detect.models.tta import DetectorWithTTA
 from detect.proposals.lookups import ProposalsFromFile
 from detect.proposals.selective_search.history import BoxHistory, box_histories
 from detect.system.cpu import available_cores
@@ -62,7 +61,7 @@ def trace_images(
 
     Raises UserError for a model with test-time augmentation.
     """
-    if isinstance(predictor.detector, DetectorWithTTA):
+    if predictor.detector is not predictor.base_detector:
         raise UserError(
             "model.test_time: expected one view of each image, so that each detection has one trace, found several; "
             "--set model.test_time.flip=false --set model.test_time.scales=[1]"

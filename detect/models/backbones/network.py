@@ -8,9 +8,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def tail_dim(tail: nn.Module, channels: int, pool_size: int) -> int:
         return int(to_meta(tail).eval()(torch.empty(1, channels, pool_size, pool_size, device="meta")).shape[1])
 
 
-def to_meta(module: nn.Module) -> nn.Module:
+def to_meta(module: ModuleT) -> ModuleT:
     """Return a copy of the module with every tensor on the meta device, without copying data."""
     memo: dict[int, object] = {}
     for tensor in [*module.parameters(), *module.buffers()]:

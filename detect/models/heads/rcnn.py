@@ -57,6 +57,10 @@ class RCNNHead(nn.Module):
         self.deltas.weight.copy_(weight.flatten(0, 1))
         self.deltas.bias.copy_(bias.flatten())
 
+    def output_layers(self) -> dict[str, nn.Linear]:
+        """Return the layers that predict logits and deltas."""
+        return {"logits": self.logits, "deltas": self.deltas}
+
 
 @torch.no_grad()
 def set_svms(logits: nn.Linear, weight: Tensor, bias: Tensor) -> None:

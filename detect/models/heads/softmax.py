@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from detect.models.heads.tails import run_in_chunks
@@ -26,3 +27,17 @@ class SoftmaxHead(nn.Module):
         vectors = run_in_chunks(self.tail, regional)
         logits, deltas = at_least_float32(self.logits(vectors)), at_least_float32(self.deltas(vectors))
         return logits, deltas.view(len(deltas), deltas.shape[1] // 4, 4)
+
+    def regressor_input(self, regional: Tensor, vectors: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the tail's vectors (S, F): the deltas are read from them."""
+        return vectors
+
+    @torch.no_grad()
+    def set_regressors(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the box regressors of each class: weight (K, 4, F) and bias (K, 4)."""
+        self.deltas.weight.copy_(weight.flatten(0, 1))
+        self.deltas.bias.copy_(bias.flatten())
+
+    def output_layers(self) -> dict[str, nn.Linear]:
+        """Return the layers that predict logits and deltas."""
+        return {"logits": self.logits, "deltas": self.deltas}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from detect.models.proposers.proposer import ProposalSelection, ProposerOutput
-from detect.types import Images, MeanLoss, Proposals, Targets
+from detect.types import Images, MeanLoss, Proposals, Size, Targets
 
 
-class PrecomputedProposals:
+class PrecomputedProposals(nn.Module):
     """A proposer that returns the best of ``Images.proposals``. It has nothing to learn."""
 
-    def __call__(
+    def forward(
         self,
         images: Images,
         maps: Sequence[Tensor],  # noqa: ARG002
@@ -31,6 +31,20 @@ class PrecomputedProposals:
 
     def losses(self, raw: None, images: Images, targets: Sequence[Targets]) -> dict[str, MeanLoss]:  # noqa: ARG002
         """Return no losses: nothing is learned here."""
+        return {}
+
+    def candidates(self, raw: None, sizes: Sequence[Size], selection: ProposalSelection) -> tuple[None, ...]:  # noqa: ARG002
+        """Return None for each image: there are no anchors."""
+        return (None,) * len(sizes)
+
+    def anchor_layout(self, raw: None) -> None:
+        """Return None: there are no anchors."""
+
+    def run_layers(self, maps: Sequence[Tensor]) -> None:
+        """Run nothing: there are no layers."""
+
+    def output_layers(self) -> dict[str, nn.Conv2d]:
+        """Return no layers: there are no predictions."""
         return {}
 
 

@@ -1,14 +1,12 @@
-"""The interface of a proposer, the part of a detector that gives the boxes to classify."""
+"""The records of a proposer: which proposals it selects, what it returns, and where its anchors lie."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from torch import Tensor
-
-from detect.types import Images, MeanLoss, Proposals, Targets
+from detect.ops.anchors import AnchorGenerator
+from detect.types import Proposals, Size
 
 RawT = TypeVar("RawT")
 
@@ -37,11 +35,37 @@ class ProposerOutput(Generic[RawT]):
     raw: RawT
 
 
-class Proposer(Protocol):
-    """The second slot of a Detector: images and maps in, proposals out."""
+@dataclass(frozen=True)
+class AnchorPosition:
+    """The place of an anchor: its map (from 0), row and column of its cell, size in pixels, and height over width."""
 
-    def __call__(self, images: Images, maps: Sequence[Tensor], selection: ProposalSelection) -> ProposerOutput[Any]:
-        """Return the proposals of each image, best first, in canvas pixels."""
+    level: int
+    row: int
+    column: int
+    size: float
+    aspect_ratio: float
 
-    def losses(self, raw: Any, images: Images, targets: Sequence[Targets]) -> dict[str, MeanLoss]:
-        """Return the losses by name; an empty dict where nothing is learned."""
+
+@dataclass(frozen=True)
+class AnchorLayout:
+    """The anchors of all maps, in order: (h, w) of each map, the number of anchors on each, and their shapes."""
+
+    grids: tuple[Size, ...]
+    counts: tuple[int, ...]
+    generator: AnchorGenerator
+
+    def locate(self, anchor: int, level: int) -> AnchorPosition:
+        """Return the place of an anchor by its index among all and its map.
+
+        Example: with 3 shapes a cell, anchor 7 of the first map has the shape 1 at the cell 2.
+        """
+        cell, shape = divmod(anchor - sum(self.counts[:level]), self.generator.num_anchors_per_location(level))
+        row, column = divmod(cell, self.grids[level][1])
+        size, ratio = divmod(shape, len(self.generator.aspect_ratios))
+        return AnchorPosition(
+            level=level,
+            row=row,
+            column=column,
+            size=self.generator.sizes[level][size],
+            aspect_ratio=self.generator.aspect_ratios[ratio],
+        )

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.proposers.candidates import UNIT_STDS, Candidates
-from detect.models.proposers.proposer import ProposalSelection, ProposerOutput
+from detect.models.proposers.proposer import AnchorLayout, ProposalSelection, ProposerOutput
 from detect.models.proposers.rpn_head import RPNHead
 from detect.ops import boxes as box_ops
 from detect.ops.anchors import AnchorGenerator
@@ -133,6 +133,20 @@ class RPN(nn.Module):
             )
         counts = tuple(len(level_anchors) for level_anchors in anchors)
         return RPNOutput(torch.cat(logits, 1), torch.cat(deltas, 1), torch.cat(anchors), counts, tuple(maps))
+
+    def anchor_layout(self, raw: RPNOutput) -> AnchorLayout:
+        """Return where the anchors lie on the maps."""
+        grids = tuple((int(features.shape[2]), int(features.shape[3])) for features in raw.maps)
+        return AnchorLayout(grids, raw.counts, self.anchor_generator)
+
+    def run_layers(self, maps: Sequence[Tensor]) -> None:
+        """Run the head on each of the maps (N, C, h, w), for the hooks on its layers."""
+        for features in maps:
+            self.head(features)
+
+    def output_layers(self) -> dict[str, nn.Conv2d]:
+        """Return the layers that predict objectness and deltas."""
+        return {"objectness": self.head.objectness, "rpn_deltas": self.head.deltas}
 
     @torch.no_grad()
     def candidates(self, raw: RPNOutput, sizes: Sequence[Size], selection: ProposalSelection) -> tuple[Candidates, ...]:

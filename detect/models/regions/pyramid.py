@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from detect.models.regions.pooled import Pool, PooledRegions
+from detect.models.regions.pooled import Pool, PooledRegions, SharedMaps
+from detect.models.slots import RegionWindow
 from detect.ops import boxes as box_ops
 from detect.types import Images
 
@@ -17,7 +19,7 @@ CANONICAL_LEVEL = 4  # a box of that size is pooled at stride 2^4, as in the Res
 ROUNDING = 1e-6  # so that a box of exactly 224 pixels is not assigned to a finer level
 
 
-class PyramidRegions(nn.Module):
+class PyramidRegions(SharedMaps, nn.Module):
     """Pools as PooledRegions does, from the map that fits each box: a box of twice the side uses the next coarser map.
 
     strides: those of the maps to pool from, finest first. A coarser map after these is for proposals only.
@@ -27,7 +29,7 @@ class PyramidRegions(nn.Module):
         self, pool: Pool, pool_size: int, strides: Sequence[int], sampling_ratio: int = 2, aligned: bool = True
     ) -> None:
         super().__init__()
-        self.pool = pool
+        self.method: str = pool
         self.pool_size = pool_size
         self.levels = nn.ModuleList(
             PooledRegions(pool, pool_size, stride, sampling_ratio, aligned) for stride in strides
@@ -57,3 +59,10 @@ class PyramidRegions(nn.Module):
         octave = torch.log2(box_ops.areas(boxes).sqrt() / CANONICAL_BOX_SIZE)
         level = torch.floor(CANONICAL_LEVEL + octave + ROUNDING)
         return level.clamp(self.finest, self.coarsest).long() - self.finest
+
+    def window(self, box: Tensor) -> RegionWindow:
+        """Return the window of a box (4,) on its map, in the cells of that map."""
+        level = int(self.assign_levels(box[None])[0])
+        pooled = self.levels[level]
+        assert isinstance(pooled, PooledRegions)
+        return replace(pooled.window(box), map_index=level)

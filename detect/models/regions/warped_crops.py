@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detect.models.slots import FeatureNetwork, RegionWindow
 from detect.ops.parallel import parallel_map, rows_per_chunk
-from detect.ops.warp import warp
+from detect.ops.warp import warp, with_context
 from detect.types import Images
 
 
@@ -24,6 +25,8 @@ class WarpedCrops(nn.Module):
     windows of 3 at stride 2); a map that has this size already is not pooled. A smaller map would have its cells
     repeated; detect.config.builders refuses that.
     """
+
+    method = "warped crop"
 
     def __init__(
         self, body: nn.Module, pool_size: int, crop_size: int, context: int = 16, batch_size: int = 64
@@ -46,7 +49,34 @@ class WarpedCrops(nn.Module):
         return torch.cat(parallel_map(lambda chunk: self._features(images, chunk), chunks, device))
 
     def _features(self, images: Images, boxes: Sequence[Tensor]) -> Tensor:
-        return self.extract_features(warp(images.pixels, images.sizes, boxes, self.crop_size, self.context))
+        return self.extract_features(self.crops(images, boxes))
+
+    def crops(self, images: Images, boxes: Sequence[Tensor], context: int | None = None) -> Tensor:
+        """Return the warped crops (S, 3, crop_size, crop_size) of boxes, N times (S_i, 4) in canvas pixels."""
+        pixels = self.context if context is None else context
+        return warp(images.pixels, images.sizes, boxes, self.crop_size, pixels)
+
+    def feature_network(self, backbone: nn.Module) -> FeatureNetwork:  # noqa: ARG002
+        """Return the network of these regions: the body that runs on each crop."""
+        return FeatureNetwork(
+            slot="regions",
+            module=self,
+            body=self.body,
+            run=self.extract_features,
+            input_size=(self.crop_size, self.crop_size),
+            pools_last_stage=False,
+        )
+
+    def window(self, box: Tensor) -> RegionWindow:
+        """Return the box (4,) with its context, in canvas pixels."""
+        window = with_context(box[None], self.crop_size, self.context)[0]
+        return RegionWindow(self.method, window, None, 1, (self.crop_size, self.crop_size))
+
+    def run_layers(self, maps: Sequence[Tensor], count: int) -> int:  # noqa: ARG002
+        """Run the body on ``count`` crops of its own device, and return the channels of its last map."""
+        device = next(self.body.parameters()).device
+        maps_of_crops = self.body(torch.empty(count, 3, self.crop_size, self.crop_size, device=device))
+        return int(maps_of_crops[-1].shape[1])
 
     def extract_features(self, crops: Tensor) -> Tensor:
         """Run the body: crops (S, 3, crop_size, crop_size) -> (S, C, pool_size, pool_size), float32."""

@@ -99,7 +99,7 @@ def _stage_config(
     from, None for the initial weights.
     """
     model: dict[str, object] = {} if init is None else {"init": str(init.absolute())}
-    if proposals is not None:  # all of them: train_number is for those of a search
+    if proposals is not None:  # all of them: train_top_n limits those of a search
         search = config.model.search.model_copy(update={"train_top_n": config.model.rpn.post_nms_top_n_train})
         model |= {"proposals": str(proposals.absolute()), "search": search}
     train = {"recipe": "joint", "trainable": tuple(parts), "validate_every": None}

@@ -9,8 +9,7 @@ from pathlib import Path
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from detect.config.builders.detector import build_uninitialized
 from detect.models.detector import Detector
-from detect.models.heads.rcnn import RCNNHead
-from detect.models.heads.softmax import SoftmaxHead
+from detect.models.slots import Head
 from detect.proposals.files import content_hash
 from detect.training.context import RunContext
 from detect.training.svm.feature_cache import FeatureCache
@@ -53,11 +52,9 @@ class TrainedNetwork:
     detector: Detector
 
     @property
-    def head(self) -> RCNNHead | SoftmaxHead:
-        """The head of the detector."""
-        head = self.detector.head
-        assert isinstance(head, RCNNHead | SoftmaxHead)
-        return head
+    def head(self) -> Head:
+        """Return the head of the detector."""
+        return self.detector.head
 
     @property
     def description(self) -> str:

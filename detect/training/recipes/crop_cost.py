@@ -8,7 +8,6 @@ import torch
 
 from detect.data.annotations import Annotations
 from detect.models.detector import Detector
-from detect.models.regions.warped_crops import WarpedCrops
 from detect.ops.parallel import CACHE_ROWS
 from detect.system.device import ComputeConfig
 from detect.training.context import RunContext
@@ -24,9 +23,10 @@ def log_crop_cost(context: RunContext, network_context: RunContext, detector: De
 
     Logs nothing for a detector whose regions share the feature maps of the image.
     """
-    if not isinstance(detector.regions, WarpedCrops):
+    crop_size = detector.feature_network().input_size
+    if crop_size is None:
         return
-    seconds, size, costs = seconds_per_crop(detector, context.compute), detector.regions.crop_size, []
+    seconds, costs = seconds_per_crop(detector, context.compute), []
     for purpose, crops, passes in (
         ("to train the network on", count_training_crops(network_context), 1.0 + _BACKWARD),
         ("for features", count_crops(context, context.train, context.config.model.search.train_top_n), 1.0),
@@ -35,8 +35,8 @@ def log_crop_cost(context: RunContext, network_context: RunContext, detector: De
         if purpose != "to validate" or context.config.train.validate_every is not None:
             costs.append(f"{crops} {purpose} ({format_duration(crops * passes * seconds)})")
     context.log(
-        f"crops of {size} x {size} pixels, {1000 * seconds:.2g} ms each on this machine: {', '.join(costs)}; "
-        "fewer or smaller ones by model.crop.size, model.search.train_top_n, train.steps"
+        f"crops of {crop_size[1]} x {crop_size[0]} pixels, {1000 * seconds:.2g} ms each on this machine: "
+        f"{', '.join(costs)}; fewer or smaller ones by model.crop.size, model.search.train_top_n, train.steps"
     )
 
 

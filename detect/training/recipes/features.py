@@ -15,8 +15,6 @@ from detect.data.loading.collate import Batch
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.models.detector import Detector
-from detect.models.heads.rcnn import RCNNHead
-from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.tails import run_in_chunks
 from detect.proposals.files import content_hash
 from detect.system.files import format_bytes
@@ -104,7 +102,6 @@ class _FeatureExtractor:
             self.vectors.add(key, vectors)
         if self.inputs is not None and self.norms is not None:
             head = self.trained.head
-            assert isinstance(head, RCNNHead)
             inputs = head.regressor_input(regional, vectors)
             rows = regression_examples(
                 image_regions.boxes, image_regions.targets, self.context.config.train.regressor.min_iou
@@ -151,7 +148,6 @@ def _max_bytes(context: RunContext, detector: Detector) -> int:
             all_boxes = torch.from_numpy(np.concatenate([boxes, proposed]).astype(np.float32))
             num_examples += len(regression_examples(all_boxes, annotation.targets(), overlap).rows)
     head, num_images = detector.head, len(context.train)
-    assert isinstance(head, RCNNHead | SoftmaxHead)
     vectors = bytes_needed(num_images, num_regions, head.logits.in_features) if fits_svms(context) else 0
     if not fits_regressors(context):
         return vectors

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detect.config import Config
 from detect.config.builders.detector import build_uninitialized
-from detect.models.heads.rcnn import RCNNHead, set_svms
+from detect.models.heads.rcnn import set_svms
 from detect.training.context import RunContext, TrainingResult
 from detect.training.initial_model import InitialModel
 from detect.training.recipes.artifacts import StageArtifacts, fits_regressors, fits_svms, load_trained_network
@@ -90,6 +90,5 @@ def _assemble(
     if fits_svms(context):
         set_svms(trained.head.logits, *read_fit(artifacts.svms))
     if fits_regressors(context):
-        assert isinstance(trained.head, RCNNHead)
         trained.head.set_regressors(*read_fit(artifacts.regressors))
     return trained.checkpoint.step, trained.detector.state_dict()

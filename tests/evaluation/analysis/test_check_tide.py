@@ -20,7 +20,7 @@ OBJECT = f"<object><name>cat</name><difficult>0</difficult><bndbox>{CORNERS}</bn
 
 @pytest.fixture
 def voc_root(tmp_path: Path) -> Path:
-    """One image with one cat, on which a box at the right position and one far away were found."""
+    """One image with one cat, and two detections: one at the right position and one far away."""
     for folder in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (tmp_path / folder).mkdir(parents=True)
     size = "<size><width>300</width><height>400</height></size>"
@@ -33,7 +33,7 @@ def voc_root(tmp_path: Path) -> Path:
 
 
 def tidecv_output(map_: float, background: int) -> dict[str, object]:
-    """What tidecv says, in percent."""
+    """Return metrics as tidecv writes them, in percent."""
     kinds = dict.fromkeys(("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), 0.0)
     return {
         "mAP": map_,
@@ -59,10 +59,10 @@ def test_check_tide_reports_a_difference(record, status, difference, voc_root, m
     printed_rows = capsys.readouterr().out
     assert "1 images, 1 objects, 2 detections" in printed_rows
     assert float(printed_rows.split("largest difference: ")[1]) == pytest.approx(difference, abs=1e-9)
-    assert all(f"dAP {kind}" in printed_rows and f"number {kind}" in printed_rows for kind in KINDS)
+    assert all(f"dAP {kind}" in printed_rows and f"count {kind}" in printed_rows for kind in KINDS)
     request = json.loads((voc_root / "request.json").read_text(encoding="utf-8"))
     assert request["truth"] == [[0, 1, [10.0, 20.0, 50.0, 60.0], False]]
-    assert request["found"][0] == [0, 1, [200.0, 200.0, 50.0, 50.0], 0.75]
+    assert request["detections"][0] == [0, 1, [200.0, 200.0, 50.0, 50.0], 0.75]
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,10 @@ def test_why_none_names_what_would_select_a_detection() -> None:
     dogs = DetectionQuery("saliency", "score", "max", 0.5, 20, frozenset([1]))
     table = [
         ([], dogs, "the model finds none"),
-        (detections, replace(dogs, number=3), "--number: expected 1 to 2, found 3"),
+        (detections, replace(dogs, rank=3), "--rank: expected 1 to 2, found 3"),
         (detections, replace(dogs, labels=frozenset([3])), "the 2 detections are of other classes"),
         (detections, dogs, "the highest score is 0.40"),
-        (detections, replace(dogs, score=0.3, most=0), "--max-detections is 0"),
+        (detections, replace(dogs, score=0.3, max_detections=0), "--max-detections is 0"),
     ]
     for candidates, query, reason in table:
         assert select_detections(candidates, query) == []

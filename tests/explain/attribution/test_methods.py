@@ -83,7 +83,7 @@ def test_integrated_gradients_sum_to_the_objective() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_target_of_a_pinned_detection_has_the_score_and_box_of_the_detector(kind: str) -> None:
     detector, batch = build_example(kind, 1), make_images(1, has_precomputed_proposals(kind))
-    deltas = detector.head.get_parameter("deltas.weight")
+    deltas = detector.head.deltas.weight
     torch.nn.init.normal_(deltas, std=0.1, generator=torch.Generator().manual_seed(2))  # each class moves its own way
     (traced,) = trace(detector, batch)
     detections = list({detection.label: detection for detection in target_detections(traced)}.values())
@@ -103,7 +103,7 @@ def test_target_of_a_pinned_detection_has_the_score_and_box_of_the_detector(kind
 
 
 def test_attribution_targets_of_no_detections_is_empty() -> None:
-    assert attribution_targets(build_example("fast_rcnn", 0), make_images(0, True, number=0), [], "score") == []
+    assert attribution_targets(build_example("fast_rcnn", 0), make_images(0, True, num_proposals=0), [], "score") == []
 
 
 def test_saliency_changes_with_the_weights() -> None:
@@ -115,7 +115,7 @@ def test_saliency_changes_with_the_weights() -> None:
     before = METHODS["saliency"].explain(target, OPTIONS)[0].abs().amax(0).flatten()
     again = METHODS["saliency"].explain(target, OPTIONS)[0].abs().amax(0).flatten()
     stream = torch.Generator().manual_seed(5)
-    for parameter in detector.head.parameters():
+    for parameter in detector.get_submodule("head").parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=stream)
     upper = METHODS["saliency"].explain(target, OPTIONS)[0].abs().amax(0).flatten()
     for parameter in detector.parameters():

@@ -20,16 +20,22 @@ from detect.explain.network.receptive_field import ReceptiveFieldMode
 from detect.explain.network.tiles import heat_colors, signed_colors, tile_images
 from detect.models.backbones.network import StagedBody
 from detect.models.backbones.registry import build_network, split_stages
+from detect.models.regions.pooled import PooledRegions
+from detect.models.slots import FeatureNetwork
 from tests.conftest import Command
 
 SEQUENTIAL = ["lenet", "alexnet", "alexnet_original", "caffenet", "zf", "vgg11"]
+
+
+def as_network(body: StagedBody) -> FeatureNetwork:
+    return PooledRegions("roi_align", pool_size=2, stride=1).feature_network(body)
 
 
 def test_backproject_of_one_filter_is_that_filter() -> None:
     conv = nn.Conv2d(3, 1, 3, bias=False)
     pixels = torch.zeros(1, 3, 12, 12)
     pixels[:, :, 5:8, 6:9] = conv.weight.detach()  # the pixels of cell (5, 6) are equal to the filter
-    layers = sequential_layers(StagedBody([nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2))], 0, 1))
+    layers = sequential_layers(as_network(StagedBody([nn.Sequential(conv, nn.ReLU(), nn.MaxPool2d(2))], 0, 1)))
     activations = forward_activations(layers, pixels, None)
     projection = backproject(layers, activations, keep_peak(activations[-1], 0))
     peak = float(activations[-1].max())
@@ -45,7 +51,7 @@ def test_backproject_rectifies_the_signal_itself() -> None:
     with torch.no_grad():
         upper.weight.copy_(torch.tensor([2.0, -1.0]).view(1, 2, 1, 1))
         lower.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0]]).view(2, 3, 1, 1))
-    layers = sequential_layers(StagedBody([nn.Sequential(lower, nn.ReLU(), upper)], 0, 1))
+    layers = sequential_layers(as_network(StagedBody([nn.Sequential(lower, nn.ReLU(), upper)], 0, 1)))
     activations = forward_activations(layers, torch.ones(1, 3, 1, 1), None)
     assert backproject(layers, activations, torch.ones(1, 1, 1, 1)).flatten().tolist() == [
         2.0,
@@ -62,7 +68,7 @@ def test_backproject_stays_inside_the_receptive_field(name: str) -> None:
     stream = torch.Generator().manual_seed(1)
     for parameter in body.parameters():
         nn.init.normal_(parameter, std=0.05, generator=stream)
-    layers, pixels = sequential_layers(body), torch.randn(1, 3, 99, 99, generator=stream)
+    layers, pixels = sequential_layers(as_network(body)), torch.randn(1, 3, 99, 99, generator=stream)
     activations = forward_activations(layers, pixels, None)
     with torch.no_grad(), ReceptiveFieldMode(pixels) as mode:
         (maps,) = body(pixels)
@@ -83,7 +89,7 @@ def test_sequential_layers_refuses_branches_with_their_name(name: str) -> None:
     with torch.device("meta"):
         body = StagedBody(split_stages(name, build_network(name)).stages, 0, 1)
     with pytest.raises(UserError, match=r"expected a network whose layers form one sequence .* found \w+ at stages"):
-        sequential_layers(body)
+        sequential_layers(as_network(body))
 
 
 SETTINGS = {

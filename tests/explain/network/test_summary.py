@@ -135,7 +135,7 @@ def test_rcnn_body_is_counted_for_each_crop() -> None:
         (3, 3),
         (2, 2),
     )
-    assert rows[-1] == LayerSummary("regions", "crops", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
+    assert rows[-1] == LayerSummary("regions", "warped crop", "WarpedCrops", (7, 16, 3, 3), 0, 0, 4032)
     assert set(summary.totals) == {"backbone", "proposer", "regions", "head"}
     assert summary.totals["backbone"].parameters == 0
     assert summary.total.parameters == sum(layer.parameters for layer in summary.layers)

@@ -105,7 +105,8 @@ def test_record_leads_from_the_anchor_to_the_detection(kind: str) -> None:
         x1, y1, x2, y2 = anchor["box"]
         assert (x2 - x1) * (y2 - y1) == pytest.approx(anchor["side"] ** 2, rel=1e-4)
         assert (y2 - y1) / (x2 - x1) == pytest.approx(anchor["ratio"], rel=1e-4)
-        stride = SIDE / traced.grids[anchor["map"] - 1][0]
+        assert traced.anchors is not None
+        stride = SIDE / traced.anchors.grids[anchor["map"] - 1][0]
         row, column = anchor["cell"]
         assert ((y1 + y2) / 2, (x1 + x2) / 2) == pytest.approx(((row + 0.5) * stride, (column + 0.5) * stride))
 

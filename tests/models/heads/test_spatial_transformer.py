@@ -99,6 +99,6 @@ def test_each_detector_is_initially_unchanged_and_trains(kind: str) -> None:
     torch.testing.assert_close(after.scores, before.scores, rtol=0, atol=1e-4)
     none = torch.zeros(2, dtype=torch.bool)
     losses = transformed.train()(images, [Targets(boxes, torch.tensor([1, 2]), none, none)])
-    torch.stack(list(losses.values())).sum().backward()
+    torch.stack([loss.value for loss in losses.values()]).sum().backward()
     transformation = transformed.get_submodule("head.tail.0.transformation")
     assert all(value.grad is not None and bool(value.grad.any()) for value in transformation.parameters())

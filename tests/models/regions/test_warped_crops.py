@@ -183,6 +183,6 @@ def test_detector_of_warped_crops_learns_and_detects(counts: tuple[int, int]) ->
     target = Targets(torch.tensor([[5.0, 5, 30, 35]]), torch.tensor([2]), flag, flag)
     rcnn = detector("rcnn")
     losses = rcnn(batch, [target, target])
-    sum(losses.values(), torch.zeros(())).backward()
+    sum((loss.value for loss in losses.values()), torch.zeros(())).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in rcnn.parameters())
     assert len(rcnn.eval().detect(batch)) == 2
