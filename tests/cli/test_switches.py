@@ -10,6 +10,7 @@ import pytest
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.inference.predictor import load
+from detect.models.regions.pooled import PooledRegions
 from tests.conftest import Command
 
 TINY = ("data.train_images=6", "data.val_images=3", "train.steps=2", "train.batch_size=2", "data.workers=0")
@@ -69,7 +70,9 @@ def stages(run: Path) -> list[str]:
 
 
 def pool(run: Path) -> str:
-    return load(run).base_detector.regions.method
+    regions = load(run).base_detector.regions
+    assert isinstance(regions, PooledRegions)
+    return regions.method
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
