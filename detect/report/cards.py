@@ -15,7 +15,7 @@ from detect.evaluation.analysis.matches import labels_of
 from detect.evaluation.assignment import FALSE_POSITIVE, TRUE_POSITIVE
 from detect.evaluation.columns import IntArray
 from detect.evaluation.proposal_recall import image_best_ious
-from detect.report.examples import AtThresholds, Example, counts_at_thresholds
+from detect.report.examples import AtThresholds, GalleryExample, counts_at_thresholds
 
 _MAX_BOXES, _MAX_NAMED_BOXES = 60, 12  # of a figure: with more the boxes, or the names, cannot be told apart
 _LETTERS_PER_WIDTH = 24  # heights of a letter in the width of an image
@@ -78,7 +78,7 @@ class CardMaker:
         self.counts = counts_at_thresholds(at)
         self.gt_rows, self.det_rows = (_rows_by_image(rows, len(annotations)) for rows in (at.gt_images, at.det_images))
 
-    def card(self, example: Example, image_index: int) -> Card:
+    def card(self, example: GalleryExample, image_index: int) -> Card:
         """Return the card of an example; ``image_index``: of its image on the page."""
         height, width = self.annotations.size(example.image)
         letter = max(width, _TALL_ASPECT * height) / _LETTERS_PER_WIDTH
@@ -96,13 +96,13 @@ class CardMaker:
             detections=self._overlay([self._det_mark(row, example) for row in det_rows], width, letter),
         )
 
-    def _detections_to_draw(self, example: Example) -> list[int]:
+    def _detections_to_draw(self, example: GalleryExample) -> list[int]:
         """Return the detections at or above their thresholds, best first, and the one that the example is about."""
         rows = self.det_rows[example.image]
         rows = [row for row in rows if self.at.above_threshold[row] or row == example.det_index]
         return sorted(rows, key=lambda row: -self.columns.detections.scores[row])
 
-    def _classes(self, example: Example, gt_rows: Sequence[int], det_rows: Sequence[int]) -> tuple[str, ...]:
+    def _classes(self, example: GalleryExample, gt_rows: Sequence[int], det_rows: Sequence[int]) -> tuple[str, ...]:
         """Return the classes of an error and of the object that it is about, or all classes on a whole image."""
         if example.label:
             labels = {example.label, *(self.gt_labels[row] for row in [example.gt_index] if row >= 0)}
@@ -110,14 +110,14 @@ class CardMaker:
             labels = {*(self.gt_labels[row] for row in gt_rows), *(self.det_labels[row] for row in det_rows)}
         return tuple(self.names[label] for label in sorted(labels))
 
-    def _image_title(self, example: Example) -> tuple[str, str]:
+    def _image_title(self, example: GalleryExample) -> tuple[str, str]:
         """Return the title of a whole image, and no note."""
         counts = self.counts
         columns = (counts.true_positives, counts.false_positives, counts.false_negatives)
         true, false, missed = (int(column[example.image]) for column in columns)
         return f"{true} found, {false} false, {missed} missed", ""
 
-    def _error_title(self, example: Example) -> tuple[str, str]:
+    def _error_title(self, example: GalleryExample) -> tuple[str, str]:
         """Return the title and the note of an error."""
         name = self.names[example.label]
         gt_boxes, det_boxes = self.columns.ground_truth.boxes.corners, self.columns.detections.boxes.corners
@@ -130,14 +130,14 @@ class CardMaker:
         iou = image_best_ious(det_boxes[[example.det_index]], gt_boxes[[example.gt_index]], [1])[0, 0]
         return title, f"{note} {self.names[self.gt_labels[example.gt_index]]}, IoU {iou:.2f}"
 
-    def _gt_mark(self, row: int, example: Example) -> tuple[np.ndarray, str, str]:
+    def _gt_mark(self, row: int, example: GalleryExample) -> tuple[np.ndarray, str, str]:
         """Return corners, CSS class and text of a ground-truth box."""
         ground_truth = self.columns.ground_truth
         css_class = "ignored" if ground_truth.ignore[row] else "truth" if self.at.matched[row] else "missed"
         text = self.names[self.gt_labels[row]]
         return ground_truth.boxes.corners[row], css_class + _HIGHLIGHTED * (row == example.gt_index), text
 
-    def _det_mark(self, row: int, example: Example) -> tuple[np.ndarray, str, str]:
+    def _det_mark(self, row: int, example: GalleryExample) -> tuple[np.ndarray, str, str]:
         """Return corners, CSS class and text of a detection."""
         detections, outcome = self.columns.detections, int(self.at.errors.outcome[row])
         css_class = {TRUE_POSITIVE: "true", FALSE_POSITIVE: "false"}.get(outcome, "ignored")

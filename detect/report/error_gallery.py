@@ -10,7 +10,7 @@ from detect.data.annotations import Annotations
 from detect.evaluation.analysis.error_types import KINDS
 from detect.report.cards import Card, CardMaker
 from detect.report.embedded_images import ImageStore
-from detect.report.examples import BEST, WORST, AtThresholds, Example, error_examples, whole_images
+from detect.report.examples import BEST, WORST, AtThresholds, GalleryExample, error_examples, whole_images
 
 MAX_ERRORS, MAX_OF_A_KIND = 270, 50
 
@@ -62,7 +62,7 @@ def make_gallery(annotations: Annotations, at: AtThresholds, store: ImageStore) 
     return ErrorGallery(tuple(images), tuple(cards), len(examples) - len(cards))
 
 
-def _limit_kinds(examples: Sequence[Example]) -> list[Example]:
+def _limit_kinds(examples: Sequence[GalleryExample]) -> list[GalleryExample]:
     """Return the examples without those beyond the limits of errors in all and of a kind."""
     counts: Counter[str] = Counter()
     limited = []

@@ -18,7 +18,7 @@ _MAX_WHOLE_IMAGES = 12  # of each
 
 
 @dataclass(frozen=True)
-class Example:
+class GalleryExample:
     """An error, or a whole image, that is shown as an example.
 
     kind: of error, or WORST or BEST; image: its index in the data; label: the class of the error, 0 for a whole image;
@@ -70,17 +70,17 @@ def counts_at_thresholds(at: AtThresholds) -> ImageCounts:
     return ImageCounts(*(np.bincount(images, minlength=num_images) for images in rows))
 
 
-def whole_images(at: AtThresholds) -> list[Example]:
+def whole_images(at: AtThresholds) -> list[GalleryExample]:
     """Return the images with most errors, and of those without errors the images with most true positives."""
     counts = counts_at_thresholds(at)
     errors, true = counts.errors, counts.true_positives
     worst = [image for image in np.argsort(-errors, kind="stable").tolist() if errors[image]]
     best = [image for image in np.argsort(-true, kind="stable").tolist() if true[image] and not errors[image]]
     selected = ((WORST, worst[:_MAX_WHOLE_IMAGES]), (BEST, best[:_MAX_WHOLE_IMAGES]))
-    return [Example(kind, image, 0) for kind, images in selected for image in images]
+    return [GalleryExample(kind, image, 0) for kind, images in selected for image in images]
 
 
-def error_examples(at: AtThresholds, max_examples: int) -> list[Example]:
+def error_examples(at: AtThresholds, max_examples: int) -> list[GalleryExample]:
     """Return at most ``max_examples`` errors in an order in which kinds, and the classes of a kind, take turns.
 
     The first n show each kind equally often: first the best-scored error of every class, then the second of every
@@ -105,9 +105,9 @@ def error_examples(at: AtThresholds, max_examples: int) -> list[Example]:
     for index, row in zip(order.tolist(), rows, strict=True):
         kind, label = KINDS[kinds[index]], int(labels[index])
         if index < len(false):
-            examples.append(Example(kind, int(at.det_images[row]), label, row, int(errors.about_object[row])))
+            examples.append(GalleryExample(kind, int(at.det_images[row]), label, row, int(errors.about_object[row])))
         else:
-            examples.append(Example(kind, int(at.gt_images[row]), label, gt_index=row))
+            examples.append(GalleryExample(kind, int(at.gt_images[row]), label, gt_index=row))
     return examples
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from detect.models.proposers.proposer import ProposalSelection, ProposerOutput
+from detect.models.proposers.proposer import AnchorLayout, ProposalSelection, ProposerOutput
 from detect.types import Images, MeanLoss, Proposals, Size, Targets
 
 
@@ -37,8 +37,9 @@ class PrecomputedProposals(nn.Module):
         """Return None for each image: there are no anchors."""
         return (None,) * len(sizes)
 
-    def anchor_layout(self, raw: None) -> None:
+    def anchor_layout(self, raw: None) -> AnchorLayout | None:  # noqa: ARG002
         """Return None: there are no anchors."""
+        return None
 
     def run_layers(self, maps: Sequence[Tensor]) -> None:
         """Run nothing: there are no layers."""

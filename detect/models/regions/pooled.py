@@ -18,7 +18,7 @@ Pool = Literal["roi_pool", "roi_align"]
 
 
 class SharedMaps:
-    """What all regions have in common that are pooled from maps of the backbone."""
+    """Answers the questions of tools for regions that are pooled from maps of the backbone."""
 
     def feature_network(self, backbone: nn.Module) -> FeatureNetwork:
         """Return the backbone: it reads whole images."""
@@ -31,8 +31,14 @@ class SharedMaps:
             pools_last_stage=isinstance(backbone, StagedBody),
         )
 
-    def crops(self, images: Images, boxes: Sequence[Tensor], context: int | None = None) -> None:
+    def crops(
+        self,
+        images: Images,  # noqa: ARG002
+        boxes: Sequence[Tensor],  # noqa: ARG002
+        context: int | None = None,  # noqa: ARG002
+    ) -> Tensor | None:
         """Return None: regions share the maps."""
+        return None
 
     def run_layers(self, maps: Sequence[Tensor], count: int) -> int:  # noqa: ARG002
         """Run nothing, pooling has no layers; return the channels of the maps (N, C, h, w)."""
