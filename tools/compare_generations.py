@@ -82,7 +82,7 @@ def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, 
     text = format_table(rows, search_seconds, every)
     Console().print(text, markup=False, soft_wrap=True)
     write_text(out / "table.md", text)
-    write_text(out / "table.json", json.dumps({kind: row.plain() for kind, row in rows.items()}, indent=1) + "\n")
+    write_text(out / "table.json", json.dumps({kind: row.to_dict() for kind, row in rows.items()}, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,11 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
 )
 @click.argument("source", metavar="FILE|NAME")
 @click.option(
-    "--from", "maker", type=click.Choice(["torchvision", "detectron2"]), required=True, help="Library of the detector."
+    "--from",
+    "library",
+    type=click.Choice(["torchvision", "detectron2"]),
+    required=True,
+    help="Library of the detector.",
 )
 @click.option("--out", type=Path, required=True, metavar="CKPT", help="Checkpoint to write.")
 @click.option(
