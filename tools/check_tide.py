@@ -91,7 +91,7 @@ def compute_our_metrics(annotations: Annotations, predictions: Sequence[Predicti
     costs = error_costs(errors)
     fractions = {
         "mAP": costs.mAP,
-        **{f"dAP {kind}": fraction for kind, fraction in costs.kinds.items()},
+        **{f"dAP {kind}": fraction for kind, fraction in costs.dap_by_type.items()},
         "dAP false_positives": costs.false_positives,
         "dAP false_negatives": costs.false_negatives,
     }

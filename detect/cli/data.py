@@ -13,7 +13,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.data_convert import convert
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.group import Group
 from detect.errors import RunError, UserError, did_you_mean
 from detect.system.files import require_writable_file, require_writable_folder, write_text
@@ -244,7 +244,7 @@ def show(
     write_gallery_page(folder / "index.html", root.absolute().name, note, gallery_images, annotations.classes)
     sheets = write_contact_sheets(folder, gallery_images, annotations.classes)
     print(f"{folder / 'index.html'}: {len(gallery_images)} images; contact sheets beside it: {len(sheets)}")
-    report_unreadable(unreadable)
+    exit_if_unreadable(unreadable)
 
 
 def _labels(classes: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device, Metric, Precision
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
@@ -87,7 +87,7 @@ def eval_command(
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    report_unreadable(dict.fromkeys(line for predictions in passes for line in predictions.unreadable))
+    exit_if_unreadable(dict.fromkeys(line for predictions in passes for line in predictions.unreadable))
 
 
 def _score(

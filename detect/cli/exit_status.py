@@ -35,21 +35,21 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         _exit(name, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1)
 
 
-def report_unreadable(lines: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:
+def exit_if_unreadable(messages: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:
     """Report the images that could not be read on stderr and exit with status 1, if there are any.
 
     lines: one for each of these images, with its file and the reason. num_images: number of all images, if it should be
     printed. logged: the lines stand in log.txt already, so that only their number is printed.
     """
-    if not lines:
+    if not messages:
         return
     if logged:
-        print(f"detect: {len(lines)} images could not be read (see log.txt)", file=sys.stderr)
+        print(f"detect: {len(messages)} images could not be read (see log.txt)", file=sys.stderr)
     else:
-        for line in lines:
+        for line in messages:
             print(f"detect: {line}", file=sys.stderr)
         if num_images is not None:
-            print(f"detect: {len(lines)} of {num_images} images could not be read", file=sys.stderr)
+            print(f"detect: {len(messages)} of {num_images} images could not be read", file=sys.stderr)
     sys.exit(1)
 
 

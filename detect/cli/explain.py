@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -168,7 +168,7 @@ def explain_command(
 def _finish(images: list[Path], unreadable: tuple[str, ...], action: str, out: Path) -> NoReturn:
     """Print what was done with how many images, report the unreadable ones, and exit."""
     print(f"{len(images) - len(unreadable)} images {action} in {out}" if images else f"{action} in {out}")
-    report_unreadable(unreadable)
+    exit_if_unreadable(unreadable)
     sys.exit(0)
 
 

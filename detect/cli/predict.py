@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -120,7 +120,7 @@ def predict_command(
             _print_summary(result, score, out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
-        report_unreadable(result.unreadable, len(images))
+        exit_if_unreadable(result.unreadable, len(images))
     sys.exit(1 if result.unreadable else 0)
 
 

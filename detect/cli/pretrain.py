@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
 
@@ -52,4 +52,4 @@ def pretrain_command(
     from detect.training.run_folder import RunFolder
 
     outcome = train(config, out or RunFolder.next_free(f"{config_file.stem}-pretrain"), Console())
-    report_unreadable(outcome.unreadable, logged=True)
+    exit_if_unreadable(outcome.unreadable, logged=True)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.group import Group
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
@@ -103,7 +103,7 @@ def make(
         f"{search.num_boxes / max(1, search.num_images):.1f} an image, "
         f"{search.seconds:.1f} s{reused}: {out}, {format_bytes(out.stat().st_size)}"
     )
-    report_unreadable(search.unreadable, len(images))
+    exit_if_unreadable(search.unreadable, len(images))
 
 
 def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
@@ -124,7 +124,7 @@ def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequenc
         f"{len(proposal_file.boxes) / max(1, len(proposal_file)):.1f} an image: "
         f"{out}, {format_bytes(out.stat().st_size)}"
     )
-    report_unreadable([line for split in split_proposals for line in split.unreadable], count)
+    exit_if_unreadable([line for split in split_proposals for line in split.unreadable], count)
 
 
 @proposals_command.command("recall", epilog="Example: detect proposals recall shapes.npz --set data.format=shapes")
@@ -196,7 +196,7 @@ def recall(
         write_recall(json_file, score, time.perf_counter() - start)
     draw_recall(figure, best_overlaps, title)
     print(f"{figure}: recall figure")
-    report_unreadable(proposals.unreadable, len(proposals))
+    exit_if_unreadable(proposals.unreadable, len(proposals))
 
 
 def _proposals_of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:

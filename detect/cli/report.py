@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -40,4 +40,4 @@ def report_command(
     page = out or run / "report.html"
     report = make_report(folder, page, ReportOptions(overrides, device or "auto", precision or "fp32"), Console())
     print(f"{page}: {format_bytes(report.size)}")
-    report_unreadable(report.unreadable)
+    exit_if_unreadable(report.unreadable)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from detect.cli import options
-from detect.cli.exit_status import report_unreadable
+from detect.cli.exit_status import exit_if_unreadable
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
@@ -63,4 +63,4 @@ def train_command(
         else:
             assert config_file is not None
             outcome = train(config, out or RunFolder.next_free(config_file.stem), None, strict, group)
-    report_unreadable(outcome.unreadable if group.is_main else (), logged=True)
+    exit_if_unreadable(outcome.unreadable if group.is_main else (), logged=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,7 +97,9 @@ class EmulatedDevice:
         moved = tensor if device is None else self.move(tensor, device, non_blocking)
         if dtype is None and memory_format is None and not (copy and moved is tensor):
             return moved
-        return torch.Tensor.to(moved, dtype or moved.dtype, copy=copy, memory_format=memory_format or torch.preserve_format)
+        return torch.Tensor.to(
+            moved, dtype or moved.dtype, copy=copy, memory_format=memory_format or torch.preserve_format
+        )
 
     def move(self, tensor: Tensor, device: torch.device, non_blocking: bool = False) -> Tensor:
         """Return a tensor on another device; its gradient comes back."""
@@ -284,6 +286,11 @@ class _Functions(TorchFunctionMode):
         return CudaTensor(made.detach(), self.gpu, made.requires_grad)
 
 
+def _no_grad_instead(mode: bool = True) -> AbstractContextManager[object]:
+    """Return what stands in for ``inference_mode``, whose tensors cannot be wrapped."""
+    return torch.no_grad() if mode else nullcontext()
+
+
 def _as_cpu(device_type: str) -> str:
     return "cpu" if device_type == "cuda" else device_type
 
@@ -314,6 +321,7 @@ def _patches(gpu: EmulatedDevice) -> list[tuple[object, str, Any]]:
     return [
         (torch, "autocast", _Autocast),
         (torch.amp, "autocast", _Autocast),
+        (torch, "inference_mode", _no_grad_instead),
         (torch, "is_autocast_enabled", lambda *types: enabled(*map(_as_cpu, types))),
         (torch, "get_autocast_dtype", lambda name: dtype(_as_cpu(name))),
         (torch.cuda, "is_available", lambda: True),
@@ -325,7 +333,11 @@ def _patches(gpu: EmulatedDevice) -> list[tuple[object, str, Any]]:
         (torch.cuda, "synchronize", lambda *_: gpu.wait("synchronize")),
         (torch.cuda, "current_stream", lambda *_: waiting),
         (torch.cuda, "Event", lambda **_: waiting),
-        (torch._C, "_group_tensors_by_device_and_dtype", _grouped_by_device(torch._C._group_tensors_by_device_and_dtype)),
+        (
+            torch._C,
+            "_group_tensors_by_device_and_dtype",
+            _grouped_by_device(torch._C._group_tensors_by_device_and_dtype),
+        ),
         *((torch.optim.Optimizer, name, lambda _: None) for name in health_checks),
     ]
 

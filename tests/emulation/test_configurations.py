@@ -209,7 +209,9 @@ def test_configuration_trains_and_detects(name: str, precision: str, gpu: Emulat
 
 @pytest.mark.parametrize("file", ALL_FILES)
 def test_file_trains_and_detects(file: str, gpu: EmulatedDevice) -> None:
-    train_and_detect(configured(file, ["train.recipe=joint" if "zf" in file else "train.ema_decay=0", *FEW_REGIONS]), gpu, 1)
+    train_and_detect(
+        configured(file, ["train.recipe=joint" if "zf" in file else "train.ema_decay=0", *FEW_REGIONS]), gpu, 1
+    )
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -381,7 +383,9 @@ def test_faithfulness_of_a_map_on_the_device(image: Path) -> None:
     assert np.isfinite(faithfulness(target, 0, heat).deletion)
 
 
-@pytest.mark.xfail(strict=True, reason="fused SGD keeps momentum that was never written where fp16 skips the first step")
+@pytest.mark.xfail(
+    strict=True, reason="fused SGD keeps momentum that was never written where fp16 skips the first step"
+)
 def test_an_overflow_in_the_first_step_leaves_no_momentum(gpu: EmulatedDevice) -> None:
     config = configured(MERGED, ["train.optimizer=sgd", "train.ema_decay=0"], "fp16")
     compute, batch = select_device(config.device, config.train.precision), batch_for(config, 2)

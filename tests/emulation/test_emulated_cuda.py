@@ -40,7 +40,14 @@ def cuda(cpu: Tensor, gpu: EmulatedDevice) -> Tensor:
 
 def test_what_is_moved_says_where_it_is(cuda: Tensor, cpu: Tensor) -> None:
     layer = nn.Linear(4, 2).to("cuda")
-    for tensor in (cuda, cuda + 1, cuda[:2], torch.zeros_like(cuda), torch.zeros(3, device="cuda"), *layer.parameters()):
+    for tensor in (
+        cuda,
+        cuda + 1,
+        cuda[:2],
+        torch.zeros_like(cuda),
+        torch.zeros(3, device="cuda"),
+        *layer.parameters(),
+    ):
         assert (tensor.device, tensor.is_cuda, tensor.is_cpu) == (CUDA, True, False)
     assert all(isinstance(parameter, nn.Parameter) and parameter.is_leaf for parameter in layer.parameters())
     for tensor in (cpu, cuda.cpu(), cuda.to("cpu"), torch.zeros_like(cuda, device="cpu")):

@@ -22,7 +22,7 @@ from detect.models.heads.softmax import SoftmaxHead
 from detect.models.proposers.rpn_head import RPNHead
 from detect.ops.preprocess import Preprocess
 from detect.system.checksums import save_with_checksum
-from detect.training import trainer as network
+from detect.training import trainer
 from detect.training.loop import NonFiniteStep, train_loop
 from detect.training.replay import read_step
 from detect.training.run import replay_step, train
@@ -68,7 +68,11 @@ def latest_images(patch: Patch) -> list[Images]:
 
 def in_backbone(patch: Patch, bad: Bad) -> None:
     forward, latest = Backbone.forward, latest_images(patch)
-    patch(Backbone, "forward", lambda self, pixels: tuple(poison(one, bad(latest[0])) for one in forward(self, pixels)))
+    patch(
+        Backbone,
+        "forward",
+        lambda self, pixels: tuple(poison(features, bad(latest[0])) for features in forward(self, pixels)),
+    )
 
 
 def in_proposals(patch: Patch, bad: Bad) -> None:
@@ -94,8 +98,8 @@ def in_head(patch: Patch, bad: Bad) -> None:
 def in_loss(patch: Patch, bad: Bad) -> None:
     original = Detector.forward
 
-    def forward(self: Detector, images: Images, targets: Any) -> dict[str, MeanLoss]:
-        losses: dict[str, MeanLoss] = original(self, images, targets)
+    def forward(self: Detector, images: Images, *arguments: Any) -> dict[str, MeanLoss]:
+        losses: dict[str, MeanLoss] = original(self, images, *arguments)
         return {name: MeanLoss(loss.value * (NAN if bad(images) else 1.0), loss.count) for name, loss in losses.items()}
 
     patch(Detector, "forward", forward)
@@ -104,8 +108,8 @@ def in_loss(patch: Patch, bad: Bad) -> None:
 def in_gradient(patch: Patch, bad: Bad) -> None:
     original = Detector.forward
 
-    def forward(self: Detector, images: Images, targets: Any) -> dict[str, MeanLoss]:
-        losses: dict[str, MeanLoss] = original(self, images, targets)
+    def forward(self: Detector, images: Images, *arguments: Any) -> dict[str, MeanLoss]:
+        losses: dict[str, MeanLoss] = original(self, images, *arguments)
         if bad(images):
             losses["region_class"].value.register_hook(lambda gradient: gradient * NAN)
         return losses
@@ -137,21 +141,21 @@ def test_nan_in_a_stage_leaves_weights_and_saves_the_step(
     before: dict[str, Tensor] = {}
     states: list[TrainState] = []
 
-    def looked_at(learner: TrainState, *arguments: Any) -> None:
-        states.append(learner)
-        train_loop(learner, *arguments)
+    def recorded_loop(state: TrainState, *arguments: Any) -> None:
+        states.append(state)
+        train_loop(state, *arguments)
 
-    draw_batch = network.Trainer._draw_batch
+    draw_batch = trainer.Trainer._draw_batch
 
     def remember(self: Any, step: int, batch: Any) -> None:
         before.update({name: value.clone() for name, value in states[0].detector.state_dict().items()})
         draw_batch(self, step, batch)
 
-    plant, first = STAGES[stage]
+    inject, first = STAGES[stage]
     with monkeypatch.context() as patched:
-        patched.setattr("detect.training.trainer.train_loop", looked_at)
-        patched.setattr(network.Trainer, "_draw_batch", remember)
-        plant(patched.setattr, lambda images: [place for place, one in enumerate(images.seeds) if one == key])
+        patched.setattr("detect.training.trainer.train_loop", recorded_loop)
+        patched.setattr(trainer.Trainer, "_draw_batch", remember)
+        inject(patched.setattr, lambda images: [index for index, seed in enumerate(images.seeds) if seed == key])
         with pytest.raises(NonFiniteStep) as error:
             train(config, tmp_path / "run", QUIET)
         record_property("NaNs", 1)
@@ -167,8 +171,8 @@ def test_nan_in_a_stage_leaves_weights_and_saves_the_step(
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == STEP
     assert file in capsys.readouterr().out
-    if stage != "input":  # which is kept as it was
-        replay_step(saved)  # finite, now that nothing is planted
+    if stage != "input":  # which is saved as it was
+        replay_step(saved)  # finite, now that no NaN is injected
 
 
 def third_image(config: Config) -> tuple[int, str]:

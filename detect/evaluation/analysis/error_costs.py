@@ -26,7 +26,7 @@ class ErrorCosts:
     """
 
     mAP: float | None  # noqa: N815  the field's own spelling
-    kinds: dict[str, float | None]
+    dap_by_type: dict[str, float | None]
     false_positives: float | None
     false_negatives: float | None
     counts: dict[str, int]
@@ -54,7 +54,7 @@ def error_costs(errors: Errors) -> ErrorCosts:
     all_found = replace(baseline, positives=np.bincount(found_labels - 1, minlength=len(classes)))
     return ErrorCosts(
         mAP=mean(list(before.values())),
-        kinds={kind: mean(list(gains.values())) for kind, gains in by_kind.items()},
+        dap_by_type={kind: mean(list(gains.values())) for kind, gains in by_kind.items()},
         false_positives=mean(list(_gains(before, ranked.aps(classes)).values())),
         false_negatives=mean(list(_gains(before, all_found.aps(classes)).values())),
         counts=errors.counts,

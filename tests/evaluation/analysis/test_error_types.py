@@ -79,7 +79,7 @@ def test_error_kinds(truth, found, kinds, missed):
 def test_no_images():
     costs = error_costs(classify_errors(*data_set([])))
     assert (costs.mAP, costs.false_positives, costs.false_negatives) == (None, None, None)
-    assert costs.kinds == dict.fromkeys(KINDS)
+    assert costs.dap_by_type == dict.fromkeys(KINDS)
     assert costs.counts == dict.fromkeys(KINDS, 0)
     assert costs.per_class["cat"] == dict.fromkeys(KINDS)
 
@@ -124,10 +124,10 @@ COSTS = {
 def test_error_costs(truth, found, ap, kinds, false_positives, false_negatives):
     costs = error_costs(classify_errors(*data_set([(truth, found)])))
     assert costs.mAP == pytest.approx(ap)
-    assert costs.kinds == pytest.approx(dict.fromkeys(KINDS, 0.0) | kinds)
+    assert costs.dap_by_type == pytest.approx(dict.fromkeys(KINDS, 0.0) | kinds)
     assert costs.false_positives == pytest.approx(false_positives)
     assert costs.false_negatives == pytest.approx(false_negatives)
-    assert costs.to_json()["kinds"] == costs.kinds
+    assert costs.to_json()["kinds"] == costs.dap_by_type
 
 
 def test_classification_error_costs_both_classes():
@@ -178,7 +178,7 @@ def test_errors_and_costs_equal_transcribed_tidecv(seed, limit):
             rise = (slow.ap(label, kind) or 0.0) - before[label]
             assert rise >= -1e-12
             assert costs.per_class[annotations.classes[label - 1]][kind] == pytest.approx(rise, abs=1e-12)
-        assert costs.kinds[kind] == pytest.approx(
+        assert costs.dap_by_type[kind] == pytest.approx(
             np.mean([costs.per_class[annotations.classes[label - 1]][kind] or 0.0 for label in known]), abs=1e-12
         )
     special = [[ap - before[label] for ap in slow.special(label)] for label in known]
@@ -203,7 +203,7 @@ def test_kinds_partition_false_positives_and_objects(seed):
     mended = errors.about_object[errors.correctable]
     assert len(set(mended.tolist())) == len(mended) == (meant & ~errors.matched).sum()
     costs = error_costs(errors)
-    for cost in (*costs.kinds.values(), costs.false_positives, costs.false_negatives):
+    for cost in (*costs.dap_by_type.values(), costs.false_positives, costs.false_negatives):
         assert cost is None or cost >= 0
     ap50 = evaluate_coco(annotations, predictions).metrics["AP50"]
     assert (costs.mAP is None) == (ap50 is None)
