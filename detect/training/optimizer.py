@@ -63,7 +63,12 @@ def build_optimizer(method: OptimizerName, groups: Iterable[dict[str, object]], 
     """Build SGD with momentum, RMSProp with momentum, or AdamW."""
     group_list = list(groups)
     if method == "sgd":
-        return optim.SGD(group_list, lr=0.0, momentum=momentum, fused=True)
+        sgd = optim.SGD(group_list, lr=0.0, momentum=momentum, fused=True)
+        # torch leaves these as uninitialized memory where fp16's loss scaler skips the first step.
+        sgd.state.update(
+            {p: {"momentum_buffer": torch.zeros_like(p)} for group in sgd.param_groups for p in group["params"]}
+        )
+        return sgd
     if method == "rmsprop":
         return optim.RMSprop(group_list, lr=0.0, momentum=momentum)
     return optim.AdamW(group_list, lr=0.0, fused=True)

@@ -39,6 +39,13 @@ WAITING = {
     aten.unique_consecutive.default: "unique",
     aten.bincount.default: "bincount",
 }
+SLOW_IN_HALF = {  # on a CPU, up to a hundred times
+    aten.convolution.default,
+    aten.convolution_backward.default,
+    aten.addmm.default,
+    aten.mm.default,
+    aten.bmm.default,
+}
 INDEXING = {aten.index.Tensor, aten._unsafe_index.Tensor}
 INDEX_WRITING = {aten.index_put.default, aten.index_put_.default, aten._unsafe_index_put.default}
 
@@ -170,7 +177,7 @@ class CudaTensor(torch.Tensor):
         return CudaTensor(self.host.new_tensor(*args, **kwargs), self.gpu)
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG003
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         gpu = next(tensor.gpu for tensor in tensors if isinstance(tensor, CudaTensor))
@@ -179,13 +186,26 @@ class CudaTensor(torch.Tensor):
         for cause in _causes_of_waits(func, args, kwargs):
             gpu.wait(cause)
         host_args, host_kwargs = tree_map(_on_host, (args, kwargs))
-        output = func(*host_args, **host_kwargs)
+        output = _run_wide(func, host_args) if func in SLOW_IN_HALF and not kwargs else func(*host_args, **host_kwargs)
         name = func._schema.name
         if name.endswith("_") and not name.endswith("__"):  # in place
             return args[0] if func._schema.returns else None
         if "out" in kwargs:
             return kwargs["out"]
         return tree_map(lambda leaf: CudaTensor(leaf, gpu) if isinstance(leaf, Tensor) else leaf, output)
+
+
+def _run_wide(func: Any, args: Any) -> Any:
+    """Run an operation in float32 and round its results to the 16 bits of its arguments, as tensor cores do."""
+    dtype = args[0].dtype
+    if dtype not in (torch.float16, torch.bfloat16):
+        return func(*args)
+
+    def cast(leaf: Any, source: torch.dtype, to: torch.dtype) -> Any:
+        return leaf.to(to) if isinstance(leaf, Tensor) and leaf.dtype == source else leaf
+
+    output = func(*tree_map(lambda leaf: cast(leaf, dtype, torch.float32), args))
+    return tree_map(lambda leaf: cast(leaf, torch.float32, dtype), output)
 
 
 def _on_host(leaf: Any) -> Any:
@@ -258,7 +278,7 @@ class _Functions(TorchFunctionMode):
     def __init__(self, gpu: EmulatedDevice) -> None:
         self.gpu = gpu
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func is torch.Tensor.to:
             return self.gpu.to(*args, **kwargs)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from detect.models.backbones.necks import Backbone
 from detect.models.slots import FeatureNetwork, RegionWindow
 from detect.ops.parallel import parallel_map, rows_per_chunk
 from detect.ops.warp import warp, with_context
@@ -61,7 +62,7 @@ class WarpedCrops(nn.Module):
         return FeatureNetwork(
             slot="regions",
             module=self,
-            body=self.body,
+            body=self.body.body if isinstance(self.body, Backbone) else self.body,
             run=self.extract_features,
             input_size=(self.crop_size, self.crop_size),
             pools_last_stage=False,
