@@ -23,8 +23,8 @@ import numpy as np
 
 from detect.data.annotations import Annotations
 from detect.data.formats.voc import read_voc
-from detect.evaluation.analysis.error_costs import error_costs
-from detect.evaluation.analysis.error_types import KINDS, classify_errors
+from detect.evaluation.analysis.error_costs import compute_dap
+from detect.evaluation.analysis.error_types import ERROR_TYPES, classify_errors
 from detect.evaluation.predictions import Prediction, align
 from detect.inference.result_readers import read_json
 
@@ -54,7 +54,7 @@ counts = {kind.short_name: count for kind, count in run.count_errors().items()}
 json.dump({"mAP": run.ap, "main": tide.get_main_errors()[name], "special": tide.get_special_errors()[name],
            "counts": counts}, sys.stdout)
 """
-_NAMES = dict(zip(("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), KINDS, strict=True))
+_NAMES = dict(zip(("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), ERROR_TYPES, strict=True))
 _SPECIAL = {"FalsePos": "false_positives", "FalseNeg": "false_negatives"}
 
 
@@ -88,15 +88,15 @@ def _options() -> argparse.Namespace:
 def compute_our_metrics(annotations: Annotations, predictions: Sequence[Prediction]) -> Metrics:
     """Compute our mAP, each dAP in percent, and each count."""
     errors = classify_errors(annotations, predictions)
-    costs = error_costs(errors)
+    costs = compute_dap(errors)
     fractions = {
         "mAP": costs.mAP,
         **{f"dAP {kind}": fraction for kind, fraction in costs.dap_by_type.items()},
-        "dAP false_positives": costs.false_positives,
-        "dAP false_negatives": costs.false_negatives,
+        "dAP false_positives": costs.dap_false_positives,
+        "dAP false_negatives": costs.dap_false_negatives,
     }
-    count_by_kind = np.bincount(errors.kinds[errors.kinds >= 0], minlength=len(KINDS)).tolist()
-    counts = dict(zip(KINDS, count_by_kind, strict=True)) | {"missed": costs.counts["missed"]}
+    count_by_kind = np.bincount(errors.error_types[errors.error_types >= 0], minlength=len(ERROR_TYPES)).tolist()
+    counts = dict(zip(ERROR_TYPES, count_by_kind, strict=True)) | {"missed": costs.counts["missed"]}
     percent: Metrics = {name: None if fraction is None else 100 * fraction for name, fraction in fractions.items()}
     return percent | {f"count {kind}": count for kind, count in counts.items()}
 

@@ -15,7 +15,7 @@ import torch
 from detect.bench.evaluation import DataSize, measure_evaluation
 from detect.bench.inference import measure_inference
 from detect.bench.loading import measure_loading
-from detect.bench.result_tables import Table
+from detect.bench.result_tables import BenchmarkTable
 from detect.bench.scaling import measure_scaling
 from detect.bench.search import measure_search
 from detect.bench.training import measure_training
@@ -23,31 +23,31 @@ from detect.data.images import image_size, read_image
 from detect.system.files import write_text
 from detect.training.run_folder import environment
 
-Benchmark = Callable[[Sequence[Path], int, str], list[Table]]  # images, turns, the command that repeats it
+Benchmark = Callable[[Sequence[Path], int, str], list[BenchmarkTable]]  # images, repeats, the command that repeats it
 
 
-def _inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return measure_inference(images, turns, command)
+def _inference(images: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
+    return measure_inference(images, repeats, command)
 
 
-def _training(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return measure_training(read_images(images), turns, command)
+def _training(images: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
+    return measure_training(read_images(images), repeats, command)
 
 
-def _loading(_: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_loading(turns, command)]
+def _loading(_: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
+    return [measure_loading(repeats, command)]
 
 
-def _search(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_search(read_images(images), turns, command)]
+def _search(images: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
+    return [measure_search(read_images(images), repeats, command)]
 
 
-def _evaluation(_: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_evaluation(DataSize(), turns, command)]
+def _evaluation(_: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
+    return [measure_evaluation(DataSize(), repeats, command)]
 
 
-def _scaling(images: Sequence[Path], turns: int, command: str) -> list[Table]:
-    return [measure_scaling(read_images(images), turns, command)]
+def _scaling(images: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
+    return [measure_scaling(read_images(images), repeats, command)]
 
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -66,7 +66,7 @@ def read_images(files: Sequence[Path]) -> list[np.ndarray]:
 
 
 def images_of_one_size(images: Sequence[Path], max_images: int) -> list[Path]:
-    """Return the first ``max_images`` images of the most frequent size, so that all turns cost the same.
+    """Return the first ``max_images`` images of the most frequent size, so that all repeats cost the same.
 
     Raises UnreadableImage.
     """
@@ -91,13 +91,13 @@ def describe_machine() -> tuple[str, ...]:
 
 
 INTRODUCTION = (
-    "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. The runs of all contenders are interleaved, with the",
+    "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. The runs of all variants are interleaved, with the",
     "same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
 )
 
 
 def markdown_page(
-    tables: Sequence[Table], title: str = "Benchmarks", introduction: Sequence[str] = INTRODUCTION
+    tables: Sequence[BenchmarkTable], title: str = "Benchmarks", introduction: Sequence[str] = INTRODUCTION
 ) -> str:
     """Return a page in Markdown: a heading, the introduction, the machine, the tables."""
     lines = [
@@ -107,13 +107,13 @@ def markdown_page(
         "",
         *(f"- {line}" for line in describe_machine()),
         "",
-        *(table.markdown() for table in tables),
+        *(table.to_markdown() for table in tables),
     ]
     return "\n".join(lines)
 
 
-def write_json(tables: Sequence[Table], file: Path) -> None:
-    """Write the machine, and each table with the seconds of every turn, as JSON."""
+def write_json(tables: Sequence[BenchmarkTable], file: Path) -> None:
+    """Write the machine, and each table with the seconds of every repeat, as JSON."""
     content = {"machine": list(describe_machine()), "tables": [table.to_dict() for table in tables]}
     write_text(file, json.dumps(content, indent=1) + "\n")
 

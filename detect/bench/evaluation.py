@@ -1,9 +1,9 @@
 """COCO's twelve metrics by our code and by pycocotools, on the same random detections.
 
-An image has about seven objects, of classes as imbalanced as COCO's; one object in fifty is a crowd. Of the detections
-of an image, three for each object lie near it, the others lie anywhere; two thirds of these have a class that is in
-the image. Loading is not timed: pycocotools starts with its index built (its evaluate and accumulate are timed), ours
-with annotations in arrays and one prediction for each image. "ours, JSON" starts from the same rows as pycocotools.
+An image has about seven objects, of classes as imbalanced as COCO's; one object in fifty is a crowd. Three detections
+per object are near it, the others are anywhere in the image; two thirds of these have a class that is in the image.
+Loading is not timed: pycocotools starts with its index built (its evaluate and accumulate are timed), ours with
+annotations in arrays and one prediction for each image. "ours, JSON" starts from the same rows as pycocotools.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detect.bench.result_tables import COMPARISON_COLUMNS, Table, comparison_rows, format_ratio, raw_seconds
-from detect.bench.timing import Contender, time_interleaved
+from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_ratio, raw_seconds
+from detect.bench.timing import Variant, time_interleaved
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.errors import RunError
 from detect.evaluation.coco import METRIC_NAMES, CocoResult, evaluate_coco, evaluate_coco_json
@@ -42,35 +42,40 @@ class DataSize:
     detections: int = 100
 
 
-def measure_evaluation(size: DataSize, turns: int, command: str, seed: int = 0) -> Table:
+def measure_evaluation(size: DataSize, repeats: int, command: str, seed: int = 0) -> BenchmarkTable:
     """Return the table of times. Raises RunError if a metric differs from pycocotools' by more than TOLERANCE."""
     annotations, predictions = make_random_data(size.images, size.classes, size.detections, seed)
     dataset, detection_rows = to_coco_json(annotations, predictions)
     metrics: dict[str, CocoMetrics] = {}
 
-    def scorer(name: str, score: Callable[[], tuple[float, CocoMetrics]]) -> Contender:
-        def turn(_: int) -> float:
+    def make_variant(name: str, score: Callable[[], tuple[float, CocoMetrics]]) -> Variant:
+        def run(_: int) -> float:
             seconds, metrics[name] = score()
             return seconds
 
-        return turn
+        return run
 
     def ours() -> CocoResult:
         return evaluate_coco(annotations, predictions)
 
-    contenders = {
-        "ours": scorer("ours", lambda: _time_ours(ours)),
-        "ours, JSON": scorer("ours, JSON", lambda: _time_ours(lambda: evaluate_coco_json(dataset, detection_rows))),
-        "pycocotools": scorer("pycocotools", lambda: _time_pycocotools(dataset, detection_rows)),
+    def ours_json() -> CocoResult:
+        return evaluate_coco_json(dataset, detection_rows)
+
+    variants = {
+        "ours": make_variant("ours", lambda: _time_ours(ours)),
+        "ours, JSON": make_variant(
+            "ours, JSON", lambda: _time_ours(lambda: evaluate_coco_json(dataset, detection_rows))
+        ),
+        "pycocotools": make_variant("pycocotools", lambda: _time_pycocotools(dataset, detection_rows)),
     }
-    timings = time_interleaved(contenders, turns)
+    timings = time_interleaved(variants, repeats)
     difference = max(largest_difference(metrics["pycocotools"], metrics[name]) for name in ("ours", "ours, JSON"))
     if difference > TOLERANCE:
         raise RunError(
             f"COCO's metrics: expected pycocotools' within {TOLERANCE:g}, found a difference of {difference:.1e}"
         )
     speedup = timings["pycocotools"].median / timings["ours"].median
-    return Table(
+    return BenchmarkTable(
         f"Evaluation: COCO's metrics of {size.images} images, {size.classes} classes, {len(detection_rows)} detections",
         command,
         COMPARISON_COLUMNS,

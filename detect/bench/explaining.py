@@ -16,9 +16,9 @@ import numpy as np
 from torch import Tensor
 
 from detect.bench.explaining_cases import MATCH_IOU, ExplanationCase, MaskedImage, box_center, flat_box, make_cases
-from detect.bench.explaining_targets import MethodMeans, saliency_cost, targets_reached
+from detect.bench.explaining_targets import MethodMeans, saliency_cost, targets_met
 from detect.bench.gradcam_peer import PEERS, grad_cam_installed, peer_method
-from detect.bench.result_tables import Table
+from detect.bench.result_tables import BenchmarkTable
 from detect.data.images import read_image
 from detect.explain.attribution.faithfulness import faithfulness
 from detect.explain.attribution.heatmaps import peak_and_energy, reduce_channels, to_image_pixels
@@ -57,7 +57,7 @@ class MapScores:
     leakage: float | None
 
 
-def contender_methods(names: Sequence[str]) -> dict[str, Explain]:
+def variant_methods(names: Sequence[str]) -> dict[str, Explain]:
     """Return the methods ``names`` of ours, the baselines, and those of pytorch-grad-cam where it is installed."""
     methods: dict[str, Explain] = {name: METHODS[name].explain for name in names}
     methods |= {"flat box": flat_box, "center of the box": box_center}
@@ -74,48 +74,48 @@ def measure_explanations(
     score: float,
     progress: ProgressDisplay,
     command: str,
-) -> Table:
-    """Return a table with a row for each contender, over all detections of at least ``score`` that match an object with
+) -> BenchmarkTable:
+    """Return a table with a row for each variant, over all detections of at least ``score`` that match an object with
     a mask.
 
     command: the command that makes the table again.
     """
-    scores = {name: _MethodScores() for name in contender_methods(names)}
+    scores = {name: _MethodScores() for name in variant_methods(names)}
     costs: list[float] = []
     for masked in masked_images:
         rgb = read_image(masked.image)
         images = predictor.preprocess_image(rgb).to(predictor.compute.device)
         cases = make_cases(predictor, masked, images, score)
         sizes = (images.sizes[0], (rgb.shape[0], rgb.shape[1]))
-        for name, explain in contender_methods(names).items():
+        for name, explain in variant_methods(names).items():
             with predictor.compute.autocast():
                 scores[name].add(cases, explain, options, sizes, name in RANDOM)
         costs += [saliency_cost(cases[0].target)] if cases else []
         progress.advance(1)
     map_scores = next(iter(scores.values())).map_scores
     num_detections, num_leakages = len(map_scores), sum(scored.leakage is not None for scored in map_scores)
-    remarks = [
+    notes = [
         f"{num_detections} detections with a score of at least {score:g} that match an object with a mask (IoU "
         f"{MATCH_IOU:g}), in {len(masked_images)} images; energy, pointing and leakage are measured on masks.",
         f"leakage: fraction of the map on other objects of the class, for the {num_leakages} detections with such "
         "objects in the image; insertion and deletion are relative to the score of the unchanged image.",
     ]
     if costs:
-        remarks.append(
+        notes.append(
             f"saliency of a detection takes {np.median(costs):.2f} times one forward and backward pass (median of "
             f"{len(costs)} images)"
         )
     means = {name: method_scores.means() for name, method_scores in scores.items()}
     if grad_cam_installed() and num_detections:
-        remarks += targets_reached({name: means[name] for name in names}, {name: means[name] for name in PEERS})
+        notes += targets_met({name: means[name] for name in names}, {name: means[name] for name in PEERS})
     elif not grad_cam_installed():
-        remarks.append("pytorch-grad-cam is not installed: pip install grad-cam")
+        notes.append("pytorch-grad-cam is not installed: pip install grad-cam")
     rows = tuple((name, *astuple(method_means)) for name, method_means in means.items())
-    return Table("Explanations on objects with masks", command, COLUMNS, rows, tuple(remarks))
+    return BenchmarkTable("Explanations on objects with masks", command, COLUMNS, rows, tuple(notes))
 
 
 class _MethodScores:
-    """Collects the scores of one contender's heat maps."""
+    """Collects the scores of one variant's heat maps."""
 
     def __init__(self) -> None:
         self.map_scores: list[MapScores] = []

@@ -1,4 +1,4 @@
-"""The targets that explanations have to reach, relative to those of pytorch-grad-cam, and their cost."""
+"""The targets that explanations must meet, relative to those of pytorch-grad-cam, and their cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import AttributionTarget
 
 MAX_RELATIVE_LEAKAGE = 1 / 3  # of Grad-CAM's
-TURNS = 3
+REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class MethodMeans:
     seconds: float | None
 
 
-def targets_reached(ours: Mapping[str, MethodMeans], theirs: Mapping[str, MethodMeans]) -> list[str]:
-    """Return a sentence for each target, and one that names the methods of ours that reach all targets."""
+def targets_met(ours: Mapping[str, MethodMeans], theirs: Mapping[str, MethodMeans]) -> list[str]:
+    """Return a sentence for each target, and one that names the methods of ours that meet all targets."""
     energy = max(means.energy or 0.0 for means in theirs.values())
     gain = max(means.insertion_minus_deletion or 0.0 for means in theirs.values())
     leakage = theirs[GRADCAM].leakage
-    reached = [
+    methods_of_targets = [
         {name for name, means in ours.items() if (means.energy or 0.0) > energy},
         {name for name, means in ours.items() if (means.insertion_minus_deletion or 0.0) > gain},
         {
@@ -53,8 +53,8 @@ def targets_reached(ours: Mapping[str, MethodMeans], theirs: Mapping[str, Method
         f"insertion - deletion above pytorch-grad-cam's, {gain:.3f}",
         f"leakage at most a third of its Grad-CAM's: {max_leakage}",
     )
-    lines = [f"{target}: {_reached_by(ours, names)}" for target, names in zip(targets, reached, strict=True)]
-    return [*lines, f"all three: {_reached_by(ours, set.intersection(*reached))}"]
+    lines = [f"{target}: {_met_by(ours, names)}" for target, names in zip(targets, methods_of_targets, strict=True)]
+    return [*lines, f"all three: {_met_by(ours, set.intersection(*methods_of_targets))}"]
 
 
 def saliency_cost(target: AttributionTarget) -> float:
@@ -65,11 +65,11 @@ def saliency_cost(target: AttributionTarget) -> float:
         pixels = target.pixels.detach().requires_grad_()
         torch.autograd.grad(target.objective(pixels).sum(), pixels)
 
-    contenders = {"saliency": timed(lambda: saliency(target, options)), "single pass": timed(forward_and_backward)}
-    timings = time_interleaved(contenders, TURNS)
+    variants = {"saliency": timed(lambda: saliency(target, options)), "single pass": timed(forward_and_backward)}
+    timings = time_interleaved(variants, REPEATS)
     return timings["saliency"].median / timings["single pass"].median / len(target.detections)
 
 
-def _reached_by(ours: Mapping[str, MethodMeans], names: set[str]) -> str:
-    """Return the names of the methods that reach a target, in the table's order."""
-    return f"reached by {', '.join(name for name in ours if name in names)}" if names else "MISSED by all"
+def _met_by(ours: Mapping[str, MethodMeans], names: set[str]) -> str:
+    """Return the names of the methods that meet a target, in the table's order."""
+    return f"met by {', '.join(name for name in ours if name in names)}" if names else "missed by all"

@@ -14,9 +14,9 @@ from torchvision.models.detection import FasterRCNN
 from detect.bench import detectron2_peer
 from detect.bench.layers import LayersAlone
 from detect.bench.random_model import BenchModel, make_bench_model
-from detect.bench.result_tables import COMPARISON_COLUMNS, Table, comparison_rows, format_ratio, raw_seconds
+from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_ratio, raw_seconds
 from detect.bench.stage_times import STAGES, time_stages
-from detect.bench.timing import Contender, Timing, peak_memory, time_interleaved, timed, timed_on
+from detect.bench.timing import Timing, Variant, peak_memory, time_interleaved, timed, timed_on
 from detect.bench.torchvision_peer import to_torchvision_images, torchvision_reference
 from detect.config import Precision
 from detect.data.images import read_image
@@ -32,7 +32,7 @@ TOLERANCE_PX = 0.05
 MAX_OVERHEAD = 1.4  # maximum time of a detector, relative to its layers alone
 
 
-def measure_inference(images: Sequence[Path], turns: int, command: str) -> list[Table]:
+def measure_inference(images: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
     """Return the tables of Faster R-CNN R50-FPN with a shorter side of 800, one image at a time.
 
     It is compared with torchvision's, with detectron2's where it is installed, and with its layers alone. Further
@@ -42,21 +42,21 @@ def measure_inference(images: Sequence[Path], turns: int, command: str) -> list[
     bench_model = make_bench_model([], CLASSES, rgb_images)
     predictors = {precision: make_predictor(bench_model, precision) for precision in PRECISIONS}
     reference = torchvision_reference(bench_model).eval()
-    contenders: dict[str, Contender] = {}
+    variants: dict[str, Variant] = {}
     for precision, predictor in predictors.items():
-        contenders[f"detect, {precision}"] = _ours(predictor, rgb_images)
-        contenders[f"layers alone, {precision}"] = _layers_alone(predictor, rgb_images[0])
-    contenders["torchvision, fp32"] = timed_on(rgb_images, partial(torchvision_detections, reference))
-    timings = time_interleaved(contenders, turns)
-    comparison = Table(
+        variants[f"detect, {precision}"] = _ours(predictor, rgb_images)
+        variants[f"layers alone, {precision}"] = _layers_alone(predictor, rgb_images[0])
+    variants["torchvision, fp32"] = timed_on(rgb_images, partial(torchvision_detections, reference))
+    timings = time_interleaved(variants, repeats)
+    comparison = BenchmarkTable(
         "Inference: Faster R-CNN R50-FPN, 800 pixels",
         command,
         COMPARISON_COLUMNS,
         comparison_rows(timings, "detect, fp32"),
-        _remarks(timings, predictors["fp32"], reference, rgb_images),
+        _notes(timings, predictors["fp32"], reference, rgb_images),
         raw_seconds(timings),
     )
-    detectron2_tables = [_compare_with_detectron2(rgb_images, turns, command)] if detectron2_peer.installed() else []
+    detectron2_tables = [_compare_with_detectron2(rgb_images, repeats, command)] if detectron2_peer.installed() else []
     ours_alone = [_stages_table(predictors, images, command), _memory_table(bench_model, images[:3], command)]
     return [comparison, *detectron2_tables, *ours_alone]
 
@@ -83,11 +83,11 @@ def agreement(theirs: Detections, ours: Detections) -> float:
     return float((differences <= TOLERANCE_PX).any(1).float().mean())
 
 
-def _ours(predictor: Predictor, rgb_images: Sequence[np.ndarray]) -> Contender:
+def _ours(predictor: Predictor, rgb_images: Sequence[np.ndarray]) -> Variant:
     return timed_on(rgb_images, lambda rgb: predictor.predict(rgb, 0.0))
 
 
-def _layers_alone(predictor: Predictor, rgb: np.ndarray) -> Contender:
+def _layers_alone(predictor: Predictor, rgb: np.ndarray) -> Variant:
     layers = LayersAlone(predictor.base_detector)
     layers.record(lambda: predictor.predict(rgb, 0.0))
 
@@ -98,7 +98,7 @@ def _layers_alone(predictor: Predictor, rgb: np.ndarray) -> Contender:
     return timed(run)
 
 
-def _remarks(
+def _notes(
     timings: dict[str, Timing], predictor: Predictor, reference: FasterRCNN, rgb_images: Sequence[np.ndarray]
 ) -> tuple[str, ...]:
     torchvision_seconds = timings["torchvision, fp32"].median
@@ -108,29 +108,29 @@ def _remarks(
     lines = []
     for precision in PRECISIONS:
         total, layers = timings[f"detect, {precision}"].median, timings[f"layers alone, {precision}"].median
-        verdict = "within" if total <= MAX_OVERHEAD * layers else "OVER"
+        result = "target met" if total <= MAX_OVERHEAD * layers else "target missed"
         lines.append(
             f"{precision}: time relative to its convolutions and linear layers alone {format_ratio(total / layers)} "
-            f"({verdict} the target of {MAX_OVERHEAD}); speedup over torchvision's model "
+            f"(at most {MAX_OVERHEAD}: {result}); speedup over torchvision's model "
             f"{format_ratio(torchvision_seconds / total)}"
         )
     lines.append(
-        f"the same weights and images: {sum(map(len, theirs))} detections of theirs, {sum(map(len, ours))} of ours in "
-        f"fp32; {np.mean(shares):.2%} of theirs are among ours within {TOLERANCE_PX} pixels"
+        f"the same weights and images: {sum(map(len, theirs))} detections of torchvision, {sum(map(len, ours))} of "
+        f"detect in fp32; {np.mean(shares):.2%} of torchvision's are among them within {TOLERANCE_PX} pixels"
     )
     return tuple(lines)
 
 
-def _compare_with_detectron2(rgb_images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+def _compare_with_detectron2(rgb_images: Sequence[np.ndarray], repeats: int, command: str) -> BenchmarkTable:
     """Return the table of detectron2's settings and weights, in its model and in ours."""
     reference = detectron2_peer.make_reference(rgb_images[0])
     predictors = {precision: make_predictor(reference.bench_model, precision) for precision in PRECISIONS}
-    contenders = {f"detect, {precision}": _ours(predictor, rgb_images) for precision, predictor in predictors.items()}
-    contenders["detectron2, fp32"] = timed_on(rgb_images, reference.detect)
-    timings = time_interleaved(contenders, turns)
+    variants = {f"detect, {precision}": _ours(predictor, rgb_images) for precision, predictor in predictors.items()}
+    variants["detectron2, fp32"] = timed_on(rgb_images, reference.detect)
+    timings = time_interleaved(variants, repeats)
     detectron2_seconds = timings["detectron2, fp32"].median
     shares = [agreement(reference.detect(rgb), predictors["fp32"].predict(rgb, 0.0)) for rgb in rgb_images]
-    remarks = (
+    notes = (
         *(
             f"{precision}: speedup over detectron2 "
             f"{format_ratio(detectron2_seconds / timings[f'detect, {precision}'].median)}"
@@ -140,24 +140,24 @@ def _compare_with_detectron2(rgb_images: Sequence[np.ndarray], turns: int, comma
         f"{TOLERANCE_PX} pixels",
     )
     title = f"Inference compared with detectron2: its {detectron2_peer.NAME}, 800 pixels"
-    return Table(
-        title, command, COMPARISON_COLUMNS, comparison_rows(timings, "detect, fp32"), remarks, raw_seconds(timings)
+    return BenchmarkTable(
+        title, command, COMPARISON_COLUMNS, comparison_rows(timings, "detect, fp32"), notes, raw_seconds(timings)
     )
 
 
-def _stages_table(predictors: dict[Precision, Predictor], images: Sequence[Path], command: str) -> Table:
+def _stages_table(predictors: dict[Precision, Predictor], images: Sequence[Path], command: str) -> BenchmarkTable:
     rows = [(precision, *astuple(time_stages(predictor, images))) for precision, predictor in predictors.items()]
-    return Table("Seconds by stage of an image (medians)", command, ("precision", *STAGES), tuple(rows))
+    return BenchmarkTable("Seconds per image by stage (medians)", command, ("precision", *STAGES), tuple(rows))
 
 
-def _memory_table(bench_model: BenchModel, images: Sequence[Path], command: str) -> Table:
+def _memory_table(bench_model: BenchModel, images: Sequence[Path], command: str) -> BenchmarkTable:
     ours = {precision: peak_memory(detect_with_ours, bench_model, images, precision) for precision in PRECISIONS}
     theirs = peak_memory(detect_with_torchvision, bench_model, images)
     rows = [(f"detect, {precision}", peak / 2**20, format_ratio(peak / theirs)) for precision, peak in ours.items()]
-    return Table(
+    return BenchmarkTable(
         "Peak memory of a process that detects in three images",
         command,
-        ("contender", "MiB", "relative to torchvision"),
+        ("variant", "MiB", "relative to torchvision"),
         (*rows, ("torchvision, fp32", theirs / 2**20, format_ratio(1.0))),
     )
 

@@ -1,4 +1,4 @@
-"""Runs all convolutions and linear layers of a detector and nothing else: a lower bound of the detector's time."""
+"""Runs all convolutions and linear layers of a detector, without the rest: a lower bound of the detector's time."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from detect.bench.result_tables import Table, raw_seconds
-from detect.bench.timing import Contender, time_interleaved, timed
+from detect.bench.result_tables import BenchmarkTable, raw_seconds
+from detect.bench.timing import Variant, time_interleaved, timed
 from detect.config import Config
 from detect.config.builders.data import build_augment, training_data
 from detect.config.builders.detector import build_detector, build_preprocess
@@ -27,15 +27,15 @@ from detect.training.state import TrainState
 from detect.training.task import default_task
 
 CONFIG = "faster_rcnn"
-MIN_LOADER_SPEED = 4.0  # images per second, relative to training steps
-BATCHES = 20  # in a turn
+MIN_RELATIVE_SPEED = 4.0  # images per second, relative to training steps
+NUM_BATCHES = 20  # of one repeat
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """An endless iterator of batches, and a model with its optimizer to train on them."""
+    """A function that starts an endless iterator of batches, and a model with its optimizer to train on them."""
 
-    batches: Callable[[], Iterator[Batch]]
+    make_batches: Callable[[], Iterator[Batch]]
     train_state: TrainState
     compute: ComputeConfig
 
@@ -51,43 +51,43 @@ class TrainingSetup:
         self.train_state.optimizer.step()
 
 
-def measure_loading(turns: int, command: str) -> Table:
+def measure_loading(repeats: int, command: str) -> BenchmarkTable:
     """Return the images per second of the loader alone, with the config's workers, and of training steps alone."""
     config = load_config(Path(CONFIG))
     with tempfile.TemporaryDirectory() as folder:
         setup = _make_setup(config, Path(folder))
-        batches = list(islice(setup.batches(), BATCHES))
+        batches = list(islice(setup.make_batches(), NUM_BATCHES))
 
     def train() -> None:
         for batch in batches:
             setup.step(batch)
 
-    contenders: dict[str, Contender] = {"training steps": timed(train), "loader": _loader(setup)}
-    timings = time_interleaved(contenders, turns)
-    images = BATCHES * config.train.batch_size
+    variants: dict[str, Variant] = {"training steps": timed(train), "loader": _loader(setup)}
+    timings = time_interleaved(variants, repeats)
+    images = NUM_BATCHES * config.train.batch_size
     speeds = {name: images / timing.median for name, timing in timings.items()}
     relative_speed = speeds["loader"] / speeds["training steps"]
-    verdict = "reached" if relative_speed >= MIN_LOADER_SPEED else "MISSED"
-    return Table(
+    result = "target met" if relative_speed >= MIN_RELATIVE_SPEED else "target missed"
+    return BenchmarkTable(
         f"Loading: configs/{CONFIG}.yaml, built-in data, {config.data.workers} workers",
         command,
-        ("contender", "images per second", "median s per turn", "min s", "max s"),
+        ("variant", "images per second", "median s per repeat", "min s", "max s"),
         tuple((name, speeds[name], timing.median, *timing.min_max) for name, timing in timings.items()),
         (
-            f"the loader alone delivers {relative_speed:.1f} times as many images per second as training uses (target "
-            f"{MIN_LOADER_SPEED}: {verdict})",
+            f"the loader alone delivers {relative_speed:.1f} times as many images per second as training uses "
+            f"(at least {MIN_RELATIVE_SPEED}: {result})",
         ),
         raw_seconds(timings),
     )
 
 
-def _loader(setup: TrainingSetup) -> Contender:
-    """Return the loader as a contender. The start of its workers is not timed: a training run starts them once."""
-    batches = setup.batches()
+def _loader(setup: TrainingSetup) -> Variant:
+    """Return the loader as a variant. The start of its workers is not timed: a training run starts them once."""
+    batches = setup.make_batches()
     next(batches)
 
     def load() -> None:
-        for _ in range(BATCHES):
+        for _ in range(NUM_BATCHES):
             next(batches)
 
     return timed(load)
@@ -99,9 +99,9 @@ def _make_setup(config: Config, folder: Path) -> TrainingSetup:
     detector, _ = build_detector(config, train.classes)
     context = RunContext(config, RunFolder(folder), train, val, None, compute, Console(quiet=True))
 
-    def batches() -> Iterator[Batch]:
+    def make_batches() -> Iterator[Batch]:
         sampler = default_task(context).make_sampler(1_000_000, 0)
         preprocess, augment = build_preprocess(config), build_augment(config)
         return iter(training_loader(train, preprocess, augment, sampler, config.seed, config.data.workers))
 
-    return TrainingSetup(batches, build_train_state(config, detector.train()), compute)
+    return TrainingSetup(make_batches, build_train_state(config, detector.train()), compute)

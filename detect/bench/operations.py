@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch.profiler import ProfilerActivity, profile
 
-from detect.bench.result_tables import Cell, Table
+from detect.bench.result_tables import BenchmarkTable, Cell
 
 MAX_OPERATIONS = 8  # rows of a table
 
@@ -18,7 +18,7 @@ def seconds_by_operation(run: Callable[[], object]) -> dict[str, float]:
     return {event.key.removeprefix("aten::"): event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
 
 
-def profile_table(title: str, command: str, runs: Mapping[str, Callable[[], object]]) -> Table:
+def profile_table(title: str, command: str, runs: Mapping[str, Callable[[], object]]) -> BenchmarkTable:
     """Return a table of the slowest operations of the first run, with their seconds in every run."""
     seconds_of_runs = {name: seconds_by_operation(run) for name, run in runs.items()}
     first = next(iter(seconds_of_runs.values()))
@@ -31,4 +31,4 @@ def profile_table(title: str, command: str, runs: Mapping[str, Callable[[], obje
     ]
     totals = [sum(seconds.values()) for seconds in seconds_of_runs.values()]
     columns = ("operation", *(f"{name}, s" for name in seconds_of_runs))
-    return Table(title, command, columns, (*rows, ("all others", *others), ("all", *totals)))
+    return BenchmarkTable(title, command, columns, (*rows, ("all others", *others), ("all", *totals)))

@@ -1,4 +1,4 @@
-"""A detector with random weights that gives as many detections as a trained one, for all contenders."""
+"""A detector with random weights that gives as many detections as a trained one, for all variants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from detect.ops.preprocess import Preprocess
 
 ARCHITECTURE = "fasterrcnn_resnet50_fpn"
 OUTPUT_STDS = {"objectness": 3.0, "rpn_deltas": 0.3, "logits": 2.5, "deltas": 1.0}  # standard deviations
-MIN_DETECTIONS = 100  # in an image, so that the postprocessing has work to do
+MIN_DETECTIONS = 100  # per image, so that the postprocessing has work to do
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,7 @@ def make_bench_model(
     scale_outputs(_output_layers(detector), lambda: _count_detections(detector, bench_model.preprocess, images[0]))
     counts = [_count_detections(detector, bench_model.preprocess, image) for image in images[:3]]
     if min(counts) < min(MIN_DETECTIONS, config.model.postprocess.max_detections):
-        raise RunError(
-            f"random weights: expected at least {MIN_DETECTIONS} detections in an image, found {min(counts)}"
-        )
+        raise RunError(f"random weights: expected at least {MIN_DETECTIONS} detections per image, found {min(counts)}")
     return BenchModel(config, names, {name: value.clone() for name, value in detector.state_dict().items()})
 
 

@@ -12,26 +12,26 @@ Cell = str | float | int | None
 
 
 @dataclass(frozen=True)
-class Table:
+class BenchmarkTable:
     """The measurements of a benchmark.
 
-    title: the name of the benchmark; command: the command that repeats it; rows: one cell for each column; remarks: one
-    sentence each; seconds: of every turn, by contender.
+    title: the name of the benchmark; command: the command that repeats it; rows: one cell for each column; notes: one
+    sentence each; seconds: of every repeat, by variant.
     """
 
     title: str
     command: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
-    def markdown(self) -> str:
-        """Return the heading, the command, the table and the remarks in Markdown."""
+    def to_markdown(self) -> str:
+        """Return the heading, the command, the table and the notes in Markdown."""
         lines = [f"## {self.title}", "", f"    {self.command}", "", _row(self.columns)]
         lines.append(_row(["---"] * len(self.columns)))
         lines += [_row([format_cell(cell) for cell in row]) for row in self.rows]
-        lines += ["", *(f"- {remark}" for remark in self.remarks)] if self.remarks else []
+        lines += ["", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join([*lines, ""])
 
     def to_dict(self) -> dict[str, Any]:
@@ -40,13 +40,13 @@ class Table:
             "title": self.title,
             "command": self.command,
             "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows],
-            "remarks": list(self.remarks),
-            "seconds": {name: list(spent) for name, spent in self.seconds.items()},
+            "remarks": list(self.notes),
+            "seconds": {name: list(seconds) for name, seconds in self.seconds.items()},
         }
 
 
 def comparison_rows(timings: Mapping[str, Timing], baseline: str) -> tuple[tuple[Cell, ...], ...]:
-    """Return a row for each contender: median, min and max seconds, and its median relative to that of ``baseline``."""
+    """Return a row for each variant: median, min and max seconds, and its median relative to that of ``baseline``."""
     baseline_seconds = timings[baseline].median
     return tuple(
         (name, timing.median, *timing.min_max, format_ratio(timing.median / baseline_seconds))
@@ -54,11 +54,11 @@ def comparison_rows(timings: Mapping[str, Timing], baseline: str) -> tuple[tuple
     )
 
 
-COMPARISON_COLUMNS = ("contender", "median s", "min s", "max s", "relative time")
+COMPARISON_COLUMNS = ("variant", "median s", "min s", "max s", "relative time")
 
 
 def raw_seconds(timings: Mapping[str, Timing]) -> dict[str, tuple[float, ...]]:
-    """Return the seconds of every turn by contender, for ``Table.seconds``."""
+    """Return the seconds of every repeat by variant, for ``BenchmarkTable.seconds``."""
     return {name: timing.seconds for name, timing in timings.items()}
 
 

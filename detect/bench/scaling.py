@@ -1,4 +1,4 @@
-"""Measures how the time of an image scales with its size, the proposals, the batch size and the classes."""
+"""Measures how the time per image scales with its size, the proposals, the batch size and the classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from detect.bench.random_model import make_bench_model
-from detect.bench.result_tables import Cell, Table, raw_seconds
-from detect.bench.timing import Contender, time_interleaved, timed
+from detect.bench.result_tables import BenchmarkTable, Cell, raw_seconds
+from detect.bench.timing import Variant, time_interleaved, timed
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.types import Images
 
 BASE_SETTINGS = {"shorter side": 400, "proposals": 300, "batch size": 1, "classes": 20}
-VALUES = {
+SWEEP = {
     "shorter side": (200, 400, 600, 800),
     "proposals": (100, 300, 1000),
     "batch size": (1, 2, 4),
@@ -24,30 +24,30 @@ VALUES = {
 }
 
 
-def measure_scaling(images: Sequence[np.ndarray], turns: int, command: str) -> Table:
+def measure_scaling(images: Sequence[np.ndarray], repeats: int, command: str) -> BenchmarkTable:
     """Return the seconds per image of Faster R-CNN R18-FPN in fp32, with one of BASE_SETTINGS changed at a time."""
     rows: list[tuple[Cell, ...]] = []
-    seconds: dict[str, tuple[float, ...]] = {}
-    for setting, values in VALUES.items():
-        contenders = {f"{setting} {value}": _contender(BASE_SETTINGS | {setting: value}, images) for value in values}
-        timings = time_interleaved(contenders, turns)
-        batch_sizes = {value: value if setting == "batch size" else 1 for value in values}
+    all_seconds: dict[str, tuple[float, ...]] = {}
+    for setting, values in SWEEP.items():
+        variants = {f"{setting} {value}": _make_variant(BASE_SETTINGS | {setting: value}, images) for value in values}
+        timings = time_interleaved(variants, repeats)
+        batch_sizes = {value: value if setting == "batch size" else BASE_SETTINGS["batch size"] for value in values}
         per_image = {value: timings[f"{setting} {value}"].median / batch_sizes[value] for value in values}
         base_seconds = per_image[BASE_SETTINGS[setting]]
-        rows += [(setting, value, spent, f"{spent / base_seconds:.2f}") for value, spent in per_image.items()]
-        seconds |= raw_seconds(timings)
+        rows += [(setting, value, seconds, f"{seconds / base_seconds:.2f}") for value, seconds in per_image.items()]
+        all_seconds |= raw_seconds(timings)
     base = ", ".join(f"{name} {value}" for name, value in BASE_SETTINGS.items())
-    return Table(
+    return BenchmarkTable(
         "Scaling of the time per image: Faster R-CNN R18-FPN, fp32",
         command,
         ("setting", "value", "s per image", "relative time"),
         tuple(rows),
         (f"base settings: {base}",),
-        seconds,
+        all_seconds,
     )
 
 
-def _contender(settings: dict[str, int], rgb_images: Sequence[np.ndarray]) -> Contender:
+def _make_variant(settings: dict[str, int], rgb_images: Sequence[np.ndarray]) -> Variant:
     side = settings["shorter side"]
     overrides = [
         "model.backbone.name=resnet18",
@@ -59,11 +59,11 @@ def _contender(settings: dict[str, int], rgb_images: Sequence[np.ndarray]) -> Co
     detector, preprocess = bench_model.detector().eval(), bench_model.preprocess
     batch_size = settings["batch size"]
     optimize_for_inference(detector)
-    batch = [rgb_images[index % len(rgb_images)] for index in range(batch_size)]
-    images = preprocess.batch([preprocess.normalize(preprocess.resize(image)) for image in batch], range(batch_size))
-    return timed(partial(_detect, detector, images))
+    rgb_batch = [rgb_images[index % len(rgb_images)] for index in range(batch_size)]
+    batch = preprocess.batch([preprocess.normalize(preprocess.resize(rgb)) for rgb in rgb_batch], range(batch_size))
+    return timed(partial(_detect, detector, batch))
 
 
 @torch.inference_mode()
-def _detect(detector: Detector, images: Images) -> None:
-    detector.detect(images)
+def _detect(detector: Detector, batch: Images) -> None:
+    detector.detect(batch)

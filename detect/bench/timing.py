@@ -1,4 +1,4 @@
-"""Times contenders in interleaved turns (A B, B A), so that a slowdown of the machine hits all of them; peak memory."""
+"""Times variants in interleaved runs (A B, B A), so that a slow machine affects all of them; measures peak memory."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ from detect.errors import RunError
 
 Input = TypeVar("Input")
 
-Contender = Callable[[int], float]  # index of the turn -> seconds it took
+Variant = Callable[[int], float]  # index of the repeat -> seconds it took
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The seconds of each turn of a contender, in order."""
+    """The seconds of each repeat of a variant, in order."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Return the median of all turns."""
+        """Return the median of all repeats."""
         return median(self.seconds)
 
     @property
     def min_max(self) -> tuple[float, float]:
-        """Return the seconds of the fastest turn and of the slowest one."""
+        """Return the seconds of the fastest repeat and of the slowest one."""
         return min(self.seconds), max(self.seconds)
 
 
-def timed(run: Callable[[], object]) -> Contender:
-    """Return ``run`` as a contender that does the same work in every turn."""
+def timed(run: Callable[[], object]) -> Variant:
+    """Return ``run`` as a variant that does the same work in every repeat."""
     return lambda _: _seconds(run)
 
 
-def timed_on(inputs: Sequence[Input], run: Callable[[Input], object]) -> Contender:
-    """Return ``run`` as a contender that takes the next of ``inputs`` in each turn, and starts again after the last."""
-    return lambda turn: _seconds(lambda: run(inputs[turn % len(inputs)]))
+def timed_on(inputs: Sequence[Input], run: Callable[[Input], object]) -> Variant:
+    """Return ``run`` as a variant that takes the next of ``inputs`` in each repeat, and starts again after the last."""
+    return lambda repeat: _seconds(lambda: run(inputs[repeat % len(inputs)]))
 
 
-def time_interleaved(contenders: Mapping[str, Contender], turns: int) -> dict[str, Timing]:
-    """Run all contenders ``turns`` times, in alternating order, and return the timing of each.
+def time_interleaved(variants: Mapping[str, Variant], repeats: int) -> dict[str, Timing]:
+    """Run all variants ``repeats`` times, in alternating order, and return the timing of each.
 
-    Before the first turn each contender runs once untimed.
+    Before the first repeat each variant runs once untimed.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for contender in contenders.values():
-        contender(0)
-    for turn in range(turns):
-        for name in sorted(contenders, key=list(contenders).index, reverse=bool(turn % 2)):
-            seconds[name].append(contenders[name](turn))
-    return {name: Timing(tuple(spent)) for name, spent in seconds.items()}
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for variant in variants.values():
+        variant(0)
+    for repeat in range(repeats):
+        for name in sorted(variants, key=list(variants).index, reverse=bool(repeat % 2)):
+            times[name].append(variants[name](repeat))
+    return {name: Timing(tuple(seconds)) for name, seconds in times.items()}
 
 
 def _seconds(run: Callable[[], object]) -> float:

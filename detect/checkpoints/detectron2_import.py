@@ -17,7 +17,7 @@ from detect.config.builders.detector import build_preprocess
 from detect.config.files import with_overrides
 from detect.errors import UserError
 from detect.ops.anchors import AnchorGenerator
-from detect.system.tensor_files import State, load_tensors
+from detect.system.tensor_files import StateDict, load_tensors
 
 PIXELS = ("pixel_mean", "pixel_std")
 ANCHORS = "proposal_generator.anchor_generator."
@@ -40,7 +40,7 @@ def import_detectron2(file: Path, classes: Sequence[str] | None = None, override
 
 
 def convert_detectron2_state(
-    state: State, source: str, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()
+    state: StateDict, source: str, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()
 ) -> Checkpoint:
     """Return the checkpoint of a state dict that is loaded already; source: its name in error messages.
 
@@ -72,7 +72,7 @@ def coco80() -> tuple[str, ...]:
     return tuple(name for name in coco_classes("fasterrcnn_resnet50_fpn") if not name.startswith("N/A"))
 
 
-def pixel_settings(state: State, depth: int) -> list[str]:
+def pixel_settings(state: StateDict, depth: int) -> list[str]:
     """Return overrides for the pixel mean and deviation of a file.
 
     The channels are BGR if the lower mean, that of blue (103.5), is first. A
@@ -97,7 +97,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(x, 4) for x in values]
 
 
-def _check_anchors(state: State, config: Config, source: str) -> None:
+def _check_anchors(state: StateDict, config: Config, source: str) -> None:
     """Raise UserError if the file contains anchors that differ from those of the settings."""
     rpn = config.model.rpn
     for name, theirs in sorted(state.items()):

@@ -1,8 +1,8 @@
 """Convert state dicts of detectron2's Faster and Fast R-CNNs to ours.
 
-The names differ, and the tensors differ in three places. Their background is the last label, ours the first. A
+The keys differ, and the tensors differ in three places. Their background is the last label, ours the first. A
 class-agnostic head has four deltas for all classes, ours has four for each class: the same ones K times. A frozen
-normalization is four tensors there, and two here, folded into its convolution. Anchors are in the same order.
+batch norm has four tensors there; here it becomes the scale and shift of FrozenConv2d. Anchors are in the same order.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 
 from detect.checkpoints.fold_norms import DEFAULT_EPS, fold_norms
-from detect.system.tensor_files import State
+from detect.system.tensor_files import StateDict
 
 STAGES = {
     "stem.conv1.norm.": "stages.0.1.",
     "stem.conv1.": "stages.0.0.",
     **{f"res{i}.": f"stages.{i - 1}." for i in (2, 3, 4, 5)},
 }
-NAMES = {  # start of a name, of which the first match counts: theirs -> ours
+KEY_PREFIXES = {  # the first one that a key starts with counts: detectron2's -> ours
     **{f"backbone.bottom_up.{theirs}": f"backbone.body.{ours}" for theirs, ours in STAGES.items()},
     **{f"backbone.{theirs}": f"backbone.{ours}" for theirs, ours in STAGES.items()},
     **{f"backbone.fpn_lateral{i}.": f"backbone.neck.lateral.{i - 2}.0." for i in (2, 3, 4, 5)},
@@ -38,24 +38,24 @@ WITHIN = {  # inside a block of a ResNet; ours are torchvision's names
 }
 
 
-def our_detectron2_name(theirs: str) -> str:
-    """Return our name of a tensor; a name that is not in the table is returned as it is."""
-    start = next((start for start in NAMES if theirs.startswith(start)), None)
-    if start is None:
-        return theirs
-    name = NAMES[start] + theirs.removeprefix(start)
-    for inner, ours in WITHIN.items():
-        name = name.replace(inner, ours)
-    return name
+def convert_detectron2_key(key: str) -> str:
+    """Return our key of a tensor of detectron2; a key that is not in the table is returned as it is."""
+    prefix = next((prefix for prefix in KEY_PREFIXES if key.startswith(prefix)), None)
+    if prefix is None:
+        return key
+    converted = KEY_PREFIXES[prefix] + key.removeprefix(prefix)
+    for part, replacement in WITHIN.items():
+        converted = converted.replace(part, replacement)
+    return converted
 
 
-def from_detectron2(theirs: State) -> State:
+def from_detectron2(state_dict: StateDict) -> StateDict:
     """Return the state dict of a detector of detectron2 for our modules."""
-    state = {our_detectron2_name(name): tensor for name, tensor in theirs.items()}
-    for name in {"head.logits.weight", "head.logits.bias"} & state.keys():
-        state[name] = state[name].roll(1, 0)
-    num_classes = len(state["head.logits.bias"]) - 1 if "head.logits.bias" in state else 1
-    for name in {"head.deltas.weight", "head.deltas.bias"} & state.keys():
-        if len(state[name]) == 4:
-            state[name] = torch.cat([state[name]] * num_classes)
-    return fold_norms(state, DEFAULT_EPS, ("backbone.", "head.tail."))
+    converted = {convert_detectron2_key(key): tensor for key, tensor in state_dict.items()}
+    for key in {"head.logits.weight", "head.logits.bias"} & converted.keys():
+        converted[key] = converted[key].roll(1, 0)
+    num_classes = len(converted["head.logits.bias"]) - 1 if "head.logits.bias" in converted else 1
+    for key in {"head.deltas.weight", "head.deltas.bias"} & converted.keys():
+        if len(converted[key]) == 4:
+            converted[key] = torch.cat([converted[key]] * num_classes)
+    return fold_norms(converted, DEFAULT_EPS, ("backbone.", "head.tail."))

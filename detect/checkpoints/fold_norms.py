@@ -1,6 +1,6 @@
-"""Convert frozen batch normalizations between the form of other projects and ours.
+"""Convert frozen batch norms between the form of other projects and ours.
 
-Theirs are four tensors beside the weights of a convolution; ours are a scale and a shift in the convolution
+Theirs are four tensors in addition to the weights of a convolution; ours are a scale and a shift in FrozenConv2d
 (``models.backbones.frozen_norm``). The names are those of torchvision's layers: conv1 and bn1, downsample.0 and
 downsample.1.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import torch
 
-from detect.system.tensor_files import State
+from detect.system.tensor_files import StateDict
 
 CONVOLUTIONS = ((r"bn(\d)", r"conv\1"), ("1", "0"))  # last part of a normalization's name -> of its convolution's name
 NORMS = ((r"conv(\d)", r"bn\1"), ("0", "1"))
@@ -20,10 +20,10 @@ BATCH_COUNTER = "num_batches_tracked"
 DEFAULT_EPS = 1e-5  # of torchvision's and detectron2's normalizations, unless the weights have another
 
 
-def fold_norms(state: State, eps: float, parts: tuple[str, ...]) -> State:
+def fold_norms(state: StateDict, eps: float, parts: tuple[str, ...]) -> StateDict:
     """Return the state dict with normalizations folded into the convolutions before them, as a scale and a shift (C,).
 
-    Those whose name starts with one of ``parts`` are folded. eps: number that is added to variances. Scales and shifts
+    Those whose name starts with one of ``parts`` are folded. eps: eps of the batch norms. Scales and shifts
     are float64: rounded to float32, they would move boxes by 1e-5 pixels in float64.
     """
     converted = dict(state)
@@ -43,7 +43,7 @@ def fold_norms(state: State, eps: float, parts: tuple[str, ...]) -> State:
     return converted
 
 
-def unfold_norms(state: State) -> State:
+def unfold_norms(state: StateDict) -> StateDict:
     """Return the state dict with scales and shifts as normalizations of mean 0 and variance 1.
 
     It is the inverse of ``fold_norms``. The weight makes up for DEFAULT_EPS.

@@ -16,7 +16,7 @@ from detect.checkpoints.torchvision_names import to_torchvision
 from detect.config import to_dict
 from detect.errors import UserError
 from detect.system.files import write_bytes
-from detect.system.tensor_files import State
+from detect.system.tensor_files import StateDict
 
 ARGUMENTS = {  # our setting -> the argument of torchvision's builders
     "data.min_size": "min_size",
@@ -70,7 +70,7 @@ class ExportedModel:
 
     layout: str
     arguments: dict[str, Any]
-    state: State
+    state: StateDict
 
     @property
     def call(self) -> str:
@@ -100,7 +100,7 @@ def export_torchvision(checkpoint: Checkpoint, source: str) -> ExportedModel:
     return ExportedModel(layout, arguments | changed[layout], state)
 
 
-def save_state(state: State, file: Path) -> None:
+def save_state(state: StateDict, file: Path) -> None:
     """Write a state dict as ``torch.save`` does, completely or not at all. Raises RunError."""
     buffer = io.BytesIO()
     torch.save(state, buffer)

@@ -16,12 +16,12 @@ from detect.checkpoints.torchvision_configs import (
     num_sizes_per_map,
     torchvision_config,
 )
-from detect.checkpoints.torchvision_names import from_torchvision, with_present_keys
+from detect.checkpoints.torchvision_names import from_torchvision, rename_old_keys
 from detect.checkpoints.validate import class_names, require_complete
 from detect.config.builders.detector import build_preprocess
 from detect.config.files import with_overrides
 from detect.errors import UserError, did_you_mean
-from detect.system.tensor_files import State, load_published, load_tensors
+from detect.system.tensor_files import StateDict, load_published, load_tensors
 
 MOBILE = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
 SIGNATURE_KEYS = {  # a tensor that only one of them has
@@ -49,7 +49,7 @@ def import_torchvision(
     if source in LAYOUTS:
         layout, state, is_published = source, load_published(PUBLISHED[source], source), True
     else:
-        state = with_present_keys(load_tensors(Path(source)))
+        state = rename_old_keys(load_tensors(Path(source)))
         published_layout = _published_as(Path(source))
         layout = layout or published_layout or _detect_layout(state, source)
         is_published = published_layout is not None
@@ -63,7 +63,7 @@ def import_torchvision(
 
 
 def convert_torchvision_state(
-    state: State,
+    state: StateDict,
     layout: str,
     source: str,
     classes: Sequence[str] | None = None,
@@ -98,7 +98,7 @@ def _hash_in_name(url: str) -> str:
     return url.rsplit("-", 1)[-1].removesuffix(".pth")
 
 
-def _detect_layout(state: State, source: str) -> str:
+def _detect_layout(state: StateDict, source: str) -> str:
     """Return the layout that has a tensor which no other one has. Raises UserError if there is none, or several."""
     layouts = next((layouts for key, layouts in SIGNATURE_KEYS.items() if key in state), ())
     if len(layouts) == 1:

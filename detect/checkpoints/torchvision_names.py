@@ -1,9 +1,9 @@
 """Convert state dicts of torchvision's Faster R-CNNs to ours, and back.
 
-The names differ, and the tensors differ in three places. Their RPN has the outputs of all sizes of one aspect ratio
-after the other, ours those of all aspect ratios of one size. Their head has box deltas for the background, which
-nothing reads. A frozen normalization is four tensors there, and two here, folded into its convolution
-(``models.backbones.frozen_norm``).
+The keys differ, and the tensors differ in three places. torchvision orders the anchors of a location by aspect ratio,
+then size; we order them by size, then aspect ratio. torchvision's box predictor has deltas for the background class,
+which are unused. A frozen batch norm has four tensors in torchvision; here it becomes the scale and shift of
+FrozenConv2d (``models.backbones.frozen_norm``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from detect.checkpoints.fold_norms import fold_norms, rename_by_pattern, unfold_norms
-from detect.system.tensor_files import State
+from detect.system.tensor_files import StateDict
 
-NAMES = (  # start of a name, of which the first match counts: theirs -> ours
+KEY_PREFIXES = (  # the first pattern that matches the start of a key counts: torchvision's -> ours
     (r"backbone\.body\.conv1\.", "backbone.body.stages.0.0."),
     (r"backbone\.body\.bn1\.", "backbone.body.stages.0.1."),
     (r"backbone\.body\.layer(\d)\.", r"backbone.body.stages.\1."),
@@ -42,62 +42,61 @@ NAMES = (  # start of a name, of which the first match counts: theirs -> ours
     (r"roi_heads\.box_predictor\.cls_score\.", "head.logits."),
     (r"roi_heads\.box_predictor\.bbox_pred\.", "head.deltas."),
 )
-OLD_NAMES = (  # of files written by torchvision before 0.13, the published ones among them
+OLD_KEYS = (  # in files written by torchvision before 0.13, the published ones among them
     (r"(backbone\.fpn\.\w+_blocks\.\d)\.(weight|bias)", r"\1.0.\2"),
     (r"(rpn\.head\.conv)\.(weight|bias)", r"\1.0.0.\2"),
 )
-RPN_OUTPUTS = {"proposer.head.objectness": 1, "proposer.head.deltas": 4}  # -> rows of an anchor
+CHANNELS_PER_ANCHOR = {"proposer.head.objectness": 1, "proposer.head.deltas": 4}  # output layers of the RPN
 
 
-def with_present_keys(state: State) -> State:
-    """Return the state dict by the names that torchvision has used since 0.13."""
-    return {rename_by_pattern(name, OLD_NAMES): tensor for name, tensor in state.items()}
+def rename_old_keys(state_dict: StateDict) -> StateDict:
+    """Return the state dict with the keys that torchvision has used since 0.13."""
+    return {rename_by_pattern(key, OLD_KEYS): tensor for key, tensor in state_dict.items()}
 
 
-def our_torchvision_name(theirs: str) -> str:
-    """Return our name of a tensor; a name that is not in the table is returned as it is."""
-    for pattern, ours in NAMES:
-        name, num_matches = re.subn(rf"^{pattern}", ours, theirs)
+def convert_key(key: str) -> str:
+    """Return our key of a tensor of torchvision; a key that is not in the table is returned as it is."""
+    for pattern, replacement in KEY_PREFIXES:
+        converted, num_matches = re.subn(rf"^{pattern}", replacement, key)
         if num_matches:
-            return name
-    return theirs
+            return converted
+    return key
 
 
-def from_torchvision(theirs: State, num_sizes: int, eps: float | None) -> State:
+def from_torchvision(state_dict: StateDict, num_sizes: int, eps: float | None) -> StateDict:
     """Return the state dict of a detector of torchvision for our modules.
 
-    num_sizes: anchor sizes of one map. eps: number that is added to variances where the normalizations of the body are
-    folded; None to keep them.
+    num_sizes: anchor sizes of one map. eps: eps of the batch norms; None: do not convert batch norms.
     """
-    state = {our_torchvision_name(name): tensor for name, tensor in with_present_keys(theirs).items()}
-    for name, tensor in _rpn_outputs(state):
-        state[name] = _transpose_groups(tensor, RPN_OUTPUTS[name.rsplit(".", 1)[0]], -1, num_sizes)
-    for name in {"head.deltas.weight", "head.deltas.bias"} & state.keys():
-        state[name] = state[name][4:]
-    return state if eps is None else fold_norms(state, eps, ("backbone.body.",))
+    converted = {convert_key(key): tensor for key, tensor in rename_old_keys(state_dict).items()}
+    for key, tensor in _rpn_outputs(converted):
+        converted[key] = _transpose_groups(tensor, CHANNELS_PER_ANCHOR[key.rsplit(".", 1)[0]], -1, num_sizes)
+    for key in {"head.deltas.weight", "head.deltas.bias"} & converted.keys():
+        converted[key] = converted[key][4:]
+    return converted if eps is None else fold_norms(converted, eps, ("backbone.body.",))
 
 
-def to_torchvision(ours: State, num_sizes: int, names: Iterable[str]) -> State:
-    """Return our state dict for a module of torchvision with tensors of these ``names``.
+def to_torchvision(state_dict: StateDict, num_sizes: int, keys: Iterable[str]) -> StateDict:
+    """Return our state dict for a module of torchvision whose state dict has these ``keys``.
 
     Raises KeyError for a tensor that ours does not have.
     """
-    state = unfold_norms(ours)
-    for name, tensor in _rpn_outputs(state):
-        state[name] = _transpose_groups(tensor, RPN_OUTPUTS[name.rsplit(".", 1)[0]], num_sizes, -1)
-    for name in ("head.deltas.weight", "head.deltas.bias"):
-        state[name] = torch.cat([torch.zeros_like(state[name][:4]), state[name]])
-    return {theirs: state[our_torchvision_name(theirs)].clone() for theirs in names}
+    converted = unfold_norms(state_dict)
+    for key, tensor in _rpn_outputs(converted):
+        converted[key] = _transpose_groups(tensor, CHANNELS_PER_ANCHOR[key.rsplit(".", 1)[0]], num_sizes, -1)
+    for key in ("head.deltas.weight", "head.deltas.bias"):
+        converted[key] = torch.cat([torch.zeros_like(converted[key][:4]), converted[key]])
+    return {key: converted[convert_key(key)].clone() for key in keys}
 
 
-def _rpn_outputs(state: State) -> list[tuple[str, Tensor]]:
-    """Return the names and tensors of the output layers of the RPN."""
-    return [(name, tensor) for name, tensor in state.items() if name.rsplit(".", 1)[0] in RPN_OUTPUTS]
+def _rpn_outputs(state_dict: StateDict) -> list[tuple[str, Tensor]]:
+    """Return the keys and tensors of the output layers of the RPN."""
+    return [(key, tensor) for key, tensor in state_dict.items() if key.rsplit(".", 1)[0] in CHANNELS_PER_ANCHOR]
 
 
-def _transpose_groups(tensor: Tensor, num_rows: int, outer: int, inner: int) -> Tensor:
-    """Swap the outer and the inner index of groups of rows.
+def _transpose_groups(tensor: Tensor, num_channels: int, outer: int, inner: int) -> Tensor:
+    """Swap the outer and the inner index of groups of channels.
 
-    tensor (outer * inner * num_rows, ...) -> (inner * outer * num_rows, ...); -1 for a size that follows.
+    tensor (outer * inner * num_channels, ...) -> (inner * outer * num_channels, ...); -1 for a size that follows.
     """
-    return tensor.reshape(outer, inner, num_rows, *tensor.shape[1:]).transpose(0, 1).flatten(0, 2)
+    return tensor.reshape(outer, inner, num_channels, *tensor.shape[1:]).transpose(0, 1).flatten(0, 2)

@@ -6,14 +6,14 @@ unless no class is shared: then the new layers have nothing in common with the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-State = Mapping[str, Tensor]
+from detect.system.tensor_files import StateDict
 
-# output layers of SoftmaxHead -> rows of a class, whether the background (before all classes) has rows
+# output layers of SoftmaxHead -> rows per class, whether the background (before all classes) has rows
 OUTPUTS = {"head.logits": (1, True), "head.deltas": (4, False)}
 
 
@@ -39,7 +39,7 @@ class Transfer:
     parts: tuple[PartReport, ...]
 
 
-def transfer(initial: State, source: State, classes: Sequence[str], source_classes: Sequence[str]) -> Transfer:
+def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], source_classes: Sequence[str]) -> Transfer:
     """Return ``initial``, the state of a new detector of ``classes``, with all of ``source`` that fits.
 
     A tensor fits if it has the same name and shape. The output layers read the vectors of the tail, so none of their
@@ -65,7 +65,7 @@ def transfer(initial: State, source: State, classes: Sequence[str], source_class
     return Transfer(weights, tuple(_report(part, initial, source, loaded, outputs, note) for part in parts))
 
 
-def _has_class_rows(name: str, source: State, initial: State, source_classes: Sequence[str]) -> bool:
+def _has_class_rows(name: str, source: StateDict, initial: StateDict, source_classes: Sequence[str]) -> bool:
     """Return whether the tensor of ``source`` is an output layer of its classes that reads vectors of our length."""
     rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
     num_rows = rows_per_class * (len(source_classes) + has_background)
@@ -100,7 +100,9 @@ def _output_note(classes: Sequence[str], shared: Sequence[str]) -> str:
     )
 
 
-def _report(part: str, initial: State, source: State, loaded: set[str], outputs: set[str], note: str) -> PartReport:
+def _report(
+    part: str, initial: StateDict, source: StateDict, loaded: set[str], outputs: set[str], note: str
+) -> PartReport:
     """Return the report on one part; ``note`` is that on the output layers."""
     names = [name for name in initial if name.split(".")[0] == part]
     others = [name for name in names if name not in loaded and name not in outputs]

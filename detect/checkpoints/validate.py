@@ -10,7 +10,7 @@ from detect.checkpoints.fold_norms import BATCH_COUNTER
 from detect.config import Config
 from detect.config.builders.detector import build_uninitialized
 from detect.errors import UserError
-from detect.system.tensor_files import State
+from detect.system.tensor_files import StateDict
 
 
 def class_names(
@@ -30,7 +30,7 @@ def class_names(
     return tuple(names)
 
 
-def require_complete(weights: State, config: Config, classes: tuple[str, ...], expected: str) -> State:
+def require_complete(weights: StateDict, config: Config, classes: tuple[str, ...], expected: str) -> StateDict:
     """Return the state dict of a detector of these settings, in its order; batch counters may be missing.
 
     Raises UserError, which starts with ``expected``, if a tensor is missing, unexpected or of another shape.

@@ -31,7 +31,7 @@ class PublishedModel:
 
     url: str
     ap: float
-    licence: str
+    license: str
     data: str = COCO
 
 

@@ -23,7 +23,7 @@ BENCHMARKS = {
     "training": "Training steps of R50-FPN and R18-FPN, compared with torchvision and detectron2.",
     "loading": "The loader of configs/faster_rcnn.yaml, compared with the training steps that it feeds.",
     "search": "Selective search in its three modes.",
-    "evaluation": "COCO's twelve numbers, compared with pycocotools.",
+    "evaluation": "COCO's twelve metrics, compared with pycocotools.",
     "growth": "How time grows with the image size, the proposals, the batch size and the classes.",
 }
 WITHOUT_IMAGES = {"loading", "evaluation"}
@@ -38,11 +38,11 @@ def _add_benchmark(name: str, names: tuple[str, ...], description: str) -> None:
     """Add a subcommand that runs the benchmarks ``names``."""
     parameters: list[click.Parameter] = [
         click.Option(
-            ["--turns"],
+            ["--turns", "repeats"],
             type=click.IntRange(1),
             default=10,
             show_default=True,
-            help="Number of timed turns of each contender.",
+            help="Number of timed repeats of each variant.",
         ),
         click.Option(
             ["--out"], type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page to this file."
@@ -67,9 +67,9 @@ def _add_benchmark(name: str, names: tuple[str, ...], description: str) -> None:
         ]
 
     def callback(
-        turns: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), num_images: int = 0
+        repeats: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), num_images: int = 0
     ) -> None:
-        _run(names, paths, num_images, turns, out, json_file)
+        _run(names, paths, num_images, repeats, out, json_file)
 
     example = f"Example: detect bench {name}{'' if WITHOUT_IMAGES.issuperset(names) else ' photos/'} --out {name}.md"
     subcommand = click.Command(
@@ -82,7 +82,7 @@ def _run(
     names: tuple[str, ...],
     paths: tuple[str, ...],
     num_images: int,
-    turns: int,
+    repeats: int,
     out: Path | None,
     json_file: Path | None,
 ) -> None:
@@ -99,9 +99,9 @@ def _run(
     console = Console()
     for name in names:
         command_line = f"detect bench {name}" if name in WITHOUT_IMAGES else f"detect bench {name} IMAGE..."
-        for table in page.BENCHMARKS[name](selected, turns, command_line):
+        for table in page.BENCHMARKS[name](selected, repeats, command_line):
             tables.append(table)
-            console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
+            console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         write_text(out, page.markdown_page(tables))
     if json_file is not None:
@@ -186,7 +186,7 @@ def explain(
         table = measure_explanations(
             predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line
         )
-    console.print(table.markdown(), markup=False, highlight=False, soft_wrap=True)
+    console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
         write_text(out, markdown_page([table], "Explanations", _describe_model(predictor)))
     if json_file is not None:

@@ -60,7 +60,7 @@ def copy(name: str, target: Path) -> None:
     builtin, source = require_builtin(name)
     file = target / source.name if target.is_dir() else target
     if file.exists():
-        raise UserError(f"{file}: expected a new file, found one that would be overwritten")
+        raise UserError(f"{file}: expected a new file, found one that exists")
     write_text(require_writable_file(file), _without_base(source))
     print(f"{file}: a copy of {builtin}; train with it: detect train --config {file}")
 

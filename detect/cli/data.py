@@ -32,7 +32,7 @@ _format = click.option(
     help="Format of ROOT [default: detected].",
 )
 _images = click.option(
-    "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: beside the labels]."
+    "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: the folder of the labels]."
 )
 _workers = click.option(
     "--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images."
@@ -49,7 +49,7 @@ data_command.add_command(convert)
 
 @data_command.command(
     "inspect",
-    short_help="Find what is wrong with images and boxes.",
+    short_help="Find errors in images and boxes.",
     epilog="Example: detect data inspect my-photos --json findings.json",
 )
 @click.argument("root", type=Path)
@@ -70,29 +70,28 @@ def inspect(
     strict: bool,
     workers: int,
 ) -> None:
-    """Find what is wrong with the images and boxes in ROOT, worst first, each with its file, location and fix.
+    """Find errors in the images and boxes in ROOT, worst first, each with its file, location and fix.
 
-    Errors stop a training, drop a box or teach what is wrong: broken images, boxes outside the image, swapped numbers,
-    images in two splits. Warnings ask for a check: near-duplicates, tiny boxes, similar class names. Exit status: 0 for
-    no error, 1 for errors, 2 for wrong usage (with --strict: for any finding).
+    Errors stop a training, drop a box or train the model on wrong labels: broken images, boxes outside the image,
+    swapped corners, images in two splits. Warnings ask for a check: near-duplicates, tiny boxes, similar class names.
+    Exit status: 0 for no error, 1 for errors, 2 for wrong usage (with --strict: for any finding).
     """
     if json_file is not None:
         require_writable_file(json_file)
-    from detect.data.inspect.findings import count_by_kind, findings_json, findings_summary, format_findings
-    from detect.data.inspect.inspector import inspect_dataset as find
-    from detect.data.inspect.inspector import scan_folder
+    from detect.data.inspect.findings import count_by_kind, findings_summary, findings_to_dict, format_findings
+    from detect.data.inspect.inspector import inspect_dataset, scan_folder
     from detect.system.progress import show_progress
 
     scan = scan_folder(root, format_, images)
     image_infos = _scan_images(scan, workers)
     with show_progress(Console(stderr=True), "comparing images", len(image_infos), "images") as progress:
-        findings = find(scan, image_infos, progress.advance)
+        findings = inspect_dataset(scan, image_infos, progress.advance)
     num_images, num_objects = len(scan.distinct_images), scan.num_objects
     for line in format_findings(findings, examples):
         print(line)
     print(findings_summary(findings, num_images, num_objects))
     if json_file is not None:
-        content = findings_json(findings, num_images, num_objects)
+        content = findings_to_dict(findings, num_images, num_objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if strict and findings:
         raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(findings)}")
@@ -109,6 +108,7 @@ def inspect(
 @_images
 @click.option(
     "--config",
+    "config_file",
     type=Path,
     metavar="FILE",
     help="Configuration with the sizes and anchors to measure [default: the built-in defaults].",
@@ -122,26 +122,30 @@ def inspect(
     help="Additional value of data.min_size to measure; can be repeated.",
 )
 @click.option(
-    "--stride", type=click.IntRange(1), default=16, show_default=True, help="Distance of neighboring anchors in pixels."
+    "--stride",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Distance between neighboring anchors in pixels; ignored for a feature pyramid.",
 )
 @click.option(
     "--suggest-anchors",
-    "num_anchors",
+    "num_sizes_and_ratios",
     type=click.IntRange(1, 9),
     default=3,
     show_default=True,
-    help="Number of anchor sizes and of aspect ratios to suggest.",
+    help="Number of sizes and of aspect ratios to suggest.",
 )
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the statistics to this file.")
 def stats(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
-    config: Path | None,
+    config_file: Path | None,
     overrides: tuple[str, ...],
     min_sizes: tuple[int, ...],
     stride: int,
-    num_anchors: int,
+    num_sizes_and_ratios: int,
     json_file: Path | None,
 ) -> None:
     """Count images, objects and classes in ROOT, and measure the anchor recall.
@@ -158,11 +162,11 @@ def stats(
     from detect.data.inspect.valid_annotations import count_skipped, valid_annotations
     from detect.data.usage import data_usage
 
-    settings = _settings(config, overrides)
+    settings = options.load_settings(config_file, overrides)
     scan = scan_folder(root, format_, images)
     annotations = valid_annotations(scan)
     dataset_statistics = compute_statistics(
-        annotations, build_preprocess(settings), min_sizes, _anchor_config(settings, stride), num_anchors
+        annotations, build_preprocess(settings), min_sizes, _anchor_config(settings, stride), num_sizes_and_ratios
     )
     console = Console()
     print(format_counts(dataset_statistics.counts))
@@ -172,12 +176,12 @@ def stats(
     if dataset_statistics.suggested_settings:
         print(f"suggested: {dataset_statistics.suggested_settings}")
     if json_file is not None:
-        write_text(json_file, json.dumps(dataset_statistics.to_json(), indent=1, ensure_ascii=False) + "\n")
+        write_text(json_file, json.dumps(dataset_statistics.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
 
 @data_command.command(
     "show",
-    short_help="Write a page and contact sheets of images with their boxes.",
+    short_help="Write a page and image grids with the boxes of images.",
     epilog="Example: detect data show my-photos --out look",
 )
 @click.argument("root", type=Path)
@@ -195,6 +199,7 @@ def stats(
 )
 @click.option(
     "--config",
+    "config_file",
     type=Path,
     metavar="FILE",
     help="Configuration with the augmentation to show [default: the built-in defaults].",
@@ -208,13 +213,13 @@ def show(
     num_images: int,
     class_names: tuple[str, ...],
     augmentations: int,
-    config: Path | None,
+    config_file: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Write contact sheets of ROOT, and index.html, one page to browse the images before and after augmentation.
+    """Write image grids of ROOT, and index.html, one page to browse the images before and after augmentation.
 
-    The page needs no network. Arrow keys turn the pages, b hides the boxes, a list filters by class. Images that cannot
-    be read are named and skipped; then the exit status is 1.
+    The page needs no network. Arrow keys show the next image, b hides the boxes, a list filters by class. Images that
+    cannot be read are named and skipped; then the exit status is 1.
     """
     folder = out or Path(f"{root.absolute().name}-show")
     if require_writable_folder(folder).is_dir() and any(folder.iterdir()):
@@ -223,11 +228,11 @@ def show(
     from detect.config.builders.detector import build_preprocess
     from detect.data.images import UnreadableImage
     from detect.data.inspect.gallery import GalleryRenderer, sample_images
-    from detect.data.inspect.gallery_page import write_contact_sheets, write_gallery_page
+    from detect.data.inspect.gallery_page import write_gallery_page, write_image_grids
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.valid_annotations import valid_annotations
 
-    settings = _settings(config, overrides)
+    settings = options.load_settings(config_file, overrides)
     annotations = valid_annotations(scan_folder(root, format_, images))
     gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
     gallery_images, unreadable = [], []
@@ -242,8 +247,8 @@ def show(
         raise RunError(f"{root}: expected an image to show, found none that can be read")
     note = f"{len(gallery_images)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
     write_gallery_page(folder / "index.html", root.absolute().name, note, gallery_images, annotations.classes)
-    sheets = write_contact_sheets(folder, gallery_images, annotations.classes)
-    print(f"{folder / 'index.html'}: {len(gallery_images)} images; contact sheets beside it: {len(sheets)}")
+    grids = write_image_grids(folder, gallery_images, annotations.classes)
+    print(f"{folder / 'index.html'}: {len(gallery_images)} images; image grids in the same folder: {len(grids)}")
     exit_if_unreadable(unreadable)
 
 
@@ -254,21 +259,14 @@ def _labels(classes: Sequence[str], names: Sequence[str]) -> list[int]:
     return [classes.index(name) + 1 for name in names]
 
 
-def _settings(config: Path | None, overrides: tuple[str, ...]) -> Config:
-    from detect.config import Config
-    from detect.config.files import load_config, with_overrides
-
-    return with_overrides(Config(), overrides) if config is None else load_config(config, overrides)
-
-
 def _anchor_config(settings: Config, stride: int) -> AnchorConfig:
     """Return the anchors to measure. The maps of a pyramid have strides of 4, 8, ... (Lin et al. 2017, section 3)."""
     from detect.config.builders.slots import build_anchor_generator
     from detect.data.inspect.statistics import AnchorConfig
 
-    maps = len(settings.model.rpn.anchor_sizes) if settings.model.backbone.output == "fpn" else 1
-    spacings = (stride,) if maps == 1 else tuple(4 * 2**level for level in range(maps))
-    return AnchorConfig(build_anchor_generator(settings.model, maps), spacings, settings.model.rpn.allowed_border)
+    num_levels = len(settings.model.rpn.anchor_sizes) if settings.model.backbone.output == "fpn" else 1
+    strides = (stride,) if num_levels == 1 else tuple(4 * 2**level for level in range(num_levels))
+    return AnchorConfig(build_anchor_generator(settings.model, num_levels), strides, settings.model.rpn.allowed_border)
 
 
 def _scan_images(scan: FolderScan, workers: int) -> dict[Path, ImageInfo]:

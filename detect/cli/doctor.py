@@ -12,7 +12,7 @@ import click
 def doctor_command() -> None:
     """Check this machine: one line for each requirement, then a summary; exit status 1 if there is a problem.
 
-    Checks versions, pairs of packages known to break, devices, threads, write access and free disk space.
+    Checks versions, incompatible versions of torch and torchvision, devices, threads, write access and free disk space.
     """
     from detect.system.doctor import summary_line
     from detect.system.environment import probe_environment

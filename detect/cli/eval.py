@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 @click.argument("model_b", type=Path, required=False)
 @click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True)
 @click.option(
-    "--metric", type=click.Choice(["coco", "voc07", "voc12"]), help="[default: what the data's format calls for]"
+    "--metric", type=click.Choice(["coco", "voc07", "voc12"]), help="[default: the metric of the data's format]"
 )
 @click.option(
-    "--compare", is_flag=True, help="Also score MODEL by every evaluation profile, and show what each rule changes."
+    "--compare", is_flag=True, help="Also score MODEL by every evaluation profile, and show the effect of each rule."
 )
 @click.option(
     "--save", type=Path, metavar="DT.json", help="Write the detections of MODEL in the format of `detect predict`."
@@ -107,16 +107,16 @@ def _score(
     scores = [
         evaluate(truth, predictions.predictions, metric) for truth, predictions in zip(truths, passes, strict=True)
     ]
-    content = scores[0].to_json()
+    content = scores[0].to_dict()
     console.print(score_table(scores[0]))
     if compare:
         profiles = compare_profiles(truths[0], passes[0].predictions)
         console.print(profile_table(profiles), change_table(profiles))
-        content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
+        content["profiles"] = {name: profile.to_dict() for name, profile in profiles.items()}
     if len(scores) > 1:
         comparison = _compare(truths, passes, metric)
         console.print(difference_table(scores[0], scores[1], comparison), image_table(comparison))
-        content |= {"second": scores[1].to_json(), "difference": comparison.to_json(scores[0].primary_name)}
+        content |= {"second": scores[1].to_dict(), "difference": comparison.to_dict(scores[0].primary_name)}
     return content
 
 

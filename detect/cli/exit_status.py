@@ -36,25 +36,25 @@ def run_command(command: click.Command, name: str) -> NoReturn:
 
 
 def exit_if_unreadable(messages: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:
-    """Report the images that could not be read on stderr and exit with status 1, if there are any.
+    """Exit with status 1 if any image could not be read, and report these images on stderr.
 
-    lines: one for each of these images, with its file and the reason. num_images: number of all images, if it should be
-    printed. logged: the lines stand in log.txt already, so that only their number is printed.
+    messages: one for each of these images, with its file and the reason. num_images: number of all images, if it should
+    be printed. logged: the messages are in log.txt already, so that only their number is printed.
     """
     if not messages:
         return
     if logged:
         print(f"detect: {len(messages)} images could not be read (see log.txt)", file=sys.stderr)
     else:
-        for line in messages:
-            print(f"detect: {line}", file=sys.stderr)
+        for message in messages:
+            print(f"detect: {message}", file=sys.stderr)
         if num_images is not None:
             print(f"detect: {len(messages)} of {num_images} images could not be read", file=sys.stderr)
     sys.exit(1)
 
 
 def _exit(name: str, message: str, status: int) -> NoReturn:
-    """Print the message as one line, although a file name in it may hold line breaks, and exit."""
+    """Print the message as one line, although a file name in it may contain line breaks, and exit."""
     print(f"{name}: {' '.join(line.strip() for line in message.splitlines())}", file=sys.stderr)
     sys.exit(status)
 

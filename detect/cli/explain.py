@@ -128,9 +128,9 @@ def explain_command(
     saliency, smoothgrad, guided, integrated (gradients with respect to the pixels); gradcam, hirescam, eigencam (maps
     of a layer); occlusion, drise (parts of the image hidden): which pixels made the score of a detection, or an edge of
     its box. Each image gets a folder with a figure and the raw map (.npy, in the image's pixels) of each detection, and
-    a contact sheet.
+    an image grid.
 
-    filters, activations, deconvnet, top-patches: what the network itself has learned: the filters of its first layer;
+    filters, activations, deconvnet, top-patches: the network itself: the filters of its first layer;
     the maps of a layer; activations projected back to pixels, for networks whose layers form one sequence; the image
     patches that make a channel most active.
     """
@@ -166,7 +166,7 @@ def explain_command(
 
 
 def _finish(images: list[Path], unreadable: tuple[str, ...], action: str, out: Path) -> NoReturn:
-    """Print what was done with how many images, report the unreadable ones, and exit."""
+    """Print the number of images that were processed, report the unreadable ones, and exit."""
     print(f"{len(images) - len(unreadable)} images {action} in {out}" if images else f"{action} in {out}")
     exit_if_unreadable(unreadable)
     sys.exit(0)
@@ -177,14 +177,14 @@ def _check_method_options(method: str) -> None:
     for name, value in click.get_current_context().params.items():
         methods = METHODS_BY_OPTION.get(name)
         if methods is not None and value is not None and method not in methods:
-            raise UserError(f"--{name}: expected --method {' or '.join(methods)} beside it, found {method}")
+            raise UserError(f"--{name}: expected --method {' or '.join(methods)} together with it, found {method}")
 
 
 def _progress() -> ShowProgress:
     from detect.system.progress import show_progress
 
     console = Console()
-    return lambda what, total: show_progress(console, what, total, "images")
+    return lambda label, total: show_progress(console, label, total, "images")
 
 
 def _trace_images(

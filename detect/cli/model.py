@@ -19,7 +19,7 @@ from detect.system.files import require_file, require_writable_file, write_text
 if TYPE_CHECKING:
     from detect.config import Config
 
-PIPED_WIDTH = 120  # columns: no line is folded, so that it can be searched
+PIPED_WIDTH = 120  # columns: no line is wrapped, so that it can be searched
 ZOO_WIDTH = 300
 
 
@@ -57,7 +57,7 @@ def summary(
     Needs no weights and no data.
     """
     if (image is None) != (out is None) or (layer is not None and image is None):
-        raise UserError("--draw: expected --draw IMAGE --out FILE together, and --layer only beside them")
+        raise UserError("--draw: expected --draw IMAGE --out FILE together, and --layer only together with them")
     from detect.config.files import load_config
 
     config = load_config(config_file, overrides)
@@ -101,7 +101,7 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
     save_checkpoint(compressed.checkpoint, out)
     print(
         f"{out}: ranks {', '.join(map(str, compressed.ranks))}; these layers take "
-        f"{compressed.cost_after:,} multiplications a region, "
+        f"{compressed.cost_after:,} multiplications per region, "
         f"{compressed.cost_after / compressed.cost_before:.0%} of {compressed.cost_before:,}"
     )
 
@@ -150,7 +150,7 @@ def import_(
     require_writable_file(out)
     for flag, value in (("--layout", layout), ("--eps", eps)):
         if library != "torchvision" and value is not None:
-            raise UserError(f"{flag}: expected --from torchvision beside it, found --from {library}")
+            raise UserError(f"{flag}: expected --from torchvision together with it, found --from {library}")
     from detect.checkpoints.checkpoint import save_checkpoint
     from detect.checkpoints.detectron2_import import import_detectron2
     from detect.checkpoints.torchvision_import import import_torchvision
@@ -170,17 +170,17 @@ def import_(
     "zoo", short_help="List published detectors that can be used by name.", epilog="Example: detect model zoo"
 )
 def zoo() -> None:
-    """List names that can be used as MODEL and as `model.init`, with the published AP, the licence and the source."""
+    """List names that can be used as MODEL and as `model.init`, with the published AP, the license and the source."""
     from detect.checkpoints.zoo import ZOO
 
     console = Console()
     if not console.is_terminal:
         console.width = ZOO_WIDTH
     table = Table(box=SIMPLE_HEAD)
-    for column in ("name", "measured on", "box AP", "licence", "source"):
+    for column in ("name", "measured on", "box AP", "license", "source"):
         table.add_column(column, overflow="fold")
     for name, entry in ZOO.items():
-        table.add_row(name, entry.data, f"{entry.ap:.1f}", entry.licence, entry.url)
+        table.add_row(name, entry.data, f"{entry.ap:.1f}", entry.license, entry.url)
     console.print(table)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from detect.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from detect.config import Config
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -30,6 +34,14 @@ def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | 
     """Append --device and --precision to the overrides: they win over the configuration and over --set."""
     flags = [f"device={device}" if device else "", f"train.precision={precision}" if precision else ""]
     return (*overrides, *(flag for flag in flags if flag))
+
+
+def load_settings(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
+    """Return the settings of a configuration file, or the built-in defaults for None, with the overrides applied."""
+    from detect.config import Config
+    from detect.config.files import load_config, with_overrides
+
+    return with_overrides(Config(), overrides) if config_file is None else load_config(config_file, overrides)
 
 
 def class_labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -96,7 +96,7 @@ def predict_command(
         if len(str(image).splitlines()) > 1:
             raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")
     if annotations is not None and "coco" not in formats:
-        raise UserError("--annotations: expected --format coco beside it")
+        raise UserError("--annotations: expected --format coco together with it")
     from detect.inference.predict import PredictOptions, clear_journal, predict_images
     from detect.inference.predictor import load
     from detect.inference.result_writers import coco_ids, write_results

@@ -18,7 +18,6 @@ from detect.system.cpu import tune_malloc
 from detect.system.files import format_bytes, require_writable_file
 
 if TYPE_CHECKING:
-    from detect.config import Config
     from detect.evaluation.proposal_recall import ProposalsAndObjects
     from detect.inference.rpn_proposals import FileProposals, RPNProposals
     from detect.system.progress import ProgressDisplay
@@ -28,7 +27,7 @@ SPLITS = click.Choice(["train", "val"])
 
 @click.group("proposals", cls=Group, epilog="Example: detect proposals make photos/ --out photos.npz")
 def proposals_command() -> None:
-    """Search proposals (boxes that may hold an object) for many images, and score them."""
+    """Generate region proposals (boxes that may contain an object) for many images, and score them."""
 
 
 @proposals_command.command(
@@ -52,7 +51,13 @@ def proposals_command() -> None:
     metavar="WIDTH",
     help="Resize images to this width before the search, 500 in the papers; faster for large ones [default: none].",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order of the boxes.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the ranking: selective search ranks the boxes with random weights.",
+)
 @click.option(
     "--model",
     type=Path,
@@ -81,9 +86,10 @@ def make(
         _write_rpn_proposals(str(model), overrides, splits, out)
         return
     if bool(paths) == bool(overrides):
-        raise UserError(_expected_one_of("PATH...", "a data set by --set data.root=FOLDER", bool(paths)))
+        expected = "expected either PATH... or a data set by --set data.root=FOLDER"
+        raise UserError(f"{expected}, found {'both' if paths else 'neither'}")
     if paths and split is not None:
-        raise UserError("--split: expected a data set by --set beside it, found PATH...")
+        raise UserError("--split: expected a data set by --set together with it, found PATH...")
     tune_malloc()
     from detect.config.builders.data import list_images
     from detect.inference.find_images import find_images
@@ -93,17 +99,17 @@ def make(
     from detect.system.progress import show_progress
 
     require_writable_npz(out)
-    images = find_images(paths) if paths else list_images(_config(overrides), splits)
+    images = find_images(paths) if paths else list_images(options.load_settings(None, overrides), splits)
     settings = SearchSettings(mode, seed, resize_to=resize_to)
     with show_progress(Console(), "searching", len(images), "images") as progress:
-        search = make_proposals(images, out, settings, workers or available_cores(), progress)
-    reused = f", {search.num_reused} images searched before" if search.num_reused else ""
+        summary = make_proposals(images, out, settings, workers or available_cores(), progress)
+    reused = f", {summary.num_reused} images searched before" if summary.num_reused else ""
     print(
-        f"{search.num_boxes} boxes in {search.num_images} images, "
-        f"{search.num_boxes / max(1, search.num_images):.1f} an image, "
-        f"{search.seconds:.1f} s{reused}: {out}, {format_bytes(out.stat().st_size)}"
+        f"{summary.num_boxes} boxes in {summary.num_images} images, "
+        f"{summary.num_boxes / max(1, summary.num_images):.1f} per image, "
+        f"{summary.seconds:.1f} s{reused}: {out}, {format_bytes(out.stat().st_size)}"
     )
-    exit_if_unreadable(search.unreadable, len(images))
+    exit_if_unreadable(summary.unreadable, len(images))
 
 
 def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:
@@ -114,14 +120,14 @@ def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequenc
 
     require_writable_npz(out)
     if out.exists():
-        raise UserError(f"{out}: expected a new file, found one")
-    split_proposals = [_proposals_of_model(model, overrides, split, None, None) for split in splits]
+        raise UserError(f"{out}: expected a new file, found one that exists")
+    split_proposals = [_load_rpn_proposals(model, overrides, split, None, None) for split in splits]
     count = sum(len(split) for split in split_proposals)
     with show_progress(Console(), "proposing", count, "images") as progress:
         proposal_file = write_rpn_proposals(split_proposals, out, progress)
     print(
         f"{len(proposal_file.boxes)} boxes in {len(proposal_file)} images, "
-        f"{len(proposal_file.boxes) / max(1, len(proposal_file)):.1f} an image: "
+        f"{len(proposal_file.boxes) / max(1, len(proposal_file)):.1f} per image: "
         f"{out}, {format_bytes(out.stat().st_size)}"
     )
     exit_if_unreadable([line for split in split_proposals for line in split.unreadable], count)
@@ -135,12 +141,12 @@ def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequenc
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the metrics to this file.")
 @click.option(
     "--figure",
-    "--picture",
     "figure_file",
     type=Path,
     metavar="FILE.png",
-    help="Recall figure to write [default: beside FILE or MODEL].",
+    help="Recall figure to write [default: in the folder of FILE or MODEL].",
 )
+@click.option("--picture", "old_figure_file", type=Path, hidden=True)  # the old name of --figure
 @options.device
 @options.precision
 def recall(
@@ -150,6 +156,7 @@ def recall(
     split: str,
     json_file: Path | None,
     figure_file: Path | None,
+    old_figure_file: Path | None,
     device: Device | None,
     precision: Precision | None,
 ) -> None:
@@ -158,9 +165,10 @@ def recall(
     Objects marked difficult or crowd do not count. Without --set a model is scored on its own data.
     """
     if (file is None) == (model is None):
-        raise UserError(_expected_one_of("FILE", "--model MODEL", file is not None))
+        raise UserError(f"expected either FILE or --model MODEL, found {'neither' if file is None else 'both'}")
+    figure_file = figure_file or old_figure_file
     if file is not None and (device or precision):
-        raise UserError(f"--{'device' if device else 'precision'}: expected --model beside it, found FILE")
+        raise UserError(f"--{'device' if device else 'precision'}: expected only together with --model, found FILE")
     if file is not None and not overrides:
         raise UserError("--set: expected the data set that FILE is of, e.g. --set data.root=FOLDER, found none")
     if figure_file is not None and figure_file.suffix != ".png":
@@ -176,37 +184,39 @@ def recall(
     from detect.system.progress import show_progress
 
     if file is not None:
-        proposals: FileProposals | RPNProposals = _proposals_of_file(file, overrides, split)
+        proposals: FileProposals | RPNProposals = _read_file_proposals(file, overrides, split)
         title = f"{file.name}, {split}"
     else:
-        proposals = _proposals_of_model(str(model), overrides, split, device, precision)
+        proposals = _load_rpn_proposals(str(model), overrides, split, device, precision)
         title = f"RPN of {model}, {split}"
-    figure = require_writable_file(figure_file or proposals.path.with_name(f"{proposals.path.stem}-recall.png"))
+    figure_path = require_writable_file(figure_file or proposals.path.with_name(f"{proposals.path.stem}-recall.png"))
     console = Console()
     start = time.perf_counter()
     with show_progress(console, "scoring", len(proposals), "images") as progress:
-        best_overlaps = best_ious(_with_progress(proposals, progress), PROPOSAL_COUNTS)
-    score = scores_from_ious(best_overlaps, proposals.annotations.classes)
-    console.print(recall_table(score))
+        ious = best_ious(_with_progress(proposals, progress), PROPOSAL_COUNTS)
+    metrics = scores_from_ious(ious, proposals.annotations.classes)
+    console.print(recall_table(metrics))
     print(
-        f"{score.proposals_per_image:.1f} proposals an image; "
-        f"{score.images_without_proposals} of {score.images} images without any"
+        f"{metrics.proposals_per_image:.1f} proposals per image; "
+        f"{metrics.images_without_proposals} of {metrics.images} images without any"
     )
     if json_file is not None:
-        write_recall(json_file, score, time.perf_counter() - start)
-    draw_recall(figure, best_overlaps, title)
-    print(f"{figure}: recall figure")
+        write_recall(json_file, metrics, time.perf_counter() - start)
+    draw_recall(figure_path, ious, title)
+    print(f"{figure_path}: recall figure")
     exit_if_unreadable(proposals.unreadable, len(proposals))
 
 
-def _proposals_of_file(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
+def _read_file_proposals(file: Path, overrides: tuple[str, ...], split: str) -> FileProposals:
     """Read the proposals of a file, and report how many images have no entry in it."""
     from detect.config.builders.data import load_split
     from detect.inference.rpn_proposals import align_file_proposals
     from detect.proposals.files import read_proposals
 
     proposal_file = read_proposals(file)
-    split_proposals = align_file_proposals(file, proposal_file, load_split(_config(overrides), split))
+    split_proposals = align_file_proposals(
+        file, proposal_file, load_split(options.load_settings(None, overrides), split)
+    )
     missing = split_proposals.missing
     if missing:
         print(
@@ -216,7 +226,7 @@ def _proposals_of_file(file: Path, overrides: tuple[str, ...], split: str) -> Fi
     return split_proposals
 
 
-def _proposals_of_model(
+def _load_rpn_proposals(
     model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
 ) -> RPNProposals:
     from detect.config.builders.data import load_split
@@ -229,19 +239,7 @@ def _proposals_of_model(
     return RPNProposals(predictor, load_split(predictor.config, split), predictor.config)
 
 
-def _with_progress(samples: Iterable[ProposalsAndObjects], progress: ProgressDisplay) -> Iterator[ProposalsAndObjects]:
-    for sample in samples:
-        yield sample
+def _with_progress(images: Iterable[ProposalsAndObjects], progress: ProgressDisplay) -> Iterator[ProposalsAndObjects]:
+    for image in images:
+        yield image
         progress.advance(1)
-
-
-def _config(overrides: tuple[str, ...]) -> Config:
-    """Return the default settings with the overrides applied."""
-    from detect.config import Config
-    from detect.config.files import with_overrides
-
-    return with_overrides(Config(), overrides)
-
-
-def _expected_one_of(first: str, second: str, both: bool) -> str:
-    return f"expected either {first} or {second}, found {'both' if both else 'neither'}"

@@ -42,7 +42,7 @@ def train_command(
         listed = " and ".join(modes) or "none"
         raise UserError(f"expected one of --config FILE, --resume RUN_DIR and --replay FILE, found {listed}")
     if config_file is None and (overrides or out or strict or device or precision):
-        raise UserError(f"{modes[0]}: expected no other option beside it: a run resumes with its own settings")
+        raise UserError(f"{modes[0]}: expected no other option together with it: a run resumes with its own settings")
     tune_malloc()
     from detect.config.files import load_config
 

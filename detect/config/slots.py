@@ -204,7 +204,7 @@ class PostprocessConfig(ConfigModel):
     """IoU threshold of non-maximum suppression: a detection that overlaps a better one of its class by more is
     dropped."""
     max_detections: PositiveInt = 100
-    """Largest number of detections of an image; the best are kept."""
+    """Largest number of detections per image; the best are kept."""
     box_regression: bool = True
     """Whether a detection is the proposal moved by its deltas, or the unchanged proposal."""
     max_scale_change: Positive | None = 62.5

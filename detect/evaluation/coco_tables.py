@@ -48,8 +48,8 @@ def tabulate(columns: EvalColumns, limits: Sequence[int]) -> CocoTables:
         has_positives = positives > 0
         ranks = detections.ranks[rows]
         for m, limit in enumerate(limits):
-            hits = true[rows][ranks < limit].sum(axis=0)
-            recall[k, m, has_positives] = hits[has_positives] / positives[has_positives, None]
+            true_positives = true[rows][ranks < limit].sum(axis=0)
+            recall[k, m, has_positives] = true_positives[has_positives] / positives[has_positives, None]
         ranked = np.argsort(-detections.scores[rows], kind="stable")
         ranked_true, ranked_counted = true[rows][ranked], counted[rows][ranked]
         for area in np.flatnonzero(has_positives):
@@ -76,9 +76,9 @@ def _precision_at_recalls(true: BoolArray, counted: BoolArray, positives: int) -
     totals = np.cumsum(counted, axis=0, dtype=np.int32)
     best = np.zeros((true.shape[1], len(_RECALLS)))
     for iou, row in enumerate(best):
-        hits = np.flatnonzero(true[:, iou])
-        precision = np.arange(1, len(hits) + 1) / (totals[hits, iou] + np.spacing(1.0))
+        true_positives = np.flatnonzero(true[:, iou])
+        precision = np.arange(1, len(true_positives) + 1) / (totals[true_positives, iou] + np.spacing(1.0))
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        reached = needed < len(hits)
+        reached = needed < len(true_positives)
         row[reached] = envelope[needed[reached]]
     return best

@@ -47,7 +47,7 @@ class ProfileScore:
     base: str | None
     changes: tuple[RuleChange, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return ``{"mAP", "per_class", "base", "changes": [{"rule", "was", "now", "mAP", "per_class"}]}``."""
         changes = [
             {

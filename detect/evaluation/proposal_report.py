@@ -89,7 +89,7 @@ def _plot_against_iou(axes: Axes, best: BestIoUs) -> None:
     for name, ious in lines:
         axes.plot(thresholds, _recall(ious, thresholds), label=name)
     # This line is dashed so that another line below it is visible where more proposals add nothing.
-    name = f"all, {best.counts.mean():.0f} an image"
+    name = f"all, {best.counts.mean():.0f} per image"
     axes.plot(
         thresholds, _recall(best.all_proposals, thresholds), label=name, color="black", linestyle="--", linewidth=1.2
     )
@@ -110,7 +110,7 @@ def _plot_against_count(axes: Axes, best: BestIoUs) -> None:
         axes.plot([*counts, max(1, max_count)], scores, label=name, marker="o", markersize=3)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_xlabel("proposals an image, the first ones", fontsize=9)
+    axes.set_xlabel("proposals per image, the first ones", fontsize=9)
 
 
 def _recall(ious: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ _WORDS: Mapping[str, Mapping[Hashable, str]] = {
         COCO_GRID: "101 recalls",
         None: "area under the curve",
     },
-    "limit": {None: "all detections", 100: "best 100 of a class in an image"},
+    "limit": {None: "all detections", 100: "best 100 per class and image"},
     "rematch_if_taken": {False: "best of all boxes", True: "best of the unmatched boxes"},
     "prefer_counted": {False: "difficult boxes like others", True: "difficult boxes last"},
     "ioa_with_ignored": {False: "IoU with difficult box", True: "IoA with difficult box"},

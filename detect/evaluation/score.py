@@ -51,7 +51,7 @@ class Score:
         """The mean AP at IoU 0.5: VOC's mAP, or COCO's AP50."""
         return self.metrics["AP50"] if self.metric == "coco" else self.primary
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the record that scripts read: metric, the metrics by name, per_class, images, seconds."""
         return {
             "metric": self.metric,
@@ -80,9 +80,9 @@ def evaluate(annotations: Annotations, predictions: Sequence[Prediction], metric
 def write_score(path: Path, score: Score, profiles: Mapping[str, ProfileScore] | None = None) -> None:
     """Write the JSON file of ``--json``; the write is atomic.
 
-    profiles: the scores of ``compare_profiles``, written under the key ``profiles`` (see ``ProfileScore.to_json``).
+    profiles: the scores of ``compare_profiles``, written under the key ``profiles`` (see ``ProfileScore.to_dict``).
     """
-    content = score.to_json()
+    content = score.to_dict()
     if profiles is not None:
-        content["profiles"] = {name: profile.to_json() for name, profile in profiles.items()}
+        content["profiles"] = {name: profile.to_dict() for name, profile in profiles.items()}
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -103,10 +103,10 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 def make_curve(scores: np.ndarray, outcome: np.ndarray, positives: int) -> Curve:
     """Return the curve of a ranking: scores (D,), best first, and outcomes (D,) of ``assign``."""
-    hits = np.cumsum(outcome == TRUE_POSITIVE)
+    true_positives = np.cumsum(outcome == TRUE_POSITIVE)
     return Curve(
         scores=scores,
-        recall=hits / positives if positives else np.zeros(len(hits)),
-        precision=hits / np.maximum(np.cumsum(outcome != IGNORED), 1),
+        recall=true_positives / positives if positives else np.zeros(len(true_positives)),
+        precision=true_positives / np.maximum(np.cumsum(outcome != IGNORED), 1),
         positives=positives,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def extract_patches(maps: Tensor, cells: Tensor, radius: int) -> tuple[Tensor, Tensor]:
@@ -25,4 +26,6 @@ def extract_patches(maps: Tensor, cells: Tensor, radius: int) -> tuple[Tensor, T
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
     rows = (image[:, None, None] * height + y[:, :, None]) * width + x[:, None, :]
     weight = inside[:, None].to(maps.dtype)
-    return table[rows].permute(0, 3, 1, 2) * weight, weight
+    # ``table[rows]`` would add gradients of cells that several patches share by atomic operations, in an order that
+    # changes from run to run with two threads; the gradient of an embedding adds them in the order of the patches.
+    return functional.embedding(rows, table).permute(0, 3, 1, 2) * weight, weight

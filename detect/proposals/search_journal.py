@@ -1,6 +1,6 @@
 """The journal of a search, so that the same command resumes after a kill, and a data set may grow.
 
-The journal lies beside the output: a line of JSON with the settings, then a record for each image, appended when the
+The journal is in the output's folder: a line of JSON with the settings, then a record per image, appended when the
 image is done. A record is the hash of the image's bytes, the number of boxes, whether they lie on whole pixels, the
 boxes, the scores and a checksum. A record that a kill cut short is dropped. The image's name is not stored: only its
 content counts.

@@ -1,4 +1,4 @@
-"""One example as a pair of figures: an image with its ground truth, and beside it the same image with detections."""
+"""One example as a pair of figures: an image with its ground truth, and next to it the same image with detections."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LETTER_ASPECT = 0.62  # width of a letter over its height, about
 class BoxMark:
     """A box to draw: corner and sides in pixels of the image, and a class of the style sheet.
 
-    text: the name beside the box, its lower left corner at text_x, text_y; "" where there are too many names.
+    text: the name next to the box, its lower left corner at text_x, text_y; "" where there are too many names.
     """
 
     x: float

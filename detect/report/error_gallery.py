@@ -1,4 +1,4 @@
-"""The gallery of examples: each an image with its ground truth, and beside it the same image with detections."""
+"""The gallery of examples: each an image with its ground truth, and next to it the same image with detections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
-from detect.evaluation.analysis.error_types import KINDS
+from detect.evaluation.analysis.error_types import ERROR_TYPES
 from detect.report.cards import Card, CardMaker
 from detect.report.embedded_images import ImageStore
 from detect.report.examples import BEST, WORST, AtThresholds, GalleryExample, error_examples, whole_images
@@ -35,14 +35,14 @@ class ErrorGallery:
     @property
     def kinds(self) -> dict[str, int]:
         """The number of cards of each kind, in the order of the page."""
-        counts = {kind: sum(card.kind == kind for card in self.cards) for kind in (*KINDS, WORST, BEST)}
+        counts = {kind: sum(card.kind == kind for card in self.cards) for kind in (*ERROR_TYPES, WORST, BEST)}
         return {kind: count for kind, count in counts.items() if count}
 
 
 def make_gallery(annotations: Annotations, at: AtThresholds, store: ImageStore) -> ErrorGallery:
     """Make as many examples as the store has room for, at most 50 errors of a kind.
 
-    Errors of every kind take turns, the worst of each kind first; whole images follow, but get their room first.
+    Errors of every kind alternate, the worst of each kind first; whole images follow, but get their room first.
     """
     examples = [*whole_images(at), *_limit_kinds(error_examples(at, 10 * MAX_ERRORS))]
     indices: dict[int, int] = {}  # image of the data -> image of the page

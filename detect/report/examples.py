@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.evaluation.analysis.error_types import KINDS, MISSED, TIDE, Errors
+from detect.evaluation.analysis.error_types import ERROR_TYPES, MISSED, TIDE, Errors
 from detect.evaluation.analysis.image_counts import ImageCounts
 from detect.evaluation.analysis.matches import images_of, labels_of, matched_objects
 from detect.evaluation.assignment import FALSE_POSITIVE
@@ -81,7 +81,7 @@ def whole_images(at: AtThresholds) -> list[GalleryExample]:
 
 
 def error_examples(at: AtThresholds, max_examples: int) -> list[GalleryExample]:
-    """Return at most ``max_examples`` errors in an order in which kinds, and the classes of a kind, take turns.
+    """Return at most ``max_examples`` errors in an order in which kinds, and the classes of a kind, alternate.
 
     The first n show each kind equally often: first the best-scored error of every class, then the second of every
     class. Missed objects are ordered by area, the largest first.
@@ -93,7 +93,7 @@ def error_examples(at: AtThresholds, max_examples: int) -> list[GalleryExample]:
     scores = columns.detections.scores
     false = np.flatnonzero((errors.outcome == FALSE_POSITIVE) & (at.above_threshold | (scores >= 0.5)))
     missed = np.flatnonzero(errors.missed)
-    kinds = np.concatenate([errors.kinds[false], np.full(len(missed), MISSED)])
+    kinds = np.concatenate([errors.error_types[false], np.full(len(missed), MISSED)])
     det_labels = labels_of(columns, columns.detections.groups[false])
     gt_labels = labels_of(columns, columns.ground_truth.groups[missed])
     labels = np.concatenate([det_labels, gt_labels]).astype(np.int64)
@@ -103,7 +103,7 @@ def error_examples(at: AtThresholds, max_examples: int) -> list[GalleryExample]:
     rows = np.concatenate([false, missed])[order].tolist()
     examples = []
     for index, row in zip(order.tolist(), rows, strict=True):
-        kind, label = KINDS[kinds[index]], int(labels[index])
+        kind, label = ERROR_TYPES[kinds[index]], int(labels[index])
         if index < len(false):
             examples.append(GalleryExample(kind, int(at.det_images[row]), label, row, int(errors.about_object[row])))
         else:

@@ -12,7 +12,7 @@ from detect.evaluation.analysis.bootstrap import Interval, bootstrap
 from detect.evaluation.analysis.by_attribute import RangeScore, score_ranges
 from detect.evaluation.analysis.calibration import Calibration, calibration
 from detect.evaluation.analysis.confusion import Confusion, confusion
-from detect.evaluation.analysis.error_costs import ErrorCosts, error_costs
+from detect.evaluation.analysis.error_costs import TIDEResult, compute_dap
 from detect.evaluation.analysis.error_types import Errors, classify_errors
 from detect.evaluation.analysis.matches import METRIC_RULES, labels_of, match
 from detect.evaluation.analysis.precision_recall import (
@@ -54,7 +54,7 @@ class EvaluationResults:
     precision_recall: PrecisionRecall
     confusion: Confusion
     errors: Errors
-    costs: ErrorCosts
+    tide: TIDEResult
     calibration: Calibration
     ranges: dict[str, dict[str, RangeScore]]
 
@@ -88,7 +88,7 @@ def compute_results(annotations: Annotations, predictions: Sequence[Prediction],
         precision_recall=precision_recall(by_class),
         confusion=confusion(annotations, predictions, CONFUSION_SCORE),
         errors=errors,
-        costs=error_costs(errors),
+        tide=compute_dap(errors),
         calibration=calibration(matches),
         ranges=score_ranges(matches),
     )

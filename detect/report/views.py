@@ -60,7 +60,7 @@ def recall_by_iou_chart(best: BestIoUs) -> Chart:
     thresholds = np.linspace(0.5, 1.0, 51)
     max_count = int(best.counts.max(initial=0))
     rows = [(f"first {limit}", best.with_first(limit)) for limit in AR_LIMITS if limit < max_count]
-    rows.append((f"all, {best.counts.mean():.0f} an image", best.all_proposals))
+    rows.append((f"all, {best.counts.mean():.0f} per image", best.all_proposals))
     series = [
         Series(name, thresholds.tolist(), [float((ious >= threshold).mean()) for threshold in thresholds])
         for name, ious in rows

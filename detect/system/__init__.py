@@ -1,1 +1,1 @@
-"""What every part needs from the machine: files, devices, processes, randomness, progress."""
+"""Access to the machine: files, devices, processes, randomness, progress."""

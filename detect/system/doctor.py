@@ -62,7 +62,7 @@ def check_torch_pair(torch: str | None, torchvision: str | None, requires: Seque
     """Check that torchvision's compiled operators run with this torch.
 
     requires: torchvision's own requirements, as its wheel states them; error: the message when its NMS failed, or None.
-    (A CPU-only torch beside a CUDA torchvision satisfies the requirements and fails in NMS: "operator torchvision::nms
+    (A CPU-only torch with a CUDA torchvision satisfies the requirements and fails in NMS: "operator torchvision::nms
     does not exist".)
     """
     name, fix = "torch and torchvision", "pip install --upgrade --force-reinstall torch torchvision (both at once)"

@@ -33,7 +33,7 @@ class ProgressDisplay(Protocol):
         """Count ``count`` units as done by an earlier run; they do not enter the rate."""
 
     def advance(self, count: int, note: str = "", line: str | None = None) -> None:
-        """Count ``count`` more units as done; note: text beside a bar; line: the text to print if there is no bar."""
+        """Count ``count`` more units as done; note: text next to a bar; line: the text to print if there is no bar."""
 
 
 class ProgressBar:

@@ -28,7 +28,7 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 HEADER_LENGTH_BYTES = 8  # a little-endian integer, the length of the header
 
 
@@ -67,7 +67,7 @@ def _read_tensor(label: str, buffer: memoryview, entry: Any) -> Tensor:
     return torch.frombuffer(buffer[first:last], dtype=torch.uint8).clone().view(dtype).view(shape)
 
 
-def load_published(entry: WeightsEnum, label: str) -> State:
+def load_published(entry: WeightsEnum, label: str) -> StateDict:
     """Return the tensors of an entry of torchvision's weights enumerations, downloaded once and verified by its hash.
 
     Raises UserError: without a network it starts with ``label`` and says which file to put where; for a damaged file it
@@ -75,7 +75,7 @@ def load_published(entry: WeightsEnum, label: str) -> State:
     """
     file = hub_path(entry.url)
     try:
-        state: State = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        state: StateDict = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:
         if file.is_file():
             raise UserError(f"{file}: expected the weights from {entry.url}, found {first_line(error)}") from None
@@ -106,7 +106,7 @@ def _download_error(url: str, label: str, error: Exception) -> UserError:
     return UserError(f"{label}: could not fetch {url} ({first_line(error)}); {fix}")
 
 
-def load_tensors(file: Path) -> State:
+def load_tensors(file: Path) -> StateDict:
     """Return the tensors of a state dict: a ``.safetensors`` file, a ``.pkl`` of arrays, or a file of ``torch.save``.
 
     If the file stores them under "model" or "blobs", as detectron2 and Caffe2 do, return those. Raises UserError if the

@@ -55,7 +55,7 @@ def _search(context: RunContext, images: Sequence[str]) -> None:
 
 
 def _format_recall(val: Annotations, proposals: ProposalsFromFile, max_proposals: int) -> str:
-    """Format the recall of these proposals on the validation images: the upper bound of what a detector can reach."""
+    """Format the recall of these proposals on the validation images: the upper bound of a detector's recall."""
     proposals_and_objects = []
     for image in (val[index] for index in range(len(val))):
         counted = ~(image.difficult | image.crowd)

@@ -118,7 +118,7 @@ class ReadOnlyRunFolder(RunFolder):
 
 
 def environment(command: Sequence[str]) -> dict[str, object]:
-    """Return what a result depends on besides the settings: versions, platform, commit, command line."""
+    """Return all that a result depends on in addition to the settings: versions, platform, commit, command line."""
     return {
         "command": list(command),
         "commit": _commit(),

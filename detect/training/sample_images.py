@@ -1,4 +1,4 @@
-"""Contact sheets of a run: training batches, and detections on validation images."""
+"""Image grids of a run: training batches, and detections on validation images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw_batch(batch: Batch, preprocess: Preprocess, classes: Sequence[str], fil
 
 
 def draw_validation(predictions: DatasetPredictions, annotations: Annotations, file: Path) -> None:
-    """Draw images spread evenly over the validation data, ground truth beside detections."""
+    """Draw images spread evenly over the validation data, ground truth next to detections."""
     pairs = []
     for index in np.linspace(0, len(annotations) - 1, min(MAX_IMAGES, len(annotations))).astype(int).tolist():
         truth, prediction = annotations[index], predictions.predictions[index]

@@ -1,4 +1,4 @@
-"""The rows of metrics.csv as TensorBoard events, in files beside it."""
+"""The rows of metrics.csv as TensorBoard events, in files in the same folder."""
 
 from __future__ import annotations
 

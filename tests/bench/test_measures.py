@@ -54,7 +54,7 @@ def test_agreement_needs_the_label_and_every_edge() -> None:
 
 
 def test_make_bench_model_refuses_too_few_detections() -> None:
-    with pytest.raises(RunError, match="expected at least 100 detections in an image, found"):
+    with pytest.raises(RunError, match="expected at least 100 detections per image, found"):
         make_bench_model([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
 
 

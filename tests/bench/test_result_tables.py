@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from detect.bench.result_tables import COMPARISON_COLUMNS, Cell, Table, comparison_rows, format_cell, raw_seconds
+from detect.bench.result_tables import (
+    COMPARISON_COLUMNS,
+    BenchmarkTable,
+    Cell,
+    comparison_rows,
+    format_cell,
+    raw_seconds,
+)
 from detect.bench.timing import Timing
 
 TIMINGS = {"ours": Timing((1.0, 2.0, 1.5)), "theirs": Timing((3.0, 6.0, 2.0))}
@@ -20,20 +27,20 @@ def test_comparison_rows_are_relative_to_the_baseline() -> None:
 
 
 def test_table_as_markdown_and_as_dict() -> None:
-    table = Table(
-        "Speed", "run it", COMPARISON_COLUMNS, comparison_rows(TIMINGS, "ours"), ("a remark",), raw_seconds(TIMINGS)
+    table = BenchmarkTable(
+        "Speed", "run it", COMPARISON_COLUMNS, comparison_rows(TIMINGS, "ours"), ("a note",), raw_seconds(TIMINGS)
     )
-    assert table.markdown().splitlines() == [
+    assert table.to_markdown().splitlines() == [
         "## Speed",
         "",
         "    run it",
         "",
-        "| contender | median s | min s | max s | relative time |",
+        "| variant | median s | min s | max s | relative time |",
         "| --- | --- | --- | --- | --- |",
         "| ours | 1.5 | 1 | 2 | 1.00 |",
         "| theirs | 3 | 2 | 6 | 2.00 |",
         "",
-        "- a remark",
+        "- a note",
     ]
     content = table.to_dict()
     assert content["rows"][1]["relative time"] == "2.00"
@@ -41,6 +48,6 @@ def test_table_as_markdown_and_as_dict() -> None:
 
 
 def test_table_without_rows_has_its_header() -> None:
-    table = Table("Nothing", "run it", ("a",), ())
-    assert table.markdown().splitlines()[-2:] == ["| a |", "| --- |"]
+    table = BenchmarkTable("Nothing", "run it", ("a",), ())
+    assert table.to_markdown().splitlines()[-2:] == ["| a |", "| --- |"]
     assert table.to_dict()["rows"] == []

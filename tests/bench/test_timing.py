@@ -7,22 +7,22 @@ from detect.bench.timing import Timing, peak_memory, time_interleaved
 from detect.errors import RunError
 
 
-@pytest.mark.parametrize("turns", [0, 1, 4])
-def test_time_interleaved_alternates_and_drops_the_first_run(turns: int) -> None:
+@pytest.mark.parametrize("repeats", [0, 1, 4])
+def test_time_interleaved_alternates_and_drops_the_first_run(repeats: int) -> None:
     calls: list[tuple[str, int]] = []
 
-    def contender(name: str, seconds: float):
-        def run(turn: int) -> float:
-            calls.append((name, turn))
-            return seconds + turn
+    def variant(name: str, seconds: float):
+        def run(repeat: int) -> float:
+            calls.append((name, repeat))
+            return seconds + repeat
 
         return run
 
-    timings = time_interleaved({"b": contender("b", 1.0), "a": contender("a", 10.0)}, turns)
+    timings = time_interleaved({"b": variant("b", 1.0), "a": variant("a", 10.0)}, repeats)
     assert calls[:2] == [("b", 0), ("a", 0)]
-    orders = [[name for name, called in calls[2:] if called == turn] for turn in range(turns)]
-    assert orders == [["b", "a"], ["a", "b"], ["b", "a"], ["a", "b"]][:turns]
-    assert timings["a"].seconds == tuple(10.0 + turn for turn in range(turns))
+    orders = [[name for name, called in calls[2:] if called == repeat] for repeat in range(repeats)]
+    assert orders == [["b", "a"], ["a", "b"], ["b", "a"], ["a", "b"]][:repeats]
+    assert timings["a"].seconds == tuple(10.0 + repeat for repeat in range(repeats))
 
 
 def test_time_interleaved_without_contenders_is_empty() -> None:

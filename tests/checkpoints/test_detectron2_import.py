@@ -16,7 +16,7 @@ from torch.nn import functional
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.checkpoints.detectron2_configs import detect_layout, detectron2_config
 from detect.checkpoints.detectron2_import import coco80, convert_detectron2_state
-from detect.checkpoints.detectron2_names import from_detectron2, our_detectron2_name
+from detect.checkpoints.detectron2_names import convert_detectron2_key, from_detectron2
 from detect.config.builders.detector import build_uninitialized
 from detect.errors import UserError
 from detect.ops.anchors import AnchorGenerator
@@ -73,14 +73,14 @@ def meta_state(layout: str) -> dict[str, Tensor]:
         ("roi_heads.box_head.fc2.weight", "head.tail.layers.3.weight"),
     ],
 )
-def test_our_detectron2_name(theirs: str, ours: str) -> None:
-    assert our_detectron2_name(theirs) == ours
+def test_convert_detectron2_key(theirs: str, ours: str) -> None:
+    assert convert_detectron2_key(theirs) == ours
 
 
 @pytest.mark.parametrize("layout", NAMES["layouts"])
 def test_convert_detectron2_state_converts_every_tensor(layout: str) -> None:
     theirs = meta_state(layout)
-    assert len({our_detectron2_name(name) for name in theirs}) == len(theirs)
+    assert len({convert_detectron2_key(name) for name in theirs}) == len(theirs)
     checkpoint = convert_detectron2_state(theirs, "test")
     with torch.device("meta"):
         expected = build_uninitialized(checkpoint.config, checkpoint.classes).state_dict()
@@ -226,4 +226,7 @@ def test_command_refuses_flags_of_torchvision_with_detectron2(
     tmp_path: Path, detect_command: Command, flag: tuple[str, str]
 ) -> None:
     status, _, err = detect_command("model", "import", "--from", "detectron2", "a.pkl", "--out", tmp_path / "a", *flag)
-    assert (status, err) == (2, f"detect: {flag[0]}: expected --from torchvision beside it, found --from detectron2\n")
+    assert (status, err) == (
+        2,
+        f"detect: {flag[0]}: expected --from torchvision together with it, found --from detectron2\n",
+    )

@@ -24,7 +24,7 @@ from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from detect.checkpoints.torchvision_configs import LAYOUTS, PUBLISHED, coco_classes, torchvision_config
 from detect.checkpoints.torchvision_export import ARGUMENTS, export_torchvision
 from detect.checkpoints.torchvision_import import convert_torchvision_state, import_torchvision
-from detect.checkpoints.torchvision_names import from_torchvision, our_torchvision_name, to_torchvision
+from detect.checkpoints.torchvision_names import convert_key, from_torchvision, to_torchvision
 from detect.config.builders.detector import build_uninitialized
 from detect.config.files import with_overrides
 from detect.errors import UserError
@@ -58,8 +58,8 @@ def meta_state(layout: str, num_classes: int = 90) -> dict[str, Tensor]:
         ("roi_heads.box_head.3.1.running_mean", "head.tail.layers.3.1.running_mean"),
     ],
 )
-def test_our_torchvision_name(theirs: str, ours: str) -> None:
-    assert our_torchvision_name(theirs) == ours
+def test_convert_key(theirs: str, ours: str) -> None:
+    assert convert_key(theirs) == ours
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -69,7 +69,7 @@ def test_convert_torchvision_state_converts_every_tensor(layout: str) -> None:
     with torch.device("meta"):
         expected = build_uninitialized(checkpoint.config, checkpoint.classes).state_dict()
     assert shapes(checkpoint.weights) == shapes(expected)
-    assert len({our_torchvision_name(name) for name in theirs}) == len(theirs)
+    assert len({convert_key(name) for name in theirs}) == len(theirs)
 
 
 @pytest.mark.parametrize("layout", [R50, MOBILE, MOBILE_320])
@@ -102,7 +102,7 @@ def test_from_torchvision_folds_a_frozen_norm_into_scale_and_shift(eps: float) -
     assert folded.keys() == {f"{prefix}.conv.weight", f"{prefix}.scale", f"{prefix}.shift"}
     assert folded[f"{prefix}.scale"].item() == pytest.approx(scale, rel=1e-15)
     assert folded[f"{prefix}.shift"].item() == pytest.approx(5 - 7 * scale, rel=1e-15)
-    assert from_torchvision(state, 1, None).keys() == {our_torchvision_name(name) for name in state}
+    assert from_torchvision(state, 1, None).keys() == {convert_key(name) for name in state}
 
 
 def test_from_torchvision_reorders_anchors_and_drops_the_deltas_of_the_background() -> None:

@@ -110,4 +110,4 @@ def test_zoo_command_prints_name_ap_and_address_of_each_entry(detect_command: Co
         (line,) = [line for line in lines if f" {name} " in line]
         assert f" {entry.ap:.1f} " in line
         assert entry.url in line
-        assert entry.licence in line
+        assert entry.license in line

@@ -67,9 +67,9 @@ WRONG_USAGE = [
     (("show", "faster_rcnn", "--set", "train.lrr=1"), 'train.lrr: unknown key (did you mean "lr"?)'),
     (
         ("copy", "faster_rcnn", "{tmp}/there.yaml"),
-        "there.yaml: expected a new file, found one that would be overwritten",
+        "there.yaml: expected a new file, found one that exists",
     ),
-    (("copy", "faster_rcnn", "{tmp}"), "faster_rcnn.yaml: expected a new file, found one that would be overwritten"),
+    (("copy", "faster_rcnn", "{tmp}"), "faster_rcnn.yaml: expected a new file, found one that exists"),
     (("shwo", "faster_rcnn"), 'no command shwo (did you mean "show"?)'),
 ]
 

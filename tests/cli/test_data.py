@@ -84,7 +84,7 @@ def test_stats_end_with_suggested_settings(tmp_path: Path) -> None:
     assert "data.min_size=160" in settings
 
 
-def test_show_writes_page_and_contact_sheets(tmp_path: Path) -> None:
+def test_show_writes_page_and_image_grids(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "set")
     FAULTS["truncated image"].apply(root)
     result = run("show", root, "--out", tmp_path / "look", "--set", "data.min_size=80")

@@ -44,7 +44,7 @@ def test_make_searches_a_data_set(
     assert (status, err, search.num_searched) == (0, "", count)
     proposals = read_proposals(out)
     assert len(proposals) == count
-    assert f"{len(proposals.boxes)} boxes in {count} images, {len(proposals.boxes) / count:.1f} an image" in stdout
+    assert f"{len(proposals.boxes)} boxes in {count} images, {len(proposals.boxes) / count:.1f} per image" in stdout
     assert stdout.splitlines()[-1].startswith(f"{len(proposals.boxes)} boxes")
     assert str(out) in stdout
     assert proposals.settings["mode"] == "single"
@@ -88,7 +88,7 @@ def test_recall_of_a_proposal_file(
     assert (status, err) == (0, "")
     assert "no entry for 1 of 4 images (first: " in stdout
     assert "00000.jpg); they count as images without proposals" in stdout
-    assert "0.8 proposals an image; 1 of 4 images without any" in stdout
+    assert "0.8 proposals per image; 1 of 4 images without any" in stdout
     written = json.loads(json_file.read_text(encoding="utf-8"))
     assert written["images_without_proposals"] == 1
     assert 0 < written["MABO"] < 1
@@ -170,7 +170,7 @@ WRONG_USAGE = [
     (("recall",), "expected either FILE or --model MODEL, found neither"),
     (("recall", "p.npz", "--model", "run"), "found both"),
     (("recall", "p.npz"), "--set: expected the data set that FILE is of"),
-    (("recall", "p.npz", "--device", "cpu"), "--device: expected --model beside it"),
+    (("recall", "p.npz", "--device", "cpu"), "--device: expected only together with --model"),
     (("recall", "--model", "{tmp}", "--picture", "x.jpg"), "--figure x.jpg: expected a name that ends in .png"),
     (("recall", "--model", "{tmp}", "--json", "{tmp}"), "expected a file to write, found a folder"),
     (("recall", "--model", "{tmp}", "--picture", "{tmp}/text/x.png"), "expected a folder to write in"),

@@ -42,7 +42,7 @@ def test_write_score_of_voc(tmp_path):
 
 
 def test_to_json_of_coco():
-    content = evaluate(*data_set(CASE), "coco").to_json()
+    content = evaluate(*data_set(CASE), "coco").to_dict()
     assert list(content) == ["metric", *METRIC_NAMES, "per_class", "images", "seconds"]
     assert content["AP75"] == pytest.approx(0.5)
     assert content["APs"] is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations
-from detect.evaluation.analysis.error_types import KINDS, classify_errors
+from detect.evaluation.analysis.error_types import ERROR_TYPES, classify_errors
 from detect.evaluation.predictions import Prediction
 from detect.report.cards import CardMaker
 from detect.report.examples import BEST, WORST, apply_thresholds, counts_at_thresholds, error_examples, whole_images
@@ -86,7 +86,7 @@ def test_examples_and_cards_agree_with_the_data(seed: int) -> None:
     annotations, predictions = drawn(seed)
     at_thresholds = apply_thresholds(classify_errors(annotations, predictions), dict.fromkeys(annotations.classes, 0.0))
     examples = error_examples(at_thresholds, 10**6)
-    counts = {kind: sum(one.kind == kind for one in examples) for kind in KINDS}
+    counts = {kind: sum(one.kind == kind for one in examples) for kind in ERROR_TYPES}
     assert counts == at_thresholds.errors.counts
     maker = CardMaker(annotations, at_thresholds)
     for example in examples:

@@ -16,7 +16,7 @@ def target_names(images: Iterable[LabeledImage], flat: bool) -> dict[Path, str]:
 
     It is the image's name, or the path below the folder that all images share if two images have the same name. flat:
     no subfolders, as VOC requires; folder names are joined by "_" if two images would have the same name. Raises
-    UserError if two images differ in nothing but their suffix, because their label files would be the same.
+    UserError if two images differ only in their suffix, because their label files would be the same.
     """
     all_images = list(images)
     names = [image.name for image in all_images]

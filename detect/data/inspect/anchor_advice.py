@@ -19,9 +19,9 @@ SizesAndRatios = tuple[tuple[float, ...], tuple[float, ...]]  # sizes, aspect ra
 
 
 def suggest_anchors(
-    objects: ScaledObjects, start: AnchorGenerator, stride: int, allowed_border: float | None, num_anchors: int
+    objects: ScaledObjects, start: AnchorGenerator, stride: int, allowed_border: float | None, num_sizes_and_ratios: int
 ) -> AnchorGenerator:
-    """Return anchors for a single feature map: ``num_anchors`` sizes (whole pixels) and as many aspect ratios.
+    """Return anchors for a single feature map: ``num_sizes_and_ratios`` sizes (whole pixels) and as many aspect ratios.
 
     There are fewer if clusters coincide. This is a local search for the anchors with the best recall. It starts from
     clusters of the objects, and from ``start`` if it has as many anchors, so that the anchors it returns have no lower
@@ -37,8 +37,8 @@ def suggest_anchors(
         iou = best_anchor_iou(sample, generator, [stride], allowed_border)
         return float(((iou + (iou >= 0.5) + (iou >= 0.7)) * weights).sum())
 
-    starts = [_cluster_boxes(sample, num_anchors)]
-    if len(start.sizes) == 1 and len(start.sizes[0]) == len(start.aspect_ratios) == num_anchors:
+    starts = [_cluster_boxes(sample, num_sizes_and_ratios)]
+    if len(start.sizes) == 1 and len(start.sizes[0]) == len(start.aspect_ratios) == num_sizes_and_ratios:
         starts.append((start.sizes[0], start.aspect_ratios))
     best = max(starts, key=score)
     best_score = score(best)
@@ -66,14 +66,14 @@ def _with_element(elements: Sequence[float], index: int, replacement: float) -> 
     return [replacement if i == index else element for i, element in enumerate(elements)]
 
 
-def _cluster_boxes(objects: ScaledObjects, num_anchors: int) -> SizesAndRatios:
+def _cluster_boxes(objects: ScaledObjects, num_sizes_and_ratios: int) -> SizesAndRatios:
     """Return the means of clusters of sizes and of ratios.
 
     They are clustered by logarithm, because an anchor twice too large has the same IoU as one twice too small.
     """
     width, height = (objects.boxes[:, 2:] - objects.boxes[:, :2]).T
-    sizes = np.exp(_cluster_means(np.log(width * height) / 2, num_anchors))
-    ratios = np.exp(_cluster_means(np.log(height / width), num_anchors))
+    sizes = np.exp(_cluster_means(np.log(width * height) / 2, num_sizes_and_ratios))
+    ratios = np.exp(_cluster_means(np.log(height / width), num_sizes_and_ratios))
     return (
         tuple(sorted({max(1.0, float(np.rint(size))) for size in sizes})),
         tuple(sorted({max(0.01, round(float(ratio), 2)) for ratio in ratios})),

@@ -119,7 +119,7 @@ def count_by_kind(findings: Sequence[DatasetFinding]) -> str:
     return ", ".join(f"{len(group)} x {kind}" for kind, group in _group_by_kind(findings))
 
 
-def findings_json(findings: Sequence[DatasetFinding], num_images: int, num_objects: int) -> dict[str, Any]:
+def findings_to_dict(findings: Sequence[DatasetFinding], num_images: int, num_objects: int) -> dict[str, Any]:
     """Return every finding, grouped by kind, as values that JSON can hold."""
     kinds = [
         {

@@ -1,4 +1,4 @@
-"""Writes the output of ``detect data show``: one self-contained HTML page, and contact sheets."""
+"""Writes the output of ``detect data show``: one self-contained HTML page, and image grids."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_gallery_page(
             for label, name in enumerate(classes, start=1)
         ],
         "images": [
-            {"file": Path(image.file).name, "views": [_view_json(view) for view in (image.before, *image.after)]}
+            {"file": Path(image.file).name, "views": [_view_to_dict(view) for view in (image.before, *image.after)]}
             for image in images
         ],
     }
@@ -44,7 +44,7 @@ def write_gallery_page(
     write_text(file, template.replace(_PLACEHOLDER, content_json))
 
 
-def _view_json(view: GalleryView) -> dict[str, Any]:
+def _view_to_dict(view: GalleryView) -> dict[str, Any]:
     ok, jpeg = cv2.imencode(
         ".jpg", cv2.cvtColor(view.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )
@@ -65,15 +65,15 @@ def _view_json(view: GalleryView) -> dict[str, Any]:
     }
 
 
-def write_contact_sheets(folder: Path, images: Sequence[GalleryImage], classes: Sequence[str]) -> list[Path]:
+def write_image_grids(folder: Path, images: Sequence[GalleryImage], classes: Sequence[str]) -> list[Path]:
     """Write ``sheet-1.jpg`` and so on, with 12 images and their boxes on each, and return their paths."""
     thumbnails = [_thumbnail(image.before, classes) for image in images]
-    per_sheet = _COLUMNS * _ROWS
-    num_sheets = math.ceil(len(thumbnails) / per_sheet)
-    sheets = [folder / f"sheet-{i + 1:0{len(str(num_sheets))}}.jpg" for i in range(num_sheets)]
-    for i, sheet in enumerate(sheets):
-        save_image(sheet, image_grid(thumbnails[i * per_sheet : (i + 1) * per_sheet], _COLUMNS))
-    return sheets
+    images_per_grid = _COLUMNS * _ROWS
+    num_grids = math.ceil(len(thumbnails) / images_per_grid)
+    grids = [folder / f"sheet-{i + 1:0{len(str(num_grids))}}.jpg" for i in range(num_grids)]
+    for i, grid in enumerate(grids):
+        save_image(grid, image_grid(thumbnails[i * images_per_grid : (i + 1) * images_per_grid], _COLUMNS))
+    return grids
 
 
 def _thumbnail(view: GalleryView, classes: Sequence[str]) -> np.ndarray:

@@ -73,20 +73,20 @@ class DatasetStatistics:
         min_size = f"--set data.min_size={self.min_size}"
         return f"{min_size} --set model.rpn.anchor_sizes=[{sizes}] --set model.rpn.aspect_ratios=[{ratios}]"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return all statistics as values that JSON can hold."""
         content = asdict(self.counts) | {"quantiles": QUANTILES, "overlaps": IOU_THRESHOLDS, "min_size": self.min_size}
-        content |= {"reached": [self._recall_json(recall) for recall in self.anchor_recalls], "advised": None}
+        content |= {"reached": [self._recall_to_dict(recall) for recall in self.anchor_recalls], "advised": None}
         if self.suggested is not None and self.recall_of_suggested is not None:
             content["advised"] = {
                 "sides": self.suggested.sizes[0],
                 "ratios": self.suggested.aspect_ratios,
-                "reached": self._recall_json(self.recall_of_suggested),
+                "reached": self._recall_to_dict(self.recall_of_suggested),
                 "settings": self.suggested_settings,
             }
         return content
 
-    def _recall_json(self, anchor_recall: AnchorRecall) -> dict[str, Any]:
+    def _recall_to_dict(self, anchor_recall: AnchorRecall) -> dict[str, Any]:
         rows = [[None if np.isnan(recall) else recall for recall in row] for row in anchor_recall.per_class.tolist()]
         return {
             "min_size": anchor_recall.min_size,
@@ -97,12 +97,16 @@ class DatasetStatistics:
 
 
 def compute_statistics(
-    annotations: Annotations, preprocess: Preprocess, min_sizes: Sequence[int], anchors: AnchorConfig, num_anchors: int
+    annotations: Annotations,
+    preprocess: Preprocess,
+    min_sizes: Sequence[int],
+    anchors: AnchorConfig,
+    num_sizes_and_ratios: int,
 ) -> DatasetStatistics:
     """Return the statistics of a data set with at least one image.
 
-    min_sizes: resolutions to measure besides that of ``preprocess``, for which anchors are suggested; num_anchors: the
-    number of sizes and of aspect ratios to suggest.
+    min_sizes: resolutions to measure in addition to that of ``preprocess``, for which anchors are suggested;
+    num_sizes_and_ratios: the number of sizes and of aspect ratios to suggest.
     """
     counts = count_dataset(annotations)
     if counts.objects == counts.crowd:
@@ -114,7 +118,9 @@ def compute_statistics(
     if len(anchors.strides) > 1:
         return DatasetStatistics(counts, annotations.classes, preprocess.min_size, recalls, None, None)
     objects = scale_objects(annotations, preprocess)
-    suggested = suggest_anchors(objects, anchors.generator, anchors.strides[0], anchors.allowed_border, num_anchors)
+    suggested = suggest_anchors(
+        objects, anchors.generator, anchors.strides[0], anchors.allowed_border, num_sizes_and_ratios
+    )
     recall_of_suggested = measure_anchor_recall(annotations, preprocess, replace(anchors, generator=suggested))
     return DatasetStatistics(counts, annotations.classes, preprocess.min_size, recalls, suggested, recall_of_suggested)
 

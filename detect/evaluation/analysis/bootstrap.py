@@ -121,39 +121,39 @@ def _class_aps(
 ) -> FloatArray:
     """Return the AP (B,) in each sample: weights (D, B) and outcome (D, T) by falling score, positives (B,)."""
     ranked = np.cumsum(weights, axis=0, dtype=np.int32)
-    needed = None if recall_grid is None else _hits_needed(positives, np.array(recall_grid))
+    needed = None if recall_grid is None else _true_positives_needed(positives, np.array(recall_grid))
     total = np.zeros(len(positives))
     for column in outcome.T:
-        hits, ignored = np.flatnonzero(column == TRUE_POSITIVE), np.flatnonzero(column == IGNORED)
+        true_positives, ignored = np.flatnonzero(column == TRUE_POSITIVE), np.flatnonzero(column == IGNORED)
         skipped = np.cumsum(weights[ignored], axis=0, dtype=np.int32)
         skipped = np.concatenate([np.zeros_like(weights[:1]), skipped])
-        counted = ranked[hits] - skipped[np.searchsorted(ignored, hits)]
-        copies = weights[hits]
+        counted = ranked[true_positives] - skipped[np.searchsorted(ignored, true_positives)]
+        copies = weights[true_positives]
         precision = np.cumsum(copies, axis=0, dtype=np.int32) / np.maximum(counted, 1)
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
         if needed is None:
             total += (envelope * copies).sum(axis=0) / np.maximum(positives, 1)
         else:
-            total += _at_hits(envelope, copies, needed).mean(axis=1)
+            total += _at_true_positives(envelope, copies, needed).mean(axis=1)
     return np.where(positives > 0, total / outcome.shape[1], np.nan)
 
 
-def _hits_needed(positives: IntArray, recalls: FloatArray) -> IntArray:
+def _true_positives_needed(positives: IntArray, recalls: FloatArray) -> IntArray:
     """Return the smallest number of true positives that reaches each recall: (B,), (R,) -> (B, R), at least 1."""
     total = np.maximum(positives, 1)[:, None]
-    hits = np.maximum((recalls * total).astype(np.int64) - 1, 1)
+    true_positives = np.maximum((recalls * total).astype(np.int64) - 1, 1)
     for _ in range(3):
-        hits += hits / total < recalls
-    return hits
+        true_positives += true_positives / total < recalls
+    return true_positives
 
 
-def _at_hits(envelope: FloatArray, copies: Weights, needed: IntArray) -> FloatArray:
+def _at_true_positives(envelope: FloatArray, copies: Weights, needed: IntArray) -> FloatArray:
     """Return the envelope at the n-th true positive of each sample, 0 where there are fewer.
 
     envelope, copies (H, B); needed (B, R) -> (B, R).
     """
     by_sample = np.append(np.repeat(envelope.T.ravel(), copies.T.ravel()), 0.0)
-    hits = copies.sum(axis=0)
-    first = np.cumsum(hits) - hits
-    reached = needed <= hits[:, None]
+    true_positives = copies.sum(axis=0)
+    first = np.cumsum(true_positives) - true_positives
+    reached = needed <= true_positives[:, None]
     return by_sample[np.where(reached, first[:, None] + needed - 1, len(by_sample) - 1)]

@@ -32,7 +32,7 @@ class Calibration:
     precision: FloatArray
     error: float | None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields with arrays as lists; None in an empty bin."""
         return {
             "edges": self.edges.tolist(),

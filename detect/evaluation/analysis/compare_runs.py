@@ -27,7 +27,7 @@ class Difference:
     interval: Interval
     second_better: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return ``{"value", "interval": [low, high], "second_better"}``."""
         ends = [self.interval.low, self.interval.high]
         return {"value": self.interval.value, "interval": ends, "second_better": self.second_better}
@@ -41,7 +41,7 @@ class ImageCount:
     false_positives: int
     false_negatives: int
 
-    def to_json(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int]:
         """Return ``{"found", "false", "missed"}``."""
         return {"found": self.true_positives, "false": self.false_positives, "missed": self.false_negatives}
 
@@ -79,18 +79,18 @@ class RunComparison:
     images: tuple[ImageDifference, ...]
     replicates: int
 
-    def to_json(self, primary: str) -> dict[str, Any]:
+    def to_dict(self, primary: str) -> dict[str, Any]:
         """Return ``{primary: difference, "per_class": {name: difference}, "images": [{"file", "first", "second"}],
         "replicates"}``; primary: the metric's name of the mean AP, mAP or AP.
         """
         return {
-            primary: None if self.mAP is None else self.mAP.to_json(),
+            primary: None if self.mAP is None else self.mAP.to_dict(),
             "per_class": {
-                name: None if difference is None else difference.to_json()
+                name: None if difference is None else difference.to_dict()
                 for name, difference in self.per_class.items()
             },
             "images": [
-                {"file": image.file, "first": image.first.to_json(), "second": image.second.to_json()}
+                {"file": image.file, "first": image.first.to_dict(), "second": image.second.to_dict()}
                 for image in self.images
             ],
             "replicates": self.replicates,

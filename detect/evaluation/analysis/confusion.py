@@ -33,7 +33,7 @@ class Confusion:
     iou: float
     counts: NDArray[np.int64]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields with the counts as lists of rows."""
         return {"classes": self.classes, "score": self.score, "iou": self.iou, "counts": self.counts.tolist()}
 
@@ -56,18 +56,18 @@ def confusion(
     merged = class_agnostic(columns, ~ignore)
     outcome = assign(merged.columns, np.zeros((len(merged.gt_index), 1), bool), rules)[:, 0, 0]
     matched = matched_objects(merged.columns, outcome, rules)
-    hits = np.flatnonzero(matched >= 0)
-    hit_objects = merged.gt_index[matched[hits]]
+    matched_detections = np.flatnonzero(matched >= 0)
+    gt_index = merged.gt_index[matched[matched_detections]]
     gt_labels, det_labels = (
         labels_of(columns, columns.ground_truth.groups),
         labels_of(columns, columns.detections.groups),
     )
     missed = ~ignore
-    missed[hit_objects] = False
+    missed[gt_index] = False
     wrong = merged.det_index[outcome == FALSE_POSITIVE]
     num_labels = columns.num_classes + 1
     counts = np.zeros((num_labels, num_labels), np.int64)
-    np.add.at(counts, (gt_labels[hit_objects], det_labels[merged.det_index[hits]]), 1)
+    np.add.at(counts, (gt_labels[gt_index], det_labels[merged.det_index[matched_detections]]), 1)
     counts[0] = np.bincount(det_labels[wrong[~ignored[wrong]]], minlength=num_labels)
     counts[:, 0] = np.bincount(gt_labels[missed], minlength=num_labels)
     return Confusion(annotations.classes, score, iou, counts)

@@ -25,8 +25,8 @@ from detect.evaluation.rules import COCO_AP50, Rules
 if TYPE_CHECKING:
     from detect.data.annotations import Annotations
 
-KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
-CLASSIFICATION, LOCALIZATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(len(KINDS))
+ERROR_TYPES = ("classification", "localisation", "both", "duplicate", "background", "missed")
+CLASSIFICATION, LOCALIZATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(len(ERROR_TYPES))
 NO_ERROR = -1
 
 TIDE = replace(COCO_AP50, recall_grid=tuple(n / 100 for n in range(101)), last_on_ties=False)
@@ -37,20 +37,20 @@ MAX_DETECTIONS = 100  # detections of an image that count, of all classes togeth
 class Errors:
     """The error of each of D detections, and the missed ones of G boxes.
 
-    images (N,): the index in the data of each image of the columns; columns: the detections that count; outcome (D,)
-    int8: FALSE_POSITIVE, TRUE_POSITIVE or IGNORED; kinds (D,) int8: an index of KINDS, NO_ERROR for true positives. (An
-    ignored detection, on a difficult box, has a kind too: TIDE counts it, since it would find an object if it were
-    correct about it. ``counts`` leaves it out.) about_object (D,): the box that a classification or localisation error
-    is about, -1 for others; correctable (D,): whether the detection would be a true positive without the error: that
-    box is unmatched, and no better-scored error is about it; matched (G,): by a true positive; missed (G,): the box
-    counts, is not matched, and no error is about it.
+    images (N,): the index in the data of each image of the columns; columns: the detections that count; outcome
+    (D,) int8: FALSE_POSITIVE, TRUE_POSITIVE or IGNORED; error_types (D,) int8: an index of ERROR_TYPES, NO_ERROR
+    for true positives. (An ignored detection, on a difficult box, has a type too: TIDE counts it, since it would
+    find an object if it were correct about it. ``counts`` leaves it out.) about_object (D,): the box that a
+    classification or localisation error is about, -1 for others; correctable (D,): whether the detection would be a
+    true positive without the error: that box is unmatched, and no better-scored error is about it; matched (G,): by
+    a true positive; missed (G,): the box counts, is not matched, and no error is about it.
     """
 
     classes: tuple[str, ...]
     images: IntArray
     columns: EvalColumns
     outcome: NDArray[np.int8]
-    kinds: NDArray[np.int8]
+    error_types: NDArray[np.int8]
     about_object: IntArray
     correctable: BoolArray
     matched: BoolArray
@@ -58,10 +58,10 @@ class Errors:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of false positives of each kind and of missed boxes, by the names in KINDS."""
-        counts = np.bincount(self.kinds[self.outcome == FALSE_POSITIVE], minlength=len(KINDS))
+        """The number of false positives of each error type and of missed boxes, by the names in ERROR_TYPES."""
+        counts = np.bincount(self.error_types[self.outcome == FALSE_POSITIVE], minlength=len(ERROR_TYPES))
         counts[MISSED] = self.missed.sum()
-        return dict(zip(KINDS, counts.tolist(), strict=True))
+        return dict(zip(ERROR_TYPES, counts.tolist(), strict=True))
 
 
 def classify_errors(
@@ -81,12 +81,14 @@ def classify_errors(
     matched = np.zeros(len(ignore), bool)
     matched[objects[objects >= 0]] = True
     near = _pairs_of_errors(columns, outcome, background)
-    kinds, about_object = _kinds(columns, outcome, near, iou, background)
+    error_types, about_object = _error_types(columns, outcome, near, iou, background)
     correctable = _correctable(columns, about_object, matched)
     missed = ~ignore & ~matched
     missed[about_object[about_object >= 0]] = False
     images = np.argsort(annotations.image_ids)
-    return Errors(annotations.classes, images, columns, outcome, kinds, about_object, correctable, matched, missed)
+    return Errors(
+        annotations.classes, images, columns, outcome, error_types, about_object, correctable, matched, missed
+    )
 
 
 def _pairs_of_errors(columns: EvalColumns, outcome: NDArray[np.int8], background: float) -> CandidatePairs:
@@ -95,10 +97,10 @@ def _pairs_of_errors(columns: EvalColumns, outcome: NDArray[np.int8], background
     return pairs[outcome[pairs.det_index] != TRUE_POSITIVE]
 
 
-def _kinds(
+def _error_types(
     columns: EvalColumns, outcome: NDArray[np.int8], near: CandidatePairs, iou: float, background: float
 ) -> tuple[NDArray[np.int8], IntArray]:
-    """Return the kind of each detection and the box that it is about, by the tests in the order of tidecv."""
+    """Return the error type of each detection and the box that it is about, by the tests in the order of tidecv."""
     gt_labels = labels_of(columns, columns.ground_truth.groups[near.gt_index])
     same = gt_labels == labels_of(columns, columns.detections.groups[near.det_index])
     same_iou, same_box = _best(near[same], len(outcome))
@@ -110,9 +112,9 @@ def _kinds(
         (same_iou >= iou, DUPLICATE),
         (np.maximum(same_iou, other_iou) <= background, BACKGROUND),
     ]
-    kinds = np.select([holds for holds, _ in tests], [kind for _, kind in tests], BOTH).astype(np.int8)
-    about_object = np.select([kinds == LOCALIZATION, kinds == CLASSIFICATION], [same_box, other_box], -1)
-    return kinds, about_object
+    error_types = np.select([holds for holds, _ in tests], [index for _, index in tests], BOTH).astype(np.int8)
+    about_object = np.select([error_types == LOCALIZATION, error_types == CLASSIFICATION], [same_box, other_box], -1)
+    return error_types, about_object
 
 
 def _best(pairs: CandidatePairs, count: int) -> tuple[FloatArray, IntArray]:

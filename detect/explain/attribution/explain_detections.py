@@ -1,4 +1,4 @@
-"""Explains the detections of images: writes figures, raw heat maps and a contact sheet."""
+"""Explains the detections of images: writes figures, raw heat maps and an image grid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from detect.ops.preprocess import rescale_boxes
 from detect.proposals.lookups import BoxesAndScores, ProposalsFromFile
 from detect.system.files import write_bytes
 
-COLUMNS = 3  # of a contact sheet
+COLUMNS = 3  # of the image grid
 
 
 @dataclass(frozen=True)

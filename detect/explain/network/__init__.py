@@ -1,1 +1,1 @@
-"""What a network has learned and sees: filters, activations, receptive fields, and the table of its layers."""
+"""A network from inside: filters, activations, receptive fields, and the table of its layers."""

@@ -1,4 +1,4 @@
-"""Figures of what a network has learned: its filters, the activations of its layers, and deconvnet's projections."""
+"""Figures of a trained network: its filters, the activations of its layers, and deconvnet's projections."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def activations(
 def deconvnet(
     reader: NetworkReader, network_input: NetworkInput, folder: Path, selection: LayerSelection, log: Log
 ) -> None:
-    """Write the highest activation of each channel projected back to the pixels, beside its receptive field."""
+    """Write the highest activation of each channel projected back to the pixels, next to its receptive field."""
     layers = sequential_layers(reader.network)
     with reader.autocast():
         layer_activations = forward_activations(layers, network_input.pixels, selection.layer)

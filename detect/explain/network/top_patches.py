@@ -48,7 +48,7 @@ def top_patches(
     """Write the patches of the nine images that make each channel most active, and return a line for each unreadable
     image.
 
-    A patch is cropped to the receptive field of the most active cell; deconvnet's projection stands beside it where the
+    A patch is cropped to the receptive field of the most active cell; deconvnet's projection is next to it where the
     layers of the network form one sequence.
     """
     name = default_layer(reader.network) if selection.layer is None else selection.layer

@@ -13,7 +13,7 @@ from detect.errors import UserError, did_you_mean, first_line
 from detect.models.backbones.registry import NATIVE
 from detect.models.backbones.resnet_names import to_torchvision_name
 from detect.models.backbones.timm_names import DEFAULT, TIMM_PREFIX, pretrained_cfg, weight_tags
-from detect.system.tensor_files import State, load_published, load_tensors
+from detect.system.tensor_files import StateDict, load_published, load_tensors
 
 # torchvision's published DenseNets have norm.1 for norm1, and conv.2 for conv2
 DENSENETS_OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")
@@ -82,7 +82,7 @@ def _is_name(weights: str) -> bool:
     return "/" not in weights and "\\" not in weights and "." not in weights
 
 
-def _load_by_name(network: str, weights: str) -> State:
+def _load_by_name(network: str, weights: str) -> StateDict:
     """Return the published tensors of a name of torchvision's or timm's; UserError for an unknown name."""
     if network.startswith(TIMM_PREFIX):
         return load_timm_weights(network.removeprefix(TIMM_PREFIX), weights)
@@ -98,7 +98,7 @@ def _load_by_name(network: str, weights: str) -> State:
     return load_published(known[weights], f"model.backbone.weights: {weights}")
 
 
-def load_timm_weights(name: str, weights: str) -> State:
+def load_timm_weights(name: str, weights: str) -> StateDict:
     """Return timm's published tensors for ``weights``, a tag such as a1_in1k or DEFAULT, without the classifier's.
 
     ``name`` is without TIMM_PREFIX; the tensors have timm's names. Raises UserError where timm has no such tag, and
@@ -124,5 +124,5 @@ def load_timm_weights(name: str, weights: str) -> State:
             f"model.backbone.weights: {weights}: timm could not fetch {location} ({reason}); "
             "name a .safetensors or .pth file"
         ) from None
-    state: State = model.state_dict()
+    state: StateDict = model.state_dict()
     return state

@@ -42,7 +42,8 @@ def check_feature_space(context: RunContext, detector: Detector, artifacts: Stag
     num_bytes = _max_bytes(context, detector)
     require_disk_space(artifacts.vectors, num_bytes, int(context.config.train.feature_cache_gb * _GB))
     context.log(
-        f"features: at most {format_bytes(num_bytes)} in {artifacts.vectors} and {artifacts.inputs.name} beside it"
+        f"features: at most {format_bytes(num_bytes)} in {artifacts.vectors} and, in the same folder, "
+        f"{artifacts.inputs.name}"
     )
 
 

@@ -32,7 +32,7 @@ from detect.training.task import Sampler, TrainingTask
 from detect.training.trainer import train_model
 from detect.training.validation import ValidationResult
 
-BOXES_PER_OBJECT = 8  # of each object's box, beside the box itself
+BOXES_PER_OBJECT = 8  # of each object's box, in addition to the box itself
 MAX_SHIFT, MAX_STRETCH = 0.1, 0.2  # of its sides, at most: their IoU with the object stays above 0.5
 
 

@@ -56,7 +56,7 @@ class HardNegativeMining:
     """One pass over the images; ``state`` between any two of them is enough to resume it, bit for bit.
 
     It holds in memory the features of the objects and of the hard negatives of each class, in the dtype of ``features``
-    (2000 to 10,000 negatives a class), and what ``fit_svm`` takes for one class at a time.
+    (2000 to 10,000 negatives per class), and the input of ``fit_svm`` for one class at a time.
     """
 
     def __init__(

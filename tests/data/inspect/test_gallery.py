@@ -11,7 +11,7 @@ import pytest
 
 from detect.data.annotations import Annotations
 from detect.data.inspect.gallery import MAX_SIDE, GalleryRenderer, sample_images
-from detect.data.inspect.gallery_page import write_contact_sheets, write_gallery_page
+from detect.data.inspect.gallery_page import write_gallery_page, write_image_grids
 from detect.data.inspect.inspector import scan_folder
 from detect.data.inspect.valid_annotations import valid_annotations
 from detect.data.loading.transforms import Augment
@@ -96,8 +96,8 @@ def test_page_contains_everything_and_escapes_names(tmp_path: Path, voc_annotati
 
 
 @pytest.mark.parametrize(("number", "sheets"), [(1, 1), (12, 1)])
-def test_contact_sheets_are_written(tmp_path: Path, voc_annotations: Annotations, number: int, sheets: int) -> None:
+def test_image_grids_are_written(tmp_path: Path, voc_annotations: Annotations, number: int, sheets: int) -> None:
     shown = [make_renderer(voc_annotations).render(index, 0) for index in range(number)]
-    written = write_contact_sheets(tmp_path, shown, voc_annotations.classes)
+    written = write_image_grids(tmp_path, shown, voc_annotations.classes)
     assert len(written) == sheets
     assert all(cv2.imread(str(sheet)) is not None for sheet in written)

@@ -42,7 +42,7 @@ def test_statistics_without_objects_are_empty(tmp_path: Path) -> None:
     assert (statistics.counts.images, statistics.counts.without_objects, statistics.counts.objects) == (12, 12, 0)
     assert statistics.suggested_settings == ""
     assert [table.row_count for table in statistics_tables(statistics)] == [3, 0]
-    json.dumps(statistics.to_json(), allow_nan=False)
+    json.dumps(statistics.to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)

@@ -29,7 +29,7 @@ TABLE = {
 
 @pytest.mark.parametrize(("truth", "found", "counts", "precision", "error"), TABLE.values(), ids=TABLE)
 def test_calibration_two_bins(truth, found, counts, precision, error):
-    record = calibration(match(*data_set([(truth, found)]), VOC12), bins=2).to_json()
+    record = calibration(match(*data_set([(truth, found)]), VOC12), bins=2).to_dict()
     assert record["edges"] == [0.0, 0.5, 1.0]
     assert record["counts"] == counts
     assert record["precision"] == precision

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.evaluation.analysis.error_types import KINDS
+from detect.evaluation.analysis.error_types import ERROR_TYPES
 from detect.inference.result_writers import write_json
 from tests.evaluation.example_data import prediction
 
@@ -59,7 +59,7 @@ def test_check_tide_reports_a_difference(record, status, difference, voc_root, m
     printed_rows = capsys.readouterr().out
     assert "1 images, 1 objects, 2 detections" in printed_rows
     assert float(printed_rows.split("largest difference: ")[1]) == pytest.approx(difference, abs=1e-9)
-    assert all(f"dAP {kind}" in printed_rows and f"count {kind}" in printed_rows for kind in KINDS)
+    assert all(f"dAP {kind}" in printed_rows and f"count {kind}" in printed_rows for kind in ERROR_TYPES)
     request = json.loads((voc_root / "request.json").read_text(encoding="utf-8"))
     assert request["truth"] == [[0, 1, [10.0, 20.0, 50.0, 60.0], False]]
     assert request["detections"][0] == [0, 1, [200.0, 200.0, 50.0, 50.0], 0.75]

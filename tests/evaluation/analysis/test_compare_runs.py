@@ -59,7 +59,7 @@ def compare_by_voc(
 def test_no_images():
     matches = match(*data_set([]), VOC12)
     compared = compare_runs(matches, matches, [], replicates=5)
-    assert compared.to_json("AP") == {
+    assert compared.to_dict("AP") == {
         "AP": None,
         "per_class": {"cat": None, "dog": None, "zebra": None},
         "images": [],
@@ -97,7 +97,7 @@ def test_compare_runs_finds_the_better_run_and_the_images():
         true_positives=0, false_positives=0, false_negatives=1
     )  # 0.9 is the score of its best F1
     assert compared.images[1].second == ImageCount(true_positives=1, false_positives=0, false_negatives=0)
-    record = compared.to_json("mAP")
+    record = compared.to_dict("mAP")
     assert record["mAP"]["value"] == compared.mAP.interval.value
     assert record["mAP"]["interval"] == [compared.mAP.interval.low, compared.mAP.interval.high]
     assert record["images"][0]["first"] == {"found": 1, "false": 0, "missed": 1}

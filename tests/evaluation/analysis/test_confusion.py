@@ -44,8 +44,8 @@ def test_confusion_counts(truth, found, expected):
     assert matrix.counts.shape == (4, 4)
 
 
-def test_confusion_to_json():
-    record = confusion(*data_set([([(A, CAT, "")], [(A, DOG, 0.3)])]), score=0.25, iou=0.75).to_json()
+def test_confusion_to_dict():
+    record = confusion(*data_set([([(A, CAT, "")], [(A, DOG, 0.3)])]), score=0.25, iou=0.75).to_dict()
     assert record == {
         "classes": ("cat", "dog", "zebra"),
         "score": 0.25,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect.evaluation.analysis import error_types as errors_module
-from detect.evaluation.analysis.error_costs import error_costs
-from detect.evaluation.analysis.error_types import KINDS, NO_ERROR, Errors, classify_errors
+from detect.evaluation.analysis.error_costs import compute_dap
+from detect.evaluation.analysis.error_types import ERROR_TYPES, NO_ERROR, Errors, classify_errors
 from detect.evaluation.analysis.matches import images_of, labels_of
 from detect.evaluation.assignment import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detect.evaluation.coco import evaluate_coco
@@ -64,7 +64,7 @@ TABLE = {
 def error_kinds(errors: Errors) -> list[str]:
     """By score, best first; "" for no error."""
     order = np.argsort(-errors.columns.detections.scores, kind="stable")
-    return ["" if kind == NO_ERROR else KINDS[kind] for kind in errors.kinds[order]]
+    return ["" if kind == NO_ERROR else ERROR_TYPES[kind] for kind in errors.error_types[order]]
 
 
 @pytest.mark.parametrize(("truth", "found", "kinds", "missed"), TABLE.values(), ids=TABLE)
@@ -77,11 +77,11 @@ def test_error_kinds(truth, found, kinds, missed):
 
 
 def test_no_images():
-    costs = error_costs(classify_errors(*data_set([])))
-    assert (costs.mAP, costs.false_positives, costs.false_negatives) == (None, None, None)
-    assert costs.dap_by_type == dict.fromkeys(KINDS)
-    assert costs.counts == dict.fromkeys(KINDS, 0)
-    assert costs.per_class["cat"] == dict.fromkeys(KINDS)
+    costs = compute_dap(classify_errors(*data_set([])))
+    assert (costs.mAP, costs.dap_false_positives, costs.dap_false_negatives) == (None, None, None)
+    assert costs.dap_by_type == dict.fromkeys(ERROR_TYPES)
+    assert costs.counts == dict.fromkeys(ERROR_TYPES, 0)
+    assert costs.per_class["cat"] == dict.fromkeys(ERROR_TYPES)
 
 
 # (truth, found), mAP, dAP of the kinds that have one, and of false positives and false negatives
@@ -122,17 +122,17 @@ COSTS = {
     ("truth", "found", "ap", "kinds", "false_positives", "false_negatives"), COSTS.values(), ids=COSTS
 )
 def test_error_costs(truth, found, ap, kinds, false_positives, false_negatives):
-    costs = error_costs(classify_errors(*data_set([(truth, found)])))
+    costs = compute_dap(classify_errors(*data_set([(truth, found)])))
     assert costs.mAP == pytest.approx(ap)
-    assert costs.dap_by_type == pytest.approx(dict.fromkeys(KINDS, 0.0) | kinds)
-    assert costs.false_positives == pytest.approx(false_positives)
-    assert costs.false_negatives == pytest.approx(false_negatives)
-    assert costs.to_json()["kinds"] == costs.dap_by_type
+    assert costs.dap_by_type == pytest.approx(dict.fromkeys(ERROR_TYPES, 0.0) | kinds)
+    assert costs.dap_false_positives == pytest.approx(false_positives)
+    assert costs.dap_false_negatives == pytest.approx(false_negatives)
+    assert costs.to_dict()["kinds"] == costs.dap_by_type
 
 
 def test_classification_error_costs_both_classes():
     truth, found = [(A, CAT, ""), (B, DOG, "")], [(A, DOG, 0.9), (B, DOG, 0.8)]
-    costs = error_costs(classify_errors(*data_set([(truth, found)])))
+    costs = compute_dap(classify_errors(*data_set([(truth, found)])))
     by_class = {name: kinds["classification"] for name, kinds in costs.per_class.items()}
     assert by_class == {"cat": pytest.approx(1.0), "dog": pytest.approx(0.5), "zebra": None}
 
@@ -161,19 +161,19 @@ def test_errors_and_costs_equal_transcribed_tidecv(seed, limit):
     images = errors.images[images_of(case, case.detections.groups)].tolist()
     labels = labels_of(case, case.detections.groups).tolist()
     sides = [(x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in case.detections.boxes.corners.tolist()]
-    kinds = ["" if kind == NO_ERROR else KINDS[kind] for kind in errors.kinds]
+    kinds = ["" if kind == NO_ERROR else ERROR_TYPES[kind] for kind in errors.error_types]
     neutral = (errors.outcome == IGNORED).tolist()
     scores = case.detections.scores.tolist()
     assert sorted(zip(images, labels, sides, scores, kinds, neutral, strict=True)) == rows(slow.found)
     assert errors.counts["missed"] == sum(t.kind == "missed" for t in slow.truth)
-    costs = error_costs(errors)
+    costs = compute_dap(errors)
     known = [label for label in (1, 2, 3) if slow.ap(label) is not None]
     if not known:
         assert costs.mAP is None
         return
     before = {label: slow.ap(label) or 0.0 for label in known}
     assert costs.mAP == pytest.approx(np.mean(list(before.values())), abs=1e-12)
-    for kind in KINDS:
+    for kind in ERROR_TYPES:
         for label in known:
             rise = (slow.ap(label, kind) or 0.0) - before[label]
             assert rise >= -1e-12
@@ -182,8 +182,8 @@ def test_errors_and_costs_equal_transcribed_tidecv(seed, limit):
             np.mean([costs.per_class[annotations.classes[label - 1]][kind] or 0.0 for label in known]), abs=1e-12
         )
     special = [[ap - before[label] for ap in slow.special(label)] for label in known]
-    assert costs.false_positives == pytest.approx(np.mean([of[0] for of in special]), abs=1e-12)
-    assert costs.false_negatives == pytest.approx(np.mean([max(of[1], 0.0) for of in special]), abs=1e-12)
+    assert costs.dap_false_positives == pytest.approx(np.mean([of[0] for of in special]), abs=1e-12)
+    assert costs.dap_false_negatives == pytest.approx(np.mean([max(of[1], 0.0) for of in special]), abs=1e-12)
 
 
 @settings(max_examples=40, deadline=None)
@@ -191,7 +191,7 @@ def test_errors_and_costs_equal_transcribed_tidecv(seed, limit):
 def test_kinds_partition_false_positives_and_objects(seed):
     annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)
     errors = classify_errors(annotations, predictions)
-    assert ((errors.kinds == NO_ERROR) == (errors.outcome == TRUE_POSITIVE)).all()
+    assert ((errors.error_types == NO_ERROR) == (errors.outcome == TRUE_POSITIVE)).all()
     assert sum(errors.counts.values()) == (errors.outcome == FALSE_POSITIVE).sum() + errors.missed.sum()
     meant = np.zeros(len(errors.matched), bool)
     meant[errors.about_object[errors.about_object >= 0]] = True
@@ -202,8 +202,8 @@ def test_kinds_partition_false_positives_and_objects(seed):
     assert errors.matched.sum() == (errors.outcome == TRUE_POSITIVE).sum()
     mended = errors.about_object[errors.correctable]
     assert len(set(mended.tolist())) == len(mended) == (meant & ~errors.matched).sum()
-    costs = error_costs(errors)
-    for cost in (*costs.dap_by_type.values(), costs.false_positives, costs.false_negatives):
+    costs = compute_dap(errors)
+    for cost in (*costs.dap_by_type.values(), costs.dap_false_positives, costs.dap_false_negatives):
         assert cost is None or cost >= 0
     ap50 = evaluate_coco(annotations, predictions).metrics["AP50"]
     assert (costs.mAP is None) == (ap50 is None)

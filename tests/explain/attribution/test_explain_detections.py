@@ -82,7 +82,7 @@ def test_why_none_names_what_would_select_a_detection() -> None:
         (("gradcam", "--reduce", "max"), "--reduce: expected --method saliency or smoothgrad or guided or integrated"),
         (("saliency", "--layer", "neck"), "--layer: expected --method gradcam"),
         (("saliency", "--classes", "dogg"), '(did you mean "dog"?)'),
-        (("saliency", "--split", "val"), "--split: expected --method trace beside it, found saliency"),
+        (("saliency", "--split", "val"), "--split: expected --method trace together with it, found saliency"),
         (("trace", "--target", "x1"), "--target: expected --method saliency"),
         (
             ("saliency", "--target", "x1", "--set", "model.postprocess.box_regression=false"),

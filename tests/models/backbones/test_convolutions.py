@@ -108,7 +108,7 @@ def learned(detector: nn.Module) -> list[str]:
     none = torch.zeros(2, dtype=torch.bool)
     targets = [Targets(boxes, torch.tensor([1, 2]), none, none)] * 2
     before = {name: value.clone() for name, value in detector.named_parameters()}
-    sum(detector.train()(images, targets).values()).backward()
+    sum(loss.value for loss in detector.train()(images, targets).values()).backward()
     torch.optim.SGD(detector.parameters(), 1e-3).step()
     assert all(value.isfinite().all() for value in detector.parameters())
     return [name for name, value in detector.named_parameters() if not torch.equal(value, before[name])]
