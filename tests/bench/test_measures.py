@@ -34,8 +34,8 @@ SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"
 
 @pytest.fixture(scope="module")
 def bench_model() -> BenchModel:
-    # Not seed 0: there one thread of torch 2.14 rounds a tie of RPN scores another way than torchvision's batch does, so
-    # that one background region differs, which is 1.7e-3 of the class loss.
+    # Not seed 0: with one thread torch 2.14 breaks a tie of RPN scores there another way than torchvision's batch does,
+    # so that one background region differs, which is 1.7e-3 of the class loss.
     return make_bench_model(SMALL, 5, IMAGES, seed=1)
 
 
