@@ -66,6 +66,12 @@ def test_feature_network_of_crops_is_their_body() -> None:
     assert network.run(torch.zeros(2, 3, 32, 32)).shape == (2, 5, 3, 3)
 
 
+def test_feature_network_of_crops_with_a_neck_has_the_body_below_it() -> None:
+    merged = Backbone(body(), MergeLastTwo([4, 5], 4))
+    network = WarpedCrops(merged, 3, 32, context=8).feature_network(NoBackbone())
+    assert network.body is merged.body
+
+
 def test_crops_exist_only_where_each_region_has_its_own_pixels() -> None:
     boxes = [torch.tensor([[0.0, 0.0, 8.0, 8.0], [8.0, 8.0, 60.0, 60.0]])]
     assert PooledRegions("roi_align", 7, 16).crops(images(), boxes) is None

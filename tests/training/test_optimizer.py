@@ -80,3 +80,14 @@ def test_sgd_has_momentum_and_weight_decay() -> None:
     model = Model()
     optimizer = build_optimizer("sgd", parameter_groups(model.body, model, 0.5, 1.0, 0.01), momentum=0.9)
     assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.9, 0.01), (0.9, 0.0)]
+
+
+def test_sgd_after_a_skipped_first_step_starts_from_zero_momentum() -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = build_optimizer("sgd", [{"params": [weight], "peak": 0.5}], momentum=0.9)
+    assert optimizer.state[weight]["momentum_buffer"].tolist() == [0.0, 0.0, 0.0]
+    set_learning_rate(optimizer, 1.0)
+    for expected in (0.5, -0.45):  # the first step moves by lr * gradient, the second by lr * (1 + 0.9) * gradient
+        weight.grad = torch.ones(3)
+        optimizer.step()
+        assert weight.tolist() == pytest.approx([expected] * 3)
