@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+if os.environ.get("DETECT_TEST_GPU") != "1":  # equality to the bit, and two processes on one machine, need the CPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two test processes of two threads each take twice the time
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

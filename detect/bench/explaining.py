@@ -88,8 +88,7 @@ def measure_explanations(
         cases = make_cases(predictor, masked, images, score)
         sizes = (images.sizes[0], (rgb.shape[0], rgb.shape[1]))
         for name, explain in variant_methods(names).items():
-            with predictor.compute.autocast():
-                scores[name].add(cases, explain, options, sizes, name in RANDOM)
+            scores[name].add(cases, explain, options, sizes, name in RANDOM)
         costs += [saliency_cost(cases[0].target)] if cases else []
         progress.advance(1)
     map_scores = next(iter(scores.values())).map_scores

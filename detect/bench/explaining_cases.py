@@ -87,8 +87,8 @@ def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score:
         if (index := _match_object(predictor, masked, detection, images.sizes[0])) is not None
     }
     matched = [detection for detection in detections if detection.rank in object_of_rank]
-    cases = []
-    for target in attribution_targets(predictor.base_detector, images, matched, "score"):
+    cases, autocast = [], predictor.compute.autocast
+    for target in attribution_targets(predictor.base_detector, images, matched, "score", autocast):
         for i, detection in enumerate(target.detections):
             object_index = object_of_rank[detection.rank]
             others = [

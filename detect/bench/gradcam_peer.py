@@ -46,6 +46,6 @@ def peer_method(class_name: str) -> Explain:
             for index in range(len(target.detections)):
                 output_selectors = [lambda output, index=index: output[index]]
                 maps.append(torch.from_numpy(cam(input_tensor=pixels, targets=output_selectors)))
-        return torch.stack(maps)
+        return torch.stack(maps).to(pixels.device)
 
     return explain

@@ -72,7 +72,7 @@ def eval_command(
     from detect.inference.result_writers import write_json
     from detect.system.distributed import init_process_group
 
-    with init_process_group() as group:
+    with init_process_group(device or "auto") as group:
         models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
         config = models[0].config
         annotations = group.main_process_first(lambda: load_split_for_model(config, split, models[0].classes))

@@ -11,6 +11,13 @@ import click
 
 from detect.errors import UserError, did_you_mean
 
+# what torch says: on a GPU; from cuBLAS and cuDNN; on a CPU under Linux; on a CPU under Windows
+_OUT_OF_MEMORY = re.compile(
+    r"CUDA out of memory[^\n]*?(?=\. GPU|\n|$)|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|"
+    r"CUDNN_STATUS_ALLOC_FAILED|can't allocate memory: you tried to allocate \d+ bytes|"
+    r"not enough memory: you tried to allocate \d+ bytes"
+)
+
 
 def run_command(command: click.Command, name: str) -> NoReturn:
     """Run ``command`` on the arguments of the command line and exit the process; ``--debug`` shows the traceback."""
@@ -33,6 +40,27 @@ def run_command(command: click.Command, name: str) -> NoReturn:
         if "--debug" in sys.argv:
             raise
         _exit(name, ": ".join(str(part) for part in (error.filename, error.strerror or error) if part), 1)
+    except (RuntimeError, MemoryError) as error:
+        shortage = memory_shortage(error)
+        if shortage is None or "--debug" in sys.argv:
+            raise
+        _exit(
+            name,
+            f"memory: expected enough for a batch, found {shortage}; lower train.batch_size (or --batch-size) or "
+            "data.min_size",
+            1,
+        )
+
+
+def memory_shortage(error: BaseException) -> str | None:
+    """Return what an error says about too little memory, of a GPU or of the machine; None for another error.
+
+    torch has a class of its own for GPUs alone. A data loader's worker sends its error on as a text of many lines.
+    """
+    if isinstance(error, MemoryError):
+        return str(error) or "no more memory on this machine"
+    found = _OUT_OF_MEMORY.search(str(error))
+    return None if found is None else found[0].strip()
 
 
 def exit_if_unreadable(messages: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:

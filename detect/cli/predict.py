@@ -104,7 +104,7 @@ def predict_command(
     from detect.system.progress import show_progress
 
     all_formats = formats or ("json", "images")
-    with init_process_group() as group:
+    with init_process_group(device or "auto") as group:
         predictor = load(model, device or "auto", precision or "fp32", overrides)
         predict_options = PredictOptions(
             score, options.class_labels(classes, predictor.classes), "images" in all_formats

@@ -51,13 +51,18 @@ def train_command(
         if out is not None:
             require_writable_folder(out)
     from detect.system.distributed import init_process_group
-    from detect.training.run import replay_step, resume, train
+    from detect.training.run import device_of_run, replay_step, resume, train
     from detect.training.run_folder import RunFolder
 
     if replay is not None:
         replay_step(replay)
         return
-    with init_process_group() as group:
+    if config_file is not None:
+        used_device = config.device
+    else:
+        assert resumed is not None
+        used_device = device_of_run(resumed)
+    with init_process_group(used_device) as group:
         if resumed is not None:
             outcome = resume(resumed, group=group)
         else:

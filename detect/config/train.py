@@ -19,8 +19,8 @@ class SVMConfig(ConfigModel):
     positive_weight: Positive = 2.0
     """Weight of a positive in the hinge loss; a negative has 1."""
     negative_iou: Fraction = 0.3
-    """Upper bound of the IoU with every object of a class under which a region is a negative of it (0.5 costs the paper
-    5 points)."""
+    """Upper bound of the IoU with every object of a class under which a region is a negative of it; with 0 it is a
+    negative where it overlaps none of them (0.5 costs the paper 5 points, 0 costs it 4)."""
     retrain_every: PositiveInt = 2000
     """Number of new hard negatives after which an SVM is trained again."""
     hard_margin: float = -1.0001
@@ -84,7 +84,8 @@ class TrainConfig(ConfigModel):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the exponential moving average of the weights, which is evaluated and saved; 0 for none."""
     precision: Precision = "fp32"
-    """Number format of the networks' computation; boxes, losses and weights stay fp32."""
+    """Number format of the networks' computation; boxes, losses and weights stay fp32. On a GPU, convolutions in fp32
+    round their inputs to TF32 (10 bits), as torch does by default."""
     validate_every: PositiveInt | None = 1
     """Number of epochs between two validations; the last epoch is always validated. null: there is no validation, and
     the last weights are kept."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from detect.models.detector import Detector
 from detect.ops import boxes as box_ops
+from detect.ops.dtype import at_least_float32
 from detect.ops.nms import nms
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Images
@@ -85,12 +86,17 @@ def weighted_box_fusion(
 
     Each box of ``keep`` becomes the mean, weighted by score, of all boxes of its class with an IoU of at least 0.55.
     Its score is the sum of their scores divided by the number of views, at most 1, so a box that only one view has gets
-    a lower score. boxes (M, 4), scores (M,), labels (M,), keep (D,) indices -> boxes (D, 4), scores (D,).
+    a lower score. boxes (M, 4), scores (M,), labels (M,), keep (D,) indices -> boxes (D, 4), scores (D,), both float32
+    or float64.
     """
+    boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     same = labels[keep][:, None] == labels
     weights = scores * ((box_ops.iou(boxes[keep], boxes) >= 0.55) & same)  # (D, M)
     total = weights.sum(1, keepdim=True)
-    return weights @ boxes / total, (total[:, 0] / num_views).clamp(max=1.0)
+    # Autocast would compute the product in bf16, whose rounding moves a coordinate near 900 by up to 2.4 pixels.
+    with torch.autocast(boxes.device.type, enabled=False):
+        weighted_sum = weights @ boxes
+    return weighted_sum / total, (total[:, 0] / num_views).clamp(max=1.0)
 
 
 def hflip_images(images: Images) -> Images:

@@ -33,4 +33,8 @@ def select_device(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if name == "cpu" and dtype == torch.float16:
         raise UserError("precision: expected fp32 or bf16 on a CPU, found fp16")
+    if name == "cuda" and dtype == torch.bfloat16 and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(
+            f"precision: expected fp32 or fp16 on {torch.cuda.get_device_name()}, found bf16, which it lacks"
+        )
     return ComputeConfig(torch.device(name), dtype)

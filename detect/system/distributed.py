@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -23,13 +23,15 @@ from detect.types import MeanLoss
 Value = TypeVar("Value")
 
 # The main process may search proposals for hours while the others wait; torchrun and gloo report a lost process.
-_TIMEOUT = timedelta(hours=24)
+_GATHER_TIMEOUT = timedelta(hours=24)
+# NCCL, which sums gradients, does not notice a lost process; no process waits long there for another one.
+_NCCL_TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
     """The processes of this run: ``rank`` of this one, from 0, and ``size``, how many there are. If size is 1, nothing
-    is exchanged.
+    is exchanged. objects: the group that ``gather`` exchanges objects in, None for the default one.
 
     All processes must call each method, except ``shard`` and ``interleave``, in the same order. Raises RunError if
     another process has ended.
@@ -37,6 +39,7 @@ class ProcessGroup:
 
     rank: int = 0
     size: int = 1
+    objects: distributed.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
@@ -58,7 +61,7 @@ class ProcessGroup:
             return [value]
         values: list[Value] = [value] * self.size
         with _explain_lost_process(self.size):
-            distributed.all_gather_object(values, value)
+            distributed.all_gather_object(values, value, group=self.objects)
         return values
 
     def sum_by_name(self, addends: Mapping[str, float]) -> dict[str, float]:
@@ -111,30 +114,44 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def init_process_group() -> Iterator[ProcessGroup]:
-    """Yield the process group that torchrun has started this process in, or a group of one without torchrun."""
+def init_process_group(device: Literal["auto", "cpu", "cuda"] = "auto") -> Iterator[ProcessGroup]:
+    """Yield the process group that torchrun has started this process in, or a group of one without torchrun.
+
+    device: the one that the processes compute on; each needs a GPU of its own unless it is cpu.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ProcessGroup()
         return
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
-    if torch.cuda.is_available():
+    use_cuda = device != "cpu" and torch.cuda.is_available()
+    if use_cuda:
         if local_rank >= torch.cuda.device_count():
             raise UserError(f"--nproc-per-node: expected at most one for each of {torch.cuda.device_count()} GPUs")
         torch.cuda.set_device(local_rank)
     with _explain_lost_process(size):
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_TIMEOUT)
+        objects = None
+        if use_cuda:
+            distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_NCCL_TIMEOUT)
+            objects = distributed.new_group(backend="gloo", timeout=_GATHER_TIMEOUT)
+        else:
+            distributed.init_process_group("gloo", timeout=_GATHER_TIMEOUT)
     try:
-        yield ProcessGroup(rank, size)
+        yield ProcessGroup(rank, size, objects)
     finally:
         distributed.destroy_process_group()
 
 
 @contextmanager
 def _explain_lost_process(size: int) -> Iterator[None]:
-    """Raise RunError where torch raises a RuntimeError about sockets, because another process has ended."""
+    """Raise RunError where torch raises a RuntimeError about sockets, because another process has ended.
+
+    Errors of this process's own GPU are raised as they are.
+    """
     try:
         yield
+    except (torch.AcceleratorError, torch.OutOfMemoryError):
+        raise
     except RuntimeError as error:
         if is_worker_death(error):  # the handler of SIGCHLD can raise in any line, also while waiting for the others
             raise

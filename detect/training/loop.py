@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from detect.data.loading.collate import Batch
 from detect.errors import RunError
@@ -24,6 +24,7 @@ from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.training.optimizer import Schedule, set_learning_rate
 from detect.training.state import TrainState
+from detect.training.sync_norm import require_full_shares
 from detect.types import Images, MeanLoss, Size
 
 
@@ -35,6 +36,10 @@ class Interrupted(RunError):  # noqa: N818 - named after the event
 
 class NonFiniteStep(RunError):  # noqa: N818
     """A loss or a gradient is not finite; the weights are those before the step."""
+
+
+# The scaler halves its scale at each skipped step; after so many in a row 65536 has become less than 1.
+MAX_SKIPPED_STEPS = 20
 
 
 class _NonFinite(Exception):  # noqa: N818
@@ -134,7 +139,7 @@ def _step(
 
     Raises NonFiniteStep, with ``state`` as it was before the step.
     """
-    waiting = 0.0
+    waiting, has_images = 0.0, False
     used_batches: list[Batch] = []
     bn_statistics = state.bn_statistics()
     state.optimizer.zero_grad(set_to_none=True)
@@ -145,29 +150,31 @@ def _step(
             waiting += time.perf_counter() - asked_at
             callbacks.on_batch(state.progress.step, batch)
             callbacks.on_unreadable(batch.unreadable)
-            losses = _backward(state, batch, config.accumulate, compute, group)
-            if losses is not None:
-                state.progress.add(losses)
-        _update(state, config.clip_grad_norm, group)
+            has_images |= _backward(state, batch, config.accumulate, compute, group)
+        if has_images and not _update(state, config.clip_grad_norm, group):
+            state.rollback(bn_statistics)
     except _NonFinite as error:
         state.rollback(bn_statistics)
         explanation = callbacks.on_non_finite(used_batches)
         raise NonFiniteStep(
             f"step {state.progress.step + 1}: expected finite numbers, found {error}; {explanation}"
         ) from None
+    if state.ema is not None:
+        state.ema.update(state.detector, state.progress.step)
     return waiting
 
 
-def _backward(
-    state: TrainState, batch: Batch, accumulate: int, compute: ComputeConfig, group: ProcessGroup
-) -> dict[str, Tensor] | None:
-    """Run forward and backward on one batch.
+def _backward(state: TrainState, batch: Batch, accumulate: int, compute: ComputeConfig, group: ProcessGroup) -> bool:
+    """Run forward and backward on one batch and return whether any process has an image.
 
-    Return this process's parts of the losses, each (), by name; None if no process has an image.
+    This process's parts of the losses are added to the sums of ``state.progress``.
     """
-    sizes = [size for count, size in group.gather((len(batch.images), _padded_size(batch.images))) if count]
+    shares = group.gather((len(batch.images), _padded_size(batch.images)))
+    sizes = [size for count, size in shares if count]
     if not sizes:
-        return None
+        return False
+    if len(sizes) < group.size:
+        require_full_shares(state.detector, [count for count, _ in shares])
     mean_losses: dict[str, MeanLoss] = {}
     if len(batch.images):
         # All shares are padded to one size, as the batch of a single process is: the padding changes the result.
@@ -177,23 +184,26 @@ def _backward(
             mean_losses = state.detector(images, targets)
     losses = group.global_mean_parts(mean_losses)
     total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
-    if not all(group.gather(bool(torch.isfinite(total)))):
+    is_finite = all(group.gather(bool(torch.isfinite(total))))
+    if not (is_finite or state.scaler.is_enabled()):
         loss_texts = ", ".join(f"{name} {float(mean.value.detach()):.4g}" for name, mean in mean_losses.items())
         raise _NonFinite(loss_texts or "the losses of another process")
     if losses:
         state.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
-    return losses
+    if is_finite:  # otherwise fp16's scaler skips the step
+        state.progress.add(losses)
+    return True
 
 
 def _padded_size(images: Images) -> Size:
     return int(images.pixels.shape[2]), int(images.pixels.shape[3])
 
 
-def _update(state: TrainState, clip: float, group: ProcessGroup) -> None:
-    """Step the optimizer and the moving average of the weights.
+def _update(state: TrainState, clip: float, group: ProcessGroup) -> bool:
+    """Step the optimizer and return whether it changed the weights.
 
-    With fp16 the scaler skips a step whose gradients overflow and lowers its scale. Otherwise gradients that are not
-    finite raise _NonFinite.
+    With fp16 the scaler skips a step whose gradients are not finite and lowers its scale; too many of these steps in a
+    row raise _NonFinite. Otherwise gradients that are not finite raise _NonFinite.
     """
     group.sum_gradients(state.detector.parameters())
     if clip or not state.scaler.is_enabled():
@@ -204,10 +214,16 @@ def _update(state: TrainState, clip: float, group: ProcessGroup) -> None:
             raise _NonFinite(f"gradients with a norm of {float(norm):.4g}")
         if clip:
             nn.utils.clip_grads_with_norm_(state.detector.parameters(), clip, norm)
+    scale = state.scaler.get_scale()
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    if state.ema is not None:
-        state.ema.update(state.detector, state.progress.step)
+    if state.scaler.get_scale() >= scale:
+        state.progress.skipped_steps = 0
+        return True
+    state.progress.skipped_steps += 1
+    if state.progress.skipped_steps >= MAX_SKIPPED_STEPS:
+        raise _NonFinite(f"losses or gradients that are not in {MAX_SKIPPED_STEPS} steps in a row of fp16")
+    return False
 
 
 def step_seed(seed: int, step: int) -> int:

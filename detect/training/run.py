@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from detect.config import Config
+from detect.config.base import Device
 from detect.config.builders.data import read_splits, training_data
 from detect.config.builders.resolve import resolve
 from detect.config.files import load_config
@@ -93,6 +94,12 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         group=group,
     )
     return _run_recipe(context, None)
+
+
+def device_of_run(out: Path) -> Device:
+    """Return the device in the settings of a run folder; auto where ``resume`` will find that it is none."""
+    file = RunFolder(out).config_file
+    return load_config(file).device if file.is_file() else "auto"
 
 
 def _require_divisible(config: Config, group: ProcessGroup) -> None:

@@ -73,10 +73,13 @@ def build_train_state(config: Config, detector: Detector) -> TrainState:
         detector.feature_network().body, detector, train.lr, train.backbone_lr_factor, train.weight_decay
     )
     device = next(detector.parameters()).device
+    scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
+    # This creates its scale, which a process needs also where its share of the first batch is empty.
+    scaler.scale(torch.zeros((), device=device))  # type: ignore[no-untyped-call]
     return TrainState(
         detector=detector,
         optimizer=build_optimizer(train.optimizer, groups, train.momentum),
         ema=ModelEMA(detector, train.ema_decay) if train.ema_decay else None,
-        scaler=torch.amp.GradScaler(device.type, enabled=train.precision == "fp16"),
+        scaler=scaler,
         progress=TrainingProgress(),
     )

@@ -18,7 +18,8 @@ class TrainingProgress:
     """The counters of a training.
 
     step: optimizer steps done; best: the best metric so far; validations_without_gain: validations since then;
-    loss_sums and num_batches: the sum of each loss, (), and the number of batches since the last row of metrics.csv.
+    loss_sums and num_batches: the sum of each loss, (), and the number of batches since the last row of metrics.csv;
+    skipped_steps: steps that fp16's scaler has skipped since the last one that it has not; a resumed run begins at 0.
     """
 
     step: int = 0
@@ -26,6 +27,7 @@ class TrainingProgress:
     validations_without_gain: int = 0
     loss_sums: dict[str, Tensor] = field(default_factory=dict)
     num_batches: int = 0
+    skipped_steps: int = 0
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """Add the losses of a batch, each (); nothing is read from the device."""

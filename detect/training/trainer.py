@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 
-from torch import nn
 from torch.utils.data import DataLoader
 
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -27,6 +26,7 @@ from detect.training.replay import SavedStep, find_bad_images, write_step
 from detect.training.sample_images import draw_batch, draw_validation
 from detect.training.setup import build_schedule, build_train_state, loop_config
 from detect.training.state import TrainState
+from detect.training.sync_norm import require_sync_norm_works
 from detect.training.task import TrainingTask, default_task
 from detect.training.tensorboard import TensorBoardWriter
 from detect.training.validation import ValidationResult
@@ -62,19 +62,14 @@ def train_model(
         initial = initial or build_initial_detector(config, classes)
         lines = initial.lines
         state = build_train_state(config, initial.detector.to(context.compute.device))
-    if context.group.size > 1 and context.compute.device.type == "cpu":
-        require_no_sync(state.detector)
+    task = task or default_task(context)
+    device, num_images = context.compute.device.type, len(context.train)
+    require_sync_norm_works(state.detector, context.group, device, num_images, task.batch_size)
     folder.truncate_after(state.progress.step)
-    trainer = Trainer(context, state, task or default_task(context))
+    trainer = Trainer(context, state, task)
     for line in lines:
         trainer.logger.log(line)
     return trainer.fit()
-
-
-def require_no_sync(detector: nn.Module) -> None:
-    """Raise UserError for synchronized batch normalization, which torch has on GPUs only."""
-    if any(isinstance(module, nn.SyncBatchNorm) for module in detector.modules()):
-        raise UserError("model.backbone.norm: expected frozen, batch or group in processes on CPUs, found sync")
 
 
 class Trainer:

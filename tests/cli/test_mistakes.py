@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from detect.cli.exit_status import run_command
+from detect.cli.exit_status import memory_shortage, run_command
 from detect.system.distributed import ProcessGroup
 from detect.training.state import TrainState
 from tests.conftest import TINY, Command
@@ -73,6 +73,63 @@ def test_os_error_prints_one_line(capsys: pytest.CaptureFixture[str], monkeypatc
     assert capsys.readouterr().err == "tool: /disk/log.txt: No space left on device\n"
 
 
+OUT_OF_MEMORY = {
+    "gpu": (
+        torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB."
+        ),
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+    ),
+    "worker": (
+        RuntimeError(
+            "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File"
+            "\nRuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 4096 bytes. Error code 12 (Cannot allocate memory)\n"
+        ),
+        "can't allocate memory: you tried to allocate 4096 bytes",
+    ),
+    "windows": (
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:81] data. DefaultCPUAllocator: not enough memory: you tried to "
+            "allocate 512 bytes."
+        ),
+        "not enough memory: you tried to allocate 512 bytes",
+    ),
+    "python": (MemoryError(), "no more memory on this machine"),
+}
+
+
+@pytest.mark.parametrize("case", OUT_OF_MEMORY)
+def test_out_of_memory_prints_one_line_with_the_settings_to_lower(
+    case: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error, found = OUT_OF_MEMORY[case]
+
+    @click.command()
+    @click.option("--debug", is_flag=True, expose_value=False)
+    def fill_memory() -> None:
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["tool"])
+    with pytest.raises(SystemExit) as stop:
+        run_command(fill_memory, "tool")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == (
+        f"tool: memory: expected enough for a batch, found {found}; lower train.batch_size (or --batch-size) or "
+        "data.min_size\n"
+    )
+    monkeypatch.setattr("sys.argv", ["tool", "--debug"])
+    with pytest.raises(type(error)):
+        run_command(fill_memory, "tool")
+
+
+def test_memory_that_torch_does_not_get_is_recognized() -> None:
+    with pytest.raises(RuntimeError) as error:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert memory_shortage(error.value) == f"can't allocate memory: you tried to allocate {2**60} bytes"
+    assert memory_shortage(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")) is None
+
+
 def test_train_resumes_after_a_killed_worker(
     tmp_path: Path, shapes_root: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,10 +138,10 @@ def test_train_resumes_after_a_killed_worker(
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     update = loop._update
 
-    def update_or_die(learner: TrainState, clip: float, group: ProcessGroup) -> None:
+    def update_or_die(learner: TrainState, clip: float, group: ProcessGroup) -> bool:
         if learner.progress.step == 3:  # where torch's handler of SIGCHLD may well raise
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-        update(learner, clip, group)
+        return update(learner, clip, group)
 
     monkeypatch.setattr(loop, "_update", update_or_die)
     flags = ["--set", f"data.root={shapes_root}", "--out", tmp_path / "run"]

@@ -111,3 +111,33 @@ def test_no_detections_merge_to_no_detections() -> None:
     )
     assert fused.shape == (0, 4)
     assert confidence.shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weighted_box_fusion_under_autocast_has_the_boxes_of_float32(dtype: torch.dtype) -> None:
+    stream = torch.Generator().manual_seed(0)
+    boxes = torch.tensor([[840.0, 610, 930, 700]]) + 3 * torch.rand(40, 4, generator=stream)
+    scores, labels = torch.rand(40, generator=stream), torch.ones(40, dtype=torch.int64)
+    arguments = (boxes, scores, labels, torch.arange(5), 2)
+    expected, expected_confidence = weighted_box_fusion(*arguments)
+    with torch.autocast("cpu", dtype):
+        fused, confidence = weighted_box_fusion(*arguments)
+    assert (fused.dtype, confidence.dtype) == (torch.float32, torch.float32)
+    assert float((fused - expected).abs().max()) < 0.05
+    assert float((confidence - expected_confidence).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("merge", ["wbf", "nms"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_augmented_detections_under_autocast_are_those_of_float32(dtype: torch.dtype, merge: str) -> None:
+    pixels = torch.zeros(1, 3, 720, 960)
+    pixels[:, :, 603:701, 811:937] = 1.0
+    images = Images(pixels, ((713, 951),), (1,))
+    views = [AugmentedView(), AugmentedView(0.8), AugmentedView(1.2, hflip=True)]
+    detector = DetectorWithTTA(BrightBox(), views, "wbf" if merge == "wbf" else "nms")
+    (expected,) = detector.detect(images)
+    with torch.autocast("cpu", dtype):
+        (found,) = detector.detect(images)
+    assert len(found) == len(expected) == 1
+    assert float((found.boxes - expected.boxes).abs().max()) < 0.05
+    assert float((found.scores - expected.scores).abs().max()) < 1e-3

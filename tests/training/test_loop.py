@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from detect.data.loading.collate import Batch
 from detect.models.detector import Detector
 from detect.system.device import ComputeConfig
-from detect.training.loop import Callbacks, Interrupted, LoopConfig, NonFiniteStep, train_loop
+from detect.training.loop import MAX_SKIPPED_STEPS, Callbacks, Interrupted, LoopConfig, NonFiniteStep, train_loop
 from detect.training.optimizer import ModelEMA, Schedule, build_optimizer
 from detect.training.state import TrainingProgress, TrainState
 from detect.types import Images, MeanLoss, Targets
@@ -101,14 +101,14 @@ def batch(*values: float, unreadable: tuple[str, ...] = ()) -> Batch:
     )
 
 
-def train_state(ema_decay: float | None = None) -> TrainState:
+def train_state(ema_decay: float | None = None, fp16: bool = False) -> TrainState:
     detector = cast(Detector, TinyDetector())
     groups: list[dict[str, object]] = [{"params": list(detector.parameters()), "lr": 0.25, "peak": 0.25}]
     return TrainState(
         detector=detector,
         optimizer=build_optimizer("sgd", groups, momentum=0.0),
         ema=None if ema_decay is None else ModelEMA(detector, ema_decay),
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        scaler=torch.amp.GradScaler("cpu", enabled=fp16),
         progress=TrainingProgress(),
     )
 
@@ -233,3 +233,34 @@ def test_train_loop_interrupted_finishes_its_step_and_saves(signal_number: signa
         run_loop(state, (batch(1.0) for _ in range(9)), recorder, steps=9)
     assert (state.progress.step, recorder.saves) == (2, 1)
     assert signal.getsignal(signal_number) == before
+
+
+def test_train_loop_fp16_batch_without_images_changes_nothing() -> None:
+    state, recorder = train_state(fp16=True), Recorder()
+    run_loop(state, iter([batch(unreadable=("a.jpg: broken",)), batch(1.0)]), recorder, steps=2)
+    assert state.progress.step == 2
+    assert weight(state) == pytest.approx(0.5)
+    assert len(recorder.rows) == 1
+
+
+def test_train_loop_fp16_skips_a_step_that_is_not_finite() -> None:
+    state, recorder = train_state(fp16=True), Recorder()
+    run_loop(state, map(batch, [1.0, float("inf"), float("nan"), 1.0]), recorder, steps=4)
+    assert weight(state) == pytest.approx(0.75)
+    assert int(cast(TinyDetector, state.detector).num_forwards) == 2  # a skipped step leaves the buffers too
+    assert state.scaler.get_scale() == 65536 / 4
+    assert [row["step"] for row in recorder.rows] == [1, 4]
+
+
+def test_train_loop_fp16_ends_after_many_skipped_steps_in_a_row() -> None:
+    bad = [float("nan")] * (MAX_SKIPPED_STEPS - 1)
+    state, recorder = train_state(fp16=True), Recorder()
+    run_loop(state, map(batch, [*bad, 1.0, *bad, 1.0]), recorder, steps=2 * MAX_SKIPPED_STEPS)
+    assert weight(state) == pytest.approx(0.75)
+    message = (
+        rf"^step {3 * MAX_SKIPPED_STEPS}: expected finite numbers, found losses or gradients that are not in 20 st"
+    )
+    with pytest.raises(NonFiniteStep, match=message):
+        run_loop(state, map(batch, [*bad, float("nan"), 1.0]), recorder, steps=4 * MAX_SKIPPED_STEPS)
+    assert recorder.bad_files == ["nan.jpg"]
+    assert weight(state) == pytest.approx(0.75)

@@ -20,7 +20,7 @@ from detect.config.files import parse_config
 from detect.data.loading.collate import Batch
 from detect.training import trainer as trainer_module
 from detect.training.loop import Interrupted
-from detect.training.run import resume, train
+from detect.training.run import device_of_run, resume, train
 from tests.conftest import TINY
 
 
@@ -192,3 +192,12 @@ def test_unreadable_image_is_skipped_and_named(shapes_root: Path, tmp_path: Path
     outcome = train(tiny(shapes_root, data={"format": "coco", **sources}), tmp_path / "run", quiet)
     assert len(outcome.unreadable) == 1
     assert "00003.jpg" in outcome.unreadable[0]
+
+
+def test_device_of_run_is_in_its_settings(shapes_root: Path, tmp_path: Path) -> None:
+    from detect.training.run_folder import RunFolder
+
+    config = tiny(shapes_root).model_copy(update={"device": "cpu"})
+    RunFolder.create(tmp_path / "run", config, ["detect"])
+    assert device_of_run(tmp_path / "run") == "cpu"
+    assert device_of_run(tmp_path) == "auto"

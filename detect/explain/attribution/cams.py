@@ -13,6 +13,7 @@ from detect.errors import UserError
 from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.target import AttributionTarget
 from detect.models.layer_hooks import ActivationHook
+from detect.ops.dtype import at_least_float32
 
 
 def gradcam(target: AttributionTarget, options: MethodOptions) -> Tensor:
@@ -56,7 +57,10 @@ def eigencam(target: AttributionTarget, options: MethodOptions) -> Tensor:
 
 
 def _maps_and_gradients(target: AttributionTarget, options: MethodOptions) -> tuple[Tensor, Tensor]:
-    """Return the maps of a layer (1, C, h, w), and the gradient of each detection's objective by them (D, C, h, w)."""
+    """Return the maps of a layer (1, C, h, w), and the gradient of each detection's objective by them (D, C, h, w).
+
+    Both are float32 or float64, whatever the network computes in.
+    """
     pixels = target.pixels.detach().requires_grad_()  # otherwise frozen layers would build no graph
     with ActivationHook(target.network, options.layer) as activations:
         objective = target.objective(pixels)[0]
@@ -67,7 +71,7 @@ def _maps_and_gradients(target: AttributionTarget, options: MethodOptions) -> tu
     gradients = [gradient for gradient in gradients_or_none if gradient is not None]
     if len(gradients) < len(gradients_or_none):
         raise UserError(f"--layer: expected a layer that the detection depends on, found {activations.name}")
-    return maps.detach(), torch.cat(gradients)
+    return at_least_float32(maps.detach()), at_least_float32(torch.cat(gradients))
 
 
 def _relevant_part(target: AttributionTarget, heat: Tensor) -> Tensor:

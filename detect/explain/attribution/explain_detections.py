@@ -75,8 +75,14 @@ def explain_images(
     """Write a folder below ``out`` for each image, log a line for each detection, and return a line for each unreadable
     image.
 
-    Raises UserError for a layer that the network does not have, or an edge of boxes that are not regressed.
+    Raises UserError for a layer that the network does not have, an edge of boxes that are not regressed, or gradients
+    in fp16.
     """
+    if METHODS[query.method].needs_gradients and predictor.compute.dtype == torch.float16:
+        raise UserError(
+            f"--precision: expected fp32 or bf16 with --method {query.method}, found fp16, in which small gradients of "
+            "pixels become 0"
+        )
     if query.quantity != "score" and not predictor.base_detector.postprocess.apply_deltas:
         raise UserError(
             f"--target {query.quantity}: expected boxes that are regressed, found "
@@ -111,9 +117,9 @@ def _explain_image(
     if not selected:
         log(f"{folder.name}: no detection to explain, {why_none(detections, query)}")
     size, figures = (rgb.shape[0], rgb.shape[1]), []
-    for target in attribution_targets(predictor.base_detector, images, selected, query.quantity):
-        with predictor.compute.autocast():
-            heats = METHODS[query.method].explain(target, options)
+    autocast = predictor.compute.autocast
+    for target in attribution_targets(predictor.base_detector, images, selected, query.quantity, autocast):
+        heats = METHODS[query.method].explain(target, options)
         for detection, heat in zip(target.detections, heats, strict=True):
             heatmap = to_image_pixels(reduce_channels(heat, query.reduce), target, images.sizes[0], size)
             boxes = torch.stack([detection.box, detection.proposal]).cpu()

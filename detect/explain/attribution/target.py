@@ -18,6 +18,7 @@ through it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,11 +30,13 @@ from detect.models.detector import Detector
 from detect.models.postprocess import Postprocess, logistic
 from detect.models.slots import FeatureNetwork
 from detect.ops import boxes as box_ops
+from detect.ops.dtype import at_least_float32
 from detect.types import Images, Proposals, Size
 
 Quantity = Literal["score", "x1", "y1", "x2", "y2"]
 EDGES: tuple[Quantity, ...] = ("x1", "y1", "x2", "y2")
 LogitsAndDeltas = tuple[Tensor, Tensor]  # logits (N, D, K + 1), deltas (N, D, K, 4)
+Autocast = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ class AttributionTarget:
 
     pixels: (1, 3, H, W), normalized, 0 is the mean color; size: the (h, w) of the pixels that belong to the image, the
     rest is padding; window: (4,), the box of the pixels in canvas pixels; network: what runs on the pixels,
-    whose layers have names; forward: maps pixels (N, 3, H, W) to the logits and deltas of the D pinned proposals;
-    quantity: what is explained of a detection, its score or an edge of its box.
+    whose layers have names; forward: maps pixels (N, 3, H, W) to the logits and deltas of the D pinned proposals, at
+    least float32 whatever the network computes in; quantity: what is explained of a detection, its score or an edge of
+    its box.
     """
 
     pixels: Tensor
@@ -133,32 +137,44 @@ class AttributionTarget:
 
 
 def attribution_targets(
-    detector: Detector, images: Images, detections: Sequence[TargetDetection], quantity: Quantity
+    detector: Detector,
+    images: Images,
+    detections: Sequence[TargetDetection],
+    quantity: Quantity,
+    autocast: Autocast = nullcontext,
 ) -> list[AttributionTarget]:
     """Return the targets of one image's detections: a single one on the whole image, or one for each warped crop
     (R-CNN).
+
+    autocast: makes the context that the network runs in. What a method computes from the network's outputs stays
+    outside of it: sums over many masks or channels need float32.
     """
     if not detections:
         return []
     crops = detector.regions.crops(images, [torch.stack([detection.proposal for detection in detections])])
     if crops is None:
-        return [_image_target(detector, images, tuple(detections), quantity)]
+        return [_image_target(detector, images, tuple(detections), quantity, autocast)]
     return [
-        _crop_target(detector, crop[None], detection, quantity)
+        _crop_target(detector, crop[None], detection, quantity, autocast)
         for crop, detection in zip(crops, detections, strict=True)
     ]
 
 
 def _image_target(
-    detector: Detector, images: Images, detections: tuple[TargetDetection, ...], quantity: Quantity
+    detector: Detector,
+    images: Images,
+    detections: tuple[TargetDetection, ...],
+    quantity: Quantity,
+    autocast: Autocast,
 ) -> AttributionTarget:
     boxes = torch.stack([detection.proposal for detection in detections])
     proposals = Proposals(boxes, torch.ones_like(boxes[:, 0]))
 
     def forward(pixels: Tensor) -> LogitsAndDeltas:
         copies = Images(pixels, images.sizes * len(pixels), images.seeds * len(pixels))
-        raw = detector.run_head(copies, detector.backbone(pixels), (proposals,) * len(pixels))
-        return torch.stack(raw.logits), torch.stack(raw.deltas)
+        with autocast():
+            raw = detector.run_head(copies, detector.backbone(pixels), (proposals,) * len(pixels))
+        return at_least_float32(torch.stack(raw.logits)), at_least_float32(torch.stack(raw.deltas))
 
     height, width = images.pixels.shape[2:]
     window = boxes.new_tensor([0, 0, width, height])
@@ -174,12 +190,15 @@ def _image_target(
     )
 
 
-def _crop_target(detector: Detector, crop: Tensor, detection: TargetDetection, quantity: Quantity) -> AttributionTarget:
+def _crop_target(
+    detector: Detector, crop: Tensor, detection: TargetDetection, quantity: Quantity, autocast: Autocast
+) -> AttributionTarget:
     network = detector.feature_network()
 
     def forward(pixels: Tensor) -> LogitsAndDeltas:
-        logits, deltas = detector.head(network.run(pixels))
-        return logits[:, None], deltas[:, None]
+        with autocast():
+            logits, deltas = detector.head(network.run(pixels))
+        return at_least_float32(logits)[:, None], at_least_float32(deltas)[:, None]
 
     size = (int(crop.shape[2]), int(crop.shape[3]))
     window = detector.regions.window(detection.proposal).box

@@ -23,9 +23,9 @@ NEVER_FIRES = np.float32(-100.0)  # the margin of a class without examples: its 
 class MiningConfig:
     """The settings of the mining, with R-CNN's values.
 
-    A region is a negative of a class if its IoU with every object of that class is below ``negative_iou``. It is
-    collected if its margin is above ``hard_margin``. After ``retrain_every`` new ones the SVM is retrained, and
-    negatives with a margin below ``easy_margin`` are dropped.
+    A region is a negative of a class if its IoU with every object of that class is below ``negative_iou``, or is 0
+    where ``negative_iou`` is 0. It is collected if its margin is above ``hard_margin``. After ``retrain_every`` new
+    ones the SVM is retrained, and negatives with a margin below ``easy_margin`` are dropped.
     """
 
     svm: SvmConfig = field(default_factory=SvmConfig)
@@ -113,7 +113,9 @@ class HardNegativeMining:
     def _mine_image(self, image: int) -> None:
         rows, labels = self.features[image], self.region_labels[image]
         margins = rows.astype(np.float32) @ self.weight.T + self.bias  # (P, K)
-        hard = (labels.overlaps < self.config.negative_iou) & ((margins > self.config.hard_margin) | ~self.trained)
+        threshold = self.config.negative_iou
+        is_negative = labels.overlaps < threshold if threshold else labels.overlaps == 0  # no IoU is below 0
+        hard = is_negative & ((margins > self.config.hard_margin) | ~self.trained)
         last = image == len(self.features) - 1
         for class_index, negatives in enumerate(self.negatives):
             hard_rows = hard[:, class_index].nonzero()[0]

@@ -100,6 +100,19 @@ def objectives(data: SvmData, weight: NDArray[np.floating], bias: NDArray[np.flo
     return both
 
 
+def test_negative_iou_of_0_takes_the_regions_that_overlap_no_object() -> None:
+    data = make_svm_data(14)
+    mining = start_mining(data, config=MiningConfig(SvmConfig(cost=0.02), negative_iou=0.0, retrain_every=20))
+    for _ in mining.run():
+        pass
+    weight, bias = mining.svms()
+    assert (bias != NEVER_FIRES).all()
+    assert weight.any(1).all()
+    for class_index, keys in enumerate(mining.state().negatives):
+        assert len(keys)
+        assert all(data.region_labels[image].overlaps[row, class_index] == 0 for image, row in keys)
+
+
 def test_mining_ends_near_the_svm_of_all_negatives() -> None:
     data = make_svm_data(120)
     start = start_mining(data)
