@@ -83,7 +83,7 @@ class Waits:
     detection: int
 
 
-WAITS = {2: Waits(74, 10, 48), 8: Waits(206, 10, 162)}  # R18-FPN in fp32, by the number of images
+WAITS = {2: Waits(11, 0, 15), 8: Waits(23, 0, 45)}  # R18-FPN in fp32, by the number of images
 
 
 @pytest.fixture
