@@ -138,7 +138,7 @@ def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _
 
 
 def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:
-    """Return the boxes, scores and labels of N images on the CPU; a GPU is waited for three times, not for each image."""
+    """Return boxes, scores and labels of N images on the CPU; a GPU is waited for three times, not for each image."""
     counts = [len(image) for image in detections]
     boxes, scores, labels = (
         torch.split(torch.cat(values).cpu(), counts)

@@ -12,8 +12,8 @@ a pyramid of 800 x 1067 pixels. The two give the same numbers as the plain loss,
     objectness = bce_with_logits(logits[sampled], [1] * F + [0] * B).mean()
     box = smooth_l1(deltas[foreground], encode(matched_boxes, anchors[foreground])).sum() / (F + B)
 
-On a GPU that plain loss is cheaper, for its shapes are the same in every step: there ``forward`` alone runs the head, on
-every cell and with gradients, and ``losses`` reads the sampled anchors.
+On a GPU that plain loss is cheaper, for its shapes are the same in every step: there ``forward`` alone runs the head,
+on every cell and with gradients, and ``losses`` reads the sampled anchors.
 
 ``tests/models/proposers/test_rpn.py`` has this loss as ``dense_losses`` and holds losses and gradients to it.
 """
