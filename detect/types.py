@@ -32,6 +32,11 @@ def _check(name: str, value: Tensor, shape: tuple[int | None, ...], dtype: torch
         raise ValueError(f"{name}: expected {dtype}, found {value.dtype}")
 
 
+def _moved(value: Tensor, device: torch.device) -> Tensor:
+    """Return ``value`` on ``device``; the host waits only for a copy to itself, which it could read too early."""
+    return value.to(device, non_blocking=device.type == "cuda")
+
+
 @dataclass(frozen=True)
 class Proposals:
     """Class-agnostic boxes that may contain an object, best first.
@@ -54,8 +59,8 @@ class Proposals:
 
     def to(self, device: torch.device) -> Proposals:
         """Return the same proposals on ``device``."""
-        source_index = None if self.source_index is None else self.source_index.to(device)
-        return Proposals(self.boxes.to(device), self.scores.to(device), source_index)
+        source_index = None if self.source_index is None else _moved(self.source_index, device)
+        return Proposals(_moved(self.boxes, device), _moved(self.scores, device), source_index)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Images:
     def to(self, device: torch.device) -> Images:
         """Return the same batch on ``device``; from pinned memory the pixels are copied asynchronously."""
         proposals = None if self.proposals is None else tuple(p.to(device) for p in self.proposals)
-        return Images(self.pixels.to(device, non_blocking=True), self.sizes, self.seeds, proposals)
+        return Images(_moved(self.pixels, device), self.sizes, self.seeds, proposals)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,8 @@ class Targets:
 
     def to(self, device: torch.device) -> Targets:
         """Return the same targets on ``device``."""
-        return Targets(self.boxes.to(device), self.labels.to(device), self.difficult.to(device), self.crowd.to(device))
+        values = (self.boxes, self.labels, self.difficult, self.crowd)
+        return Targets(*(_moved(value, device) for value in values))
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,7 @@ class Detections:
 
     def select(self, index: Tensor) -> Detections:
         """Return the detections at ``index``: a bool mask (D,) or int64 indices."""
+        index = index.nonzero().flatten() if index.dtype == torch.bool else index  # counted once, not for each field
         proposal_index = None if self.proposal_index is None else self.proposal_index[index]
         return Detections(self.boxes[index], self.scores[index], self.labels[index], proposal_index, self.classes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,10 +131,20 @@ def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _
         detections, losses = step(images, targets)
     predictions = [
         as_prediction(*arguments)
-        for arguments in zip(detections, images.sizes, batch.original_sizes, batch.files, strict=True)
+        for arguments in zip(_to_cpu(detections), images.sizes, batch.original_sizes, batch.files, strict=True)
     ]
     sums = {name: float(loss) * len(images) for name, loss in losses.items()}
     return _BatchPredictions(dict(zip(batch.indices, predictions, strict=True)), sums, batch.unreadable)
+
+
+def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:
+    """Return boxes, scores and labels of N images on the CPU; a GPU is waited for three times, not for each image."""
+    counts = [len(image) for image in detections]
+    boxes, scores, labels = (
+        torch.split(torch.cat(values).cpu(), counts)
+        for values in zip(*((image.boxes, image.scores, image.labels) for image in detections), strict=True)
+    )
+    return [Detections(boxes[i], scores[i], labels[i]) for i in range(len(detections))]
 
 
 def as_prediction(detections: Detections, resized: Size, original: Size, file: str) -> Prediction:

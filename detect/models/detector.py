@@ -108,10 +108,7 @@ class Detector(nn.Module):
         if "head" in self.frozen:
             return losses
         with torch.no_grad():
-            samples = [
-                self.head_training.sampler.sample(proposals, target, seed)
-                for proposals, target, seed in zip(proposed.proposals, targets, images.seeds, strict=True)
-            ]
+            samples = self.head_training.sampler.sample(proposed.proposals, targets, images.seeds)
         regional = self.regions(images, maps, [sample.boxes for sample in samples])
         logits, deltas = self.head(regional)
         return losses | self._region_losses(logits, deltas, samples)

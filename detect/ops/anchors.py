@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from detect.ops.constants import constant
 from detect.types import Size
 
 
@@ -43,17 +44,15 @@ class AnchorGenerator:
         directions, or (down, right).
         """
         down, right = (stride, stride) if isinstance(stride, int) else stride
-        cell_anchors = _cell_anchors(self.sizes[level], self.aspect_ratios, device, dtype)
-        cell_anchors = cell_anchors.round() if self.round_half_sizes else cell_anchors
         y = (torch.arange(map_size[0], device=device, dtype=dtype) + self.offset) * down
         x = (torch.arange(map_size[1], device=device, dtype=dtype) + self.offset) * right
+        cell_anchors = _cell_anchors(self.sizes[level], self.aspect_ratios, x)
+        cell_anchors = cell_anchors.round() if self.round_half_sizes else cell_anchors
         centers = torch.stack([*torch.meshgrid(x, y, indexing="xy")], -1).reshape(-1, 1, 2)
         return (centers.repeat(1, 1, 2) + cell_anchors).reshape(-1, 4)
 
 
-def _cell_anchors(
-    sizes: Sequence[float], aspect_ratios: Sequence[float], device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """Return one anchor for each size and aspect ratio, centered at 0: (sizes * ratios, 4)."""
+def _cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float], like: Tensor) -> Tensor:
+    """Return one anchor for each size and aspect ratio, centered at 0: (sizes * ratios, 4), of the kind of ``like``."""
     half = [(size / ratio**0.5 / 2, size * ratio**0.5 / 2) for size in sizes for ratio in aspect_ratios]
-    return torch.tensor([(-w, -h, w, h) for w, h in half], device=device, dtype=dtype)
+    return constant(tuple(side for w, h in half for side in (-w, -h, w, h)), like).view(-1, 4)

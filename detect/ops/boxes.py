@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from detect.ops.constants import constant
 from detect.types import Size
 
 # A larger scale only makes boxes bigger than any image; the limit keeps the boxes of an untrained network finite.
@@ -39,8 +40,8 @@ def ioa(a: Tensor, b: Tensor) -> Tensor:
 
 def clip(boxes: Tensor, size: Size) -> Tensor:
     """Return boxes (..., 4) clipped to an image of ``size`` (h, w)."""
-    limit = boxes.new_tensor([size[1], size[0], size[1], size[0]])
-    return torch.minimum(boxes.clamp(min=0), limit)
+    x, y = boxes[..., 0::2].clamp(0, size[1]), boxes[..., 1::2].clamp(0, size[0])
+    return torch.stack([x, y], -1).flatten(-2)
 
 
 def is_not_empty(boxes: Tensor, min_size: float = 0.0) -> Tensor:
@@ -63,7 +64,7 @@ def encode(boxes: Tensor, references: Tensor, stds: tuple[float, float, float, f
     size, size_ref = boxes[:, 2:] - boxes[:, :2], references[:, 2:] - references[:, :2]
     center, center_ref = boxes[:, :2] + size / 2, references[:, :2] + size_ref / 2
     deltas = torch.cat([(center - center_ref) / size_ref, torch.log(size / size_ref)], 1)
-    return deltas / deltas.new_tensor(stds)
+    return deltas / constant(stds, deltas)
 
 
 def decode(
@@ -74,7 +75,7 @@ def decode(
     A side becomes at most ``max_scale`` times that of the reference (1000 / 16 in torchvision and detectron2; None: no
     limit, as in py-faster-rcnn).
     """
-    deltas = deltas * deltas.new_tensor(stds)
+    deltas = deltas * constant(stds, deltas)
     references = references.reshape(len(references), *[1] * (deltas.dim() - 2), 4)
     size_ref = references[..., 2:] - references[..., :2]
     center = references[..., :2] + size_ref / 2 + deltas[..., :2] * size_ref

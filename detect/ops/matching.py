@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,27 +33,25 @@ class Matcher:
 
     def match(self, boxes: Tensor, targets: Targets) -> Tensor:
         """Match boxes (B, 4) -> (B,) int64: the index of a target, BACKGROUND or IGNORED."""
-        real = (~targets.crowd).nonzero().flatten()
-        matched = torch.full((len(boxes),), IGNORED, dtype=torch.int64, device=boxes.device)
-        if len(real) == 0:
-            matched.fill_(BACKGROUND)
-        else:
-            overlaps = box_ops.iou(boxes, targets.boxes[real].to(boxes.dtype))
-            best, index = overlaps.max(1)
-            low, high = self.background_iou
-            matched[(best >= low) & (best < high)] = BACKGROUND
-            matched = torch.where(best >= self.foreground_iou, real[index], matched)
-            if self.allow_low_quality_matches and len(boxes):
-                best_of_target = overlaps.max(0).values.clamp(min=torch.finfo(overlaps.dtype).tiny)
-                matched = torch.where((overlaps == best_of_target).any(1), real[index], matched)
-        return self._ignore_crowds(boxes, targets, matched)
+        if len(targets) == 0:
+            return torch.full((len(boxes),), BACKGROUND, dtype=torch.int64, device=boxes.device)
+        overlaps = box_ops.iou(boxes, targets.boxes.to(boxes.dtype))
+        may_have_crowds = targets.crowd.is_cuda or bool(targets.crowd.any())  # a GPU is not asked: it would be a wait
+        if may_have_crowds:
+            overlaps = overlaps.masked_fill(targets.crowd, -1.0)
+        best, index = overlaps.max(1)
+        low, high = self.background_iou
+        matched = torch.where((best >= low) & (best < high), BACKGROUND, IGNORED)
+        matched = torch.where(best >= self.foreground_iou, index, matched)
+        if self.allow_low_quality_matches and len(boxes):
+            best_of_target = overlaps.max(0).values.clamp(min=torch.finfo(overlaps.dtype).tiny)
+            matched = torch.where((overlaps == best_of_target).any(1), index, matched)
+        return self._ignore_crowds(boxes, targets, matched) if may_have_crowds else matched
 
     def _ignore_crowds(self, boxes: Tensor, targets: Targets, matched: Tensor) -> Tensor:
-        crowds = targets.boxes[targets.crowd].to(boxes.dtype)
-        if len(crowds) == 0 or len(boxes) == 0:
-            return matched
-        inside = box_ops.ioa(boxes, crowds).max(1).values > self.crowd_ioa
-        return torch.where(inside & (matched == BACKGROUND), IGNORED, matched)
+        matched = torch.where(targets.crowd.all(), BACKGROUND, matched)
+        inside = box_ops.ioa(boxes, targets.boxes.to(boxes.dtype)).masked_fill(~targets.crowd, -1.0).max(1).values
+        return torch.where((inside > self.crowd_ioa) & (matched == BACKGROUND), IGNORED, matched)
 
 
 def sample_foreground_background(
@@ -68,10 +67,47 @@ def sample_foreground_background(
     return foreground, _draw_lowest(matched == BACKGROUND, max_samples - len(foreground), random_values)
 
 
+def sample_each_image(
+    matched: Sequence[Tensor], max_samples: int, positive_fraction: float, seeds: Sequence[int], purpose: str
+) -> list[tuple[Tensor, Tensor]]:
+    """Return ``sample_foreground_background`` of each image; a GPU is waited for once, not several times an image."""
+    if not matched or not matched[0].is_cuda:
+        return [
+            sample_foreground_background(image, max_samples, positive_fraction, seed, purpose)
+            for image, seed in zip(matched, seeds, strict=True)
+        ]
+    return sample_in_one_read(matched, max_samples, positive_fraction, seeds, purpose)
+
+
+def sample_in_one_read(
+    matched: Sequence[Tensor], max_samples: int, positive_fraction: float, seeds: Sequence[int], purpose: str
+) -> list[tuple[Tensor, Tensor]]:
+    """Return what ``sample_each_image`` returns: as many candidates as there may be, then all counts in one read."""
+    max_foreground = int(max_samples * positive_fraction)
+    foreground, background = [], []
+    for image, seed in zip(matched, seeds, strict=True):
+        random_values = randomness.uniform(len(image), image.device, seed, purpose)
+        foreground.append(_order_lowest(image >= 0, max_foreground, random_values))
+        background.append(_order_lowest(image == BACKGROUND, max_samples, random_values))
+    masks = [mask for image in matched for mask in (image >= 0, image == BACKGROUND)]
+    counts = torch.stack([mask.sum() for mask in masks]).tolist()
+    samples = []
+    for i, (image_foreground, image_background) in enumerate(zip(foreground, background, strict=True)):
+        num_foreground = min(counts[2 * i], max_foreground)
+        num_background = min(counts[2 * i + 1], max_samples - num_foreground)
+        samples.append((image_foreground[:num_foreground], image_background[:num_background]))
+    return samples
+
+
 def _draw_lowest(mask: Tensor, max_count: int, random_values: Tensor) -> Tensor:
     """Return the indices of at most ``max_count`` true entries of ``mask`` (B,), those of the lowest random values."""
     indices = mask.nonzero().flatten()
     return indices[random_values[indices].topk(min(max_count, len(indices)), largest=False).indices]
+
+
+def _order_lowest(mask: Tensor, max_count: int, random_values: Tensor) -> Tensor:
+    """Return the indices (min(max_count, B),) that begin with those of ``_draw_lowest``; the rest are not true."""
+    return random_values.masked_fill(~mask, 2.0).topk(min(max_count, len(mask)), largest=False).indices
 
 
 @dataclass(frozen=True)
@@ -87,17 +123,33 @@ class ProposalSampler:
     positive_fraction: float = 0.25
     add_gt_proposals: bool = True
 
-    def sample(self, proposals: Proposals, targets: Targets, seed: int) -> Samples:
-        """Sample from the proposals of one image, foreground first: P proposals, G targets -> S samples."""
+    def sample(self, proposals: Sequence[Proposals], targets: Sequence[Targets], seeds: Sequence[int]) -> list[Samples]:
+        """Sample from the proposals of each image, foreground first: P proposals, G targets -> S samples."""
+        boxes, matched = zip(*map(self._match, proposals, targets), strict=True)
+        sampled = sample_each_image(matched, self.batch_size_per_image, self.positive_fraction, seeds, "regions")
+        return [
+            _to_samples(image_boxes, image_targets, image_matched, torch.cat(image_sampled))
+            for image_boxes, image_targets, image_matched, image_sampled in zip(
+                boxes, targets, matched, sampled, strict=True
+            )
+        ]
+
+    def _match(self, proposals: Proposals, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Return the boxes (B, 4) to sample from and their matches (B,); crowds are last and ignored."""
         boxes = proposals.boxes
-        if self.add_gt_proposals:
-            boxes = torch.cat([boxes, targets.boxes[~targets.crowd].to(boxes.dtype)])
+        if not self.add_gt_proposals:
+            return boxes, self.matcher.match(boxes, targets)
+        order = targets.crowd.long().argsort(stable=True)
+        boxes = torch.cat([boxes, targets.boxes[order].to(boxes.dtype)])
         matched = self.matcher.match(boxes, targets)
-        sampled = torch.cat(
-            sample_foreground_background(matched, self.batch_size_per_image, self.positive_fraction, seed, "regions")
-        )
-        target = matched[sampled]
-        if len(targets) == 0:
-            return Samples(boxes[sampled], torch.zeros_like(target), boxes[sampled])
-        labels = torch.where(target >= 0, targets.labels[target.clamp(min=0)], 0)
-        return Samples(boxes[sampled], labels, targets.boxes[target.clamp(min=0)].to(boxes.dtype))
+        is_crowd = torch.cat([torch.zeros_like(proposals.scores, dtype=torch.bool), targets.crowd[order]])
+        return boxes, matched.masked_fill(is_crowd, IGNORED)
+
+
+def _to_samples(boxes: Tensor, targets: Targets, matched: Tensor, sampled: Tensor) -> Samples:
+    """Return boxes (B, 4) at the indices ``sampled`` (S,) with the targets that ``matched`` (B,) gives them."""
+    target = matched[sampled]
+    if len(targets) == 0:
+        return Samples(boxes[sampled], torch.zeros_like(target), boxes[sampled])
+    labels = torch.where(target >= 0, targets.labels[target.clamp(min=0)], 0)
+    return Samples(boxes[sampled], labels, targets.boxes[target.clamp(min=0)].to(boxes.dtype))

@@ -9,6 +9,7 @@ from torchvision.ops import nms as torchvision_nms
 from detect.ops.boxes import iou
 
 _IOU_TOLERANCE = 1e-3  # far more than the rounding error of an IoU in float32
+_CUDA_LOOP_THRESHOLD = 25_000  # boxes; one call takes B^2 / 8 bytes of a GPU, 80 MB here (torchvision's number)
 _LOOP_THRESHOLD = 2000  # boxes; from here on comparing all pairs in one call costs more than one call for each group
 
 
@@ -22,7 +23,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None =
     float32 a shift by thousands of pixels changes IoUs by 1e-4, and with them the result. Many boxes on a CPU are
     suppressed group by group: 8,500 boxes of five maps take 0.7 of the time, 5,000 of 90 classes 0.3.
     """
-    if groups is None or boxes.is_cuda or len(boxes) < _LOOP_THRESHOLD:
+    if groups is None or len(boxes) < (_CUDA_LOOP_THRESHOLD if boxes.is_cuda else _LOOP_THRESHOLD):
         return _nms_in_order(_offset_by_group(boxes, groups), scores, threshold)
     exact, order = boxes.double(), groups.argsort(stable=True)
     members = torch.split(order, groups.bincount().tolist())

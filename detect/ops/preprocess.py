@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from detect.ops.constants import constant
 from detect.types import Images, Proposals, Size
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -143,10 +144,10 @@ def _detectron2_size(size: Size, shorter: int, longer: int) -> Size:
 
 def _per_channel(values: Sequence[float], pixels: Tensor) -> Tensor:
     """Return three values as (3, 1, 1), with the dtype and device of ``pixels``."""
-    return pixels.new_tensor(values)[:, None, None]
+    return constant(tuple(values), pixels)[:, None, None]
 
 
 def rescale_boxes(boxes: Tensor, from_size: Size, to_size: Size) -> Tensor:
     """Return boxes (B, 4) of an image of ``from_size`` (h, w) in pixels of the same image at ``to_size``."""
     y, x = to_size[0] / from_size[0], to_size[1] / from_size[1]
-    return boxes * boxes.new_tensor([x, y, x, y])
+    return torch.stack([boxes[:, 0::2] * x, boxes[:, 1::2] * y], -1).flatten(1)

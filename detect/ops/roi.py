@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision import ops as torchvision_ops
 
+from detect.ops.constants import constant
+
 
 def roi_pool(maps: Tensor, boxes: list[Tensor], output_size: int, spatial_scale: float) -> Tensor:
     """Pool the maximum of each cell of a grid that divides the rounded box (Fast R-CNN, section 2.1).
@@ -18,7 +20,7 @@ def roi_pool(maps: Tensor, boxes: list[Tensor], output_size: int, spatial_scale:
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other.
     The kernel rounds inclusive corners, as the paper's code does: the last pixel of a box is x2 - 1.
     """
-    last_pixel = [box.to(maps.dtype) - box.new_tensor([0, 0, 1, 1]) for box in boxes]
+    last_pixel = [box.to(maps.dtype) - constant((0, 0, 1, 1), box) for box in boxes]
     pooled: Tensor = torchvision_ops.roi_pool(maps, last_pixel, (output_size, output_size), spatial_scale)
     return pooled
 

@@ -97,5 +97,5 @@ class ModelEMA:
         """Move the average towards ``model`` and copy its buffers; ``step`` counts from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - decay)
-        for average_buffer, model_buffer in zip(self.model.buffers(), model.buffers(), strict=True):
-            average_buffer.copy_(model_buffer)
+        if buffers := list(model.buffers()):
+            torch._foreach_copy_(list(self.model.buffers()), buffers)

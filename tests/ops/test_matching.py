@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from detect.ops.matching import BACKGROUND, IGNORED, Matcher, ProposalSampler, sample_foreground_background
+from detect.ops.matching import (
+    BACKGROUND,
+    IGNORED,
+    Matcher,
+    ProposalSampler,
+    sample_foreground_background,
+    sample_in_one_read,
+)
 from detect.types import Proposals, Targets
 
 B, X = BACKGROUND, IGNORED
@@ -130,6 +137,17 @@ def test_samples_depend_on_seed_and_purpose() -> None:
     assert chosen[0] != chosen[3]
 
 
+@pytest.mark.parametrize("max_samples", [1, 7, 16, 200])
+def test_samples_of_one_read_equal_those_of_each_image(max_samples: int) -> None:
+    draw = torch.Generator().manual_seed(max_samples)
+    matched = [torch.randint(low, 3, (count,), generator=draw) for low, count in ((-2, 90), (-1, 40), (0, 30), (-2, 0))]
+    matched.append(torch.full((20,), BACKGROUND))
+    actual = sample_in_one_read(matched, max_samples, 0.5, range(5), "anchors")
+    for i, (image, samples) in enumerate(zip(matched, actual, strict=True)):
+        expected = sample_foreground_background(image, max_samples, 0.5, i, "anchors")
+        assert [each.tolist() for each in samples] == [each.tolist() for each in expected]
+
+
 def test_samples_are_uniform() -> None:
     times = torch.zeros(len(MATCHED))
     for key in range(400):
@@ -168,7 +186,7 @@ FAR: Box = (50, 50, 60, 60)
 def test_proposal_sampler_by_hand(
     boxes: list[Box], truth: Targets, add_targets: bool, expected: list[tuple[Box, int, Box | None]]
 ) -> None:
-    actual = sampler(add_targets).sample(proposals(boxes), truth, seed=1)
+    (actual,) = sampler(add_targets).sample([proposals(boxes)], [truth], [1])
     order = sorted(range(len(actual)), key=lambda index: (actual.labels[index] == 0, actual.boxes[index].tolist()))
     for index, (box, label, matched) in zip(order, expected, strict=True):
         assert actual.boxes[index].tolist() == list(box)
@@ -177,5 +195,6 @@ def test_proposal_sampler_by_hand(
 
 
 def test_foreground_is_first_and_limited() -> None:
-    actual = sampler(False).sample(proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7]), seed=1)
+    boxes, truth = proposals([FAR] * 20 + [tall(8)] * 20), targets([WHOLE], labels=[7])
+    (actual,) = sampler(False).sample([boxes], [truth], [1])
     assert actual.labels.tolist() == [7] * 4 + [0] * 4

@@ -12,6 +12,9 @@ a pyramid of 800 x 1067 pixels. The two give the same numbers as the plain loss,
     objectness = bce_with_logits(logits[sampled], [1] * F + [0] * B).mean()
     box = smooth_l1(deltas[foreground], encode(matched_boxes, anchors[foreground])).sum() / (F + B)
 
+On a GPU that plain loss is cheaper, for its shapes are the same in every step: there ``forward`` alone runs the head,
+on every cell and with gradients, and ``losses`` reads the sampled anchors.
+
 ``tests/models/proposers/test_rpn.py`` has this loss as ``dense_losses`` and holds losses and gradients to it.
 """
 
@@ -31,7 +34,7 @@ from detect.ops import boxes as box_ops
 from detect.ops.anchors import AnchorGenerator
 from detect.ops.dtype import at_least_float32
 from detect.ops.losses import rpn_losses
-from detect.ops.matching import Matcher, sample_foreground_background
+from detect.ops.matching import Matcher, sample_each_image
 from detect.types import Images, MeanLoss, Size, Targets
 
 AnchorStride = Literal["stride", "canvas"]
@@ -40,7 +43,7 @@ LossAverage = Literal["image", "batch"]
 
 @dataclass(frozen=True)
 class RPNOutput:
-    """The RPN's predictions for all anchors, without gradients.
+    """The RPN's predictions for all anchors, without gradients (with them on a GPU, for the losses).
 
     logits (N, A); deltas (N, A, 4); anchors (A, 4) in canvas pixels; counts: the number of anchors of each map; maps:
     the maps themselves, N x C x h x w each, from which the losses predict again with gradients.
@@ -81,6 +84,15 @@ class RPNTraining:
     loss_average: LossAverage = "image"
 
 
+def runs_head_once(maps: Tensor) -> bool:
+    """Return whether the head runs once, with gradients of all cells, on maps that are where ``maps`` is: on a GPU.
+
+    The number of sampled cells changes from step to step, and cuDNN plans each new shape; all cells are some 0.2 TFLOP
+    for an image of 800 pixels. On CPUs the sampled cells alone are faster.
+    """
+    return maps.is_cuda
+
+
 class RPN(nn.Module):
     """The proposer of Faster R-CNN: one small head slides over every map.
 
@@ -113,7 +125,8 @@ class RPN(nn.Module):
 
         maps: one (N, C, h, w) for each stride. The proposals carry no gradient.
         """
-        with torch.no_grad():
+        learns = any(parameter.requires_grad for parameter in self.head.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and learns and runs_head_once(maps[0])):
             raw = self._predict(maps, (int(images.pixels.shape[2]), int(images.pixels.shape[3])))
         candidates = self.candidates(raw, images.sizes, selection)
         return ProposerOutput(tuple(candidate.proposals(selection) for candidate in candidates), raw)
@@ -155,12 +168,12 @@ class RPN(nn.Module):
         for level, count in enumerate(raw.counts):
             num_best = min(selection.pre_nms_top_n, count)
             best.append(raw.logits[:, start : start + count].topk(num_best, 1).indices + start)
-            levels += [level] * num_best
+            levels.append(torch.full((num_best,), level, device=raw.logits.device))
             start += count
         top = torch.cat(best, 1)  # (N, C) anchor indices
         logits = raw.logits.gather(1, top)
         deltas = raw.deltas.gather(1, top[:, :, None].expand(-1, -1, 4))
-        level_of = torch.tensor(levels, device=top.device)
+        level_of = torch.cat(levels)
         return tuple(
             Candidates(
                 top[i], raw.anchors[top[i]], logits[i], deltas[i], level_of, len(raw.counts), size, self.max_scale
@@ -178,35 +191,41 @@ class RPN(nn.Module):
         Its cell is 31 // 2 = 15 of 24, which is row 2, column 3; it is anchor 31 % 2 = 1 there. In the batch the cell
         has the index 1 * 24 + 15 = 39, and the head predicts for it from the cells around it alone.
         """
-        samples = [
-            self._sample_anchors(raw.anchors, size, seed, target)
-            for size, seed, target in zip(images.sizes, images.seeds, targets, strict=True)
-        ]
+        samples = self._sample_anchors(raw.anchors, images, targets)
         sampled = [sample.foreground for sample in samples] + [sample.background for sample in samples]
         anchor = torch.cat(sampled)  # (M,): the foreground of all images, then the background of all images
         image = torch.cat([torch.full_like(part, i % len(samples)) for i, part in enumerate(sampled)])  # (M,)
         target_deltas = torch.cat([sample.target_deltas for sample in samples])
 
-        logits, deltas = self._forward_at(raw, image, anchor)
+        if runs_head_once(raw.logits):
+            logits, deltas = raw.logits[image, anchor], raw.deltas[image, anchor]
+        else:
+            logits, deltas = self._forward_at(raw, image, anchor)
         counts = [len(sample.foreground) + len(sample.background) for sample in samples]
-        weights = logits.new_tensor(self._anchor_weights(counts))[image]
+        weight_of_image = self._anchor_weights(counts)
+        weights = torch.cat(
+            [logits.new_full((len(part),), weight_of_image[i % len(samples)]) for i, part in enumerate(sampled)]
+        )
         beta, box_weight = self.rpn_training.beta, self.rpn_training.box_weight
         objectness, box = rpn_losses(logits, deltas[: len(target_deltas)], target_deltas, weights, beta)
         count = sum(counts) if self.rpn_training.loss_average == "batch" else len(samples)
         return {"rpn_objectness": MeanLoss(objectness, count), "rpn_box": MeanLoss(box * box_weight, count)}
 
     @torch.no_grad()
-    def _sample_anchors(self, anchors: Tensor, size: Size, seed: int, targets: Targets) -> AnchorSamples:
-        """Match anchors (A, 4) to the targets of one image of ``size`` and sample foreground and background."""
+    def _sample_anchors(self, anchors: Tensor, images: Images, targets: Sequence[Targets]) -> list[AnchorSamples]:
+        """Match anchors (A, 4) to the targets of each image and sample foreground and background."""
         config = self.rpn_training
-        inside = self._anchors_inside(anchors, size)
-        matched = config.matcher.match(anchors[inside], targets)
-        foreground, background = sample_foreground_background(
-            matched, config.batch_size_per_image, config.positive_fraction, seed, "anchors"
+        inside = [self._anchors_inside(anchors, size) for size in images.sizes]
+        matched = [config.matcher.match(anchors[i], target) for i, target in zip(inside, targets, strict=True)]
+        sampled = sample_each_image(
+            matched, config.batch_size_per_image, config.positive_fraction, images.seeds, "anchors"
         )
-        matched_boxes = targets.boxes[matched[foreground]].to(anchors.dtype)
-        target_deltas = box_ops.encode(matched_boxes, anchors[inside[foreground]], UNIT_STDS)
-        return AnchorSamples(inside[foreground], inside[background], target_deltas)
+        samples = []
+        for i, (foreground, background) in enumerate(sampled):
+            matched_boxes = targets[i].boxes[matched[i][foreground]].to(anchors.dtype)
+            target_deltas = box_ops.encode(matched_boxes, anchors[inside[i][foreground]], UNIT_STDS)
+            samples.append(AnchorSamples(inside[i][foreground], inside[i][background], target_deltas))
+        return samples
 
     def _anchors_inside(self, anchors: Tensor, size: Size) -> Tensor:
         """Return the indices of the anchors (A, 4) that may train in an image of ``size``."""
@@ -228,7 +247,8 @@ class RPN(nn.Module):
             num_anchors, index = count // num_cells, anchor[on_level] - start
             outputs = self.head.forward_at(features, image[on_level] * num_cells + index // num_anchors)
             level_logits, level_deltas = (
-                at_least_float32(output[torch.arange(len(on_level)), index % num_anchors]) for output in outputs
+                at_least_float32(output[torch.arange(len(on_level), device=index.device), index % num_anchors])
+                for output in outputs
             )
             logits.append(level_logits)
             deltas.append(level_deltas)

@@ -41,14 +41,19 @@ class PyramidRegions(SharedMaps, nn.Module):
 
         maps: (N, C, h, w) of each level, finest first; boxes: N times (S_i, 4) in canvas pixels.
         """
-        levels = [self.assign_levels(image_boxes) for image_boxes in boxes]
-        region_maps, indices = [], []
-        for level, (pooled, features) in enumerate(zip(self.levels, maps, strict=False)):
-            masks = [image_levels == level for image_levels in levels]
-            level_boxes = [image_boxes[mask] for image_boxes, mask in zip(boxes, masks, strict=True)]
-            region_maps.append(pooled(images, [features], level_boxes))
-            indices.append(torch.cat(masks).nonzero().flatten())
-        return torch.cat(region_maps)[torch.cat(indices).argsort()]
+        num_images, num_levels = len(boxes), len(self.levels)
+        all_boxes = torch.cat(list(boxes))
+        image = torch.cat([torch.full_like(part[:, 0], i, dtype=torch.int64) for i, part in enumerate(boxes)])
+        # Sorted by map, then image: a GPU waits once for the number of boxes of each pair, not for each mask.
+        group = self.assign_levels(all_boxes) * num_images + image
+        order = group.argsort(stable=True)
+        counts = group.bincount(minlength=num_levels * num_images).tolist()
+        parts = torch.split(all_boxes[order], counts)
+        region_maps = [
+            pooled(images, [features], parts[level * num_images : (level + 1) * num_images])
+            for level, (pooled, features) in enumerate(zip(self.levels, maps, strict=False))
+        ]
+        return torch.cat(region_maps)[order.argsort()]
 
     def assign_levels(self, boxes: Tensor) -> Tensor:
         """Return the index (S,) int64 of the map that each of the boxes (S, 4) is pooled from.

@@ -182,8 +182,7 @@ def dense_losses(
     """Return the plain RPN losses: one pass of the head over every cell with gradients, then the sampled anchors."""
     logits, deltas = (torch.cat(level, 1) for level in zip(*map(detector.head, maps), strict=True))
     anchors, objectness, box = detector(images, maps, ALL).raw.anchors, [], []
-    for i, (size, seed, target) in enumerate(zip(images.sizes, images.seeds, truth, strict=True)):
-        samples = detector._sample_anchors(anchors, size, seed, target)
+    for i, samples in enumerate(detector._sample_anchors(anchors, images, truth)):
         sampled = torch.cat([samples.foreground, samples.background])
         labels = torch.cat([torch.ones(len(samples.foreground)), torch.zeros(len(samples.background))]).to(logits)
         objectness.append(functional.binary_cross_entropy_with_logits(logits[i, sampled], labels))
@@ -194,7 +193,11 @@ def dense_losses(
 
 
 @pytest.mark.parametrize("num_maps", [1, 2])
-def test_losses_and_gradients_equal_those_of_the_dense_loss(num_maps: int) -> None:
+@pytest.mark.parametrize("once", [False, True])  # True: as on a GPU
+def test_losses_and_gradients_equal_those_of_the_dense_loss(
+    num_maps: int, once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("detect.models.proposers.rpn.runs_head_once", lambda _: once)
     torch.manual_seed(0)
     head = RPNHead(in_channels=3, channels=8, num_anchors=4, num_convs=2).double()
     for parameter in head.parameters():
