@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -133,7 +133,7 @@ def init_process_group(device: Literal["auto", "cpu", "cuda"] = "auto") -> Itera
         objects = None
         if use_cuda:
             distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_NCCL_TIMEOUT)
-            objects = distributed.new_group(backend="gloo", timeout=_GATHER_TIMEOUT)
+            objects = cast(distributed.ProcessGroup, distributed.new_group(backend="gloo", timeout=_GATHER_TIMEOUT))
         else:
             distributed.init_process_group("gloo", timeout=_GATHER_TIMEOUT)
     try:

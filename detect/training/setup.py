@@ -75,7 +75,7 @@ def build_train_state(config: Config, detector: Detector) -> TrainState:
     device = next(detector.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
     # This creates its scale, which a process needs also where its share of the first batch is empty.
-    scaler.scale(torch.zeros((), device=device))  # type: ignore[no-untyped-call]
+    scaler.scale(torch.zeros((), device=device))
     return TrainState(
         detector=detector,
         optimizer=build_optimizer(train.optimizer, groups, train.momentum),
