@@ -116,7 +116,7 @@ def test_written_rpn_proposals_are_read_back(config: Config, tmp_path: Path) -> 
     made = write_rpn_proposals([RPNProposals(looking, split, config) for split in splits], out, shown)
     images = [split.file(index) for split in splits for index in range(len(split))]
     assert (len(made), shown.num_done) == (len(images), len(images))
-    found = load_proposal_lookup(out, images, 7)
+    found = load_proposal_lookup([out], images, 7)
     boxes, scores = found[images[-1]]
     expected = next(one for index, one in RPNProposals(looking, splits[1], config).iter_readable() if index == 3)
     assert np.allclose(boxes, expected.boxes[:7], atol=1e-3)
