@@ -74,7 +74,8 @@ class Config(ConfigModel):
             raise ValueError(f"train.trainable: expected head among them for SVMs, found {trainable}")
         if self.train.recipe == "alternating" and not {"backbone", "proposer", "head"} <= parts:
             raise ValueError(
-                f"train.trainable: expected backbone, proposer and head with train.recipe alternating, found {trainable}"
+                "train.trainable: expected backbone, proposer and head with train.recipe alternating, "
+                f"found {trainable}"
             )
         return self
 

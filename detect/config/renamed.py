@@ -94,8 +94,8 @@ MAX_NOTES = 40  # renamed settings that a line names
 def with_present_names(settings: dict[str, Any], source: str) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of nested ``settings`` by present names, and one note for each setting that had an old one.
 
-    The order of the keys stays, but for one that moves into a section that stands before it. Raises UserError, which starts with ``source``, where an old and its new key stand
-    side by side.
+    The order of the keys stays, but for one that moves into a section that stands before it. Raises UserError, which
+    starts with ``source``, where an old and its new key are both set.
     """
     notes: list[str] = []
     return _rename_section(settings, "", source, notes), notes

@@ -8,7 +8,6 @@ from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.base import ConfigModel, Fraction, NonNegative, Positive, Precision
 
-
 TrainablePart = Literal["backbone", "proposer", "head", "classifier", "box_regressor"]
 HEAD_PARTS: frozenset[TrainablePart] = frozenset({"head", "classifier", "box_regressor"})
 

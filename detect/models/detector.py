@@ -26,7 +26,6 @@ from detect.ops.losses import region_losses
 from detect.ops.matching import ProposalSampler
 from detect.types import Detections, Images, MeanLoss, Proposals, Samples, Targets
 
-
 # The modules of each part that can be frozen. The head has three: its tail and its two output layers.
 SLOTS_OF_PART = {
     "backbone": ("backbone", "regions"),

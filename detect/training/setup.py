@@ -85,7 +85,12 @@ def build_train_state(config: Config, detector: Detector) -> TrainState:
     """Return the detector with a new optimizer, and a moving average if the settings ask for one."""
     train = config.train
     groups = parameter_groups(
-        detector, train.lr, train.weight_decay, _module_factors(config, detector), train.lr_factors.bias, train.bias_decay
+        detector,
+        train.lr,
+        train.weight_decay,
+        _module_factors(config, detector),
+        train.lr_factors.bias,
+        train.bias_decay,
     )
     device = next(detector.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")

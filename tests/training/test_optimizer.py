@@ -50,6 +50,24 @@ def test_parameter_groups_separate_body_and_weight_decay() -> None:
     }
 
 
+def test_parameter_groups_multiply_the_factors_of_parts_and_biases() -> None:
+    model = Model()
+    groups = parameter_groups(model, 0.5, 0.01, [(model.body, 0.5), (model.body[0], 3.0)], 2.0, decay_biases=True)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates: dict[str, tuple[object, object]] = {}
+    for group in groups:
+        assert isinstance(group["params"], list)
+        rates |= {names[id(parameter)]: (group["lr"], group["weight_decay"]) for parameter in group["params"]}
+    assert rates == {
+        "body.0.weight": (0.75, 0.01),
+        "body.0.bias": (1.5, 0.01),
+        "body.1.weight": (0.25, 0.0),  # a normalization layer
+        "body.1.bias": (0.25, 0.0),
+        "head.weight": (0.5, 0.01),
+        "head.bias": (1.0, 0.01),
+    }
+
+
 def test_parameter_groups_with_one_rate_is_one_group() -> None:
     model = Model()
     (group,) = parameter_groups(model, lr=0.5, weight_decay=0.0)

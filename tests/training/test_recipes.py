@@ -182,9 +182,20 @@ def test_regressors_are_scaled_by_norms_of_all_regions(
 @pytest.mark.parametrize(
     ("train_settings", "model_settings", "message"),
     [
-        ({"recipe": "alternating", "parts": ["proposer"]}, {}, "expected backbone, proposer and head with train.recipe alternating"),
+        (
+            {"recipe": "alternating", "parts": ["proposer"]},
+            {},
+            "expected backbone, proposer and head with train.recipe alternating",
+        ),
         ({"parts": ["backbone", "proposer"]}, {"classifier": "svm"}, "expected head among them for SVMs"),
         ({"parts": ["backbone"]}, {}, "expected head or proposer among them"),
+        (
+            {"parts": ["box_regressor"]},
+            {"head": {"box_weight": 0}},
+            "expected no box_regressor, as model.head.box_weight 0 is no loss, found box_regressor",
+        ),
+        ({"parts": ["proposer"]}, {"proposals": "a.npz"}, "expected head among them, found proposer"),
+        ({"recipe": "alternating"}, {"proposals": ["a.npz", "b.npz"]}, "with model.proposals a.npz, b.npz, found"),
         ({"recipe": "joint"}, {"kind": "rcnn"}, "expected rcnn with model.kind rcnn"),
         ({"recipe": "rcnn"}, {}, "expected joint with model.classifier softmax"),
         ({"patience": 3}, {"kind": "rcnn"}, "train.patience: expected null with train.recipe rcnn.* found 3"),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
 from torch import Tensor
 
 from detect.checkpoints.checkpoint import load_checkpoint
