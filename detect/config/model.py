@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from detect.config.base import ConfigModel
 from detect.config.slots import (
@@ -61,7 +61,7 @@ class ModelConfig(ConfigModel):
 
     kind: Literal["rcnn", "fast_rcnn", "faster_rcnn"] = "faster_rcnn"
     """Generation of the detector; it sets the defaults of the slots."""
-    proposals: str | Annotated[tuple[str, ...], Field(min_length=1)] = "rpn"
+    proposals: str | tuple[str, ...] = "rpn"
     """Source of the proposals: rpn, selective_search, a file of them (.npz, .mat, .json), or a list of files, of which
     one has an image (Girshick's voc_2007_trainval.mat and voc_2007_test.mat)."""
     classifier: Literal["softmax", "svm"] = "softmax"
@@ -96,6 +96,8 @@ class ModelConfig(ConfigModel):
     @model_validator(mode="after")
     def _check_combination(self) -> ModelConfig:
         """Raise ValueError for settings that exclude each other."""
+        if not self.proposals:
+            raise ValueError("proposals: expected rpn, selective_search or a .npz, .mat or .json file, found none")
         for file in self.proposal_files:
             if file.suffix not in (".npz", ".mat", ".json"):
                 raise ValueError(

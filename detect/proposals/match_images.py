@@ -80,16 +80,16 @@ def _match_by_name(
     names = ImageNames(proposals.files)
     stems = {PurePath(name).stem for name in proposals.files}
     has_all_hashes = bool(proposals.content_hashes.all())
-    for i, (image, image_hash) in enumerate(zip(images, hashes, strict=True)):
-        matched = entries[i]
+    for i in sorted(range(len(images)), key=lambda index: entries[index] is not None):
+        image, image_hash, matched = images[i], hashes[i], entries[i]
         # ImageNames always compares the last part of the path; a failed search would also look for a similar name.
         if image_hash is None or stems.isdisjoint((image.name, image.stem)):
             continue
         if matched is not None and (matched[0] == file_index or has_all_hashes):
             continue
         index = names.find(str(image))
-        if matched is not None:  # in another file; an entry with a hash here is of another image
-            if not proposals.content_hashes[index]:
+        if matched is not None:  # in another file; the entry here may be of another image with the same name
+            if not proposals.content_hashes[index] and index not in image_by_index:
                 _require_in_no_other(paths, image, matched, file_index)
             continue
         first = image_by_index.setdefault(index, image)

@@ -130,7 +130,7 @@ def test_build_preprocess_refuses_color_jitter_with_float_resizing() -> None:
             "model: {proposals: [a.npz, selective_serch]}",
             r'found selective_serch \(did you mean "selective_search"\?\)',
         ),
-        ("model: {proposals: []}", r"model.proposals: .*at least 1"),
+        ("model: {proposals: []}", r"model: proposals: expected rpn, .* file, found none"),
         ("model: {kind: fast_rcnn, proposals: rpn}", r"model: fast_rcnn uses precomputed proposals: .*found rpn"),
         ("model: 3", r"model: .*found 3"),
         ("model: {rpn: {anchor_sizes: []}}", r"model.rpn.anchor_sizes: .*at least 1"),

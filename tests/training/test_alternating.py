@@ -93,7 +93,7 @@ def test_alternating_stages_without_a_length_of_their_own_have_that_of_the_run(a
     assert lengths == {(2, 2)}
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 7, 8])
+@pytest.mark.parametrize("stop", [2, 4, 7])
 def test_alternating_with_a_length_of_the_rpn_resumes_after_a_stop(
     stop: int, lengths: Path, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
