@@ -52,9 +52,11 @@ FIXED_SETTINGS = (  # settings that detections depend on and that torchvision ha
     *(f"model.backbone.{key}" for key in ("neck_norm", "neck_conv_type", "upsampling")),
     *(f"model.rpn.{key}" for key in ("channels", "num_convs", "conv_type", "anchor_sizes")),
     *(f"model.rpn.{key}" for key in ("aspect_ratios", "anchor_offset", "round_anchors", "anchor_stride")),
-    *(f"model.rpn.{key}" for key in ("max_scale_change", "min_size")),
+    *(f"model.rpn.{key}" for key in ("max_scale_change", "min_size", "delta_stds")),
+    *(f"model.rpn.{key}" for key in ("box_regression", "rank")),
     *(f"model.head.{key}" for key in ("type", "transform", "fc_dim", "pool_size", "svd_ranks", "num_convs", "norm")),
     *(f"model.postprocess.{key}" for key in ("box_regression", "max_scale_change", "min_size")),
+    "model.postprocess.pre_nms_top_n_per_class",
 )
 UNUSED_BY_HEAD_TYPE = {"fc": {"model.head.num_convs", "model.head.norm"}}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from detect.explain.attribution.target import Quantity
     from detect.explain.trace.write_trace import ImageGroundTruth
     from detect.inference.predictor import Predictor
-    from detect.proposals.lookups import ProposalsFromFile
+    from detect.proposals.lookups import ProposalsFromFiles
 
 
 GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
@@ -194,7 +194,7 @@ def _trace_images(
     score: float,
     max_detections: int,
     ground_truth: ImageGroundTruth,
-    file_proposals: ProposalsFromFile | None,
+    file_proposals: ProposalsFromFiles | None,
 ) -> tuple[str, ...]:
     from detect.explain.trace.write_trace import TraceOptions, trace_images
     from detect.system.progress import show_progress

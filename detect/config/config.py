@@ -47,23 +47,36 @@ class Config(ConfigModel):
             raise ValueError(
                 f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {model_key}, found {recipe}"
             )
-        parts_with_loss = {"head"} if model.uses_precomputed_proposals else {"head", "proposer"}
-        trainable = ", ".join(self.train.trainable)
-        if not parts_with_loss & set(self.train.trainable):
-            raise ValueError(
-                f"train.trainable: expected {' or '.join(sorted(parts_with_loss))} among them, found {trainable}"
-            )
-        if model.classifier == "svm" and "head" not in self.train.trainable:
-            raise ValueError(f"train.trainable: expected head among them for SVMs, found {trainable}")
-        if recipe == "alternating" and len(set(self.train.trainable)) < 3:
-            raise ValueError(f"train.trainable: expected all three with train.recipe alternating, found {trainable}")
         if recipe in ("alternating", "rcnn") and self.train.patience is not None:
             raise ValueError(
                 f"train.patience: expected null with train.recipe {recipe}, which validates once, at the end, "
                 f"found {self.train.patience}"
             )
         if recipe == "alternating" and model.uses_precomputed_proposals:
-            raise ValueError(f"train.recipe: expected joint with model.proposals {model.proposals}, found alternating")
+            raise ValueError(
+                f"train.recipe: expected joint with model.proposals {model.proposal_source}, found alternating"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_trainable(self) -> Config:
+        """Raise ValueError if none of the parts that are trained has a loss, or the recipe needs others."""
+        model, parts = self.model, set(self.train.trainable)
+        trainable = ", ".join(self.train.trainable)
+        if not (self.train.trains_head or ("proposer" in parts and not model.uses_precomputed_proposals)):
+            parts_with_loss = "head" if model.uses_precomputed_proposals else "head or proposer"
+            raise ValueError(f"train.trainable: expected {parts_with_loss} among them, found {trainable}")
+        if "box_regressor" in parts and not model.head.box_weight:
+            raise ValueError(
+                f"train.trainable: expected no box_regressor, as model.head.box_weight 0 is no loss, found {trainable}"
+            )
+        if model.classifier == "svm" and not {"head", "classifier"} & parts:
+            raise ValueError(f"train.trainable: expected head among them for SVMs, found {trainable}")
+        if self.train.recipe == "alternating" and not {"backbone", "proposer", "head"} <= parts:
+            raise ValueError(
+                "train.trainable: expected backbone, proposer and head with train.recipe alternating, "
+                f"found {trainable}"
+            )
         return self
 
 

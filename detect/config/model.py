@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -22,6 +22,7 @@ from detect.config.slots import (
 from detect.errors import did_you_mean
 from detect.models.backbones.timm_names import TIMM_PREFIX, pretrained_cfg
 
+PROPOSAL_SOURCES = ("rpn", "selective_search")
 # Defaults of a kind, for keys that are not set: the choices of its paper.
 KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     "rcnn": {  # section 2.3: 32 positive and 96 background windows of all images; boxes are regressed afterwards
@@ -60,8 +61,9 @@ class ModelConfig(ConfigModel):
 
     kind: Literal["rcnn", "fast_rcnn", "faster_rcnn"] = "faster_rcnn"
     """Generation of the detector; it sets the defaults of the slots."""
-    proposals: str = "rpn"
-    """Source of the proposals: rpn, selective_search, or a file of them (.npz, .mat, .json)."""
+    proposals: str | tuple[str, ...] = "rpn"
+    """Source of the proposals: rpn, selective_search, a file of them (.npz, .mat, .json), or a list of files, of which
+    one has an image (Girshick's voc_2007_trainval.mat and voc_2007_test.mat)."""
     classifier: Literal["softmax", "svm"] = "softmax"
     """Classifier of the regions: the trained softmax, or linear SVMs fitted on the features of the head."""
     pool: Literal["roi_pool", "roi_align"] = "roi_align"
@@ -94,12 +96,14 @@ class ModelConfig(ConfigModel):
     @model_validator(mode="after")
     def _check_combination(self) -> ModelConfig:
         """Raise ValueError for settings that exclude each other."""
-        sources = ("rpn", "selective_search")
-        if self.proposals not in sources and PurePath(self.proposals).suffix not in (".npz", ".mat", ".json"):
-            raise ValueError(
-                f"proposals: expected rpn, selective_search or a .npz, .mat or .json file, found {self.proposals}"
-                f"{did_you_mean(self.proposals, sources)}"
-            )
+        if not self.proposals:
+            raise ValueError("proposals: expected rpn, selective_search or a .npz, .mat or .json file, found none")
+        for file in self.proposal_files:
+            if file.suffix not in (".npz", ".mat", ".json"):
+                raise ValueError(
+                    f"proposals: expected rpn, selective_search or a .npz, .mat or .json file, found {file}"
+                    f"{did_you_mean(str(file), PROPOSAL_SOURCES)}"
+                )
         if self.kind != "faster_rcnn" and not self.uses_precomputed_proposals:
             raise ValueError(
                 f"{self.kind} uses precomputed proposals: expected selective_search or a file in proposals, found rpn "
@@ -115,6 +119,18 @@ class ModelConfig(ConfigModel):
     def uses_precomputed_proposals(self) -> bool:
         """Return whether proposals come with the images, and not from an RPN."""
         return self.proposals != "rpn"
+
+    @property
+    def proposal_source(self) -> str:
+        """Return the setting `proposals` as text, a list of files with commas between them."""
+        return self.proposals if isinstance(self.proposals, str) else ", ".join(self.proposals)
+
+    @property
+    def proposal_files(self) -> tuple[Path, ...]:
+        """Return the files of precomputed proposals; none for an RPN and for selective search."""
+        if isinstance(self.proposals, tuple):
+            return tuple(map(Path, self.proposals))
+        return () if self.proposals in PROPOSAL_SOURCES else (Path(self.proposals),)
 
 
 def _timm_preprocessing(backbone: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from detect.errors import UserError
 
-RENAMED_KEYS = {  # old key -> new key, both with the section that they stand in
+RENAMED_KEYS = {  # old key -> new key, in the same section or in one below it
     "model.backbone.width": "model.backbone.neck_channels",
     "model.backbone.levels": "model.backbone.fpn_levels",
     "model.backbone.split": "model.backbone.split_last_stage",
@@ -66,7 +67,8 @@ RENAMED_KEYS = {  # old key -> new key, both with the section that they stand in
     "data.rare": "data.repeat_factor_threshold",
     "data.divisor": "data.size_divisor",
     "train.parts": "train.trainable",
-    "train.backbone_lr": "train.backbone_lr_factor",
+    "train.backbone_lr": "train.lr_factors.backbone",
+    "train.backbone_lr_factor": "train.lr_factors.backbone",
     "train.clip": "train.clip_grad_norm",
     "train.ema": "train.ema_decay",
     "train.cache_limit": "train.feature_cache_gb",
@@ -92,8 +94,8 @@ MAX_NOTES = 40  # renamed settings that a line names
 def with_present_names(settings: dict[str, Any], source: str) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of nested ``settings`` by present names, and one note for each setting that had an old one.
 
-    The order of the keys stays. Raises UserError, which starts with ``source``, where an old and its new key stand
-    side by side.
+    The order of the keys stays, but for one that moves into a section that stands before it. Raises UserError, which
+    starts with ``source``, where an old and its new key are both set.
     """
     notes: list[str] = []
     return _rename_section(settings, "", source, notes), notes
@@ -124,16 +126,28 @@ def _rename_section(section: dict[str, Any], prefix: str, source: str, notes: li
     for name, setting in section.items():
         old_key = f"{prefix}{name}"
         key = RENAMED_KEYS.get(old_key, old_key)
-        new_name = key.removeprefix(prefix)
-        if new_name != name and new_name in section:
-            raise UserError(f"{source}: {old_key}: expected only {key}, its present name, found both")
         if isinstance(setting, dict):
-            renamed[new_name] = _rename_section(setting, f"{key}.", source, notes)
+            renamed[name] = renamed.get(name, {}) | _rename_section(setting, f"{key}.", source, notes)
             continue
+        *inner_sections, new_name = key.removeprefix(prefix).split(".")
+        if key != old_key and _has_key(section, (*inner_sections, new_name)):
+            raise UserError(f"{source}: {old_key}: expected only {key}, its present name, found both")
         new_setting = RENAMED_VALUES.get(key, {}).get(setting, setting) if isinstance(setting, str) else setting
         if new_setting != setting:
             notes.append(f"{old_key} {setting}: now {key} {new_setting}")
-        elif new_name != name:
+        elif key != old_key:
             notes.append(f"{old_key}: now {key}")
-        renamed[new_name] = new_setting
+        target = renamed
+        for inner in inner_sections:
+            target = target.setdefault(inner, {})
+        target[new_name] = new_setting
     return renamed
+
+
+def _has_key(section: Any, path: Sequence[str]) -> bool:
+    """Return whether nested settings have the key at ``path``."""
+    for name in path:
+        if not isinstance(section, dict) or name not in section:
+            return False
+        section = section[name]
+    return True

@@ -96,7 +96,11 @@ class RPNConfig(ConfigModel):
     allowed_border: NonNegative | None = 0.0
     """Number of pixels that a training anchor may reach over the border of the image (paper: 0); null for any."""
     smooth_l1_beta: NonNegative = 1.0 / 9.0
-    """Error, in units of the deltas, at which the box loss changes from quadratic to linear."""
+    """Error, in units of the normalized deltas, at which the box loss changes from quadratic to linear (py-faster-rcnn:
+    1/9, paper: 1)."""
+    delta_stds: tuple[Positive, Positive, Positive, Positive] = (1.0, 1.0, 1.0, 1.0)
+    """Standard deviations that the deltas (dx, dy, dw, dh) of the anchors are divided by in training (the paper's code:
+    those of the training set, so that they have unit variance)."""
     box_weight: NonNegative = 1.0
     """Weight of the box loss against the objectness loss (the paper's lambda, in the normalization of its authors'
     code)."""
@@ -106,6 +110,11 @@ class RPNConfig(ConfigModel):
     max_scale_change: Positive | None = 62.5
     """Largest factor by which a delta multiplies a side of an anchor (1000 / 16, torchvision); null for no limit (the
     paper)."""
+    box_regression: bool = True
+    """Whether a proposal is the anchor moved by its deltas, or the unchanged anchor (table 2, "no reg")."""
+    rank: Literal["score", "random"] = "score"
+    """Order of the proposals. score: the best objectness first; random: anchors are drawn at random, and there is no
+    non-maximum suppression (table 2, "no cls")."""
     nms_iou: Fraction = 0.7
     """IoU threshold of non-maximum suppression: a proposal that overlaps a better one by more is dropped."""
     min_size: NonNegative = 0.0
@@ -203,6 +212,9 @@ class PostprocessConfig(ConfigModel):
     nms_iou: Fraction = 0.3
     """IoU threshold of non-maximum suppression: a detection that overlaps a better one of its class by more is
     dropped."""
+    pre_nms_top_n_per_class: PositiveInt | None = None
+    """Number of best detections of each class of an image that enter non-maximum suppression (100 in the code of R-CNN
+    and Fast R-CNN); null for all."""
     max_detections: PositiveInt = 100
     """Largest number of detections per image; the best are kept."""
     box_regression: bool = True

@@ -8,6 +8,9 @@ from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.base import ConfigModel, Fraction, NonNegative, Positive, Precision
 
+TrainablePart = Literal["backbone", "proposer", "head", "classifier", "box_regressor"]
+HEAD_PARTS: frozenset[TrainablePart] = frozenset({"head", "classifier", "box_regressor"})
+
 
 class SVMConfig(ConfigModel):
     """Settings of the SVMs that replace the softmax (R-CNN, section 2.3 and its authors' code)."""
@@ -38,18 +41,36 @@ class RegressorConfig(ConfigModel):
     """Weight of the ridge penalty (lambda), for features of mean norm 20."""
 
 
+class LRFactorsConfig(ConfigModel):
+    """Settings of the learning rates of parts: factors on lr. Those of a part, of a layer in it and of its biases are
+    multiplied: classifier 10 and bias 2 are 20 for the bias of the classifier (R-CNN)."""
+
+    backbone: Positive = 1.0
+    """Factor for the pretrained layers of the backbone."""
+    proposer: Positive = 1.0
+    """Factor for the region proposal network."""
+    objectness: Positive = 1.0
+    """Factor for the layer of the region proposal network that predicts objectness (2: one logit then learns as fast as
+    the difference of the two of a softmax, the paper's)."""
+    head: Positive = 1.0
+    """Factor for the head: the network's last layers, the classifier and the box regressor."""
+    classifier: Positive = 1.0
+    """Factor for the layer of the head that predicts the classes."""
+    box_regressor: Positive = 1.0
+    """Factor for the layer of the head that predicts the deltas."""
+    bias: Positive = 1.0
+    """Factor for the biases of convolutions and fully connected layers (Caffe's models: 2)."""
+
+
 class TrainConfig(ConfigModel):
     """Settings of the training: recipe, length, optimizer and validation."""
 
     recipe: Literal["joint", "alternating", "rcnn", "pretrain"] = "joint"
     """Way to train. joint: all losses in one step; alternating: Faster R-CNN's four steps; rcnn: train the network,
     then fit SVMs and box regressors; pretrain: the network alone as a classifier of objects (`detect pretrain`)."""
-    trainable: Annotated[tuple[Literal["backbone", "proposer", "head"], ...], Field(min_length=1)] = (
-        "backbone",
-        "proposer",
-        "head",
-    )
-    """Parts that are trained; the others keep their weights. `[backbone, proposer]` trains an RPN alone."""
+    trainable: Annotated[tuple[TrainablePart, ...], Field(min_length=1)] = ("backbone", "proposer", "head")
+    """Parts that are trained; the others keep their weights. `[backbone, proposer]` trains an RPN alone; classifier and
+    box_regressor are the two output layers of the head."""
     epochs: PositiveInt | None = None
     """Number of passes over the training images; set either this or steps. With model.head.sampling global the
     model.head.batch_size_per_image regions of a step are of as many images, or nearly: a pass then is as many regions
@@ -58,6 +79,13 @@ class TrainConfig(ConfigModel):
     """Number of optimizer steps; set either this or epochs."""
     batch_size: PositiveInt = 2
     """Number of images in a batch (with model.head.sampling global in validation only)."""
+    rpn_steps: PositiveInt | None = None
+    """Number of optimizer steps of each region proposal network of the alternating recipe; null for as many as a
+    detector."""
+    rpn_batch_size: PositiveInt | None = None
+    """Number of images in a batch of these networks; null for as many as for a detector."""
+    rpn_milestones: tuple[Fraction, ...] | None = None
+    """Milestones of these networks; null for those of a detector."""
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are averaged into one step."""
     optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
@@ -68,8 +96,9 @@ class TrainConfig(ConfigModel):
     """Momentum of sgd and rmsprop."""
     weight_decay: NonNegative = 5e-4
     """Weight decay; biases and normalization layers have none."""
-    backbone_lr_factor: Positive = 1.0
-    """Factor on lr for the pretrained layers of the backbone."""
+    bias_decay: bool = False
+    """Whether the biases of convolutions and fully connected layers have weight decay too (py-faster-rcnn)."""
+    lr_factors: LRFactorsConfig = LRFactorsConfig()
     schedule: Literal["constant", "step", "cosine"] = "step"
     """Decay of the learning rate."""
     milestones: tuple[Fraction, ...] = (5 / 7,)
@@ -108,6 +137,21 @@ class TrainConfig(ConfigModel):
         if (self.epochs is None) == (self.steps is None):
             which = "neither" if self.epochs is None else "both"
             raise ValueError(f"expected either epochs or steps, found {which} (e.g. --set train.epochs=7)")
+        return self
+
+    @property
+    def trains_head(self) -> bool:
+        """Return whether the head or a layer of it is trained."""
+        return not HEAD_PARTS.isdisjoint(self.trainable)
+
+    @model_validator(mode="after")
+    def _check_rpn_settings(self) -> TrainConfig:
+        for key in ("rpn_steps", "rpn_batch_size", "rpn_milestones"):
+            if getattr(self, key) is not None and self.recipe != "alternating":
+                raise ValueError(
+                    f"{key}: expected null with recipe {self.recipe} (alternating trains an RPN alone), "
+                    f"found {getattr(self, key)}"
+                )
         return self
 
     @model_validator(mode="after")

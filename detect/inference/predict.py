@@ -24,7 +24,7 @@ from detect.inference.dataset_pass import as_prediction
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.predictor import Predictor
 from detect.ops.preprocess import Preprocess
-from detect.proposals.lookups import ProposalsFromFile, load_proposal_lookup
+from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from detect.system import randomness
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import remove_temp_files
@@ -145,7 +145,7 @@ def _batches(images: Sequence[Path], preprocess: Preprocess, batch_size: int) ->
 
 def proposals_from_file(
     predictor: Predictor, images: Sequence[Path], proposals: Path | None
-) -> ProposalsFromFile | None:
+) -> ProposalsFromFiles | None:
     """Return the proposals of a file, None without a file. Raises UserError for a detector with an RPN."""
     if proposals is None:
         return None
@@ -153,7 +153,7 @@ def proposals_from_file(
         raise UserError(
             f"--proposals {proposals}: expected a detector with precomputed proposals, found one with an RPN"
         )
-    return load_proposal_lookup(proposals, [str(image) for image in images], predictor.proposal_search.max_proposals)
+    return load_proposal_lookup([proposals], [str(image) for image in images], predictor.proposal_search.max_proposals)
 
 
 def _run_hash(

@@ -26,6 +26,16 @@ from detect.ops.losses import region_losses
 from detect.ops.matching import ProposalSampler
 from detect.types import Detections, Images, MeanLoss, Proposals, Samples, Targets
 
+# The modules of each part that can be frozen. The head has three: its tail and its two output layers.
+SLOTS_OF_PART = {
+    "backbone": ("backbone", "regions"),
+    "proposer": ("proposer",),
+    "head": ("head",),
+    "tail": ("head.tail",),
+    "classifier": ("head.logits",),
+    "box_regressor": ("head.deltas",),
+}
+
 
 @dataclass(frozen=True)
 class HeadOutputs:
@@ -73,10 +83,10 @@ class Detector(nn.Module):
         self.frozen: frozenset[str] = frozenset()
 
     def freeze(self, parts: Iterable[str]) -> None:
-        """Freeze ``parts``, of ``backbone``, ``proposer`` and ``head``: their weights and statistics do not change.
+        """Freeze ``parts``, of SLOTS_OF_PART: their weights and statistics do not change.
 
-        A loss from which only frozen parts would learn is not computed. The body belongs to the backbone, also where
-        the regions run it (R-CNN).
+        The loss of a frozen output layer is not computed, nor those of a frozen head or proposer. The body belongs to
+        the backbone, also where the regions run it (R-CNN).
         """
         self.frozen = frozenset(parts)
         for module in self._frozen_modules():
@@ -91,8 +101,9 @@ class Detector(nn.Module):
         return self
 
     def _frozen_modules(self) -> list[nn.Module]:
-        slots = {"backbone": ("backbone", "regions"), "proposer": ("proposer",), "head": ("head",)}
-        return [self.get_submodule(slot) for part in slots if part in self.frozen for slot in slots[part]]
+        return [
+            self.get_submodule(slot) for part, slots in SLOTS_OF_PART.items() if part in self.frozen for slot in slots
+        ]
 
     def forward(
         self, images: Images, targets: Sequence[Targets], maps: Sequence[Tensor] | None = None
@@ -147,17 +158,17 @@ class Detector(nn.Module):
     def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, MeanLoss]:
         """Return the head's losses for S samples: logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4).
 
-        There is no box loss where its weight is 0 (R-CNN, which fits box regressors after training).
+        There is no box loss where its weight is 0 (R-CNN, which fits box regressors after training), and no loss of a
+        frozen layer.
         """
         labels = torch.cat([sample.labels for sample in samples])
         boxes = torch.cat([sample.boxes for sample in samples])
         matched_boxes = torch.cat([sample.matched_boxes for sample in samples])
         target_deltas = box_ops.encode(matched_boxes, boxes, self.postprocess.delta_stds)
         class_loss, box_loss = region_losses(logits, deltas, labels, target_deltas, self.head_training.beta)
-        if not self.head_training.box_weight:
-            return {"region_class": MeanLoss(class_loss, len(labels))}
-        weighted_box_loss = box_loss * self.head_training.box_weight
-        return {
-            "region_class": MeanLoss(class_loss, len(labels)),
-            "region_box": MeanLoss(weighted_box_loss, len(labels)),
-        }
+        losses = {}
+        if "classifier" not in self.frozen:
+            losses["region_class"] = MeanLoss(class_loss, len(labels))
+        if self.head_training.box_weight and "box_regressor" not in self.frozen:
+            losses["region_box"] = MeanLoss(box_loss * self.head_training.box_weight, len(labels))
+        return losses

@@ -30,6 +30,18 @@ def logistic(logits: Tensor) -> Tensor:
     return torch.sigmoid(logits[:, 1:] - logits[:, :1])
 
 
+def top_of_each_class(scores: Tensor, labels: Tensor, top_n: int) -> Tensor:
+    """Return the indices, in order, of the ``top_n`` best of each class: scores (D,), labels (D,) int64 from 0 on.
+
+    Of equal scores the lower index comes first.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    order = order[labels[order].argsort(stable=True)]  # by class, the best of each first
+    counts = labels.bincount()
+    rank = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[labels[order]]
+    return order[rank < top_n].sort().values
+
+
 @dataclass(frozen=True)
 class Postprocess:
     """Turns the head's outputs for one image into its detections.
@@ -39,7 +51,8 @@ class Postprocess:
     one with the lower score is dropped. max_detections: the maximum for an image. classes: the K names. score_fn: turns
     logits into scores, ``softmax`` or ``logistic``. apply_deltas: whether the deltas move the proposals (False is the
     papers' ablation "no box regression"). max_scale: see ``boxes.decode``. min_size: detections with a side of so many
-    pixels or less are dropped (torchvision: 0.01).
+    pixels or less are dropped (torchvision: 0.01). pre_nms_top_n_per_class: the number of best detections of each class
+    that enter the suppression, None for all (Fast R-CNN's code: 100).
     """
 
     delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
@@ -51,6 +64,7 @@ class Postprocess:
     apply_deltas: bool = True
     max_scale: float | None = box_ops.MAX_SCALE
     min_size: float = 0.0
+    pre_nms_top_n_per_class: int | None = None
 
     def __call__(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
         """Return the detections, best first: P proposals, logits (P, K + 1), deltas (P, K, 4), the image's (h, w)."""
@@ -58,7 +72,7 @@ class Postprocess:
         return candidates.select(self.nms_keep(candidates))
 
     def candidates(self, proposals: Proposals, logits: Tensor, deltas: Tensor, size: Size) -> Detections:
-        """Return all pairs of a proposal and a class above the score threshold, in the order of the proposals.
+        """Return all pairs of a proposal and a class that enter the suppression, in the order of the proposals.
 
         P proposals, logits (P, K + 1), deltas (P, K, 4) or (P, 1, 4), size (h, w) of the image.
         """
@@ -70,7 +84,10 @@ class Postprocess:
             boxes = box_ops.decode(class_deltas, boxes, self.delta_stds, self.max_scale)
         boxes = box_ops.clip(boxes, size)
         detections = Detections(boxes, scores[proposal, label], label + 1, proposal, self.classes)
-        return detections.select(box_ops.is_not_empty(boxes, self.min_size))
+        detections = detections.select(box_ops.is_not_empty(boxes, self.min_size))
+        if self.pre_nms_top_n_per_class is None:
+            return detections
+        return detections.select(top_of_each_class(detections.scores, detections.labels, self.pre_nms_top_n_per_class))
 
     def nms_keep(self, candidates: Detections) -> Tensor:
         """Return the indices of the candidates that become detections, best first."""

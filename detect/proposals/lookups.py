@@ -1,4 +1,4 @@
-"""Look-ups of precomputed proposals for the loader: from a file, or searched when an image is read.
+"""Look-ups of precomputed proposals for the loader: from files, or searched when an image is read.
 
 ``lookup[file]`` returns boxes (P, 4) in pixels of the image and scores (P,), best first.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, read_proposals
-from detect.proposals.match_images import match_images
+from detect.proposals.match_images import FileEntry, match_images_in_files
 from detect.proposals.search_dataset import SearchSettings
 from detect.proposals.selective_search import selective_search
 
@@ -22,21 +22,22 @@ BoxesAndScores = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class ProposalsFromFile:
-    """The first ``max_proposals`` proposals of each image in a file.
+class ProposalsFromFiles:
+    """The first ``max_proposals`` proposals of each image, which is in one of several files.
 
-    indices: the index in the file, by the image's path; unreadable: a line for each image that has no proposals because
-    it cannot be read.
+    entries: the index of the file and of the image in it, by the image's path; unreadable: a line for each image that
+    has no proposals because it cannot be read.
     """
 
-    proposals: ProposalFile
-    indices: Mapping[str, int]
+    files: tuple[ProposalFile, ...]
+    entries: Mapping[str, FileEntry]
     max_proposals: int
     unreadable: tuple[str, ...] = ()
 
-    def __getitem__(self, file: str, /) -> BoxesAndScores:
-        """Return boxes (P, 4) and scores (P,); KeyError if the file has no proposals of the image."""
-        proposals = self.proposals[self.indices[file]]
+    def __getitem__(self, image: str, /) -> BoxesAndScores:
+        """Return boxes (P, 4) and scores (P,); KeyError if the files have no proposals of the image."""
+        file_index, index = self.entries[image]
+        proposals = self.files[file_index][index]
         return proposals.boxes[: self.max_proposals].numpy(), proposals.scores[: self.max_proposals].numpy()
 
 
@@ -60,24 +61,26 @@ class SearchOnTheFly:
         return proposals.boxes[: self.max_proposals].numpy(), proposals.scores[: self.max_proposals].numpy()
 
 
-def load_proposal_lookup(path: Path, images: Sequence[str], max_proposals: int) -> ProposalsFromFile:
-    """Return the proposals of all ``images`` in a file. Raises UserError if it lacks an image or its bytes have
-    changed.
+def load_proposal_lookup(paths: Sequence[Path], images: Sequence[str], max_proposals: int) -> ProposalsFromFiles:
+    """Return the proposals of all ``images``, each of which is in one of the files. Raises UserError if none has an
+    image, if two have it, or if its bytes have changed.
 
     Images that cannot be read need no proposals.
     """
-    proposals = read_proposals(path)
-    indices = dict(zip(images, match_images(path, proposals, [Path(image) for image in images]), strict=True))
-    read_errors = {image: _read_error(image) for image, index in indices.items() if index is None}
+    files = {path: read_proposals(path) for path in paths}
+    entries = dict(zip(images, match_images_in_files(files, [Path(image) for image in images]), strict=True))
+    read_errors = {image: _read_error(image) for image, entry in entries.items() if entry is None}
     missing = [image for image, fault in read_errors.items() if fault is None]
     if missing:
         raise UserError(
-            f"{path}: expected proposals of {len(indices)} images, found none for {len(missing)} of them, "
-            f"{missing[0]} first; detect proposals make adds them"
+            f"{', '.join(map(str, paths))}: expected proposals of {len(entries)} images, found none for {len(missing)} "
+            f"of them, {missing[0]} first; detect proposals make adds them"
         )
-    index_by_image = {image: index for image, index in indices.items() if index is not None}
-    return ProposalsFromFile(
-        proposals, index_by_image, max_proposals, tuple(fault for fault in read_errors.values() if fault is not None)
+    return ProposalsFromFiles(
+        files=tuple(files.values()),
+        entries={image: entry for image, entry in entries.items() if entry is not None},
+        max_proposals=max_proposals,
+        unreadable=tuple(fault for fault in read_errors.values() if fault is not None),
     )
 
 

@@ -139,7 +139,7 @@ def _file(
     inputs = {
         "weights": hashlib.sha256(predictor.file.read_bytes()).hexdigest(),
         "model": to_dict(predictor.config.model),
-        "given": _size_and_mtime(Path(predictor.config.model.proposals)),
+        "given": [_size_and_mtime(file) for file in predictor.config.model.proposal_files],
         "preprocess": repr(predictor.preprocess),
         "compute": repr(predictor.compute),
         "images": [[str(file), _size_and_mtime(file)] for file in files],

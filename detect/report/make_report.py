@@ -107,7 +107,7 @@ def _page(facts: RunFacts, folder: RunFolder, predictor: Predictor, console: Con
     measured = proposal_images(annotations)
     results, gallery, missing_reason = None, None, ""
     unreadable: tuple[str, ...] = ()
-    if "head" in config.train.trainable:
+    if config.train.trains_head:
         with show_progress(console, "detecting", len(annotations), "images") as progress:
             detections = cached_detections(predictor, annotations, path, progress)
         results = compute_results(annotations, detections.predictions, default_metric(config))
@@ -137,8 +137,10 @@ def _summary(config: Config) -> tuple[tuple[str, str], ...]:
     """Return the main settings of a run as rows of a name and a value."""
     model, data, train = config.model, config.data, config.train
     length = f"{train.epochs:g} epochs" if train.epochs is not None else f"{train.steps:g} steps"
+    if train.rpn_steps is not None:
+        length += f" ({train.rpn_steps:g} of an RPN)"
     return (
-        ("detector", f"{model.kind}, {model.proposals} proposals, {model.pool}, {model.classifier}"),
+        ("detector", f"{model.kind}, {model.proposal_source} proposals, {model.pool}, {model.classifier}"),
         ("backbone", f"{model.backbone.name}, initial weights {model.backbone.weights or 'random'}"),
         ("training", f"{train.recipe}, {length}, batches of {train.batch_size}, {train.optimizer} at {train.lr:g}"),
         ("data", f"{data.format}, {data.root}"),

@@ -29,10 +29,16 @@ def numpy_generator(*parts: int | str) -> np.random.Generator:
 def uniform(count: int, device: torch.device, *parts: int | str) -> Tensor:
     """Return ``count`` floats in [0, 1), shape (count,), float64, on ``device``; the i-th depends only on the key and
     on i.
+    """
+    return uniform_at(torch.arange(1, count + 1, dtype=torch.int64, device=device), *parts)
+
+
+def uniform_at(counter: Tensor, *parts: int | str) -> Tensor:
+    """Return a float in [0, 1), float64, for each number of ``counter``, int64; it depends only on the key and on that
+    number.
 
     SplitMix64 (Steele, Lea and Flood 2014) of the counter, in wrapping int64 arithmetic.
     """
-    counter = torch.arange(1, count + 1, dtype=torch.int64, device=device)
     z = counter * _signed(0x9E3779B97F4A7C15) + hash_key(*parts)
     z = (z ^ _shift(z, 30)) * _signed(0xBF58476D1CE4E5B9)
     z = (z ^ _shift(z, 27)) * _signed(0x94D049BB133111EB)

@@ -11,7 +11,7 @@ import numpy as np
 from detect.config.builders.proposals import search_settings
 from detect.data.annotations import Annotations
 from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious
-from detect.proposals.lookups import ProposalsFromFile, load_proposal_lookup
+from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from detect.proposals.search_dataset import make_proposals
 from detect.system.cpu import available_cores
 from detect.system.progress import show_progress
@@ -21,8 +21,8 @@ from detect.training.context import RunContext
 def attach_proposals(context: RunContext) -> RunContext:
     """Return the context with the proposals of every image of both splits, unless the detector makes its own.
 
-    An interrupted search is resumed. Images that cannot be read are logged and skipped. Raises UserError if a proposal
-    file lacks an image or is stale.
+    An interrupted search is resumed. Images that cannot be read are logged and skipped. Raises UserError if the
+    proposal files lack an image, or one is stale.
     """
     model = context.config.model
     if not model.uses_precomputed_proposals or context.config.train.recipe == "pretrain":
@@ -30,12 +30,12 @@ def attach_proposals(context: RunContext) -> RunContext:
     images = list(
         dict.fromkeys(split.file(index) for split in (context.train, context.val) for index in range(len(split)))
     )
-    source = context.folder.proposals if model.proposals == "selective_search" else Path(model.proposals)
-    if model.proposals == "selective_search":
+    sources = model.proposal_files or (context.folder.proposals,)
+    if not model.proposal_files:
         if context.group.is_main:
             _search(context, images)
         context.group.gather(None)  # the other processes wait for the main one
-    proposals = load_proposal_lookup(source, images, max(model.search.train_top_n, model.search.test_top_n))
+    proposals = load_proposal_lookup(sources, images, max(model.search.train_top_n, model.search.test_top_n))
     for line in proposals.unreadable:
         context.log(f"skipped image: {line}")
     context.log(_format_recall(context.val, proposals, model.search.test_top_n))
@@ -54,7 +54,7 @@ def _search(context: RunContext, images: Sequence[str]) -> None:
         progress.write(line)
 
 
-def _format_recall(val: Annotations, proposals: ProposalsFromFile, max_proposals: int) -> str:
+def _format_recall(val: Annotations, proposals: ProposalsFromFiles, max_proposals: int) -> str:
     """Format the recall of these proposals on the validation images: the upper bound of a detector's recall."""
     proposals_and_objects = []
     for image in (val[index] for index in range(len(val))):

@@ -41,22 +41,41 @@ class Schedule:
 
 
 def parameter_groups(
-    body: nn.Module, model: nn.Module, lr: float, body_lr_factor: float, weight_decay: float
+    model: nn.Module,
+    lr: float,
+    weight_decay: float,
+    module_factors: Iterable[tuple[nn.Module, float]] = (),
+    bias_factor: float = 1.0,
+    decay_biases: bool = False,
 ) -> list[dict[str, object]]:
-    """Return the trainable parameters in groups for the optimizer.
+    """Return the trainable parameters in groups for the optimizer, one for each pair of a rate and a weight decay.
 
-    The parameters of the body learn at ``body_lr_factor * lr``; biases and normalization layers have no weight decay.
+    module_factors: modules and the factors on ``lr`` of their parameters; those of a parameter in several are
+    multiplied, with ``bias_factor`` for the bias of a convolution or a fully connected layer. Such biases have no
+    weight decay unless ``decay_biases``; normalization layers have none.
     """
-    body_ids = {id(parameter) for parameter in body.parameters()}
+    factors = {id(parameter): 1.0 for parameter in model.parameters()}
+    for module, factor in module_factors:
+        for parameter in module.parameters():
+            factors[id(parameter)] *= factor
+    biases = {id(bias) for bias in _layer_biases(model)}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            rate = lr * body_lr_factor if id(parameter) in body_ids else lr
-            groups.setdefault((rate, weight_decay if parameter.dim() > 1 else 0.0), []).append(parameter)
+            is_bias = id(parameter) in biases
+            rate = lr * (factors[id(parameter)] * bias_factor if is_bias else factors[id(parameter)])
+            has_decay = parameter.dim() > 1 or (is_bias and decay_biases)
+            groups.setdefault((rate, weight_decay if has_decay else 0.0), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
+
+
+def _layer_biases(model: nn.Module) -> list[nn.Parameter]:
+    """Return the biases of convolutions and fully connected layers: those beside a weight of two dimensions or more."""
+    own_parameters = [dict(module.named_parameters(recurse=False)) for module in model.modules()]
+    return [own["bias"] for own in own_parameters if "bias" in own and "weight" in own and own["weight"].dim() > 1]
 
 
 def build_optimizer(method: OptimizerName, groups: Iterable[dict[str, object]], momentum: float) -> optim.Optimizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import nn
 
 from detect.config import Config
 from detect.config.builders.data import default_metric
@@ -66,11 +67,30 @@ def build_validator(context: RunContext, proposals_only: bool = False) -> Detect
     )
 
 
+def _module_factors(config: Config, detector: Detector) -> list[tuple[nn.Module, float]]:
+    """Return the modules of the detector that have a learning rate factor of their own, and the factor of each."""
+    factors = config.train.lr_factors
+    rpn_layers, head_layers = detector.proposer.output_layers(), detector.head.output_layers()
+    modules = [
+        (detector.feature_network().body, factors.backbone),
+        (detector.get_submodule("proposer"), factors.proposer),
+        (detector.get_submodule("head"), factors.head),
+        (head_layers["logits"], factors.classifier),
+        (head_layers["deltas"], factors.box_regressor),
+    ]
+    return [*modules, *([(rpn_layers["objectness"], factors.objectness)] if rpn_layers else [])]
+
+
 def build_train_state(config: Config, detector: Detector) -> TrainState:
     """Return the detector with a new optimizer, and a moving average if the settings ask for one."""
     train = config.train
     groups = parameter_groups(
-        detector.feature_network().body, detector, train.lr, train.backbone_lr_factor, train.weight_decay
+        detector,
+        train.lr,
+        train.weight_decay,
+        _module_factors(config, detector),
+        train.lr_factors.bias,
+        train.bias_decay,
     )
     device = next(detector.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")

@@ -52,7 +52,7 @@ class TrainingTask:
 def default_task(context: RunContext) -> TrainingTask:
     """Return the task of the settings: batches of images or of regions; detections or an RPN's proposals validated."""
     head = context.config.model.head
-    validator = build_validator(context, proposals_only="head" not in context.config.train.trainable)
+    validator = build_validator(context, proposals_only=not context.config.train.trains_head)
     if head.sampling == "global":
         return TrainingTask(
             make_sampler=partial(_region_sampler, context),

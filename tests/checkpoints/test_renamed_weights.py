@@ -21,7 +21,8 @@ CLASSES = ("a", "b")
 
 def with_old_names(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return settings with the keys of the older version."""
-    old_keys = {new: old for old, new in RENAMED_KEYS.items()}
+    same_section = ((old, new) for old, new in RENAMED_KEYS.items() if old.count(".") == new.count("."))
+    old_keys = {new: old for old, new in same_section}
     return {
         old_keys.get(f"{prefix}{name}", name).rpartition(".")[2]: (
             with_old_names(setting, f"{prefix}{name}.") if isinstance(setting, dict) else setting

@@ -69,6 +69,22 @@ def test_proposals_of_other_images_are_searched(images: list[str], tmp_path: Pat
     assert corners(proposals_for_evaluation(model(), images[1:], tmp_path), images[1:]) == [SEARCHED] * 2
 
 
+def test_files_in_the_settings_share_the_images(images: list[str], tmp_path: Path) -> None:
+    files = [tmp_path / "trainval.npz", tmp_path / "test.npz"]
+    for file, of_file in zip(files, (images[:1], images[1:]), strict=True):
+        write_boxes(file, of_file, model())
+    split = model(proposals=list(map(str, files)))
+    assert split.proposal_files == tuple(files)
+    assert corners(proposals_for_evaluation(split, images, tmp_path), images) == [STORED] * 3
+    assert corners(proposals_for_evaluation(split, images[1:], tmp_path), images[1:]) == [STORED] * 2
+    write_boxes(files[1], images[1:2], model())
+    with pytest.raises(UserError, match=r"trainval\.npz, .*test\.npz: expected .* 3 images, found none for 1 of them"):
+        proposals_for_evaluation(split, images, tmp_path)
+    write_boxes(files[1], images, model())
+    with pytest.raises(UserError, match=r"0\.png: expected its proposals in one file, .*trainval\.npz and .*test\.npz"):
+        proposals_for_evaluation(split, images, tmp_path)
+
+
 def test_file_in_the_settings_must_have_every_image(images: list[str], tmp_path: Path) -> None:
     file = tmp_path / "mine.npz"
     write_boxes(file, images, model())

@@ -73,7 +73,7 @@ model:
   postprocess: {score_threshold: 0.1, max_detections: 50, box_regression: false, max_scale_change: null}
   test_time: {flip: true, merge: wbf}
 data: {train_on_difficult: false, repeat_factor_threshold: 0.1, augment: {color_jitter: 0.2}}
-train: {epochs: 2, trainable: [proposer, head], backbone_lr_factor: 0.1, feature_cache_gb: 5}
+train: {epochs: 2, trainable: [proposer, head], lr_factors: {backbone: 0.1}, feature_cache_gb: 5}
 """
 
 
@@ -139,7 +139,7 @@ def test_parse_config_reads_an_old_value_and_names_the_new_one(
 
 def test_new_names_are_settings_and_old_names_are_not() -> None:
     for old, new in RENAMED_KEYS.items():
-        assert old.rpartition(".")[0] == new.rpartition(".")[0]
+        assert new.startswith(old.rpartition(".")[0] + ".")
         setting(Config(), new)
         with pytest.raises(AttributeError):
             setting(Config(), old)
@@ -156,6 +156,18 @@ def test_an_old_key_beside_the_new_one_is_refused(tmp_path: Path) -> None:
     file.write_text("model: {rpn: {sides: [8], anchor_sizes: [16]}}")
     message = r"a.yaml: model.rpn.sides: expected only model.rpn.anchor_sizes, its present name, found both"
     with pytest.raises(UserError, match=message):
+        load_config(file)
+
+
+@pytest.mark.parametrize("old", ["backbone_lr", "backbone_lr_factor"])
+@pytest.mark.parametrize("text", ["{{epochs: 1, {}: 0.5, {}}}", "{{epochs: 1, {1}, {0}: 0.5}}"])
+def test_an_old_key_moves_into_the_section_of_the_new_one(old: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"train: {text.format(old, 'lr_factors: {head: 2}')}")
+    factors = load_config(file).train.lr_factors
+    assert (factors.backbone, factors.head, factors.bias) == (0.5, 2.0, 1.0)
+    file.write_text(f"train: {text.format(old, 'lr_factors: {backbone: 2}')}")
+    with pytest.raises(UserError, match=rf"train\.{old}: expected only train\.lr_factors\.backbone, .* found both"):
         load_config(file)
 
 

@@ -116,11 +116,29 @@ def test_written_rpn_proposals_are_read_back(config: Config, tmp_path: Path) -> 
     made = write_rpn_proposals([RPNProposals(looking, split, config) for split in splits], out, shown)
     images = [split.file(index) for split in splits for index in range(len(split))]
     assert (len(made), shown.num_done) == (len(images), len(images))
-    found = load_proposal_lookup(out, images, 7)
+    found = load_proposal_lookup([out], images, 7)
     boxes, scores = found[images[-1]]
     expected = next(one for index, one in RPNProposals(looking, splits[1], config).iter_readable() if index == 3)
     assert np.allclose(boxes, expected.boxes[:7], atol=1e-3)
     assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_random_anchors_as_proposals_do_not_depend_on_the_batch_size(
+    batch_size: int, config: Config, tmp_path: Path
+) -> None:
+    """Faster R-CNN, table 2: no classification and no regression; the weights then change nothing."""
+    random = with_overrides(config, ["model.rpn.rank=random", "model.rpn.box_regression=false", "data.min_size=80"])
+    split = load_split(random, "val")
+    made = []
+    for name, size in (("a", 4), ("b", batch_size)):
+        batched = with_overrides(random, [f"train.batch_size={size}"])
+        proposed = RPNProposals(make_predictor(batched, split.classes), split, batched)
+        made.append(write_rpn_proposals([proposed], tmp_path / f"{name}.npz", RecordingProgress()))
+    assert np.array_equal(made[0].offsets, made[1].offsets)
+    assert np.allclose(made[0].boxes, made[1].boxes, atol=1e-3)
+    assert np.array_equal(made[0].scores, made[1].scores)
+    assert len({tuple(row) for row in made[0].boxes.tolist()}) > 100
 
 
 def random_images(count: int) -> list[ProposalsAndObjects]:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from detect.config.builders.detector import build_detector
+from detect.config.builders.detector import build_detector, frozen_parts
 from detect.config.files import parse_config
-from detect.models.detector import Detector
+from detect.config.train import TrainablePart
+from detect.models.detector import SLOTS_OF_PART, Detector
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.tails import TwoLayerFC
 from detect.models.regions.pooled import PooledRegions
@@ -222,6 +223,10 @@ def test_head_and_regions_keep_their_shapes(regions: int) -> None:
         (["proposer"], {"region_class", "region_box"}),
         (["head"], {"rpn_objectness", "rpn_box"}),
         (["backbone", "proposer"], {"region_class", "region_box"}),
+        (["tail"], LOSSES),
+        (["classifier"], LOSSES - {"region_class"}),
+        (["backbone", "proposer", "tail", "classifier"], {"region_box"}),
+        (["backbone", "proposer", "tail", "box_regressor"], {"region_class"}),
     ],
 )
 def test_frozen_parts_stay_and_the_others_learn(frozen: list[str], left: set[str]) -> None:
@@ -233,11 +238,28 @@ def test_frozen_parts_stay_and_the_others_learn(frozen: list[str], left: set[str
     assert set(losses) == left
     sum((loss.value for loss in losses.values()), torch.zeros(())).backward()
     torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=1.0).step()
+    prefixes = tuple(f"{slot}." for part in frozen for slot in SLOTS_OF_PART[part])
     for name, value in detector.state_dict().items():
-        if name.split(".")[0] in frozen:
+        if name.startswith(prefixes):
             assert torch.equal(value, before[name]), name  # statistics too
     for name, parameter in detector.named_parameters():
-        assert (parameter.grad is None) == (name.split(".")[0] in frozen), name
+        assert (parameter.grad is None) == name.startswith(prefixes), name
+
+
+@pytest.mark.parametrize(
+    ("trainable", "frozen"),
+    [
+        (["backbone", "proposer", "head"], set()),
+        (["backbone", "proposer"], {"head"}),
+        (["head"], {"backbone", "proposer"}),
+        (["head", "classifier"], {"backbone", "proposer"}),
+        (["box_regressor"], {"backbone", "proposer", "tail", "classifier"}),
+        (["backbone", "classifier"], {"proposer", "tail", "box_regressor"}),
+        (["proposer", "classifier", "box_regressor"], {"backbone", "tail"}),
+    ],
+)
+def test_frozen_parts_of_the_trainable_ones(trainable: list[TrainablePart], frozen: set[str]) -> None:
+    assert frozen_parts(trainable) == frozen
 
 
 def test_box_loss_with_weight_zero_is_not_computed() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from detect.models.postprocess import Postprocess
+from detect.models.postprocess import Postprocess, top_of_each_class
 from detect.types import Detections, Proposals
 
 SIZE = (100, 200)
@@ -69,6 +69,29 @@ def test_detections_after_threshold_and_nms(
     scores = [probabilities[proposal][label] / sum(probabilities[proposal]) for proposal, label in expected]
     assert detections.scores.tolist() == pytest.approx(scores)
     assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("top_n", [1, 2, 3, 100])
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_top_of_each_class_equals_a_loop_over_classes(count: int, top_n: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    scores = torch.randint(0, 9, (count,), generator=generator) / 9  # with ties
+    labels = torch.randint(1, 5, (count,), generator=generator)
+    expected: list[int] = []
+    for label in range(5):
+        members = [index for index in range(count) if labels[index] == label]
+        expected += sorted(members, key=lambda index: (-float(scores[index]), index))[:top_n]
+    assert top_of_each_class(scores, labels, top_n).tolist() == sorted(expected)
+
+
+@pytest.mark.parametrize(("top_n", "expected"), [(None, [(3, 1), (2, 1), (0, 2)]), (1, [(3, 1), (0, 2)])])
+def test_best_of_each_class_alone_enter_the_suppression(top_n: int | None, expected: list[tuple[int, int]]) -> None:
+    probabilities = [[0.1, 0.3, 0.6], [0.1, 0.5, 0.4], [0.1, 0.7, 0.2], [0.1, 0.8, 0.1]]
+    detections = detect(Postprocess(pre_nms_top_n_per_class=top_n), probabilities)
+    assert detections.proposal_index is not None
+    pairs = list(zip(detections.proposal_index.tolist(), detections.labels.tolist(), strict=True))
+    assert [pair for pair in pairs if pair in expected] == expected
+    assert (len(pairs) == 2) == (top_n == 1)
 
 
 def test_deltas_are_applied_by_class() -> None:

@@ -11,7 +11,7 @@ import torch
 from detect.config.builders.data import list_images, load_split
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, content_hash, pack_proposals
-from detect.proposals.match_images import match_images
+from detect.proposals.match_images import match_images, match_images_in_files
 from detect.types import Proposals
 from tests.conftest import TINY
 from tests.proposals.fake_search import write_random_images
@@ -80,6 +80,59 @@ def test_match_images_with_invalid_entries_raises_user_error(
 ) -> None:
     with pytest.raises(UserError, match=message):
         match_images(FILE, proposal_file(**names), images)
+
+
+def test_match_images_in_files_tells_which_file_has_an_image(images: list[Path]) -> None:
+    a, b, c = hashes_of(images)
+    npz, mat = Path("a.npz"), Path("b.mat")
+    by_bytes, by_names = proposal_file(train__000005_png=a), proposal_file(x=9, val__000005_png=b)
+    assert match_images_in_files({npz: by_bytes, mat: by_names}, []) == []
+    assert match_images_in_files({npz: by_bytes, mat: by_names}, images) == [(0, 0), (1, 1), None]
+    assert match_images_in_files({mat: proposal_file(x=9), npz: by_bytes}, images) == [(1, 0), None, None]
+    # Another image of the same name in a file with hashes is none of these, in either order.
+    named = proposal_file(**{"val__000005": 0, "val__000007": 0})
+    assert match_images_in_files({npz: proposal_file(**{"000005_png": a}), mat: named}, images) == [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+    ]
+    assert match_images_in_files({npz: proposal_file(**{"000007_png": 5}), mat: named}, images[1:]) == [(1, 0), (1, 1)]
+    assert match_images_in_files(
+        {mat: named, npz: proposal_file(z=c, **{"000005_png": a})}, [images[0], images[1]]
+    ) == [
+        (1, 1),
+        (0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"x": 1}, {"y": 1}),
+        ({"x": 1}, {"000007": 0}),
+        ({"000007": 0}, {"x": 1}),
+        ({"000007": 0}, {"val__000007_png": 0}),
+    ],
+)
+def test_match_images_in_files_refuses_an_image_in_two(
+    first: dict[str, int], second: dict[str, int], images: list[Path]
+) -> None:
+    (image_hash,) = hashes_of(images[2:])
+    files = {
+        path: proposal_file(**{name: content and image_hash for name, content in names.items()})
+        for path, names in ((Path("a.npz"), first), (Path("b.mat"), second))
+    }
+    message = (
+        r"/val/000007\.png: expected its proposals in one file, found them in (a\.npz and b\.mat|b\.mat and a\.npz)$"
+    )
+    with pytest.raises(UserError, match=message):
+        match_images_in_files(files, images[2:])
+
+
+def test_match_images_in_files_without_any_image_names_the_files(images: list[Path]) -> None:
+    message = r"^a\.npz, b\.npz: expected proposals of images such as /.*/train/000005\.png, found such as z$"
+    with pytest.raises(UserError, match=message):
+        match_images_in_files({Path("a.npz"): proposal_file(), Path("b.npz"): proposal_file(z=5)}, images)
 
 
 def test_match_images_of_a_missing_image_is_none(images: list[Path], tmp_path: Path) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config import Config
 from detect.config.builders.detector import build_detector
+from detect.config.train import TrainConfig
 from detect.inference.predictor import load
+from detect.training import loop
 from detect.training.context import RunContext
+from detect.training.loop import Interrupted
 from detect.training.run import resume, train
 from tests.training.fixtures_training import QUIET, Cut, assert_same_weights, settings_of
 
@@ -23,6 +30,27 @@ def alternating(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     config = settings_of(shapes_root)
     train(config.model_copy(update={"train": config.train.model_copy(update={"recipe": "alternating"})}), folder, QUIET)
     return folder
+
+
+def config_with_lengths(shapes_root: Path) -> Config:
+    lengths = {"rpn_steps": 3, "rpn_batch_size": 1, "rpn_milestones": [0.5]}
+    train_changes = {"recipe": "alternating", "log_every": 1, "checkpoint_every": 1, **lengths}
+    return settings_of(shapes_root, train=train_changes)
+
+
+@pytest.fixture(scope="module")
+def lengths(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lengths") / "run"
+    train(config_with_lengths(shapes_root), folder, QUIET)
+    return folder
+
+
+def stage_folders(run: Path) -> list[Path]:
+    return [run / name for name in STEPS]
+
+
+def train_settings(folder: Path) -> TrainConfig:
+    return load_checkpoint(folder / "best.pt").config.train
 
 
 def test_alternating_stages_share_backbone_and_final_parts(alternating: Path) -> None:
@@ -58,6 +86,45 @@ def test_alternating_stages_use_all_rpn_proposals_and_initial_weights(alternatin
     fresh = build_detector(configs["1-rpn"], load(alternating).classes)[0].state_dict()
     assert all(torch.equal(rpn[name], fresh[name]) for name in fresh if name.startswith("head."))
     assert not torch.equal(rpn["head.logits.weight"], start["head.logits.weight"])
+
+
+def test_alternating_stages_without_a_length_of_their_own_have_that_of_the_run(alternating: Path) -> None:
+    lengths = {(stage.steps, stage.batch_size) for stage in map(train_settings, stage_folders(alternating))}
+    assert lengths == {(2, 2)}
+
+
+@pytest.mark.parametrize("stop", [2, 4, 7])
+def test_alternating_with_a_length_of_the_rpn_resumes_after_a_stop(
+    stop: int, lengths: Path, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop within a stage, after its first batch; an RPN has 3 steps of 1 image, a detector 2 of 2."""
+    run, count = tmp_path / "run", [0]
+    update = loop._update
+
+    def counted(*arguments: Any) -> bool:
+        count[0] += 1
+        if count[0] == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_update", counted)
+        with pytest.raises(Interrupted):
+            train(config_with_lengths(shapes_root), run, QUIET)
+    assert count[0] == stop
+    resume(run, QUIET)
+    assert_same_weights(lengths, run)
+
+
+def test_alternating_stages_have_the_length_of_their_network(lengths: Path) -> None:
+    stages = list(map(train_settings, stage_folders(lengths)))
+    assert [stage.steps for stage in stages] == [3, 2, 3, 2]
+    assert [stage.batch_size for stage in stages] == [1, 2, 1, 2]
+    assert [stage.milestones for stage in stages] == [(0.5,), (5 / 7,), (0.5,), (5 / 7,)]
+    assert [stage.epochs for stage in stages] == [None] * 4
+    assert [load_checkpoint(folder / "best.pt").step for folder in stage_folders(lengths)] == [3, 2, 3, 2]
+    assert {stage.rpn_steps for stage in stages} == {None}
+    assert train_settings(lengths).rpn_steps == 3
 
 
 @pytest.mark.parametrize("done", [0, 2, 5])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config import Config
 from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import merge_overrides, parse_config
@@ -90,6 +90,21 @@ def test_initial_detector_with_wrong_file_is_one_line_with_the_key(
     assert str(caught.value).startswith("model.init: ")
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_box_regressor_is_trained_alone_after_the_classifier(shapes_root: Path, tmp_path: Path) -> None:
+    """Fast R-CNN, table 6, stage-wise: the network with a softmax first, then the layer of the deltas."""
+    common = [f"data.root={shapes_root}", "train.steps=2", "train.ema_decay=0", "data.min_size=80"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(tiny(*common, "model.head.box_weight=0", "model.postprocess.box_regression=false"), first)
+    train(tiny(*common, f"model.init={first}", "train.trainable=[box_regressor]"), second)
+    before, after = (load_checkpoint(folder / "best.pt").weights for folder in (first, second))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"head.deltas.weight", "head.deltas.bias"}
+    columns = (second / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert "region_box" in columns
+    assert "region_class" not in columns
+    assert "AP" in columns  # detections are validated, not proposals
 
 
 def test_run_with_init_logs_the_loaded_parts(run: Path, shapes_root: Path, tmp_path: Path) -> None:

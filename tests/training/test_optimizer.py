@@ -35,7 +35,7 @@ class Model(nn.Module):
 
 def test_parameter_groups_separate_body_and_weight_decay() -> None:
     model = Model()
-    groups = parameter_groups(model.body, model, lr=0.5, body_lr_factor=0.1, weight_decay=0.01)
+    groups = parameter_groups(model, lr=0.5, weight_decay=0.01, module_factors=[(model.body, 0.1)])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     names_by_group = {}
     for group in groups:
@@ -50,9 +50,27 @@ def test_parameter_groups_separate_body_and_weight_decay() -> None:
     }
 
 
+def test_parameter_groups_multiply_the_factors_of_parts_and_biases() -> None:
+    model = Model()
+    groups = parameter_groups(model, 0.5, 0.01, [(model.body, 0.5), (model.body[0], 3.0)], 2.0, decay_biases=True)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates: dict[str, tuple[object, object]] = {}
+    for group in groups:
+        assert isinstance(group["params"], list)
+        rates |= {names[id(parameter)]: (group["lr"], group["weight_decay"]) for parameter in group["params"]}
+    assert rates == {
+        "body.0.weight": (0.75, 0.01),
+        "body.0.bias": (1.5, 0.01),
+        "body.1.weight": (0.25, 0.0),  # a normalization layer
+        "body.1.bias": (0.25, 0.0),
+        "head.weight": (0.5, 0.01),
+        "head.bias": (1.0, 0.01),
+    }
+
+
 def test_parameter_groups_with_one_rate_is_one_group() -> None:
     model = Model()
-    (group,) = parameter_groups(model.body, model, lr=0.5, body_lr_factor=1.0, weight_decay=0.0)
+    (group,) = parameter_groups(model, lr=0.5, weight_decay=0.0)
     assert isinstance(group["params"], list)
     assert len(group["params"]) == 6
 
@@ -62,7 +80,7 @@ def test_parameter_groups_with_one_rate_is_one_group() -> None:
 )
 def test_optimizer_updates_weights_at_the_set_rate(method: OptimizerName, kind: type) -> None:
     model = Model()
-    optimizer = build_optimizer(method, parameter_groups(model.body, model, 0.5, 0.1, 0.0), momentum=0.9)
+    optimizer = build_optimizer(method, parameter_groups(model, 0.5, 0.0, [(model.body, 0.1)]), momentum=0.9)
     assert isinstance(optimizer, kind)
     assert set_learning_rate(optimizer, 0.2) == pytest.approx(0.1)
     assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.01, 0.1])
@@ -78,7 +96,7 @@ def test_optimizer_updates_weights_at_the_set_rate(method: OptimizerName, kind: 
 
 def test_sgd_has_momentum_and_weight_decay() -> None:
     model = Model()
-    optimizer = build_optimizer("sgd", parameter_groups(model.body, model, 0.5, 1.0, 0.01), momentum=0.9)
+    optimizer = build_optimizer("sgd", parameter_groups(model, 0.5, 0.01), momentum=0.9)
     assert [(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.9, 0.01), (0.9, 0.0)]
 
 

@@ -182,9 +182,20 @@ def test_regressors_are_scaled_by_norms_of_all_regions(
 @pytest.mark.parametrize(
     ("train_settings", "model_settings", "message"),
     [
-        ({"recipe": "alternating", "parts": ["proposer"]}, {}, "expected all three with train.recipe alternating"),
+        (
+            {"recipe": "alternating", "parts": ["proposer"]},
+            {},
+            "expected backbone, proposer and head with train.recipe alternating",
+        ),
         ({"parts": ["backbone", "proposer"]}, {"classifier": "svm"}, "expected head among them for SVMs"),
         ({"parts": ["backbone"]}, {}, "expected head or proposer among them"),
+        (
+            {"parts": ["box_regressor"]},
+            {"head": {"box_weight": 0}},
+            "expected no box_regressor, as model.head.box_weight 0 is no loss, found box_regressor",
+        ),
+        ({"parts": ["proposer"]}, {"proposals": "a.npz"}, "expected head among them, found proposer"),
+        ({"recipe": "alternating"}, {"proposals": ["a.npz", "b.npz"]}, "with model.proposals a.npz, b.npz, found"),
         ({"recipe": "joint"}, {"kind": "rcnn"}, "expected rcnn with model.kind rcnn"),
         ({"recipe": "rcnn"}, {}, "expected joint with model.classifier softmax"),
         ({"patience": 3}, {"kind": "rcnn"}, "train.patience: expected null with train.recipe rcnn.* found 3"),
@@ -215,7 +226,7 @@ def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, finished_run: 
     (line_index,) = (line_index for line_index, line in enumerate(lines) if line.startswith("crops of 24 x 24 pixels"))
     assert line_index < next(line_index for line_index, line in enumerate(lines) if line.startswith("stage 1"))
     assert re.search(r"[\d.e+]+ ms each on this machine: 256 to train the network on \(\d+ s\), ", lines[line_index])
-    proposals = load_proposal_lookup(Path(rcnn.model.proposals), [], 2000).proposals
+    proposals = load_proposal_lookup(rcnn.model.proposal_files, [], 2000).files[0]
     counts = [proposals[line_index].boxes.shape[0] for line_index in range(len(proposals))]
     assert f", {sum(counts[:6])} for features (" in lines[line_index]
     assert f", {sum(counts[6:])} to validate (" in lines[line_index]

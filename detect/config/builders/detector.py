@@ -6,7 +6,7 @@ features. From Fast to Faster R-CNN the proposer becomes a trained network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from detect.config.builders.slots import (
     precomputed_selection,
     rpn_selection,
 )
+from detect.config.train import HEAD_PARTS, TrainablePart
 from detect.errors import UserError
 from detect.models.backbones import registry
 from detect.models.backbones.network import NoBackbone
@@ -33,7 +34,14 @@ from detect.models.proposers.precomputed import PrecomputedProposals
 from detect.models.tta import AugmentedView, DetectorWithTTA
 from detect.ops.preprocess import Preprocess
 
-TRAINABLE_PARTS = {"backbone", "proposer", "head"}
+
+def frozen_parts(trainable: Collection[TrainablePart]) -> set[str]:
+    """Return the parts to freeze, of ``detector.SLOTS_OF_PART``, for the setting ``train.trainable``."""
+    frozen: set[str] = {"backbone", "proposer", "head"} - set(trainable)
+    output_layers = HEAD_PARTS - {"head"}
+    if "head" in frozen and not output_layers.isdisjoint(trainable):
+        return (frozen - {"head"}) | {"tail"} | (output_layers - set(trainable))
+    return frozen
 
 
 def rcnn(model: ModelConfig, backbone: BuiltBackbone, classes: tuple[str, ...]) -> Detector:
@@ -89,7 +97,7 @@ def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, 
     build_shared = fast_rcnn if config.model.uses_precomputed_proposals else faster_rcnn
     build = rcnn if config.model.kind == "rcnn" else build_shared
     detector = build(config.model, build_backbone(config.model, stages), classes)
-    detector.freeze(TRAINABLE_PARTS - set(config.train.trainable))
+    detector.freeze(frozen_parts(config.train.trainable))
     return detector.to(memory_format=torch.channels_last), report
 
 

@@ -10,7 +10,7 @@ from detect.config import ModelConfig
 from detect.data.loading.collate import ProposalLookup
 from detect.errors import UserError
 from detect.proposals.files import read_proposals
-from detect.proposals.lookups import BoxesAndScores, ProposalsFromFile, SearchOnTheFly, load_proposal_lookup
+from detect.proposals.lookups import BoxesAndScores, ProposalsFromFiles, SearchOnTheFly, load_proposal_lookup
 from detect.proposals.match_images import match_images
 from detect.proposals.search_dataset import SearchSettings
 
@@ -32,27 +32,27 @@ def on_the_fly_search(model: ModelConfig) -> SearchOnTheFly | None:
 class FileElseSearch:
     """Proposals of a file for the images that are in it, and of the same search for other images."""
 
-    from_file: ProposalsFromFile
+    from_files: ProposalsFromFiles
     search: SearchOnTheFly
 
     def __getitem__(self, image: str, /) -> BoxesAndScores:
         """Return the proposals of an image file. Raises UnreadableImage."""
-        return self.from_file[image] if image in self.from_file.indices else self.search[image]
+        return self.from_files[image] if image in self.from_files.entries else self.search[image]
 
 
 def proposals_for_evaluation(model: ModelConfig, images: Sequence[str], folder: Path) -> ProposalLookup | None:
     """Return the proposals of ``images`` for a model in ``folder``; None for a model with an RPN.
 
-    A file that ``model.proposals`` names must have every image, since it does not tell the settings of its search. A
+    The files that ``model.proposals`` names must have every image, since they do not tell the settings of a search. A
     search of the same settings is read from the proposals.npz that the training has left in the folder. Raises
     UserError.
     """
     search = on_the_fly_search(model)
     if search is None:
         return None
-    if model.proposals != "selective_search":
+    if model.proposal_files:
         try:
-            return load_proposal_lookup(Path(model.proposals), images, search.max_proposals)
+            return load_proposal_lookup(model.proposal_files, images, search.max_proposals)
         except UserError as error:
             raise UserError(f"model.proposals: {error}; model.proposals=selective_search searches") from None
     saved_file = folder / "proposals.npz"
@@ -65,5 +65,5 @@ def proposals_for_evaluation(model: ModelConfig, images: Sequence[str], folder: 
         indices = match_images(saved_file, proposals, [Path(image) for image in images])
     except UserError:  # the images are of another data set, or have changed since
         return search
-    index_of = {image: index for image, index in zip(images, indices, strict=True) if index is not None}
-    return FileElseSearch(ProposalsFromFile(proposals, index_of, search.max_proposals), search)
+    entries = {image: (0, index) for image, index in zip(images, indices, strict=True) if index is not None}
+    return FileElseSearch(ProposalsFromFiles((proposals,), entries, search.max_proposals), search)

@@ -43,7 +43,17 @@ def build_rpn(model: ModelConfig, backbone: BuiltBackbone) -> RPN:
     )
     num_anchors = anchors.num_anchors_per_location(0)
     head = RPNHead(backbone.channels, config.channels, num_anchors, config.num_convs, config.conv_type)
-    return RPN(head, anchors, backbone.strides, training, config.anchor_stride, config.max_scale_change)
+    return RPN(
+        head,
+        anchors,
+        backbone.strides,
+        training,
+        config.anchor_stride,
+        config.max_scale_change,
+        delta_stds=config.delta_stds,
+        apply_deltas=config.box_regression,
+        random_rank=config.rank == "random",
+    )
 
 
 def build_anchor_generator(model: ModelConfig, num_maps: int) -> AnchorGenerator:
@@ -71,7 +81,8 @@ def rpn_selection(model: ModelConfig, training: bool) -> ProposalSelection:
     config = model.rpn
     pre_nms_top_n = config.pre_nms_top_n_train if training else config.pre_nms_top_n_test
     post_nms_top_n = config.post_nms_top_n_train if training else config.post_nms_top_n_test
-    return ProposalSelection(pre_nms_top_n, post_nms_top_n, config.nms_iou, config.min_size, config.score_threshold)
+    nms_iou = 1.0 if config.rank == "random" else config.nms_iou  # boxes without scores do not suppress each other
+    return ProposalSelection(pre_nms_top_n, post_nms_top_n, nms_iou, config.min_size, config.score_threshold)
 
 
 def precomputed_selection(top_n: int) -> ProposalSelection:
@@ -138,6 +149,7 @@ def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproce
         apply_deltas=config.box_regression,
         max_scale=config.max_scale_change,
         min_size=config.min_size,
+        pre_nms_top_n_per_class=config.pre_nms_top_n_per_class,
     )
 
 

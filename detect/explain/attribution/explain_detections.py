@@ -34,7 +34,7 @@ from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
 from detect.models.layer_hooks import find_layer, stage_names
 from detect.ops.preprocess import rescale_boxes
-from detect.proposals.lookups import BoxesAndScores, ProposalsFromFile
+from detect.proposals.lookups import BoxesAndScores, ProposalsFromFiles
 from detect.system.files import write_bytes
 
 COLUMNS = 3  # of the image grid
@@ -69,7 +69,7 @@ def explain_images(
     out: Path,
     query: DetectionQuery,
     options: MethodOptions,
-    proposals: ProposalsFromFile | None,
+    proposals: ProposalsFromFiles | None,
     log: Callable[[str], None],
 ) -> tuple[str, ...]:
     """Write a folder below ``out`` for each image, log a line for each detection, and return a line for each unreadable

@@ -40,6 +40,7 @@ POSTPROCESS_KEYS = {
     "apply_deltas": "regress",
     "max_scale": "growth",
     "min_size": "min_side",
+    "pre_nms_top_n_per_class": "before_nms",
 }
 
 
@@ -72,7 +73,7 @@ def recompute(recorded: TraceRecord) -> Detections:
     if recorded["version"] != VERSION:
         raise ValueError(f"version: expected {VERSION}, found {recorded['version']}")
     saved = recorded["detection_rule"]
-    fields = {field: saved[key] for field, key in POSTPROCESS_KEYS.items()}
+    fields = {field: saved[key] for field, key in POSTPROCESS_KEYS.items() if key in saved}  # older records lack one
     fields["delta_stds"] = tuple(fields["delta_stds"])
     postprocess = Postprocess(**fields, classes=tuple(recorded["classes"]), score_fn=SCORE_FUNCTIONS[saved["scoring"]])
     height, width = recorded["size"]

@@ -25,7 +25,7 @@ from detect.explain.trace.trace_images import chain_figure, search_figure
 from detect.explain.trace.trace_page import DetectionEntry, TracePage, render_trace_page
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
-from detect.proposals.lookups import ProposalsFromFile
+from detect.proposals.lookups import ProposalsFromFiles
 from detect.proposals.selective_search.history import BoxHistory, box_histories
 from detect.system.cpu import available_cores
 from detect.system.files import write_text
@@ -54,7 +54,7 @@ def trace_images(
     out: Path,
     options: TraceOptions,
     ground_truth: ImageGroundTruth,
-    proposals: ProposalsFromFile | None,
+    proposals: ProposalsFromFiles | None,
     progress: ProgressDisplay,
 ) -> tuple[str, ...]:
     """Write a folder below ``out`` for each image, and return a line for each unreadable image.
@@ -85,7 +85,7 @@ def _trace_image(
     folder: Path,
     options: TraceOptions,
     ground_truth: ImageGroundTruth,
-    proposals: ProposalsFromFile | None,
+    proposals: ProposalsFromFiles | None,
 ) -> None:
     image_proposals = None if proposals is None else proposals[str(image)]
     images = predictor.preprocess_image(rgb, image_proposals).to(predictor.compute.device)

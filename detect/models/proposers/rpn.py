@@ -21,7 +21,7 @@ on every cell and with gradients, and ``losses`` reads the sampled anchors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -29,9 +29,11 @@ from torch import Tensor, nn
 
 from detect.models.proposers.candidates import UNIT_STDS, Candidates
 from detect.models.proposers.proposer import AnchorLayout, ProposalSelection, ProposerOutput
+from detect.models.proposers.random_ranks import draw_ranks
 from detect.models.proposers.rpn_head import RPNHead
 from detect.ops import boxes as box_ops
 from detect.ops.anchors import AnchorGenerator
+from detect.ops.constants import constant
 from detect.ops.dtype import at_least_float32
 from detect.ops.losses import rpn_losses
 from detect.ops.matching import Matcher, sample_each_image
@@ -46,7 +48,8 @@ class RPNOutput:
     """The RPN's predictions for all anchors, without gradients (with them on a GPU, for the losses).
 
     logits (N, A); deltas (N, A, 4); anchors (A, 4) in canvas pixels; counts: the number of anchors of each map; maps:
-    the maps themselves, N x C x h x w each, from which the losses predict again with gradients.
+    the maps themselves, N x C x h x w each, from which the losses predict again with gradients; ranks (N, A): numbers
+    drawn at random that rank the anchors in place of the logits, -inf for those in the padding, None without a draw.
     """
 
     logits: Tensor
@@ -54,6 +57,7 @@ class RPNOutput:
     anchors: Tensor
     counts: tuple[int, ...]
     maps: tuple[Tensor, ...]
+    ranks: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ class RPN(nn.Module):
 
     anchor_stride: with "stride" neighboring anchors are one stride of the map apart; with "canvas" they are the canvas
     side divided by the map's cells apart, rounded down, as in torchvision (53 pixels where 160 pixels have 3 cells of
-    stride 64). max_scale: see ``boxes.decode``.
+    stride 64). max_scale: see ``boxes.decode``. delta_stds: the deltas of training are divided by these. apply_deltas:
+    whether the deltas move the anchors, and random_rank: whether anchors are drawn at random in place of those with the
+    best objectness (the paper's ablations "no reg" and "no cls", table 2).
     """
 
     def __init__(
@@ -109,6 +115,10 @@ class RPN(nn.Module):
         rpn_training: RPNTraining,
         anchor_stride: AnchorStride = "stride",
         max_scale: float | None = box_ops.MAX_SCALE,
+        *,
+        delta_stds: tuple[float, float, float, float] = UNIT_STDS,
+        apply_deltas: bool = True,
+        random_rank: bool = False,
     ) -> None:
         super().__init__()
         self.head = head
@@ -117,6 +127,9 @@ class RPN(nn.Module):
         self.rpn_training = rpn_training
         self.anchor_stride = anchor_stride
         self.max_scale = max_scale
+        self.delta_stds = delta_stds
+        self.apply_deltas = apply_deltas
+        self.random_rank = random_rank
 
     def forward(
         self, images: Images, maps: Sequence[Tensor], selection: ProposalSelection
@@ -128,6 +141,8 @@ class RPN(nn.Module):
         learns = any(parameter.requires_grad for parameter in self.head.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns and runs_head_once(maps[0])):
             raw = self._predict(maps, (int(images.pixels.shape[2]), int(images.pixels.shape[3])))
+        if self.random_rank:
+            raw = replace(raw, ranks=draw_ranks(raw.anchors, self.anchor_layout(raw), images))
         candidates = self.candidates(raw, images.sizes, selection)
         return ProposerOutput(tuple(candidate.proposals(selection) for candidate in candidates), raw)
 
@@ -163,23 +178,38 @@ class RPN(nn.Module):
 
     @torch.no_grad()
     def candidates(self, raw: RPNOutput, sizes: Sequence[Size], selection: ProposalSelection) -> tuple[Candidates, ...]:
-        """Return the anchors of each image that may become proposals: the ``pre_nms_top_n`` best of each map."""
+        """Return the anchors of each image that may become proposals: the ``pre_nms_top_n`` best of each map.
+
+        Their deltas are in units of the anchors: without deviations, and 0 where no deltas are applied.
+        """
+        all_logits = raw.logits if raw.ranks is None else raw.ranks
         best, levels, start = [], [], 0
         for level, count in enumerate(raw.counts):
             num_best = min(selection.pre_nms_top_n, count)
-            best.append(raw.logits[:, start : start + count].topk(num_best, 1).indices + start)
+            best.append(all_logits[:, start : start + count].topk(num_best, 1).indices + start)
             levels.append(torch.full((num_best,), level, device=raw.logits.device))
             start += count
         top = torch.cat(best, 1)  # (N, C) anchor indices
-        logits = raw.logits.gather(1, top)
+        logits, level_of = all_logits.gather(1, top), torch.cat(levels)
         deltas = raw.deltas.gather(1, top[:, :, None].expand(-1, -1, 4))
-        level_of = torch.cat(levels)
-        return tuple(
-            Candidates(
-                top[i], raw.anchors[top[i]], logits[i], deltas[i], level_of, len(raw.counts), size, self.max_scale
+        deltas = deltas * constant(self.delta_stds, deltas) if self.apply_deltas else torch.zeros_like(deltas)
+        candidates = []
+        for i, size in enumerate(sizes):
+            ranked = slice(None) if raw.ranks is None else (logits[i] > -torch.inf).nonzero().flatten()
+            anchor = top[i, ranked]
+            candidates.append(
+                Candidates(
+                    anchor,
+                    raw.anchors[anchor],
+                    logits[i, ranked],
+                    deltas[i, ranked],
+                    level_of[ranked],
+                    len(raw.counts),
+                    size,
+                    self.max_scale,
+                )
             )
-            for i, size in enumerate(sizes)
-        )
+        return tuple(candidates)
 
     def losses(self, raw: RPNOutput, images: Images, targets: Sequence[Targets]) -> dict[str, MeanLoss]:
         """Return the objectness and the box loss, means over the images or over the sampled anchors.
@@ -223,7 +253,7 @@ class RPN(nn.Module):
         samples = []
         for i, (foreground, background) in enumerate(sampled):
             matched_boxes = targets[i].boxes[matched[i][foreground]].to(anchors.dtype)
-            target_deltas = box_ops.encode(matched_boxes, anchors[inside[i][foreground]], UNIT_STDS)
+            target_deltas = box_ops.encode(matched_boxes, anchors[inside[i][foreground]], self.delta_stds)
             samples.append(AnchorSamples(inside[i][foreground], inside[i][background], target_deltas))
         return samples
 

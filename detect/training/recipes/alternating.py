@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.builders.detector import TRAINABLE_PARTS
+from detect.config.builders.detector import frozen_parts
+from detect.config.train import TrainablePart, TrainConfig
 from detect.inference.predictor import load
 from detect.inference.rpn_proposals import RPNProposals, write_rpn_proposals
 from detect.proposals.lookups import load_proposal_lookup
@@ -27,8 +27,6 @@ from detect.training.initial_model import InitialModel
 from detect.training.recipes.finish import finish
 from detect.training.recipes.stages import Stage, run_stages, stage_context
 from detect.training.trainer import train_model
-
-Part = Literal["backbone", "proposer", "head"]
 
 
 def alternating(context: RunContext, initial: InitialModel | None = None) -> TrainingResult:
@@ -50,7 +48,7 @@ def alternating(context: RunContext, initial: InitialModel | None = None) -> Tra
 
     def train(stage: RunContext, initial: InitialModel | None = None) -> None:
         if initial is not None:
-            initial.detector.freeze(TRAINABLE_PARTS - set(stage.config.train.trainable))
+            initial.detector.freeze(frozen_parts(stage.config.train.trainable))
         unreadable.extend(train_model(stage, initial).unreadable)
 
     stages = [
@@ -91,21 +89,36 @@ def alternating(context: RunContext, initial: InitialModel | None = None) -> Tra
 
 
 def _stage_config(
-    config: Config, parts: Sequence[Part], proposals: Path | None = None, init: Path | None = None
+    config: Config, parts: Sequence[TrainablePart], proposals: Path | None = None, init: Path | None = None
 ) -> Config:
     """Return the configuration of one stage.
 
-    parts: those that learn; proposals: the file to train on, None for the RPN's own; init: the checkpoint to start
-    from, None for the initial weights.
+    parts: those that learn; the stage has the length and the batches of an RPN if the proposer is one of them;
+    proposals: the file to train on, None for the RPN's own; init: the checkpoint to start from, None for the initial
+    weights.
     """
     model: dict[str, object] = {} if init is None else {"init": str(init.absolute())}
     if proposals is not None:  # all of them: train_top_n limits those of a search
         search = config.model.search.model_copy(update={"train_top_n": config.model.rpn.post_nms_top_n_train})
         model |= {"proposals": str(proposals.absolute()), "search": search}
-    train = {"recipe": "joint", "trainable": tuple(parts), "validate_every": None}
+    train: dict[str, object] = {"recipe": "joint", "trainable": tuple(parts), "validate_every": None}
+    if "proposer" in parts:
+        train |= _rpn_settings(config.train)
+    # A stage is no alternating training, which alone has settings of its RPN.
+    train |= {"rpn_steps": None, "rpn_batch_size": None, "rpn_milestones": None}
     return config.model_copy(
         update={"model": config.model.model_copy(update=model), "train": config.train.model_copy(update=train)}
     )
+
+
+def _rpn_settings(train: TrainConfig) -> dict[str, object]:
+    """Return the length, the batch size and the milestones of an RPN, where they differ from those of a detector."""
+    settings: dict[str, object] = {} if train.rpn_steps is None else {"steps": train.rpn_steps, "epochs": None}
+    if train.rpn_batch_size is not None:
+        settings["batch_size"] = train.rpn_batch_size
+    if train.rpn_milestones is not None:
+        settings["milestones"] = train.rpn_milestones
+    return settings
 
 
 def _propose(context: RunContext, out: Path) -> None:
@@ -120,7 +133,7 @@ def _propose(context: RunContext, out: Path) -> None:
 def _with_proposals(context: RunContext) -> RunContext:
     """Return the context with the proposals of the training images from the file in its settings."""
     model, images = context.config.model, [context.train.file(index) for index in range(len(context.train))]
-    return replace(context, proposals=load_proposal_lookup(Path(model.proposals), images, model.search.train_top_n))
+    return replace(context, proposals=load_proposal_lookup(model.proposal_files, images, model.search.train_top_n))
 
 
 def _assemble(rpn_context: RunContext, head_context: RunContext) -> tuple[int, dict[str, Tensor]]:

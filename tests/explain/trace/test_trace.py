@@ -26,13 +26,21 @@ KINDS: dict[str, dict[str, Any]] = {
     "faster_rcnn": {"backbone": BACKBONE, "rpn": RPN, "head": HEAD},
     "pyramid": {"backbone": BACKBONE | PYRAMID, "rpn": RPN | LEVELS, "head": HEAD},
     "svm": {"backbone": BACKBONE, "rpn": RPN, "head": HEAD, "classifier": "svm"},
+    "random": {"backbone": BACKBONE, "rpn": RPN | {"rank": "random", "box_regression": False}, "head": HEAD},
+    "capped": {
+        "backbone": BACKBONE,
+        "rpn": RPN | {"delta_stds": [0.5, 0.25, 0.1, 0.2]},
+        "head": HEAD,
+        "postprocess": {"pre_nms_top_n_per_class": 10},
+    },
     "fast_rcnn": PRECOMPUTED | {"kind": "fast_rcnn"},
     "rcnn": PRECOMPUTED | {"kind": "rcnn", "crop": {"size": 64}, "head": HEAD | {"pool_size": 2}},
 }
 
 
 def build_example(kind: str, seed: int) -> Detector:
-    model = KINDS[kind] | {"postprocess": {"score_threshold": 0.2, "nms_iou": 0.5, "max_detections": 1000}}
+    postprocess = {"score_threshold": 0.2, "nms_iou": 0.5, "max_detections": 1000}
+    model = KINDS[kind] | {"postprocess": postprocess | KINDS[kind].get("postprocess", {})}
     train = {"steps": 1} | ({"recipe": "rcnn"} if kind == "rcnn" else {})
     detector = build_detector(parse_config({"seed": seed, "model": model, "train": train}, "test"), CLASSES)[0]
     return sharpen(detector).eval()
@@ -69,6 +77,18 @@ def test_recompute_gives_the_same_bits_as_the_detector(kind: str) -> None:
         assert torch.equal(recompute_proposals(recorded).scores, traced.proposals.scores)
         count += len(detections)
     assert count > 50
+
+
+def test_trace_of_capped_classes_has_no_more_pairs_of_a_class() -> None:
+    (traced,) = trace(build_example("capped", 1), make_images(1, False))
+    assert traced.scored.labels.bincount().max() == 10
+
+
+def test_recompute_reads_a_record_without_a_cap() -> None:
+    detector, batch = build_example("faster_rcnn", 1), make_images(1, False)
+    recorded = json.loads(json.dumps(to_record(trace(detector, batch)[0], detector)))
+    del recorded["detection_rule"]["before_nms"]
+    assert torch.equal(recompute(recorded).boxes, detector.detect(batch)[0].boxes)
 
 
 def test_trace_without_proposals_is_empty() -> None:
@@ -111,7 +131,7 @@ def test_record_leads_from_the_anchor_to_the_detection(kind: str) -> None:
         assert ((y1 + y2) / 2, (x1 + x2) / 2) == pytest.approx(((row + 0.5) * stride, (column + 0.5) * stride))
 
 
-@pytest.mark.parametrize("kind", ["faster_rcnn", "pyramid", "rcnn"])
+@pytest.mark.parametrize("kind", ["faster_rcnn", "capped", "pyramid", "rcnn"])
 def test_every_scored_pair_is_a_detection_or_suppressed(kind: str) -> None:
     detector, batch = build_example(kind, 2), make_images(2, has_precomputed_proposals(kind))
     (traced,) = trace(detector, batch)

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from detect.models.backbones.convolutions import ConvType
+from detect.models.proposers.candidates import UNIT_STDS
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.proposers.rpn import RPN, AnchorStride, LossAverage, RPNTraining
 from detect.models.proposers.rpn_head import RPNHead
@@ -17,6 +18,7 @@ from detect.ops.matching import Matcher
 from detect.types import Images, Size, Targets
 
 Box = tuple[float, float, float, float]
+Stds = tuple[float, float, float, float]
 STRIDE, CANVAS = 16, (64, 96)
 SHAPES = AnchorGenerator(((16.0, 40.0),), (0.5, 1.0))
 ALL = ProposalSelection(pre_nms_top_n=10000, post_nms_top_n=10000, nms_iou=1.0)
@@ -28,6 +30,9 @@ def rpn(
     box_weight: float = 1.0,
     sharp: bool = True,
     average: LossAverage = "image",
+    delta_stds: Stds = UNIT_STDS,
+    apply_deltas: bool = True,
+    random_rank: bool = False,
 ) -> RPN:
     """Return an RPN whose weights are large enough for varied scores; by default all anchors train."""
     torch.manual_seed(0)
@@ -36,7 +41,15 @@ def rpn(
         for layer in (head.conv, head.objectness, head.deltas):
             torch.nn.init.normal_(layer.get_parameter("weight"), std=0.2)
     matcher = Matcher(0.6, (0.0, 0.3), allow_low_quality_matches=True)
-    return RPN(head, SHAPES, (STRIDE,), RPNTraining(matcher, batch_size, 0.5, outside, 1 / 9, box_weight, average))
+    return RPN(
+        head,
+        SHAPES,
+        (STRIDE,),
+        RPNTraining(matcher, batch_size, 0.5, outside, 1 / 9, box_weight, average),
+        delta_stds=delta_stds,
+        apply_deltas=apply_deltas,
+        random_rank=random_rank,
+    )
 
 
 def batch(sizes: Sequence[Size] = (CANVAS, (50, 70))) -> tuple[Images, list[torch.Tensor]]:
@@ -85,6 +98,56 @@ def test_proposals_have_the_index_of_their_anchor() -> None:
         moved = box_ops.decode(proposed.raw.deltas[image, source], proposed.raw.anchors[source], (1.0, 1.0, 1.0, 1.0))
         torch.testing.assert_close(proposals.boxes, box_ops.clip(moved, images.sizes[image]))
         torch.testing.assert_close(proposals.scores, proposed.raw.logits[image, source].sigmoid())
+
+
+def test_delta_stds_multiply_the_deltas_of_proposals() -> None:
+    images, maps = batch([CANVAS])
+    stds = (0.5, 0.25, 0.1, 0.2)
+    detector = rpn(delta_stds=stds)
+    proposed = detector(images, maps, ALL)
+    source = proposed.proposals[0].source_index
+    assert source is not None
+    moved = box_ops.decode(proposed.raw.deltas[0, source], proposed.raw.anchors[source], stds)
+    torch.testing.assert_close(proposed.proposals[0].boxes, box_ops.clip(moved, CANVAS))
+
+
+def test_without_deltas_the_anchors_are_the_proposals() -> None:
+    images, maps = batch([CANVAS])
+    proposed = rpn(apply_deltas=False)(images, maps, ALL)
+    source = proposed.proposals[0].source_index
+    assert source is not None
+    assert len(source) == 4 * 6 * 4
+    torch.testing.assert_close(proposed.proposals[0].boxes, box_ops.clip(proposed.raw.anchors[source], CANVAS))
+    torch.testing.assert_close(proposed.proposals[0].scores, proposed.raw.logits[0, source].sigmoid())
+
+
+def test_random_rank_draws_anchors_whatever_their_objectness() -> None:
+    images, maps = batch([CANVAS])
+    detector, selection = rpn(random_rank=True, apply_deltas=False), ProposalSelection(10000, 10, 1.0)
+    counts = torch.zeros(4 * 6 * 4)
+    for seed in range(1000):
+        proposals = detector(Images(images.pixels, images.sizes, (seed,)), maps, selection).proposals[0]
+        assert proposals.source_index is not None
+        counts[proposals.source_index] += 1
+        assert ((proposals.scores.diff() <= 0) & (proposals.scores[1:] < 1)).all()
+    assert counts.sum() == 10000
+    assert (counts - 10000 / 96).abs().max() < 45  # 4.7 standard deviations
+
+
+@pytest.mark.parametrize("other", [[], [CANVAS], [CANVAS, (30, 96)]])
+def test_random_rank_does_not_depend_on_the_batch(other: list[Size]) -> None:
+    size = (64, 64)
+    detector, selection = rpn(random_rank=True, apply_deltas=False), ProposalSelection(20, 8, 1.0)
+    images = Images(torch.zeros(1, 3, *size), (size,), (7,))
+    alone = detector(images, [torch.randn(1, 3, 4, 4)], selection).proposals[0]
+    sizes = (*other, size)
+    batched = Images(torch.zeros(len(sizes), 3, *CANVAS), sizes, (*range(len(other)), 7))
+    last = detector(batched, [torch.randn(len(sizes), 3, 4, 6)], selection).proposals[-1]
+    assert torch.equal(last.boxes, alone.boxes)
+    assert torch.equal(last.scores, alone.scores)
+    assert len(alone) == 8
+    again = detector(Images(images.pixels, images.sizes, (8,)), [torch.randn(1, 3, 4, 4)], selection).proposals[0]
+    assert not torch.equal(again.boxes, alone.boxes)
 
 
 @pytest.mark.parametrize("side", [0.0, 20.0, 1000.0])
@@ -229,6 +292,7 @@ def losses_by_loop(
     truth: list[list[Box]],
     border: float | None,
     average: LossAverage = "image",
+    stds: Stds = UNIT_STDS,
 ) -> tuple[float, float]:
     """Both losses, anchor by anchor; all anchors with a role train, so nothing is drawn."""
     raw = detector(images, maps, ALL).raw
@@ -255,8 +319,8 @@ def losses_by_loop(
             if top >= 0.6 or keep:
                 class_loss += math.log1p(math.exp(-logit))
                 expected = deltas(boxes[overlaps.index(top)], anchors[index])
-                for actual, value in zip(raw.deltas[image, index].tolist(), expected, strict=True):
-                    off = abs(actual - value)
+                for actual, value, std in zip(raw.deltas[image, index].tolist(), expected, stds, strict=True):
+                    off = abs(actual - value / std)
                     box_loss += 0.5 * off * off * 9 if off < 1 / 9 else off - 0.5 / 9
             else:
                 class_loss += math.log1p(math.exp(logit))
@@ -283,12 +347,15 @@ def deltas(box: tuple[float, ...], anchor: tuple[float, ...]) -> tuple[float, ..
 @pytest.mark.parametrize("outside", [None, 0.0, 8.0, -1000.0])
 @pytest.mark.parametrize("truth", [[[], []], [TWO, []], [TWO, TWO[:1]]])
 @pytest.mark.parametrize("average", ["image", "batch"])
-def test_losses_equal_a_loop_over_anchors(truth: list[list[Box]], outside: float | None, average: LossAverage) -> None:
+@pytest.mark.parametrize("stds", [UNIT_STDS, (0.5, 0.25, 0.1, 0.2)])
+def test_losses_equal_a_loop_over_anchors(
+    truth: list[list[Box]], outside: float | None, average: LossAverage, stds: Stds
+) -> None:
     images, maps = batch()
-    detector = rpn(outside, box_weight=3.0, average=average)
+    detector = rpn(outside, box_weight=3.0, average=average, delta_stds=stds)
     means = detector.losses(detector(images, maps, ALL).raw, images, [targets(boxes) for boxes in truth])
     actual = {name: mean.value for name, mean in means.items()}
-    objectness, box = losses_by_loop(detector, images, maps, truth, outside, average)
+    objectness, box = losses_by_loop(detector, images, maps, truth, outside, average, stds)
     assert actual["rpn_objectness"].item() == pytest.approx(objectness, rel=1e-4, abs=1e-7)
     assert actual["rpn_box"].item() == pytest.approx(3.0 * box, rel=1e-4, abs=1e-7)
 
