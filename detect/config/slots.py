@@ -153,6 +153,10 @@ class HeadConfig(ConfigModel):
     svd_ranks: tuple[PositiveInt, ...] | None = None
     """Ranks of the head's fully connected layers after truncated SVD, as `detect model compress` sets them; null for
     layers that are not compressed."""
+    svm_features: str | None = None
+    """Features that SVMs read: map (the flattened region map; R-CNN's pool5), fc1, fc2, ... (the output of the first,
+    second, ... fully connected layer after its activation; fc6 and fc7 of AlexNet and VGG), or null for the last ones,
+    which the softmax is trained on."""
     sampling: Literal["per_image", "global"] = "per_image"
     """Regions that a training step takes. per_image: `batch_size_per_image` regions of each image (Fast R-CNN); global:
     as many of the whole batch, drawn over all images of the data set (R-CNN)."""

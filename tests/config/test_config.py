@@ -283,6 +283,9 @@ def test_build_detector_builds_every_builtin_configuration(file: Path) -> None:
     assert detector.postprocess.max_detections == config.model.postprocess.max_detections
 
 
+RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -317,6 +320,15 @@ def test_build_detector_builds_every_builtin_configuration(file: Path) -> None:
             ["model.backbone.name=alexnet", "model.head.pool_size=7"],
             "pool_size: expected 6 or null for .*, found 7",
         ),
+        (
+            ["model.classifier=svm", *RCNN_RECIPE, "model.head.svm_features=fc1"],
+            "model.head.svm_features: expected null for a tail without fully connected layers, found fc1",
+        ),
+        (
+            ["model.backbone.name=vgg16", "model.kind=rcnn", *RCNN_RECIPE, "model.head.svm_features=fc7"],
+            "svm_features: expected one of map, fc1, fc2 for 2 .*, found fc7",
+        ),
+        (["model.head.svm_features=map"], "head.svm_features: expected null with classifier softmax, found map"),
         (["model.backbone.weights=/nowhere.pth"], "nowhere.pth: expected a weights file, found nothing"),
     ],
 )
