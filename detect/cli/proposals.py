@@ -49,8 +49,23 @@ def proposals_command() -> None:
     "--resize-to",
     type=click.IntRange(1),
     metavar="WIDTH",
-    help="Resize images to this width before the search, 500 in the papers; faster for large ones [default: none].",
+    help="Resize images to this width before the search, such as 500; faster for large ones [default: none].",
 )
+@click.option(
+    "--min-side-width",
+    type=click.IntRange(0),
+    metavar="WIDTH",
+    default=500,
+    show_default=True,
+    help="Width of the image in which the shortest side of a box, 20 pixels, is measured; 0: as it is searched.",
+)
+@click.option("--colors", metavar="NAMES", help="Color spaces, such as HSV,Lab [default: those of the mode].")
+@click.option(
+    "--similarities",
+    metavar="NAMES",
+    help="Measures of each grouping, letters of CTSF, such as CTSF,S [default: those of the mode].",
+)
+@click.option("--k", "scales", metavar="NUMBERS", help="Scales k, such as 50,100 [default: those of the mode].")
 @click.option(
     "--seed",
     type=int,
@@ -71,6 +86,10 @@ def make(
     split: str | None,
     workers: int | None,
     resize_to: int | None,
+    min_side_width: int,
+    colors: str | None,
+    similarities: str | None,
+    scales: str | None,
     seed: int,
     model: Path | None,
 ) -> None:
@@ -94,13 +113,22 @@ def make(
     from detect.config.builders.data import list_images
     from detect.inference.find_images import find_images
     from detect.proposals.files import require_writable_npz
-    from detect.proposals.search_dataset import SearchSettings, make_proposals
+    from detect.proposals.search_dataset import make_proposals
+    from detect.proposals.selective_search.settings import SearchSettings
     from detect.system.cpu import available_cores
     from detect.system.progress import show_progress
 
     require_writable_npz(out)
+    settings = SearchSettings(
+        mode=mode,
+        seed=seed,
+        resize_to=resize_to,
+        min_side_width=min_side_width or None,
+        colors=None if colors is None else tuple(colors.split(",")),
+        similarities=None if similarities is None else tuple(similarities.split(",")),
+        k=None if scales is None else _whole_numbers(scales),
+    )
     images = find_images(paths) if paths else list_images(options.load_settings(None, overrides), splits)
-    settings = SearchSettings(mode, seed, resize_to=resize_to)
     with show_progress(Console(), "searching", len(images), "images") as progress:
         summary = make_proposals(images, out, settings, workers or available_cores(), progress)
     reused = f", {summary.num_reused} images searched before" if summary.num_reused else ""
@@ -110,6 +138,14 @@ def make(
         f"{summary.seconds:.1f} s{reused}: {out}, {format_bytes(out.stat().st_size)}"
     )
     exit_if_unreadable(summary.unreadable, len(images))
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers of a text such as ``50,100``."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--k: expected whole numbers such as 50,100, found {text}") from None
 
 
 def _write_rpn_proposals(model: str, overrides: tuple[str, ...], splits: Sequence[str], out: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -14,11 +14,22 @@ def _require_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+T = TypeVar("T")
+
+
+def _require_distinct(elements: tuple[T, ...]) -> tuple[T, ...]:
+    """Return the elements if no two are equal, else raise ValueError."""
+    if len(set(elements)) < len(elements):
+        raise ValueError("expected each once")
+    return elements
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[tuple[Fraction, Fraction], AfterValidator(_require_ascending)]
 PositiveTuple = Annotated[tuple[Positive, ...], Field(min_length=1)]
+DistinctTuple = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 

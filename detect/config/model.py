@@ -109,6 +109,10 @@ class ModelConfig(ConfigModel):
                 f"{self.kind} uses precomputed proposals: expected selective_search or a file in proposals, found rpn "
                 "(which makes it a faster_rcnn)"
             )
+        if self.head.svm_features is not None and self.classifier != "svm":
+            raise ValueError(
+                f"head.svm_features: expected null with classifier {self.classifier}, found {self.head.svm_features}"
+            )
         if self.head.sampling == "global" and self.kind != "rcnn":
             raise ValueError(f"head.sampling: expected per_image for a {self.kind}, found global")
         if self.backbone.output == "fpn" and self.kind == "rcnn":

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from detect.config.base import ConfigModel, Fraction, NonNegative, Positive, PositiveTuple, Range
+from detect.config.base import ConfigModel, DistinctTuple, Fraction, NonNegative, Positive, PositiveTuple, Range
+from detect.proposals.selective_search.settings import REFERENCE_WIDTH, Color, Measures
 
 ConvType = Literal["standard", "dilated", "separable", "grouped"]
 
@@ -162,6 +163,10 @@ class HeadConfig(ConfigModel):
     svd_ranks: tuple[PositiveInt, ...] | None = None
     """Ranks of the head's fully connected layers after truncated SVD, as `detect model compress` sets them; null for
     layers that are not compressed."""
+    svm_features: str | None = None
+    """Features that SVMs read: map (the flattened region map; R-CNN's pool5), fc1, fc2, ... (the output of the first,
+    second, ... fully connected layer after its activation; fc6 and fc7 of AlexNet and VGG), or null for the last ones,
+    which the softmax is trained on."""
     sampling: Literal["per_image", "global"] = "per_image"
     """Regions that a training step takes. per_image: `batch_size_per_image` regions of each image (Fast R-CNN); global:
     as many of the whole batch, drawn over all images of the data set (R-CNN)."""
@@ -242,14 +247,24 @@ class SearchConfig(ConfigModel):
     """Settings of selective search, for detectors that use precomputed proposals."""
 
     mode: Literal["single", "fast", "quality"] = "fast"
-    """Number of strategies: 1, 8 or 80."""
+    """Number of strategies: 1, 8 or 80; colors, similarities and k choose others."""
     seed: int = 0
     """Seed of the ranking."""
     min_size: NonNegative = 20.0
-    """Shortest side of a box, in pixels of the image scaled to a width of 500; smaller ones are dropped."""
+    """Shortest side of a box, in pixels of the image scaled to min_size_width; smaller ones are dropped."""
+    min_size_width: PositiveInt | None = REFERENCE_WIDTH
+    """Width of the image in which min_size is measured; null for the image as it is searched (R-CNN's code)."""
     resize_width: PositiveInt | None = None
-    """Width in pixels to which the image is resized for the search; null for its own."""
+    """Width in pixels to which the image is resized for the search; null for its own (R-CNN's code for VOC)."""
+    colors: DistinctTuple[Color] | None = None
+    """Color spaces of the search, of HSV, Lab, rgI, H, I, RGB and rgb (normalized); null for those of the mode."""
+    similarities: DistinctTuple[Measures] | None = None
+    """Similarities of the search, each letters of CTSF in this order (color, texture, size, fill), such as [CTSF, S];
+    null for those of the mode."""
+    k: DistinctTuple[PositiveInt] | None = None
+    """Scales k of the initial segmentation, such as [50, 100]; null for those of the mode."""
     train_top_n: PositiveInt = 2000
-    """Number of best proposals of an image that are used in training, whether searched or from a file."""
+    """Number of best proposals of an image that are used in training, whether searched or from a file; 100000 takes
+    all."""
     test_top_n: PositiveInt = 2000
     """Number of best proposals of an image that are used when detecting."""

@@ -112,6 +112,12 @@ def load(
     classifier = saved.config.model.classifier
     if config.model.classifier != classifier:
         raise UserError(f"model.classifier: expected {classifier}, which {file} holds, found {config.model.classifier}")
+    features = saved.config.model.head.svm_features
+    if config.model.head.svm_features != features:
+        raise UserError(
+            f"model.head.svm_features: expected {features or 'null'}, which the SVMs of {file} read, "
+            f"found {config.model.head.svm_features or 'null'}"
+        )
     detector = build_uninitialized(config, saved.classes)
     try:
         detector.load_state_dict(saved.weights)

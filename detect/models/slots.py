@@ -106,14 +106,18 @@ class Head(Protocol):
     """The fourth slot: region maps in, logits and deltas out."""
 
     tail: nn.Module
+    svm_features: str | None
     logits: nn.Linear
     deltas: nn.Linear
 
     def __call__(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from region maps (S, C, h, w): logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4)."""
 
+    def classifier_input(self, regional: Tensor) -> Tensor:
+        """Return what the classifier reads, (S, F), of region maps (S, C, h, w)."""
+
     def regressor_input(self, regional: Tensor, vectors: Tensor) -> Tensor:
-        """Return what the box regressors read, (S, L), of region maps (S, C, h, w) and their vectors (S, F)."""
+        """Return what the box regressors read, (S, L), of region maps (S, C, h, w) and their classifier's input."""
 
     def set_regressors(self, weight: Tensor, bias: Tensor) -> None:
         """Set the box regressors of each class: weight (K, 4, L) and bias (K, 4)."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
 from detect.proposals.files import ProposalFile, read_proposals
 from detect.proposals.match_images import FileEntry, match_images_in_files
-from detect.proposals.search_dataset import SearchSettings
 from detect.proposals.selective_search import selective_search
+from detect.proposals.selective_search.settings import SearchSettings
 
 BoxesAndScores = tuple[np.ndarray, np.ndarray]
 
@@ -54,10 +54,7 @@ class SearchOnTheFly:
 
     def search(self, rgb: np.ndarray) -> BoxesAndScores:
         """Return boxes (P, 4) and scores (P,) of an image (H, W, 3) uint8."""
-        settings = self.settings
-        proposals = selective_search(
-            rgb, settings.mode, settings.seed, min_side=settings.min_side, resize_to=settings.resize_to
-        )
+        proposals = selective_search(rgb, **asdict(self.settings))
         return proposals.boxes[: self.max_proposals].numpy(), proposals.scores[: self.max_proposals].numpy()
 
 

@@ -6,40 +6,18 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
-from detect.proposals.files import Setting, content_hash
+from detect.proposals.files import content_hash
 from detect.proposals.search_journal import ProposalJournal
 from detect.proposals.selective_search import selective_search
+from detect.proposals.selective_search.settings import SearchSettings
 from detect.system.progress import ProgressDisplay
 from detect.types import Proposals
-
-SEARCH_VERSION = 1  # increase it if the same settings give other boxes: earlier files are then refused
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """The settings that the boxes of an image depend on (see ``selective_search``)."""
-
-    mode: str = "fast"
-    seed: int = 0
-    min_side: float = 20
-    resize_to: int | None = None
-
-    def to_dict(self) -> dict[str, Setting]:
-        """Return the settings as the proposal file stores them."""
-        return {
-            "algorithm": "selective_search",
-            "version": SEARCH_VERSION,
-            "mode": self.mode,
-            "seed": self.seed,
-            "min_side": self.min_side,
-            "resize_to": self.resize_to,
-        }
 
 
 @dataclass(frozen=True)
@@ -122,9 +100,7 @@ def _search(image: Path, settings: SearchSettings) -> Proposals | UserError:
     except UnreadableImage as error:
         return error
     try:
-        return selective_search(
-            rgb, settings.mode, settings.seed, threads=1, min_side=settings.min_side, resize_to=settings.resize_to
-        )
+        return selective_search(rgb, threads=1, **asdict(settings))
     except UserError as error:
         return UserError(f"{image}: {error}")
     except Exception as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.transfer import transfer
 from detect.checkpoints.zoo import read_model
 from detect.config import Config
-from detect.config.builders.detector import build_detector
+from detect.config.builders.detector import build_detector, build_uninitialized
 from detect.errors import UserError
 from detect.models.detector import Detector
 
@@ -25,8 +27,13 @@ class InitialModel:
 def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialModel:
     """Build the detector with the weights of model.backbone.weights, then those of model.init over them.
 
-    Raises UserError that names the key if a file is missing or does not fit.
+    Its softmax reads the last features of the tail, also where SVMs will read others. Raises UserError that names the
+    key if a file is missing or does not fit, or if the tail does not have the features of the SVMs.
     """
+    if config.model.head.svm_features is not None:
+        with torch.device("meta"):
+            build_uninitialized(config, classes)  # refuses features that the tail does not have, before a search
+        config = without_svm_features(config)
     checkpoint = None if config.model.init is None else _read_matching_checkpoint(Path(config.model.init), config)
     detector, report = build_detector(config, classes)
     lines = () if report is None else (f"initial weights: {report}",)
@@ -38,6 +45,12 @@ def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialM
     detector.load_state_dict(transferred.weights)
     lines = (*lines, *(f"model.init: {config.model.init}: {part}" for part in transferred.parts))
     return InitialModel(detector=detector, lines=lines)
+
+
+def without_svm_features(config: Config) -> Config:
+    """Return the configuration of the network that is trained before the SVMs are fitted on some of its features."""
+    head = config.model.head.model_copy(update={"svm_features": None})
+    return config.model_copy(update={"model": config.model.model_copy(update={"head": head})})
 
 
 def _read_matching_checkpoint(model: Path, config: Config) -> Checkpoint:

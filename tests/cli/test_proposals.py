@@ -53,6 +53,18 @@ def test_make_searches_a_data_set(
     assert f"{count} images searched before" in stdout
 
 
+def test_make_searches_with_a_choice_of_strategies(tmp_path: Path, detect_command: Command, search: FakeSearch) -> None:
+    write_random_images(tmp_path, ["a.png"])
+    flags = ("--colors", "HSV,I", "--similarities", "F", "--k", "50,9", "--min-side-width", 0)
+    assert detect_command("proposals", "make", tmp_path, "--out", tmp_path / "p.npz", *flags)[0] == 0
+    expected = {"colors": ("HSV", "I"), "similarities": ("F",), "k": (50, 9), "min_side_width": None}
+    assert search.choices == expected
+    assert detect_command("proposals", "make", tmp_path, "--out", tmp_path / "p.npz", *flags)[0] == 0
+    status, _, err = detect_command("proposals", "make", tmp_path, "--out", tmp_path / "p.npz")
+    assert status == 2
+    assert "expected proposals made with" in err
+
+
 def test_make_searches_images_and_reports_unreadable_ones(tmp_path: Path, detect_command: Command) -> None:
     write_random_images(tmp_path / "photos", ["a.png", "inner/b.png"])
     (tmp_path / "photos" / "c.jpg").write_text("text", encoding="utf-8")
@@ -166,6 +178,13 @@ WRONG_USAGE = [
     (("make", "--set", "data.rot=x", "--out", "{tmp}/p.npz"), 'data.rot: unknown key (did you mean "root"?)'),
     (("make", "{tmp}/photos", "--model", "run", "--out", "{tmp}/p.npz"), "--model: expected a data set"),
     (("make", "--model", "{tmp}/nothing", "--out", "{tmp}/p.npz"), "nothing: expected a run folder or a checkpoint"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--k", "50,x"), "--k: expected whole numbers such as"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--k", "0"), "k: expected integers of at least 1, found 0"),
+    (("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--colors", "HSW"), "found 'HSW'"),
+    (
+        ("make", "{tmp}/photos", "--out", "{tmp}/p.npz", "--similarities", "FS"),
+        "similarities: expected names of C, T, S, F",
+    ),
     (("mak",), 'no command mak (did you mean "make"?)'),
     (("recall",), "expected either FILE or --model MODEL, found neither"),
     (("recall", "p.npz", "--model", "run"), "found both"),

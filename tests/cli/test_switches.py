@@ -24,7 +24,8 @@ def proposals(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from detect.config import Config
     from detect.config.builders.data import list_images
     from detect.config.files import with_overrides
-    from detect.proposals.search_dataset import SearchSettings, make_proposals
+    from detect.proposals.search_dataset import make_proposals
+    from detect.proposals.selective_search.settings import SearchSettings
     from detect.system.progress import show_progress
 
     config = with_overrides(Config(), [f"data.root={shapes_root}", *TINY])

@@ -53,8 +53,12 @@ def test_proposals_for_evaluation_of_an_rpn_detector_are_none(images: list[str],
         (2, {}, [STORED, STORED, SEARCHED]),
         (3, {}, [STORED] * 3),
         (3, {"search": {"seed": 1}}, [SEARCHED] * 3),
+        (3, {"search": {"colors": ["I"]}}, [SEARCHED] * 3),
+        (3, {"search": {"similarities": ["F"]}}, [SEARCHED] * 3),
+        (3, {"search": {"k": [50]}}, [SEARCHED] * 3),
+        (3, {"search": {"min_size_width": None}}, [SEARCHED] * 3),
     ],
-    ids=["no file", "some images", "all images", "another search"],
+    ids=["no file", "some images", "all images", "another seed", "colors", "similarities", "k", "width"],
 )
 def test_proposals_in_the_run_folder_are_not_searched_again(
     num_stored: int, changes: dict[str, object], expected: list[float], images: list[str], tmp_path: Path

@@ -136,6 +136,12 @@ def test_build_preprocess_refuses_color_jitter_with_float_resizing() -> None:
         ("model: {rpn: {anchor_sizes: []}}", r"model.rpn.anchor_sizes: .*at least 1"),
         ("model: {rpn: {negative_iou: [0.3, 0.1]}}", r"model.rpn.negative_iou: expected the lower bound first"),
         ("model: {head: {delta_stds: [1, 1, 1]}}", r"model.head.delta_stds"),
+        ("model: {search: {colors: [I, HSW]}}", r"search.colors.1: expected 'HSV', .*'HSW' \(did you mean \"HSV\"\?\)"),
+        ("model: {search: {colors: []}}", r"search.colors: .*at least 1"),
+        ("model: {search: {similarities: [FS]}}", r"search.similarities.0: expected 'C', 'T', .*found 'FS'"),
+        ("model: {search: {k: [50, 50]}}", r"search.k: expected each once, found \[50, 50\]"),
+        ("model: {search: {k: [0]}}", r"search.k.0: expected greater than 0, found 0"),
+        ("model: {search: {min_size_width: 0}}", r"search.min_size_width: expected greater than 0, found 0"),
         ("data: {min_size: []}", r"data.min_size: .*found \[\]"),
         ("data: {classes: []}", r"data.classes: .*at least 1"),
         ("data: {train_on_difficult: perhaps}", r"data.train_on_difficult: .*found 'perhaps'"),
@@ -299,6 +305,9 @@ def test_build_detector_builds_every_builtin_configuration(file: Path) -> None:
     assert detector.postprocess.max_detections == config.model.postprocess.max_detections
 
 
+RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -333,6 +342,15 @@ def test_build_detector_builds_every_builtin_configuration(file: Path) -> None:
             ["model.backbone.name=alexnet", "model.head.pool_size=7"],
             "pool_size: expected 6 or null for .*, found 7",
         ),
+        (
+            ["model.classifier=svm", *RCNN_RECIPE, "model.head.svm_features=fc1"],
+            "model.head.svm_features: expected null for a tail without fully connected layers, found fc1",
+        ),
+        (
+            ["model.backbone.name=vgg16", "model.kind=rcnn", *RCNN_RECIPE, "model.head.svm_features=fc7"],
+            "svm_features: expected one of map, fc1, fc2 for 2 .*, found fc7",
+        ),
+        (["model.head.svm_features=map"], "head.svm_features: expected null with classifier softmax, found map"),
         (["model.backbone.weights=/nowhere.pth"], "nowhere.pth: expected a weights file, found nothing"),
     ],
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from detect.proposals import search_dataset as module
-from detect.proposals.search_dataset import SearchSettings, SearchSummary, make_proposals
+from detect.proposals.search_dataset import SearchSummary, make_proposals
+from detect.proposals.selective_search.settings import SearchSettings
 from tests.proposals.fake_search import FakeSearch, MakeProposals, RecordingProgress
 
 

@@ -38,12 +38,22 @@ class FakeSearch:
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.num_searched = 0
+        self.choices: dict[str, object] = {}  # of the last search
         self.fail_at = fail_at
 
     def __call__(
-        self, rgb: np.ndarray, mode: str, seed: int, *, threads: int, min_side: float, resize_to: int | None
+        self,
+        rgb: np.ndarray,
+        *,
+        threads: int,
+        mode: str,
+        seed: int,
+        min_side: float,
+        resize_to: int | None,
+        **choices: object,
     ) -> Proposals:
         assert (threads, min_side) == (1, 20)
+        self.choices = choices
         if self.num_searched == self.fail_at:
             raise ZeroDivisionError
         self.num_searched += 1

@@ -9,6 +9,7 @@ import pytest
 
 from detect.proposals import selective_search
 from detect.proposals.selective_search.history import BoxHistory, box_histories
+from detect.proposals.selective_search.settings import SearchSettings
 from tests.proposals.test_selective_search import random_rgb
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machi
 def histories_of(
     image: np.ndarray[Any, Any], ranks: list[int], mode: str = "fast", resize_to: int | None = None
 ) -> list[BoxHistory]:
-    return box_histories(image, mode, 3, 2, 0, resize_to, ranks)
+    return box_histories(image, SearchSettings(mode, 3, min_side=0, resize_to=resize_to), 2, ranks)
 
 
 def test_box_histories_without_ranks_is_empty() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,8 @@ import pytest
 
 from detect.errors import UserError
 from detect.proposals.files import content_hash, read_proposals
-from detect.proposals.search_dataset import SearchSettings
 from detect.proposals.search_journal import ProposalJournal
+from detect.proposals.selective_search.settings import SearchSettings
 from tests.proposals.fake_search import IMAGE_NAMES, FakeSearch, MakeProposals, write_random_images
 
 
@@ -109,7 +110,30 @@ OTHER_SETTINGS = [
     (SearchSettings(seed=1), "seed=1, found 0"),
     (SearchSettings(min_side=5), "min_side=5, found 20"),
     (SearchSettings(resize_to=500), "resize_to=500, found None"),
+    (SearchSettings(min_side_width=None), "min_side_width=None, found nothing"),
+    (SearchSettings(colors=("HSV", "Lab")), "colors=HSV,Lab, found nothing"),
+    (SearchSettings(similarities=("S", "F")), "similarities=S,F, found nothing"),
+    (SearchSettings(k=(50, 100)), "k=50,100, found nothing"),
 ]
+
+
+def test_make_proposals_with_other_choices_raises_and_passes_them_to_the_search(
+    make: MakeProposals, tmp_path: Path
+) -> None:
+    images, out = write_random_images(tmp_path, IMAGE_NAMES[:2]), tmp_path / "p.npz"
+    chosen = SearchSettings(colors=("H", "I"), similarities=("S",), k=(7,), min_side_width=None)
+    make(images, out, chosen)
+    settings = read_proposals(out).settings
+    assert settings == SearchSettings().to_dict() | {
+        "colors": "H,I",
+        "similarities": "S",
+        "k": "7",
+        "min_side_width": None,
+    }
+    assert make(images, out, chosen)[1] == 0  # all of them read
+    for other in (SearchSettings(), replace(chosen, k=(8,)), replace(chosen, colors=("I", "H"))):
+        with pytest.raises(UserError, match=r"expected proposals made with .*; give another --out"):
+            make(images, out, other)
 
 
 @pytest.mark.parametrize(("settings", "message"), OTHER_SETTINGS)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.proposals.search_dataset import SearchSettings
+from detect.proposals.selective_search.settings import SearchSettings
 from tests.proposals.fake_search import IMAGE_NAMES, MakeProposals, write_random_images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +97,7 @@ KILLED_SCRIPT = """
 import sys, time
 from pathlib import Path
 from detect.proposals import search_dataset
+from detect.proposals.selective_search.settings import SearchSettings
 from tests.proposals.fake_search import FakeSearch, RecordingProgress
 fake = FakeSearch()
 def slow(*arguments, **settings):
@@ -104,7 +105,7 @@ def slow(*arguments, **settings):
     return fake(*arguments, **settings)
 search_dataset.selective_search = slow
 images = sorted(Path(sys.argv[1]).iterdir())
-search_dataset.make_proposals(images, Path(sys.argv[2]), search_dataset.SearchSettings(), 2, RecordingProgress())
+search_dataset.make_proposals(images, Path(sys.argv[2]), SearchSettings(), 2, RecordingProgress())
 """
 
 

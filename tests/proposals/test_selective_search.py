@@ -1,6 +1,7 @@
 """The public function: order, seeds, threads, unusual images, invalid input."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from detect.errors import UserError
 from detect.proposals import selective_search
 from detect.proposals.selective_search.color import SPACES
 from detect.proposals.selective_search.ranking import rank_boxes
-from detect.proposals.selective_search.strategies import MODES, Hierarchy, Strategy
+from detect.proposals.selective_search.settings import COLORS, SIMILARITIES, SearchSettings
+from detect.proposals.selective_search.strategies import MODES, Hierarchy, Strategy, select_strategies
 from tests.proposals.test_grouping import random_planes
 
 pytestmark = pytest.mark.slow  # numba compiles for half a minute on a new machine
@@ -46,6 +48,62 @@ def test_selective_search_with_any_number_of_threads_returns_the_same_boxes():
     assert torch.equal(first.boxes, repeated.boxes)
     assert torch.equal(first.boxes, threaded.boxes)
     assert torch.equal(first.scores, threaded.scores)
+
+
+CHOICES: dict[str, dict[str, Any]] = {
+    "single": {"colors": ["HSV"], "similarities": ["CTSF"], "k": [100]},
+    "fast": {"colors": ["HSV", "Lab"], "similarities": ["CTSF", "TSF"], "k": [50, 100]},
+    "quality": {
+        "colors": ["HSV", "Lab", "rgI", "H", "I"],
+        "similarities": ["CTSF", "TSF", "F", "S"],
+        "k": [50, 100, 150, 300],
+    },
+}
+
+
+@pytest.mark.parametrize("mode", list(CHOICES))
+def test_selective_search_with_the_choices_of_a_mode_returns_its_boxes(mode):
+    image = random_rgb(80, 100)
+    expected, chosen = selective_search(image, mode), selective_search(image, "single", **CHOICES[mode])
+    assert torch.equal(chosen.boxes, expected.boxes)
+    assert torch.equal(chosen.scores, expected.scores)
+
+
+@pytest.mark.parametrize("choice", [{"colors": ["I"]}, {"similarities": ["S"]}, {"k": [300]}, {"colors": ["RGB"]}])
+def test_selective_search_with_one_choice_returns_other_boxes(choice):
+    image = random_rgb(80, 100)
+    boxes, chosen = selective_search(image, "single").boxes, selective_search(image, "single", **choice).boxes
+    assert len(chosen) > 1
+    assert boxes.tolist() != chosen.tolist()
+
+
+def test_color_spaces_and_similarities_have_their_names():
+    assert tuple(SPACES) == COLORS
+    assert len(set(SIMILARITIES)) == 15
+    settings = SearchSettings(colors=("I",), similarities=SIMILARITIES, k=(7,))
+    strategies = select_strategies(settings)
+    assert (strategies.spaces, strategies.scales) == (("I",), (7,))
+    assert len(set(strategies.similarities)) == 15
+    for mode, names in (("fast", ("CTSF", "TSF")), ("quality", ("CTSF", "TSF", "F", "S"))):
+        assert select_strategies(SearchSettings(similarities=names)).similarities == MODES[mode].similarities
+    assert select_strategies(SearchSettings("quality")) == MODES["quality"]
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "expected"),
+    [
+        ((60, 250), {}, 10),  # 20 pixels at a width of 500
+        ((60, 250), {"min_side_width": None}, 20),
+        ((60, 250), {"min_side_width": None, "resize_to": 500}, 10),
+        ((60, 250), {"min_side_width": 125}, 40),
+    ],
+)
+def test_selective_search_measures_the_shortest_side_at_a_width(size, settings, expected):
+    image = random_rgb(*size)
+    all_boxes = selective_search(image, **settings | {"min_side": 0}).boxes
+    large = (all_boxes[:, 2:] - all_boxes[:, :2]).min(dim=1).values >= expected
+    assert 0 < large.sum() < len(large)
+    assert torch.equal(selective_search(image, **settings).boxes, all_boxes[large])
 
 
 def test_selective_search_with_another_seed_changes_only_the_order():
@@ -142,6 +200,16 @@ def test_selective_search_with_resize_to_returns_boxes_in_pixels_of_the_input():
         (np.zeros((3, 3), np.uint8), {"threads": 0}, "threads: .* found 0"),
         (np.zeros((3, 3), np.uint8), {"resize_to": 1.5}, "resize_to: .* found 1.5"),
         (np.zeros((3, 3), np.uint8), {"min_side": -1}, "min_side: .* found -1"),
+        (np.zeros((3, 3), np.uint8), {"min_side_width": 0}, "min_side_width: .* found 0"),
+        (
+            np.zeros((3, 3), np.uint8),
+            {"colors": ["hsw"]},
+            r"colors: expected names of HSV, Lab, .* found 'hsw' .*\"HSV\"",
+        ),
+        (np.zeros((3, 3), np.uint8), {"similarities": ["FS"]}, "similarities: expected names of C, T, .* found 'FS'"),
+        (np.zeros((3, 3), np.uint8), {"similarities": []}, r"similarities: expected at least one, .* found \[\]"),
+        (np.zeros((3, 3), np.uint8), {"colors": ["I", "H", "I"]}, "colors: .* each once, found"),
+        (np.zeros((3, 3), np.uint8), {"k": [50, 0]}, "k: expected integers of at least 1, found 0"),
     ],
 )
 def test_selective_search_of_invalid_input_raises_user_error(image, settings, message):
@@ -151,14 +219,14 @@ def test_selective_search_of_invalid_input_raises_user_error(image, settings, me
 
 @pytest.mark.parametrize("name", list(SPACES))
 @pytest.mark.parametrize(
-    ("rgb", "expected"),
+    ("pixel", "expected"),
     [
-        ((0, 0, 0), {"HSV": [0, 0, 0], "Lab": [0, 128, 128], "rgI": [0, 0, 0], "H": [0], "I": [0]}),
-        ((255, 255, 255), {"HSV": [0, 0, 255], "Lab": [255, 128, 128], "rgI": [85, 85, 255], "H": [0], "I": [255]}),
-        ((0, 255, 0), {"HSV": [85, 255, 255], "Lab": [224, 42, 211], "rgI": [0, 255, 150], "H": [85], "I": [150]}),
+        ((0, 0, 0), ([0, 0, 0], [0, 128, 128], [0, 0, 0], [0], [0], [0, 0, 0], [0, 0, 0])),
+        ((255, 255, 255), ([0, 0, 255], [255, 128, 128], [85, 85, 255], [0], [255], [255] * 3, [85] * 3)),
+        ((0, 255, 0), ([85, 255, 255], [224, 42, 211], [0, 255, 150], [85], [150], [0, 255, 0], [0, 255, 0])),
     ],
 )
-def test_color_spaces_of_one_pixel_have_known_values(name, rgb, expected):
-    planes = SPACES[name].planes(np.full((1, 1, 3), rgb, np.uint8))
+def test_color_spaces_of_one_pixel_have_known_values(name, pixel, expected):
+    planes = SPACES[name].planes(np.full((1, 1, 3), pixel, np.uint8))
     assert planes.dtype == np.uint8
-    assert planes[:, 0, 0].tolist() == expected[name]
+    assert planes[:, 0, 0].tolist() == dict(zip(COLORS, expected, strict=True))[name]

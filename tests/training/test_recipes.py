@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
@@ -19,7 +20,9 @@ from detect.config.builders.data import training_data
 from detect.config.files import parse_config
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
+from detect.inference.evaluate_dataset import evaluate
 from detect.inference.predictor import load
+from detect.models.heads.low_rank import linear_layers
 from detect.models.heads.rcnn import RCNNHead
 from detect.proposals.files import content_hash
 from detect.proposals.lookups import load_proposal_lookup
@@ -240,6 +243,34 @@ def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, finished_run: Path
     assert torch.equal(network["head.logits.weight"], best["head.logits.weight"])
     same = load_checkpoint(finished_run / "best.pt").weights
     assert torch.equal(best["head.deltas.weight"], same["head.deltas.weight"])
+
+
+@pytest.mark.parametrize("kind", ["rcnn", "fast_rcnn"])
+@pytest.mark.parametrize("svm_features", ["map", "fc1"])
+def test_svms_on_lower_features_score_alike_when_fitted_and_when_detecting(
+    kind: str, svm_features: str, rcnn: Config, tmp_path: Path
+) -> None:
+    run, settings = tmp_path / "run", rcnn.model_dump(mode="json")
+    settings["model"] |= {"kind": kind, "classifier": "svm"}
+    settings["model"]["head"] |= {"svm_features": svm_features, "sampling": "per_image"}
+    result = train(parse_config(settings, "lower"), run, QUIET)
+    network, predictor = load(run / "network"), load(run)
+    tail, head = network.base_detector.head.tail, predictor.base_detector.head
+    assert network.config.model.head.svm_features is None  # the softmax was trained on the last layer
+    weight, bias = fits.read_fit(run / "svms.npz")
+    regional = torch.rand(5, linear_layers(tail)[0].in_features // 9, 3, 3)
+    layers = tail.get_submodule("layers")  # flatten, fc1, relu, fc2, relu
+    assert isinstance(layers, nn.Sequential)
+    with torch.no_grad():
+        features = regional.flatten(1) if svm_features == "map" else layers[:3](regional)
+        logits, _ = head(regional)
+    assert weight.shape[1] == features.shape[1] == head.logits.in_features
+    torch.testing.assert_close(logits[:, 1:], features @ weight.T + bias)
+    score = evaluate(run)
+    assert result.score is not None
+    assert score.metrics == result.score.metrics == load_checkpoint(run / "best.pt").metrics
+    with pytest.raises(UserError, match=rf"model\.head\.svm_features: expected {svm_features}, .* found null"):
+        load(run, overrides=["model.head.svm_features=null"])
 
 
 @pytest.mark.parametrize("precomputed", [True, False], ids=["fast_rcnn", "faster_rcnn"])

@@ -12,13 +12,22 @@ from detect.errors import UserError
 from detect.proposals.files import read_proposals
 from detect.proposals.lookups import BoxesAndScores, ProposalsFromFiles, SearchOnTheFly, load_proposal_lookup
 from detect.proposals.match_images import match_images
-from detect.proposals.search_dataset import SearchSettings
+from detect.proposals.selective_search.settings import SearchSettings
 
 
 def search_settings(model: ModelConfig) -> SearchSettings:
     """Return the settings of selective search that the boxes of an image depend on."""
     search = model.search
-    return SearchSettings(search.mode, search.seed, search.min_size, search.resize_width)
+    return SearchSettings(
+        mode=search.mode,
+        seed=search.seed,
+        min_side=search.min_size,
+        resize_to=search.resize_width,
+        min_side_width=search.min_size_width,
+        colors=search.colors,
+        similarities=search.similarities,
+        k=search.k,
+    )
 
 
 def on_the_fly_search(model: ModelConfig) -> SearchOnTheFly | None:

@@ -16,7 +16,7 @@ from detect.models.heads.low_rank import empty_like, linear_layers, replace_line
 from detect.models.heads.rcnn import RCNNHead
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.spatial_transformer import SpatialTransformer
-from detect.models.heads.tails import ConvFC, TwoLayerFC
+from detect.models.heads.tails import ConvFC, TwoLayerFC, split_tail
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.proposers.rpn import RPN, RPNTraining
@@ -155,7 +155,10 @@ def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproce
 
 def build_softmax_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> SoftmaxHead:
     """Return the head of Fast and Faster R-CNN: tail, classifier and box deltas, all of them trained."""
-    return SoftmaxHead(*build_tail(model, backbone), num_classes)
+    tail, features = build_tail(model, backbone)
+    svm_features = model.head.svm_features
+    svm_in_features = None if svm_features is None else _svm_in_features(model, backbone, tail, svm_features)
+    return SoftmaxHead(tail, features, num_classes, svm_features, svm_in_features)
 
 
 def build_rcnn_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> RCNNHead:
@@ -164,10 +167,22 @@ def build_rcnn_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: in
     The regressors read the region map if the tail has fully connected layers, else the vector that the tail returns.
     """
     tail, features = build_tail(model, backbone)
+    svm_features = model.head.svm_features
+    if svm_features is not None:
+        features = _svm_in_features(model, backbone, tail, svm_features)
     if linear_layers(tail):
         map_length = backbone.channels * region_pool_size(model, backbone) ** 2
-        return RCNNHead(tail, features, map_length, num_classes, "map")
+        return RCNNHead(tail, features, map_length, num_classes, "map", svm_features)
     return RCNNHead(tail, features, features, num_classes, "vector")
+
+
+def _svm_in_features(model: ModelConfig, backbone: BuiltBackbone, tail: nn.Module, svm_features: str) -> int:
+    """Return the length of these features of the tail. Raises UserError if the tail does not have them."""
+    try:
+        below, _ = split_tail(tail, svm_features)
+    except ValueError as error:
+        raise UserError(f"model.head.svm_features: {error}") from None
+    return tail_dim(nn.Sequential(below, nn.Flatten()), backbone.channels, region_pool_size(model, backbone))
 
 
 def build_tail(model: ModelConfig, backbone: BuiltBackbone) -> tuple[nn.Module, int]:

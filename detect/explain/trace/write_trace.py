@@ -130,9 +130,7 @@ def _search_history(predictor: Predictor, rgb: np.ndarray, records: Sequence[dic
     assert predictor.proposal_search is not None
     settings = predictor.proposal_search.settings
     ranks = sorted({record["proposal"]["given_rank"] - 1 for record in records})
-    histories = box_histories(
-        rgb, settings.mode, settings.seed, available_cores(), settings.min_side, settings.resize_to, ranks
-    )
+    histories = box_histories(rgb, settings, available_cores(), ranks)
     return {history.rank + 1: history for history in histories}
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detect.models.heads.tails import run_in_chunks
+from detect.models.heads.tails import classifier_features
 
 RegressorInput = Literal["map", "vector"]
 
@@ -19,6 +19,8 @@ RegressorInput = Literal["map", "vector"]
 class RCNNHead(nn.Module):
     """Predicts class logits from a tail's vectors and box deltas from the region map.
 
+    in_features: the length of what the classifier reads. svm_features: what that is, by the names of ``split_tail``;
+    None for the tail's vectors, the only ones that a softmax is trained on.
     regress_from: ``map``, the whole region map, which is the features of the last pooling layer (the paper's), or
     ``vector``, the tail's vector, for networks whose tail ends with a pooling layer. ``regressor_in_features`` is the
     length of that input. Until regressors are set, all deltas are 0.
@@ -31,9 +33,11 @@ class RCNNHead(nn.Module):
         regressor_in_features: int,
         num_classes: int,
         regress_from: RegressorInput = "map",
+        svm_features: str | None = None,
     ) -> None:
         super().__init__()
         self.tail = tail
+        self.svm_features = svm_features
         self.regress_from = regress_from
         self.logits = nn.Linear(in_features, num_classes + 1)
         self.deltas = nn.Linear(regressor_in_features, num_classes * 4).requires_grad_(False)
@@ -43,12 +47,16 @@ class RCNNHead(nn.Module):
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32."""
-        vectors = run_in_chunks(self.tail, regional)
+        vectors = self.classifier_input(regional)
         deltas = self.deltas(self.regressor_input(regional, vectors)).float()
         return self.logits(vectors).float(), deltas.unflatten(1, (-1, 4))
 
+    def classifier_input(self, regional: Tensor) -> Tensor:
+        """Return the classifier's input (S, F) of region maps (S, C, h, w)."""
+        return classifier_features(self.tail, regional, self.svm_features)
+
     def regressor_input(self, regional: Tensor, vectors: Tensor) -> Tensor:
-        """Return the box regressors' input (S, L), of region maps (S, C, h, w) or their vectors (S, F)."""
+        """Return the box regressors' input (S, L), of region maps (S, C, h, w) or the classifier's input (S, F)."""
         return regional.flatten(1) if self.regress_from == "map" else vectors
 
     @torch.no_grad()

@@ -5,17 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from detect.models.heads.tails import run_in_chunks
+from detect.models.heads.tails import classifier_features, run_in_chunks, split_tail
 from detect.ops.dtype import at_least_float32
 
 
 class SoftmaxHead(nn.Module):
-    """Predicts class logits and box deltas from a tail's vectors (Fast R-CNN, section 2.1; initial weights: 2.2)."""
+    """Predicts class logits and box deltas from a tail's vectors (Fast R-CNN, section 2.1; initial weights: 2.2).
 
-    def __init__(self, tail: nn.Module, in_features: int, num_classes: int) -> None:
+    svm_features: what SVMs in place of the softmax read, by the names of ``split_tail``, and svm_in_features the length
+    of that; None for the tail's vectors.
+    """
+
+    def __init__(
+        self,
+        tail: nn.Module,
+        in_features: int,
+        num_classes: int,
+        svm_features: str | None = None,
+        svm_in_features: int | None = None,
+    ) -> None:
         super().__init__()
         self.tail = tail
-        self.logits = nn.Linear(in_features, num_classes + 1)
+        self.svm_features = svm_features
+        self.logits = nn.Linear(svm_in_features or in_features, num_classes + 1)
         self.deltas = nn.Linear(in_features, num_classes * 4)
         nn.init.normal_(self.logits.weight, std=0.01)
         nn.init.normal_(self.deltas.weight, std=0.001)
@@ -24,9 +36,19 @@ class SoftmaxHead(nn.Module):
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32 at least."""
-        vectors = run_in_chunks(self.tail, regional)
-        logits, deltas = at_least_float32(self.logits(vectors)), at_least_float32(self.deltas(vectors))
+        if self.svm_features is None:
+            features = vectors = run_in_chunks(self.tail, regional)
+        else:
+            below, above = split_tail(self.tail, self.svm_features)
+            features = run_in_chunks(below, regional)
+            vectors = run_in_chunks(above, features)
+            features = features.flatten(1)
+        logits, deltas = at_least_float32(self.logits(features)), at_least_float32(self.deltas(vectors))
         return logits, deltas.view(len(deltas), deltas.shape[1] // 4, 4)
+
+    def classifier_input(self, regional: Tensor) -> Tensor:
+        """Return the classifier's input (S, F) of region maps (S, C, h, w)."""
+        return classifier_features(self.tail, regional, self.svm_features)
 
     def regressor_input(self, regional: Tensor, vectors: Tensor) -> Tensor:  # noqa: ARG002
         """Return the tail's vectors (S, F): the deltas are read from them."""

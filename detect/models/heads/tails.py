@@ -1,9 +1,12 @@
-"""Tails that are built new, in place of the network's own layers, and running a tail without filling the memory.
+"""Tails that are built new, in place of the network's own layers; running a tail, or a part of it.
 
 A tail turns region maps into the vectors that the classifier reads. Letters: S regions, C channels, F the length of a
 vector. ``TwoLayerFC`` has two fully connected layers, as Fast R-CNN with VGG16 (torchvision's ``TwoMLPHead``).
 ``ConvFC`` has, as more recent heads do, convolutions and one fully connected layer: fewer weights to train, more to
 compute.
+
+SVMs may read features from below the end of a tail (R-CNN, table 2: pool5, fc6 and fc7). They are named by layer:
+``map`` is the flattened region map, ``fc1`` what the first fully connected layer and its activation return, and so on.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.backbones.normalization import NewNorm, conv_norm
+from detect.models.heads.low_rank import LowRankLinear
 
 CHUNK_SIZE = 256  # regions; ResNet's last stage reads 60 MB of weights for each chunk, so not many fewer
 
@@ -69,3 +73,39 @@ def run_in_chunks(tail: nn.Module, regional: Tensor) -> Tensor:
         vectors: Tensor = tail(regional)
         return vectors
     return torch.cat([tail(chunk) for chunk in torch.split(regional, CHUNK_SIZE)])
+
+
+def split_tail(tail: nn.Module, features: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """Return the layers of a tail up to the named ``features`` and those above, with the weights of the tail itself.
+
+    The lower part of ``map`` is empty, and that of the last fully connected layer is the whole tail. Raises ValueError,
+    which lists the names, for a name that the tail does not have.
+    """
+    layers = _layers_in_order(tail)
+    starts = [index for index, layer in enumerate(layers) if isinstance(layer, nn.Linear | LowRankLinear)]
+    if not starts:
+        raise ValueError(f"expected null for a tail without fully connected layers, found {features}")
+    ends = {"map": 0} | {f"fc{i}": end for i, end in enumerate((*starts[1:], len(layers)), start=1)}
+    if features not in ends:
+        raise ValueError(
+            f"expected one of {', '.join(ends)} for {len(starts)} fully connected layers, found {features}"
+        )
+    return nn.Sequential(*layers[: ends[features]]), nn.Sequential(*layers[ends[features] :])
+
+
+def classifier_features(tail: nn.Module, regional: Tensor, features: str | None) -> Tensor:
+    """Compute what the classifier reads, (S, F), of region maps (S, C, h, w): named ``features``, None for the tail's
+    vectors.
+    """
+    if features is None:
+        return run_in_chunks(tail, regional)
+    return run_in_chunks(split_tail(tail, features)[0], regional).flatten(1)
+
+
+def _layers_in_order(tail: nn.Module) -> list[nn.Module]:
+    """Return the layers that a tail runs one after the other."""
+    if isinstance(tail, TwoLayerFC | ConvFC):
+        return _layers_in_order(tail.layers)
+    if isinstance(tail, nn.Sequential) and type(tail).forward is nn.Sequential.forward:
+        return [layer for part in tail for layer in _layers_in_order(part)]
+    return [tail]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from detect.errors import UserError, did_you_mean
+from detect.errors import UserError
+from detect.proposals.selective_search.settings import MODES, REFERENCE_WIDTH, SearchSettings
 from detect.system.cpu import available_cores
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from detect.types import Proposals
 
-MODES = ("single", "fast", "quality")
+__all__ = ["MODES", "selective_search"]
 
 
 def selective_search(
@@ -23,6 +25,10 @@ def selective_search(
     threads: int | None = None,
     min_side: float = 20,
     resize_to: int | None = None,
+    min_side_width: int | None = REFERENCE_WIDTH,
+    colors: Sequence[str] | None = None,
+    similarities: Sequence[str] | None = None,
+    k: Sequence[int] | None = None,
 ) -> Proposals:
     """Return boxes that may contain an object, best first; the same for the same seed on any number of threads.
 
@@ -30,21 +36,31 @@ def selective_search(
     mode: single (1 strategy, about 350 boxes for an image of 500x375), fast (8 strategies, about 2,000 boxes) or
     quality (80 strategies, about 10,000 and at most 14,000 boxes).
     threads: None takes every core that this process may use.
-    min_side: boxes with a shorter side are dropped; it is measured as if the image were 500 pixels wide.
-    resize_to: search a copy of this width; the papers use 500 to fix the scale of the segmentation, and it keeps large
-    images fast. Boxes are always in pixels of ``rgb_uint8``.
+    min_side: boxes with a shorter side are dropped; it is measured as if the image were ``min_side_width`` pixels wide.
+    resize_to: search a copy of this width, which fixes the scale of the segmentation and keeps large images fast.
+    R-CNN's code has 500 for ILSVRC and searches the images of VOC as they are. Boxes are always in pixels of
+    ``rgb_uint8``.
+    min_side_width: None measures ``min_side`` in pixels of the image as it is searched, as R-CNN's code does.
+    colors, similarities, k: the color spaces (HSV, Lab, rgI, H, I, RGB, rgb), the measures of each grouping (letters of
+    CTSF in this order, for color, texture, size and fill, such as "TSF") and the scales of the segmentation, of which
+    every combination is a strategy; None takes those of the mode. Uijlings et al. compare single strategies by them.
 
     Returns ``Proposals`` with float32 boxes (P, 4) and scores (P,) in 0..1. The first call on a machine compiles for
     some seconds. Raises UserError for an invalid image or a value out of range.
     """
-    if mode not in MODES:
-        raise UserError(f"mode: expected {', '.join(MODES)}, found {mode!r}{did_you_mean(str(mode), MODES)}")
-    for name, count in (("threads", threads), ("resize_to", resize_to)):
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise UserError(f"{name}: expected an integer of at least 1, or None, found {count!r}")
-    if not min_side >= 0:
-        raise UserError(f"min_side: expected 0 or more pixels, found {min_side!r}")
+    settings = SearchSettings(
+        mode=mode,
+        seed=seed,
+        min_side=min_side,
+        resize_to=resize_to,
+        min_side_width=min_side_width,
+        colors=None if colors is None else tuple(colors),
+        similarities=None if similarities is None else tuple(similarities),
+        k=None if k is None else tuple(k),
+    )
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise UserError(f"threads: expected an integer of at least 1, or None, found {threads!r}")
 
     from detect.proposals.selective_search.search import search  # imports numba, which takes half a second
 
-    return search(rgb_uint8, mode, seed, threads or available_cores(), min_side, resize_to)
+    return search(rgb_uint8, settings, threads or available_cores())

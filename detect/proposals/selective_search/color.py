@@ -24,9 +24,13 @@ def _rgi(rgb: NDArray[np.uint8]) -> Planes:
     """Return red and green as fractions of their sum with blue (0 where the pixel is black), and intensity: (3, H,
     W).
     """
+    return np.stack([*_fractions(rgb)[:2], *_intensity(rgb)])
+
+
+def _fractions(rgb: NDArray[np.uint8]) -> Planes:
+    """Return red, green and blue as fractions of their sum, 0 where the pixel is black: (3, H, W)."""
     total = np.maximum(rgb.sum(axis=2, dtype=np.uint16), 1).astype(np.float32)
-    fractions = [np.rint(rgb[..., c] * np.float32(255) / total).astype(np.uint8) for c in (0, 1)]
-    return np.stack([*fractions, *_intensity(rgb)])
+    return np.stack([np.rint(rgb[..., c] * np.float32(255) / total).astype(np.uint8) for c in range(3)])
 
 
 def _hue(rgb: NDArray[np.uint8]) -> Planes:
@@ -60,4 +64,6 @@ SPACES = {
     "rgI": ColorSpace(_rgi),
     "H": ColorSpace(_hue, 3.0**0.5),
     "I": ColorSpace(_intensity, 3.0**0.5),
+    "RGB": ColorSpace(_planes),
+    "rgb": ColorSpace(_fractions),
 }

@@ -3,6 +3,9 @@
 Color: 25 bins per channel. Texture: Gaussian derivatives with sigma 1 in eight orientations, with 10 bins for each
 orientation and channel. A derivative along an axis is positive or negative, so the eight orientations are the two
 directions of four axes, and a pixel is counted once per axis, in one of 19 signed bins: -9 to 9.
+
+Sigma and the derivatives of every channel are the paper's; the authors' released code takes sigma 0.8, the derivatives
+of the first channel alone, and counts those above 0.43 in the bins of the next orientation.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ COLOR_BINS = 25
 TEXTURE_BINS = 10
 ORIENTATIONS = 8
 _SIGMA = 1.0
-_MAX_DERIVATIVE = 0.43 * 255  # the derivative that falls in the last bin, as in the authors' code
+_MAX_DERIVATIVE = 0.43 * 255  # a derivative of this and more falls in the last bin; the authors' code has 0.43
 _CODES_PER_CHANNEL = 5  # a pixel has one color code and four axis codes in each channel
 _BINS_PER_CHANNEL = COLOR_BINS + 4 * (2 * TEXTURE_BINS - 1)  # bins counted in each channel
 

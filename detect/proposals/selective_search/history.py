@@ -13,7 +13,13 @@ from detect.proposals.selective_search.grouping import SIMILARITY_UNIT, Grouping
 from detect.proposals.selective_search.images import as_rgb, resize_to_width
 from detect.proposals.selective_search.search import rank_searched_boxes
 from detect.proposals.selective_search.segmentation import Segmentation
-from detect.proposals.selective_search.strategies import MODES, Strategy, rerun_strategy, search_hierarchies
+from detect.proposals.selective_search.settings import SearchSettings
+from detect.proposals.selective_search.strategies import (
+    Strategy,
+    rerun_strategy,
+    search_hierarchies,
+    select_strategies,
+)
 
 
 @dataclass(frozen=True)
@@ -47,20 +53,14 @@ class BoxHistory:
 
 
 def box_histories(
-    image: NDArray[Any],
-    mode: str,
-    seed: int,
-    threads: int,
-    min_side: float,
-    resize_to: int | None,
-    ranks: Sequence[int],
+    image: NDArray[Any], settings: SearchSettings, threads: int, ranks: Sequence[int]
 ) -> list[BoxHistory]:
     """Return the histories of the boxes at ``ranks``: repeat the search, then rerun the strategies that made these
     boxes.
     """
-    searched_image = resize_to_width(as_rgb(image), resize_to)
-    searched = search_hierarchies(searched_image, MODES[mode], threads)
-    box_indices = rank_searched_boxes(searched_image, searched, mode, seed, min_side).indices
+    searched_image = resize_to_width(as_rgb(image), settings.resize_to)
+    searched = search_hierarchies(searched_image, select_strategies(settings), threads)
+    box_indices = rank_searched_boxes(searched_image, searched, settings).indices
     starts = np.cumsum([0, *(len(hierarchy.boxes) for hierarchy in searched)])
     groupings: dict[Strategy, tuple[Segmentation, Grouping | None]] = {}
     histories = []

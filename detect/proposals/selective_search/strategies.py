@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from detect.proposals.selective_search.color import SPACES
 from detect.proposals.selective_search.edges import SortedEdges, smooth, sort_edges
 from detect.proposals.selective_search.grouping import Grouping, Similarity, group_regions
 from detect.proposals.selective_search.segmentation import Segmentation, segment
+from detect.proposals.selective_search.settings import SearchSettings
 
 _CTSF = Similarity(color=True, texture=True, size=True, fill=True)
 _TSF = Similarity(texture=True, size=True, fill=True)
@@ -67,6 +68,23 @@ class _ColorSpaceFeatures:
     edges: SortedEdges
     codes: NDArray[np.uint16]
     color_bins: int
+
+
+def select_strategies(settings: SearchSettings) -> Mode:
+    """Return the mode of the settings, with their color spaces, similarities and scales in place of its own."""
+    mode = MODES[settings.mode]
+    similarities = None if settings.similarities is None else tuple(map(_similarity, settings.similarities))
+    return replace(
+        mode,
+        spaces=settings.colors or mode.spaces,
+        similarities=similarities or mode.similarities,
+        scales=settings.k or mode.scales,
+    )
+
+
+def _similarity(letters: str) -> Similarity:
+    """Return the measures of letters of CTSF."""
+    return Similarity(color="C" in letters, texture="T" in letters, size="S" in letters, fill="F" in letters)
 
 
 def search_hierarchies(rgb: NDArray[np.uint8], mode: Mode, threads: int) -> list[Hierarchy]:

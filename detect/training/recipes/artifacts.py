@@ -45,7 +45,10 @@ class StageArtifacts:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network after its training: its checkpoint, a hash of that file's bytes, and the detector with its weights."""
+    """A network after its training: its checkpoint, a hash of that file's bytes, and the detector of the fits.
+
+    The detector has the network's weights, except for a classifier that reads other features than the trained softmax.
+    """
 
     checkpoint: Checkpoint
     file_hash: int
@@ -61,9 +64,15 @@ class TrainedNetwork:
         """The text by which a feature cache recognizes the network of its features."""
         return f"the network {self.file_hash:016x} after step {self.checkpoint.step}"
 
+    @property
+    def vectors_description(self) -> str:
+        """The text by which the cache of the classifier's features recognizes them."""
+        svm_features = self.head.svm_features
+        return self.description if svm_features is None else f"{svm_features} of {self.description}"
+
     def vectors(self, artifacts: StageArtifacts) -> FeatureCache:
         """Open the cache of the features that the classifier reads, (P, F) per image."""
-        return FeatureCache(artifacts.vectors, self.description, self.head.logits.in_features)
+        return FeatureCache(artifacts.vectors, self.vectors_description, self.head.logits.in_features)
 
     def inputs(self, artifacts: StageArtifacts) -> FeatureCache:
         """Open the cache of the features that the box regressors read, (E, D) per image."""
@@ -74,11 +83,14 @@ class TrainedNetwork:
         return FeatureCache(artifacts.norms, self.description, 1)
 
 
-def load_trained_network(network_context: RunContext) -> TrainedNetwork:
-    """Load the network with the best weights in its folder."""
+def load_trained_network(context: RunContext, network_context: RunContext) -> TrainedNetwork:
+    """Load the network with the best weights in its folder into the detector that the fits complete."""
     saved = load_checkpoint(network_context.folder.best)
-    detector = build_uninitialized(network_context.config, saved.classes)
-    detector.load_state_dict(saved.weights)
+    detector = build_uninitialized(context.config, saved.classes)
+    weights = dict(saved.weights)
+    if detector.head.svm_features is not None:
+        weights |= {f"head.logits.{name}": tensor for name, tensor in detector.head.logits.state_dict().items()}
+    detector.load_state_dict(weights)
     file_hash = content_hash(network_context.folder.best.read_bytes())
     detector = detector.eval().to(network_context.compute.device)
     return TrainedNetwork(checkpoint=saved, file_hash=file_hash, detector=detector)

@@ -15,7 +15,6 @@ from detect.data.loading.collate import Batch
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.models.detector import Detector
-from detect.models.heads.tails import run_in_chunks
 from detect.proposals.files import content_hash
 from detect.system.files import format_bytes
 from detect.system.progress import show_progress
@@ -53,7 +52,7 @@ def compute_features(context: RunContext, network_context: RunContext, artifacts
     Features of an earlier, interrupted run are not computed again. Images that are repeated in the training data
     (data.repeat_factor_threshold) have their features once.
     """
-    trained = load_trained_network(network_context)
+    trained = load_trained_network(context, network_context)
     batches = evaluation_loader(
         context.train, build_preprocess(context.config), 1, context.config.data.workers, context.proposals
     )
@@ -98,7 +97,7 @@ class _FeatureExtractor:
             if all(cache is None or key in cache for cache in (self.vectors, self.inputs, self.norms)):
                 return image_regions
             regional = detector.regions(images, maps, [boxes])
-            vectors = run_in_chunks(self.trained.head.tail, regional)
+            vectors = self.trained.head.classifier_input(regional)
         if self.vectors is not None and key not in self.vectors:
             self.vectors.add(key, vectors)
         if self.inputs is not None and self.norms is not None:

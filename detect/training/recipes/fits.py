@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_STATES = 20.0
 def fit_svms(context: RunContext, network_context: RunContext, artifacts: StageArtifacts) -> None:
     """Mine hard negatives in one pass over the images and train an SVM for each class (R-CNN, section 2.3)."""
     trained, table, settings = (
-        load_trained_network(network_context),
+        load_trained_network(context, network_context),
         read_table(artifacts.table),
         context.config.train.svm,
     )
@@ -72,7 +72,7 @@ def fit_svms(context: RunContext, network_context: RunContext, artifacts: StageA
 
 def fit_regressors(context: RunContext, network_context: RunContext, artifacts: StageArtifacts) -> None:
     """Fit four ridge regressions for each class, on the features of regions near an object (R-CNN, appendix C)."""
-    trained, table = load_trained_network(network_context), read_table(artifacts.table)
+    trained, table = load_trained_network(context, network_context), read_table(artifacts.table)
     settings, classes = context.config.train.regressor, len(context.train.classes)
     # The cache holds the features of the examples alone, so that row n is example n.
     examples = [replace(image, rows=np.arange(len(image.rows))) for image in table.examples(settings.min_iou)]

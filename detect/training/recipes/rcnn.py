@@ -14,7 +14,7 @@ from detect.config import Config
 from detect.config.builders.detector import build_uninitialized
 from detect.models.heads.rcnn import set_svms
 from detect.training.context import RunContext, TrainingResult
-from detect.training.initial_model import InitialModel
+from detect.training.initial_model import InitialModel, without_svm_features
 from detect.training.recipes.artifacts import StageArtifacts, fits_regressors, fits_svms, load_trained_network
 from detect.training.recipes.crop_cost import log_crop_cost
 from detect.training.recipes.features import check_feature_space, compute_features
@@ -61,8 +61,11 @@ def rcnn(context: RunContext, initial: InitialModel | None = None) -> TrainingRe
             )
         )
     if not artifacts.has_started:
-        detector = build_uninitialized(network_context.config, context.train.classes).to(context.compute.device)
-        log_crop_cost(context, network_context, detector)
+        network, detector = (
+            build_uninitialized(settings, context.train.classes).to(context.compute.device)
+            for settings in (network_context.config, context.config)
+        )
+        log_crop_cost(context, network_context, network)
         check_feature_space(context, detector, artifacts)
     run_stages(stages, context)
     step, weights = _assemble(context, network_context, artifacts)
@@ -74,9 +77,10 @@ def rcnn(context: RunContext, initial: InitialModel | None = None) -> TrainingRe
 def _softmax_config(config: Config) -> Config:
     """Return the configuration of the network's training: with a softmax, validated only after the fits."""
     recipe = "rcnn" if config.model.kind == "rcnn" else "joint"
-    return config.model_copy(
+    network_config = without_svm_features(config)
+    return network_config.model_copy(
         update={
-            "model": config.model.model_copy(update={"classifier": "softmax"}),
+            "model": network_config.model.model_copy(update={"classifier": "softmax"}),
             "train": config.train.model_copy(update={"recipe": recipe, "validate_every": None}),
         }
     )
@@ -86,7 +90,7 @@ def _assemble(
     context: RunContext, network_context: RunContext, artifacts: StageArtifacts
 ) -> tuple[int, dict[str, Tensor]]:
     """Return the network's step, and its weights with the fitted SVMs and box regressors in place of its own."""
-    trained = load_trained_network(network_context)
+    trained = load_trained_network(context, network_context)
     if fits_svms(context):
         set_svms(trained.head.logits, *read_fit(artifacts.svms))
     if fits_regressors(context):
