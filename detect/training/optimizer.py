@@ -104,6 +104,6 @@ class ModelEMA:
         if applied is None:
             torch._foreach_lerp_(averages, weights, weight)
         else:
-            torch._foreach_lerp_(averages, weights, [applied * weight] * len(weights))  # type: ignore[list-item]
+            torch._foreach_lerp_(averages, weights, [applied * weight] * len(weights))
         if buffers := list(model.buffers()):
             torch._foreach_copy_(list(self.model.buffers()), buffers)

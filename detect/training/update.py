@@ -63,21 +63,13 @@ def update_weights(state: TrainState, gradients: Gradients, clip: float, group: 
     clip: the largest norm of the gradients, 0 for no limit. Nothing is read from the device, except for RMSProp, which
     has no update that a GPU could leave out. Return None for batches without images, which change no weight.
     """
-    applied, update = None, None
+    update, applied = None, None
     if gradients.losses:
-        parameters = list(state.detector.parameters())
-        loss = torch.stack([loss for losses in gradients.losses for loss in losses.values()] or _zero(parameters)).sum()
-        loss = group.sum_gradients(parameters, loss)
-        norm = None
-        if clip or not state.scaler.is_enabled():
-            state.scaler.unscale_(state.optimizer)
-            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]).to(loss.device)
-        if clip and norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        loss = group.sum_gradients(state.detector.parameters(), _sum_losses(gradients, state))
         if state.scaler.is_enabled():
-            applied, norm = _step_scaled(state), None
+            norm, applied = None, _step_scaled(state, clip)
         else:
-            assert norm is not None
+            norm = _clip(state, clip)
             applied = torch.stack([loss, norm]).isfinite().all()
             _step_if(state.optimizer, applied)
         gradients.statistics.restore_unless(applied)
@@ -87,25 +79,38 @@ def update_weights(state: TrainState, gradients: Gradients, clip: float, group: 
     return update
 
 
-def _zero(parameters: list[nn.Parameter]) -> list[Tensor]:
-    """Return the losses of a process without images."""
-    return [torch.zeros((), device=parameters[0].device)]
+def _sum_losses(gradients: Gradients, state: TrainState) -> Tensor:
+    """Return the sum of this process's losses, (), 0 without images."""
+    values = [loss for losses in gradients.losses for loss in losses.values()]
+    return torch.stack(values).sum() if values else torch.zeros((), device=next(state.detector.parameters()).device)
+
+
+def _clip(state: TrainState, clip: float) -> Tensor:
+    """Scale the gradients down to a norm of ``clip``, 0 for no limit; return their norm before, ()."""
+    parameters = list(state.detector.parameters())
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if clip:
+        nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+    return norm.to(parameters[0].device)  # of no gradients it is on the CPU
 
 
 def _step_if(optimizer: optim.Optimizer, finite: Tensor) -> None:
     """Step the optimizer if ``finite``, bool (), is true."""
-    if optimizer.defaults.get("fused"):
-        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # fused kernels read it on the device
+    if optimizer.defaults.get("fused"):  # its kernel reads found_inf on the device
+        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         optimizer.step()
         del optimizer.found_inf  # type: ignore[attr-defined]
     elif finite:
         optimizer.step()
 
 
-def _step_scaled(state: TrainState) -> Tensor:
+def _step_scaled(state: TrainState, clip: float) -> Tensor:
     """Step the optimizer by fp16's loss scaler, which lowers its scale where it skips the step; return whether not."""
-    one = torch.ones((), device=next(state.detector.parameters()).device)
-    scale = state.scaler.scale(one)  # one times the scale: get_scale would read it from the device
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    return state.scaler.scale(one) >= scale
+    scaler, one = state.scaler, torch.ones((), device=next(state.detector.parameters()).device)
+    scale = scaler.scale(one)  # one times the scale: get_scale would read it from the device
+    if clip:
+        scaler.unscale_(state.optimizer)
+        _clip(state, clip)
+    scaler.step(state.optimizer)
+    scaler.update()
+    return scaler.scale(one) >= scale

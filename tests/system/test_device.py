@@ -64,7 +64,7 @@ def test_readback_waits_for_its_copy_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert calls == []
 
     class OnGPU(torch.Tensor):
-        is_cuda = property(lambda _: True)  # type: ignore[assignment]
+        is_cuda = property(lambda _: True)
 
     readback = Readback(torch.tensor(True).as_subclass(OnGPU))
     assert calls == ["record"]
