@@ -62,6 +62,11 @@ class Proposals:
         source_index = None if self.source_index is None else _moved(self.source_index, device)
         return Proposals(_moved(self.boxes, device), _moved(self.scores, device), source_index)
 
+    def pin_memory(self) -> Proposals:
+        """Return the same proposals in pinned memory, from which a GPU copies while the host goes on."""
+        source_index = None if self.source_index is None else self.source_index.pin_memory()
+        return Proposals(self.boxes.pin_memory(), self.scores.pin_memory(), source_index)
+
 
 @dataclass(frozen=True)
 class Images:
@@ -92,6 +97,11 @@ class Images:
         proposals = None if self.proposals is None else tuple(p.to(device) for p in self.proposals)
         return Images(_moved(self.pixels, device), self.sizes, self.seeds, proposals)
 
+    def pin_memory(self) -> Images:
+        """Return the same batch in pinned memory, from which a GPU copies while the host goes on."""
+        proposals = None if self.proposals is None else tuple(p.pin_memory() for p in self.proposals)
+        return Images(self.pixels.pin_memory(), self.sizes, self.seeds, proposals)
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -115,6 +125,11 @@ class Targets:
         """Return the same targets on ``device``."""
         values = (self.boxes, self.labels, self.difficult, self.crowd)
         return Targets(*(_moved(value, device) for value in values))
+
+    def pin_memory(self) -> Targets:
+        """Return the same targets in pinned memory, from which a GPU copies while the host goes on."""
+        values = (self.boxes, self.labels, self.difficult, self.crowd)
+        return Targets(*(value.pin_memory() for value in values))
 
 
 @dataclass(frozen=True)

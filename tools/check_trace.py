@@ -1,8 +1,9 @@
-"""Compute detections again from their written trace, and print how many of them have the same bits.
+"""Compute detections again from their written trace, on a CPU, and print how many of them have the same bits.
 
     python tools/check_trace.py MODEL IMAGE... [--number 1000]
 
-Stops after the image with which --number detections have been compared. The exit status is 1 if one differs.
+A GPU rounds sigmoid, softmax and exp in another way, so the detections of its traces differ in their last bits. Stops
+after the image with which --number detections have been compared. The exit status is 1 if one differs.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="images, folders or globs")
     parser.add_argument("--number", type=int, default=1000, help="minimum number of detections to compare")
     options = parser.parse_args(arguments)
-    predictor = load(options.model)
+    predictor = load(options.model, "cpu")
     compared = equal = num_images = 0
     for image in find_images(options.images):
         images = predictor.preprocess_image(read_image(image)).to(predictor.compute.device)

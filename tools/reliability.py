@@ -37,7 +37,8 @@ class Claim:
 GUARANTEES = (
     Claim(
         "A kill at any moment, in training, in R-CNN's stages, in a search or in a prediction, leaves no file that "
-        "cannot be read; the same command or `--resume` gives the same bits",
+        "cannot be read; the same command or `--resume` gives the same bits (on CPUs; on a GPU with "
+        "`train.deterministic`)",
         ("tests/fault_injection/test_kills.py::test_kill",),
     ),
     Claim(

@@ -43,7 +43,16 @@ def predict_dataset(
     images = [annotations.file(index) for index in range(len(annotations))]
     proposals = proposals_for_evaluation(predictor.config.model, images, predictor.file.parent)
     size, workers = config.train.batch_size, config.data.workers
-    batches = evaluation_loader(annotations, predictor.preprocess, size, workers, proposals, group.rank, group.size)
+    batches = evaluation_loader(
+        annotations,
+        predictor.preprocess,
+        size,
+        workers,
+        proposals,
+        group.rank,
+        group.size,
+        pin_memory=predictor.compute.is_asynchronous,
+    )
     step = detections_only(predictor.detector)
     with explain_worker_death("data.workers", batches):
         if progress is None:

@@ -106,6 +106,7 @@ class RPNProposals:
             self.config.train.batch_size,
             workers,
             self.predictor.proposal_search,
+            pin_memory=self.predictor.compute.is_asynchronous,
         )
         with explain_worker_death("data.workers", loader):
             for batch in loader:

@@ -40,7 +40,8 @@ def roi_align(
     does. ``aligned`` puts the center of map cell 0 at half a cell; without it boxes are also widened to at least one
     cell, as in older code. Gradients reach the maps, not the boxes.
     """
-    if maps.is_cuda or sampling_ratio == 0:
+    repeats = torch.are_deterministic_algorithms_enabled()  # torchvision's gradient on CUDA differs from run to run
+    if (maps.is_cuda and not repeats) or sampling_ratio == 0:
         pooled: Tensor = torchvision_ops.roi_align(
             maps, boxes, (output_size, output_size), spatial_scale, sampling_ratio, aligned
         )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from detect.errors import UserError
+
+_CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -18,11 +24,68 @@ class ComputeConfig:
     device: torch.device
     dtype: torch.dtype = torch.float32
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """True if the host runs ahead of the device, and waits for it where it reads a value or copies plain memory."""
+        return self.device.type != "cpu"
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context for a forward pass: torch.autocast, or nothing for float32."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+
+@contextmanager
+def deterministic_algorithms(compute: ComputeConfig) -> Iterator[None]:
+    """Let a GPU compute the same bits in every run; a CPU does so anyway, and nothing is changed for it.
+
+    Raises UserError for an operation of which torch has no such form. torch's settings are restored at the end.
+    """
+    if not compute.is_asynchronous:
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    enabled, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    settings = cudnn.deterministic, cudnn.benchmark
+    workspace = os.environ.get(_CUBLAS_WORKSPACE)
+    try:
+        os.environ.setdefault(_CUBLAS_WORKSPACE, ":4096:8")  # torch asks for it before matrix products
+        cudnn.deterministic, cudnn.benchmark = True, False
+        torch.use_deterministic_algorithms(True)
+        yield
+    except RuntimeError as error:
+        operation = re.match(r"(\S+) does not have a deterministic implementation", str(error))
+        if operation is None:
+            raise
+        raise UserError(
+            f"train.deterministic: expected operations that repeat their bits on a GPU, found {operation[1]}, which "
+            "does not"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        cudnn.deterministic, cudnn.benchmark = settings
+        if workspace is None:
+            del os.environ[_CUBLAS_WORKSPACE]
+
+
+class Readback:
+    """A bool () on a device, copied to the host while both go on with their work."""
+
+    def __init__(self, flag: Tensor) -> None:
+        self._copy = flag.to("cpu", non_blocking=True)
+        self._copied = torch.cuda.Event() if flag.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._copied is not None:
+            self._copied.record()
+
+    def read(self) -> bool:
+        """Return the flag; the host waits for its copy alone, not for what the device was asked to do since."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return bool(self._copy)
 
 
 def select_device(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp32", "bf16", "fp16"]) -> ComputeConfig:

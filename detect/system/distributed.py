@@ -26,6 +26,7 @@ Value = TypeVar("Value")
 _GATHER_TIMEOUT = timedelta(hours=24)
 # NCCL, which sums gradients, does not notice a lost process; no process waits long there for another one.
 _NCCL_TIMEOUT = timedelta(minutes=10)
+_BUCKET_SIZE = 2**23  # numbers that are summed over processes at a time: 32 MB of gradients
 
 
 @dataclass(frozen=True)
@@ -79,26 +80,32 @@ class ProcessGroup:
         counts = self.sum_by_name({name: mean.count for name, mean in means.items()})
         return {name: mean.value * (mean.count / max(1, counts[name])) for name, mean in means.items()}
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace each gradient by its sum over all processes; it stays None if no process has one."""
+    def any(self, flags: Sequence[bool]) -> list[bool]:
+        """Return for each flag whether it is set in any process."""
         if self.size == 1:
-            return
-        trainable = [parameter for parameter in parameters if parameter.requires_grad]
-        present = self.gather([parameter.grad is not None for parameter in trainable])
-        with_gradient = [parameter for parameter, *has in zip(trainable, *present, strict=True) if any(has)]
-        if not with_gradient:
-            return
-        for parameter in with_gradient:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in with_gradient if parameter.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
+            return list(flags)
+        counts = torch.tensor(flags, dtype=torch.int32)
         with _explain_lost_process(self.size):
-            distributed.all_reduce(flat)
-        start = 0
-        for gradient in gradients:
-            gradient.copy_(flat[start : start + gradient.numel()].view(gradient.shape))
-            start += gradient.numel()
+            distributed.all_reduce(counts, group=self.objects)
+        return [count > 0 for count in counts.tolist()]
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
+        """Replace each gradient by its sum over all processes, and return the sum of ``loss``, ().
+
+        A gradient stays None if no process has one.
+        """
+        if self.size == 1:
+            return loss
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        present = self.any([parameter.grad is not None for parameter in trainable])
+        summands = [loss.clone()]
+        for parameter, is_present in zip(trainable, present, strict=True):
+            if is_present:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                summands.append(parameter.grad)
+        with _explain_lost_process(self.size):
+            _sum_in_buckets(summands)
+        return summands[0]
 
     def main_process_first(self, make: Callable[[], Value]) -> Value:
         """Call ``make`` in the main process, then in the others, which can read the files that it has written."""
@@ -111,6 +118,27 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
+
+
+def _sum_in_buckets(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes, some tensors at a time: while one bucket is sent, the next one
+    is filled.
+    """
+    buckets: list[list[Tensor]] = [[]]
+    for tensor in tensors:
+        if sum(map(torch.numel, buckets[-1])) >= _BUCKET_SIZE:
+            buckets.append([])
+        buckets[-1].append(tensor)
+    sent = []
+    for bucket in buckets:
+        flat = torch.empty(sum(map(torch.numel, bucket)), dtype=bucket[0].dtype, device=bucket[0].device)
+        parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+        views = [part.view(tensor.shape) for part, tensor in zip(parts, bucket, strict=True)]
+        torch._foreach_copy_(views, bucket)
+        sent.append((distributed.all_reduce(flat, async_op=True), bucket, views))
+    for work, bucket, views in sent:
+        work.wait()
+        torch._foreach_copy_(bucket, views)
 
 
 @contextmanager

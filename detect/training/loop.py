@@ -1,7 +1,8 @@
 """The training loop: load, forward, backward, step, log, validate, save.
 
 A step is one update of the weights and uses ``accumulate`` batches. Every random draw of a step is keyed by the step's
-number, so a run that was interrupted and resumed computes the same as an undisturbed one.
+number, so a run that was interrupted and resumed computes the same as an undisturbed one: to the bit on CPUs, and on a
+GPU with ``train.deterministic``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from detect.data.loading.collate import Batch
 from detect.errors import RunError
@@ -25,6 +26,7 @@ from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.training.optimizer import Schedule, set_learning_rate
 from detect.training.state import TrainState
 from detect.training.sync_norm import require_full_shares
+from detect.training.update import Gradients, Update, update_weights
 from detect.types import Images, MeanLoss, Size
 
 
@@ -40,10 +42,6 @@ class NonFiniteStep(RunError):  # noqa: N818
 
 # The scaler halves its scale at each skipped step; after so many in a row 65536 has become less than 1.
 MAX_SKIPPED_STEPS = 20
-
-
-class _NonFinite(Exception):  # noqa: N818
-    """The text names the losses or gradients that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +95,26 @@ def train_loop(
     """
     progress = state.progress
     data_seconds = step_seconds = 0.0
+    unread: Update | None = None
     with _catch_interrupts() as interrupted:
         while progress.step < config.steps:
             state.detector.train()
             torch.manual_seed(step_seed(config.seed, progress.step) + group.rank)
             rate = set_learning_rate(state.optimizer, schedule.factor(progress.step))
             started = time.perf_counter()
-            waiting = _step(state, batches, config, compute, callbacks, group)
+            gradients, waiting = _compute_gradients(state, batches, config, compute, callbacks, group)
+            _require_applied(unread, state, callbacks)  # while a GPU still computes these gradients
+            unread = update_weights(state, gradients, config.clip_grad_norm, group)
             progress.step += 1
+            logs, validates = progress.step % config.log_every == 0, progress.step in config.validate_at
+            saves = validates or progress.step == config.steps or progress.step % config.checkpoint_every == 0
+            if logs or saves or not compute.is_asynchronous:
+                _require_applied(unread, state, callbacks)
+                unread = None
             data_seconds += waiting
             step_seconds += time.perf_counter() - started - waiting
 
-            if progress.step % config.log_every == 0 and progress.num_batches:
+            if logs and progress.num_batches:
                 seconds = {
                     "data_seconds": data_seconds / config.log_every,
                     "step_seconds": step_seconds / config.log_every,
@@ -116,10 +122,10 @@ def train_loop(
                 means = group.sum_by_name(progress.take_means())
                 callbacks.log({"step": progress.step, "lr": rate, "loss": sum(means.values()), **means, **seconds})
                 data_seconds = step_seconds = 0.0
-            stop = progress.step in config.validate_at and callbacks.validate()
-            must_end = any(group.gather(interrupted()))
-            at_end = stop or progress.step == config.steps or must_end
-            if at_end or progress.step in config.validate_at or progress.step % config.checkpoint_every == 0:
+            stop = validates and callbacks.validate()
+            (must_end,) = group.any([interrupted()])
+            if saves or must_end:
+                _require_applied(unread, state, callbacks)
                 callbacks.save()
             if must_end:
                 raise Interrupted(f"interrupted after step {progress.step}")
@@ -127,103 +133,88 @@ def train_loop(
                 return
 
 
-def _step(
+def _require_applied(update: Update | None, state: TrainState, callbacks: Callbacks) -> None:
+    """Read whether the device has made an update, and count its losses.
+
+    Raises NonFiniteStep if it has not, with ``state`` as it was before that step. With fp16 the scaler skips steps to
+    find its scale; there it is raised after MAX_SKIPPED_STEPS of them in a row.
+    """
+    if update is None:
+        return
+    progress, gradients = state.progress, update.gradients
+    if update.applied.read():
+        progress.skipped_steps = 0
+        for losses in gradients.losses:
+            progress.add(losses)
+        return
+    progress.skipped_steps += 1
+    if state.scaler.is_enabled() and progress.skipped_steps < MAX_SKIPPED_STEPS:
+        return
+    progress.step = gradients.step
+    state.rollback(gradients.statistics)
+    in_a_row = f" in {MAX_SKIPPED_STEPS} steps in a row of fp16" if state.scaler.is_enabled() else ""
+    explanation = callbacks.on_non_finite(gradients.batches)
+    raise NonFiniteStep(
+        f"step {progress.step + 1}: expected finite numbers, found {update.describe_non_finite()}{in_a_row}; "
+        f"{explanation}"
+    )
+
+
+def _compute_gradients(
     state: TrainState,
     batches: Iterator[Batch],
     config: LoopConfig,
     compute: ComputeConfig,
     callbacks: Callbacks,
     group: ProcessGroup,
-) -> float:
-    """Update the weights once, with ``config.accumulate`` batches; return the seconds spent waiting for them.
-
-    Raises NonFiniteStep, with ``state`` as it was before the step.
-    """
-    waiting, has_images = 0.0, False
+) -> tuple[Gradients, float]:
+    """Run forward and backward on ``config.accumulate`` batches; return also the seconds spent waiting for them."""
+    waiting, step = 0.0, state.progress.step
     used_batches: list[Batch] = []
-    bn_statistics = state.bn_statistics()
+    all_losses: list[dict[str, Tensor]] = []
+    statistics = state.bn_statistics()
     state.optimizer.zero_grad(set_to_none=True)
-    try:
-        for _ in range(config.accumulate):
-            asked_at = time.perf_counter()
-            used_batches.append(batch := next(batches))
-            waiting += time.perf_counter() - asked_at
-            callbacks.on_batch(state.progress.step, batch)
-            callbacks.on_unreadable(batch.unreadable)
-            has_images |= _backward(state, batch, config.accumulate, compute, group)
-        if has_images and not _update(state, config.clip_grad_norm, group):
-            state.rollback(bn_statistics)
-    except _NonFinite as error:
-        state.rollback(bn_statistics)
-        explanation = callbacks.on_non_finite(used_batches)
-        raise NonFiniteStep(
-            f"step {state.progress.step + 1}: expected finite numbers, found {error}; {explanation}"
-        ) from None
-    if state.ema is not None:
-        state.ema.update(state.detector, state.progress.step)
-    return waiting
+    for _ in range(config.accumulate):
+        asked_at = time.perf_counter()
+        used_batches.append(batch := next(batches))
+        waiting += time.perf_counter() - asked_at
+        callbacks.on_batch(step, batch)
+        callbacks.on_unreadable(batch.unreadable)
+        losses = _backward(state, batch, config.accumulate, compute, group)
+        all_losses += [] if losses is None else [losses]
+    gradients = Gradients(step=step, batches=tuple(used_batches), losses=tuple(all_losses), statistics=statistics)
+    return gradients, waiting
 
 
-def _backward(state: TrainState, batch: Batch, accumulate: int, compute: ComputeConfig, group: ProcessGroup) -> bool:
-    """Run forward and backward on one batch and return whether any process has an image.
+def _backward(
+    state: TrainState, batch: Batch, accumulate: int, compute: ComputeConfig, group: ProcessGroup
+) -> dict[str, Tensor] | None:
+    """Run forward and backward on one batch; return this process's parts of the losses, None if all have no image.
 
-    This process's parts of the losses are added to the sums of ``state.progress``.
+    Processes exchange facts twice: sizes of their images before the forward pass, and counts of its losses after it.
     """
     shares = group.gather((len(batch.images), _padded_size(batch.images)))
     sizes = [size for count, size in shares if count]
     if not sizes:
-        return False
+        return None
     if len(sizes) < group.size:
         require_full_shares(state.detector, [count for count, _ in shares])
     mean_losses: dict[str, MeanLoss] = {}
     if len(batch.images):
         # All shares are padded to one size, as the batch of a single process is: the padding changes the result.
-        images = pad_to(batch.images, *map(max, zip(*sizes, strict=True))).to(compute.device)
+        images = pad_to(batch.images.to(compute.device), *map(max, zip(*sizes, strict=True)))
         targets = tuple(target.to(compute.device) for target in batch.targets)
         with compute.autocast():
             mean_losses = state.detector(images, targets)
     losses = group.global_mean_parts(mean_losses)
-    total = torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
-    is_finite = all(group.gather(bool(torch.isfinite(total))))
-    if not (is_finite or state.scaler.is_enabled()):
-        loss_texts = ", ".join(f"{name} {float(mean.value.detach()):.4g}" for name, mean in mean_losses.items())
-        raise _NonFinite(loss_texts or "the losses of another process")
     if losses:
+        total = torch.stack(list(losses.values())).sum()
         state.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
-    if is_finite:  # otherwise fp16's scaler skips the step
-        state.progress.add(losses)
-    return True
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 def _padded_size(images: Images) -> Size:
     return int(images.pixels.shape[2]), int(images.pixels.shape[3])
-
-
-def _update(state: TrainState, clip: float, group: ProcessGroup) -> bool:
-    """Step the optimizer and return whether it changed the weights.
-
-    With fp16 the scaler skips a step whose gradients are not finite and lowers its scale; too many of these steps in a
-    row raise _NonFinite. Otherwise gradients that are not finite raise _NonFinite.
-    """
-    group.sum_gradients(state.detector.parameters())
-    if clip or not state.scaler.is_enabled():
-        state.scaler.unscale_(state.optimizer)
-        gradients = [parameter.grad for parameter in state.detector.parameters() if parameter.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if not (state.scaler.is_enabled() or torch.isfinite(norm)):
-            raise _NonFinite(f"gradients with a norm of {float(norm):.4g}")
-        if clip:
-            nn.utils.clip_grads_with_norm_(state.detector.parameters(), clip, norm)
-    scale = state.scaler.get_scale()
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    if state.scaler.get_scale() >= scale:
-        state.progress.skipped_steps = 0
-        return True
-    state.progress.skipped_steps += 1
-    if state.progress.skipped_steps >= MAX_SKIPPED_STEPS:
-        raise _NonFinite(f"losses or gradients that are not in {MAX_SKIPPED_STEPS} steps in a row of fp16")
-    return False
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 OptimizerName = Literal["sgd", "rmsprop", "adamw"]
 
@@ -112,9 +112,17 @@ class ModelEMA:
         self.model = copy.deepcopy(model).requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move the average towards ``model`` and copy its buffers; ``step`` counts from 0."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - decay)
+    def update(self, model: nn.Module, step: int, applied: Tensor | None = None) -> None:
+        """Move the average towards ``model`` and copy its buffers; ``step`` counts from 0.
+
+        applied: whether the step has changed the weights, bool () on their device; if not, the average stays.
+        """
+        weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
+        averages: list[Tensor] = list(self.model.parameters())
+        weights: list[Tensor] = list(model.parameters())
+        if applied is None:
+            torch._foreach_lerp_(averages, weights, weight)
+        else:
+            torch._foreach_lerp_(averages, weights, [applied * weight] * len(weights))
         if buffers := list(model.buffers()):
             torch._foreach_copy_(list(self.model.buffers()), buffers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from detect.config.files import load_config
 from detect.data.loading.workers import WorkerKilled
 from detect.data.usage import require_clean
 from detect.errors import UserError
-from detect.system.device import select_device
+from detect.system.device import deterministic_algorithms, select_device
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import remove_temp_files, require_folder
 from detect.training.context import RunContext, TrainingResult
@@ -136,8 +137,10 @@ def replay_step(file: Path, console: Console | None = None) -> None:
 
 def _run_recipe(context: RunContext, initial: InitialModel | None) -> TrainingResult:
     """Load the proposals and run the recipe; an error that interrupts it says how to resume the run."""
+    config = context.config.train
     try:
-        return RECIPES[context.config.train.recipe](attach_proposals(context), initial)
+        with deterministic_algorithms(context.compute) if config.deterministic else nullcontext():
+            return RECIPES[config.recipe](attach_proposals(context), initial)
     except (Interrupted, WorkerKilled) as error:
         raise type(error)(f"{error}; resume with: detect train --resume {context.folder.path}") from None
     except KeyboardInterrupt:  # outside the loop, which saves the last step before it ends

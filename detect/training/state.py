@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, optim
+from torch.nn.modules.batchnorm import _NormBase
 
 from detect.models.detector import Detector
 from detect.system.distributed import ProcessGroup
@@ -49,6 +50,18 @@ class TrainingProgress:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """Statistics of normalization layers: pairs of a buffer and its copy."""
+
+    copies: list[tuple[Tensor, Tensor]]
+
+    def restore_unless(self, applied: Tensor) -> None:
+        """Restore the copies if ``applied``, bool (), is false; nothing is read from the device."""
+        for buffer, saved in self.copies:
+            torch.where(applied, buffer, saved, out=buffer)
+
+
+@dataclass(frozen=True)
 class TrainState:
     """The parts that a step changes: the detector, its optimizer, its moving average if any, and fp16's loss scaler."""
 
@@ -67,13 +80,14 @@ class TrainState:
         assert isinstance(model, Detector)
         return model
 
-    def bn_statistics(self) -> list[Tensor]:
-        """Return copies of all buffers: a forward pass in training changes the statistics of batch normalization."""
-        return [buffer.clone() for buffer in self.detector.buffers()]
+    def bn_statistics(self) -> Statistics:
+        """Copy the statistics of the normalization layers in training mode, which a forward pass changes."""
+        layers = [layer for layer in self.detector.modules() if isinstance(layer, _NormBase) and layer.training]
+        return Statistics([(buffer, buffer.clone()) for layer in layers for buffer in layer.buffers()])
 
-    def rollback(self, statistics: list[Tensor]) -> None:
-        """Undo an unfinished step: restore the buffers that ``bn_statistics`` copied and clear the gradients."""
-        for buffer, saved in zip(self.detector.buffers(), statistics, strict=True):
+    def rollback(self, statistics: Statistics) -> None:
+        """Undo an unfinished step: restore the statistics that ``bn_statistics`` copied and clear the gradients."""
+        for buffer, saved in statistics.copies:
             buffer.copy_(saved)
         self.optimizer.zero_grad(set_to_none=True)
 

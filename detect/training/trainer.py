@@ -167,7 +167,14 @@ class Trainer:
         augment = build_augment(config)
         workers = config.data.workers
         return training_loader(
-            context.train, self.preprocess, augment, sampler, config.seed, workers, context.proposals
+            context.train,
+            self.preprocess,
+            augment,
+            sampler,
+            config.seed,
+            workers,
+            context.proposals,
+            pin_memory=context.compute.is_asynchronous,
         )
 
     def _callbacks(self) -> Callbacks:

@@ -75,7 +75,14 @@ class DetectionValidator:
         """Detect on every image and return the score; the losses come from the same pass."""
         rank, size = self.group.rank, self.group.size
         batches = evaluation_loader(
-            self.annotations, self.preprocess, self.batch_size, self.workers, self.proposals, rank, size
+            self.annotations,
+            self.preprocess,
+            self.batch_size,
+            self.workers,
+            self.proposals,
+            rank,
+            size,
+            pin_memory=self.compute.is_asynchronous,
         )
         predict_step = proposals_and_losses if self.proposals_only else detections_and_losses
         with explain_worker_death("data.workers", batches):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -10,8 +11,8 @@ import torch
 import yaml
 
 from detect.cli.exit_status import memory_shortage, run_command
-from detect.system.distributed import ProcessGroup
 from detect.training.state import TrainState
+from detect.training.update import Update, update_weights
 from tests.conftest import TINY, Command
 
 WRONG_USAGE = [
@@ -136,19 +137,18 @@ def test_train_resumes_after_a_killed_worker(
     from detect.training import loop
 
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    update = loop._update
 
-    def update_or_die(learner: TrainState, clip: float, group: ProcessGroup) -> bool:
+    def update_or_die(learner: TrainState, *arguments: Any) -> Update | None:
         if learner.progress.step == 3:  # where torch's handler of SIGCHLD may well raise
             raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-        return update(learner, clip, group)
+        return update_weights(learner, *arguments)
 
-    monkeypatch.setattr(loop, "_update", update_or_die)
+    monkeypatch.setattr(loop, "update_weights", update_or_die)
     flags = ["--set", f"data.root={shapes_root}", "--out", tmp_path / "run"]
     status, _, err = detect_command("train", "--config", tmp_path / "tiny.yaml", *flags)
     assert (status, len(err.splitlines())) == (1, 1)
     assert "killed by signal: Killed; if memory is short, lower data.workers" in err
     assert f"resume with: detect train --resume {tmp_path / 'run'}" in err
-    monkeypatch.setattr(loop, "_update", update)
+    monkeypatch.setattr(loop, "update_weights", update_weights)
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
     assert detect_command("train", "--resume", tmp_path / "run")[0] == 0

@@ -115,11 +115,11 @@ def test_prediction_memory_stays_constant(
 
 PLANTED = """
 from detect.training import loop
-update, kept = loop._update, []
+update, kept = loop.update_weights, []
 def leaking(*arguments):
     kept.append((b"x" * 50_000, open("/dev/null")))
     return update(*arguments)
-loop._update = leaking
+loop.update_weights = leaking
 from detect.cli.main import run
 run()
 """

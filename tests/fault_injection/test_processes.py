@@ -45,8 +45,9 @@ def test_single_process_changes_nothing() -> None:
     assert group.sum_by_name({"a": 2.0}) == {"a": 2.0}
     assert group.global_mean_parts({}) == {}
     parameter = torch.nn.Parameter(torch.ones(2))
-    group.sum_gradients([parameter])
+    assert group.sum_gradients([parameter], value) is value
     assert parameter.grad is None
+    assert (group.any([]), group.any([True, False])) == ([], [True, False])
     assert group.is_main
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchvision import ops as torchvision_ops
 
+from detect.ops import roi
 from detect.ops.roi import roi_align, roi_pool
 
 SCALE = 1 / 8
@@ -32,6 +33,20 @@ LISTS = {
     "degenerate": [DEGENERATE],
     "three images, one without boxes": [ORDINARY, NONE, torch.cat([OUTSIDE, DEGENERATE])],
 }
+
+
+def test_roi_align_is_repeatable_on_cuda_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnGPU(torch.Tensor):
+        is_cuda = property(lambda _: True)
+
+    used: list[str] = []
+    monkeypatch.setattr(torchvision_ops, "roi_align", lambda *_: used.append("kernel"))
+    monkeypatch.setattr(roi, "_roi_align_embedding_bag", lambda *_: used.append("bags"))
+    features = maps(1).detach().as_subclass(OnGPU)
+    roi_align(features, [ORDINARY], 3, SCALE)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    roi_align(features, [ORDINARY], 3, SCALE)
+    assert used == ["kernel", "bags"]
 
 
 @pytest.mark.parametrize("aligned", [True, False])

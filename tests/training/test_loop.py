@@ -6,15 +6,17 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from detect.data.loading.collate import Batch
 from detect.models.detector import Detector
 from detect.system.device import ComputeConfig
+from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.training.loop import MAX_SKIPPED_STEPS, Callbacks, Interrupted, LoopConfig, NonFiniteStep, train_loop
 from detect.training.optimizer import ModelEMA, Schedule, build_optimizer
 from detect.training.state import TrainingProgress, TrainState
@@ -23,21 +25,31 @@ from detect.types import Images, MeanLoss, Targets
 CPU = ComputeConfig(device=torch.device("cpu"))
 
 
+class ReadLate(ComputeConfig):
+    """A CPU whose decisions on updates are read a step later, as those of a GPU are."""
+
+    is_asynchronous = True
+
+
+@pytest.fixture(params=[False, True], ids=["read at once", "read late"])
+def compute(request: pytest.FixtureRequest) -> ComputeConfig:
+    return ReadLate(torch.device("cpu")) if request.param else CPU
+
+
 class TinyDetector(nn.Module):
-    """One weight, whose loss is its squared distance to the mean pixel; a buffer counts the forward passes."""
+    """One weight, whose loss is its squared distance to the mean pixel; a norm layer counts the forward passes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.0))
-        self.num_forwards: Tensor
-        self.register_buffer("num_forwards", torch.tensor(0))
+        self.norm = nn.BatchNorm2d(3, affine=False)
 
     def forward(
         self,
         images: Images,
         targets: Sequence[Targets],  # noqa: ARG002 - the interface of a detector
     ) -> dict[str, MeanLoss]:
-        self.num_forwards += 1
+        self.norm(images.pixels)
         return {"distance": MeanLoss(value=(images.pixels.mean() - self.weight) ** 2, count=len(images))}
 
 
@@ -117,7 +129,33 @@ def weight(state: TrainState) -> float:
     return float(cast(TinyDetector, state.detector).weight.detach())
 
 
-def run_loop(state: TrainState, batches: Iterator[Batch], recorder: Recorder, steps: int, **changes: Any) -> None:
+def average(state: TrainState) -> float:
+    assert state.ema is not None
+    return float(next(state.ema.model.parameters()))
+
+
+def average_after(*values: float) -> float:
+    """The moving average after steps with these batches."""
+    state = train_state(ema_decay=0.9)
+    run_loop(state, map(batch, values), Recorder(), steps=len(values))
+    return average(state)
+
+
+def num_forwards(state: TrainState) -> int:
+    norm = cast(TinyDetector, state.detector).norm
+    assert norm.num_batches_tracked is not None
+    return int(norm.num_batches_tracked)
+
+
+def run_loop(
+    state: TrainState,
+    batches: Iterator[Batch],
+    recorder: Recorder,
+    steps: int,
+    compute: ComputeConfig = CPU,
+    group: ProcessGroup = SINGLE_PROCESS,
+    **changes: Any,
+) -> None:
     settings: dict[str, Any] = {
         "seed": 0,
         "steps": steps,
@@ -128,7 +166,7 @@ def run_loop(state: TrainState, batches: Iterator[Batch], recorder: Recorder, st
         "validate_at": frozenset(),
     }
     schedule = Schedule(shape="constant", steps=max(1, steps))
-    train_loop(state, batches, schedule, LoopConfig(**settings | changes), CPU, recorder.callbacks())
+    train_loop(state, batches, schedule, LoopConfig(**settings | changes), compute, recorder.callbacks(), group)
 
 
 def test_train_loop_without_steps_calls_nothing() -> None:
@@ -213,15 +251,54 @@ def test_train_loop_resumed_equals_an_undisturbed_one() -> None:
     assert second.progress.step == 4
 
 
+@pytest.mark.parametrize("log_every", [1, 5])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_train_loop_non_finite_loss_raises_and_rolls_back(value: float) -> None:
-    state, recorder = train_state(), Recorder()
+def test_train_loop_non_finite_loss_raises_and_rolls_back(value: float, log_every: int, compute: ComputeConfig) -> None:
+    state, recorder = train_state(ema_decay=0.9), Recorder()
     message = r"^step 3: expected finite numbers, found distance (nan|inf); the end of the message$"
+    batches = map(batch, [1.0, 3.0, value, 5.0])
     with pytest.raises(NonFiniteStep, match=message):
-        run_loop(state, iter([batch(1.0), batch(3.0), batch(value)]), recorder, steps=4)
+        run_loop(state, batches, recorder, 5, compute, log_every=log_every)
     assert recorder.bad_files == [f"{value:g}.jpg"]
+    reads_late = compute.is_asynchronous and log_every > 1
+    assert recorder.steps == [0, 1, 2, 3] if reads_late else [0, 1, 2]  # the next step was computed, and not applied
     assert (state.progress.step, weight(state)) == (2, 1.75)
-    assert int(cast(TinyDetector, state.detector).num_forwards) == 2  # buffers are restored too
+    assert num_forwards(state) == 2  # buffers are restored too
+    assert average(state) == average_after(1.0, 3.0)
+
+
+def test_train_loop_read_late_computes_the_same(compute: ComputeConfig) -> None:
+    values = [1.0, -3.0, 2.0, 5.0, 0.5]
+    state, recorder, expected, undisturbed = train_state(ema_decay=0.9), Recorder(), train_state(0.9), Recorder()
+    run_loop(expected, map(batch, values), undisturbed, steps=5, log_every=2, checkpoint_every=3)
+    run_loop(state, map(batch, values), recorder, 5, compute, log_every=2, checkpoint_every=3)
+    assert (weight(state), average(state)) == (weight(expected), average(expected))
+    losses = [[row["loss"] for row in each.rows] for each in (recorder, undisturbed)]
+    assert losses[0] == losses[1]
+    assert (len(losses[0]), recorder.saves, state.progress.num_batches) == (2, undisturbed.saves, 1)
+
+
+def test_train_loop_with_processes_exchanges_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes with the same batches: the losses are means over both, and gradients are summed."""
+    calls: list[str] = []
+
+    def all_gather_object(values: list[object], value: object, **_: object) -> None:
+        calls.append("gather")
+        values[:] = [value, value]
+
+    def all_reduce(tensor: Tensor, **named: Any) -> Any:
+        calls.append("sum" if named.get("async_op") else "flags")
+        tensor.mul_(2)
+        return SimpleNamespace(wait=lambda: None)
+
+    monkeypatch.setattr(distributed, "all_gather_object", all_gather_object)
+    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
+    state, recorder = train_state(), Recorder()
+    run_loop(state, map(batch, [1.0, 3.0]), recorder, 2, group=ProcessGroup(0, 2), log_every=2)
+    assert weight(state) == 1.75
+    assert recorder.rows[0]["loss"] == pytest.approx((1.0 + 2.5**2) / 2)
+    step = ["gather", "gather", "flags", "sum"]  # sizes, counts of losses, which gradients there are, gradients
+    assert calls == [*step, "flags", *step, "gather", "flags"]  # interrupts; losses of the row
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -243,24 +320,26 @@ def test_train_loop_fp16_batch_without_images_changes_nothing() -> None:
     assert len(recorder.rows) == 1
 
 
-def test_train_loop_fp16_skips_a_step_that_is_not_finite() -> None:
-    state, recorder = train_state(fp16=True), Recorder()
-    run_loop(state, map(batch, [1.0, float("inf"), float("nan"), 1.0]), recorder, steps=4)
+@pytest.mark.parametrize("clip", [0.0, 100.0])
+def test_train_loop_fp16_skips_a_step_that_is_not_finite(clip: float, compute: ComputeConfig) -> None:
+    state, recorder = train_state(ema_decay=0.9, fp16=True), Recorder()
+    batches = map(batch, [1.0, float("inf"), float("nan"), 1.0])
+    run_loop(state, batches, recorder, 4, compute, clip_grad_norm=clip)
     assert weight(state) == pytest.approx(0.75)
-    assert int(cast(TinyDetector, state.detector).num_forwards) == 2  # a skipped step leaves the buffers too
+    assert num_forwards(state) == 2  # a skipped step leaves the buffers too
     assert state.scaler.get_scale() == 65536 / 4
     assert [row["step"] for row in recorder.rows] == [1, 4]
 
 
-def test_train_loop_fp16_ends_after_many_skipped_steps_in_a_row() -> None:
+def test_train_loop_fp16_ends_after_many_skipped_steps_in_a_row(compute: ComputeConfig) -> None:
     bad = [float("nan")] * (MAX_SKIPPED_STEPS - 1)
     state, recorder = train_state(fp16=True), Recorder()
-    run_loop(state, map(batch, [*bad, 1.0, *bad, 1.0]), recorder, steps=2 * MAX_SKIPPED_STEPS)
+    run_loop(state, map(batch, [*bad, 1.0, *bad, 1.0]), recorder, 2 * MAX_SKIPPED_STEPS, compute, log_every=100)
     assert weight(state) == pytest.approx(0.75)
     message = (
         rf"^step {3 * MAX_SKIPPED_STEPS}: expected finite numbers, found losses or gradients that are not in 20 st"
     )
     with pytest.raises(NonFiniteStep, match=message):
-        run_loop(state, map(batch, [*bad, float("nan"), 1.0]), recorder, steps=4 * MAX_SKIPPED_STEPS)
+        run_loop(state, map(batch, [*bad, float("nan"), 1.0]), recorder, 4 * MAX_SKIPPED_STEPS, compute, log_every=100)
     assert recorder.bad_files == ["nan.jpg"]
     assert weight(state) == pytest.approx(0.75)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,15 @@ class Batch:
     files: tuple[str, ...]
     indices: tuple[int, ...]
     unreadable: tuple[str, ...]
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in pinned memory, from which a GPU copies while the host goes on.
+
+        torch's DataLoader calls a method of this name.
+        """
+        return replace(
+            self, images=self.images.pin_memory(), targets=tuple(target.pin_memory() for target in self.targets)
+        )
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,17 @@ def training_loader(
     seed: int,
     num_workers: int,
     proposals: ProposalLookup | None = None,
+    pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Return the batches of the sampler, augmented; boxes are clipped to the image.
 
-    The random draws of an image depend on (seed, epoch, image id).
+    The random draws of an image depend on (seed, epoch, image id). pin_memory: whether the batches are in memory from
+    which a GPU copies while the host goes on.
     """
     dataset = _TrainingDataset(annotations, preprocess, augment, seed, proposals)
-    return _make_loader(dataset, batch_sampler, Collate(preprocess, True, proposals is not None), num_workers)
+    return _make_loader(
+        dataset, batch_sampler, Collate(preprocess, True, proposals is not None), num_workers, pin_memory
+    )
 
 
 def evaluation_loader(
@@ -48,17 +52,18 @@ def evaluation_loader(
     proposals: ProposalLookup | None = None,
     rank: int = 0,
     world_size: int = 1,
+    pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Return every image once, in batches of one padded size each.
 
     The seed of an image is ("evaluation", image id). With ``world_size`` processes each gets every ``world_size``-th
-    batch, starting with batch ``rank``.
+    batch, starting with batch ``rank``. pin_memory: as for ``training_loader``.
     """
     sizes = [annotations.size(index) for index in range(len(annotations))]
     batches = group_by_size([preprocess.canvas([preprocess.target_size(size)]) for size in sizes], batch_size)
     dataset = _EvaluationDataset(annotations, preprocess, proposals)
     return _make_loader(
-        dataset, batches[rank::world_size], Collate(preprocess, True, proposals is not None), num_workers
+        dataset, batches[rank::world_size], Collate(preprocess, True, proposals is not None), num_workers, pin_memory
     )
 
 
@@ -68,17 +73,19 @@ def file_loader(
     batches: Sequence[Sequence[int]],
     num_workers: int,
     proposals: ProposalLookup | None = None,
+    pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Return the files in the given batches of indices, without targets.
 
-    Image ids are the indices plus 1; the seed of an image is ("evaluation", file name).
+    Image ids are the indices plus 1; the seed of an image is ("evaluation", file name). pin_memory: as for
+    ``training_loader``.
     """
     dataset = _FileDataset([str(file) for file in files], preprocess, proposals)
-    return _make_loader(dataset, batches, Collate(preprocess, False, proposals is not None), num_workers)
+    return _make_loader(dataset, batches, Collate(preprocess, False, proposals is not None), num_workers, pin_memory)
 
 
 def _make_loader(
-    dataset: ImageDataset, batches: Iterable[Any], collate: Callable[..., Batch], num_workers: int
+    dataset: ImageDataset, batches: Iterable[Any], collate: Callable[..., Batch], num_workers: int, pin_memory: bool
 ) -> DataLoader[Batch]:
     """Return a DataLoader of these batches, with worker processes that report which file they read."""
     loader: DataLoader[Any] = DataLoader(
@@ -87,6 +94,7 @@ def _make_loader(
         num_workers=num_workers,
         collate_fn=collate,
         worker_init_fn=worker_init_fn,
+        pin_memory=pin_memory,
         generator=torch.Generator(),  # otherwise each pass would advance torch's global generator
     )
     return loader

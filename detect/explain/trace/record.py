@@ -1,5 +1,6 @@
 """Converts a trace to plain numbers for JSON, and recomputes the detections from these numbers alone.
 
+They are the same to the bit if a CPU has made the trace; a GPU rounds sigmoid, softmax and exp in another way.
 A float32 that is written with Python's shortest repr and read back is the same float32. All candidates are stored in
 their order, also those that became no proposal: the rounding of torch's vectorized sigmoid depends on a number's
 position in the tensor, so that only complete tensors give the same bits again.

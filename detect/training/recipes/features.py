@@ -54,7 +54,12 @@ def compute_features(context: RunContext, network_context: RunContext, artifacts
     """
     trained = load_trained_network(context, network_context)
     batches = evaluation_loader(
-        context.train, build_preprocess(context.config), 1, context.config.data.workers, context.proposals
+        context.train,
+        build_preprocess(context.config),
+        1,
+        context.config.data.workers,
+        context.proposals,
+        pin_memory=context.compute.is_asynchronous,
     )
     regions: dict[str, ImageRegions] = {}
     unreadable: list[str] = []

@@ -58,7 +58,12 @@ def _validate(context: RunContext, checkpoint: Checkpoint) -> tuple[Score, Datas
     predict_step = detections_only(detector.to(context.compute.device))
     validator = build_validator(context)
     batches = evaluation_loader(
-        context.val, validator.preprocess, validator.batch_size, validator.workers, context.proposals
+        context.val,
+        validator.preprocess,
+        validator.batch_size,
+        validator.workers,
+        context.proposals,
+        pin_memory=context.compute.is_asynchronous,
     )
     with (
         explain_worker_death("data.workers", batches),

@@ -113,7 +113,11 @@ class AccuracyValidator:
         unreadable: list[str] = []
         correct, losses = [torch.zeros(0)], [torch.zeros(0)]
         batches = evaluation_loader(
-            context.val, build_preprocess(context.config), context.config.train.batch_size, context.config.data.workers
+            context.val,
+            build_preprocess(context.config),
+            context.config.train.batch_size,
+            context.config.data.workers,
+            pin_memory=compute.is_asynchronous,
         )
         with explain_worker_death("data.workers", batches):
             for batch in batches:

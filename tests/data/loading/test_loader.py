@@ -57,6 +57,30 @@ def test_file_loader_of_no_files_is_empty() -> None:
     assert list(file_loader([], SMALL, [], 0)) == []
 
 
+def test_batches_are_pinned_whole(images: Annotations, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's loader calls ``pin_memory`` of a batch; pinning needs a GPU, so that it is counted here."""
+    pinned: list[int] = []
+
+    def pin_memory(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor.data_ptr())
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    for loader in (
+        evaluation_loader(images, SMALL, 3, 0, proposals(images), pin_memory=True),
+        file_loader([images.file(0)], SMALL, [[0]], 0, proposals(images), pin_memory=True),
+        training_loader(images, SMALL, AUGMENT, BatchSampler(images.sizes, 3, 5, (24,), 1, 0), 5, 0, pin_memory=True),
+    ):
+        assert loader.pin_memory
+        loader.pin_memory = False  # without a GPU torch would warn
+        batch = next(iter(loader))
+        copied = batch.pin_memory()
+        assert_equal([copied], [batch])
+        assert sorted(pinned) == sorted(tensor.data_ptr() for tensor in tensors(batch))
+        pinned.clear()
+    assert not evaluation_loader(images, SMALL, 3, 0).pin_memory
+
+
 def test_training_loader_yields_complete_epochs(images: Annotations) -> None:
     batches = training(images)
     assert len(batches) == 8
