@@ -95,7 +95,7 @@ def count_waits(config: Config, num_images: int, gpu: EmulatedDevice) -> Waits:
     print(f"\n{num_images} images, {step.operations} operations a step, {detection.operations} a detection")
     for name, waits in (parts | {"not pinned": step.pageable}).items():
         print(f"{name}: {waits.total()}\n{_table(waits)}")
-    return Waits(*(waits.total() for waits in parts.values()))
+    return Waits(step=step.waits.total(), backward=step.backward_waits.total(), detection=detection.waits.total())
 
 
 def _table(waits: Mapping[str, int]) -> str:
