@@ -262,8 +262,9 @@ class RPN(nn.Module):
         border = self.rpn_training.allowed_border
         if border is None:
             return torch.arange(len(anchors), device=anchors.device)
-        limit = anchors.new_tensor([size[1], size[0]]) + border
-        return ((anchors[:, :2] >= -border) & (anchors[:, 2:] <= limit)).all(1).nonzero().flatten()
+        starts_inside = (anchors[:, :2] >= -border).all(1)
+        ends_inside = (anchors[:, 2] <= size[1] + border) & (anchors[:, 3] <= size[0] + border)
+        return (starts_inside & ends_inside).nonzero().flatten()
 
     def _forward_at(self, raw: RPNOutput, image: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
         """Predict logits (M,) and deltas (M, 4) of M anchors; image, anchor: (M,) int64 indices.
