@@ -73,7 +73,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 def wait_for_gpu() -> None:
     """Wait until the GPU has done all that this process asked of it; nothing where no GPU is in use."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
 
 

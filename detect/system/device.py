@@ -54,7 +54,7 @@ def describe_cuda() -> dict[str, object] | None:
         "gpus": [_describe_gpu(index) for index in range(torch.cuda.device_count())],
         "driver": _driver_version(),
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "float32": {
             "convolutions": str(torch.backends.cudnn.conv.fp32_precision),  # type: ignore[attr-defined]
             "products": str(torch.backends.cuda.matmul.fp32_precision),
@@ -82,4 +82,5 @@ def _driver_version() -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return (done.stdout.strip().splitlines() or [None])[0] if done.returncode == 0 else None
+    lines = done.stdout.split()
+    return lines[0] if done.returncode == 0 and lines else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.cuda_checks import detections, explanations, faults, operations, processes, recipes, trainings, waits
+from tools.cuda_checks import faults, operations, trainings
 from tools.cuda_checks.records import Check, Setup, check_name
 
 pytestmark = [
@@ -27,19 +27,8 @@ CHECKS: tuple[Check, ...] = (
     operations.a_training_step,
     trainings.detections_of_both,
     trainings.twins,
-    waits.waits_of_eight_images,
-    detections.agreements,
-    detections.flips,
-    recipes.rcnn_with_svms,
-    recipes.fast_rcnn,
-    recipes.spatial_transformer,
-    recipes.last_stage_in_the_head,
-    explanations.traces,
-    explanations.methods_in_bf16,
     faults.batch_without_images,
     faults.loss_scaler,
-    faults.too_little_memory,
-    processes.two_processes_on_one_card,
 )
 
 

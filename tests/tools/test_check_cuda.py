@@ -170,7 +170,7 @@ def test_collect_wheels(mib: float, expected: str | None, tmp_path: Path, monkey
         wheel(tmp_path, "pydantic", mib)
         return Done()
 
-    monkeypatch.setattr(wheels.subprocess, "run", run)
+    monkeypatch.setattr("subprocess.run", run)
     if expected is None:
         assert wheels.collect_wheels(tmp_path, ("3.12",)) == 0.5
         assert wheels.install_wheels(tmp_path, tmp_path / "site") == ["pydantic"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from detect.config import Precision
 from detect.data.images import read_image
 from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
 from detect.explain.attribution.methods import METHODS
@@ -25,7 +26,7 @@ def traces(setup: Setup) -> Iterator[Observation]:
     """Write the traces of two images."""
     files, out = drawn_files(setup, 2), setup.work / "traces"
     predictor = load(trained(setup), setup.device)
-    truth = ImageGroundTruth({}, "voc")
+    truth = ImageGroundTruth({}, "voc07")
     for file in files:
         started = time.perf_counter()
         with no_progress("", 1) as progress:
@@ -57,14 +58,14 @@ def methods_in_bf16(setup: Setup) -> Iterator[Observation]:
     yield from _methods(setup, "bf16")
 
 
-def _methods(setup: Setup, precision: str) -> Iterator[Observation]:
-    predictor = load(trained(setup), setup.device, precision)  # type: ignore[arg-type]
+def _methods(setup: Setup, precision: Precision) -> Iterator[Observation]:
+    predictor = load(trained(setup), setup.device, precision)
     file = max(drawn_files(setup, 10), key=lambda image: len(predictor.predict(image, 0.0)))
     labels = frozenset(range(1, len(predictor.classes) + 1))
     options, height = MethodOptions(no_progress, masks=20 if setup.small else 200), read_image(file).shape[0]
     for method in METHODS:
         out = setup.work / f"explained-{precision}-{method}"
-        query = DetectionQuery(method, "score", "positive", 0.0, 1, labels, rank=1)
+        query = DetectionQuery(method, "score", "max", 0.0, 1, labels, rank=1)
         started = time.perf_counter()
         unreadable = explain_images(predictor, [file], out, query, options, None, lambda _: None)
         seconds = time.perf_counter() - started

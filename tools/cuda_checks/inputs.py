@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,7 @@ from detect.training.loop import Callbacks, LoopConfig, train_loop
 from detect.training.run import train
 from detect.training.setup import build_schedule
 from detect.training.state import TrainState
-from detect.types import Images, Targets
+from detect.types import Images, Size, Targets
 from tools.cuda_checks.records import Setup
 
 QUIET = Console(quiet=True)
@@ -52,15 +52,20 @@ def make_batch(preprocess: Preprocess, images: Sequence[np.ndarray], num_classes
     """Return a batch of images (H, W, 3) with random targets, on the CPU."""
     batch = preprocess.batch([preprocess.normalize(preprocess.resize(image)) for image in images], range(len(images)))
     originals = tuple((image.shape[0], image.shape[1]) for image in images)
-    targets = tuple(
-        Targets(rescale_boxes(target.boxes, original, size), target.labels, target.difficult, target.crowd)
-        for target, original, size in zip(
-            random_targets(images, num_classes, seed), originals, batch.sizes, strict=True
-        )
-    )
+    targets = make_targets(images, batch.sizes, num_classes, seed)
     indices = tuple(range(len(images)))
     files = tuple(f"{index}.png" for index in indices)
     return Batch(batch, targets, originals, indices, files, indices, ())
+
+
+def make_targets(
+    images: Sequence[np.ndarray], sizes: Sequence[Size], num_classes: int, seed: int
+) -> tuple[Targets, ...]:
+    """Return random targets for images (H, W, 3) that are resized to ``sizes``."""
+    return tuple(
+        replace(target, boxes=rescale_boxes(target.boxes, (image.shape[0], image.shape[1]), size))
+        for target, image, size in zip(random_targets(images, num_classes, seed), images, sizes, strict=True)
+    )
 
 
 def empty_batch() -> Batch:
@@ -128,8 +133,7 @@ def trained(setup: Setup, precision: Precision = "fp32") -> Path:
     """Return the run folder of the training of part 2 in a precision; trains where there is none."""
     folder = setup.work / f"run-{precision}"
     if not (folder / "best.pt").is_file():
-        validate = 4 if setup.small else 2  # epochs: one validation in the run, and one at its end
-        changes = [f"train.precision={precision}", f"train.validate_every={validate}"]
+        changes = [f"train.precision={precision}", "train.validate_every=1"]  # in the middle and at the end
         train(shapes_config(setup, changes=changes), folder, QUIET)
     return folder
 
@@ -157,13 +161,13 @@ def proposal_file(setup: Setup) -> Path:
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Compute convolutions of float32 in float32, not in TF32, which torch takes on a GPU by default."""
-    convolutions = torch.backends.cudnn.conv
-    before = convolutions.fp32_precision  # type: ignore[attr-defined]
-    convolutions.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
     try:
         yield
     finally:
-        convolutions.fp32_precision = before  # type: ignore[attr-defined]
+        convolutions.fp32_precision = before
 
 
 def in_precision(config: Config, precision: Precision) -> Config:

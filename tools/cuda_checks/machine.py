@@ -22,7 +22,6 @@ def versions(setup: Setup) -> Iterator[Observation]:
         yield Observation(f"{name}: {fact}", numbers={name: fact})
     if setup.device == "cuda":
         yield Observation(f"bf16: {torch.cuda.is_bf16_supported(including_emulation=False)}")
-        yield Observation(f"library for RoI and NMS: {torch.ops.torchvision.nms.default}")
 
 
 def doctor(_: Setup) -> Iterator[Observation]:

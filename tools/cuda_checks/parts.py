@@ -41,7 +41,7 @@ PARTS = (
             trainings.detections_of_both,
         ),
     ),
-    Part(3, "Equal runs", 40, (trainings.twins, trainings.deterministic, trainings.deterministic_with_bags)),
+    Part(3, "Equal runs", 40, (trainings.twins, trainings.deterministic_with_bags, trainings.deterministic)),
     Part(4, "Waits of the host", 20, (waits.waits_of_two_images, waits.waits_of_eight_images)),
     Part(
         5,

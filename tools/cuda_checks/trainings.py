@@ -86,21 +86,22 @@ def detections_of_both(setup: Setup) -> Iterator[Observation]:
                 f"weights of {precision}, {name}: {share:.2%} of the CPU's detections in {len(present)} images are "
                 f"within {TOLERANCE_PX} pixels"
             )
-            yield Observation(text, share > 0.99 or name == "as torch sets it" or not present, {"share": share})
+            yield Observation(text, share > 0.97 or name == "as torch sets it" or not present, {"share": share})
 
 
 def twins(setup: Setup) -> Iterator[Observation]:
     """Run the same 20 steps twice, and once interrupted after 10 and resumed: are the weights the same bits?"""
     first = _run(setup, "first")
-    for name, weights in (("a second run", _run(setup, "second")), ("a resumed run", _run_interrupted(setup))):
-        text, difference = compare_weights(first, weights)
-        passed = difference == 0 if setup.device == "cpu" else difference < 0.1  # a GPU promises no bits
-        yield Observation(f"{name}: {text}", passed, {"run": name, "difference": difference})
+    text, between_runs = compare_weights(first, _run(setup, "second"))
+    yield Observation(f"a second run: {text}", setup.device == "cuda" or not between_runs, {"second": between_runs})
+    text, difference = compare_weights(first, _run_interrupted(setup))
+    # A GPU promises no bits, but a resumed run is as near as a second one; without the optimizer's state it is not.
+    limit = 5 * between_runs + 1e-3 if setup.device == "cuda" else 0.0
+    yield Observation(f"a resumed run: {text}", difference <= limit, {"resumed": difference})
 
 
 def deterministic(setup: Setup) -> Iterator[Observation]:
     """Run twice with torch's deterministic algorithms; list what it warns of."""
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when cuBLAS starts
     with warnings.catch_warnings(record=True) as caught, _deterministic():
         warnings.simplefilter("always")
         first, second = _run(setup, "deterministic-1"), _run(setup, "deterministic-2")
@@ -119,7 +120,7 @@ def deterministic_with_bags(setup: Setup) -> Iterator[Observation]:
 
     with ExitStack() as stack:
         stack.enter_context(_deterministic())
-        stack.enter_context(mock.patch.object(roi.torchvision_ops, "roi_align", bag))
+        stack.enter_context(mock.patch("torchvision.ops.roi_align", bag))
         first, second = _run(setup, "bags-1"), _run(setup, "bags-2")
     text, difference = compare_weights(first, second)
     yield Observation(f"with embedding bags: {text}", numbers={"difference": difference})
@@ -127,7 +128,11 @@ def deterministic_with_bags(setup: Setup) -> Iterator[Observation]:
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Use deterministic algorithms where torch has them, and warn where it has none."""
+    """Use deterministic algorithms where torch has them, and warn where it has none.
+
+    torchvision then has a RoIAlign of its own, which it compiles; not here, for that takes minutes.
+    """
+    os.environ.update({"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TORCHDYNAMO_DISABLE": "1"})
     torch.use_deterministic_algorithms(True, warn_only=True)
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
@@ -164,12 +169,10 @@ def _run_interrupted(setup: Setup) -> Mapping[str, Tensor]:
 
 
 def compare_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> tuple[str, float]:
-    """Return a sentence, and the largest difference of a weight relative to the largest weight of its tensor."""
+    """Return a sentence, and the norm of the difference of all weights relative to the norm of ``first``."""
     floats = [name for name in first if first[name].is_floating_point()]
     different = [name for name in floats if not torch.equal(first[name], second[name])]
-    relative = [
-        float((first[name] - second[name]).abs().max() / first[name].abs().max().clamp(min=1e-12)) for name in different
-    ]
-    largest = max(relative, default=0.0)
+    change = sum(float((first[name].double() - second[name].double()).square().sum()) for name in different)
+    relative = (change / sum(float(first[name].double().square().sum()) for name in floats)) ** 0.5
     text = f"{len(different)} of {len(floats)} tensors differ"
-    return (f"{text}, the largest relative difference is {largest:.1e}" if different else f"{text}: same bits"), largest
+    return (f"{text}, all weights by {relative:.1e} of their norm" if different else f"{text}: same bits"), relative

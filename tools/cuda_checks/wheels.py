@@ -20,6 +20,7 @@ PACKAGES = (
     "pydantic-core",
     "annotated-types",
     "typing-inspection",
+    "typing-extensions",
     "pycocotools",
     "defusedxml",
 )
