@@ -18,7 +18,7 @@ from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, compa
 from detect.bench.stage_times import STAGES, time_stages
 from detect.bench.timing import Timing, Variant, peak_memory, time_interleaved, timed, timed_on
 from detect.bench.torchvision_peer import to_torchvision_images, torchvision_reference
-from detect.config import Precision
+from detect.config import Device, Precision
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
 from detect.models.backbones.frozen_norm import optimize_for_inference
@@ -61,19 +61,20 @@ def measure_inference(images: Sequence[Path], repeats: int, command: str) -> lis
     return [comparison, *detectron2_tables, *ours_alone]
 
 
-def make_predictor(bench_model: BenchModel, precision: Precision) -> Predictor:
+def make_predictor(bench_model: BenchModel, precision: Precision, device: Device = "cpu") -> Predictor:
     """Return a predictor with the weights of a model, as ``detect.load`` returns one."""
-    compute = select_device("cpu", precision)
+    compute = select_device(device, precision)
     detector = bench_model.detector().eval()
     optimize_for_inference(detector, compute.dtype)
     return Predictor(detector, bench_model.classes, bench_model.preprocess, bench_model.config, Path(), compute)
 
 
 def torchvision_detections(reference: FasterRCNN, image: np.ndarray) -> Detections:
-    """Return torchvision's detections in an image (H, W, 3) uint8, in its pixels."""
+    """Return torchvision's detections in an image (H, W, 3) uint8, in its pixels, on the CPU."""
+    device = next(reference.parameters()).device
     with torch.inference_mode():
-        (output,) = reference(to_torchvision_images([image]))
-    return Detections(output["boxes"], output["scores"], output["labels"])
+        (output,) = reference([pixels.to(device) for pixels in to_torchvision_images([image])])
+    return Detections(*(output[name].cpu() for name in ("boxes", "scores", "labels")))
 
 
 def agreement(theirs: Detections, ours: Detections) -> float:

@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+import torch
+
 from detect.errors import RunError
 
 Input = TypeVar("Input")
@@ -62,9 +64,17 @@ def time_interleaved(variants: Mapping[str, Variant], repeats: int) -> dict[str,
 
 
 def _seconds(run: Callable[[], object]) -> float:
+    wait_for_gpu()
     start = time.perf_counter()
     run()
+    wait_for_gpu()
     return time.perf_counter() - start
+
+
+def wait_for_gpu() -> None:
+    """Wait until the GPU has done all that this process asked of it; nothing where no GPU is in use."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
 
 
 def peak_memory(function: Callable[..., object], *arguments: object) -> int:

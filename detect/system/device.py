@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -101,3 +104,46 @@ def select_device(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp
             f"precision: expected fp32 or fp16 on {torch.cuda.get_device_name()}, found bf16, which it lacks"
         )
     return ComputeConfig(torch.device(name), dtype)
+
+
+def describe_cuda() -> dict[str, object] | None:
+    """Return what the numbers of a GPU depend on, None without one: the cards, the driver, the versions of CUDA and
+    cuDNN, and the precision in which convolutions and matrix products of float32 are computed (``tf32`` or ``ieee``;
+    ``none``: torch's default, which is tf32 for convolutions and ieee for products).
+    """
+    if not torch.cuda.is_available():
+        return None
+    return {
+        "gpus": [_describe_gpu(index) for index in range(torch.cuda.device_count())],
+        "driver": _driver_version(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "float32": {
+            "convolutions": str(torch.backends.cudnn.conv.fp32_precision),  # type: ignore[attr-defined]
+            "products": str(torch.backends.cuda.matmul.fp32_precision),
+        },
+    }
+
+
+def _describe_gpu(index: int) -> str:
+    gpu = torch.cuda.get_device_properties(index)
+    return f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB, compute capability {gpu.major}.{gpu.minor}"
+
+
+def _driver_version() -> str | None:
+    """Return the version of NVIDIA's driver, which torch does not know; None where neither file nor command has it."""
+    file = Path("/proc/driver/nvidia/version")
+    if file.is_file():
+        words = file.read_text(encoding="utf-8", errors="replace").split()
+        versions = [word for word in words if word.count(".") >= 1 and word.replace(".", "").isdecimal()]
+        if versions:
+            return versions[0]
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.split()
+    return lines[0] if done.returncode == 0 and lines else None

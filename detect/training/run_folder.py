@@ -16,6 +16,7 @@ from pathlib import Path
 from detect.config import Config
 from detect.config.files import to_yaml
 from detect.errors import UserError
+from detect.system.device import describe_cuda
 from detect.system.files import append_text, complete_lines, is_temp_file, read_json_file, remove_temp_files, write_text
 
 PACKAGES = ("detect-rcnn", "torch", "torchvision", "albumentations", "opencv-python-headless", "pycocotools", "numpy")
@@ -118,13 +119,14 @@ class ReadOnlyRunFolder(RunFolder):
 
 
 def environment(command: Sequence[str]) -> dict[str, object]:
-    """Return all that a result depends on in addition to the settings: versions, platform, commit, command line."""
+    """Return all that a result depends on besides the settings: versions, platform, GPU, commit, command line."""
     return {
         "command": list(command),
         "commit": _commit(),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "cuda": describe_cuda(),
     }
 
 
