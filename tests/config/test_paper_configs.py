@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from detect.config import Config
-from detect.config.builders.detector import build_preprocess
+from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.config.files import builtin_folder, load_config
 from detect.models.backbones import registry
 from detect.training.setup import build_schedule
@@ -172,3 +172,19 @@ def test_the_five_test_scales_are_those_of_training(name: str) -> None:
     config = load_config(file, settings)
     sizes = [round(min(build_preprocess(config).target_size((375, 500))) * by) for by in config.model.test_time.scales]
     assert tuple(sizes) == config.data.min_sizes == (480, 576, 688, 864, 1200)
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        ("rcnn_caffenet", {"map": 256 * 6 * 6, "fc1": 4096, "fc2": 4096}),
+        ("rcnn_vgg16", {"map": 512 * 7 * 7, "fc1": 4096, "fc2": 4096}),
+        ("fast_rcnn_vgg_cnn_m_1024", {"map": 512 * 6 * 6, "fc1": 4096, "fc2": 1024}),
+    ],
+)
+def test_svm_features_are_pool5_fc6_and_fc7(name: str, lengths: dict[str, int]) -> None:
+    for features, length in lengths.items():
+        settings = (f"model.head.svm_features={features}", "model.classifier=svm", "train.recipe=rcnn")
+        config = load_config(FOLDER / f"{name}.yaml", settings)
+        with torch.device("meta"):
+            assert build_uninitialized(config, ("cat",)).head.logits.in_features == length
