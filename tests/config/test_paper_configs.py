@@ -16,6 +16,7 @@ from detect.config.builders.detector import build_preprocess, build_uninitialize
 from detect.config.files import builtin_folder, load_config
 from detect.models.backbones import registry
 from detect.training.setup import build_schedule
+from tests.config.test_ablations import ROWS
 
 FOLDER = builtin_folder() / "voc07"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -165,11 +166,8 @@ def test_images_are_resized_as_in_the_paper(name: str, size: tuple[int, int], re
 
 @pytest.mark.parametrize("name", ["fast_rcnn_caffenet", "fast_rcnn_vgg_cnn_m_1024"])
 def test_the_five_test_scales_are_those_of_training(name: str) -> None:
-    file = FOLDER / f"{name}.yaml"
-    (settings,) = [
-        settings for line in header(file) for settings in overrides(line) if "data.max_size=2000" in settings
-    ]
-    config = load_config(file, settings)
+    (row,) = [row for row in ROWS if row.config == name and "data.max_size=2000" in row.overrides]
+    config = load_config(FOLDER / f"{name}.yaml", row.overrides)
     sizes = [round(min(build_preprocess(config).target_size((375, 500))) * by) for by in config.model.test_time.scales]
     assert tuple(sizes) == config.data.min_sizes == (480, 576, 688, 864, 1200)
 

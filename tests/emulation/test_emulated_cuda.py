@@ -172,7 +172,7 @@ def network() -> nn.Sequential:
 
 def train(device: str, dtype: torch.dtype | None, method: OptimizerName) -> nn.Module:
     model = network().to(device)
-    optimizer = build_optimizer(method, parameter_groups(model[0], model, 0.01, 1.0, 1e-4), 0.9)
+    optimizer = build_optimizer(method, parameter_groups(model, 0.01, 1e-4), 0.9)
     set_learning_rate(optimizer, 1.0)
     scaler = torch.amp.GradScaler(device, init_scale=1024, enabled=dtype == torch.float16)
     for step in range(3):

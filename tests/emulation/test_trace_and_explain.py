@@ -21,7 +21,7 @@ from detect.explain.attribution.target import Quantity, attribution_targets, tar
 from detect.explain.trace.trace import trace
 from detect.explain.trace.write_trace import ImageGroundTruth, TraceOptions, trace_images
 from detect.inference.predictor import Predictor
-from detect.proposals.lookups import ProposalsFromFile, load_proposal_lookup
+from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from tests.emulation.configurations import CLASSES, CONFIGURATIONS, PRECISIONS, configured, random_detector
 from tests.emulation.steps import compute_of
 
@@ -44,7 +44,7 @@ def image(tmp_path: Path) -> Path:
     return file
 
 
-def make_predictor(name: str, precision: str, image: Path) -> tuple[Predictor, ProposalsFromFile | None]:
+def make_predictor(name: str, precision: str, image: Path) -> tuple[Predictor, ProposalsFromFiles | None]:
     """Return a predictor of random weights, and proposals for the image where it proposes none."""
     config = configured(CONFIGURATIONS[name][0], [*CONFIGURATIONS[name][1], *SMALL], precision)
     search, preprocess = on_the_fly_search(config.model), build_preprocess(config)
@@ -53,7 +53,7 @@ def make_predictor(name: str, precision: str, image: Path) -> tuple[Predictor, P
         return predictor, None
     file = image.with_suffix(".json")
     file.write_text(json.dumps([{"file": image.name, "boxes": [[4, 6, 40, 50], [30, 10, 70, 44], [1, 1, 79, 59]]}]))
-    return predictor, load_proposal_lookup(file, [str(image)], 10)
+    return predictor, load_proposal_lookup([file], [str(image)], 10)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
