@@ -69,12 +69,15 @@ def random_detector(config: Config) -> Detector:
     return detector
 
 
-def make_batch(config: Config, num_images: int) -> Batch:
-    """Return random pixels with two objects and a crowd an image; the last image has no object."""
+def make_batch(config: Config, num_images: int, num_proposals: int = 40) -> Batch:
+    """Return random pixels with two objects and a crowd an image; the last image has no object.
+
+    num_proposals: random proposals of an image, beside one near each object, for a detector that needs them.
+    """
     random = np.random.default_rng(num_images)
     samples: list[LoadedImage | str] = []
     for index in range(num_images):
-        example = _random_example(random, num_objects=0 if index == num_images - 1 else 3)
+        example = _random_example(random, 0 if index == num_images - 1 else 3, num_proposals)
         samples.append(
             LoadedImage(
                 example=example,
@@ -88,10 +91,10 @@ def make_batch(config: Config, num_images: int) -> Batch:
     return Collate(build_preprocess(config), True, config.model.uses_precomputed_proposals)(samples)
 
 
-def _random_example(random: np.random.Generator, num_objects: int) -> Example:
+def _random_example(random: np.random.Generator, num_objects: int, num_proposals: int) -> Example:
     boxes = np.array([[8, 10, 60, 90], [50, 20, 120, 64], [70, 70, 100, 110]], np.float32)
-    corners = random.uniform(0, 90, (40, 2))
-    anywhere = np.concatenate([corners, corners + random.uniform(8, 38, (40, 2))], 1).astype(np.float32)
+    corners = random.uniform(0, 90, (num_proposals, 2))
+    anywhere = np.concatenate([corners, corners + random.uniform(8, 38, (num_proposals, 2))], 1).astype(np.float32)
     proposals = np.concatenate([anywhere, boxes + 2])
     return Example(
         rgb=random.integers(0, 256, (SIDE, SIDE - 8, 3), dtype=np.uint8),

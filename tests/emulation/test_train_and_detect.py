@@ -27,8 +27,8 @@ from tests.emulation.steps import detect_batch, new_state, train_steps
 pytestmark = pytest.mark.slow
 
 
-def train_and_detect(config: Config, gpu: EmulatedDevice, steps: int) -> list[Prediction]:
-    batch, state = make_batch(config, 2), new_state(config)
+def train_and_detect(config: Config, gpu: EmulatedDevice, steps: int, num_proposals: int = 40) -> list[Prediction]:
+    batch, state = make_batch(config, 2, num_proposals), new_state(config)
     before = [weight.detach().clone() for weight in state.detector.parameters()]
     train_steps(config, state, batch, gpu, steps)
     losses = state.progress.take_means()
@@ -50,7 +50,7 @@ def test_configuration_trains_and_detects(name: str, precision: str, gpu: Emulat
 @pytest.mark.parametrize("file", ALL_FILES)
 def test_file_trains_and_detects(file: str, gpu: EmulatedDevice) -> None:
     recipe = "train.recipe=joint" if "zf" in file else "train.ema_decay=0"
-    assert len(train_and_detect(configured(file, [recipe, *FEW_REGIONS]), gpu, 1)) == 2
+    assert len(train_and_detect(configured(file, [recipe, *FEW_REGIONS]), gpu, steps=1, num_proposals=1)) == 2
 
 
 def test_an_overflow_in_the_first_step_leaves_no_momentum(gpu: EmulatedDevice) -> None:
