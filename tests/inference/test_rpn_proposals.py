@@ -21,6 +21,7 @@ from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious, im
 from detect.evaluation.proposal_report import PROPOSAL_COUNTS, draw_recall, recall_table, write_recall
 from detect.inference.predictor import Predictor
 from detect.inference.rpn_proposals import RPNProposals, align_file_proposals, write_rpn_proposals
+from detect.ops import boxes as box_ops
 from detect.proposals.files import pack_proposals
 from detect.proposals.lookups import load_proposal_lookup
 from detect.system.device import select_device
@@ -139,6 +140,8 @@ def test_random_anchors_as_proposals_do_not_depend_on_the_batch_size(
     assert np.allclose(made[0].boxes, made[1].boxes, atol=1e-3)
     assert np.array_equal(made[0].scores, made[1].scores)
     assert len({tuple(row) for row in made[0].boxes.tolist()}) > 100
+    boxes = made[0][0].boxes
+    assert box_ops.iou(boxes, boxes).triu(1).max() > random.model.rpn.nms_iou  # no suppression without scores
 
 
 def random_images(count: int) -> list[ProposalsAndObjects]:
