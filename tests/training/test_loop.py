@@ -302,13 +302,15 @@ def test_train_loop_with_processes_exchanges_little(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_train_loop_interrupted_finishes_its_step_and_saves(signal_number: signal.Signals) -> None:
+def test_train_loop_interrupted_finishes_its_step_and_saves(
+    signal_number: signal.Signals, compute: ComputeConfig
+) -> None:
     state = train_state()
     recorder = Recorder(on_batch=lambda step: os.kill(os.getpid(), signal_number) if step == 1 else None)
     before = signal.getsignal(signal_number)
     with pytest.raises(Interrupted, match=r"^interrupted after step 2$"):
-        run_loop(state, (batch(1.0) for _ in range(9)), recorder, steps=9)
-    assert (state.progress.step, recorder.saves) == (2, 1)
+        run_loop(state, (batch(1.0) for _ in range(9)), recorder, 9, compute, log_every=100)
+    assert (state.progress.step, state.progress.num_batches, recorder.saves) == (2, 2, 1)
     assert signal.getsignal(signal_number) == before
 
 
