@@ -87,6 +87,7 @@ def describe_machine() -> tuple[str, ...]:
         f"torch on {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
         f"commit {facts['commit']}, Python {facts['python']}, "
         + ", ".join(f"{name} {version}" for name, version in packages.items()),
+        *([] if facts["cuda"] is None else [f"CUDA: {facts['cuda']}"]),
     )
 
 

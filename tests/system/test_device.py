@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from detect.errors import UserError
+<<<<<<< HEAD
 from detect.system.device import ComputeConfig, Readback, deterministic_algorithms, select_device
 
 GPU = ComputeConfig(torch.device("cuda"))
+=======
+from detect.system.device import describe_cuda, select_device
+>>>>>>> w20d
 
 
 def test_bf16_on_a_gpu_without_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +80,18 @@ def test_readback_waits_for_its_copy_alone(monkeypatch: pytest.MonkeyPatch) -> N
 def test_suite_does_not_see_a_gpu() -> None:
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert not torch.cuda.is_available()
+
+
+def test_describe_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert describe_cuda() is None
+    gpu = SimpleNamespace(name="NVIDIA H100", total_memory=80 * 2**30, major=9, minor=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+    facts = describe_cuda()
+    assert facts is not None
+    assert facts["gpus"] == ["NVIDIA H100, 80 GiB, compute capability 9.0"]
+    assert set(facts) == {"gpus", "driver", "cuda", "cudnn", "float32"}
+    assert isinstance(facts["float32"], dict)
+    assert set(facts["float32"]) == {"convolutions", "products"}

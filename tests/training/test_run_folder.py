@@ -24,6 +24,7 @@ def test_create_writes_config_and_environment(tmp_path: Path, exists: bool) -> N
     assert set(environment["packages"]) == set(PACKAGES)
     assert environment["packages"]["torch"]
     assert {"commit", "python", "platform"} <= set(environment)
+    assert environment["cuda"] is None
 
 
 @pytest.mark.parametrize("existing", ["folder with a file", "file"])

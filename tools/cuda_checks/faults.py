@@ -49,7 +49,11 @@ def loss_scaler(setup: Setup) -> Iterator[Observation]:
     states = [build_train_state(config, model.detector().to(compute.device)) for _ in range(2)]
     batch = make_batch(model.preprocess, images, 10)
     run_steps(config, states[0], compute, [batch], 3)
-    states[1].restore(states[0].detector.state_dict(), states[0].progress.step, states[0].state_dict())
+    file = io.BytesIO()
+    torch.save((states[0].detector.state_dict(), states[0].state_dict()), file)
+    file.seek(0)
+    weights, training = torch.load(file, map_location="cpu", weights_only=True)  # as a checkpoint is read
+    states[1].restore(weights, states[0].progress.step, training)
     scales = [state.scaler.get_scale() for state in states]
     yield Observation(f"scale saved {scales[0]:g}, restored {scales[1]:g}", scales[0] == scales[1])
     losses = [run_steps(config, state, compute, [batch], 1).losses for state in states]

@@ -185,11 +185,9 @@ def a_training_step(setup: Setup) -> Iterator[Observation]:
             {name: weight.grad.cpu() for name, weight in detector.named_parameters() if weight.grad is not None}
         )
     for name, loss in losses[0].items():
-        difference = abs(losses[1][name] - loss) / max(abs(loss), 1e-6)
-        yield Observation(
-            f"{name}: {loss:.4f} on the CPU, {losses[1][name]:.4f} on the device",
-            difference < (1e-2 if name.startswith("rpn") else 0.2),
-        )
+        difference, limit = abs(losses[1][name] - loss) / max(abs(loss), 1e-6), 1e-2 if name.startswith("rpn") else 0.2
+        text = f"{name}: {loss:.4f} on the CPU, {losses[1][name]:.4f} on the device"
+        yield Observation(text, difference < limit, {"name": name, "difference": difference})
     norms = [float(torch.stack([gradient.norm() for gradient in each.values()]).norm()) for each in gradients]
     yield Observation(
         f"norm of all gradients: {norms[0]:.4f} on the CPU, {norms[1]:.4f} on the device",
