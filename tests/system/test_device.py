@@ -7,13 +7,9 @@ import pytest
 import torch
 
 from detect.errors import UserError
-<<<<<<< HEAD
-from detect.system.device import ComputeConfig, Readback, deterministic_algorithms, select_device
+from detect.system.device import ComputeConfig, Readback, describe_cuda, deterministic_algorithms, select_device
 
 GPU = ComputeConfig(torch.device("cuda"))
-=======
-from detect.system.device import describe_cuda, select_device
->>>>>>> w20d
 
 
 def test_bf16_on_a_gpu_without_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
