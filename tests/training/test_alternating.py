@@ -15,11 +15,10 @@ from detect.config import Config
 from detect.config.builders.detector import build_detector
 from detect.config.train import TrainConfig
 from detect.inference.predictor import load
-from detect.training import loop
 from detect.training.context import RunContext
 from detect.training.loop import Interrupted
 from detect.training.run import resume, train
-from detect.training.update import Update
+from detect.training.update import Update, update_weights
 from tests.training.fixtures_training import QUIET, Cut, assert_same_weights, settings_of
 
 STEPS = ("1-rpn", "2-detector", "3-rpn", "4-head")
@@ -100,16 +99,15 @@ def test_alternating_with_a_length_of_the_rpn_resumes_after_a_stop(
 ) -> None:
     """A stop within a stage, after its first batch; an RPN has 3 steps of 1 image, a detector 2 of 2."""
     run, count = tmp_path / "run", [0]
-    update = loop.update_weights
 
     def counted(*arguments: Any) -> Update | None:
         count[0] += 1
         if count[0] == stop:
             os.kill(os.getpid(), signal.SIGINT)
-        return update(*arguments)
+        return update_weights(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "update_weights", counted)
+        patched.setattr("detect.training.loop.update_weights", counted)
         with pytest.raises(Interrupted):
             train(config_with_lengths(shapes_root), run, QUIET)
     assert count[0] == stop
