@@ -66,7 +66,8 @@ LOT = [_ALONE[index] for index in sorted(np.random.default_rng(2016).permutation
 SMALL = [
     *("data.format=shapes", "data.train=train", "data.val=val", "data.train_images=12", "data.val_images=4"),
     *("data.max_size=160", "data.workers=0", "model.backbone.weights=null", "train.steps=20", "device=cpu"),
-    *("model.rpn.min_size=0", "train.validate_every=null"),
+    *("model.rpn.min_size=0", "train.validate_every=null", "model.head.batch_size_per_image=16"),
+    *("model.search.train_top_n=60", "model.search.test_top_n=40", "train.feature_cache_gb=1"),
 ]
 
 
