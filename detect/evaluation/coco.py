@@ -73,14 +73,12 @@ def evaluate_coco_json(
 ) -> CocoResult:
     """Score a COCO results list on a COCO data set as their files hold them; neither is changed.
 
-    dataset: ``images``, ``categories`` and ``annotations``, whose ``iscrowd`` may be missing (0) and ``area`` too
-    (width times height); results: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height] and ``score``. Rows
+    dataset: ``images``, ``categories`` and ``annotations``, whose ``iscrowd`` may be missing or null (0) and ``area``
+    too (width times height); results: ``image_id``, ``category_id``, ``bbox`` [x, y, width, height] and ``score``. Rows
     of images or categories that the data set does not list are left out. limits as in ``evaluate_coco``. Raises
-    UserError where the data set lacks one of its lists.
+    UserError where a list of the data set or a key of a row is missing.
     """
-    for name in ("images", "categories", "annotations"):
-        if name not in dataset:
-            raise UserError(f'dataset: expected "{name}", found nothing{did_you_mean(name, dataset)}')
+    _require_keys(dataset, results)
     images = _ranks(row["id"] for row in dataset["images"])
     categories = _ranks(row["id"] for row in dataset["categories"])
     objects, object_groups = _listed_rows(dataset["annotations"], images, categories)
@@ -89,7 +87,7 @@ def evaluate_coco_json(
     ground_truth = GroundTruthColumns(
         groups=object_groups,
         boxes=boxes,
-        areas=np.array([row.get("area", area) for row, area in zip(objects, boxes.areas, strict=True)], np.float64),
+        areas=np.array([_area(row, area) for row, area in zip(objects, boxes.areas, strict=True)], np.float64),
         ignore=np.array([bool(row.get("iscrowd", 0)) for row in objects], bool),
     )
     scores = np.array([row["score"] for row in detections], np.float64)
@@ -110,6 +108,26 @@ def label_categories(categories: Iterable[tuple[int, str]]) -> list[str]:
     counts = Counter(name for _, name in pairs)
     labels = [name if counts[name] == 1 else f"{name} (id {category})" for category, name in pairs]
     return labels if len(set(labels)) == len(labels) else [f"{name} (id {category})" for category, name in pairs]
+
+
+def _require_keys(dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UserError where a key that ``evaluate_coco_json`` reads is missing."""
+    keys = {"images": {"id"}, "categories": {"id", "name"}, "annotations": {"image_id", "category_id", "bbox"}}
+    for name in keys:
+        if name not in dataset:
+            raise UserError(f'dataset: expected "{name}", found nothing{did_you_mean(name, dataset)}')
+    lists = [(name, dataset[name], keys[name]) for name in keys]
+    for name, rows, row_keys in [*lists, ("results", results, keys["annotations"] | {"score"})]:
+        for index, row in enumerate(rows, 1):
+            if not row_keys <= row.keys():
+                key = min(row_keys - row.keys())
+                raise UserError(f'{name}: row {index}: expected "{key}", found nothing{did_you_mean(key, row)}')
+
+
+def _area(row: Mapping[str, Any], box_area: float) -> float:
+    """Return the area of an annotation; that of its box where it has none or null."""
+    area: float | None = row.get("area")
+    return box_area if area is None else area
 
 
 def _score(columns: EvalColumns, class_index: Mapping[str, int], limits: Sequence[int]) -> CocoResult:

@@ -23,9 +23,9 @@ def roi_pool(maps: Tensor, boxes: list[Tensor], output_size: int, spatial_scale:
 
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other.
     The kernel rounds inclusive corners, as the paper's code does: the last pixel of a box is x2 - 1. Raises ValueError
-    for a box that is not finite (see the module's docstring).
+    for boxes of other shapes or that are not finite (see the module's docstring).
     """
-    _require_finite(boxes)
+    _check_boxes(maps, boxes)
     last_pixel = [box.to(maps.dtype) - constant((0, 0, 1, 1), maps) for box in boxes]
     pooled: Tensor = torchvision_ops.roi_pool(maps, last_pixel, (output_size, output_size), spatial_scale)
     return pooled
@@ -44,12 +44,12 @@ def roi_align(
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other. ``sampling_ratio`` is the
     number of points along each side of a cell; 0 takes ceil(box side / K) of them, which only torchvision's kernel
     does. ``aligned`` puts the center of map cell 0 at half a cell; without it boxes are also widened to at least one
-    cell, as in older code. Gradients reach the maps, not the boxes. Raises ValueError for a ``sampling_ratio`` below 0
-    and for a box that is not finite (see the module's docstring).
+    cell, as in older code. Gradients reach the maps, not the boxes. Raises ValueError for a ``sampling_ratio`` below 0,
+    and for boxes of other shapes or that are not finite (see the module's docstring).
     """
     if sampling_ratio < 0:  # torchvision takes it for 0, so that a typing error would pass
         raise ValueError(f"sampling_ratio: expected 0 (adaptive) or more, found {sampling_ratio}")
-    _require_finite(boxes)
+    _check_boxes(maps, boxes)
     if maps.is_cuda or sampling_ratio == 0:
         pooled: Tensor = torchvision_ops.roi_align(
             maps,
@@ -63,8 +63,13 @@ def roi_align(
     return _roi_align_embedding_bag(maps, boxes, output_size, spatial_scale, sampling_ratio, aligned)
 
 
-def _require_finite(boxes: list[Tensor]) -> None:
-    """Raise ValueError for a box with a NaN or infinite corner, on a CPU only."""
+def _check_boxes(maps: Tensor, boxes: list[Tensor]) -> None:
+    """Raise ValueError for boxes of other shapes than N times (S_i, 4), on a CPU also for a corner not finite."""
+    shapes = [tuple(box.shape) for box in boxes]
+    if len(boxes) != len(maps) or any(shape[1:] != (4,) for shape in shapes):
+        raise ValueError(
+            f"boxes: expected (S, 4) for each of {len(maps)} images, found {str(shapes)[1:-1] or 'nothing'}"
+        )
     for image, box in enumerate(boxes):
         if box.device.type == "cpu" and not box.isfinite().all():
             row = int((~box.isfinite()).any(dim=1).nonzero()[0])

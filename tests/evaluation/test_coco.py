@@ -103,6 +103,40 @@ def test_evaluate_coco_json_without_a_list_is_one_line(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("images", "id"),
+        ("categories", "id"),
+        ("categories", "name"),
+        ("annotations", "image_id"),
+        ("annotations", "bbox"),
+        ("results", "category_id"),
+        ("results", "score"),
+    ],
+)
+def test_evaluate_coco_json_with_a_row_without_a_key_is_one_line(name, key):
+    row = {"image_id": 5, "category_id": 2, "bbox": [0, 0, 100, 100]}
+    content: dict[str, Any] = {
+        "images": [{"id": 5}, {"id": 6}],
+        "categories": [{"id": 2, "name": "cat"}, {"id": 3, "name": "dog"}],
+        "annotations": [row, dict(row)],
+        "results": [{**row, "score": 0.5}, {**row, "score": 0.4}],
+    }
+    del content[name][1][key]
+    with pytest.raises(UserError) as raised:
+        evaluate_coco_json(content, content["results"])
+    assert str(raised.value).startswith(f'{name}: row 2: expected "{key}", found nothing')
+
+
+@pytest.mark.parametrize("area", [{}, {"area": None}])
+def test_without_an_area_the_area_of_the_box_counts(area):
+    row = {"image_id": 5, "category_id": 2, "bbox": [0, 0, 10, 10], "iscrowd": None, **area}
+    dataset = {"images": [{"id": 5}], "categories": [{"id": 2, "name": "cat"}], "annotations": [row]}
+    metrics = evaluate_coco_json(dataset, []).metrics
+    assert [metrics[name] for name in ("AP", "APs", "APm")] == [0.0, 0.0, None]
+
+
+@pytest.mark.parametrize(
     ("categories", "labels"),
     [
         ([], []),

@@ -119,6 +119,26 @@ def test_far_groups_need_no_memory_of_their_numbers() -> None:
     assert nms(boxes, torch.ones(len(boxes)), 0.5, groups).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("boxes", "scores", "groups"),
+    [((3, 4), 2, None), ((2, 4), 3, None), ((2, 5), 2, None), ((4,), 1, None), ((2, 4), 2, 1), ((2, 4), 2, 3)],
+)
+def test_other_shapes_are_refused(boxes: tuple[int, ...], scores: int, groups: int | None) -> None:
+    """Boxes without a score were ignored, and one group was taken for all boxes."""
+    group_ids = None if groups is None else torch.zeros(groups, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"^boxes, scores, groups: expected shapes \(B, 4\), .* found \("):
+        nms(torch.zeros(boxes), torch.zeros(scores), 0.5, group_ids)
+
+
+@pytest.mark.parametrize("groups", [None, torch.zeros(3, dtype=torch.int64)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_boxes_of_half_precision(dtype: torch.dtype, groups: torch.Tensor | None) -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]], dtype=dtype)
+    scores = torch.tensor([0.5, 0.6, 0.7])
+    assert nms(boxes, scores, 0.5, groups).tolist() == [2, 1]
+    assert suppressed_by(boxes, scores, 0.5, groups).tolist() == [1, 1, 2]
+
+
 @pytest.mark.parametrize("groups", [None, torch.zeros(0, dtype=torch.int64)])
 def test_nms_of_no_boxes(groups: torch.Tensor | None) -> None:
     assert nms(torch.zeros(0, 4), torch.zeros(0), 0.5, groups).tolist() == []

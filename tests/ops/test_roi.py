@@ -111,6 +111,16 @@ def test_boxes_that_are_not_finite_are_refused(pool: Callable[..., torch.Tensor]
         pool(maps(2), [ORDINARY, boxes((0, 0, 8, 8), (1, 2, corner, 4))], 3, SCALE)
 
 
+@pytest.mark.parametrize("pool", [roi_align, roi_align_adaptive, roi_pool])
+@pytest.mark.parametrize(
+    "shapes", [[], [(1, 4)], [(1, 4), (1, 4), (0, 4)], [(2, 4), (2, 3)], [(2, 4), (2, 5)], [(4,), (4,)]]
+)
+def test_boxes_of_other_shapes_are_refused(pool: Callable[..., torch.Tensor], shapes: list[tuple[int, ...]]) -> None:
+    message = f"boxes: expected (S, 4) for each of 2 images, found {', '.join(map(str, shapes)) or 'nothing'}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        pool(maps(2), [torch.zeros(shape) for shape in shapes], 3, SCALE)
+
+
 def test_a_negative_sampling_ratio_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^sampling_ratio: expected 0 \(adaptive\) or more, found -1$"):
         roi_align(maps(1), [ORDINARY], 3, SCALE, sampling_ratio=-1)
