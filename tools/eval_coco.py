@@ -3,7 +3,8 @@
 
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
-The images are not needed. The files are scored as they are; the metrics equal those of pycocotools to the last digit.
+The images are not needed. The files are scored as they are; the metrics equal those of pycocotools to the last digit,
+or a line on stderr says which annotation ids make pycocotools' others.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
     score = Score("coco", result.metrics, result.per_class, len(images), time.perf_counter() - start)
     if json_file is not None:
         write_score(json_file, score)
+    if (warning := coco_json.id_warning(dataset["annotations"])) is not None:
+        click.echo(f"eval_coco: {warning}", err=True)
     rich.print(score_table(score))
 
 

@@ -1,7 +1,11 @@
 """Region-of-interest pooling: a fixed grid of features for each box.
 
 Letters: N images, C channels, H x W map; S boxes; an output of ``output_size`` x ``output_size`` cells, K for short.
-Boxes are in image pixels; ``spatial_scale`` is map cells per pixel (1 / stride).
+Boxes are in image pixels, and are rounded to the type of the maps; ``spatial_scale`` is map cells per pixel
+(1 / stride).
+
+On a CPU a box with a NaN or infinite corner is refused (ValueError). On a GPU a check would make the host wait for the
+device, so that there is none, and what such a box gives is undefined.
 """
 
 from __future__ import annotations
@@ -18,9 +22,11 @@ def roi_pool(maps: Tensor, boxes: list[Tensor], output_size: int, spatial_scale:
     """Pool the maximum of each cell of a grid that divides the rounded box (Fast R-CNN, section 2.1).
 
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other.
-    The kernel rounds inclusive corners, as the paper's code does: the last pixel of a box is x2 - 1.
+    The kernel rounds inclusive corners, as the paper's code does: the last pixel of a box is x2 - 1. Raises ValueError
+    for boxes of other shapes or that are not finite (see the module's docstring).
     """
-    last_pixel = [box.to(maps.dtype) - constant((0, 0, 1, 1), box) for box in boxes]
+    _check_boxes(maps, boxes)
+    last_pixel = [box.to(maps.dtype) - constant((0, 0, 1, 1), maps) for box in boxes]
     pooled: Tensor = torchvision_ops.roi_pool(maps, last_pixel, (output_size, output_size), spatial_scale)
     return pooled
 
@@ -38,15 +44,37 @@ def roi_align(
     maps (N, C, H, W); boxes: N times (S_i, 4) -> (S, C, K, K), images one after the other. ``sampling_ratio`` is the
     number of points along each side of a cell; 0 takes ceil(box side / K) of them, which only torchvision's kernel
     does. ``aligned`` puts the center of map cell 0 at half a cell; without it boxes are also widened to at least one
-    cell, as in older code. Gradients reach the maps, not the boxes.
+    cell, as in older code. Gradients reach the maps, not the boxes. Raises ValueError for a ``sampling_ratio`` below 0,
+    and for boxes of other shapes or that are not finite (see the module's docstring).
     """
+    if sampling_ratio < 0:  # torchvision takes it for 0, so that a typing error would pass
+        raise ValueError(f"sampling_ratio: expected 0 (adaptive) or more, found {sampling_ratio}")
+    _check_boxes(maps, boxes)
     repeats = torch.are_deterministic_algorithms_enabled()  # torchvision's gradient on CUDA differs from run to run
     if (maps.is_cuda and not repeats) or sampling_ratio == 0:
         pooled: Tensor = torchvision_ops.roi_align(
-            maps, boxes, (output_size, output_size), spatial_scale, sampling_ratio, aligned
+            maps,
+            [box.to(maps.dtype) for box in boxes],
+            (output_size, output_size),
+            spatial_scale,
+            sampling_ratio,
+            aligned,
         )
         return pooled
     return _roi_align_embedding_bag(maps, boxes, output_size, spatial_scale, sampling_ratio, aligned)
+
+
+def _check_boxes(maps: Tensor, boxes: list[Tensor]) -> None:
+    """Raise ValueError for boxes of other shapes than N times (S_i, 4), on a CPU also for a corner not finite."""
+    shapes = [tuple(box.shape) for box in boxes]
+    if len(boxes) != len(maps) or any(shape[1:] != (4,) for shape in shapes):
+        raise ValueError(
+            f"boxes: expected (S, 4) for each of {len(maps)} images, found {str(shapes)[1:-1] or 'nothing'}"
+        )
+    for image, box in enumerate(boxes):
+        if box.device.type == "cpu" and not box.isfinite().all():
+            row = int((~box.isfinite()).any(dim=1).nonzero()[0])
+            raise ValueError(f"boxes: expected finite corners, found {box[row].tolist()} as box {row} of image {image}")
 
 
 def _roi_align_embedding_bag(

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.ops.nms import nms, suppressed_by
+from detect.ops.nms import _LOOP_THRESHOLD, nms, suppressed_by
 
 Box = tuple[float, float, float, float]
 
@@ -68,6 +68,75 @@ def test_many_boxes_equal_nms_of_each_group(groups: int) -> None:
     suppressing_boxes = suppressed_by(boxes, scores, 0.5, group_ids)
     assert (suppressing_boxes >= 0).all()
     assert torch.equal((suppressing_boxes == torch.arange(2500)).nonzero().flatten(), keep.sort().values)
+
+
+NOT_FINITE = (float("nan"), float("inf"), -float("inf"))
+
+
+@given(
+    count=st.sampled_from([0, 1, 7, 300, _LOOP_THRESHOLD - 1, _LOOP_THRESHOLD, _LOOP_THRESHOLD + 1, 2600]),
+    lowest=st.sampled_from([-5, -1, 0, 3]),
+    num_groups=st.sampled_from([1, 2, 40]),
+    spoiled=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 3), st.sampled_from(NOT_FINITE)), max_size=6),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=60, deadline=None)
+def test_groups_and_corners_of_all_kinds_are_treated_alike_for_any_number_of_boxes(
+    count: int, lowest: int, num_groups: int, spoiled: list[tuple[int, int, float]], seed: int
+) -> None:
+    """The same as one call for each group, of its finite boxes alone; boxes that are not finite all stay."""
+    draw = torch.Generator().manual_seed(seed)
+    corners, sides = torch.rand(count, 2, generator=draw) * 200, 5 + torch.rand(count, 2, generator=draw) * 60
+    boxes, scores = torch.cat([corners, corners + sides], 1), torch.rand(count, generator=draw).round(decimals=2)
+    groups = torch.randint(lowest, lowest + num_groups, (count,), generator=draw)
+    for row, column, corner in spoiled if count else []:
+        boxes[row % count, column] = corner
+    finite = boxes.isfinite().all(1)
+    expected = (~finite).nonzero().flatten().tolist()
+    for group in groups.unique():
+        members = ((groups == group) & finite).nonzero().flatten()
+        expected += members[nms(boxes[members].double(), scores[members], 0.4)].tolist()
+    expected.sort(key=lambda index: (-scores[index].item(), index))
+    assert nms(boxes, scores, 0.4, groups).tolist() == expected
+    if count <= 300:
+        suppressor = suppressed_by(boxes, scores, 0.4, groups)
+        assert (suppressor == torch.arange(count)).nonzero().flatten().tolist() == sorted(expected)
+
+
+def test_a_box_that_is_not_finite_stays_and_suppresses_nothing() -> None:
+    nan, inf = float("nan"), float("inf")
+    spoiled = [[0, 0, 10, nan], [nan] * 4, [0, 0, 10, inf], [-inf, -inf, inf, inf], [inf] * 4, [-inf, 0, inf, 10]]
+    boxes = torch.tensor([row for row in spoiled for _ in range(2)] + [[0.0, 0, 10, 10], [0, 0, 10, 10]])
+    scores = torch.linspace(0.9, 0.1, len(boxes))
+    for threshold in (0.0, 0.5):
+        assert nms(boxes, scores, threshold).tolist() == list(range(13))
+        assert nms(boxes, scores, threshold, torch.arange(14) // 14).tolist() == list(range(13))
+
+
+def test_far_groups_need_no_memory_of_their_numbers() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10]]).repeat(2 * _LOOP_THRESHOLD, 1)
+    groups = torch.tensor([-(2**40), 2**40]).repeat(_LOOP_THRESHOLD)
+    assert nms(boxes, torch.ones(len(boxes)), 0.5, groups).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "groups"),
+    [((3, 4), 2, None), ((2, 4), 3, None), ((2, 5), 2, None), ((4,), 1, None), ((2, 4), 2, 1), ((2, 4), 2, 3)],
+)
+def test_other_shapes_are_refused(boxes: tuple[int, ...], scores: int, groups: int | None) -> None:
+    """Boxes without a score were ignored, and one group was taken for all boxes."""
+    group_ids = None if groups is None else torch.zeros(groups, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"^boxes, scores, groups: expected shapes \(B, 4\), .* found \("):
+        nms(torch.zeros(boxes), torch.zeros(scores), 0.5, group_ids)
+
+
+@pytest.mark.parametrize("groups", [None, torch.zeros(3, dtype=torch.int64)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_boxes_of_half_precision(dtype: torch.dtype, groups: torch.Tensor | None) -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]], dtype=dtype)
+    scores = torch.tensor([0.5, 0.6, 0.7])
+    assert nms(boxes, scores, 0.5, groups).tolist() == [2, 1]
+    assert suppressed_by(boxes, scores, 0.5, groups).tolist() == [1, 1, 2]
 
 
 @pytest.mark.parametrize("groups", [None, torch.zeros(0, dtype=torch.int64)])

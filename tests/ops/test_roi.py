@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -22,6 +24,7 @@ def boxes(*rows: tuple[float, float, float, float]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
 
 
+roi_align_adaptive = partial(roi_align, sampling_ratio=0)
 NONE = boxes()
 ORDINARY = boxes((0, 0, 104, 72), (3.3, 7.9, 61.2, 40.5), (10, 10, 50, 14))
 OUTSIDE = boxes((-40, -30, 30, 30), (80, 50, 150, 120), (-90, -90, -50, -50), (200, 10, 260, 60), (0, 60, 104, 90))
@@ -100,6 +103,42 @@ def test_adaptive_sampling_equals_torchvision() -> None:
     actual = roi_align(maps(1), [ORDINARY], 2, SCALE, sampling_ratio=0)
     expected = torchvision_ops.roi_align(maps(1), [ORDINARY], (2, 2), SCALE, -1, True)
     torch.testing.assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("pool", [roi_align, roi_align_adaptive, roi_pool])
+@pytest.mark.parametrize("maps_dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("box_dtype", [torch.float16, torch.float32, torch.float64])
+def test_boxes_of_another_float_type_are_rounded_to_that_of_the_maps(
+    pool: Callable[..., torch.Tensor], maps_dtype: torch.dtype, box_dtype: torch.dtype
+) -> None:
+    values, listed = maps(2, maps_dtype).detach(), [OUTSIDE.to(box_dtype), ORDINARY.to(box_dtype)]
+    actual = pool(values, listed, 3, SCALE)
+    assert actual.dtype == maps_dtype
+    assert torch.equal(actual, pool(values, [box.to(maps_dtype) for box in listed], 3, SCALE))
+
+
+@pytest.mark.parametrize("pool", [roi_align, roi_align_adaptive, roi_pool])
+@pytest.mark.parametrize("corner", [float("nan"), float("inf"), -float("inf")])
+def test_boxes_that_are_not_finite_are_refused(pool: Callable[..., torch.Tensor], corner: float) -> None:
+    row = [1.0, 2.0, corner, 4.0]
+    message = f"boxes: expected finite corners, found {row} as box 1 of image 1"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        pool(maps(2), [ORDINARY, boxes((0, 0, 8, 8), (1, 2, corner, 4))], 3, SCALE)
+
+
+@pytest.mark.parametrize("pool", [roi_align, roi_align_adaptive, roi_pool])
+@pytest.mark.parametrize(
+    "shapes", [[], [(1, 4)], [(1, 4), (1, 4), (0, 4)], [(2, 4), (2, 3)], [(2, 4), (2, 5)], [(4,), (4,)]]
+)
+def test_boxes_of_other_shapes_are_refused(pool: Callable[..., torch.Tensor], shapes: list[tuple[int, ...]]) -> None:
+    message = f"boxes: expected (S, 4) for each of 2 images, found {', '.join(map(str, shapes)) or 'nothing'}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        pool(maps(2), [torch.zeros(shape) for shape in shapes], 3, SCALE)
+
+
+def test_a_negative_sampling_ratio_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^sampling_ratio: expected 0 \(adaptive\) or more, found -1$"):
+        roi_align(maps(1), [ORDINARY], 3, SCALE, sampling_ratio=-1)
 
 
 def test_roi_align_by_hand() -> None:

@@ -81,7 +81,7 @@ def coco_files(folder: Path) -> dict[str, Path]:
     truth: dict[str, Any] = {
         "images": [{"id": 4, "file_name": "nowhere.jpg", "width": 200, "height": 100}, {"id": 5}],
         "categories": [{"id": 3, "name": "cat"}, {"id": 90, "name": "dog"}],
-        "annotations": [{"id": 0, "image_id": 4, "category_id": 3, "bbox": [10, 20, 50, 60], "area": 900}],
+        "annotations": [{"id": 1, "image_id": 4, "category_id": 3, "bbox": [10, 20, 50, 60], "area": 900}],
     }
     contents = {
         "gt": truth,
@@ -108,6 +108,30 @@ def test_eval_coco_writes_the_score(results, ap, tmp_path, call):
     assert [score[name] for name in ("AP", "APs", "APl")] == [pytest.approx(ap), pytest.approx(ap), None]
     assert score["per_class"] == {"cat": pytest.approx(ap), "dog": None}
     assert (score["metric"], score["images"]) == ("coco", 2)
+
+
+def test_eval_coco_says_once_that_pycocotools_never_finds_the_id_0(tmp_path, call):
+    files = coco_files(tmp_path)
+    truth = json.loads(files["gt"].read_text())
+    truth["annotations"][0]["id"] = 0
+    files["gt"].write_text(json.dumps(truth))
+    common = ("--annotations", files["gt"], "--results", files["dt"], "--json", files["score"])
+    status, _, err = call("eval_coco.py", *common)
+    line = "annotation ids: pycocotools never counts the box with the id 0 as found; its metrics equal these with ids"
+    assert (status, err) == (0, f"eval_coco: {line} from 1 on\n")
+    assert json.loads(files["score"].read_text())["AP"] == pytest.approx(1.0)
+
+
+def test_eval_coco_scores_two_categories_of_one_name(tmp_path, call):
+    files = coco_files(tmp_path)
+    truth = json.loads(files["gt"].read_text())
+    truth["categories"][1]["name"] = "cat"
+    files["gt"].write_text(json.dumps(truth))
+    common = ("--annotations", files["gt"], "--results", files["dt"], "--json", files["score"])
+    status, out, err = call("eval_coco.py", *common)
+    assert (status, err) == (0, "")
+    assert json.loads(files["score"].read_text())["per_class"] == {"cat (id 3)": pytest.approx(1), "cat (id 90)": None}
+    assert "cat (id 3)" in out
 
 
 @pytest.mark.parametrize(

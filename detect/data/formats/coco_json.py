@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -133,6 +135,19 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
         pose=str(record.get("pose", "")),
         has_mask=bool(record.get("segmentation")),
     )
+
+
+def id_warning(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return a line about annotation ids with which pycocotools' metrics are others than ours; None without such ids.
+
+    Its ``evaluateImg`` stores the id of the box that a detection matched, and reads 0 as "none"; its ``loadAnns`` looks
+    records up by their id, and of several with one id it has the last alone.
+    """
+    counts = Counter(record["id"] for record in records if isinstance(record.get("id"), int))
+    repeated = sum(count for count in counts.values() if count > 1)
+    causes = ["pycocotools never counts the box with the id 0 as found"] if counts[0] else []
+    causes += [f"of {repeated} boxes that share an id, it reads only the last of each id"] if repeated else []
+    return f"annotation ids: {'; '.join(causes)}; its metrics equal these with ids from 1 on" if causes else None
 
 
 def _require(path: Path, location: str, record: Any, name: str, kind: type) -> Any:
