@@ -92,14 +92,20 @@ def make(
         raise UserError("--split: expected a data set by --set together with it, found PATH...")
     tune_malloc()
     from detect.config.builders.data import list_images
-    from detect.inference.find_images import find_images
+    from detect.inference.find_images import search_images
     from detect.proposals.files import require_writable_npz
     from detect.proposals.search_dataset import SearchSettings, make_proposals
     from detect.system.cpu import available_cores
     from detect.system.progress import show_progress
 
     require_writable_npz(out)
-    images = find_images(paths) if paths else list_images(options.load_settings(None, overrides), splits)
+    if paths:
+        search = search_images(paths)
+        images = list(search.images)
+        for note in search.notes():
+            print(note, flush=True)
+    else:
+        images = list_images(options.load_settings(None, overrides), splits)
     settings = SearchSettings(mode, seed, resize_to=resize_to)
     with show_progress(Console(), "searching", len(images), "images") as progress:
         summary = make_proposals(images, out, settings, workers or available_cores(), progress)
