@@ -16,7 +16,7 @@ from typing import IO
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, SUFFIXES_BY_FORMAT, kind_of_content
@@ -173,7 +173,7 @@ def _require_regular_file(path: str | Path) -> Path:
     return Path(path)
 
 
-def _open_header(source: bytes | io.BufferedReader) -> Image.Image:
+def _open_header(source: bytes | io.BufferedReader) -> ImageFile.ImageFile:
     """Open an image and read its header only; one that is too large is refused before memory is allocated."""
     if source == b"":
         raise UnreadableImage("the file is empty")
@@ -192,7 +192,7 @@ def _open_header(source: bytes | io.BufferedReader) -> Image.Image:
     return image
 
 
-def _open_heif(stream: IO[bytes]) -> Image.Image:
+def _open_heif(stream: IO[bytes]) -> ImageFile.ImageFile:
     """Open what Pillow alone does not know with pillow-heif; UnreadableImage names the kind if it is not HEIF."""
     stream.seek(0)
     kind = kind_of_content(stream.read(64))
@@ -204,7 +204,7 @@ def _open_heif(stream: IO[bytes]) -> Image.Image:
 
     stream.seek(0)
     try:
-        image: Image.Image = HeifImageFile(stream)
+        image: ImageFile.ImageFile = HeifImageFile(stream)
     except SyntaxError as error:
         raise UnreadableImage(f"damaged HEIC: {error}") from error
     return image
@@ -219,7 +219,7 @@ def _decode_jpeg(content: bytes) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def _decode(image: Image.Image, orientation: int) -> np.ndarray:
+def _decode(image: ImageFile.ImageFile, orientation: int) -> np.ndarray:
     """Decode an image of any Pillow mode: (H, W, 3) uint8 RGB, upright."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

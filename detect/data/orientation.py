@@ -7,7 +7,7 @@ import warnings
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from detect.types import Size
@@ -16,7 +16,7 @@ _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257  # TIFF's
 
 
-def stored_size(image: Image.Image) -> Size:
+def stored_size(image: ImageFile.ImageFile) -> Size:
     """Return the (h, w) of the rows and columns as the file has them, whatever its orientation.
 
     From Pillow 11 on the size of a TIFF is that of the upright image, before it is decoded too.
@@ -26,7 +26,7 @@ def stored_size(image: Image.Image) -> Size:
     return image.height, image.width
 
 
-def read_orientation(image: Image.Image) -> int:
+def read_orientation(image: ImageFile.ImageFile) -> int:
     """Return the EXIF orientation, 1 to 8, of an image that is not decoded yet; 1 (upright) without a valid one.
 
     Only EXIF counts: viewers ignore XMP's orientation. A TIFF is turned by Pillow, by the orientation that it states
@@ -60,7 +60,7 @@ def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _exif_block(image: Image.Image) -> bytes:
+def _exif_block(image: ImageFile.ImageFile) -> bytes:
     """Return the EXIF bytes of an image, b"" if it has none.
 
     In a PNG they may follow the pixels, where Pillow comes to them only by decoding, or be hexadecimal text, as older

@@ -39,7 +39,12 @@ MODES = {
 }
 WITHOUT_EXIF = ("GIF", "BMP", "PPM", "JPEG2000")
 LOSSY = ("JPEG", "MPO", "AVIF")
-OPTIONS = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 95}, "MPO": {"quality": 95}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "WEBP": {"lossless": True},
+    "JPEG": {"quality": 95},
+    "AVIF": {"quality": 95},
+    "MPO": {"quality": 95},
+}
 CASES = [(name, mode) for name, modes in MODES.items() for mode in modes]
 PNG_PLACES = ("first", "last", "text")
 TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")
@@ -95,7 +100,7 @@ def encode(name: str, mode: str, stored: np.ndarray, orientation: int, place: st
     if name == "PNG":
         return png(image, exif.tobytes(), place)
     stream = io.BytesIO()
-    options: dict[str, object] = dict(OPTIONS.get(name, {}))
+    options = dict(OPTIONS.get(name, {}))
     if name not in WITHOUT_EXIF:
         options["exif"] = exif
     if name == "TIFF":
