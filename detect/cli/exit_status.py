@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -18,11 +19,15 @@ _OUT_OF_MEMORY = re.compile(
     r"not enough memory: you tried to allocate \d+ bytes"
 )
 
+# ~ at the beginning of a path: shells leave it in --out=~/x, and in quotes, which globs need
+_HOME = re.compile(r"^(--[a-z-]+=)?~(?=/|$)")
+
 
 def run_command(command: click.Command, name: str) -> NoReturn:
     """Run ``command`` on the arguments of the command line and exit the process; ``--debug`` shows the traceback."""
+    arguments = [_HOME.sub(_expand_home, argument) for argument in sys.argv[1:]]
     try:
-        status = command.main(prog_name=name, standalone_mode=False)
+        status = command.main(arguments, prog_name=name, standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
@@ -50,6 +55,11 @@ def run_command(command: click.Command, name: str) -> NoReturn:
             "data.min_size",
             1,
         )
+
+
+def _expand_home(match: re.Match[str]) -> str:
+    """Return the beginning of an argument with the user's home for ~."""
+    return f"{match[1] or ''}{Path.home()}"
 
 
 def memory_shortage(error: BaseException) -> str | None:

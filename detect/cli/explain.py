@@ -141,9 +141,10 @@ def explain_command(
         raise UserError(f"IMAGE: expected {expected}, found {images[0] if images else 'none'}")
     if annotations is not None and split is not None:
         raise UserError("--annotations and --split: expected one of them, found both")
-    from detect.inference.find_images import find_images
+    from detect.inference.find_images import search_images
 
-    paths = find_images(images)
+    search = search_images(images)
+    paths = list(search.images)
     require_writable_folder(out)
     from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
     from detect.explain.attribution.options import MethodOptions
@@ -151,6 +152,8 @@ def explain_command(
     from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
+    for note in search.notes():
+        print(note)
     if method in (*LAYERS, "filters"):
         _finish(paths, _explain_network(predictor, method, paths, out, layer, channel), "drawn", out)
     file_proposals = proposals_from_file(predictor, paths, proposals)

@@ -17,6 +17,7 @@ from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
 
 if TYPE_CHECKING:
+    from detect.inference.find_images import ImageSearch
     from detect.inference.predict import PredictionResult
 
 
@@ -88,9 +89,10 @@ def predict_command(
     torchrun --nproc-per-node N -m detect predict ... shares the images among N processes: the same files.
     """
     tune_malloc()
-    from detect.inference.find_images import find_images
+    from detect.inference.find_images import search_images
 
-    images = find_images(paths)
+    search = search_images(paths)
+    images = search.images
     require_writable_folder(out)
     for image in images if "voc" in formats else ():
         if len(str(image).splitlines()) > 1:
@@ -109,6 +111,8 @@ def predict_command(
         predict_options = PredictOptions(
             score, options.class_labels(classes, predictor.classes), "images" in all_formats
         )
+        if group.is_main:
+            _print_notes(search, predict_options.draw_images)
         ids = None if annotations is None else coco_ids(annotations, images, predictor.classes)
         with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:
             result = predict_images(
@@ -122,6 +126,17 @@ def predict_command(
     if group.is_main:
         exit_if_unreadable(result.unreadable, len(images))
     sys.exit(1 if result.unreadable else 0)
+
+
+def _print_notes(search: ImageSearch, draws_images: bool) -> None:
+    """Print what is passed over, and how many drawings get another name than their image."""
+    from detect.inference.predict import count_shortened_names
+
+    for note in search.notes():
+        print(note, flush=True)
+    num_shortened = count_shortened_names(search.images) if draws_images else 0
+    if num_shortened:
+        print(f"{num_shortened} names of drawings are shortened: with .jpg they have more than 255 bytes", flush=True)
 
 
 def _print_summary(result: PredictionResult, score: float, out: Path) -> None:

@@ -111,7 +111,7 @@ def make(
         raise UserError("--split: expected a data set by --set together with it, found PATH...")
     tune_malloc()
     from detect.config.builders.data import list_images
-    from detect.inference.find_images import find_images
+    from detect.inference.find_images import search_images
     from detect.proposals.files import require_writable_npz
     from detect.proposals.search_dataset import make_proposals
     from detect.proposals.selective_search.settings import SearchSettings
@@ -128,7 +128,13 @@ def make(
         similarities=None if similarities is None else tuple(similarities.split(",")),
         k=None if scales is None else _whole_numbers(scales),
     )
-    images = find_images(paths) if paths else list_images(options.load_settings(None, overrides), splits)
+    if paths:
+        search = search_images(paths)
+        images = list(search.images)
+        for note in search.notes():
+            print(note, flush=True)
+    else:
+        images = list_images(options.load_settings(None, overrides), splits)
     with show_progress(Console(), "searching", len(images), "images") as progress:
         summary = make_proposals(images, out, settings, workers or available_cores(), progress)
     reused = f", {summary.num_reused} images searched before" if summary.num_reused else ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from os.path import expanduser
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 
 def _require_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -30,6 +31,7 @@ Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[tuple[Fraction, Fraction], AfterValidator(_require_ascending)]
 PositiveTuple = Annotated[tuple[Positive, ...], Field(min_length=1)]
 DistinctTuple = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
+FilePath = Annotated[str, AfterValidator(expanduser)]  # ~ is the user's home: no shell expands it in KEY=~/x or in YAML
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -38,3 +40,11 @@ class ConfigModel(BaseModel):
     """Base class of all settings: a frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _require_64_bits(cls, setting: Any) -> Any:
+        """Raise ValueError for a whole number that neither numpy nor torch can hold."""
+        if isinstance(setting, int) and not -(2**63) <= setting < 2**63:
+            raise ValueError("expected a whole number of 64 bits")
+        return setting

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from detect.config.base import ConfigModel
+from detect.config.base import ConfigModel, FilePath
 from detect.config.slots import (
     BackboneConfig,
     CropConfig,
@@ -61,14 +61,14 @@ class ModelConfig(ConfigModel):
 
     kind: Literal["rcnn", "fast_rcnn", "faster_rcnn"] = "faster_rcnn"
     """Generation of the detector; it sets the defaults of the slots."""
-    proposals: str | tuple[str, ...] = "rpn"
+    proposals: FilePath | tuple[FilePath, ...] = "rpn"
     """Source of the proposals: rpn, selective_search, a file of them (.npz, .mat, .json), or a list of files, of which
     one has an image (Girshick's voc_2007_trainval.mat and voc_2007_test.mat)."""
     classifier: Literal["softmax", "svm"] = "softmax"
     """Classifier of the regions: the trained softmax, or linear SVMs fitted on the features of the head."""
     pool: Literal["roi_pool", "roi_align"] = "roi_align"
     """Operation that cuts a region from a feature map."""
-    init: str | None = None
+    init: FilePath | None = None
     """Detector to start from: a checkpoint, a run folder, or a name of `detect model zoo`; null for none."""
     preprocess: PreprocessConfig = PreprocessConfig()
     backbone: BackboneConfig = BackboneConfig()

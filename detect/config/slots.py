@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from detect.config.base import ConfigModel, DistinctTuple, Fraction, NonNegative, Positive, PositiveTuple, Range
+from detect.config.base import (
+    ConfigModel,
+    DistinctTuple,
+    FilePath,
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveTuple,
+    Range,
+)
 from detect.proposals.selective_search.settings import REFERENCE_WIDTH, Color, Measures
 
 ConvType = Literal["standard", "dilated", "separable", "grouped"]
@@ -36,7 +45,7 @@ class BackboneConfig(ConfigModel):
     torchvision's name of one of its AlexNets, VGGs, GoogLeNet (with batch normalization, and 3x3 where the paper has
     5x5), ResNets, ResNeXts, DenseNets, SqueezeNets, MobileNets, EfficientNets, ConvNeXts and RegNets; or timm:NAME for
     one of timm's convolutional networks, if timm is installed."""
-    weights: str | None = None
+    weights: FilePath | None = None
     """Initial weights: null (random), a torchvision weight name such as IMAGENET1K_V1, a tag of timm's such as a1_in1k
     or DEFAULT, or a .pth, .safetensors or .pkl file."""
     norm: Literal["frozen", "batch", "sync", "group"] = "frozen"

@@ -12,11 +12,15 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
+from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, SUFFIXES_BY_FORMAT, kind_of_content
+from detect.data.orientation import read_orientation, stored_size, turn_upright
 from detect.errors import RunError
 from detect.types import Size
 
@@ -42,17 +46,15 @@ def is_complete_jpeg(content: bytes) -> bool:
     return False
 
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 MAX_PIXELS = 178_000_000  # half a gigabyte after decoding
-# Pillow's names. Some of its other formats run a program to decode: it passes EPS to Ghostscript, whatever the suffix.
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000")
-_ORIENTATION_TAG = 0x0112
+_FORMATS = tuple(name for name in SUFFIXES_BY_FORMAT if name not in ("HEIF", "MPO"))  # MPO is found as a JPEG
+_MAX_DARK_GRAY = 64  # of 255: samples of 14 bits in 16 are no brighter
 
 
 def is_image(path: Path) -> bool:
     """Return True if the file name is that of an image.
 
-    ``._a.jpg`` is not: it is the metadata that macOS stores beside a.jpg.
+    ``._a.jpg`` is not: it is the metadata that macOS stores beside a.jpg. Nor is ``a.tif.aux.xml``, GDAL's.
     """
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")
 
@@ -76,11 +78,10 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         content = _require_regular_file(path).read_bytes()
         with _open_header(content) as image:
-            opencv_decodes = (
-                image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and is_complete_jpeg(content)
-            )
-            rgb = _decode_jpeg(content) if opencv_decodes else _decode(image)
-            return _apply_orientation(rgb, _orientation(image))
+            orientation = read_orientation(image)
+            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and is_complete_jpeg(content):
+                return turn_upright(_decode_jpeg(content), orientation)
+            return _decode(image, orientation)
     except Exception as error:  # decoders raise almost any exception for damaged bytes
         raise _to_unreadable(path, error) from error
 
@@ -93,17 +94,30 @@ def read_reduced_gray(path: str | Path) -> np.ndarray:
     try:
         content = _require_regular_file(path).read_bytes()
         with _open_header(content) as image:
+            orientation = read_orientation(image)
             if image.format not in ("JPEG", "MPO") or not is_complete_jpeg(content):
-                return np.asarray(
-                    cv2.cvtColor(_apply_orientation(_decode(image), _orientation(image)), cv2.COLOR_RGB2GRAY)
-                )
+                return np.asarray(cv2.cvtColor(_decode(image, orientation), cv2.COLOR_RGB2GRAY))
             flags = cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_IGNORE_ORIENTATION
             gray = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
             if gray is None:
                 raise UnreadableImage("damaged JPEG")
-            return _apply_orientation(np.asarray(gray), _orientation(image))
+            return turn_upright(np.asarray(gray), orientation)
     except Exception as error:
         raise _to_unreadable(path, error) from error
+
+
+def brightest_sample(path: str | Path, gray: np.ndarray) -> int | None:
+    """Return the largest sample of an image of 16 bits, 0 to 65535, if it looks dark; else None.
+
+    gray: what ``read_reduced_gray`` returned. Only an image that is dark there is decoded a second time.
+    """
+    if gray.max(initial=0) > _MAX_DARK_GRAY:
+        return None
+    try:
+        samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # a kind of TIFF that Pillow alone reads
+        return None
+    return int(samples.max()) if samples is not None and samples.dtype == np.uint16 else None
 
 
 @dataclass(frozen=True)
@@ -123,8 +137,8 @@ def read_header(path: str | Path) -> ImageHeader:
     """Return the header of an image file, without decoding its pixels. Raises UnreadableImage."""
     try:
         with _require_regular_file(path).open("rb") as stream, _open_header(stream) as image:
-            width, height = image.size
-            transposed = _orientation(image) >= 5
+            transposed = read_orientation(image) >= 5
+            height, width = stored_size(image)
             return ImageHeader(image.format or "", (width, height) if transposed else (height, width), transposed)
     except Exception as error:
         raise _to_unreadable(path, error) from error
@@ -141,8 +155,6 @@ def _to_unreadable(path: str | Path, error: Exception) -> UnreadableImage:
         return UnreadableImage(f"{path}: {error}")
     if isinstance(error, OSError) and error.strerror:
         return UnreadableImage(f"{path}: cannot be read: {error.strerror}")
-    if isinstance(error, UnidentifiedImageError):
-        return UnreadableImage(f"{path}: expected an image, found something else")
     return UnreadableImage(f"{path}: cannot be decoded: {str(error) or type(error).__name__}")
 
 
@@ -161,15 +173,18 @@ def _require_regular_file(path: str | Path) -> Path:
     return Path(path)
 
 
-def _open_header(source: bytes | io.BufferedReader) -> Image.Image:
+def _open_header(source: bytes | io.BufferedReader) -> ImageFile.ImageFile:
     """Open an image and read its header only; one that is too large is refused before memory is allocated."""
     if source == b"":
         raise UnreadableImage("the file is empty")
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
     with warnings.catch_warnings():
         # Pillow warns at half of MAX_PIXELS, and about damaged metadata, which is not used
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+            image = Image.open(stream, formats=_FORMATS)
+        except UnidentifiedImageError:
+            image = _open_heif(stream)
         except Image.DecompressionBombError as error:
             raise UnreadableImage(f"more than {MAX_PIXELS // 1_000_000} megapixels") from error
     if image.width * image.height > MAX_PIXELS:
@@ -177,31 +192,22 @@ def _open_header(source: bytes | io.BufferedReader) -> Image.Image:
     return image
 
 
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 (upright) where it is missing or damaged."""
-    if "exif" not in image.info and image.format in ("JPEG", "MPO"):
-        return 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-        except (SyntaxError, ValueError, OSError, TypeError):  # damaged metadata does not make the pixels unreadable
-            return 1
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+def _open_heif(stream: IO[bytes]) -> ImageFile.ImageFile:
+    """Open what Pillow alone does not know with pillow-heif; UnreadableImage names the kind if it is not HEIF."""
+    stream.seek(0)
+    kind = kind_of_content(stream.read(64))
+    if kind is AVIF and kind.is_read:
+        raise UnreadableImage("damaged AVIF")
+    if kind is not HEIF or not kind.is_read:
+        raise UnreadableImage(f"expected an image, found {kind or 'something else'}")
+    from pillow_heif import HeifImageFile
 
-
-def _apply_orientation(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Rotate and flip pixels (H, W) or (H, W, 3) upright, by an EXIF orientation.
-
-    CIPA DC-008, section 4.6.5, defines where row 0 and column 0 of the stored image lie.
-    """
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    stream.seek(0)
+    try:
+        image: ImageFile.ImageFile = HeifImageFile(stream)
+    except SyntaxError as error:
+        raise UnreadableImage(f"damaged HEIC: {error}") from error
+    return image
 
 
 def _decode_jpeg(content: bytes) -> np.ndarray:
@@ -213,11 +219,17 @@ def _decode_jpeg(content: bytes) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def _decode(image: Image.Image) -> np.ndarray:
-    """Decode an image of any Pillow mode: (H, W, 3) uint8 RGB, not yet rotated."""
+def _decode(image: ImageFile.ImageFile, orientation: int) -> np.ndarray:
+    """Decode an image of any Pillow mode: (H, W, 3) uint8 RGB, upright."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.load()
+    rgb = _to_rgb(image)
+    return rgb if isinstance(image, TiffImageFile) else turn_upright(rgb, orientation)  # Pillow turns a TIFF itself
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Return the samples of a decoded image of any Pillow mode as (H, W, 3) uint8 RGB."""
     if image.mode.startswith(("I", "F")):
         return _scale_to_8_bits(image)
     if image.has_transparency_data:

@@ -1,43 +1,146 @@
-"""Finds the images that the arguments of a command name."""
+"""Finds the images that the arguments of a command name, and counts the files that are passed over."""
 
 from __future__ import annotations
 
 import glob
+import re
+import shlex
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from detect.data.images import SUFFIXES, is_image
+from detect.data.image_kinds import kind_of_content, kind_of_suffix
+from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_file
 
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://?")
+_STREAMS = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "srt", "mms")
 
-def find_images(paths: Sequence[str]) -> list[Path]:
-    """Return the images of all paths in order, each once.
+
+@dataclass(frozen=True)
+class ImageSearch:
+    """The images that the arguments of a command name, each once, in order.
+
+    passed_over: the number of other files in the folders and globs by suffix in lower case, hidden ones excepted;
+    linked_folders: the links to folders in these folders, which are not followed.
+    """
+
+    images: tuple[Path, ...]
+    passed_over: Counter[str]
+    linked_folders: tuple[Path, ...]
+
+    def notes(self) -> list[str]:
+        """Return the lines that count what was passed over, with what helps: none, one or two."""
+        lines = [f"passed over: {_count_by_suffix(self.passed_over)}"] if self.passed_over else []
+        if self.linked_folders:
+            shown = ", ".join(map(str, self.linked_folders[:3])) + (", ..." if len(self.linked_folders) > 3 else "")
+            lines.append(
+                f"passed over: {len(self.linked_folders)} linked folders, as links are not followed (to search one, "
+                f"name it too): {shown}"
+            )
+        # a file name need not be UTF-8, nor on one line
+        return [" ".join(line.encode("utf-8", "backslashreplace").decode().split()) for line in lines]
+
+
+def search_images(paths: Sequence[str]) -> ImageSearch:
+    """Return the images of all paths.
 
     A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder
     every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. Raises
-    UserError for a path that does not exist or contains no image.
+    UserError for a path that does not exist or contains no image, for an address, and for a single file that is a video
+    or of another kind that is not read.
     """
     images: dict[Path, None] = {}
+    others: dict[Path, None] = {}
     for path in paths:
-        images.update(dict.fromkeys(_images_of(path)))
-    return list(images)
+        for file, taken in _files_of(path, single=len(paths) == 1):
+            (images if taken else others).setdefault(file)
+    links = [file for file in others if file.is_dir()]
+    others = dict.fromkeys(others.keys() - images.keys() - set(links))
+    visible = [file for file in others if not file.name.startswith(".")]
+    return ImageSearch(
+        images=tuple(images),
+        passed_over=Counter(file.suffix.lower() for file in visible),
+        linked_folders=tuple(links),
+    )
 
 
-def _images_of(path: str) -> list[Path]:
+def find_images(paths: Sequence[str]) -> list[Path]:
+    """Return the images of all paths, as ``search_images`` does, where the others are not counted."""
+    return list(search_images(paths).images)
+
+
+def _files_of(path: str, single: bool) -> list[tuple[Path, bool]]:
+    """Return the files of a path and the links to folders, each with True if it is taken for an image.
+
+    single: whether this is the only path.
+    """
+    _refuse_address(path)
     file = Path(path)
     if file.is_dir():
-        images = sorted(entry for entry in file.rglob("*") if is_image(entry) and not entry.is_dir())
-        if not images:
-            raise UserError(f"{path}: expected images ({', '.join(sorted(SUFFIXES))}), found none in this folder")
-        return images
+        files = [
+            (entry, is_image(entry) and not is_folder)
+            for entry in sorted(file.rglob("*"))
+            if not (is_folder := entry.is_dir()) or entry.is_symlink()
+        ]
+        return _require_images(files, f"{path}: expected images, found none in this folder")
     if file.is_file() or not glob.has_magic(path):
-        return [require_file(file, "an image, a folder or a glob")]
+        require_file(file, "an image, a folder or a glob")
+        if single:
+            _refuse_unread_kind(file)
+        return [(file, True)]
     matches = _matches(path)
-    images = [match for match in matches if is_image(match) and not match.is_dir()]
-    if not images:
-        raise UserError(f"{path}: expected a glob that matches images, found {len(matches)} matches and no image")
-    return images
+    files = [(match, is_image(match)) for match in matches if not match.is_dir()]
+    return _require_images(
+        files, f"{path}: expected a glob that matches images, found {len(matches)} matches and no image"
+    )
+
+
+def _require_images(files: list[tuple[Path, bool]], message: str) -> list[tuple[Path, bool]]:
+    """Return the files; UserError with the message and the count of the others if none is taken for an image."""
+    if any(taken for _, taken in files):
+        return files
+    counted = _count_by_suffix(Counter(file.suffix.lower() for file, _ in files if not file.is_dir()))
+    raise UserError(f"{message}: {counted}" if counted else message)
+
+
+def _count_by_suffix(counts: Counter[str]) -> str:
+    """Return the counts as text, and what helps with the kinds that show pictures: ``2 .mp4, 3 .txt (a video, ...)``.
+
+    The most frequent suffix comes first.
+    """
+    ordered = sorted(counts, key=lambda suffix: (-counts[suffix], suffix))
+    listed = ", ".join(f"{counts[suffix]} {suffix or 'without suffix'}" for suffix in ordered)
+    kinds = dict.fromkeys(kind for suffix in ordered if (kind := kind_of_suffix(suffix)) and not kind.is_read)
+    return f"{listed} ({'; '.join(map(str, kinds))})" if kinds else listed
+
+
+def _refuse_address(path: str) -> None:
+    """Raise UserError for the address of a page or a stream. The shell or ``Path`` may have joined its slashes."""
+    match = _ADDRESS.match(path)
+    if match is None or Path(path).exists():
+        return
+    if match["scheme"].lower() in _STREAMS:
+        raise UserError(
+            f"{path}: expected a file, found the address of a stream, which is not read yet: save its frames: "
+            f"mkdir frames && ffmpeg -i {shlex.quote(path)} frames/%06d.png"
+        )
+    raise UserError(
+        f"{path}: expected a file, found an address: download the image first: curl -LO {shlex.quote(path)}"
+    )
+
+
+def _refuse_unread_kind(file: Path) -> None:
+    """Raise UserError for a file that shows pictures and is of a kind that is not read here.
+
+    The content decides, and the suffix where the content is unknown.
+    """
+    with file.open("rb") as stream:
+        kind = kind_of_content(stream.read(64)) or kind_of_suffix(file.suffix)
+    if kind is not None and not kind.is_read:
+        raise UserError(f"{file}: expected an image, found {kind}".replace("VIDEO", shlex.quote(str(file))))
 
 
 def _matches(pattern: str) -> list[Path]:

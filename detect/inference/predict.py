@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from detect.ops.preprocess import Preprocess
 from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from detect.system import randomness
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
-from detect.system.files import remove_temp_files
+from detect.system.files import fit_name, remove_temp_files
 from detect.system.progress import ProgressDisplay
 
 _JOURNAL_FILE = ".finished.jsonl"
@@ -209,6 +209,21 @@ class _DetectBatch:
         ]
 
 
+def drawing_name(name: str) -> str:
+    """Return the path of the drawing of an image below the folder of drawings.
+
+    name: that of the image below the folder that all images share.
+    """
+    path = PurePath(name)
+    return (path.parent / fit_name(path.name, ".jpg")).as_posix()
+
+
+def count_shortened_names(images: Sequence[Path]) -> int:
+    """Return for how many images the name of the drawing is not that of the image, because it would be too long."""
+    names = relative_to_shared_folder([str(image) for image in images])
+    return sum(drawing_name(name) != f"{name}.jpg" for name in names)
+
+
 def _select_detections(prediction: Prediction, options: PredictOptions) -> Prediction:
     keep = (prediction.scores >= options.score) & np.isin(prediction.labels, options.labels)
     return replace(
@@ -228,7 +243,7 @@ class _DrawBatch:
         for index, prediction in zip(result.indices, result.predictions, strict=True):
             boxes = LabeledBoxes(prediction.boxes, prediction.labels, prediction.scores)
             image = draw_detections(read_image(prediction.file), boxes, self.classes)
-            save_image(self.folder / f"{self.names[index]}.jpg", image)
+            save_image(self.folder / drawing_name(self.names[index]), image)
         return result
 
 

@@ -20,7 +20,7 @@ from detect.data.formats import coco_json
 from detect.data.image_names import ImageNames, relative_to_shared_folder
 from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
-from detect.system.files import write_text
+from detect.system.files import fit_name, write_text
 
 
 def write_json(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -48,7 +48,8 @@ def write_yolo(folder: Path, predictions: Sequence[Prediction]) -> None:
             f"{label - 1} {(x1 + x2) / 2 / w!r} {(y1 + y2) / 2 / h!r} {(x2 - x1) / w!r} {(y2 - y1) / h!r} {score!r}\n"
             for (x1, y1, x2, y2), label, score in sorted_by_score(prediction)
         )
-        write_text(folder / f"{name}.txt", "".join(lines))
+        path = PurePath(name)
+        write_text(folder / path.parent / fit_name(path.name, ".txt"), "".join(lines))
 
 
 def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:

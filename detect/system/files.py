@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import tempfile
@@ -12,6 +13,8 @@ from typing import Any
 from detect.errors import RunError, UserError, did_you_mean
 
 _TEMP_SUFFIX = ".aside"  # the end of a file's name while it is written
+_MAX_NAME = 255  # bytes: of a file's name on ext4, XFS, Btrfs and ZFS; APFS and NTFS count characters
+_TEMP_LENGTH = 24  # bytes: two dots, the random letters of mkstemp and the suffix, rounded up
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -55,7 +58,8 @@ def remove_temp_files(folder: Path, name: str = "*", recursive: bool = True) -> 
 
     Call it only where no other process is writing.
     """
-    pattern = f".{glob.escape(name) if name != '*' else name}.*{_TEMP_SUFFIX}"
+    prefix = ".*." if name == "*" else glob.escape(_temp_prefix(name))
+    pattern = f"{prefix}*{_TEMP_SUFFIX}"
     for temp_file in folder.rglob(pattern) if recursive else folder.glob(pattern):
         temp_file.unlink(missing_ok=True)
 
@@ -65,9 +69,32 @@ def is_temp_file(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(_TEMP_SUFFIX)
 
 
+def fit_name(name: str, suffix: str = "") -> str:
+    """Return ``name`` + ``suffix`` as a file name that a file system accepts.
+
+    One of more than 255 bytes keeps its beginning and the suffix; between them, ~ and 64 bits of the hash of the whole
+    name make it unique.
+    """
+    return _shorten_name(name, _MAX_NAME - len(suffix.encode())) + suffix
+
+
+def _shorten_name(name: str, max_length: int) -> str:
+    """Return a name of at most so many bytes in UTF-8."""
+    content = os.fsencode(name)
+    if len(content) <= max_length:
+        return name
+    end = f"~{hashlib.blake2b(content, digest_size=8).hexdigest()}"
+    return content[: max_length - len(end)].decode(errors="ignore") + end
+
+
+def _temp_prefix(name: str) -> str:
+    """Return the beginning of the names of the temporary files for a file's name."""
+    return f".{_shorten_name(name, _MAX_NAME - _TEMP_LENGTH)}."
+
+
 def _write_and_rename(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temp_path = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_TEMP_SUFFIX, dir=path.parent)
+    handle, temp_path = tempfile.mkstemp(prefix=_temp_prefix(path.name), suffix=_TEMP_SUFFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)

@@ -20,6 +20,7 @@ from detect.system.device import deterministic_algorithms, select_device
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import remove_temp_files, require_folder
 from detect.training.context import RunContext, TrainingResult
+from detect.training.data_identity import data_identity, require_same_data
 from detect.training.initial_model import InitialModel, build_initial_detector
 from detect.training.load_proposals import attach_proposals
 from detect.training.loop import Interrupted, NonFiniteStep
@@ -50,8 +51,9 @@ def train(
     compute = select_device(config.device, config.train.precision)
     initial = group.main_process_first(lambda: build_initial_detector(config, splits.train.classes))
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
-    run_path = RunFolder.create(out, config, sys.argv).path if group.is_main else out
-    folder = _run_folder_for(group.gather(run_path)[0], group)
+    if group.is_main:
+        RunFolder.create(out, config, sys.argv, data_identity(splits.train, splits.val))
+    folder = _run_folder_for(group.gather(out)[0], group)
     context = RunContext(
         config=config,
         folder=folder,
@@ -83,7 +85,11 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         require_tensorboard()
     compute = select_device(config.device, config.train.precision)
     _require_divisible(config, group)
-    train_set, val_set = group.main_process_first(lambda: training_data(config))
+    try:
+        train_set, val_set = group.main_process_first(lambda: training_data(config))
+    except UserError as error:
+        raise type(error)(f"{error}; the run {out} began with other data") from error
+    require_same_data(out, folder.data, train_set, val_set)
     context = RunContext(
         config=config,
         folder=folder,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from detect.config import Config
 from detect.config.files import to_yaml
@@ -36,8 +37,10 @@ class RunFolder:
         self.proposals = path / "proposals.npz"
 
     @staticmethod
-    def create(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
-        """Create the folder of a new run and write its settings.
+    def create(
+        path: Path, config: Config, command: Sequence[str], data: Mapping[str, object] | None = None
+    ) -> RunFolder:
+        """Create the folder of a new run and write its settings, and ``data_identity`` of its data.
 
         Raises UserError if the folder has files already: two runs never share a folder.
         """
@@ -46,15 +49,25 @@ class RunFolder:
                 f"{path}: expected a new or empty folder for --out, found files (to resume: --resume {path})"
             )
         remove_temp_files(path)
-        return RunFolder.begin(path, config, command)
+        return RunFolder.begin(path, config, command, data)
 
     @staticmethod
-    def begin(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
+    def begin(
+        path: Path, config: Config, command: Sequence[str], data: Mapping[str, object] | None = None
+    ) -> RunFolder:
         """Write the settings and the environment of a run into the folder, whatever else is in it."""
         run = RunFolder(path)
         write_text(run.config_file, to_yaml(config))
-        write_text(run.environment_file, json.dumps(environment(command), indent=1) + "\n")
+        facts = environment(command) | ({} if data is None else {"data": data})
+        write_text(run.environment_file, json.dumps(facts, indent=1) + "\n")
         return run
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The identity of the data that ``create`` was given; empty for a run of a version that recorded none."""
+        file = self.environment_file
+        facts = read_json_file(file, "the run's environment") if file.is_file() else {}
+        return dict(facts.get("data", {}))
 
     @property
     def parent_run(self) -> Path | None:

@@ -124,6 +124,35 @@ def test_predict_skips_an_unreadable_image_and_exits_with_1(
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text(encoding="utf-8"))) == 2
 
 
+def test_predict_of_a_mixed_folder_counts_what_is_passed_over(
+    trained: Path, images: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    for name in ("clip.mp4", "notes.txt", "more.TXT"):
+        (images / name).write_text("text", encoding="utf-8")
+    (images / "linked").symlink_to(tmp_path)
+    status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--format", "json")
+    assert (status, err) == (0, "")
+    first, second, summary = out.splitlines()
+    assert first.startswith("passed over: 2 .txt, 1 .mp4 (a video, which is not read yet: extract its frames: ")
+    assert second.startswith("passed over: 1 linked folders")
+    assert "in 2 images" in summary
+
+
+def test_predict_writes_and_resumes_an_image_with_a_long_name(
+    trained: Path, images: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    for name in ("y" * 251, "y" * 250 + "z"):
+        (images / f"{name}.png").write_bytes((images / "a.png").read_bytes())
+    for _ in range(2):
+        status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--format", "images")
+        assert (status, err) == (0, "")
+        assert "2 names of drawings are shortened" in out
+        drawn = [file.name for file in (tmp_path / "out" / "images").iterdir() if file.is_file()]
+        assert sorted(map(len, drawn)) == [9, 255, 255]
+    assert detect_command("predict", trained, images, "--out", tmp_path / "out", "--format", "yolo")[0] == 0
+    assert len(list((tmp_path / "out" / "yolo").iterdir())) == 4
+
+
 def test_eval_saves_detections_and_score(trained: Path, tmp_path: Path, detect_command: Command) -> None:
     status, out, err = detect_command(
         "eval", trained, "--save", tmp_path / "dt.json", "--json", tmp_path / "score.json", "--metric", "coco"

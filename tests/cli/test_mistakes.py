@@ -24,6 +24,10 @@ WRONG_USAGE = [
     ),
     (("train", "--config", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
     (("train", "--config", "faster_rcnn_mobilenet_v2"), '(did you mean "voc07/faster_rcnn_mobilenet_v2"?)'),
+    (
+        ("train", "--config", "faster_rcnn", "--set", "seed=99999999999999999999"),
+        "faster_rcnn: seed: expected a whole number of 64 bits, found 99999999999999999999",
+    ),
     (("train", "--config", "faster_rcnn", "--set", "model=3"), "model: expected keys and values, found 3"),
     (("train", "--config", "faster_rcnn", "--out", "{tmp}/file"), "file: expected a folder to write in, found a file"),
     (("train", "--config", "faster_rcnn", "--out", "{tmp}/file/x/y"), "found the file {tmp}/file in the way"),
@@ -152,3 +156,26 @@ def test_train_resumes_after_a_killed_worker(
     monkeypatch.setattr(loop, "update_weights", update_weights)
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
     assert detect_command("train", "--resume", tmp_path / "run")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("~", "/home/me"),
+        ("~/a*", "/home/me/a*"),
+        ("--out=~/a", "--out=/home/me/a"),
+        ("a/~/b", "a/~/b"),
+        ("~b/c", "~b/c"),
+        ("--set=data.root=~/a", "--set=data.root=~/a"),  # the setting expands it
+    ],
+)
+def test_home_is_expanded_in_arguments(argument: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setattr("sys.argv", ["detect", "--", argument] if argument.startswith("-") else ["detect", argument])
+    received: list[str] = []
+    command = click.Command(
+        "detect", params=[click.Argument(["argument"])], callback=lambda argument: received.append(argument)
+    )
+    with pytest.raises(SystemExit):
+        run_command(command, "detect")
+    assert received == [expected]

@@ -358,3 +358,63 @@ def test_build_detector_refuses_settings_that_exclude_each_other(overrides: list
     settings = merge_overrides({"model": {"backbone": {"name": "small"}}}, overrides)
     with pytest.raises(UserError, match=message):
         build_detector(parse_config(settings, "test"), ("cat",))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], (1, None)),
+        (["train.steps=2"], (None, 2)),
+        (["train.steps=2", "train.epochs=null"], (None, 2)),
+        (["train.epochs=null", "train.steps=2"], (None, 2)),
+        (["train.steps=null", "train.epochs=3"], (3, None)),
+        (["train.epochs=3", "train.steps=null"], (3, None)),
+        (["train.steps=2", "train.epochs=3"], (3, None)),
+        (["train.steps=2", "train.epochs=3", "train.steps=4"], (None, 4)),
+    ],
+)
+def test_the_last_length_that_is_set_counts(
+    overrides: list[str], expected: tuple[int | None, int | None], tmp_path: Path
+) -> None:
+    loaded = load(tmp_path, "", *overrides)
+    assert (loaded.train.epochs, loaded.train.steps) == expected
+
+
+def test_no_length_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected either epochs or steps, found neither"):
+        load(tmp_path, "", "train.epochs=null")
+
+
+PATH_KEYS = (
+    *("data.root", "data.images", "data.train", "data.val", "model.init", "model.proposals"),
+    "model.backbone.weights",
+)
+
+
+@pytest.mark.parametrize("key", PATH_KEYS)
+@pytest.mark.parametrize(
+    ("text", "expected"), [("~/x.npz", "/home/me/x.npz"), ("a/~/x.npz", "a/~/x.npz"), ("~x.npz", "~x.npz")]
+)
+def test_home_is_expanded_in_every_path(
+    key: str, text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    setting: Any = load(tmp_path, "model: {kind: fast_rcnn}", f"{key}='{text}'")
+    for name in key.split("."):
+        setting = getattr(setting, name)
+    assert setting == expected
+
+
+def test_home_is_expanded_in_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    train = load(tmp_path, "data: {train: [{root: ~/a, annotations: ~/b.json, images: ~/c}]}").data.train
+    assert isinstance(train, tuple)
+    assert (train[0].root, train[0].annotations, train[0].images) == ("/home/me/a", "/home/me/b.json", "/home/me/c")
+
+
+@pytest.mark.parametrize("key", ["seed", "data.seed", "train.steps", "data.min_size", "data.workers"])
+@pytest.mark.parametrize("number", [10**20, -(10**20), 2**63])
+def test_numbers_of_more_than_64_bits_are_refused(key: str, number: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{key}: ") as raised:
+        load(tmp_path, "", f"{key}={number}")
+    assert len(str(raised.value).splitlines()) == 1

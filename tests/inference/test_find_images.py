@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, VIDEO
 from detect.errors import UserError
-from detect.inference.find_images import find_images
+from detect.inference.find_images import find_images, search_images
 
 FILES = ("b.jpg", "a.jpg", "notes.txt", "in/c.jpg", "in/deep/d.png", "in/.hidden/e.jpg", "in-between/f.jpg")
 
@@ -51,3 +52,92 @@ def test_find_images_returns_each_image_once_in_order(paths: list[str], expected
 def test_find_images_without_match_raises(path: str) -> None:
     with pytest.raises(UserError, match="expected a"):
         find_images([path])
+
+
+@pytest.mark.parametrize(
+    ("names", "notes"),
+    [
+        ("", []),
+        ("a.JPG b.jpg", []),
+        ("a.jpg .DS_Store ._a.jpg", []),
+        ("a.jpg x.tif.aux.xml", ["passed over: 1 .xml"]),
+        ("a.jpg b.txt c.TXT README", ["passed over: 2 .txt, 1 without suffix"]),
+        ("a.jpg b.txt m.mov n.mp4 o.MP4", [f"passed over: 2 .mp4, 1 .mov, 1 .txt ({VIDEO})"]),
+    ],
+)
+def test_search_counts_what_it_passes_over(names: str, notes: list[str], tmp_path: Path) -> None:
+    for name in [*names.split(), "z.png"]:
+        (tmp_path / name).touch()
+    assert search_images([str(tmp_path)]).notes() == notes
+    assert search_images([str(tmp_path), f"{tmp_path}/*"]).notes() == notes  # nothing is counted twice
+
+
+def test_search_names_the_links_that_it_does_not_follow(folder: Path) -> None:
+    search = search_images(["."])
+    assert search.linked_folders == (Path("in/up"), Path("self"))
+    assert search.notes() == [
+        "passed over: 1 .txt",
+        "passed over: 2 linked folders, as links are not followed (to search one, name it too): in/up, self",
+    ]
+    assert search_images([str(folder / "self")]).linked_folders == (folder / "self/in/up", folder / "self/self")
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_search_takes_every_suffix_in_any_case(suffix: str, tmp_path: Path) -> None:
+    for name in (f"a{suffix}", f"b{suffix.upper()}", f"c{suffix.title()}"):
+        (tmp_path / name).touch()
+    assert [image.name[0] for image in find_images([str(tmp_path)])] == ["a", "b", "c"]
+
+
+ISO_MEDIA = b"\0\0\0\x18ftyp%s\0\0\0\0%s"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.mp4", ISO_MEDIA % (b"isom", b"isomiso2"), "found a video"),
+        ("a.jpg", ISO_MEDIA % (b"qt  ", b"qt  qt  "), "found a video"),
+        ("a.avi", b"RIFF\0\0\0\0AVI LIST", "found a video"),
+        ("a.mkv", b"\x1aE\xdf\xa3", "found a video"),
+        ("a.mts", b"unknown", "found a video"),
+        pytest.param(
+            *("a.jpg", ISO_MEDIA % (b"mif1", b"mif1heic"), r"found HEIC.*pip install 'detect-rcnn\[heif\]'"),
+            marks=pytest.mark.skipif(HEIF.is_read, reason="HEIC is read here"),
+        ),
+        pytest.param(
+            *("a.jpg", ISO_MEDIA % (b"mif1", b"mif1avif"), r"found AVIF.*pip install --upgrade pillow"),
+            marks=pytest.mark.skipif(AVIF.is_read, reason="AVIF is read here"),
+        ),
+    ],
+)
+def test_search_refuses_a_single_file_of_a_kind_that_is_not_read(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as raised:
+        search_images([str(tmp_path / name)])
+    assert raised.value.status == 2
+    (tmp_path / "b.jpg").touch()
+    assert len(search_images([str(tmp_path / name), str(tmp_path / "b.jpg")]).images) == 2  # reported when it is read
+
+
+@pytest.mark.parametrize(
+    ("address", "cure"),
+    [
+        ("https://example.org/a.jpg?b=1&c=2", "curl -LO 'https://example.org/a.jpg?b=1&c=2'"),
+        ("https:/example.org/a.jpg", "curl"),
+        ("https://example.org/*.jpg", "curl"),
+        ("rtsp://camera/1", "ffmpeg -i rtsp://camera/1"),
+        ("RTSP://camera/1", "ffmpeg"),
+    ],
+)
+def test_search_refuses_an_address_with_a_cure(address: str, cure: str) -> None:
+    with pytest.raises(UserError, match="address") as raised:
+        search_images([address])
+    assert cure in str(raised.value)
+
+
+def test_search_of_a_folder_without_images_counts_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(UserError, match=r"found none in this folder: 1 \.mp4 \(a video, "):
+        search_images([str(tmp_path)])

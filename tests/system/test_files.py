@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,3 +109,31 @@ def test_did_you_mean_suggests_a_similar_name(name: str, candidates: list[str], 
 
 def test_exit_status_of_user_error_is_2_and_of_run_error_1() -> None:
     assert (UserError.status, RunError.status) == (2, 1)
+
+
+@pytest.mark.parametrize("letter", ["a", "ä", "写", "🐕"])
+@pytest.mark.parametrize("suffix", ["", ".jpg"])
+def test_fit_name_gives_names_that_can_be_written_and_differ(tmp_path: Path, letter: str, suffix: str) -> None:
+    lengths = [0, 1, *range(60, 64), *range(82, 86), *range(124, 129), *range(245, 260)]
+    names = [letter * length for length in lengths]
+    names += [f"{letter * 300}{end}" for end in "xy"]
+    fitted = [files.fit_name(name, suffix) for name in names]
+    assert len(set(fitted)) == len(names)
+    for name, short in zip(names, fitted, strict=True):
+        assert short.endswith(suffix)
+        assert len(short.encode()) <= 255
+        assert short == name + suffix or len((name + suffix).encode()) > 255
+        if short:
+            files.write_text(tmp_path / short, name)
+    assert sorted(file.read_text(encoding="utf-8") for file in tmp_path.iterdir()) == sorted(
+        name for name, short in zip(names, fitted, strict=True) if short
+    )
+
+
+def test_remove_temp_files_of_a_long_name(tmp_path: Path) -> None:
+    name = "a" * 255
+    handle, _ = tempfile.mkstemp(prefix=files._temp_prefix(name), suffix=".aside", dir=tmp_path)
+    os.close(handle)
+    files.write_text(tmp_path / name, "text")
+    files.remove_temp_files(tmp_path, name)
+    assert [file.name for file in tmp_path.iterdir()] == [name]

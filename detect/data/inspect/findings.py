@@ -54,6 +54,10 @@ _WARNINGS = {
     "unlabelled-image": ("image without annotation", "label it, or move it away"),
     "unlisted": ("annotation in no split", "add it to a split, or move it away"),
     "wrong-suffix": ("file of another type than its suffix", "rename it"),
+    "dark-16-bit": (
+        "16-bit image that is read as nearly black",
+        "scale its samples to 16 bits, or save 8 bits",
+    ),
     "odd-size": ("image that is very small, long or large", "check whether it belongs here"),
     "rare-class": ("class with fewer than 10 objects", "label more of it, or leave it out"),
     "no-id": ("annotation without id", "number the annotations from 1: other tools need it"),

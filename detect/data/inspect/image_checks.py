@@ -6,24 +6,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from detect.data.image_kinds import SUFFIXES_BY_FORMAT
 from detect.data.inspect.findings import DatasetFinding
 from detect.data.inspect.image_scan import ImageInfo
 from detect.data.inspect.scan_records import RawImage
 from detect.data.near_duplicates import group_duplicates
 from detect.types import Size
 
-_SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "MPO": {".jpg", ".jpeg", ".mpo"},
-    "PNG": {".png"},
-    "BMP": {".bmp"},
-    "WEBP": {".webp"},
-    "TIFF": {".tif", ".tiff"},
-    "GIF": {".gif"},
-}
 _MIN_SIDE = 16  # pixels: one cell of the last shared feature map of most networks
 _MAX_ASPECT_RATIO = 10.0  # longer side over shorter side
 _MAX_PIXELS = 50_000_000  # pixels: an image of this size takes a second to decode
+
+_MAX_DARK_SAMPLE = 2**14 - 1  # of 16 bits: cameras and scanners have 10, 12 or 14
 
 ImageInfos = Mapping[Path, ImageInfo]
 
@@ -39,12 +33,16 @@ def check_images(images: Iterable[RawImage], image_infos: ImageInfos) -> Iterato
         else:
             header = image_info.header
             yield from _check_header(image, header.format, header.size, header.transposed)
+            brightest = image_info.brightest_of_16_bits
+            if brightest is not None and 0 < brightest <= _MAX_DARK_SAMPLE:
+                message = f"its brightest sample is {brightest} of 65535: {brightest.bit_length()} bits"
+                yield DatasetFinding("dark-16-bit", file, "", message)
 
 
 def _check_header(image: RawImage, encoding: str, size: Size, transposed: bool) -> Iterator[DatasetFinding]:
     file, (height, width) = str(image.file), size
     suffix = image.file.suffix.lower()
-    if suffix not in _SUFFIXES.get(encoding, {suffix}):
+    if suffix not in SUFFIXES_BY_FORMAT[encoding]:
         yield DatasetFinding("wrong-suffix", file, "", f"a {encoding} file named {suffix}")
     if min(size) < _MIN_SIDE or max(size) > _MAX_ASPECT_RATIO * min(size) or height * width > _MAX_PIXELS:
         yield DatasetFinding("odd-size", file, "", f"{width} x {height}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.images import ImageHeader, UnreadableImage, read_header, read_reduced_gray
+from detect.data.images import ImageHeader, UnreadableImage, brightest_sample, read_header, read_reduced_gray
 from detect.data.near_duplicates import ImageHash, image_hash
 
 
@@ -19,13 +19,15 @@ class ImageInfo:
     """The facts about an image file.
 
     digest: the hash of its bytes, empty if there is no file; header and perceptual_hash: None if the file cannot be
-    decoded, and then unreadable_reason states why.
+    decoded, and then unreadable_reason states why; brightest_of_16_bits: the largest sample of a dark image of 16 bits,
+    0 to 65535, else None.
     """
 
     digest: bytes
     header: ImageHeader | None = None
     perceptual_hash: ImageHash | None = None
     unreadable_reason: str = ""
+    brightest_of_16_bits: int | None = None
 
     @property
     def missing(self) -> bool:
@@ -42,7 +44,8 @@ def scan_image(path: Path) -> ImageInfo:
     except OSError as error:
         return ImageInfo(str(path).encode(), unreadable_reason=f"cannot be read: {error.strerror or error}")
     try:
-        return ImageInfo(digest, read_header(path), image_hash(read_reduced_gray(path)))
+        header, gray = read_header(path), read_reduced_gray(path)
+        return ImageInfo(digest, header, image_hash(gray), brightest_of_16_bits=brightest_sample(path, gray))
     except UnreadableImage as error:
         return ImageInfo(digest, unreadable_reason=str(error).removeprefix(f"{path}: "))
 

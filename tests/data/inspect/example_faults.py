@@ -109,6 +109,13 @@ def _reencode_as_png(path: Path) -> None:
     picture.save(path, format="PNG")
 
 
+def _replace_by_12_bits(path: Path) -> None:
+    """Store the image in gray with samples from 0 to 4095, in a PNG of 16 bits."""
+    gray = np.asarray(Image.open(path).convert("L"), np.uint16)
+    path.unlink()
+    Image.fromarray(gray * 4095 // 255).save(path.with_suffix(".png"))
+
+
 def _copy_image(source: str, target: str, quality: int = 0) -> ApplyFault:
     """Replace an image by another, the same bytes or recompressed."""
 
@@ -189,6 +196,7 @@ FAULTS = {
     "empty image": Fault("voc", _change_image(lambda path: path.write_bytes(b"")), "unreadable-image"),
     "text as image": Fault("voc", _change_image(lambda path: path.write_text("not an image")), "unreadable-image"),
     "PNG named jpg": Fault("voc", _change_image(_reencode_as_png), "wrong-suffix"),
+    "12 bits in 16": Fault("voc", _change_image(_replace_by_12_bits), "dark-16-bit"),
     "another size": Fault("voc", _change_image(lambda path: Image.new("RGB", (90, 70)).save(path)), "wrong-size"),
     "EXIF rotation": Fault("voc", _change_image(_set_exif_rotation), "rotated"),
     "EXIF rotation, COCO": Fault("coco", _change_image(_set_exif_rotation, "images"), "rotated"),

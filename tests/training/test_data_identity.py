@@ -1,0 +1,75 @@
+"""Tests that a run is resumed on the data that it began with, or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from detect.config.files import merge_overrides, parse_config
+from detect.errors import UserError
+from detect.training.run import resume, train
+from detect.training.run_folder import RunFolder
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A YOLO folder of six images, and a run on it."""
+    root, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("runs") / "run"
+    (root / "data.yaml").write_text("names: [disc]\ntrain: images/train\nval: images/val\n", encoding="utf-8")
+    for split, count in (("train", 4), ("val", 2)):
+        for part in ("images", "labels"):
+            (root / part / split).mkdir(parents=True)
+        for i in range(count):
+            noise = np.random.default_rng(i).integers(0, 255, (60, 80, 3), np.uint8)
+            Image.fromarray(noise).save(root / "images" / split / f"{i}.png")
+            (root / "labels" / split / f"{i}.txt").write_text("0 0.5 0.5 0.5 0.5\n", encoding="utf-8")
+    overrides = ["data.format=yolo", f"data.root={root}", "train.steps=1", "train.validate_every=null"]
+    train(parse_config(merge_overrides(dict(TINY), overrides), "test"), run, Console(quiet=True))
+    return root, run
+
+
+@pytest.fixture
+def copied(finished: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """The data set and its run, elsewhere."""
+    root, run = shutil.copytree(finished[0], tmp_path / "data"), shutil.copytree(finished[1], tmp_path / "run")
+    settings = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(settings.replace(str(finished[0]), str(root)), encoding="utf-8")
+    return root, run
+
+
+def test_a_moved_data_set_is_the_same(copied: tuple[Path, Path]) -> None:
+    assert sorted(RunFolder(copied[1]).data) == ["train", "val"]
+    resume(copied[1], Console(quiet=True))
+
+
+def test_a_run_that_recorded_no_data_is_resumed(copied: tuple[Path, Path]) -> None:
+    (copied[1] / "environment.json").unlink()
+    (copied[0] / "images/train/3.png").unlink()
+    resume(copied[1], Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: (root / "images/train/3.png").unlink(), r"the 4 images of data\.train .* began with, found 3; "),
+        (lambda root: (root / "images/val/1.png").unlink(), r"the 2 images of data\.val .* began with, found 1; "),
+        (lambda root: (root / "images/train/3.png").rename(root / "images/train/9.png"), "found others, or other box"),
+        (lambda root: (root / "labels/train/3.txt").write_text("0 0.5 0.5 0.4 0.5\n"), "found others, or other boxes"),
+        (lambda root: shutil.rmtree(root / "images/train"), r"; the run .* began with other data$"),
+        (shutil.rmtree, r"; the run .* began with other data$"),
+    ],
+)
+def test_a_run_is_not_resumed_on_other_data(
+    change: Callable[[Path], object], message: str, copied: tuple[Path, Path]
+) -> None:
+    root, run = copied
+    change(root)
+    with pytest.raises(UserError, match=message):
+        resume(run, Console(quiet=True))
