@@ -19,7 +19,9 @@ def valid_annotations(folder: LabeledFolder) -> Annotations:
     readable = [image for image in folder.distinct_images if image.size is not None and image.file.is_file()]
     images = tuple(replace(image, image_id=image_id) for image_id, image in enumerate(readable, start=1))
     if not images:
-        raise RunError(f"{folder.root}: expected images, found none of the {len(folder.images)} that are named")
+        faults = [finding for finding in folder.findings if finding.is_error]
+        first = f": {faults[0].file}: {faults[0].message}" if faults else ""
+        raise RunError(f"{folder.root}: expected images, found none of the {len(folder.images)} that are named{first}")
     return to_annotations(LabeledSet(images), folder.classes)
 
 
