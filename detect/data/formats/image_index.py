@@ -40,6 +40,12 @@ def listed_path(name: str) -> PurePosixPath:
     return PurePosixPath(name.strip().replace("\\", "/"))
 
 
+def last_part(name: str) -> tuple[str, str]:
+    """Return the file name and its stem of a path as a label file names it."""
+    file = name.replace("\\", "/").rpartition("/")[2]
+    return file, file.rpartition(".")[0] or file
+
+
 def has_file(path: Path) -> bool:
     """Return True if there is a file; False also for a name that no file can have, because it is too long."""
     try:
@@ -57,6 +63,7 @@ class FileIndex:
     def __init__(self, root: Path, accepts: Callable[[Path], bool] = is_image) -> None:
         self.root = root.absolute()
         self._accepts = accepts
+        self._folder_keys: dict[str, PathKey] = {}
 
     @property
     def files(self) -> list[Path]:
@@ -70,13 +77,23 @@ class FileIndex:
 
     def key(self, path: Path) -> PathKey:
         """Return the ``path_key`` of a file below the root, which need not exist."""
-        return path_key(PurePosixPath(path.absolute().relative_to(self.root).as_posix()))
+        folder, name = os.path.split(path.absolute())
+        return (*self._folder_key(folder), os.path.splitext(name)[0])
 
     def name(self, path: Path) -> str:
         """Return the path of a file below the root as its name: its key with the suffix; absolute outside the root."""
-        if not path.is_relative_to(self.root):
+        folder, name = os.path.split(path.absolute())
+        try:
+            return "/".join((*self._folder_key(folder), name))
+        except ValueError:
             return path.as_posix()
-        return PurePosixPath(*self.key(path)[:-1], path.name).as_posix()
+
+    def _folder_key(self, folder: str) -> PathKey:
+        """Return the folders of a ``path_key``, once for each folder. Raises ValueError outside the root."""
+        if folder not in self._folder_keys:
+            relative = Path(folder).relative_to(self.root)
+            self._folder_keys[folder] = path_key(PurePosixPath(relative.as_posix(), "x"))[:-1]
+        return self._folder_keys[folder]
 
     def find(self, label: Path) -> list[Path]:
         """Return the files that fit the path of a label below the root equally well: none, one or several.
@@ -115,7 +132,7 @@ class FileIndex:
             links = [name for name in visible if self._is_unread_link(Path(folder, name))]
             tree.links += [Path(folder, name) for name in links]
             subfolders[:] = [name for name in visible if name not in links]
-            folder_key = self.key(Path(folder, "x"))[:-1]
+            folder_key = self._folder_key(folder)
             for path in (Path(folder, name) for name in names):
                 if self._accepts(path):
                     tree.files.append(path)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from detect.data.annotations import Annotations
-from detect.data.formats.image_index import listed_path
+from detect.data.formats.image_index import has_file, last_part
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -185,11 +185,11 @@ class VocFolder:
 
     def _report_other_image(self, image: Path, xml: Path, file_name: str) -> None:
         """Report an XML file that names another image than the one of its own name, which no other XML file has."""
-        name = listed_path(file_name) if file_name else None
-        if name is None or name.stem == image.stem or xml.with_name(f"{name.stem}.xml").is_file():
+        name, stem = last_part(file_name)
+        if not name or stem == image.stem or has_file(xml.with_name(f"{stem}.xml")):
             return
-        other = image.with_name(name.name)
-        if image.stem == xml.stem and is_image(other) and other.is_file():
+        other = image.with_name(name)
+        if image.stem == xml.stem and is_image(other) and has_file(other):
             message = f"expected one image, found {image.name} by its own name and {other.name} in <filename>"
             self._report("ambiguous-image", xml, "", message)
 

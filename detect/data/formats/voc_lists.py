@@ -58,6 +58,8 @@ def _find_xml(annotations: Path, line: str, xmls: FileIndex) -> tuple[Path, str]
 
     Without a file of that name in ``annotations`` it is the only one below the root whose path ends like the name.
     """
+    if "\\" not in line and has_file(xml := annotations / f"{line}.xml"):
+        return xml, line
     names = [str(listed_path(text)) for text in (line, line.split()[0])]
     names += [name.rpartition(".")[0] for name in names if is_image(Path(name))]
     for name in names:

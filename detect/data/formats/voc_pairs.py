@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 
-from detect.data.formats.image_index import FileIndex, has_file, listed_path
+from detect.data.formats.image_index import FileIndex, has_file, last_part, listed_path
 from detect.data.formats.report import Report
 from detect.data.formats.voc_lists import ANNOTATION_FOLDERS, IMAGE_FOLDERS, first_folder
 from detect.data.formats.voc_xml import VocAnnotation, is_voc_annotation
@@ -70,10 +70,9 @@ class VocPairs:
         """
         xml = xml.absolute()
         folder = self._folders.get(xml.parent)
-        name = listed_path(annotation.file_name) if annotation is not None and annotation.file_name else None
-        if folder is not None and name is not None and name.stem == xml.stem:
-            image = folder / name.name
-            if is_image(image) and has_file(image):
+        if folder is not None and annotation is not None:
+            name, stem = last_part(annotation.file_name)
+            if stem == xml.stem and is_image(image := folder / name) and has_file(image):
                 return image
         matches = self.images.find(xml)
         if len(matches) != 1:
