@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -37,7 +38,7 @@ def detect_format(root: Path) -> BoxFormat:
     if signs:
         listed = " and ".join(f"{name} ({file})" for name, file in signs.items())
         raise UserError(f"{root}: expected one format, found {listed}; name the format: --format or data.format")
-    raise UserError(f"{root}: expected {_EXPECTED}, found {describe_folder(root)}")
+    raise UserError(f"{root}: expected {_EXPECTED}, found {describe_folder(root)}{_nearest_layout(root)}")
 
 
 def format_signs(root: Path) -> dict[BoxFormat, str]:
@@ -68,6 +69,15 @@ def describe_folder(root: Path) -> str:
         for (folder, suffix), count in counts.most_common(5)
     ]
     return f"{num_images} images and no labels that are known ({', '.join(listed)})"
+
+
+def _nearest_layout(root: Path) -> str:
+    """Return a hint at the first folder below that would be read, or at a list of names that lies too deep."""
+    for folder in sorted(path for path in root.glob("*/") if not path.name.startswith(".")):
+        with contextlib.suppress(UserError):
+            for name, sign in format_signs(folder).items():
+                return f"; {folder.name} has {sign}: give {folder} (as {name}), or move {sign} to {root}"
+    return ""
 
 
 def _voc_sign(root: Path) -> Path | None:

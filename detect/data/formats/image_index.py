@@ -78,7 +78,7 @@ class FileIndex:
     def key(self, path: Path) -> PathKey:
         """Return the ``path_key`` of a file below the root, which need not exist."""
         folder, name = os.path.split(path.absolute())
-        return (*self._folder_key(folder), os.path.splitext(name)[0])
+        return (*self._folder_key(folder), name.rpartition(".")[0] or name)
 
     def name(self, path: Path) -> str:
         """Return the path of a file below the root as its name: its key with the suffix; absolute outside the root."""
@@ -133,7 +133,7 @@ class FileIndex:
             tree.links += [Path(folder, name) for name in links]
             subfolders[:] = [name for name in visible if name not in links]
             folder_key = self._folder_key(folder)
-            for path in (Path(folder, name) for name in names):
+            for path in (Path(folder, name) for name in sorted(names)):
                 if self._accepts(path):
                     tree.files.append(path)
                     tree.by_key.setdefault((*folder_key, path.stem), []).append(path)

@@ -30,8 +30,8 @@ class Batch:
 
     images: pixels float32, channels last; targets: N, in pixels of the padded images, or () where there are no labels;
     original_sizes: N times (h, w) of the decoded image; image_ids, files, indices (in the annotations or in the list of
-    files): N each; unreadable: a line for each image that was skipped; other_sizes: a line for each image that is not of
-    the size that its labels state, which are used all the same, clipped to its pixels.
+    files): N each; unreadable: a line for each image that was skipped; other_sizes: a line for each image that is not
+    of the size that its labels state, which are used all the same, clipped to its pixels.
     """
 
     images: Images
