@@ -67,7 +67,8 @@ class Callbacks:
 
     log(row): called every ``log_every`` steps with mean losses and times. validate(): returns whether to stop early.
     save(): writes last.pt. on_batch(step, batch): called with every batch before it is used. on_unreadable(lines):
-    called with a line for each image of a batch that could not be read. on_non_finite(batches): called with the batches
+    called with a line for each image of a batch that could not be read; on_other_sizes(lines): for each that is not of
+    the size that its labels state. on_non_finite(batches): called with the batches
     of a step whose losses or gradients are not finite; returns the end of the error message.
     """
 
@@ -76,6 +77,7 @@ class Callbacks:
     save: Callable[[], None]
     on_batch: Callable[[int, Batch], None]
     on_unreadable: Callable[[Sequence[str]], None]
+    on_other_sizes: Callable[[Sequence[str]], None]
     on_non_finite: Callable[[Sequence[Batch]], str]
 
 
@@ -180,6 +182,7 @@ def _compute_gradients(
         waiting += time.perf_counter() - asked_at
         callbacks.on_batch(step, batch)
         callbacks.on_unreadable(batch.unreadable)
+        callbacks.on_other_sizes(batch.other_sizes)
         losses = _backward(state, batch, config.accumulate, compute, group)
         all_losses += [] if losses is None else [losses]
     gradients = Gradients(step=step, batches=tuple(used_batches), losses=tuple(all_losses), statistics=statistics)
