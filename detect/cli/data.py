@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ from detect.system.files import require_writable_file, require_writable_folder, 
 if TYPE_CHECKING:
     from detect.config import Config
     from detect.data.formats.detect_format import BoxFormat
+    from detect.data.formats.labeled_folder import LabeledFolder
     from detect.data.inspect.image_scan import ImageInfo
-    from detect.data.inspect.scan_records import FolderScan
     from detect.data.inspect.statistics import AnchorConfig
 
 _format = click.option(
@@ -78,15 +79,15 @@ def inspect(
     """
     if json_file is not None:
         require_writable_file(json_file)
-    from detect.data.inspect.findings import count_by_kind, findings_summary, findings_to_dict, format_findings
+    from detect.data.inspect.format_findings import count_by_kind, findings_summary, findings_to_dict, format_findings
     from detect.data.inspect.inspector import inspect_dataset, scan_folder
     from detect.system.progress import show_progress
 
-    scan = scan_folder(root, format_, images)
-    image_infos = _scan_images(scan, workers)
+    folder = scan_folder(root, format_, images)
+    image_infos = _scan_images(folder, workers)
     with show_progress(Console(stderr=True), "comparing images", len(image_infos), "images") as progress:
-        findings = inspect_dataset(scan, image_infos, progress.advance)
-    num_images, num_objects = len(scan.distinct_images), scan.num_objects
+        findings = inspect_dataset(folder, image_infos, progress.advance)
+    num_images, num_objects = len(folder.distinct_images), folder.num_objects
     for line in format_findings(findings, examples):
         print(line)
     print(findings_summary(findings, num_images, num_objects))
@@ -163,14 +164,14 @@ def stats(
     from detect.data.usage import data_usage
 
     settings = options.load_settings(config_file, overrides)
-    scan = scan_folder(root, format_, images)
-    annotations = valid_annotations(scan)
+    folder = scan_folder(root, format_, images)
+    annotations = valid_annotations(folder)
     dataset_statistics = compute_statistics(
         annotations, build_preprocess(settings), min_sizes, _anchor_config(settings, stride), num_sizes_and_ratios
     )
     console = Console()
     print(format_counts(dataset_statistics.counts))
-    print(data_usage([annotations], count_skipped(scan, annotations)))
+    print(replace(data_usage([annotations]), skipped=count_skipped(folder, annotations)))
     for table in statistics_tables(dataset_statistics):
         console.print(table)
     if dataset_statistics.suggested_settings:
@@ -269,12 +270,12 @@ def _anchor_config(settings: Config, stride: int) -> AnchorConfig:
     return AnchorConfig(build_anchor_generator(settings.model, num_levels), strides, settings.model.rpn.allowed_border)
 
 
-def _scan_images(scan: FolderScan, workers: int) -> dict[Path, ImageInfo]:
+def _scan_images(folder: LabeledFolder, workers: int) -> dict[Path, ImageInfo]:
     from detect.data.inspect.image_scan import scan_images
     from detect.system.progress import show_progress
 
     image_infos = {}
-    paths = list(dict.fromkeys(image.file for image in scan.images))
+    paths = list(dict.fromkeys(image.file for image in folder.images))
     with show_progress(Console(stderr=True), "scanning images", len(paths), "images") as progress:
         for path, image_info in scan_images(paths, workers):
             image_infos[path] = image_info

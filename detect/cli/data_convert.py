@@ -44,8 +44,8 @@ def convert(
     from detect.data.convert.convertible_dataset import drop_unrepresentable, read_convertible_dataset
     from detect.data.convert.lost_fields import lost_fields, nonstandard_fields
     from detect.data.formats.detect_format import detect_format
-    from detect.data.formats.voc import count_images_without_xml
-    from detect.data.usage import DataUsage, count_reasons, require_clean
+    from detect.data.formats.report import summarize
+    from detect.data.usage import DataUsage, count_reasons, count_titles, require_clean, skipped_images
     from detect.system.progress import show_progress
 
     require_new_folder(target)
@@ -53,8 +53,16 @@ def convert(
     images = None if images is None else images.absolute()
     data = drop_unrepresentable(read_convertible_dataset(source, chosen, images), target_format)
     objects = list(data.objects())
-    skipped = count_images_without_xml(source) if chosen == "voc" else 0
-    usage = DataUsage(len(objects), count_reasons(data.dropped), 0, len(data.images()), skipped)
+    skipped = skipped_images(data.findings, {str(file) for file in data.images()})
+    noted = [finding for finding in data.findings if finding not in skipped]
+    usage = DataUsage(
+        kept=len(objects),
+        dropped=count_reasons(data.dropped),
+        clipped=0,
+        images=len(data.images()),
+        skipped=len(skipped),
+        noted=count_titles(noted),
+    )
     if strict:
         require_clean(usage, str(source))
     conversion = plan_conversion(data, target_format, target)
@@ -64,8 +72,10 @@ def convert(
     counts = f"{len(conversion.names)} images, {len(objects)} objects, {len(data.categories)} classes"
     print(f"{target}: {counts}; {lists}")
     print(usage)
+    for line in summarize(noted):
+        print(f"noted: {line}")
     if skipped:
-        print(f"skipped: {skipped} images without an XML file")
+        print(f"skipped: {len(skipped)} images {'without an XML file' if chosen == 'voc' else skipped[0].message}")
     for line in data.dropped:
         print(f"skipped: {line}")
     for readable, fields in (

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from detect.config.base import ConfigModel, Device
+from detect.config.base import ConfigModel, Device, Seed
 from detect.config.data import DataConfig
 from detect.config.model import ModelConfig
 from detect.config.train import TrainConfig
@@ -15,7 +15,7 @@ from detect.config.train import TrainConfig
 class Config(ConfigModel):
     """All settings of a run: model, data and training."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all random draws."""
     device: Device = "auto"
     """Device to compute on; auto takes a GPU if there is one."""

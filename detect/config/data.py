@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from detect.config.base import ConfigModel, Fraction, NonNegative
+from detect.config.base import ConfigModel, FolderPath, Fraction, NonNegative, Seed
 
 
 class SourceConfig(ConfigModel):
     """Settings of one of several data sources that are joined."""
 
-    root: str
+    root: FolderPath
     """Folder of the source. VOC: the one with ImageSets; YOLO: the one with data.yaml; COCO, CSV: the one that paths
     are relative to."""
     list: str | None = None
     """Name of the split. VOC: a list in ImageSets/Main; YOLO: a split in data.yaml."""
     annotations: str | None = None
     """Annotation file (COCO, CSV)."""
-    images: str | None = None
+    images: FolderPath | None = None
     """Folder of the images (COCO, CSV)."""
 
     @model_validator(mode="after")
@@ -46,7 +46,7 @@ class DataConfig(ConfigModel):
     format: Literal["shapes", "voc", "coco", "yolo", "csv", "folders", "auto"] = "shapes"
     """Format of the data: shapes (the built-in data set), the format of the labels, folders (class folders, for
     `detect pretrain`), or auto (detected from the folder)."""
-    root: str = "data/shapes"
+    root: FolderPath = "data/shapes"
     """Folder of the data set; for shapes, the folder in which it is generated."""
     train: str | tuple[SourceConfig, ...] = "train"
     """Training split: a VOC list, a COCO or CSV file, a YOLO split, a folder of class folders, or a list of sources to
@@ -54,11 +54,11 @@ class DataConfig(ConfigModel):
     val: str | Fraction | tuple[SourceConfig, ...] = "val"
     """Validation split: as train, or the fraction of train to split off by a hash of the file name, where
     near-duplicates stay on one side. If the folder has one list only and neither is set, it is a fifth of that list."""
-    images: str | None = None
+    images: FolderPath | None = None
     """Folder of the images (COCO, CSV); null for the one beside the annotation file."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Class names in order; null to read them from the data."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the images of shapes."""
     train_images: PositiveInt = 2000
     """Number of training images of shapes."""

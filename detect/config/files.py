@@ -121,7 +121,7 @@ def _read_with_base(file: Path, children: tuple[Path, ...]) -> dict[str, Any]:
 def _deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     """Return ``upper`` merged over ``lower``, section by section.
 
-    Of train.epochs and train.steps the one in ``upper`` replaces the other.
+    Of train.epochs and train.steps the one that ``upper`` sets, other than to null, replaces the other.
     """
     merged = dict(lower)
     for key, setting in upper.items():
@@ -130,8 +130,9 @@ def _deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
             _deep_merge(section, setting) if isinstance(section, dict) and isinstance(setting, dict) else setting
         )
     lengths = {"epochs", "steps"}
-    if len(lengths & upper.keys()) == 1:
-        for other in lengths - upper.keys():
+    given = {name for name in lengths if upper.get(name) is not None}
+    if len(given) == 1:
+        for other in lengths - given - {name for name in upper if upper[name] is None}:
             merged.pop(other, None)
     return merged
 

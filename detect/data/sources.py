@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,10 +12,10 @@ import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.formats.class_folders import read_class_folders
-from detect.data.formats.coco import read_coco
-from detect.data.formats.csv_files import read_csv
-from detect.data.formats.voc import read_voc
-from detect.data.formats.yolo import read_yolo
+from detect.data.formats.read_folder import open_folder
+from detect.data.formats.records import to_annotations
+from detect.data.formats.report import Report, strict_report
+from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError, did_you_mean
 from detect.system.randomness import hash_key
 
@@ -43,13 +43,16 @@ def load_sources(
     format: DataFormat,  # noqa: A002 - the name of the setting
     sources: Sequence[Source],
     classes: Sequence[str] | None,
+    report: Report | None = None,
 ) -> Annotations:
     """Return all sources as one data set. Raises UserError.
 
-    classes None: all names in the sources, in the format's own order for COCO and YOLO, else sorted.
+    classes None: all names in the sources, in the format's own order for COCO and YOLO, else sorted; report: where
+    faults go, None to stop at those that would lose labels and say nothing of the others.
     """
+    report = strict_report() if report is None else report
     try:
-        concatenated = concat([_READERS[format](source, classes) for source in sources])
+        concatenated = concat([_read_source(format, source, classes, report) for source in sources])
     except OSError as error:  # for example a name that is too long, or a file without read permission
         raise UserError(f"{error.filename}: expected a readable file, found: {error.strerror}") from error
     if format not in _FORMATS_WITH_CLASS_ORDER and classes is None:
@@ -58,54 +61,17 @@ def load_sources(
     return concatenated
 
 
-def annotation_file(root: Path, selection: str, suffix: str) -> Path:
-    """Return the file of a name with or without its suffix, absolute or in root."""
-    file, with_suffix = root / selection, root / f"{selection}{suffix}"
-    return with_suffix if not file.is_file() and with_suffix.is_file() else file
-
-
-def image_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
-    """Return the folders that may contain the images of ``file``, the most likely first.
-
-    CVAT keeps them in images/train, COCO in train2017.
-    """
-    if images is not None:
-        return [root / images]
-    stem = file.stem.removeprefix("instances_")
-    below_root = [root / "images", root, root / "images" / stem, root / stem]
-    candidates = [*below_root, file.parent, file.parent / "images"]
-    return [folder for folder in candidates if folder.is_dir()] or candidates
-
-
-def _read_voc_source(source: Source, classes: Sequence[str] | None) -> Annotations:
-    return read_voc(source.root, source.selection, classes)
-
-
-def _read_coco_source(source: Source, classes: Sequence[str] | None) -> Annotations:
-    file = annotation_file(source.root, source.selection, ".json")
-    return read_coco(file, image_folders(source.root, file, source.images), classes)
-
-
-def _read_yolo_source(source: Source, classes: Sequence[str] | None) -> Annotations:
-    return read_yolo(source.root, source.selection, classes)
-
-
-def _read_csv_source(source: Source, classes: Sequence[str] | None) -> Annotations:
-    file = annotation_file(source.root, source.selection, ".csv")
-    return read_csv(file, image_folders(source.root, file, source.images), classes)
-
-
-def _read_folders_source(source: Source, classes: Sequence[str] | None) -> Annotations:
-    return read_class_folders(source.root / source.selection, classes)
-
-
-_READERS: dict[DataFormat, Callable[[Source, Sequence[str] | None], Annotations]] = {
-    "voc": _read_voc_source,
-    "coco": _read_coco_source,
-    "yolo": _read_yolo_source,
-    "csv": _read_csv_source,
-    "folders": _read_folders_source,
-}
+def _read_source(
+    format: DataFormat,  # noqa: A002
+    source: Source,
+    classes: Sequence[str] | None,
+    report: Report,
+) -> Annotations:
+    """Return the images of one source."""
+    if format == "folders":
+        return read_class_folders(source.root / source.selection, classes)
+    reader = open_folder(format, source.root, source.images, report, ImageSizes())
+    return to_annotations(reader.read_split(source.selection), classes)
 
 
 def concat(parts: Sequence[Annotations]) -> Annotations:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from detect.data.annotations import Annotations, DroppedBox
+from detect.data.findings import FINDING_KINDS, DatasetFinding
 from detect.errors import UserError
 
 
@@ -17,7 +18,7 @@ class DataUsage:
 
     Every box is kept, dropped or clipped; every image is kept or skipped. kept: boxes used as they are; dropped: number
     of boxes for each reason; clipped: boxes that reach outside their image, which training clips; images: images kept;
-    skipped: images without labels.
+    skipped: images without labels; noted: number of other faults that the readers met, for each title of their kind.
     """
 
     kept: int
@@ -25,6 +26,7 @@ class DataUsage:
     clipped: int
     images: int
     skipped: int
+    noted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def boxes(self) -> int:
@@ -39,15 +41,31 @@ class DataUsage:
         )
 
 
-def data_usage(parts: Sequence[Annotations], skipped: int = 0) -> DataUsage:
+def data_usage(parts: Sequence[Annotations], findings: Sequence[DatasetFinding] = ()) -> DataUsage:
     """Count the boxes and images of all parts together.
 
-    A box that two parts of the same split report as dropped counts once. skipped: images without labels.
+    A box that two parts of the same split report as dropped counts once. findings: what the readers noted; an image
+    without labels is skipped if it is in no part, as in VOC, and noted if it trains as one without objects, as in YOLO.
     """
+    files = {part.file(index) for part in parts for index in range(len(part))} if findings else set()
+    skipped = skipped_images(findings, files)
+    noted = [finding for finding in findings if finding not in skipped]
     boxes = sum(len(part.boxes) for part in parts)
     clipped = sum(_count_boxes_outside(part) for part in parts)
     dropped = dict.fromkeys(box for part in parts for box in part.dropped)
-    return DataUsage(boxes - clipped, count_reasons(list(dropped)), clipped, sum(map(len, parts)), skipped)
+    return DataUsage(
+        boxes - clipped, count_reasons(list(dropped)), clipped, sum(map(len, parts)), len(skipped), count_titles(noted)
+    )
+
+
+def skipped_images(findings: Sequence[DatasetFinding], files: Collection[str]) -> list[DatasetFinding]:
+    """Return the findings of images without labels that are not among the ``files`` in use."""
+    return [finding for finding in findings if finding.kind == "unlabelled-image" and finding.file not in files]
+
+
+def count_titles(findings: Sequence[DatasetFinding]) -> Mapping[str, int]:
+    """Count findings by the title of their kind."""
+    return Counter(FINDING_KINDS[finding.kind].title for finding in findings)
 
 
 def count_reasons(dropped: Sequence[DroppedBox]) -> Mapping[str, int]:
@@ -59,11 +77,15 @@ def count_reasons(dropped: Sequence[DroppedBox]) -> Mapping[str, int]:
 
 
 def require_clean(usage: DataUsage, name: str) -> None:
-    """Raise UserError, with ``name`` in its message, if a box was dropped or clipped or an image skipped."""
+    """Raise UserError, with ``name`` in its message.
+
+    It is raised if a box was dropped or clipped, an image skipped, or a fault noted.
+    """
     counts = {
         **usage.dropped,
         "boxes that reach outside their image": usage.clipped,
         "images without labels": usage.skipped,
+        **usage.noted,
     }
     listed = ", ".join(f"{count} x {kind}" for kind, count in counts.items() if count)
     if listed:

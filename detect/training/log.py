@@ -37,6 +37,7 @@ class RunLogger:
         self.progress: ProgressDisplay | None = None
         self.tensorboard: TensorBoardWriter | None = None
         self.unreadable = list(unreadable)
+        self.other_sizes: dict[str, None] = {}
         self._progress_step = 0
 
     def attach_progress(self, progress: ProgressDisplay, steps_done: int) -> None:
@@ -66,6 +67,18 @@ class RunLogger:
             if line not in self.unreadable:
                 self.unreadable.append(line)
                 self.log(f"skipped image: {line}")
+
+    def log_other_sizes(self, lines: Sequence[str]) -> None:
+        """Log the first image that is not of the size that its labels state, and count the others."""
+        for line in lines:
+            if not self.other_sizes:
+                self.log(f"another size than labelled (its boxes are clipped to the image): {line}")
+            self.other_sizes.setdefault(line)
+
+    def log_number_of_other_sizes(self) -> None:
+        """Log how many images were not of the size that their labels state, if any."""
+        if self.other_sizes:
+            self.log(f"{len(self.other_sizes)} images of another size than labelled: detect data inspect")
 
     def log_training(self, row: Mapping[str, float | int]) -> None:
         """Log the mean losses and times of the last steps."""

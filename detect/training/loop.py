@@ -69,7 +69,8 @@ class Callbacks:
 
     log(row): called every ``log_every`` steps with mean losses and times. validate(): returns whether to stop early.
     save(): writes last.pt. on_batch(step, batch): called with every batch before it is used. on_unreadable(lines):
-    called with a line for each image of a batch that could not be read. on_non_finite(batches): called with the batches
+    called with a line for each image of a batch that could not be read; on_other_sizes(lines): for each that is not of
+    the size that its labels state. on_non_finite(batches): called with the batches
     of a step whose losses or gradients are not finite; returns the end of the error message.
     """
 
@@ -78,6 +79,7 @@ class Callbacks:
     save: Callable[[], None]
     on_batch: Callable[[int, Batch], None]
     on_unreadable: Callable[[Sequence[str]], None]
+    on_other_sizes: Callable[[Sequence[str]], None]
     on_non_finite: Callable[[Sequence[Batch]], str]
 
 
@@ -150,6 +152,7 @@ def _step(
             waiting += time.perf_counter() - asked_at
             callbacks.on_batch(state.progress.step, batch)
             callbacks.on_unreadable(batch.unreadable)
+            callbacks.on_other_sizes(batch.other_sizes)
             has_images |= _backward(state, batch, config.accumulate, compute, group)
         if has_images and not _update(state, config.clip_grad_norm, group):
             state.rollback(bn_statistics)

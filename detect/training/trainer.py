@@ -123,6 +123,7 @@ class Trainer:
         score = None if self.last_validation is None else self.last_validation.score
         if score is not None:
             console.print(score_table(score))
+        self.logger.log_number_of_other_sizes()
         self.logger.log(f"weights: {self.folder.best} (best), {self.folder.last} (last)")
         return TrainingResult(folder=self.folder.path, score=score, unreadable=tuple(self.logger.unreadable))
 
@@ -177,6 +178,7 @@ class Trainer:
             save=self._save,
             on_batch=self._draw_batch,
             on_unreadable=self.logger.log_unreadable,
+            on_other_sizes=self.logger.log_other_sizes,
             on_non_finite=self._save_bad_step,
         )
 

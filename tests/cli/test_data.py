@@ -96,7 +96,10 @@ def test_show_writes_page_and_image_grids(tmp_path: Path) -> None:
 WRONG_USAGE: dict[str, tuple[Callable[[Path], list[object]], str]] = {
     "no folder": (lambda root: ["inspect", root / "sett"], "expected a folder of labelled images, found nothing"),
     "empty folder": (lambda root: ["inspect", root / "ImageSets"], "found 0 images and no labels"),
-    "another format": (lambda root: ["stats", root, "--format", "coco"], "expected a COCO annotation file"),
+    "another format": (
+        lambda root: ["stats", root, "--format", "coco"],
+        "expected images labelled in coco, found none",
+    ),
     "unknown class": (
         lambda root: ["show", root, "--out", root / "new", "--class", "zebr"],
         r'--class zebr: expected one of 2 classes \(did you mean "zebra"\?\)',

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations, ImageAnnotation
-from detect.data.inspect.scan_coco import scan_coco
+from detect.data.inspect.inspector import scan_folder
 from detect.data.sources import (
     Source,
     concat,
@@ -192,7 +192,7 @@ def test_load_sources_of_coco_searches_the_folders_of_the_inspector(
         (root / "images" / name).rename(moved / folder / name)
     loaded = load_sources("coco", [Source(moved, "annotations/instances_val2017")], None)
     assert loaded.file(1) == str(moved / folder / "b.jpg")
-    assert scan_coco(moved).images[1].file == moved / folder / "b.jpg"
+    assert scan_folder(moved, "coco").images[1].file == moved / folder / "b.jpg"
 
 
 def test_load_sources_of_coco_without_image_fails(coco: Callable[[Any], Path]) -> None:

@@ -61,6 +61,7 @@ class Recorder:
             save=self._save,
             on_batch=self._on_batch,
             on_unreadable=self.unreadable.extend,
+            on_other_sizes=lambda _: None,
             on_non_finite=self._on_non_finite,
         )
 

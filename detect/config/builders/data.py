@@ -10,8 +10,10 @@ from typing import Literal
 from rich.console import Console
 
 from detect.config import Config, DataConfig, SourceConfig
-from detect.config.builders.resolve import count_unlabeled, resolve_data
+from detect.config.builders.resolve import resolve_data
 from detect.data.annotations import Annotations
+from detect.data.findings import DatasetFinding
+from detect.data.formats.report import Report, strict_report, summarize
 from detect.data.loading.transforms import Augment
 from detect.data.near_duplicates import group_duplicates
 from detect.data.near_duplicates_cache import hash_cache_file, image_hashes
@@ -26,7 +28,7 @@ from detect.data.sources import (
     remap_classes,
     without_difficult,
 )
-from detect.data.usage import DataUsage, data_usage
+from detect.data.usage import DataUsage, data_usage, skipped_images
 from detect.errors import UserError
 from detect.system.files import require_folder
 from detect.system.progress import show_progress
@@ -61,22 +63,20 @@ def read_splits(config: Config) -> Splits:
     marked. Raises UserError for a training split without images or objects.
     """
     data = _render_shapes(resolve_data(config.data))
-    num_unlabeled = count_unlabeled(data)
+    report = strict_report()
     notes: tuple[str, ...] = ()
     if isinstance(data.val, float | int):
-        train, val, notes = _split_by_hash(_load_sources(data, data.train, data.classes), float(data.val))
+        train, val, notes = _split_by_hash(_load_sources(data, data.train, data.classes, report), float(data.val))
     else:
-        train, val = (_load_sources(data, setting, data.classes) for setting in (data.train, data.val))
+        train, val = (_load_sources(data, setting, data.classes, report) for setting in (data.train, data.val))
         classes = _join_classes(train.classes, val.classes, data)
         train, val = remap_classes(train, classes), remap_classes(val, classes)
     if len(train) == 0:
         raise UserError(f"data.train: expected at least one image, found none in {data.root}")
     if len(train.boxes) == 0:
         raise UserError(f"data.train: expected at least one object, found none in {len(train)} images")
-    usage = data_usage([train, val], num_unlabeled)
-    if num_unlabeled:
-        note = f"{num_unlabeled} images of {data.root} have no XML file and are not used: detect data inspect"
-        notes = (*notes, note)
+    usage = data_usage([train, val], report.findings)
+    notes = (*notes, *_note_findings(data, [train, val], report.findings))
     train = train if data.train_on_difficult else without_difficult(train)
     if data.repeat_factor_threshold:
         train = repeat_factor_sampling(train, data.repeat_factor_threshold, config.seed)
@@ -159,11 +159,25 @@ def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[
     return tuple(notes)
 
 
-def _load_sources(data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None) -> Annotations:
-    """Return the annotations of one split, read by the reader of its format."""
+def _note_findings(
+    data: DataConfig, parts: Sequence[Annotations], findings: Sequence[DatasetFinding]
+) -> tuple[str, ...]:
+    """Return a line for each kind of what the readers noted."""
+    files = {part.file(index) for part in parts for index in range(len(part))} if findings else set()
+    skipped = skipped_images(findings, files)
+    lines = summarize([finding for finding in findings if finding not in skipped])
+    if skipped:
+        lines.append(f"{len(skipped)} images of {data.root} have no XML file and are not used: detect data inspect")
+    return tuple(lines)
+
+
+def _load_sources(
+    data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None, report: Report | None = None
+) -> Annotations:
+    """Return the annotations of one split, read by the reader of its format; report: as in ``load_sources``."""
     if data.format == "shapes" or data.format == "auto":
         raise ValueError(f"{data.format}: expected a format with a reader of its own")
-    return load_sources(data.format, _sources(data, setting), classes)
+    return load_sources(data.format, _sources(data, setting), classes, report)
 
 
 def _sources(data: DataConfig, setting: SplitSetting) -> list[Source]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detect.config import Config, DataConfig
-from detect.data.formats.detect_format import BOX_FORMATS, detect_format, format_signs, list_splits
-from detect.data.formats.split_names import ONLY_SPLIT, guess_split
-from detect.data.formats.voc import count_images_without_xml
+from detect.data.formats.detect_format import BOX_FORMATS, detect_format, format_signs
+from detect.data.formats.read_folder import list_splits
+from detect.data.formats.split_names import guess_split
 from detect.errors import UserError
 
 DEFAULT_VAL_FRACTION = 0.2  # of the images, for validation, if the folder has no split for it
@@ -52,13 +52,6 @@ def _split_named(splits: Sequence[str], role: str) -> str:
     """Return the split named ``role``, else the only split, else the only one whose name contains ``role``."""
     candidates = splits if len(splits) == 1 else [name for name in splits if guess_split(name) == role]
     return candidates[0] if role not in splits and len(candidates) == 1 else role
-
-
-def count_unlabeled(data: DataConfig) -> int:
-    """Return the number of images of the folder that are not used, because they have no label file."""
-    if data.format != "voc" or data.train != ONLY_SPLIT:
-        return 0
-    return count_images_without_xml(Path(data.root))
 
 
 def _require_format(data: DataConfig, root: Path) -> None:

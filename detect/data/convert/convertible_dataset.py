@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detect.data.annotations import DroppedBox
-from detect.data.formats.coco import coco_images
-from detect.data.formats.csv_files import csv_images
-from detect.data.formats.detect_format import BoxFormat, list_splits
+from detect.data.findings import DatasetFinding
+from detect.data.formats.detect_format import BoxFormat
 from detect.data.formats.numbers import format_plus_one
+from detect.data.formats.read_folder import read_folder
 from detect.data.formats.records import LabeledImage, LabeledObject, LabeledSet
-from detect.data.formats.voc import voc_images
-from detect.data.formats.yolo import yolo_images
-from detect.data.sources import annotation_file, image_folders
+from detect.data.formats.report import strict_report
+from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError
-from detect.system.files import require_folder
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,13 @@ class ConvertibleDataset:
     """A data set with the objects that can be converted.
 
     splits: split name to its images in order, with their valid objects only; categories: class name to id, in the
-    order of the labels; dropped: the objects that cannot be converted.
+    order of the labels; dropped: the objects that cannot be converted; findings: what else the reader noted.
     """
 
     splits: dict[str, tuple[LabeledImage, ...]]
     categories: dict[str, int]
     dropped: tuple[DroppedBox, ...]
+    findings: tuple[DatasetFinding, ...] = ()
 
     def images(self) -> dict[Path, LabeledImage]:
         """Return each image once, by its file. An image in several splits is taken from the first of them."""
@@ -56,11 +55,8 @@ def read_convertible_dataset(
     images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, if
     two splits use one id for different classes, or if an image in two splits has different objects in each.
     """
-    require_folder(root, f"a data set in {format}")
-    names = sorted(list_splits(format, root), key=lambda name: (name != "train", name))
-    if not names:
-        raise UserError(f"{root}: expected images labelled in {format}, found none")
-    labeled_sets = {name: _read_split(root, format, name, images) for name in names}
+    folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False))
+    labeled_sets = dict(folder.splits)
     dropped = [
         DroppedBox(str(image.label_file), f"{instance.location} ({instance.name})", instance.invalid_reason)
         for labeled_set in labeled_sets.values()
@@ -70,7 +66,7 @@ def read_convertible_dataset(
     ]
     splits = {name: tuple(map(_valid_objects, labeled_set.images)) for name, labeled_set in labeled_sets.items()}
     categories = _declared_categories(root, labeled_sets) or _categories_from_objects(splits)
-    dataset = ConvertibleDataset(splits, categories, tuple(dict.fromkeys(dropped)))
+    dataset = ConvertibleDataset(splits, categories, tuple(dict.fromkeys(dropped)), folder.findings)
     _require_consistent_splits(dataset)
     return dataset
 
@@ -109,18 +105,6 @@ def _format_box(instance: LabeledObject) -> str:
     return " ".join(f"{coordinate:g}" for coordinate in instance.box)
 
 
-def _read_split(root: Path, format: BoxFormat, name: str, images: Path | None) -> LabeledSet:  # noqa: A002
-    if format == "voc":
-        return voc_images(root, name)
-    if format == "yolo":
-        return yolo_images(root, name)
-    if format == "coco":
-        file = annotation_file(root, name, ".json")
-        return coco_images(file, image_folders(root, file, images))
-    file = annotation_file(root, name, ".csv")
-    return csv_images(file, image_folders(root, file, images))
-
-
 def _valid_objects(image: LabeledImage) -> LabeledImage:
     """Return the image with its valid objects only."""
     return replace(image, objects=tuple(instance for instance in image.objects if instance.invalid_reason is None))
@@ -157,4 +141,4 @@ def _require_consistent_splits(dataset: ConvertibleDataset) -> None:
 
 
 def _objects_without_location(image: LabeledImage) -> list[LabeledObject]:
-    return [instance._replace(location="") for instance in image.objects]
+    return [instance._replace(location="", own_numbers=None) for instance in image.objects]

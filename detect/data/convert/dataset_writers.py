@@ -14,9 +14,10 @@ import yaml
 
 from detect.data.convert.convertible_dataset import ConvertibleDataset
 from detect.data.formats.csv_files import COLUMNS, OPTIONAL_COLUMNS
-from detect.data.formats.detect_format import ROBOFLOW, BoxFormat
+from detect.data.formats.detect_format import BoxFormat
 from detect.data.formats.numbers import format_center_box, format_float, format_plus_one
 from detect.data.formats.records import Corners, LabeledImage, LabeledObject
+from detect.data.formats.split_names import ROBOFLOW_FILES
 from detect.data.formats.voc_xml import UNSPECIFIED
 from detect.errors import UserError
 
@@ -52,7 +53,7 @@ def _voc_xml(image: LabeledImage, name: str) -> str:
     root = Element("annotation")
     SubElement(root, "filename").text = name
     size = SubElement(root, "size")
-    for tag, value in zip(("width", "height", "depth"), (*image.size[::-1], 3), strict=True):
+    for tag, value in zip(("width", "height", "depth"), (*image.known_size[::-1], 3), strict=True):
         SubElement(size, tag).text = str(value)
     for instance in image.objects:
         element = SubElement(root, "object")
@@ -79,7 +80,12 @@ def _coco_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str
     files = {}
     for name, image_files in dataset.splits.items():
         images = [
-            {"id": image.image_id, "file_name": names[image.file], "width": image.size[1], "height": image.size[0]}
+            {
+                "id": image.image_id,
+                "file_name": names[image.file],
+                "width": image.known_size[1],
+                "height": image.known_size[0],
+            }
             for image in image_files
         ]
         instances = [(image.image_id, instance) for image in image_files for instance in image.objects]
@@ -115,7 +121,7 @@ def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str
     files = {}
     for file, image in dataset.images().items():
         lines = [
-            f"{class_indices[instance.name]} {' '.join(format_center_box(instance.box, image.size))}\n"
+            f"{class_indices[instance.name]} {' '.join(format_center_box(instance.box, image.known_size))}\n"
             for instance in image.objects
         ]
         files[f"labels/{PurePosixPath(names[file]).with_suffix('.txt')}"] = "".join(lines)
@@ -173,4 +179,4 @@ def _stem(name: str) -> str:
 def _split_file_name(name: str) -> str:
     """Return the file name for a split. COCO's split names may include a folder, which names Roboflow's splits."""
     folder, _, file = name.rpartition("/")
-    return folder if file == ROBOFLOW else file
+    return folder if file in ROBOFLOW_FILES else file

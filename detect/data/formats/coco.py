@@ -5,13 +5,16 @@ Boxes are ``x y width height`` in the file, 0-based and continuous.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from detect.data.annotations import Annotations
 from detect.data.formats import coco_json
+from detect.data.formats.annotation_files import NamedImages, annotation_file, coco_files, image_folders, split_name
+from detect.data.formats.coco_categories import choose_categories
+from detect.data.formats.image_index import FileIndex
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -20,20 +23,12 @@ from detect.data.formats.records import (
     outside_reason,
     to_annotations,
 )
-from detect.data.images import image_size
+from detect.data.formats.report import Report, strict_report
+from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError
-from detect.system.files import require_file, require_folder
 from detect.types import Size
 
-
-@dataclass
-class _Image:
-    """An image of the annotation file and the objects that were added to it so far."""
-
-    file: Path
-    name: str
-    size: Size
-    objects: list[LabeledObject] = field(default_factory=list)
+_Record = TypeVar("_Record")
 
 
 def read_coco(annotation_file: Path, images: Path | Sequence[Path], classes: Sequence[str] | None) -> Annotations:
@@ -45,84 +40,201 @@ def read_coco(annotation_file: Path, images: Path | Sequence[Path], classes: Seq
     box, and missing sizes are read from the image. Boxes without extent, or entirely outside their image, are dropped
     and reported. Raises UserError.
     """
-    return to_annotations(coco_images(annotation_file, images), classes)
+    folders = [images] if isinstance(images, Path) else list(images)
+    report = strict_report()
+    named_images = NamedImages(folders, FileIndex(folders[0]), report)
+    return to_annotations(CocoFile(annotation_file, named_images, report, ImageSizes()).read(), classes)
 
 
-def coco_images(annotation_file: Path, images: Path | Sequence[Path]) -> LabeledSet:
-    """Return the images of a COCO annotation file with all their objects, valid or not.
+class CocoFolder:
+    """Reads the COCO files of a folder.
+
+    root: the folder, or one annotation file; images: the folder of the images, absolute or in root, None to search for
+    it; report: where faults go; sizes: decides on the sizes of images.
+    """
+
+    def __init__(self, root: Path, images: Path | None, report: Report, sizes: ImageSizes) -> None:
+        self.root = root.parent if root.is_file() else root
+        self._files = [root] if root.is_file() else None
+        self._images = images
+        self._report = report
+        self._sizes = sizes
+        self._index = FileIndex(self.root if images is None else self.root / images)
+        self._read: list[tuple[CocoFile, NamedImages]] = []
+
+    def split_names(self) -> list[str]:
+        """Return the paths of the annotation files below the root, without suffix."""
+        files = coco_files(self.root) if self._files is None else self._files
+        return [split_name(self.root, file) for file in files]
+
+    def read_split(self, split: str) -> LabeledSet:
+        """Return the images of an annotation file, named with or without its suffix, absolute or in the root."""
+        file = annotation_file(self.root, split, ".json")
+        named_images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report)
+        reader = CocoFile(file, named_images, self._report, self._sizes)
+        self._read.append((reader, named_images))
+        return reader.read()
+
+    def read_rest(self) -> tuple[LabeledImage, ...]:
+        """Report the images beside those that were read which are in no annotation file; there are no other labels."""
+        named = {file for reader, images in self._read for file in (*images.files, *reader.unparsed_files)}
+        for _, images in self._read:
+            images.report_unlabelled(named, "in no annotation file")
+        return ()
+
+
+@dataclass
+class _Image:
+    """An image of the annotation file and the objects that were added to it so far."""
+
+    file: Path
+    name: str
+    declared_size: Size | None
+    objects: list[LabeledObject] = field(default_factory=list)
+
+
+class CocoFile:
+    """Reads one annotation file.
 
     In addition to COCO's own keys an annotation may have VOC's ``difficult``, ``truncated`` and ``pose``, and
-    ``corners``, which holds ``x1 y1 x2 y2`` where ``bbox`` cannot: the last bit of x + width differs. Raises UserError.
+    ``corners``, which holds ``x1 y1 x2 y2`` where ``bbox`` cannot: the last bit of x + width differs.
     """
-    document = coco_json.load_document(annotation_file)
-    categories = _read_categories(annotation_file, document)
-    image_files = _read_images(annotation_file, document, [images] if isinstance(images, Path) else images)
-    _read_annotations(annotation_file, document, image_files, categories)
-    labeled = (
-        LabeledImage(image.file, image.name, annotation_file, image.size, image_id, tuple(image.objects))
-        for image_id, image in image_files.items()
-    )
-    return LabeledSet(tuple(labeled), {name: image_id for image_id, name in categories.items()})
 
+    def __init__(self, path: Path, images: NamedImages, report: Report, sizes: ImageSizes) -> None:
+        self.path = path
+        self.unparsed_files: list[Path] = []
+        self._named_images = images
+        self._report = report
+        self._sizes = sizes
 
-def _read_categories(path: Path, document: dict[str, Any]) -> dict[int, str]:
-    """Return the name of each category id, in the order of the ids."""
-    categories: dict[int, str] = {}
-    for index, record in enumerate(coco_json.get_records(path, document, "categories"), start=1):
-        category = coco_json.parse_category(path, index, record)
-        if category.id in categories or category.name in categories.values():
-            repeated = f'id {category.id}, "{category.name}"'
-            raise UserError(f"{path}: category {index}: expected each category once, found {repeated} again")
-        categories[category.id] = category.name
-    return dict(sorted(categories.items()))
+    def read(self) -> LabeledSet:
+        """Return the images of the file with all their objects, valid or not. Raises UserError."""
+        try:
+            document = coco_json.load_document(self.path)
+        except UserError as error:
+            self._report.add_error("damaged-annotation", self.path, "", error)
+            return LabeledSet((), {})
+        parsed = self._parse_records(document, "categories", "category", coco_json.parse_category)
+        categories = choose_categories(self.path, list(parsed), document.get("annotations") or [], self._report)
+        images = self._read_images(document)
+        self._read_annotations(document, images, categories)
+        labeled = tuple(self._to_labeled_image(image_id, image) for image_id, image in images.items())
+        return LabeledSet(labeled, {name: category_id for category_id, name in categories.items()})
 
+    def _parse_records(
+        self, document: dict[str, Any], key: str, singular: str, parse: Callable[[Path, int, Any], _Record]
+    ) -> Iterator[tuple[str, _Record]]:
+        """Yield (location, record) of every record of a list that can be parsed, and report the others."""
+        try:
+            records = coco_json.get_records(self.path, document, key)
+        except UserError as error:
+            self._report.add_error("damaged-annotation", self.path, "", error)
+            return
+        for index, record in enumerate(records, start=1):
+            try:
+                yield f"{singular} {index}", parse(self.path, index, record)
+            except UserError as error:
+                self._report.add_error("damaged-annotation", self.path, f"{singular} {index}", error)
 
-def _read_images(path: Path, document: dict[str, Any], folders: Sequence[Path]) -> dict[int, _Image]:
-    """Return the image of each image id, in the file's order."""
-    records = coco_json.get_records(path, document, "images")
-    folder = _find_image_folder(path, records, folders)
-    images: dict[int, _Image] = {}
-    for index, record in enumerate(records, start=1):
-        image = coco_json.parse_image(path, index, record)
-        if image.id in images:
-            raise UserError(f"{path}: image {index}: expected each image id once, found {image.id} again")
-        file = require_file(folder / image.name, f"image {image.id} of {path}")
-        images[image.id] = _Image(file.absolute(), image.name.as_posix(), image.size or image_size(file))
-    return images
+    def _read_images(self, document: dict[str, Any]) -> dict[int, _Image]:
+        """Return the image of each image id, in the file's order."""
+        images: dict[int, _Image] = {}
+        first_ids: dict[Path, int] = {}
+        for location, image in self._parse_records(document, "images", "image", coco_json.parse_image):
+            if image.id in images:
+                self._report("repeated-id", self.path, location, f"expected each image id once, found {image.id} again")
+                continue
+            file = self._named_images.find(image.name, f"image {image.id} of {self.path}")
+            if first_ids.setdefault(file, image.id) != image.id:
+                ids = f"{image.name} under the ids {first_ids[file]} and {image.id}"
+                self._report("repeated-id", self.path, location, f"expected each image once, found {ids}")
+            images[image.id] = _Image(file, image.name.as_posix(), image.size)
+        return images
 
-
-def _find_image_folder(path: Path, records: Sequence[Any], folders: Sequence[Path]) -> Path:
-    """Return the first folder that contains the first image; if none does, the first of all, for the error message."""
-    if records:
-        name = coco_json.parse_file_name(path, 1, records[0])
-        folders = [folder for folder in folders if (folder / name).is_file()] or folders
-    return require_folder(folders[0], "the folder of the images")
-
-
-def _read_annotations(
-    path: Path, document: dict[str, Any], images: dict[int, _Image], categories: dict[int, str]
-) -> None:
-    """Add each annotation to its image."""
-    for index, record in enumerate(coco_json.get_records(path, document, "annotations"), start=1):
-        annotation = coco_json.parse_annotation(path, index, record)
-        image = images.get(annotation.image_id)
-        if image is None:
-            expected = f"expected the id of an image, found {annotation.image_id}"
-            raise UserError(f'{path}: {annotation.location}: "image_id": {expected}')
-        if annotation.category_id not in categories:
-            expected = f"expected the id of a category, found {annotation.category_id}"
-            raise UserError(f'{path}: {annotation.location}: "category_id": {expected}')
-        image.objects.append(
-            LabeledObject(
-                location=f"{annotation.location} of {image.name}",
-                name=categories[annotation.category_id],
-                box=annotation.corners,
-                invalid_reason=invalid_box_reason(annotation.corners) or outside_reason(annotation.corners, image.size),
-                difficult=annotation.difficult,
-                crowd=annotation.crowd,
-                truncated=annotation.truncated,
-                pose=annotation.pose,
-                area=annotation.area,
-                has_mask=annotation.has_mask,
+    def _read_annotations(
+        self, document: dict[str, Any], images: dict[int, _Image], categories: dict[int, str]
+    ) -> None:
+        """Add each annotation to its image. Those of images that cannot be parsed, a fault already, are left out."""
+        unparsed = {} if self._report.is_strict else coco_json.unparsed_images(document, images)
+        self.unparsed_files = [file for name in unparsed.values() for file in self._named_images.likely_files(name)]
+        marks = _AnnotationMarks()
+        for location, annotation in self._parse_records(
+            document, "annotations", "annotation", coco_json.parse_annotation
+        ):
+            marks.add(location, annotation)
+            image = images.get(annotation.image_id)
+            if image is None:
+                if annotation.image_id not in unparsed:
+                    expected = f"expected the id of an image, found {annotation.image_id}"
+                    self._report("unknown-id", self.path, annotation.location, f'"image_id": {expected}')
+                continue
+            if annotation.category_id not in categories:
+                expected = f"expected the id of a category, found {annotation.category_id}"
+                self._report("unknown-id", self.path, annotation.location, f'"category_id": {expected}')
+                continue
+            image.objects.append(
+                LabeledObject(
+                    location=f"{annotation.location} of {image.name}",
+                    name=categories[annotation.category_id],
+                    box=annotation.corners,
+                    difficult=annotation.difficult,
+                    crowd=annotation.crowd,
+                    truncated=annotation.truncated,
+                    pose=annotation.pose,
+                    area=annotation.area,
+                    has_mask=annotation.has_mask,
+                )
             )
+        marks.report(self.path, self._report)
+
+    def _to_labeled_image(self, image_id: int, image: _Image) -> LabeledImage:
+        """Return an image whose boxes are judged by its size."""
+        size = self._sizes.size(image.file, image.declared_size, (instance.box for instance in image.objects))
+        for index, instance in enumerate(image.objects):
+            reason = invalid_box_reason(instance.box) or outside_reason(instance.box, size)
+            if reason is not None:
+                image.objects[index] = instance._replace(invalid_reason=reason)
+        return LabeledImage(
+            file=image.file,
+            name=image.name,
+            label_file=self.path,
+            size=size,
+            image_id=image_id,
+            objects=tuple(image.objects),
+            declared_size=image.declared_size,
         )
+
+
+@dataclass
+class _AnnotationMarks:
+    """What annotations have besides a box: their ids, and masks of crowds."""
+
+    ids: list[str | int] = field(default_factory=list)
+    without_id: list[str] = field(default_factory=list)
+    crowds_without_mask: list[str] = field(default_factory=list)
+    num_masks: int = 0
+
+    def add(self, location: str, annotation: coco_json.CocoAnnotation) -> None:
+        """Remember the marks of an annotation."""
+        if annotation.id is None:
+            self.without_id.append(location)
+        else:
+            self.ids.append(annotation.id)
+        self.num_masks += annotation.has_mask
+        if annotation.crowd and not annotation.has_mask:
+            self.crowds_without_mask.append(annotation.location)
+
+    def report(self, path: Path, report: Report) -> None:
+        """Note ids that are missing or repeated, and crowds without a mask where others have one."""
+        for location in self.without_id:
+            report.note("no-id", path, location, 'expected "id", found none')
+        if len(set(self.ids)) < len(self.ids):
+            seen: set[str | int] = set()
+            for annotation_id in self.ids:
+                if annotation_id in seen:
+                    report.note("repeated-id", path, f"annotation {annotation_id}", "annotation id used again")
+                seen.add(annotation_id)
+        if self.num_masks:
+            others = f"iscrowd is 1 without segmentation; {self.num_masks} others have one"
+            for location in self.crowds_without_mask:
+                report.note("crowd-without-mask", path, location, others)

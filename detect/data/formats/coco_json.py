@@ -1,9 +1,10 @@
-"""Parses single records of a COCO annotation file, so that the reader and the inspector apply the same checks."""
+"""Parses single records of a COCO annotation file."""
 
 from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ _TYPE_NAMES = {int: "an integer", float: "a number", str: "text", list: "a list"
 
 @dataclass(frozen=True)
 class CocoCategory:
-    """The id and the name of a category."""
+    """The id and the name of a category; supercategory: of the group that it belongs to, empty where it has none."""
 
     id: int
     name: str
+    supercategory: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class CocoAnnotation:
 
     location: ``annotation <id>``, or its index from 1 where it has no id; corners: continuous ``x1 y1 x2 y2``, infinite
     where a number is too large for a float; area: the file's, None where it has none; has_mask: True if the record has
-    a segmentation.
+    a segmentation; id: whole numbers as they are, anything else as text, None where it has none.
 
     ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys. ``corners`` is not COCO's own either:
     it holds ``x1 y1 x2 y2`` where ``bbox`` cannot, because the last bit of x + width differs. `detect data convert`
@@ -62,6 +64,7 @@ class CocoAnnotation:
     truncated: bool
     pose: str
     has_mask: bool
+    id: int | str | None
 
 
 def load_document(path: Path) -> dict[str, Any]:
@@ -71,7 +74,22 @@ def load_document(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: expected COCO's object of images, annotations and categories, found another JSON value"
         )
+    annotations = document.get("annotations")
+    first = annotations[0] if isinstance(annotations, list) and annotations else None
+    if isinstance(first, dict) and "segments_info" in first and "bbox" not in first:
+        raise UserError(f"{path}: expected COCO's boxes, found panoptic segments: use the file of its instances")
     return document
+
+
+def unparsed_images(document: dict[str, Any], parsed: Container[int]) -> dict[Any, str]:
+    """Return the file name of each image that has an id which is not among the ``parsed`` ones."""
+    entries = document.get("images")
+    records = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return {
+        record["id"]: str(record.get("file_name"))
+        for record in records
+        if isinstance(record.get("id"), int) and record["id"] not in parsed
+    }
 
 
 def get_records(path: Path, document: dict[str, Any], name: str) -> list[Any]:
@@ -83,7 +101,9 @@ def get_records(path: Path, document: dict[str, Any], name: str) -> list[Any]:
 def parse_category(path: Path, index: int, record: Any) -> CocoCategory:
     """Parse a category; index: its position in the file from 1, for messages. Raises UserError."""
     location = f"category {index}"
-    return CocoCategory(parse_id(path, location, record, "id"), _require(path, location, record, "name", str))
+    category_id, name = parse_id(path, location, record, "id"), _require(path, location, record, "name", str)
+    supercategory = record.get("supercategory")
+    return CocoCategory(category_id, name, supercategory if isinstance(supercategory, str) else "")
 
 
 def parse_image(path: Path, index: int, record: Any) -> CocoImage:
@@ -100,7 +120,7 @@ def _parse_size(path: Path, location: str, record: dict[str, Any]) -> Size | Non
     """Return the (h, w) of an image; None where both are missing."""
     if record.get("height") is None and record.get("width") is None:
         return None
-    height, width = _require(path, location, record, "height", int), _require(path, location, record, "width", int)
+    height, width = (_require_integer(path, location, record, name) for name in ("height", "width"))
     if not (0 < height < _MAX_SIDE and 0 < width < _MAX_SIDE):
         sizes = f"{shorten(height)} and {shorten(width)}"
         raise UserError(f"{path}: {location}: expected a height and width above 0 and below 10 ** 9, found {sizes}")
@@ -132,7 +152,14 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
         truncated=_parse_flag(path, location, record, "truncated"),
         pose=str(record.get("pose", "")),
         has_mask=bool(record.get("segmentation")),
+        id=_raw_id(record),
     )
+
+
+def _raw_id(record: dict[str, Any]) -> int | str | None:
+    """Return the id of an annotation, which nothing here refers to, whatever its type."""
+    identifier = record.get("id")
+    return identifier if identifier is None or type(identifier) is int else shorten(identifier)
 
 
 def _require(path: Path, location: str, record: Any, name: str, kind: type) -> Any:
@@ -149,11 +176,20 @@ def _require(path: Path, location: str, record: Any, name: str, kind: type) -> A
 
 
 def parse_id(path: Path, location: str, record: Any, name: str) -> int:
-    """Return an integer of at most 64 bits. Raises UserError."""
-    identifier: int = _require(path, location, record, name, int)
+    """Return an integer of at most 64 bits; 96.0 is one. Raises UserError."""
+    identifier = _require_integer(path, location, record, name)
     if not -(2**63) <= identifier < 2**63:
         raise UserError(f'{path}: {location}: "{name}": expected an integer of 64 bits, found {shorten(identifier)}')
     return identifier
+
+
+def _require_integer(path: Path, location: str, record: Any, name: str) -> int:
+    """Return a whole number; 96.0 is one, as tools write it that read ids from a table. Raises UserError."""
+    number = record.get(name) if isinstance(record, dict) else None
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    integer: int = _require(path, location, record, name, int)
+    return integer
 
 
 def _parse_flag(path: Path, location: str, record: dict[str, Any], name: str) -> bool:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from detect.data.annotations import Annotations
+from detect.data.formats.annotation_files import NamedImages, annotation_file, csv_files, image_folders, split_name
+from detect.data.formats.image_index import FileIndex
 from detect.data.formats.numbers import parse_float
 from detect.data.formats.records import (
     Corners,
@@ -25,9 +27,10 @@ from detect.data.formats.records import (
     outside_reason,
     to_annotations,
 )
-from detect.data.images import image_size
+from detect.data.formats.report import Report, strict_report
+from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError, did_you_mean
-from detect.system.files import require_file
+from detect.system.files import require_file, require_folder
 from detect.types import Size
 
 COLUMNS = ("file", "label", "x1", "y1", "x2", "y2")
@@ -54,15 +57,6 @@ class CsvRow:
     pose: str
 
 
-@dataclass
-class _Image:
-    """An image of the file and the objects that were added to it so far."""
-
-    file: Path
-    size: Size
-    objects: list[LabeledObject] = field(default_factory=list)
-
-
 def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None) -> Annotations:
     """Return the images of a CSV file in the order of their first rows.
 
@@ -70,27 +64,80 @@ def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None)
     sorted. Boxes may reach outside the image; those without extent, or entirely outside, are dropped and reported. The
     image id is the number in the file name if every name is a number, else the index from 1. Raises UserError.
     """
-    return to_annotations(csv_images(file, folders), classes)
+    report = strict_report()
+    images = NamedImages(list(folders), FileIndex(file.parent), report)
+    return to_annotations(_read_file(file, images, report, ImageSizes()), classes)
 
 
-def csv_images(file: Path, folders: Sequence[Path]) -> LabeledSet:
+class CsvFolder:
+    """Reads the CSV files of a folder.
+
+    images: the folder of the images, absolute or in root, None to search for it; report: where faults go; sizes:
+    decides on the sizes of images.
+    """
+
+    def __init__(self, root: Path, images: Path | None, report: Report, sizes: ImageSizes) -> None:
+        self.root = require_folder(root, "a folder with CSV files of boxes")
+        self._images = images
+        self._report = report
+        self._sizes = sizes
+        self._index = FileIndex(root if images is None else root / images)
+        self._read: list[NamedImages] = []
+
+    def split_names(self) -> list[str]:
+        """Return the paths of the CSV files below the root, without suffix."""
+        return [split_name(self.root, file) for file in csv_files(self.root)]
+
+    def read_split(self, split: str) -> LabeledSet:
+        """Return the images of a CSV file, named with or without its suffix, absolute or in the root."""
+        file = annotation_file(self.root, split, ".csv")
+        images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report)
+        self._read.append(images)
+        return _read_file(file, images, self._report, self._sizes)
+
+    def read_rest(self) -> tuple[LabeledImage, ...]:
+        """Report the images beside those that were read which are in no CSV file; there are no other labels."""
+        named = {file for images in self._read for file in images.files}
+        for images in self._read:
+            images.report_unlabelled(named, "in no CSV file")
+        return ()
+
+
+def _read_file(file: Path, images: NamedImages, report: Report, sizes: ImageSizes) -> LabeledSet:
     """Return the images of a CSV file with all their objects, valid or not. Raises UserError."""
-    columns, numbered_rows = read_rows(file)
-    rows = [parse_row(file, line, columns, values) for line, values in numbered_rows]
-    folder = next((folder for folder in folders if rows and (folder / rows[0].file).is_file()), folders[0])
-    images: dict[str, _Image] = {}
-    for row in rows:
-        if row.file not in images:
-            image = require_file(folder / row.file, f"the image of {file}, line {row.line}")
-            images[row.file] = _Image(image.absolute(), image_size(image))
-        image_file = images[row.file]
-        image_file.objects += [] if row.label is None else [_to_labeled_object(row, row.label, image_file.size)]
-    ids = image_ids(list(images))
-    labeled = (
-        LabeledImage(image.file, name, file, image.size, image_id, tuple(image.objects))
-        for (name, image), image_id in zip(images.items(), ids, strict=True)
-    )
+    rows_by_name: dict[str, list[CsvRow]] = {}
+    for row in _parse_rows(file, report):
+        rows_by_name.setdefault(row.file, []).append(row)
+    ids = image_ids(list(rows_by_name))
+    labeled = []
+    first_names: dict[Path, str] = {}
+    for (name, rows), image_id in zip(rows_by_name.items(), ids, strict=True):
+        line = f"line {rows[0].line}"
+        image = images.find(PurePosixPath(name), f"the image of {file}, {line}")
+        if first_names.setdefault(image, name) != name:
+            report(
+                "repeated-id", file, line, f"expected one name for each image, found {first_names[image]} and {name}"
+            )
+        size = sizes.size(image, None, ())
+        objects = tuple(_to_labeled_object(row, row.label, size) for row in rows if row.label is not None)
+        labeled.append(LabeledImage(image, name, file, size, image_id, objects))
     return LabeledSet(tuple(labeled))
+
+
+def _parse_rows(file: Path, report: Report) -> list[CsvRow]:
+    """Return the rows that can be parsed, and report the others."""
+    try:
+        columns, numbered_rows = read_rows(file)
+    except UserError as error:
+        report.add_error("damaged-annotation", file, "", error)
+        return []
+    rows = []
+    for line, values in numbered_rows:
+        try:
+            rows.append(parse_row(file, line, columns, values))
+        except UserError as error:
+            report.add_error("damaged-annotation", file, f"line {line}", error)
+    return rows
 
 
 def read_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
@@ -108,7 +155,28 @@ def read_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]
     except (csv.Error, ValueError) as error:
         raise UserError(f"{file}: expected rows {','.join(COLUMNS)}, found {error}") from None
     columns = _parse_header(file, *rows[0]) if rows else None
-    return (COLUMNS, rows) if columns is None else (tuple(columns), rows[1:])
+    if columns is None:
+        _refuse_other_order(file, [values for _, values in rows])
+        return COLUMNS, rows
+    return tuple(columns), rows[1:]
+
+
+def _refuse_other_order(file: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Raise UserError if rows without a header fit RetinaNet's order of columns and not COLUMNS.
+
+    The values alone never reorder columns, because a number can be a label.
+    """
+    full = [row for row in rows if len(row) == len(COLUMNS) and any(row[1:])]
+    if full and not all(_are_corners(row[2:]) for row in full) and all(_are_corners(row[1:5]) for row in full):
+        order = ",".join(("file", *_CORNERS, "label"))
+        expected = f"expected the columns {','.join(COLUMNS)}, found rows that fit {order}"
+        raise UserError(f"{file}: line 1: {expected}: write that as the first line if it is what they are")
+
+
+def _are_corners(values: Sequence[str]) -> bool:
+    """Return True if four texts are the numbers of a box with extent."""
+    x1, y1, x2, y2 = map(parse_float, values)
+    return x1 < x2 and y1 < y2
 
 
 def parse_row(file: Path, line: int, columns: Sequence[str], values: Sequence[str]) -> CsvRow:
@@ -154,7 +222,7 @@ def _has_number(values: Sequence[str]) -> bool:
     return any(parse_float(value) == parse_float(value) for value in values)
 
 
-def _to_labeled_object(row: CsvRow, label: str, size: Size) -> LabeledObject:
+def _to_labeled_object(row: CsvRow, label: str, size: Size | None) -> LabeledObject:
     """Return the object of a row in an image of ``size`` (h, w), with the reason if its box is invalid."""
     return LabeledObject(
         location=f"line {row.line}",

@@ -1,15 +1,19 @@
-"""Detects the label format of a folder and lists its splits."""
+"""Detects the label format of a folder."""
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
+from detect.data.formats.annotation_files import coco_files, csv_files
 from detect.data.formats.csv_files import COLUMNS
-from detect.data.formats.voc import voc_splits
-from detect.data.formats.voc_xml import refuse_cvat
-from detect.data.formats.yolo import find_data_file, yolo_splits
+from detect.data.formats.image_index import FileIndex
+from detect.data.formats.voc_lists import SPLIT_FOLDER
+from detect.data.formats.voc_pairs import is_xml
+from detect.data.formats.voc_xml import is_voc_annotation, refuse_cvat
+from detect.data.formats.yolo_data import find_data_file
 from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_folder
@@ -17,10 +21,7 @@ from detect.system.files import require_folder
 BoxFormat = Literal["voc", "coco", "yolo", "csv"]
 BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv")
 
-ROBOFLOW = "_annotations.coco"  # the file of each split, in a folder named for the split
-
-_COCO_KEYS = (b'"images"', b'"annotations"')
-_HEAD = 1 << 16  # bytes: they contain one of COCO's keys, or categories fill them all
+_LABEL_SUFFIXES = frozenset({".xml", ".json", ".csv", ".txt", ".yaml", ".yml"})
 _EXPECTED = (
     "VOC (Annotations, or images with XML files beside them), COCO (a .json file), YOLO (data.yaml, classes.txt or "
     f"obj.names) or CSV ({','.join(COLUMNS)})"
@@ -36,9 +37,8 @@ def detect_format(root: Path) -> BoxFormat:
         return next(iter(signs))
     if signs:
         listed = " and ".join(f"{name} ({file})" for name, file in signs.items())
-        raise UserError(f"{root}: expected one format, found {listed}; name the format")
-    images = sum(is_image(path) for path in root.rglob("*"))
-    raise UserError(f"{root}: expected {_EXPECTED}, found {images} images and no labels")
+        raise UserError(f"{root}: expected one format, found {listed}; name the format: --format or data.format")
+    raise UserError(f"{root}: expected {_EXPECTED}, found {describe_folder(root)}{_nearest_layout(root)}")
 
 
 def format_signs(root: Path) -> dict[BoxFormat, str]:
@@ -50,46 +50,40 @@ def format_signs(root: Path) -> dict[BoxFormat, str]:
         "yolo": find_data_file(root),
         "csv": next(iter(csv_files(root)), None),
     }
-    return {name: sign.relative_to(root).as_posix() for name in BOX_FORMATS if (sign := signs[name]) is not None}
+    base = root.absolute()
+    return {
+        name: sign.absolute().relative_to(base).as_posix() for name in BOX_FORMATS if (sign := signs[name]) is not None
+    }
 
 
-def list_splits(format: BoxFormat, root: Path) -> list[str]:  # noqa: A002 - the name of the setting
-    """Return the splits of a folder, as ``data.train`` and ``data.val`` name them, without suffixes."""
-    if format == "voc":
-        return voc_splits(root)
-    if format == "yolo":
-        return yolo_splits(root)
-    files = coco_files(root) if format == "coco" else csv_files(root)
-    return [file.relative_to(root).with_suffix("").as_posix() for file in files]
+def describe_folder(root: Path) -> str:
+    """Return what a folder without a known format holds: images, and files that may be labels, by folder."""
+    files = FileIndex(root, lambda _: True).files
+    num_images = sum(map(is_image, files))
+    counts = Counter((file.parent, file.suffix.lower()) for file in files if file.suffix.lower() in _LABEL_SUFFIXES)
+    if not counts:
+        return f"{num_images} images and no labels"
+    base = root.absolute()
+    listed = [
+        f"{count} {suffix} in {folder.relative_to(base).as_posix()}"
+        for (folder, suffix), count in counts.most_common(5)
+    ]
+    return f"{num_images} images and no labels that are known ({', '.join(listed)})"
 
 
-def coco_files(root: Path) -> list[Path]:
-    """Return the COCO annotation files in a folder, in its ``annotations``, or beside the images (as Roboflow does)."""
-    matches = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW}.json"))
-    files = dict.fromkeys(file for folder_matches in matches for file in sorted(folder_matches))
-    return [file for file in files if file.is_file() and _has_coco_keys(file)]
-
-
-def csv_files(root: Path) -> list[Path]:
-    """Return the CSV files in a folder, sorted."""
-    return [file for file in sorted(root.glob("*.csv")) if file.is_file()]
+def _nearest_layout(root: Path) -> str:
+    """Return a hint at the first folder below that would be read, or at a list of names that lies too deep."""
+    for folder in sorted(path for path in root.glob("*/") if not path.name.startswith(".")):
+        with contextlib.suppress(UserError):
+            for name, sign in format_signs(folder).items():
+                return f"; {folder.name} has {sign}: give {folder} (as {name}), or move {sign} to {root}"
+    return ""
 
 
 def _voc_sign(root: Path) -> Path | None:
     """Return the folder or XML file that shows the VOC format; None if there is none."""
-    for name in ("Annotations", "ImageSets", "annotations"):
-        if (root / name).is_dir() and (name != "annotations" or next((root / name).glob("*.xml"), None)):
+    for name in ("Annotations", SPLIT_FOLDER[0]):
+        if (root / name).is_dir():
             return root / name
-    return next(root.rglob("*.xml"), None)
-
-
-def _has_coco_keys(file: Path) -> bool:
-    """Return True if the file starts like a COCO annotation file.
-
-    The file is not parsed, because it may have half a gigabyte. Categories alone are not enough: Label Studio's
-    notes.json has them.
-    """
-    with contextlib.suppress(OSError), file.open("rb") as stream:
-        head = stream.read(_HEAD)
-        return any(key in head for key in _COCO_KEYS) or (len(head) == _HEAD and b'"categories"' in head)
-    return False
+    refuse_cvat(root)
+    return next((xml for xml in FileIndex(root, is_xml).files if is_voc_annotation(xml)), None)

@@ -22,7 +22,8 @@ class LabeledObject(NamedTuple):
 
     location: where it is in the file ("object 3", "line 3", "annotation 12"); name: its class; box: continuous x1 y1 x2
     y2; invalid_reason: why its box cannot be used, None if it can; area: COCO's own, None where it is that of the box;
-    has_mask: True if the file has an outline (COCO's segmentation), which is not read.
+    has_mask: True if the file has an outline (COCO's segmentation), which is not read; own_numbers: the four numbers of
+    the file in its own order and units, None where they are those of ``box`` or follow from it (CSV, COCO).
     """
 
     location: str
@@ -35,6 +36,7 @@ class LabeledObject(NamedTuple):
     pose: str = ""
     area: float | None = None
     has_mask: bool = False
+    own_numbers: Corners | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,25 @@ class LabeledImage:
     """An image and its objects in the order of their file.
 
     file: absolute path; name: the path below its folder of images, with slashes; label_file: the file that contains the
-    objects, which need not exist if there are none; size (h, w), upright.
+    objects, which need not exist if there are none; size: (h, w), upright, by which the boxes are judged (see
+    ``sizes.py``), None where the image cannot be read; declared_size: (h, w) as the label file states it, None where it
+    states none.
     """
 
     file: Path
     name: str
     label_file: Path
-    size: Size
+    size: Size | None
     image_id: int
     objects: tuple[LabeledObject, ...]
+    declared_size: Size | None = None
+
+    @property
+    def known_size(self) -> Size:
+        """Return the (h, w). Raises ValueError where the image cannot be read."""
+        if self.size is None:
+            raise ValueError(f"{self.file}: expected an image whose size is known")
+        return self.size
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,8 @@ class LabeledSet:
 def to_annotations(labeled: LabeledSet, classes: Sequence[str] | None) -> Annotations:
     """Return the images as arrays; objects with an invalid box are dropped and reported.
 
-    classes None: those of the format, else the names of the valid objects, sorted. Raises UserError for an object of
-    another class.
+    Images of unknown size, which only inspection and statistics meet, are left out. classes None: those of the format,
+    else the names of the valid objects, sorted. Raises UserError for an object of another class.
     """
     format_ids = labeled.categories
     valid_names = {
@@ -81,7 +93,7 @@ def to_annotations(labeled: LabeledSet, classes: Sequence[str] | None) -> Annota
         for instance in image.objects
         if instance.invalid_reason is not None
     ]
-    images = [_to_annotation(image, labels) for image in labeled.images]
+    images = [_to_annotation(image, labels) for image in labeled.images if image.size is not None]
     return Annotations.from_images(
         images, names, [category_ids.get(name, next_id + i) for i, name in enumerate(names)], dropped
     )
@@ -113,7 +125,7 @@ def _to_annotation(image: LabeledImage, labels: Mapping[str, int]) -> ImageAnnot
     return ImageAnnotation(
         file=str(image.file),
         image_id=image.image_id,
-        size=image.size,
+        size=image.known_size,
         boxes=boxes,
         labels=np.asarray([labels[instance.name] for instance in objects], np.int64),
         difficult=np.asarray([instance.difficult for instance in objects], bool),
@@ -132,8 +144,13 @@ def invalid_box_reason(corners: Sequence[float]) -> str | None:
     return None
 
 
-def outside_reason(box: Sequence[float], size: Size) -> str | None:
-    """Return why a continuous ``x1 y1 x2 y2`` lies outside an image of ``size`` (h, w); None if they overlap."""
+def outside_reason(box: Sequence[float], size: Size | None) -> str | None:
+    """Return why a continuous ``x1 y1 x2 y2`` lies outside an image of ``size`` (h, w); None if they overlap.
+
+    None also where the size is not known.
+    """
+    if size is None:
+        return None
     x1, y1, x2, y2 = box
     height, width = size
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:

@@ -1,17 +1,20 @@
-"""PASCAL VOC: a devkit year folder with Annotations, ImageSets/Main and JPEGImages (Everingham et al., 2010).
+"""PASCAL VOC: an XML file for each image, and lists of the images of each split (Everingham et al., 2010).
 
 Corners are 1-based and inclusive in the file, so ``xmin ymin xmax ymax`` become ``(xmin - 1, ymin - 1, xmax, ymax)``.
-Without ImageSets there is one split, of every image that has an XML file: those of ``Annotations`` (or
-``annotations``) with the images in ``JPEGImages`` (or ``images``), else those of a plain folder, each beside its image.
-If all folders with images are named for a split, like Roboflow's train, valid and test, each is a split.
+A devkit folder has Annotations, JPEGImages and ImageSets/Main with a list for each split. Without ImageSets there is
+one split, of every image that has an XML file anywhere below the folder (``image_index.py`` says which belong
+together). If all images lie in folders named for a split, like Roboflow's train, valid and test, each is a split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from detect.data.annotations import Annotations
+from detect.data.formats.image_index import has_file, last_part
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -21,16 +24,16 @@ from detect.data.formats.records import (
     outside_reason,
     to_annotations,
 )
+from detect.data.formats.report import Report, strict_report
+from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, guess_split
-from detect.data.formats.voc_xml import VocObject, read_annotation, refuse_cvat
-from detect.data.images import image_size, is_image
+from detect.data.formats.voc_lists import SPLIT_FOLDER, read_split_file, split_file_names
+from detect.data.formats.voc_pairs import Pair, VocPairs
+from detect.data.formats.voc_xml import VocAnnotation, VocObject, read_annotation, refuse_cvat
+from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
-from detect.system.files import require_file, require_folder, text_lines
+from detect.system.files import require_folder
 from detect.types import Size
-
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".bmp", ".webp", ".tif", ".tiff")
-_ANNOTATION_FOLDERS, _IMAGE_FOLDERS = ("Annotations", "annotations"), ("JPEGImages", "images")
-_SPLIT_FOLDER = ("ImageSets", "Main")
 
 
 def read_voc(root: Path, split: str, classes: Sequence[str] | None) -> Annotations:
@@ -41,159 +44,177 @@ def read_voc(root: Path, split: str, classes: Sequence[str] | None) -> Annotatio
     dropped and reported. Parts of objects are ignored. The image id is the number in the file name if every name of the
     split is a number, else the index from 1 in the split. Raises UserError.
     """
-    return to_annotations(voc_images(root, split), classes)
+    return to_annotations(VocFolder(root, strict_report(), ImageSizes()).read_split(split), classes)
 
 
 def voc_splits(root: Path) -> list[str]:
     """Return the names of the splits, without those for one class."""
-    folder = require_folder(root, "a VOC folder").joinpath(*_SPLIT_FOLDER)
-    if not folder.is_dir():
-        return split_folders(root) or ([ONLY_SPLIT] if next(_unlisted_images(root), None) else [])
-    names = {entry.stem for entry in folder.glob("*.txt")}
-    return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
+    return VocFolder(root, Report(), ImageSizes()).split_names()
 
 
-def split_folders(root: Path) -> list[str]:
-    """Return the folders in ``root`` that hold images with XML files beside them, if all are named for a split.
+class VocFolder:
+    """Reads the images of a VOC folder.
 
-    There are none if ``root`` has ImageSets or keeps its XML files apart; nor if no folder is for training or
-    validation, or if one has another name: a folder of cars beside one of trains is no split.
+    report: where faults go; sizes: decides on the sizes of images. Raises UserError if there is no such folder.
     """
-    if root.joinpath(_SPLIT_FOLDER[0]).is_dir() or _has_annotation_folder(root):
-        return []
-    names = [entry.name for entry in sorted(root.iterdir()) if entry.is_dir() and next(_image_xml_pairs(entry), None)]
-    splits = {guess_split(name) for name in names}
-    return names if None not in splits and not splits <= {"test"} else []
 
+    def __init__(self, root: Path, report: Report, sizes: ImageSizes) -> None:
+        self.root = require_folder(root, "a VOC folder").absolute()
+        self._report = report
+        self._sizes = sizes
+        self._has_lists = self.root.joinpath(*SPLIT_FOLDER).is_dir()
+        self._pairs = VocPairs(self.root, report, self._annotation, self._has_lists)
+        self._annotations: dict[Path, VocAnnotation | None] = {}
+        self._images: dict[Path, LabeledImage] = {}
+        self._members: dict[str, list[Pair]] = {}
 
-def voc_images(root: Path, split: str) -> LabeledSet:
-    """Return the images of a split with all their objects, valid or not. Raises UserError."""
-    folder, pairs = _split_pairs(require_folder(root, "a VOC folder"), split)
-    names = [image.relative_to(folder).as_posix() for image, _ in pairs]
-    images = (
-        _read_image(image, xml, name, image_id)
-        for (image, xml), name, image_id in zip(pairs, names, image_ids(names), strict=True)
-    )
-    return LabeledSet(tuple(images))
+    def split_names(self) -> list[str]:
+        """Return the names of the splits, without those for one class."""
+        if self._has_lists:
+            return split_file_names(self.root)
+        return self._split_folders or ([ONLY_SPLIT] if self._pairs.all else [])
 
+    def read_split(self, split: str) -> LabeledSet:
+        """Return the images of a split with all their objects, valid or not. Raises UserError."""
+        if split not in self._members:
+            self._members[split] = self._find_members(split)
+            if not self._has_lists:
+                self._pairs.report_unlabelled(())
+        return self._to_set(self._members[split])
 
-def _split_pairs(root: Path, split: str) -> tuple[Path, list[tuple[Path, Path]]]:
-    """Return the folder of the images, and (image, XML) of each image of the split."""
-    folders = split_folders(root)
-    if folders:
-        if split not in folders:
-            missing = f"nothing{did_you_mean(split, folders)}; splits: {', '.join(folders)}"
-            raise UserError(f"{root / split}: expected a folder of images with XML files, found {missing}")
-        return root, list(_image_xml_pairs(root / split))
-    if not root.joinpath(_SPLIT_FOLDER[0]).is_dir() and split == ONLY_SPLIT:
-        pairs = list(_unlisted_images(root))
+    def read_rest(self) -> tuple[LabeledImage, ...]:
+        """Return the images that have an XML file but are in no split that was read, and report them.
+
+        Images without an XML file are reported too. A strict reader returns none.
+        """
+        refuse_cvat(self.root)
+        members = [pair for pairs in self._members.values() for pair in pairs]
+        listed = {xml.absolute() for _, xml in members}
+        rest = [pair for pair in self._pairs.all if pair[1] not in listed]
+        for image, xml in rest:
+            if image.is_file():
+                self._report("unlisted", xml, "", "in no split")
+        self._pairs.report_unlabelled({image for image, _ in members})
+        return () if self._report.is_strict else self._to_set(rest).images
+
+    def _find_members(self, split: str) -> list[Pair]:
+        """Return the images of a split with their XML files. Raises UserError."""
+        if self._has_lists or (split != ONLY_SPLIT and not self._split_folders):
+            return self._listed_pairs(split)
+        pairs = self._pairs.all
+        if self._split_folders:
+            if split not in self._split_folders:
+                known = f"nothing{did_you_mean(split, self._split_folders)}; splits: {', '.join(self._split_folders)}"
+                raise UserError(f"{self.root / split}: expected a folder of images with XML files, found {known}")
+            return [pair for pair in pairs if self._first_folder(pair[0]) == split]
         if not pairs:
-            refuse_cvat(root)
-            raise UserError(f"{root}: expected Annotations, or images with an XML file beside each, found neither")
-        return _first_existing_folder(root, _IMAGE_FOLDERS) if _has_annotation_folder(root) else root, pairs
-    stems = _read_split_file(root, split)
-    images = root / _IMAGE_FOLDERS[0]
-    return images, [(_find_image(images, stem), root / _ANNOTATION_FOLDERS[0] / f"{stem}.xml") for stem in stems]
+            refuse_cvat(self.root)
+            raise UserError(f"{self.root}: expected Annotations, or images with an XML file beside each, found neither")
+        return pairs
+
+    def _listed_pairs(self, split: str) -> list[Pair]:
+        """Return the images that a list names, with their XML files."""
+        pairs = []
+        for xml in read_split_file(self.root, split, self._pairs.xmls, self._report):
+            annotation = self._annotation(xml)
+            image = self._pairs.find_image(xml, annotation) if annotation is not None or xml.is_file() else None
+            pairs += [] if image is None else [(image, xml)]
+        return pairs
+
+    @cached_property
+    def _split_folders(self) -> list[str]:
+        """The folders, each a split, in which the images lie; none if there are lists or a folder of another name.
+
+        A folder of cars beside one of trains is no split, and a folder for testing alone is none either.
+        """
+        if self._has_lists:
+            return []
+        names = sorted({name for image, _ in self._pairs.all if (name := self._first_folder(image)) is not None})
+        splits = {guess_split(name) for name in names}
+        return names if None not in splits and not splits <= {"test"} else []
+
+    def _first_folder(self, image: Path) -> str | None:
+        """Return the first folder of an image's key: train for ``train/a.jpg`` and for ``images/train/a.jpg``."""
+        key = self._pairs.images.key(image)
+        return key[0] if len(key) > 1 else None
+
+    def _to_set(self, pairs: Sequence[Pair]) -> LabeledSet:
+        """Return the images of a split, numbered."""
+        names = [self._pairs.images.name(image) for image, _ in pairs]
+        first_xml: dict[Path, Path] = {}
+        for image, xml in pairs:
+            if first_xml.setdefault(image, xml) != xml:
+                self._report(
+                    "ambiguous-image", xml, "", f"expected an image of its own, found that of {first_xml[image]}"
+                )
+        images = (
+            replace(self._read_image(image, xml, name), image_id=image_id)
+            for (image, xml), name, image_id in zip(pairs, names, image_ids(names), strict=True)
+        )
+        return LabeledSet(tuple(images))
+
+    def _annotation(self, xml: Path) -> VocAnnotation | None:
+        """Return the content of an XML file, parsed once; None after reporting one that is missing or damaged."""
+        if xml not in self._annotations:
+            try:
+                self._annotations[xml] = read_annotation(xml)
+            except UserError as error:
+                kind = "damaged-annotation" if xml.is_file() else "missing-annotation"
+                self._report.add_error(kind, xml, "", error)
+                self._annotations[xml] = None
+        return self._annotations[xml]
+
+    def _read_image(self, image: Path, xml: Path, name: str) -> LabeledImage:
+        """Return an image with the objects of its XML file, read once for all splits."""
+        if xml not in self._images:
+            annotation = self._annotation(xml) or VocAnnotation(None, ())
+            self._report_other_image(image, xml, annotation.file_name)
+            size = self._sizes.size(image, annotation.size, (voc_object.box for voc_object in annotation.objects))
+            objects = [self._to_labeled_object(xml, voc_object, size) for voc_object in annotation.objects]
+            self._images[xml] = LabeledImage(
+                file=image,
+                name=name,
+                label_file=xml,
+                size=size,
+                image_id=0,
+                objects=tuple(instance for instance in objects if instance is not None),
+                declared_size=annotation.size,
+            )
+            del self._annotations[xml]
+        return self._images[xml]
+
+    def _report_other_image(self, image: Path, xml: Path, file_name: str) -> None:
+        """Report an XML file that names another image than the one of its own name, which no other XML file has."""
+        name, stem = last_part(file_name)
+        if not name or stem == image.stem or has_file(xml.with_name(f"{stem}.xml")):
+            return
+        other = image.with_name(name)
+        if image.stem == xml.stem and is_image(other) and has_file(other):
+            message = f"expected one image, found {image.name} by its own name and {other.name} in <filename>"
+            self._report("ambiguous-image", xml, "", message)
+
+    def _to_labeled_object(self, xml: Path, voc_object: VocObject, size: Size | None) -> LabeledObject | None:
+        """Return the object with the reason if its box is invalid in an image of ``size`` (h, w); None without name."""
+        location = f"object {voc_object.index}"
+        if not voc_object.name:
+            self._report("damaged-annotation", xml, location, "expected a <name>, found none")
+            return None
+        if voc_object.num_boxes > 1:
+            self._report("second-box", xml, location, f"{voc_object.name}: {voc_object.num_boxes} <bndbox>")
+        return LabeledObject(
+            location=location,
+            name=voc_object.name,
+            box=voc_object.box,
+            invalid_reason=_invalid_reason(voc_object, size),
+            difficult=voc_object.difficult,
+            crowd=voc_object.crowd,
+            truncated=voc_object.truncated,
+            pose=voc_object.pose,
+            own_numbers=voc_object.corners,
+        )
 
 
-def _read_split_file(root: Path, split: str) -> list[str]:
-    """Return the file name stems that ``ImageSets/Main/<split>.txt`` lists."""
-    folder = require_folder(root.joinpath(*_SPLIT_FOLDER), "VOC's folder of splits")
-    path = folder / f"{split}.txt"
-    if not path.is_file():
-        known = sorted(entry.stem for entry in folder.glob("*.txt"))
-        listed = ", ".join(known[:20]) or "none"
-        raise UserError(f"{path}: expected a split file, found nothing{did_you_mean(split, known)}; splits: {listed}")
-    stems = [_stem(root, line.strip()) for line in text_lines(path) if line.strip()]
-    unique: set[str] = set()
-    for stem in stems:
-        if stem in unique:
-            raise UserError(f"{path}: expected each image once, found {stem} twice")
-        unique.add(stem)
-    return stems
-
-
-def _stem(root: Path, line: str) -> str:
-    """Return the whole line, including blanks, if an image has that name; else its first column."""
-    return line if (root / _ANNOTATION_FOLDERS[0] / f"{line}.xml").is_file() else line.split()[0]
-
-
-def _unlisted_images(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield (image, XML) of every image that has an XML file, sorted by the path of the XML file."""
-    if _has_annotation_folder(root):
-        folder = _first_existing_folder(root, _IMAGE_FOLDERS)
-        for xml in sorted(_first_existing_folder(root, _ANNOTATION_FOLDERS).glob("[!.]*.xml")):
-            yield _find_image(folder, xml.stem), xml
-    else:
-        yield from _image_xml_pairs(root)
-
-
-def _image_xml_pairs(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield (image, XML beside it) of all images in a folder and its sub-folders."""
-    for image in sorted(root.rglob("*")):
-        xml = image.with_suffix(".xml")
-        if is_image(image) and xml.is_file():
-            yield image, xml
-
-
-def count_images_without_xml(root: Path) -> int:
-    """Count the images of a folder without ImageSets that have no XML file, so that no split contains them.
-
-    Raises UserError.
-    """
-    if root.joinpath(_SPLIT_FOLDER[0]).is_dir():
-        return 0
-    entries = (
-        _first_existing_folder(root, _IMAGE_FOLDERS).glob("*") if _has_annotation_folder(root) else root.rglob("*")
-    )
-    return len({entry for entry in entries if is_image(entry)} - {image for image, _ in _unlisted_images(root)})
-
-
-def _has_annotation_folder(root: Path) -> bool:
-    """Return True if the XML files are in a folder of their own."""
-    return any((root / name).is_dir() for name in _ANNOTATION_FOLDERS)
-
-
-def _first_existing_folder(root: Path, names: Sequence[str]) -> Path:
-    """Return the first folder that exists; if none does, the first of all, for the error message."""
-    return next((root / name for name in names if (root / name).is_dir()), root / names[0])
-
-
-def _find_image(folder: Path, stem: str) -> Path:
-    """Return the image file with this stem. Raises UserError if there is none."""
-    for extension in _EXTENSIONS:
-        path = folder / f"{stem}{extension}"
-        if path.is_file():
-            return path
-    return require_file(folder / f"{stem}.jpg", f"image {stem}")
-
-
-def _read_image(image: Path, xml: Path, name: str, image_id: int) -> LabeledImage:
-    """Return an image with the objects of its XML file."""
-    annotation = read_annotation(xml)
-    size = annotation.size or image_size(image)
-    objects = tuple(_to_labeled_object(xml, voc_object, size) for voc_object in annotation.objects)
-    return LabeledImage(image.absolute(), name, xml, size, image_id, objects)
-
-
-def _to_labeled_object(xml: Path, voc_object: VocObject, size: Size) -> LabeledObject:
-    """Return the object with the reason if its box is invalid in an image of ``size`` (h, w)."""
-    location = f"object {voc_object.index}"
-    if not voc_object.name:
-        raise UserError(f"{xml}: {location}: expected a <name>, found none")
-    return LabeledObject(
-        location=location,
-        name=voc_object.name,
-        box=voc_object.box,
-        invalid_reason=_invalid_reason(voc_object, size),
-        difficult=voc_object.difficult,
-        crowd=voc_object.crowd,
-        truncated=voc_object.truncated,
-        pose=voc_object.pose,
-    )
-
-
-def _invalid_reason(voc_object: VocObject, size: Size) -> str | None:
+def _invalid_reason(voc_object: VocObject, size: Size | None) -> str | None:
     """Return why the object's box cannot be used in an image of ``size`` (h, w); None if it can."""
     if not voc_object.complete:
         return "no complete <bndbox>"

@@ -1,7 +1,8 @@
-"""Parses one VOC annotation file without dropping anything, so that the reader and the inspector share it."""
+"""Parses one VOC annotation file without dropping anything."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -15,7 +16,9 @@ from detect.system.files import require_file
 from detect.types import Size
 
 UNSPECIFIED = "Unspecified"  # a pose
-_CVAT = "annotations"  # CVAT's file and its first element; VOC's is "annotation"
+_CVAT = "annotations"  # CVAT's file and its first element
+_VOC = "annotation"
+_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _HEAD = 1000  # bytes: only a declaration comes before the first element
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -26,7 +29,8 @@ class VocObject:
 
     index: from 1; name: without blanks around it, empty where there is none; corners: the file's own numbers, 1-based
     and inclusive, NaN where one is missing or no number; box: continuous 0-based ``x1 y1 x2 y2``; complete: True if all
-    four are present; crowd: <iscrowd>, which `detect data convert` writes for COCO's; pose: empty where unspecified.
+    four are present; crowd: <iscrowd>, which `detect data convert` writes for COCO's; pose: empty where unspecified;
+    num_boxes: the number of <bndbox> elements, of which the first is read.
     """
 
     index: int
@@ -38,32 +42,75 @@ class VocObject:
     crowd: bool
     truncated: bool
     pose: str
+    num_boxes: int
 
 
 @dataclass(frozen=True)
 class VocAnnotation:
-    """The content of the file. size: (h, w) in the file; None if it is missing or impossible (old exports write 0)."""
+    """The content of the file.
+
+    size: (h, w) in the file; None if it is missing or impossible (old exports write 0); file_name: of the image, empty
+    where there is none.
+    """
 
     size: Size | None
     objects: tuple[VocObject, ...]
+    file_name: str = ""
 
 
 def read_annotation(xml: Path) -> VocAnnotation:
-    """Return the content of an XML file. Entities are never expanded.
+    """Return the content of an XML file. Entities are never expanded, and a default namespace is ignored.
 
-    Raises UserError if the file is missing, is no XML, or is CVAT's own.
+    Raises UserError if the file is missing, is no XML, is CVAT's own, or has neither VOC's first element nor an object.
     """
     content = require_file(xml, f"the annotation of image {xml.stem}").read_bytes()
     try:
-        tree: Element = fromstring(content)
+        tree = _parse_tree(content)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise UserError(f"{xml}: expected a VOC annotation, found damaged XML: {error}") from error
+    if b"xmlns" in content:
+        _strip_namespaces(tree)
     if tree.tag == _CVAT:
         raise UserError(_cvat_message(xml))
+    elements = tree.findall("object")
+    if tree.tag != _VOC and not elements:
+        raise UserError(f"{xml}: expected VOC's <{_VOC}> with <object>, found <{str(tree.tag)[:40]}> without any")
     return VocAnnotation(
-        _parse_size(tree),
-        tuple(_parse_object(index, element) for index, element in enumerate(tree.findall("object"), start=1)),
+        size=_parse_size(tree),
+        objects=tuple(_parse_object(index, element) for index, element in enumerate(elements, start=1)),
+        file_name=(tree.findtext("filename") or "").strip(),
     )
+
+
+def is_voc_annotation(xml: Path) -> bool:
+    """Return True if a file starts like a VOC annotation, whatever follows."""
+    with xml.open("rb") as stream:
+        head = stream.read(_HEAD)
+    return re.search(rb"<([\w.-]+:)?annotation[\s>/]", head) is not None
+
+
+def _parse_tree(content: bytes) -> Element:
+    """Parse XML in the encoding that it declares. Raises what the parser raises.
+
+    The parser knows UTF-8, UTF-16 and encodings of one byte a letter; others, such as GBK or Shift JIS, are decoded
+    before.
+    """
+    try:
+        tree: Element = fromstring(content)
+    except (ValueError, ParseError):
+        declared = _ENCODING.match(content)
+        encoding = declared[1].decode().lower() if declared else "utf-8"
+        if encoding.startswith("utf"):
+            raise
+        tree = fromstring(content.decode(encoding))
+    return tree
+
+
+def _strip_namespaces(tree: Element) -> None:
+    """Remove the namespace from all tags: VOC has none, so an exporter's default namespace says nothing."""
+    for element in tree.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.rpartition("}")[2]
 
 
 def refuse_cvat(root: Path) -> None:
@@ -88,7 +135,8 @@ def _parse_size(tree: Element) -> Size | None:
 
 def _parse_object(index: int, element: Element) -> VocObject:
     """Return the object of an <object> element; index: from 1."""
-    texts = [element.findtext(f"bndbox/{corner}") for corner in _CORNERS]
+    boxes = element.findall("bndbox")
+    texts = [boxes[0].findtext(corner) if boxes else None for corner in _CORNERS]
     x1, y1, x2, y2 = (parse_float(text) for text in texts)
     pose = (element.findtext("pose") or "").strip()
     return VocObject(
@@ -101,6 +149,7 @@ def _parse_object(index: int, element: Element) -> VocObject:
         crowd=_parse_flag(element, "iscrowd"),
         truncated=_parse_flag(element, "truncated"),
         pose="" if pose == UNSPECIFIED else pose,
+        num_boxes=len(boxes),
     )
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from detect.data.formats.numbers import parse_center_box, parse_float, parse_polygon_box
 from detect.data.formats.records import Corners, LabeledObject, invalid_box_reason, outside_reason
+from detect.data.formats.report import Report
 from detect.errors import UserError
 from detect.system.files import text_lines
 from detect.types import Size
 
+_UNIT: Size = (1, 1)
 _MAX_FRACTION = 4.0  # a number above it is in pixels, as no box is four images wide
 
 
@@ -41,14 +43,33 @@ class YoloLine:
         return parse_polygon_box(self.fields, size) if self.is_polygon else parse_center_box(self.fields, size)
 
 
-def read_labels(file: Path, names: Sequence[str], size: Size) -> tuple[LabeledObject, ...]:
+def read_labels(
+    file: Path, names: Sequence[str], size: Size | None, keypoint_fields: int, report: Report
+) -> tuple[LabeledObject, ...]:
     """Return the objects of one image of ``size`` (h, w); none if there is no file.
 
-    A line ``class x y x y x y ...`` is a polygon, and its box is the one around it. Raises UserError.
+    A line ``class x y x y x y ...`` is a polygon, and its box is the one around it. Lines that cannot be read are
+    reported. size None: the image cannot be read; the boxes are then in fractions and not judged. keypoint_fields:
+    numbers that follow each box, which are not read.
     """
-    return tuple(
-        _to_labeled_object(parse_line(file, line_number, text, names), size) for line_number, text in read_lines(file)
-    )
+    try:
+        lines = read_lines(file)
+    except UserError as error:
+        report.add_error("damaged-annotation", file, "", error)
+        return ()
+    objects = []
+    for line_number, text in lines:
+        try:
+            objects.append(_to_labeled_object(parse_line(file, line_number, text, names, keypoint_fields), size))
+        except _UnknownClass as error:
+            report.add_error("unknown-id", file, f"line {line_number}", error)
+        except UserError as error:
+            report.add_error("damaged-annotation", file, f"line {line_number}", error)
+    return tuple(objects)
+
+
+class _UnknownClass(UserError):  # noqa: N818 - the name states the problem
+    """A line whose class number is that of no name."""
 
 
 def read_lines(file: Path) -> list[tuple[int, str]]:
@@ -58,10 +79,15 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
     return [(line_number, text) for line_number, text in enumerate(text_lines(file), start=1) if text.strip()]
 
 
-def parse_line(file: Path, line_number: int, text: str, names: Sequence[str]) -> YoloLine:
-    """Parse one line. Raises UserError."""
+def parse_line(file: Path, line_number: int, text: str, names: Sequence[str], keypoint_fields: int = 0) -> YoloLine:
+    """Parse one line; keypoint_fields: numbers that must follow the box, and are left out. Raises UserError."""
     first, *fields = text.split()
     location = f"line {line_number}"
+    if keypoint_fields and len(fields) != 4:
+        if len(fields) != 4 + keypoint_fields:
+            expected = f"class cx cy w h and the {keypoint_fields} numbers of kpt_shape"
+            raise UserError(f"{file}: {location}: expected {expected}, found {len(fields) + 1} fields")
+        fields = fields[:4]
     polygon = len(fields) >= 6 and len(fields) % 2 == 0
     if len(fields) != 4 and not polygon:
         hint = " (a score? results are no labels)" if len(fields) == 5 else ""
@@ -71,17 +97,26 @@ def parse_line(file: Path, line_number: int, text: str, names: Sequence[str]) ->
         )
     label = parse_float(first)
     if not (label.is_integer() and 0 <= label < len(names)):
-        raise UserError(f"{file}: {location}: expected a class from 0 to {len(names) - 1}, found {first}")
+        raise _UnknownClass(f"{file}: {location}: expected a class from 0 to {len(names) - 1}, found {first}")
     wrong = next((field for field in fields if parse_float(field) != parse_float(field)), None)
     if wrong is not None:
         raise UserError(f"{file}: {location}: expected numbers, found {wrong}")
     return YoloLine(location, names[int(label)], tuple(fields))
 
 
-def _to_labeled_object(line: YoloLine, size: Size) -> LabeledObject:
+def _to_labeled_object(line: YoloLine, size: Size | None) -> LabeledObject:
     """Return the object of a line in an image of ``size`` (h, w), with the reason if its box is invalid."""
-    box = line.box(size)
+    box = line.box(size or _UNIT)
     reason = invalid_box_reason(box) or outside_reason(box, size)
     if line.in_pixels:
         reason = f"a box that is not in fractions: {' '.join(line.fields[:4])}"
-    return LabeledObject(line.location, line.name, box, reason)
+    return LabeledObject(line.location, line.name, box, reason, own_numbers=_own_numbers(line))
+
+
+def _own_numbers(line: YoloLine) -> Corners:
+    """Return ``cx cy w h`` of a box, or of the box around a polygon, in fractions."""
+    if line.is_polygon:
+        x1, y1, x2, y2 = line.box(_UNIT)
+        return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+    cx, cy, w, h = (parse_float(field) for field in line.fields)
+    return cx, cy, w, h

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from detect.data.inspect.findings import DatasetFinding
-from detect.data.inspect.scan_records import FolderScan
+from detect.data.findings import DatasetFinding
+from detect.data.formats.labeled_folder import LabeledFolder
 
 BOX_CONVENTIONS = {
     "voc": "x1 y1 x2 y2",
@@ -64,22 +64,22 @@ def find_better_convention(numbers: np.ndarray, image_sides: np.ndarray, convent
     return best if fractions[best] >= _MIN_FIT_OF_OTHER else None
 
 
-def check_convention(scan: FolderScan, numbers: np.ndarray, image_sides: np.ndarray) -> Iterator[DatasetFinding]:
+def check_convention(folder: LabeledFolder, numbers: np.ndarray, image_sides: np.ndarray) -> Iterator[DatasetFinding]:
     """Check whether boxes follow the convention of their format.
 
     numbers (B, 4): as they are written; image_sides (B, 2): w and h of the images, in the same unit.
     """
-    convention = BOX_CONVENTIONS[scan.format]
+    convention = BOX_CONVENTIONS[folder.format]
     better = find_better_convention(numbers, image_sides, convention)
     if better is not None:
         fraction = fraction_that_fits(to_corners(numbers, convention), image_sides)
         message = (
             f"read as {convention}, {fraction:.0%} of {len(numbers)} boxes fit their images; read as {better}, all do"
         )
-        yield DatasetFinding("misread-boxes", str(scan.root), "", message)
+        yield DatasetFinding("misread-boxes", str(folder.root), "", message)
 
 
-def check_edge_offsets(scan: FolderScan, corners: np.ndarray, image_sides: np.ndarray) -> Iterator[DatasetFinding]:
+def check_edge_offsets(folder: LabeledFolder, corners: np.ndarray, image_sides: np.ndarray) -> Iterator[DatasetFinding]:
     """Check where boxes end that the image border cuts off.
 
     Continuous corners (B, 4) begin at 0 and end at the side (B, 2) itself. Corners counted from 1 begin at 1 and never
@@ -99,7 +99,7 @@ def check_edge_offsets(scan: FolderScan, corners: np.ndarray, image_sides: np.nd
     if at_last >= _MIN_EDGE_BOXES and at_end == 0 and at_0 > 0:
         description = f"{at_last} end a pixel before the image does, none at its end: inclusive; add 1 to x2 and y2"
     if description is not None:
-        yield DatasetFinding("shifted-corners", str(scan.root), "", f"of {len(corners)} boxes {description}")
+        yield DatasetFinding("shifted-corners", str(folder.root), "", f"of {len(corners)} boxes {description}")
 
 
 def _count_near(values: np.ndarray, target: float) -> int:

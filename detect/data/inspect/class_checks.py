@@ -6,29 +6,29 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
-from detect.data.inspect.findings import DatasetFinding
-from detect.data.inspect.scan_records import FolderScan
+from detect.data.findings import DatasetFinding
+from detect.data.formats.labeled_folder import LabeledFolder
 
 _MIN_OBJECTS = 10
 _MIN_LETTERS = 5  # "cat" and "car" differ by one letter
 _MAX_TYPO_FRACTION = 0.1  # a misspelled name has at most this fraction of the objects of the right name
 
 
-def check_classes(scan: FolderScan) -> Iterator[DatasetFinding]:
+def check_classes(folder: LabeledFolder) -> Iterator[DatasetFinding]:
     """Check the class names as they are written, and the number of their objects."""
-    counts = Counter(dict.fromkeys(scan.classes or (), 0))
-    counts.update(raw_object.name for image in scan.distinct_images for raw_object in image.objects)
+    counts = Counter(dict.fromkeys(folder.listed_classes, 0))
+    counts.update(instance.name for image in folder.distinct_images for instance in image.objects)
     similar = set()
     for first, second in combinations(sorted(counts), 2):
         rarer, commoner = sorted((first, second), key=lambda name: (counts[name], name))
         if _may_be_same_class(rarer, commoner, counts):
             similar.add(rarer)
             message = f'"{rarer}" ({counts[rarer]} objects) and "{commoner}" ({counts[commoner]})'
-            yield DatasetFinding("similar-names", str(scan.root), "", message)
+            yield DatasetFinding("similar-names", str(folder.root), "", message)
     for name, count in sorted(counts.items()):
         if count < _MIN_OBJECTS and name not in similar:
             message = f"{name}: {count} object{'' if count == 1 else 's'}"
-            yield DatasetFinding("rare-class", str(scan.root), "", message)
+            yield DatasetFinding("rare-class", str(folder.root), "", message)
 
 
 def _may_be_same_class(rarer: str, commoner: str, counts: Counter[str]) -> bool:

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from detect.data.inspect.findings import DatasetFinding
+from detect.data.findings import DatasetFinding
+from detect.data.formats.labeled_folder import LabeledFolder
+from detect.data.formats.records import LabeledImage
 from detect.data.inspect.image_scan import ImageInfo
-from detect.data.inspect.scan_records import RawImage
 from detect.data.near_duplicates import group_duplicates
 from detect.types import Size
 
@@ -21,6 +22,7 @@ _SUFFIXES = {
     "TIFF": {".tif", ".tiff"},
     "GIF": {".gif"},
 }
+_BOX_TOLERANCE = 1.5  # pixels; more than counting from 0 or 1 can explain
 _MIN_SIDE = 16  # pixels: one cell of the last shared feature map of most networks
 _MAX_ASPECT_RATIO = 10.0  # longer side over shorter side
 _MAX_PIXELS = 50_000_000  # pixels: an image of this size takes a second to decode
@@ -28,20 +30,23 @@ _MAX_PIXELS = 50_000_000  # pixels: an image of this size takes a second to deco
 ImageInfos = Mapping[Path, ImageInfo]
 
 
-def check_images(images: Iterable[RawImage], image_infos: ImageInfos) -> Iterator[DatasetFinding]:
-    """Check each image by itself, and compare it with the size that its annotation declares."""
+def check_images(images: Iterable[LabeledImage], image_infos: ImageInfos) -> Iterator[DatasetFinding]:
+    """Check each image by itself, and compare it with the size that its annotation declares.
+
+    An image that does not exist is among the findings of the reader.
+    """
     for image in images:
         image_info, file = image_infos[image.file], str(image.file)
         if image_info.missing:
-            yield DatasetFinding("missing-image", str(image.label_file), "", f"its image {file} does not exist")
-        elif image_info.header is None:
+            continue
+        if image_info.header is None:
             yield DatasetFinding("unreadable-image", file, "", image_info.unreadable_reason)
         else:
             header = image_info.header
             yield from _check_header(image, header.format, header.size, header.transposed)
 
 
-def _check_header(image: RawImage, encoding: str, size: Size, transposed: bool) -> Iterator[DatasetFinding]:
+def _check_header(image: LabeledImage, encoding: str, size: Size, transposed: bool) -> Iterator[DatasetFinding]:
     file, (height, width) = str(image.file), size
     suffix = image.file.suffix.lower()
     if suffix not in _SUFFIXES.get(encoding, {suffix}):
@@ -52,22 +57,33 @@ def _check_header(image: RawImage, encoding: str, size: Size, transposed: bool) 
         return
     assert image.declared_size is not None
     kind = "rotated" if transposed and image.declared_size == (width, height) else "wrong-size"
-    declared = f"{image.declared_size[1]} x {image.declared_size[0]}"
-    yield DatasetFinding(
-        kind, str(image.label_file), "", f"declares {declared}; {image.file.name} is {width} x {height}"
-    )
+    declared = f"declares {image.declared_size[1]} x {image.declared_size[0]}; {image.file.name} is {width} x {height}"
+    fitting = "the size that is declared" if fits_only_claim(image) else "the image"
+    boxes = f"; its boxes fit {fitting}" if image.objects else ""
+    yield DatasetFinding(kind, str(image.label_file), "", f"{declared}{boxes}")
+
+
+def fits_only_claim(image: LabeledImage) -> bool:
+    """Return True if the boxes of an image fit the size that its label file states and not the size of the file."""
+    if image.declared_size is None or image.size in (None, image.declared_size):
+        return False
+    return _count_outside(image, image.declared_size) < _count_outside(image, image.known_size)
+
+
+def _count_outside(image: LabeledImage, size: Size) -> int:
+    """Count the boxes that have a corner outside an image of ``size`` (h, w), by more than rounding."""
+    limits = (size[1] + _BOX_TOLERANCE, size[0] + _BOX_TOLERANCE)
+    return sum(instance.box[2] > limits[0] or instance.box[3] > limits[1] for instance in image.objects)
 
 
 def check_duplicates(
-    images: Iterable[RawImage], image_infos: ImageInfos, on_progress: Callable[[int], None]
+    folder: LabeledFolder, image_infos: ImageInfos, on_progress: Callable[[int], None]
 ) -> Iterator[DatasetFinding]:
     """Check for images that exist twice, and for images that two splits share.
 
     on_progress: called with the number of newly compared images, as in ``group_duplicates``.
     """
-    splits_of: dict[Path, set[str]] = defaultdict(set)
-    for image in images:
-        splits_of[image.file] |= image.splits
+    splits_of = {image.file: folder.roles.get(image.file, frozenset()) for image in folder.distinct_images}
     for path, splits in splits_of.items():
         if len(splits) > 1:
             yield DatasetFinding("leak", str(path), "", f"in {_join_names(splits)}")
@@ -87,7 +103,7 @@ def check_duplicates(
 
 
 def _duplicate_findings(
-    groups: Iterable[list[Path]], splits_of: Mapping[Path, set[str]], kinds: tuple[str, str], phrase: str
+    groups: Iterable[list[Path]], splits_of: Mapping[Path, frozenset[str]], kinds: tuple[str, str], phrase: str
 ) -> Iterator[DatasetFinding]:
     """Yield a finding for each image of a group but the first. kinds: for two splits, and for all other cases."""
     for first, *others in groups:

@@ -30,7 +30,8 @@ class Batch:
 
     images: pixels float32, channels last; targets: N, in pixels of the padded images, or () where there are no labels;
     original_sizes: N times (h, w) of the decoded image; image_ids, files, indices (in the annotations or in the list of
-    files): N each; unreadable: a line for each image that was skipped.
+    files): N each; unreadable: a line for each image that was skipped; other_sizes: a line for each image that is not
+    of the size that its labels state, which are used all the same, clipped to its pixels.
     """
 
     images: Images
@@ -40,11 +41,15 @@ class Batch:
     files: tuple[str, ...]
     indices: tuple[int, ...]
     unreadable: tuple[str, ...]
+    other_sizes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """One image before it is put into a batch; seed: the root of its random draws."""
+    """One image before it is put into a batch.
+
+    seed: the root of its random draws; other_size: how its size differs from the labels', empty where it does not.
+    """
 
     example: Example
     original_size: Size
@@ -52,6 +57,7 @@ class LoadedImage:
     file: str
     index: int
     seed: int
+    other_size: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Collate:
             files=tuple(image.file for image in images),
             indices=tuple(image.index for image in images),
             unreadable=tuple(sample for sample in samples if isinstance(sample, str)),
+            other_sizes=tuple(image.other_size for image in images if image.other_size),
         )
 
     def _images(self, images: Sequence[LoadedImage]) -> Images:

@@ -21,6 +21,9 @@ from detect.data.loading.workers import ImageDataset, TrackedDataset, worker_ini
 from detect.errors import UserError
 from detect.ops.preprocess import Preprocess
 from detect.system.randomness import hash_key
+from detect.types import Size
+
+_UNKNOWN_SIZE: Size = (0, 0)  # of an image without labels
 
 
 def training_loader(
@@ -185,12 +188,28 @@ def _load_image(
     """
     try:
         example = _load_example(annotation, proposals)
-        return LoadedImage(transform(example), example.size, annotation.image_id, annotation.file, index, seed)
+        return LoadedImage(
+            example=transform(example),
+            original_size=example.size,
+            image_id=annotation.image_id,
+            file=annotation.file,
+            index=index,
+            seed=seed,
+            other_size=_describe_other_size(annotation, example.size),
+        )
     except UnreadableImage as error:
         return str(error)
     except Exception as error:
         error.add_note(f"while loading {annotation.file}")
         raise
+
+
+def _describe_other_size(annotation: ImageAnnotation, size: Size) -> str:
+    """Return a line if an image of ``size`` (h, w) is not of the size in its annotation, else an empty text."""
+    if annotation.size in (_UNKNOWN_SIZE, size):
+        return ""
+    (height, width), (labelled_height, labelled_width) = size, annotation.size
+    return f"{annotation.file}: {width} x {height}, and {labelled_width} x {labelled_height} in its labels"
 
 
 def _load_example(annotation: ImageAnnotation, proposals: ProposalLookup | None) -> Example:
@@ -229,7 +248,7 @@ def _unlabeled(file: str, image_id: int) -> ImageAnnotation:
     return ImageAnnotation(
         file=file,
         image_id=image_id,
-        size=(0, 0),
+        size=_UNKNOWN_SIZE,
         boxes=np.zeros((0, 4)),
         labels=np.zeros(0, np.int64),
         difficult=no_flags,

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from detect.config.builders.resolve import count_unlabeled, resolve_data
+from detect.config.builders.resolve import resolve_data
 from detect.config.data import DataConfig
-from detect.data.formats.detect_format import detect_format, format_signs, list_splits
-from detect.data.formats.voc import voc_images
-from detect.data.formats.yolo import list_images
-from detect.data.inspect.scan_voc import scan_voc
+from detect.data.formats.detect_format import detect_format, format_signs
+from detect.data.formats.image_index import FileIndex
+from detect.data.formats.labeled_folder import LabeledFolder
+from detect.data.formats.read_folder import list_splits
+from detect.data.formats.records import LabeledSet
+from detect.data.formats.report import strict_report
+from detect.data.formats.sizes import ImageSizes
+from detect.data.formats.voc import VocFolder
+from detect.data.inspect.inspector import scan_folder
 from detect.errors import UserError
 from tests.data.folders import coco_document, voc_object, write_image
 
@@ -20,6 +25,14 @@ XML = f"<annotation>{voc_object('cat', 1, 1, 9, 9)}</annotation>"
 COCO = json.dumps({"info": "x"} | coco_document([], images=[]))
 NOTES = json.dumps({"categories": [{"id": 0, "name": "cat"}], "info": {"contributor": "Label Studio"}})
 Files = Callable[[dict[str, str]], Path]
+
+
+def voc_images(root: Path, split: str) -> LabeledSet:
+    return VocFolder(root, strict_report(), ImageSizes()).read_split(split)
+
+
+def scan_voc(root: Path) -> LabeledFolder:
+    return scan_folder(root, "voc")
 
 
 @pytest.fixture
@@ -172,7 +185,8 @@ def test_resolve_data_of_roboflow_voc(folder: Files) -> None:
         UserError, match=r"val: expected a folder .*\(did you mean \"valid\"\?\); splits: test, train, valid"
     ):
         voc_images(root, "val")
-    assert [image.splits for image in scan_voc(root).images] == [{"test"}, {"train"}, {"train"}, {"val"}]
+    scanned = scan_voc(root)
+    assert [scanned.roles[image.file] for image in scanned.images] == [{"train"}, {"train"}, {"test"}, {"val"}]
 
 
 def test_readers_ignore_macos_metadata_files(folder: Files) -> None:
@@ -182,17 +196,22 @@ def test_readers_ignore_macos_metadata_files(folder: Files) -> None:
     (root / "images/._a.jpg").write_bytes(b"")
     assert [image.name for image in voc_images(root, "train").images] == ["a.jpg"]
     assert [image.file.name for image in scan_voc(root).images] == ["a.jpg"]
-    assert [path.name for _, path in list_images(root, root)] == ["a.jpg"]
+    assert [path.name for path in FileIndex(root).files] == ["a.jpg"]
 
 
-def test_count_unlabeled_counts_images_without_xml(folder: Files) -> None:
-    files = {"a.jpg": "", "a.xml": XML, "b.jpg": "", "sub/c.jpg": "", "._d.jpg": ""}
-    root = folder(files)
-    assert count_unlabeled(DataConfig(format="voc", root=str(root))) == 2
-    assert count_unlabeled(DataConfig(format="yolo", root=str(root))) == 0
+def test_reader_reports_images_without_xml(folder: Files) -> None:
+    root = folder({"a.jpg": "", "a.xml": XML, "b.jpg": "", "sub/c.jpg": "", "._d.jpg": ""})
+
+    def unlabelled() -> list[str]:
+        report = strict_report()
+        VocFolder(root, report, ImageSizes()).read_split("train")
+        assert {finding.kind for finding in report.findings} <= {"unlabelled-image"}
+        return [Path(finding.file).name for finding in report.findings]
+
+    assert unlabelled() == ["b.jpg", "c.jpg"]
     for name in ("b", "sub/c"):
         (root / f"{name}.xml").write_text(XML)
-    assert count_unlabeled(DataConfig(format="voc", root=str(root))) == 0
+    assert unlabelled() == []
 
 
 def test_resolve_data_with_another_format_fails(folder: Files) -> None:

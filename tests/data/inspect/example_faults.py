@@ -317,5 +317,18 @@ FAULTS = {
         lambda root: [(root / "train" / name).rename(root / name) for name in ("p05.jpg", "p05.xml")],
         "unlisted",
     ),
+    "two images for an annotation": Fault(
+        "voc", lambda root: draw_image(root / "JPEGImages/p05.png", 77), "ambiguous-image"
+    ),
+    "object with two boxes": Fault(
+        "voc", _change_xml(lambda text: text.replace("</bndbox>", "</bndbox><bndbox/>", 1), "p05"), "second-box"
+    ),
+    "category of the same name": Fault(
+        "coco", _change_json(lambda doc: doc["categories"].append({"id": 9, "name": "zebra"})), "unused-category"
+    ),
+    "labels of a HEIC image": Fault(
+        "yolo", lambda root: (root / "images/train/p05.jpg").rename(root / "images/train/p05.heic"), "unread-kind"
+    ),
+    "linked folder": Fault("beside", lambda root: (root / "photos/more").symlink_to(root), "unread-link"),
     "image alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-image"),
 }

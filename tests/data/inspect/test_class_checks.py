@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from detect.data.formats.labeled_folder import LabeledFolder
+from detect.data.formats.records import LabeledImage, LabeledObject, LabeledSet
 from detect.data.inspect.class_checks import check_classes
-from detect.data.inspect.scan_records import FolderScan, RawImage, RawObject
 
 
-def make_scan(counts: Mapping[str, int], classes: tuple[str, ...] | None = None) -> FolderScan:
+def make_scan(counts: Mapping[str, int], classes: tuple[str, ...] | None = None) -> LabeledFolder:
     box = (1.0, 2.0, 30.0, 40.0)
     objects = tuple(
-        RawObject(f"object {index}", name, box, box) for name, count in counts.items() for index in range(count)
+        LabeledObject(f"object {index}", name, box) for name, count in counts.items() for index in range(count)
     )
-    return FolderScan("voc", Path("set"), (RawImage(Path("a.jpg"), Path("a.xml"), None, objects),), classes, ())
+    image = LabeledImage(Path("a.jpg"), "a.jpg", Path("a.xml"), None, 1, objects)
+    categories = None if classes is None else {name: index for index, name in enumerate(classes, start=1)}
+    return LabeledFolder("voc", Path("set"), {"train": LabeledSet((image,), categories)}, (), ())
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ def test_sample_images_covers_the_classes(tmp_path: Path, number: int, labels: l
 
 
 def test_views_before_and_after_augmentation_have_the_boxes(voc_annotations: Annotations) -> None:
-    shown = make_renderer(voc_annotations, flip=1.0).render(0, 2)
+    first = next(i for i in range(len(voc_annotations)) if voc_annotations.file(i).endswith("p00.jpg"))
+    shown = make_renderer(voc_annotations, flip=1.0).render(first, 2)
     own = np.asarray([box for _, box in example_boxes(0)], np.float64)
     assert shown.before.rgb.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_allclose(shown.before.boxes, own)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detect.data.inspect.findings import FINDING_KINDS, DatasetFinding
+from detect.data.findings import FINDING_KINDS, DatasetFinding
 from detect.data.inspect.image_scan import scan_images
 from detect.data.inspect.inspector import inspect_dataset, scan_folder
 from tests.data.inspect.example_datasets import WRITERS, write_csv

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from detect.data.inspect.findings import DatasetFinding
+from detect.data.findings import DatasetFinding
 from tests.data.folders import voc_object
 from tests.data.inspect.test_inspector import inspect_folder
 

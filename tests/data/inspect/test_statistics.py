@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from detect.config import Config
 from detect.config.files import with_overrides
 from detect.data.annotations import Annotations
+from detect.data.formats.labeled_folder import LabeledFolder
+from detect.data.formats.records import LabeledSet
 from detect.data.inspect.inspector import scan_folder
-from detect.data.inspect.scan_records import FolderScan
 from detect.data.inspect.statistics import AnchorConfig, DatasetStatistics, compute_statistics
 from detect.data.inspect.statistics_tables import format_counts, statistics_tables
 from detect.data.inspect.valid_annotations import valid_annotations
@@ -28,13 +30,13 @@ def statistics_of(annotations: Annotations, anchors: AnchorConfig = ANCHORS) -> 
 
 def annotations_without_objects(root: Path) -> Annotations:
     survey = scan_folder(write_voc(root), None)
-    bare = tuple(type(image)(image.file, image.label_file, image.declared_size, ()) for image in survey.images)
-    return valid_annotations(FolderScan("voc", root, bare, None, ()))
+    bare = tuple(replace(image, objects=()) for image in survey.images)
+    return valid_annotations(LabeledFolder("voc", root, {"train": LabeledSet(bare)}, (), ()))
 
 
 def test_valid_annotations_without_images_raises(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="expected images, found none"):
-        valid_annotations(FolderScan("voc", tmp_path, (), None, ()))
+        valid_annotations(LabeledFolder("voc", tmp_path, {}, (), ()))
 
 
 def test_statistics_without_objects_are_empty(tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""Finds the image of a label, or the label of an image, by one rule for all formats.
+
+1. The exact path that a list or a label file names, with backslashes read as slashes.
+2. The same path apart from the suffix and from folders that only say what kind of file they hold:
+   ``Annotations/a/b.xml`` and ``JPEGImages/a/b.jpg``, ``labels/train/b.txt`` and ``images/train/b.jpg``,
+   ``train/annots/b.xml`` and ``train/images/b.jpg`` are pairs.
+3. The same file name, or else the same stem, if only one file below the root has it.
+
+Several files that fit equally well are never chosen from silently. Paths are looked up before the tree is searched,
+and it is searched once, only when it is needed. Linked folders are not searched, because they may lead in a circle,
+but for those of the root that say what they hold: images are often on another disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from detect.data.images import is_image
+
+# Lower-case names of folders that say what kind of file they hold, and nothing about which image.
+_KIND_FOLDERS = frozenset(
+    {"annotations", "annotation", "annots", "xmls", "xml", "labels", "label", "txts", "txt"}
+    | {"jpegimages", "images", "image", "imgs", "img", "photos", "pictures"}
+)
+
+PathKey = tuple[str, ...]
+
+
+def path_key(relative: PurePosixPath) -> PathKey:
+    """Return what a label and its image share: the folders without those of _KIND_FOLDERS, and the stem."""
+    return (*(part for part in relative.parts[:-1] if part.lower() not in _KIND_FOLDERS), relative.stem)
+
+
+def listed_path(name: str) -> PurePosixPath:
+    """Return a path as a list or a label file names it, with backslashes read as slashes."""
+    return PurePosixPath(name.strip().replace("\\", "/"))
+
+
+def last_part(name: str) -> tuple[str, str]:
+    """Return the file name and its stem of a path as a label file names it."""
+    file = name.replace("\\", "/").rpartition("/")[2]
+    return file, file.rpartition(".")[0] or file
+
+
+def has_file(path: Path) -> bool:
+    """Return True if there is a file; False also for a name that no file can have, because it is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+class FileIndex:
+    """The files of one kind below a folder.
+
+    root: the folder; accepts: whether a path is of the kind, by its name; images by default.
+    """
+
+    def __init__(self, root: Path, accepts: Callable[[Path], bool] = is_image) -> None:
+        self.root = root.absolute()
+        self._accepts = accepts
+        self._folder_keys: dict[str, PathKey] = {}
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the absolute paths of all files of the kind, sorted; hidden and linked folders are not searched."""
+        return self._tree.files
+
+    @property
+    def links(self) -> list[Path]:
+        """Return the linked folders that were not searched."""
+        return self._tree.links
+
+    def key(self, path: Path) -> PathKey:
+        """Return the ``path_key`` of a file below the root, which need not exist."""
+        folder, name = os.path.split(path.absolute())
+        return (*self._folder_key(folder), name.rpartition(".")[0] or name)
+
+    def name(self, path: Path) -> str:
+        """Return the path of a file below the root as its name: its key with the suffix; absolute outside the root."""
+        folder, name = os.path.split(path.absolute())
+        try:
+            return "/".join((*self._folder_key(folder), name))
+        except ValueError:
+            return path.as_posix()
+
+    def _folder_key(self, folder: str) -> PathKey:
+        """Return the folders of a ``path_key``, once for each folder. Raises ValueError outside the root."""
+        if folder not in self._folder_keys:
+            relative = Path(folder).relative_to(self.root)
+            self._folder_keys[folder] = path_key(PurePosixPath(relative.as_posix(), "x"))[:-1]
+        return self._folder_keys[folder]
+
+    def find(self, label: Path) -> list[Path]:
+        """Return the files that fit the path of a label below the root equally well: none, one or several.
+
+        These are the files beside it of the same stem, else those of the same ``path_key``, else all of the same stem.
+        """
+        label = label.absolute()
+        same_key = self._by_key.get(self.key(label), [])
+        beside = [path for path in same_key if path.parent == label.parent]
+        return beside or same_key or self._by_stem.get(label.stem, [])
+
+    def find_named(self, name: PurePosixPath) -> list[Path]:
+        """Return the files whose path ends like ``name``, by as many folders as possible; else those of its stem."""
+        same_name = [path for path in self._by_stem.get(name.stem, []) if path.name == name.name]
+        for start in range(len(name.parts)):
+            tail = name.parts[start:]
+            matches = [path for path in same_name if path.parts[-len(tail) :] == tail]
+            if matches:
+                return matches
+        return self._by_stem.get(name.stem, [])
+
+    @property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        return self._tree.by_stem
+
+    @property
+    def _by_key(self) -> dict[PathKey, list[Path]]:
+        return self._tree.by_key
+
+    @cached_property
+    def _tree(self) -> _Tree:
+        """The files below the root, searched at the first access."""
+        tree = _Tree()
+        for folder, subfolders, names in os.walk(self.root, followlinks=True):  # into those that are left
+            visible = [name for name in sorted(subfolders) if not name.startswith(".")]
+            links = [name for name in visible if self._is_unread_link(Path(folder, name))]
+            tree.links += [Path(folder, name) for name in links]
+            subfolders[:] = [name for name in visible if name not in links]
+            folder_key = self._folder_key(folder)
+            for path in (Path(folder, name) for name in sorted(names)):
+                if self._accepts(path):
+                    tree.files.append(path)
+                    tree.by_key.setdefault((*folder_key, path.stem), []).append(path)
+                    tree.by_stem.setdefault(path.stem, []).append(path)
+        tree.files.sort()
+        return tree
+
+    def _is_unread_link(self, folder: Path) -> bool:
+        """Return True for a linked folder, unless it has a name such as images and lies in the root itself."""
+        return folder.is_symlink() and not (folder.parent == self.root and folder.name.lower() in _KIND_FOLDERS)
+
+
+@dataclass
+class _Tree:
+    """The files below a folder: all, by key and by stem; links: the linked folders that were not searched."""
+
+    files: list[Path] = field(default_factory=list)
+    by_key: dict[PathKey, list[Path]] = field(default_factory=dict)
+    by_stem: dict[str, list[Path]] = field(default_factory=dict)
+    links: list[Path] = field(default_factory=list)

@@ -1,0 +1,63 @@
+"""Opens a labelled folder with the reader of its format. Training, evaluation, inspection and conversion share it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detect.data.formats.coco import CocoFolder
+from detect.data.formats.csv_files import CsvFolder
+from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.labeled_folder import FolderReader, LabeledFolder
+from detect.data.formats.report import Report
+from detect.data.formats.sizes import ImageSizes
+from detect.data.formats.voc import VocFolder
+from detect.data.formats.yolo import YoloFolder
+from detect.errors import UserError
+from detect.system.files import require_folder
+
+
+def open_folder(
+    format: BoxFormat,  # noqa: A002 - the name of the setting
+    root: Path,
+    images: Path | None,
+    report: Report,
+    sizes: ImageSizes,
+) -> FolderReader:
+    """Return the reader of a folder in a format. Raises UserError if there is no such folder.
+
+    images: the folder of the images for COCO and CSV, absolute or in root, None to search for it; report: where faults
+    go; sizes: decides on the sizes of images.
+    """
+    if format == "voc":
+        return VocFolder(root, report, sizes)
+    if format == "yolo":
+        return YoloFolder(root, report, sizes)
+    reader = CocoFolder if format == "coco" else CsvFolder
+    return reader(root, images, report, sizes)
+
+
+def list_splits(format: BoxFormat, root: Path) -> list[str]:  # noqa: A002 - the name of the setting
+    """Return the splits of a folder, as ``data.train`` and ``data.val`` name them, without suffixes."""
+    return open_folder(format, root, None, Report(), ImageSizes()).split_names()
+
+
+def read_folder(
+    root: Path,
+    format: BoxFormat,  # noqa: A002 - the name of the setting
+    images: Path | None,
+    report: Report,
+    sizes: ImageSizes,
+) -> LabeledFolder:
+    """Return all splits of a folder, train first. Raises UserError if there is no split.
+
+    The arguments are those of ``open_folder``.
+    """
+    if not (format == "coco" and root.is_file()):
+        require_folder(root, f"a data set in {format}")
+    reader = open_folder(format, root, images, report, sizes)
+    names = sorted(reader.split_names(), key=lambda name: (name != "train", name))
+    splits = {name: reader.read_split(name) for name in names}
+    unlisted = reader.read_rest()
+    if not splits and not unlisted:
+        raise UserError(f"{root}: expected images labelled in {format}, found none")
+    return LabeledFolder(format, root, splits, unlisted, report.findings)

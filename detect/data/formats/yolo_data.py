@@ -1,0 +1,158 @@
+"""YOLO's description of a data set: ``data.yaml``, darknet's and CVAT's ``obj.data``, or a list of names alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detect.data.formats.image_index import listed_path
+from detect.data.formats.split_names import ONLY_SPLIT
+from detect.errors import UserError, did_you_mean, shorten
+from detect.system.files import require_folder, text_lines
+from detect.system.yaml_files import read_yaml
+
+_SPLITS = ("train", "val", "test")
+_DARKNET_SPLITS = ("train", "valid", "val", "test")
+_YAML_SUFFIXES = (".yaml", ".yml")
+_DARKNET_FILE = "obj.data"
+_NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names")  # as labelImg and CVAT write them
+_NAMES_KEY = re.compile(r"^names\s*:", re.MULTILINE)
+_HEAD = 1 << 16  # characters of a YAML file in which its names begin
+
+
+@dataclass(frozen=True)
+class YoloData:
+    """The content of data.yaml, obj.data, or a list of names.
+
+    file: that file; base_folder: the folder from which paths start; names: in the order of their class numbers; splits:
+    for each split the folders of images and the ``.txt`` lists of images; keypoint_fields: numbers of an object that
+    follow its box, 0 where ``kpt_shape`` says nothing of keypoints.
+    """
+
+    file: Path
+    base_folder: Path
+    names: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
+    keypoint_fields: int = 0
+
+
+def find_data_file(root: Path) -> Path | None:
+    """Return ``data.yaml``, else the only YAML file with names, else obj.data, else a list of names.
+
+    None if there is none of them. A website's ``_config.yml`` has no names.
+    """
+    yamls = [*sorted(root.glob("*.yaml")), *sorted(root.glob("*.yml"))]
+    with_names = [file for file in yamls if file.stem == "data" or _has_names(file)]
+    candidates = [file for file in yamls if file.stem == "data"] or (with_names if len(with_names) == 1 else [])
+    darknet = [root / _DARKNET_FILE] if _read_darknet(root) else []
+    return next(
+        (file for file in (*candidates, *darknet, *(root / name for name in _NAME_FILES)) if file.is_file()), None
+    )
+
+
+def read_data_file(root: Path) -> YoloData:
+    """Return the content of a folder's data.yaml, or of its list of names. Raises UserError."""
+    file = find_data_file(require_folder(root, "a folder with YOLO's data.yaml"))
+    if file is None:
+        raise UserError(f"{root / 'data.yaml'}: expected YOLO's names and splits, found nothing")
+    if file.name == _DARKNET_FILE:
+        return _parse_darknet(root, file, _read_darknet(root))
+    if file.suffix not in _YAML_SUFFIXES:
+        lines = [line.strip() for line in text_lines(file)]
+        images = "images" if (root / "images").is_dir() else "."
+        return YoloData(file, root, _parse_names(file, [line for line in lines if line]), {ONLY_SPLIT: (images,)})
+    content = read_yaml(file, "YOLO's names and splits")
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: expected names and the splits train and val, found {type(content).__name__}")
+    if "names" not in content:
+        raise UserError(f"{file}: expected names, found nothing{did_you_mean('names', map(str, content))}")
+    names = _parse_names(file, content["names"])
+    if content.get("nc", len(names)) != len(names):
+        raise UserError(f"{file}: nc: expected {len(names)}, the number of names, found {shorten(content['nc'])}")
+    base_folder = _find_base_folder(root, content.get("path"))
+    return YoloData(file, base_folder, names, _parse_splits(file, content), _parse_keypoint_fields(file, content))
+
+
+def _parse_names(file: Path, listed: Any) -> tuple[str, ...]:
+    """Return the class names of a list, or of a mapping of 0, 1, ... to names."""
+    if isinstance(listed, dict):
+        if sorted(listed, key=str) != sorted(range(len(listed)), key=str):
+            raise UserError(
+                f"{file}: names: expected the numbers 0 to {len(listed) - 1}, found {shorten(list(listed))}"
+            )
+        listed = [listed[i] for i in range(len(listed))]
+    if not isinstance(listed, list) or not listed:
+        raise UserError(f"{file}: names: expected class names, found {shorten(listed)}")
+    wrong = next((name for name in listed if isinstance(name, bool) or not isinstance(name, str | int | float)), None)
+    if wrong is not None or None in listed:  # YAML does not read no, off and null as text
+        raise UserError(f"{file}: names: expected text, found {shorten(wrong)}: put names such as no in quotes")
+    names = tuple(map(str, listed))
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UserError(f'{file}: names: expected each name once, found "{repeated[0]}" twice')
+    return names
+
+
+def _find_base_folder(root: Path, path: Any) -> Path:
+    """Return ``path`` if it exists; otherwise the data set was moved, and the folder of data.yaml is returned."""
+    return root / str(path) if path and (root / str(path)).is_dir() else root
+
+
+def _parse_splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
+    """Return train, val and test if they are set, and further keys that name a ``.txt`` list."""
+    splits = {}
+    for key, value in content.items():
+        is_list = isinstance(value, str) and value.endswith(".txt") and key != "download"
+        if value is None or not (key in _SPLITS or is_list):
+            continue
+        entries = value if isinstance(value, list) else [value]
+        if not all(isinstance(entry, str) for entry in entries):
+            raise UserError(
+                f"{file}: {key}: expected a folder, a .txt list, or several of them, found {shorten(value)}"
+            )
+        splits[str(key)] = tuple(entries)
+    return splits
+
+
+def _parse_keypoint_fields(file: Path, content: dict[Any, Any]) -> int:
+    """Return the numbers of an object's keypoints: ``kpt_shape: [17, 3]`` has 51; 0 without it."""
+    shape = content.get("kpt_shape")
+    if shape is None:
+        return 0
+    is_shape = isinstance(shape, list) and len(shape) == 2 and all(type(side) is int and side > 0 for side in shape)
+    if not is_shape or shape[1] not in (2, 3):
+        raise UserError(f"{file}: kpt_shape: expected [points, 2] or [points, 3], found {shorten(shape)}")
+    return int(shape[0]) * int(shape[1])
+
+
+def _read_darknet(root: Path) -> dict[str, str]:
+    """Return the keys of obj.data that say where names and lists are; empty without such a file or without names."""
+    file = root / _DARKNET_FILE
+    lines = text_lines(file) if file.is_file() else []
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    content = {key.strip(): text.strip() for key, _, text in pairs}
+    return content if "names" in content and any(split in content for split in _DARKNET_SPLITS) else {}
+
+
+def _parse_darknet(root: Path, file: Path, content: dict[str, str]) -> YoloData:
+    """Return what obj.data says. Its paths start from the folder of the darknet program, so their ends count."""
+    names_file = _find_end(root, content["names"])
+    names = [line.strip() for line in text_lines(names_file) if line.strip()]
+    lists = {split: content[split] for split in _DARKNET_SPLITS if content.get(split)}
+    splits = {split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()}
+    return YoloData(file, root, _parse_names(names_file, names), splits)
+
+
+def _find_end(root: Path, name: str) -> Path:
+    """Return the file in ``root`` that the end of a path names, as long as possible; the path itself without one."""
+    parts = listed_path(name).parts
+    paths = [root.joinpath(*parts[start:]) for start in range(len(parts))]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def _has_names(file: Path) -> bool:
+    """Return True if a YAML file has the key ``names``, without parsing it."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return _NAMES_KEY.search(stream.read(_HEAD)) is not None

@@ -1,0 +1,58 @@
+"""Every case gives the same, right boxes in inspect, stats, convert, train and eval, or the same line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detect.data.findings import FINDING_KINDS
+from detect.data.images import SUFFIXES
+from detect.data.inspect.image_scan import scan_images
+from detect.data.inspect.inspector import inspect_dataset, scan_folder
+from detect.errors import UserError
+from tests.data.cases.example_cases import CASES, Case
+from tests.data.cases.readers import READERS
+from tests.data.cases.write_cases import BOX, voc, write_files, write_image
+
+LOOK_ALIKE = {"near-duplicate", "duplicate-image", "near-leak", "leak", "rare-class", "whole-image"}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_command_reads_the_same_boxes(tmp_path: Path, case: Case) -> None:
+    case.write(tmp_path)
+    for command, read in READERS.items():
+        if case.boxes is not None:
+            assert read(tmp_path) == case.boxes, command
+        elif command not in ("inspect", "stats"):
+            with pytest.raises(UserError, match=case.refused) as raised:
+                read(tmp_path)
+            assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_inspection_reports_what_the_readers_say(tmp_path: Path, case: Case) -> None:
+    case.write(tmp_path)
+    try:
+        folder = scan_folder(tmp_path, None)
+    except UserError as error:
+        with pytest.raises(UserError, match=case.refused):
+            raise error from None
+        return
+    findings = inspect_dataset(folder, dict(scan_images([image.file for image in folder.images], 1)))
+    kinds = {finding.kind for finding in findings} - LOOK_ALIKE
+    if case.boxes is not None:
+        assert kinds == case.findings
+    else:
+        assert any(FINDING_KINDS[kind].severity == "error" for kind in kinds), "a refused folder has an error"
+
+
+def test_voc_images_of_every_kind_are_read_in_any_case(tmp_path: Path) -> None:
+    suffixes = sorted(SUFFIXES - {".jpg"})
+    names = [f"{i}{suffix.upper() if i % 2 else suffix.title()}" for i, suffix in enumerate(suffixes)]
+    for name in names:
+        write_image(tmp_path / "JPEGImages" / name)
+        write_files(tmp_path, {f"Annotations/{Path(name).stem}.xml": voc(name)})
+    expected = {f"JPEGImages/{name}": [("cat", *BOX)] for name in sorted(names)}
+    for command, read in READERS.items():
+        assert read(tmp_path) == dict(sorted(expected.items())), command
