@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,11 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.data_convert import convert
-from detect.cli.exit_status import exit_if_unreadable
+from detect.cli.data_review import LabelReviewer
+from detect.cli.data_show import show
 from detect.cli.group import Group
-from detect.errors import RunError, UserError, did_you_mean
-from detect.system.files import require_writable_file, require_writable_folder, write_text
+from detect.errors import UserError
+from detect.system.files import require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
     from detect.data.inspect.image_scan import ImageInfo
     from detect.data.inspect.statistics import AnchorConfig
 
-_format = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["voc", "coco", "yolo", "csv"]),
-    help="Format of ROOT [default: detected].",
-)
-_images = click.option(
-    "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: the folder of the labels]."
-)
 _workers = click.option(
     "--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images."
 )
@@ -46,6 +37,7 @@ def data_command() -> None:
 
 
 data_command.add_command(convert)
+data_command.add_command(show)
 
 
 @data_command.command(
@@ -54,13 +46,15 @@ data_command.add_command(convert)
     epilog="Example: detect data inspect my-photos --json findings.json",
 )
 @click.argument("root", type=Path)
-@_format
-@_images
+@options.data_format
+@options.data_images
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every finding to this file.")
 @click.option(
     "--examples", type=click.IntRange(0), default=3, show_default=True, help="Number of examples to print of each kind."
 )
 @click.option("--strict", is_flag=True, help="Exit with status 2 for any finding.")
+@click.option("--model", metavar="MODEL", help="Also rank the labels that this detector disagrees with.")
+@click.option("--gallery", type=Path, metavar="FILE.html", help="With --model: write a page of these labels.")
 @_workers
 def inspect(
     root: Path,
@@ -69,16 +63,24 @@ def inspect(
     json_file: Path | None,
     examples: int,
     strict: bool,
+    model: str | None,
+    gallery: Path | None,
     workers: int,
 ) -> None:
     """Find errors in the images and boxes in ROOT, worst first, each with its file, location and fix.
 
     Errors stop a training, drop a box or train the model on wrong labels: broken images, boxes outside the image,
     swapped corners, images in two splits. Warnings ask for a check: near-duplicates, tiny boxes, similar class names.
+    With --model a detector, best one that was not trained on these images, runs on all of them; objects that it finds
+    and nobody labelled, and labels that it contradicts, are ranked. They change neither the findings nor the status.
     Exit status: 0 for no error, 1 for errors, 2 for wrong usage (with --strict: for any finding).
     """
-    if json_file is not None:
-        require_writable_file(json_file)
+    if gallery is not None and (model is None or gallery.suffix not in (".html", ".htm")):
+        raise UserError(f"--gallery {gallery}: expected a name that ends in .html, together with --model")
+    for file in (json_file, gallery):
+        if file is not None:
+            require_writable_file(file)
+    review = None if model is None else LabelReviewer(model)
     from detect.data.inspect.format_findings import count_by_kind, findings_summary, findings_to_dict, format_findings
     from detect.data.inspect.inspector import inspect_dataset, scan_folder
     from detect.system.progress import show_progress
@@ -91,8 +93,10 @@ def inspect(
     for line in format_findings(findings, examples):
         print(line)
     print(findings_summary(findings, num_images, num_objects))
+    suspects = None if review is None else review.print_suspects(folder, gallery)
     if json_file is not None:
         content = findings_to_dict(findings, num_images, num_objects)
+        content |= {} if suspects is None else {"suspects": suspects}
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     if strict and findings:
         raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(findings)}")
@@ -105,8 +109,8 @@ def inspect(
     epilog="Example: detect data stats my-photos --min-size 400 --min-size 800",
 )
 @click.argument("root", type=Path)
-@_format
-@_images
+@options.data_format
+@options.data_images
 @click.option(
     "--config",
     "config_file",
@@ -178,86 +182,6 @@ def stats(
         print(f"suggested: {dataset_statistics.suggested_settings}")
     if json_file is not None:
         write_text(json_file, json.dumps(dataset_statistics.to_dict(), indent=1, ensure_ascii=False) + "\n")
-
-
-@data_command.command(
-    "show",
-    short_help="Write a page and image grids with the boxes of images.",
-    epilog="Example: detect data show my-photos --out look",
-)
-@click.argument("root", type=Path)
-@_format
-@_images
-@click.option(
-    "--out", type=Path, metavar="DIR", help="New or empty folder [default: <name of ROOT>-show in the current folder]."
-)
-@click.option("--photos", "num_images", type=click.IntRange(1), default=48, show_default=True, help="Number of images.")
-@click.option(
-    "--class", "class_names", multiple=True, metavar="NAME", help="Only images with this class; can be repeated."
-)
-@click.option(
-    "--augmentations", type=click.IntRange(0), default=2, show_default=True, help="Augmented views of each image."
-)
-@click.option(
-    "--config",
-    "config_file",
-    type=Path,
-    metavar="FILE",
-    help="Configuration with the augmentation to show [default: the built-in defaults].",
-)
-@options.settings
-def show(
-    root: Path,
-    format_: BoxFormat | None,
-    images: Path | None,
-    out: Path | None,
-    num_images: int,
-    class_names: tuple[str, ...],
-    augmentations: int,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-) -> None:
-    """Write image grids of ROOT, and index.html, one page to browse the images before and after augmentation.
-
-    The page needs no network. Arrow keys show the next image, b hides the boxes, a list filters by class. Images that
-    cannot be read are named and skipped; then the exit status is 1.
-    """
-    folder = out or Path(f"{root.absolute().name}-show")
-    if require_writable_folder(folder).is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder}: expected a new or empty folder, found one with files in it")
-    from detect.config.builders.data import build_augment
-    from detect.config.builders.detector import build_preprocess
-    from detect.data.images import UnreadableImage
-    from detect.data.inspect.gallery import GalleryRenderer, sample_images
-    from detect.data.inspect.gallery_page import write_gallery_page, write_image_grids
-    from detect.data.inspect.inspector import scan_folder
-    from detect.data.inspect.valid_annotations import valid_annotations
-
-    settings = options.load_settings(config_file, overrides)
-    annotations = valid_annotations(scan_folder(root, format_, images))
-    gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
-    gallery_images, unreadable = [], []
-    for index in sample_images(annotations, num_images, _labels(annotations.classes, class_names)):
-        try:
-            gallery_images.append(gallery.render(index, augmentations))
-        except UnreadableImage as error:
-            unreadable.append(str(error))
-    if not gallery_images:
-        for line in unreadable:
-            print(f"detect: {line}", file=sys.stderr)
-        raise RunError(f"{root}: expected an image to show, found none that can be read")
-    note = f"{len(gallery_images)} of {len(annotations)} images, {len(annotations.boxes)} objects in all"
-    write_gallery_page(folder / "index.html", root.absolute().name, note, gallery_images, annotations.classes)
-    grids = write_image_grids(folder, gallery_images, annotations.classes)
-    print(f"{folder / 'index.html'}: {len(gallery_images)} images; image grids in the same folder: {len(grids)}")
-    exit_if_unreadable(unreadable)
-
-
-def _labels(classes: Sequence[str], names: Sequence[str]) -> list[int]:
-    for name in names:
-        if name not in classes:
-            raise UserError(f"--class {name}: expected one of {len(classes)} classes{did_you_mean(name, classes)}")
-    return [classes.index(name) + 1 for name in names]
 
 
 def _anchor_config(settings: Config, stride: int) -> AnchorConfig:

@@ -29,6 +29,16 @@ precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision to compute in [default: fp32]."
 )
 
+data_format = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["voc", "coco", "yolo", "csv"]),
+    help="Format of ROOT [default: detected].",
+)
+data_images = click.option(
+    "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: the folder of the labels]."
+)
+
 
 def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | None) -> tuple[str, ...]:
     """Append --device and --precision to the overrides: they win over the configuration and over --set."""

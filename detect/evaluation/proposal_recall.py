@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detect.evaluation.overlap import iou
+
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 AR_LIMITS = (100, 300, 1000, 2000)
 
@@ -117,20 +119,10 @@ def image_best_ious(
 
     proposals (P, 4), best first; objects (G, 4).
     """
-    ious = _iou(np.asarray(objects, np.float64), np.asarray(proposals, np.float64))
+    ious = iou(np.asarray(objects, np.float64), np.asarray(proposals, np.float64))
     # The column in front stands for no proposals, so that column n is the best IoU with the first n.
     best = np.maximum.accumulate(np.concatenate([np.zeros((len(objects), 1)), ious], axis=1), axis=1)
     return np.asarray(best[:, np.minimum(limits, len(proposals))].T)
-
-
-def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the IoU (A, B) of boxes (A, 4) and (B, 4) in continuous pixels; 0 where both are empty."""
-    a, b = a.reshape(-1, 1, 4), b.reshape(1, -1, 4)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    intersection: NDArray[np.float64] = np.prod(sides.clip(0), axis=-1)
-    union = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - intersection
-    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-    return iou
 
 
 def _mean(values: NDArray[np.floating] | NDArray[np.bool_]) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from detect.data.annotations import Annotations
 from detect.data.formats.labeled_folder import LabeledFolder
-from detect.data.formats.records import LabeledSet, to_annotations
+from detect.data.formats.records import LabeledImage, LabeledSet, to_annotations
 from detect.errors import RunError
 
 
@@ -16,13 +16,17 @@ def valid_annotations(folder: LabeledFolder) -> Annotations:
     The classes are those that the format lists, followed by the other names that occur, sorted. Image ids count from 1.
     Raises RunError if no image is left.
     """
-    readable = [image for image in folder.distinct_images if image.size is not None and image.file.is_file()]
-    images = tuple(replace(image, image_id=image_id) for image_id, image in enumerate(readable, start=1))
+    images = tuple(replace(image, image_id=image_id) for image_id, image in enumerate(readable_images(folder), start=1))
     if not images:
         faults = [finding for finding in folder.findings if finding.is_error]
         first = f": {faults[0].file}: {faults[0].message}" if faults else ""
         raise RunError(f"{folder.root}: expected images, found none of the {len(folder.images)} that are named{first}")
     return to_annotations(LabeledSet(images), folder.classes)
+
+
+def readable_images(folder: LabeledFolder) -> list[LabeledImage]:
+    """Return the images that can be read, in the order of ``valid_annotations``."""
+    return [image for image in folder.distinct_images if image.size is not None and image.file.is_file()]
 
 
 def count_skipped(folder: LabeledFolder, annotations: Annotations) -> int:

@@ -1,0 +1,75 @@
+"""The option --model of ``detect data inspect``: the labels that a detector disagrees with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from detect.system.cpu import tune_malloc
+
+if TYPE_CHECKING:
+    from detect.data.formats.labeled_folder import LabeledFolder
+    from detect.data.formats.records import LabeledImage
+    from detect.evaluation.analysis.label_suspects import LabelSuspect
+    from detect.inference.label_review import LabelReview
+
+_NUM_LINES = 20  # suspects that are printed; the JSON file and the page have more
+
+
+class LabelReviewer:
+    """Ranks the labels of a folder with a detector.
+
+    It loads the detector when it is made, so that a wrong name is told before the images are read.
+    """
+
+    def __init__(self, model: str) -> None:
+        tune_malloc()
+        from detect.inference.predictor import load
+
+        self._name = model
+        self._predictor = load(model)
+
+    def print_suspects(self, folder: LabeledFolder, gallery: Path | None) -> list[dict[str, Any]]:
+        """Print the first suspects and what the review does not show, write the page, and return all for JSON."""
+        from detect.data.inspect.valid_annotations import readable_images, valid_annotations
+        from detect.inference.label_review import review_labels
+        from detect.report.label_page import suspect_title, write_label_page
+        from detect.system.progress import show_progress
+
+        annotations, images = valid_annotations(folder), readable_images(folder)
+        with show_progress(Console(stderr=True), "reviewing labels", len(annotations), "images") as progress:
+            review = review_labels(self._predictor, annotations, progress)
+        rows = [_to_row(suspect, review, images[suspect.image]) for suspect in review.suspects]
+        counts = ", ".join(f"{count} {kind}" for kind, count in Counter(row["kind"] for row in rows).most_common())
+        print(f"labels that {self._name} disagrees with: {len(rows)} ({counts or 'none'}), the most suspicious first")
+        for suspect, row in list(zip(review.suspects, rows, strict=True))[:_NUM_LINES]:
+            location = row["where"] or "no label"
+            print(f"    {suspect_title(suspect, review.annotations)}: {row['label_file']}: {location} ({row['image']})")
+        for note in (*review.notes(), *review.unreadable):
+            print(f"note: {note}")
+        if gallery is not None:
+            title = f"{folder.root.absolute().name}: labels to check"
+            num_cards = write_label_page(gallery, title, review.notes(), review.suspects, review.annotations)
+            print(f"{gallery}: {num_cards} of {len(rows)} suspects")
+        return rows
+
+
+def _to_row(suspect: LabelSuspect, review: LabelReview, image: LabeledImage) -> dict[str, Any]:
+    """Return a suspect as values that JSON can hold. box: that of the detection, or of the label in question."""
+    valid = [instance for instance in image.objects if instance.invalid_reason is None]
+    labeled = None if suspect.object is None else valid[suspect.object]
+    return {
+        "kind": suspect.kind,
+        "suspicion": round(suspect.suspicion, 6),
+        "image": str(image.file),
+        "label_file": str(image.label_file),
+        "where": "" if labeled is None else labeled.location,
+        "labeled": None if labeled is None else labeled.name,
+        "labeled_box": None if labeled is None else list(labeled.box),
+        "class": review.annotations.classes[suspect.label - 1],
+        "score": suspect.score,
+        "box": suspect.box.tolist(),
+    }

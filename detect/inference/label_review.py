@@ -1,0 +1,101 @@
+"""Reviews the labels of a data set with a detector: which of them it disagrees with, the most suspicious first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from detect.config.builders.data import load_split
+from detect.data.annotations import Annotations
+from detect.data.sources import remap_classes
+from detect.errors import RunError, UserError
+from detect.evaluation.analysis.label_suspects import LabelSuspect, rank_label_suspects
+from detect.evaluation.predictions import Prediction
+from detect.inference.evaluate_dataset import predict_dataset
+from detect.inference.predictor import Predictor
+from detect.system.progress import ProgressDisplay
+
+
+@dataclass(frozen=True)
+class LabelReview:
+    """The labels that a detector disagrees with.
+
+    annotations: the data set with the classes of the detector, followed by the others of the data; suspects: the most
+    suspicious first; not_judged: objects of each class that the detector does not know; num_trained_on: how many of the
+    images the detector was trained on, None where its training images are not on this machine; unreadable: a line for
+    each image that cannot be read.
+    """
+
+    annotations: Annotations
+    suspects: tuple[LabelSuspect, ...]
+    not_judged: Mapping[str, int]
+    num_trained_on: int | None
+    unreadable: tuple[str, ...]
+
+    def notes(self) -> list[str]:
+        """Return the lines that say what the review does not show."""
+        notes = []
+        if self.not_judged:
+            counts = ", ".join(f"{count} {name}" for name, count in self.not_judged.items())
+            notes.append(f"not judged, as the model does not know their class: {counts}")
+        if self.num_trained_on is None:
+            notes.append("the images that the model was trained on are not on this machine: it may have learned these")
+        elif self.num_trained_on:
+            known = f"{self.num_trained_on} of {len(self.annotations)} images"
+            notes.append(f"the model was trained on {known}, so it has learned their labels and disagrees less")
+        return notes
+
+
+def review_labels(
+    predictor: Predictor, annotations: Annotations, progress: ProgressDisplay | None = None
+) -> LabelReview:
+    """Return the labels that the detector disagrees with, after a pass over all images.
+
+    Raises UserError if the detector knows none of the classes of the data.
+    """
+    known = [name for name in annotations.classes if name in predictor.classes]
+    if not known:
+        raise UserError(
+            f"--model {predictor.file}: expected a model of a class of the data ({', '.join(annotations.classes)}), "
+            f"found one of {', '.join(predictor.classes)}"
+        )
+    others = [name for name in annotations.classes if name not in predictor.classes]
+    joined = remap_classes(annotations, [*predictor.classes, *others])
+    outcome = predict_dataset(predictor, joined, predictor.config, progress)
+    judged = [label for label, name in enumerate(predictor.classes, start=1) if name in known]
+    predictions = [_keep_labels(prediction, judged) for prediction in outcome.predictions]
+    counts = Counter(joined.classes[label - 1] for label in joined.labels.tolist())
+    return LabelReview(
+        annotations=joined,
+        suspects=tuple(rank_label_suspects(joined, predictions, judged)),
+        not_judged={name: counts[name] for name in others},
+        num_trained_on=_count_trained_on(predictor, joined),
+        unreadable=outcome.unreadable,
+    )
+
+
+def _keep_labels(prediction: Prediction, labels: list[int]) -> Prediction:
+    """Return the detections of some labels only: a class that the data do not have is missing in every image."""
+    keep = np.isin(prediction.labels, labels)
+    return replace(
+        prediction,
+        boxes=prediction.boxes[keep],
+        scores=prediction.scores[keep],
+        labels=prediction.labels[keep],
+    )
+
+
+def _count_trained_on(predictor: Predictor, annotations: Annotations) -> int | None:
+    """Return how many of the images are in the model's training split, None if that split cannot be read here."""
+    if predictor.config.data.format == "shapes" and not Path(predictor.config.data.root).is_dir():
+        return 0
+    try:
+        train = load_split(predictor.config, "train")
+    except (UserError, RunError):
+        return None
+    trained_on = {train.file(index) for index in range(len(train))}
+    return sum(annotations.file(index) in trained_on for index in range(len(annotations)))
