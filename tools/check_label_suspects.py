@@ -46,7 +46,10 @@ class PlantedImage:
 def plant_errors(image: ImageAnnotation, kinds: dict[int, str], num_classes: int, seed: int) -> PlantedImage:
     """Return the image with errors in the objects whose index ``kinds`` has."""
     random = np.random.default_rng([seed, image.image_id])
-    boxes, labels, changed, moved_from = [], [], {}, {}
+    boxes: list[np.ndarray] = []
+    labels: list[int] = []
+    changed: dict[int, str] = {}
+    moved_from: dict[int, np.ndarray] = {}
     difficult, removed = [], []
     for g in range(len(image.boxes)):
         kind, box, label = kinds.get(g), image.boxes[g], int(image.labels[g])

@@ -82,7 +82,7 @@ def _make_card(suspect: LabelSuspect, annotations: Annotations) -> SuspectCard |
 
 def _window(boxes: np.ndarray, size: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Return x1 y1 x2 y2 of the part of an image of ``size`` (h, w) that shows boxes (N, 4) and what is around them."""
-    x1, y1, x2, y2 = *boxes[:, :2].min(0), *boxes[:, 2:].max(0)
+    (x1, y1), (x2, y2) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
     margin = max(_MIN_MARGIN, _MARGIN * max(x2 - x1, y2 - y1))
     height, width = size
     left, top = max(0, int(x1 - margin)), max(0, int(y1 - margin))

@@ -107,6 +107,7 @@ def run_steps(
         save=lambda: None,
         on_batch=begin,
         on_unreadable=lambda _: None,
+        on_other_sizes=lambda _: None,
         on_non_finite=lambda _: "",
     )
     train_loop(state, itertools.cycle(batches), build_schedule(config, end), loop, compute, callbacks)

@@ -105,7 +105,7 @@ class _Comparison:
             iou=iou,
             same=same,
             support=support,
-            taken=confirms.any(0),
+            taken=np.asarray(confirms.any(0)),
         )
 
 

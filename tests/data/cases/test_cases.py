@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detect.data.findings import FINDING_KINDS
-from detect.data.images import SUFFIXES
+from detect.data.image_kinds import SUFFIXES
 from detect.data.inspect.image_scan import scan_images
 from detect.data.inspect.inspector import inspect_dataset, scan_folder
 from detect.errors import UserError

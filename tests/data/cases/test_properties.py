@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detect.data.images import SUFFIXES
+from detect.data.image_kinds import SUFFIXES
 from tests.data.cases.readers import READERS, Boxes
 from tests.data.cases.write_cases import BOX, Box, coco, voc, write_files, write_image, yolo
 
