@@ -61,6 +61,7 @@ def train_steps(config: Config, state: TrainState, batch: Batch, gpu: EmulatedDe
         save=lambda: None,
         on_batch=on_batch,
         on_unreadable=ignore,
+        on_other_sizes=ignore,
         on_non_finite=lambda _: "",
     )
     train_loop(state, _endless(batch), build_schedule(config, steps), loop, compute_of(config), callbacks)
