@@ -46,6 +46,8 @@ def test_path_key_is_that_of_the_pair(first: str, second: str) -> None:
         (("images/a.jpg", "images/a.png"), "annots/a.xml", ["images/a.jpg", "images/a.png"]),
         (("images/a.jpg", "labels/a.jpg"), "labels/a.xml", ["labels/a.jpg"]),
         ((".cache/a.jpg", "._a.jpg"), "a.xml", []),
+        (("val/images/a.jpg",), "train/annots/a.xml", []),
+        (("val/images/a.jpg", "train/raw/a.jpg"), "train/annots/a.xml", ["train/raw/a.jpg"]),
     ],
 )
 def test_find_returns_all_that_fit_equally_well(
@@ -64,6 +66,8 @@ def test_find_returns_all_that_fit_equally_well(
         (("x/a.jpg", "y/a.jpg"), "z/a.jpg", ["x/a.jpg", "y/a.jpg"]),
         (("x/a.png",), "x/a.jpg", ["x/a.png"]),
         (("x/a.png", "y/a.jpg"), "x/a.jpg", ["y/a.jpg"]),
+        (("val2017/a.jpg",), "train2017/a.jpg", []),
+        (("val2017/a.jpg", "images/a.jpg"), "train2017/a.jpg", ["images/a.jpg"]),
     ],
 )
 def test_find_named_compares_the_ends_of_paths(
@@ -71,6 +75,12 @@ def test_find_named_compares_the_ends_of_paths(
 ) -> None:
     index = index_of(tmp_path, *names)
     assert relative(index, index.find_named(PurePosixPath(name))) == matches
+
+
+def test_find_named_of_a_split_leaves_out_the_folders_of_others(tmp_path: Path) -> None:
+    index = index_of(tmp_path, "val/a.jpg")
+    assert index.find_named(PurePosixPath("a.jpg"), "annotations/instances_train2017") == []
+    assert relative(index, index.find_named(PurePosixPath("a.jpg"), "annotations/instances_val2017")) == ["val/a.jpg"]
 
 
 def test_linked_folders_are_named_and_not_searched(tmp_path: Path) -> None:
