@@ -32,9 +32,9 @@ def _check(name: str, value: Tensor, shape: tuple[int | None, ...], dtype: torch
         raise ValueError(f"{name}: expected {dtype}, found {value.dtype}")
 
 
-def _moved(value: Tensor, device: torch.device) -> Tensor:
-    """Return ``value`` on ``device``; the host waits only for a copy to itself, which it could read too early."""
-    return value.to(device, non_blocking=device.type == "cuda")
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return ``tensor`` on ``device``; the host waits only for a copy to itself, which it could read too early."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,13 @@ class Targets:
 
     def to(self, device: torch.device) -> Targets:
         """Return the same targets on ``device``."""
-        values = (self.boxes, self.labels, self.difficult, self.crowd)
-        return Targets(*(_moved(value, device) for value in values))
+        fields = (self.boxes, self.labels, self.difficult, self.crowd)
+        return Targets(*(_moved(tensor, device) for tensor in fields))
 
     def pin_memory(self) -> Targets:
         """Return the same targets in pinned memory, from which a GPU copies while the host goes on."""
-        values = (self.boxes, self.labels, self.difficult, self.crowd)
-        return Targets(*(value.pin_memory() for value in values))
+        fields = (self.boxes, self.labels, self.difficult, self.crowd)
+        return Targets(*(tensor.pin_memory() for tensor in fields))
 
 
 @dataclass(frozen=True)

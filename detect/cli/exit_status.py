@@ -69,8 +69,8 @@ def memory_shortage(error: BaseException) -> str | None:
     """
     if isinstance(error, MemoryError):
         return str(error) or "no more memory on this machine"
-    found = _OUT_OF_MEMORY.search(str(error))
-    return None if found is None else found[0].strip()
+    match = _OUT_OF_MEMORY.search(str(error))
+    return None if match is None else match[0].strip()
 
 
 def exit_if_unreadable(messages: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:

@@ -23,6 +23,7 @@ from detect.errors import did_you_mean
 from detect.models.backbones.timm_names import TIMM_PREFIX, pretrained_cfg
 
 PROPOSAL_SOURCES = ("rpn", "selective_search")
+SOURCES_TEXT = "rpn, selective_search or a .npz, .mat or .json file"
 # Defaults of a kind, for keys that are not set: the choices of its paper.
 KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     "rcnn": {  # section 2.3: 32 positive and 96 background windows of all images; boxes are regressed afterwards
@@ -97,13 +98,13 @@ class ModelConfig(ConfigModel):
     def _check_combination(self) -> ModelConfig:
         """Raise ValueError for settings that exclude each other."""
         if not self.proposals:
-            raise ValueError("proposals: expected rpn, selective_search or a .npz, .mat or .json file, found none")
+            raise ValueError(f"proposals: expected {SOURCES_TEXT}, found none")
         for file in self.proposal_files:
             if file.suffix not in (".npz", ".mat", ".json"):
-                raise ValueError(
-                    f"proposals: expected rpn, selective_search or a .npz, .mat or .json file, found {file}"
-                    f"{did_you_mean(str(file), PROPOSAL_SOURCES)}"
-                )
+                in_list = isinstance(self.proposals, tuple)
+                sources = ".npz, .mat or .json files in a list" if in_list else SOURCES_TEXT
+                hint = "" if in_list else did_you_mean(str(file), PROPOSAL_SOURCES)
+                raise ValueError(f"proposals: expected {sources}, found {file}{hint}")
         if self.kind != "faster_rcnn" and not self.uses_precomputed_proposals:
             raise ValueError(
                 f"{self.kind} uses precomputed proposals: expected selective_search or a file in proposals, found rpn "

@@ -130,6 +130,9 @@ def _rename_section(section: dict[str, Any], prefix: str, source: str, notes: li
             renamed[name] = renamed.get(name, {}) | _rename_section(setting, f"{key}.", source, notes)
             continue
         *inner_sections, new_name = key.removeprefix(prefix).split(".")
+        if inner_sections and not isinstance(section.get(inner_sections[0], {}), dict):
+            renamed[name] = setting  # the new section is not one: the old key is then reported as unknown
+            continue
         if key != old_key and _has_key(section, (*inner_sections, new_name)):
             raise UserError(f"{source}: {old_key}: expected only {key}, its present name, found both")
         new_setting = RENAMED_VALUES.get(key, {}).get(setting, setting) if isinstance(setting, str) else setting

@@ -141,8 +141,8 @@ def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:
     """Return boxes, scores and labels of N images on the CPU; a GPU is waited for three times, not for each image."""
     counts = [len(image) for image in detections]
     boxes, scores, labels = (
-        torch.split(torch.cat(values).cpu(), counts)
-        for values in zip(*((image.boxes, image.scores, image.labels) for image in detections), strict=True)
+        torch.split(torch.cat(parts).cpu(), counts)
+        for parts in zip(*((image.boxes, image.scores, image.labels) for image in detections), strict=True)
     )
     return [Detections(boxes[i], scores[i], labels[i]) for i in range(len(detections))]
 

@@ -74,8 +74,8 @@ def parameter_groups(
 
 def _layer_biases(model: nn.Module) -> list[nn.Parameter]:
     """Return the biases of convolutions and fully connected layers: those beside a weight of two dimensions or more."""
-    own_parameters = [dict(module.named_parameters(recurse=False)) for module in model.modules()]
-    return [own["bias"] for own in own_parameters if "bias" in own and "weight" in own and own["weight"].dim() > 1]
+    layers = [dict(module.named_parameters(recurse=False)) for module in model.modules()]
+    return [layer["bias"] for layer in layers if "bias" in layer and "weight" in layer and layer["weight"].dim() > 1]
 
 
 def build_optimizer(method: OptimizerName, groups: Iterable[dict[str, object]], momentum: float) -> optim.Optimizer:

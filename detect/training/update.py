@@ -81,8 +81,8 @@ def update_weights(state: TrainState, gradients: Gradients, clip: float, group: 
 
 def _sum_losses(gradients: Gradients, state: TrainState) -> Tensor:
     """Return the sum of this process's losses, (), 0 without images."""
-    values = [loss for losses in gradients.losses for loss in losses.values()]
-    return torch.stack(values).sum() if values else torch.zeros((), device=next(state.detector.parameters()).device)
+    parts = [loss for losses in gradients.losses for loss in losses.values()]
+    return torch.stack(parts).sum() if parts else torch.zeros((), device=next(state.detector.parameters()).device)
 
 
 def _clip(state: TrainState, clip: float) -> Tensor:
@@ -106,11 +106,11 @@ def _step_if(optimizer: optim.Optimizer, finite: Tensor) -> None:
 
 def _step_scaled(state: TrainState, clip: float) -> Tensor:
     """Step the optimizer by fp16's loss scaler, which lowers its scale where it skips the step; return whether not."""
-    scaler, one = state.scaler, torch.ones((), device=next(state.detector.parameters()).device)
-    scale = scaler.scale(one)  # one times the scale: get_scale would read it from the device
+    scaler, unit = state.scaler, torch.ones((), device=next(state.detector.parameters()).device)
+    scale = scaler.scale(unit)  # 1 times the scale: get_scale would read it from the device
     if clip:
         scaler.unscale_(state.optimizer)
         _clip(state, clip)
     scaler.step(state.optimizer)
     scaler.update()
-    return scaler.scale(one) >= scale
+    return scaler.scale(unit) >= scale

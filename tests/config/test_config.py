@@ -127,8 +127,8 @@ def test_build_preprocess_refuses_color_jitter_with_float_resizing() -> None:
         ("model: {kind: yolo}", r"model.kind: .*found 'yolo'"),
         ("model: {proposals: rnp}", r'model: proposals: expected rpn, .*found rnp \(did you mean "rpn"\?\)'),
         (
-            "model: {proposals: [a.npz, selective_serch]}",
-            r'found selective_serch \(did you mean "selective_search"\?\)',
+            "model: {proposals: [a.npz, selective_search]}",
+            r"model: proposals: expected .npz, .mat or .json files in a list, found selective_search$",
         ),
         ("model: {proposals: []}", r"model: proposals: expected rpn, .* file, found none"),
         ("model: {kind: fast_rcnn, proposals: rpn}", r"model: fast_rcnn uses precomputed proposals: .*found rpn"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from detect.config import Config
 from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config
@@ -219,3 +220,12 @@ def test_an_old_file_with_all_kinds_of_settings_is_read(tmp_path: Path) -> None:
     (tmp_path / "old.yaml").write_text(OLD_FPN)
     (tmp_path / "new.yaml").write_text(NEW_FPN)
     assert load_config(tmp_path / "old.yaml") == load_config(tmp_path / "new.yaml")
+
+
+@pytest.mark.parametrize("section", ["null", "3"])
+def test_old_key_beside_a_new_section_that_is_none_is_unknown(section: str) -> None:
+    settings = {"train": {"epochs": 1, "lr_factors": yaml.safe_load(section), "backbone_lr_factor": 0.1}}
+    with pytest.raises(
+        UserError, match=r"^old\.yaml: train\.(backbone_lr_factor: unknown key|lr_factors: expected keys)"
+    ):
+        parse_config(settings, "old.yaml")

@@ -22,6 +22,7 @@ from detect.training.optimizer import ModelEMA, Schedule, build_optimizer
 from detect.training.state import TrainingProgress, TrainState
 from detect.types import Images, MeanLoss, Targets
 
+NAN = float("nan")
 CPU = ComputeConfig(device=torch.device("cpu"))
 
 
@@ -274,6 +275,52 @@ def test_train_loop_non_finite_loss_raises_and_rolls_back(value: float, log_ever
     assert (state.progress.step, weight(state)) == (2, 1.75)
     assert num_forwards(state) == 2  # buffers are restored too
     assert average(state) == average_after(1.0, 3.0)
+
+
+def test_train_loop_non_finite_last_step_is_neither_validated_nor_saved(compute: ComputeConfig) -> None:
+    """Also if the run is interrupted in that step."""
+    state = train_state(ema_decay=0.9)
+    recorder = Recorder(on_batch=lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 1 else None)
+    with pytest.raises(NonFiniteStep, match=r"^step 2: expected finite numbers, found distance nan; "):
+        run_loop(state, map(batch, [1.0, NAN]), recorder, 2, compute, log_every=100, validate_at=frozenset({2}))
+    assert (recorder.validations, recorder.saves, state.progress.step) == (0, 0, 1)
+    assert (weight(state), average(state)) == (0.5, average_after(1.0))
+
+
+def test_train_loop_interrupted_in_a_non_finite_step_saves_nothing(compute: ComputeConfig) -> None:
+    state = train_state()
+    recorder = Recorder(on_batch=lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 1 else None)
+    with pytest.raises(NonFiniteStep, match=r"^step 2: "):
+        run_loop(state, map(batch, [1.0, NAN, 1.0]), recorder, 9, compute, log_every=100)
+    assert (recorder.saves, state.progress.step, weight(state)) == (0, 1, 0.5)
+
+
+@pytest.mark.parametrize("values", [(NAN, 3.0), (3.0, NAN)])
+def test_train_loop_non_finite_batch_of_several_in_a_step(values: tuple[float, float], compute: ComputeConfig) -> None:
+    state, recorder = train_state(ema_decay=0.9), Recorder()
+    with pytest.raises(NonFiniteStep, match=r"^step 2: expected finite numbers, found distance nan; "):
+        run_loop(state, map(batch, [1.0, 1.0, *values, 5.0, 5.0]), recorder, 3, compute, accumulate=2, log_every=5)
+    assert recorder.bad_files == [f"{value:g}.jpg" for value in values]
+    assert (state.progress.step, weight(state), num_forwards(state)) == (1, 0.5, 2)
+    assert average(state) == average_after(1.0)
+
+
+def test_train_loop_non_finite_losses_of_another_process(
+    compute: ComputeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_reduce(tensor: Tensor, **named: Any) -> Any:
+        if named.get("async_op"):
+            tensor[0] = NAN  # the losses come first
+        return SimpleNamespace(wait=lambda: None)
+
+    monkeypatch.setattr(ProcessGroup, "gather", lambda _, value: [value, value])
+    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
+    state, recorder, group = train_state(ema_decay=0.9), Recorder(), ProcessGroup(0, 2)
+    message = r"^step 1: expected finite numbers, found the losses of another process; "
+    with pytest.raises(NonFiniteStep, match=message):
+        run_loop(state, map(batch, [1.0, 1.0]), recorder, 2, compute, group, log_every=100)
+    assert recorder.bad_files == ["1.jpg"]
+    assert (state.progress.step, weight(state), average(state), num_forwards(state)) == (0, 0.0, 0.0, 0)
 
 
 def test_train_loop_read_late_computes_the_same(compute: ComputeConfig) -> None:

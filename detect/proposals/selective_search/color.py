@@ -1,4 +1,7 @@
-"""The color spaces of selective search (Uijlings et al. 2013, section 3.2), each as planes of bytes."""
+"""The color spaces of selective search (Uijlings et al. 2013, section 3.2), each as planes of bytes.
+
+Lab is OpenCV's, for the white point D65; the authors' code has MATLAB's, for D50.
+"""
 
 from __future__ import annotations
 
