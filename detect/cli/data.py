@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 _format = click.option(
     "--format",
     "format_",
-    type=click.Choice(["voc", "coco", "yolo", "csv"]),
+    type=click.Choice(["voc", "coco", "yolo", "csv", "labelme"]),
     help="Format of ROOT [default: detected].",
 )
 _images = click.option(
     "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: the folder of the labels]."
+)
+_encoding = click.option(
+    "--encoding", metavar="NAME", help="CSV, YOLO: encoding of the files, such as cp1252 [default: UTF-8]."
 )
 _workers = click.option(
     "--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images."
@@ -56,6 +59,7 @@ data_command.add_command(convert)
 @click.argument("root", type=Path)
 @_format
 @_images
+@_encoding
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every finding to this file.")
 @click.option(
     "--examples", type=click.IntRange(0), default=3, show_default=True, help="Number of examples to print of each kind."
@@ -66,6 +70,7 @@ def inspect(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
+    encoding: str | None,
     json_file: Path | None,
     examples: int,
     strict: bool,
@@ -83,7 +88,7 @@ def inspect(
     from detect.data.inspect.inspector import inspect_dataset, scan_folder
     from detect.system.progress import show_progress
 
-    folder = scan_folder(root, format_, images)
+    folder = scan_folder(root, format_, images, encoding)
     image_infos = _scan_images(folder, workers)
     with show_progress(Console(stderr=True), "comparing images", len(image_infos), "images") as progress:
         findings = inspect_dataset(folder, image_infos, progress.advance)
@@ -94,8 +99,9 @@ def inspect(
     if json_file is not None:
         content = findings_to_dict(findings, num_images, num_objects)
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    if strict and findings:
-        raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(findings)}")
+    faults = [finding for finding in findings if finding.is_fault]
+    if strict and faults:
+        raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(faults)}")
     sys.exit(1 if any(finding.is_error for finding in findings) else 0)
 
 
@@ -107,6 +113,7 @@ def inspect(
 @click.argument("root", type=Path)
 @_format
 @_images
+@_encoding
 @click.option(
     "--config",
     "config_file",
@@ -142,6 +149,7 @@ def stats(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
+    encoding: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     min_sizes: tuple[int, ...],
@@ -164,7 +172,7 @@ def stats(
     from detect.data.usage import data_usage
 
     settings = options.load_settings(config_file, overrides)
-    folder = scan_folder(root, format_, images)
+    folder = scan_folder(root, format_, images, encoding)
     annotations = valid_annotations(folder)
     dataset_statistics = compute_statistics(
         annotations, build_preprocess(settings), min_sizes, _anchor_config(settings, stride), num_sizes_and_ratios
@@ -188,6 +196,7 @@ def stats(
 @click.argument("root", type=Path)
 @_format
 @_images
+@_encoding
 @click.option(
     "--out", type=Path, metavar="DIR", help="New or empty folder [default: <name of ROOT>-show in the current folder]."
 )
@@ -210,6 +219,7 @@ def show(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
+    encoding: str | None,
     out: Path | None,
     num_images: int,
     class_names: tuple[str, ...],
@@ -234,7 +244,7 @@ def show(
     from detect.data.inspect.valid_annotations import valid_annotations
 
     settings = options.load_settings(config_file, overrides)
-    annotations = valid_annotations(scan_folder(root, format_, images))
+    annotations = valid_annotations(scan_folder(root, format_, images, encoding))
     gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
     gallery_images, unreadable = [], []
     for index in sample_images(annotations, num_images, _labels(annotations.classes, class_names)):
