@@ -19,7 +19,8 @@ from detect.data.formats.label_text import label_lines
 from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_annotations
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.formats.yolo_data import YoloData, read_data_file
+from detect.data.formats.yolo_data import read_data_file
+from detect.data.formats.yolo_entries import resolve_entry
 from detect.data.formats.yolo_labels import describe_lengths, read_labels
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
@@ -109,7 +110,7 @@ class YoloFolder:
     def _list_entry(self, split: str, entry: str) -> list[Path]:
         """Return the images of one entry of a split: a folder, or a list."""
         try:
-            path = _resolve_entry(self.data, split, entry, self._report)
+            path = resolve_entry(self.data, split, entry, self._report)
             if path.is_dir():
                 return self._list_folder(split, path)
             lines = enumerate(label_lines(path, self.data.encoding), start=1)
@@ -210,38 +211,6 @@ class YoloFolder:
             self._report("unlabelled-image", image, "", f"no {labels}")
         objects = read_labels(labels, self.data, size, self._report, self._lengths)
         return LabeledImage(image, name, labels, size, image_id, objects)
-
-
-def _resolve_entry(data: YoloData, split: str, entry: str, report: Report) -> Path:
-    """Return the folder or list that an entry of a split names. Raises UserError if there is none.
-
-    Roboflow writes ``../train/images`` for a folder that is in ``train/images``. Of a path from another machine the end
-    counts, as long as possible, unless another split would get the same one.
-    """
-    existing = _find_entry(data, entry)
-    if existing is not None:
-        return existing
-    end = _find_end(data, entry)
-    others = {each for entries in data.splits.values() for each in entries if each != entry}
-    if end is None or any(end == (_find_entry(data, other) or _find_end(data, other)) for other in others):
-        expected = data.base_folder / listed_path(entry)
-        raise UserError(f"{data.file}: {split}: expected a folder of images or a list, found nothing at {expected}")
-    report.note("dialect", data.file, split, f"{entry} is taken for {end.relative_to(data.file.parent).as_posix()}")
-    return end
-
-
-def _find_entry(data: YoloData, entry: str) -> Path | None:
-    """Return the folder or list at the path of an entry, or at the path without its first ``../``; None if neither."""
-    name = str(listed_path(entry))
-    paths = [base / name for name in (name, name.removeprefix("../")) for base in (data.base_folder, data.file.parent)]
-    return next((path for path in paths if path.exists()), None)
-
-
-def _find_end(data: YoloData, entry: str) -> Path | None:
-    """Return what the end of a path names beside data.yaml, by as many folders as possible; None without any."""
-    parts = [part for part in listed_path(entry).parts if part not in ("/", "..")]
-    ends = [data.file.parent.joinpath(*parts[start:]) for start in range(len(parts))]
-    return next((end for end in ends if end.exists()), None)
 
 
 def _image_places(labels: Path) -> list[Path]:

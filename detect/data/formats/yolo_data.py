@@ -124,7 +124,7 @@ def _parse_splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, .
     """Return train, val and test if they are set, and further keys that name a ``.txt`` list."""
     splits = {}
     for key, value in content.items():
-        is_list = isinstance(value, str) and value.endswith(".txt") and key != "download"
+        is_list = isinstance(value, str) and value.endswith(".txt") and key not in ("download", "names")
         if value is None or not (key in _SPLITS or is_list):
             continue
         entries = value if isinstance(value, list) else [value]

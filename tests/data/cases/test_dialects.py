@@ -206,7 +206,5 @@ def test_texts_in_a_named_encoding(tmp_path: Path, encoding: str, name: str) -> 
 
 def test_an_encoding_that_does_not_exist(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.png": "image", "all.csv": "a.png,cat,10,12,40,44\n"})
-    with pytest.raises(
-        UserError, match=r"or --encoding: expected the name of an encoding.*found klingon"
-    ):
+    with pytest.raises(UserError, match=r"or --encoding: expected the name of an encoding.*found klingon"):
         scan_folder(tmp_path, None, encoding="klingon")
