@@ -57,7 +57,8 @@ _NAMES = {
 }
 _OPEN_IMAGES = {"imageid", "labelname", "xmin", "xmax", "ymin", "ymax"}
 _BOXES: tuple[tuple[str, ...], ...] = (COLUMNS[2:], ("x1", "y1", "w", "h"), ("x y w h",), ("shape",))
-_WITHOUT_LABEL = (("x y w h",), ("shape",))  # Kaggle's has one class, and VIA's regions have attributes
+_REQUIRED: dict[tuple[str, ...] | None, tuple[str, ...]] = {None: COLUMNS}
+_REQUIRED |= {("x y w h",): ("file",), ("shape",): ("file", "attributes")}  # Kaggle's has one class, without a column
 _MEANINGS = {"width": "the image's width", "height": "the image's height", "iscrowd": "iscrowd", "w": "the box's width"}
 _MEANINGS |= {"h": "the box's height", "x y w h": "the box's x1, y1, width and height", "shape": "the region"}
 
@@ -113,8 +114,7 @@ def parse_header(file: Path, line: int, row: Sequence[str]) -> CsvColumns | None
             raise UserError(f'{file}: line {line}: {_expected()}, found "{name}" {names.count(name)} times')
     roles = _find_roles(names)
     box = next((candidate for candidate in _BOXES if set(candidate) <= roles.keys()), None)
-    required = COLUMNS if box is None else ("file",) if box in _WITHOUT_LABEL else ("file", "label")
-    missing = [role for role in required if role not in roles]
+    missing = [_NAMES[role][0] for role in _REQUIRED.get(box, ("file", "label")) if role not in roles]
     is_own = {"file", "label"} <= set(names)
     unknown = [name for name in names if name not in known]
     if box is None or missing or (is_own and unknown):

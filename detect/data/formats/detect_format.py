@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from detect.data.formats.annotation_files import coco_files, csv_files
+from detect.data.formats.csv_class_names import is_class_list
 from detect.data.formats.csv_columns import COLUMNS
 from detect.data.formats.image_index import FileIndex
 from detect.data.formats.labelme import is_json
@@ -21,8 +22,9 @@ from detect.errors import UserError
 from detect.system.files import require_folder
 
 BoxFormat = Literal["voc", "coco", "yolo", "csv", "labelme"]
-WritableFormat = Literal["voc", "coco", "yolo", "csv"]  # to which `detect data convert` converts
+WritableFormat = Literal["voc", "coco", "yolo", "csv"]
 BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv", "labelme")
+WRITABLE_FORMATS: tuple[WritableFormat, ...] = ("voc", "coco", "yolo", "csv")  # of `detect data convert --to`
 
 _HEAD = 4096  # bytes
 _LABEL_SUFFIXES = frozenset({".xml", ".json", ".csv", ".txt", ".yaml", ".yml"})
@@ -54,7 +56,7 @@ def format_signs(root: Path) -> dict[BoxFormat, str]:
         "voc": _voc_sign(root),
         "coco": next(iter(coco_files(root)), None),
         "yolo": find_data_file(root),
-        "csv": next(iter(csv_files(root)), None),
+        "csv": next((file for file in csv_files(root) if not is_class_list(file)), None),
     }
     signs["labelme"] = None if signs["voc"] or signs["coco"] else _labelme_sign(root)
     base = root.absolute()

@@ -161,7 +161,9 @@ def _parse_darknet(root: Path, file: Path, content: dict[str, str], encoding: st
     names_file = _find_end(root, content["names"])
     names = [line.strip() for line in label_lines(names_file, encoding) if line.strip()]
     lists = {split: content[split] for split in _DARKNET_SPLITS if content.get(split)}
-    splits = {split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()}
+    splits: dict[str, tuple[str, ...]] = {
+        split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()
+    }
     return YoloData(file, root, _parse_names(names_file, names), splits, encoding=encoding)
 
 

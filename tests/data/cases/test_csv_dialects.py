@@ -165,6 +165,10 @@ REFUSED = {
     "unknown names": ("photo,kind,a,b,c,d\na.png,cat,1,2,3,4\n", 'or those of another tool, found "photo"'),
     "no label": ("filename,xmin,ymin,xmax,ymax\na.png,1,2,3,4\n", 'found "label" 0 times'),
     "bbox of three": ('image_id,bbox\na.png,"[1, 2, 3]"\n', r"line 2: bbox: expected \[x, y, width, height\]"),
+    "no attributes": (
+        'filename,region_shape_attributes\na.png,"{}"\n',
+        'found "region_attributes" 0 times',
+    ),
     "two attributes": (
         'filename,region_shape_attributes,region_attributes\na.png,"{""name"":""point"",""cx"":1,""cy"":2}",'
         '"{""color"":""red"",""size"":""big""}"\n',

@@ -16,7 +16,9 @@ from detect.config.builders.resolve import resolve
 from detect.config.files import parse_config
 from detect.data.convert.convertible_dataset import read_convertible_dataset
 from detect.data.formats.detect_format import detect_format
+from detect.data.inspect.format_findings import findings_summary, findings_to_dict, format_findings
 from detect.data.inspect.inspector import scan_folder
+from detect.data.usage import count_titles
 from detect.errors import UserError
 from tests.data.cases.readers import READERS
 from tests.data.cases.write_cases import BOX, HEIGHT, WIDTH, coco, voc, write_files, yolo
@@ -178,6 +180,17 @@ def test_lists_and_csv_in_unicode_of_any_kind(tmp_path: Path, encoding: str) -> 
     for root in (tmp_path / "csv", tmp_path / "yolo"):
         for command, read in READERS.items():
             assert read(root) == {"Ж.png": [("käse", *CAT[1:])]}, command
+
+
+def test_a_note_is_no_fault(tmp_path: Path) -> None:
+    text = "image,xmin,ymin,xmax,ymax,label\na.png,10,12,40,44,cat\n"
+    write_files(tmp_path, {"a.png": "image", "all.csv": text, "classes.csv": "cat,0\n"})
+    findings = scan_folder(tmp_path, None).findings
+    assert [Path(finding.file).name for finding in findings] == ["classes.csv", "all.csv"]
+    assert count_titles(findings) == {}
+    assert findings_summary(findings, 1, 1) == "clean: 1 images, 1 objects"
+    assert findings_to_dict(findings, 1, 1)["warnings"] == 0
+    assert format_findings(findings)[0].startswith("note: dialect: 2 x label file in the way of another tool")
 
 
 LEGACY = {"cp1252": "käse", "cp1251": "Ж", "gbk": "汉字", "shift_jis": "カナ", "latin-1": "é"}
