@@ -24,7 +24,7 @@ many = settings(max_examples=10, deadline=None, suppress_health_check=[HealthChe
 CAT = ("cat", *map(float, BOX))
 
 
-def _shape(kind: str | None, points: Sequence[Sequence[float]], label: str = "cat", **others: Any) -> dict[str, Any]:
+def _shape(kind: str | None, points: Sequence[Sequence[object]], label: str = "cat", **others: Any) -> dict[str, Any]:
     return {"label": label, "points": points, "group_id": None, "shape_type": kind, "flags": {}} | others
 
 
@@ -32,7 +32,7 @@ RECTANGLE = _shape("rectangle", [[10, 12], [40, 44]])
 
 
 def _labelme(image: str, shapes: Sequence[Mapping[str, Any]], size: tuple[int, int] = (WIDTH, HEIGHT)) -> str:
-    content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
+    content: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": image, "imageData": None}
     return json.dumps(content | {"imageHeight": size[1], "imageWidth": size[0]})
 
 
@@ -89,7 +89,7 @@ def test_every_command_reads_the_boxes_of_shapes(
         files |= {str(Path(labels, "b.json")): _labelme(f"{prefix}b.JPG", [RECTANGLE], claim)}
         write_files(root, files | dict.fromkeys(names, "image"))
         boxes = sorted((label, *(round(float(x), 2) for x in box)) for label, box in used)
-        expected: Boxes = {names[0]: boxes, names[1]: [CAT]}  # type: ignore[dict-item]
+        expected: Boxes = {names[0]: boxes, names[1]: [CAT]}
         for command, read in READERS.items():
             assert read(root) == expected, command
         findings = scan_folder(root, None).findings
