@@ -48,6 +48,7 @@ data_command.add_command(show)
 @click.argument("root", type=Path)
 @options.data_format
 @options.data_images
+@options.data_encoding
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every finding to this file.")
 @click.option(
     "--examples", type=click.IntRange(0), default=3, show_default=True, help="Number of examples to print of each kind."
@@ -60,6 +61,7 @@ def inspect(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
+    encoding: str | None,
     json_file: Path | None,
     examples: int,
     strict: bool,
@@ -85,7 +87,7 @@ def inspect(
     from detect.data.inspect.inspector import inspect_dataset, scan_folder
     from detect.system.progress import show_progress
 
-    folder = scan_folder(root, format_, images)
+    folder = scan_folder(root, format_, images, encoding)
     image_infos = _scan_images(folder, workers)
     with show_progress(Console(stderr=True), "comparing images", len(image_infos), "images") as progress:
         findings = inspect_dataset(folder, image_infos, progress.advance)
@@ -98,8 +100,9 @@ def inspect(
         content = findings_to_dict(findings, num_images, num_objects)
         content |= {} if suspects is None else {"suspects": suspects}
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    if strict and findings:
-        raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(findings)}")
+    faults = [finding for finding in findings if finding.is_fault]
+    if strict and faults:
+        raise UserError(f"--strict: {root}: expected no finding, found {count_by_kind(faults)}")
     sys.exit(1 if any(finding.is_error for finding in findings) else 0)
 
 
@@ -111,6 +114,7 @@ def inspect(
 @click.argument("root", type=Path)
 @options.data_format
 @options.data_images
+@options.data_encoding
 @click.option(
     "--config",
     "config_file",
@@ -146,6 +150,7 @@ def stats(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
+    encoding: str | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
     min_sizes: tuple[int, ...],
@@ -168,7 +173,7 @@ def stats(
     from detect.data.usage import data_usage
 
     settings = options.load_settings(config_file, overrides)
-    folder = scan_folder(root, format_, images)
+    folder = scan_folder(root, format_, images, encoding)
     annotations = valid_annotations(folder)
     dataset_statistics = compute_statistics(
         annotations, build_preprocess(settings), min_sizes, _anchor_config(settings, stride), num_sizes_and_ratios

@@ -9,9 +9,10 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from detect.data.formats.detect_format import BoxFormat
+    from detect.data.formats.detect_format import BoxFormat, WritableFormat
 
-_FORMATS = click.Choice(["voc", "coco", "yolo", "csv"])
+_READABLE = click.Choice(["voc", "coco", "yolo", "csv", "labelme"])
+_WRITABLE = click.Choice(["voc", "coco", "yolo", "csv"])
 
 
 @click.command(
@@ -21,17 +22,19 @@ _FORMATS = click.Choice(["voc", "coco", "yolo", "csv"])
 )
 @click.argument("source", metavar="SRC", type=Path)
 @click.argument("target", metavar="DST", type=Path)
-@click.option("--from", "source_format", type=_FORMATS, help="Format of SRC [default: detected].")
-@click.option("--to", "target_format", type=_FORMATS, required=True, help="Format of DST.")
+@click.option("--from", "source_format", type=_READABLE, help="Format of SRC [default: detected].")
+@click.option("--to", "target_format", type=_WRITABLE, required=True, help="Format of DST.")
 @click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: SRC/images, SRC].")
+@click.option("--encoding", metavar="NAME", help="CSV, YOLO: encoding of SRC's files [default: UTF-8].")
 @click.option("--strict", is_flag=True, help="Fail if any box or image would be left out.")
 @click.option("--link", is_flag=True, help="Make symbolic links to the images instead of copies.")
 def convert(
     source: Path,
     target: Path,
     source_format: BoxFormat | None,
-    target_format: BoxFormat,
+    target_format: WritableFormat,
     images: Path | None,
+    encoding: str | None,
     strict: bool,
     link: bool,
 ) -> None:
@@ -51,7 +54,7 @@ def convert(
     require_new_folder(target)
     chosen = source_format or detect_format(source)
     images = None if images is None else images.absolute()
-    data = drop_unrepresentable(read_convertible_dataset(source, chosen, images), target_format)
+    data = drop_unrepresentable(read_convertible_dataset(source, chosen, images, encoding), target_format)
     objects = list(data.objects())
     skipped = skipped_images(data.findings, {str(file) for file in data.images()})
     noted = [finding for finding in data.findings if finding not in skipped]

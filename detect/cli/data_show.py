@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("root", type=Path)
 @options.data_format
 @options.data_images
+@options.data_encoding
 @click.option(
     "--out", type=Path, metavar="DIR", help="New or empty folder [default: <name of ROOT>-show in the current folder]."
 )
@@ -48,6 +49,7 @@ def show(
     root: Path,
     format_: BoxFormat | None,
     images: Path | None,
+    encoding: str | None,
     out: Path | None,
     num_images: int,
     class_names: tuple[str, ...],
@@ -72,7 +74,7 @@ def show(
     from detect.data.inspect.valid_annotations import valid_annotations
 
     settings = options.load_settings(config_file, overrides)
-    annotations = valid_annotations(scan_folder(root, format_, images))
+    annotations = valid_annotations(scan_folder(root, format_, images, encoding))
     gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
     gallery_images, unreadable = [], []
     for index in sample_images(annotations, num_images, _labels(annotations.classes, class_names)):

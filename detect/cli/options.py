@@ -32,11 +32,14 @@ precision = click.option(
 data_format = click.option(
     "--format",
     "format_",
-    type=click.Choice(["voc", "coco", "yolo", "csv"]),
+    type=click.Choice(["voc", "coco", "yolo", "csv", "labelme"]),
     help="Format of ROOT [default: detected].",
 )
 data_images = click.option(
     "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: the folder of the labels]."
+)
+data_encoding = click.option(
+    "--encoding", metavar="NAME", help="CSV, YOLO: encoding of the files, such as cp1252 [default: UTF-8]."
 )
 
 

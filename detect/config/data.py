@@ -43,7 +43,7 @@ class AugmentConfig(ConfigModel):
 class DataConfig(ConfigModel):
     """Settings of the data set: its files, its splits, and the size of its images."""
 
-    format: Literal["shapes", "voc", "coco", "yolo", "csv", "folders", "auto"] = "shapes"
+    format: Literal["shapes", "voc", "coco", "yolo", "csv", "labelme", "folders", "auto"] = "shapes"
     """Format of the data: shapes (the built-in data set), the format of the labels, folders (class folders, for
     `detect pretrain`), or auto (detected from the folder)."""
     root: FilePath = "data/shapes"
@@ -56,6 +56,9 @@ class DataConfig(ConfigModel):
     near-duplicates stay on one side. If the folder has one list only and neither is set, it is a fifth of that list."""
     images: FilePath | None = None
     """Folder of the images (COCO, CSV); null for the one beside the annotation file."""
+    encoding: str | None = None
+    """Encoding of CSV and YOLO files that are not in Unicode, such as cp1252, gbk or shift_jis; null for UTF-8 (UTF-16
+    is known by its first bytes, and XML names its own)."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Class names in order; null to read them from the data."""
     seed: int = 0

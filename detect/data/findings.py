@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class FindingKind:
     """A kind of fault.
 
-    severity: an error stops a reader, drops a box or teaches a model something wrong; a warning should be checked.
+    severity: an error stops a reader, drops a box or teaches a model something wrong; a warning should be checked;
+    a note says how labels were understood, and is no fault.
     """
 
     severity: Severity
@@ -61,6 +62,7 @@ _WARNINGS = {
     "duplicate-image": ("the same image twice", "remove one; check whose labels are right"),
     "near-duplicate": ("nearly the same image twice", "keep both in one split"),
     "unused-category": ("category without objects that repeats a name or groups the others", "remove it"),
+    "no-box": ("point or line, which has no box", "draw a box or a polygon around the object"),
     "second-box": ("object with a second bndbox, which is not read", "make it an object of its own"),
     "unread-link": ("linked folder, which is not searched", "copy the folder, or name it in the settings"),
     "unlabelled-image": ("image without annotation", "label it, or move it away"),
@@ -75,9 +77,13 @@ _WARNINGS = {
     "no-id": ("annotation without id", "number the annotations from 1: other tools need it"),
     "crowd-without-mask": ("crowd without a mask", "add its mask, or unset iscrowd"),
 }
+_NOTES = {
+    "dialect": ("label file in the way of another tool", "nothing, if it was understood rightly"),
+}
 FINDING_KINDS = {kind: FindingKind("error", *texts) for kind, texts in _ERRORS.items()} | {
     kind: FindingKind("warning", *texts) for kind, texts in _WARNINGS.items()
 }
+FINDING_KINDS |= {kind: FindingKind("note", *texts) for kind, texts in _NOTES.items()}
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,8 @@ class DatasetFinding:
     def is_error(self) -> bool:
         """Return True if the kind of the fault is an error, not a warning."""
         return FINDING_KINDS[self.kind].severity == "error"
+
+    @property
+    def is_fault(self) -> bool:
+        """Return True unless the finding only notes how labels were understood."""
+        return FINDING_KINDS[self.kind].severity != "note"

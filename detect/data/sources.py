@@ -19,7 +19,7 @@ from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError, did_you_mean
 from detect.system.randomness import hash_key
 
-DataFormat = Literal["voc", "coco", "yolo", "csv", "folders"]
+DataFormat = Literal["voc", "coco", "yolo", "csv", "labelme", "folders"]
 MAX_GROUP = 10  # near-duplicates: a larger group may be a series
 _FORMATS_WITH_CLASS_ORDER = ("coco", "yolo")  # formats that list their classes themselves
 
@@ -44,15 +44,17 @@ def load_sources(
     sources: Sequence[Source],
     classes: Sequence[str] | None,
     report: Report | None = None,
+    encoding: str | None = None,
 ) -> Annotations:
     """Return all sources as one data set. Raises UserError.
 
     classes None: all names in the sources, in the format's own order for COCO and YOLO, else sorted; report: where
-    faults go, None to stop at those that would lose labels and say nothing of the others.
+    faults go, None to stop at those that would lose labels and say nothing of the others; encoding: of texts (CSV,
+    YOLO) without a byte order mark, None for UTF-8.
     """
     report = strict_report() if report is None else report
     try:
-        concatenated = concat([_read_source(format, source, classes, report) for source in sources])
+        concatenated = concat([_read_source(format, source, classes, report, encoding) for source in sources])
     except OSError as error:  # for example a name that is too long, or a file without read permission
         raise UserError(f"{error.filename}: expected a readable file, found: {error.strerror}") from error
     if format not in _FORMATS_WITH_CLASS_ORDER and classes is None:
@@ -66,11 +68,12 @@ def _read_source(
     source: Source,
     classes: Sequence[str] | None,
     report: Report,
+    encoding: str | None,
 ) -> Annotations:
     """Return the images of one source."""
     if format == "folders":
         return read_class_folders(source.root / source.selection, classes)
-    reader = open_folder(format, source.root, source.images, report, ImageSizes())
+    reader = open_folder(format, source.root, source.images, report, ImageSizes(), encoding)
     return to_annotations(reader.read_split(source.selection), classes)
 
 

@@ -64,8 +64,8 @@ def skipped_images(findings: Sequence[DatasetFinding], files: Collection[str]) -
 
 
 def count_titles(findings: Sequence[DatasetFinding]) -> Mapping[str, int]:
-    """Count findings by the title of their kind."""
-    return Counter(FINDING_KINDS[finding.kind].title for finding in findings)
+    """Count faults by the title of their kind; notes on how labels were understood are none."""
+    return Counter(FINDING_KINDS[finding.kind].title for finding in findings if finding.is_fault)
 
 
 def count_reasons(dropped: Sequence[DroppedBox]) -> Mapping[str, int]:

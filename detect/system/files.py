@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -123,9 +125,14 @@ def format_bytes(num_bytes: float) -> str:
 
 
 def read_text(path: Path, expected: str) -> str:
-    """Return the text of a UTF-8 file, with or without byte order mark; UserError if it is not ``expected``."""
+    """Return the text of a file in UTF-8, with or without byte order mark, or in UTF-16 with one.
+
+    Raises UserError if it is not ``expected``.
+    """
+    content = require_file(path, expected).read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return require_file(path, expected).read_text(encoding="utf-8-sig")
+        return io.TextIOWrapper(io.BytesIO(content), encoding).read()
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected text in UTF-8, found byte {error.object[error.start]:#x}") from None
 

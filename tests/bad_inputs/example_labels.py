@@ -160,7 +160,7 @@ REFUSED = {
         coco_dataset(coco_json_with_duplicates("categories")), "expected each category once"
     ),
     "coco: image outside its folder": BadInput(
-        coco_dataset(coco_json(image__file_name="../../a.jpg")), "inside the images' folder"
+        coco_dataset(coco_json(image__file_name="../..")), "inside the images' folder"
     ),
     "coco: image of half a letter": BadInput(coco_dataset(coco_json(image__file_name="\ud800.jpg")), "found nothing"),
     "coco: image with NUL in its name": BadInput(coco_dataset(coco_json(image__file_name="a\0.jpg")), "found nothing"),

@@ -13,7 +13,7 @@ from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.files import parse_config
 from detect.data.convert.convert import plan_conversion, run_conversion
 from detect.data.convert.convertible_dataset import read_convertible_dataset
-from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.detect_format import WritableFormat
 from detect.data.shapes import dataset as shapes
 from detect.system.progress import show_progress
 from detect.training.run import train
@@ -28,7 +28,7 @@ def voc(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def converted(root: Path, source: BoxFormat, target: BoxFormat, folder: Path) -> Path:
+def converted(root: Path, source: WritableFormat, target: WritableFormat, folder: Path) -> Path:
     images = None
     if source == "coco":  # the built-in data has a folder of images for each split
         (folder.parent / "train.json").write_bytes((root / "train.json").read_bytes())

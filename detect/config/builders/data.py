@@ -167,7 +167,8 @@ def _note_findings(
     skipped = skipped_images(findings, files)
     lines = summarize([finding for finding in findings if finding not in skipped])
     if skipped:
-        lines.append(f"{len(skipped)} images of {data.root} have no XML file and are not used: detect data inspect")
+        kind = "JSON" if data.format == "labelme" else "XML"
+        lines.append(f"{len(skipped)} images of {data.root} have no {kind} file and are not used: detect data inspect")
     return tuple(lines)
 
 
@@ -177,7 +178,7 @@ def _load_sources(
     """Return the annotations of one split, read by the reader of its format; report: as in ``load_sources``."""
     if data.format == "shapes" or data.format == "auto":
         raise ValueError(f"{data.format}: expected a format with a reader of its own")
-    return load_sources(data.format, _sources(data, setting), classes, report)
+    return load_sources(data.format, _sources(data, setting), classes, report, data.encoding)
 
 
 def _sources(data: DataConfig, setting: SplitSetting) -> list[Source]:
@@ -199,7 +200,7 @@ def _join_classes(train: Sequence[str], val: Sequence[str], data: DataConfig) ->
     """Return the class names of both splits, sorted if the format has no order of its own."""
     if data.classes is not None:
         return list(data.classes)
-    if data.format in ("voc", "csv", "folders"):
+    if data.format in ("voc", "csv", "labelme", "folders"):
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]
 

@@ -39,7 +39,7 @@ def resolve_data(data: DataConfig) -> DataConfig:
     box_format = next((name for name in BOX_FORMATS if name == data.format), None)
     if box_format is None:
         return data
-    splits = list_splits(box_format, root)
+    splits = list_splits(box_format, root, data.encoding)
     resolved: dict[str, str | float] = {}
     if data.train == _DEFAULT.train:
         resolved["train"] = _split_named(splits, "train")

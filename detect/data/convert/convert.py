@@ -12,7 +12,7 @@ from pathlib import Path
 from detect.data.convert.convertible_dataset import ConvertibleDataset
 from detect.data.convert.dataset_writers import IMAGE_FOLDERS, label_files
 from detect.data.convert.naming import target_names
-from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.detect_format import WritableFormat
 from detect.errors import RunError, UserError
 from detect.system.files import require_writable_folder, sync, sync_below
 from detect.system.progress import ProgressDisplay
@@ -40,7 +40,7 @@ def require_new_folder(folder: Path) -> Path:
     return folder
 
 
-def plan_conversion(dataset: ConvertibleDataset, target: BoxFormat, folder: Path) -> Conversion:
+def plan_conversion(dataset: ConvertibleDataset, target: WritableFormat, folder: Path) -> Conversion:
     """Return the data set as files of the format ``target``.
 
     Raises UserError for images that would have the same label file.

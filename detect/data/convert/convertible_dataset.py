@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detect.data.annotations import DroppedBox
 from detect.data.findings import DatasetFinding
-from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.detect_format import BoxFormat, WritableFormat
 from detect.data.formats.numbers import format_plus_one
 from detect.data.formats.read_folder import read_folder
 from detect.data.formats.records import LabeledImage, LabeledObject, LabeledSet
@@ -49,13 +49,14 @@ def read_convertible_dataset(
     root: Path,
     format: BoxFormat,  # noqa: A002 - the name of the setting
     images: Path | None,
+    encoding: str | None = None,
 ) -> ConvertibleDataset:
     """Return all splits of a folder, train first.
 
     images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, if
     two splits use one id for different classes, or if an image in two splits has different objects in each.
     """
-    folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False))
+    folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False), encoding)
     labeled_sets = dict(folder.splits)
     dropped = [
         DroppedBox(str(image.label_file), f"{instance.location} ({instance.name})", instance.invalid_reason)
@@ -71,7 +72,7 @@ def read_convertible_dataset(
     return dataset
 
 
-def drop_unrepresentable(dataset: ConvertibleDataset, target: BoxFormat) -> ConvertibleDataset:
+def drop_unrepresentable(dataset: ConvertibleDataset, target: WritableFormat) -> ConvertibleDataset:
     """Return the data set with the objects that ``target`` cannot hold moved to ``dropped``.
 
     VOC's corners are pixels, both inclusive, and VOC's reader takes a box from a pixel to itself for no box. A box of

@@ -13,8 +13,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import yaml
 
 from detect.data.convert.convertible_dataset import ConvertibleDataset
-from detect.data.formats.csv_files import COLUMNS, OPTIONAL_COLUMNS
-from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.csv_columns import COLUMNS, OPTIONAL_COLUMNS
+from detect.data.formats.detect_format import WritableFormat
 from detect.data.formats.numbers import format_center_box, format_float, format_plus_one
 from detect.data.formats.records import Corners, LabeledImage, LabeledObject
 from detect.data.formats.split_names import ROBOFLOW_FILES
@@ -25,7 +25,7 @@ IMAGE_FOLDERS = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv":
 """The folder that holds the images, for each format."""
 
 
-def label_files(dataset: ConvertibleDataset, names: dict[Path, str], format: BoxFormat) -> dict[str, str]:  # noqa: A002
+def label_files(dataset: ConvertibleDataset, names: dict[Path, str], format: WritableFormat) -> dict[str, str]:  # noqa: A002
     """Return path inside the new folder to text; names: the path of each image file inside the folder of images.
 
     Raises UserError if two splits would be written to the same file.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.detect_format import WritableFormat
 from detect.data.formats.records import LabeledObject
 
 _FIELDS_NOT_IN_YOLO = ("difficult", "crowd", "truncated", "pose")
 
 
-def lost_fields(objects: Iterable[LabeledObject], target: BoxFormat) -> list[str]:
+def lost_fields(objects: Iterable[LabeledObject], target: WritableFormat) -> list[str]:
     """Return a phrase for each field that ``target`` cannot hold, with the number of objects that have the field.
 
     VOC, COCO and CSV hold difficult, crowd, truncated and pose, under the names that the format or detect defines. Only
@@ -27,7 +27,7 @@ def lost_fields(objects: Iterable[LabeledObject], target: BoxFormat) -> list[str
     return phrases
 
 
-def nonstandard_fields(objects: Iterable[LabeledObject], target: BoxFormat) -> list[str]:
+def nonstandard_fields(objects: Iterable[LabeledObject], target: WritableFormat) -> list[str]:
     """Return a phrase for each field that is written to ``target`` under a name that only detect reads, with the
     number of objects that have the field.
     """

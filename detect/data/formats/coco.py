@@ -140,15 +140,20 @@ class CocoFile:
         """Return the image of each image id, in the file's order."""
         images: dict[int, _Image] = {}
         first_ids: dict[Path, int] = {}
+        moved: list[tuple[str, str]] = []
         for location, image in self._parse_records(document, "images", "image", coco_json.parse_image):
             if image.id in images:
                 self._report("repeated-id", self.path, location, f"expected each image id once, found {image.id} again")
                 continue
             file = self._named_images.find(image.name, f"image {image.id} of {self.path}")
+            moved += [(location, file.name)] if image.is_moved else []
             if first_ids.setdefault(file, image.id) != image.id:
                 ids = f"{image.name} under the ids {first_ids[file]} and {image.id}"
                 self._report("repeated-id", self.path, location, f"expected each image once, found {ids}")
             images[image.id] = _Image(file, image.name.as_posix(), image.size)
+        if moved:
+            found = f'{len(moved)} "file_name" lead out of the folder, from {moved[0][1]} on: their ends are taken'
+            self._report.note("dialect", self.path, moved[0][0], found)
         return images
 
     def _read_annotations(

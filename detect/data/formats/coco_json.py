@@ -34,12 +34,14 @@ class CocoCategory:
 class CocoImage:
     """The record of an image.
 
-    name: a path inside the folder of the images; size: (h, w), both above 0; None where the record has neither.
+    name: a path inside the folder of the images; size: (h, w), both above 0; None where the record has neither;
+    is_moved: True if the file names a path outside the folder, of which ``name`` is the end.
     """
 
     id: int
     name: PurePosixPath
     size: Size | None
+    is_moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class CocoAnnotation:
 def load_document(path: Path) -> dict[str, Any]:
     """Return the content of the file. Raises UserError where it is missing or no JSON object."""
     document = read_json_file(path, "a COCO annotation file")
+    if isinstance(document, list) and document and isinstance(document[0], dict) and "image_id" in document[0]:
+        expected = "expected COCO's object of images, annotations and categories, found a list of detections"
+        raise UserError(f"{path}: {expected}, which are no labels: give the file that the images were labelled in")
     if not isinstance(document, dict):
         raise UserError(
             f"{path}: expected COCO's object of images, annotations and categories, found another JSON value"
@@ -111,10 +116,12 @@ def parse_image(path: Path, index: int, record: Any) -> CocoImage:
     """Parse an image; index: its position in the file from 1, for messages. Raises UserError."""
     location = f"image {index}"
     image_id, name = parse_id(path, location, record, "id"), parse_file_name(path, index, record)
-    relative = PurePosixPath(name.replace("\\", "/"))
-    if relative.is_absolute() or ".." in relative.parts:
+    written = PurePosixPath(name.replace("\\", "/").rpartition("?d=")[2])  # Label Studio: /data/local-files/?d=a.jpg
+    inside = [part for part in written.parts if part not in ("/", "//", "..") and not part.endswith(":")]
+    if not inside:
         raise UserError(f'{path}: {location}: "file_name": expected a path inside the images\' folder, found "{name}"')
-    return CocoImage(image_id, relative, _parse_size(path, location, record))
+    is_moved = len(inside) < len(written.parts) or "?d=" in name
+    return CocoImage(image_id, PurePosixPath(*inside), _parse_size(path, location, record), is_moved)
 
 
 def _parse_size(path: Path, location: str, record: dict[str, Any]) -> Size | None:

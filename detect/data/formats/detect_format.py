@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from detect.data.formats.annotation_files import coco_files, csv_files
-from detect.data.formats.csv_files import COLUMNS
+from detect.data.formats.csv_class_names import is_class_list
+from detect.data.formats.csv_columns import COLUMNS
 from detect.data.formats.image_index import FileIndex
+from detect.data.formats.labelme import is_json
+from detect.data.formats.labelme_json import is_labelme
 from detect.data.formats.voc_lists import SPLIT_FOLDER
 from detect.data.formats.voc_pairs import is_xml
 from detect.data.formats.voc_xml import is_voc_annotation, refuse_cvat
@@ -18,13 +21,16 @@ from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_folder
 
-BoxFormat = Literal["voc", "coco", "yolo", "csv"]
-BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv")
+BoxFormat = Literal["voc", "coco", "yolo", "csv", "labelme"]
+WritableFormat = Literal["voc", "coco", "yolo", "csv"]
+BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv", "labelme")
+WRITABLE_FORMATS: tuple[WritableFormat, ...] = ("voc", "coco", "yolo", "csv")  # of `detect data convert --to`
 
+_HEAD = 4096  # bytes
 _LABEL_SUFFIXES = frozenset({".xml", ".json", ".csv", ".txt", ".yaml", ".yml"})
 _EXPECTED = (
     "VOC (Annotations, or images with XML files beside them), COCO (a .json file), YOLO (data.yaml, classes.txt or "
-    f"obj.names) or CSV ({','.join(COLUMNS)})"
+    f"obj.names), CSV ({','.join(COLUMNS)}) or LabelMe (a .json file for each image)"
 )
 
 
@@ -38,22 +44,30 @@ def detect_format(root: Path) -> BoxFormat:
     if signs:
         listed = " and ".join(f"{name} ({file})" for name, file in signs.items())
         raise UserError(f"{root}: expected one format, found {listed}; name the format: --format or data.format")
-    raise UserError(f"{root}: expected {_EXPECTED}, found {describe_folder(root)}{_nearest_layout(root)}")
+    raise UserError(
+        f"{root}: expected {_EXPECTED}, found {describe_folder(root)}{_detections_hint(root) or _nearest_layout(root)}"
+    )
 
 
 def format_signs(root: Path) -> dict[BoxFormat, str]:
     """Return the formats of which the folder shows a sign, each with the file or folder that is the sign."""
     require_folder(root, "a folder of labelled images")
-    signs = {
+    signs: dict[BoxFormat, Path | None] = {
         "voc": _voc_sign(root),
         "coco": next(iter(coco_files(root)), None),
         "yolo": find_data_file(root),
-        "csv": next(iter(csv_files(root)), None),
+        "csv": next((file for file in csv_files(root) if not is_class_list(file)), None),
     }
+    signs["labelme"] = None if signs["voc"] or signs["coco"] else _labelme_sign(root)
     base = root.absolute()
     return {
         name: sign.absolute().relative_to(base).as_posix() for name in BOX_FORMATS if (sign := signs[name]) is not None
     }
+
+
+def _labelme_sign(root: Path) -> Path | None:
+    """Return the first JSON file of LabelMe below the root; None if there is none."""
+    return next((file for file in FileIndex(root, is_json).files if is_labelme(file)), None)
 
 
 def describe_folder(root: Path) -> str:
@@ -69,6 +83,16 @@ def describe_folder(root: Path) -> str:
         for (folder, suffix), count in counts.most_common(5)
     ]
     return f"{num_images} images and no labels that are known ({', '.join(listed)})"
+
+
+def _detections_hint(root: Path) -> str:
+    """Return a hint at a JSON file in the folder that lists detections, which COCO calls results; empty without one."""
+    for file in sorted(root.glob("*.json")):
+        with contextlib.suppress(OSError), file.open("rb") as stream:
+            head = stream.read(_HEAD).lstrip()
+            if head.startswith(b"[") and b'"image_id"' in head and b'"category_id"' in head:
+                return f"; {file.name} lists detections, which are no labels: add the file of the labels"
+    return ""
 
 
 def _nearest_layout(root: Path) -> str:

@@ -63,6 +63,16 @@ def parse_polygon_box(fields: Sequence[str], size: Size) -> tuple[float, float, 
     return x1, y1, x2, y2
 
 
+def parse_fractions(fields: Sequence[str], size: Size) -> tuple[float, float, float, float]:
+    """Return x1 y1 x2 y2 in pixels of the same in fractions of an image of ``size`` (h, w); each is rounded once."""
+    height, width = size
+    sides = (width, height, width, height)
+    x1, y1, x2, y2 = (
+        float(_EXACT.multiply(_parse_decimal(field), Decimal(side))) for field, side in zip(fields, sides, strict=True)
+    )
+    return x1, y1, x2, y2
+
+
 def format_center_box(box: Sequence[float], size: Size) -> tuple[str, str, str, str]:
     """Return the texts ``cx cy w h`` for which ``parse_center_box`` returns ``box``.
 

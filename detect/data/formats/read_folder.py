@@ -7,7 +7,9 @@ from pathlib import Path
 from detect.data.formats.coco import CocoFolder
 from detect.data.formats.csv_files import CsvFolder
 from detect.data.formats.detect_format import BoxFormat
+from detect.data.formats.label_text import require_encoding
 from detect.data.formats.labeled_folder import FolderReader, LabeledFolder
+from detect.data.formats.labelme import LabelMeFolder
 from detect.data.formats.report import Report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.voc import VocFolder
@@ -22,23 +24,27 @@ def open_folder(
     images: Path | None,
     report: Report,
     sizes: ImageSizes,
+    encoding: str | None = None,
 ) -> FolderReader:
     """Return the reader of a folder in a format. Raises UserError if there is no such folder.
 
     images: the folder of the images for COCO and CSV, absolute or in root, None to search for it; report: where faults
-    go; sizes: decides on the sizes of images.
+    go; sizes: decides on the sizes of images; encoding: of texts (CSV, YOLO) without a byte order mark, None for UTF-8.
     """
     if format == "voc":
         return VocFolder(root, report, sizes)
     if format == "yolo":
-        return YoloFolder(root, report, sizes)
-    reader = CocoFolder if format == "coco" else CsvFolder
-    return reader(root, images, report, sizes)
+        return YoloFolder(root, report, sizes, require_encoding(encoding))
+    if format == "labelme":
+        return LabelMeFolder(root, report, sizes)
+    if format == "csv":
+        return CsvFolder(root, images, report, sizes, require_encoding(encoding))
+    return CocoFolder(root, images, report, sizes)
 
 
-def list_splits(format: BoxFormat, root: Path) -> list[str]:  # noqa: A002 - the name of the setting
+def list_splits(format: BoxFormat, root: Path, encoding: str | None = None) -> list[str]:  # noqa: A002 - the setting
     """Return the splits of a folder, as ``data.train`` and ``data.val`` name them, without suffixes."""
-    return open_folder(format, root, None, Report(), ImageSizes()).split_names()
+    return open_folder(format, root, None, Report(), ImageSizes(), encoding).split_names()
 
 
 def read_folder(
@@ -47,6 +53,7 @@ def read_folder(
     images: Path | None,
     report: Report,
     sizes: ImageSizes,
+    encoding: str | None = None,
 ) -> LabeledFolder:
     """Return all splits of a folder, train first. Raises UserError if there is no split.
 
@@ -54,7 +61,7 @@ def read_folder(
     """
     if not (format == "coco" and root.is_file()):
         require_folder(root, f"a data set in {format}")
-    reader = open_folder(format, root, images, report, sizes)
+    reader = open_folder(format, root, images, report, sizes, encoding)
     names = sorted(reader.split_names(), key=lambda name: (name != "train", name))
     splits = {name: reader.read_split(name) for name in names}
     unlisted = reader.read_rest()

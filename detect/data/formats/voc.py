@@ -26,7 +26,7 @@ from detect.data.formats.records import (
 )
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.formats.split_names import ONLY_SPLIT, guess_split
+from detect.data.formats.split_names import ONLY_SPLIT, split_folders
 from detect.data.formats.voc_lists import SPLIT_FOLDER, read_split_file, split_file_names
 from detect.data.formats.voc_pairs import Pair, VocPairs
 from detect.data.formats.voc_xml import VocAnnotation, VocObject, read_annotation, refuse_cvat
@@ -127,15 +127,10 @@ class VocFolder:
 
     @cached_property
     def _split_folders(self) -> list[str]:
-        """The folders, each a split, in which the images lie; none if there are lists or a folder of another name.
-
-        A folder of cars beside one of trains is no split, and a folder for testing alone is none either.
-        """
+        """The folders, each a split, in which the images lie; none if there are lists or a folder of another name."""
         if self._has_lists:
             return []
-        names = sorted({name for image, _ in self._pairs.all if (name := self._first_folder(image)) is not None})
-        splits = {guess_split(name) for name in names}
-        return names if None not in splits and not splits <= {"test"} else []
+        return split_folders(self._first_folder(image) for image, _ in self._pairs.all)
 
     def _first_folder(self, image: Path) -> str | None:
         """Return the first folder of an image's key: train for ``train/a.jpg`` and for ``images/train/a.jpg``."""
@@ -205,6 +200,8 @@ class VocFolder:
             return None
         if voc_object.num_boxes > 1:
             self._report("second-box", xml, location, f"{voc_object.name}: {voc_object.num_boxes} <bndbox>")
+        if voc_object.shape and not voc_object.num_boxes:
+            self._report.note("dialect", xml, location, f"the box is the one around its <{voc_object.shape}>")
         return LabeledObject(
             location=location,
             name=voc_object.name,
@@ -214,6 +211,7 @@ class VocFolder:
             crowd=voc_object.crowd,
             truncated=voc_object.truncated,
             pose=voc_object.pose,
+            has_mask=bool(voc_object.shape),
             own_numbers=voc_object.corners,
         )
 

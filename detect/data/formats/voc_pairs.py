@@ -106,7 +106,7 @@ class VocPairs:
         name = listed_path(annotation.file_name)
         if not matches:
             named = self.images.find_named(name)
-            return named if all(image.name == name.name for image in named) else []
+            return named if all(name.name in (image.name, image.stem) for image in named) else []
         return [image for image in matches if image.name == name.name] or matches
 
     def _report_missing(self, xml: Path, only_note: bool) -> Path | None:

@@ -11,6 +11,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from detect.data.formats.numbers import parse_float, parse_minus_one
+from detect.data.formats.voc_shapes import corners_around, find_shape
 from detect.errors import UserError
 from detect.system.files import require_file
 from detect.types import Size
@@ -30,7 +31,8 @@ class VocObject:
     index: from 1; name: without blanks around it, empty where there is none; corners: the file's own numbers, 1-based
     and inclusive, NaN where one is missing or no number; box: continuous 0-based ``x1 y1 x2 y2``; complete: True if all
     four are present; crowd: <iscrowd>, which `detect data convert` writes for COCO's; pose: empty where unspecified;
-    num_boxes: the number of <bndbox> elements, of which the first is read.
+    num_boxes: the number of <bndbox> elements, of which the first is read; shape: the tag of a polygon or rotated box,
+    around which the box is where there is no <bndbox>; empty without one.
     """
 
     index: int
@@ -43,6 +45,7 @@ class VocObject:
     truncated: bool
     pose: str
     num_boxes: int
+    shape: str
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def _parse_size(tree: Element) -> Size | None:
 def _parse_object(index: int, element: Element) -> VocObject:
     """Return the object of an <object> element; index: from 1."""
     boxes = element.findall("bndbox")
-    texts = [boxes[0].findtext(corner) if boxes else None for corner in _CORNERS]
+    shape = find_shape(element)
+    texts = [boxes[0].findtext(corner) for corner in _CORNERS] if boxes else corners_around(element)
     x1, y1, x2, y2 = (parse_float(text) for text in texts)
     pose = (element.findtext("pose") or "").strip()
     return VocObject(
@@ -150,6 +154,7 @@ def _parse_object(index: int, element: Element) -> VocObject:
         truncated=_parse_flag(element, "truncated"),
         pose="" if pose == UNSPECIFIED else pose,
         num_boxes=len(boxes),
+        shape=shape,
     )
 
 

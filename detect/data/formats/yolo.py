@@ -9,19 +9,22 @@ else where ``image_index.py`` finds them. An image without a label file, or with
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from detect.data.annotations import Annotations
 from detect.data.formats.image_index import FileIndex, has_file, listed_path
+from detect.data.formats.label_text import label_lines
 from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_annotations
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.formats.yolo_data import YoloData, read_data_file
-from detect.data.formats.yolo_labels import read_labels
+from detect.data.formats.yolo_data import read_data_file
+from detect.data.formats.yolo_entries import resolve_entry
+from detect.data.formats.yolo_labels import describe_lengths, read_labels
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
-from detect.system.files import require_file, text_lines
+from detect.system.files import require_file
 
 _OTHER_TEXTS = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
 
@@ -54,17 +57,19 @@ def label_file(image: Path) -> Path:
 class YoloFolder:
     """Reads the images of a YOLO folder.
 
-    report: where faults go; sizes: decides on the sizes of images. Raises UserError if data.yaml cannot be read.
+    report: where faults go; sizes: decides on the sizes of images; encoding: of files without a byte order
+    mark, None for UTF-8. Raises UserError if data.yaml cannot be read.
     """
 
-    def __init__(self, root: Path, report: Report, sizes: ImageSizes) -> None:
-        self.data = read_data_file(root)
+    def __init__(self, root: Path, report: Report, sizes: ImageSizes, encoding: str | None = None) -> None:
+        self.data = read_data_file(root, encoding)
         self._report = report
         self._sizes = sizes
         self._images = FileIndex(root)
         self._labels = FileIndex(root, _is_label_file)
         self._splits: dict[str, list[Path]] = {}
         self._label_files: dict[Path, Path] = {}
+        self._lengths: Counter[int] = Counter()
 
     def split_names(self) -> list[str]:
         """Return the names of the splits."""
@@ -87,11 +92,16 @@ class YoloFolder:
             self._report("missing-annotation", self._label_files[images[0]], "", expected)
         self._report_labels_without_image()
         names = [self._name(image) for image in images]
+        self._lengths.clear()
         labeled = (
             self._read_image(image, name, image_id)
             for image, name, image_id in zip(images, names, image_ids(names), strict=True)
         )
-        return LabeledSet(tuple(labeled), {name: i for i, name in enumerate(data.names, start=1)})
+        images_read = tuple(labeled)
+        described = describe_lengths(self._lengths, data.keypoint_fields)
+        if described:
+            self._report.note("dialect", data.file, split, described)
+        return LabeledSet(images_read, {name: i for i, name in enumerate(data.names, start=1)})
 
     def read_rest(self) -> tuple[LabeledImage, ...]:
         """Return nothing: what is in no split has no labels that anything names."""
@@ -100,10 +110,11 @@ class YoloFolder:
     def _list_entry(self, split: str, entry: str) -> list[Path]:
         """Return the images of one entry of a split: a folder, or a list."""
         try:
-            path = _resolve_entry(self.data, split, entry)
+            path = resolve_entry(self.data, split, entry, self._report)
             if path.is_dir():
                 return self._list_folder(split, path)
-            names = [(line, text.strip()) for line, text in enumerate(text_lines(path), start=1) if text.strip()]
+            lines = enumerate(label_lines(path, self.data.encoding), start=1)
+            names = [(line, text.strip()) for line, text in lines if text.strip()]
         except (UserError, ValueError) as error:  # ValueError: a name with NUL
             self._report.add_error("damaged-annotation", self.data.file, split, UserError(str(error)))
             return []
@@ -198,21 +209,8 @@ class YoloFolder:
         size = self._sizes.size(image, None, ())
         if not os.path.lexists(labels) and size is not None:
             self._report("unlabelled-image", image, "", f"no {labels}")
-        objects = read_labels(labels, self.data.names, size, self.data.keypoint_fields, self._report)
+        objects = read_labels(labels, self.data, size, self._report, self._lengths)
         return LabeledImage(image, name, labels, size, image_id, objects)
-
-
-def _resolve_entry(data: YoloData, split: str, entry: str) -> Path:
-    """Return the folder or list that an entry of a split names. Raises UserError if there is none.
-
-    Roboflow writes ``../train/images`` for a folder that is in ``train/images``.
-    """
-    name = str(listed_path(entry))
-    paths = [base / name for name in (name, name.removeprefix("../")) for base in (data.base_folder, data.file.parent)]
-    existing = next((path for path in paths if path.exists()), None)
-    if existing is None:
-        raise UserError(f"{data.file}: {split}: expected a folder of images or a list, found nothing at {paths[0]}")
-    return existing
 
 
 def _image_places(labels: Path) -> list[Path]:

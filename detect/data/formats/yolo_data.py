@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detect.data.formats.image_index import listed_path
+from detect.data.formats.image_index import has_file, listed_path
+from detect.data.formats.label_text import label_lines, read_label_text
 from detect.data.formats.split_names import ONLY_SPLIT
 from detect.errors import UserError, did_you_mean, shorten
-from detect.system.files import require_folder, text_lines
-from detect.system.yaml_files import read_yaml
+from detect.system.files import require_folder
+from detect.system.yaml_files import parse_yaml
 
 _SPLITS = ("train", "val", "test")
 _DARKNET_SPLITS = ("train", "valid", "val", "test")
@@ -28,7 +29,8 @@ class YoloData:
 
     file: that file; base_folder: the folder from which paths start; names: in the order of their class numbers; splits:
     for each split the folders of images and the ``.txt`` lists of images; keypoint_fields: numbers of an object that
-    follow its box, 0 where ``kpt_shape`` says nothing of keypoints.
+    follow its box, 0 where ``kpt_shape`` says nothing of keypoints; encoding: of texts without a byte order mark, None
+    for UTF-8.
     """
 
     file: Path
@@ -36,6 +38,7 @@ class YoloData:
     names: tuple[str, ...]
     splits: dict[str, tuple[str, ...]]
     keypoint_fields: int = 0
+    encoding: str | None = None
 
 
 def find_data_file(root: Path) -> Path | None:
@@ -46,38 +49,55 @@ def find_data_file(root: Path) -> Path | None:
     yamls = [*sorted(root.glob("*.yaml")), *sorted(root.glob("*.yml"))]
     with_names = [file for file in yamls if file.stem == "data" or _has_names(file)]
     candidates = [file for file in yamls if file.stem == "data"] or (with_names if len(with_names) == 1 else [])
-    darknet = [root / _DARKNET_FILE] if _read_darknet(root) else []
+    darknet = [root / _DARKNET_FILE] if _read_darknet(root, "latin-1") else []  # keys are ASCII in any encoding
     return next(
         (file for file in (*candidates, *darknet, *(root / name for name in _NAME_FILES)) if file.is_file()), None
     )
 
 
-def read_data_file(root: Path) -> YoloData:
-    """Return the content of a folder's data.yaml, or of its list of names. Raises UserError."""
+def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
+    """Return the content of a folder's data.yaml, or of its list of names. Raises UserError.
+
+    encoding: of files without a byte order mark; None for UTF-8.
+    """
     file = find_data_file(require_folder(root, "a folder with YOLO's data.yaml"))
     if file is None:
         raise UserError(f"{root / 'data.yaml'}: expected YOLO's names and splits, found nothing")
     if file.name == _DARKNET_FILE:
-        return _parse_darknet(root, file, _read_darknet(root))
+        return _parse_darknet(root, file, _read_darknet(root, encoding), encoding)
     if file.suffix not in _YAML_SUFFIXES:
-        lines = [line.strip() for line in text_lines(file)]
+        lines = [line.strip() for line in label_lines(file, encoding)]
         images = "images" if (root / "images").is_dir() else "."
-        return YoloData(file, root, _parse_names(file, [line for line in lines if line]), {ONLY_SPLIT: (images,)})
-    content = read_yaml(file, "YOLO's names and splits")
+        names = _parse_names(file, [line for line in lines if line])
+        return YoloData(file, root, names, {ONLY_SPLIT: (images,)}, encoding=encoding)
+    content = _read_yaml(file, encoding)
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected names and the splits train and val, found {type(content).__name__}")
     if "names" not in content:
         raise UserError(f"{file}: expected names, found nothing{did_you_mean('names', map(str, content))}")
-    names = _parse_names(file, content["names"])
+    names = _parse_names(file, content["names"], encoding)
     if content.get("nc", len(names)) != len(names):
         raise UserError(f"{file}: nc: expected {len(names)}, the number of names, found {shorten(content['nc'])}")
     base_folder = _find_base_folder(root, content.get("path"))
-    return YoloData(file, base_folder, names, _parse_splits(file, content), _parse_keypoint_fields(file, content))
+    keypoint_fields = _parse_keypoint_fields(file, content)
+    return YoloData(file, base_folder, names, _parse_splits(file, content), keypoint_fields, encoding)
 
 
-def _parse_names(file: Path, listed: Any) -> tuple[str, ...]:
-    """Return the class names of a list, or of a mapping of 0, 1, ... to names."""
+def _read_yaml(file: Path, encoding: str | None) -> Any:
+    """Return the value of data.yaml. Raises UserError."""
+    try:
+        return parse_yaml(read_label_text(file, "YOLO's names and splits", encoding))
+    except ValueError as error:
+        raise UserError(f"{file}: expected YAML, found {error}") from None
+
+
+def _parse_names(file: Path, listed: Any, encoding: str | None = None) -> tuple[str, ...]:
+    """Return the class names of a list, of a mapping of 0, 1, ... to names, or of a text file beside ``file``."""
+    if isinstance(listed, str) and listed.strip() and has_file(file.parent / listed_path(listed)):
+        names_file = file.parent / listed_path(listed)
+        return _parse_names(names_file, [line.strip() for line in label_lines(names_file, encoding) if line.strip()])
     if isinstance(listed, dict):
+        listed = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in listed.items()}
         if sorted(listed, key=str) != sorted(range(len(listed)), key=str):
             raise UserError(
                 f"{file}: names: expected the numbers 0 to {len(listed) - 1}, found {shorten(list(listed))}"
@@ -104,7 +124,7 @@ def _parse_splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, .
     """Return train, val and test if they are set, and further keys that name a ``.txt`` list."""
     splits = {}
     for key, value in content.items():
-        is_list = isinstance(value, str) and value.endswith(".txt") and key != "download"
+        is_list = isinstance(value, str) and value.endswith(".txt") and key not in ("download", "names")
         if value is None or not (key in _SPLITS or is_list):
             continue
         entries = value if isinstance(value, list) else [value]
@@ -127,24 +147,24 @@ def _parse_keypoint_fields(file: Path, content: dict[Any, Any]) -> int:
     return int(shape[0]) * int(shape[1])
 
 
-def _read_darknet(root: Path) -> dict[str, str]:
+def _read_darknet(root: Path, encoding: str | None = None) -> dict[str, str]:
     """Return the keys of obj.data that say where names and lists are; empty without such a file or without names."""
     file = root / _DARKNET_FILE
-    lines = text_lines(file) if file.is_file() else []
+    lines = label_lines(file, encoding) if file.is_file() else []
     pairs = (line.partition("=") for line in lines if "=" in line)
     content = {key.strip(): text.strip() for key, _, text in pairs}
     return content if "names" in content and any(split in content for split in _DARKNET_SPLITS) else {}
 
 
-def _parse_darknet(root: Path, file: Path, content: dict[str, str]) -> YoloData:
+def _parse_darknet(root: Path, file: Path, content: dict[str, str], encoding: str | None) -> YoloData:
     """Return what obj.data says. Its paths start from the folder of the darknet program, so their ends count."""
     names_file = _find_end(root, content["names"])
-    names = [line.strip() for line in text_lines(names_file) if line.strip()]
+    names = [line.strip() for line in label_lines(names_file, encoding) if line.strip()]
     lists = {split: content[split] for split in _DARKNET_SPLITS if content.get(split)}
     splits: dict[str, tuple[str, ...]] = {
         split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()
     }
-    return YoloData(file, root, _parse_names(names_file, names), splits)
+    return YoloData(file, root, _parse_names(names_file, names), splits, encoding=encoding)
 
 
 def _find_end(root: Path, name: str) -> Path:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detect.data.formats.label_text import label_lines
 from detect.data.formats.numbers import parse_center_box, parse_float, parse_polygon_box
 from detect.data.formats.records import Corners, LabeledObject, invalid_box_reason, outside_reason
 from detect.data.formats.report import Report
+from detect.data.formats.yolo_data import YoloData
 from detect.errors import UserError
-from detect.system.files import text_lines
 from detect.types import Size
 
 _UNIT: Size = (1, 1)
@@ -44,23 +46,26 @@ class YoloLine:
 
 
 def read_labels(
-    file: Path, names: Sequence[str], size: Size | None, keypoint_fields: int, report: Report
+    file: Path, data: YoloData, size: Size | None, report: Report, lengths: Counter[int]
 ) -> tuple[LabeledObject, ...]:
     """Return the objects of one image of ``size`` (h, w); none if there is no file.
 
     A line ``class x y x y x y ...`` is a polygon, and its box is the one around it. Lines that cannot be read are
-    reported. size None: the image cannot be read; the boxes are then in fractions and not judged. keypoint_fields:
-    numbers that follow each box, which are not read.
+    reported. data: names the classes, and says how many numbers of keypoints follow each box, which are not read; size
+    None: the image cannot be read; the boxes are then in fractions and not judged; lengths: to which the number of
+    numbers of each object is added.
     """
     try:
-        lines = read_lines(file)
+        lines = read_lines(file, data.encoding)
     except UserError as error:
         report.add_error("damaged-annotation", file, "", error)
         return ()
     objects = []
     for line_number, text in lines:
         try:
-            objects.append(_to_labeled_object(parse_line(file, line_number, text, names, keypoint_fields), size))
+            line = parse_line(file, line_number, text, data.names, data.keypoint_fields)
+            objects.append(_to_labeled_object(line, size))
+            lengths[len(text.split()) - 1] += 1
         except _UnknownClass as error:
             report.add_error("unknown-id", file, f"line {line_number}", error)
         except UserError as error:
@@ -68,15 +73,33 @@ def read_labels(
     return tuple(objects)
 
 
+def describe_lengths(lengths: Counter[int], keypoint_fields: int) -> str:
+    """Return what was taken for the box of objects that are more than four numbers; empty if there are none.
+
+    Eight numbers are the corners of Ultralytics' oriented boxes, or a polygon of four points: the file does not say
+    which (docs.ultralytics.com/datasets/obb, /segment, /pose).
+    """
+    longer = sum(count for length, count in lengths.items() if length != 4)
+    if not longer:
+        return ""
+    of_all = f"{longer} of {sum(lengths.values())} objects"
+    if keypoint_fields:
+        return f"kpt_shape: of {of_all} the box is read, and the keypoints are not"
+    if longer == lengths[8]:
+        return f"{of_all} have 4 points, of an oriented box or a polygon: the box is the one around them"
+    return f"{of_all} are polygons: the box is the one around each"
+
+
 class _UnknownClass(UserError):  # noqa: N818 - the name states the problem
     """A line whose class number is that of no name."""
 
 
-def read_lines(file: Path) -> list[tuple[int, str]]:
+def read_lines(file: Path, encoding: str | None = None) -> list[tuple[int, str]]:
     """Return (line number, text) of the lines that are not blank; none if there is no file. Raises UserError."""
     if not file.exists():
         return []
-    return [(line_number, text) for line_number, text in enumerate(text_lines(file), start=1) if text.strip()]
+    lines = enumerate(label_lines(file, encoding), start=1)
+    return [(line_number, text) for line_number, text in lines if text.strip()]
 
 
 def parse_line(file: Path, line_number: int, text: str, names: Sequence[str], keypoint_fields: int = 0) -> YoloLine:

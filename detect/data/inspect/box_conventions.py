@@ -16,6 +16,7 @@ from detect.data.formats.labeled_folder import LabeledFolder
 BOX_CONVENTIONS = {
     "voc": "x1 y1 x2 y2",
     "csv": "x1 y1 x2 y2",
+    "labelme": "x1 y1 x2 y2",
     "coco": "x y width height",
     "yolo": "cx cy width height",
 }

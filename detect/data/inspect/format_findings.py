@@ -27,10 +27,11 @@ def findings_summary(findings: Sequence[DatasetFinding], num_images: int, num_ob
     """Return one line with the numbers of errors, warnings, files, images and objects."""
     num_errors = sum(finding.is_error for finding in findings)
     contents = f"{num_images} images, {num_objects} objects"
-    if not findings:
+    faults = [finding for finding in findings if finding.is_fault]
+    if not faults:
         return f"clean: {contents}"
-    num_files = len({finding.file for finding in findings})
-    counts = (num_errors, "error"), (len(findings) - num_errors, "warning"), (num_files, "file")
+    num_files = len({finding.file for finding in faults})
+    counts = (num_errors, "error"), (len(faults) - num_errors, "warning"), (num_files, "file")
     errors, warnings, files = (f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     return f"{errors}, {warnings} in {files}; {contents}"
 
@@ -60,7 +61,7 @@ def findings_to_dict(findings: Sequence[DatasetFinding], num_images: int, num_ob
         "images": num_images,
         "objects": num_objects,
         "errors": num_errors,
-        "warnings": len(findings) - num_errors,
+        "warnings": sum(finding.is_fault for finding in findings) - num_errors,
         "kinds": kinds,
     }
 

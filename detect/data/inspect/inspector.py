@@ -20,15 +20,16 @@ def scan_folder(
     root: Path,
     format: BoxFormat | None,  # noqa: A002 - the name of the setting
     images: Path | None = None,
+    encoding: str | None = None,
 ) -> LabeledFolder:
     """Return the content of a labelled folder, whatever faults it has. Raises UserError if it cannot be read at all.
 
-    format: its format, None to detect it; images: the folder of the images for COCO and CSV. Boxes are judged by the
-    size of the image file.
+    format: its format, None to detect it; images: the folder of the images for COCO and CSV; encoding: of texts (CSV,
+    YOLO) without a byte order mark, None for UTF-8. Boxes are judged by the size of the image file.
     """
     sizes = ImageSizes(trust_claims=False, skip_unreadable=True)
     absolute = None if images is None else images.absolute()
-    return read_folder(root, format or detect_format(root), absolute, Report(), sizes)
+    return read_folder(root, format or detect_format(root), absolute, Report(), sizes, encoding)
 
 
 def inspect_dataset(

@@ -17,16 +17,16 @@ from rich.console import Console
 
 from detect.data.convert.convert import plan_conversion, run_conversion
 from detect.data.convert.convertible_dataset import ConvertibleDataset, drop_unrepresentable, read_convertible_dataset
-from detect.data.formats.detect_format import BOX_FORMATS, BoxFormat
+from detect.data.formats.detect_format import WRITABLE_FORMATS, WritableFormat
 from detect.data.formats.records import LabeledImage, LabeledObject
 from detect.system.progress import show_progress
 from tests.conftest import Command
 from tests.data.folders import coco_document, voc_object, write_image
 
-FORMATS = list(BOX_FORMATS)
+FORMATS = list(WRITABLE_FORMATS)
 
 
-def convert_and_read(data: ConvertibleDataset, target: BoxFormat, folder: Path) -> ConvertibleDataset:
+def convert_and_read(data: ConvertibleDataset, target: WritableFormat, folder: Path) -> ConvertibleDataset:
     with show_progress(Console(quiet=True), "converting", 1, "images") as shown:
         run_conversion(plan_conversion(data, target, folder), True, shown)
     return read_convertible_dataset(folder, target, None)
@@ -96,7 +96,7 @@ def make_dataset(files: Sequence[Path], found: Sequence[Sequence[LabeledObject]]
 @given(found=st.tuples(*(st.lists(object_strategy(*side), max_size=3) for side in ((60, 40), (37, 53)))))
 @pytest.mark.parametrize("target", FORMATS)
 def test_round_trip_keeps_every_corner_to_the_last_bit(
-    target: BoxFormat, image_files: list[Path], found: tuple[list[LabeledObject], list[LabeledObject]]
+    target: WritableFormat, image_files: list[Path], found: tuple[list[LabeledObject], list[LabeledObject]]
 ) -> None:
     if target == "yolo" and not any(found):
         return  # no label file at all is refused below
@@ -136,7 +136,7 @@ def voc_folder(voc: Callable[..., Path]) -> Path:
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(FORMATS, 2)))
 def test_round_trip_through_two_formats_keeps_the_dataset(
-    first: BoxFormat, second: BoxFormat, voc_folder: Path, tmp_path: Path
+    first: WritableFormat, second: WritableFormat, voc_folder: Path, tmp_path: Path
 ) -> None:
     data = read_convertible_dataset(voc_folder, "voc", None)
     assert (list(data.splits), len(data.dropped)) == (["train", "trainval", "val"], 1)

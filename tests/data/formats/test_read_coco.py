@@ -118,8 +118,8 @@ IMAGE = {"id": 7, "file_name": "a.jpg", "width": 60, "height": 40}
         (without("", images=[IMAGE | {"id": True}]), "expected an integer"),
         (without("", images=[IMAGE | {"height": 0}]), "expected a height and width above 0"),
         (without("", images=[IMAGE | {"height": None}]), '"height": expected an integer, found null'),
-        (without("", images=[IMAGE | {"file_name": "../a.jpg"}]), "expected a path inside"),
-        (without("", images=[IMAGE | {"file_name": "/a.jpg"}]), "expected a path inside"),
+        (without("", images=[IMAGE | {"file_name": "../.."}]), "expected a path inside"),
+        (without("", images=[IMAGE | {"file_name": "/"}]), "expected a path inside"),
         (without("", images=[5]), "image 1: expected an object, found 5"),
         (without("", categories=[{"id": 3, "name": "a"}] * 2), "category 2: expected each category once"),
         (
