@@ -55,8 +55,11 @@ def guess_split(name: str) -> Role | None:
             return split_role(part)
     words = re.findall(r"[a-z]+", parts[-1].lower())
     roles: tuple[Role, ...] = ("train", "val", "test")
-    contained = [role for role in roles if any(word.startswith(role) or word.endswith(role) for word in words)]
-    return contained[0] if len(contained) == 1 else None
+    contained = [role for role in roles if any(role in word for word in words)]
+    is_clear = len(contained) == 1 and any(
+        word.startswith(contained[0]) or word.endswith(contained[0]) for word in words
+    )
+    return contained[0] if is_clear else None
 
 
 def group_by_split_folder(folders: Mapping[_Image, Sequence[str]]) -> dict[str, list[_Image]]:
