@@ -76,8 +76,8 @@ def convert(
         print(f"noted: {line}")
     if skipped:
         print(f"skipped: {len(skipped)} images {'without an XML file' if chosen == 'voc' else skipped[0].message}")
-    for line in data.dropped:
-        print(f"skipped: {line}")
+    for box in data.dropped:
+        print(f"skipped: {box}")
     for readable, fields in (
         (False, lost_fields(objects, target_format)),
         (True, nonstandard_fields(objects, target_format)),

@@ -43,8 +43,9 @@ def resolve_data(data: DataConfig) -> DataConfig:
     if not splits or (is_train_set and is_val_set):
         return data
     train = data.train if is_train_set else _choose_train(splits, root)
-    val = data.val if is_val_set else _choose_val(splits, train, root)
-    return data.model_copy(update={"train": train, "val": val})
+    return data.model_copy(
+        update={"train": train, "val": data.val if is_val_set else _choose_val(splits, str(train), root)}
+    )
 
 
 def _list_splits(data: DataConfig, root: Path) -> list[str]:

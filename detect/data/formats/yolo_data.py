@@ -163,7 +163,9 @@ def _parse_darknet(root: Path, file: Path, content: dict[str, str]) -> YoloData:
     names_file = _find_end(root, content["names"])
     names = [line.strip() for line in text_lines(names_file) if line.strip()]
     lists = {split: content[split] for split in _DARKNET_SPLITS if content.get(split)}
-    splits = {split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()}
+    splits: dict[str, tuple[str, ...]] = {
+        split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()
+    }
     return YoloData(file, root, _parse_names(names_file, names), splits)
 
 
