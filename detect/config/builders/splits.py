@@ -21,7 +21,7 @@ from detect.data.sources import MAX_GROUP, drop_large_groups, hash_split
 from detect.errors import UserError
 from detect.system.progress import show_progress
 
-UNLISTED = "no split"  # stands for images that have labels and are in none
+UNLISTED = ""  # the name of no split, for images that have labels and are in none
 
 
 def split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations, tuple[str, ...]]:
@@ -102,10 +102,14 @@ def describe_splits(data: DataConfig, train: Annotations, val: Annotations, unus
         line = f"splits: {parts} ({_images(len(val))})"
     if not unused:
         return line
-    listed = " and ".join(f"{name} ({_images(count)})" for name, count in unused.items())
+    listed = " and ".join(
+        f"{_images(count)} with labels in no split" if name == UNLISTED else f"{name} ({_images(count)})"
+        for name, count in unused.items()
+    )
+    is_one = len(unused) == 1 and unused.get(UNLISTED, 1) == 1
     tests = [name for name in unused if guess_split(name) == "test"]
     hint = f": data.val={tests[0]} validates on it" if len(tests) == 1 else ""
-    return f"{line}; {listed} {'is' if len(unused) == 1 else 'are'} not used{hint}"
+    return f"{line}; {listed} {'is' if is_one else 'are'} not used{hint}"
 
 
 def _name(setting: str | float | tuple[SourceConfig, ...]) -> str:
