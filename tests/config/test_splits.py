@@ -26,9 +26,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def make_config(root: Path, validate_every: int | None = 1, **data: object) -> Config:
-    settings = {"data": {"format": "auto", "root": str(root)} | data}
-    return parse_config(settings | {"train": {"steps": 1, "validate_every": validate_every}}, "test")
+def make_config(root: Path, **data: object) -> Config:
+    return parse_config({"data": {"format": "auto", "root": str(root)} | data, "train": {"steps": 1}}, "test")
+
+
+def without_validation(config: Config) -> Config:
+    return config.model_copy(update={"train": config.train.model_copy(update={"validate_every": None})})
 
 
 def write(root: Path, files: Mapping[str, str]) -> Path:
@@ -165,7 +168,7 @@ def test_validation_on_nothing_is_refused(
     root = write(tmp_path / "set", files)
     with pytest.raises(UserError, match=rf"^{message}.*or train without validation: train\.validate_every=null$"):
         read_splits(make_config(root, **data))
-    assert len(read_splits(make_config(root, None, **data)).val) == 0
+    assert len(read_splits(without_validation(make_config(root, **data))).val) == 0
     with pytest.raises(UserError, match=r"^data\.val: expected at least one image, found none in"):
         load_split_for_model(make_config(root, **data), "val", ["cat"])
 
