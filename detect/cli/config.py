@@ -36,11 +36,16 @@ def list_configs() -> None:
 @click.argument("name")
 @options.settings
 def show(name: str, overrides: tuple[str, ...]) -> None:
-    """Print every setting of the configuration NAME (or of a file): inherited ones, defaults and overrides included."""
+    """Print every setting of the configuration NAME (or of a file): inherited ones, defaults and overrides included.
+
+    If the folder of the data exists, its format and splits are those that a training would use.
+    """
+    from detect.config.builders.resolve import resolve
     from detect.config.files import load_config, to_yaml
 
     file = Path(name) if Path(name).is_file() else require_builtin(name)[1]
-    print(to_yaml(load_config(file, overrides)), end="")
+    config = load_config(file, overrides)
+    print(to_yaml(resolve(config) if Path(config.data.root).is_dir() else config), end="")
 
 
 @config_command.command(

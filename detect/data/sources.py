@@ -121,17 +121,56 @@ def hash_split(
     An image stays on its side when others are added or the folder moves. groups: indices of images that go to the same
     side, each image in one group at most. The side is that of the name that comes first (a2 before a10): images that
     are added to a folder mostly come after the others, and then the group stays on its side too.
+
+    From two images on both sides have one, and train has one with objects if there is any, unless ``fraction`` is 0 or
+    1: where the hash leaves a side without, the image or group nearest to it moves. If all images are one group, they
+    are split like images of no group.
     """
-    names = [Path(annotations.file(index)).stem for index in range(len(annotations))]
-    hashed_names = list(names)
-    for group in groups:
-        first = min((names[index] for index in group), key=_natural_sort_key)
-        for index in group:
-            hashed_names[index] = first
-    hashes = [hash_key("split", name) / 2**63 for name in hashed_names]
-    train = [index for index, position in enumerate(hashes) if position >= fraction]
-    val = [index for index, position in enumerate(hashes) if position < fraction]
-    return select(annotations, train), select(annotations, val)
+    units = _split_units(len(annotations), groups)
+    names = [min((Path(annotations.file(i)).stem for i in unit), key=_natural_sort_key) for unit in units]
+    positions = [hash_key("split", name) / 2**63 for name in names]
+    in_val = [position < fraction for position in positions]
+    if 0 < fraction < 1 and len(units) > 1:
+        files = [min(annotations.file(i) for i in unit) for unit in units]
+        order = sorted(range(len(units)), key=lambda unit: (positions[unit], files[unit]))
+        _fill_sides(in_val, [_has_objects(annotations, unit) for unit in units], list(map(len, units)), fraction, order)
+    val = {index for unit, is_val in zip(units, in_val, strict=True) if is_val for index in unit}
+    train = [index for index in range(len(annotations)) if index not in val]
+    return select(annotations, train), select(annotations, sorted(val))
+
+
+def _split_units(count: int, groups: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Return the images that go to a side together: the groups, and each of the other images alone."""
+    grouped = {index for group in groups for index in group}
+    units = [*groups, *([index] for index in range(count) if index not in grouped)]
+    return units if len(units) > 1 else [[index] for index in range(count)]
+
+
+def _fill_sides(
+    in_val: list[bool], has_objects: Sequence[bool], counts: Sequence[int], fraction: float, order: Sequence[int]
+) -> None:
+    """Change ``in_val`` in place so that both sides have a unit, and train one with objects if there is any.
+
+    in_val, has_objects, counts (images): of each of at least two units; order: the units by their hash. The unit moves
+    that brings the share of val nearest to ``fraction``, the first in ``order`` of several.
+    """
+    useful = has_objects if any(has_objects) else [True] * len(counts)
+    val_count = sum(count for count, is_val in zip(counts, in_val, strict=True) if is_val)
+    total = sum(counts)
+    if not any(useful[unit] and not in_val[unit] for unit in order):
+        candidates = [unit for unit in order if useful[unit]]
+        moved = min(candidates, key=lambda unit: abs(val_count - counts[unit] - fraction * total))
+        in_val[moved] = False
+    if not any(in_val):
+        only_useful = [unit for unit in order if useful[unit]]
+        candidates = [unit for unit in order if only_useful != [unit]]
+        moved = min(candidates, key=lambda unit: abs(counts[unit] - fraction * total))
+        in_val[moved] = True
+
+
+def _has_objects(annotations: Annotations, unit: Sequence[int]) -> bool:
+    """Return True if any of these images has an object."""
+    return any(annotations.offsets[index] < annotations.offsets[index + 1] for index in unit)
 
 
 def drop_large_groups(groups: Iterable[Sequence[int]], num_images: int) -> list[Sequence[int]]:

@@ -43,9 +43,9 @@ def train(
     """
     if config.train.tensorboard:
         require_tensorboard()
-    config = resolve(config)
+    unresolved, config = config, resolve(config)
     _require_divisible(config, group)
-    splits = group.main_process_first(lambda: read_splits(config))
+    splits = group.main_process_first(lambda: read_splits(unresolved))
     if strict:
         require_clean(splits.usage, config.data.root)
     compute = select_device(config.device, config.train.precision)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.inspect.inspector import scan_folder
@@ -20,6 +22,7 @@ from detect.data.sources import (
     without_difficult,
 )
 from detect.errors import UserError
+from detect.system.randomness import hash_key
 from tests.data.folders import coco_document, voc_object
 
 EMPTY = Annotations.from_images([], ["cat"])
@@ -145,6 +148,73 @@ def test_hash_split_puts_a_group_on_the_side_of_its_first_name() -> None:
 def test_hash_split_keeps_the_side_of_a_growing_group() -> None:
     small, large = val_membership(30, [[4, 11], [8, 20]]), val_membership(60, [[4, 11, 45], [8, 20, 33, 59]])
     assert {i: large[i] for i in small} == small
+
+
+def named(names: list[str], objects: list[int]) -> Annotations:
+    """Return a data set of images with these numbers of objects."""
+    images = [
+        ImageAnnotation(
+            file=f"/{name}.jpg",
+            image_id=i,
+            size=(10, 20),
+            boxes=np.ones((count, 4)),
+            labels=np.ones(count, np.int64),
+            difficult=np.zeros(count, bool),
+            crowd=np.zeros(count, bool),
+            areas=np.ones(count),
+        )
+        for i, (name, count) in enumerate(zip(names, objects, strict=True))
+    ]
+    return Annotations.from_images(images, ["cat"])
+
+
+@pytest.mark.parametrize(("num_images", "counts"), [(0, (0, 0)), (1, (1, 0)), (2, (1, 1))])
+def test_hash_split_of_few_images(num_images: int, counts: tuple[int, int]) -> None:
+    train, val = hash_split(named(["p01", "p00"][:num_images], [1, 1][:num_images]), 0.2)
+    assert (len(train), len(val)) == counts
+
+
+NAME = st.text("abc019", min_size=1, max_size=4)
+NAMES = st.lists(st.tuples(st.sampled_from(["", "x/"]), NAME).map("".join), min_size=2, max_size=50, unique=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=NAMES, fraction=st.floats(0.001, 0.999), data=st.data())
+def test_hash_split_has_images_on_both_sides_and_keeps_groups(
+    names: list[str], fraction: float, data: st.DataObject
+) -> None:
+    objects = data.draw(st.lists(st.integers(0, 2), min_size=len(names), max_size=len(names)))
+    units = data.draw(st.lists(st.integers(0, 5), min_size=len(names), max_size=len(names)))  # 0: in no group
+    groups = [[i for i, unit in enumerate(units) if unit == group] for group in sorted({*units} - {0})]
+    train, val = (set(part.image_ids.tolist()) for part in hash_split(named(names, objects), fraction, groups))
+    assert train | val == set(range(len(names)))
+    assert not train & val
+    assert train
+    assert val
+    assert any(objects[i] for i in train) or not any(objects)
+    assert all(set(group) <= train or set(group) <= val or len(group) == len(names) for group in groups)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=NAMES, fraction=st.floats(0.05, 0.95))
+def test_hash_split_of_both_sides_is_the_hash_and_stays_when_an_image_is_added(
+    names: list[str], fraction: float
+) -> None:
+    def sides(names: list[str]) -> dict[str, bool]:
+        _, val = hash_split(named(names, [1] * len(names)), fraction)
+        return {name: i in val.image_ids for i, name in enumerate(names)}
+
+    by_hash = {name: hash_key("split", Path(name).stem) / 2**63 < fraction for name in names}
+    if len(set(by_hash.values())) == 2:
+        assert sides(names) == by_hash
+        assert {name: side for name, side in sides([*names, "new"]).items() if name != "new"} == by_hash
+    else:
+        assert sum(sides(names)[name] != by_hash[name] for name in names) == 1
+
+
+def test_hash_split_of_one_group_splits_it() -> None:
+    train, val = hash_split(named(["a", "b", "c"], [1, 1, 1]), 0.2, [[0, 1, 2]])
+    assert (len(train), len(val)) == (2, 1)
 
 
 @pytest.mark.parametrize(("fraction", "counts"), [(0.0, (9, 0)), (1.0, (0, 9))])

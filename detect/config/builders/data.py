@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 from detect.config import Config, DataConfig, SourceConfig
-from detect.config.builders.resolve import resolve_data
+from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
+from detect.config.builders.splits import count_unused, describe_splits, split_by_hash
 from detect.data.annotations import Annotations
 from detect.data.findings import DatasetFinding
 from detect.data.formats.report import Report, strict_report, summarize
+from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
-from detect.data.near_duplicates import group_duplicates
-from detect.data.near_duplicates_cache import hash_cache_file, image_hashes
 from detect.data.repeat_factor import repeat_factor_sampling
 from detect.data.shapes import dataset as shapes
-from detect.data.sources import (
-    MAX_GROUP,
-    Source,
-    drop_large_groups,
-    hash_split,
-    load_sources,
-    remap_classes,
-    without_difficult,
-)
+from detect.data.sources import Source, load_sources, remap_classes, without_difficult
 from detect.data.usage import DataUsage, data_usage, skipped_images
 from detect.errors import UserError
 from detect.system.files import require_folder
-from detect.system.progress import show_progress
 
 SplitSetting = str | tuple[SourceConfig, ...]
 
@@ -60,13 +49,15 @@ def read_splits(config: Config) -> Splits:
     """Return both splits with the same classes: those of the settings, else all that occur in either split.
 
     Difficult objects are removed from the training split if the settings say so; the validation split keeps them,
-    marked. Raises UserError for a training split without images or objects.
+    marked. Raises UserError for a training split without images or objects, and for a validation split without images
+    unless there is no validation.
     """
-    data = _render_shapes(resolve_data(config.data))
+    resolved = resolve_data(config.data)
+    data = _render_shapes(resolved)
     report = strict_report()
     notes: tuple[str, ...] = ()
     if isinstance(data.val, float | int):
-        train, val, notes = _split_by_hash(_load_sources(data, data.train, data.classes, report), float(data.val))
+        train, val, notes = split_by_hash(_load_sources(data, data.train, data.classes, report), float(data.val))
     else:
         train, val = (_load_sources(data, setting, data.classes, report) for setting in (data.train, data.val))
         classes = _join_classes(train.classes, val.classes, data)
@@ -75,19 +66,65 @@ def read_splits(config: Config) -> Splits:
         raise UserError(f"data.train: expected at least one image, found none in {data.root}")
     if len(train.boxes) == 0:
         raise UserError(f"data.train: expected at least one object, found none in {len(train)} images")
+    if len(val) == 0 and config.train.validate_every is not None:
+        raise UserError(_describe_empty_val(data, len(train)))
+    unused = {} if resolved.format == "shapes" else count_unused(data, [train, val])
+    split_anew = config.data.val == DEFAULT_SPLITS.val and isinstance(data.val, float) and bool(unused)
     usage = data_usage([train, val], report.findings)
-    notes = (*notes, *_note_findings(data, [train, val], report.findings))
+    usage = replace(usage, noted={**usage.noted, **_strict_counts(train, val, unused, split_anew)})
+    notes = (*_split_notes(data, train, val, unused), *notes, *_note_findings(data, [train, val], report.findings))
+    notes = notes[1:] if resolved.format == "shapes" else notes
     train = train if data.train_on_difficult else without_difficult(train)
     if data.repeat_factor_threshold:
         train = repeat_factor_sampling(train, data.repeat_factor_threshold, config.seed)
     return Splits(train, val, usage, notes)
 
 
+def _split_notes(data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the line on all splits, and lines on a split that shares images or has nothing to score."""
+    notes = [describe_splits(data, train, val, unused)]
+    if shared := _count_shared(train, val):
+        notes.append(f"splits: {shared} of the {len(val)} images to validate are also trained on")
+    if len(val) and not len(val.boxes):
+        notes.append(f"splits: the {len(val)} images to validate have no objects, so that there is no score")
+    return tuple(notes)
+
+
+def _strict_counts(train: Annotations, val: Annotations, unused: Mapping[str, int], split_anew: bool) -> dict[str, int]:
+    """Return the counts, above 0, of what strict training refuses about the splits.
+
+    These are images of splits that are ignored, images of both splits, and those of a split that was cut in two without
+    being asked for, though the folder has splits. A split for testing is set aside, and not ignored.
+    """
+    counts = {
+        "image of a split that is not used": sum(unused[name] for name in unused if guess_split(name) != "test"),
+        "image to train on and to validate": _count_shared(train, val),
+        "image of a split that is cut in two (data.val=0.2 asks for it)": (len(train) + len(val)) * split_anew,
+    }
+    return {title: count for title, count in counts.items() if count}
+
+
+def _count_shared(train: Annotations, val: Annotations) -> int:
+    """Return the number of images that are in both splits."""
+    files = [{part.file(index) for index in range(len(part))} for part in (train, val)]
+    return len(files[0] & files[1])
+
+
+def _describe_empty_val(data: DataConfig, num_train: int) -> str:
+    """Return the message for a validation split without images."""
+    cure = "or train without validation: train.validate_every=null"
+    if not isinstance(data.val, float | int):
+        return f"data.val: expected at least one image, found none in {data.root}: name another split, {cure}"
+    if data.val == 0:
+        return f"data.val: expected a split, or a fraction above 0, found 0: set it, {cure}"
+    return f"data.val: expected at least two images to split, found {num_train} in {data.root}: add images, {cure}"
+
+
 def load_split(config: Config, split: str) -> Annotations:
     """Return one split (train or val) with its own classes and its difficult objects; the other need not exist."""
     data = _render_shapes(resolve_data(config.data))
     if isinstance(data.val, float | int):
-        train, val, _ = _split_by_hash(_load_sources(data, data.train, data.classes), float(data.val))
+        train, val, _ = split_by_hash(_load_sources(data, data.train, data.classes), float(data.val))
         return val if split == "val" else train
     return _load_sources(data, data.train if split == "train" else data.val, data.classes)
 
@@ -95,9 +132,12 @@ def load_split(config: Config, split: str) -> Annotations:
 def load_split_for_model(config: Config, split: str, classes: Sequence[str]) -> Annotations:
     """Return a split with the labels of a model's ``classes``, for its evaluation.
 
-    Raises UserError for an object of a class that the model does not have.
+    Raises UserError for a split without images, and for an object of a class that the model does not have.
     """
-    return remap_classes(load_split(config, split), classes)
+    loaded = load_split(config, split)
+    if len(loaded) == 0:
+        raise UserError(f"data.{split}: expected at least one image, found none in {config.data.root}")
+    return remap_classes(loaded, classes)
 
 
 def default_metric(config: Config) -> Literal["coco", "voc07"]:
@@ -122,41 +162,6 @@ def _render_shapes(data: DataConfig) -> DataConfig:
         for split in ("train", "val")
     }
     return data.model_copy(update={"format": "coco", "root": str(folder), **sources})
-
-
-def _split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations, tuple[str, ...]]:
-    """Return (train, val, notes); near-duplicate images are kept on the same side of the split.
-
-    An image that has a near-duplicate in the training split would not test generalization. A note tells of large groups
-    of near-duplicates.
-    """
-    if not 0 < fraction < 1:
-        return *hash_split(annotations, fraction), ()
-    images = [Path(annotations.file(index)) for index in range(len(annotations))]
-    console = Console(stderr=True)
-    with show_progress(console, "hashing images", len(images), "images") as progress:
-        hashes = image_hashes(images, hash_cache_file(images), progress.advance)
-    readable = [(index, image_hash) for index, image_hash in enumerate(hashes) if image_hash is not None]
-    with show_progress(console, "comparing images", len(readable), "images") as progress:
-        groups = group_duplicates([image_hash for _, image_hash in readable], progress.advance)
-    duplicates = [[readable[member][0] for member in group] for group in groups]
-    kept_together = drop_large_groups(duplicates, len(images))
-    return *hash_split(annotations, fraction, kept_together), _note_large_groups(duplicates, kept_together)
-
-
-def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[Sequence[int]]) -> tuple[str, ...]:
-    """Return a note on large groups of near-duplicates on one side, and one on groups that were too large for that."""
-    large = [group for group in groups if len(group) > MAX_GROUP]
-    treatments = (
-        ("each on one side of the split", [group for group in large if group in kept_together]),
-        ("too large for one side, so split by name", [group for group in large if group not in kept_together]),
-    )
-    notes = []
-    for treatment, treated in treatments:
-        if treated:
-            sizes = ", ".join(str(len(group)) for group in treated)
-            notes.append(f"near-duplicates: {len(treated)} groups of over {MAX_GROUP} images ({sizes}), {treatment}")
-    return tuple(notes)
 
 
 def _note_findings(

@@ -8,19 +8,21 @@ from pathlib import Path
 from detect.config import Config, DataConfig
 from detect.data.formats.detect_format import BOX_FORMATS, detect_format, format_signs
 from detect.data.formats.read_folder import list_splits
-from detect.data.formats.split_names import guess_split
+from detect.data.formats.split_names import choose_split, guess_split, split_role
 from detect.errors import UserError
 
 DEFAULT_VAL_FRACTION = 0.2  # of the images, for validation, if the folder has no split for it
-_DEFAULT = DataConfig()
+DEFAULT_SPLITS = DataConfig()
 
 
 def resolve(config: Config) -> Config:
     """Return the settings with format and splits resolved from the folder, as they are written to the run folder.
 
-    A ``data.train`` or ``data.val`` that is not set becomes the split of that name; else the only split, of which a
-    fifth is for validation; else the only split with train or val in its name. Raises UserError if the format is in
-    doubt, or plainly differs from the one that is set.
+    A ``data.train`` that is not set becomes the split that stands for training by its name (train, train2017, Training,
+    else trainval), else the only split that stands for nothing else. A ``data.val`` that is not set becomes the split
+    for validation (val, valid, dev), else a fifth of the training split: never a split for testing, because the best
+    weights are chosen by validation. Raises UserError if the format or a split is in doubt, or if the format plainly
+    differs from the one that is set.
     """
     return config.model_copy(update={"data": resolve_data(config.data)})
 
@@ -36,22 +38,60 @@ def resolve_data(data: DataConfig) -> DataConfig:
         data = data.model_copy(update={"format": detect_format(root)})
     elif data.format != "folders":
         _require_format(data, root)
-    box_format = next((name for name in BOX_FORMATS if name == data.format), None)
-    if box_format is None:
+    is_train_set, is_val_set = data.train != DEFAULT_SPLITS.train, data.val != DEFAULT_SPLITS.val
+    splits = _list_splits(data, root)
+    if not splits or (is_train_set and is_val_set):
         return data
-    splits = list_splits(box_format, root, data.encoding)
-    resolved: dict[str, str | float] = {}
-    if data.train == _DEFAULT.train:
-        resolved["train"] = _split_named(splits, "train")
-    if data.val == _DEFAULT.val:
-        resolved["val"] = DEFAULT_VAL_FRACTION if len(splits) == 1 else _split_named(splits, "val")
-    return data.model_copy(update=resolved)
+    train = data.train if is_train_set else _choose_train(splits, root)
+    return data.model_copy(
+        update={"train": train, "val": data.val if is_val_set else _choose_val(splits, str(train), root)}
+    )
 
 
-def _split_named(splits: Sequence[str], role: str) -> str:
-    """Return the split named ``role``, else the only split, else the only one whose name contains ``role``."""
-    candidates = splits if len(splits) == 1 else [name for name in splits if guess_split(name) == role]
-    return candidates[0] if role not in splits and len(candidates) == 1 else role
+def _list_splits(data: DataConfig, root: Path) -> list[str]:
+    """Return the splits of a folder; of class folders those folders that have a role, if one is for training."""
+    box_format = next((name for name in BOX_FORMATS if name == data.format), None)
+    if box_format is not None:
+        return list_splits(box_format, root, data.encoding)
+    if data.format != "folders":
+        return []
+    folders = [path.name for path in sorted(root.iterdir()) if path.is_dir() and split_role(path.name)]
+    return folders if choose_split(folders, "train") else []
+
+
+def _choose_train(splits: Sequence[str], root: Path) -> str:
+    """Return the split to train on. Raises UserError if none or several may be meant."""
+    others = [name for name in splits if guess_split(name) not in ("val", "test")]
+    groups = (
+        choose_split(splits, "train"),
+        choose_split(splits, "trainval"),
+        others,
+        splits if len(splits) == 1 else [],
+    )
+    candidates = next((group for group in groups if group), [])
+    if len(candidates) == 1:
+        return candidates[0]
+    raise UserError(
+        f"data.train: expected one split for training in {root}, found {_join(candidates or splits)}: name one by "
+        "data.train, and one for validation by data.val"
+    )
+
+
+def _choose_val(splits: Sequence[str], train: str, root: Path) -> str | float:
+    """Return the split to validate on, else a fraction of ``train``. Raises UserError if several may be meant."""
+    candidates = choose_split([name for name in splits if name != train], "val")
+    if not candidates or guess_split(train) == "trainval":  # which contains the split for validation
+        return DEFAULT_VAL_FRACTION
+    if len(candidates) == 1:
+        return candidates[0]
+    raise UserError(
+        f"data.val: expected one split for validation in {root}, found {_join(candidates)}: name one by data.val"
+    )
+
+
+def _join(names: Sequence[str]) -> str:
+    """Return the first names as text."""
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _require_format(data: DataConfig, root: Path) -> None:

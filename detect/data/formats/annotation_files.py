@@ -7,26 +7,47 @@ from pathlib import Path, PurePosixPath
 
 from detect.data.formats.image_index import FileIndex, has_file
 from detect.data.formats.report import Report
-from detect.data.formats.split_names import ROBOFLOW_FILES
+from detect.data.formats.split_names import ROBOFLOW_FILES, split_role
 from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_file
 
 _COCO_KEYS = (b'"images"', b'"annotations"')
+_MAX_FILES = 4  # annotation files of a split in one folder
 _HEAD = 1 << 16  # bytes: they contain one of COCO's keys, or categories fill them all
 
 
 def coco_files(root: Path) -> list[Path]:
-    """Return the COCO annotation files in a folder, in its ``annotations``, or beside the images (as Roboflow does)."""
+    """Return the COCO annotation files in a folder, in its ``annotations``, or beside the images (as Roboflow does).
+
+    Without any there, those of folders named for splits.
+    """
     matches = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW_FILES[0]}.json"))
     files = dict.fromkeys(file for folder_matches in matches for file in sorted(folder_matches))
-    return [file for file in files if file.is_file() and _has_coco_keys(file)]
+    known = [file for file in files if file.is_file() and _has_coco_keys(file)]
+    return known or [file for file in _in_split_folders(root, "json") if _has_coco_keys(file)]
 
 
 def csv_files(root: Path) -> list[Path]:
-    """Return the CSV files in a folder, or beside the images (as Roboflow does), sorted."""
+    """Return the CSV files in a folder, or beside the images (as Roboflow does), sorted.
+
+    Without any there, those of folders named for splits.
+    """
     files = [*sorted(root.glob("*.csv")), *sorted(root.glob(f"*/{ROBOFLOW_FILES[1]}.csv"))]
-    return [file for file in files if file.is_file()]
+    return [file for file in files if file.is_file()] or _in_split_folders(root, "csv")
+
+
+def _in_split_folders(root: Path, suffix: str) -> list[Path]:
+    """Return the annotation files in folders named for splits: train/boxes.csv, annotations/val/instances.json.
+
+    A folder of more than a few such files holds one for each image, which is another format.
+    """
+    by_folder: dict[Path, list[Path]] = {}
+    for pattern in (f"*/*.{suffix}", f"*/*/*.{suffix}"):
+        for file in sorted(root.glob(pattern)):
+            if any(split_role(part) is not None for part in file.relative_to(root).parts[:-1]):
+                by_folder.setdefault(file.parent, []).append(file)
+    return [file for files in by_folder.values() if len(files) <= _MAX_FILES for file in files]
 
 
 def annotation_file(root: Path, selection: str, suffix: str) -> Path:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import numbers
+import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from detect.errors import UserError, did_you_mean, shorten
-from detect.system.files import read_json_file
+from detect.system.files import read_json_file, require_file
 
 if TYPE_CHECKING:  # types.py imports torch, which tools/eval_coco.py does not need
     from detect.types import Size
 
 _MAX_SIDE = 10**9  # pixels: a side fits into 32 bits
 _MAX_NUMBER = 1e300  # JSON has integers that are too large for a float
+_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "text", list: "a list"}
 
 
@@ -96,6 +100,20 @@ def unparsed_images(document: dict[str, Any], parsed: Container[int]) -> dict[An
         for record in records
         if isinstance(record.get("id"), int) and record["id"] not in parsed
     }
+
+
+def listed_names(path: Path) -> list[PurePosixPath]:
+    """Return the ``file_name`` of every image in an annotation file, each once, by a search in its text.
+
+    Only names that can be paths inside the folder of images are among them. Raises UserError.
+    """
+    names: dict[PurePosixPath, None] = {}
+    for quoted in _FILE_NAME.findall(require_file(path, "a COCO annotation file").read_bytes()):
+        with contextlib.suppress(ValueError):  # no text in UTF-8, or an invalid escape
+            name = PurePosixPath(json.loads(quoted.decode("utf-8")).replace("\\", "/"))
+            if not name.is_absolute() and ".." not in name.parts:
+                names[name] = None
+    return list(names)
 
 
 def get_records(path: Path, document: dict[str, Any], name: str) -> list[Any]:

@@ -84,6 +84,17 @@ class CsvFolder:
         self._read.append(images)
         return _read_file(file, images, self._report, self._sizes, self._encoding)
 
+    def image_files(self, split: str) -> list[Path]:
+        """Return the image files of a CSV file."""
+        file = annotation_file(self.root, split, ".csv")
+        images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report)
+        names = dict.fromkeys(row.file for row in _parse_rows(file, self._report))
+        return [images.find(PurePosixPath(name), f"an image of {file}") for name in names]
+
+    def unlisted_files(self) -> list[Path]:
+        """Return nothing: an image has no labels but those of a CSV file."""
+        return []
+
     def read_rest(self) -> tuple[LabeledImage, ...]:
         """Report the images beside those that were read which are in no CSV file; there are no other labels."""
         named = {file for images in self._read for file in images.files}

@@ -23,6 +23,12 @@ class FolderReader(Protocol):
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of a split with all their objects, valid or not. Raises UserError."""
 
+    def image_files(self, split: str) -> list[Path]:
+        """Return the image files of a split, as quickly as they can be listed without their labels."""
+
+    def unlisted_files(self) -> list[Path]:
+        """Return the image files that have labels and are in no split, as quickly as ``image_files``."""
+
     def read_rest(self) -> tuple[LabeledImage, ...]:
         """Return the labelled images of no split that was read, and report files without their counterpart.
 
@@ -63,12 +69,15 @@ class LabeledFolder:
 
     @cached_property
     def roles(self) -> Mapping[Path, frozenset[str]]:
-        """For each image the splits that contain it, among train, val and test."""
+        """For each image the splits that contain it, among train, val and test; trainval is train if there is none."""
+        role_of = {name: guess_split(name) for name in self.splits}
+        if "train" not in role_of.values():
+            role_of = {name: "train" if role == "trainval" else role for name, role in role_of.items()}
         roles: dict[Path, set[str]] = {}
         for name, part in self.splits.items():
-            role = guess_split(name)
+            role = role_of[name]
             for image in part.images:
-                roles.setdefault(image.file, set()).update([role] if role else [])
+                roles.setdefault(image.file, set()).update([role] if role and role != "trainval" else [])
         return {file: frozenset(names) for file, names in roles.items()}
 
     @property

@@ -1,30 +1,99 @@
-"""The names of splits."""
+"""The names of splits: what stands for training, validation and test, in files and folders of any spelling."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+Role = Literal["train", "val", "trainval", "test"]
+_Image = TypeVar("_Image", bound=Hashable)
 
 ONLY_SPLIT = "train"  # the name of the one split of a folder that lists none
+REST = "rest"  # the name of the split of images in no folder for a split, beside folders for splits
 ROBOFLOW_FILES = ("_annotations.coco", "_annotations")  # without suffix: COCO, CSV; in a folder named for the split
 
+_VAL = r"val(?:id(?:ation)?)?"
+_WORDS: Mapping[Role, str] = {
+    "trainval": rf"train(?:ing)?[^a-z]?{_VAL}",
+    "train": r"train(?:ing)?",
+    "test": r"test(?:ing)?(?:[^a-z]?dev)?",
+    "val": rf"{_VAL}|dev|eval(?:uation)?",
+}
+_ANY_WORD = "|".join(f"(?P<{role}>{pattern})" for role, pattern in _WORDS.items())
+_AFFIXES = r"(?:(?:data)?sets?|data|images?|imgs?|photos?|labels?|annotations?|boxes|splits?|lists?|files?)*"
+_LETTER = r"[^\W\d_]"
+_BARE_WORD = re.compile(_ANY_WORD)
+_WORD_IN_NAME = re.compile(rf"(?<!{_LETTER}){_AFFIXES}(?:{_ANY_WORD}){_AFFIXES}(?!{_LETTER})")
 
-def guess_split(name: str) -> str | None:
-    """Return ``train``, ``val`` or ``test`` if the name contains exactly one of them, else None.
 
-    The name trainval contains two of them. Of a path the last part counts, or the folder of Roboflow's files.
+def split_role(name: str) -> Role | None:
+    """Return what a file or folder name says by a word of its own: train2017, Training, valid, ValImages, test-dev.
+
+    trainval and train_val are one role. None without such a word, and for words of several roles.
     """
-    folder, _, file = name.lower().rpartition("/")
-    lowered = folder.rpartition("/")[2] if file in ROBOFLOW_FILES else file
-    contained: Mapping[str, bool] = {split: split in lowered for split in ("train", "val", "test")}
-    splits = [split for split, is_contained in contained.items() if is_contained]
-    return splits[0] if len(splits) == 1 else None
+    roles = {str(match.lastgroup) for match in _WORD_IN_NAME.finditer(name.lower())}
+    if roles == {"train", "val"}:
+        return "trainval"
+    return next((role for role in _WORDS if roles == {role}), None)
 
 
-def split_folders(first_folders: Iterable[str | None]) -> list[str]:
-    """Return the folders, each a split, of images in these folders; none if one of them is named for no split.
+def is_role_name(name: str) -> bool:
+    """Return True if a name is nothing but the word of a role, in any case."""
+    return _BARE_WORD.fullmatch(name.lower()) is not None
 
-    A folder of cars beside one of trains is no split, and a folder for testing alone is none either.
+
+def guess_split(name: str) -> Role | None:
+    """Return the role that the path of a split says, by its last part that has a role's word.
+
+    Without such a word it is the one with which a word of the last part begins or ends: mytrain. ``train/labels`` and
+    Roboflow's ``train/_annotations.coco`` are train.
     """
-    names = sorted({name for name in first_folders if name is not None})
-    splits = {guess_split(name) for name in names}
-    return names if None not in splits and not splits <= {"test"} else []
+    parts = name.split("/")
+    for part in reversed(parts):
+        if _WORD_IN_NAME.search(part.lower()):
+            return split_role(part)
+    words = re.findall(r"[a-z]+", parts[-1].lower())
+    roles: tuple[Role, ...] = ("train", "val", "test")
+    contained = [role for role in roles if any(role in word for word in words)]
+    is_clear = len(contained) == 1 and any(
+        word.startswith(contained[0]) or word.endswith(contained[0]) for word in words
+    )
+    return contained[0] if is_clear else None
+
+
+def group_by_split_folder(folders: Mapping[_Image, Sequence[str]]) -> dict[str, list[_Image]]:
+    """Return the images of each split that folders show, sorted by name; empty if the folders show no splits.
+
+    folders: for each image the folders that lead to it from the root. The split of an image is the first of them that
+    has a role's word, after those that all images share; an image without any is in REST. Two roles make splits, or one
+    for validation or test beside a rest. A folder of trains beside one of cars is none.
+    """
+    shared = _shared_length(list(folders.values()))
+    members: dict[str, list[_Image]] = {}
+    for image, parts in folders.items():
+        name = next((part for part in parts[shared:] if split_role(part) is not None), REST)
+        members.setdefault(name, []).append(image)
+    roles = {split_role(name) for name in members} - {None}
+    if len(roles) < 2 and not (REST in members and roles & {"val", "test"}):
+        return {}
+    return dict(sorted(members.items()))
+
+
+def choose_split(names: Collection[str], role: Role) -> list[str]:
+    """Return the splits that stand for ``role``: one if it is clear, none, or several that do equally well.
+
+    The split of that very name comes first, then one that is only a role's word, then COCO's instances.
+    """
+    if role in names:
+        return [role]
+    candidates = [name for name in names if guess_split(name) == role]
+    bare = [name for name in candidates if is_role_name(name.rpartition("/")[2])]
+    instances = [name for name in candidates if name.rpartition("/")[2].lower().startswith("instances")]
+    return next((group for group in (bare, instances) if len(group) == 1), candidates)
+
+
+def _shared_length(folders: Sequence[Sequence[str]]) -> int:
+    """Return the number of folders with which all paths begin."""
+    levels = zip(*folders, strict=False)
+    return next((depth for depth, level in enumerate(levels) if len(set(level)) > 1), min(map(len, folders), default=0))

@@ -3,7 +3,7 @@
 Corners are 1-based and inclusive in the file, so ``xmin ymin xmax ymax`` become ``(xmin - 1, ymin - 1, xmax, ymax)``.
 A devkit folder has Annotations, JPEGImages and ImageSets/Main with a list for each split. Without ImageSets there is
 one split, of every image that has an XML file anywhere below the folder (``image_index.py`` says which belong
-together). If all images lie in folders named for a split, like Roboflow's train, valid and test, each is a split.
+together). If images lie in folders named for splits, like Roboflow's train, valid and test, each is a split.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from detect.data.formats.records import (
 )
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.formats.split_names import ONLY_SPLIT, split_folders
+from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
 from detect.data.formats.voc_lists import SPLIT_FOLDER, read_split_file, split_file_names
 from detect.data.formats.voc_pairs import Pair, VocPairs
 from detect.data.formats.voc_xml import VocAnnotation, VocObject, read_annotation, refuse_cvat
@@ -72,7 +72,7 @@ class VocFolder:
         """Return the names of the splits, without those for one class."""
         if self._has_lists:
             return split_file_names(self.root)
-        return self._split_folders or ([ONLY_SPLIT] if self._pairs.all else [])
+        return list(self._split_folders) or ([ONLY_SPLIT] if self._pairs.all else [])
 
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of a split with all their objects, valid or not. Raises UserError."""
@@ -81,6 +81,23 @@ class VocFolder:
             if not self._has_lists:
                 self._pairs.report_unlabelled(())
         return self._to_set(self._members[split])
+
+    def image_files(self, split: str) -> list[Path]:
+        """Return the image files of a split, as quickly as they can be listed without their labels."""
+        if not self._has_lists:
+            return [image for image, _ in self._find_members(split)]
+        return [
+            self._pairs.likely_image(xml) for xml in read_split_file(self.root, split, self._pairs.xmls, self._report)
+        ]
+
+    def unlisted_files(self) -> list[Path]:
+        """Return the image files that have an XML file and are in no list; none if there are no lists."""
+        if not self._has_lists:
+            return []
+        names = self.split_names()
+        listed = {xml for name in names for xml in read_split_file(self.root, name, self._pairs.xmls, self._report)}
+        images = (self._pairs.likely_image(xml) for xml in self._pairs.xmls.files if xml not in listed)
+        return [image for image in images if has_file(image)]
 
     def read_rest(self) -> tuple[LabeledImage, ...]:
         """Return the images that have an XML file but are in no split that was read, and report them.
@@ -106,7 +123,7 @@ class VocFolder:
             if split not in self._split_folders:
                 known = f"nothing{did_you_mean(split, self._split_folders)}; splits: {', '.join(self._split_folders)}"
                 raise UserError(f"{self.root / split}: expected a folder of images with XML files, found {known}")
-            return [pair for pair in pairs if self._first_folder(pair[0]) == split]
+            return self._split_folders[split]
         if not pairs:
             refuse_cvat(self.root)
             raise UserError(f"{self.root}: expected Annotations, or images with an XML file beside each, found neither")
@@ -126,16 +143,11 @@ class VocFolder:
         return self._pairs.find_image(xml, annotation) if annotation is not None or xml.is_file() else None
 
     @cached_property
-    def _split_folders(self) -> list[str]:
-        """The folders, each a split, in which the images lie; none if there are lists or a folder of another name."""
+    def _split_folders(self) -> dict[str, list[Pair]]:
+        """The images of each split that the folders of images show; none if there are lists."""
         if self._has_lists:
-            return []
-        return split_folders(self._first_folder(image) for image, _ in self._pairs.all)
-
-    def _first_folder(self, image: Path) -> str | None:
-        """Return the first folder of an image's key: train for ``train/a.jpg`` and for ``images/train/a.jpg``."""
-        key = self._pairs.images.key(image)
-        return key[0] if len(key) > 1 else None
+            return {}
+        return group_by_split_folder({pair: self._pairs.images.key(pair[0])[:-1] for pair in self._pairs.all})
 
     def _to_set(self, pairs: Sequence[Pair]) -> LabeledSet:
         """Return the images of a split, numbered."""

@@ -87,6 +87,11 @@ class VocPairs:
         self._folders[xml.parent] = matches[0].parent
         return matches[0]
 
+    def likely_image(self, xml: Path) -> Path:
+        """Return the image of an XML file without reading it: the first that fits, which need not be the one named."""
+        image = self._folders.get(xml.parent, xml.parent) / f"{xml.stem}.jpg"
+        return image if has_file(image) else next(iter(self.images.find(xml)), image)
+
     def report_unlabelled(self, listed: Collection[Path]) -> None:
         """Report the images without an XML file. listed: further images that a list names."""
         labelled = {image for image, _ in self.all} | set(listed)

@@ -3,7 +3,8 @@
 The labels of ``images/a/b.jpg`` are in ``labels/a/b.txt`` (the last folder named images counts), else beside the image,
 else where ``image_index.py`` finds them. An image without a label file, or with an empty one, has no objects. Without
 ``data.yaml`` the names are the lines of ``classes.txt`` (as labelImg writes it, beside the images or in ``labels``) or
-``obj.names`` (CVAT), and the splits are those of ``obj.data``, else there is one.
+``obj.names`` (CVAT), and the splits are those of ``obj.data``, else lists such as ``train.txt``, else folders named for
+splits, else there is one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from detect.data.annotations import Annotations
@@ -19,6 +21,7 @@ from detect.data.formats.label_text import label_lines
 from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_annotations
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
+from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
 from detect.data.formats.yolo_data import read_data_file
 from detect.data.formats.yolo_entries import resolve_entry
 from detect.data.formats.yolo_labels import describe_lengths, read_labels
@@ -73,17 +76,36 @@ class YoloFolder:
 
     def split_names(self) -> list[str]:
         """Return the names of the splits."""
-        return list(self.data.splits)
+        return list(self._split_folders or self.data.splits)
+
+    def image_files(self, split: str) -> list[Path]:
+        """Return the image files of a split. Raises UserError if there is no such split."""
+        names = self.split_names()
+        if split not in names:
+            known = ", ".join(names) or "none"
+            raise UserError(
+                f"{self.data.file}: expected {split}, found nothing{did_you_mean(split, names)}; splits: {known}"
+            )
+        if self._split_folders:
+            return self._split_folders[split]
+        return self._listed(split)
+
+    @cached_property
+    def _split_folders(self) -> dict[str, list[Path]]:
+        """The images of each split that the folders of images show, if the data set's file says nothing of splits."""
+        if self.data.has_splits:
+            return {}
+        return group_by_split_folder({image: self._images.key(image)[:-1] for image in self._listed(ONLY_SPLIT)})
+
+    def _listed(self, split: str) -> list[Path]:
+        """Return the images of the entries of a split, each once."""
+        images = (image for entry in self.data.splits[split] for image in self._list_entry(split, entry))
+        return list(dict.fromkeys(images))
 
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of a split with all their objects, valid or not. Raises UserError."""
         data = self.data
-        if split not in data.splits:
-            known = ", ".join(data.splits) or "none"
-            raise UserError(
-                f"{data.file}: expected {split}, found nothing{did_you_mean(split, data.splits)}; splits: {known}"
-            )
-        images = list(dict.fromkeys(image for entry in data.splits[split] for image in self._list_entry(split, entry)))
+        images = self.image_files(split)
         self._splits[split] = images
         for image in images:
             self._label_files[image] = self._find_labels(image)
@@ -102,6 +124,11 @@ class YoloFolder:
         if described:
             self._report.note("dialect", data.file, split, described)
         return LabeledSet(images_read, {name: i for i, name in enumerate(data.names, start=1)})
+
+    def unlisted_files(self) -> list[Path]:
+        """Return the images that have a label file and are in no split."""
+        listed = {image for split in self.split_names() for image in self.image_files(split)}
+        return [image for image in self._images.files if image not in listed and os.path.lexists(label_file(image))]
 
     def read_rest(self) -> tuple[LabeledImage, ...]:
         """Return nothing: what is in no split has no labels that anything names."""

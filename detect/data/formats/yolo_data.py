@@ -9,7 +9,8 @@ from typing import Any
 
 from detect.data.formats.image_index import has_file, listed_path
 from detect.data.formats.label_text import label_lines, read_label_text
-from detect.data.formats.split_names import ONLY_SPLIT
+from detect.data.formats.split_names import ONLY_SPLIT, is_role_name, split_role
+from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean, shorten
 from detect.system.files import require_folder
 from detect.system.yaml_files import parse_yaml
@@ -30,7 +31,7 @@ class YoloData:
     file: that file; base_folder: the folder from which paths start; names: in the order of their class numbers; splits:
     for each split the folders of images and the ``.txt`` lists of images; keypoint_fields: numbers of an object that
     follow its box, 0 where ``kpt_shape`` says nothing of keypoints; encoding: of texts without a byte order mark, None
-    for UTF-8.
+    for UTF-8; has_splits: False if the one split is all images, because nothing says more.
     """
 
     file: Path
@@ -39,6 +40,7 @@ class YoloData:
     splits: dict[str, tuple[str, ...]]
     keypoint_fields: int = 0
     encoding: str | None = None
+    has_splits: bool = True
 
 
 def find_data_file(root: Path) -> Path | None:
@@ -68,8 +70,16 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
     if file.suffix not in _YAML_SUFFIXES:
         lines = [line.strip() for line in label_lines(file, encoding)]
         images = "images" if (root / "images").is_dir() else "."
+        splits = _text_lists(root, encoding)
         names = _parse_names(file, [line for line in lines if line])
-        return YoloData(file, root, names, {ONLY_SPLIT: (images,)}, encoding=encoding)
+        return YoloData(
+            file,
+            root,
+            names,
+            splits or {ONLY_SPLIT: (images,)},
+            encoding=encoding,
+            has_splits=bool(splits),
+        )
     content = _read_yaml(file, encoding)
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected names and the splits train and val, found {type(content).__name__}")
@@ -121,11 +131,12 @@ def _find_base_folder(root: Path, path: Any) -> Path:
 
 
 def _parse_splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, ...]]:
-    """Return train, val and test if they are set, and further keys that name a ``.txt`` list."""
+    """Return train, val, test and words like valid if they are set, and other keys that name a ``.txt`` list."""
     splits = {}
     for key, value in content.items():
         is_list = isinstance(value, str) and value.endswith(".txt") and key not in ("download", "names")
-        if value is None or not (key in _SPLITS or is_list):
+        is_other_word = isinstance(value, str | list) and is_role_name(str(key))
+        if value is None or not (key in _SPLITS or is_list or is_other_word):
             continue
         entries = value if isinstance(value, list) else [value]
         if not all(isinstance(entry, str) for entry in entries):
@@ -134,6 +145,26 @@ def _parse_splits(file: Path, content: dict[Any, Any]) -> dict[str, tuple[str, .
             )
         splits[str(key)] = tuple(entries)
     return splits
+
+
+def _text_lists(root: Path, encoding: str | None) -> dict[str, tuple[str, ...]]:
+    """Return the lists of images beside a list of names (train.txt, val.txt), if one is for training.
+
+    A ``train.txt`` beside ``train.jpg`` holds boxes, and names no image.
+    """
+    files = [
+        file
+        for file in sorted(root.glob("*.txt"))
+        if split_role(file.stem) is not None and _names_image(file, encoding)
+    ]
+    has_train = any(split_role(file.stem) in ("train", "trainval") for file in files)
+    return {file.stem: (file.name,) for file in files} if has_train else {}
+
+
+def _names_image(file: Path, encoding: str | None) -> bool:
+    """Return True if the first line of a list that is not empty ends like the name of an image."""
+    first = next((line for line in label_lines(file, encoding) if line.strip()), "")
+    return is_image(Path(str(listed_path(first))))
 
 
 def _parse_keypoint_fields(file: Path, content: dict[Any, Any]) -> int:

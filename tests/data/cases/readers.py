@@ -67,7 +67,11 @@ READERS: dict[str, Callable[[Path], Boxes]] = {
 
 def _config(root: Path) -> Config:
     """The settings of ``data.format=auto``; where the validation split is a part of the only split, all is training."""
-    config = resolve(parse_config({"data": {"format": "auto", "root": str(root)}, "train": {"steps": 1}}, "test"))
+    config = resolve(
+        parse_config(
+            {"data": {"format": "auto", "root": str(root)}, "train": {"steps": 1, "validate_every": None}}, "test"
+        )
+    )
     val = 0.0 if isinstance(config.data.val, float) else config.data.val
     return config.model_copy(update={"data": config.data.model_copy(update={"val": val})})
 

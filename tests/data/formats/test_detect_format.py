@@ -153,7 +153,8 @@ def test_resolve_data_of_one_split_validates_on_a_fifth(folder: Files) -> None:
     assert resolved_splits(root, val=0.5) == ("csv", "boxes", 0.5)
     assert resolved_splits(root, train="other") == ("csv", "other", 0.2)
     (root / "more.csv").write_text("")
-    assert resolved_splits(root) == ("csv", "train", "val")
+    with pytest.raises(UserError, match=r"data\.train: expected one split for training in .*, found boxes, more: name"):
+        resolved_splits(root)
 
 
 @pytest.mark.parametrize(
@@ -161,13 +162,36 @@ def test_resolve_data_of_one_split_validates_on_a_fifth(folder: Files) -> None:
     [
         (["train", "val", "val2"], "train", "val"),
         (["my_train", "my_val", "my_test"], "my_train", "my_val"),
-        (["my_train", "my_valid", "other_valid"], "my_train", "val"),
+        (["train_images", "Validation", "test"], "train_images", "Validation"),
+        (["train2017", "dev", "dev_small"], "train2017", "dev"),
+        (["instances_train", "captions_train", "instances_val", "captions_val"], "instances_train", "instances_val"),
         (["val"], "val", 0.2),
-        (["a", "b"], "train", "val"),
+        (["train", "test"], "train", 0.2),
+        (["trainval", "test"], "trainval", 0.2),
+        (["trainval", "val", "test"], "trainval", 0.2),
+        (["boxes", "test"], "boxes", 0.2),
+        (["boxes", "val"], "boxes", "val"),
     ],
 )
 def test_resolve_data_guesses_splits_by_name(folder: Files, files: list[str], train: str, val: object) -> None:
     assert resolved_splits(folder({f"{name}.csv": "" for name in files})) == ("csv", train, val)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["a", "b"], r"data\.train: expected one split for training in .*, found a, b: name one"),
+        (["val", "test"], r"data\.train: expected one split for training in .*, found test, val: name one"),
+        (["train_a", "train_b", "val"], r"data\.train: .*, found train_a, train_b: name one"),
+        (
+            ["my_train", "my_valid", "other_valid"],
+            r"data\.val: .*, found my_valid, other_valid: name one by data\.val$",
+        ),
+    ],
+)
+def test_resolve_data_with_splits_in_doubt_fails(folder: Files, files: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolved_splits(folder({f"{name}.csv": "" for name in files}))
 
 
 def test_resolve_data_of_roboflow_coco(folder: Files) -> None:

@@ -1,0 +1,121 @@
+"""Cuts a split in two by a hash, and says in a line which images train, which validate and which are not used."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from detect.config import DataConfig, SourceConfig
+from detect.data.annotations import Annotations
+from detect.data.formats.detect_format import BOX_FORMATS
+from detect.data.formats.read_folder import open_folder
+from detect.data.formats.report import Report
+from detect.data.formats.sizes import ImageSizes
+from detect.data.formats.split_names import ONLY_SPLIT, guess_split
+from detect.data.near_duplicates import group_duplicates
+from detect.data.near_duplicates_cache import hash_cache_file, image_hashes
+from detect.data.sources import MAX_GROUP, drop_large_groups, hash_split
+from detect.errors import UserError
+from detect.system.progress import show_progress
+
+UNLISTED = ""  # the name of no split, for images that have labels and are in none
+
+
+def split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotations, Annotations, tuple[str, ...]]:
+    """Return (train, val, notes); near-duplicate images are kept on the same side of the split.
+
+    An image that has a near-duplicate in the training split would not test generalization. A note tells of large groups
+    of near-duplicates.
+    """
+    if not 0 < fraction < 1 or len(annotations) < 2:
+        return *hash_split(annotations, fraction), ()
+    images = [Path(annotations.file(index)) for index in range(len(annotations))]
+    console = Console(stderr=True)
+    with show_progress(console, "hashing images", len(images), "images") as progress:
+        hashes = image_hashes(images, hash_cache_file(images), progress.advance)
+    readable = [(index, image_hash) for index, image_hash in enumerate(hashes) if image_hash is not None]
+    with show_progress(console, "comparing images", len(readable), "images") as progress:
+        groups = group_duplicates([image_hash for _, image_hash in readable], progress.advance)
+    duplicates = [[readable[member][0] for member in group] for group in groups]
+    kept_together = drop_large_groups(duplicates, len(images))
+    notes = _note_large_groups(duplicates, kept_together)
+    if any(len(group) == len(images) for group in duplicates):
+        notes = (
+            f"near-duplicates: all {len(images)} images are one group, so both sides of the split show nearly the same "
+            "and the scores of validation say little: add other images, or name a split of others by data.val",
+        )
+    return *hash_split(annotations, fraction, kept_together), notes
+
+
+def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """Return a note on large groups of near-duplicates on one side, and one on groups that were too large for that."""
+    large = [group for group in groups if len(group) > MAX_GROUP]
+    treatments = (
+        ("each on one side of the split", [group for group in large if group in kept_together]),
+        ("too large for one side, so split by name", [group for group in large if group not in kept_together]),
+    )
+    notes = []
+    for treatment, treated in treatments:
+        if treated:
+            sizes = ", ".join(str(len(group)) for group in treated)
+            notes.append(f"near-duplicates: {len(treated)} groups of over {MAX_GROUP} images ({sizes}), {treatment}")
+    return tuple(notes)
+
+
+def count_unused(data: DataConfig, parts: Sequence[Annotations]) -> dict[str, int]:
+    """Return the number of images that are not in ``parts``, the splits in use, for each other split on disk.
+
+    data: the resolved settings. UNLISTED is among the names. Splits that are joined from several sources are not
+    searched for others.
+    """
+    box_format = next((name for name in BOX_FORMATS if name == data.format), None)
+    if box_format is None or not isinstance(data.train, str) or isinstance(data.val, tuple):
+        return {}
+    images = None if data.images is None else Path(data.images).absolute()
+    reader = open_folder(box_format, Path(data.root), images, Report(), ImageSizes())
+    used = {part.file(index) for part in parts for index in range(len(part))}
+    counts = {}
+    for name in reader.split_names():
+        if name not in (data.train, data.val):
+            with contextlib.suppress(UserError):  # a file that cannot be read: detect data inspect says why
+                counts[name] = sum(str(file) not in used for file in dict.fromkeys(reader.image_files(name)))
+    with contextlib.suppress(UserError):
+        counts[UNLISTED] = sum(str(file) not in used for file in reader.unlisted_files())
+    return {name: count for name, count in counts.items() if count}
+
+
+def describe_splits(data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int]) -> str:
+    """Return a line that says where both splits are from, and counts the images of all splits.
+
+    data: the resolved settings; unused: as ``count_unused`` returns it.
+    """
+    if isinstance(data.val, float | int):
+        total = _images(len(train) + len(val))
+        has_name = bool(unused) or data.train != ONLY_SPLIT
+        images = f"{_name(data.train)} ({total})" if has_name else f"all {total}"
+        line = f"splits: {images} split by a hash of the file names: {len(train)} to train, {len(val)} to validate"
+    else:
+        parts = f"train from {_name(data.train)} ({_images(len(train))}), val from {_name(data.val)}"
+        line = f"splits: {parts} ({_images(len(val))})"
+    if not unused:
+        return line
+    listed = " and ".join(
+        f"{_images(count)} with labels in no split" if name == UNLISTED else f"{name} ({_images(count)})"
+        for name, count in unused.items()
+    )
+    is_one = len(unused) == 1 and unused.get(UNLISTED, 1) == 1
+    tests = [name for name in unused if guess_split(name) == "test"]
+    hint = f": data.val={tests[0]} validates on it" if len(tests) == 1 else ""
+    return f"{line}; {listed} {'is' if is_one else 'are'} not used{hint}"
+
+
+def _name(setting: str | float | tuple[SourceConfig, ...]) -> str:
+    """Return the name of a split, or how many sources it is joined from."""
+    return f"{len(setting)} sources" if isinstance(setting, tuple) else str(setting)
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
