@@ -79,7 +79,7 @@ LINES: dict[str, tuple[dict[str, str], str, str]] = {
     "VOC: no splits": (voc_files("a", "b"), f"all 2 images {HASH}: 1 to train, 1 to validate", ""),
     "VOC: nested and others": (
         voc_files("x/Training/a", "x/Validation/b", "x/c", "x/old/d"),
-        "train from Training (1 image), val from Validation (1 image); rest (2 images) is not used",
+        "train from Training (1 image), val from Validation (1 image); 2 images with labels in no split are not used",
         f"2 x {UNUSED}",
     ),
     "VOC: trainval and test": (

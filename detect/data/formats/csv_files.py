@@ -88,7 +88,7 @@ class CsvFolder:
         """Return the image files of a CSV file."""
         file = annotation_file(self.root, split, ".csv")
         images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report)
-        names = dict.fromkeys(row.file for row in _parse_rows(file, self._report))
+        names = dict.fromkeys(row.file for row in _parse_rows(file, self._report, self._encoding))
         return [images.find(PurePosixPath(name), f"an image of {file}") for name in names]
 
     def unlisted_files(self) -> list[Path]:

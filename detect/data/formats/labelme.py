@@ -23,7 +23,7 @@ from detect.data.formats.records import (
 )
 from detect.data.formats.report import Report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.formats.split_names import ONLY_SPLIT, split_folders
+from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_folder
@@ -45,15 +45,24 @@ class LabelMeFolder:
 
     def split_names(self) -> list[str]:
         """Return the folders that are splits, else the only split; none without labelled images."""
-        return self._split_folders or ([ONLY_SPLIT] if self._labelled else [])
+        return list(self._split_folders) or ([ONLY_SPLIT] if self._labelled else [])
+
+    def image_files(self, split: str) -> list[Path]:
+        """Return the labelled images of a split. Raises UserError if there is no such split."""
+        if self._split_folders and split in self._split_folders:
+            return self._split_folders[split]
+        if split == ONLY_SPLIT and not self._split_folders:
+            return list(self._labelled)
+        known = f"nothing{did_you_mean(split, self.split_names())}; splits: {', '.join(self.split_names())}"
+        raise UserError(f"{self.root / split}: expected a folder of images with JSON files, found {known}")
+
+    def unlisted_files(self) -> list[Path]:
+        """Return nothing: every labelled image is in a split."""
+        return []
 
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of a split with all their objects, valid or not. Raises UserError."""
-        if split not in self.split_names() and not (split == ONLY_SPLIT and not self._split_folders):
-            known = f"nothing{did_you_mean(split, self.split_names())}; splits: {', '.join(self.split_names())}"
-            raise UserError(f"{self.root / split}: expected a folder of images with JSON files, found {known}")
-        is_all = not self._split_folders
-        members = [image for image in self._labelled if is_all or self._first_folder(image) == split]
+        members = self.image_files(split)
         if not members:
             raise UserError(f"{self.root}: expected images with a JSON file of LabelMe for each, found none")
         for image in self._index.files:
@@ -123,16 +132,13 @@ class LabelMeFolder:
         return matches[0]
 
     @cached_property
-    def _split_folders(self) -> list[str]:
-        """The folders, each a split, in which the images lie; none if one of them has another name."""
-        return split_folders(map(self._first_folder, self._labelled))
+    def _split_folders(self) -> dict[str, list[Path]]:
+        """The images of each split that the folders of images show; none if they show no splits."""
+        return group_by_split_folder({image: self._folders(image) for image in self._labelled})
 
-    def _first_folder(self, image: Path) -> str | None:
-        """Return the first folder of an image's key: train for ``train/a.jpg``; None for an image without any."""
-        if not image.is_relative_to(self.root):
-            return None
-        key = self._index.key(image)
-        return key[0] if len(key) > 1 else None
+    def _folders(self, image: Path) -> tuple[str, ...]:
+        """Return the folders that lead to an image from the root; none for an image outside it."""
+        return self._index.key(image)[:-1] if image.is_relative_to(self.root) else ()
 
     def _name(self, image: Path) -> str:
         """Return the path below the root, without folders such as images; the name alone outside the root."""

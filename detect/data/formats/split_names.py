@@ -10,7 +10,7 @@ Role = Literal["train", "val", "trainval", "test"]
 _Image = TypeVar("_Image", bound=Hashable)
 
 ONLY_SPLIT = "train"  # the name of the one split of a folder that lists none
-REST = "rest"  # the name of the split of images in no folder for a split, beside folders for splits
+REST = "rest"  # the name of the split of images in no folder for a split, beside folders for validation or test
 ROBOFLOW_FILES = ("_annotations.coco", "_annotations")  # without suffix: COCO, CSV; in a folder named for the split
 
 _VAL = r"val(?:id(?:ation)?)?"
@@ -66,8 +66,9 @@ def group_by_split_folder(folders: Mapping[_Image, Sequence[str]]) -> dict[str, 
     """Return the images of each split that folders show, sorted by name; empty if the folders show no splits.
 
     folders: for each image the folders that lead to it from the root. The split of an image is the first of them that
-    has a role's word, after those that all images share; an image without any is in REST. Two roles make splits, or one
-    for validation or test beside a rest. A folder of trains beside one of cars is none.
+    has a role's word, after those that all images share. Images without any are in REST where there is no split for
+    training, else in none. Two roles make splits, or one for validation or test beside a rest. A folder of trains
+    beside one of cars is none.
     """
     shared = _shared_length(list(folders.values()))
     members: dict[str, list[_Image]] = {}
@@ -77,6 +78,8 @@ def group_by_split_folder(folders: Mapping[_Image, Sequence[str]]) -> dict[str, 
     roles = {split_role(name) for name in members} - {None}
     if len(roles) < 2 and not (REST in members and roles & {"val", "test"}):
         return {}
+    if roles & {"train", "trainval"}:
+        members.pop(REST, None)
     return dict(sorted(members.items()))
 
 

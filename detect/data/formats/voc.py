@@ -91,9 +91,10 @@ class VocFolder:
         ]
 
     def unlisted_files(self) -> list[Path]:
-        """Return the image files that have an XML file and are in no list; none if there are no lists."""
+        """Return the image files that have an XML file and are in no split, as quickly as they can be listed."""
         if not self._has_lists:
-            return []
+            grouped = {pair for pairs in self._split_folders.values() for pair in pairs}
+            return [pair[0] for pair in self._pairs.all if grouped and pair not in grouped]
         names = self.split_names()
         listed = {xml for name in names for xml in read_split_file(self.root, name, self._pairs.xmls, self._report)}
         images = (self._pairs.likely_image(xml) for xml in self._pairs.xmls.files if xml not in listed)
