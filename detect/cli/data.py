@@ -166,10 +166,10 @@ def stats(
     if json_file is not None:
         require_writable_file(json_file)
     from detect.config.builders.detector import build_preprocess
+    from detect.data.formats.report import summarize
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.statistics import compute_statistics
     from detect.data.inspect.statistics_tables import format_counts, statistics_tables
-    from detect.data.formats.report import summarize
     from detect.data.inspect.valid_annotations import count_skipped, valid_annotations
     from detect.data.usage import data_usage
 
