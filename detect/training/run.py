@@ -19,6 +19,7 @@ from detect.system.device import select_device
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import remove_temp_files, require_folder
 from detect.training.context import RunContext, TrainingResult
+from detect.training.data_facts import data_facts, describe_change
 from detect.training.initial_model import InitialModel, build_initial_detector
 from detect.training.load_proposals import attach_proposals
 from detect.training.loop import Interrupted, NonFiniteStep
@@ -49,7 +50,8 @@ def train(
     compute = select_device(config.device, config.train.precision)
     initial = group.main_process_first(lambda: build_initial_detector(config, splits.train.classes))
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
-    run_path = RunFolder.create(out, config, sys.argv).path if group.is_main else out
+    facts = data_facts(splits.train, splits.val)
+    run_path = RunFolder.create(out, config, sys.argv, facts).path if group.is_main else out
     folder = _run_folder_for(group.gather(run_path)[0], group)
     context = RunContext(
         config=config,
@@ -93,6 +95,9 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         console=_console_for(console, group),
         group=group,
     )
+    change = describe_change(folder.data_facts, data_facts(train_set, val_set))
+    if change is not None:
+        context.log(change)
     return _run_recipe(context, None)
 
 

@@ -35,8 +35,10 @@ class RunFolder:
         self.proposals = path / "proposals.npz"
 
     @staticmethod
-    def create(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
-        """Create the folder of a new run and write its settings.
+    def create(
+        path: Path, config: Config, command: Sequence[str], data: Mapping[str, int | str] | None = None
+    ) -> RunFolder:
+        """Create the folder of a new run and write its settings; data: facts about its data, None for none.
 
         Raises UserError if the folder has files already: two runs never share a folder.
         """
@@ -45,15 +47,27 @@ class RunFolder:
                 f"{path}: expected a new or empty folder for --out, found files (to resume: --resume {path})"
             )
         remove_temp_files(path)
-        return RunFolder.begin(path, config, command)
+        return RunFolder.begin(path, config, command, data)
 
     @staticmethod
-    def begin(path: Path, config: Config, command: Sequence[str]) -> RunFolder:
+    def begin(
+        path: Path, config: Config, command: Sequence[str], data: Mapping[str, int | str] | None = None
+    ) -> RunFolder:
         """Write the settings and the environment of a run into the folder, whatever else is in it."""
         run = RunFolder(path)
         write_text(run.config_file, to_yaml(config))
-        write_text(run.environment_file, json.dumps(environment(command), indent=1) + "\n")
+        facts = environment(command) | ({} if data is None else {"data": data})
+        write_text(run.environment_file, json.dumps(facts, indent=1) + "\n")
         return run
+
+    @property
+    def data_facts(self) -> Mapping[str, int | str]:
+        """What was noted of the data when the run began; empty for a run of an earlier version."""
+        file = self.environment_file
+        facts: Mapping[str, int | str] = (
+            read_json_file(file, "the run's environment").get("data", {}) if file.is_file() else {}
+        )
+        return facts
 
     @property
     def parent_run(self) -> Path | None:

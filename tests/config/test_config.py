@@ -7,7 +7,7 @@ import pytest
 
 from detect.config import Config, to_dict
 from detect.config.builders.detector import build_detector, build_preprocess
-from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config, to_yaml
+from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config, to_yaml, with_overrides
 from detect.errors import UserError
 from detect.ops.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -324,3 +324,22 @@ def test_build_detector_refuses_settings_that_exclude_each_other(overrides: list
     settings = merge_overrides({"model": {"backbone": {"name": "small"}}}, overrides)
     with pytest.raises(UserError, match=message):
         build_detector(parse_config(settings, "test"), ("cat",))
+
+
+@pytest.mark.parametrize("overrides", [["train.steps=2", "train.epochs=null"], ["train.epochs=null", "train.steps=2"]])
+def test_null_for_the_other_length_changes_nothing_in_any_order(overrides: list[str]) -> None:
+    train = with_overrides(Config(), overrides).train
+    assert (train.steps, train.epochs) == (2, None)
+
+
+@pytest.mark.parametrize("key", ["seed", "data.seed"])
+def test_seed_of_more_than_64_bits_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match=rf"^--set: {key}: expected less than 9223372036854775808, found 9{{20}}$"):
+        with_overrides(Config(), [f"{key}=99999999999999999999"])
+
+
+def test_home_folder_is_expanded_in_folders_of_the_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = with_overrides(Config(), ["data.root=~/x", "data.images=~/y"]).data
+    assert (data.root, data.images) == (str(tmp_path / "x"), str(tmp_path / "y"))
+    assert with_overrides(Config(), ["data.root=~nobody-of-this-name/x"]).data.root == "~nobody-of-this-name/x"

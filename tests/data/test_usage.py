@@ -71,6 +71,28 @@ def test_data_usage_counts_clipped_boxes_and_unlabeled_images(tmp_path: Path) ->
         require_clean(splits.usage, "here")
 
 
+NOTED = {
+    "labels of a HEIC image": "label whose image is of a kind that is not read",
+    "category of the same name": "category without objects that repeats a name or groups the others",
+    "labels gone": "image without annotation",
+    "object with two boxes": "object with a second bndbox, which is not read",
+    "labels without image": "annotation without its image",
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_strict_refuses_what_the_log_counts(tmp_path: Path, name: str) -> None:
+    fault = FAULTS[name]
+    root = WRITERS[fault.format](tmp_path / "set")
+    fault.apply(root)
+    splits = read_splits(make_config(root))
+    (line,) = splits.notes
+    assert line.startswith(f"{fault.kind}: 1 x {NOTED[name]}: {root}")
+    assert splits.usage.noted == {NOTED[name]: 1}
+    with pytest.raises(UserError, match=rf"^--strict: here: expected nothing .*, found 1 x {NOTED[name]}$"):
+        require_clean(splits.usage, "here")
+
+
 def test_strict_training_with_a_dropped_box_fails_before_the_run_folder(
     tmp_path: Path, detect_command: Command
 ) -> None:

@@ -51,6 +51,7 @@ class Recorder:
     saves: int = 0
     steps: list[int] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    other_sizes: list[str] = field(default_factory=list)
     bad_files: list[str] = field(default_factory=list)
     on_batch: Callable[[int], None] = lambda _: None
 
@@ -61,7 +62,7 @@ class Recorder:
             save=self._save,
             on_batch=self._on_batch,
             on_unreadable=self.unreadable.extend,
-            on_other_sizes=lambda _: None,
+            on_other_sizes=self.other_sizes.extend,
             on_non_finite=self._on_non_finite,
         )
 
@@ -81,7 +82,7 @@ class Recorder:
         return "the end of the message"
 
 
-def batch(*values: float, unreadable: tuple[str, ...] = ()) -> Batch:
+def batch(*values: float, unreadable: tuple[str, ...] = (), other_sizes: tuple[str, ...] = ()) -> Batch:
     """A batch of images of 2 x 2 pixels, each filled with a value."""
     count = len(values)
     images = Images(
@@ -99,6 +100,7 @@ def batch(*values: float, unreadable: tuple[str, ...] = ()) -> Batch:
         files=tuple(f"{value:g}.jpg" for value in values),
         indices=tuple(range(count)),
         unreadable=unreadable,
+        other_sizes=other_sizes,
     )
 
 
@@ -200,6 +202,12 @@ def test_train_loop_batch_without_images_is_a_step_without_a_row() -> None:
     assert (state.progress.step, recorder.rows, recorder.saves) == (1, [], 1)
     assert recorder.unreadable == ["a.jpg: broken"]
     assert weight(state) == 0.0
+
+
+def test_train_loop_reports_images_of_another_size() -> None:
+    recorder = Recorder()
+    run_loop(train_state(), iter([batch(1.0), batch(1.0, other_sizes=("a.jpg: other",))]), recorder, steps=2)
+    assert recorder.other_sizes == ["a.jpg: other"]
 
 
 def test_train_loop_resumed_equals_an_undisturbed_one() -> None:

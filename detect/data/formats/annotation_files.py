@@ -57,13 +57,15 @@ class NamedImages:
     """Finds the images that an annotation file names.
 
     folders: those from which the names may start, the most likely first; the first in which an image is found is tried
-    first for the next. What is in none of them is searched below ``root``.
+    first for the next. What is in none of them is searched in ``index``, but not in folders of another split; split:
+    the name of the file's own.
     """
 
-    def __init__(self, folders: list[Path], index: FileIndex, report: Report) -> None:
+    def __init__(self, folders: list[Path], index: FileIndex, report: Report, split: str = "") -> None:
         self._folders = [folder.absolute() for folder in folders]
         self._index = index
         self._report = report
+        self._split = split
         self.files: set[Path] = set()
 
     def find(self, name: PurePosixPath, expected: str) -> Path:
@@ -83,7 +85,7 @@ class NamedImages:
                 if not self.files:
                     self._folders.insert(0, folder)
                 return folder / name
-        matches = self._index.find_named(name)
+        matches = self._index.find_named(name, self._split)
         if not matches:
             missing = self._folders[0] / name
             try:

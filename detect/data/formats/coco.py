@@ -70,7 +70,7 @@ class CocoFolder:
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of an annotation file, named with or without its suffix, absolute or in the root."""
         file = annotation_file(self.root, split, ".json")
-        named_images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report)
+        named_images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report, split)
         reader = CocoFile(file, named_images, self._report, self._sizes)
         self._read.append((reader, named_images))
         return reader.read()

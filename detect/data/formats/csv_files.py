@@ -80,7 +80,7 @@ class CsvFolder:
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of a CSV file, named with or without its suffix, absolute or in the root."""
         file = annotation_file(self.root, split, ".csv")
-        images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report)
+        images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report, split)
         self._read.append(images)
         return _read_file(file, images, self._report, self._sizes, self._encoding)
 

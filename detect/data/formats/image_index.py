@@ -14,11 +14,12 @@ but for those of the root that say what they hold: images are often on another d
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from detect.data.formats.split_names import guess_split
 from detect.data.images import is_image
 
 # Lower-case names of folders that say what kind of file they hold, and nothing about which image.
@@ -98,22 +99,34 @@ class FileIndex:
     def find(self, label: Path) -> list[Path]:
         """Return the files that fit the path of a label below the root equally well: none, one or several.
 
-        These are the files beside it of the same stem, else those of the same ``path_key``, else all of the same stem.
+        These are the files beside it of the same stem, else those of the same ``path_key``, else all of the same stem
+        but those of another split: ``val/1.jpg`` is not the image of ``train/1.xml``.
         """
         label = label.absolute()
         same_key = self._by_key.get(self.key(label), [])
         beside = [path for path in same_key if path.parent == label.parent]
-        return beside or same_key or self._by_stem.get(label.stem, [])
+        return beside or same_key or self._of_same_split(self._by_stem.get(label.stem, []), self.key(label)[:-1])
 
-    def find_named(self, name: PurePosixPath) -> list[Path]:
-        """Return the files whose path ends like ``name``, by as many folders as possible; else those of its stem."""
-        same_name = [path for path in self._by_stem.get(name.stem, []) if path.name == name.name]
+    def find_named(self, name: PurePosixPath, split: str = "") -> list[Path]:
+        """Return the files whose path ends like ``name``, by as many folders as possible; else those of its stem.
+
+        Files in the folder of another split than that of ``name``, or of ``split``, are not among them.
+        """
+        same_stem = self._of_same_split(self._by_stem.get(name.stem, []), name.parts[:-1] or (split,))
+        same_name = [path for path in same_stem if path.name == name.name]
         for start in range(len(name.parts)):
             tail = name.parts[start:]
             matches = [path for path in same_name if path.parts[-len(tail) :] == tail]
             if matches:
                 return matches
-        return self._by_stem.get(name.stem, [])
+        return same_stem
+
+    def _of_same_split(self, paths: list[Path], folders: Sequence[str]) -> list[Path]:
+        """Return the paths without those in the folder of another split than the one that ``folders`` are named for."""
+        splits = _splits_of(folders)
+        if not splits:
+            return paths
+        return [path for path in paths if not (found := _splits_of(self.key(path)[:-1])) or found & splits]
 
     @property
     def _by_stem(self) -> dict[str, list[Path]]:
@@ -144,6 +157,11 @@ class FileIndex:
     def _is_unread_link(self, folder: Path) -> bool:
         """Return True for a linked folder, unless it has a name such as images and lies in the root itself."""
         return folder.is_symlink() and not (folder.parent == self.root and folder.name.lower() in _KIND_FOLDERS)
+
+
+def _splits_of(folders: Sequence[str]) -> set[str]:
+    """Return the splits that folders are named for."""
+    return {split for folder in folders if (split := guess_split(folder)) is not None}
 
 
 @dataclass

@@ -50,7 +50,10 @@ class LabeledFolder:
         Of one image, COCO's and CSV's train and trainval are two descriptions; VOC's and YOLO's are the same.
         """
         every = [*(image for part in self.splits.values() for image in part.images), *self.unlisted]
-        return list({(image.file, image.label_file): image for image in reversed(every)}.values())[::-1]
+        first: dict[tuple[Path, Path], LabeledImage] = {}
+        for image in every:
+            first.setdefault((image.file, image.label_file), image)
+        return list(first.values())
 
     @cached_property
     def distinct_images(self) -> list[LabeledImage]:

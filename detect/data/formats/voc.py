@@ -116,10 +116,14 @@ class VocFolder:
         """Return the images that a list names, with their XML files."""
         pairs = []
         for xml in read_split_file(self.root, split, self._pairs.xmls, self._report):
-            annotation = self._annotation(xml)
-            image = self._pairs.find_image(xml, annotation) if annotation is not None or xml.is_file() else None
+            image = self._images[xml].file if xml in self._images else self._find_image(xml)
             pairs += [] if image is None else [(image, xml)]
         return pairs
+
+    def _find_image(self, xml: Path) -> Path | None:
+        """Return the image of a listed XML file, which may be damaged; None if there is no XML file."""
+        annotation = self._annotation(xml)
+        return self._pairs.find_image(xml, annotation) if annotation is not None or xml.is_file() else None
 
     @cached_property
     def _split_folders(self) -> list[str]:

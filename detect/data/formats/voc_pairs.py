@@ -93,8 +93,9 @@ class VocPairs:
         is_beside = any(image.parent == xml.parent for image, xml in self.all)
         folders = {image.parent for image in labelled if image.is_relative_to(self.images.root)}
         top = self.images.root if is_beside or not folders else Path(os.path.commonpath(folders))
+        labelled |= self._ambiguous
         for image in self.images.files:
-            if image not in labelled | self._ambiguous and image.is_relative_to(top):
+            if image not in labelled and image.is_relative_to(top):
                 self._report("unlabelled-image", image, "", "no XML file")
 
     def _find_by_content(self, xml: Path, matches: list[Path]) -> list[Path]:

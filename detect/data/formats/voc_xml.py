@@ -88,7 +88,7 @@ def read_annotation(xml: Path) -> VocAnnotation:
 def is_voc_annotation(xml: Path) -> bool:
     """Return True if a file starts like a VOC annotation, whatever follows."""
     with xml.open("rb") as stream:
-        head = stream.read(_HEAD)
+        head = stream.read(_HEAD).replace(b"\0", b"")  # of UTF-16
     return re.search(rb"<([\w.-]+:)?annotation[\s>/]", head) is not None
 
 

@@ -120,7 +120,7 @@ class YoloFolder:
             return []
         images: dict[Path, None] = {}
         for line, name in names:
-            image = self._find_listed(path, line, name)
+            image = self._find_listed(split, path, line, name)
             if image in images:
                 self._report.note("repeated-id", path, f"line {line}", f"{image.name} again")
             images[image] = None
@@ -137,7 +137,7 @@ class YoloFolder:
             raise UserError(f"{self.data.file}: {split}: expected images in {folder}, found none{hint}")
         return index.files
 
-    def _find_listed(self, file: Path, line: int, name: str) -> Path:
+    def _find_listed(self, split: str, file: Path, line: int, name: str) -> Path:
         """Return the absolute path of a listed image, which may be relative to the list or to the data set's folder.
 
         Otherwise the end of the path counts: a list may come from another machine.
@@ -147,7 +147,7 @@ class YoloFolder:
             if has_file(path):
                 return path.absolute()
         expected, missing = f"the image of {file}, line {line}", (file.parent / relative).absolute()
-        matches = self._images.find_named(relative)
+        matches = self._images.find_named(relative, split)
         if len(matches) > 1:
             paths = " and ".join(path.relative_to(self._images.root).as_posix() for path in matches[:3])
             self._report("ambiguous-image", missing, "", f"expected {expected}, found {paths}")

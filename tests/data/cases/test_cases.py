@@ -11,9 +11,14 @@ from detect.data.images import SUFFIXES
 from detect.data.inspect.image_scan import scan_images
 from detect.data.inspect.inspector import inspect_dataset, scan_folder
 from detect.errors import UserError
-from tests.data.cases.example_cases import CASES, Case
+from tests.data.cases.case import Case
+from tests.data.cases.coco_cases import COCO_CASES
 from tests.data.cases.readers import READERS
+from tests.data.cases.voc_cases import VOC_CASES
 from tests.data.cases.write_cases import BOX, voc, write_files, write_image
+from tests.data.cases.yolo_csv_cases import YOLO_CSV_CASES
+
+CASES = YOLO_CSV_CASES | VOC_CASES | COCO_CASES
 
 LOOK_ALIKE = {"near-duplicate", "duplicate-image", "near-leak", "leak", "rare-class", "whole-image"}
 

@@ -57,6 +57,18 @@ def test_file_loader_of_no_files_is_empty() -> None:
     assert list(file_loader([], SMALL, [], 0)) == []
 
 
+def test_loaders_report_images_of_another_size_than_labelled(images: Annotations) -> None:
+    file = Path(images.file(3))
+    cv2.imwrite(str(file), np.zeros((20, 30, 3), np.uint8))
+    (batch,) = evaluation_loader(select(images, [3]), SMALL, 4, 0)
+    assert batch.other_sizes == (f"{file}: 30 x 20, and 60 x 40 in its labels",)
+    assert batch.original_sizes == ((20, 30),)
+    assert all((target.boxes[:, 2:] <= torch.tensor([64.0, 32.0])).all() for target in batch.targets)
+    (same,) = evaluation_loader(select(images, [0]), SMALL, 4, 0)
+    (unlabelled,) = file_loader([file], SMALL, [[0]], 0)
+    assert same.other_sizes == unlabelled.other_sizes == ()
+
+
 def test_training_loader_yields_complete_epochs(images: Annotations) -> None:
     batches = training(images)
     assert len(batches) == 8

@@ -1,0 +1,101 @@
+"""YOLO and CSV folders, and an empty one."""
+
+from __future__ import annotations
+
+from tests.data.cases.case import Case, boxes_of, files_of
+from tests.data.cases.write_cases import BOX, yolo
+
+YOLO_CSV_CASES: dict[str, Case] = {
+    "empty": Case(lambda _: None, refused="found 0 images and no labels"),
+    "YOLO: keypoints": Case(
+        files_of(
+            {
+                f"{folder}/{split}/{split}{suffix}": text
+                for split in ("train", "val")
+                for folder, suffix, text in (
+                    ("images", ".jpg", "image"),
+                    ("labels", ".txt", yolo().strip() + " 0.45 0.55 0.45 0.55\n"),
+                )
+            }
+            | {"data.yaml": "train: images/train\nval: images/val\nkpt_shape: [2, 2]\nnames: [cat]\n"}
+        ),
+        boxes_of("images/train/train.jpg", "images/val/val.jpg"),
+    ),
+    "YOLO: fields that fit no reading": Case(
+        files_of(
+            {"images/a.jpg": "image", "labels/a.txt": yolo().strip() + " 1 2\n"}
+            | {"data.yaml": "train: images\nkpt_shape: [2, 2]\nnames: [cat]\n"}
+        ),
+        refused=r"a\.txt: line 1: expected class cx cy w h and the 4 numbers of kpt_shape, found 7 fields",
+    ),
+    "YOLO: labels beside images in folders": Case(
+        files_of(
+            {f"{name}.jpg": "image" for name in ("some/a", "another/images/b")}
+            | {f"{name}.txt": yolo() for name in ("some/a", "another/images/b")}
+            | {"classes.txt": "cat\n"}
+        ),
+        boxes_of("some/a.jpg", "another/images/b.jpg"),
+    ),
+    "YOLO: capitals": Case(
+        files_of({"IMAGES/a.jpg": "image", "LABELS/a.txt": yolo(), "classes.txt": "cat\n"}), boxes_of("IMAGES/a.jpg")
+    ),
+    "YOLO: CVAT's lists": Case(
+        files_of(
+            {
+                f"obj_{split}_data/{split}{i}.{kind}": "image" if kind == "jpg" else yolo()
+                for split in ("train", "valid")
+                for i in range(2)
+                for kind in ("jpg", "txt")
+            }
+            | {
+                f"{split}.txt": "".join(f"data/obj_{split}_data/{split}{i}.jpg\n" for i in range(2))
+                for split in ("train", "valid")
+            }
+            | {
+                "obj.names": "cat\n",
+                "obj.data": "classes = 1\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n",
+            }
+        ),
+        boxes_of(*(f"obj_{split}_data/{split}{i}.jpg" for split in ("train", "valid") for i in range(2))),
+    ),
+    "YOLO: lists of Windows": Case(
+        files_of(
+            {f"images/{i}.jpg": "image" for i in range(2)}
+            | {f"labels/{i}.txt": yolo() for i in range(2)}
+            | {"train.txt": ".\\images\\0.jpg\r\n", "val.txt": "C:\\Users\\me\\images\\1.jpg\r\n"}
+            | {"data.yaml": "train: train.txt\nval: val.txt\nnames: [cat]\n"}
+        ),
+        boxes_of("images/0.jpg", "images/1.jpg"),
+    ),
+    "YOLO: label of a HEIC image": Case(
+        files_of(
+            {
+                "train/images/a.jpg": "image",
+                "train/images/b.heic": "-",
+                "data.yaml": "train: train/images\nnames: [cat]\n",
+            }
+            | {f"train/labels/{name}.txt": yolo() for name in "ab"}
+        ),
+        boxes_of("train/images/a.jpg"),
+        findings=frozenset({"unread-kind"}),
+    ),
+    "YOLO: images and labels swapped": Case(
+        files_of({"labels/a.jpg": "image", "images/a.txt": yolo(), "classes.txt": "cat\n"}),
+        refused=r"expected images in .*images, found none \(1 in .*labels\)",
+    ),
+    "YOLO: names one folder down": Case(
+        files_of({"a.jpg": "image", "a.txt": yolo(), "x/classes.txt": "cat\n"}),
+        refused=r"found 1 images and no labels that are known \(.*\); x has classes\.txt: .* or move classes\.txt to",
+    ),
+    "CSV: RetinaNet's order with numbers": Case(
+        files_of({"a.jpg": "image", "b.jpg": "image", "all.csv": "a.jpg,10,12,40,44,1\nb.jpg,5,8,40,44,2\n"}),
+        refused="expected the columns .*, found rows that fit file,x1,y1,x2,y2,label: write that as the first line",
+    ),
+    "CSV: RetinaNet's order with names": Case(
+        files_of({"a.jpg": "image", "all.csv": "a.jpg,10,12,40,44,cat\n"}),
+        refused="found rows that fit file,x1,y1,x2,y2,label: write that as the first line",
+    ),
+    "CSV: numbers as labels": Case(
+        files_of({"a.jpg": "image", "all.csv": "a.jpg,1,10,12,40,44\n"}), boxes_of("a.jpg", box=("1", *BOX))
+    ),
+}
