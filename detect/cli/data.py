@@ -166,6 +166,7 @@ def stats(
     if json_file is not None:
         require_writable_file(json_file)
     from detect.config.builders.detector import build_preprocess
+    from detect.data.formats.report import summarize
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.statistics import compute_statistics
     from detect.data.inspect.statistics_tables import format_counts, statistics_tables
@@ -181,6 +182,8 @@ def stats(
     console = Console()
     print(format_counts(dataset_statistics.counts))
     print(replace(data_usage([annotations]), skipped=count_skipped(folder, annotations)))
+    for line in summarize(folder.findings):
+        print(f"noted: {line}")
     for table in statistics_tables(dataset_statistics):
         console.print(table)
     if dataset_statistics.suggested_settings:

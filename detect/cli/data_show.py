@@ -67,6 +67,7 @@ def show(
         raise UserError(f"{folder}: expected a new or empty folder, found one with files in it")
     from detect.config.builders.data import build_augment
     from detect.config.builders.detector import build_preprocess
+    from detect.data.formats.report import summarize
     from detect.data.images import UnreadableImage
     from detect.data.inspect.gallery import GalleryRenderer, sample_images
     from detect.data.inspect.gallery_page import write_gallery_page, write_image_grids
@@ -74,7 +75,8 @@ def show(
     from detect.data.inspect.valid_annotations import valid_annotations
 
     settings = options.load_settings(config_file, overrides)
-    annotations = valid_annotations(scan_folder(root, format_, images, encoding))
+    labeled = scan_folder(root, format_, images, encoding)
+    annotations = valid_annotations(labeled)
     gallery = GalleryRenderer(annotations, build_preprocess(settings), build_augment(settings), settings.seed)
     gallery_images, unreadable = [], []
     for index in sample_images(annotations, num_images, _labels(annotations.classes, class_names)):
@@ -90,6 +92,8 @@ def show(
     write_gallery_page(folder / "index.html", root.absolute().name, note, gallery_images, annotations.classes)
     grids = write_image_grids(folder, gallery_images, annotations.classes)
     print(f"{folder / 'index.html'}: {len(gallery_images)} images; image grids in the same folder: {len(grids)}")
+    for line in summarize(labeled.findings):
+        print(f"noted: {line}")
     exit_if_unreadable(unreadable)
 
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from detect.cli.data import data_command
 from detect.errors import UserError
 from tests.conftest import Command
+from tests.data.cases.write_cases import write_files
 from tests.data.inspect.example_datasets import write_coco, write_voc
 from tests.data.inspect.example_faults import FAULTS
 
@@ -74,6 +75,22 @@ def test_stats_print_data_usage(tmp_path: Path, fault: str | None, usage: str) -
     if fault:
         FAULTS[fault].apply(root)
     assert run("stats", root).stdout.splitlines()[1] == f"boxes: {usage}"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("data.yaml", "names: [cat]\ntrain: images\nval: elsewhere\n", "val: expected a folder of images or a list"),
+        ("labels/b.txt", "0 0.5 0.5 0.5 0.5 0.9\n", "line 1: expected class cx cy w h"),
+        ("labels/b.txt", "25 0.5 0.5 0.5 0.5\n", "line 1: expected a class from 0 to 0, found 25"),
+    ],
+    ids=["split", "fields", "class"],
+)
+def test_stats_say_what_could_not_be_read(tmp_path: Path, file: str, text: str, line: str) -> None:
+    files = {"data.yaml": "names: [cat]\ntrain: images\n"} | {f"labels/{x}.txt": "0 0.5 0.5 0.5 0.5\n" for x in "ab"}
+    write_files(tmp_path, {f"images/{x}.jpg": "image" for x in "ab"} | files | {file: text})
+    lines = run("stats", tmp_path).stdout.splitlines()
+    assert any(each.startswith("noted: ") and line in each for each in lines), lines
 
 
 def test_stats_end_with_suggested_settings(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import re
 from pathlib import Path, PurePosixPath
 
 from detect.data.formats.image_index import FileIndex, has_file, same_content
@@ -12,7 +14,7 @@ from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_file
 
-_COCO_KEYS = (b'"images"', b'"annotations"')
+_COCO_LIST = re.compile(rb'"(images|annotations)"\s*:\s*\[')
 _MAX_FILES = 4  # annotation files of a split in one folder
 _HEAD = 1 << 16  # bytes: they contain one of COCO's keys, or categories fill them all
 
@@ -152,10 +154,13 @@ class NamedImages:
 def _has_coco_keys(file: Path) -> bool:
     """Return True if the file starts like a COCO annotation file.
 
-    The file is not parsed, because it may have half a gigabyte. Categories alone are not enough: Label Studio's
-    notes.json has them.
+    That is an object with a list of images or annotations. CreateML's files are lists, and Supervisely's meta.json has
+    the text "images". The file is not parsed, because it may have half a gigabyte. Categories alone are not enough:
+    Label Studio's notes.json has them.
     """
     with contextlib.suppress(OSError), file.open("rb") as stream:
         head = stream.read(_HEAD)
-        return any(key in head for key in _COCO_KEYS) or (len(head) == _HEAD and b'"categories"' in head)
+        if not head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{"):
+            return False
+        return _COCO_LIST.search(head) is not None or (len(head) == _HEAD and b'"categories"' in head)
     return False

@@ -6,19 +6,24 @@
    ``train/annots/b.xml`` and ``train/images/b.jpg`` are pairs.
 3. The same file name, or else the same stem, if only one file below the root has it.
 
+Two spellings of a name are the same name where no file has it exactly: Macs write the letter ü as two characters, and
+Label Studio's labels write it as %C3%BC.
+
 Files below a folder of masks have the stems of the images and are never taken for them. Several files that fit
 equally well are never chosen from silently, unless they have the same bytes. Paths are looked up before the tree is
-searched, and it is searched once, only when it is needed. Linked folders are not searched, because they may lead in a circle,
-but for those of the root that say what they hold: images are often on another disk.
+searched, and it is searched once, only when it is needed. Linked folders are not searched, because they may lead in a
+circle, but for those of the root that say what they hold: images are often on another disk.
 """
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 from detect.data.formats.split_names import guess_split
 from detect.data.images import is_image
@@ -49,6 +54,12 @@ def last_part(name: str) -> tuple[str, str]:
     """Return the file name and its stem of a path as a label file names it."""
     file = name.replace("\\", "/").rpartition("/")[2]
     return file, file.rpartition(".")[0] or file
+
+
+def spelling(name: str) -> str:
+    """Return a name with accents composed (Unicode's NFC) and %C3%BC decoded, which all its spellings share."""
+    name = unquote(name) if "%" in name else name
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def has_file(path: Path) -> bool:
@@ -89,7 +100,7 @@ class FileIndex:
     def key(self, path: Path) -> PathKey:
         """Return the ``path_key`` of a file below the root, which need not exist."""
         folder, name = os.path.split(path.absolute())
-        return (*self._folder_key(folder), name.rpartition(".")[0] or name)
+        return (*self._folder_key(folder), spelling(name.rpartition(".")[0] or name))
 
     def name(self, path: Path) -> str:
         """Return the path of a file below the root as its name: its key with the suffix; absolute outside the root."""
@@ -113,20 +124,21 @@ class FileIndex:
         but those of another split: ``val/1.jpg`` is not the image of ``train/1.xml``.
         """
         label = label.absolute()
-        same_key = self._by_key.get(self.key(label), [])
+        same_key = _exact(self._by_key.get(self.key(label), []), label.stem)
         beside = [path for path in same_key if path.parent == label.parent]
-        return beside or same_key or self._of_same_split(self._by_stem.get(label.stem, []), self.key(label)[:-1])
+        return beside or same_key or self._of_same_split(self._with_stem(label.stem), self.key(label)[:-1])
 
     def find_named(self, name: PurePosixPath, split: str = "") -> list[Path]:
         """Return the files whose path ends like ``name``, by as many folders as possible; else those of its stem.
 
         Files in the folder of another split than that of ``name``, or of ``split``, are not among them.
         """
-        same_stem = self._of_same_split(self._by_stem.get(name.stem, []), name.parts[:-1] or (split,))
-        same_name = [path for path in same_stem if path.name == name.name]
-        for start in range(len(name.parts)):
-            tail = name.parts[start:]
-            matches = [path for path in same_name if path.parts[-len(tail) :] == tail]
+        same_stem = self._of_same_split(self._with_stem(name.stem), name.parts[:-1] or (split,))
+        parts = tuple(map(spelling, name.parts))
+        same_name = [path for path in same_stem if spelling(path.name) == parts[-1]]
+        for start in range(len(parts)):
+            tail = parts[start:]
+            matches = [path for path in same_name if tuple(map(spelling, path.parts[-len(tail) :])) == tail]
             if matches:
                 return matches
         return same_stem
@@ -138,9 +150,9 @@ class FileIndex:
             return paths
         return [path for path in paths if not (found := _splits_of(self.key(path)[:-1])) or found & splits]
 
-    @property
-    def _by_stem(self) -> dict[str, list[Path]]:
-        return self._tree.by_stem
+    def _with_stem(self, stem: str) -> list[Path]:
+        """Return the files with a stem, else those with another spelling of it."""
+        return _exact(self._tree.by_stem.get(spelling(stem), []), stem)
 
     @property
     def _by_key(self) -> dict[PathKey, list[Path]]:
@@ -159,8 +171,9 @@ class FileIndex:
             for path in (Path(folder, name) for name in sorted(names)):
                 if self._accepts(path):
                     tree.files.append(path)
-                    tree.by_key.setdefault((*folder_key, path.stem), []).append(path)
-                    tree.by_stem.setdefault(path.stem, []).append(path)
+                    stem = spelling(path.stem)
+                    tree.by_key.setdefault((*folder_key, stem), []).append(path)
+                    tree.by_stem.setdefault(stem, []).append(path)
         tree.files.sort()
         return tree
 
@@ -171,6 +184,11 @@ class FileIndex:
     def _is_unread_link(self, folder: Path) -> bool:
         """Return True for a linked folder, unless it has a name such as images and lies in the root itself."""
         return folder.is_symlink() and not (folder.parent == self.root and folder.name.lower() in _KIND_FOLDERS)
+
+
+def _exact(paths: list[Path], stem: str) -> list[Path]:
+    """Return the paths whose stem is spelled exactly like ``stem``, else all."""
+    return paths if len(paths) < 2 else [path for path in paths if path.stem == stem] or paths
 
 
 def _splits_of(folders: Sequence[str]) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 
-from detect.data.formats.image_index import FileIndex, has_file, last_part, listed_path, same_content
+from detect.data.formats.image_index import FileIndex, has_file, last_part, listed_path, same_content, spelling
 from detect.data.formats.report import Report
 from detect.data.formats.voc_lists import ANNOTATION_FOLDERS, IMAGE_FOLDERS, first_folder
 from detect.data.formats.voc_xml import VocAnnotation, is_voc_annotation
@@ -111,7 +111,9 @@ class VocPairs:
         name = listed_path(annotation.file_name)
         if not matches:
             named = self.images.find_named(name)
-            return named if all(name.name in (image.name, image.stem) for image in named) else []
+            expected = spelling(name.name)
+            is_named = (expected in (spelling(image.name), spelling(image.stem)) for image in named)
+            return named if all(is_named) else []
         return [image for image in matches if image.name == name.name] or matches
 
     def _report_missing(self, xml: Path, only_note: bool) -> Path | None:

@@ -194,6 +194,21 @@ def test_resolve_data_with_splits_in_doubt_fails(folder: Files, files: list[str]
         resolved_splits(folder({f"{name}.csv": "" for name in files}))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("_annotations.createml.json", [{"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": {}}]}]),
+        ("meta.json", {"classes": [{"title": "cat", "shape": "rectangle"}], "projectType": "images"}),
+    ],
+    ids=["CreateML", "Supervisely"],
+)
+def test_json_of_other_tools_is_not_taken_for_coco(folder: Files, name: str, content: object) -> None:
+    root = folder({"a.jpg": "", name: json.dumps(content)})
+    assert format_signs(root) == {}
+    with pytest.raises(UserError, match=r"found 1 images and no labels that are known \(1 \.json in \.\)"):
+        detect_format(root)
+
+
 def test_resolve_data_of_roboflow_coco(folder: Files) -> None:
     root = folder({f"{split}/_annotations.coco.json": COCO for split in ("train", "valid", "test")})
     assert resolved_splits(root) == ("coco", "train/_annotations.coco", "valid/_annotations.coco")

@@ -6,6 +6,8 @@ import pytest
 
 from detect.data.formats.image_index import FileIndex, has_file, listed_path, path_key
 
+COMPOSED, DECOMPOSED = "gr\u00f6\ud55c.jpg", "gro\u0308\u1112\u1161\u11ab.jpg"  # the same letters
+
 
 def index_of(root: Path, *names: str) -> FileIndex:
     for name in names:
@@ -47,6 +49,13 @@ def test_path_key_is_that_of_the_pair(first: str, second: str) -> None:
         (("images/a.jpg", "images/a.png"), "annots/a.xml", ["images/a.jpg", "images/a.png"]),
         (("images/a.jpg", "labels/a.jpg"), "labels/a.xml", ["labels/a.jpg"]),
         ((".cache/a.jpg", "._a.jpg"), "a.xml", []),
+        ((COMPOSED,), f"{DECOMPOSED[:-4]}.xml", [COMPOSED]),
+        ((DECOMPOSED,), f"{COMPOSED[:-4]}.xml", [DECOMPOSED]),
+        ((COMPOSED, DECOMPOSED), f"{DECOMPOSED[:-4]}.xml", [DECOMPOSED]),
+        (("images/d\u00e9.png",), "labels/d%C3%A9.txt", ["images/d\u00e9.png"]),
+        (("d%C3%A9.png",), "d\u00e9.txt", ["d%C3%A9.png"]),
+        (("a%20b.png", "a b.png"), "a%20b.txt", ["a%20b.png"]),
+        (("100%.png", "50%.png"), "100%.txt", ["100%.png"]),
         (("val/images/a.jpg",), "train/annots/a.xml", []),
         (("val/images/a.jpg", "train/raw/a.jpg"), "train/annots/a.xml", ["train/raw/a.jpg"]),
     ],
@@ -67,6 +76,7 @@ def test_find_returns_all_that_fit_equally_well(
         (("x/a.jpg", "y/a.jpg"), "z/a.jpg", ["x/a.jpg", "y/a.jpg"]),
         (("x/a.png",), "x/a.jpg", ["x/a.png"]),
         (("x/a.png", "y/a.jpg"), "x/a.jpg", ["y/a.jpg"]),
+        ((f"{DECOMPOSED}/{DECOMPOSED}", f"b/{DECOMPOSED}"), f"{COMPOSED}/{COMPOSED}", [f"{DECOMPOSED}/{DECOMPOSED}"]),
         (("val2017/a.jpg",), "train2017/a.jpg", []),
         (("val2017/a.jpg", "images/a.jpg"), "train2017/a.jpg", ["images/a.jpg"]),
     ],
