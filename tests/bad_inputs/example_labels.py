@@ -116,8 +116,8 @@ REFUSED = {
     ),
     "voc: encoding of no name": BadInput(voc_dataset("<?xml version='1.0' encoding='klingon'?><a/>"), "damaged XML"),
     "voc: object without name": BadInput(voc_dataset(voc_xml().replace("<name>cat</name>", "")), "expected a <name>"),
-    "voc: list in UTF-16": BadInput(
-        dataset_with("voc", voc_xml(), {"ImageSets/Main/train.txt": "a\n".encode("utf-16")}),
+    "voc: list in Latin-1": BadInput(
+        dataset_with("voc", voc_xml(), {"ImageSets/Main/train.txt": "\xe9\n".encode("latin-1")}),
         "train.txt: expected text in UTF-8",
     ),
     "voc: list names a path far too long": BadInput(
@@ -173,13 +173,13 @@ REFUSED = {
     "csv: NUL": BadInput(csv_dataset("a\0.jpg,cat,1,2,30,20\n"), "found nothing"),
     "csv: number with an underscore": BadInput(csv_dataset("a.jpg,cat,1,2,3_0,20\n"), 'expected a number, found "3_0"'),
     "csv: NaN": BadInput(csv_dataset("a.jpg,cat,nan,2,30,20\n"), "x1: expected a number"),
-    "csv: UTF-16": BadInput(csv_dataset("a.jpg,cat,1,2,30,20\n".encode("utf-16")), "text in UTF-8"),
+    "csv: Latin-1": BadInput(csv_dataset("a.jpg,c\xe9,1,2,30,20\n".encode("latin-1")), "text in UTF-8"),
     "yolo: NaN": BadInput(yolo_dataset("0 nan 0.5 0.1 0.1"), "expected numbers, found nan"),
     "yolo: class beyond": BadInput(yolo_dataset("2 0.5 0.5 0.1 0.1"), "expected a class from 0 to 1, found 2"),
     "yolo: class in words": BadInput(yolo_dataset("cat 0.5 0.5 0.1 0.1"), "expected a class"),
     "yolo: class below": BadInput(yolo_dataset("-1 0.5 0.5 0.1 0.1"), "expected a class"),
     "yolo: prose": BadInput(yolo_dataset("no objects here"), "expected class cx cy w h"),
-    "yolo: UTF-16": BadInput(yolo_dataset("0 0.5 0.5 0.1 0.1".encode("utf-16")), "text in UTF-8"),
+    "yolo: Latin-1": BadInput(yolo_dataset("0 0.5 0.5 0.1 0.1\xa0".encode("latin-1")), "text in UTF-8"),
     "yolo: labels from a pipe": BadInput(write_label_pipe, "found a pipe"),
     "data.yaml: python object": BadInput(
         yolo_dataset_with_yaml("names: !!python/object/apply:os.system ['touch ran']"),

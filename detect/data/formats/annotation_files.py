@@ -7,7 +7,7 @@ import contextlib
 import re
 from pathlib import Path, PurePosixPath
 
-from detect.data.formats.image_index import FileIndex, has_file
+from detect.data.formats.image_index import FileIndex, has_file, same_content
 from detect.data.formats.report import Report
 from detect.data.formats.split_names import ROBOFLOW_FILES, split_role
 from detect.data.images import is_image
@@ -81,7 +81,8 @@ class NamedImages:
 
     folders: those from which the names may start, the most likely first; the first in which an image is found is tried
     first for the next. What is in none of them is searched in ``index``, but not in folders of another split; split:
-    the name of the file's own.
+    the name of the file's own. A file of another suffix is taken for an image only where no image of the annotation
+    file has its exact name, or beside one that has: it may show the mask or a preview of an image that is missing.
     """
 
     def __init__(self, folders: list[Path], index: FileIndex, report: Report, split: str = "") -> None:
@@ -90,6 +91,8 @@ class NamedImages:
         self._report = report
         self._split = split
         self.files: set[Path] = set()
+        self._exact_folders: set[Path] = set()
+        self._guesses: list[tuple[PurePosixPath, Path, str]] = []
 
     def find(self, name: PurePosixPath, expected: str) -> Path:
         """Return the absolute path of an image; reports one that is missing or fits several files.
@@ -98,6 +101,14 @@ class NamedImages:
         """
         file = self._find(name, expected)
         self.files.add(file)
+        if file.name != name.name:
+            self._guesses.append((name, file, expected))
+        elif has_file(file):
+            self._exact_folders.add(file.parent)
+            guesses, self._guesses = self._guesses, []
+            for guessed_name, guess, what in guesses:
+                if guess.parent not in self._exact_folders:
+                    self._report_missing(guessed_name, what)
         return file
 
     def _find(self, name: PurePosixPath, expected: str) -> Path:
@@ -109,17 +120,23 @@ class NamedImages:
                     self._folders.insert(0, folder)
                 return folder / name
         matches = self._index.find_named(name, self._split)
+        if self._exact_folders:
+            matches = [path for path in matches if path.name == name.name or path.parent in self._exact_folders]
         if not matches:
-            missing = self._folders[0] / name
-            try:
-                require_file(missing, expected)
-            except UserError as error:
-                self._report.add_error("missing-image", missing, "", error)
-            return missing
-        if len(matches) > 1:
+            return self._report_missing(name, expected)
+        if len(matches) > 1 and not same_content(matches):
             paths = " and ".join(path.relative_to(self._index.root).as_posix() for path in matches[:3])
             self._report("ambiguous-image", self._folders[0] / name, "", f"expected {expected}, found {paths}")
         return matches[0]
+
+    def _report_missing(self, name: PurePosixPath, expected: str) -> Path:
+        """Report that an image is missing, and return the path where it should be."""
+        missing = self._folders[0] / name
+        try:
+            require_file(missing, expected)
+        except UserError as error:
+            self._report.add_error("missing-image", missing, "", error)
+        return missing
 
     def likely_files(self, name: str) -> list[Path]:
         """Return the paths that a name may stand for, whether they exist or not."""

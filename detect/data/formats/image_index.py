@@ -9,9 +9,10 @@
 Two spellings of a name are the same name where no file has it exactly: Macs write the letter ü as two characters, and
 Label Studio's labels write it as %C3%BC.
 
-Several files that fit equally well are never chosen from silently. Paths are looked up before the tree is searched,
-and it is searched once, only when it is needed. Linked folders are not searched, because they may lead in a circle,
-but for those of the root that say what they hold: images are often on another disk.
+Files below a folder of masks have the stems of the images and are never taken for them. Several files that fit
+equally well are never chosen from silently, unless they have the same bytes. Paths are looked up before the tree is
+searched, and it is searched once, only when it is needed. Linked folders are not searched, because they may lead in a
+circle, but for those of the root that say what they hold: images are often on another disk.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _KIND_FOLDERS = frozenset(
     {"annotations", "annotation", "annots", "xmls", "xml", "labels", "label", "txts", "txt"}
     | {"jpegimages", "images", "image", "imgs", "img", "photos", "pictures"}
 )
+
+# Words in the names of folders whose files have the stems of the images, but show masks: masks/, SegmentationObject/.
+_MASK_WORDS = ("mask", "segmentation", "semantic", "panoptic")
 
 PathKey = tuple[str, ...]
 
@@ -64,6 +68,12 @@ def has_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def same_content(paths: Sequence[Path]) -> bool:
+    """Return True if files have the same bytes, as copies of one image have."""
+    sizes = {path.stat().st_size for path in paths}
+    return len(sizes) == 1 and len({path.read_bytes() for path in paths}) == 1
 
 
 class FileIndex:
@@ -153,7 +163,7 @@ class FileIndex:
         """The files below the root, searched at the first access."""
         tree = _Tree()
         for folder, subfolders, names in os.walk(self.root, followlinks=True):  # into those that are left
-            visible = [name for name in sorted(subfolders) if not name.startswith(".")]
+            visible = [name for name in sorted(subfolders) if not name.startswith(".") and not self._is_of_masks(name)]
             links = [name for name in visible if self._is_unread_link(Path(folder, name))]
             tree.links += [Path(folder, name) for name in links]
             subfolders[:] = [name for name in visible if name not in links]
@@ -166,6 +176,10 @@ class FileIndex:
                     tree.by_stem.setdefault(stem, []).append(path)
         tree.files.sort()
         return tree
+
+    def _is_of_masks(self, name: str) -> bool:
+        """Return True for the name of a folder of masks; not where labels are searched, which may lie there."""
+        return self._accepts is is_image and any(word in name.lower() for word in _MASK_WORDS)
 
     def _is_unread_link(self, folder: Path) -> bool:
         """Return True for a linked folder, unless it has a name such as images and lies in the root itself."""

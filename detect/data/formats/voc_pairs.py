@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 
-from detect.data.formats.image_index import FileIndex, has_file, last_part, listed_path, spelling
+from detect.data.formats.image_index import FileIndex, has_file, last_part, listed_path, same_content, spelling
 from detect.data.formats.report import Report
 from detect.data.formats.voc_lists import ANNOTATION_FOLDERS, IMAGE_FOLDERS, first_folder
 from detect.data.formats.voc_xml import VocAnnotation, is_voc_annotation
@@ -79,11 +79,11 @@ class VocPairs:
             matches = self._find_by_content(xml, matches)
         if not matches:
             return self._report_missing(xml, only_note)
-        if len(matches) > 1:
+        if len(matches) > 1 and not same_content(matches):
             names = " and ".join(image.relative_to(self.images.root).as_posix() for image in matches[:3])
             message = f"expected one image of its name, found {names}: name it in <filename>"
             self._report("ambiguous-image", xml, "", message)
-            self._ambiguous.update(matches)
+        self._ambiguous.update(matches[1:])
         self._folders[xml.parent] = matches[0].parent
         return matches[0]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from detect.data.findings import FINDING_KINDS
-from detect.data.image_kinds import SUFFIXES
 from detect.data.inspect.image_scan import scan_images
 from detect.data.inspect.inspector import inspect_dataset, scan_folder
 from detect.errors import UserError
@@ -15,7 +14,7 @@ from tests.data.cases.case import Case
 from tests.data.cases.coco_cases import COCO_CASES
 from tests.data.cases.readers import READERS
 from tests.data.cases.voc_cases import VOC_CASES
-from tests.data.cases.write_cases import BOX, voc, write_files, write_image
+from tests.data.cases.write_cases import BOX, WRITABLE_SUFFIXES, voc, write_files, write_image
 from tests.data.cases.yolo_csv_cases import YOLO_CSV_CASES
 
 CASES = YOLO_CSV_CASES | VOC_CASES | COCO_CASES
@@ -53,7 +52,7 @@ def test_inspection_reports_what_the_readers_say(tmp_path: Path, case: Case) -> 
 
 
 def test_voc_images_of_every_kind_are_read_in_any_case(tmp_path: Path) -> None:
-    suffixes = sorted(SUFFIXES - {".jpg"})
+    suffixes = sorted(WRITABLE_SUFFIXES - {".jpg"})
     names = [f"{i}{suffix.upper() if i % 2 else suffix.title()}" for i, suffix in enumerate(suffixes)]
     for name in names:
         write_image(tmp_path / "JPEGImages" / name)

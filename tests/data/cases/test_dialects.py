@@ -209,7 +209,7 @@ def test_texts_in_a_named_encoding(tmp_path: Path, encoding: str, name: str) -> 
         folder = scan_folder(root, None, encoding=encoding)
         assert [instance.name for image in folder.images for instance in image.objects] == [name]
         settings_ = {"format": "auto", "root": str(root), "val": 0.0, "encoding": encoding}
-        config = resolve(parse_config({"data": settings_, "train": {"steps": 1}}, "test"))
+        config = resolve(parse_config({"data": settings_, "train": {"steps": 1, "validate_every": None}}, "test"))
         assert read_splits(config).train.classes == (name,)
         converted = read_convertible_dataset(root, detect_format(root), None, encoding)
         assert [instance.name for instance in converted.objects()] == [name]

@@ -8,16 +8,15 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detect.data.image_kinds import SUFFIXES
 from tests.data.cases.readers import READERS, Boxes
-from tests.data.cases.write_cases import BOX, Box, coco, voc, write_files, write_image, yolo
+from tests.data.cases.write_cases import BOX, WRITABLE_SUFFIXES, Box, coco, voc, write_files, write_image, yolo
 
 many = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 LETTERS = "abcäЖ漢 -_.()0123"
 STEMS = st.text(LETTERS, min_size=1, max_size=12).filter(lambda text: text.strip(" .") == text)
 IMAGE_NAMES = st.lists(
-    st.tuples(STEMS, st.sampled_from(sorted(SUFFIXES)), st.booleans()),
+    st.tuples(STEMS, st.sampled_from(sorted(WRITABLE_SUFFIXES)), st.booleans()),
     min_size=1,
     max_size=3,
     unique_by=lambda n: n[0].lower(),

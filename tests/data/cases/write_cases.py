@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from detect.data.image_kinds import SUFFIXES
+
 Box = tuple[float, float, float, float]
 WIDTH, HEIGHT = 96, 64
 BOX: Box = (10, 12, 40, 44)
-_KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".tif": "TIFF", ".dib": "BMP"}
+_FORMATS = Image.registered_extensions()  # of Pillow, by suffix
+WRITABLE_SUFFIXES = frozenset(suffix for suffix in SUFFIXES if _FORMATS.get(suffix) in Image.SAVE)
 
 
 def write_image(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), orientation: int = 1) -> Path:
@@ -24,8 +27,7 @@ def write_image(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), orientation
     image = Image.fromarray(coarse).resize((width, height))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    kind = _KINDS.get(path.suffix.lower(), path.suffix[1:].upper())
-    image.save(path, format=kind, **({"exif": exif} if orientation > 1 else {}))
+    image.save(path, format=_FORMATS[path.suffix.lower()], **({"exif": exif} if orientation > 1 else {}))
     return path
 
 

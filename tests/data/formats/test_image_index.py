@@ -43,6 +43,7 @@ def test_path_key_is_that_of_the_pair(first: str, second: str) -> None:
         (("a.jpg",), "a.xml", ["a.jpg"]),
         (("deep/er/a.PNG",), "annots/a.xml", ["deep/er/a.PNG"]),
         (("images/a.jpg", "masks/a.png"), "annots/a.xml", ["images/a.jpg"]),
+        (("masks/a.png", "SegmentationObject/a.png", "x/train_masks/a.png"), "annots/a.xml", []),
         (("x/a.jpg", "y/a.jpg"), "annots/y/a.xml", ["y/a.jpg"]),
         (("x/a.jpg", "y/a.jpg"), "annots/a.xml", ["x/a.jpg", "y/a.jpg"]),
         (("images/a.jpg", "images/a.png"), "annots/a.xml", ["images/a.jpg", "images/a.png"]),

@@ -140,6 +140,20 @@ def write_roboflow_voc(root: Path) -> Path:
     return root
 
 
+def write_labelme(root: Path) -> Path:
+    """LabelMe's JSON files beside their images, in a folder for each split."""
+    for split, members in iter_splits():
+        for index in members:
+            draw_image(root / split / f"{stem(index)}.jpg", index)
+            shapes = [
+                {"label": name, "points": [[x2, y1], [x1, y2]], "shape_type": "rectangle"}
+                for name, (x1, y1, x2, y2) in example_boxes(index)
+            ]
+            content = {"shapes": shapes, "imagePath": f"{stem(index)}.jpg", "imageHeight": HEIGHT, "imageWidth": WIDTH}
+            (root / split / f"{stem(index)}.json").write_text(json.dumps(content))
+    return root
+
+
 WRITERS = {
     "voc": write_voc,
     "coco": write_coco,
@@ -147,4 +161,5 @@ WRITERS = {
     "csv": write_csv,
     "beside": write_voc_without_folders,
     "roboflow": write_roboflow_voc,
+    "labelme": write_labelme,
 }

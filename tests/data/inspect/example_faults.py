@@ -171,6 +171,20 @@ def _set_first_line(*fields: object) -> ApplyFault:
     return _change_lines(lambda _: [str(field) for field in fields], "train/p05.txt")
 
 
+def _name_columns_as_vott(root: Path) -> None:
+    """Give the columns of CSV's training file the names of VoTT."""
+    _, *rows = (root / "train.csv").read_text().splitlines()
+    (root / "train.csv").write_text("\n".join(["image,label,xmin,ymin,xmax,ymax", *rows]) + "\n")
+
+
+def _add_point(root: Path) -> None:
+    """Add a point to a JSON file of LabelMe."""
+    file = sorted(root.glob("train/*.json"))[0]
+    content = json.loads(file.read_text())
+    content["shapes"].append({"label": "zebra", "points": [[9, 9]], "shape_type": "point"})
+    file.write_text(json.dumps(content))
+
+
 def _set_first_row(text: str) -> ApplyFault:
     """Change the first row of CSV's training file."""
 
@@ -314,6 +328,8 @@ FAULTS = {
     "fractions, CSV": Fault("csv", _set_first_row("p04.jpg,zebra,0.1,0.2,0.5,0.9"), "fractions"),
     "image that is not there": Fault("csv", _set_first_row("p99.jpg,zebra,10,20,50,90"), "missing-image"),
     "sizes as corners, CSV": Fault("csv", _write_sizes_as_corners, "misread-boxes"),
+    "columns of another tool": Fault("csv", _name_columns_as_vott, "dialect"),
+    "point": Fault("labelme", _add_point, "no-box"),
     "annotation without image, beside": Fault(
         "beside", lambda root: (root / "photos/p05.jpg").unlink(), "missing-image"
     ),
