@@ -53,8 +53,8 @@ def read_convertible_dataset(
 ) -> ConvertibleDataset:
     """Return all splits of a folder, train first.
 
-    images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, if
-    two splits use one id for different classes, or if an image in two splits has different objects in each.
+    images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, or
+    if an image in two splits has different objects in each.
     """
     folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False), encoding)
     labeled_sets = dict(folder.splits)
@@ -66,7 +66,7 @@ def read_convertible_dataset(
         if instance.invalid_reason is not None
     ]
     splits = {name: tuple(map(_valid_objects, labeled_set.images)) for name, labeled_set in labeled_sets.items()}
-    categories = _declared_categories(root, labeled_sets) or _categories_from_objects(splits)
+    categories = _declared_categories(labeled_sets) or _categories_from_objects(splits)
     dataset = ConvertibleDataset(splits, categories, tuple(dict.fromkeys(dropped)), folder.findings)
     _require_consistent_splits(dataset)
     return dataset
@@ -111,15 +111,16 @@ def _valid_objects(image: LabeledImage) -> LabeledImage:
     return replace(image, objects=tuple(instance for instance in image.objects if instance.invalid_reason is None))
 
 
-def _declared_categories(root: Path, labeled_sets: dict[str, LabeledSet]) -> dict[str, int]:
-    """Return the categories that the format lists, ordered by id; empty for VOC and CSV."""
-    categories: dict[str, int] = {}
-    for name, labeled_set in labeled_sets.items():
-        for category, category_id in (labeled_set.categories or {}).items():
-            known_id = categories.setdefault(category, category_id)
-            if known_id != category_id or list(categories.values()).count(category_id) > 1:
-                expected = "the same ids as in the other splits"
-                raise UserError(f'{root}: {name}: expected {expected}, found {category_id} for "{category}"')
+def _declared_categories(labeled_sets: dict[str, LabeledSet]) -> dict[str, int]:
+    """Return the categories that the format lists, ordered by id; empty for VOC and CSV.
+
+    Where the splits number them differently, the ids are 1, 2, ... in the order in which the names first occur, which
+    is the order that training uses: the name says what an object is.
+    """
+    pairs = [pair for labeled_set in labeled_sets.values() for pair in (labeled_set.categories or {}).items()]
+    categories = dict(pairs)
+    if not len(categories) == len(set(categories.values())) == len(set(pairs)):
+        return {name: category_id for category_id, name in enumerate(categories, start=1)}
     return dict(sorted(categories.items(), key=lambda pair: pair[1]))
 
 

@@ -106,6 +106,24 @@ COCO_CASES: dict[str, Case] = {
         files_of({"images/a.jpg": "image", "all.json": _panoptic()}),
         refused="expected COCO's boxes, found panoptic segments",
     ),
+    "COCO: splits that number the classes differently": Case(
+        files_of(
+            {f"{split}2017/{split}.jpg": "image" for split in ("train", "val")}
+            | {
+                f"annotations/instances_{split}2017.json": coco(
+                    [(f"{split}.jpg", SIZE)],
+                    [(1, category_id, BOX)],
+                    [{"id": category_id, "name": "cat"}, {"id": 3 - category_id, "name": "dog"}],
+                )
+                for split, category_id in (("train", 1), ("val", 2))
+            }
+        ),
+        boxes_of("train2017/train.jpg", "val2017/val.jpg"),
+    ),
+    "COCO: name composed, file decomposed": Case(
+        files_of({"images/gro\u0308n.jpg": "image", "all.json": coco([("gr\u00f6n.jpg", SIZE)], [(1, 1, BOX)])}),
+        boxes_of("images/gro\u0308n.jpg"),
+    ),
     "COCO: images deeper than named": Case(
         files_of({"photos/2020/a.jpg": "image", "all.json": coco([("x\\a.jpg", SIZE)], [(1, 1, BOX)])}),
         boxes_of("photos/2020/a.jpg"),

@@ -36,6 +36,13 @@ YOLO_CSV_CASES: dict[str, Case] = {
         ),
         boxes_of("some/a.jpg", "another/images/b.jpg"),
     ),
+    "YOLO: Label Studio's encoded names": Case(
+        files_of(
+            {"images/d\u00e9cran.jpg": "image", "labels/d%C3%A9cran.txt": yolo(), "classes.txt": "cat\n"}
+            | {"images/b.jpg": "image", "labels/b.txt": yolo()}
+        ),
+        boxes_of("images/b.jpg", "images/d\u00e9cran.jpg"),
+    ),
     "YOLO: capitals": Case(
         files_of({"IMAGES/a.jpg": "image", "LABELS/a.txt": yolo(), "classes.txt": "cat\n"}), boxes_of("IMAGES/a.jpg")
     ),
