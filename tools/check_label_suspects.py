@@ -1,6 +1,6 @@
 """Measures how many of the labels that ``detect data inspect --model`` ranks first are wrong, with planted errors.
 
-A fraction of the objects of a VOC split are removed, moved, relabelled or doubled, a quarter each. A suspect is right
+A fraction of the objects of a VOC split are removed, moved, relabelled or doubled, in equal parts. A suspect is right
 if it is about such an object; a missing one, if it overlaps a removed object by an IoU of 0.5 or more. The precision
 among the first suspects stands beside that of the same suspects in random order.
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,14 +106,17 @@ def planted_kind(suspect: LabelSuspect, image: PlantedImage) -> str | None:
     return "moved" if (iou(box, moved) >= _MATCH_IOU).any() else None
 
 
-def _plant_in_all(annotations: Annotations, fraction: float, seed: int) -> list[PlantedImage]:
+def _plant_in_all(
+    annotations: Annotations, kinds_to_plant: Sequence[str], fraction: float, seed: int
+) -> list[PlantedImage]:
+    """Return all images, with errors of these kinds in turn in a fraction of the objects."""
     random = np.random.default_rng(seed)
     objects = [(i, g) for i in range(len(annotations)) for g in range(len(annotations[i].boxes))]
     chosen = random.permutation(len(objects))[: round(fraction * len(objects))]
     kinds: dict[int, dict[int, str]] = {}
     for rank, index in enumerate(chosen.tolist()):
         i, g = objects[index]
-        kinds.setdefault(i, {})[g] = KINDS[rank % len(KINDS)]
+        kinds.setdefault(i, {})[g] = kinds_to_plant[rank % len(kinds_to_plant)]
     num_classes = len(annotations.classes)
     return [plant_errors(annotations[i], kinds.get(i, {}), num_classes, seed) for i in range(len(annotations))]
 
@@ -124,7 +128,10 @@ def _plant_in_all(annotations: Annotations, fraction: float, seed: int) -> list[
 @click.option("--fraction", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Of the objects.")
 @click.option("--top", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
-def main(model: Path, root: Path, split: str, fraction: float, top: int, seeds: int) -> None:
+@click.option("--kind", "kinds_to_plant", type=click.Choice(KINDS), multiple=True, help="[default: all four]")
+def main(
+    model: Path, root: Path, split: str, fraction: float, top: int, seeds: int, kinds_to_plant: tuple[str, ...]
+) -> None:
     """Plant errors in a VOC split and print how many of the first suspects are about them."""
     predictor = load(model)
     annotations = read_voc(root, split, predictor.classes)
@@ -133,7 +140,7 @@ def main(model: Path, root: Path, split: str, fraction: float, top: int, seeds: 
     print(f"| seed | planted | suspects | precision of the first {top} | of {top} in random order | by kind |")
     print("|---|---|---|---|---|---|")
     for seed in range(seeds):
-        planted = _plant_in_all(annotations, fraction, seed)
+        planted = _plant_in_all(annotations, kinds_to_plant or KINDS, fraction, seed)
         changed = Annotations.from_images([image.annotation for image in planted], annotations.classes)
         suspects = rank_label_suspects(changed, predictions)
         kinds = [planted_kind(suspect, planted[suspect.image]) for suspect in suspects]

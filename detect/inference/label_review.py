@@ -72,7 +72,7 @@ def review_labels(
     return LabelReview(
         annotations=joined,
         suspects=tuple(rank_label_suspects(joined, predictions, judged)),
-        not_judged={name: counts[name] for name in others},
+        not_judged={name: counts[name] for name in others if counts[name]},
         num_trained_on=_count_trained_on(predictor, joined),
         unreadable=outcome.unreadable,
     )

@@ -147,7 +147,7 @@ SETTINGS = {
     "tag that does not fit": BadInput(write_file("c.yaml", "seed: !!bool maybe"), "expected YAML"),
     "time that does not fit": BadInput(write_file("c.yaml", "seed: !!timestamp soon"), "expected YAML"),
     "control letters": BadInput(write_file("c.yaml", "seed: \0"), "expected YAML"),
-    "UTF-16": BadInput(write_file("c.yaml", "seed: 1".encode("utf-16")), "text in UTF-8"),
+    "Latin-1": BadInput(write_file("c.yaml", "seed: 1 # é".encode("latin-1")), "text in UTF-8"),
     "wrong types": BadInput(write_file("c.yaml", "train: [1, 2]"), "train: expected keys and values"),
     "numbers as keys": BadInput(write_file("c.yaml", "1: 2"), "1"),
     "a list": BadInput(write_file("c.yaml", "- 1"), "expected keys and values, found list"),

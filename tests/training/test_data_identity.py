@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from detect.config.files import merge_overrides, parse_config
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config.files import load_config, merge_overrides, parse_config
 from detect.errors import UserError
 from detect.training.run import resume, train
 from detect.training.run_folder import RunFolder
@@ -53,6 +54,7 @@ def test_a_run_that_recorded_no_data_is_resumed(copied: tuple[Path, Path]) -> No
     (copied[1] / "environment.json").unlink()
     (copied[0] / "images/train/3.png").unlink()
     resume(copied[1], Console(quiet=True))
+    assert load_checkpoint(copied[1] / "last.pt").step == load_config(copied[1] / "config.yaml").train.steps
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def count_unused(data: DataConfig, parts: Sequence[Annotations]) -> dict[str, in
     if box_format is None or not isinstance(data.train, str) or isinstance(data.val, tuple):
         return {}
     images = None if data.images is None else Path(data.images).absolute()
-    reader = open_folder(box_format, Path(data.root), images, Report(), ImageSizes())
+    reader = open_folder(box_format, Path(data.root), images, Report(), ImageSizes(), data.encoding)
     used = {part.file(index) for part in parts for index in range(len(part))}
     counts = {}
     for name in reader.split_names():

@@ -67,6 +67,7 @@ class VocFolder:
         self._annotations: dict[Path, VocAnnotation | None] = {}
         self._images: dict[Path, LabeledImage] = {}
         self._members: dict[str, list[Pair]] = {}
+        self._lists: dict[str, list[Path]] = {}
 
     def split_names(self) -> list[str]:
         """Return the names of the splits, without those for one class."""
@@ -86,17 +87,16 @@ class VocFolder:
         """Return the image files of a split, as quickly as they can be listed without their labels."""
         if not self._has_lists:
             return [image for image, _ in self._find_members(split)]
-        return [
-            self._pairs.likely_image(xml) for xml in read_split_file(self.root, split, self._pairs.xmls, self._report)
-        ]
+        return [self._pairs.likely_image(xml) for xml in self._listed_xmls(split)]
 
     def unlisted_files(self) -> list[Path]:
         """Return the image files that have an XML file and are in no split, as quickly as they can be listed."""
         if not self._has_lists:
             grouped = {pair for pairs in self._split_folders.values() for pair in pairs}
             return [pair[0] for pair in self._pairs.all if grouped and pair not in grouped]
-        names = self.split_names()
-        listed = {xml for name in names for xml in read_split_file(self.root, name, self._pairs.xmls, self._report)}
+        listed = {xml for name in self.split_names() for xml in self._listed_xmls(name)}
+        if self._pairs.are_all(listed):
+            return []
         images = (self._pairs.likely_image(xml) for xml in self._pairs.xmls.files if xml not in listed)
         return [image for image in images if has_file(image)]
 
@@ -133,10 +133,16 @@ class VocFolder:
     def _listed_pairs(self, split: str) -> list[Pair]:
         """Return the images that a list names, with their XML files."""
         pairs = []
-        for xml in read_split_file(self.root, split, self._pairs.xmls, self._report):
+        for xml in self._listed_xmls(split):
             image = self._images[xml].file if xml in self._images else self._find_image(xml)
             pairs += [] if image is None else [(image, xml)]
         return pairs
+
+    def _listed_xmls(self, split: str) -> list[Path]:
+        """Return the XML file of each image that a list names; the list is read once."""
+        if split not in self._lists:
+            self._lists[split] = read_split_file(self.root, split, self._pairs.xmls, self._report)
+        return self._lists[split]
 
     def _find_image(self, xml: Path) -> Path | None:
         """Return the image of a listed XML file, which may be damaged; None if there is no XML file."""

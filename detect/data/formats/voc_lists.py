@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detect.data.formats.image_index import FileIndex, has_file, listed_path
+from detect.data.formats.image_index import FileIndex, listed_path
 from detect.data.formats.report import Report
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
@@ -58,12 +58,12 @@ def _find_xml(annotations: Path, line: str, xmls: FileIndex) -> tuple[Path, str]
 
     Without a file of that name in ``annotations`` it is the only one below the root whose path ends like the name.
     """
-    if "\\" not in line and has_file(xml := annotations / f"{line}.xml"):
+    if "\\" not in line and xmls.has(xml := annotations / f"{line}.xml"):
         return xml, line
     names = [str(listed_path(text)) for text in (line, line.split()[0])]
     names += [name.rpartition(".")[0] for name in names if is_image(Path(name))]
     for name in names:
-        if has_file(annotations / f"{name}.xml"):
+        if xmls.has(annotations / f"{name}.xml"):
             return annotations / f"{name}.xml", name
     for name in names[1:]:
         matches = xmls.find_named(listed_path(f"{name}.xml"))

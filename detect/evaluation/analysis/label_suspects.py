@@ -146,11 +146,13 @@ def _missing(index: int, comparison: _Comparison) -> list[LabelSuspect]:
 
 
 def _misplaced(index: int, comparison: _Comparison) -> list[LabelSuspect]:
-    """Return the objects that a free detection of their class overlaps too little."""
+    """Return the objects that a free detection of their class overlaps too little; it is about its nearest one."""
     suspects = []
+    nearest = np.where(comparison.same, comparison.iou, -1.0)
     for g in _candidates(comparison):
         scores = comparison.prediction.scores
         near = comparison.same[g] & ~comparison.taken & (comparison.iou[g] >= _MIN_IOU) & (scores >= _MIN_SCORE)
+        near &= comparison.iou[g] >= nearest.max(0)
         if near.any():
             suspicion = np.where(near, (scores - comparison.support[g]) * (1 - comparison.iou[g]), 0.0)
             d = int(suspicion.argmax())

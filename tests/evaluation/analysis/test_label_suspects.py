@@ -127,3 +127,9 @@ def test_the_planted_error_ranks_first_beside_perfect_detections(counts, planted
 def test_predictions_of_other_images_are_refused():
     with pytest.raises(ValueError, match="expected 1 predictions"):
         rank_label_suspects(Annotations.from_images([_image()], CLASSES), [])
+
+
+def test_a_detection_across_several_objects_is_about_the_nearest_one():
+    image = _image(((0.0, 0.0, 20.0, 40.0), 1), ((18.0, 0.0, 50.0, 40.0), 1))
+    suspects = _rank(image, _prediction(((0.0, 0.0, 80.0, 40.0), 1, 0.9)))
+    assert [suspect.object for suspect in suspects if suspect.kind == "misplaced"] == [1]
