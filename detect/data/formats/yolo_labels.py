@@ -85,6 +85,9 @@ def describe_lengths(lengths: Counter[int], keypoint_fields: int) -> str:
     of_all = f"{longer} of {sum(lengths.values())} objects"
     if keypoint_fields:
         return f"kpt_shape: of {of_all} the box is read, and the keypoints are not"
+    if longer == lengths[6]:
+        hint = "if they are a box, a score and the number of a track, leave out the last two numbers"
+        return f"{of_all} are taken for polygons of 3 points; {hint}"
     if longer == lengths[8]:
         return f"{of_all} have 4 points, of an oriented box or a polygon: the box is the one around them"
     return f"{of_all} are polygons: the box is the one around each"
@@ -112,8 +115,9 @@ def parse_line(file: Path, line_number: int, text: str, names: Sequence[str], ke
             raise UserError(f"{file}: {location}: expected {expected}, found {len(fields) + 1} fields")
         fields = fields[:4]
     polygon = len(fields) >= 6 and len(fields) % 2 == 0
-    if len(fields) != 4 and not polygon:
+    if (len(fields) != 4 and not polygon) or _has_track(fields):
         hint = " (a score? results are no labels)" if len(fields) == 5 else ""
+        hint = " (a score and the number of a track? results are no labels)" if _has_track(fields) else hint
         count = f"{len(fields) + 1} fields{hint}"
         raise UserError(
             f"{file}: {location}: expected class cx cy w h, or class and x y of 3 points or more, found {count}"
@@ -125,6 +129,11 @@ def parse_line(file: Path, line_number: int, text: str, names: Sequence[str], ke
     if wrong is not None:
         raise UserError(f"{file}: {location}: expected numbers, found {wrong}")
     return YoloLine(location, names[int(label)], tuple(fields))
+
+
+def _has_track(fields: Sequence[str]) -> bool:
+    """Return True for ``cx cy w h score track``, as Ultralytics writes its results: no fraction is 2 or more."""
+    return len(fields) == 6 and fields[5].isdecimal() and int(fields[5]) > 1 and max(map(parse_float, fields[:5])) <= 1
 
 
 def _to_labeled_object(line: YoloLine, size: Size | None) -> LabeledObject:

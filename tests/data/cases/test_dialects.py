@@ -118,6 +118,12 @@ def test_coco_detections_are_no_labels(tmp_path: Path) -> None:
 CORNERS = "0.1041667 0.1875 0.4166667 0.1875 0.4166667 0.6875 0.1041667 0.6875"
 YOLO_LINES = {
     "segments": (f"0 {CORNERS} 0.2 0.5\n", "", "1 of 1 objects are polygons: the box is the one around each"),
+    "triangles": (
+        "0 0.1041667 0.1875 0.4166667 0.1875 0.2 0.6875\n",
+        "",
+        "1 of 1 objects are taken for polygons of 3 points; if they are a box, a score and the number of a track, "
+        "leave out the last two numbers",
+    ),
     "oriented": (
         f"0 {CORNERS}\n",
         "",

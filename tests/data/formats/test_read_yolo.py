@@ -42,9 +42,20 @@ def yolo(tmp_path: Path) -> Yolo:
         ("1 0.5 0.5 0.5 0.5\n0 0.25 0.5 0.1 0.1\n", [[15, 10, 45, 30], [12, 18, 18, 22]], [2, 1]),
         ("1.0 0 0 0.5 0.5", [[-15, -10, 15, 10]], [2]),
         ("0 0.1 0.2 0.5 0.9 0.3 0.1", [[6, 4, 30, 36]], [1]),
+        ("0 0.1 0.2 0.5 0.9 0.3 1", [[6, 8, 30, 40]], [1]),
         ("\ufeff0 0.5 0.5 1 1\r\n", [[0, 0, 60, 40]], [1]),
     ],
-    ids=["empty", "no file", "blank", "whole", "two", "reaching outside", "polygon", "from Windows"],
+    ids=[
+        "empty",
+        "no file",
+        "blank",
+        "whole",
+        "two",
+        "reaching outside",
+        "polygon",
+        "polygon to the edge",
+        "from Windows",
+    ],
 )
 def test_read_yolo_of_valid_boxes(yolo: Yolo, text: str | None, boxes: list[list[float]], labels: list[int]) -> None:
     annotations = read_yolo(yolo({"a.jpg": text, "b.jpg": "1 0.5 0.5 1 1"}), "train", None)
@@ -80,6 +91,7 @@ def test_read_yolo_drops_and_reports_invalid_boxes(yolo: Yolo, line: str, reason
     [
         ("0 0.5 0.5 1", r"expected class cx cy w h, or .* found 4 fields$"),
         ("0 0.5 0.5 1 1 0.9", r"expected .* found 6 fields \(a score\? results are no labels\)"),
+        ("0 0.5 0.5 1 1 0.9 2", r"expected .* found 7 fields \(a score and the number of a track\? results are no"),
         ("2 0.5 0.5 1 1", "expected a class from 0 to 1, found 2"),
         ("-1 0.5 0.5 1 1", "expected a class from 0 to 1, found -1"),
         ("cat 0.5 0.5 1 1", "expected a class from 0 to 1, found cat"),
