@@ -72,7 +72,7 @@ def test_data_usage_counts_clipped_boxes_and_unlabeled_images(tmp_path: Path) ->
 
 
 NOTED = {
-    "labels of a HEIC image": "label whose image is of a kind that is not read",
+    "labels of a raw image": "label whose image is of a kind that is not read",
     "category of the same name": "category without objects that repeats a name or groups the others",
     "labels gone": "image without annotation",
     "object with two boxes": "object with a second bndbox, which is not read",

@@ -140,9 +140,9 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         {"a.json": _labelme("a.png", [RECTANGLE]), "c.json": _labelme("c.png", [])},
         r"c\.json: imagePath: expected the image of c\.json, found nothing at c\.png",
     ),
-    "HEIC": (
-        {"a.json": _labelme("a.png", [RECTANGLE]), "c.json": _labelme("c.heic", []), "c.heic": "-"},
-        r"found c\.heic, a kind of file that is not read",
+    "raw image": (
+        {"a.json": _labelme("a.png", [RECTANGLE]), "c.json": _labelme("c.cr2", []), "c.cr2": "-"},
+        r"found c\.cr2, a kind of file that is not read",
     ),
     "one image of two": (
         {"a.json": _labelme("a.png", [RECTANGLE]), "c.json": _labelme("a.png", [])},

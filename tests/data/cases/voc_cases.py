@@ -85,12 +85,12 @@ VOC_CASES: dict[str, Case] = {
         files_of(
             {
                 "JPEGImages/a.jpg": "image",
-                "JPEGImages/b.heic": "-",
+                "JPEGImages/b.cr2": "-",
                 "Annotations/a.xml": voc(),
                 "Annotations/b.xml": voc(),
             }
         ),
-        refused=r"b\.jpg: expected image b, found b\.heic, a kind of file that is not read",
+        refused=r"b\.jpg: expected image b, found b\.cr2, a kind of file that is not read",
     ),
     "VOC: default namespace": Case(
         files_of(

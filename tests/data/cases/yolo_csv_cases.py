@@ -74,11 +74,11 @@ YOLO_CSV_CASES: dict[str, Case] = {
         ),
         boxes_of("images/0.jpg", "images/1.jpg"),
     ),
-    "YOLO: label of a HEIC image": Case(
+    "YOLO: label of a raw image": Case(
         files_of(
             {
                 "train/images/a.jpg": "image",
-                "train/images/b.heic": "-",
+                "train/images/b.cr2": "-",
                 "data.yaml": "train: train/images\nnames: [cat]\n",
             }
             | {f"train/labels/{name}.txt": yolo() for name in "ab"}

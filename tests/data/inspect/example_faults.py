@@ -350,8 +350,8 @@ FAULTS = {
     "category of the same name": Fault(
         "coco", _change_json(lambda doc: doc["categories"].append({"id": 9, "name": "zebra"})), "unused-category"
     ),
-    "labels of a HEIC image": Fault(
-        "yolo", lambda root: (root / "images/train/p05.jpg").rename(root / "images/train/p05.heic"), "unread-kind"
+    "labels of a raw image": Fault(
+        "yolo", lambda root: (root / "images/train/p05.jpg").rename(root / "images/train/p05.cr2"), "unread-kind"
     ),
     "linked folder": Fault("beside", lambda root: (root / "photos/more").symlink_to(root), "unread-link"),
     "image alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-image"),
