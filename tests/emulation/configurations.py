@@ -24,6 +24,8 @@ SIDE = 128  # of an image, in pixels
 FPN, MERGED = "coco/faster_rcnn_r50_fpn.yaml", "faster_rcnn.yaml"
 NARROW = ["model.backbone.neck_channels=32", "model.rpn.channels=32", "model.head.fc_dim=64",
           "model.head.batch_size_per_image=64", "model.rpn.post_nms_top_n_test=100"]  # fmt: skip
+# The papers' Faster R-CNN trains in alternation, an RPN in steps of its own.
+JOINT = ["train.recipe=joint", "train.rpn_steps=null", "train.rpn_batch_size=null"]
 FEW_REGIONS = ["model.rpn.channels=64", "model.head.batch_size_per_image=4", "model.search.test_top_n=4",
                "model.rpn.post_nms_top_n_test=8"]  # fmt: skip
 VIEWS = ["model.test_time.flip=true", "model.test_time.scales=[1, 1.5]"]
@@ -35,7 +37,7 @@ CONFIGURATIONS: dict[str, tuple[str, list[str]]] = {
     "DC5": ("coco/faster_rcnn_r50_dc5.yaml", ["model.backbone.name=resnet18", *NARROW]),
     "merged": (MERGED, []),
     "merged, batch loss": (MERGED, ["model.rpn.loss_average=batch", "model.pool=roi_pool", "train.optimizer=rmsprop"]),
-    "ZF": ("voc07/faster_rcnn_zf.yaml", ["train.recipe=joint", *FEW_REGIONS]),
+    "ZF": ("voc07/faster_rcnn_zf.yaml", [*JOINT, *FEW_REGIONS]),
     "Fast R-CNN": ("fast_rcnn.yaml", []),
     "R-CNN": ("rcnn.yaml", ["train.accumulate=2"]),
     "spatial transformer": (MERGED, ["model.head.transform=spatial_transformer"]),

@@ -112,7 +112,8 @@ class VocFolder:
         for image, xml in rest:
             if image.is_file():
                 self._report("unlisted", xml, "", "in no split")
-        self._pairs.report_unlabelled({image for image, _ in members})
+        expected = {self._pairs.likely_image(xml) for xmls in self._lists.values() for xml in xmls}
+        self._pairs.report_unlabelled(expected | {image for image, _ in members})
         return () if self._report.is_strict else self._to_set(rest).images
 
     def _find_members(self, split: str) -> list[Pair]:
