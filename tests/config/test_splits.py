@@ -142,6 +142,8 @@ def test_line_on_splits(tmp_path: Path, files: dict[str, str], line: str, refuse
 def test_split_that_is_asked_for_is_not_refused(tmp_path: Path) -> None:
     splits = read_splits(make_config(write(tmp_path / "set", voc_lists(trainval="abc", test="d")), val=0.3))
     require_clean(splits.usage, "here")
+    assert splits.usage.noted == {}
+    assert len(splits.train) + len(splits.val) == 3
 
 
 def test_images_of_both_splits_are_counted(tmp_path: Path) -> None:
@@ -198,3 +200,18 @@ def test_config_show_has_the_splits_of_the_folder(tmp_path: Path, detect_command
     assert status == 0
     assert "format: voc" in out
     assert "train: Training\n  val: valid\n" in out
+
+
+def test_a_split_that_is_not_used_and_cannot_be_read_is_said(tmp_path: Path) -> None:
+    files = {f"images/{name}/{name}.png": "image" for name in ("train", "val")}
+    files |= {f"labels/{name}/{name}.txt": yolo() for name in ("train", "val")}
+    write_files(
+        tmp_path, files | {"data.yaml": "train: images/train\nval: images/val\ntest: images/gone\nnames: [cat]\n"}
+    )
+    splits = read_splits(make_config(tmp_path))
+    (line,) = (note for note in splits.notes if note.startswith("damaged-annotation"))
+    assert "data.yaml: test: " in line
+    assert "images/gone" in line
+    assert (len(splits.train), len(splits.val)) == (1, 1)
+    with pytest.raises(UserError, match="annotation that cannot be read"):
+        require_clean(splits.usage, "here")

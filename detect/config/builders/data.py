@@ -68,11 +68,16 @@ def read_splits(config: Config) -> Splits:
         raise UserError(f"data.train: expected at least one object, found none in {len(train)} images")
     if len(val) == 0 and config.train.validate_every is not None:
         raise UserError(_describe_empty_val(data, len(train)))
-    unused = {} if resolved.format == "shapes" else count_unused(data, [train, val])
+    unused = {} if resolved.format == "shapes" else count_unused(data, [train, val], report)
     split_anew = config.data.val == DEFAULT_SPLITS.val and isinstance(data.val, float) and bool(unused)
+    shared = _count_shared(train, val)
     usage = data_usage([train, val], report.findings)
-    usage = replace(usage, noted={**usage.noted, **_strict_counts(train, val, unused, split_anew)})
-    notes = (*_split_notes(data, train, val, unused), *notes, *_note_findings(data, [train, val], report.findings))
+    usage = replace(usage, noted={**usage.noted, **_strict_counts(len(train) + len(val), shared, unused, split_anew)})
+    notes = (
+        *_split_notes(data, train, val, unused, shared),
+        *notes,
+        *_note_findings(data, [train, val], report.findings),
+    )
     notes = notes[1:] if resolved.format == "shapes" else notes
     train = train if data.train_on_difficult else without_difficult(train)
     if data.repeat_factor_threshold:
@@ -80,17 +85,22 @@ def read_splits(config: Config) -> Splits:
     return Splits(train, val, usage, notes)
 
 
-def _split_notes(data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the line on all splits, and lines on a split that shares images or has nothing to score."""
+def _split_notes(
+    data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int], shared: int
+) -> tuple[str, ...]:
+    """Return the line on all splits, and lines on a split that shares images or has nothing to score.
+
+    shared: the number of images that are in both splits.
+    """
     notes = [describe_splits(data, train, val, unused)]
-    if shared := _count_shared(train, val):
+    if shared:
         notes.append(f"splits: {shared} of the {len(val)} images to validate are also trained on")
     if len(val) and not len(val.boxes):
         notes.append(f"splits: the {len(val)} images to validate have no objects, so that there is no score")
     return tuple(notes)
 
 
-def _strict_counts(train: Annotations, val: Annotations, unused: Mapping[str, int], split_anew: bool) -> dict[str, int]:
+def _strict_counts(num_images: int, shared: int, unused: Mapping[str, int], split_anew: bool) -> dict[str, int]:
     """Return the counts, above 0, of what strict training refuses about the splits.
 
     These are images of splits that are ignored, images of both splits, and those of a split that was cut in two without
@@ -98,8 +108,8 @@ def _strict_counts(train: Annotations, val: Annotations, unused: Mapping[str, in
     """
     counts = {
         "image of a split that is not used": sum(unused[name] for name in unused if guess_split(name) != "test"),
-        "image to train on and to validate": _count_shared(train, val),
-        "image of a split that is cut in two (data.val=0.2 asks for it)": (len(train) + len(val)) * split_anew,
+        "image to train on and to validate": shared,
+        "image of a split that is cut in two (data.val=0.2 asks for it)": num_images * split_anew,
     }
     return {title: count for title, count in counts.items() if count}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -65,25 +64,33 @@ def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[
     return tuple(notes)
 
 
-def count_unused(data: DataConfig, parts: Sequence[Annotations]) -> dict[str, int]:
+def count_unused(data: DataConfig, parts: Sequence[Annotations], report: Report) -> dict[str, int]:
     """Return the number of images that are not in ``parts``, the splits in use, for each other split on disk.
 
     data: the resolved settings. UNLISTED is among the names. Splits that are joined from several sources are not
-    searched for others.
+    searched for others. A split that cannot be read is noted in ``report``, and stops nothing.
     """
     box_format = next((name for name in BOX_FORMATS if name == data.format), None)
     if box_format is None or not isinstance(data.train, str) or isinstance(data.val, tuple):
         return {}
     images = None if data.images is None else Path(data.images).absolute()
-    reader = open_folder(box_format, Path(data.root), images, Report(), ImageSizes(), data.encoding)
+    collected = Report()
+    reader = open_folder(box_format, Path(data.root), images, collected, ImageSizes(), data.encoding)
     used = {part.file(index) for part in parts for index in range(len(part))}
     counts = {}
     for name in reader.split_names():
         if name not in (data.train, data.val):
-            with contextlib.suppress(UserError):  # a file that cannot be read: detect data inspect says why
+            try:
                 counts[name] = sum(str(file) not in used for file in dict.fromkeys(reader.image_files(name)))
-    with contextlib.suppress(UserError):
+            except UserError as error:
+                report.note("damaged-annotation", Path(data.root), name, f"a split that is not used: {error}")
+    try:
         counts[UNLISTED] = sum(str(file) not in used for file in reader.unlisted_files())
+    except UserError as error:  # it needs all splits: the one that cannot be read
+        report.note("damaged-annotation", Path(data.root), "", f"images in no split are not counted: {error}")
+    for finding in collected.findings:
+        if finding.is_error:  # in a split that is not used: those in use have been read without
+            report.note(finding.kind, Path(finding.file), finding.location, finding.message)
     return {name: count for name, count in counts.items() if count}
 
 
