@@ -93,9 +93,9 @@ def _window(boxes: np.ndarray, size: tuple[int, ...]) -> tuple[int, int, int, in
 def _data_uri(rgb: np.ndarray, window: tuple[int, int, int, int], boxes: LabeledBoxes, classes: Sequence[str]) -> str:
     """Return the window of an image, with the boxes (in pixels of the whole image) that it touches, as a data URI."""
     x1, y1, x2, y2 = window
-    shown = boxes.boxes - np.asarray([x1, y1, x1, y1])
-    inside = (shown[:, 2] > 0) & (shown[:, 3] > 0) & (shown[:, 0] < x2 - x1) & (shown[:, 1] < y2 - y1)
+    shifted = boxes.boxes - np.asarray([x1, y1, x1, y1])
+    inside = (shifted[:, 2] > 0) & (shifted[:, 3] > 0) & (shifted[:, 0] < x2 - x1) & (shifted[:, 1] < y2 - y1)
     scores = None if boxes.scores is None else np.asarray(boxes.scores)[inside]
-    drawn = LabeledBoxes(shown[inside], np.asarray(boxes.labels)[inside], scores)
+    drawn = LabeledBoxes(shifted[inside], np.asarray(boxes.labels)[inside], scores)
     figure = draw_detections(np.ascontiguousarray(rgb[y1:y2, x1:x2]), drawn, classes)
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(figure, _MAX_SIDE)).decode()

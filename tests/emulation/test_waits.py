@@ -52,9 +52,9 @@ IN_16_BITS: dict[str, tuple[Waits, Waits]] = {  # of R18-FPN
 }
 
 
-def assert_at_most(counted: Waits, written: Waits) -> None:
-    for part in ("step", "backward", "detection"):
-        assert getattr(counted, part) <= getattr(written, part), part
+def exceeded(counted: Waits, written: Waits) -> list[str]:
+    """Return the names of the counts that are above the written ones."""
+    return [part for part in ("step", "backward", "detection") if getattr(counted, part) > getattr(written, part)]
 
 
 def test_every_configuration_is_in_the_table() -> None:
@@ -65,14 +65,14 @@ def test_every_configuration_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", WAITS)
 def test_the_host_waits_at_most_as_written(name: str, num_images: int, gpu: EmulatedDevice) -> None:
     counted = count_waits(configured(*CONFIGURATIONS[name]), num_images, gpu)
-    assert_at_most(counted, WAITS[name][num_images == MANY])
+    assert exceeded(counted, WAITS[name][num_images == MANY]) == []
 
 
 @pytest.mark.parametrize("num_images", [FEW, MANY])
 @pytest.mark.parametrize("precision", IN_16_BITS)
 def test_the_host_waits_at_most_as_written_in_16_bits(precision: str, num_images: int, gpu: EmulatedDevice) -> None:
     counted = count_waits(configured(*CONFIGURATIONS["R18-FPN"], precision=precision), num_images, gpu)
-    assert_at_most(counted, IN_16_BITS[precision][num_images == MANY])
+    assert exceeded(counted, IN_16_BITS[precision][num_images == MANY]) == []
 
 
 @pytest.mark.parametrize("name", [name for name in WAITS if "views" not in name])

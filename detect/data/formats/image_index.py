@@ -167,7 +167,8 @@ class FileIndex:
         splits = _splits_of(folders)
         if not splits:
             return paths
-        return [path for path in paths if not (found := _splits_of(self.key(path)[:-1])) or found & splits]
+        paths_with_splits = ((path, _splits_of(self.key(path)[:-1])) for path in paths)
+        return [path for path, path_splits in paths_with_splits if not path_splits or path_splits & splits]
 
     def _with_stem(self, stem: str) -> list[Path]:
         """Return the files with a stem, else those with another spelling of it."""

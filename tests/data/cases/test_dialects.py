@@ -74,6 +74,7 @@ def test_voc_names_images_without_suffix(tmp_path: Path) -> None:
     write_files(tmp_path, {"images/low-1.bmp": "image", "xml/0001.xml": voc("low-1"), "images/b.png": "image"})
     write_files(tmp_path, {"xml/b.xml": voc("b")})
     expect_cat(tmp_path, "images/low-1.bmp", "images/b.png")
+    assert notes(tmp_path) == []
 
 
 @many
@@ -166,6 +167,7 @@ def test_yolo_label_studio(tmp_path: Path) -> None:
     files = {"classes.txt": "cat\n", "notes.json": '{"categories": [{"id": 0, "name": "cat"}], "info": {}}'}
     write_files(tmp_path, files | {"images/1-a.png": "image", "labels/1-a.txt": yolo()})
     expect_cat(tmp_path, "images/1-a.png")
+    assert notes(tmp_path) == []
 
 
 def test_yolo_splits_that_would_be_one_folder_are_refused(tmp_path: Path) -> None:
