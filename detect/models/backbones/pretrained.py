@@ -1,4 +1,4 @@
-"""Pretrained weights of a backbone: torchvision's or timm's by name, or a file."""
+"""Pretrained weights of a backbone: torchvision's, timm's or a package's by name, or a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from torchvision import models
 
 from detect.errors import UserError, did_you_mean, first_line
+from detect.models.backbones.packaged_weights import PACKAGED, load_packaged, packaged_file
 from detect.models.backbones.registry import NATIVE
 from detect.models.backbones.resnet_names import to_torchvision_name
 from detect.models.backbones.timm_names import DEFAULT, TIMM_PREFIX, pretrained_cfg, weight_tags
@@ -83,9 +84,11 @@ def _is_name(weights: str) -> bool:
 
 
 def _load_by_name(network: str, weights: str) -> StateDict:
-    """Return the published tensors of a name of torchvision's or timm's; UserError for an unknown name."""
+    """Return the published tensors of a name of torchvision's, timm's or a package's; UserError for an unknown name."""
     if network.startswith(TIMM_PREFIX):
         return load_timm_weights(network.removeprefix(TIMM_PREFIX), weights)
+    if network in PACKAGED and (network in NATIVE or _is_installed(network, weights)):
+        return load_packaged(network, weights)
     if network in NATIVE:
         raise UserError(f"model.backbone.weights: {weights}: torchvision has no weights for {network}")
     known = models.get_model_weights(network)
@@ -96,6 +99,11 @@ def _load_by_name(network: str, weights: str) -> StateDict:
             f"{did_you_mean(weights, names)}"
         )
     return load_published(known[weights], f"model.backbone.weights: {weights}")
+
+
+def _is_installed(network: str, weights: str) -> bool:
+    """Return whether the named weights of one of torchvision's networks are in a package that is installed."""
+    return weights == PACKAGED[network].name and packaged_file(PACKAGED[network]) is not None
 
 
 def load_timm_weights(name: str, weights: str) -> StateDict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -12,6 +13,7 @@ from detect.errors import UserError, did_you_mean
 from detect.models.backbones import lenet, torchvision_nets
 from detect.models.backbones.alexnet_family import split_alexnet_family
 from detect.models.backbones.alexnet_original import alexnet_original, caffenet, caffenet_padded
+from detect.models.backbones.efficientnet_lite import SCALES, build_efficientnet_lite, split_efficientnet_lite
 from detect.models.backbones.network import SplitNetwork
 from detect.models.backbones.regnets import REGNETS
 from detect.models.backbones.resnet_original import resnet50_original, resnet101_original, resnet152_original
@@ -34,6 +36,7 @@ NATIVE: dict[str, Entry] = {
     "resnet50_original": (resnet50_original, torchvision_nets.split_resnet),
     "resnet101_original": (resnet101_original, torchvision_nets.split_resnet),
     "resnet152_original": (resnet152_original, torchvision_nets.split_resnet),
+    **{name: (partial(build_efficientnet_lite, name), split_efficientnet_lite) for name in SCALES},
 }
 # torchvision's names, so that its weights are found by them
 TORCHVISION: dict[str, Entry] = {

@@ -55,7 +55,7 @@ def split_googlenet(model: models.GoogLeNet) -> SplitNetwork:
     layers = {name: layer for name, layer in model.named_children() if name not in ("avgpool", "dropout", "fc")}
     layers["conv1"] = nn.Sequential(RescaleInput(), model.conv1)
     return SplitNetwork(
-        _split_at_strides(nn.Sequential(OrderedDict(layers))), _global_average_pool(), tail_stages=1, pool_size=14
+        split_at_strides(nn.Sequential(OrderedDict(layers))), global_average_pool(), tail_stages=1, pool_size=14
     )
 
 
@@ -67,7 +67,7 @@ def split_resnet(model: models.ResNet) -> SplitNetwork:
     stem = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
     return SplitNetwork(
         (stem, model.layer1, model.layer2, model.layer3, model.layer4),
-        _global_average_pool(),
+        global_average_pool(),
         tail_stages=1,
         pool_size=14,
     )
@@ -83,43 +83,43 @@ def split_densenet(model: models.DenseNet) -> SplitNetwork:
             layers[name] = layer
     layers["relu5"] = nn.ReLU(inplace=True)  # torchvision's is in forward
     return SplitNetwork(
-        _split_at_strides(nn.Sequential(OrderedDict(layers))), _global_average_pool(), tail_stages=1, pool_size=14
+        split_at_strides(nn.Sequential(OrderedDict(layers))), global_average_pool(), tail_stages=1, pool_size=14
     )
 
 
 def split_squeezenet(model: models.SqueezeNet) -> SplitNetwork:
     """Split SqueezeNet (Iandola et al. 2016): stages of stride 2 to 16; the classifier is a 1x1 convolution."""
-    return SplitNetwork(_split_at_strides(model.features), _global_average_pool(), tail_stages=1, pool_size=14)
+    return SplitNetwork(split_at_strides(model.features), global_average_pool(), tail_stages=1, pool_size=14)
 
 
 def split_mobilenet_v2(model: models.MobileNetV2) -> SplitNetwork:
     """Split MobileNetV2 (Sandler et al. 2018): stages of stride 2 to 32; the tail is the last one and a mean."""
-    return SplitNetwork(_split_at_strides(model.features), _global_average_pool(), tail_stages=1, pool_size=7)
+    return SplitNetwork(split_at_strides(model.features), global_average_pool(), tail_stages=1, pool_size=7)
 
 
 def split_mobilenet_v3(model: models.MobileNetV3) -> SplitNetwork:
     """Split MobileNetV3 (Howard et al. 2019): stages of stride 2 to 32; the tail is the last one, a mean, one layer."""
-    tail = nn.Sequential(*_global_average_pool(), *model.classifier[:-1])
-    return SplitNetwork(_split_at_strides(model.features), tail, tail_stages=1, pool_size=7)
+    tail = nn.Sequential(*global_average_pool(), *model.classifier[:-1])
+    return SplitNetwork(split_at_strides(model.features), tail, tail_stages=1, pool_size=7)
 
 
 def split_efficientnet(model: models.EfficientNet) -> SplitNetwork:
     """Split EfficientNet (Tan and Le 2019, 2021): stages of stride 2 to 32; the tail is the last one and a mean."""
-    return SplitNetwork(_split_at_strides(model.features), _global_average_pool(), tail_stages=1, pool_size=7)
+    return SplitNetwork(split_at_strides(model.features), global_average_pool(), tail_stages=1, pool_size=7)
 
 
 def split_convnext(model: models.ConvNeXt) -> SplitNetwork:
     """Split ConvNeXt (Liu et al. 2022): stages of stride 4 to 32; the tail is the last one, a mean, a normalization."""
     tail = nn.Sequential(nn.AdaptiveAvgPool2d(1), *model.classifier[:-1])
-    return SplitNetwork(_split_at_strides(model.features), tail, tail_stages=1, pool_size=14)
+    return SplitNetwork(split_at_strides(model.features), tail, tail_stages=1, pool_size=14)
 
 
 def split_regnet(model: models.RegNet) -> SplitNetwork:
     """Split RegNet (Radosavovic et al. 2020): stem, stages of stride 4 to 32; the tail is the last one and a mean."""
-    return SplitNetwork((model.stem, *model.trunk_output), _global_average_pool(), tail_stages=1, pool_size=14)
+    return SplitNetwork((model.stem, *model.trunk_output), global_average_pool(), tail_stages=1, pool_size=14)
 
 
-def _split_at_strides(layers: nn.Sequential) -> tuple[nn.Module, ...]:
+def split_at_strides(layers: nn.Sequential) -> tuple[nn.Module, ...]:
     """Split into stages that each start with a layer of stride above 1; layers before it join the first stage."""
     starts = [index for index, layer in enumerate(layers) if _has_stride(layer)]
     return tuple(layers[a:b] for a, b in pairwise([0, *starts[1:], len(layers)]))
@@ -129,5 +129,5 @@ def _has_stride(layer: nn.Module) -> bool:
     return any(getattr(part, "stride", 1) not in (1, (1, 1)) for part in layer.modules())
 
 
-def _global_average_pool() -> nn.Sequential:
+def global_average_pool() -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
