@@ -11,9 +11,9 @@ import math
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from detect.models.backbones.network import SplitNetwork
+from detect.models.backbones.same_padding import SamePadding
 from detect.models.backbones.torchvision_nets import RescaleInput, global_average_pool, split_at_strides
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
@@ -26,32 +26,6 @@ SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "e
 _batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
-class SameConv2d(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's "SAME": a stride of s gives ceil(size / s) cells.
-
-    Where the padding is odd, the last side has the extra pixel. PyTorch's symmetric padding would shift every strided
-    map by half a pixel against the one that the weights were trained on.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Convolve (N, C, H, W) -> (N, D, ceil(H / stride), ceil(W / stride))."""
-        if self.stride == (1, 1):
-            return super().forward(features)
-        height, width = features.shape[-2:]
-        top, bottom = self._padding_of(height, axis=0)
-        left, right = self._padding_of(width, axis=1)
-        padded = functional.pad(features, (left, right, top, bottom))
-        return functional.conv2d(padded, self.weight, None, self.stride, 0, self.dilation, self.groups)
-
-    def _padding_of(self, size: int, axis: int) -> tuple[int, int]:
-        stride, extent = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        total = max((-(-size // stride) - 1) * stride + extent - size, 0)
-        return total // 2, total - total // 2
-
-
 class InvertedBottleneck(nn.Module):
     """A block of MobileNetV2 (Sandler et al. 2018): expand, convolve each channel, project; add where shapes agree."""
 
@@ -60,11 +34,12 @@ class InvertedBottleneck(nn.Module):
         channels = in_channels * expansion
         self.has_expansion = expansion != 1
         if self.has_expansion:
-            self._expand_conv = SameConv2d(in_channels, channels, 1)
+            self._expand_conv = _convolution(in_channels, channels, 1)
             self._bn0 = _batch_norm(channels)
-        self._depthwise_conv = SameConv2d(channels, channels, kernel, stride, groups=channels)
+        self.padding = SamePadding(kernel, stride) if stride > 1 else nn.Identity()
+        self._depthwise_conv = _convolution(channels, channels, kernel, stride, groups=channels)
         self._bn1 = _batch_norm(channels)
-        self._project_conv = SameConv2d(channels, out_channels, 1)
+        self._project_conv = _convolution(channels, out_channels, 1)
         self._bn2 = _batch_norm(out_channels)
         self.activation = nn.ReLU6(inplace=True)
         self.has_shortcut = stride == 1 and in_channels == out_channels
@@ -74,7 +49,7 @@ class InvertedBottleneck(nn.Module):
         hidden = features
         if self.has_expansion:
             hidden = self.activation(self._bn0(self._expand_conv(hidden)))
-        hidden = self.activation(self._bn1(self._depthwise_conv(hidden)))
+        hidden = self.activation(self._bn1(self._depthwise_conv(self.padding(hidden))))
         projected: Tensor = self._bn2(self._project_conv(hidden))
         return projected + features if self.has_shortcut else projected
 
@@ -84,7 +59,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, width: float, depth: float, num_classes: int = 1000) -> None:
         super().__init__()
-        self._conv_stem = SameConv2d(3, STEM_CHANNELS, 3, stride=2)
+        self._conv_stem = _convolution(3, STEM_CHANNELS, 3, stride=2)
         self._bn0 = _batch_norm(STEM_CHANNELS)
         blocks, channels = [], STEM_CHANNELS
         for index, (repeats, kernel, stride, out_channels) in enumerate(STAGES):
@@ -95,7 +70,7 @@ class EfficientNetLite(nn.Module):
                 blocks.append(InvertedBottleneck(channels, scaled, kernel, 1 if repeat else stride, expansion))
                 channels = scaled
         self._blocks = nn.Sequential(*blocks)
-        self._conv_head = SameConv2d(channels, HEAD_CHANNELS, 1)
+        self._conv_head = _convolution(channels, HEAD_CHANNELS, 1)
         self._bn1 = _batch_norm(HEAD_CHANNELS)
         self._fc = nn.Linear(HEAD_CHANNELS, num_classes)
 
@@ -106,7 +81,7 @@ class EfficientNetLite(nn.Module):
 
     def layers(self) -> nn.Sequential:
         """Return the layers below the classifier, in order; they share this network's parameters."""
-        stem = nn.Sequential(RescaleInput(), self._conv_stem, self._bn0, nn.ReLU6(inplace=True))
+        stem = nn.Sequential(RescaleInput(), SamePadding(3, 2), self._conv_stem, self._bn0, nn.ReLU6(inplace=True))
         return nn.Sequential(stem, *self._blocks, self._conv_head, self._bn1, nn.ReLU6(inplace=True))
 
 
@@ -119,6 +94,12 @@ def build_efficientnet_lite(name: str) -> EfficientNetLite:
 def split_efficientnet_lite(model: EfficientNetLite) -> SplitNetwork:
     """Split EfficientNet-Lite: stages of stride 2 to 32; the tail is the last one and a mean."""
     return SplitNetwork(split_at_strides(model.layers()), global_average_pool(), tail_stages=1, pool_size=7)
+
+
+def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias that keeps the size, or, if strided, one that needs SamePadding before it."""
+    padding = kernel // 2 if stride == 1 else 0
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
 
 
 def _scale_channels(channels: int, width: float, divisor: int = 8) -> int:

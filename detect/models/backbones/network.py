@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from detect.models.backbones.same_padding import SamePadding
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
@@ -125,7 +127,7 @@ def dilate(stage: nn.Module) -> None:
     unless the stage halves its map by convolutions with odd kernels, and by nothing else.
     """
     layers = [layer for layer in stage.modules() if not list(layer.children())]
-    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d | SamePadding)]
     pools = [layer for layer in layers if layer not in convolutions and getattr(layer, "stride", 1) not in (1, (1, 1))]
     strided = [layer for layer in convolutions if layer.stride != (1, 1)]
     even = [layer for layer in convolutions if any(side % 2 == 0 for side in layer.kernel_size)]

@@ -70,6 +70,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "alexnet": lambda: make_body("alexnet"),
     "caffenet": lambda: make_body("caffenet"),
     "small": lambda: make_body("small"),
+    "efficientnet_lite0": lambda: make_body("efficientnet_lite0"),
     "merged": lambda: Backbone(make_body("small", 2), MergeLastTwo((64, 128), 4)),
     "pyramid": lambda: Backbone(make_body("small", 3), FPN((32, 64, 128), 4)),
     "transposed pyramid": lambda: Backbone(make_body("small", 3), FPN((32, 64, 128), 4, upsampling="transposed")),

@@ -12,7 +12,7 @@ from detect.models.backbones.frozen_norm import freeze_norms
 from detect.models.backbones.necks import Backbone, MergeLastTwo
 from detect.models.backbones.network import SplitNetwork, StagedBody, map_shapes, tail_dim, to_meta
 
-WITH_NORMS = ["mobilenet_v2", "resnet18", "small"]
+WITH_NORMS = ["efficientnet_lite0", "mobilenet_v2", "resnet18", "small"]
 
 
 def on_meta(name: str) -> tuple[nn.Module, SplitNetwork]:
