@@ -1,7 +1,7 @@
 """EfficientNet-Lite 0, 1 and 2 with the layer names of the published weights, split into stages and tail.
 
-EfficientNet (Tan and Le 2019) without squeeze-excitation and with ReLU6 for swish, so that it can be quantized; stem and
-head keep their width. The definition is that of TensorFlow's ``efficientnet/lite/efficientnet_lite_builder.py``.
+EfficientNet (Tan and Le 2019) without squeeze-excitation and with ReLU6 for swish, so that it can be quantized; stem
+and head keep their width. The definition is that of TensorFlow's ``efficientnet/lite/efficientnet_lite_builder.py``.
 Stochastic depth is left out, which is for training on ImageNet.
 """
 

