@@ -93,15 +93,24 @@ def read_reduced_gray(path: str | Path) -> np.ndarray:
     """
     try:
         content = _require_regular_file(path).read_bytes()
+    except Exception as error:
+        raise _to_unreadable(path, error) from error
+    return read_header_and_gray(path, content)[1]
+
+
+def read_header_and_gray(path: str | Path, content: bytes) -> tuple[ImageHeader, np.ndarray]:
+    """Return what ``read_header`` and ``read_reduced_gray`` return; content: the bytes of the file, opened once."""
+    try:
+        _require_regular_file(path)
         with _open_header(content) as image:
-            orientation = read_orientation(image)
+            header, orientation = _header_of(image)
             if image.format not in ("JPEG", "MPO") or not is_complete_jpeg(content):
-                return np.asarray(cv2.cvtColor(_decode(image, orientation), cv2.COLOR_RGB2GRAY))
+                return header, np.asarray(cv2.cvtColor(_decode(image, orientation), cv2.COLOR_RGB2GRAY))
             flags = cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_IGNORE_ORIENTATION
             gray = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
             if gray is None:
                 raise UnreadableImage("damaged JPEG")
-            return turn_upright(np.asarray(gray), orientation)
+            return header, turn_upright(np.asarray(gray), orientation)
     except Exception as error:
         raise _to_unreadable(path, error) from error
 
@@ -137,11 +146,17 @@ def read_header(path: str | Path) -> ImageHeader:
     """Return the header of an image file, without decoding its pixels. Raises UnreadableImage."""
     try:
         with _require_regular_file(path).open("rb") as stream, _open_header(stream) as image:
-            transposed = read_orientation(image) >= 5
-            height, width = stored_size(image)
-            return ImageHeader(image.format or "", (width, height) if transposed else (height, width), transposed)
+            return _header_of(image)[0]
     except Exception as error:
         raise _to_unreadable(path, error) from error
+
+
+def _header_of(image: ImageFile.ImageFile) -> tuple[ImageHeader, int]:
+    """Return the header of an image that is not decoded yet, and its EXIF orientation."""
+    orientation = read_orientation(image)
+    transposed = orientation >= 5
+    height, width = stored_size(image)
+    return ImageHeader(image.format or "", (width, height) if transposed else (height, width), transposed), orientation
 
 
 def image_size(path: str | Path) -> Size:

@@ -101,6 +101,8 @@ def remap_classes(annotations: Annotations, classes: Sequence[str]) -> Annotatio
 
     Raises UserError for an object whose class is not in that list.
     """
+    if annotations.classes == tuple(classes):
+        return annotations
     category_ids = dict(zip(annotations.classes, annotations.category_ids.tolist(), strict=True))
     next_id = max(category_ids.values(), default=0) + 1
     ids = [category_ids.get(name, next_id + i) for i, name in enumerate(classes)]
@@ -212,6 +214,8 @@ def _keep_objects(image: ImageAnnotation, keep: np.ndarray) -> ImageAnnotation:
 
 def _remap_labels(annotations: Annotations, classes: Sequence[str]) -> list[ImageAnnotation]:
     """Return all images with the labels of another class list. Raises UserError for an object of another class."""
+    if annotations.classes == tuple(classes):
+        return _images(annotations)
     labels = {name: label for label, name in enumerate(classes, start=1)}
     table = np.asarray([0, *(labels.get(name, 0) for name in annotations.classes)], np.int64)
     images = [replace(image, labels=table[image.labels]) for image in _images(annotations)]

@@ -21,6 +21,7 @@ from detect.data.images import (
     brightest_sample,
     image_size,
     read_header,
+    read_header_and_gray,
     read_image,
     read_reduced_gray,
 )
@@ -133,6 +134,9 @@ def test_header_pixels_and_reduced_pixels_agree(
 
     header, pixels, gray = read_header(path), read_image(path), read_reduced_gray(path)
 
+    both = read_header_and_gray(path, path.read_bytes())
+    assert both[0] == header
+    assert np.array_equal(both[1], gray)
     assert header.size == image_size(path) == pixels.shape[:2] == expected.shape
     assert header.transposed == (orientation >= 5 and name not in WITHOUT_EXIF)
     assert gray.shape in (expected.shape, tuple(-(-side // 4) for side in expected.shape))

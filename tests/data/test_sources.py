@@ -88,6 +88,11 @@ def test_remap_classes_keeps_names_and_ids() -> None:
     assert loaded.category_ids.tolist() == [2, 4, 1]
 
 
+def test_remap_to_the_same_classes_copies_nothing() -> None:
+    loaded = dataset("a", 3, ["cat", "dog"])
+    assert remap_classes(loaded, ["cat", "dog"]) is loaded
+
+
 @pytest.mark.parametrize(("count", "fails"), [(0, False), (2, False), (3, True)])
 def test_remap_classes_fails_only_for_classes_with_objects(count: int, fails: bool) -> None:
     data = dataset("a", count, ["cat", "dog"])

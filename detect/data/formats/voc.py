@@ -27,9 +27,9 @@ from detect.data.formats.records import (
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
-from detect.data.formats.voc_lists import SPLIT_FOLDER, read_split_file, split_file_names
+from detect.data.formats.voc_lists import SPLIT_FOLDER, read_split_file, split_file_names, xml_finder
 from detect.data.formats.voc_pairs import Pair, VocPairs
-from detect.data.formats.voc_xml import VocAnnotation, VocObject, read_annotation, refuse_cvat
+from detect.data.formats.voc_xml import VocAnnotations, VocObject, refuse_cvat
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_folder
@@ -63,8 +63,9 @@ class VocFolder:
         self._report = report
         self._sizes = sizes
         self._has_lists = self.root.joinpath(*SPLIT_FOLDER).is_dir()
-        self._pairs = VocPairs(self.root, report, self._annotation, self._has_lists)
-        self._annotations: dict[Path, VocAnnotation | None] = {}
+        self._annotations = VocAnnotations(report)
+        self._pairs = VocPairs(self.root, report, self._annotations.read, self._has_lists)
+        self._find_xml = xml_finder(self.root, self._pairs.xmls)
         self._images: dict[Path, LabeledImage] = {}
         self._members: dict[str, list[Pair]] = {}
         self._lists: dict[str, list[Path]] = {}
@@ -112,7 +113,7 @@ class VocFolder:
         for image, xml in rest:
             if image.is_file():
                 self._report("unlisted", xml, "", "in no split")
-        expected = {self._pairs.likely_image(xml) for xmls in self._lists.values() for xml in xmls}
+        expected = set(map(self._pairs.likely_image, {xml for xmls in self._lists.values() for xml in xmls}))
         self._pairs.report_unlabelled(expected | {image for image, _ in members})
         return () if self._report.is_strict else self._to_set(rest).images
 
@@ -142,12 +143,12 @@ class VocFolder:
     def _listed_xmls(self, split: str) -> list[Path]:
         """Return the XML file of each image that a list names; the list is read once."""
         if split not in self._lists:
-            self._lists[split] = read_split_file(self.root, split, self._pairs.xmls, self._report)
+            self._lists[split] = read_split_file(self.root, split, self._find_xml, self._report)
         return self._lists[split]
 
     def _find_image(self, xml: Path) -> Path | None:
         """Return the image of a listed XML file, which may be damaged; None if there is no XML file."""
-        annotation = self._annotation(xml)
+        annotation = self._annotations.read(xml)
         return self._pairs.find_image(xml, annotation) if annotation is not None or xml.is_file() else None
 
     @cached_property
@@ -172,21 +173,10 @@ class VocFolder:
         )
         return LabeledSet(tuple(images))
 
-    def _annotation(self, xml: Path) -> VocAnnotation | None:
-        """Return the content of an XML file, parsed once; None after reporting one that is missing or damaged."""
-        if xml not in self._annotations:
-            try:
-                self._annotations[xml] = read_annotation(xml)
-            except UserError as error:
-                kind = "damaged-annotation" if xml.is_file() else "missing-annotation"
-                self._report.add_error(kind, xml, "", error)
-                self._annotations[xml] = None
-        return self._annotations[xml]
-
     def _read_image(self, image: Path, xml: Path, name: str) -> LabeledImage:
         """Return an image with the objects of its XML file, read once for all splits."""
         if xml not in self._images:
-            annotation = self._annotation(xml) or VocAnnotation(None, ())
+            annotation = self._annotations.take(xml)
             self._report_other_image(image, xml, annotation.file_name)
             size = self._sizes.size(image, annotation.size, (voc_object.box for voc_object in annotation.objects))
             objects = [self._to_labeled_object(xml, voc_object, size) for voc_object in annotation.objects]
@@ -199,7 +189,6 @@ class VocFolder:
                 objects=tuple(instance for instance in objects if instance is not None),
                 declared_size=annotation.size,
             )
-            del self._annotations[xml]
         return self._images[xml]
 
     def _report_other_image(self, image: Path, xml: Path, file_name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 from detect.data.formats.image_index import FileIndex, listed_path
@@ -25,10 +27,18 @@ def split_file_names(root: Path) -> list[str]:
     return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
 
 
-def read_split_file(root: Path, split: str, xmls: FileIndex, report: Report) -> list[Path]:
+def xml_finder(root: Path, xmls: FileIndex) -> Callable[[str], tuple[Path, str]]:
+    """Return a function that finds the XML file of a line and the name of its image, once for the lists that share it.
+
+    xmls: the XML files below the root.
+    """
+    return cache(partial(_find_xml, first_folder(root, ANNOTATION_FOLDERS), xmls))
+
+
+def read_split_file(root: Path, split: str, find_xml: Callable[[str], tuple[Path, str]], report: Report) -> list[Path]:
     """Return the XML file of each image that a list names, each once; files that do not exist are among them.
 
-    Raises UserError if there is no such list.
+    find_xml: as ``xml_finder`` returns it. Raises UserError if there is no such list.
     """
     folder = require_folder(root.joinpath(*SPLIT_FOLDER), "VOC's folder of splits")
     path = folder / f"{split}.txt"
@@ -41,19 +51,18 @@ def read_split_file(root: Path, split: str, xmls: FileIndex, report: Report) -> 
     except UserError as error:
         report.add_error("damaged-annotation", path, "", error)
         lines = []
-    annotations = first_folder(root, ANNOTATION_FOLDERS)
     listed_xmls: dict[Path, None] = {}
     for line in lines:
         if not line or line.startswith("#"):
             continue
-        xml, name = _find_xml(annotations, line, xmls)
+        xml, name = find_xml(line)
         if xml in listed_xmls:
             report("repeated-id", path, "", f"expected each image once, found {name} twice")
         listed_xmls[xml] = None
     return list(listed_xmls)
 
 
-def _find_xml(annotations: Path, line: str, xmls: FileIndex) -> tuple[Path, str]:
+def _find_xml(annotations: Path, xmls: FileIndex, line: str) -> tuple[Path, str]:
     """Return the XML file of a line and the name of its image, which is the whole line, else its first column.
 
     Without a file of that name in ``annotations`` it is the only one below the root whose path ends like the name.

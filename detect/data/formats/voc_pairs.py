@@ -101,7 +101,8 @@ class VocPairs:
 
     def likely_image(self, xml: Path) -> Path:
         """Return the image of an XML file without reading it: the first that fits, which need not be the one named."""
-        image = self._folders.get(xml.parent, xml.parent) / f"{xml.stem}.jpg"
+        folder = xml.parent
+        image = self._folders.get(folder, folder) / f"{xml.stem}.jpg"
         return image if self.images.has(image) else next(iter(self.images.find(xml)), image)
 
     def report_unlabelled(self, listed: Collection[Path]) -> None:

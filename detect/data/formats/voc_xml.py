@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import fromstring as parse_plain
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from detect.data.formats.numbers import parse_float, parse_minus_one
+from detect.data.formats.report import Report
 from detect.data.formats.voc_shapes import corners_around, find_shape
 from detect.errors import UserError
 from detect.system.files import require_file
@@ -61,6 +64,31 @@ class VocAnnotation:
     file_name: str = ""
 
 
+class VocAnnotations:
+    """Parses XML files, each once; report: where those that are missing or damaged go."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._parsed: dict[Path, VocAnnotation | None] = {}
+
+    def read(self, xml: Path) -> VocAnnotation | None:
+        """Return the content of an XML file; None after reporting one that is missing or damaged."""
+        if xml not in self._parsed:
+            try:
+                self._parsed[xml] = read_annotation(xml)
+            except UserError as error:
+                kind = "damaged-annotation" if xml.is_file() else "missing-annotation"
+                self._report.add_error(kind, xml, "", error)
+                self._parsed[xml] = None
+        return self._parsed[xml]
+
+    def take(self, xml: Path) -> VocAnnotation:
+        """Return the content of an XML file, which is not needed again; an empty one where ``read`` returns None."""
+        annotation = self.read(xml)
+        del self._parsed[xml]
+        return annotation or VocAnnotation(None, ())
+
+
 def read_annotation(xml: Path) -> VocAnnotation:
     """Return the content of an XML file. Entities are never expanded, and a default namespace is ignored.
 
@@ -98,6 +126,9 @@ def _parse_tree(content: bytes) -> Element:
     The parser knows UTF-8, UTF-16 and encodings of one byte a letter; others, such as GBK or Shift JIS, are decoded
     before.
     """
+    if _has_no_entities(content):
+        with contextlib.suppress(ParseError):
+            return parse_plain(content)
     try:
         tree: Element = fromstring(content)
     except (ValueError, ParseError):
@@ -107,6 +138,14 @@ def _parse_tree(content: bytes) -> Element:
             raise
         tree = fromstring(content.decode(encoding))
     return tree
+
+
+def _has_no_entities(content: bytes) -> bool:
+    """Return True for UTF-8 without a declaration ``<!``, such as that of an entity.
+
+    There the plain parser does no harm. It is written in C and takes half the time of defusedxml's.
+    """
+    return not any(part in content for part in (b"<!", b"encoding", b"\0"))  # the last two: it may not be UTF-8
 
 
 def _strip_namespaces(tree: Element) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.images import ImageHeader, UnreadableImage, brightest_sample, read_header, read_reduced_gray
+from detect.data.images import ImageHeader, UnreadableImage, brightest_sample, read_header_and_gray
 from detect.data.near_duplicates import ImageHash, image_hash
 
 
@@ -38,13 +38,14 @@ class ImageInfo:
 def scan_image(path: Path) -> ImageInfo:
     """Decode the image as far as is needed to know that the file is complete, and return its facts."""
     try:
-        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        content = path.read_bytes()
     except FileNotFoundError:
         return ImageInfo(b"", unreadable_reason="not there")
     except OSError as error:
         return ImageInfo(str(path).encode(), unreadable_reason=f"cannot be read: {error.strerror or error}")
+    digest = hashlib.blake2b(content, digest_size=16).digest()
     try:
-        header, gray = read_header(path), read_reduced_gray(path)
+        header, gray = read_header_and_gray(path, content)
         return ImageInfo(digest, header, image_hash(gray), brightest_of_16_bits=brightest_sample(path, gray))
     except UnreadableImage as error:
         return ImageInfo(digest, unreadable_reason=str(error).removeprefix(f"{path}: "))

@@ -152,6 +152,17 @@ def test_read_voc_of_damaged_folder_fails(voc: Voc, path: str, content: str | No
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "mac-arabic"])
+def test_entities_are_never_expanded_in_any_encoding(voc: Voc, encoding: str) -> None:
+    root = voc({"a": ""})
+    content = f'<?xml version="1.0" encoding="{encoding}"?>{BOMB}'.encode(encoding)
+    if encoding == "mac-arabic":  # it has a second "!", which no search for the first finds
+        content = content.replace(b"!", b"\xa1")
+    (root / "Annotations/a.xml").write_bytes(content)
+    with pytest.raises(UserError, match="damaged XML"):
+        read_voc(root, "train", None)
+
+
 def test_read_voc_of_missing_folder_fails(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a VOC folder, found nothing"):
         read_voc(tmp_path / "nothing", "train", None)
