@@ -166,6 +166,7 @@ def stats(
     if json_file is not None:
         require_writable_file(json_file)
     from detect.config.builders.detector import build_preprocess
+    from detect.config.builders.splits import describe_folder_splits
     from detect.data.formats.report import summarize
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.statistics import compute_statistics
@@ -182,6 +183,7 @@ def stats(
     console = Console()
     print(format_counts(dataset_statistics.counts))
     print(replace(data_usage([annotations]), skipped=count_skipped(folder, annotations)))
+    print(describe_folder_splits(folder, encoding))
     for line in summarize(folder.findings):
         print(f"noted: {line}")
     for table in statistics_tables(dataset_statistics):
