@@ -33,6 +33,19 @@ def split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotation
     """
     if not 0 < fraction < 1 or len(annotations) < 2:
         return *hash_split(annotations, fraction), ()
+    duplicates = near_duplicates(annotations)
+    kept_together = drop_large_groups(duplicates, len(annotations))
+    notes = _note_large_groups(duplicates, kept_together)
+    if any(len(group) == len(annotations) for group in duplicates):
+        notes = (
+            f"near-duplicates: all {len(annotations)} images are one group, so both sides of the split show nearly the "
+            "same and the scores of validation say little: add other images, or name a split of others by data.val",
+        )
+    return *hash_split(annotations, fraction, kept_together), notes
+
+
+def near_duplicates(annotations: Annotations) -> list[list[int]]:
+    """Return the groups of images that show nearly the same, as indices; progress goes to stderr."""
     images = [Path(annotations.file(index)) for index in range(len(annotations))]
     console = Console(stderr=True)
     with show_progress(console, "hashing images", len(images), "images") as progress:
@@ -40,15 +53,7 @@ def split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotation
     readable = [(index, image_hash) for index, image_hash in enumerate(hashes) if image_hash is not None]
     with show_progress(console, "comparing images", len(readable), "images") as progress:
         groups = group_duplicates([image_hash for _, image_hash in readable], progress.advance)
-    duplicates = [[readable[member][0] for member in group] for group in groups]
-    kept_together = drop_large_groups(duplicates, len(images))
-    notes = _note_large_groups(duplicates, kept_together)
-    if any(len(group) == len(images) for group in duplicates):
-        notes = (
-            f"near-duplicates: all {len(images)} images are one group, so both sides of the split show nearly the same "
-            "and the scores of validation say little: add other images, or name a split of others by data.val",
-        )
-    return *hash_split(annotations, fraction, kept_together), notes
+    return [[readable[member][0] for member in group] for group in groups]
 
 
 def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[Sequence[int]]) -> tuple[str, ...]:
