@@ -46,7 +46,8 @@ class LabelReviewer:
         review = self._review(annotations, folder.root.absolute().name)
         rows = [_to_row(suspect, review, images[suspect.image]) for suspect in review.suspects]
         counts = ", ".join(f"{count} {kind}" for kind, count in Counter(row["kind"] for row in rows).most_common())
-        print(f"labels that {self._name} disagrees with: {len(rows)} ({counts or 'none'}), the most suspicious first")
+        reviewer = self._name if self._num_folds is None else "the detector of their fold"
+        print(f"labels that {reviewer} disagrees with: {len(rows)} ({counts or 'none'}), the most suspicious first")
         for suspect, row in list(zip(review.suspects, rows, strict=True))[:_NUM_LINES]:
             location = row["where"] or "no label"
             print(f"    {suspect_title(suspect, review.annotations)}: {row['label_file']}: {location} ({row['image']})")

@@ -115,6 +115,11 @@ def test_folds_are_trained_once(
     assert review.annotations is again.annotations
     assert review.notes() == []
     assert {suspect.image for suspect in review.suspects} <= set(range(len(data)))
+    (runs[0] / "last.pt").unlink()  # as after an interruption before the first checkpoint
+    monkeypatch.undo()
+    assert train_folds(again) == runs
+    retrained = load_checkpoint(runs[0] / "last.pt").weights
+    assert all(torch.equal(weights[0][name], retrained[name]) for name in retrained)
     other = make_folds(settings_of(shapes_root, train={"lr": 0.02}), data, 2, tmp_path)
     with pytest.raises(UserError, match=r"fold-1: expected a run with the settings of --model, found others"):
         train_folds(other)

@@ -177,7 +177,9 @@ def _list_counts(counts: Mapping[str, int]) -> str:
 
 def _name(setting: str | float | tuple[SourceConfig, ...]) -> str:
     """Return the name of a split, or how many sources it is joined from."""
-    return f"{len(setting)} sources" if isinstance(setting, tuple) else str(setting)
+    if not isinstance(setting, tuple):
+        return str(setting)
+    return "1 source" if len(setting) == 1 else f"{len(setting)} sources"
 
 
 def _images(count: int) -> str:
