@@ -17,7 +17,7 @@ from detect.cli.data_review import LabelReviewer
 from detect.cli.data_show import show
 from detect.cli.group import Group
 from detect.errors import UserError
-from detect.system.files import require_writable_file, write_text
+from detect.system.files import require_writable_file, require_writable_folder, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -56,6 +56,13 @@ data_command.add_command(show)
 @click.option("--strict", is_flag=True, help="Exit with status 2 for any finding.")
 @click.option("--model", metavar="MODEL", help="Also rank the labels that this detector disagrees with.")
 @click.option("--gallery", type=Path, metavar="FILE.html", help="With --model: write a page of these labels.")
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    metavar="K",
+    help="With --model: train K detectors like it to judge the labels.",
+)
+@click.option("--folds-out", type=Path, metavar="DIR", help="Folder of their runs [default: <name of ROOT>-folds].")
 @_workers
 def inspect(
     root: Path,
@@ -67,6 +74,8 @@ def inspect(
     strict: bool,
     model: str | None,
     gallery: Path | None,
+    folds: int | None,
+    folds_out: Path | None,
     workers: int,
 ) -> None:
     """Find errors in the images and boxes in ROOT, worst first, each with its file, location and fix.
@@ -75,14 +84,20 @@ def inspect(
     swapped corners, images in two splits. Warnings ask for a check: near-duplicates, tiny boxes, similar class names.
     With --model a detector, best one that was not trained on these images, runs on all of them; objects that it finds
     and nobody labelled, and labels that it contradicts, are ranked. They change neither the findings nor the status.
+    With --folds K too, K detectors are trained by the settings of MODEL, each without a Kth of the images, which it
+    then judges. The same command goes on with trainings that were interrupted.
     Exit status: 0 for no error, 1 for errors, 2 for wrong usage (with --strict: for any finding).
     """
     if gallery is not None and (model is None or gallery.suffix not in (".html", ".htm")):
         raise UserError(f"--gallery {gallery}: expected a name that ends in .html, together with --model")
+    if (folds is not None and model is None) or (folds_out is not None and folds is None):
+        raise UserError("--folds: expected --model MODEL together with it, and --folds-out only with --folds")
+    if folds_out is not None:
+        require_writable_folder(folds_out)
     for file in (json_file, gallery):
         if file is not None:
             require_writable_file(file)
-    review = None if model is None else LabelReviewer(model)
+    review = None if model is None else LabelReviewer(model, folds, folds_out)
     from detect.data.inspect.format_findings import count_by_kind, findings_summary, findings_to_dict, format_findings
     from detect.data.inspect.inspector import inspect_dataset, scan_folder
     from detect.system.progress import show_progress
@@ -166,6 +181,7 @@ def stats(
     if json_file is not None:
         require_writable_file(json_file)
     from detect.config.builders.detector import build_preprocess
+    from detect.config.builders.splits import describe_folder_splits
     from detect.data.formats.report import summarize
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.statistics import compute_statistics
@@ -182,6 +198,7 @@ def stats(
     console = Console()
     print(format_counts(dataset_statistics.counts))
     print(replace(data_usage([annotations]), skipped=count_skipped(folder, annotations)))
+    print(describe_folder_splits(folder, encoding))
     for line in summarize(folder.findings):
         print(f"noted: {line}")
     for table in statistics_tables(dataset_statistics):

@@ -1,4 +1,4 @@
-"""The option --model of ``detect data inspect``: the labels that a detector disagrees with."""
+"""The options --model and --folds of ``detect data inspect``: the labels that a detector disagrees with."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from detect.system.cpu import tune_malloc
 
 if TYPE_CHECKING:
+    from detect.data.annotations import Annotations
     from detect.data.formats.labeled_folder import LabeledFolder
     from detect.data.formats.records import LabeledImage
     from detect.evaluation.analysis.label_suspects import LabelSuspect
@@ -22,29 +23,31 @@ _NUM_LINES = 20  # suspects that are printed; the JSON file and the page have mo
 class LabelReviewer:
     """Ranks the labels of a folder with a detector.
 
-    It loads the detector when it is made, so that a wrong name is told before the images are read.
+    It loads the detector when it is made, so that a wrong name is told before the images are read. folds: how many
+    detectors are trained by its settings, each to judge the images that it was not trained on; None to use itself;
+    folds_out: where they are trained.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, folds: int | None = None, folds_out: Path | None = None) -> None:
         tune_malloc()
         from detect.inference.predictor import load
 
         self._name = model
         self._predictor = load(model)
+        self._num_folds = folds
+        self._folds_out = folds_out
 
     def print_suspects(self, folder: LabeledFolder, gallery: Path | None) -> list[dict[str, Any]]:
         """Print the first suspects and what the review does not show, write the page, and return all for JSON."""
         from detect.data.inspect.valid_annotations import readable_images, valid_annotations
-        from detect.inference.label_review import review_labels
         from detect.report.label_page import suspect_title, write_label_page
-        from detect.system.progress import show_progress
 
         annotations, images = valid_annotations(folder), readable_images(folder)
-        with show_progress(Console(stderr=True), "reviewing labels", len(annotations), "images") as progress:
-            review = review_labels(self._predictor, annotations, progress)
+        review = self._review(annotations, folder.root.absolute().name)
         rows = [_to_row(suspect, review, images[suspect.image]) for suspect in review.suspects]
         counts = ", ".join(f"{count} {kind}" for kind, count in Counter(row["kind"] for row in rows).most_common())
-        print(f"labels that {self._name} disagrees with: {len(rows)} ({counts or 'none'}), the most suspicious first")
+        reviewer = self._name if self._num_folds is None else "the detector of their fold"
+        print(f"labels that {reviewer} disagrees with: {len(rows)} ({counts or 'none'}), the most suspicious first")
         for suspect, row in list(zip(review.suspects, rows, strict=True))[:_NUM_LINES]:
             location = row["where"] or "no label"
             print(f"    {suspect_title(suspect, review.annotations)}: {row['label_file']}: {location} ({row['image']})")
@@ -55,6 +58,24 @@ class LabelReviewer:
             num_cards = write_label_page(gallery, title, review.notes(), review.suspects, review.annotations)
             print(f"{gallery}: {num_cards} of {len(rows)} suspects")
         return rows
+
+    def _review(self, annotations: Annotations, name: str) -> LabelReview:
+        """Return the labels that the detector or those of the folds disagree with; name: of the data's folder."""
+        from detect.inference.label_review import review_labels
+        from detect.system.progress import show_progress
+
+        console = Console(stderr=True)
+        if self._num_folds is None:
+            with show_progress(console, "reviewing labels", len(annotations), "images") as progress:
+                return review_labels(self._predictor, annotations, progress)
+        from detect.training.folds import make_folds, review_folds, train_folds
+
+        out = (self._folds_out or Path(f"{name}-folds")).absolute()
+        folds = make_folds(self._predictor.config, annotations, self._num_folds, out)
+        print(folds.describe(), flush=True)
+        runs = train_folds(folds)
+        with show_progress(console, "reviewing labels", len(annotations), "images") as progress:
+            return review_folds(folds, runs, progress)
 
 
 def _to_row(suspect: LabelSuspect, review: LabelReview, image: LabeledImage) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def show(
         raise UserError(f"{folder}: expected a new or empty folder, found one with files in it")
     from detect.config.builders.data import build_augment
     from detect.config.builders.detector import build_preprocess
+    from detect.config.builders.splits import describe_folder_splits
     from detect.data.formats.report import summarize
     from detect.data.images import UnreadableImage
     from detect.data.inspect.gallery import GalleryRenderer, sample_images
@@ -92,6 +93,7 @@ def show(
     write_gallery_page(folder / "index.html", root.absolute().name, note, gallery_images, annotations.classes)
     grids = write_image_grids(folder, gallery_images, annotations.classes)
     print(f"{folder / 'index.html'}: {len(gallery_images)} images; image grids in the same folder: {len(grids)}")
+    print(describe_folder_splits(labeled, encoding))
     for line in summarize(labeled.findings):
         print(f"noted: {line}")
     exit_if_unreadable(unreadable)

@@ -66,7 +66,7 @@ def eval_command(
     for file in (save, json_file):
         if file is not None:
             require_writable_file(file)
-    from detect.config.builders.data import default_metric, load_split_for_model
+    from detect.config.builders.data import annotation_id_warnings, default_metric, read_split_for_model
     from detect.data.sources import remap_classes
     from detect.inference.predictor import load
     from detect.inference.result_writers import write_json
@@ -75,14 +75,18 @@ def eval_command(
     with init_process_group(device or "auto") as group:
         models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
         config = models[0].config
-        annotations = group.main_process_first(lambda: load_split_for_model(config, split, models[0].classes))
+        annotations, notes = group.main_process_first(lambda: read_split_for_model(config, split, models[0].classes))
         truths = [remap_classes(annotations, predictor.classes) for predictor in models]
         console = Console(quiet=not group.is_main)
+        used_metric = metric or default_metric(config)
+        warnings = annotation_id_warnings(config, split) if used_metric == "coco" else []
+        for line in (*notes, *warnings):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         both = zip(models, truths, strict=True)
         passes = [_detect(predictor, truth, config, console, group) for predictor, truth in both]
     if not group.is_main:
         return
-    content = _score(truths, passes, metric or default_metric(config), compare, console)
+    content = _score(truths, passes, used_metric, compare, console)
     if save is not None:
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:

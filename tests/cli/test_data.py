@@ -74,7 +74,9 @@ def test_stats_print_data_usage(tmp_path: Path, fault: str | None, usage: str) -
     root = write_voc(tmp_path / "set")
     if fault:
         FAULTS[fault].apply(root)
-    assert run("stats", root).stdout.splitlines()[1] == f"boxes: {usage}"
+    lines = run("stats", root).stdout.splitlines()
+    assert lines[1] == f"boxes: {usage}"
+    assert lines[2].startswith("splits: train from train (")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,7 @@ def test_show_writes_page_and_image_grids(tmp_path: Path) -> None:
     result = run("show", root, "--out", tmp_path / "look", "--set", "data.min_size=80")
     assert result.exit_code == 1, result.output
     assert "p05.jpg: cannot be decoded" in result.stderr
+    assert "splits: train from train (" in result.stdout
     assert sorted(file.name for file in (tmp_path / "look").iterdir()) == ["index.html", "sheet-1.jpg"]
 
 

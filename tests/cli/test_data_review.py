@@ -54,6 +54,20 @@ def test_inspect_with_a_model_ranks_labels(
     assert len(re.findall("<li>", html)) == min(len(rows), 200)
 
 
+def test_inspect_with_folds_trains_detectors_that_judge(
+    data: Path, run_folder: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    options = ["--model", run_folder, "--folds", 2, "--folds-out", tmp_path / "folds", "--json", tmp_path / "f.json"]
+    _, out, _ = detect_command("data", "inspect", data, *options)
+    assert f"folds: 2 detectors, each trained on 5 of 10 images: 4 steps in all, into {tmp_path / 'folds'};" in out
+    assert "the model was trained on" not in out
+    rows = json.loads((tmp_path / "f.json").read_text())["suspects"]
+    assert f"disagrees with: {len(rows)} (" in out
+    _, again, _ = detect_command("data", "inspect", data, *options)
+    assert json.loads((tmp_path / "f.json").read_text())["suspects"] == rows
+    assert "validation" not in again
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -63,6 +77,9 @@ def test_inspect_with_a_model_ranks_labels(
         ),
         (["--model", "RUN", "--gallery", "labels.png"], "--gallery labels.png: expected a name that ends in .html"),
         (["--model", "no/such/run"], "no/such/run: expected"),
+        (["--folds", "3"], "--folds: expected --model MODEL together with it"),
+        (["--model", "RUN", "--folds-out", "out"], "--folds: expected --model MODEL together with it"),
+        (["--model", "RUN", "--folds", "1"], "Invalid value for '--folds'"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -55,6 +55,31 @@ def test_eval_compares_two_models(
     assert {"found", "false", "missed"} == {key for image in difference["images"] for key in image["first"]}
 
 
+@pytest.mark.parametrize(("first_id", "metric", "warns"), [(1, "coco", False), (0, "coco", True), (0, "voc12", False)])
+def test_eval_says_which_annotation_ids_pycocotools_misreads(
+    first_id: int,
+    metric: str,
+    warns: bool,
+    runs: tuple[Path, Path],
+    shapes_root: Path,
+    tmp_path: Path,
+    detect_command: Command,
+) -> None:
+    source = next(shapes_root.rglob("val.json"))
+    document = json.loads(source.read_text(encoding="utf-8"))
+    for index, annotation in enumerate(document["annotations"], start=first_id):
+        annotation["id"] = index
+    (tmp_path / "scored.json").write_text(json.dumps(document), encoding="utf-8")
+    data = ["format=coco", f"root={tmp_path}", "val=scored", f"images={source.parent / 'val'}"]
+    options = [part for setting in data for part in ("--set", f"data.{setting}")]
+    status, out, err = detect_command("eval", runs[0], "--metric", metric, *options)
+    assert (status, err) == (0, "")
+    num_images = len(document["images"])
+    assert out.splitlines()[0] == f"splits: val from scored ({num_images} images)"
+    line = f"{tmp_path / 'scored.json'}: annotation ids: pycocotools never counts the box with the id 0 as found"
+    assert (line in out) == warns
+
+
 def test_eval_of_a_model_and_itself_finds_no_difference(
     runs: tuple[Path, Path], tmp_path: Path, detect_command: Command
 ) -> None:

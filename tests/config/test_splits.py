@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from detect.config import Config
-from detect.config.builders.data import load_split_for_model, read_splits
+from detect.config.builders.data import load_split_for_model, read_split_for_model, read_splits
+from detect.config.builders.splits import describe_folder_splits
 from detect.config.files import parse_config
+from detect.data.inspect.inspector import scan_folder
 from detect.data.usage import require_clean
 from detect.errors import UserError
 from tests.conftest import Command
@@ -137,6 +140,33 @@ def test_line_on_splits(tmp_path: Path, files: dict[str, str], line: str, refuse
         return
     with pytest.raises(UserError, match=rf"found {refused}"):
         require_clean(splits.usage, "here")
+
+
+def _without_counts(line: str) -> str:
+    """The line on a split that is cut in two, as it is before the images are compared."""
+    cut = f" {HASH}: \\d+ to train, \\d+ to validate"
+    return re.sub(cut, ", of which training sets 20% aside to validate, by a hash of the file names", line)
+
+
+@pytest.mark.parametrize(("files", "line"), [case[:2] for case in LINES.values()], ids=LINES)
+def test_line_on_the_splits_of_a_folder_is_that_of_training(tmp_path: Path, files: dict[str, str], line: str) -> None:
+    folder = scan_folder(write(tmp_path / "set", files), None)
+    assert describe_folder_splits(folder) == f"splits: {_without_counts(line)}"
+
+
+def test_line_on_the_splits_of_a_folder_that_leaves_them_in_doubt(tmp_path: Path) -> None:
+    images = {f"{name}.jpg": "image" for name in "ab"}
+    files = {"one.csv": csv_file("a.jpg"), "two.csv": csv_file("b.jpg")} | images
+    line = describe_folder_splits(scan_folder(write(tmp_path, files), None))
+    assert line.startswith("splits: one (1 image) and two (1 image); data.train: expected one split for training in")
+
+
+@pytest.mark.parametrize(("files", "line"), [case[:2] for case in LINES.values()], ids=LINES)
+def test_evaluation_says_which_split_it_scores(tmp_path: Path, files: dict[str, str], line: str) -> None:
+    config = make_config(write(tmp_path / "set", files))
+    _, (splits_line, *_) = read_split_for_model(config, "val", ["cat"])
+    expected = line if HASH in line else line.partition(";")[0].partition(", ")[2]
+    assert splits_line == f"splits: {expected}"
 
 
 def test_split_that_is_asked_for_is_not_refused(tmp_path: Path) -> None:

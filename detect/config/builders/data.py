@@ -12,6 +12,8 @@ from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
 from detect.config.builders.splits import count_unused, describe_splits, split_by_hash
 from detect.data.annotations import Annotations
 from detect.data.findings import DatasetFinding
+from detect.data.formats.annotation_files import annotation_file
+from detect.data.formats.coco_json import id_warning, load_document
 from detect.data.formats.report import Report, strict_report, summarize
 from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
@@ -132,11 +134,7 @@ def _describe_empty_val(data: DataConfig, num_train: int) -> str:
 
 def load_split(config: Config, split: str) -> Annotations:
     """Return one split (train or val) with its own classes and its difficult objects; the other need not exist."""
-    data = _render_shapes(resolve_data(config.data))
-    if isinstance(data.val, float | int):
-        train, val, _ = split_by_hash(_load_sources(data, data.train, data.classes), float(data.val))
-        return val if split == "val" else train
-    return _load_sources(data, data.train if split == "train" else data.val, data.classes)
+    return _load_split(_render_shapes(resolve_data(config.data)), split, strict_report())[0]
 
 
 def load_split_for_model(config: Config, split: str, classes: Sequence[str]) -> Annotations:
@@ -144,10 +142,42 @@ def load_split_for_model(config: Config, split: str, classes: Sequence[str]) -> 
 
     Raises UserError for a split without images, and for an object of a class that the model does not have.
     """
-    loaded = load_split(config, split)
+    return read_split_for_model(config, split, classes)[0]
+
+
+def read_split_for_model(config: Config, split: str, classes: Sequence[str]) -> tuple[Annotations, tuple[str, ...]]:
+    """Return the split of ``load_split_for_model``, and the lines on it: where it is from, and what the reader noted.
+
+    Raises UserError as it does.
+    """
+    data, report = _render_shapes(resolve_data(config.data)), strict_report()
+    loaded, line = _load_split(data, split, report)
     if len(loaded) == 0:
         raise UserError(f"data.{split}: expected at least one image, found none in {config.data.root}")
-    return remap_classes(loaded, classes)
+    notes = () if config.data.format == "shapes" else (line, *_note_findings(data, [loaded], report.findings))
+    return remap_classes(loaded, classes), notes
+
+
+def _load_split(data: DataConfig, split: str, report: Report) -> tuple[Annotations, str]:
+    """Return one split, and the line on it: with all counts where a hash makes it, else with its own."""
+    if isinstance(data.val, float | int):
+        train, val, _ = split_by_hash(_load_sources(data, data.train, data.classes, report), float(data.val))
+        line = describe_splits(data, train, val, count_unused(data, [train, val], report))
+        return (val if split == "val" else train), line
+    loaded = _load_sources(data, data.train if split == "train" else data.val, data.classes, report)
+    is_val = split == "val"
+    return loaded, describe_splits(data, None if is_val else loaded, loaded if is_val else None, {})
+
+
+def annotation_id_warnings(config: Config, split: str) -> list[str]:
+    """Return a line for each COCO file of a split whose annotation ids change pycocotools' metrics; none elsewhere."""
+    data = resolve_data(config.data)
+    if data.format != "coco":
+        return []
+    setting = data.train if split == "train" or isinstance(data.val, float | int) else data.val
+    files = [annotation_file(source.root, source.selection, ".json") for source in _sources(data, setting)]
+    warnings = [(file, id_warning(load_document(file).get("annotations") or [])) for file in files]
+    return [f"{file}: {warning}" for file, warning in warnings if warning is not None]
 
 
 def default_metric(config: Config) -> Literal["coco", "voc07"]:

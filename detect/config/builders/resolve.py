@@ -48,6 +48,15 @@ def resolve_data(data: DataConfig) -> DataConfig:
     )
 
 
+def choose_splits(splits: Sequence[str], root: Path) -> tuple[str, str | float]:
+    """Return (train, val) of a folder's splits where neither is set; val is a fraction of train without one for it.
+
+    Raises UserError if a split is in doubt.
+    """
+    train = _choose_train(splits, root)
+    return train, _choose_val(splits, train, root)
+
+
 def _list_splits(data: DataConfig, root: Path) -> list[str]:
     """Return the splits of a folder; of class folders those folders that have a role, if one is for training."""
     box_format = next((name for name in BOX_FORMATS if name == data.format), None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
 from rich.console import Console
 
 from detect.config import DataConfig, SourceConfig
+from detect.config.builders.resolve import choose_splits
 from detect.data.annotations import Annotations
 from detect.data.formats.detect_format import BOX_FORMATS
+from detect.data.formats.labeled_folder import LabeledFolder
 from detect.data.formats.read_folder import open_folder
 from detect.data.formats.report import Report
 from detect.data.formats.sizes import ImageSizes
@@ -31,6 +33,19 @@ def split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotation
     """
     if not 0 < fraction < 1 or len(annotations) < 2:
         return *hash_split(annotations, fraction), ()
+    duplicates = near_duplicates(annotations)
+    kept_together = drop_large_groups(duplicates, len(annotations))
+    notes = _note_large_groups(duplicates, kept_together)
+    if any(len(group) == len(annotations) for group in duplicates):
+        notes = (
+            f"near-duplicates: all {len(annotations)} images are one group, so both sides of the split show nearly the "
+            "same and the scores of validation say little: add other images, or name a split of others by data.val",
+        )
+    return *hash_split(annotations, fraction, kept_together), notes
+
+
+def near_duplicates(annotations: Annotations) -> list[list[int]]:
+    """Return the groups of images that show nearly the same, as indices; progress goes to stderr."""
     images = [Path(annotations.file(index)) for index in range(len(annotations))]
     console = Console(stderr=True)
     with show_progress(console, "hashing images", len(images), "images") as progress:
@@ -38,15 +53,7 @@ def split_by_hash(annotations: Annotations, fraction: float) -> tuple[Annotation
     readable = [(index, image_hash) for index, image_hash in enumerate(hashes) if image_hash is not None]
     with show_progress(console, "comparing images", len(readable), "images") as progress:
         groups = group_duplicates([image_hash for _, image_hash in readable], progress.advance)
-    duplicates = [[readable[member][0] for member in group] for group in groups]
-    kept_together = drop_large_groups(duplicates, len(images))
-    notes = _note_large_groups(duplicates, kept_together)
-    if any(len(group) == len(images) for group in duplicates):
-        notes = (
-            f"near-duplicates: all {len(images)} images are one group, so both sides of the split show nearly the same "
-            "and the scores of validation say little: add other images, or name a split of others by data.val",
-        )
-    return *hash_split(annotations, fraction, kept_together), notes
+    return [[readable[member][0] for member in group] for group in groups]
 
 
 def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[Sequence[int]]) -> tuple[str, ...]:
@@ -94,34 +101,85 @@ def count_unused(data: DataConfig, parts: Sequence[Annotations], report: Report)
     return {name: count for name, count in counts.items() if count}
 
 
-def describe_splits(data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int]) -> str:
+def describe_splits(data: DataConfig, train: Sized | None, val: Sized | None, unused: Mapping[str, int]) -> str:
     """Return a line that says where both splits are from, and counts the images of all splits.
 
-    data: the resolved settings; unused: as ``count_unused`` returns it.
+    data: the resolved settings; train, val: the images of both, None for a split that was not read; unused: as
+    ``count_unused`` returns it.
     """
-    if isinstance(data.val, float | int):
+    if isinstance(data.val, float | int) and train is not None and val is not None:
         total = _images(len(train) + len(val))
         has_name = bool(unused) or data.train != ONLY_SPLIT
         images = f"{_name(data.train)} ({total})" if has_name else f"all {total}"
         line = f"splits: {images} split by a hash of the file names: {len(train)} to train, {len(val)} to validate"
     else:
-        parts = f"train from {_name(data.train)} ({_images(len(train))}), val from {_name(data.val)}"
-        line = f"splits: {parts} ({_images(len(val))})"
+        both = (("train", data.train, train), ("val", data.val, val))
+        parts = (f"{role} from {_name(name)} ({_images(len(part))})" for role, name, part in both if part is not None)
+        line = f"splits: {', '.join(parts)}"
+    return f"{line}{_describe_unused(unused)}"
+
+
+def describe_folder_splits(folder: LabeledFolder, encoding: str | None = None) -> str:
+    """Return the line on the splits that training takes from a folder by default, with the images that it names.
+
+    Training cuts a split in two where none is for validation; which images those are is known when they are compared.
+    encoding: that with which the folder was read.
+    """
+    counts = {name: len(part.images) for name, part in folder.splits.items()}
+    unlisted = _count_unlisted(folder, encoding)
+    try:
+        train, val = choose_splits(list(folder.splits), folder.root)
+    except UserError as error:
+        listed = _list_counts(counts | ({UNLISTED: unlisted} if unlisted else {}))
+        return f"splits: {listed or 'none'}; {error}"
+    used = {image.file for name in (train, val) if name in counts for image in folder.splits[str(name)].images}
+    unused = {
+        name: sum(image.file not in used for image in part.images)
+        for name, part in folder.splits.items()
+        if name not in (train, val)
+    }
+    unused = {name: count for name, count in (unused | {UNLISTED: unlisted}).items() if count}
+    if isinstance(val, str):
+        data = DataConfig().model_copy(update={"train": train, "val": val})
+        return describe_splits(data, folder.splits[train].images, folder.splits[val].images, unused)
+    has_name = bool(unused) or train != ONLY_SPLIT
+    images = f"{train} ({_images(counts[train])})" if has_name else f"all {_images(counts[train])}"
+    line = f"splits: {images}, of which training sets {val:.0%} aside to validate, by a hash of the file names"
+    return f"{line}{_describe_unused(unused)}"
+
+
+def _count_unlisted(folder: LabeledFolder, encoding: str | None) -> int:
+    """Return the number of images of a folder that have labels and are in no split."""
+    reader = open_folder(folder.format, folder.root, None, Report(), ImageSizes(), encoding)
+    try:
+        return len(reader.unlisted_files())
+    except UserError:  # a split that cannot be read: a finding of the folder says so
+        return len(folder.unlisted)
+
+
+def _describe_unused(unused: Mapping[str, int]) -> str:
+    """Return the end of a line on splits: those that are not used, with a hint at one for testing."""
     if not unused:
-        return line
-    listed = " and ".join(
-        f"{_images(count)} with labels in no split" if name == UNLISTED else f"{name} ({_images(count)})"
-        for name, count in unused.items()
-    )
+        return ""
     is_one = len(unused) == 1 and unused.get(UNLISTED, 1) == 1
     tests = [name for name in unused if guess_split(name) == "test"]
     hint = f": data.val={tests[0]} validates on it" if len(tests) == 1 else ""
-    return f"{line}; {listed} {'is' if is_one else 'are'} not used{hint}"
+    return f"; {_list_counts(unused)} {'is' if is_one else 'are'} not used{hint}"
+
+
+def _list_counts(counts: Mapping[str, int]) -> str:
+    """Return splits by name, each with its number of images."""
+    return " and ".join(
+        f"{_images(count)} with labels in no split" if name == UNLISTED else f"{name} ({_images(count)})"
+        for name, count in counts.items()
+    )
 
 
 def _name(setting: str | float | tuple[SourceConfig, ...]) -> str:
     """Return the name of a split, or how many sources it is joined from."""
-    return f"{len(setting)} sources" if isinstance(setting, tuple) else str(setting)
+    if not isinstance(setting, tuple):
+        return str(setting)
+    return "1 source" if len(setting) == 1 else f"{len(setting)} sources"
 
 
 def _images(count: int) -> str:

@@ -33,10 +33,14 @@ def coco_files(root: Path) -> list[Path]:
 def csv_files(root: Path) -> list[Path]:
     """Return the CSV files in a folder, or beside the images (as Roboflow does), sorted.
 
-    Without any there, those of folders named for splits.
+    Without any there, those in its ``annotations`` (as in SKU110K), else those of folders named for splits.
     """
-    files = [*sorted(root.glob("*.csv")), *sorted(root.glob(f"*/{ROBOFLOW_FILES[1]}.csv"))]
-    return [file for file in files if file.is_file()] or _in_split_folders(root, "csv")
+    places = (("*.csv", f"*/{ROBOFLOW_FILES[1]}.csv"), ("annotations/*.csv",))
+    for patterns in places:
+        files = [file for pattern in patterns for file in sorted(root.glob(pattern)) if file.is_file()]
+        if files:
+            return files
+    return _in_split_folders(root, "csv")
 
 
 def _in_split_folders(root: Path, suffix: str) -> list[Path]:

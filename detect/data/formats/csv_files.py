@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,15 @@ from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError
 from detect.system.files import require_folder
 from detect.types import Size
+
+# What tools write without a first row that names it, in names that ``csv_columns.py`` knows: RetinaNet
+# (github.com/fizyr/keras-retinanet, "CSV datasets"), SKU110K (github.com/eg4000/SKU110K_CVPR19, "Dataset"), and the
+# TensorFlow tutorial's columns.
+_ORDERS_WITHOUT_HEADER = (
+    "file,x1,y1,x2,y2,label",
+    "image_name,x1,y1,x2,y2,class,image_width,image_height",
+    "filename,image_width,image_height,class,x1,y1,x2,y2",
+)
 
 
 def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None) -> Annotations:
@@ -177,16 +187,28 @@ def read_rows(file: Path, encoding: str | None = None) -> tuple[CsvColumns, list
 
 
 def _refuse_other_order(file: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Raise UserError if rows without a header fit RetinaNet's order of columns and not COLUMNS.
+    """Raise UserError if rows without a header fit the columns of a known tool and not COLUMNS.
 
-    The values alone never reorder columns, because a number can be a label. RetinaNet's order has the label last
-    (github.com/fizyr/keras-retinanet, "CSV datasets").
+    The values alone never reorder columns, because a number can be a label. The message has the line to write.
     """
-    full = [row for row in rows if len(row) == len(COLUMNS) and any(row[1:])]
-    if full and not all(_are_corners(row[2:]) for row in full) and all(_are_corners(row[1:5]) for row in full):
-        order = ",".join(("file", *COLUMNS[2:], "label"))
-        expected = f"expected the columns {','.join(COLUMNS)}, found rows that fit {order}"
+    with_object = [row for row in rows if any(row[1:])]
+    lengths = Counter(map(len, with_object))
+    full = [row for row in with_object if len(row) == lengths.most_common(1)[0][0]]
+    if not full or (len(full[0]) == len(COLUMNS) and all(_are_corners(row[2:]) for row in full)):
+        return
+    orders = [order for order in _ORDERS_WITHOUT_HEADER if all(_fits(order.split(","), row) for row in full)]
+    if orders:
+        expected = f"expected the columns {','.join(COLUMNS)}, found rows that fit {' or '.join(orders)}"
         raise UserError(f"{file}: line 1: {expected}: write that as the first line if it is what they are")
+
+
+def _fits(order: Sequence[str], row: Sequence[str]) -> bool:
+    """Return True if a row has as many values as an order of columns, and the numbers of a box and a size in theirs."""
+    if len(row) != len(order):
+        return False
+    numbers = {name: parse_float(value) for name, value in zip(order, row, strict=True)}
+    has_box = numbers["x1"] <= numbers["x2"] and numbers["y1"] <= numbers["y2"]
+    return has_box and all(numbers[name] >= 1 for name in ("image_width", "image_height") if name in numbers)
 
 
 def _are_corners(values: Sequence[str]) -> bool:

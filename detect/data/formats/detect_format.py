@@ -58,6 +58,9 @@ def format_signs(root: Path) -> dict[BoxFormat, str]:
         "yolo": find_data_file(root),
         "csv": next((file for file in csv_files(root) if not is_class_list(file)), None),
     }
+    in_annotations = signs["csv"] is not None and signs["csv"].parent == root / "annotations"
+    if in_annotations and (signs["voc"] or signs["coco"] or signs["yolo"]):  # a table beside labels of another format
+        signs["csv"] = None
     signs["labelme"] = None if signs["voc"] or signs["coco"] else _labelme_sign(root)
     base = root.absolute()
     return {

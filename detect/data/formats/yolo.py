@@ -137,7 +137,7 @@ class YoloFolder:
     def _list_entry(self, split: str, entry: str) -> list[Path]:
         """Return the images of one entry of a split: a folder, or a list."""
         try:
-            path = resolve_entry(self.data, split, entry, self._report)
+            path = resolve_entry(self.data, split, entry, self._images, self._report)
             if path.is_dir():
                 return self._list_folder(split, path)
             lines = enumerate(label_lines(path, self.data.encoding), start=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -175,6 +176,76 @@ def test_yolo_splits_that_would_be_one_folder_are_refused(tmp_path: Path) -> Non
     write_files(tmp_path, {"images/a.png": "image", "labels/a.txt": yolo(), "data.yaml": data})
     for command in ("convert", "train", "eval"):
         with pytest.raises(UserError, match=r"data\.yaml: train: expected a folder of images or a list, found nothing"):
+            READERS[command](tmp_path)
+
+
+def _tree(*images: str) -> dict[str, str]:
+    """Files of images with a cat each; labels lie in labels beside images, or beside the image."""
+    labels = {image.replace("images/", "labels/").replace(".png", ".txt"): yolo() for image in images}
+    return dict.fromkeys(images, "image") | labels
+
+
+@pytest.mark.parametrize(
+    ("images", "data", "note"),
+    [
+        pytest.param(
+            ("images/train/a.png", "images/validation/b.png"),
+            "train: /kaggle/input/cats/photos_train\nval: /kaggle/input/cats/photos_val\n",
+            "/kaggle/input/cats/photos_val is taken for images/validation",
+            id="images below folders of splits",
+        ),
+        pytest.param(
+            ("train/images/a.png", "valid/images/b.png"),
+            "train: ../train/images\nval: D:\\set\\val\\images\ntest: null\n",
+            "D:\\set\\val\\images is taken for valid/images",
+            id="Roboflow's folders under another spelling",
+        ),
+        pytest.param(
+            ("my_images/a.png", "my_images/b.png"),
+            "path: /home/student/set\ntrain: images\nval: images\n",
+            "images is taken for my_images",
+            id="one folder for both",
+        ),
+    ],
+)
+def test_yolo_folders_that_are_elsewhere(tmp_path: Path, images: tuple[str, ...], data: str, note: str) -> None:
+    write_files(tmp_path, _tree(*images) | {"data.yaml": data + "names: [cat]\n"})
+    expect_cat(tmp_path, *images)
+    assert any(note in line for line in notes(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("images", "data", "there"),
+    [
+        pytest.param((), "train: p\n", "; no images are below its folder", id="no image"),
+        pytest.param(("a/1.png", "b/2.png"), "train: p\n", "; images are in a (1), b (1)", id="no folder of a split"),
+        pytest.param(("a/1.png", "b/2.png"), "train: p\nval: p\n", "; images are in a (1), b (1)", id="two for one"),
+        pytest.param(
+            ("train/1.png", "train2/2.png", "val/3.png"),
+            "train: photos\nval: val\n",
+            "; images are in train (1), train2 (1), val (1)",
+            id="two folders of one split",
+        ),
+        pytest.param(
+            ("train/1.png", "val/2.png"),
+            "train: photos\nval: train\n",
+            "; images are in train (1), val (1)",
+            id="taken",
+        ),
+        pytest.param(
+            ("train/1.png", "val/2.png"),
+            "train: [p, q]\nval: val\n",
+            "; images are in train (1), val (1)",
+            id="several",
+        ),
+    ],
+)
+def test_yolo_folders_that_are_nowhere_are_refused_by_what_is_there(
+    tmp_path: Path, images: tuple[str, ...], data: str, there: str
+) -> None:
+    write_files(tmp_path, _tree(*images) | {"data.yaml": data + "names: [cat]\n"})
+    for command in ("convert", "train", "eval"):
+        with pytest.raises(UserError, match=r"train: expected a folder of images or a list.*" + re.escape(there) + "$"):
             READERS[command](tmp_path)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.data.cases.case import Case, boxes_of, files_of
 from tests.data.cases.write_cases import BOX, yolo
 
+_SKU110K = "".join(f"{i}.jpg,{','.join(f'{side:g}' for side in BOX)},cat,96,64\n" for i in range(2))
+
 YOLO_CSV_CASES: dict[str, Case] = {
     "empty": Case(lambda _: None, refused="found 0 images and no labels"),
     "YOLO: keypoints": Case(
@@ -101,6 +103,21 @@ YOLO_CSV_CASES: dict[str, Case] = {
     "CSV: RetinaNet's order with names": Case(
         files_of({"a.jpg": "image", "all.csv": "a.jpg,10,12,40,44,cat\n"}),
         refused="found rows that fit file,x1,y1,x2,y2,label: write that as the first line",
+    ),
+    "CSV: SKU110K's order": Case(
+        files_of({f"images/{i}.jpg": "image" for i in range(2)} | {"annotations/all.csv": _SKU110K}),
+        refused="found rows that fit image_name,x1,y1,x2,y2,class,image_width,image_height: write that as the first",
+    ),
+    "CSV: SKU110K's order, named": Case(
+        files_of(
+            {f"images/{i}.jpg": "image" for i in range(2)}
+            | {"annotations/all.csv": "image_name,x1,y1,x2,y2,class,image_width,image_height\n" + _SKU110K}
+        ),
+        boxes_of("images/0.jpg", "images/1.jpg"),
+    ),
+    "CSV: an order of eight columns that may be two": Case(
+        files_of({"a.jpg": "image", "all.csv": "a.jpg,10,12,40,44,1,96,64\n"}),
+        refused="image_width,image_height or filename,image_width,image_height,class,x1,y1,x2,y2: write that",
     ),
     "CSV: numbers as labels": Case(
         files_of({"a.jpg": "image", "all.csv": "a.jpg,1,10,12,40,44\n"}), boxes_of("a.jpg", box=("1", *BOX))

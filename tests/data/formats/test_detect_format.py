@@ -72,6 +72,9 @@ def folder(tmp_path: Path) -> Files:
         ({"classes.txt": "cat", "notes.json": NOTES, "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["train"]),
         ({"a.json": '{"categories": [' + " " * (1 << 16) + "]}"}, "coco", ["a"]),
         ({"boxes.csv": "", "a.jpg": ""}, "csv", ["boxes"]),
+        ({"annotations/boxes.csv": "", "images/a.jpg": ""}, "csv", ["annotations/boxes"]),
+        ({"annotations/a.xml": XML, "annotations/all.csv": "", "images/a.jpg": ""}, "voc", ["train"]),
+        ({"annotations/t.json": COCO, "annotations/t.csv": ""}, "coco", ["annotations/t"]),
     ],
     ids=[
         "XML beside",
@@ -90,6 +93,9 @@ def folder(tmp_path: Path) -> Files:
         "Label Studio's YOLO",
         "many categories",
         "CSV",
+        "CSV in annotations",
+        "VOC with a table",
+        "COCO with a table",
     ],
 )
 def test_detect_format_and_list_splits(folder: Files, files: dict[str, str], expected: str, splits: list[str]) -> None:

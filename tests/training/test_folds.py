@@ -1,0 +1,125 @@
+"""Folds for the review of labels: each image in one, each detector trained on the others, trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.config.builders.data import read_splits
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.shapes import dataset as shapes
+from detect.data.sources import concat, select
+from detect.errors import UserError
+from detect.training import folds as folds_module
+from detect.training.folds import assign_folds, make_folds, review_folds, train_folds
+from tests.data.folders import write_image
+from tests.training.fixtures_training import settings_of
+
+
+def _images(folder: Path, seeds: Sequence[int]) -> Annotations:
+    """Images of 60 x 40 with an object each; those of one seed show the same."""
+    image = ImageAnnotation(
+        file="",
+        image_id=1,
+        size=(40, 60),
+        boxes=np.asarray([[0.1, 2.0, 30.7, 20.3]]),
+        labels=np.asarray([1]),
+        difficult=np.zeros(1, bool),
+        crowd=np.zeros(1, bool),
+        areas=np.asarray([500.0]),
+    )
+    files = [write_image(folder / f"{index}.png", seed=seed) for index, seed in enumerate(seeds)]
+    images = [replace(image, file=str(file), image_id=i) for i, file in enumerate(files, start=1)]
+    return Annotations.from_images(images, ["cat"])
+
+
+@pytest.fixture(scope="module")
+def data(shapes_root: Path) -> Annotations:
+    config = settings_of(shapes_root)
+    shapes.prepare_shapes(shapes_root, config.data.seed, config.data.train_images, config.data.val_images)
+    splits = read_splits(config)
+    return concat([splits.train, splits.val])
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(2, [4, 4]), (3, [2, 3, 3]), (8, [1] * 8)])
+def test_each_image_is_in_one_fold(count: int, sizes: list[int], tmp_path: Path) -> None:
+    folds = assign_folds(_images(tmp_path, range(8)), count)
+    assert sorted(map(len, folds)) == sizes
+    assert sorted(index for fold in folds for index in fold) == list(range(8))
+
+
+def test_near_duplicates_are_in_one_fold(tmp_path: Path) -> None:
+    for seed in range(3):
+        folds = assign_folds(_images(tmp_path / str(seed), [seed, seed + 10, seed + 20, seed, seed + 30, seed]), 3)
+        assert sum({0, 3, 5} <= set(fold) for fold in folds) == 1
+
+
+@pytest.mark.parametrize("seeds", [[], [1], [1, 1, 1, 2, 3]])
+def test_fewer_images_than_folds_are_refused(seeds: list[int], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--folds 4: expected at least 4 images that differ, found [013]$"):
+        assign_folds(_images(tmp_path, seeds), 4)
+
+
+def test_a_detector_is_trained_on_the_other_folds_to_the_last_bit(
+    data: Annotations, shapes_root: Path, tmp_path: Path
+) -> None:
+    folds = make_folds(settings_of(shapes_root), data, 3, tmp_path)
+    for members, config in zip(folds.members, folds.configs, strict=True):
+        train = read_splits(config).train
+        others = [index for fold in folds.members if fold != members for index in fold]
+        expected = select(data, others)
+        assert [train.file(i) for i in range(len(train))] == [expected.file(i) for i in range(len(expected))]
+        for name in ("boxes", "labels", "difficult", "crowd", "areas", "offsets", "sizes"):
+            assert np.array_equal(getattr(train, name), getattr(expected, name)), name
+        assert train.classes == data.classes
+    num_images = len(data)
+    assert f"of {num_images} images: 6 steps in all, into {tmp_path};" in folds.describe()
+
+
+def test_steps_of_epochs_are_those_of_the_images_of_each_fold(
+    data: Annotations, shapes_root: Path, tmp_path: Path
+) -> None:
+    config = settings_of(shapes_root, train={"steps": None, "epochs": 2})
+    folds = make_folds(config, data, 2, tmp_path)
+    steps = sum(2 * -(-(len(data) - len(members)) // 2) for members in folds.members)
+    assert f"images: {steps} steps in all" in folds.describe()
+
+
+def test_a_recipe_in_stages_is_refused(data: Annotations, shapes_root: Path, tmp_path: Path) -> None:
+    config = settings_of(shapes_root)
+    staged = config.model_copy(update={"train": config.train.model_copy(update={"recipe": "alternating"})})
+    with pytest.raises(UserError, match=r"--folds: expected a model of train\.recipe=joint, found alternating"):
+        make_folds(staged, data, 2, tmp_path)
+
+
+def test_folds_are_trained_once(
+    data: Annotations, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = make_folds(settings_of(shapes_root), data, 2, tmp_path)
+    runs = train_folds(folds)
+    assert runs == [tmp_path / "fold-1", tmp_path / "fold-2"]
+    weights = [load_checkpoint(run / "last.pt").weights for run in runs]
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    times = [(run / "last.pt").stat().st_mtime_ns for run in runs]
+    monkeypatch.setattr(folds_module, "train", None)
+    again = make_folds(settings_of(shapes_root), data, 2, tmp_path)
+    assert train_folds(again) == runs
+    assert [(run / "last.pt").stat().st_mtime_ns for run in runs] == times
+    review = review_folds(again, runs)
+    assert review.annotations is again.annotations
+    assert review.notes() == []
+    assert {suspect.image for suspect in review.suspects} <= set(range(len(data)))
+    (runs[0] / "last.pt").unlink()  # as after an interruption before the first checkpoint
+    monkeypatch.undo()
+    assert train_folds(again) == runs
+    retrained = load_checkpoint(runs[0] / "last.pt").weights
+    assert all(torch.equal(weights[0][name], retrained[name]) for name in retrained)
+    other = make_folds(settings_of(shapes_root, train={"lr": 0.02}), data, 2, tmp_path)
+    with pytest.raises(UserError, match=r"fold-1: expected a run with the settings of --model, found others"):
+        train_folds(other)
