@@ -48,7 +48,7 @@ def read_card_file(file: Path) -> ModelCard:
 
 
 def parse_card(content: object, source: str) -> ModelCard:
-    """Return the model card of nested settings. Raises UserError, which starts with ``source``, for the first mistake."""
+    """Return the model card of nested settings. Raises UserError, which starts with ``source``."""
     try:
         return ModelCard.model_validate(content)
     except ValidationError as error:
