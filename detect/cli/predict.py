@@ -148,9 +148,10 @@ def _print_summary(result: PredictionResult, classes: Sequence[str], score: floa
     if len(result.predictions) <= MAX_LISTED:
         for prediction in result.predictions:
             print(f"{prediction.file}: {_describe(prediction, classes)}")
-    count = sum(len(prediction) for prediction in result.predictions)
+    count, num_images = sum(len(prediction) for prediction in result.predictions), len(result.predictions)
     print(
-        f"{count} detections that score {score:g} or more in {len(result.predictions)} images, in {out}: "
+        f"{count} {'detection that scores' if count == 1 else 'detections that score'} {score:g} or more in "
+        f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
     )
 

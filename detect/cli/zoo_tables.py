@@ -9,7 +9,7 @@ from rich.table import Table
 
 from detect.checkpoints.model_card import Measurement
 from detect.checkpoints.packaged import read_card
-from detect.checkpoints.zoo import ZOO, shipped_files
+from detect.checkpoints.zoo import SHIPPED, ZOO, shipped_files
 from detect.system.files import format_bytes
 
 METRIC_NAMES = {"coco": "AP", "voc07": "VOC07 mAP", "voc12": "VOC12 mAP"}
@@ -23,6 +23,8 @@ def shipped_table() -> Table:
     for name, file in shipped_files().items():
         card = read_card(file)
         table.add_row(name, *_measured_cells(card.measured, file), card.license, card.data)
+    if not table.row_count:
+        table.caption = f"none in {SHIPPED}"
     return table
 
 

@@ -154,7 +154,7 @@ def test_load_packaged_refuses_a_truncated_file(tmp_path: Path, record_property:
     record_property("cuts", len(cuts))
 
 
-def _same_json(first: bytes, second: bytes) -> bool:
+def _same_json(first: bytes | bytearray, second: bytes) -> bool:
     """Whether both are the same JSON written differently; the tensors may still differ."""
     try:
         return first != second and bool(json.loads(first) == json.loads(second))
