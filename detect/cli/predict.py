@@ -147,13 +147,19 @@ def _print_summary(result: PredictionResult, classes: Sequence[str], score: floa
     """Print what was detected in each of few images, then the number of detections and the time."""
     if len(result.predictions) <= MAX_LISTED:
         for prediction in result.predictions:
-            print(f"{prediction.file}: {_describe(prediction, classes)}")
+            print(_on_one_line(f"{prediction.file}: {_describe(prediction, classes)}"))
     count, num_images = sum(len(prediction) for prediction in result.predictions), len(result.predictions)
     print(
         f"{count} {'detection that scores' if count == 1 else 'detections that score'} {score:g} or more in "
         f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
     )
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text that any terminal prints as one line: a file name may have line breaks, and letters it lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return " ".join(text.splitlines()).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _describe(prediction: Prediction, classes: Sequence[str]) -> str:
