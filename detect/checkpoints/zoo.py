@@ -98,6 +98,8 @@ def _read_by_name(name: str) -> tuple[Checkpoint, Path]:
     shipped = shipped_files()
     if name in shipped:
         return load_packaged(shipped[name]), shipped[name]
+    if name.startswith("detect/") and not shipped:
+        raise UserError(f"{name}: expected a file in {SHIPPED}, found none: this installation lacks its detectors")
     if name not in ZOO:
         hint = did_you_mean(name, [*shipped, *ZOO])
         raise UserError(f"{name}: expected a name that `detect model zoo` lists, found none{hint}")

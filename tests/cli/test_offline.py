@@ -206,6 +206,12 @@ def test_mistyped_name_gets_the_nearest_one(name: str, detect_command: Command, 
     assert err.count("\n") == 1
 
 
+def test_name_in_an_installation_without_detectors_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path)
+    with pytest.raises(UserError, match=r"^detect/tiny: expected a file in .*, found none: this installation lacks"):
+        detect.load("detect/tiny")
+
+
 def test_detector_of_the_package_loads(detect_command: Command) -> None:
     file = zoo.SHIPPED / "voc_faster_rcnn.safetensors"
     if not file.is_file():
