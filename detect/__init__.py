@@ -1,9 +1,9 @@
 """R-CNN, Fast R-CNN and Faster R-CNN as three configurations of one detector.
 
 import detect
-detector = detect.load("runs/faster_rcnn-1")
+detector = detect.load("detect/voc_faster_rcnn")  # or a run folder
 detections = detector.predict("photo.jpg")
-detections.boxes, detections.scores, detections.names()
+print(detections)  # detections.boxes, detections.scores, detections.names()
 """
 
 from __future__ import annotations

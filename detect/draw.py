@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import colorsys
 import functools
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -159,7 +159,18 @@ def text_color(fill: Color) -> Color:
 @functools.cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans of ``size`` pixels, which matplotlib includes: Latin, Greek, Cyrillic and more."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    return ImageFont.truetype(_matplotlib_data() / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
+def _matplotlib_data() -> Path:
+    """Return the folder of matplotlib's data; the import of matplotlib alone would be 2% of a prediction's start."""
+    spec = importlib.util.find_spec("matplotlib")
+    beside = None if spec is None or spec.origin is None else Path(spec.origin).with_name("mpl-data")
+    if beside is not None and beside.is_dir():
+        return beside
+    import matplotlib  # where a distribution has moved its data
+
+    return Path(matplotlib.get_data_path())
 
 
 def place_caption(

@@ -177,6 +177,17 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __str__(self) -> str:
+        """Return a line for each detection: class, score, x1 y1 x2 y2 in pixels."""
+        if not len(self):
+            return "no detections"
+        names = self.names() if self.classes else [f"label {label}" for label in self.labels.tolist()]
+        width = max(map(len, names))
+        rows = zip(names, self.scores.tolist(), self.boxes.tolist(), strict=True)
+        return "\n".join(
+            f"{name:<{width}}  {score:.2f}  {' '.join(f'{side:7.1f}' for side in box)}" for name, score, box in rows
+        )
+
     def names(self) -> list[str]:
         """Return the class name of each detection."""
         return [self.classes[label - 1] for label in self.labels.tolist()]

@@ -55,7 +55,14 @@ GUARANTEES = (
         (
             "tests/checkpoints/test_checkpoint.py::test_load_checkpoint_refuses_a_flipped_bit",
             "tests/checkpoints/test_checkpoint.py::test_load_checkpoint_refuses_a_truncated_file",
+            "tests/checkpoints/test_packaged.py::test_load_packaged_refuses_a_flipped_bit",
+            "tests/checkpoints/test_packaged.py::test_load_packaged_refuses_a_truncated_file",
         ),
+    ),
+    Claim(
+        "A trained detector predicts, is evaluated, explained, fine-tuned and resumed without a network, and without "
+        "the files of initial weights that its settings name",
+        ("tests/cli/test_offline.py",),
     ),
     Claim(
         "Damaged features, proposals and partial results are refused or computed again, never used",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from detect.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from detect.checkpoints.checkpoint import Checkpoint
+from detect.checkpoints.zoo import read_model
 from detect.config.builders.detector import build_uninitialized
 from detect.errors import UserError
 from detect.models.heads.low_rank import linear_layers, replace_linears, truncated_svd
@@ -38,8 +39,7 @@ def compress(model: Path, ranks: Sequence[int] | None = None) -> CompressedModel
     removed, since they do not hold for the compressed one. Raises UserError for a model without such layers, or one
     that was compressed before.
     """
-    file = find_checkpoint(model)
-    saved = load_checkpoint(file)
+    saved, file = read_model(model)
     if saved.config.model.head.svd_ranks is not None:
         raise UserError(f"{file}: expected a model that is not compressed, found one that was compressed before")
     detector = build_uninitialized(saved.config, saved.classes)

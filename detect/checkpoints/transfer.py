@@ -33,9 +33,14 @@ class PartReport:
 
 @dataclass(frozen=True)
 class Transfer:
-    """weights: the complete state dict of the new detector; parts: a report on each of its parts, in their order."""
+    """The weights of a new detector.
+
+    weights: its complete state dict; loaded: the names of the tensors that are loaded whole; parts: a report on each of
+    its parts, in their order.
+    """
 
     weights: dict[str, Tensor]
+    loaded: frozenset[str]
     parts: tuple[PartReport, ...]
 
 
@@ -62,7 +67,11 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     reset_note = "output layers re-initialized: their tail is new or their shape differs"
     note = _output_note(classes, shared) if outputs_fit else reset_note
     parts = dict.fromkeys(name.split(".")[0] for name in initial)
-    return Transfer(weights, tuple(_report(part, initial, source, loaded, outputs, note) for part in parts))
+    return Transfer(
+        weights=weights,
+        loaded=frozenset(loaded),
+        parts=tuple(_report(part, initial, source, loaded, outputs, note) for part in parts),
+    )
 
 
 def _has_class_rows(name: str, source: StateDict, initial: StateDict, source_classes: Sequence[str]) -> bool:

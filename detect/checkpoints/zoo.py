@@ -1,9 +1,10 @@
-"""Published detectors by name: their addresses, and the AP that their makers measured.
+"""Detectors by name: those of this package, and published ones: their addresses, and the AP that their makers measured.
 
-A downloaded file is checked by the digits in its name: torchvision's names end with the first 8 hexadecimal digits of
-the SHA-256, detectron2's with the first 6 of the MD5. Neither project publishes more. APs are of boxes, means over IoUs
-of 0.5 to 0.95, from torchvision's weight enumerations and detectron2's MODEL_ZOO.md. That of Fast R-CNN is with the
-proposals of an RPN.
+Those of this package are the files in ``shipped/``; each says itself what was measured with it. A downloaded file is
+checked by the digits in its name: torchvision's names end with the first 8 hexadecimal digits of the SHA-256,
+detectron2's with the first 6 of the MD5. Neither project publishes more. APs are of boxes, means over IoUs of 0.5 to
+0.95, from torchvision's weight enumerations and detectron2's MODEL_ZOO.md. That of Fast R-CNN is with the proposals of
+an RPN.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from detect.checkpoints.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from detect.checkpoints.detectron2_import import import_detectron2
+from detect.checkpoints.packaged import SUFFIX, load_packaged
 from detect.checkpoints.torchvision_import import import_torchvision
 from detect.errors import UserError, did_you_mean
 from detect.system.tensor_files import download, hub_path
 
+SHIPPED = Path(__file__).parent / "shipped"
 COCO, VOC = "COCO val2017", "VOC07 test"
 TORCHVISION = "BSD-3-Clause, and the terms of the training data"
 DETECTRON2 = "CC BY-SA 3.0"
@@ -72,25 +75,39 @@ ZOO = {
 }
 
 
+def shipped_files() -> dict[str, Path]:
+    """Return the files of the detectors that are part of this package, by names such as detect/voc_faster_rcnn."""
+    return {f"detect/{file.stem}": file for file in sorted(SHIPPED.glob(f"*{SUFFIX}"))}
+
+
 def read_model(model: Path) -> tuple[Checkpoint, Path]:
     """Return the checkpoint of MODEL on the command line, and the file that it was read from.
 
-    model: a run folder, a checkpoint file, or a name of ZOO; an existing path has precedence over a name. Raises
-    UserError.
+    model: a run folder, a checkpoint, a packaged detector, or a name of ``detect model zoo``; an existing path has
+    precedence over a name. Only names of other libraries are downloaded. Raises UserError.
     """
     name = model.as_posix()
-    if not model.exists() and name.startswith(tuple({entry.split("/")[0] + "/" for entry in ZOO})):
-        if name not in ZOO:
-            raise UserError(
-                f"{name}: expected a name that `detect model zoo` lists, found none{did_you_mean(name, ZOO)}"
-            )
-        maker, layout = name.split("/")
-        if maker == "torchvision":
-            return import_torchvision(layout), hub_path(ZOO[name].url)
-        file = download_verified(name)
-        return import_detectron2(file), file
+    if not model.exists() and name.startswith(("detect/", "torchvision/", "detectron2/")):
+        return _read_by_name(name)
     file = find_checkpoint(model)
-    return load_checkpoint(file), file
+    return (load_packaged if file.suffix == SUFFIX else load_checkpoint)(file), file
+
+
+def _read_by_name(name: str) -> tuple[Checkpoint, Path]:
+    """Return the checkpoint of a name, and its file. Raises UserError, with the nearest name if there is none."""
+    shipped = shipped_files()
+    if name in shipped:
+        return load_packaged(shipped[name]), shipped[name]
+    if name.startswith("detect/") and not shipped:
+        raise UserError(f"{name}: expected a file in {SHIPPED}, found none: this installation lacks its detectors")
+    if name not in ZOO:
+        hint = did_you_mean(name, [*shipped, *ZOO])
+        raise UserError(f"{name}: expected a name that `detect model zoo` lists, found none{hint}")
+    maker, layout = name.split("/")
+    if maker == "torchvision":
+        return import_torchvision(layout), hub_path(ZOO[name].url)
+    file = download_verified(name)
+    return import_detectron2(file), file
 
 
 def download_verified(name: str) -> Path:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from detect.cli import options
 from detect.cli.group import Group
 from detect.errors import UserError
-from detect.system.files import require_file, require_writable_file, write_text
+from detect.system.files import format_bytes, require_file, require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -25,7 +23,7 @@ ZOO_WIDTH = 300
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
 def model_command() -> None:
-    """Summarize and compress models; import them from torchvision and detectron2, export them to torchvision."""
+    """Summarize and compress models; import them from torchvision and detectron2, export them to pass them on."""
 
 
 @model_command.command(
@@ -167,43 +165,80 @@ def import_(
 
 
 @model_command.command(
-    "zoo", short_help="List published detectors that can be used by name.", epilog="Example: detect model zoo"
+    "zoo", short_help="List the detectors that can be used by name.", epilog="Example: detect model zoo"
 )
 def zoo() -> None:
-    """List names that can be used as MODEL and as `model.init`, with the published AP, the license and the source."""
-    from detect.checkpoints.zoo import ZOO
+    """List names that can be used as MODEL and as `model.init`: first the detectors that come with this package and
+    need no network, with what was measured with them; then published ones, with the published AP, the license and the
+    source, from which they are downloaded once.
+    """
+    from detect.cli.zoo_tables import published_table, shipped_table
 
     console = Console()
     if not console.is_terminal:
         console.width = ZOO_WIDTH
-    table = Table(box=SIMPLE_HEAD)
-    for column in ("name", "measured on", "box AP", "license", "source"):
-        table.add_column(column, overflow="fold")
-    for name, entry in ZOO.items():
-        table.add_row(name, entry.data, f"{entry.ap:.1f}", entry.license, entry.url)
-    console.print(table)
+    console.print(shipped_table())
+    console.print(published_table())
 
 
 @model_command.command(
     "export",
-    short_help="Export a checkpoint as weights that torchvision loads.",
-    epilog="Example: detect model export --to torchvision runs/coco-1 r50.pth",
+    short_help="Export a detector as one small file, or as weights that torchvision loads.",
+    epilog="Example: detect model export --to safetensors runs/mine mine.safetensors",
 )
 @click.argument("model", type=Path)
 @click.argument("out", type=Path)
 @click.option(
-    "--to", type=click.Choice(["torchvision"]), required=True, expose_value=False, help="Library that will load it."
+    "--to",
+    "target",
+    type=click.Choice(["torchvision", "safetensors"]),
+    required=True,
+    help="safetensors: one file with all that detection needs, to pass on. torchvision: weights for its builders.",
 )
-def export(model: Path, out: Path) -> None:
-    """Write the weights of a detector as a state dict of torchvision, and print the call that builds it."""
+@click.option(
+    "--card",
+    "card_file",
+    type=Path,
+    metavar="FILE.yaml",
+    help="safetensors: license, data and measured figures to store in the file [default: those of MODEL, if it has "
+    "them].",
+)
+def export(model: Path, out: Path, target: str, card_file: Path | None) -> None:
+    """Export MODEL (a run folder, a checkpoint, or a name of `detect model zoo`).
+
+    safetensors: weights in half precision, settings, classes, license and data, with a checksum; such a file is a MODEL
+    everywhere. torchvision: a state dict, and the call that builds its model.
+    """
     require_writable_file(out)
-    from detect.checkpoints.checkpoint import find_checkpoint, load_checkpoint
+    if card_file is not None and target != "safetensors":
+        raise UserError(f"--card: expected --to safetensors together with it, found --to {target}")
+    from detect.checkpoints.zoo import read_model
+
+    if target == "safetensors":
+        _export_safetensors(model, out, card_file)
+        return
     from detect.checkpoints.torchvision_export import export_torchvision, save_state
 
-    file = find_checkpoint(model)
-    exported = export_torchvision(load_checkpoint(file), str(file))
+    checkpoint, file = read_model(model)
+    exported = export_torchvision(checkpoint, str(file))
     save_state(exported.state, out)
     print(f"{out}: {len(exported.state)} tensors for torchvision.models.detection.{exported.call}")
+
+
+def _export_safetensors(model: Path, out: Path, card_file: Path | None) -> None:
+    from detect.checkpoints.model_card import ModelCard, read_card_file
+    from detect.checkpoints.packaged import SUFFIX, read_card, save_packaged
+    from detect.checkpoints.zoo import read_model
+
+    card = None if card_file is None else read_card_file(card_file)
+    checkpoint, file = read_model(model)
+    if card is None:
+        card = read_card(file) if file.suffix == SUFFIX else ModelCard()
+    written = save_packaged(checkpoint, card, out)
+    print(
+        f"{out}: {format_bytes(written.size)}, {len(checkpoint.classes)} classes; {written.num_half} tensors in half "
+        f"precision, {written.num_full} as they were; license: {card.license}; SHA-256 {written.sha256}"
+    )
 
 
 def _draw_receptive_field(config: Config, image: Path, layer: str | None, out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
 
 if TYPE_CHECKING:
+    from detect.evaluation.predictions import Prediction
     from detect.inference.find_images import ImageSearch
     from detect.inference.predict import PredictionResult
 
+MAX_LISTED = 10  # images, and detections of each, that are printed
 
-@click.command("predict", epilog='Example: detect predict runs/faster_rcnn-1 "data/shapes/*/val/0000*.jpg" --out found')
+
+@click.command("predict", epilog="Example: detect predict detect/voc_faster_rcnn photo.jpg --out found")
 @click.argument("model", type=Path)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
@@ -121,7 +125,7 @@ def predict_command(
         if group.is_main:
             write_results(out, all_formats, result.predictions, predictor.classes, ids)
             clear_journal(out)
-            _print_summary(result, score, out)
+            _print_summary(result, predictor.classes, score, out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
         exit_if_unreadable(result.unreadable, len(images))
@@ -139,10 +143,28 @@ def _print_notes(search: ImageSearch, draws_images: bool) -> None:
         print(f"{num_shortened} names of drawings are shortened: with .jpg they have more than 255 bytes", flush=True)
 
 
-def _print_summary(result: PredictionResult, score: float, out: Path) -> None:
-    """Print the number of detections and the time."""
-    count = sum(len(prediction) for prediction in result.predictions)
+def _print_summary(result: PredictionResult, classes: Sequence[str], score: float, out: Path) -> None:
+    """Print what was detected in each of few images, then the number of detections and the time."""
+    if len(result.predictions) <= MAX_LISTED:
+        for prediction in result.predictions:
+            print(_on_one_line(f"{prediction.file}: {_describe(prediction, classes)}"))
+    count, num_images = sum(len(prediction) for prediction in result.predictions), len(result.predictions)
     print(
-        f"{count} detections that score {score:g} or more in {len(result.predictions)} images, in {out}: "
+        f"{count} {'detection that scores' if count == 1 else 'detections that score'} {score:g} or more in "
+        f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
     )
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text that any terminal prints as one line: a file name may have line breaks, and letters it lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return " ".join(text.splitlines()).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _describe(prediction: Prediction, classes: Sequence[str]) -> str:
+    """Return the best detections of an image as text: ``dog 0.98, cat 0.71``."""
+    best = sorted(zip(prediction.scores, prediction.labels, strict=True), key=lambda pair: -pair[0])[:MAX_LISTED]
+    texts = [f"{classes[int(label) - 1]} {score:.2f}" for score, label in best]
+    more = len(prediction) - len(texts)
+    return ", ".join([*texts, f"{more} more"] if more else texts) or "nothing"

@@ -26,18 +26,22 @@ def report_command(
 ) -> None:
     """Write one HTML page about RUN, a run folder: settings, curves, metrics, error types, images that show them.
 
-    The page needs no server and no network. Detections on the validation data are cached in RUN/report, so that the
-    next report takes seconds.
+    RUN may also be a checkpoint, or a name of `detect model zoo`: then --out is needed, and there are no curves. The
+    page needs no server and no network. Detections on the validation data are cached in the folder `report` of the run,
+    or beside the page, so that the next report takes seconds.
     """
     tune_malloc()
     if out is not None and out.suffix not in (".html", ".htm"):
         raise UserError(f"--out {out}: expected a name that ends in .html")
     if out is not None:
         require_writable_file(out)
-    from detect.report.make_report import ReportOptions, make_report, open_run
+    from detect.report.make_report import ReportOptions, make_model_report, make_report, open_run
 
-    folder = open_run(run)
-    page = out or run / "report.html"
-    report = make_report(folder, page, ReportOptions(overrides, device or "auto", precision or "fp32"), Console())
+    report_options = ReportOptions(overrides, device or "auto", precision or "fp32")
+    if out is not None and not run.is_dir():
+        page, report = out, make_model_report(run, out, report_options, Console())
+    else:
+        page = out or run / "report.html"
+        report = make_report(open_run(run), page, report_options, Console())
     print(f"{page}: {format_bytes(report.size)}")
     exit_if_unreadable(report.unreadable)

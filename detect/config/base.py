@@ -39,7 +39,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class ConfigModel(BaseModel):
     """Base class of all settings: a frozen record that refuses unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod

@@ -95,7 +95,8 @@ def predict_images(
         out / "images", relative_to_shared_folder([str(image) for image in images]), predictor.classes
     )
     pin_memory = predictor.compute.is_asynchronous
-    loader = file_loader(images, predictor.preprocess, group.shard(remaining), workers, lookup, pin_memory)
+    num_workers = workers if len(images) > 1 else 0  # nothing to read while the model computes
+    loader = file_loader(images, predictor.preprocess, group.shard(remaining), num_workers, lookup, pin_memory)
     with explain_worker_death("--workers", loader), ThreadPoolExecutor(1) as pool:
         local_results: Iterator[BatchResult] = map(detect_batch, loader)
         if options.draw_images:

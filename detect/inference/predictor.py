@@ -52,6 +52,14 @@ class Predictor:
         self.compute = compute
         self.proposal_search = proposal_search
 
+    def __repr__(self) -> str:
+        """Return the file, the kind of detector, the number of classes, the device and the precision."""
+        model, compute = self.config.model, self.compute
+        return (
+            f"Predictor({self.file}: {model.kind} on {model.backbone.name}, {len(self.classes)} classes, "
+            f"{compute.device.type}, {str(compute.dtype).removeprefix('torch.')})"
+        )
+
     @property
     def base_detector(self) -> Detector:
         """Return the detector without test-time augmentation."""
@@ -103,9 +111,9 @@ def load(
 ) -> Predictor:
     """Load a trained detector.
 
-    model: a run folder (its best weights), a checkpoint file, or a name of the zoo, whose file is downloaded once;
-    overrides: KEY=VALUE settings that replace the checkpoint's: thresholds, input size, test-time augmentation, data.
-    Raises UserError with the file and the reason.
+    model: a run folder (its best weights), a checkpoint or packaged file, or a name of the zoo: a detector of this
+    package needs no network, the file of another one is downloaded once; overrides: KEY=VALUE settings that replace the
+    checkpoint's: thresholds, input size, test-time augmentation, data. Raises UserError with the file and the reason.
     """
     saved, file = read_model(Path(model))
     config = with_overrides(saved.config, overrides)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from detect.config import Config, Device, Precision, SourceConfig
 from detect.config.builders.data import default_metric, load_split_for_model
-from detect.config.files import load_config
+from detect.config.files import load_config, to_yaml
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import encode_jpeg
 from detect.errors import UserError
@@ -60,6 +60,25 @@ def open_run(path: Path) -> RunFolder:
     return folder
 
 
+def make_model_report(model: Path, out: Path, options: ReportOptions, console: Console) -> ReportSummary:
+    """Write the page of a detector without a run folder: its settings and all that is measured on validation data.
+
+    model: a checkpoint, a packaged file or a name. Slow parts are cached in the folder ``report`` beside the page.
+    Raises UserError before any work.
+    """
+    predictor = load(model, options.device, options.precision, options.overrides)
+    facts = RunFacts(
+        path=predictor.file.absolute(),
+        settings=to_yaml(predictor.config),
+        environment=(),
+        log=(),
+        num_more_lines=0,
+        curves={},
+        batches=(),
+    )
+    return _write_page(_page(facts, out.absolute().parent, predictor, console), out)
+
+
 def make_report(folder: RunFolder, out: Path, options: ReportOptions, console: Console) -> ReportSummary:
     """Write the page; slow parts are cached in the folder (see cache.py). Raises UserError before any work."""
     facts = read_run(folder)
@@ -68,8 +87,12 @@ def make_report(folder: RunFolder, out: Path, options: ReportOptions, console: C
     page = (
         _page_without_model(facts, config, missing_reason)
         if missing_reason
-        else _page(facts, folder, load(folder.path, options.device, options.precision, options.overrides), console)
+        else _page(facts, folder.path, load(folder.path, options.device, options.precision, options.overrides), console)
     )
+    return _write_page(page, out)
+
+
+def _write_page(page: ReportPage, out: Path) -> ReportSummary:
     content = render(page)
     write_text(out, content)
     return ReportSummary(len(content.encode()), page.results, tuple(page.unreadable))
@@ -100,9 +123,9 @@ def _page_without_model(facts: RunFacts, config: Config, missing_reason: str) ->
     )
 
 
-def _page(facts: RunFacts, folder: RunFolder, predictor: Predictor, console: Console) -> ReportPage:
-    """Return the page of a run with its detector's results on the validation data."""
-    config, path = predictor.config, folder.path
+def _page(facts: RunFacts, path: Path, predictor: Predictor, console: Console) -> ReportPage:
+    """Return the page of a detector with its results on the validation data, which are cached below ``path``."""
+    config = predictor.config
     annotations = load_split_for_model(config, "val", predictor.classes)
     measured = proposal_images(annotations)
     results, gallery, missing_reason = None, None, ""

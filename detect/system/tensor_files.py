@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,73 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 StateDict = dict[str, Tensor]
 HEADER_LENGTH_BYTES = 8  # a little-endian integer, the length of the header
+
+
+def encode_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return tensors and texts as the content of a .safetensors file; the same ones always give the same bytes.
+
+    The package ``safetensors`` writes the metadata in a random order, so that no two of its files are equal.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    chunks: list[bytes] = []
+    first = 0
+    # the widest first, so that every tensor is aligned when the file is mapped into memory
+    for name, tensor in sorted(tensors.items(), key=lambda pair: (-pair[1].dtype.itemsize, pair[0])):
+        chunks.append(tensor_bytes(tensor))
+        last = first + len(chunks[-1])
+        header[name] = {
+            "dtype": DTYPE_NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [first, last],
+        }
+        first = last
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % HEADER_LENGTH_BYTES)
+    return b"".join([len(text).to_bytes(HEADER_LENGTH_BYTES, "little"), text, *chunks])
+
+
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """Return the elements of a tensor in the order of its dimensions, little-endian on every common machine."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def read_safetensors(file: Path) -> dict[str, Tensor]:
     """Return all tensors by name; UserError if the file is damaged or is no .safetensors file."""
     content = bytearray(file.read_bytes())
     end = HEADER_LENGTH_BYTES + int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
-    try:
-        header = json.loads(content[HEADER_LENGTH_BYTES:end]) if len(content) >= end else None
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict):
-        raise UserError(
-            f"{file}: expected a header of {end - HEADER_LENGTH_BYTES} bytes as .safetensors has it, found none"
-        )
+    header = _parse_header(file, content[HEADER_LENGTH_BYTES:end], end - HEADER_LENGTH_BYTES)
     buffer = memoryview(content)[end:]
     return {
         name: _read_tensor(f"{file}: {name}", buffer, entry) for name, entry in header.items() if name != "__metadata__"
     }
+
+
+def read_safetensors_metadata(file: Path) -> dict[str, str]:
+    """Return the texts in the header of a .safetensors file, {} without any; the tensors are not read.
+
+    Raises UserError if it is no such file.
+    """
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(HEADER_LENGTH_BYTES), "little")
+        size = file.stat().st_size - HEADER_LENGTH_BYTES
+        header = _parse_header(file, stream.read(length) if length <= size else b"", length)
+    metadata = header.get("__metadata__")
+    texts = metadata.items() if isinstance(metadata, dict) else ()
+    return {name: text for name, text in texts if isinstance(text, str)}
+
+
+def _parse_header(file: Path, text: bytes | bytearray, length: int) -> dict[str, Any]:
+    """Return the header of a .safetensors file that should have ``length`` bytes. Raises UserError."""
+    try:
+        header = json.loads(text) if len(text) == length else None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise UserError(f"{file}: expected a header of {length} bytes as .safetensors has it, found none")
+    return header
 
 
 def _read_tensor(label: str, buffer: memoryview, entry: Any) -> Tensor:

@@ -11,8 +11,9 @@ from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.transfer import transfer
 from detect.checkpoints.zoo import read_model
 from detect.config import Config
-from detect.config.builders.detector import build_detector, build_uninitialized
+from detect.config.builders.detector import build_detector, build_uninitialized, pretrained_tensors
 from detect.errors import UserError
+from detect.models.backbones.pretrained import WeightsReport
 from detect.models.detector import Detector
 
 
@@ -27,24 +28,46 @@ class InitialModel:
 def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialModel:
     """Build the detector with the weights of model.backbone.weights, then those of model.init over them.
 
-    Its softmax reads the last features of the tail, also where SVMs will read others. Raises UserError that names the
-    key if a file is missing or does not fit, or if the tail does not have the features of the SVMs.
+    Weights of the backbone that model.init replaces whole are neither read nor fetched. The softmax reads the last
+    features of the tail, also where SVMs will read others. Raises UserError that names the key if a file is missing or
+    does not fit, or if the tail does not have the features of the SVMs.
     """
     if config.model.head.svm_features is not None:
         with torch.device("meta"):
             build_uninitialized(config, classes)  # refuses features that the tail does not have, before a search
         config = without_svm_features(config)
-    checkpoint = None if config.model.init is None else _read_matching_checkpoint(Path(config.model.init), config)
-    detector, report = build_detector(config, classes)
-    lines = () if report is None else (f"initial weights: {report}",)
-    if checkpoint is None:
-        return InitialModel(detector=detector, lines=lines)
+    if config.model.init is None:
+        detector, report = build_detector(config, classes)
+        return InitialModel(detector=detector, lines=_report_lines(report))
+    checkpoint = _read_matching_checkpoint(Path(config.model.init), config)
+    lines, detector = _build_below(checkpoint, config, classes)
     transferred = transfer(detector.state_dict(), checkpoint.weights, classes, checkpoint.classes)
     if not any(part.num_loaded for part in transferred.parts):
         raise UserError(f"model.init: {config.model.init}: expected tensors that fit this detector, found none")
     detector.load_state_dict(transferred.weights)
     lines = (*lines, *(f"model.init: {config.model.init}: {part}" for part in transferred.parts))
     return InitialModel(detector=detector, lines=lines)
+
+
+def _build_below(checkpoint: Checkpoint, config: Config, classes: tuple[str, ...]) -> tuple[tuple[str, ...], Detector]:
+    """Build the detector over which a checkpoint is loaded, with lines on its own weights.
+
+    model.backbone.weights is read only if the checkpoint leaves any of its tensors.
+    """
+    weights = config.model.backbone.weights
+    if weights is None:
+        return (), build_uninitialized(config, classes)
+    pretrained = pretrained_tensors(config, classes)
+    detector = build_uninitialized(config, classes)
+    transferred = transfer(detector.state_dict(), checkpoint.weights, classes, checkpoint.classes)
+    if pretrained <= transferred.loaded:
+        return (f"initial weights: {weights} not read: model.init has all {len(pretrained)} of its tensors",), detector
+    detector, report = build_detector(config, classes)
+    return _report_lines(report), detector
+
+
+def _report_lines(report: WeightsReport | None) -> tuple[str, ...]:
+    return () if report is None else (f"initial weights: {report}",)
 
 
 def without_svm_features(config: Config) -> Config:

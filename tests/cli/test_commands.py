@@ -132,10 +132,27 @@ def test_predict_of_a_mixed_folder_counts_what_is_passed_over(
     (images / "linked").symlink_to(tmp_path)
     status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--format", "json")
     assert (status, err) == (0, "")
-    first, second, summary = out.splitlines()
+    first, second, *of_images, summary = out.splitlines()
+    assert [line.split(": ")[0] for line in of_images] == [str(images / name) for name in ("a.png", "inner/b.jpg")]
     assert first.startswith("passed over: 2 .txt, 1 .mp4 (a video, which is not read yet: extract its frames: ")
     assert second.startswith("passed over: 1 linked folders")
     assert "in 2 images" in summary
+
+
+def test_predict_prints_a_line_for_each_of_few_images_whatever_their_names(
+    trained: Path, images: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    (images / "line\nbreak.png").write_bytes((images / "a.png").read_bytes())
+    status, out, err = detect_command("predict", trained, images, "--out", tmp_path / "o", "--score", 1)
+    assert (status, err) == (0, "")
+    assert {line for line in out.splitlines() if line.endswith(": nothing")} == {
+        f"{images}/{name}: nothing" for name in ("a.png", "inner/b.jpg", "line break.png")
+    }
+    for number in range(10):
+        (images / f"{number}.png").write_bytes((images / "a.png").read_bytes())
+    status, out, _ = detect_command("predict", trained, images, "--out", tmp_path / "o", "--score", 1)
+    assert (status, out.count(": nothing")) == (0, 0)
+    assert out.startswith("0 detections that score 1 or more in 13 images, in ")
 
 
 def test_predict_writes_and_resumes_an_image_with_a_long_name(

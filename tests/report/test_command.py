@@ -11,6 +11,8 @@ import yaml
 
 import detect
 from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from detect.checkpoints.model_card import ModelCard
+from detect.checkpoints.packaged import save_packaged
 from detect.cli.pretrain import CLASSIFIER, NETWORK
 from detect.config import Config
 from detect.config.builders.data import load_split_for_model
@@ -103,6 +105,20 @@ def test_report_of_a_run_without_weights(run: Path, detect_command: Command) -> 
     page = parse_page((run / "report.html").read_text(encoding="utf-8"))
     assert "This run has saved no weights yet." in page.text
     assert not {"numbers", "proposals", "training"} & set(page.ids())
+
+
+def test_report_of_a_packaged_detector_has_all_but_its_training(
+    run: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    file, out = tmp_path / "tiny.safetensors", tmp_path / "pages" / "tiny.html"
+    save_packaged(load_checkpoint(run / "best.pt"), ModelCard(), file)
+    status, text, err = detect_command("report", file, "--out", out, "--set", f"data.root={shapes_root}")
+    assert (status, err) == (0, "")
+    assert text.startswith(f"{out}: ")
+    page = parse_page(out.read_text(encoding="utf-8"))
+    assert {"numbers", "gallery", "proposals", "run"} < set(page.ids())
+    assert "training" not in page.ids()
+    assert sorted(file.suffix for file in (out.parent / "report").iterdir()) == [".json", ".npz"]
 
 
 @pytest.mark.parametrize(

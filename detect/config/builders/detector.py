@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detect.config import Config, ModelConfig
 from detect.config.builders.backbone import BuiltBackbone, build_backbone
@@ -27,7 +27,7 @@ from detect.config.builders.slots import (
 from detect.config.train import HEAD_PARTS, TrainablePart
 from detect.errors import UserError
 from detect.models.backbones import registry
-from detect.models.backbones.network import NoBackbone
+from detect.models.backbones.network import NoBackbone, SplitNetwork
 from detect.models.backbones.pretrained import WeightsReport, load_pretrained
 from detect.models.detector import Detector
 from detect.models.proposers.precomputed import PrecomputedProposals
@@ -89,16 +89,39 @@ def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, 
     The same seed gives the same weights. Raises UserError for settings that exclude each other.
     """
     name, weights = config.model.backbone.name, config.model.backbone.weights
-    registry.require_known(name)
-    torch.manual_seed(config.seed)
-    network = registry.build_network(name)
+    network = _random_network(config)
     report = None if weights is None else load_pretrained(network, name, weights)
-    stages = registry.split_stages(name, network)
+    return _build_around(registry.split_stages(name, network), config, classes), report
+
+
+def pretrained_tensors(config: Config, classes: tuple[str, ...]) -> set[str]:
+    """Return the names of the detector's tensors that ``model.backbone.weights`` may set, without reading a file.
+
+    They are those of the network that the settings name: of its stages, and of its tail where that is the head's.
+    """
+    with torch.device("meta"):
+        network = registry.split_stages(config.model.backbone.name, _random_network(config))
+        detector = _build_around(network, config, classes)
+    # the parts of the split network, as its norms are converted in them and not in the network itself
+    states = [part.state_dict(keep_vars=True) for part in (*network.stages, network.tail)]
+    from_network = {id(tensor) for state in states for tensor in state.values()}
+    return {name for name, tensor in detector.state_dict(keep_vars=True).items() if id(tensor) in from_network}
+
+
+def _random_network(config: Config) -> nn.Module:
+    """Return the full network of the backbone with the random weights of the seed."""
+    registry.require_known(config.model.backbone.name)
+    torch.manual_seed(config.seed)
+    return registry.build_network(config.model.backbone.name)
+
+
+def _build_around(network: SplitNetwork, config: Config, classes: tuple[str, ...]) -> Detector:
+    """Return the detector whose backbone, and tail where the settings say so, are the parts of a network."""
     build_shared = fast_rcnn if config.model.uses_precomputed_proposals else faster_rcnn
     build = rcnn if config.model.kind == "rcnn" else build_shared
-    detector = build(config.model, build_backbone(config.model, stages), classes)
+    detector = build(config.model, build_backbone(config.model, network), classes)
     detector.freeze(frozen_parts(config.train.trainable))
-    return detector.to(memory_format=torch.channels_last), report
+    return detector.to(memory_format=torch.channels_last)
 
 
 def build_uninitialized(config: Config, classes: tuple[str, ...]) -> Detector:

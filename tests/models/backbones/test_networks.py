@@ -10,7 +10,15 @@ from torchvision.ops import FrozenBatchNorm2d
 from detect.models.backbones import registry
 from detect.models.backbones.frozen_norm import freeze_norms
 from detect.models.backbones.necks import Backbone, MergeLastTwo
-from detect.models.backbones.network import SplitNetwork, StagedBody, map_shapes, tail_dim, to_meta
+from detect.models.backbones.network import (
+    ACTIVATIONS,
+    MapShape,
+    SplitNetwork,
+    StagedBody,
+    map_shapes,
+    tail_dim,
+    to_meta,
+)
 
 WITH_NORMS = ["efficientnet_lite0", "mobilenet_v2", "resnet18", "small"]
 
@@ -141,6 +149,13 @@ def test_backbone_runs_body_then_neck() -> None:
     backbone = Backbone(StagedBody(network.stages, 0, num_outputs=2), MergeLastTwo([64, 128], 8)).eval()
     pixels = torch.randn(1, 3, 32, 32)
     assert torch.equal(backbone(pixels)[0], backbone.neck(backbone.body(pixels))[0])
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, *ACTIVATIONS])
+def test_map_shapes_leaves_out_activations_in_a_copy_alone(activation: type[nn.Module]) -> None:
+    body = StagedBody([nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), activation())], 0, 1)
+    assert map_shapes(body) == [MapShape(channels=4, stride=2)]
+    assert [type(layer) for layer in body.stages[0].children()] == [nn.Conv2d, activation]
 
 
 def test_map_shapes_does_not_change_the_network() -> None:
