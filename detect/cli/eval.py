@@ -91,6 +91,14 @@ def eval_command(
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    sizes = list(dict.fromkeys(line for predictions in passes for line in predictions.other_sizes))
+    if sizes:
+        console.print(
+            f"{len(sizes)} images of another size than labelled: {sizes[0]}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     exit_if_unreadable(dict.fromkeys(line for predictions in passes for line in predictions.unreadable))
 
 

@@ -25,12 +25,14 @@ class DatasetPredictions:
     """The predictions of a detector on a data set.
 
     predictions: one for each image, in order; losses: mean losses by name, empty if the step computes none; unreadable:
-    a line for each image that cannot be read, which counts as an image without detections.
+    a line for each image that cannot be read, which counts as an image without detections; other_sizes: a line for each
+    that is not of the size in its labels.
     """
 
     predictions: list[Prediction]
     losses: dict[str, float]
     unreadable: tuple[str, ...]
+    other_sizes: tuple[str, ...] = ()
 
 
 BatchOutput = tuple[list[Detections], dict[str, Tensor]]  # detections of each image of a batch, losses by name
@@ -89,6 +91,7 @@ class _BatchPredictions:
     predictions: dict[int, Prediction]
     losses: dict[str, float]
     unreadable: tuple[str, ...]
+    other_sizes: tuple[str, ...] = ()
 
 
 def run_on_dataset(
@@ -111,16 +114,18 @@ def run_on_dataset(
     predictions = [empty_prediction(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
     sums: dict[str, float] = {}
     unreadable: list[str] = []
+    other_sizes: list[str] = []
     num_predictions = 0
     for batch_predictions in group.interleave(group.gather(local_batches)):
         unreadable += batch_predictions.unreadable
+        other_sizes += batch_predictions.other_sizes
         num_predictions += len(batch_predictions.predictions)
         for name, loss in batch_predictions.losses.items():
             sums[name] = sums.get(name, 0.0) + loss
         for index, prediction in batch_predictions.predictions.items():
             predictions[index] = prediction
     losses = {name: total / num_predictions for name, total in sums.items()}
-    return DatasetPredictions(predictions, losses, tuple(unreadable))
+    return DatasetPredictions(predictions, losses, tuple(unreadable), tuple(other_sizes))
 
 
 def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _BatchPredictions:
@@ -134,7 +139,8 @@ def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _
         for arguments in zip(_to_cpu(detections), images.sizes, batch.original_sizes, batch.files, strict=True)
     ]
     sums = {name: float(loss) * len(images) for name, loss in losses.items()}
-    return _BatchPredictions(dict(zip(batch.indices, predictions, strict=True)), sums, batch.unreadable)
+    by_index = dict(zip(batch.indices, predictions, strict=True))
+    return _BatchPredictions(by_index, sums, batch.unreadable, batch.other_sizes)
 
 
 def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:

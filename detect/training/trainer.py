@@ -194,6 +194,7 @@ class Trainer:
         progress = self.state.progress
         self.last_validation = self.task.validator.run(self.state.eval_model)
         self.logger.log_unreadable(self.last_validation.predictions.unreadable)
+        self.logger.log_other_sizes(self.last_validation.predictions.other_sizes)
         value = self.last_validation.primary
         is_best = value is not None and (progress.best is None or value > progress.best)
         progress.validations_without_gain = 0 if is_best else progress.validations_without_gain + 1

@@ -97,6 +97,8 @@ def _split_notes(
     notes = [describe_splits(data, train, val, unused)]
     if shared:
         notes.append(f"splits: {shared} of the {len(val)} images to validate are also trained on")
+    if train.crowd.all():
+        notes.append(f"splits: all {len(train.boxes)} objects to train on are crowds, from which nothing is learnt")
     if len(val) and not len(val.boxes):
         notes.append(f"splits: the {len(val)} images to validate have no objects, so that there is no score")
     return tuple(notes)

@@ -15,6 +15,7 @@ from detect.errors import UserError
 from detect.system.files import require_file
 
 _COCO_LIST = re.compile(rb'"(images|annotations)"\s*:\s*\[')
+_OTHER_TASKS = frozenset({"captions", "person_keypoints"})  # of COCO's files of one split
 _MAX_FILES = 4  # annotation files of a split in one folder
 _HEAD = 1 << 16  # bytes: they contain one of COCO's keys, or categories fill them all
 
@@ -26,8 +27,19 @@ def coco_files(root: Path) -> list[Path]:
     """
     matches = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW_FILES[0]}.json"))
     files = dict.fromkeys(file for folder_matches in matches for file in sorted(folder_matches))
-    known = [file for file in files if file.is_file() and _has_coco_keys(file)]
+    known = [file for file in files if not _is_beside_instances(file) and file.is_file() and _has_coco_keys(file)]
     return known or [file for file in _in_split_folders(root, "json") if _has_coco_keys(file)]
+
+
+def beside_instances(root: Path) -> list[Path]:
+    """Return COCO's files of captions and keypoints beside the files of the same images' boxes, which are not read."""
+    return [file for file in sorted(root.glob("annotations/*.json")) if _is_beside_instances(file)]
+
+
+def _is_beside_instances(file: Path) -> bool:
+    """Return True for captions_val2017.json and person_keypoints_val2017.json beside instances_val2017.json."""
+    kind, _, split = file.name.rpartition("_")
+    return kind in _OTHER_TASKS and has_file(file.with_name(f"instances_{split}"))
 
 
 def csv_files(root: Path) -> list[Path]:

@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 from detect.data.annotations import Annotations
 from detect.data.formats import coco_json
-from detect.data.formats.annotation_files import NamedImages, annotation_file, coco_files, image_folders, split_name
+from detect.data.formats.annotation_files import (
+    NamedImages,
+    annotation_file,
+    beside_instances,
+    coco_files,
+    image_folders,
+    split_name,
+)
 from detect.data.formats.coco_categories import choose_categories
 from detect.data.formats.image_index import FileIndex
 from detect.data.formats.records import (
@@ -65,6 +72,10 @@ class CocoFolder:
     def split_names(self) -> list[str]:
         """Return the paths of the annotation files below the root, without suffix."""
         files = coco_files(self.root) if self._files is None else self._files
+        for file in beside_instances(self.root) if self._files is None else ():
+            self._report.note(
+                "dialect", file, "", "not read: the boxes of its images are in instances_*.json beside it"
+            )
         return [split_name(self.root, file) for file in files]
 
     def read_split(self, split: str) -> LabeledSet:
@@ -228,6 +239,7 @@ class _AnnotationMarks:
     without_id: list[str] = field(default_factory=list)
     crowds_without_mask: list[str] = field(default_factory=list)
     num_masks: int = 0
+    num_turned: int = 0
 
     def add(self, location: str, annotation: coco_json.CocoAnnotation) -> None:
         """Remember the marks of an annotation."""
@@ -236,11 +248,15 @@ class _AnnotationMarks:
         else:
             self.ids.append(annotation.id)
         self.num_masks += annotation.has_mask
+        self.num_turned += annotation.turned
         if annotation.crowd and not annotation.has_mask:
             self.crowds_without_mask.append(annotation.location)
 
     def report(self, path: Path, report: Report) -> None:
         """Note ids that are missing or repeated, and crowds without a mask where others have one."""
+        if self.num_turned:
+            found = f"{self.num_turned} boxes have attributes.rotation: the box is the one around each, turned"
+            report.note("dialect", path, "", found)
         for location in self.without_id:
             report.note("no-id", path, location, 'expected "id", found none')
         if len(set(self.ids)) < len(self.ids):

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from detect.data.formats.label_text import class_name
+from detect.data.formats.turned_boxes import around_turned, is_turned
 from detect.errors import UserError, did_you_mean, shorten
 from detect.system.files import read_json_file, require_file
 
@@ -54,7 +56,8 @@ class CocoAnnotation:
 
     location: ``annotation <id>``, or its index from 1 where it has no id; corners: continuous ``x1 y1 x2 y2``, infinite
     where a number is too large for a float; area: the file's, None where it has none; has_mask: True if the record has
-    a segmentation; id: whole numbers as they are, anything else as text, None where it has none.
+    a segmentation; id: whole numbers as they are, anything else as text, None where it has none; turned: True if the
+    corners are those around ``bbox`` turned by CVAT's ``attributes.rotation`` in degrees (docs.cvat.ai, "COCO").
 
     ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys. ``corners`` is not COCO's own either:
     it holds ``x1 y1 x2 y2`` where ``bbox`` cannot, because the last bit of x + width differs. `detect data convert`
@@ -72,6 +75,7 @@ class CocoAnnotation:
     pose: str
     has_mask: bool
     id: int | str | None
+    turned: bool = False
 
 
 def load_document(path: Path) -> dict[str, Any]:
@@ -127,7 +131,7 @@ def parse_category(path: Path, index: int, record: Any) -> CocoCategory:
     location = f"category {index}"
     category_id, name = parse_id(path, location, record, "id"), _require(path, location, record, "name", str)
     supercategory = record.get("supercategory")
-    return CocoCategory(category_id, name, supercategory if isinstance(supercategory, str) else "")
+    return CocoCategory(category_id, class_name(name), supercategory if isinstance(supercategory, str) else "")
 
 
 def parse_image(path: Path, index: int, record: Any) -> CocoImage:
@@ -164,6 +168,11 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
     image_id = parse_id(path, location, record, "image_id")
     category_id = parse_id(path, location, record, "category_id")
     corners = _parse_corners(path, location, record)
+    degrees = _rotation(record) if "attributes" in record else 0.0
+    turned = degrees != 0 and is_turned(degrees)
+    if turned:
+        x1, y1, x2, y2 = corners
+        corners = around_turned((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(degrees))
     area = None if record.get("area") is None else _require(path, location, record, "area", float)
     if area is not None and not 0 <= area < _MAX_NUMBER:
         raise UserError(f'{path}: {location}: "area": expected square pixels, found {shorten(area)}')
@@ -179,7 +188,15 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
         pose=str(record.get("pose", "")),
         has_mask=bool(record.get("segmentation")),
         id=_raw_id(record),
+        turned=turned,
     )
+
+
+def _rotation(record: dict[str, Any]) -> float:
+    """Return the degrees of CVAT's attribute ``rotation``; 0 without such a number."""
+    attributes = record["attributes"]
+    degrees = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return float(degrees) if isinstance(degrees, int | float) and abs(degrees) < _MAX_NUMBER else 0.0
 
 
 def id_warning(records: Sequence[Mapping[str, Any]]) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.data.formats.csv_columns import NO_NAME, CsvColumns
+from detect.data.formats.label_text import class_name
 from detect.data.formats.numbers import parse_float
 from detect.data.formats.records import Corners
 from detect.errors import UserError
@@ -71,7 +72,7 @@ def parse_row(file: Path, line: int, columns: CsvColumns, values: Sequence[str])
     return CsvRow(
         line=line,
         file=row["file"],
-        label=label,
+        label=class_name(label),
         box=_ZERO_BOX if columns.in_fractions else _to_corners(columns, texts),
         fractions=texts if columns.in_fractions else None,
         declared_size=size,

@@ -6,6 +6,7 @@ Nothing guesses an encoding: the same bytes are a text in many, and class names 
 from __future__ import annotations
 
 import codecs
+import unicodedata
 from pathlib import Path
 
 from detect.errors import UserError
@@ -33,6 +34,14 @@ def read_label_text(file: Path, expected: str, encoding: str | None) -> str:
 def label_lines(file: Path, encoding: str | None) -> list[str]:
     """Return the lines of a file as ``read_label_text`` reads it."""
     return read_label_text(file, "a text", encoding).splitlines()
+
+
+def class_name(text: str) -> str:
+    """Return a class name as all files are taken to spell it: with accents composed (Unicode's NFC).
+
+    Macs write the letter ü as two characters, and the same class would be two.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def require_encoding(name: str | None) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detect.data.formats.label_text import class_name
 from detect.data.formats.records import Corners
 from detect.errors import UserError, shorten
 from detect.system.files import read_json_file
@@ -90,7 +91,7 @@ def _parse_shape(file: Path, location: str, record: Any) -> LabelMeShape:
     """Return a shape. Raises UserError if it has no label or no points."""
     if not isinstance(record, dict):
         raise UserError(f"{file}: {location}: expected a shape, found {shorten(record)}")
-    name = str(record.get("label") or "").strip()
+    name = class_name(str(record.get("label") or "").strip())
     if not name:
         raise UserError(f'{file}: {location}: expected a "label", found none')
     kind = str(record.get("shape_type") or "polygon")  # LabelMe before version 3.3 knew no other type

@@ -11,7 +11,7 @@ from detect.data.formats.label_text import require_encoding
 from detect.data.formats.labeled_folder import FolderReader, LabeledFolder
 from detect.data.formats.labelme import LabelMeFolder
 from detect.data.formats.report import Report
-from detect.data.formats.sizes import ImageSizes
+from detect.data.formats.sizes import ImageSizes, other_sizes
 from detect.data.formats.voc import VocFolder
 from detect.data.formats.yolo import YoloFolder
 from detect.errors import UserError
@@ -67,4 +67,6 @@ def read_folder(
     unlisted = reader.read_rest()
     if not splits and not unlisted:
         raise UserError(f"{root}: expected images labelled in {format}, found none")
-    return LabeledFolder(format, root, splits, unlisted, report.findings)
+    read = [*(image for part in splits.values() for image in part.images), *unlisted]
+    findings = (*report.findings, *([] if sizes.trust_claims else other_sizes(read)))
+    return LabeledFolder(format, root, splits, unlisted, tuple(dict.fromkeys(findings)))

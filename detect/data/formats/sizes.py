@@ -8,15 +8,17 @@ loader compares the size again when it decodes the image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect.data.formats.records import Corners
-from detect.data.images import UnreadableImage, image_size
+from detect.data.findings import DatasetFinding
+from detect.data.formats.records import Corners, LabeledImage
+from detect.data.images import UnreadableImage, image_size, read_header
 from detect.types import Size
 
 _TOLERANCE = 0.5  # pixels; by less, x + width exceeds the side for rounding alone
+_BOX_TOLERANCE = 1.5  # pixels; more than counting from 0 or 1 can explain
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,46 @@ class ImageSizes:
 
 
 TRUE_SIZES = ImageSizes(trust_claims=False)
+
+
+def other_sizes(images: Iterable[LabeledImage]) -> Iterator[DatasetFinding]:
+    """Yield a finding for each image whose label file states another size than the image file has.
+
+    Only the headers of these images are read, and images without a readable one are left out.
+    """
+    for image in images:
+        if image.declared_size is not None and image.size not in (None, image.declared_size):
+            try:
+                yield size_finding(image, image.known_size, read_header(image.file).transposed)
+            except UnreadableImage:
+                continue
+
+
+def size_finding(image: LabeledImage, size: Size, transposed: bool) -> DatasetFinding:
+    """Return the finding of an image of ``size`` (h, w) whose label file states another one.
+
+    transposed: True if the EXIF orientation swaps the rows and columns of the file.
+    """
+    assert image.declared_size is not None
+    (height, width), (declared_height, declared_width) = size, image.declared_size
+    kind = "rotated" if transposed and image.declared_size == (width, height) else "wrong-size"
+    fitting = "the size that is declared" if fits_only_claim(image) else "the image"
+    boxes = f"; its boxes fit {fitting}" if image.objects else ""
+    declared = f"declares {declared_width} x {declared_height}; {image.file.name} is {width} x {height}"
+    return DatasetFinding(kind, str(image.label_file), "", f"{declared}{boxes}")
+
+
+def fits_only_claim(image: LabeledImage) -> bool:
+    """Return True if the boxes of an image fit the size that its label file states and not the size of the file."""
+    if image.declared_size is None or image.size in (None, image.declared_size):
+        return False
+    return _count_outside(image, image.declared_size) < _count_outside(image, image.known_size)
+
+
+def _count_outside(image: LabeledImage, size: Size) -> int:
+    """Count the boxes that have a corner outside an image of ``size`` (h, w), by more than rounding."""
+    limits = (size[1] + _BOX_TOLERANCE, size[0] + _BOX_TOLERANCE)
+    return sum(instance.box[2] > limits[0] or instance.box[3] > limits[1] for instance in image.objects)
 
 
 def _reaches_outside(box: Corners, size: Size) -> bool:

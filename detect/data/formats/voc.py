@@ -211,6 +211,8 @@ class VocFolder:
             self._report("second-box", xml, location, f"{voc_object.name}: {voc_object.num_boxes} <bndbox>")
         if voc_object.shape and not voc_object.num_boxes:
             self._report.note("dialect", xml, location, f"the box is the one around its <{voc_object.shape}>")
+        if voc_object.turned:
+            self._report.note("dialect", xml, location, "the box is the one around its <bndbox> turned by its rotation")
         return LabeledObject(
             location=location,
             name=voc_object.name,

@@ -2,7 +2,9 @@
 
 - Roboflow's ``<polygon><x1>..</x1><y1>..</y1><x2>..``, also of supervision (roboflow/supervision, pascal_voc.py),
 - LabelMe's web tool and others: ``<polygon><pt><x>..</x><y>..</y></pt>..``,
-- roLabelImg's ``<robndbox>`` with ``cx cy w h angle``, the angle in radians (github.com/cgvict/roLabelImg).
+- roLabelImg's ``<robndbox>`` with ``cx cy w h angle``, the angle in radians (github.com/cgvict/roLabelImg),
+- CVAT's attribute ``rotation``, in degrees, by which the ``<bndbox>`` is turned about its center
+  (docs.cvat.ai, "Pascal VOC"; cvat-ai/cvat#5881).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 from xml.etree.ElementTree import Element
 
 from detect.data.formats.numbers import format_float, parse_float
+from detect.data.formats.turned_boxes import around_turned, is_turned
 
 _ROTATED = "robndbox"
 SHAPES = ("polygon", _ROTATED)
@@ -28,9 +31,8 @@ def corners_around(element: Element) -> list[str | None]:
         return [None] * 4
     if shape.tag == _ROTATED:
         cx, cy, w, h, angle = (parse_float(shape.findtext(tag)) for tag in ("cx", "cy", "w", "h", "angle"))
-        half_width = (abs(w * math.cos(angle)) + abs(h * math.sin(angle))) / 2
-        half_height = (abs(w * math.sin(angle)) + abs(h * math.cos(angle))) / 2
-        xs, ys = [cx - half_width, cx + half_width], [cy - half_height, cy + half_height]
+        x1, y1, x2, y2 = around_turned(cx, cy, w, h, angle)
+        xs, ys = [x1, x2], [y1, y2]
     else:
         texts = [(child.tag.lower(), parse_float(child.text)) for child in shape.iter() if len(child) == 0]
         xs = [number for tag, number in texts if tag.startswith("x")]
@@ -38,3 +40,17 @@ def corners_around(element: Element) -> list[str | None]:
     if not xs or len(xs) != len(ys):
         return [None] * 4
     return [format_float(number) for number in (min(xs), min(ys), max(xs), max(ys))]
+
+
+def turned_corners(element: Element, corners: list[str | None]) -> list[str | None] | None:
+    """Return the corners around the <bndbox> turned by CVAT's attribute; None where an <object> has no such angle."""
+    angles = [
+        parse_float(attribute.findtext("value"))
+        for attribute in element.findall("attributes/attribute")
+        if attribute.findtext("name") == "rotation"
+    ]
+    if not angles or not is_turned(angles[0]) or None in corners:
+        return None
+    x1, y1, x2, y2 = map(parse_float, corners)
+    turned = around_turned((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, math.radians(angles[0]))
+    return [format_float(number) for number in turned]

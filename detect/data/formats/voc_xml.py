@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from xml.etree.ElementTree import fromstring as parse_plain
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from detect.data.formats.label_text import class_name
 from detect.data.formats.numbers import parse_float, parse_minus_one
 from detect.data.formats.report import Report
-from detect.data.formats.voc_shapes import corners_around, find_shape
+from detect.data.formats.voc_shapes import corners_around, find_shape, turned_corners
 from detect.errors import UserError
 from detect.system.files import require_file
 from detect.types import Size
@@ -35,7 +37,8 @@ class VocObject:
     and inclusive, NaN where one is missing or no number; box: continuous 0-based ``x1 y1 x2 y2``; complete: True if all
     four are present; crowd: <iscrowd>, which `detect data convert` writes for COCO's; pose: empty where unspecified;
     num_boxes: the number of <bndbox> elements, of which the first is read; shape: the tag of a polygon or rotated box,
-    around which the box is where there is no <bndbox>; empty without one.
+    around which the box is where there is no <bndbox>; empty without one; turned: True if the box is the one around the
+    <bndbox> turned by CVAT's attribute rotation.
     """
 
     index: int
@@ -49,6 +52,7 @@ class VocObject:
     pose: str
     num_boxes: int
     shape: str
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def read_annotation(xml: Path) -> VocAnnotation:
     try:
         tree = _parse_tree(content)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise UserError(f"{xml}: expected a VOC annotation, found damaged XML: {error}") from error
+        raise UserError(f"{xml}: expected a VOC annotation, found {_damage(content, error)}") from error
     if b"xmlns" in content:
         _strip_namespaces(tree)
     if tree.tag == _CVAT:
@@ -111,6 +115,17 @@ def read_annotation(xml: Path) -> VocAnnotation:
         objects=tuple(_parse_object(index, element) for index, element in enumerate(elements, start=1)),
         file_name=(tree.findtext("filename") or "").strip(),
     )
+
+
+def _damage(content: bytes, error: Exception) -> str:
+    """Return what is wrong with XML that cannot be parsed: text of an encoding that is not declared, or the error."""
+    if _ENCODING.match(content) is None and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError as wrong:
+            found = f"byte {wrong.object[wrong.start]:#x}, which is not UTF-8, and no encoding in its first line"
+            return f'{found}: begin it with <?xml version="1.0" encoding="gbk"?>, or whichever it is'
+    return f"damaged XML: {error}"
 
 
 def is_voc_annotation(xml: Path) -> bool:
@@ -180,11 +195,13 @@ def _parse_object(index: int, element: Element) -> VocObject:
     boxes = element.findall("bndbox")
     shape = find_shape(element)
     texts = [boxes[0].findtext(corner) for corner in _CORNERS] if boxes else corners_around(element)
+    turned = turned_corners(element, texts) if boxes else None
+    texts = turned or texts
     x1, y1, x2, y2 = (parse_float(text) for text in texts)
     pose = (element.findtext("pose") or "").strip()
     return VocObject(
         index=index,
-        name=(element.findtext("name") or "").strip(),
+        name=class_name((element.findtext("name") or "").strip()),
         corners=(x1, y1, x2, y2),
         box=(parse_minus_one(texts[0]), parse_minus_one(texts[1]), x2, y2),
         complete=None not in texts,
@@ -194,9 +211,11 @@ def _parse_object(index: int, element: Element) -> VocObject:
         pose="" if pose == UNSPECIFIED else pose,
         num_boxes=len(boxes),
         shape=shape,
+        turned=turned is not None,
     )
 
 
 def _parse_flag(element: Element, tag: str) -> bool:
-    """Return True if the element's ``tag`` is 1."""
-    return parse_float(element.findtext(tag)) == 1
+    """Return True if the element's ``tag`` is 1, or ``true``, which VOC's own files never say."""
+    text = (element.findtext(tag) or "").strip()
+    return text.lower() == "true" or parse_float(text) == 1

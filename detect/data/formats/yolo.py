@@ -9,6 +9,7 @@ splits, else there is one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ from functools import cached_property
 from pathlib import Path
 
 from detect.data.annotations import Annotations
-from detect.data.formats.image_index import FileIndex, has_file, listed_path
-from detect.data.formats.label_text import label_lines
+from detect.data.formats.image_index import FileIndex, has_file, listed_path, same_content
+from detect.data.formats.label_text import class_name, label_lines
 from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_annotations
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
-from detect.data.formats.yolo_data import read_data_file
+from detect.data.formats.yolo_data import other_name_files, read_data_file
 from detect.data.formats.yolo_entries import resolve_entry
 from detect.data.formats.yolo_labels import describe_lengths, read_labels
 from detect.data.images import is_image
@@ -113,6 +114,8 @@ class YoloFolder:
             expected = f"expected the labels of {images[0].name}, found none for {len(images)} images"
             self._report("missing-annotation", self._label_files[images[0]], "", expected)
         self._report_labels_without_image()
+        self._report_shared_labels(images)
+        self._report_other_names()
         names = [self._name(image) for image in images]
         self._lengths.clear()
         labeled = (
@@ -217,6 +220,26 @@ class YoloFolder:
                     self._report.note("unread-kind", file, "", expected)
                 elif folder not in beside:
                     self._report.note("missing-image", file, "", "no image with that name")
+
+    def _report_shared_labels(self, images: Sequence[Path]) -> None:
+        """Note images that have one label file: car.jpg and car.png are two photos, and car.txt is of one of them."""
+        first: dict[Path, Path] = {}
+        for image in images:
+            labels = self._label_files[image]
+            other = first.setdefault(labels, image)
+            if other != image and all(map(has_file, (labels, other, image))) and not same_content([other, image]):
+                message = f"its boxes are taken for {other.name} and for {image.name}"
+                self._report.note("shared-labels", labels, "", message)
+
+    def _report_other_names(self) -> None:
+        """Note a list of class names that is not the one in use and says something else."""
+        for file in other_name_files(self.data):
+            with contextlib.suppress(UserError):  # in an encoding that is not that of the list in use
+                lines = (line.strip() for line in label_lines(file, self.data.encoding))
+                names = tuple(class_name(line) for line in lines if line)
+                if names != self.data.names:
+                    found = f"{', '.join(names[:3])}; {self.data.file.name} has {', '.join(self.data.names[:3])}"
+                    self._report.note("other-names", file, "", f"begins with {found}")
 
     def _has_image(self, labels: Path) -> bool:
         """Return True if an image of the folder has these labels, in this split or in another."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.data.formats.image_index import has_file, listed_path
-from detect.data.formats.label_text import label_lines, read_label_text
+from detect.data.formats.label_text import class_name, label_lines, read_label_text
 from detect.data.formats.split_names import ONLY_SPLIT, is_role_name, split_role
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean, shorten
@@ -55,6 +55,12 @@ def find_data_file(root: Path) -> Path | None:
     return next(
         (file for file in (*candidates, *darknet, *(root / name for name in _NAME_FILES)) if file.is_file()), None
     )
+
+
+def other_name_files(data: YoloData) -> list[Path]:
+    """Return the lists of names in the folder of ``data.file`` besides that file."""
+    files = (data.file.parent / name for name in _NAME_FILES)
+    return [file for file in files if has_file(file) and file != data.file]
 
 
 def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
@@ -118,7 +124,7 @@ def _parse_names(file: Path, listed: Any, encoding: str | None = None) -> tuple[
     wrong = next((name for name in listed if isinstance(name, bool) or not isinstance(name, str | int | float)), None)
     if wrong is not None or None in listed:  # YAML does not read no, off and null as text
         raise UserError(f"{file}: names: expected text, found {shorten(wrong)}: put names such as no in quotes")
-    names = tuple(map(str, listed))
+    names = tuple(class_name(str(name)) for name in listed)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(f'{file}: names: expected each name once, found "{repeated[0]}" twice')

@@ -118,6 +118,7 @@ def parse_line(file: Path, line_number: int, text: str, names: Sequence[str], ke
     if (len(fields) != 4 and not polygon) or _has_track(fields):
         hint = " (a score? results are no labels)" if len(fields) == 5 else ""
         hint = " (a score and the number of a track? results are no labels)" if _has_track(fields) else hint
+        hint = " (separate them by blanks, not by commas)" if not fields and "," in text else hint
         count = f"{len(fields) + 1} fields{hint}"
         raise UserError(
             f"{file}: {location}: expected class cx cy w h, or class and x y of 3 points or more, found {count}"

@@ -11,8 +11,8 @@ import torch
 from detect.data.findings import DatasetFinding
 from detect.data.formats.labeled_folder import LabeledFolder
 from detect.data.formats.records import Corners, LabeledImage, LabeledObject
+from detect.data.formats.sizes import fits_only_claim
 from detect.data.inspect.box_conventions import as_rows, check_convention, check_edge_offsets
-from detect.data.inspect.image_checks import fits_only_claim
 from detect.ops import boxes as box_ops
 from detect.types import Size
 
@@ -76,7 +76,7 @@ def _check_numbers(folder: LabeledFolder, instance: LabeledObject, size: Size) -
         return "not-finite", _format_numbers(numbers)
     if folder.format == "yolo":
         return ("pixels", _format_numbers(numbers)) if max(numbers) > _MAX_FRACTION else None
-    if all(0 <= x <= 1 for x in numbers) and min(size) > _MAX_FRACTION:
+    if all(0 <= x <= 1 for x in numbers) and any(numbers) and min(size) > _MAX_FRACTION:
         return "fractions", _format_numbers(numbers)
     return None
 

@@ -18,6 +18,10 @@ def check_classes(folder: LabeledFolder) -> Iterator[DatasetFinding]:
     """Check the class names as they are written, and the number of their objects."""
     counts = Counter(dict.fromkeys(folder.listed_classes, 0))
     counts.update(instance.name for image in folder.distinct_images for instance in image.objects)
+    single = {instance.name for image in folder.distinct_images for instance in image.objects if not instance.crowd}
+    for name, count in sorted(counts.items()):
+        if count and name not in single:
+            yield DatasetFinding("only-crowds", str(folder.root), "", f"{name}: {count} crowds")
     similar = set()
     for first, second in combinations(sorted(counts), 2):
         rarer, commoner = sorted((first, second), key=lambda name: (counts[name], name))

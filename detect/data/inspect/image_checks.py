@@ -9,12 +9,12 @@ from pathlib import Path
 from detect.data.findings import DatasetFinding
 from detect.data.formats.labeled_folder import LabeledFolder
 from detect.data.formats.records import LabeledImage
+from detect.data.formats.sizes import size_finding
 from detect.data.image_kinds import SUFFIXES_BY_FORMAT
 from detect.data.inspect.image_scan import ImageInfo
 from detect.data.near_duplicates import group_duplicates
 from detect.types import Size
 
-_BOX_TOLERANCE = 1.5  # pixels; more than counting from 0 or 1 can explain
 _MIN_SIDE = 16  # pixels: one cell of the last shared feature map of most networks
 _MAX_ASPECT_RATIO = 10.0  # longer side over shorter side
 _MAX_PIXELS = 50_000_000  # pixels: an image of this size takes a second to decode
@@ -51,27 +51,8 @@ def _check_header(image: LabeledImage, encoding: str, size: Size, transposed: bo
         yield DatasetFinding("wrong-suffix", file, "", f"a {encoding} file named {suffix}")
     if min(size) < _MIN_SIDE or max(size) > _MAX_ASPECT_RATIO * min(size) or height * width > _MAX_PIXELS:
         yield DatasetFinding("odd-size", file, "", f"{width} x {height}")
-    if image.declared_size in (None, size):
-        return
-    assert image.declared_size is not None
-    kind = "rotated" if transposed and image.declared_size == (width, height) else "wrong-size"
-    declared = f"declares {image.declared_size[1]} x {image.declared_size[0]}; {image.file.name} is {width} x {height}"
-    fitting = "the size that is declared" if fits_only_claim(image) else "the image"
-    boxes = f"; its boxes fit {fitting}" if image.objects else ""
-    yield DatasetFinding(kind, str(image.label_file), "", f"{declared}{boxes}")
-
-
-def fits_only_claim(image: LabeledImage) -> bool:
-    """Return True if the boxes of an image fit the size that its label file states and not the size of the file."""
-    if image.declared_size is None or image.size in (None, image.declared_size):
-        return False
-    return _count_outside(image, image.declared_size) < _count_outside(image, image.known_size)
-
-
-def _count_outside(image: LabeledImage, size: Size) -> int:
-    """Count the boxes that have a corner outside an image of ``size`` (h, w), by more than rounding."""
-    limits = (size[1] + _BOX_TOLERANCE, size[0] + _BOX_TOLERANCE)
-    return sum(instance.box[2] > limits[0] or instance.box[3] > limits[1] for instance in image.objects)
+    if image.declared_size not in (None, size):
+        yield size_finding(image, size, transposed)
 
 
 def check_duplicates(

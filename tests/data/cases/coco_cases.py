@@ -102,6 +102,42 @@ COCO_CASES: dict[str, Case] = {
         ),
         refused=r'annotation 1: "image_id": expected an integer of 64 bits',
     ),
+    "COCO: CVAT's rotation": Case(
+        files_of(
+            {
+                "images/a.jpg": "image",
+                "all.json": coco([("a.jpg", SIZE)], [(1, 1, BOX)]).replace(
+                    '"iscrowd": 0', '"iscrowd": 0, "attributes": {"rotation": 90.0}'
+                ),
+            }
+        ),
+        {"images/a.jpg": [("cat", 9.0, 13.0, 41.0, 43.0)]},
+    ),
+    "COCO: crowds alone": Case(
+        files_of(
+            {
+                "images/a.jpg": "image",
+                "all.json": coco([("a.jpg", SIZE)], [(1, 1, BOX)]).replace('"iscrowd": 0', '"iscrowd": 1'),
+            }
+        ),
+        boxes_of("images/a.jpg"),
+        findings=frozenset({"only-crowds"}),
+    ),
+    "COCO: captions and keypoints beside instances": Case(
+        files_of(
+            {f"{split}2017/{split}.jpg": "image" for split in ("train", "val")}
+            | {
+                f"annotations/{kind}_{split}2017.json": text
+                for split in ("train", "val")
+                for kind, text in (
+                    ("instances", coco([(f"{split}.jpg", SIZE)], [(1, 1, BOX)])),
+                    ("person_keypoints", coco([(f"{split}.jpg", SIZE)], [])),
+                    ("captions", '{"images": [{"id": 1}], "annotations": [{"id": 1, "image_id": 1, "caption": "x"}]}'),
+                )
+            }
+        ),
+        boxes_of("train2017/train.jpg", "val2017/val.jpg"),
+    ),
     "COCO: panoptic": Case(
         files_of({"images/a.jpg": "image", "all.json": _panoptic()}),
         refused="expected COCO's boxes, found panoptic segments",

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from detect.config.builders.data import read_splits
+from detect.config.builders.resolve import resolve
+from detect.config.files import parse_config
+from detect.data.convert.convertible_dataset import read_convertible_dataset
 from detect.data.findings import FINDING_KINDS
+from detect.data.formats.detect_format import detect_format
 from detect.data.inspect.image_scan import scan_images
 from detect.data.inspect.inspector import inspect_dataset, scan_folder
 from detect.errors import UserError
@@ -49,6 +54,33 @@ def test_inspection_reports_what_the_readers_say(tmp_path: Path, case: Case) -> 
         assert kinds == case.findings
     else:
         assert any(FINDING_KINDS[kind].severity == "error" for kind in kinds), "a refused folder has an error"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("COCO: size before the EXIF rotation", "rotated"), ("VOC: size of another image", "wrong-size")]
+)
+def test_conversion_and_statistics_note_other_sizes_once(tmp_path: Path, name: str, kind: str) -> None:
+    CASES[name].write(tmp_path)
+    for findings in (
+        read_convertible_dataset(tmp_path, detect_format(tmp_path), None).findings,
+        scan_folder(tmp_path, None).findings,
+    ):
+        assert [finding.kind for finding in findings if finding.kind in ("rotated", "wrong-size")] == [kind]
+
+
+@pytest.mark.parametrize(("text", "difficult"), [("", False), ("0", False), ("1", True), ("true", True), ("no", False)])
+def test_voc_flags(tmp_path: Path, text: str, difficult: bool) -> None:
+    flag = f"<difficult>{text}</difficult></object>"
+    write_files(tmp_path, {"a.jpg": "image", "a.xml": voc().replace("</object>", flag)})
+    ((instance,),) = (image.objects for image in scan_folder(tmp_path, None).images)
+    assert instance.difficult is difficult
+
+
+def test_training_says_that_all_objects_are_crowds(tmp_path: Path) -> None:
+    CASES["COCO: crowds alone"].write(tmp_path)
+    data = {"format": "auto", "root": str(tmp_path), "val": 0.0}
+    config = resolve(parse_config({"data": data, "train": {"steps": 1, "validate_every": None}}, "test"))
+    assert "splits: all 1 objects to train on are crowds, from which nothing is learnt" in read_splits(config).notes
 
 
 def test_voc_images_of_every_kind_are_read_in_any_case(tmp_path: Path) -> None:

@@ -16,6 +16,15 @@ def _size_of_another(root: Path) -> None:
     write_image(root / "JPEGImages/b.jpg", (300, 200))
 
 
+def _gbk_without_declaration(root: Path) -> None:
+    """XML as a Chinese Windows writes it, with a class name whose bytes are no UTF-8."""
+    write_files(root, {"a.jpg": "image"})
+    (root / "a.xml").write_bytes(voc("a.jpg", name="\u72d7").encode("gbk"))
+
+
+ROTATION = "<attributes><attribute><name>rotation</name><value>90.0</value></attribute></attributes></object>"
+
+
 def _voc_layout(xml_folder: str, image_folder: str, names: tuple[str, ...] = ("a.jpg", "b.png")) -> Case:
     """XML files in one folder, images in another; the XML files name no image."""
     files = {f"{image_folder}/{name}": "image" for name in names}
@@ -113,6 +122,18 @@ VOC_CASES: dict[str, Case] = {
         files_of({"a.jpg": "image", "a.xml": voc().replace("</object>", "<bndbox><xmin>1</xmin></bndbox></object>")}),
         boxes_of("a.jpg"),
         findings=frozenset({"second-box"}),
+    ),
+    "VOC: CVAT's rotation": Case(
+        files_of({"a.jpg": "image", "a.xml": voc().replace("</object>", ROTATION)}),
+        {"a.jpg": [("cat", 9.0, 13.0, 41.0, 43.0)]},
+    ),
+    "VOC: a class composed and decomposed": Case(
+        files_of({"a.jpg": "image", "a.xml": voc(name="K\u00e4se"), "b.jpg": "image", "b.xml": voc(name="Ka\u0308se")}),
+        boxes_of("a.jpg", "b.jpg", box=("K\u00e4se", *BOX)),
+    ),
+    "VOC: an encoding that is not declared": Case(
+        _gbk_without_declaration,
+        refused=r"a\.xml: expected a VOC annotation, found byte 0x\w\w, which is not UTF-8, and no encoding",
     ),
     "VOC: images without XML": Case(
         files_of(

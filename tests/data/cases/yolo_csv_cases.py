@@ -88,6 +88,23 @@ YOLO_CSV_CASES: dict[str, Case] = {
         boxes_of("train/images/a.jpg"),
         findings=frozenset({"unread-kind"}),
     ),
+    "YOLO: two photos with one label file": Case(
+        files_of({"images/a.jpg": "image", "images/a.png": "image", "labels/a.txt": yolo(), "classes.txt": "cat\n"}),
+        boxes_of("images/a.jpg", "images/a.png"),
+        findings=frozenset({"shared-labels"}),
+    ),
+    "YOLO: two lists of names": Case(
+        files_of(
+            {"images/a.jpg": "image", "labels/a.txt": yolo(), "data.yaml": "train: images\nnames: [cat, dog]\n"}
+            | {"labels/classes.txt": "dog\ncat\n"}
+        ),
+        boxes_of("images/a.jpg"),
+        findings=frozenset({"other-names"}),
+    ),
+    "YOLO: commas": Case(
+        files_of({"images/a.jpg": "image", "labels/a.txt": "0,0.5,0.5,0.2,0.2\n", "classes.txt": "cat\n"}),
+        refused=r"a\.txt: line 1: expected .*, found 1 fields \(separate them by blanks, not by commas\)",
+    ),
     "YOLO: images and labels swapped": Case(
         files_of({"labels/a.jpg": "image", "images/a.txt": yolo(), "classes.txt": "cat\n"}),
         refused=r"expected images in .*images, found none \(1 in .*labels\)",

@@ -350,6 +350,19 @@ FAULTS = {
     "category of the same name": Fault(
         "coco", _change_json(lambda doc: doc["categories"].append({"id": 9, "name": "zebra"})), "unused-category"
     ),
+    "class of crowds alone": Fault(
+        "coco",
+        _change_json(
+            lambda doc: [item.update(iscrowd=1) for item in doc["annotations"] if item["category_id"] == 1],
+            "train",
+            "val",
+        ),
+        "only-crowds",
+    ),
+    "two photos with one label file": Fault(
+        "yolo", lambda root: draw_image(root / "images/train/p05.png", 77), "shared-labels"
+    ),
+    "another list of names": Fault("yolo", lambda root: (root / "classes.txt").write_text("zebra\n"), "other-names"),
     "labels of a raw image": Fault(
         "yolo", lambda root: (root / "images/train/p05.jpg").rename(root / "images/train/p05.cr2"), "unread-kind"
     ),
