@@ -159,7 +159,7 @@ def test_entities_are_never_expanded_in_any_encoding(voc: Voc, encoding: str) ->
     if encoding == "mac-arabic":  # it has a second "!", which no search for the first finds
         content = content.replace(b"!", b"\xa1")
     (root / "Annotations/a.xml").write_bytes(content)
-    with pytest.raises(UserError, match="damaged XML"):
+    with pytest.raises(UserError, match="expected a VOC annotation"):
         read_voc(root, "train", None)
 
 
