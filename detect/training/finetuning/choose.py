@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def _workers(on_gpu: bool) -> Choice:
     return Choice("data.workers", 0, "on a CPU, loading would take cores from the training")
 
 
-def _is_length_given(key: str, keys: Collection[str]) -> bool:
+def _is_length_given(key: str, keys: Set[str]) -> bool:
     """Return whether ``key`` is the length in epochs, and that in steps is set."""
     return key == "train.epochs" and "train.steps" in keys
 
@@ -88,7 +88,7 @@ def _fill(taken: dict[str, Any], choices: Sequence[Choice], settings: dict[str, 
     return parse_config(deep_merge(deep_merge(filled, settings), {"train": {"auto": False}}), _SOURCE)
 
 
-def _choose_for_objects(config: Config, train: Annotations, keys: Collection[str]) -> ObjectChoices:
+def _choose_for_objects(config: Config, train: Annotations, keys: Set[str]) -> ObjectChoices:
     """Return other sizes of the images, and other anchors, if those of the model miss too many objects."""
     sizes = ImageSizes(preprocess=build_preprocess(config), min_sizes=config.data.min_sizes)
     is_free = keys.isdisjoint(_ANCHOR_KEYS)

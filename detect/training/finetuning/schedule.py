@@ -85,7 +85,7 @@ def _lr(images_per_step: int) -> float:
 
 def _epochs(num_images: int, steps_per_epoch: int) -> int:
     """Return the number of passes over the images, with MIN_EPOCHS and MIN_STEPS at least."""
-    by_images = EPOCHS * DECAY ** math.log10(num_images / EPOCHS_AT)
+    by_images = EPOCHS * math.pow(DECAY, math.log10(num_images / EPOCHS_AT))
     return max(MIN_EPOCHS, round(by_images), -(-MIN_STEPS // steps_per_epoch))
 
 

@@ -33,7 +33,7 @@ def choose(initial: Path, photos: Path, *overrides: str) -> ChosenConfig:
 def test_model_and_image_size_are_those_of_the_initial_model(initial: Path, photos: Path) -> None:
     chosen = choose(initial, photos)
     config, before = chosen.config, load_checkpoint(initial).config
-    adapted = {"init": None, "rpn": {}}
+    adapted: dict[str, Any] = {"init": None, "rpn": {}}
     assert to_dict(config.model) | adapted == to_dict(before.model) | adapted
     assert (config.model.init, config.train.auto) == (str(initial), False)
     assert config.data.size_divisor == 16

@@ -8,7 +8,7 @@ from detect.training.finetuning.schedule import DataSize, SetByUser, choose_sche
 ALL, HEADS = ("backbone", "proposer", "head"), ("proposer", "head")
 
 
-def choose(images: int, objects: int, on_gpu: bool = False, **given: int | None) -> dict[str, Setting]:
+def choose(images: int, objects: int, *, on_gpu: bool = False, **given: int) -> dict[str, Setting]:
     """Return the chosen settings of ``train`` by name."""
     choices = choose_schedule(DataSize(images=images, objects=objects), SetByUser(**given), on_gpu)  # type: ignore[arg-type]
     return {choice.key.removeprefix("train."): choice.setting for choice in choices}
@@ -58,7 +58,7 @@ GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
 
 @pytest.mark.parametrize(("given", "chosen"), GIVEN)
 def test_choices_follow_what_is_set(given: dict[str, int], chosen: dict[str, Setting]) -> None:
-    schedule = choose(200, 900, **given)
+    schedule = choose(200, 900, on_gpu=False, **given)
     assert {key: schedule[key] for key in chosen} == chosen
 
 
