@@ -1,7 +1,8 @@
 """Chooses the length, the learning rate, what is frozen and the validation of a fine-tuning from its data set's size.
 
-Each choice can be set instead; those that depend on it follow. The constants were tried on BCCD's 205 images and on 20
-to 400 images of VOC 2007 under other class names (docs/your-own-data.md, section 3).
+Each choice can be set instead; those that depend on it follow. One point was measured: 8 epochs on 164 kangaroos and on
+200 raccoons, at a rate of 3e-4 and 8 images a step, started from a detector of VOC 2007 (VOC07 mAP 0.85 and 0.90; from
+ImageNet's weights 0.62 on the former). The other constants are extrapolated from it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MIN_STEPS = 80  # new output layers need as many, however few images there are
 LARGE_BATCH_FROM = 400  # images; with fewer, small batches make more steps of the same time
 LR_PER_IMAGE = 5e-5  # of AdamW, and of one image of the batch
 MAX_LR = 4e-4
-FEW_OBJECTS = 100  # under which the backbone's weights stay as they are
+FEW_OBJECTS = 100  # under which the backbone keeps its weights, as in few-shot detection (Wang et al. 2020, section 3)
 MAX_VALIDATIONS, PATIENCE = 5, 3
 
 
