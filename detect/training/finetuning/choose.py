@@ -38,28 +38,19 @@ def choose_settings(config: Config, train: Annotations, compute: ComputeConfig) 
     Faster R-CNN.
     """
     settings = config.model_dump(mode="json", exclude_unset=True)
-    keys = set(_keys(settings))
     on_gpu = compute.device.type != "cpu"
     choices: list[Choice] = []
     if config.model.init is None:
-        name, reason = default_initial(on_gpu)
-        choices.append(Choice("model.init", name, reason))
+        settings.get("model", {}).pop("init", None)  # a null that is set is none either
+        choices.append(Choice("model.init", *default_initial(on_gpu)))
+    keys = set(_keys(settings))
     initial = read_initial(config.model.init or str(choices[0].setting))
     taken = merge_overrides(settings_of(initial), [f"train.epochs={Config().train.epochs}"])
     with_model = _fill(taken, choices, settings)
     for_objects = _choose_for_objects(with_model, train, keys)
     choices += for_objects.choices
-    choices += choose_schedule(
-        DataSize(images=len(train), objects=int((~train.crowd).sum())),
-        SetByUser(
-            batch_size=config.train.batch_size if "train.batch_size" in keys else None,
-            accumulate=config.train.accumulate,
-            epochs=config.train.epochs,
-            steps=config.train.steps,
-            validates=config.train.validate_every is not None,
-        ),
-        on_gpu,
-    )
+    size = DataSize(images=len(train), objects=int((~train.crowd).sum()))
+    choices += choose_schedule(size, _set_by_user(config, keys), on_gpu)
     choices.append(_workers(on_gpu))
     chosen = [choice for choice in choices if choice.key not in keys and not _is_length_given(choice.key, keys)]
     model = with_model.model
@@ -68,6 +59,18 @@ def choose_settings(config: Config, train: Annotations, compute: ComputeConfig) 
         f"which knows {len(initial.classes)} classes"
     )
     return ChosenConfig(config=_fill(taken, chosen, settings), lines=(line, for_objects.line, *map(str, chosen)))
+
+
+def _set_by_user(config: Config, keys: Set[str]) -> SetByUser:
+    """Return the settings that the choices of the schedule follow."""
+    train = config.train
+    return SetByUser(
+        batch_size=train.batch_size if "train.batch_size" in keys else None,
+        accumulate=train.accumulate,
+        epochs=train.epochs,
+        steps=train.steps,
+        validates=train.validate_every is not None,
+    )
 
 
 def _workers(on_gpu: bool) -> Choice:

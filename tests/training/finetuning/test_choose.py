@@ -12,6 +12,7 @@ from detect.config.builders.data import read_splits
 from detect.config.builders.resolve import resolve
 from detect.config.files import load_config
 from detect.system.device import ComputeConfig
+from detect.training.finetuning import choose as choose_module
 from detect.training.finetuning.choose import ChosenConfig, choose_settings
 from detect.training.run import resume, train
 from tests.training.fixtures_training import QUIET, assert_same_weights
@@ -79,6 +80,15 @@ def test_what_is_set_stays_and_is_not_said_to_be_chosen(
 
 def test_without_validation_no_patience_is_chosen(initial: Path, photos: Path) -> None:
     assert choose(initial, photos, "train.validate_every=null").config.train.patience is None
+
+
+def test_a_null_as_initial_model_is_the_default_one(
+    initial: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose_module, "default_initial", lambda has_cuda: (str(initial), f"cuda: {has_cuda}"))
+    chosen = choose(initial, photos, "model.init=null")
+    assert chosen.config.model.init == str(initial)
+    assert f'chosen: model.init="{initial}" (cuda: False)' in chosen.lines
 
 
 def test_every_choice_has_a_line_and_is_in_the_settings(initial: Path, photos: Path) -> None:
