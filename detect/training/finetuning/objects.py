@@ -130,19 +130,17 @@ def adapt_anchors(objects: ScaledObjects, anchors: AnchorConfig) -> AnchorGenera
     by_size = replace(
         generator, sizes=tuple(tuple(max(1.0, round(stretched[size])) for size in level) for level in generator.sizes)
     )
-    ratios = tuple(
-        round(ratio, 2) or 0.01 for ratio in _stretch(generator.aspect_ratios, height / width, objects.labels)
-    )
-    by_ratio, by_both = (replace(start, aspect_ratios=ratios) for start in (generator, by_size))
-    reached = [
-        reach(objects, replace(anchors, generator=candidate)) for candidate in (generator, by_size, by_ratio, by_both)
-    ]
-    best = int(np.argmax(reached))
-    return (generator, by_size, by_ratio, by_both)[best] if reached[best] >= reached[0] + MIN_GAIN else generator
+    ratios = _stretch(generator.aspect_ratios, height / width, objects.labels)
+    rounded = tuple(max(0.01, round(ratio, 2)) for ratio in ratios)
+    by_ratio, by_both = (replace(start, aspect_ratios=rounded) for start in (generator, by_size))
+    candidates = (generator, by_size, by_ratio, by_both)
+    reached = [reach(objects, replace(anchors, generator=candidate)) for candidate in candidates]
+    best = reached.index(max(reached))
+    return candidates[best] if reached[best] >= reached[0] + MIN_GAIN else generator
 
 
 def _stretch(lengths: Sequence[float], of_objects: np.ndarray, labels: np.ndarray) -> list[float]:
-    """Return ascending ``lengths`` moved, in their logarithms, to the range of each class without its ends.
+    """Return ``lengths`` moved, in their logarithms, to the range of all classes, each without its extremes.
 
     of_objects (T,): the lengths of the objects. An anchor reaches objects half and twice its area, so the outermost
     anchors lie a factor of 2 ** 0.5 inside.
@@ -150,8 +148,9 @@ def _stretch(lengths: Sequence[float], of_objects: np.ndarray, labels: np.ndarra
     logarithms = np.log(of_objects)
     ends = np.array([np.quantile(logarithms[labels == label], _QUANTILES) for label in np.unique(labels)])
     low, high = ends[:, 0].min() + np.log(2) / 2, ends[:, 1].max() - np.log(2) / 2
-    low, high = (low, high) if low < high else ((low + high) / 2, (low + high) / 2)
+    spread = max((high - low) / 2, np.log(2) / 4)  # objects of one length have anchors a little apart all the same
+    low, high = (low + high) / 2 - spread, (low + high) / 2 + spread
     positions = np.log(lengths)
-    extent = positions[-1] - positions[0]
-    fractions = (positions - positions[0]) / extent if extent else np.full(len(positions), 0.5)
+    extent = np.ptp(positions)
+    fractions = (positions - positions.min()) / extent if extent else np.full(len(positions), 0.5)
     return [float(length) for length in np.exp(low + fractions * (high - low))]

@@ -103,6 +103,13 @@ def test_anchors_are_stretched_to_the_objects_and_stay_as_many(sides: list[tuple
     assert after > reach(objects, anchors) + 0.02
 
 
+def test_anchors_keep_their_order() -> None:
+    anchors = AnchorConfig(AnchorGenerator(((128, 32, 64),), (1.0, 2.0, 0.5)), (16,), None)
+    adapted = adapt_anchors(objects_of([(4 * side, side) for side in range(12, 60, 3)]), anchors)
+    assert [int(rank) for rank in np.argsort(adapted.aspect_ratios)] == [2, 0, 1]
+    assert adapted.sizes[0][0] >= adapted.sizes[0][2] >= adapted.sizes[0][1]
+
+
 def test_anchors_that_reach_all_stay() -> None:
     assert adapt_anchors(objects_of([(64, 64), (32, 32), (120, 120)]), ANCHORS) == ANCHORS.generator
 
@@ -113,7 +120,7 @@ CHOSEN: list[tuple[list[tuple[float, float]], tuple[bool, bool], dict[str, objec
     ([(64, 64)], (True, True), {}),
     ([(20, 20)], (True, True), {"data.min_size": (375, 500), "data.max_size": 625}),
     ([(20, 20)], (False, False), {}),
-    ([(16, 16)] * 4, (False, True), {"model.rpn.anchor_sizes": (16.0, 16.0, 16.0)}),
+    ([(16, 16)] * 4, (False, True), {"model.rpn.anchor_sizes": (13.0, 16.0, 19.0)}),
 ]
 
 

