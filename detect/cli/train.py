@@ -54,8 +54,8 @@ def train_command(
             f"expected one of --config FILE, --data ROOT, --resume RUN_DIR and --replay FILE, found {listed}"
         )
     if data is not None:
-        config_file = FINE_TUNING
-        overrides = (f"data.root={json.dumps(str(require_folder(data, 'a folder of labelled images')))}", *overrides)
+        root = json.dumps(str(require_folder(data, "a folder of labelled images")), ensure_ascii=False)
+        config_file, overrides = FINE_TUNING, (f"data.root={root}", *overrides)
     if config_file is None and (overrides or out or strict or device or precision):
         raise UserError(f"{modes[0]}: expected no other option together with it: a run resumes with its own settings")
     tune_malloc()

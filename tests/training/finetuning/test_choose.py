@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from detect.system.device import ComputeConfig
 from detect.training.finetuning import choose as choose_module
 from detect.training.finetuning.choose import ChosenConfig, choose_settings
 from detect.training.run import resume, train
+from tests.conftest import Command
 from tests.training.fixtures_training import QUIET, assert_same_weights
 
 CPU = ComputeConfig(torch.device("cpu"))
@@ -129,3 +131,16 @@ def test_a_resumed_run_chooses_nothing_again(
     finally:
         initial.write_bytes(initial_bytes)
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+def test_command_fine_tunes_on_a_folder_of_any_name_and_resumes(
+    initial: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    folder, run = tmp_path / "Fotos: 1e3 \N{GRINNING FACE} #1", tmp_path / "run"
+    shutil.copytree(photos, folder)
+    flags = ["--set", f"model.init={initial}", "--set", "train.steps=2", "--out", run]
+    status, out, err = detect_command("train", "--data", folder, *flags)
+    assert (status, err) == (0, "")
+    assert "chosen: train.batch_size=4 (" in out
+    assert load_config(run / "config.yaml").data.root == str(folder)
+    assert detect_command("train", "--resume", run)[0] == 0
