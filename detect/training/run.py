@@ -151,11 +151,11 @@ def replay_step(file: Path, console: Console | None = None) -> None:
 def _run_recipe(context: RunContext, initial: InitialModel | None, *, announce_time: bool = False) -> TrainingResult:
     """Load the proposals and run the recipe; an error that interrupts it says how to resume the run.
 
-    announce_time: measure and log the expected time first.
+    announce_time: measure and log the expected time first, of a joint training of one process.
     """
     config = context.config.train
     try:
-        if announce_time and initial is not None and context.group.size == 1:
+        if announce_time and initial is not None and config.recipe == "joint" and context.group.size == 1:
             expected = measure_time(context, initial.detector)
             context.log("expected: unknown, as the first losses are not finite" if expected is None else str(expected))
         with deterministic_algorithms(context.compute) if config.deterministic else nullcontext():
