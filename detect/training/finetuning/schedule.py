@@ -18,7 +18,7 @@ EPOCHS, EPOCHS_AT, DECAY, MIN_EPOCHS = 24, 20, 0.27, 3
 MIN_STEPS = 80  # new output layers need as many, however few images there are
 LARGE_BATCH_FROM = 400  # images; with fewer, small batches make more steps of the same time
 LR_PER_IMAGE = 5e-5  # of AdamW, and of one image of the batch
-MAX_LR = 4e-4
+MAX_LR = 3e-4  # the rate of the measured point; a higher one was not tried
 FEW_OBJECTS = 100  # under which the backbone keeps its weights, as in few-shot detection (Wang et al. 2020, section 3)
 MAX_VALIDATIONS, PATIENCE = 5, 3
 

@@ -22,8 +22,8 @@ SIZES = [
     (20, 40, (4, 24, 2e-4, HEADS, 5)),
     (20, 100, (4, 24, 2e-4, ALL, 5)),
     (200, 900, (4, 6, 2e-4, ALL, 2)),
-    (2000, 9000, (8, 3, 4e-4, ALL, 1)),
-    (20000, 9000, (8, 3, 4e-4, ALL, 1)),
+    (2000, 9000, (8, 3, 3e-4, ALL, 1)),
+    (20000, 9000, (8, 3, 3e-4, ALL, 1)),
 ]
 
 
@@ -47,9 +47,9 @@ def test_more_images_never_make_fewer_steps() -> None:
 
 GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
     ({}, {"lr": 2e-4, "validate_every": 2}),
-    ({"batch_size": 8}, {"lr": 4e-4, "epochs": 6}),
-    ({"batch_size": 2, "accumulate": 4}, {"lr": 4e-4}),
-    ({"batch_size": 64}, {"lr": 4e-4, "epochs": 20}),  # 4 steps an epoch
+    ({"batch_size": 8}, {"lr": 3e-4, "epochs": 6}),
+    ({"batch_size": 2, "accumulate": 4}, {"lr": 3e-4}),
+    ({"batch_size": 64}, {"lr": 3e-4, "epochs": 20}),  # 4 steps an epoch
     ({"epochs": 30}, {"validate_every": 6}),
     ({"steps": 500}, {"validate_every": 2}),  # 10 epochs
     ({"steps": 1}, {"validate_every": 1}),
