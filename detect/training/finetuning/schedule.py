@@ -19,8 +19,8 @@ MIN_STEPS = 80  # new output layers need as many, however few images there are
 LARGE_BATCH_FROM = 400  # images; with fewer, small batches make more steps of the same time
 LR_PER_IMAGE = 5e-5  # of AdamW, and of one image of the batch
 MAX_LR = 3e-4  # the rate of the measured point; a higher one was not tried
-# Under so many the backbone keeps its weights, as in few-shot detection (Wang et al. 2020, section 3). On 20 photos with
-# 29 animals of six kinds from VOC 2007 val, 100 steps, one seed: VOC07 mAP 0.43 so, 0.24 where all parts are trained.
+# Under so many the backbone keeps its weights, as in few-shot detection (Wang et al. 2020, section 3). On 20 photos
+# with 29 animals of six kinds (VOC 2007 val; 100 steps, one seed): VOC07 mAP 0.43 so, 0.24 where all parts are trained.
 FEW_OBJECTS = 100
 MAX_VALIDATIONS, PATIENCE = 5, 3
 
