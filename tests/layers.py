@@ -20,7 +20,8 @@ LAYERS: list[dict[str, str]] = [
     {
         "explain": "`trace/`: how a detection came about; `attribution/`: which pixels made it; `network/`: what the "
         "network learned, its receptive fields, the table of its layers",
-        "training": "the loop, the trainer, the run folder; `recipes/`: joint, alternating, R-CNN, pretraining; "
+        "training": "the loop, the trainer, the run folder; `finetuning/`: the settings that `train.auto` chooses; "
+        "`recipes/`: joint, alternating, R-CNN, pretraining; "
         "`svm/`: R-CNN's SVMs and box regressors",
     },
     {"inference": "a trained detector in use: predictor, a pass over a data set, prediction, result files"},

@@ -1,7 +1,8 @@
 """Transfer a detector's weights to a detector of other classes: tensors that fit are copied, the others stay initial.
 
 The last two layers have rows for classes. A class that both detectors have keeps its rows; so does the background,
-unless no class is shared: then the new layers have nothing in common with the old ones.
+unless no class is shared: then the new layers have nothing in common with the old ones. Names are compared by their
+letters and digits, without case: "Potted plant" is VOC's "pottedplant".
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     }
     tail = {name for name in initial if name.startswith("head.")} - outputs
     outputs_fit = tail <= loaded and all(_has_class_rows(name, source, initial, source_classes) for name in outputs)
-    shared = [name for name in classes if name in source_classes]
+    same = matching_classes(classes, source_classes)
+    shared = [name for name in classes if name in same]
     weights = {name: source[name] if name in loaded else tensor for name, tensor in initial.items()}
     if outputs_fit and shared:
         for name in outputs:
-            weights[name] = _with_shared_rows(name, initial[name], source[name], classes, source_classes)
+            indices = [source_classes.index(same[label]) if label in same else None for label in classes]
+            weights[name] = _with_shared_rows(name, initial[name], source[name], indices)
         loaded |= outputs if len(shared) == len(classes) else set()
     reset_note = "output layers re-initialized: their tail is new or their shape differs"
     note = _output_note(classes, shared) if outputs_fit else reset_note
@@ -81,18 +84,36 @@ def _has_class_rows(name: str, source: StateDict, initial: StateDict, source_cla
     return name in source and source[name].shape == (num_rows, *initial[name].shape[1:])
 
 
-def _with_shared_rows(
-    name: str, initial: Tensor, source: Tensor, classes: Sequence[str], source_classes: Sequence[str]
-) -> Tensor:
-    """Return ``initial`` (rows, ...) with the rows of shared classes, and of the background, from ``source``."""
+def matching_classes(classes: Sequence[str], source_classes: Sequence[str]) -> dict[str, str]:
+    """Return the name among ``source_classes`` of each class that has one: the same, else the first alike."""
+    by_key = {_name_key(name): name for name in reversed(source_classes)}
+    exact = set(source_classes)
+    return {
+        name: name if name in exact else by_key[_name_key(name)]
+        for name in classes
+        if name in exact or _name_key(name) in by_key
+    }
+
+
+def _name_key(name: str) -> str:
+    """Return the letters and digits of a name without case; a name without any stays as it is."""
+    return "".join(character for character in name.casefold() if character.isalnum()) or name
+
+
+def _with_shared_rows(name: str, initial: Tensor, source: Tensor, source_indices: Sequence[int | None]) -> Tensor:
+    """Return ``initial`` (rows, ...) with the rows of shared classes, and of the background, from ``source``.
+
+    source_indices: for each class its index among the classes of ``source``, None for a new one.
+    """
     rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
-    labels, source_labels = ([None] * has_background + list(names) for names in (classes, source_classes))
     rows, source_rows = (
         tensor.detach().clone().view(-1, rows_per_class, *initial.shape[1:]) for tensor in (initial, source)
     )
-    for row, label in enumerate(labels):
-        if label in source_labels:
-            rows[row] = source_rows[source_labels.index(label)].to(rows)
+    if has_background:
+        rows[0] = source_rows[0].to(rows)
+    for index, source_index in enumerate(source_indices):
+        if source_index is not None:
+            rows[index + has_background] = source_rows[source_index + has_background].to(rows)
     return rows.flatten(0, 1)
 
 

@@ -11,13 +11,7 @@ from typing import NoReturn
 import click
 
 from detect.errors import UserError, did_you_mean
-
-# what torch says: on a GPU; from cuBLAS and cuDNN; on a CPU under Linux; on a CPU under Windows
-_OUT_OF_MEMORY = re.compile(
-    r"CUDA out of memory[^\n]*?(?=\. GPU|\n|$)|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|"
-    r"CUDNN_STATUS_ALLOC_FAILED|can't allocate memory: you tried to allocate \d+ bytes|"
-    r"not enough memory: you tried to allocate \d+ bytes"
-)
+from detect.system.memory import memory_shortage
 
 # ~ at the beginning of a path: shells leave it in --out=~/x, and in quotes, which globs need
 _HOME = re.compile(r"^(--[a-z-]+=)?~(?=/|$)")
@@ -60,17 +54,6 @@ def run_command(command: click.Command, name: str) -> NoReturn:
 def _expand_home(match: re.Match[str]) -> str:
     """Return the beginning of an argument with the user's home for ~."""
     return f"{match[1] or ''}{Path.home()}"
-
-
-def memory_shortage(error: BaseException) -> str | None:
-    """Return what an error says about too little memory, of a GPU or of the machine; None for another error.
-
-    torch has a class of its own for GPUs alone. A data loader's worker sends its error on as a text of many lines.
-    """
-    if isinstance(error, MemoryError):
-        return str(error) or "no more memory on this machine"
-    match = _OUT_OF_MEMORY.search(str(error))
-    return None if match is None else match[0].strip()
 
 
 def exit_if_unreadable(messages: Collection[str], num_images: int | None = None, *, logged: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -10,11 +11,19 @@ from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
-from detect.system.files import require_writable_folder
+from detect.system.files import require_folder, require_writable_folder
+
+FINE_TUNING = Path("finetune")  # the built-in configuration
 
 
-@click.command("train", epilog="Example: detect train --config configs/faster_rcnn.yaml --set train.epochs=2")
+@click.command("train", epilog="Example: detect train --data my_folder --out runs/mine")
 @click.option("--config", "config_file", type=Path, help="A configuration file, or the name of a built-in one.")
+@click.option(
+    "--data",
+    type=Path,
+    metavar="ROOT",
+    help="Fine-tune on a folder of labelled images: short for --config finetune --set data.root=ROOT.",
+)
 @options.settings
 @click.option("--out", type=Path, help="Run folder [default: runs/<config name>-<n>].")
 @click.option("--resume", "resumed", type=Path, metavar="RUN_DIR", help="Resume an interrupted run.")
@@ -24,6 +33,7 @@ from detect.system.files import require_writable_folder
 @options.precision
 def train_command(
     config_file: Path | None,
+    data: Path | None,
     overrides: tuple[str, ...],
     out: Path | None,
     resumed: Path | None,
@@ -36,11 +46,16 @@ def train_command(
 
     For several processes: torchrun --nproc-per-node N -m detect train ... splits each batch among them.
     """
-    exclusive = {"--config": config_file, "--resume": resumed, "--replay": replay}
+    exclusive = {"--config": config_file, "--data": data, "--resume": resumed, "--replay": replay}
     modes = [name for name, path in exclusive.items() if path is not None]
     if len(modes) != 1:
         listed = " and ".join(modes) or "none"
-        raise UserError(f"expected one of --config FILE, --resume RUN_DIR and --replay FILE, found {listed}")
+        raise UserError(
+            f"expected one of --config FILE, --data ROOT, --resume RUN_DIR and --replay FILE, found {listed}"
+        )
+    if data is not None:
+        root = json.dumps(str(require_folder(data, "a folder of labelled images")), ensure_ascii=False)
+        config_file, overrides = FINE_TUNING, (f"data.root={root}", *overrides)
     if config_file is None and (overrides or out or strict or device or precision):
         raise UserError(f"{modes[0]}: expected no other option together with it: a run resumes with its own settings")
     tune_malloc()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os.path import expanduser
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 
 def _require_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -25,6 +25,13 @@ def _require_distinct(elements: tuple[T, ...]) -> tuple[T, ...]:
     return elements
 
 
+def _refuse_mps(device: object) -> object:
+    """Return the device, unless it is Apple's, which torch has and this package was never run on."""
+    if device == "mps":
+        raise ValueError("expected auto, cpu or cuda: Apple's GPUs are not supported, auto takes the CPU there")
+    return device
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -32,7 +39,7 @@ Range = Annotated[tuple[Fraction, Fraction], AfterValidator(_require_ascending)]
 PositiveTuple = Annotated[tuple[Positive, ...], Field(min_length=1)]
 DistinctTuple = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
 FilePath = Annotated[str, AfterValidator(expanduser)]  # ~ is the user's home: no shell expands it in KEY=~/x or in YAML
-Device = Literal["auto", "cpu", "cuda"]
+Device = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_refuse_mps)]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 

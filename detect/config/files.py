@@ -58,7 +58,7 @@ def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
             raise UserError(f"--set {override}: expected a YAML value, found {text}") from None
         for part in reversed(key.split(".")):
             nested = {part: nested}
-        settings = _deep_merge(settings, rename_settings(nested, "--set"))
+        settings = deep_merge(settings, rename_settings(nested, "--set"))
     return settings
 
 
@@ -115,10 +115,10 @@ def _read_with_base(file: Path, children: tuple[Path, ...]) -> dict[str, Any]:
     if base is None:
         return settings
     base_file = require_file(file.parent / str(base), "the base")
-    return _deep_merge(_read_with_base(base_file, (*children, file.resolve())), settings)
+    return deep_merge(_read_with_base(base_file, (*children, file.resolve())), settings)
 
 
-def _deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+def deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     """Return ``upper`` merged over ``lower``, section by section.
 
     Of train.epochs and train.steps the one that ``upper`` sets replaces the other; null sets none.
@@ -127,7 +127,7 @@ def _deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     for key, setting in upper.items():
         section = merged.get(key)
         merged[key] = (
-            _deep_merge(section, setting) if isinstance(section, dict) and isinstance(setting, dict) else setting
+            deep_merge(section, setting) if isinstance(section, dict) and isinstance(setting, dict) else setting
         )
     lengths = {"epochs", "steps"}
     if len({length for length in lengths if upper.get(length) is not None}) == 1:

@@ -65,6 +65,10 @@ class LRFactorsConfig(ConfigModel):
 class TrainConfig(ConfigModel):
     """Settings of the training: recipe, length, optimizer and validation."""
 
+    auto: bool = False
+    """Whether all settings that are not set are chosen, as in configs/finetune.yaml: those of the model are taken from
+    the detector of model.init, the others follow from the training images and their objects. The config.yaml of the run
+    has them all, with auto off."""
     recipe: Literal["joint", "alternating", "rcnn", "pretrain"] = "joint"
     """Way to train. joint: all losses in one step; alternating: Faster R-CNN's four steps; rcnn: train the network,
     then fit SVMs and box regressors; pretrain: the network alone as a classifier of objects (`detect pretrain`)."""
@@ -137,6 +141,8 @@ class TrainConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _require_one_length(self) -> TrainConfig:
+        if self.epochs is None and self.steps is None and self.auto:
+            return self  # the length will be chosen
         if (self.epochs is None) == (self.steps is None):
             which = "neither" if self.epochs is None else "both"
             raise ValueError(f"expected either epochs or steps, found {which} (e.g. --set train.epochs=7)")

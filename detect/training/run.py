@@ -8,19 +8,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from detect.config import Config
+from detect.config import Config, TrainConfig
 from detect.config.base import Device
 from detect.config.builders.data import read_splits, training_data
 from detect.config.builders.resolve import resolve
 from detect.config.files import load_config
 from detect.data.loading.workers import WorkerKilled
 from detect.data.usage import require_clean
-from detect.errors import UserError
+from detect.errors import RunError, UserError
 from detect.system.device import deterministic_algorithms, select_device
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import remove_temp_files, require_folder
+from detect.system.memory import memory_shortage
 from detect.training.context import RunContext, TrainingResult
 from detect.training.data_identity import data_identity, require_same_data
+from detect.training.finetuning.choose import choose_settings
+from detect.training.finetuning.expected_time import measure_time
 from detect.training.initial_model import InitialModel, build_initial_detector
 from detect.training.load_proposals import attach_proposals
 from detect.training.loop import Interrupted, NonFiniteStep
@@ -49,6 +52,10 @@ def train(
     if strict:
         require_clean(splits.usage, config.data.root)
     compute = select_device(config.device, config.train.precision)
+    notes = [*splits.notes, str(splits.usage)]
+    if config.train.auto:
+        chosen = group.main_process_first(lambda: choose_settings(config, splits.train, compute))
+        config, notes = chosen.config, [*notes, *chosen.lines]
     initial = group.main_process_first(lambda: build_initial_detector(config, splits.train.classes))
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
     if group.is_main:
@@ -64,9 +71,9 @@ def train(
         console=_console_for(console, group),
         group=group,
     )
-    for line in (*splits.notes, str(splits.usage)):
+    for line in notes:
         context.log(line)
-    return _run_recipe(context, initial)
+    return _run_recipe(context, initial, announce_time=unresolved.train.auto)
 
 
 def resume(out: Path, console: Console | None = None, group: ProcessGroup = SINGLE_PROCESS) -> TrainingResult:
@@ -141,13 +148,33 @@ def replay_step(file: Path, console: Console | None = None) -> None:
         raise NonFiniteStep(f"{file}: expected finite numbers, found the first that are not in: {non_finite[0]}")
 
 
-def _run_recipe(context: RunContext, initial: InitialModel | None) -> TrainingResult:
-    """Load the proposals and run the recipe; an error that interrupts it says how to resume the run."""
+def _run_recipe(context: RunContext, initial: InitialModel | None, *, announce_time: bool = False) -> TrainingResult:
+    """Load the proposals and run the recipe; an error that interrupts it says how to resume the run.
+
+    announce_time: measure and log the expected time first, of a joint training of one process.
+    """
     config = context.config.train
     try:
+        if announce_time and initial is not None and config.recipe == "joint" and context.group.size == 1:
+            expected = measure_time(context, initial.detector)
+            context.log("expected: unknown, as the first losses are not finite" if expected is None else str(expected))
         with deterministic_algorithms(context.compute) if config.deterministic else nullcontext():
             return RECIPES[config.recipe](attach_proposals(context), initial)
     except (Interrupted, WorkerKilled) as error:
         raise type(error)(f"{error}; resume with: detect train --resume {context.folder.path}") from None
     except KeyboardInterrupt:  # outside the loop, which saves the last step before it ends
         raise Interrupted(f"interrupted; resume with: detect train --resume {context.folder.path}") from None
+    except (RuntimeError, MemoryError) as error:
+        shortage = memory_shortage(error)
+        if shortage is None or context.config.model.head.sampling == "global":  # whose batches are regions
+            raise
+        raise RunError(_describe_shortage(config, shortage)) from error
+
+
+def _describe_shortage(train: TrainConfig, shortage: str) -> str:
+    """Return the message where memory is short for a batch: the next smaller one, which has not been tried."""
+    found = f"memory: expected enough for a batch of {train.batch_size}, found {shortage}"
+    if train.batch_size == 1:
+        return f"{found}; lower data.min_size and data.max_size: there is no smaller batch"
+    smaller = f"--set train.batch_size={train.batch_size // 2} --set train.accumulate={2 * train.accumulate}"
+    return f"{found}; half the batch takes about half of it (not tried): {smaller}"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from detect.checkpoints.transfer import transfer
+from detect.checkpoints.transfer import matching_classes, transfer
 
 F = 3  # length of the tail's vector
 
@@ -66,6 +66,41 @@ def test_transfer_loads_rows_of_shared_classes_and_all_other_layers(
     lines = [str(part) for part in transferred.parts]
     assert lines[:2] == ["backbone: loaded", "proposer: loaded"]
     assert lines[2] == ("head: loaded" if note is None else f"head: 1 of 5 tensors loaded; {note}")
+
+
+NAMES = [
+    ([], [], {}),
+    (["a"], [], {}),
+    (["a"], ["b"], {}),
+    (["Dog"], ["cat", "dog"], {"Dog": "dog"}),
+    (
+        ["potted plant", "TV-Monitor"],
+        ["pottedplant", "tvmonitor"],
+        {"potted plant": "pottedplant", "TV-Monitor": "tvmonitor"},
+    ),
+    (["dog"], ["DOG", "dog"], {"dog": "dog"}),
+    (["Dog"], ["DOG", "dog"], {"Dog": "DOG"}),
+    (["Dog", "dog"], ["dog"], {"Dog": "dog", "dog": "dog"}),
+    (["+", "-"], ["-"], {"-": "-"}),
+    (["Straße"], ["STRASSE"], {"Straße": "STRASSE"}),
+    (["bus"], ["busy"], {}),
+]
+
+
+@pytest.mark.parametrize(("classes", "source_classes", "same"), NAMES)
+def test_classes_are_matched_by_letters_and_digits_without_case(
+    classes: list[str], source_classes: list[str], same: dict[str, str]
+) -> None:
+    assert matching_classes(classes, source_classes) == same
+
+
+def test_transfer_loads_the_rows_of_a_class_that_differs_by_case() -> None:
+    initial, source = state(["e", "B"], 1000.0), state(["a", "b"], 0.0)
+    transferred = transfer(initial, source, ["e", "B"], ["a", "b"])
+    assert torch.equal(transferred.weights["head.logits.weight"][2], source["head.logits.weight"][2])
+    assert torch.equal(transferred.weights["head.logits.weight"][1], initial["head.logits.weight"][1])
+    assert torch.equal(transferred.weights["head.deltas.bias"][4:], source["head.deltas.bias"][4:])
+    assert "loaded for background, B, re-initialized for e" in str(transferred.parts[2])
 
 
 def test_transfer_does_not_change_its_arguments() -> None:

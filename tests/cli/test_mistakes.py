@@ -10,13 +10,25 @@ import pytest
 import torch
 import yaml
 
-from detect.cli.exit_status import memory_shortage, run_command
+from detect.cli.exit_status import run_command
 from detect.training.state import TrainState
 from detect.training.update import Update, update_weights
 from tests.conftest import TINY, Command
 
 WRONG_USAGE = [
-    (("train",), "expected one of --config FILE, --resume RUN_DIR and --replay FILE, found none"),
+    (("train",), "expected one of --config FILE, --data ROOT, --resume RUN_DIR and --replay FILE, found none"),
+    (("train", "--config", "faster_rcnn", "--data", "{tmp}"), "and --replay FILE, found --config and --data"),
+    (
+        ("train", "--data", "{tmp}/foldr"),
+        'expected a folder of labelled images, found nothing (did you mean "folder"?)',
+    ),
+    (("train", "--data", "{tmp}/file"), "file: expected a folder of labelled images, found a file"),
+    (("train", "--data", "{tmp}/folder"), "folder"),
+    (("train", "--data", "{tmp}/folder", "--device", "mps"), "'mps' is not one of"),
+    (
+        ("train", "--config", "faster_rcnn", "--set", "device=mps"),
+        "device: expected auto, cpu or cuda: Apple's GPUs are not supported, auto takes the CPU there, found 'mps'",
+    ),
     (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "and --replay FILE, found --config and --resume"),
     (
         ("train", "--config", "{tmp}/faster_rcn"),
@@ -126,13 +138,6 @@ def test_out_of_memory_prints_one_line_with_the_settings_to_lower(
     monkeypatch.setattr("sys.argv", ["tool", "--debug"])
     with pytest.raises(type(error)):
         run_command(fill_memory, "tool")
-
-
-def test_memory_that_torch_does_not_get_is_recognized() -> None:
-    with pytest.raises(RuntimeError) as error:
-        torch.empty(2**60, dtype=torch.uint8)
-    assert memory_shortage(error.value) == f"can't allocate memory: you tried to allocate {2**60} bytes"
-    assert memory_shortage(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")) is None
 
 
 def test_train_resumes_after_a_killed_worker(

@@ -1,0 +1,109 @@
+"""Fills the settings of ``train.auto`` that are not set: from the initial model, and from the training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from detect.config import Config
+from detect.config.builders.anchors import build_anchor_config
+from detect.config.builders.detector import build_preprocess
+from detect.config.files import deep_merge, merge_overrides, parse_config
+from detect.data.annotations import Annotations
+from detect.system.cpu import available_cores
+from detect.system.device import ComputeConfig
+from detect.training.finetuning.choice import Choice
+from detect.training.finetuning.initial import default_initial, read_initial, settings_of
+from detect.training.finetuning.objects import ImageSizes, ObjectChoices, choose_for_objects
+from detect.training.finetuning.schedule import DataSize, SetByUser, choose_schedule
+
+_SOURCE = "train.auto"
+_SIZE_KEYS = ("data.min_size", "data.max_size")
+_ANCHOR_KEYS = ("model.rpn.anchor_sizes", "model.rpn.aspect_ratios")
+
+
+@dataclass(frozen=True)
+class ChosenConfig:
+    """The complete settings of a run, with ``train.auto`` off, and a line for the log on each that was chosen."""
+
+    config: Config
+    lines: tuple[str, ...]
+
+
+def choose_settings(config: Config, train: Annotations, compute: ComputeConfig) -> ChosenConfig:
+    """Return ``config`` with all that is not set taken from the initial model or chosen for the training images.
+
+    What is set stays: by ``--set``, or by the configuration file. Raises UserError for an initial model that is not a
+    Faster R-CNN.
+    """
+    settings = config.model_dump(mode="json", exclude_unset=True)
+    on_gpu = compute.device.type != "cpu"
+    choices: list[Choice] = []
+    if config.model.init is None:
+        settings.get("model", {}).pop("init", None)  # a null that is set is none either
+        choices.append(Choice("model.init", *default_initial(on_gpu)))
+    keys = set(_keys(settings))
+    initial = read_initial(config.model.init or str(choices[0].setting))
+    taken = merge_overrides(settings_of(initial), [f"train.epochs={Config().train.epochs}"])
+    with_model = _fill(taken, choices, settings)
+    for_objects = _choose_for_objects(with_model, train, keys)
+    choices += for_objects.choices
+    size = DataSize(images=len(train), objects=int((~train.crowd).sum()))
+    choices += choose_schedule(size, _set_by_user(config, keys), on_gpu)
+    choices.append(_workers(on_gpu))
+    chosen = [choice for choice in choices if choice.key not in keys and not _is_length_given(choice.key, keys)]
+    model = with_model.model
+    line = (
+        f"model: {model.kind} with {model.backbone.name}, its layers and preprocessing as in {with_model.model.init}, "
+        f"which knows {len(initial.classes)} classes"
+    )
+    return ChosenConfig(config=_fill(taken, chosen, settings), lines=(line, for_objects.line, *map(str, chosen)))
+
+
+def _set_by_user(config: Config, keys: Set[str]) -> SetByUser:
+    """Return the settings that the choices of the schedule follow."""
+    train = config.train
+    return SetByUser(
+        batch_size=train.batch_size if "train.batch_size" in keys else None,
+        accumulate=train.accumulate,
+        epochs=train.epochs,
+        steps=train.steps,
+        validates=train.validate_every is not None,
+    )
+
+
+def _workers(on_gpu: bool) -> Choice:
+    """Return the number of processes that load images."""
+    if on_gpu:
+        return Choice("data.workers", max(1, min(8, available_cores() - 1)), "they load while the GPU computes")
+    return Choice("data.workers", 0, "on a CPU, loading would take cores from the training")
+
+
+def _is_length_given(key: str, keys: Set[str]) -> bool:
+    """Return whether ``key`` is the length in epochs, and that in steps is set."""
+    return key == "train.epochs" and "train.steps" in keys
+
+
+def _fill(taken: dict[str, Any], choices: Sequence[Choice], settings: dict[str, Any]) -> Config:
+    """Return the settings that are taken, under those that are chosen, under those that are set."""
+    filled = merge_overrides(taken, [choice.override for choice in choices])
+    return parse_config(deep_merge(deep_merge(filled, settings), {"train": {"auto": False}}), _SOURCE)
+
+
+def _choose_for_objects(config: Config, train: Annotations, keys: Set[str]) -> ObjectChoices:
+    """Return other sizes of the images, and other anchors, if those of the model miss too many objects."""
+    sizes = ImageSizes(preprocess=build_preprocess(config), min_sizes=config.data.min_sizes)
+    is_free = keys.isdisjoint(_ANCHOR_KEYS)
+    return choose_for_objects(
+        train, sizes, build_anchor_config(config.model), is_free and keys.isdisjoint(_SIZE_KEYS), is_free
+    )
+
+
+def _keys(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of nested settings."""
+    for name, setting in settings.items():
+        if isinstance(setting, dict):
+            yield from _keys(setting, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
