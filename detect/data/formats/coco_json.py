@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # types.py imports torch, which tools/eval_coco.py does not n
 
 _MAX_SIDE = 10**9  # pixels: a side fits into 32 bits
 _MAX_NUMBER = 1e300  # JSON has integers that are too large for a float
+_NUMBER_TYPES = frozenset({int, float})  # those of JSON; a bool, which is an int to isinstance, is none
 _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _TYPE_NAMES = {int: "an integer", float: "a number", str: "text", list: "a list"}
 
@@ -164,7 +165,8 @@ def parse_file_name(path: Path, index: int, record: Any) -> str:
 
 def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
     """Parse an annotation; index: its position from 1. A missing ``iscrowd`` is 0. Raises UserError."""
-    location = f"annotation {shorten(record['id']) if isinstance(record, dict) and 'id' in record else index}"
+    identifier = _raw_id(record) if isinstance(record, dict) else None
+    location = f"annotation {index if identifier is None else identifier}"
     image_id = parse_id(path, location, record, "image_id")
     category_id = parse_id(path, location, record, "category_id")
     corners = _parse_corners(path, location, record)
@@ -187,7 +189,7 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
         truncated=_parse_flag(path, location, record, "truncated"),
         pose=str(record.get("pose", "")),
         has_mask=bool(record.get("segmentation")),
-        id=_raw_id(record),
+        id=identifier,
         turned=turned,
     )
 
@@ -242,6 +244,8 @@ def parse_id(path: Path, location: str, record: Any, name: str) -> int:
 def _require_integer(path: Path, location: str, record: Any, name: str) -> int:
     """Return a whole number; 96.0 is one, as tools write it that read ids from a table. Raises UserError."""
     number = record.get(name) if isinstance(record, dict) else None
+    if type(number) is int:
+        return number
     if isinstance(number, float) and number.is_integer():
         return int(number)
     integer: int = _require(path, location, record, name, int)
@@ -270,8 +274,10 @@ def _parse_four_numbers(
     path: Path, location: str, name: str, record: dict[str, Any]
 ) -> tuple[float, float, float, float]:
     """Return a list of four numbers as floats; infinite where a number is too large for a float."""
-    values = _require(path, location, record, name, list)
-    if len(values) != 4 or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    values = record.get(name)
+    if type(values) is not list:
+        values = _require(path, location, record, name, list)
+    if len(values) != 4 or not _NUMBER_TYPES.issuperset(map(type, values)):
         raise UserError(f'{path}: {location}: "{name}": expected 4 numbers, found {shorten(values)}')
     first, second, third, fourth = (float(value) if abs(value) < _MAX_NUMBER else math.inf for value in values)
     return first, second, third, fourth
