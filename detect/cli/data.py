@@ -186,7 +186,7 @@ def stats(
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.statistics import compute_statistics
     from detect.data.inspect.statistics_tables import format_counts, statistics_tables
-    from detect.data.inspect.valid_annotations import count_skipped, valid_annotations
+    from detect.data.inspect.valid_annotations import count_skipped, unreadable_findings, valid_annotations
     from detect.data.usage import data_usage
 
     settings = options.load_settings(config_file, overrides)
@@ -199,7 +199,7 @@ def stats(
     print(format_counts(dataset_statistics.counts))
     print(replace(data_usage([annotations]), skipped=count_skipped(folder, annotations)))
     print(describe_folder_splits(folder, encoding))
-    for line in summarize(folder.findings):
+    for line in summarize([*folder.findings, *unreadable_findings(folder)]):
         print(f"noted: {line}")
     for table in statistics_tables(dataset_statistics):
         console.print(table)

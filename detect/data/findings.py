@@ -48,6 +48,7 @@ _ERRORS = {
         "annotated size that is not the image's",
         "correct the size; restore the image if its boxes do not fit",
     ),
+    "other-objects": ("image whose objects differ in two label files, of which the first counts", "join them in one"),
     "leak": ("image in two splits", "keep it in one of them"),
 }
 _WARNINGS = {
@@ -62,11 +63,13 @@ _WARNINGS = {
     "duplicate-image": ("the same image twice", "remove one; check whose labels are right"),
     "near-duplicate": ("nearly the same image twice", "keep both in one split"),
     "unused-category": ("category without objects that repeats a name or groups the others", "remove it"),
+    "no-object": ("object marked as deleted or to be ignored, which is left out", "remove it from the label file"),
     "no-box": ("point or line, which has no box", "draw a box or a polygon around the object"),
     "shared-labels": ("label file of two images", "rename one image, and give each its labels"),
     "other-names": ("list of class names that is not the one in use", "make both the same, or remove one"),
     "only-crowds": ("class of which all objects are crowds, which are not learnt", "unset iscrowd of single objects"),
     "second-box": ("object with a second bndbox, which is not read", "make it an object of its own"),
+    "unread-lists": ("lists of splits in a folder below, which are not used", "give that folder as the root"),
     "unread-link": ("linked folder, which is not searched", "copy the folder, or name it in the settings"),
     "unlabelled-image": ("image without annotation", "label it, or move it away"),
     "unlisted": ("annotation in no split", "add it to a split, or move it away"),

@@ -11,7 +11,7 @@ from detect.data.findings import DatasetFinding
 from detect.data.formats.detect_format import BoxFormat, WritableFormat
 from detect.data.formats.numbers import format_plus_one
 from detect.data.formats.read_folder import read_folder
-from detect.data.formats.records import LabeledImage, LabeledObject, LabeledSet
+from detect.data.formats.records import LabeledImage, LabeledObject, LabeledSet, same_objects
 from detect.data.formats.report import strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.errors import UserError
@@ -136,11 +136,7 @@ def _require_consistent_splits(dataset: ConvertibleDataset) -> None:
     for name, images in dataset.splits.items():
         for image in images:
             first = first_by_file[image.file]
-            if _objects_without_location(image) != _objects_without_location(first):
+            if not same_objects(image, first):
                 raise UserError(
                     f"{image.label_file}: {image.name}: expected the same objects in {name} as in {first.label_file}"
                 )
-
-
-def _objects_without_location(image: LabeledImage) -> list[LabeledObject]:
-    return [instance._replace(location="", own_numbers=None) for instance in image.objects]

@@ -21,6 +21,7 @@ from detect.data.formats.annotation_files import (
     split_name,
 )
 from detect.data.formats.coco_categories import choose_categories
+from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import FileIndex
 from detect.data.formats.records import (
     LabeledImage,
@@ -140,6 +141,7 @@ class CocoFile:
         images = self._read_images(document)
         self._read_annotations(document, images, categories)
         labeled = tuple(self._to_labeled_image(image_id, image) for image_id, image in images.items())
+        report_fractions(labeled, self.path, self._report)
         return LabeledSet(labeled, {name: category_id for category_id, name in categories.items()})
 
     def _parse_records(
@@ -212,6 +214,10 @@ class CocoFile:
                 )
             )
         marks.report(self.path, self._report)
+        num_ignored = coco_json.count_ignored(document)
+        if num_ignored:
+            taken = f'{num_ignored} objects have "ignore": 1, and are objects as any other, as for pycocotools'
+            self._report.note("dialect", self.path, "", f'{taken}: set "iscrowd": 1 to ignore them')
 
     def _to_labeled_image(self, image_id: int, image: _Image) -> LabeledImage:
         """Return an image whose boxes are judged by its size."""

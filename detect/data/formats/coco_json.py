@@ -194,6 +194,17 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
     )
 
 
+def count_ignored(document: dict[str, Any]) -> int:
+    """Return the number of annotations with ``"ignore": 1`` that are no crowds.
+
+    To pycocotools they are objects as any other: its ``COCOeval._prepare`` overwrites ``ignore`` by ``iscrowd``.
+    """
+    records = document.get("annotations")
+    listed = records if isinstance(records, list) else ()
+    marked = (record for record in listed if isinstance(record, dict) and "ignore" in record)
+    return sum(bool(record["ignore"]) and not record.get("iscrowd") for record in marked)
+
+
 def _rotation(record: dict[str, Any]) -> float:
     """Return the degrees of CVAT's attribute ``rotation``; 0 without such a number."""
     attributes = record["attributes"]

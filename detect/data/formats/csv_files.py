@@ -22,6 +22,7 @@ from detect.data.formats.csv_class_names import is_class_list, read_descriptions
 from detect.data.formats.csv_columns import COLUMNS, OWN_COLUMNS, CsvColumns, parse_header
 from detect.data.formats.csv_rows import CsvRow, parse_row
 from detect.data.formats.csv_via import class_attribute, parse_region
+from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import FileIndex
 from detect.data.formats.label_text import read_label_text
 from detect.data.formats.numbers import parse_float, parse_fractions
@@ -48,6 +49,7 @@ _ORDERS_WITHOUT_HEADER = (
     "image_name,x1,y1,x2,y2,class,image_width,image_height",
     "filename,image_width,image_height,class,x1,y1,x2,y2",
 )
+_FRACTIONS_HINT = ", or name the columns as OpenImages does, in any order: ImageID,LabelName,XMin,XMax,YMin,YMax"
 
 
 def read_csv(file: Path, folders: Sequence[Path], classes: Sequence[str] | None) -> Annotations:
@@ -135,6 +137,7 @@ def _read_file(
         size = sizes.size(image, None if in_fractions else claim, (row.box for row in rows if row.label is not None))
         objects = tuple(_to_labeled_object(row, row.label, size) for row in rows if row.label is not None)
         labeled.append(LabeledImage(image, name, file, size, image_id, objects, claim))
+    report_fractions(labeled, file, report, _FRACTIONS_HINT)
     return LabeledSet(tuple(labeled))
 
 

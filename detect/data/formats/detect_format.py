@@ -99,12 +99,21 @@ def _detections_hint(root: Path) -> str:
 
 
 def _nearest_layout(root: Path) -> str:
-    """Return a hint at the first folder below that would be read, or at a list of names that lies too deep."""
+    """Return a hint at the folders below that would be read, or at the one list of names that lies too deep.
+
+    Of two lists neither is to be moved: each numbers the classes of its own folder.
+    """
+    signs: list[tuple[Path, BoxFormat, str]] = []
     for folder in sorted(path for path in root.glob("*/") if not path.name.startswith(".")):
         with contextlib.suppress(UserError):
-            for name, sign in format_signs(folder).items():
-                return f"; {folder.name} has {sign}: give {folder} (as {name}), or move {sign} to {root}"
-    return ""
+            signs += [(folder, name, sign) for name, sign in list(format_signs(folder).items())[:1]]
+    if not signs:
+        return ""
+    found = f"; {' and '.join(f'{folder.name} has {sign}' for folder, _, sign in signs[:5])}"
+    folder, name, sign = signs[0]
+    if len(signs) == 1:
+        return f"{found}: give {folder} (as {name}), or move {sign} to {root}"
+    return f"{found}: give one of them ({folder}, as {name}); each has labels of its own, so move none to {root}"
 
 
 def _voc_sign(root: Path) -> Path | None:

@@ -11,8 +11,9 @@ from collections import Counter
 from functools import cached_property
 from pathlib import Path
 
+from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import FileIndex, has_file, listed_path
-from detect.data.formats.labelme_json import LabelMeFile, LabelMeShape, is_labelme, read_labelme
+from detect.data.formats.labelme_json import NO_OBJECTS, LabelMeFile, LabelMeShape, is_labelme, read_labelme
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -70,11 +71,12 @@ class LabelMeFolder:
                 self._report("unlabelled-image", image, "", "no JSON file")
         self._note_shapes(split, [self._labelled[image][1] for image in members])
         names = [self._name(image) for image in members]
-        labeled = (
+        labeled = tuple(
             self._read_image(image, name, image_id)
             for image, name, image_id in zip(members, names, image_ids(names), strict=True)
         )
-        return LabeledSet(tuple(labeled))
+        report_fractions(labeled, self.root, self._report)
+        return LabeledSet(labeled)
 
     def read_rest(self) -> tuple[LabeledImage, ...]:
         """Return nothing: every labelled image is in a split."""
@@ -146,7 +148,8 @@ class LabelMeFolder:
 
     def _note_shapes(self, split: str, files: list[LabelMeFile]) -> None:
         """Note how many shapes of a split were no rectangles, and how many were joined by their group."""
-        shapes = [shape for file in files for shape in file.shapes if shape.box is not None]
+        every = (shape for file in files for shape in file.shapes)
+        shapes = [shape for shape in every if shape.box is not None and shape.name not in NO_OBJECTS]
         kinds = Counter(shape.kind for shape in shapes if shape.kind != "rectangle")
         parts = [f"{count} x {kind}" for kind, count in kinds.items()]
         joined = sum(shape.num_parts - 1 for shape in shapes)
@@ -172,7 +175,13 @@ class LabelMeFolder:
         )
 
     def _to_labeled_object(self, file: Path, shape: LabelMeShape, size: Size | None) -> LabeledObject | None:
-        """Return the object of a shape in an image of ``size`` (h, w); None after reporting a point or a line."""
+        """Return the object of a shape in an image of ``size`` (h, w).
+
+        None after reporting one that is no object or has no box.
+        """
+        if shape.name in NO_OBJECTS:
+            self._report("no-object", file, shape.location, shape.name)
+            return None
         if shape.box is None:
             self._report("no-box", file, shape.location, f"{shape.name}: a {shape.kind}")
             return None

@@ -24,6 +24,9 @@ from detect.types import Size
 _HEAD = 1 << 16  # bytes; LabelMe writes version, flags and shapes first
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _OUTLINES = frozenset({"polygon", "mask", "oriented_rectangle", "rotation"})
+# Labels with which its converters mark regions to ignore and the background (wkentaro/labelme,
+# examples/instance_segmentation/labels.txt and labelme2coco.py).
+NO_OBJECTS = frozenset({"__ignore__", "_background_"})
 _WITHOUT_BOX = frozenset({"point", "points", "line", "linestrip"})
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from detect.data.findings import DatasetFinding
 from detect.data.formats.coco import CocoFolder
 from detect.data.formats.csv_files import CsvFolder
 from detect.data.formats.detect_format import BoxFormat
 from detect.data.formats.label_text import require_encoding
 from detect.data.formats.labeled_folder import FolderReader, LabeledFolder
 from detect.data.formats.labelme import LabelMeFolder
+from detect.data.formats.records import LabeledImage, same_objects
 from detect.data.formats.report import Report
 from detect.data.formats.sizes import ImageSizes, other_sizes
 from detect.data.formats.voc import VocFolder
@@ -68,5 +71,15 @@ def read_folder(
     if not splits and not unlisted:
         raise UserError(f"{root}: expected images labelled in {format}, found none")
     read = [*(image for part in splits.values() for image in part.images), *unlisted]
-    findings = (*report.findings, *([] if sizes.trust_claims else other_sizes(read)))
+    findings = (*report.findings, *_other_objects(read), *([] if sizes.trust_claims else other_sizes(read)))
     return LabeledFolder(format, root, splits, unlisted, tuple(dict.fromkeys(findings)))
+
+
+def _other_objects(images: Iterable[LabeledImage]) -> Iterator[DatasetFinding]:
+    """Yield a finding for each image whose objects are others in a second label file, as COCO's and CSV's can be."""
+    first: dict[Path, LabeledImage] = {}
+    for image in images:
+        other = first.setdefault(image.file, image)
+        if other.label_file != image.label_file and not same_objects(other, image):
+            counts = f"{len(image.objects)} objects here, {len(other.objects)} in {other.label_file}"
+            yield DatasetFinding("other-objects", str(image.label_file), image.name, counts)

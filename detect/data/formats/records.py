@@ -99,6 +99,14 @@ def to_annotations(labeled: LabeledSet, classes: Sequence[str] | None) -> Annota
     )
 
 
+def same_objects(first: LabeledImage, second: LabeledImage) -> bool:
+    """Return True if two label files describe the same objects of an image, wherever in the files they are."""
+    both = [
+        [instance._replace(location="", own_numbers=None) for instance in image.objects] for image in (first, second)
+    ]
+    return both[0] == both[1]
+
+
 def image_ids(names: Sequence[str]) -> list[int]:
     """Return the number that is each file's name, if all are distinct numbers; otherwise 1, 2, 3, ..."""
     stems = [PurePosixPath(name).stem for name in names]

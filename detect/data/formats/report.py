@@ -9,7 +9,8 @@ from pathlib import Path
 from detect.data.findings import FINDING_KINDS, DatasetFinding
 from detect.errors import UserError
 
-# Faults by which labels would be lost or fall on another image. Training, evaluation and conversion stop at them.
+# Faults by which labels would be lost, or fall on another image or on a pixel of it. Training, evaluation and
+# conversion stop at them.
 LOSES_LABELS = frozenset(
     {
         "damaged-annotation",
@@ -19,6 +20,7 @@ LOSES_LABELS = frozenset(
         "repeated-id",
         "ambiguous-image",
         "unread-kind",
+        "fractions",
     }
 )
 

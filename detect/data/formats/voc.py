@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from detect.data.annotations import Annotations
+from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import has_file, last_part
 from detect.data.formats.records import (
     LabeledImage,
@@ -27,7 +28,7 @@ from detect.data.formats.records import (
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
-from detect.data.formats.voc_lists import SPLIT_FOLDER, read_split_file, split_file_names, xml_finder
+from detect.data.formats.voc_lists import SPLIT_FOLDER, lists_below, read_split_file, split_file_names, xml_finder
 from detect.data.formats.voc_pairs import Pair, VocPairs
 from detect.data.formats.voc_xml import VocAnnotations, VocObject, refuse_cvat
 from detect.data.images import is_image
@@ -82,6 +83,7 @@ class VocFolder:
             self._members[split] = self._find_members(split)
             if not self._has_lists:
                 self._pairs.report_unlabelled(())
+                self._report_unread_lists()
         return self._to_set(self._members[split])
 
     def image_files(self, split: str) -> list[Path]:
@@ -116,6 +118,13 @@ class VocFolder:
         expected = set(map(self._pairs.likely_image, {xml for xmls in self._lists.values() for xml in xmls}))
         self._pairs.report_unlabelled(expected | {image for image, _ in members})
         return () if self._report.is_strict else self._to_set(rest).images
+
+    def _report_unread_lists(self) -> None:
+        """Report the lists of folders below the root, whose images are read but split by folders or by a hash."""
+        for folder, names in lists_below(self.root).items():
+            source = f"{{root: {folder.parent.parent}, list: {names[0]}}}"
+            cure = f"to use them give {folder.parent.parent} as the root, or name lists by data.train=[{source}, ...]"
+            self._report("unread-lists", folder, "", f"{', '.join(names[:5])}: {cure}")
 
     def _find_members(self, split: str) -> list[Pair]:
         """Return the images of a split with their XML files. Raises UserError."""
@@ -171,7 +180,9 @@ class VocFolder:
             replace(self._read_image(image, xml, name), image_id=image_id)
             for (image, xml), name, image_id in zip(pairs, names, image_ids(names), strict=True)
         )
-        return LabeledSet(tuple(images))
+        labeled = tuple(images)
+        report_fractions(labeled, self.root, self._report)
+        return LabeledSet(labeled)
 
     def _read_image(self, image: Path, xml: Path, name: str) -> LabeledImage:
         """Return an image with the objects of its XML file, read once for all splits."""
@@ -202,8 +213,14 @@ class VocFolder:
             self._report("ambiguous-image", xml, "", message)
 
     def _to_labeled_object(self, xml: Path, voc_object: VocObject, size: Size | None) -> LabeledObject | None:
-        """Return the object with the reason if its box is invalid in an image of ``size`` (h, w); None without name."""
+        """Return the object with the reason if its box is invalid in an image of ``size`` (h, w).
+
+        None after reporting one that is deleted or has no name.
+        """
         location = f"object {voc_object.index}"
+        if voc_object.deleted:
+            self._report("no-object", xml, location, f"{voc_object.name}: <deleted>")
+            return None
         if not voc_object.name:
             self._report("damaged-annotation", xml, location, "expected a <name>, found none")
             return None

@@ -27,6 +27,13 @@ def split_file_names(root: Path) -> list[str]:
     return sorted(name for name in names if not any(name.endswith(f"_{other}") for other in names))
 
 
+def lists_below(root: Path) -> dict[Path, list[str]]:
+    """Return the lists of each devkit folder below ``root``, of which VOCdevkit has several: VOC2007 and VOC2012."""
+    patterns = (Path(*("*",) * depth, *SPLIT_FOLDER).as_posix() for depth in (1, 2))
+    folders = sorted(folder for pattern in patterns for folder in root.glob(pattern) if folder.is_dir())
+    return {folder: names for folder in folders if (names := split_file_names(folder.parent.parent))}
+
+
 def xml_finder(root: Path, xmls: FileIndex) -> Callable[[str], tuple[Path, str]]:
     """Return a function that finds the XML file of a line and the name of its image, once for the lists that share it.
 

@@ -38,7 +38,8 @@ class VocObject:
     four are present; crowd: <iscrowd>, which `detect data convert` writes for COCO's; pose: empty where unspecified;
     num_boxes: the number of <bndbox> elements, of which the first is read; shape: the tag of a polygon or rotated box,
     around which the box is where there is no <bndbox>; empty without one; turned: True if the box is the one around the
-    <bndbox> turned by CVAT's attribute rotation.
+    <bndbox> turned by CVAT's attribute rotation; deleted: <deleted>, by which LabelMe's web tool marks what its user
+    removed (github.com/CSAILVision/LabelMeAnnotationTool, "XML description").
     """
 
     index: int
@@ -53,6 +54,7 @@ class VocObject:
     num_boxes: int
     shape: str
     turned: bool = False
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ def _parse_object(index: int, element: Element) -> VocObject:
         num_boxes=len(boxes),
         shape=shape,
         turned=turned is not None,
+        deleted=element.find("deleted") is not None and _parse_flag(element, "deleted"),
     )
 
 

@@ -23,7 +23,7 @@ from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
-from detect.data.formats.yolo_data import other_name_files, read_data_file
+from detect.data.formats.yolo_data import name_lines, other_name_files, read_data_file
 from detect.data.formats.yolo_entries import resolve_entry
 from detect.data.formats.yolo_labels import describe_lengths, read_labels
 from detect.data.images import is_image
@@ -233,10 +233,10 @@ class YoloFolder:
 
     def _report_other_names(self) -> None:
         """Note a list of class names that is not the one in use and says something else."""
-        for file in other_name_files(self.data):
+        folders = sorted({labels.parent for labels in self._label_files.values()})
+        for file in other_name_files(self.data, folders):
             with contextlib.suppress(UserError):  # in an encoding that is not that of the list in use
-                lines = (line.strip() for line in label_lines(file, self.data.encoding))
-                names = tuple(class_name(line) for line in lines if line)
+                names = tuple(map(class_name, name_lines(file, self.data.encoding)))
                 if names != self.data.names:
                     found = f"{', '.join(names[:3])}; {self.data.file.name} has {', '.join(self.data.names[:3])}"
                     self._report.note("other-names", file, "", f"begins with {found}")

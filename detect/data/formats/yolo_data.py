@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,14 @@ def find_data_file(root: Path) -> Path | None:
     )
 
 
-def other_name_files(data: YoloData) -> list[Path]:
-    """Return the lists of names in the folder of ``data.file`` besides that file."""
-    files = (data.file.parent / name for name in _NAME_FILES)
-    return [file for file in files if has_file(file) and file != data.file]
+def other_name_files(data: YoloData, folders: Iterable[Path]) -> list[Path]:
+    """Return the lists of names in the folder of ``data.file`` and in ``folders``, those of labels, besides that file.
+
+    labelImg writes one beside the labels of each folder, and the next folder's may number the classes otherwise.
+    """
+    places = (data.file.parent.absolute(), *folders)
+    files = dict.fromkeys(place / name for place in places for name in _NAME_FILES)
+    return [file for file in files if has_file(file) and file != data.file.absolute()]
 
 
 def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
@@ -74,10 +79,9 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
     if file.name == _DARKNET_FILE:
         return _parse_darknet(root, file, _read_darknet(root, encoding), encoding)
     if file.suffix not in _YAML_SUFFIXES:
-        lines = [line.strip() for line in label_lines(file, encoding)]
         images = "images" if (root / "images").is_dir() else "."
         splits = _text_lists(root, encoding)
-        names = _parse_names(file, [line for line in lines if line])
+        names = _parse_names(file, name_lines(file, encoding))
         return YoloData(
             file,
             root,
@@ -99,6 +103,14 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
     return YoloData(file, base_folder, names, _parse_splits(file, content), keypoint_fields, encoding)
 
 
+def name_lines(file: Path, encoding: str | None) -> list[str]:
+    """Return the lines of a list of names, without blank ones at its end: each line is a class."""
+    lines = [line.strip() for line in label_lines(file, encoding)]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
 def _read_yaml(file: Path, encoding: str | None) -> Any:
     """Return the value of data.yaml. Raises UserError."""
     try:
@@ -111,7 +123,7 @@ def _parse_names(file: Path, listed: Any, encoding: str | None = None) -> tuple[
     """Return the class names of a list, of a mapping of 0, 1, ... to names, or of a text file beside ``file``."""
     if isinstance(listed, str) and listed.strip() and has_file(file.parent / listed_path(listed)):
         names_file = file.parent / listed_path(listed)
-        return _parse_names(names_file, [line.strip() for line in label_lines(names_file, encoding) if line.strip()])
+        return _parse_names(names_file, name_lines(names_file, encoding))
     if isinstance(listed, dict):
         listed = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in listed.items()}
         if sorted(listed, key=str) != sorted(range(len(listed)), key=str):
@@ -125,6 +137,10 @@ def _parse_names(file: Path, listed: Any, encoding: str | None = None) -> tuple[
     if wrong is not None or None in listed:  # YAML does not read no, off and null as text
         raise UserError(f"{file}: names: expected text, found {shorten(wrong)}: put names such as no in quotes")
     names = tuple(class_name(str(name)) for name in listed)
+    if not all(map(str.strip, names)):  # darknet and labelImg count blank lines
+        blank = next(index for index, name in enumerate(names) if not name.strip())
+        cure = "name it there, or remove the line if the labels do not count it"
+        raise UserError(f"{file}: names: expected a name for each class, found a blank for class {blank}: {cure}")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(f'{file}: names: expected each name once, found "{repeated[0]}" twice')
@@ -196,7 +212,7 @@ def _read_darknet(root: Path, encoding: str | None = None) -> dict[str, str]:
 def _parse_darknet(root: Path, file: Path, content: dict[str, str], encoding: str | None) -> YoloData:
     """Return what obj.data says. Its paths start from the folder of the darknet program, so their ends count."""
     names_file = _find_end(root, content["names"])
-    names = [line.strip() for line in label_lines(names_file, encoding) if line.strip()]
+    names = name_lines(names_file, encoding)
     lists = {split: content[split] for split in _DARKNET_SPLITS if content.get(split)}
     splits: dict[str, tuple[str, ...]] = {
         split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()

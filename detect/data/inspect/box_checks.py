@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from detect.data.findings import DatasetFinding
+from detect.data.formats.fractions import are_fractions
 from detect.data.formats.labeled_folder import LabeledFolder
 from detect.data.formats.records import Corners, LabeledImage, LabeledObject
 from detect.data.formats.sizes import fits_only_claim
@@ -76,7 +77,7 @@ def _check_numbers(folder: LabeledFolder, instance: LabeledObject, size: Size) -
         return "not-finite", _format_numbers(numbers)
     if folder.format == "yolo":
         return ("pixels", _format_numbers(numbers)) if max(numbers) > _MAX_FRACTION else None
-    if all(0 <= x <= 1 for x in numbers) and any(numbers) and min(size) > _MAX_FRACTION:
+    if are_fractions(numbers, size):
         return "fractions", _format_numbers(numbers)
     return None
 

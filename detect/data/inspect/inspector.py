@@ -41,7 +41,7 @@ def inspect_dataset(
     images that were compared with all others since the last call.
     """
     findings = [
-        *folder.findings,
+        *(finding for finding in folder.findings if finding.kind != "fractions"),  # check_boxes names each box
         *check_images(folder.images, image_infos),
         *check_duplicates(folder, image_infos, on_progress),
         *check_boxes(folder),

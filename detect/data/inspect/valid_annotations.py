@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from detect.data.annotations import Annotations
+from detect.data.findings import DatasetFinding
 from detect.data.formats.labeled_folder import LabeledFolder
 from detect.data.formats.records import LabeledImage, LabeledSet, to_annotations
 from detect.errors import RunError
@@ -27,6 +29,19 @@ def valid_annotations(folder: LabeledFolder) -> Annotations:
 def readable_images(folder: LabeledFolder) -> list[LabeledImage]:
     """Return the images that can be read, in the order of ``valid_annotations``."""
     return [image for image in folder.distinct_images if image.size is not None and image.file.is_file()]
+
+
+def unreadable_findings(folder: LabeledFolder) -> list[DatasetFinding]:
+    """Return a finding for each image that exists, or is a link, and cannot be read."""
+    readable = {image.file for image in readable_images(folder)}
+    unreadable = dict.fromkeys(image.file for image in folder.images if image.file not in readable)
+    return [
+        DatasetFinding(
+            "unreadable-image", str(file), "", "" if file.is_file() else "a link to a file that is not there"
+        )
+        for file in unreadable
+        if os.path.lexists(file)
+    ]
 
 
 def count_skipped(folder: LabeledFolder, annotations: Annotations) -> int:

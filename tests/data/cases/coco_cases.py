@@ -123,6 +123,24 @@ COCO_CASES: dict[str, Case] = {
         boxes_of("images/a.jpg"),
         findings=frozenset({"only-crowds"}),
     ),
+    "COCO: objects to ignore that are no crowds": Case(
+        files_of(
+            {
+                "images/a.jpg": "image",
+                "all.json": coco([("a.jpg", SIZE)], [(1, 1, BOX)]).replace('"iscrowd"', '"ignore": 1, "iscrowd"'),
+            }
+        ),
+        boxes_of("images/a.jpg"),
+    ),
+    "COCO: fractions": Case(
+        files_of(
+            {
+                "images/a.jpg": "image",
+                "all.json": coco([("a.jpg", SIZE)], [(1, 1, (0.1, 0.2, 0.4, 0.7)), (1, 1, (0.7, 0, 1, 0.9))]),
+            }
+        ),
+        refused=r"all\.json: expected boxes in pixels, found all 2 within 0\.\.1, as fractions of the image: multiply",
+    ),
     "COCO: captions and keypoints beside instances": Case(
         files_of(
             {f"{split}2017/{split}.jpg": "image" for split in ("train", "val")}

@@ -14,12 +14,13 @@ from detect.data.findings import FINDING_KINDS
 from detect.data.formats.detect_format import detect_format
 from detect.data.inspect.image_scan import scan_images
 from detect.data.inspect.inspector import inspect_dataset, scan_folder
+from detect.data.inspect.valid_annotations import unreadable_findings
 from detect.errors import UserError
 from tests.data.cases.case import Case
 from tests.data.cases.coco_cases import COCO_CASES
 from tests.data.cases.readers import READERS
 from tests.data.cases.voc_cases import VOC_CASES
-from tests.data.cases.write_cases import BOX, WRITABLE_SUFFIXES, voc, write_files, write_image
+from tests.data.cases.write_cases import BOX, WRITABLE_SUFFIXES, voc, write_files, write_image, yolo
 from tests.data.cases.yolo_csv_cases import YOLO_CSV_CASES
 
 CASES = YOLO_CSV_CASES | VOC_CASES | COCO_CASES
@@ -81,6 +82,26 @@ def test_training_says_that_all_objects_are_crowds(tmp_path: Path) -> None:
     data = {"format": "auto", "root": str(tmp_path), "val": 0.0}
     config = resolve(parse_config({"data": data, "train": {"steps": 1, "validate_every": None}}, "test"))
     assert "splits: all 1 objects to train on are crowds, from which nothing is learnt" in read_splits(config).notes
+
+
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_objects_to_ignore_are_counted_unless_they_are_crowds(tmp_path: Path, crowd: int) -> None:
+    CASES["COCO: objects to ignore that are no crowds"].write(tmp_path)
+    file = tmp_path / "all.json"
+    file.write_text(file.read_text().replace('"iscrowd": 0', f'"iscrowd": {crowd}'))
+    found = [finding.message for finding in scan_folder(tmp_path, None).findings]
+    cure = 'set "iscrowd": 1 to ignore them'
+    expected = f'1 objects have "ignore": 1, and are objects as any other, as for pycocotools: {cure}'
+    assert found == [expected][crowd:]
+
+
+def test_statistics_name_images_that_cannot_be_read(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.jpg": "image", "b.jpg": "text", "classes.txt": "cat\n"})
+    write_files(tmp_path, {f"{name}.txt": yolo() for name in "abc"})
+    (tmp_path / "c.jpg").symlink_to("nothing")
+    findings = unreadable_findings(scan_folder(tmp_path, None))
+    assert [Path(finding.file).name for finding in findings] == ["b.jpg", "c.jpg"]
+    assert findings[1].message == "a link to a file that is not there"
 
 
 def test_voc_images_of_every_kind_are_read_in_any_case(tmp_path: Path) -> None:

@@ -160,3 +160,13 @@ def test_what_would_lose_labels_is_refused_in_one_line(tmp_path: Path, files: di
         with pytest.raises(UserError, match=message) as raised:
             READERS[command](tmp_path)
         assert "\n" not in str(raised.value)
+
+
+def test_regions_to_ignore_and_background_are_left_out(tmp_path: Path) -> None:
+    labels = ("cat", "__ignore__", "_background_")
+    shapes = [_shape("rectangle", [[10, 12], [40, 44]], label) for label in labels]
+    write_files(tmp_path, {"a.jpg": "image", "a.json": _labelme("a.jpg", shapes)})
+    for command, read in READERS.items():
+        assert read(tmp_path) == {"a.jpg": [CAT]}, command
+    findings = scan_folder(tmp_path, None).findings
+    assert [(finding.kind, finding.message) for finding in findings] == [("no-object", name) for name in labels[1:]]

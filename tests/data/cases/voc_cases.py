@@ -25,6 +25,10 @@ def _gbk_without_declaration(root: Path) -> None:
 ROTATION = "<attributes><attribute><name>rotation</name><value>90.0</value></attribute></attributes></object>"
 
 
+DELETED = ("</object></annotation>", "<deleted>1</deleted></object></annotation>")  # of the last object
+FRACTIONS = voc(boxes=[(-0.9, -0.8, 0.4, 0.7)])
+
+
 def _voc_layout(xml_folder: str, image_folder: str, names: tuple[str, ...] = ("a.jpg", "b.png")) -> Case:
     """XML files in one folder, images in another; the XML files name no image."""
     files = {f"{image_folder}/{name}": "image" for name in names}
@@ -44,6 +48,24 @@ VOC_CASES: dict[str, Case] = {
         _size_of_another,
         {"JPEGImages/a.jpg": [CAT], "JPEGImages/b.jpg": [("cat", 200.0, 100.0, 280.0, 180.0)]},
         findings=frozenset({"wrong-size"}),
+    ),
+    "VOC: deleted in LabelMe's web tool": Case(
+        files_of({"a.jpg": "image", "a.xml": voc("a.jpg", [BOX, (50, 20, 81, 51)]).replace(*DELETED)}),
+        boxes_of("a.jpg"),
+        findings=frozenset({"no-object"}),
+    ),
+    "VOC: devkits of two years": Case(
+        files_of(
+            {f"{year}/JPEGImages/{year}.jpg": "image" for year in ("VOC2007", "VOC2012")}
+            | {f"{year}/Annotations/{year}.xml": voc(f"{year}.jpg") for year in ("VOC2007", "VOC2012")}
+            | {f"{year}/ImageSets/Main/train.txt": f"{year}\n" for year in ("VOC2007", "VOC2012")}
+        ),
+        boxes_of("VOC2007/JPEGImages/VOC2007.jpg", "VOC2012/JPEGImages/VOC2012.jpg"),
+        findings=frozenset({"unread-lists"}),
+    ),
+    "VOC: fractions": Case(
+        files_of({f"{name}.jpg": "image" for name in "ab"} | {f"{name}.xml": FRACTIONS for name in "ab"}),
+        refused=r"expected boxes in pixels, found all 2 within 0\.\.1, as fractions of the image: multiply x by",
     ),
     "VOC: lists name subfolders": Case(
         files_of(

@@ -101,6 +101,36 @@ YOLO_CSV_CASES: dict[str, Case] = {
         boxes_of("images/a.jpg"),
         findings=frozenset({"other-names"}),
     ),
+    "YOLO: lists of names beside the labels": Case(
+        files_of(
+            {f"{folder}/{folder}.jpg": "image" for folder in "ab"}
+            | {f"{folder}/{folder}.txt": yolo() for folder in "ab"}
+            | {"classes.txt": "cat\ndog\n", "a/classes.txt": "cat\ndog\n", "b/classes.txt": "dog\ncat\n"}
+        ),
+        boxes_of("a/a.jpg", "b/b.jpg"),
+        findings=frozenset({"other-names"}),
+    ),
+    "YOLO: lists of names one folder down": Case(
+        files_of(
+            {f"{folder}/{folder}.jpg": "image" for folder in "ab"}
+            | {f"{folder}/{folder}.txt": yolo() for folder in "ab"}
+            | {"a/classes.txt": "cat\ndog\n", "b/classes.txt": "dog\ncat\n"}
+        ),
+        refused=r"; a has classes\.txt and b has classes\.txt: give one of them .*, so move none to",
+    ),
+    "YOLO: a class without a name": Case(
+        files_of({"a.jpg": "image", "a.txt": yolo(), "classes.txt": "cat\n\ndog\n\n"}),
+        refused=r"classes\.txt: names: expected a name for each class, found a blank for class 1: name it there, or",
+    ),
+    "CSV: fractions": Case(
+        files_of({f"{name}.jpg": "image" for name in "ab"} | {"all.csv": "a.jpg,cat,0,0.1,0.4,1\nb.jpg,cat,0,0,1,1\n"}),
+        refused=r"all\.csv: expected boxes in pixels, found all 2 .*, or name the columns as OpenImages does",
+    ),
+    "CSV: one box of a pixel": Case(
+        files_of({"a.jpg": "image", "all.csv": "a.jpg,cat,0,0,1,1\n"}),
+        boxes_of("a.jpg", box=("cat", 0.0, 0.0, 1.0, 1.0)),
+        findings=frozenset({"fractions"}),
+    ),
     "YOLO: commas": Case(
         files_of({"images/a.jpg": "image", "labels/a.txt": "0,0.5,0.5,0.2,0.2\n", "classes.txt": "cat\n"}),
         refused=r"a\.txt: line 1: expected .*, found 1 fields \(separate them by blanks, not by commas\)",

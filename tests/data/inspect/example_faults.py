@@ -17,6 +17,8 @@ from PIL import Image
 from tests.data.folders import voc_object
 from tests.data.inspect.example_datasets import HEIGHT, WIDTH, draw_image
 
+_DELETED = voc_object("zebra", 20, 20, 60, 60).replace("</object>", "<deleted>1</deleted></object>")
+
 ApplyFault = Callable[[Path], object]
 
 
@@ -102,6 +104,16 @@ def _set_exif_rotation(path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(path).copy().save(path, exif=exif)
+
+
+def _link_to_nothing(root: Path) -> None:
+    (root / "photos/p05.jpg").unlink()
+    (root / "photos/p05.jpg").symlink_to("../.git/annex/objects/p05.jpg")
+
+
+def _write_lists_below(root: Path) -> None:
+    (root / "photos/ImageSets/Main").mkdir(parents=True)
+    (root / "photos/ImageSets/Main/train.txt").write_text("p05\n")
 
 
 def _reencode_as_png(path: Path) -> None:
@@ -366,6 +378,12 @@ FAULTS = {
     "labels of a raw image": Fault(
         "yolo", lambda root: (root / "images/train/p05.jpg").rename(root / "images/train/p05.cr2"), "unread-kind"
     ),
+    "deleted object": Fault("voc", _add_objects(_DELETED), "no-object"),
+    "lists one folder down": Fault("beside", _write_lists_below, "unread-lists"),
+    "other objects in a second file": Fault(
+        "csv", lambda root: (root / "more.csv").write_text("p05.jpg,zebra,20,20,60,60\n"), "other-objects"
+    ),
+    "link to no file": Fault("beside", _link_to_nothing, "unreadable-image"),
     "linked folder": Fault("beside", lambda root: (root / "photos/more").symlink_to(root), "unread-link"),
     "image alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-image"),
 }
