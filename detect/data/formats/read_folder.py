@@ -81,5 +81,5 @@ def _other_objects(images: Iterable[LabeledImage]) -> Iterator[DatasetFinding]:
     for image in images:
         other = first.setdefault(image.file, image)
         if other.label_file != image.label_file and not same_objects(other, image):
-            counts = f"{len(image.objects)} objects here, {len(other.objects)} in {other.label_file}"
+            counts = f"its {len(image.objects)} objects here are not its {len(other.objects)} in {other.label_file}"
             yield DatasetFinding("other-objects", str(image.label_file), image.name, counts)

@@ -19,6 +19,7 @@ _MIN_SIDE = 16  # pixels: one cell of the last shared feature map of most networ
 _MAX_ASPECT_RATIO = 10.0  # longer side over shorter side
 _MAX_PIXELS = 50_000_000  # pixels: an image of this size takes a second to decode
 
+BROKEN_LINK = "a link to a file that is not there"
 _MAX_DARK_SAMPLE = 2**14 - 1  # of 16 bits: cameras and scanners have 10, 12 or 14
 
 ImageInfos = Mapping[Path, ImageInfo]
@@ -31,7 +32,9 @@ def check_images(images: Iterable[LabeledImage], image_infos: ImageInfos) -> Ite
     """
     for image in images:
         image_info, file = image_infos[image.file], str(image.file)
-        if image_info.missing and not image.file.is_symlink():
+        if image_info.missing:
+            if image.file.is_symlink():
+                yield DatasetFinding("missing-image", file, "", BROKEN_LINK)
             continue
         if image_info.header is None:
             yield DatasetFinding("unreadable-image", file, "", image_info.unreadable_reason)

@@ -40,9 +40,7 @@ def scan_image(path: Path) -> ImageInfo:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return ImageInfo(
-            b"", unreadable_reason="a link to a file that is not there" if path.is_symlink() else "not there"
-        )
+        return ImageInfo(b"", unreadable_reason="not there")
     except OSError as error:
         return ImageInfo(str(path).encode(), unreadable_reason=f"cannot be read: {error.strerror or error}")
     digest = hashlib.blake2b(content, digest_size=16).digest()

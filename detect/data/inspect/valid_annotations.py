@@ -9,6 +9,7 @@ from detect.data.annotations import Annotations
 from detect.data.findings import DatasetFinding
 from detect.data.formats.labeled_folder import LabeledFolder
 from detect.data.formats.records import LabeledImage, LabeledSet, to_annotations
+from detect.data.inspect.image_checks import BROKEN_LINK
 from detect.errors import RunError
 
 
@@ -32,13 +33,13 @@ def readable_images(folder: LabeledFolder) -> list[LabeledImage]:
 
 
 def unreadable_findings(folder: LabeledFolder) -> list[DatasetFinding]:
-    """Return a finding for each image that exists, or is a link, and cannot be read."""
+    """Return a finding for each image that exists and cannot be read, and for each link to a file that does not."""
     readable = {image.file for image in readable_images(folder)}
     unreadable = dict.fromkeys(image.file for image in folder.images if image.file not in readable)
     return [
-        DatasetFinding(
-            "unreadable-image", str(file), "", "" if file.is_file() else "a link to a file that is not there"
-        )
+        DatasetFinding("unreadable-image", str(file), "", "")
+        if file.is_file()
+        else DatasetFinding("missing-image", str(file), "", BROKEN_LINK)
         for file in unreadable
         if os.path.lexists(file)
     ]

@@ -383,7 +383,7 @@ FAULTS = {
     "other objects in a second file": Fault(
         "csv", lambda root: (root / "more.csv").write_text("p05.jpg,zebra,20,20,60,60\n"), "other-objects"
     ),
-    "link to no file": Fault("beside", _link_to_nothing, "unreadable-image"),
+    "link to no file": Fault("beside", _link_to_nothing, "missing-image"),
     "linked folder": Fault("beside", lambda root: (root / "photos/more").symlink_to(root), "unread-link"),
     "image alone, beside": Fault("beside", lambda root: (root / "photos/p05.xml").unlink(), "unlabelled-image"),
 }
