@@ -66,7 +66,7 @@ _WARNINGS = {
     "no-object": ("object marked as deleted or to be ignored, which is left out", "remove it from the label file"),
     "no-box": ("point or line, which has no box", "draw a box or a polygon around the object"),
     "shared-labels": ("label file of two images", "rename one image, and give each its labels"),
-    "other-names": ("list of class names that is not the one in use", "see which numbers these labels; remove the other"),
+    "other-names": ("list of class names that is not the one in use", "see which one numbers the labels"),
     "only-crowds": ("class of which all objects are crowds, which are not learnt", "unset iscrowd of single objects"),
     "second-box": ("object with a second bndbox, which is not read", "make it an object of its own"),
     "unread-lists": ("lists of splits in a folder below, which are not used", "give that folder as the root"),
