@@ -6,6 +6,7 @@ unless no class is shared: then the new layers have nothing in common with the o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from detect.system.tensor_files import StateDict
 
-# output layers of SoftmaxHead -> rows per class, whether the background (before all classes) has rows
-OUTPUTS = {"head.logits": (1, True), "head.deltas": (4, False)}
+# output layers of a head -> rows per class (deltas may have these for all), whether the background, first, has rows
+OUTPUTS = {"logits": (1, True), "deltas": (4, False)}
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,16 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     A tensor fits if it has the same name and shape. The output layers read the vectors of the tail, so none of their
     rows is loaded unless the whole tail is.
     """
-    outputs = {name for name in initial if name.rsplit(".", 1)[0] in OUTPUTS}
+    outputs = {name for name in initial if _output_layer(name) in OUTPUTS}
     loaded = {
         name
         for name, tensor in initial.items()
         if name not in outputs and name in source and source[name].shape == tensor.shape
     }
     tail = {name for name in initial if name.startswith("head.")} - outputs
-    outputs_fit = tail <= loaded and all(_has_class_rows(name, source, initial, source_classes) for name in outputs)
+    outputs_fit = tail <= loaded and all(
+        _has_class_rows(name, source, initial, classes, source_classes) for name in outputs
+    )
     shared = [name for name in classes if name in source_classes]
     weights = {name: source[name] if name in loaded else tensor for name, tensor in initial.items()}
     if outputs_fit and shared:
@@ -65,18 +68,46 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     return Transfer(weights, tuple(_report(part, initial, source, loaded, outputs, note) for part in parts))
 
 
-def _has_class_rows(name: str, source: StateDict, initial: StateDict, source_classes: Sequence[str]) -> bool:
-    """Return whether the tensor of ``source`` is an output layer of its classes that reads vectors of our length."""
-    rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
-    num_rows = rows_per_class * (len(source_classes) + has_background)
-    return name in source and source[name].shape == (num_rows, *initial[name].shape[1:])
+def _output_layer(name: str) -> str:
+    """Return the name of a tensor's layer within the head, logits or deltas; an empty text for other tensors.
+
+    The stages of a cascade are head.0, head.1, ...
+    """
+    match = re.fullmatch(r"head\.(?:\d+\.)?(\w+)\.\w+", name)
+    return "" if match is None else match[1]
+
+
+def _are_shared_deltas(name: str, tensors: Sequence[Tensor], classes: Sequence[Sequence[str]]) -> bool:
+    """Return whether the classes of both detectors share the rows of these two tensors; of one class there is no sign."""
+    num_rows, _ = OUTPUTS["deltas"]
+    is_certain = max(map(len, classes)) > 1
+    return _output_layer(name) == "deltas" and is_certain and all(len(tensor) == num_rows for tensor in tensors)
+
+
+def _has_class_rows(
+    name: str, source: StateDict, initial: StateDict, classes: Sequence[str], source_classes: Sequence[str]
+) -> bool:
+    """Return whether the tensor of ``source`` is an output layer of its classes that reads vectors of our length.
+
+    Both tensors have rows for each class, or both the same ones for all.
+    """
+    if name not in source or source[name].shape[1:] != initial[name].shape[1:]:
+        return False
+    tensors, class_lists = (initial[name], source[name]), (classes, source_classes)
+    rows_per_class, has_background = OUTPUTS[_output_layer(name)]
+    return _are_shared_deltas(name, tensors, class_lists) or all(
+        len(tensor) == rows_per_class * (len(names) + has_background)
+        for tensor, names in zip(tensors, class_lists, strict=True)
+    )
 
 
 def _with_shared_rows(
     name: str, initial: Tensor, source: Tensor, classes: Sequence[str], source_classes: Sequence[str]
 ) -> Tensor:
     """Return ``initial`` (rows, ...) with the rows of shared classes, and of the background, from ``source``."""
-    rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
+    if _are_shared_deltas(name, (initial, source), (classes, source_classes)):
+        return source.detach().clone().to(initial)
+    rows_per_class, has_background = OUTPUTS[_output_layer(name)]
     labels, source_labels = ([None] * has_background + list(names) for names in (classes, source_classes))
     rows, source_rows = (
         tensor.detach().clone().view(-1, rows_per_class, *initial.shape[1:]) for tensor in (initial, source)

@@ -146,6 +146,13 @@ class ProposalSampler:
         return boxes, matched.masked_fill(is_crowd, IGNORED)
 
 
+def match_all(matcher: Matcher, boxes: Tensor, targets: Targets) -> Samples:
+    """Return all boxes (B, 4) of an image as samples, except empty ones and those that the matcher ignores."""
+    matched = matcher.match(boxes, targets)
+    sampled = ((matched != IGNORED) & box_ops.is_not_empty(boxes)).nonzero().flatten()
+    return _to_samples(boxes, targets, matched, sampled)
+
+
 def _to_samples(boxes: Tensor, targets: Targets, matched: Tensor, sampled: Tensor) -> Samples:
     """Return boxes (B, 4) at the indices ``sampled`` (S,) with the targets that ``matched`` (B,) gives them."""
     target = matched[sampled]

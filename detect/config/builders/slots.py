@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
 
 from torch import nn
 
@@ -12,12 +14,14 @@ from detect.config.builders.backbone import BuiltBackbone
 from detect.errors import UserError
 from detect.models.backbones.network import output_size, tail_dim
 from detect.models.detector import HeadTraining
+from detect.models.heads.cascade import CascadeHead, Refinement
 from detect.models.heads.low_rank import empty_like, linear_layers, replace_linears
 from detect.models.heads.rcnn import RCNNHead
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.spatial_transformer import SpatialTransformer
 from detect.models.heads.tails import ConvFC, TwoLayerFC, split_tail
 from detect.models.postprocess import Postprocess, logistic, softmax
+from detect.models.proposers.precomputed import PrecomputedProposals
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.proposers.rpn import RPN, RPNTraining
 from detect.models.proposers.rpn_head import RPNHead
@@ -90,6 +94,18 @@ def precomputed_selection(top_n: int) -> ProposalSelection:
     return ProposalSelection(top_n, top_n)
 
 
+def build_proposer(model: ModelConfig, backbone: BuiltBackbone) -> RPN | PrecomputedProposals:
+    """Return the proposer of the settings: an RPN, or one that takes the proposals that come with an image."""
+    return PrecomputedProposals() if model.uses_precomputed_proposals else build_rpn(model, backbone)
+
+
+def proposal_selection(model: ModelConfig, training: bool) -> ProposalSelection:
+    """Return which proposals of the proposer of the settings are kept, in training or when detecting."""
+    if model.uses_precomputed_proposals:
+        return precomputed_selection(model.search.train_top_n if training else model.search.test_top_n)
+    return rpn_selection(model, training)
+
+
 def build_roi_regions(model: ModelConfig, backbone: BuiltBackbone) -> PooledRegions | PyramidRegions:
     """Return the part that pools regions from the shared maps."""
     pool_size, config = region_pool_size(model, backbone), model.regions
@@ -140,7 +156,7 @@ def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproce
     """Return the step that turns logits and deltas into detections."""
     config = model.postprocess
     return Postprocess(
-        delta_stds=model.head.delta_stds,
+        delta_stds=model.stage_delta_stds[-1],
         score_threshold=config.score_threshold,
         nms_iou=config.nms_iou,
         max_detections=config.max_detections,
@@ -154,11 +170,29 @@ def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproce
 
 
 def build_softmax_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> SoftmaxHead:
-    """Return the head of Fast and Faster R-CNN: tail, classifier and box deltas, all of them trained."""
+    """Return the head of Fast and Faster R-CNN, or a stage of a cascade: tail, classifier and box deltas, all trained."""
     tail, features = build_tail(model, backbone)
     svm_features = model.head.svm_features
     svm_in_features = None if svm_features is None else _svm_in_features(model, backbone, tail, svm_features)
-    return SoftmaxHead(tail, features, num_classes, svm_features, svm_in_features)
+    return SoftmaxHead(tail, features, num_classes, svm_features, svm_in_features, model.head.class_agnostic)
+
+
+def build_cascade_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> CascadeHead:
+    """Return the head of Cascade R-CNN: a softmax head for each stage.
+
+    Where the tail is the network's own, each stage has a copy, with the same initial weights.
+    """
+    copies = [backbone, *(replace(backbone, network=deepcopy(backbone.network)) for _ in build_refinements(model))]
+    return CascadeHead(build_softmax_head(model, copied, num_classes) for copied in copies)
+
+
+def build_refinements(model: ModelConfig) -> tuple[Refinement, ...]:
+    """Return the steps from each stage of a cascade to the next."""
+    later_ious, earlier_stds = (model.cascade.ious or ())[1:], model.stage_delta_stds[:-1]
+    return tuple(
+        Refinement(delta_stds=stds, matcher=Matcher(iou, (0.0, iou)), max_scale=model.postprocess.max_scale_change)
+        for iou, stds in zip(later_ious, earlier_stds, strict=True)
+    )
 
 
 def build_rcnn_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> RCNNHead:

@@ -105,9 +105,8 @@ def summarize(config: Config) -> Summary:
     rpn, maps_of = detector.get_submodule("proposer"), list(maps)
     _, proposer = record_layers("proposer", rpn, lambda: detector.proposer.run_layers(maps_of), fields["proposer"])
     pooled, regions = _region_layers(detector, maps, detector.test_selection.post_nms_top_n, fields["regions"])
-    _, head = record_layers(
-        "head", detector.get_submodule("head"), lambda: detector.head(torch.empty(pooled, device="meta")), {}
-    )
+    stages, region_maps = detector.head.stages, torch.empty(pooled, device="meta")
+    _, head = record_layers("head", detector.get_submodule("head"), lambda: [stage(region_maps) for stage in stages], {})
     slots = {"backbone": backbone, "proposer": proposer, "regions": regions, "head": head}
     return Summary(
         classes,

@@ -77,7 +77,7 @@ def test_drise_is_its_formula_in_float64_on_the_outputs_of_the_network(
     masks, scores = [], []
 
     def forward(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, deltas = target.forward(pixels)
+        logits, deltas, _ = target.forward(pixels)
         scores.append(target.postprocess.score_fn(logits[:, 0])[:, target.detections[0].label - 1].double())
         masks.append(pixels)
         return logits, deltas
