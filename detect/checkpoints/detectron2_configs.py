@@ -1,4 +1,4 @@
-"""Settings of detectron2's Faster, Fast and Cascade R-CNNs: its configs/Base-RCNN-*.yaml over its config/defaults.py."""
+"""Settings of detectron2's Faster, Fast and Cascade R-CNNs: its configs/Base-RCNN-*.yaml over config/defaults.py."""
 
 from __future__ import annotations
 

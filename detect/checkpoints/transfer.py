@@ -78,7 +78,7 @@ def _output_layer(name: str) -> str:
 
 
 def _are_shared_deltas(name: str, tensors: Sequence[Tensor], classes: Sequence[Sequence[str]]) -> bool:
-    """Return whether the classes of both detectors share the rows of these two tensors; of one class there is no sign."""
+    """Return whether the classes of both detectors share the rows of these tensors; a single class is no sign of it."""
     num_rows, _ = OUTPUTS["deltas"]
     is_certain = max(map(len, classes)) > 1
     return _output_layer(name) == "deltas" and is_certain and all(len(tensor) == num_rows for tensor in tensors)

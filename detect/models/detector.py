@@ -39,7 +39,7 @@ STAGE_MODULES = {"tail": "tail", "classifier": "logits", "box_regressor": "delta
 class HeadOutputs:
     """The predictions of a stage, or of the whole head, before postprocessing.
 
-    For each image the proposals whose boxes it read, logits (P, K + 1), and deltas (P, K, 4) or (P, 1, 4) of these boxes.
+    For each image the proposals whose boxes it read, logits (P, K + 1), and deltas (P, K, 4) or (P, 1, 4) of the boxes.
     """
 
     proposals: tuple[Proposals, ...]
@@ -147,8 +147,8 @@ class Detector(nn.Module):
     def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
         """Return the head's outputs for these proposals, N sets of boxes in canvas pixels, before postprocessing.
 
-        Those of a cascade are the boxes that its last stage read and the deltas of them, and logits whose scores are the
-        means of all stages.
+        Those of a cascade are the boxes that its last stage read, their deltas, and logits whose scores are the means
+        of all stages.
         """
         return combine_stages(self.run_stages(images, maps, proposals))
 

@@ -103,7 +103,7 @@ class Regions(Protocol):
 
 
 class Head(Protocol):
-    """The fourth slot: a chain of stages, of which each reads the boxes of the one before; a plain head is one stage."""
+    """The fourth slot: a chain of stages, each of which reads the boxes of the one before; a plain head is one."""
 
     @property
     def stages(self) -> Sequence[Stage]:

@@ -60,7 +60,7 @@ def stage_losses(
     matched: Sequence[Box | None],
     weights: Sequence[float],
 ) -> tuple[float, float]:
-    """Return the mean cross-entropy of all boxes, and their smooth L1 loss (beta 1) of shared deltas over their number."""
+    """Return the mean cross-entropy of all boxes, and the smooth L1 loss (beta 1) of their shared deltas."""
     class_loss = box_loss = 0.0
     for box_logits, box_deltas, box, label, target in zip(logits, deltas, boxes, labels, matched, strict=True):
         class_loss -= math.log(softmax(box_logits)[label])

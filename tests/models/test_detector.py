@@ -16,7 +16,7 @@ from detect.types import Detections, Images, Targets
 
 CLASSES = ("cat", "dog", "cow")
 LOSSES = {"rpn_objectness", "rpn_box", "region_class", "region_box"}
-MODULE_OF_PART = {"tail": "head.tail.", "classifier": "head.logits.", "box_regressor": "head.deltas."}  # others: their own
+MODULE_OF_PART = {"tail": "head.tail.", "classifier": "head.logits.", "box_regressor": "head.deltas."}
 SIDE = 64
 
 

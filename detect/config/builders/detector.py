@@ -14,17 +14,14 @@ from torch import Tensor
 
 from detect.config import Config, ModelConfig
 from detect.config.builders.backbone import BuiltBackbone, build_backbone
+from detect.config.builders.heads import build_cascade_head, build_rcnn_head, build_refinements, build_softmax_head
 from detect.config.builders.slots import (
-    build_cascade_head,
     build_crop_regions,
     build_head_training,
     build_postprocess,
     build_proposer,
-    build_rcnn_head,
-    build_refinements,
     build_roi_regions,
     build_rpn,
-    build_softmax_head,
     precomputed_selection,
     proposal_selection,
     rpn_selection,

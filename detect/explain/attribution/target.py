@@ -131,9 +131,7 @@ class AttributionTarget:
         edge, edges = EDGES.index(self.quantity), []
         for i, detection in enumerate(self.detections):
             class_deltas = deltas[:, i, detection.label - 1 if deltas.shape[2] > 1 else 0]
-            decoded = box_ops.decode(
-                class_deltas, boxes[:, i], self.postprocess.delta_stds, self.postprocess.max_scale
-            )
+            decoded = box_ops.decode(class_deltas, boxes[:, i], self.postprocess.delta_stds, self.postprocess.max_scale)
             edges.append(decoded[:, edge])
         return torch.stack(edges, 1)
 

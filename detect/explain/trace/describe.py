@@ -90,7 +90,7 @@ def _head(traced: Trace, detector: Detector, proposal: int, label: int) -> Detec
 
 
 def _stages(traced: Trace, detector: Detector, proposal: int, label: int) -> list[DetectionRecord]:
-    """Return the box that each stage of a cascade read, and its score of this class; nothing for a head of one stage."""
+    """Return the box that each stage of a cascade read, and its score of this class; nothing for a single stage."""
     if len(traced.stages) == 1:
         return []
     scores = [detector.postprocess.score_fn(stage.logits)[proposal, label - 1] for stage in traced.stages]

@@ -30,11 +30,11 @@ class Trace:
     """The intermediate results of one image; boxes are in canvas pixels.
 
     size: (h, w) of the image in canvas pixels; anchors: where the anchors of an RPN lie, and candidates: those that may
-    become proposals, both None where proposals are precomputed; proposals:
-    P of them; stages: of the head, the first of which read the proposals; logits (P, K + 1): the output of the head, of a
-    cascade the logarithms of its stages' mean scores; scored: the pairs of a proposal and a
-    class that may become detections; keep: (D,) int64, the indices of those that became detections, by falling score;
-    suppressed_by: the index of the pair that suppressed each pair of ``scored``, its own index where none did.
+    become proposals, both None where proposals are precomputed; proposals: P of them; stages: of the head, of which the
+    first read the proposals; logits (P, K + 1): the output of the head, of a cascade the logarithms of the mean scores
+    of its stages; scored: the pairs of a proposal and a class that may become detections; keep: (D,) int64, the indices
+    of those that became detections, by falling score; suppressed_by: the index of the pair that suppressed each pair of
+    ``scored``, its own index where none did.
     """
 
     size: Size

@@ -41,8 +41,8 @@ class CascadeHead(nn.ModuleList):
 class Refinement:
     """The step from one stage to the next: the deltas of the first move its boxes, which the second reads.
 
-    delta_stds: the deltas of the first are divided by these in training; max_scale: see ``boxes.decode``; matcher: which
-    refined boxes are positives and negatives of the second.
+    delta_stds: the deltas of the first are divided by these in training; max_scale: see ``boxes.decode``; matcher:
+    tells the positives and negatives of the second among the refined boxes.
     """
 
     delta_stds: tuple[float, float, float, float]
@@ -55,7 +55,7 @@ class Refinement:
 
     @torch.no_grad()
     def samples(self, boxes: Tensor, targets: Targets) -> Samples:
-        """Return the samples of the second stage: all boxes (B, 4) that are not empty and not ignored, matched again."""
+        """Return the samples of the second stage: all refined boxes (B, 4), matched again, as ``match_all`` does."""
         return match_all(self.matcher, boxes, targets)
 
 

@@ -41,7 +41,7 @@ class SoftmaxHead(nn.Module):
         return (self,)
 
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4), float32 at least."""
+        """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K or 1, 4), float32 at least."""
         if self.svm_features is None:
             features = vectors = run_in_chunks(self.tail, regional)
         else:
