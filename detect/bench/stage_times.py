@@ -78,7 +78,7 @@ def _time_image(predictor: Predictor, file: Path) -> StageTimes:
         end_stage()
     *before, head, postprocess = np.diff(timestamps).tolist()
     regions = sum(edges[1::2]) - sum(edges[::2])
-    return StageTimes(*before, regions, head - regions, postprocess)
+    return StageTimes(*[*before, regions, head - regions, postprocess])
 
 
 @contextmanager

@@ -162,8 +162,8 @@ class Detector(nn.Module):
             outputs.append(HeadOutputs(proposals, torch.split(logits, counts), torch.split(deltas, counts)))
             if refinement is not None:
                 proposals = tuple(
-                    replace(proposal, boxes=refinement.boxes(proposal.boxes, *predictions))
-                    for proposal, *predictions in zip(
+                    replace(proposal, boxes=refinement.boxes(proposal.boxes, image_logits, image_deltas, size))
+                    for proposal, image_logits, image_deltas, size in zip(
                         proposals, outputs[-1].logits, outputs[-1].deltas, images.sizes, strict=True
                     )
                 )
@@ -182,12 +182,12 @@ class Detector(nn.Module):
         self, images: Images, maps: Sequence[Tensor], samples: Sequence[Samples], targets: Sequence[Targets]
     ) -> dict[str, MeanLoss]:
         """Return the losses of the head for the samples of its first stage; names of a cascade's end with the stage."""
-        stages, losses = self.head.stages, {}
+        stages, losses = self.head.stages, dict[str, MeanLoss]()
         all_stds = (*(refinement.delta_stds for refinement in self.refinements), self.postprocess.delta_stds)
         for i, (stage, stds) in enumerate(zip(stages, all_stds, strict=True)):
             regional = self.regions(images, maps, [sample.boxes for sample in samples])
             if len(stages) > 1 and regional.requires_grad:
-                regional.register_hook(lambda gradient: gradient / len(stages))
+                regional.register_hook(lambda gradient: gradient / len(stages))  # type: ignore[no-untyped-call]
             logits, deltas = stage(regional)
             suffix = f"_{i + 1}" if len(stages) > 1 else ""
             stage_losses = self._region_losses(logits, deltas, samples, stds)
@@ -208,8 +208,10 @@ class Detector(nn.Module):
         """Return the samples of the next stage, from the predictions for all samples of this one, image after image."""
         counts = [len(sample) for sample in samples]
         return [
-            refinement.samples(refinement.boxes(sample.boxes, *predictions, size, sample.labels), image_targets)
-            for sample, size, image_targets, *predictions in zip(
+            refinement.samples(
+                refinement.boxes(sample.boxes, image_logits, image_deltas, size, sample.labels), image_targets
+            )
+            for sample, size, image_targets, image_logits, image_deltas in zip(
                 samples, images.sizes, targets, torch.split(logits, counts), torch.split(deltas, counts), strict=True
             )
         ]
