@@ -209,6 +209,9 @@ class CascadeConfig(ConfigModel):
     delta_stds: Annotated[tuple[DeltaStds, ...], Field(min_length=2)] | None = None
     """Standard deviations that the deltas of each stage are divided by in training, those of the first as in
     `head.delta_stds`; null for these divided by 1, 2, 3, ... (the paper's code)."""
+    average: Literal["scores", "logits"] = "scores"
+    """What is averaged over the stages when detecting: the scores (detectron2), or the logits before their softmax
+    (mmdetection)."""
 
 
 class CropConfig(ConfigModel):

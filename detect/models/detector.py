@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from detect.models.heads.cascade import Refinement, mean_logits
+from detect.models.heads.cascade import Refinement, StageAverage, mean_logits
 from detect.models.postprocess import Postprocess
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.slots import FeatureNetwork, Head, Proposer, Regions
@@ -73,6 +73,7 @@ class Detector(nn.Module):
         head_training: HeadTraining,
         test_selection: ProposalSelection,
         refinements: tuple[Refinement, ...] = (),
+        average: StageAverage = "scores",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -83,6 +84,7 @@ class Detector(nn.Module):
         self.head_training = head_training
         self.test_selection = test_selection
         self.refinements = refinements  # from each stage of the head to the next
+        self.average: StageAverage = average
         self.frozen: frozenset[str] = frozenset()
 
     def freeze(self, parts: Iterable[str]) -> None:
@@ -147,10 +149,18 @@ class Detector(nn.Module):
     def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
         """Return the head's outputs for these proposals, N sets of boxes in canvas pixels, before postprocessing.
 
-        Those of a cascade are the boxes that its last stage read, their deltas, and logits whose scores are the means
+        Those of a cascade are the boxes that its last stage read, their deltas, and logits whose scores are the average
         of all stages.
         """
-        return combine_stages(self.run_stages(images, maps, proposals))
+        return self.combine_stages(self.run_stages(images, maps, proposals))
+
+    def combine_stages(self, stages: Sequence[HeadOutputs]) -> HeadOutputs:
+        """Return the outputs of the head from those of its stages: the boxes of the last, the mean scores of all."""
+        logits = tuple(
+            mean_logits(image_logits, self.average)
+            for image_logits in zip(*(stage.logits for stage in stages), strict=True)
+        )
+        return HeadOutputs(stages[-1].proposals, logits, stages[-1].deltas)
 
     def run_stages(
         self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]
@@ -235,9 +245,3 @@ class Detector(nn.Module):
         if self.head_training.box_weight and "box_regressor" not in self.frozen:
             losses["region_box"] = MeanLoss(box_loss * self.head_training.box_weight, len(labels))
         return losses
-
-
-def combine_stages(stages: Sequence[HeadOutputs]) -> HeadOutputs:
-    """Return the outputs of a head from those of its stages: the boxes of the last, and the mean scores of all."""
-    logits = tuple(mean_logits(image_logits) for image_logits in zip(*(stage.logits for stage in stages), strict=True))
-    return HeadOutputs(stages[-1].proposals, logits, stages[-1].deltas)

@@ -97,10 +97,11 @@ def test_deltas_of_each_class_are_those_of_the_true_or_the_best_class(
     assert torch.equal(refined_boxes(BOXES, logits, deltas, STDS, None, (999, 999), known), alone)
 
 
-def test_mean_logits_have_the_mean_scores() -> None:
+def test_mean_logits_have_the_mean_scores_or_are_means() -> None:
     one, two = torch.tensor([[1.0, 2, 3], [0, 0, 0]]), torch.tensor([[0.0, -500, 500], [5, 1, 1]])
-    assert mean_logits([one]) is one
-    mean = mean_logits([one, two, two])
+    assert mean_logits([one], "scores") is mean_logits([one], "logits") is one
+    torch.testing.assert_close(mean_logits([one, two, two], "logits"), (one + 2 * two) / 3)
+    mean = mean_logits([one, two, two], "scores")
     assert mean.isfinite().all()
     torch.testing.assert_close(mean.softmax(1), (one.softmax(1) + 2 * two.softmax(1)) / 3)
 

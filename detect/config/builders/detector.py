@@ -96,6 +96,7 @@ def cascade_rcnn(model: ModelConfig, backbone: BuiltBackbone, classes: tuple[str
         head_training=build_head_training(model, proposal_selection(model, training=True)),
         test_selection=proposal_selection(model, training=False),
         refinements=build_refinements(model),
+        average=model.cascade.average,
     )
 
 

@@ -72,6 +72,7 @@ def to_record(traced: Trace, detector: Detector) -> TraceRecord:
             {"stds": refinement.delta_stds} | _stage_outputs(stage)
             for stage, refinement in zip(earlier, detector.refinements, strict=True)
         ],
+        "average": detector.average,
         "head": _stage_outputs(last),
     }
 
@@ -90,7 +91,8 @@ def recompute(recorded: TraceRecord) -> Detections:
     postprocess = Postprocess(**fields, classes=tuple(recorded["classes"]), score_fn=SCORE_FUNCTIONS[saved["scoring"]])
     height, width = recorded["size"]
     proposals, all_logits = recompute_proposals(recorded), []
-    for stage in recorded.get("earlier_stages", []):  # older records lack it
+    average = recorded.get("average", "scores")  # older records lack it, and the earlier stages
+    for stage in recorded.get("earlier_stages", []):
         logits, deltas = _recorded_outputs(stage, recorded)
         all_logits.append(logits)
         boxes = refined_boxes(
@@ -98,7 +100,7 @@ def recompute(recorded: TraceRecord) -> Detections:
         )
         proposals = replace(proposals, boxes=boxes)
     logits, deltas = _recorded_outputs(recorded["head"], recorded)
-    return postprocess(proposals, mean_logits([*all_logits, logits]), deltas, (height, width))
+    return postprocess(proposals, mean_logits([*all_logits, logits], average), deltas, (height, width))
 
 
 def _recorded_outputs(stage: TraceRecord, recorded: TraceRecord) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detect.models.detector import Detector, combine_stages
+from detect.models.detector import Detector
 from detect.models.proposers.candidates import Candidates
 from detect.models.proposers.proposer import AnchorLayout
 from detect.types import Detections, Images, Proposals, Size
@@ -31,8 +31,8 @@ class Trace:
 
     size: (h, w) of the image in canvas pixels; anchors: where the anchors of an RPN lie, and candidates: those that may
     become proposals, both None where proposals are precomputed; proposals: P of them; stages: of the head, of which the
-    first read the proposals; logits (P, K + 1): the output of the head, of a cascade the logarithms of the mean scores
-    of its stages; scored: the pairs of a proposal and a class that may become detections; keep: (D,) int64, the indices
+    first read the proposals; logits (P, K + 1): the output of the head, of a cascade those of the average of
+    its stages; scored: the pairs of a proposal and a class that may become detections; keep: (D,) int64, the indices
     of those that became detections, by falling score; suppressed_by: the index of the pair that suppressed each pair of
     ``scored``, its own index where none did.
     """
@@ -60,7 +60,7 @@ def trace(detector: Detector, images: Images) -> list[Trace]:
     proposer = detector.proposer
     proposed = proposer(images, maps, detector.test_selection)
     stages = detector.run_stages(images, maps, proposed.proposals)
-    raw = combine_stages(stages)
+    raw = detector.combine_stages(stages)
     layout = proposer.anchor_layout(proposed.raw)
     candidates = proposer.candidates(proposed.raw, images.sizes, detector.test_selection)
     traces = []

@@ -8,6 +8,7 @@ published codes differ, this follows detectron2:
   removes them and adds the exact ones again in each stage).
 - A later stage is trained on all refined boxes of the samples, matched again (mmdetection draws as many positives as in
   the first stage at most).
+- The scores of all stages are averaged (mmdetection averages the logits before their softmax; ``average`` does either).
 - The losses of all stages are added; the gradient that each sends to the shared maps is divided by the number of stages
   (mmdetection weights the losses by 1, 0.5 and 0.25 instead).
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ from detect.models.heads.softmax import SoftmaxHead
 from detect.ops import boxes as box_ops
 from detect.ops.matching import Matcher, match_all
 from detect.types import Samples, Size, Targets
+
+StageAverage = Literal["scores", "logits"]  # what is averaged over the stages when detecting
 
 
 class CascadeHead(nn.ModuleList):
@@ -83,12 +86,15 @@ def refined_boxes(
     return box_ops.clip(box_ops.decode(deltas[rows, chosen], boxes, delta_stds, max_scale), size)
 
 
-def mean_logits(stage_logits: Sequence[Tensor]) -> Tensor:
-    """Return logits (P, K + 1) whose softmax is the mean of the stages' scores; those of a single stage unchanged.
+def mean_logits(stage_logits: Sequence[Tensor], average: StageAverage) -> Tensor:
+    """Return logits (P, K + 1) whose softmax is the average over the stages; those of a single stage unchanged.
 
-    They are the logarithms of the mean probabilities, computed without the probabilities, which may be 0 in float32.
+    With scores they are the logarithms of the mean probabilities, computed without the probabilities, which may be 0 in
+    float32; with logits their means.
     """
     if len(stage_logits) == 1:
         return stage_logits[0]
+    if average == "logits":
+        return torch.stack(list(stage_logits)).mean(0)
     log_probabilities = torch.stack([logits.log_softmax(1) for logits in stage_logits])
     return log_probabilities.logsumexp(0) - math.log(len(stage_logits))
