@@ -86,8 +86,8 @@ def import_mmdetection(file: Path, classes: Sequence[str] | None = None, overrid
     Raises UserError if the file is unreadable or contains something else.
     """
     content = load_torch_file(file)
-    wrapped = content if isinstance(content, dict) else {}
-    meta = wrapped.get("meta") if isinstance(wrapped.get("meta"), dict) else {}
+    wrapped: Settings = content if isinstance(content, dict) else {}
+    meta: Settings = wrapped["meta"] if isinstance(wrapped.get("meta"), dict) else {}
     state = require_state_dict(wrapped.get("state_dict", content), file)
     names = classes if classes is not None else classes_of_meta(meta)
     return convert_mmdetection_state(state, str(file), names, overrides, style_of_meta(meta))

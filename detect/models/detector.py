@@ -217,14 +217,13 @@ class Detector(nn.Module):
     ) -> list[Samples]:
         """Return the samples of the next stage, from the predictions for all samples of this one, image after image."""
         counts = [len(sample) for sample in samples]
-        return [
-            refinement.samples(
-                refinement.boxes(sample.boxes, image_logits, image_deltas, size, sample.labels), image_targets
-            )
-            for sample, size, image_targets, image_logits, image_deltas in zip(
-                samples, images.sizes, targets, torch.split(logits, counts), torch.split(deltas, counts), strict=True
+        boxes = [
+            refinement.boxes(sample.boxes, image_logits, image_deltas, size, sample.labels)
+            for sample, size, image_logits, image_deltas in zip(
+                samples, images.sizes, torch.split(logits, counts), torch.split(deltas, counts), strict=True
             )
         ]
+        return refinement.samples(boxes, targets)
 
     def _region_losses(
         self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples], delta_stds: tuple[float, float, float, float]

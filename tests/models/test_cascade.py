@@ -111,12 +111,13 @@ def test_match_all_leaves_out_empty_and_ignored_boxes_alone() -> None:
     inside_crowd = [32.0, 12, 40, 20]
     boxes = torch.tensor([[5.0, 6, 30, 40], [5, 6, 5, 40], inside_crowd, [0, 0, 9, 9]])
     matcher = Matcher(0.7, (0.0, 0.7))
-    assert len(match_all(matcher, boxes[:0], crowd)) == 0
-    samples = match_all(matcher, boxes, crowd)
+    assert [len(samples) for samples in match_all(matcher, [boxes[:0]], [crowd])] == [0]
+    empty, samples, without_targets = match_all(matcher, [boxes[:0], boxes, boxes], [crowd, crowd, targets()])
+    assert len(empty) == 0
     assert torch.equal(samples.boxes, boxes[[0, 3]])
     assert samples.labels.tolist() == [1, 0]
     assert torch.equal(samples.matched_boxes[0], BOXES[0])
-    assert match_all(matcher, boxes, targets()).labels.tolist() == [0, 0, 0]
+    assert without_targets.labels.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("truth", [[targets()], [SOME, targets()], [SOME, targets((1, 1, 50, 60))]])

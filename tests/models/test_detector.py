@@ -47,7 +47,7 @@ def sharpen(detector: Detector) -> Detector:
     """Weights that tell one place from another, so that no two scores are near each other."""
     generator = torch.Generator().manual_seed(3)
     for name, parameter in detector.named_parameters():
-        if name.endswith(("objectness.weight", "head.logits.weight")):
+        if name.endswith(("objectness.weight", ".logits.weight")):
             torch.nn.init.normal_(parameter, std=1.0, generator=generator)
     return detector
 

@@ -57,8 +57,8 @@ class Refinement:
         return refined_boxes(boxes, logits, deltas, self.delta_stds, self.max_scale, size, labels)
 
     @torch.no_grad()
-    def samples(self, boxes: Tensor, targets: Targets) -> Samples:
-        """Return the samples of the second stage: all refined boxes (B, 4), matched again, as ``match_all`` does."""
+    def samples(self, boxes: Sequence[Tensor], targets: Sequence[Targets]) -> list[Samples]:
+        """Return the samples of the second stage: all refined boxes (B, 4) of each image, matched again."""
         return match_all(self.matcher, boxes, targets)
 
 
