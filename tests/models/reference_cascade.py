@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from detect.types import Targets
+
 Box = Sequence[float]
 
 
@@ -44,6 +46,36 @@ def match(boxes: Sequence[Box], targets: Sequence[Box], iou: float) -> list[int 
         best = max(range(len(targets)), key=overlaps.__getitem__, default=None)
         matches.append(best if best is not None and overlaps[best] >= iou else None)
     return matches
+
+
+def match_images(
+    boxes: Sequence[Sequence[Box]], truth: Sequence[Targets], iou: float
+) -> tuple[list[int], list[Box | None]]:
+    """Return the label and the target of each box of all images; 0 and None for background."""
+    labels: list[int] = []
+    matched: list[Box | None] = []
+    for rows, targets in zip(boxes, truth, strict=True):
+        target_boxes, target_labels = targets.boxes.tolist(), targets.labels.tolist()
+        for index in match(rows, target_boxes, iou):
+            labels.append(0 if index is None else target_labels[index])
+            matched.append(None if index is None else target_boxes[index])
+    return labels, matched
+
+
+def deltas_of(
+    logits: Sequence[Sequence[float]], deltas: Sequence[Sequence[Sequence[float]]], labels: Sequence[int]
+) -> tuple[list[Sequence[float]], list[Sequence[float]]]:
+    """Return the deltas whose loss is computed, of the true class, and those that move each box to the next stage.
+
+    They are the same but for background, which has no loss and is moved as the class with the highest logit.
+    """
+    own, moving = [], []
+    for row, row_deltas, label in zip(logits, deltas, labels, strict=True):
+        best = max(range(1, len(row)), key=row.__getitem__)
+        shared = len(row_deltas) == 1
+        own.append(row_deltas[0 if shared else max(label - 1, 0)])
+        moving.append(row_deltas[0 if shared else (label or best) - 1])
+    return own, moving
 
 
 def softmax(logits: Sequence[float]) -> list[float]:

@@ -25,6 +25,7 @@ STDS = (0.1, 0.1, 0.2, 0.2)
 LOSSES = {f"region_{name}_{stage}" for name in ("class", "box") for stage in (1, 2, 3)}
 RPN_LOSSES = {"rpn_objectness", "rpn_box"}
 SIZE = (SIDE, SIDE - 8)
+HEAD = {"type": "fc", "fc_dim": 32, "pool_size": 4, "batch_size_per_image": 16}
 PRECOMPUTED = {"kind": "fast_rcnn", "proposals": "selective_search", "cascade": {"ious": IOUS}}
 BODIES: dict[str, dict[str, Any]] = {
     "merged": {},
@@ -33,10 +34,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "rpn": {"anchor_sizes": [12, 20, 32, 48]},
     },
     "own tail": {"backbone": {"name": "small"}, "head": {"batch_size_per_image": 16}},
-    "svd": {"head": {"type": "fc", "fc_dim": 16, "pool_size": 4, "batch_size_per_image": 16, "svd_ranks": [8, 4]}},
-    "deltas of each class": {
-        "head": {"type": "fc", "fc_dim": 16, "pool_size": 4, "batch_size_per_image": 16, "class_agnostic": False}
-    },
+    "svd": {"head": HEAD | {"svd_ranks": [8, 4]}},
+    "deltas of each class": {"head": HEAD | {"class_agnostic": False}},
     "precomputed": PRECOMPUTED,
 }
 
@@ -46,7 +45,7 @@ def build(**settings: Any) -> Detector:
     model = {
         "kind": "cascade_rcnn",
         "backbone": {"name": "small", "norm": "frozen", "output": "merged", "neck_channels": 16},
-        "head": {"type": "fc", "fc_dim": 32, "pool_size": 4, "batch_size_per_image": 16},
+        "head": HEAD,
         "postprocess": {"score_threshold": 0.01},
         **settings,
     }
@@ -70,6 +69,17 @@ def batch_for(detector: Detector, count: int) -> Images:
     for _ in range(count):
         boxes = torch.rand(30, 2, 2, generator=generator).sort(1).values.reshape(-1, 4) * (SIDE - 10)
         proposals.append(Proposals(boxes + torch.tensor([0.0, 0, 2, 2]), torch.rand(30, generator=generator)))
+    return Images(batch.pixels, batch.sizes, batch.seeds, tuple(proposals))
+
+
+def with_proposals_near(truth: Sequence[Targets], batch: Images) -> Images:
+    """Return the images with 40 proposals around each object, many with an IoU between those of two stages."""
+    generator = torch.Generator().manual_seed(6)
+    proposals = []
+    for image_targets in truth:
+        near = torch.cat([image_targets.boxes, torch.tensor([[2.0, 2, 20, 20]])]).repeat(40, 1).double()
+        boxes = near + torch.randn(near.shape, generator=generator, dtype=torch.float64).clamp(-2, 2) * 4
+        proposals.append(Proposals(boxes, torch.rand(len(boxes), generator=generator, dtype=torch.float64)))
     return Images(batch.pixels, batch.sizes, batch.seeds, tuple(proposals))
 
 
@@ -121,41 +131,36 @@ def test_match_all_leaves_out_empty_and_ignored_boxes_alone() -> None:
 
 
 @pytest.mark.parametrize("truth", [[targets()], [SOME, targets()], [SOME, targets((1, 1, 50, 60))]])
-def test_losses_equal_plain_python(truth: list[Targets]) -> None:
-    detector = build().double()
-    batch = images(random_pixels(len(truth)).double())
+@pytest.mark.parametrize("class_agnostic", [True, False])
+def test_losses_equal_plain_python(class_agnostic: bool, truth: list[Targets]) -> None:
+    detector = build(**PRECOMPUTED, head=HEAD | {"class_agnostic": class_agnostic, "batch_size_per_image": 40}).double()
+    for stage in detector.head.stages:
+        stage.deltas.weight.data.mul_(0.3)
+    batch = with_proposals_near(truth, images(random_pixels(len(truth)).double()))
     losses = detector(batch, truth)
-    assert set(losses) == LOSSES | RPN_LOSSES
+    assert set(losses) == LOSSES
     with torch.no_grad():
         maps = detector.backbone(batch.pixels)
         proposals = detector.proposer(batch, maps, detector.head_training.selection).proposals
         sampled = detector.head_training.sampler.sample(proposals, truth, batch.seeds)
     boxes = [sample.boxes.tolist() for sample in sampled]
-    num_positives = []
-    for stage, (iou, weights) in enumerate(zip(IOUS, WEIGHTS, strict=True)):
-        logits, deltas, labels, matched = [], [], [], []
-        for i, image_targets in enumerate(truth):
-            target_boxes = image_targets.boxes.tolist()
-            matches = reference.match(boxes[i], target_boxes, iou)
-            labels += [0 if match is None else int(image_targets.labels[match]) for match in matches]
-            matched += [None if match is None else target_boxes[match] for match in matches]
-        all_boxes = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 4) for rows in boxes]
+    undecided = 0
+    for number, (iou, weights) in enumerate(zip(IOUS, WEIGHTS, strict=True), start=1):
+        tensors = [torch.tensor(rows, dtype=torch.float64).reshape(-1, 4) for rows in boxes]
         with torch.no_grad():
-            stage_logits, stage_deltas = detector.head.stages[stage](detector.regions(batch, maps, all_boxes))
-        logits, deltas = stage_logits.tolist(), stage_deltas[:, 0].tolist()
-        rows = [row for image_rows in boxes for row in image_rows]
-        class_loss, box_loss = reference.stage_losses(logits, deltas, rows, labels, matched, weights)
-        assert losses[f"region_class_{stage + 1}"].count == len(rows)
-        assert losses[f"region_class_{stage + 1}"].value.item() == pytest.approx(class_loss, abs=1e-9)
-        assert losses[f"region_box_{stage + 1}"].value.item() == pytest.approx(box_loss, abs=1e-9)
-        num_positives.append(sum(label > 0 for label in labels))
-        moved = [reference.move(box, box_deltas, weights, SIZE) for box, box_deltas in zip(rows, deltas, strict=True)]
-        counts = [len(image_rows) for image_rows in boxes]
-        boxes = [
-            [box for box in moved[sum(counts[:i]) : sum(counts[: i + 1])] if box[0] < box[2] and box[1] < box[3]]
-            for i in range(len(truth))
-        ]
-    assert bool(num_positives[1]) == any(len(image_targets) for image_targets in truth)
+            logits, deltas = detector.head.stages[number - 1](detector.regions(batch, maps, tensors))
+        all_rows = [row for rows in boxes for row in rows]
+        labels, matched = reference.match_images(boxes, truth, iou)
+        own, moving = reference.deltas_of(logits.tolist(), deltas.tolist(), labels)
+        class_loss, box_loss = reference.stage_losses(logits.tolist(), own, all_rows, labels, matched, weights)
+        assert losses[f"region_class_{number}"].count == len(all_rows)
+        assert losses[f"region_class_{number}"].value.item() == pytest.approx(class_loss, abs=1e-9)
+        assert losses[f"region_box_{number}"].value.item() == pytest.approx(box_loss, abs=1e-9)
+        undecided += sum(a != b for a, b in zip(labels, reference.match_images(boxes, truth, 0.5)[0], strict=True))
+        moves = iter(moving)
+        boxes = [[reference.move(box, next(moves), weights, SIZE) for box in rows] for rows in boxes]
+        boxes = [[box for box in rows if box[0] < box[2] and box[1] < box[3]] for rows in boxes]
+    assert bool(undecided) == any(len(image_targets) for image_targets in truth)
 
 
 def test_detections_have_mean_scores_and_the_boxes_of_the_last_stage() -> None:
