@@ -123,15 +123,15 @@ class ModelConfig(ConfigModel):
             raise ValueError(f"head.sampling: expected per_image for a {self.kind}, found global")
         if self.backbone.output == "fpn" and self.kind == "rcnn":
             raise ValueError("backbone.output: expected c4, dc5 or merged for an rcnn, found fpn")
-        if self.head.class_agnostic and self.kind == "rcnn":
-            raise ValueError("head.class_agnostic: expected false for an rcnn, found true")
         return self
 
     @model_validator(mode="after")
     def _check_cascade(self) -> ModelConfig:
-        """Raise ValueError for a cascade whose stages contradict the other settings, or that they exclude."""
+        """Raise ValueError for stages or shared deltas that the other settings contradict or exclude."""
         ious, stds = self.cascade.ious, self.cascade.delta_stds
         if ious is None:
+            if self.head.class_agnostic and self.kind == "rcnn":
+                raise ValueError("head.class_agnostic: expected false for an rcnn, found true")
             if self.kind == "cascade_rcnn" or stds is not None:
                 reason = "for a cascade_rcnn" if self.kind == "cascade_rcnn" else "with cascade.delta_stds"
                 raise ValueError(f"cascade.ious: expected the IoU of each stage {reason}, found null")
