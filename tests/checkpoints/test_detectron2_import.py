@@ -98,7 +98,7 @@ def test_convert_detectron2_state_converts_every_tensor(layout: str) -> None:
 
 
 def test_tensor_counts_are_those_of_detectron2() -> None:
-    """The counts were taken from detectron2's own models, that of the cascade from its code."""
+    """The counts were taken from detectron2's own models."""
     assert {name: len(tensor_shapes(name)) for name in NAMES["layouts"]} == {
         C4: 275,
         DC5: 279,
