@@ -132,8 +132,9 @@ class ModelConfig(ConfigModel):
         if ious is None:
             if self.head.class_agnostic and self.kind == "rcnn":
                 raise ValueError("head.class_agnostic: expected false for an rcnn, found true")
-            if self.kind == "cascade_rcnn" or stds is not None:
-                reason = "for a cascade_rcnn" if self.kind == "cascade_rcnn" else "with cascade.delta_stds"
+            default = CascadeConfig()
+            changed = [f"with cascade.{key}" for key, setting in self.cascade if setting != getattr(default, key)]
+            for reason in ["for a cascade_rcnn"] if self.kind == "cascade_rcnn" else changed[:1]:
                 raise ValueError(f"cascade.ious: expected the IoU of each stage {reason}, found null")
             return self
         excluded = {

@@ -398,6 +398,7 @@ RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
             ["model.cascade.delta_stds=[[1,1,1,1],[1,1,1,1]]"],
             "cascade.ious: expected .* cascade.delta_stds, found null",
         ),
+        (["model.cascade.average=logits"], "cascade.ious: expected .* cascade.average, found null"),
         (
             ["model.kind=rcnn", *RCNN_RECIPE, "model.cascade.ious=[0.5,0.6]"],
             r"cascade.ious: expected null with kind rcnn, found \[0.5, 0.6\]",
