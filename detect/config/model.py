@@ -134,8 +134,9 @@ class ModelConfig(ConfigModel):
                 raise ValueError("head.class_agnostic: expected false for an rcnn, found true")
             default = CascadeConfig()
             changed = [f"with cascade.{key}" for key, setting in self.cascade if setting != getattr(default, key)]
-            for reason in ["for a cascade_rcnn"] if self.kind == "cascade_rcnn" else changed[:1]:
-                raise ValueError(f"cascade.ious: expected the IoU of each stage {reason}, found null")
+            reasons = ["for a cascade_rcnn"] if self.kind == "cascade_rcnn" else changed
+            if reasons:
+                raise ValueError(f"cascade.ious: expected the IoU of each stage {reasons[0]}, found null")
             return self
         excluded = {
             "kind rcnn": self.kind == "rcnn",
