@@ -138,13 +138,17 @@ def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _
 
 
 def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:
-    """Return boxes, scores and labels of N images on the CPU; a GPU is waited for three times, not for each image."""
+    """Return the detections of N images on the CPU; a GPU is waited for once for each field, not for each image."""
     counts = [len(image) for image in detections]
     boxes, scores, labels = (
         torch.split(torch.cat(parts).cpu(), counts)
         for parts in zip(*((image.boxes, image.scores, image.labels) for image in detections), strict=True)
     )
-    return [Detections(boxes[i], scores[i], labels[i]) for i in range(len(detections))]
+    masks = [image.masks for image in detections if image.masks is not None]
+    split_masks: Sequence[Tensor | None] = (
+        torch.split(torch.cat(masks).cpu(), counts) if masks else [None] * len(counts)
+    )
+    return [Detections(boxes[i], scores[i], labels[i], masks=split_masks[i]) for i in range(len(detections))]
 
 
 def as_prediction(detections: Detections, resized: Size, original: Size, file: str) -> Prediction:
