@@ -132,14 +132,16 @@ class Targets:
     def to(self, device: torch.device) -> Targets:
         """Return the same targets on ``device``."""
         fields = (self.boxes, self.labels, self.difficult, self.crowd)
+        boxes, labels, difficult, crowd = (_moved(tensor, device) for tensor in fields)
         masks = None if self.masks is None else _moved(self.masks, device)
-        return Targets(*(_moved(tensor, device) for tensor in fields), masks)
+        return Targets(boxes, labels, difficult, crowd, masks)
 
     def pin_memory(self) -> Targets:
         """Return the same targets in pinned memory, from which a GPU copies while the host goes on."""
         fields = (self.boxes, self.labels, self.difficult, self.crowd)
+        boxes, labels, difficult, crowd = (tensor.pin_memory() for tensor in fields)
         masks = None if self.masks is None else self.masks.pin_memory()
-        return Targets(*(tensor.pin_memory() for tensor in fields), masks)
+        return Targets(boxes, labels, difficult, crowd, masks)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ BOXES = {
 }
 
 
-def boxes(rows: list[tuple[float, ...]]) -> torch.Tensor:
+def boxes(rows: Sequence[tuple[float, ...]]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
 
 
