@@ -11,9 +11,11 @@ from torch import Tensor
 
 from detect.data.annotations import Annotations
 from detect.data.loading.collate import Batch
+from detect.data.masks import RleMask, encode
 from detect.evaluation.predictions import Prediction, empty_prediction
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
+from detect.ops.masks import paste_masks
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
@@ -161,4 +163,12 @@ def as_prediction(detections: Detections, resized: Size, original: Size, file: s
         boxes=boxes.numpy(),
         scores=detections.scores.double().cpu().numpy(),
         labels=detections.labels.cpu().numpy().astype(np.int64),
+        masks=None if detections.masks is None else _encode_masks(detections.masks.cpu(), boxes, original),
+    )
+
+
+def _encode_masks(masks: Tensor, boxes: Tensor, size: Size) -> tuple[RleMask, ...]:
+    """Return masks (D, M, M) of boxes (D, 4) as pixels of an image of ``size`` (h, w), one at a time to save memory."""
+    return tuple(
+        encode(paste_masks(mask[None], box[None], size)[0].numpy()) for mask, box in zip(masks, boxes, strict=True)
     )
