@@ -67,7 +67,7 @@ def _check_mask(instance: LabeledObject, size: Size) -> Iterator[tuple[str, str]
             yield "mask-outside", f"{outside} of {area} pixels outside {x1:g} {y1:g} {x2:g} {y2:g}"
     if area < _MIN_FILL * (x2 - x1) * (y2 - y1):
         yield "thin-mask", f"{area} of {(x2 - x1) * (y2 - y1):.0f} square pixels"
-    stated = instance.area
+    stated = None if instance.crowd else instance.area  # COCO's own areas of crowds are not those of their masks
     if stated is not None and abs(stated - area) > max(_AREA_TOLERANCE * area, _MIN_AREA_DIFFERENCE):
         yield "mask-area", f"{stated:g} stated, {area} pixels"
     if isinstance(mask, PolygonMask) and any(map(crosses_itself, mask.rings)):
