@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.formats.mask_json import mask_record, parse_mask, parse_rle
 from detect.data.masks import (
     Mask,
@@ -20,6 +21,7 @@ from detect.data.masks import (
     rasterize,
     union,
 )
+from detect.data.sources import concat, remap_classes, require_masks, select, without_difficult
 from detect.errors import UserError
 
 SIZE = (9, 12)
@@ -152,3 +154,46 @@ def test_bitmaps_of_packed_masks() -> None:
     bitmaps = PackedMasks.pack([None, PolygonMask((SQUARE,))]).bitmaps(SIZE)
     np.testing.assert_array_equal(bitmaps, [rectangle(0, 0, 0, 0), rectangle(2, 1, 6, 4)])
     assert PackedMasks.pack([]).bitmaps(SIZE).shape == (0, *SIZE)
+
+
+def masked_image(name: str, masks: PackedMasks | None) -> ImageAnnotation:
+    """Two objects, the first of them difficult."""
+    return ImageAnnotation(
+        file=f"/photos/{name}.jpg",
+        image_id=len(name),
+        size=SIZE,
+        boxes=np.array([[2.0, 1, 6, 4], [8.0, 5, 11, 9]]),
+        labels=np.array([1, 2]),
+        difficult=np.array([True, False]),
+        crowd=np.zeros(2, bool),
+        areas=np.array([12.0, 12.0]),
+        masks=masks,
+    )
+
+
+def test_masks_stay_with_their_objects_when_data_sets_are_joined_and_selected() -> None:
+    first, second = MASKS[1:3]
+    masked = Annotations.from_images([masked_image("a", PackedMasks.pack([first, second]))], ["cat", "dog"])
+    plain = Annotations.from_images([masked_image("bb", None)], ["cat", "dog"])
+    assert plain.masks is None
+    joined = concat([plain, masked])
+    assert joined.masks is not None
+    assert [joined.masks[row] for row in range(4)] == [None, None, first, second]
+    kept = without_difficult(remap_classes(joined, ["dog", "cat"])).masks
+    assert kept is not None
+    assert [kept[row] for row in range(2)] == [None, second]
+    chosen = select(joined, [1, 1]).masks
+    assert chosen is not None
+    assert [chosen[row] for row in range(4)] == [first, second, first, second]
+    with pytest.raises(UserError, match=r"/photos/bb.jpg: .* none for 2 of 4 objects, the first number 1 \(cat\)"):
+        require_masks(joined)
+    require_masks(masked)
+
+
+def test_packed_masks_are_flat_arrays_that_workers_share() -> None:
+    masked = Annotations.from_images([masked_image("a", PackedMasks.pack(MASKS[1:3]))] * 1, ["cat", "dog"])
+    assert masked.masks is not None
+    of_image = masked[0].masks
+    assert of_image is not None
+    assert np.shares_memory(of_image.content, masked.masks.content)
+    assert {type(getattr(of_image, field)) for field in ("content", "offsets")} == {np.ndarray}
