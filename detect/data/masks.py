@@ -70,6 +70,26 @@ def encode(bitmap: np.ndarray) -> RleMask:
     return _from_coco(coco_mask.encode(np.asfortranarray(bitmap, np.uint8)))
 
 
+def encode_window(bitmap: np.ndarray, x: int, y: int, size: Size) -> RleMask:
+    """Return the mask that ``encode`` would of an image of ``size`` (h, w) that is empty but for a bitmap at x, y.
+
+    The time grows with the window, not with the image: 100 masks of a photo of 12 megapixels would take seconds.
+    """
+    height, width = size
+    padded = np.zeros((bitmap.shape[0] + 2, bitmap.shape[1]), np.int8)
+    padded[1:-1] = bitmap
+    columns, rows = np.nonzero(
+        np.diff(padded, axis=0).T
+    )  # the first covered pixel and the one behind the last, in turn
+    edges = ((x + columns) * height + y + rows).reshape(-1, 2)
+    is_edge = np.ones(edges.shape, bool)  # a run to the bottom may go on at the top of the next column
+    is_edge[1:, 0] = is_edge[:-1, 1] = edges[1:, 0] != edges[:-1, 1]
+    positions = edges[is_edge]
+    counts = np.diff(np.concatenate([[0], positions, [height * width]])).tolist()
+    counts = counts[:-1] if counts[-1] == 0 else counts
+    return _from_coco(coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width))
+
+
 def union(masks: Sequence[Mask], size: Size) -> Mask:
     """Return what any of several masks covers in an image of ``size`` (h, w); polygons stay polygons."""
     polygons = [mask for mask in masks if isinstance(mask, PolygonMask)]

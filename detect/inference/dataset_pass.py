@@ -11,7 +11,7 @@ from torch import Tensor
 
 from detect.data.annotations import Annotations
 from detect.data.loading.collate import Batch
-from detect.data.masks import RleMask, encode
+from detect.data.masks import RleMask, encode_window
 from detect.evaluation.predictions import Prediction, empty_prediction
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
@@ -168,7 +168,15 @@ def as_prediction(detections: Detections, resized: Size, original: Size, file: s
 
 
 def _encode_masks(masks: Tensor, boxes: Tensor, size: Size) -> tuple[RleMask, ...]:
-    """Return masks (D, M, M) of boxes (D, 4) as pixels of an image of ``size`` (h, w), one at a time to save memory."""
-    return tuple(
-        encode(paste_masks(mask[None], box[None], size)[0].numpy()) for mask, box in zip(masks, boxes, strict=True)
-    )
+    """Return masks (D, M, M) of boxes (D, 4) as pixels of an image of ``size`` (h, w), one at a time to save memory.
+
+    Each is pasted into a window of whole pixels around its box.
+    """
+    encoded = []
+    sides = torch.tensor([size[1], size[0]] * 2)
+    windows = torch.cat([boxes[:, :2].floor(), boxes[:, 2:].ceil()], 1).clamp(torch.zeros(4), sides).long()
+    for mask, box, (x1, y1, x2, y2) in zip(masks, boxes, windows.tolist(), strict=True):
+        moved = box - torch.tensor([x1, y1, x1, y1])
+        bitmap = paste_masks(mask[None], moved[None], (max(0, y2 - y1), max(0, x2 - x1)))[0]
+        encoded.append(encode_window(bitmap.numpy(), x1, y1, size))
+    return tuple(encoded)

@@ -16,6 +16,7 @@ from detect.data.masks import (
     count_pixels,
     decode,
     encode,
+    encode_window,
     mask_area,
     mask_box,
     rasterize,
@@ -66,6 +67,19 @@ def test_union_keeps_polygons_and_joins_other_masks() -> None:
     assert union(polygons, SIZE) == PolygonMask((SQUARE, OTHER))
     joined = union([polygons[0], encode(rectangle(8, 5, 11, 9))], SIZE)
     np.testing.assert_array_equal(decode(joined, SIZE), decode(PolygonMask((SQUARE, OTHER)), SIZE))
+
+
+@given(st.integers(0, 2**32), st.tuples(*[st.integers(0, 6)] * 4), st.sampled_from([0.0, 0.5, 0.9, 1.0]))
+@settings(max_examples=200, deadline=None)
+def test_encode_window_equals_encode_of_the_whole_image(
+    seed: int, sides: tuple[int, int, int, int], fill: float
+) -> None:
+    x, y, width, height = sides
+    size = (max(1, y + height), max(1, x + width + seed % 2))
+    window = np.random.default_rng(seed).random((height, width)) < fill
+    bitmap = np.zeros(size, bool)
+    bitmap[y : y + height, x : x + width] = window
+    assert encode_window(window, x, y, size) == encode(bitmap)
 
 
 @given(st.integers(0, 2**32), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.floats(0, 1))

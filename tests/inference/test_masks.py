@@ -10,9 +10,10 @@ import torch
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.loading.loader import evaluation_loader
-from detect.data.masks import decode
+from detect.data.masks import decode, encode
 from detect.inference.dataset_pass import BatchOutput, as_prediction, run_on_dataset
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
+from detect.ops.masks import paste_masks
 from detect.ops.preprocess import Preprocess
 from detect.system.device import ComputeConfig
 from detect.types import Detections, Images, Targets
@@ -39,6 +40,18 @@ def test_masks_are_pasted_at_the_size_of_the_original(count: int) -> None:
         bitmap = decode(mask, (100, 200))
         assert not (bitmap & ~expected).any()
         assert bitmap.sum() > 0.97 * expected.sum()  # the corners of the box are rounded
+
+
+def test_masks_of_boxes_across_the_border_are_those_of_paste_masks() -> None:
+    boxes = torch.tensor(
+        [[-9.5, -3.2, 30.4, 20.1], [80.0, 40.0, 130.0, 70.0], [-20.0, 0.0, -5.0, 9.0], [9.0, 9.0, 9.0, 9.0]]
+    )
+    masks = torch.rand(4, 28, 28, generator=torch.Generator().manual_seed(0))
+    labels = torch.ones(4, dtype=torch.int64)
+    prediction = as_prediction(Detections(boxes, torch.rand(4), labels, masks=masks), (50, 100), (50, 100), "a.jpg")
+    pasted = paste_masks(masks, boxes.double(), (50, 100)).numpy()
+    assert [bool(mask.any()) for mask in pasted] == [True, True, False, False]
+    assert prediction.masks == tuple(encode(mask) for mask in pasted)
 
 
 def test_a_detector_without_masks_gives_none() -> None:
