@@ -22,6 +22,7 @@ from detect.data.formats.annotation_files import (
 )
 from detect.data.formats.coco_categories import choose_categories
 from detect.data.formats.image_index import FileIndex
+from detect.data.formats.mask_json import parse_mask
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -32,6 +33,7 @@ from detect.data.formats.records import (
 )
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
+from detect.data.masks import Mask
 from detect.errors import UserError
 from detect.types import Size
 
@@ -57,15 +59,16 @@ class CocoFolder:
     """Reads the COCO files of a folder.
 
     root: the folder, or one annotation file; images: the folder of the images, absolute or in root, None to search for
-    it; report: where faults go; sizes: decides on the sizes of images.
+    it; report: where faults go; sizes: decides on the sizes of images; masks: whether to read segmentations.
     """
 
-    def __init__(self, root: Path, images: Path | None, report: Report, sizes: ImageSizes) -> None:
+    def __init__(self, root: Path, images: Path | None, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
         self.root = root.parent if root.is_file() else root
         self._files = [root] if root.is_file() else None
         self._images = images
         self._report = report
         self._sizes = sizes
+        self._masks = masks
         self._index = FileIndex(self.root if images is None else self.root / images)
         self._read: list[tuple[CocoFile, NamedImages]] = []
 
@@ -82,7 +85,7 @@ class CocoFolder:
         """Return the images of an annotation file, named with or without its suffix, absolute or in the root."""
         file = annotation_file(self.root, split, ".json")
         named_images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report, split)
-        reader = CocoFile(file, named_images, self._report, self._sizes)
+        reader = CocoFile(file, named_images, self._report, self._sizes, self._masks)
         self._read.append((reader, named_images))
         return reader.read()
 
@@ -121,8 +124,9 @@ class CocoFile:
     ``corners``, which holds ``x1 y1 x2 y2`` where ``bbox`` cannot: the last bit of x + width differs.
     """
 
-    def __init__(self, path: Path, images: NamedImages, report: Report, sizes: ImageSizes) -> None:
+    def __init__(self, path: Path, images: NamedImages, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
         self.path = path
+        self._masks = masks
         self.unparsed_files: list[Path] = []
         self._named_images = images
         self._report = report
@@ -209,9 +213,19 @@ class CocoFile:
                     pose=annotation.pose,
                     area=annotation.area,
                     has_mask=annotation.has_mask,
+                    mask=self._parse_mask(annotation) if self._masks else None,
                 )
             )
         marks.report(self.path, self._report)
+
+    def _parse_mask(self, annotation: coco_json.CocoAnnotation) -> Mask | None:
+        """Return the mask of an annotation; None without one, and after noting that it cannot be read."""
+        try:
+            return parse_mask(annotation.location, annotation.segmentation)
+        except UserError as error:
+            message = str(error).removeprefix(f"{annotation.location}: ")
+            self._report.note("damaged-mask", self.path, annotation.location, message)
+            return None
 
     def _to_labeled_image(self, image_id: int, image: _Image) -> LabeledImage:
         """Return an image whose boxes are judged by its size."""
