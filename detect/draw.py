@@ -30,16 +30,21 @@ JPEG_QUALITY = 72
 
 @dataclass(frozen=True)
 class LabeledBoxes:
-    """Boxes to draw on an image: boxes (D, 4) in its pixels; labels: D integers in 1..K; scores: D in 0..1, or None."""
+    """Boxes to draw on an image.
+
+    boxes (D, 4) in its pixels; labels: D integers in 1..K; scores: D in 0..1, or None; masks: D bitmaps (h, w) bool of
+    the image, or None.
+    """
 
     boxes: np.ndarray
     labels: Sequence[int] | np.ndarray
     scores: Sequence[float] | np.ndarray | None = None
+    masks: Sequence[np.ndarray] | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
             raise ValueError(f"LabeledBoxes.boxes: expected shape (D, 4), found {self.boxes.shape}")
-        for name, values in (("labels", self.labels), ("scores", self.scores)):
+        for name, values in (("labels", self.labels), ("scores", self.scores), ("masks", self.masks)):
             if values is not None and len(values) != len(self.boxes):
                 raise ValueError(f"LabeledBoxes.{name}: expected {len(self.boxes)}, found {len(values)}")
 
@@ -78,12 +83,17 @@ def draw_detections(rgb: np.ndarray, detections: LabeledBoxes, classes: Sequence
 
     classes: the K names, label 1 first. An image whose longer side is under 320 pixels is enlarged by an integer
     factor. Boxes are clipped to the image. The box with the best score, or the first box without scores, is drawn on
-    top.
+    top, and masks below all boxes.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"expected an image (h, w, 3) of uint8, found {rgb.shape} of {rgb.dtype}")
     scale = max(1, math.ceil(_MIN_SIDE / max(rgb.shape[:2])))
-    image = Image.fromarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC))
+    enlarged = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC))
+    if detections.masks is not None:
+        last_first = detections.best_first()[::-1]
+        masks = [detections.masks[i].repeat(scale, axis=0).repeat(scale, axis=1) for i in last_first]
+        enlarged = paint_masks(enlarged, masks, [int(detections.labels[i]) for i in last_first])
+    image = Image.fromarray(enlarged)
     line_width, font_size = max(2, round(max(image.size) / 300)), max(12, round(max(image.size) / 55))
     rectangles: dict[int, Rectangle] = {}
     captions: dict[int, Caption] = {}
@@ -97,6 +107,19 @@ def draw_detections(rgb: np.ndarray, detections: LabeledBoxes, classes: Sequence
     for i in reversed(captions):
         draw_caption(pen, captions[i], class_color(int(detections.labels[i])))
     return np.asarray(image)
+
+
+def paint_masks(
+    rgb: np.ndarray, masks: Sequence[np.ndarray] | np.ndarray, labels: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """Return a new image (h, w, 3) uint8 with masks, bitmaps (h, w) bool, painted half-transparently, the last on top.
+
+    labels: the class of each mask, which gives its color.
+    """
+    painted = rgb.copy()
+    for mask, label in zip(masks, labels, strict=True):
+        painted[mask] = (painted[mask].astype(np.uint16) + np.asarray(class_color(int(label)), np.uint16)) // 2
+    return painted
 
 
 def draw_targets_and_detections(

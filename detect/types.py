@@ -6,7 +6,7 @@ converted only where they are read and written. Sizes are ``(height, width)`` of
 Label 0 is background, classes are 1..K. An image without objects is valid everywhere. Records check shape and dtype
 when they are created but never values: reading a value would make a GPU wait.
 
-Letters: N images, G targets, P proposals, S samples, D detections, K classes.
+Letters: N images, G targets, P proposals, S samples, D detections, K classes, M x M cells of a predicted mask.
 """
 
 from __future__ import annotations
@@ -105,18 +105,26 @@ class Images:
 
 @dataclass(frozen=True)
 class Targets:
-    """The ground truth of one image: boxes (G, 4); labels (G,) int64 in 1..K; difficult and crowd (G,) bool."""
+    """The ground truth of one image.
+
+    boxes (G, 4); labels (G,) int64 in 1..K; difficult and crowd (G,) bool; masks (G, H, W) bool or None: the pixels of
+    each object, at the size of the image that the boxes are in (without its padding), of a crowd its region. None where
+    the model asks for none.
+    """
 
     boxes: Tensor
     labels: Tensor
     difficult: Tensor
     crowd: Tensor
+    masks: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check("Targets.boxes", self.boxes, (None, 4))
         _check("Targets.labels", self.labels, (len(self.boxes),), torch.int64)
         _check("Targets.difficult", self.difficult, (len(self.boxes),), torch.bool)
         _check("Targets.crowd", self.crowd, (len(self.boxes),), torch.bool)
+        if self.masks is not None:
+            _check("Targets.masks", self.masks, (len(self.boxes), None, None), torch.bool)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -124,12 +132,16 @@ class Targets:
     def to(self, device: torch.device) -> Targets:
         """Return the same targets on ``device``."""
         fields = (self.boxes, self.labels, self.difficult, self.crowd)
-        return Targets(*(_moved(tensor, device) for tensor in fields))
+        boxes, labels, difficult, crowd = (_moved(tensor, device) for tensor in fields)
+        masks = None if self.masks is None else _moved(self.masks, device)
+        return Targets(boxes, labels, difficult, crowd, masks)
 
     def pin_memory(self) -> Targets:
         """Return the same targets in pinned memory, from which a GPU copies while the host goes on."""
         fields = (self.boxes, self.labels, self.difficult, self.crowd)
-        return Targets(*(tensor.pin_memory() for tensor in fields))
+        boxes, labels, difficult, crowd = (tensor.pin_memory() for tensor in fields)
+        masks = None if self.masks is None else self.masks.pin_memory()
+        return Targets(boxes, labels, difficult, crowd, masks)
 
 
 @dataclass(frozen=True)
@@ -158,7 +170,10 @@ class Detections:
     """The detections of one image, best first.
 
     boxes (D, 4); scores (D,) in 0..1; labels (D,) int64 in 1..K; proposal_index (D,) int64 or None: the proposal each
-    came from; classes: the K names, so that ``names()`` needs nothing else (empty if no names are known).
+    came from; classes: the K names, so that ``names()`` needs nothing else (empty if no names are known); masks
+    (D, M, M) float32 or None: the probability, 0 to 1, that each of M x M cells of the box belongs to the object. As
+    they are relative to the box, they stay as they are when boxes are scaled or moved; ``ops.masks.paste_masks`` puts
+    them on the image. None where the model has no mask head.
     """
 
     boxes: Tensor
@@ -166,6 +181,7 @@ class Detections:
     labels: Tensor
     proposal_index: Tensor | None = None
     classes: tuple[str, ...] = ()
+    masks: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check("Detections.boxes", self.boxes, (None, 4))
@@ -173,6 +189,8 @@ class Detections:
         _check("Detections.labels", self.labels, (len(self.boxes),), torch.int64)
         if self.proposal_index is not None:
             _check("Detections.proposal_index", self.proposal_index, (len(self.boxes),), torch.int64)
+        if self.masks is not None:
+            _check("Detections.masks", self.masks, (len(self.boxes), *self.masks.shape[-1:] * 2), torch.float32)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -200,7 +218,10 @@ class Detections:
         """Return the detections at ``index``: a bool mask (D,) or int64 indices."""
         index = index.nonzero().flatten() if index.dtype == torch.bool else index  # counted once, not for each field
         proposal_index = None if self.proposal_index is None else self.proposal_index[index]
-        return Detections(self.boxes[index], self.scores[index], self.labels[index], proposal_index, self.classes)
+        masks = None if self.masks is None else self.masks[index]
+        return Detections(
+            self.boxes[index], self.scores[index], self.labels[index], proposal_index, self.classes, masks
+        )
 
 
 @dataclass(frozen=True)

@@ -207,3 +207,32 @@ def test_save_image_with_another_suffix_raises_user_error(tmp_path: Path, name: 
     with pytest.raises(UserError, match=name):
         save_image(tmp_path / name, gray_image(3, 3))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_are_painted_half_transparently_in_the_color_of_their_class() -> None:
+    mask = np.zeros((400, 500), bool)
+    mask[100:200, 100:300] = True
+    boxes = np.array([[100.0, 100, 300, 200]])
+    plain = draw_detections(gray_image(400, 500), LabeledBoxes(boxes, [2]), ["cat", "dog"])
+    drawn = draw_detections(gray_image(400, 500), LabeledBoxes(boxes, [2], masks=mask[None]), ["cat", "dog"])
+    expected = [(90 + channel) // 2 for channel in class_color(2)]
+    assert drawn[170, 250].tolist() == expected
+    np.testing.assert_array_equal(drawn[~mask], plain[~mask])
+    small = draw_detections(
+        gray_image(40, 50), LabeledBoxes(boxes / 10, [2], masks=mask[None, ::10, ::10]), ["cat", "dog"]
+    )
+    assert small[17 * 7, 25 * 7].tolist() == expected
+    assert small[5, 5].tolist() == [90, 90, 90]
+
+
+def test_of_overlapping_masks_the_best_score_is_on_top() -> None:
+    masks = np.ones((2, 400, 500), bool)
+    boxes = np.array([[0.0, 0, 500, 400]] * 2)
+    drawn = draw_detections(gray_image(400, 500), LabeledBoxes(boxes, [1, 2], [0.9, 0.5], masks), ["cat", "dog"])
+    below = [(90 + channel) // 2 for channel in class_color(2)]
+    assert drawn[200, 250].tolist() == [(a + b) // 2 for a, b in zip(below, class_color(1), strict=True)]
+
+
+def test_masks_of_another_number_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"LabeledBoxes.masks: expected 1, found 2"):
+        LabeledBoxes(np.zeros((1, 4)), [1], masks=np.zeros((2, 4, 4), bool))

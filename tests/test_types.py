@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,8 @@ def test_records_accept_any_number_of_boxes(count: int) -> None:
         Proposals(boxes, scores),
         Proposals(boxes.double(), scores.half(), labels),
         Targets(boxes, labels, flags, flags),
+        Targets(boxes, labels, flags, flags, zeros(count, 5, 6, dtype=B)),
+        Detections(boxes, scores, labels, masks=zeros(count, 7, 7)),
         Samples(boxes, labels, boxes),
         Detections(boxes, scores, labels),
         Images(zeros(count, 3, 2, 5), ((2, 5),) * count, (0,) * count),
@@ -56,6 +59,24 @@ def test_records_accept_any_number_of_boxes(count: int) -> None:
             "Targets.crowd: expected shape",
         ),
         (lambda: Samples(zeros(1, 4), zeros(1, dtype=L), zeros(2, 4)), "Samples.matched_boxes: expected shape"),
+        (
+            lambda: Targets(
+                zeros(1, 4), zeros(1, dtype=L), zeros(1, dtype=B), zeros(1, dtype=B), zeros(2, 5, 6, dtype=B)
+            ),
+            "Targets.masks: expected shape",
+        ),
+        (
+            lambda: Targets(zeros(1, 4), zeros(1, dtype=L), zeros(1, dtype=B), zeros(1, dtype=B), zeros(1, 5, 6)),
+            "Targets.masks: expected torch.bool",
+        ),
+        (
+            lambda: Detections(zeros(1, 4), zeros(1), zeros(1, dtype=L), masks=zeros(1, 7, 8)),
+            "Detections.masks: expected shape",
+        ),
+        (
+            lambda: Detections(zeros(1, 4), zeros(1), zeros(1, dtype=L), masks=zeros(1, 7, 7).double()),
+            "Detections.masks: expected torch.float32",
+        ),
         (lambda: Detections(zeros(1, 4), zeros(1), zeros(1)), "Detections.labels: expected torch.int64"),
         (lambda: Detections(zeros(1, 4), zeros(1), zeros(1, dtype=L), zeros(2, dtype=L)), "Detections.proposal_index"),
     ],
@@ -88,3 +109,14 @@ def test_select_by_index_keeps_the_order_of_the_index() -> None:
     selected = detections().select(torch.tensor([2, 0]))
     assert torch.equal(selected.scores, torch.tensor([0.1, 0.9]))
     assert selected.proposal_index is None
+
+
+def test_masks_follow_their_detections_and_targets() -> None:
+    masks = torch.arange(12.0).view(3, 2, 2)
+    selected = replace(detections(), masks=masks).above(0.5)
+    assert selected.masks is not None
+    assert torch.equal(selected.masks, masks[:2])
+    flags = zeros(3, dtype=B)
+    targets = Targets(zeros(3, 4), zeros(3, dtype=L), flags, flags, masks.bool()).to(torch.device("meta"))
+    assert targets.masks is not None
+    assert targets.masks.is_meta

@@ -39,6 +39,7 @@ NAMES = (
     *(f"COCO-Detection/faster_rcnn_R_101_{cut}_3x" for cut in ("C4", "DC5", "FPN")),
     "COCO-Detection/fast_rcnn_R_50_FPN_1x",
     "PascalVOC-Detection/faster_rcnn_R_50_C4",
+    "Misc/cascade_mask_rcnn_R_50_FPN_1x",
 )
 TOLERANCE = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the image
 MIN_MATCHED, MAX_COUNT_DIFFERENCE, MIN_DETECTIONS = 0.98, 0.02, 100
@@ -62,6 +63,7 @@ request = json.load(sys.stdin)
 torch.manual_seed(request["seed"])
 cfg = model_zoo.get_config(request["name"] + ".yaml")
 cfg.MODEL.DEVICE = "cpu"
+cfg.MODEL.MASK_ON = False
 cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = request["min_size"], request["max_size"]
 cfg.MODEL.RPN.POST_NMS_TOPK_TEST = request["proposals"]
 cfg.TEST.DETECTIONS_PER_IMAGE = request["limit"]
@@ -109,8 +111,9 @@ def scale_outputs(stds):
 if not fast:  # before the head: the large deltas of random layers would leave no proposals
     head = model.proposal_generator.rpn_head
     scale_outputs({head.objectness_logits: 3.0, head.anchor_deltas: 0.3})
-predictor = model.roi_heads.box_predictor
-scale_outputs({predictor.cls_score: 2.5, predictor.bbox_pred: 1.0})
+predictors = model.roi_heads.box_predictor
+for predictor in predictors if isinstance(predictors, torch.nn.ModuleList) else [predictors]:
+    scale_outputs({predictor.cls_score: 2.5, predictor.bbox_pred: 1.0})
 torch.save({"model": model.state_dict(), "__author__": "check_detectron2"}, request["weights"])
 detections = []
 for dtype in (torch.float32, torch.float64):

@@ -184,6 +184,7 @@ def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path)
 def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
     """Return the mean seconds of each stage for one image at a time, after one warm-up image that does not count."""
     detector, times = predictor.base_detector, []
+    (stage,) = detector.head.stages
     for file in [files[0], *files]:
         rgb = read_image(file)
         timestamps = [time.perf_counter()]
@@ -197,7 +198,7 @@ def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
         timestamps.append(time.perf_counter())
         regional = detector.regions(images, maps, [proposal.boxes for proposal in proposals])
         timestamps.append(time.perf_counter())
-        logits, deltas = detector.head(regional)
+        logits, deltas = stage(regional)
         detector.postprocess(proposals[0], logits, deltas, images.sizes[0])
         timestamps.append(time.perf_counter())
         search, _, backbone, proposer, regions, head = np.diff(timestamps)

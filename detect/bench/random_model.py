@@ -86,16 +86,16 @@ def _randomize_norms(detector: Detector) -> None:
             nn.init.normal_(layer.shift, std=0.1)
 
 
-def _output_layers(detector: Detector) -> tuple[Mapping[str, OutputLayer], Mapping[str, OutputLayer]]:
-    """Return the last layers of the RPN and of the head, by the names of OUTPUT_STDS."""
-    return detector.proposer.output_layers(), detector.head.output_layers()
+def _output_layers(detector: Detector) -> list[Mapping[str, OutputLayer]]:
+    """Return the last layers of the RPN and of each stage of the head, by the names of OUTPUT_STDS."""
+    return [detector.proposer.output_layers(), *(stage.output_layers() for stage in detector.head.stages)]
 
 
 @torch.no_grad()
 def scale_outputs(layer_groups: Sequence[Mapping[str, OutputLayer]], run: Callable[[], object]) -> None:
     """Scale the weights so that each output has mean 0 and the standard deviation of OUTPUT_STDS in ``run``.
 
-    layer_groups: the layers of the RPN, then those of the head, whose inputs depend on the RPN.
+    layer_groups: the layers of the RPN, then those of each stage of the head, whose inputs depend on those before.
     """
     for layers in layer_groups:
         recorded = _record_outputs(layers, run)

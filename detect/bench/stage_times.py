@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
@@ -18,7 +20,8 @@ from detect.inference.predictor import Predictor
 class StageTimes:
     """The seconds of each stage for one image.
 
-    search: of detectors with precomputed proposals; proposals: of the others.
+    search: of detectors with precomputed proposals; proposals: of the others; regions, head: sums over the stages of a
+    cascade.
     """
 
     decode: float
@@ -49,10 +52,13 @@ def time_stages(predictor: Predictor, files: Sequence[Path]) -> StageTimes:
 def _time_image(predictor: Predictor, file: Path) -> StageTimes:
     detector, timestamps = predictor.base_detector, [time.perf_counter()]
 
-    def end_stage() -> None:
+    def synchronized_time() -> float:
         if predictor.compute.device.type == "cuda":
             torch.cuda.synchronize()
-        timestamps.append(time.perf_counter())
+        return time.perf_counter()
+
+    def end_stage() -> None:
+        timestamps.append(synchronized_time())
 
     rgb = read_image(file)
     end_stage()
@@ -65,10 +71,24 @@ def _time_image(predictor: Predictor, file: Path) -> StageTimes:
         end_stage()
         (proposals,) = detector.proposer(images, maps, detector.test_selection).proposals
         end_stage()
-        region_maps = detector.regions(images, maps, [proposals.boxes])
+        with _recorded_calls(detector.get_submodule("regions"), synchronized_time) as edges:
+            outputs = detector.run_head(images, maps, (proposals,))
         end_stage()
-        logits, deltas = detector.head(region_maps)
+        detector.postprocess(outputs.proposals[0], outputs.logits[0], outputs.deltas[0], images.sizes[0])
         end_stage()
-        detector.postprocess(proposals, logits, deltas, images.sizes[0])
-        end_stage()
-    return StageTimes(*np.diff(timestamps).tolist())
+    *before, head, postprocess = np.diff(timestamps).tolist()
+    regions = sum(edges[1::2]) - sum(edges[::2])
+    return StageTimes(*[*before, regions, head - regions, postprocess])
+
+
+@contextmanager
+def _recorded_calls(module: nn.Module, clock: Callable[[], float]) -> Iterator[list[float]]:
+    """Yield a list that gets the time before and after each call of ``module``."""
+    edges: list[float] = []
+    hooks = (
+        module.register_forward_pre_hook(lambda *_: edges.append(clock())),
+        module.register_forward_hook(lambda *_: edges.append(clock())),
+    )
+    yield edges
+    for hook in hooks:
+        hook.remove()

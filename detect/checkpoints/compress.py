@@ -44,16 +44,17 @@ def compress(model: Path, ranks: Sequence[int] | None = None) -> CompressedModel
         raise UserError(f"{file}: expected a model that is not compressed, found one that was compressed before")
     detector = build_uninitialized(saved.config, saved.classes)
     detector.load_state_dict(saved.weights)
-    head = detector.head
-    layers = linear_layers(head.tail)
+    tails = [stage.tail for stage in detector.head.stages]
+    layers = linear_layers(tails[0])  # those of the other stages of a cascade are alike
     if not layers:
         raise UserError(f"{file}: expected a tail with fully connected layers, found none")
     layer_ranks = tuple(ranks) if ranks is not None else _default_ranks(layers)
     pairs = list(zip(layers, layer_ranks, strict=False))
-    cost_before = sum(layer.in_features * layer.out_features for layer, _ in pairs)
-    cost_after = sum(rank * (layer.in_features + layer.out_features) for layer, rank in pairs)
+    cost_before = len(tails) * sum(layer.in_features * layer.out_features for layer, _ in pairs)
+    cost_after = len(tails) * sum(rank * (layer.in_features + layer.out_features) for layer, rank in pairs)
     try:
-        replace_linears(head.tail, layer_ranks, truncated_svd)
+        for tail in tails:
+            replace_linears(tail, layer_ranks, truncated_svd)
     except ValueError as error:
         raise UserError(f"--ranks: {error}") from None
     model_settings = saved.config.model

@@ -1,4 +1,4 @@
-"""Settings of detectron2's Faster and Fast R-CNNs: its configs/Base-RCNN-*.yaml over its config/defaults.py."""
+"""Settings of detectron2's Faster, Fast and Cascade R-CNNs: its configs/Base-RCNN-*.yaml over config/defaults.py."""
 
 from __future__ import annotations
 
@@ -54,17 +54,26 @@ _CUTS: dict[str, Settings] = {  # backbone, RPN and head, which differ
         "head": _FC_HEAD,
     },
 }
+_CASCADE: Settings = {  # its configs/Misc/cascade_mask_rcnn_R_50_FPN_*.yaml
+    "cascade": {"ious": [0.5, 0.6, 0.7]},
+    "head": _FC_HEAD | {"class_agnostic": True},
+    "rpn": _RPN | _CUTS["FPN"]["rpn"] | {"post_nms_top_n_train": 2000},
+}
 _BLOCKS = {6: 50, 23: 101, 36: 152}  # blocks of the fourth stage -> layers of the network
 SIGNATURE_KEYS = {  # a tensor that only one cut has
     "roi_heads.res5.0.conv1.weight": "C4",
     "backbone.bottom_up.res5.0.conv1.weight": "FPN",
     "backbone.res5.0.conv1.weight": "DC5",
 }
+CLASS_BIASES = {  # of the classifier, of a cascade that of its first stage
+    "faster_rcnn": "roi_heads.box_predictor.cls_score.bias",
+    "cascade_rcnn": "roi_heads.box_predictor.0.cls_score.bias",
+}
 
 
 @dataclass(frozen=True)
 class Detectron2Layout:
-    """kind: faster_rcnn or fast_rcnn; depth: 50, 101 or 152 layers; cut: C4, DC5 or FPN."""
+    """kind: faster_rcnn, fast_rcnn or cascade_rcnn; depth: 50, 101 or 152 layers; cut: C4, DC5 or FPN."""
 
     kind: str
     depth: int
@@ -83,7 +92,8 @@ def detect_layout(state: Mapping[str, Tensor]) -> Detectron2Layout | None:
     if cut is None or num_blocks not in _BLOCKS:
         return None
     has_rpn = any(name.startswith("proposal_generator.rpn_head.") for name in state)
-    return Detectron2Layout("faster_rcnn" if has_rpn else "fast_rcnn", _BLOCKS[num_blocks], cut)
+    kind = "cascade_rcnn" if CLASS_BIASES["cascade_rcnn"] in state else "faster_rcnn" if has_rpn else "fast_rcnn"
+    return None if kind == "cascade_rcnn" and cut != "FPN" else Detectron2Layout(kind, _BLOCKS[num_blocks], cut)
 
 
 def detectron2_config(layout: Detectron2Layout) -> Config:
@@ -91,6 +101,7 @@ def detectron2_config(layout: Detectron2Layout) -> Config:
     cut = _CUTS[layout.cut]
     backbone = {"name": f"resnet{layout.depth}_original", "norm": "frozen", "frozen_stages": 2} | cut["backbone"]
     model = _SHARED | {"kind": layout.kind, "backbone": backbone, "rpn": _RPN | cut["rpn"], "head": cut["head"]}
+    model |= _CASCADE if layout.kind == "cascade_rcnn" else {}
     data = {
         "format": "coco",
         "root": "data/coco",

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from detect.checkpoints.checkpoint import Checkpoint
-from detect.checkpoints.detectron2_configs import detect_layout, detectron2_config
+from detect.checkpoints.detectron2_configs import CLASS_BIASES, detect_layout, detectron2_config
 from detect.checkpoints.detectron2_names import from_detectron2
 from detect.checkpoints.torchvision_configs import coco_classes
 from detect.checkpoints.validate import class_names, require_complete
@@ -28,7 +28,7 @@ VOC = (
 
 
 def import_detectron2(file: Path, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()) -> Checkpoint:
-    """Return the checkpoint of a Faster or Fast R-CNN on a ResNet of 50, 101 or 152 layers: C4, DC5 or FPN.
+    """Return the checkpoint of a Faster, Fast or Cascade R-CNN on a ResNet of 50, 101 or 152 layers: C4, DC5 or FPN.
 
     Which of them it is, is read from the names of its tensors.
 
@@ -47,11 +47,11 @@ def convert_detectron2_state(
     Older files contain the mean and deviation of the pixels, which are used, and the anchors, which are compared.
     """
     layout = detect_layout(state)
-    outputs = state.get("roi_heads.box_predictor.cls_score.bias")
+    outputs = next((state[name] for name in CLASS_BIASES.values() if name in state), None)
     if layout is None or outputs is None:
         raise UserError(
-            f"{source}: expected a Faster or Fast R-CNN of detectron2's on a ResNet, C4, DC5 or FPN, "
-            "found other weights"
+            f"{source}: expected a Faster or Fast R-CNN of detectron2's on a ResNet, C4, DC5 or FPN, or a Cascade "
+            "R-CNN with an FPN, found other weights"
         )
     names = class_names(len(outputs) - 1, source, classes, (coco80(), VOC))
     weights_of_layers = {

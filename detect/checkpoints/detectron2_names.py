@@ -1,11 +1,14 @@
-"""Convert state dicts of detectron2's Faster and Fast R-CNNs to ours.
+"""Convert state dicts of detectron2's Faster, Fast and Cascade R-CNNs to ours.
 
 The keys differ, and the tensors differ in three places. Their background is the last label, ours the first. A
-class-agnostic head has four deltas for all classes, ours has four for each class: the same ones K times. A frozen
-batch norm has four tensors there; here it becomes the scale and shift of FrozenConv2d. Anchors are in the same order.
+class-agnostic head has four deltas for all classes, ours has four for each class, the same ones K times, unless it is a
+cascade. A frozen batch norm has four tensors there; here it becomes the scale and shift of FrozenConv2d. Anchors are in
+the same order.
 """
 
 from __future__ import annotations
+
+import re
 
 import torch
 
@@ -40,20 +43,28 @@ WITHIN = {  # inside a block of a ResNet; ours are torchvision's names
 
 def convert_detectron2_key(key: str) -> str:
     """Return our key of a tensor of detectron2; a key that is not in the table is returned as it is."""
+    key, stage = _without_stage(key)
     prefix = next((prefix for prefix in KEY_PREFIXES if key.startswith(prefix)), None)
     if prefix is None:
         return key
-    converted = KEY_PREFIXES[prefix] + key.removeprefix(prefix)
+    converted = KEY_PREFIXES[prefix].replace("head.", f"head.{stage}", 1) + key.removeprefix(prefix)
     for part, replacement in WITHIN.items():
         converted = converted.replace(part, replacement)
     return converted
 
 
+def _without_stage(key: str) -> tuple[str, str]:
+    """Return the key that a head of one stage has, and the stage of a cascade: box_head.1.fc1.bias -> (..., "1.")."""
+    match = re.fullmatch(r"(roi_heads\.(?:box_head|box_predictor)\.)(\d+\.)(.+)", key)
+    return (key, "") if match is None else (match[1] + match[3], match[2])
+
+
 def from_detectron2(state_dict: StateDict) -> StateDict:
     """Return the state dict of a detector of detectron2 for our modules."""
     converted = {convert_detectron2_key(key): tensor for key, tensor in state_dict.items()}
-    for key in {"head.logits.weight", "head.logits.bias"} & converted.keys():
-        converted[key] = converted[key].roll(1, 0)
+    for key in converted:
+        if re.fullmatch(r"head\.(\d+\.)?logits\.(weight|bias)", key):
+            converted[key] = converted[key].roll(1, 0)
     num_classes = len(converted["head.logits.bias"]) - 1 if "head.logits.bias" in converted else 1
     for key in {"head.deltas.weight", "head.deltas.bias"} & converted.keys():
         if len(converted[key]) == 4:

@@ -55,6 +55,8 @@ FIXED_SETTINGS = (  # settings that detections depend on and that torchvision ha
     *(f"model.rpn.{key}" for key in ("max_scale_change", "min_size", "delta_stds")),
     *(f"model.rpn.{key}" for key in ("box_regression", "rank")),
     *(f"model.head.{key}" for key in ("type", "transform", "fc_dim", "pool_size", "svd_ranks", "num_convs", "norm")),
+    "model.head.class_agnostic",
+    "model.cascade",
     *(f"model.postprocess.{key}" for key in ("box_regression", "max_scale_change", "min_size")),
     "model.postprocess.pre_nms_top_n_per_class",
 )

@@ -7,6 +7,7 @@ letters and digits, without case: "Potted plant" is VOC's "pottedplant".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from detect.system.tensor_files import StateDict
 
-# output layers of SoftmaxHead -> rows per class, whether the background (before all classes) has rows
-OUTPUTS = {"head.logits": (1, True), "head.deltas": (4, False)}
+# output layers of a head -> rows per class (deltas may have these for all), whether the background, first, has rows
+OUTPUTS = {"logits": (1, True), "deltas": (4, False)}
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,26 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     A tensor fits if it has the same name and shape. The output layers read the vectors of the tail, so none of their
     rows is loaded unless the whole tail is.
     """
-    outputs = {name for name in initial if name.rsplit(".", 1)[0] in OUTPUTS}
+    outputs = {name for name in initial if _output_layer(name) in OUTPUTS}
     loaded = {
         name
         for name, tensor in initial.items()
         if name not in outputs and name in source and source[name].shape == tensor.shape
     }
     tail = {name for name in initial if name.startswith("head.")} - outputs
-    outputs_fit = tail <= loaded and all(_has_class_rows(name, source, initial, source_classes) for name in outputs)
+    outputs_fit = tail <= loaded and all(
+        _has_class_rows(name, source, initial, classes, source_classes) for name in outputs
+    )
     same = matching_classes(classes, source_classes)
     shared = [name for name in classes if name in same]
     weights = {name: source[name] if name in loaded else tensor for name, tensor in initial.items()}
     if outputs_fit and shared:
+        indices = [source_classes.index(same[label]) if label in same else None for label in classes]
         for name in outputs:
-            indices = [source_classes.index(same[label]) if label in same else None for label in classes]
-            weights[name] = _with_shared_rows(name, initial[name], source[name], indices)
+            if _are_shared_deltas(name, (initial[name], source[name]), (classes, source_classes)):
+                weights[name] = source[name].detach().clone().to(initial[name])
+            else:
+                weights[name] = _with_shared_rows(name, initial[name], source[name], indices)
         loaded |= outputs if len(shared) == len(classes) else set()
     reset_note = "output layers re-initialized: their tail is new or their shape differs"
     note = _output_note(classes, shared) if outputs_fit else reset_note
@@ -77,11 +83,37 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     )
 
 
-def _has_class_rows(name: str, source: StateDict, initial: StateDict, source_classes: Sequence[str]) -> bool:
-    """Return whether the tensor of ``source`` is an output layer of its classes that reads vectors of our length."""
-    rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
-    num_rows = rows_per_class * (len(source_classes) + has_background)
-    return name in source and source[name].shape == (num_rows, *initial[name].shape[1:])
+def _output_layer(name: str) -> str:
+    """Return the name of a tensor's layer within the head, logits or deltas; an empty text for other tensors.
+
+    The stages of a cascade are head.0, head.1, ...
+    """
+    match = re.fullmatch(r"head\.(?:\d+\.)?(\w+)\.\w+", name)
+    return "" if match is None else match[1]
+
+
+def _are_shared_deltas(name: str, tensors: Sequence[Tensor], classes: Sequence[Sequence[str]]) -> bool:
+    """Return whether the classes of both detectors share the rows of these tensors; a single class is no sign of it."""
+    num_rows, _ = OUTPUTS["deltas"]
+    is_certain = max(map(len, classes)) > 1
+    return _output_layer(name) == "deltas" and is_certain and all(len(tensor) == num_rows for tensor in tensors)
+
+
+def _has_class_rows(
+    name: str, source: StateDict, initial: StateDict, classes: Sequence[str], source_classes: Sequence[str]
+) -> bool:
+    """Return whether the tensor of ``source`` is an output layer of its classes that reads vectors of our length.
+
+    Both tensors have rows for each class, or both the same ones for all.
+    """
+    if name not in source or source[name].shape[1:] != initial[name].shape[1:]:
+        return False
+    tensors, class_lists = (initial[name], source[name]), (classes, source_classes)
+    rows_per_class, has_background = OUTPUTS[_output_layer(name)]
+    return _are_shared_deltas(name, tensors, class_lists) or all(
+        len(tensor) == rows_per_class * (len(names) + has_background)
+        for tensor, names in zip(tensors, class_lists, strict=True)
+    )
 
 
 def matching_classes(classes: Sequence[str], source_classes: Sequence[str]) -> dict[str, str]:
@@ -105,7 +137,7 @@ def _with_shared_rows(name: str, initial: Tensor, source: Tensor, source_indices
 
     source_indices: for each class its index among the classes of ``source``, None for a new one.
     """
-    rows_per_class, has_background = OUTPUTS[name.rsplit(".", 1)[0]]
+    rows_per_class, has_background = OUTPUTS[_output_layer(name)]
     rows, source_rows = (
         tensor.detach().clone().view(-1, rows_per_class, *initial.shape[1:]) for tensor in (initial, source)
     )

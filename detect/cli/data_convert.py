@@ -82,7 +82,7 @@ def convert(
     for box in data.dropped:
         print(f"skipped: {box}")
     for readable, fields in (
-        (False, lost_fields(objects, target_format)),
+        (False, lost_fields(data.images().values(), target_format)),
         (True, nonstandard_fields(objects, target_format)),
     ):
         if fields:

@@ -106,6 +106,7 @@ def _score(
     truths: Sequence[Annotations], passes: Sequence[DatasetPredictions], metric: Metric, compare: bool, console: Console
 ) -> dict[str, object]:
     """Print and return as JSON the score of the first model, its profiles if ``compare``, and the comparison of two."""
+    from detect.evaluation.mask_columns import mask_fault
     from detect.evaluation.profiles import compare_profiles
     from detect.evaluation.score import evaluate
     from detect.evaluation.score_tables import (
@@ -121,6 +122,8 @@ def _score(
     ]
     content = scores[0].to_dict()
     console.print(score_table(scores[0]))
+    if metric == "coco" and scores[0].segm is None and any(p.masks is not None for p in passes[0].predictions):
+        console.print(f"masks are not scored: {mask_fault(truths[0], passes[0].predictions)}")
     if compare:
         profiles = compare_profiles(truths[0], passes[0].predictions)
         console.print(profile_table(profiles), change_table(profiles))

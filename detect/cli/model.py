@@ -23,7 +23,7 @@ ZOO_WIDTH = 300
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
 def model_command() -> None:
-    """Summarize and compress models; import them from torchvision and detectron2, export them to pass them on."""
+    """Summarize and compress models; import from torchvision, detectron2 and mmdetection; export to pass them on."""
 
 
 @model_command.command(
@@ -106,14 +106,14 @@ def compress(model: Path, out: Path, ranks: str | None) -> None:
 
 @model_command.command(
     "import",
-    short_help="Import a detector of torchvision or detectron2 as a checkpoint.",
+    short_help="Import a detector of torchvision, detectron2 or mmdetection as a checkpoint.",
     epilog="Example: detect model import --from detectron2 model_final_b275ba.pkl --out r50.pt",
 )
 @click.argument("source", metavar="FILE|NAME")
 @click.option(
     "--from",
     "library",
-    type=click.Choice(["torchvision", "detectron2"]),
+    type=click.Choice(["torchvision", "detectron2", "mmdetection"]),
     required=True,
     help="Library of the detector.",
 )
@@ -140,9 +140,10 @@ def import_(
     eps: float | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Import a Faster or Fast R-CNN with its own preprocessing, anchors, thresholds and limits: the boxes are the same.
+    """Import a Faster, Fast or Cascade R-CNN with its own preprocessing, anchors, thresholds and limits.
 
-    FILE is a state dict written by torch.save, or a pickle of detectron2's model zoo (no code in it is run). NAME is a
+    FILE is a state dict written by torch.save, a pickle of detectron2's model zoo or a published file of mmdetection's
+    (no code in it is run). NAME is a
     name of `detect model zoo`; its published weights are downloaded.
     """
     require_writable_file(out)
@@ -151,12 +152,15 @@ def import_(
             raise UserError(f"{flag}: expected --from torchvision together with it, found --from {library}")
     from detect.checkpoints.checkpoint import save_checkpoint
     from detect.checkpoints.detectron2_import import import_detectron2
+    from detect.checkpoints.mmdetection_import import import_mmdetection
     from detect.checkpoints.torchvision_import import import_torchvision
     from detect.checkpoints.zoo import ZOO, download_verified
 
     names = None if classes is None else tuple(classes.split(","))
     if library == "torchvision":
         checkpoint = import_torchvision(source.removeprefix("torchvision/"), layout, names, eps, overrides)
+    elif library == "mmdetection":
+        checkpoint = import_mmdetection(Path(source), names, overrides)
     else:
         name = f"detectron2/{source.removeprefix('detectron2/')}"
         checkpoint = import_detectron2(download_verified(name) if name in ZOO else Path(source), names, overrides)

@@ -10,7 +10,9 @@ from pydantic import model_validator
 from detect.config.base import ConfigModel, FilePath
 from detect.config.slots import (
     BackboneConfig,
+    CascadeConfig,
     CropConfig,
+    DeltaStds,
     HeadConfig,
     PostprocessConfig,
     PreprocessConfig,
@@ -43,6 +45,7 @@ KIND_DEFAULTS: dict[str, dict[str, Any]] = {
         "head": {"batch_size_per_image": 64, "positive_fraction": 0.25, "negative_iou": (0.1, 0.5)},
     },
     "faster_rcnn": {"proposals": "rpn"},
+    "cascade_rcnn": {"proposals": "rpn", "cascade": {"ious": (0.5, 0.6, 0.7)}},
 }
 # Defaults of a classifier. A score of 0.2 is a margin of -1.4, below which an SVM is sure of the background.
 CLASSIFIER_DEFAULTS: dict[str, dict[str, Any]] = {"svm": {"postprocess": {"score_threshold": 0.2}}}
@@ -60,8 +63,8 @@ OUTPUT_DEFAULTS: dict[str, dict[str, Any]] = {
 class ModelConfig(ConfigModel):
     """Settings of a detector: its kind and its five slots."""
 
-    kind: Literal["rcnn", "fast_rcnn", "faster_rcnn"] = "faster_rcnn"
-    """Generation of the detector; it sets the defaults of the slots."""
+    kind: Literal["rcnn", "fast_rcnn", "faster_rcnn", "cascade_rcnn"] = "faster_rcnn"
+    """Kind of the detector; it sets the defaults of the slots."""
     proposals: FilePath | tuple[FilePath, ...] = "rpn"
     """Source of the proposals: rpn, selective_search, a file of them (.npz, .mat, .json), or a list of files, of which
     one has an image (Girshick's voc_2007_trainval.mat and voc_2007_test.mat)."""
@@ -78,17 +81,19 @@ class ModelConfig(ConfigModel):
     search: SearchConfig = SearchConfig()
     crop: CropConfig = CropConfig()
     head: HeadConfig = HeadConfig()
+    cascade: CascadeConfig = CascadeConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     test_time: TTAConfig = TTAConfig()
 
     @model_validator(mode="before")
     @classmethod
     def _apply_kind_defaults(cls, settings: Any) -> Any:
-        """Set keys that are missing, from KIND_DEFAULTS, CLASSIFIER_DEFAULTS, OUTPUT_DEFAULTS and timm's weights."""
+        """Set keys that are missing, from the tables of defaults above, the cascade's IoUs and timm's weights."""
         if not isinstance(settings, dict):
             return settings
         filled = _with_defaults(settings, KIND_DEFAULTS.get(str(settings.get("kind", "faster_rcnn")), {}))
         filled = _with_defaults(filled, CLASSIFIER_DEFAULTS.get(str(filled.get("classifier")), {}))
+        filled = _with_defaults(filled, _cascade_defaults(filled.get("cascade")))
         backbone = filled.get("backbone")
         output = backbone.get("output") if isinstance(backbone, dict) else None
         filled = _with_defaults(filled, OUTPUT_DEFAULTS.get(str(output), {}))
@@ -105,7 +110,7 @@ class ModelConfig(ConfigModel):
                 sources = ".npz, .mat or .json files in a list" if in_list else SOURCES_TEXT
                 hint = "" if in_list else did_you_mean(str(file), PROPOSAL_SOURCES)
                 raise ValueError(f"proposals: expected {sources}, found {file}{hint}")
-        if self.kind != "faster_rcnn" and not self.uses_precomputed_proposals:
+        if self.kind in ("rcnn", "fast_rcnn") and not self.uses_precomputed_proposals:
             raise ValueError(
                 f"{self.kind} uses precomputed proposals: expected selective_search or a file in proposals, found rpn "
                 "(which makes it a faster_rcnn)"
@@ -119,6 +124,46 @@ class ModelConfig(ConfigModel):
         if self.backbone.output == "fpn" and self.kind == "rcnn":
             raise ValueError("backbone.output: expected c4, dc5 or merged for an rcnn, found fpn")
         return self
+
+    @model_validator(mode="after")
+    def _check_cascade(self) -> ModelConfig:
+        """Raise ValueError for stages or shared deltas that the other settings contradict or exclude."""
+        ious, stds = self.cascade.ious, self.cascade.delta_stds
+        if ious is None:
+            if self.head.class_agnostic and self.kind == "rcnn":
+                raise ValueError("head.class_agnostic: expected false for an rcnn, found true")
+            default = CascadeConfig()
+            changed = [f"with cascade.{key}" for key, setting in self.cascade if setting != getattr(default, key)]
+            reasons = ["for a cascade_rcnn"] if self.kind == "cascade_rcnn" else changed
+            if reasons:
+                raise ValueError(f"cascade.ious: expected the IoU of each stage {reasons[0]}, found null")
+            return self
+        excluded = {
+            "kind rcnn": self.kind == "rcnn",
+            "classifier svm": self.classifier == "svm",
+            "head.box_weight 0": not self.head.box_weight,
+        }
+        for setting in (setting for setting, is_set in excluded.items() if is_set):
+            raise ValueError(f"cascade.ious: expected null with {setting}, found {list(ious)}")
+        if ious[0] != self.head.positive_iou:
+            raise ValueError(
+                f"cascade.ious: expected that of head.positive_iou first, {self.head.positive_iou}, found {ious[0]}"
+            )
+        if stds is not None and (len(stds) != len(ious) or stds[0] != self.head.delta_stds):
+            raise ValueError(
+                f"cascade.delta_stds: expected {len(ious)} of them, first those of head.delta_stds "
+                f"{list(self.head.delta_stds)}, found {list(map(list, stds))}"
+            )
+        return self
+
+    @property
+    def stage_delta_stds(self) -> tuple[DeltaStds, ...]:
+        """Return the standard deviations of the deltas of each stage of the head."""
+        if self.cascade.delta_stds is not None:
+            return self.cascade.delta_stds
+        dx, dy, dw, dh = self.head.delta_stds
+        divisors = range(1, len(self.cascade.ious or (0,)) + 1)
+        return tuple((dx / divisor, dy / divisor, dw / divisor, dh / divisor) for divisor in divisors)
 
     @property
     def uses_precomputed_proposals(self) -> bool:
@@ -136,6 +181,14 @@ class ModelConfig(ConfigModel):
         if isinstance(self.proposals, tuple):
             return tuple(map(Path, self.proposals))
         return () if self.proposals in PROPOSAL_SOURCES else (Path(self.proposals),)
+
+
+def _cascade_defaults(cascade: Any) -> dict[str, Any]:
+    """Return the defaults of a head with several stages: shared deltas, and the IoU of the first for its samples."""
+    ious = cascade.get("ious") if isinstance(cascade, dict) else None
+    if not isinstance(ious, list | tuple) or not ious:
+        return {}
+    return {"head": {"class_agnostic": True, "positive_iou": ious[0], "negative_iou": (0.0, ious[0])}}
 
 
 def _timm_preprocessing(backbone: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from detect.config.base import (
 from detect.proposals.selective_search.settings import REFERENCE_WIDTH, Color, Measures
 
 ConvType = Literal["standard", "dilated", "separable", "grouped"]
+DeltaStds = tuple[Positive, Positive, Positive, Positive]
 
 
 class PreprocessConfig(ConfigModel):
@@ -108,7 +109,7 @@ class RPNConfig(ConfigModel):
     smooth_l1_beta: NonNegative = 1.0 / 9.0
     """Error, in units of the normalized deltas, at which the box loss changes from quadratic to linear (py-faster-rcnn:
     1/9, paper: 1)."""
-    delta_stds: tuple[Positive, Positive, Positive, Positive] = (1.0, 1.0, 1.0, 1.0)
+    delta_stds: DeltaStds = (1.0, 1.0, 1.0, 1.0)
     """Standard deviations that the deltas (dx, dy, dw, dh) of the anchors are divided by in training (the paper's code:
     those of the training set, so that they have unit variance)."""
     box_weight: NonNegative = 1.0
@@ -193,8 +194,24 @@ class HeadConfig(ConfigModel):
     """Error, in units of the normalized deltas, at which the box loss changes from quadratic to linear."""
     box_weight: NonNegative = 1.0
     """Weight of the box loss against the classification loss."""
-    delta_stds: tuple[Positive, Positive, Positive, Positive] = (0.1, 0.1, 0.2, 0.2)
+    delta_stds: DeltaStds = (0.1, 0.1, 0.2, 0.2)
     """Standard deviations that the deltas (dx, dy, dw, dh) are divided by in training."""
+    class_agnostic: bool = False
+    """Whether all classes share the four deltas of a region, instead of having their own."""
+
+
+class CascadeConfig(ConfigModel):
+    """Settings of a cascade: a chain of heads, of which each reads the boxes of the one before (Cascade R-CNN)."""
+
+    ious: Annotated[tuple[Fraction, ...], Field(min_length=2)] | None = None
+    """Lowest IoU of a positive in each stage of the head, that of the first as in `head.positive_iou` (the paper: 0.5,
+    0.6, 0.7); null for a head of one stage."""
+    delta_stds: Annotated[tuple[DeltaStds, ...], Field(min_length=2)] | None = None
+    """Standard deviations that the deltas of each stage are divided by in training, those of the first as in
+    `head.delta_stds`; null for these divided by 1, 2, 3, ... (the paper's code)."""
+    average: Literal["scores", "logits"] = "scores"
+    """What is averaged over the stages when detecting: the scores (detectron2), or the logits before their softmax
+    (mmdetection)."""
 
 
 class CropConfig(ConfigModel):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from detect.data.masks import PackedMasks
 from detect.types import Size, Targets
 
 
@@ -22,7 +23,8 @@ class ImageAnnotation:
 
     file: absolute path; size (h, w) after EXIF rotation, as the annotation file gives it; boxes (G, 4) float64,
     continuous pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels
-    (COCO's own area, which is that of the mask; elsewhere width times height).
+    (COCO's own area, which is that of the mask; elsewhere width times height); masks: of the G objects, None where none
+    were read.
     """
 
     file: str
@@ -33,9 +35,10 @@ class ImageAnnotation:
     difficult: np.ndarray
     crowd: np.ndarray
     areas: np.ndarray
+    masks: PackedMasks | None = None
 
     def targets(self) -> Targets:
-        """Return the G objects as training targets, in pixels of the image."""
+        """Return the G objects as training targets, in pixels of the image, without masks."""
         return Targets(
             torch.from_numpy(self.boxes.astype(np.float32)),
             torch.from_numpy(self.labels),
@@ -66,7 +69,7 @@ class Annotations:
 
     file_bytes and file_offsets hold the N paths, encoded as the file system has them and joined end to end; image_ids
     (N,) int64, unique, counted from 1 where the format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the
-    other arrays are those of ImageAnnotation, with T in place of G.
+    other arrays are those of ImageAnnotation, with T in place of G, and so are the masks, None where none were read.
     category_ids (K,) int64: the ids that the format uses for the classes (COCO's have gaps); 1..K for other formats.
     """
 
@@ -83,6 +86,7 @@ class Annotations:
     crowd: np.ndarray
     areas: np.ndarray
     dropped: tuple[DroppedBox, ...] = ()
+    masks: PackedMasks | None = None
 
     @classmethod
     def from_images(
@@ -109,6 +113,7 @@ class Annotations:
             crowd=np.concatenate([np.zeros(0, bool), *(image.crowd for image in images)]),
             areas=np.concatenate([np.zeros(0), *(image.areas for image in images)]),
             dropped=tuple(dropped),
+            masks=_concatenate_masks(images),
         )
 
     def __len__(self) -> int:
@@ -135,7 +140,15 @@ class Annotations:
             difficult=self.difficult[rows],
             crowd=self.crowd[rows],
             areas=self.areas[rows],
+            masks=None if self.masks is None else self.masks.rows(rows),
         )
+
+
+def _concatenate_masks(images: Sequence[ImageAnnotation]) -> PackedMasks | None:
+    """Return the masks of all images; None where none have any. An image without gives its objects none."""
+    if all(image.masks is None for image in images):
+        return None
+    return PackedMasks.concatenate([image.masks or PackedMasks.pack([None] * len(image.boxes)) for image in images])
 
 
 def _offsets(counts: Sequence[int]) -> np.ndarray:

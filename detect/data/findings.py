@@ -49,6 +49,8 @@ _ERRORS = {
         "correct the size; restore the image if its boxes do not fit",
     ),
     "other-objects": ("image whose objects differ in two label files, of which the first counts", "join them in one"),
+    "damaged-mask": ("mask that cannot be read", "draw the mask again, or remove it"),
+    "empty-mask": ("mask without a pixel", "draw the mask again, or remove it"),
     "leak": ("image in two splits", "keep it in one of them"),
 }
 _WARNINGS = {
@@ -81,6 +83,11 @@ _WARNINGS = {
     "odd-size": ("image that is very small, long or large", "check whether it belongs here"),
     "rare-class": ("class with fewer than 10 objects", "label more of it, or leave it out"),
     "no-id": ("annotation without id", "number the annotations from 1: other tools need it"),
+    "mask-outside": ("mask that reaches beyond its box", "correct the box or the mask: one may be another object's"),
+    "self-crossing": ("polygon that crosses itself", "draw it again: what it covers is not clear"),
+    "thin-mask": ("mask that covers under a twentieth of its box", "correct the box or the mask"),
+    "mask-area": ("stated area that is not that of the mask", "compute the areas from the masks"),
+    "no-mask": ("object without a mask, where others have one", "draw its mask; training on masks refuses it"),
     "crowd-without-mask": ("crowd without a mask", "add its mask, or unset iscrowd"),
 }
 _NOTES = {

@@ -16,6 +16,7 @@ from detect.data.formats.read_folder import open_folder
 from detect.data.formats.records import to_annotations
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
+from detect.data.formats.voc_masks import only_segmented
 from detect.errors import UserError, did_you_mean
 from detect.system.randomness import hash_key
 
@@ -45,16 +46,19 @@ def load_sources(
     classes: Sequence[str] | None,
     report: Report | None = None,
     encoding: str | None = None,
+    masks: bool = False,
 ) -> Annotations:
     """Return all sources as one data set. Raises UserError.
 
     classes None: all names in the sources, in the format's own order for COCO and YOLO, else sorted; report: where
     faults go, None to stop at those that would lose labels and say nothing of the others; encoding: of texts (CSV,
-    YOLO) without a byte order mark, None for UTF-8.
+    YOLO) without a byte order mark, None for UTF-8; masks: whether to read the objects' masks (COCO, VOC, YOLO,
+    LabelMe). Of VOC then only the images that have a file in SegmentationObject are taken, which the report counts;
+    ``require_masks`` refuses objects without a mask.
     """
     report = strict_report() if report is None else report
     try:
-        concatenated = concat([_read_source(format, source, classes, report, encoding) for source in sources])
+        concatenated = concat([_read_source(format, source, classes, report, encoding, masks) for source in sources])
     except OSError as error:  # for example a name that is too long, or a file without read permission
         raise UserError(f"{error.filename}: expected a readable file, found: {error.strerror}") from error
     if format not in _FORMATS_WITH_CLASS_ORDER and classes is None:
@@ -69,12 +73,29 @@ def _read_source(
     classes: Sequence[str] | None,
     report: Report,
     encoding: str | None,
+    masks: bool,
 ) -> Annotations:
     """Return the images of one source."""
     if format == "folders":
         return read_class_folders(source.root / source.selection, classes)
-    reader = open_folder(format, source.root, source.images, report, ImageSizes(), encoding)
-    return to_annotations(reader.read_split(source.selection), classes)
+    reader = open_folder(format, source.root, source.images, report, ImageSizes(), encoding, masks)
+    labeled = reader.read_split(source.selection)
+    if masks and format == "voc":
+        labeled = only_segmented(labeled, source.root, report)
+    return to_annotations(labeled, classes, masks)
+
+
+def require_masks(annotations: Annotations) -> None:
+    """Raise UserError, which counts them, if there are objects without a mask; as when no masks were read."""
+    total = len(annotations.boxes)
+    lengths = np.zeros(total, np.int64) if annotations.masks is None else annotations.masks.lengths
+    missing = np.flatnonzero(lengths == 0)
+    if len(missing):
+        index = int(np.searchsorted(annotations.offsets, missing[0], side="right")) - 1
+        file, number = annotations.file(index), int(missing[0] - annotations.offsets[index]) + 1
+        name = annotations.classes[int(annotations.labels[missing[0]]) - 1]
+        found = f"found none for {len(missing)} of {total} objects, the first number {number} ({name}) of this image"
+        raise UserError(f"{file}: expected a mask of each object, {found}")
 
 
 def concat(parts: Sequence[Annotations]) -> Annotations:
@@ -209,6 +230,7 @@ def _keep_objects(image: ImageAnnotation, keep: np.ndarray) -> ImageAnnotation:
         difficult=image.difficult[keep],
         crowd=image.crowd[keep],
         areas=image.areas[keep],
+        masks=None if image.masks is None else image.masks.select(keep),
     )
 
 

@@ -34,7 +34,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from detect.evaluation.columns import BoolArray, BoxColumns, EvalColumns, FloatArray, IntArray, rank_in_group
+from detect.evaluation.columns import BoolArray, EvalColumns, FloatArray, IntArray, rank_in_group
 from detect.evaluation.rules import Rules
 
 _BLOCK = 1 << 19  # pairs whose overlap is measured at once: about 100 MB
@@ -85,7 +85,7 @@ def _all_pairs(columns: EvalColumns, ioa_with_ignored: bool) -> Iterator[Candida
         starts = np.cumsum(count) - count
         gt_index = np.arange(len(det_index)) + np.repeat(first[block] - starts, count)
         use_ioa = ground_truth.ignore[gt_index] if ioa_with_ignored else np.zeros(len(gt_index), bool)
-        overlaps = _overlaps(detections.boxes[det_index], ground_truth.boxes[gt_index], use_ioa)
+        overlaps = detections.boxes[det_index].overlaps(ground_truth.boxes[gt_index], use_ioa)
         yield CandidatePairs(det_index, gt_index, overlaps)
 
 
@@ -96,16 +96,6 @@ def _block_edges(ends: IntArray) -> IntArray:
     """
     total = int(ends[-1]) if len(ends) else 0
     return np.unique(np.searchsorted(ends, np.arange(_BLOCK, total, _BLOCK), side="right"))
-
-
-def _overlaps(detections: BoxColumns, ground_truth: BoxColumns, use_ioa: BoolArray) -> FloatArray:
-    """Return the overlap (P,) of P pairs: IoU, or intersection over the detection's area where ``use_ioa`` (P,)."""
-    high = np.minimum(detections.corners[:, 2:], ground_truth.corners[:, 2:])
-    sides = np.maximum(high - np.maximum(detections.corners[:, :2], ground_truth.corners[:, :2]), 0.0)
-    intersection = sides[:, 0] * sides[:, 1]
-    union = np.where(use_ioa, detections.areas, detections.areas + ground_truth.areas - intersection)
-    overlaps: FloatArray = np.divide(intersection, union, out=np.zeros(len(intersection)), where=intersection > 0)
-    return overlaps
 
 
 def assign(columns: EvalColumns, ignored: BoolArray, rules: Rules) -> NDArray[np.int8]:

@@ -28,6 +28,7 @@ from detect.evaluation.columns import (
     boxes_from_xywh,
     make_columns,
 )
+from detect.evaluation.mask_columns import mask_columns, mask_fault
 from detect.evaluation.predictions import Prediction, require_aligned
 from detect.evaluation.rules import COCO_IOUS
 
@@ -66,6 +67,22 @@ def evaluate_coco(
     labels = label_categories(zip(annotations.category_ids.tolist(), annotations.classes, strict=True))
     class_index = {label: k for k, label in enumerate(labels)}
     return _score(as_coco_files(annotations, predictions), class_index, limits)
+
+
+def evaluate_coco_masks(
+    annotations: Annotations, predictions: Sequence[Prediction], limits: Sequence[int] = MAX_DETECTIONS
+) -> CocoResult:
+    """Score the masks of predictions as ``evaluate_coco`` scores their boxes: COCO's metrics of ``segm``.
+
+    Raises ValueError where an object or a detection has no mask (``mask_columns.mask_fault``).
+    """
+    require_aligned(annotations, predictions)
+    fault = mask_fault(annotations, predictions)
+    if fault is not None:
+        raise ValueError(f"expected masks, but {fault}")
+    labels = label_categories(zip(annotations.category_ids.tolist(), annotations.classes, strict=True))
+    class_index = {label: k for k, label in enumerate(labels)}
+    return _score(mask_columns(annotations, predictions), class_index, limits)
 
 
 def evaluate_coco_json(

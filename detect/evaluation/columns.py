@@ -34,6 +34,15 @@ class BoxColumns:
     def __getitem__(self, rows: IntArray | BoolArray | slice) -> BoxColumns:
         return BoxColumns(self.corners[rows], self.areas[rows])
 
+    def overlaps(self, others: BoxColumns, use_ioa: BoolArray) -> FloatArray:
+        """Return the overlaps (N,) with N others: IoU, or intersection over the own area where ``use_ioa`` (N,)."""
+        high = np.minimum(self.corners[:, 2:], others.corners[:, 2:])
+        sides = np.maximum(high - np.maximum(self.corners[:, :2], others.corners[:, :2]), 0.0)
+        intersection = sides[:, 0] * sides[:, 1]
+        union = np.where(use_ioa, self.areas, self.areas + others.areas - intersection)
+        overlaps: FloatArray = np.divide(intersection, union, out=np.zeros(len(intersection)), where=intersection > 0)
+        return overlaps
+
 
 def boxes_from_xyxy(corners: FloatArray) -> BoxColumns:
     """Return boxes (N, 4) x1 y1 x2 y2 with their areas."""

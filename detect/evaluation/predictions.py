@@ -6,7 +6,7 @@ These are plain numpy arrays, so that the results of other tools are scored with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from detect.errors import UserError
 
 if TYPE_CHECKING:  # annotations.py imports torch, which scoring does not need
     from detect.data.annotations import Annotations
+    from detect.data.masks import RleMask
     from detect.types import Size
 
 
@@ -25,7 +26,7 @@ class Prediction:
 
     file: the path of the image, as the results spell it; width and height in pixels; boxes (D, 4) float64, continuous
     pixels of the original image; scores (D,) float64, higher is more confident; labels (D,) int64 in 1..K. Detections
-    are in any order; those with equal scores rank in this order.
+    are in any order; those with equal scores rank in this order. masks: D masks of the whole image, or None.
     """
 
     file: str
@@ -34,15 +35,23 @@ class Prediction:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+    masks: tuple[RleMask, ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
         _check("Prediction.boxes", self.boxes, (count, 4), np.float64)
         _check("Prediction.scores", self.scores, (count,), np.float64)
         _check("Prediction.labels", self.labels, (count,), np.int64)
+        if self.masks is not None and len(self.masks) != count:
+            raise ValueError(f"Prediction.masks: expected {count}, found {len(self.masks)}")
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def select(self, keep: np.ndarray) -> Prediction:
+        """Return some of the detections, in their order; keep (D,) bool."""
+        masks = None if self.masks is None else tuple(self.masks[index] for index in np.flatnonzero(keep))
+        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], masks=masks)
 
 
 def empty_prediction(file: str, size: Size) -> Prediction:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from detect.evaluation.coco import evaluate_coco
+from detect.evaluation.coco import evaluate_coco, evaluate_coco_masks
+from detect.evaluation.mask_columns import mask_fault
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.profiles import ProfileScore
 from detect.evaluation.voc import evaluate_voc
@@ -27,7 +28,7 @@ class Score:
 
     metric: whose rules; metrics: ``mAP`` alone for VOC's rules, COCO's twelve (``coco.METRIC_NAMES``) for ``coco``, the
     primary one first; per_class: AP by class name; images: the number of images; seconds: the time that scoring took,
-    without detection.
+    without detection; segm: COCO's twelve of the masks, for ``coco`` where all objects and detections have masks.
     """
 
     metric: Metric
@@ -35,6 +36,7 @@ class Score:
     per_class: dict[str, float | None]
     images: int
     seconds: float
+    segm: dict[str, float | None] | None = None
 
     @property
     def primary_name(self) -> str:
@@ -52,13 +54,15 @@ class Score:
         return self.metrics["AP50"] if self.metric == "coco" else self.primary
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record that scripts read: metric, the metrics by name, per_class, images, seconds."""
+        """Return the record that scripts read: metric, the metrics by name, per_class, images, seconds, maybe segm."""
+        segm = {} if self.segm is None else {"segm": self.segm}
         return {
             "metric": self.metric,
             **self.metrics,
             "per_class": self.per_class,
             "images": self.images,
             "seconds": self.seconds,
+            **segm,
         }
 
 
@@ -68,13 +72,16 @@ def evaluate(annotations: Annotations, predictions: Sequence[Prediction], metric
     Raises ValueError where the lengths differ.
     """
     start = time.perf_counter()
+    segm = None
     if metric == "coco":
         coco = evaluate_coco(annotations, predictions)
         metrics, per_class = coco.metrics, coco.per_class
+        if mask_fault(annotations, predictions) is None:
+            segm = evaluate_coco_masks(annotations, predictions).metrics
     else:
         voc = evaluate_voc(annotations, predictions, metric)
         metrics, per_class = {"mAP": voc.mAP}, voc.per_class
-    return Score(metric, metrics, per_class, len(annotations), time.perf_counter() - start)
+    return Score(metric, metrics, per_class, len(annotations), time.perf_counter() - start, segm)
 
 
 def write_score(path: Path, score: Score, profiles: Mapping[str, ProfileScore] | None = None) -> None:

@@ -24,6 +24,10 @@ def score_table(score: Score) -> Table:
     table.add_section()
     for name, fraction in score.metrics.items():
         table.add_row(name, percent(fraction), style="bold" if name == score.primary_name else None)
+    if score.segm is not None:
+        table.add_section()
+        for name, fraction in score.segm.items():
+            table.add_row(f"segm {name}", percent(fraction), style="bold" if name == score.primary_name else None)
     return table
 
 

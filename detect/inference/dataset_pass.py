@@ -11,9 +11,11 @@ from torch import Tensor
 
 from detect.data.annotations import Annotations
 from detect.data.loading.collate import Batch
+from detect.data.masks import RleMask, encode_window
 from detect.evaluation.predictions import Prediction, empty_prediction
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
+from detect.ops.masks import paste_masks
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
@@ -144,13 +146,17 @@ def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _
 
 
 def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:
-    """Return boxes, scores and labels of N images on the CPU; a GPU is waited for three times, not for each image."""
+    """Return the detections of N images on the CPU; a GPU is waited for once for each field, not for each image."""
     counts = [len(image) for image in detections]
     boxes, scores, labels = (
         torch.split(torch.cat(parts).cpu(), counts)
         for parts in zip(*((image.boxes, image.scores, image.labels) for image in detections), strict=True)
     )
-    return [Detections(boxes[i], scores[i], labels[i]) for i in range(len(detections))]
+    masks = [image.masks for image in detections if image.masks is not None]
+    split_masks: Sequence[Tensor | None] = (
+        torch.split(torch.cat(masks).cpu(), counts) if masks else [None] * len(counts)
+    )
+    return [Detections(boxes[i], scores[i], labels[i], masks=split_masks[i]) for i in range(len(detections))]
 
 
 def as_prediction(detections: Detections, resized: Size, original: Size, file: str) -> Prediction:
@@ -163,4 +169,20 @@ def as_prediction(detections: Detections, resized: Size, original: Size, file: s
         boxes=boxes.numpy(),
         scores=detections.scores.double().cpu().numpy(),
         labels=detections.labels.cpu().numpy().astype(np.int64),
+        masks=None if detections.masks is None else _encode_masks(detections.masks.cpu(), boxes, original),
     )
+
+
+def _encode_masks(masks: Tensor, boxes: Tensor, size: Size) -> tuple[RleMask, ...]:
+    """Return masks (D, M, M) of boxes (D, 4) as pixels of an image of ``size`` (h, w), one at a time to save memory.
+
+    Each is pasted into a window of whole pixels around its box.
+    """
+    encoded = []
+    sides = torch.tensor([size[1], size[0]] * 2)
+    windows = torch.cat([boxes[:, :2].floor(), boxes[:, 2:].ceil()], 1).clamp(torch.zeros(4), sides).long()
+    for mask, box, (x1, y1, x2, y2) in zip(masks, boxes, windows.tolist(), strict=True):
+        moved = box - torch.tensor([x1, y1, x1, y1])
+        bitmap = paste_masks(mask[None], moved[None], (max(0, y2 - y1), max(0, x2 - x1)))[0]
+        encoded.append(encode_window(bitmap.numpy(), x1, y1, size))
+    return tuple(encoded)

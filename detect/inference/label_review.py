@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -81,12 +81,7 @@ def review_labels(
 def _keep_labels(prediction: Prediction, labels: list[int]) -> Prediction:
     """Return the detections of some labels only: a class that the data do not have is missing in every image."""
     keep = np.isin(prediction.labels, labels)
-    return replace(
-        prediction,
-        boxes=prediction.boxes[keep],
-        scores=prediction.scores[keep],
-        labels=prediction.labels[keep],
-    )
+    return prediction.select(keep)
 
 
 def _count_trained_on(predictor: Predictor, annotations: Annotations) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -17,6 +17,7 @@ from detect.data.loading.batch_sampler import group_by_size
 from detect.data.loading.collate import Batch, ProposalLookup
 from detect.data.loading.loader import file_loader
 from detect.data.loading.workers import explain_worker_death
+from detect.data.masks import decode
 from detect.draw import LabeledBoxes, draw_detections, save_image
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
@@ -227,9 +228,7 @@ def count_shortened_names(images: Sequence[Path]) -> int:
 
 def _select_detections(prediction: Prediction, options: PredictOptions) -> Prediction:
     keep = (prediction.scores >= options.score) & np.isin(prediction.labels, options.labels)
-    return replace(
-        prediction, boxes=prediction.boxes[keep], scores=prediction.scores[keep], labels=prediction.labels[keep]
-    )
+    return prediction.select(keep)
 
 
 @dataclass(frozen=True)
@@ -242,8 +241,10 @@ class _DrawBatch:
 
     def __call__(self, result: BatchResult) -> BatchResult:
         for index, prediction in zip(result.indices, result.predictions, strict=True):
-            boxes = LabeledBoxes(prediction.boxes, prediction.labels, prediction.scores)
-            image = draw_detections(read_image(prediction.file), boxes, self.classes)
+            rgb, masks = read_image(prediction.file), prediction.masks
+            bitmaps = None if masks is None else [decode(mask, (rgb.shape[0], rgb.shape[1])) for mask in masks]
+            boxes = LabeledBoxes(prediction.boxes, prediction.labels, prediction.scores, bitmaps)
+            image = draw_detections(rgb, boxes, self.classes)
             save_image(self.folder / drawing_name(self.names[index]), image)
         return result
 

@@ -90,7 +90,8 @@ class Predictor:
         with torch.inference_mode(), self.compute.autocast():
             detections = self.detector.detect(images)[0]
         boxes = rescale_boxes(detections.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
-        return Detections(boxes, detections.scores.cpu(), detections.labels.cpu(), None, self.classes)
+        masks = None if detections.masks is None else detections.masks.cpu()
+        return Detections(boxes, detections.scores.cpu(), detections.labels.cpu(), None, self.classes, masks)
 
     def preprocess_image(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> Images:
         """Return an RGB uint8 image (H, W, 3) as a batch of one.

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detect.data.formats.mask_json import parse_rle
 from detect.data.image_names import ImageNames
+from detect.data.masks import RleMask
 from detect.errors import UserError, did_you_mean, shorten
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import comp4_file
@@ -99,7 +102,7 @@ def parse_image_record(location: str, record: object, labels: dict[str, int]) ->
                 _parse_detection(f"{location}: detection {position}", row, labels)
                 for position, row in enumerate(detections, 1)
             ]
-            return _to_prediction(file, (height, width), rows)
+            return replace(_to_prediction(file, (height, width), rows), masks=_parse_masks(location, detections))
     raise UserError(f'{location}: expected "file", "width", "height" and "detections", found {shorten(record)}')
 
 
@@ -112,6 +115,19 @@ def _parse_detection(location: str, row: object, labels: dict[str, int]) -> Dete
                 f"{location}: expected one of {', '.join(labels)}, found {label}{did_you_mean(label, labels)}"
             )
     raise UserError(f'{location}: expected "box" [x1, y1, x2, y2], "label" and "score", found {shorten(row)}')
+
+
+def _parse_masks(location: str, rows: Sequence[dict[str, Any]]) -> tuple[RleMask, ...] | None:
+    """Return the mask of each detection; None where none has one. Raises UserError where only some have."""
+    masks = [row["mask"] for row in rows if "mask" in row]
+    if not masks:
+        return None
+    if len(masks) < len(rows):
+        raise UserError(f'{location}: expected "mask" in each of {len(rows)} detections or in none, found {len(masks)}')
+    locations = (f"{location}: detection {position}: mask" for position in range(1, len(rows) + 1))
+    return tuple(
+        parse_rle(place, mask if isinstance(mask, dict) else {}) for place, mask in zip(locations, masks, strict=True)
+    )
 
 
 def _parse_comp4_line(location: str, line: str) -> tuple[str, list[float], float]:

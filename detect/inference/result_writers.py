@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from detect.data.formats import coco_json
+from detect.data.formats.mask_json import mask_record
 from detect.data.image_names import ImageNames, relative_to_shared_folder
 from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
@@ -79,6 +80,8 @@ def write_coco(
 ) -> None:
     """Write ``coco_results.json``: ``image_id, category_id, bbox [x, y, width, height], score``, best first per image.
 
+    Detections with a mask have ``segmentation`` besides.
+
     image_ids (N,): one per prediction; category_ids (K,): the id of label k is ``category_ids[k - 1]``.
     """
     rows = (
@@ -87,9 +90,12 @@ def write_coco(
             "category_id": int(category_ids[label - 1]),
             "bbox": [x1, y1, x2 - x1, y2 - y1],
             "score": score,
+            **mask,
         }
         for image_id, prediction in zip(image_ids, predictions, strict=True)
-        for (x1, y1, x2, y2), label, score in sorted_by_score(prediction)
+        for ((x1, y1, x2, y2), label, score), mask in zip(
+            sorted_by_score(prediction), _masks_by_score(prediction, "segmentation"), strict=True
+        )
     )
     write_text(path, _json_lines(rows))
 
@@ -133,10 +139,20 @@ def image_record(prediction: Prediction, classes: Sequence[str]) -> dict[str, An
         "width": prediction.width,
         "height": prediction.height,
         "detections": [
-            {"box": box, "label": classes[label - 1], "score": score}
-            for box, label, score in sorted_by_score(prediction)
+            {"box": box, "label": classes[label - 1], "score": score, **mask}
+            for (box, label, score), mask in zip(
+                sorted_by_score(prediction), _masks_by_score(prediction, "mask"), strict=True
+            )
         ],
     }
+
+
+def _masks_by_score(prediction: Prediction, key: str) -> list[dict[str, Any]]:
+    """Return COCO's run lengths of each detection under ``key``, best first; nothing where there are no masks."""
+    if prediction.masks is None:
+        return [{}] * len(prediction)
+    order = np.argsort(-prediction.scores, kind="stable")
+    return [{key: mask_record(prediction.masks[index])} for index in order]
 
 
 def _encode_corner(coordinate: float) -> str:

@@ -1,4 +1,4 @@
-"""The detector: five slots that R-CNN, Fast R-CNN and Faster R-CNN fill in three ways.
+"""The detector: five slots that R-CNN, Fast R-CNN, Faster R-CNN and Cascade R-CNN fill in four ways.
 
 A detector does two things: ``forward`` returns losses and ``detect`` returns detections. Both take the maps of the
 backbone from a caller that has them already. The interfaces of the slots are in ``slots``.
@@ -8,16 +8,20 @@ proposer     images, maps -> proposals
 regions      images, maps, boxes -> region maps
 head         region maps -> logits, deltas
 postprocess  logits, deltas, proposals -> detections
+
+The head is a chain of stages. A plain detector has one. In a cascade the regions and the next stage run again on the
+boxes that the deltas of a stage give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from detect.models.heads.cascade import Refinement, StageAverage, mean_logits
 from detect.models.postprocess import Postprocess
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.slots import FeatureNetwork, Head, Proposer, Regions
@@ -26,20 +30,17 @@ from detect.ops.losses import region_losses
 from detect.ops.matching import ProposalSampler
 from detect.types import Detections, Images, MeanLoss, Proposals, Samples, Targets
 
-# The modules of each part that can be frozen. The head has three: its tail and its two output layers.
-SLOTS_OF_PART = {
-    "backbone": ("backbone", "regions"),
-    "proposer": ("proposer",),
-    "head": ("head",),
-    "tail": ("head.tail",),
-    "classifier": ("head.logits",),
-    "box_regressor": ("head.deltas",),
-}
+# The modules of each part that can be frozen. Each stage of the head has three: its tail and its two output layers.
+SLOTS_OF_PART = {"backbone": ("backbone", "regions"), "proposer": ("proposer",), "head": ("head",)}
+STAGE_MODULES = {"tail": "tail", "classifier": "logits", "box_regressor": "deltas"}
 
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """The head's predictions before postprocessing: for each image proposals, logits (P, K + 1), deltas (P, K, 4)."""
+    """The predictions of a stage, or of the whole head, before postprocessing.
+
+    For each image the proposals whose boxes it read, logits (P, K + 1), and deltas (P, K, 4) or (P, 1, 4) of the boxes.
+    """
 
     proposals: tuple[Proposals, ...]
     logits: tuple[Tensor, ...]
@@ -71,6 +72,8 @@ class Detector(nn.Module):
         postprocess: Postprocess,
         head_training: HeadTraining,
         test_selection: ProposalSelection,
+        refinements: tuple[Refinement, ...] = (),
+        average: StageAverage = "scores",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -80,30 +83,36 @@ class Detector(nn.Module):
         self.postprocess = postprocess
         self.head_training = head_training
         self.test_selection = test_selection
+        self.refinements = refinements  # from each stage of the head to the next
+        self.average: StageAverage = average
         self.frozen: frozenset[str] = frozenset()
 
     def freeze(self, parts: Iterable[str]) -> None:
-        """Freeze ``parts``, of SLOTS_OF_PART: their weights and statistics do not change.
+        """Freeze ``parts``, of SLOTS_OF_PART and STAGE_MODULES: their weights and statistics do not change.
 
         The loss of a frozen output layer is not computed, nor those of a frozen head or proposer. The body belongs to
         the backbone, also where the regions run it (R-CNN).
         """
         self.frozen = frozenset(parts)
-        for module in self._frozen_modules():
+        for module in self.modules_of(self.frozen):
             module.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Detector:
         """Set the mode as every module does, but keep frozen parts in evaluation: fixed statistics, no dropout."""
         super().train(mode)
-        for module in self._frozen_modules():
+        for module in self.modules_of(self.frozen):
             module.eval()
         return self
 
-    def _frozen_modules(self) -> list[nn.Module]:
-        return [
-            self.get_submodule(slot) for part, slots in SLOTS_OF_PART.items() if part in self.frozen for slot in slots
-        ]
+    def modules_of(self, parts: Iterable[str]) -> list[nn.Module]:
+        """Return the modules of ``parts``, of SLOTS_OF_PART, and of STAGE_MODULES those of every stage."""
+        modules: list[nn.Module] = []
+        for part in parts:
+            modules += [self.get_submodule(slot) for slot in SLOTS_OF_PART.get(part, ())]
+            if part in STAGE_MODULES:
+                modules += [getattr(stage, STAGE_MODULES[part]) for stage in self.head.stages]
+        return modules
 
     def forward(
         self, images: Images, targets: Sequence[Targets], maps: Sequence[Tensor] | None = None
@@ -120,9 +129,7 @@ class Detector(nn.Module):
             return losses
         with torch.no_grad():
             samples = self.head_training.sampler.sample(proposed.proposals, targets, images.seeds)
-        regional = self.regions(images, maps, [sample.boxes for sample in samples])
-        logits, deltas = self.head(regional)
-        return losses | self._region_losses(logits, deltas, samples)
+        return losses | self._head_losses(images, maps, samples, targets)
 
     @torch.no_grad()
     def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:
@@ -140,11 +147,37 @@ class Detector(nn.Module):
         ]
 
     def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
-        """Return the head's outputs for these proposals, N sets of boxes in canvas pixels, before postprocessing."""
-        regional = self.regions(images, maps, [proposal.boxes for proposal in proposals])
-        logits, deltas = self.head(regional)
-        counts = [len(proposal) for proposal in proposals]
-        return HeadOutputs(proposals, torch.split(logits, counts), torch.split(deltas, counts))
+        """Return the head's outputs for these proposals, N sets of boxes in canvas pixels, before postprocessing.
+
+        Those of a cascade are the boxes that its last stage read, their deltas, and logits whose scores are the average
+        of all stages.
+        """
+        return self.combine_stages(self.run_stages(images, maps, proposals))
+
+    def combine_stages(self, stages: Sequence[HeadOutputs]) -> HeadOutputs:
+        """Return the outputs of the head from those of its stages: the boxes of the last, the mean scores of all."""
+        logits = tuple(
+            mean_logits(image_logits, self.average)
+            for image_logits in zip(*(stage.logits for stage in stages), strict=True)
+        )
+        return HeadOutputs(stages[-1].proposals, logits, stages[-1].deltas)
+
+    def run_stages(
+        self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]
+    ) -> tuple[HeadOutputs, ...]:
+        """Return the outputs of each stage of the head; every stage has all proposals, in the same order."""
+        counts, outputs = [len(proposal) for proposal in proposals], []
+        for stage, refinement in zip(self.head.stages, (*self.refinements, None), strict=True):
+            logits, deltas = stage(self.regions(images, maps, [proposal.boxes for proposal in proposals]))
+            outputs.append(HeadOutputs(proposals, torch.split(logits, counts), torch.split(deltas, counts)))
+            if refinement is not None:
+                proposals = tuple(
+                    replace(proposal, boxes=refinement.boxes(proposal.boxes, image_logits, image_deltas, size))
+                    for proposal, image_logits, image_deltas, size in zip(
+                        proposals, outputs[-1].logits, outputs[-1].deltas, images.sizes, strict=True
+                    )
+                )
+        return tuple(outputs)
 
     def feature_network(self) -> FeatureNetwork:
         """Return the network that reads pixels: the backbone, or the body that runs on each crop (R-CNN)."""
@@ -155,8 +188,47 @@ class Detector(nn.Module):
         """Return this detector; a detector with test-time augmentation returns the one that it runs on each view."""
         return self
 
-    def _region_losses(self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples]) -> dict[str, MeanLoss]:
-        """Return the head's losses for S samples: logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4).
+    def _head_losses(
+        self, images: Images, maps: Sequence[Tensor], samples: Sequence[Samples], targets: Sequence[Targets]
+    ) -> dict[str, MeanLoss]:
+        """Return the losses of the head for the samples of its first stage; names of a cascade's end with the stage."""
+        stages, losses = self.head.stages, dict[str, MeanLoss]()
+        all_stds = (*(refinement.delta_stds for refinement in self.refinements), self.postprocess.delta_stds)
+        for i, (stage, stds) in enumerate(zip(stages, all_stds, strict=True)):
+            regional = self.regions(images, maps, [sample.boxes for sample in samples])
+            if len(stages) > 1 and regional.requires_grad:
+                regional.register_hook(lambda gradient: gradient / len(stages))  # type: ignore[no-untyped-call]
+            logits, deltas = stage(regional)
+            suffix = f"_{i + 1}" if len(stages) > 1 else ""
+            stage_losses = self._region_losses(logits, deltas, samples, stds)
+            losses |= {f"{name}{suffix}": loss for name, loss in stage_losses.items()}
+            if i < len(self.refinements):
+                samples = self._refined_samples(self.refinements[i], images, samples, targets, logits, deltas)
+        return losses
+
+    @staticmethod
+    def _refined_samples(
+        refinement: Refinement,
+        images: Images,
+        samples: Sequence[Samples],
+        targets: Sequence[Targets],
+        logits: Tensor,
+        deltas: Tensor,
+    ) -> list[Samples]:
+        """Return the samples of the next stage, from the predictions for all samples of this one, image after image."""
+        counts = [len(sample) for sample in samples]
+        boxes = [
+            refinement.boxes(sample.boxes, image_logits, image_deltas, size, sample.labels)
+            for sample, size, image_logits, image_deltas in zip(
+                samples, images.sizes, torch.split(logits, counts), torch.split(deltas, counts), strict=True
+            )
+        ]
+        return refinement.samples(boxes, targets)
+
+    def _region_losses(
+        self, logits: Tensor, deltas: Tensor, samples: Sequence[Samples], delta_stds: tuple[float, float, float, float]
+    ) -> dict[str, MeanLoss]:
+        """Return the losses of a stage for S samples: logits (S, K + 1), deltas (S, K, 4) or (S, 1, 4).
 
         There is no box loss where its weight is 0 (R-CNN, which fits box regressors after training), and no loss of a
         frozen layer.
@@ -164,7 +236,7 @@ class Detector(nn.Module):
         labels = torch.cat([sample.labels for sample in samples])
         boxes = torch.cat([sample.boxes for sample in samples])
         matched_boxes = torch.cat([sample.matched_boxes for sample in samples])
-        target_deltas = box_ops.encode(matched_boxes, boxes, self.postprocess.delta_stds)
+        target_deltas = box_ops.encode(matched_boxes, boxes, delta_stds)
         class_loss, box_loss = region_losses(logits, deltas, labels, target_deltas, self.head_training.beta)
         losses = {}
         if "classifier" not in self.frozen:

@@ -103,7 +103,15 @@ class Regions(Protocol):
 
 
 class Head(Protocol):
-    """The fourth slot: region maps in, logits and deltas out."""
+    """The fourth slot: a chain of stages, each of which reads the boxes of the one before; a plain head is one."""
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Return the stages in their order."""
+
+
+class Stage(Protocol):
+    """A stage of the head: region maps in, logits and deltas out."""
 
     tail: nn.Module
     svm_features: str | None

@@ -54,16 +54,23 @@ class DetectorWithTTA(nn.Module):
             boxes = torch.cat([detections.boxes for detections in image_detections])
             scores = torch.cat([detections.scores for detections in image_detections])
             labels = torch.cat([detections.labels for detections in image_detections])
+            masks = _concatenated_masks(image_detections)
             keep = nms(boxes, scores, postprocess.nms_iou, labels)
             if self.merge == "wbf":
                 fused, confidence = weighted_box_fusion(boxes, scores, labels, keep, len(self.views))
                 order = confidence.argsort(descending=True, stable=True)[: postprocess.max_detections]
+                fused_masks = None if masks is None else masks[keep][order]  # of the best box of each fused one
                 merged.append(
-                    Detections(fused[order], confidence[order], labels[keep][order], None, postprocess.classes)
+                    Detections(
+                        fused[order], confidence[order], labels[keep][order], None, postprocess.classes, fused_masks
+                    )
                 )
             else:
                 keep = keep[: postprocess.max_detections]
-                merged.append(Detections(boxes[keep], scores[keep], labels[keep], None, postprocess.classes))
+                kept_masks = None if masks is None else masks[keep]
+                merged.append(
+                    Detections(boxes[keep], scores[keep], labels[keep], None, postprocess.classes, kept_masks)
+                )
         return merged
 
     def _detect_view(self, images: Images, view: AugmentedView) -> list[Detections]:
@@ -75,8 +82,16 @@ class DetectorWithTTA(nn.Module):
         ):
             boxes = rescale_boxes(detections.boxes, size, original)
             boxes = box_ops.hflip(boxes, original[1]) if view.hflip else boxes
-            restored.append(Detections(boxes, detections.scores, detections.labels, None, detections.classes))
+            masks = detections.masks
+            masks = masks.flip(2) if masks is not None and view.hflip else masks
+            restored.append(Detections(boxes, detections.scores, detections.labels, None, detections.classes, masks))
         return restored
+
+
+def _concatenated_masks(view_detections: Sequence[Detections]) -> Tensor | None:
+    """Return the masks of all views of an image, in the order of their boxes; None if the detector makes none."""
+    masks = [detections.masks for detections in view_detections if detections.masks is not None]
+    return torch.cat(masks) if masks else None
 
 
 def weighted_box_fusion(

@@ -146,6 +146,23 @@ class ProposalSampler:
         return boxes, matched.masked_fill(is_crowd, IGNORED)
 
 
+def match_all(matcher: Matcher, boxes: Sequence[Tensor], targets: Sequence[Targets]) -> list[Samples]:
+    """Return all boxes (B, 4) of each image as samples, except empty ones and those that the matcher ignores.
+
+    A GPU is waited for once, for the numbers of samples of all images.
+    """
+    matched = [matcher.match(*image) for image in zip(boxes, targets, strict=True)]
+    kept = [(match != IGNORED) & box_ops.is_not_empty(box) for match, box in zip(matched, boxes, strict=True)]
+    counts = torch.stack([mask.sum() for mask in kept]).tolist()
+    orders = [(~mask).long().argsort(stable=True) for mask in kept]  # the indices that are kept come first, in order
+    return [
+        _to_samples(image_boxes, image_targets, image_matched, order[:count])
+        for image_boxes, image_targets, image_matched, order, count in zip(
+            boxes, targets, matched, orders, counts, strict=True
+        )
+    ]
+
+
 def _to_samples(boxes: Tensor, targets: Targets, matched: Tensor, sampled: Tensor) -> Samples:
     """Return boxes (B, 4) at the indices ``sampled`` (S,) with the targets that ``matched`` (B,) gives them."""
     target = matched[sampled]

@@ -163,10 +163,15 @@ def load_tensors(file: Path) -> StateDict:
     require_file(file, "a weights file")
     if file.suffix == ".safetensors":
         return read_safetensors(file)
-    state = read_arrays(file) if file.suffix == ".pkl" else _load_torch_file(file)
+    state = read_arrays(file) if file.suffix == ".pkl" else load_torch_file(file)
     for wrapper_key in ("model", "blobs"):
         if isinstance(state, dict) and isinstance(state.get(wrapper_key), dict):
             state = state[wrapper_key]
+    return require_state_dict(state, file)
+
+
+def require_state_dict(state: Any, file: Path) -> StateDict:
+    """Return ``state`` with arrays as tensors. Raises UserError, which names the file, if anything else is in it."""
     unexpected = type(state).__name__
     if isinstance(state, dict):
         state = {name: _to_tensor(value) for name, value in state.items()}
@@ -177,7 +182,9 @@ def load_tensors(file: Path) -> StateDict:
     return dict(state)
 
 
-def _load_torch_file(file: Path) -> Any:
+def load_torch_file(file: Path) -> Any:
+    """Return what torch.save has written, tensors and plain values; no code is run. Raises UserError."""
+    require_file(file, "a weights file")
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -202,7 +202,9 @@ def _plain_batch(batch: Batch) -> dict[str, Any]:
         "sizes": list(batch.images.sizes),
         "keys": list(batch.images.seeds),
         "given": None if proposals is None else [(image.boxes, image.scores) for image in proposals],
-        "targets": [(target.boxes, target.labels, target.difficult, target.crowd) for target in batch.targets],
+        "targets": [
+            (target.boxes, target.labels, target.difficult, target.crowd, target.masks) for target in batch.targets
+        ],
         "originals": list(batch.original_sizes),
         "image_ids": list(batch.image_ids),
         "files": list(batch.files),
@@ -220,8 +222,8 @@ def _restore_batch(plain: dict[str, Any]) -> Batch:
             pixels=plain["pixels"], sizes=tuple(plain["sizes"]), seeds=tuple(plain["keys"]), proposals=proposals
         ),
         targets=tuple(
-            Targets(boxes=boxes, labels=labels, difficult=difficult, crowd=crowd)
-            for boxes, labels, difficult, crowd in plain["targets"]
+            Targets(boxes=boxes, labels=labels, difficult=difficult, crowd=crowd, masks=masks[0] if masks else None)
+            for boxes, labels, difficult, crowd, *masks in plain["targets"]  # files without masks are older
         ),
         original_sizes=tuple(plain["originals"]),
         image_ids=tuple(plain["image_ids"]),

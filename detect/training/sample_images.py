@@ -10,6 +10,7 @@ import numpy as np
 from detect.data.annotations import Annotations
 from detect.data.images import read_image
 from detect.data.loading.collate import Batch
+from detect.data.masks import decode
 from detect.draw import LabeledBoxes, draw_detections, draw_targets_and_detections, image_grid, save_image
 from detect.inference.dataset_pass import DatasetPredictions
 from detect.ops.preprocess import Preprocess
@@ -25,7 +26,8 @@ def draw_batch(batch: Batch, preprocess: Preprocess, classes: Sequence[str], fil
         batch.images.pixels[:MAX_IMAGES], batch.images.sizes, batch.targets, strict=False
     ):
         rgb = preprocess.denormalize(pixels[:, :height, :width])
-        boxes = LabeledBoxes(boxes=targets.boxes.numpy(), labels=targets.labels.numpy())
+        masks = None if targets.masks is None else targets.masks.numpy()
+        boxes = LabeledBoxes(boxes=targets.boxes.numpy(), labels=targets.labels.numpy(), masks=masks)
         drawn.append(draw_detections(rgb, boxes, classes))
     save_image(file, image_grid(drawn, 4))
 
@@ -37,12 +39,19 @@ def draw_validation(predictions: DatasetPredictions, annotations: Annotations, f
         truth, prediction = annotations[index], predictions.predictions[index]
         if any(truth.file in line for line in predictions.unreadable):
             continue
-        confident = prediction.scores >= MIN_SCORE
+        rgb = read_image(truth.file)
+        size = (rgb.shape[0], rgb.shape[1])
+        confident = prediction.select(prediction.scores >= MIN_SCORE)
+        found = [decode(mask, size) for mask in confident.masks or ()]
         pairs.append(
             draw_targets_and_detections(
-                read_image(truth.file),
-                LabeledBoxes(truth.boxes, truth.labels),
-                LabeledBoxes(prediction.boxes[confident], prediction.labels[confident], prediction.scores[confident]),
+                rgb,
+                LabeledBoxes(
+                    truth.boxes, truth.labels, masks=None if truth.masks is None else truth.masks.bitmaps(size)
+                ),
+                LabeledBoxes(
+                    confident.boxes, confident.labels, confident.scores, None if confident.masks is None else found
+                ),
                 annotations.classes,
             )
         )

@@ -70,13 +70,13 @@ def build_validator(context: RunContext, proposals_only: bool = False) -> Detect
 def _module_factors(config: Config, detector: Detector) -> list[tuple[nn.Module, float]]:
     """Return the modules of the detector that have a learning rate factor of their own, and the factor of each."""
     factors = config.train.lr_factors
-    rpn_layers, head_layers = detector.proposer.output_layers(), detector.head.output_layers()
+    rpn_layers, stages = detector.proposer.output_layers(), [stage.output_layers() for stage in detector.head.stages]
     modules = [
         (detector.feature_network().body, factors.backbone),
         (detector.get_submodule("proposer"), factors.proposer),
         (detector.get_submodule("head"), factors.head),
-        (head_layers["logits"], factors.classifier),
-        (head_layers["deltas"], factors.box_regressor),
+        *((layers["logits"], factors.classifier) for layers in stages),
+        *((layers["deltas"], factors.box_regressor) for layers in stages),
     ]
     return [*modules, *([(rpn_layers["objectness"], factors.objectness)] if rpn_layers else [])]
 

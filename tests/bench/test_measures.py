@@ -101,6 +101,18 @@ def test_stages_add_up_to_the_total(bench_model: BenchModel, tmp_path: Path) -> 
     assert stages.search < 0.001 < stages.backbone < stages.total
 
 
+def test_stages_of_a_cascade_have_the_sums_of_regions_and_heads(tmp_path: Path) -> None:
+    Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
+    cascade = make_bench_model([*SMALL, "model.cascade.ious=[0.5,0.6,0.7]"], 5, IMAGES, seed=1)
+    predictor, calls = make_predictor(cascade, "fp32"), []
+    hook = predictor.base_detector.get_submodule("regions").register_forward_hook(lambda *_: calls.append(1))
+    stages = time_stages(predictor, [tmp_path / "a.png"])
+    hook.remove()
+    assert len(calls) == 2 * 3  # the first image runs twice
+    assert min(stages.regions, stages.head) > 0.0
+    assert stages.total < 60
+
+
 def test_evaluation_is_equal_to_pycocotools() -> None:
     table = measure_evaluation(DataSize(6, 4, 12), 2, "command")
     assert [row[0] for row in table.rows] == ["ours", "ours, JSON", "pycocotools"]

@@ -7,9 +7,10 @@ import torch
 import yaml
 
 import detect
-from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.checkpoints.compress import compress
-from detect.config.files import load_config
+from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.files import load_config, parse_config, with_overrides
 from detect.errors import UserError
 from detect.models.heads.low_rank import LowRankLinear
 from detect.models.heads.softmax import SoftmaxHead
@@ -41,6 +42,20 @@ def test_compress_returns_ranks_and_costs(
     assert compressed.cost_before == (144 * 80 if len(expected_ranks) == 1 else 144 * 80 + 80 * 80)
     assert compressed.checkpoint.config.model.head.svd_ranks == expected_ranks
     assert compressed.checkpoint.metrics == {}
+
+
+def test_compress_reduces_the_layers_of_every_stage_of_a_cascade(shapes_root: Path, tmp_path: Path) -> None:
+    config = parse_config(TINY, "test")
+    config = with_overrides(config, ["model.cascade.ious=[0.5,0.6]", f"data.root={shapes_root}"])
+    detector, _ = build_detector(config, ("a",))
+    checkpoint = Checkpoint(config, ("a",), build_preprocess(config), detector.state_dict(), step=1, metrics={})
+    save_checkpoint(checkpoint, tmp_path / "cascade.pt")
+    compressed = compress(tmp_path / "cascade.pt", (5,))
+    assert (compressed.cost_before, compressed.cost_after) == (2 * 144 * 16, 2 * 5 * (144 + 16))
+    save_checkpoint(compressed.checkpoint, tmp_path / "compressed.pt")
+    loaded = detect.load(tmp_path / "compressed.pt").base_detector
+    for stage in loaded.head.stages:
+        assert any(isinstance(part, LowRankLinear) for part in stage.tail.modules())
 
 
 def test_compressed_model_of_full_rank_predicts_the_same(run: Path, tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def meta_state(layout: str) -> dict[str, Tensor]:
         ("roi_heads.res5.0.shortcut.norm.weight", "head.tail.0.0.downsample.1.weight"),
         ("backbone.fpn_output5.bias", "backbone.neck.smooth.3.0.bias"),
         ("roi_heads.box_head.fc2.weight", "head.tail.layers.3.weight"),
+        ("roi_heads.box_head.2.fc2.weight", "head.2.tail.layers.3.weight"),
+        ("roi_heads.box_predictor.0.bbox_pred.bias", "head.0.deltas.bias"),
     ],
 )
 def test_convert_detectron2_key(theirs: str, ours: str) -> None:
@@ -105,6 +107,7 @@ def test_tensor_counts_are_those_of_detectron2() -> None:
         "faster_rcnn_R_101_DC5": 534,
         "faster_rcnn_R_101_FPN": 550,
         "fast_rcnn_R_50_FPN": 289,
+        "cascade_rcnn_R_50_FPN": 311,
         f"{C4} of VOC": 275,
     }
 
@@ -119,6 +122,9 @@ def test_from_detectron2_puts_the_background_first_and_repeats_class_agnostic_de
     ours = from_detectron2(theirs)
     assert ours["head.logits.bias"].tolist() == ours["head.logits.weight"].flatten().tolist() == [0, 1, 2]
     assert ours["head.deltas.bias"].tolist() == ours["head.deltas.weight"].flatten().tolist() == [0, 1, 2, 3] * 2
+    stage = {name.replace("predictor", "predictor.1"): tensor for name, tensor in theirs.items()}
+    assert from_detectron2(stage)["head.1.logits.bias"].tolist() == [0, 1, 2]
+    assert from_detectron2(stage)["head.1.deltas.bias"].tolist() == [0, 1, 2, 3]  # a cascade shares them
     theirs["roi_heads.box_predictor.bbox_pred.bias"] = torch.arange(8.0)
     assert from_detectron2(theirs)["head.deltas.bias"].tolist() == list(range(8))
 

@@ -20,13 +20,14 @@ LAYOUTS = {
     "faster_rcnn_r50_fpn": Detectron2Layout("faster_rcnn", 50, "FPN"),
     "faster_rcnn_r101_fpn": Detectron2Layout("faster_rcnn", 101, "FPN"),
 }
+COCO_LAYOUTS = {"cascade_rcnn_r50_fpn": Detectron2Layout("cascade_rcnn", 50, "FPN")}
 
 
 def published_config(name: str) -> Config:
     """Return the settings of the imported detector."""
     if name == "faster_rcnn_r50_fpn_torchvision":
         return torchvision_configs.torchvision_config("fasterrcnn_resnet50_fpn")
-    return detectron2_configs.detectron2_config(LAYOUTS[name])
+    return detectron2_configs.detectron2_config((LAYOUTS | COCO_LAYOUTS)[name])
 
 
 def without_weights_and_search(model: ModelConfig) -> ModelConfig:
@@ -36,7 +37,7 @@ def without_weights_and_search(model: ModelConfig) -> ModelConfig:
 
 
 def test_configs_have_four_layouts_for_each_data_set_and_torchvisions() -> None:
-    names = sorted([*LAYOUTS, *LAYOUTS, "faster_rcnn_r50_fpn_torchvision"])
+    names = sorted([*LAYOUTS, *LAYOUTS, *COCO_LAYOUTS, "faster_rcnn_r50_fpn_torchvision"])
     assert sorted(file.stem for file in FILES) == names
 
 

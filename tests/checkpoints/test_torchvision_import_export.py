@@ -245,6 +245,8 @@ def test_export_torchvision_returns_the_layout_of_the_detector(
             r"expected model.head.negative_iou \[0.0, 0.5\], .* found \[0.1, 0.5\]",
         ),
         (["model.pool=roi_pool"], "expected model.pool roi_align, .* found roi_pool"),
+        (["model.head.class_agnostic=true"], "expected model.head.class_agnostic False, .* found True"),
+        (["model.cascade.ious=[0.5,0.6]"], r"expected model.cascade .*None.*, found .*\[0.5, 0.6\]"),
     ],
 )
 def test_export_torchvision_refuses_settings_without_an_argument(overrides: list[str], message: str) -> None:

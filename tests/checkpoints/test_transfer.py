@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -101,6 +102,59 @@ def test_transfer_loads_the_rows_of_a_class_that_differs_by_case() -> None:
     assert torch.equal(transferred.weights["head.logits.weight"][1], initial["head.logits.weight"][1])
     assert torch.equal(transferred.weights["head.deltas.bias"][4:], source["head.deltas.bias"][4:])
     assert "loaded for background, B, re-initialized for e" in str(transferred.parts[2])
+
+
+def cascade_state(classes: Sequence[str], start: float) -> dict[str, Tensor]:
+    """Return the state dict of a small cascade, whose classes share the deltas of each of its two stages."""
+    plain = state(classes, start)
+    shared = {name: tensor[:4] if name.startswith("head.deltas") else tensor for name, tensor in plain.items()}
+    stages = [
+        {name.replace("head.", f"head.{i}.", 1): tensor + i for name, tensor in shared.items() if name[:5] == "head."}
+        for i in (0, 1)
+    ]
+    return without(shared, "head.") | stages[0] | stages[1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "source_classes", "note"),
+    [
+        (["a", "b"], ["c", "d"], "head: 2 of 10 tensors loaded; output layers re-initialized: the file has none"),
+        (["a", "b"], ["b", "a", "c"], "head: loaded"),
+        (["a"], ["b", "a"], "head: loaded"),
+    ],
+)
+def test_transfer_of_a_cascade_has_rows_of_classes_in_every_stage(
+    classes: list[str], source_classes: list[str], note: str
+) -> None:
+    initial, source = cascade_state(classes, 1000.0), cascade_state(source_classes, 0.0)
+    transferred = transfer(initial, source, classes, source_classes)
+    assert str(transferred.parts[2]).startswith(note)
+    for stage in (0, 1):
+        logits, deltas = f"head.{stage}.logits.weight", f"head.{stage}.deltas.weight"
+        if note != "head: loaded":
+            assert torch.equal(transferred.weights[logits], initial[logits])
+            assert torch.equal(transferred.weights[deltas], initial[deltas])
+            continue
+        assert torch.equal(transferred.weights[deltas], source[deltas])
+        rows = [0, *(source_classes.index(name) + 1 for name in classes)]
+        assert torch.equal(transferred.weights[logits], source[logits][rows])
+
+
+@pytest.mark.parametrize(("first", "second"), [(cascade_state, state), (state, cascade_state)])
+def test_transfer_between_a_cascade_and_a_plain_head_says_that_the_head_is_new(first: Any, second: Any) -> None:
+    initial = first(["a", "b"], 1000.0)
+    transferred = transfer(initial, second(["a", "b"], 0.0), ["a", "b"], ["a", "b"])
+    assert "head: initialized; initialized, not in the file" in str(transferred.parts[2])
+    assert all(torch.equal(transferred.weights[name], initial[name]) for name in initial if name.startswith("head."))
+
+
+def test_transfer_between_shared_deltas_and_those_of_each_class_initializes_the_output_layers() -> None:
+    shared, own = state(["a", "b"], 0.0), state(["a", "b"], 1000.0)
+    shared |= {name: tensor[:4] for name, tensor in shared.items() if name.startswith("head.deltas")}
+    for initial, source in ((shared, own), (own, shared)):
+        transferred = transfer(initial, source, ["a", "b"], ["a", "b"])
+        assert str(transferred.parts[2]) == f"head: 1 of 5 tensors loaded; {NEW_TAIL}"
+        assert all(len(tensor) == len(initial[name]) for name, tensor in transferred.weights.items())
 
 
 def test_transfer_does_not_change_its_arguments() -> None:

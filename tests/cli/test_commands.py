@@ -218,7 +218,7 @@ def test_train_with_a_wrong_configuration_prints_one_line_and_exits_with_2(
 
 WRONG_USAGE = [
     (("trian",), 'no command trian (did you mean "train"?)'),
-    (("train",), "expected one of --config FILE, --resume RUN_DIR and --replay FILE"),
+    (("train",), "expected one of --config FILE, --data ROOT, --resume RUN_DIR and --replay FILE"),
     (("train", "--confg", "x"), "--confg"),
     (("train", "--config", "no.yaml"), "no.yaml: expected a configuration file, found nothing"),
     (("train", "--config", "faster_rcnn", "--set", "novalue"), "--set novalue: expected KEY=VALUE"),

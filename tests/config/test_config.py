@@ -33,6 +33,9 @@ def test_load_config_of_an_empty_file_returns_the_defaults(tmp_path: Path) -> No
         ("", "rpn", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: faster_rcnn}", "rpn", "roi_align", 128, (0.0, 0.5)),
         ("model: {proposals: selective_search}", "selective_search", "roi_align", 128, (0.0, 0.5)),
+        ("model: {kind: cascade_rcnn}", "rpn", "roi_align", 128, (0.0, 0.5)),
+        ("model: {kind: cascade_rcnn, cascade: {ious: [0.6, 0.7]}}", "rpn", "roi_align", 128, (0.0, 0.6)),
+        ("model: {kind: cascade_rcnn, proposals: a/b.npz}", "a/b.npz", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: fast_rcnn}", "selective_search", "roi_pool", 64, (0.1, 0.5)),
         ("model: {kind: fast_rcnn, proposals: a/b.npz}", "a/b.npz", "roi_pool", 64, (0.1, 0.5)),
         (
@@ -51,6 +54,45 @@ def test_model_kind_sets_the_defaults_of_the_slots(
     assert (model.proposals, model.pool) == (proposals, pool)
     assert (model.head.batch_size_per_image, model.head.negative_iou) == (batch_size, negative_iou)
     assert model.uses_precomputed_proposals == (proposals != "rpn")
+
+
+THIRDS = (0.1 / 3, 0.1 / 3, 0.2 / 3, 0.2 / 3)
+STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), THIRDS)
+ROUNDED_STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))  # mmdetection's
+
+
+@pytest.mark.parametrize(
+    ("text", "ious", "positive_iou", "stds", "class_agnostic"),
+    [
+        ("kind: faster_rcnn", None, 0.5, STDS[:1], False),
+        ("kind: cascade_rcnn", (0.5, 0.6, 0.7), 0.5, STDS, True),
+        ("kind: cascade_rcnn, head: {class_agnostic: false}", (0.5, 0.6, 0.7), 0.5, STDS, False),
+        ("kind: fast_rcnn, cascade: {ious: [0.6, 0.7]}", (0.6, 0.7), 0.6, STDS[:2], True),
+        (
+            f"kind: cascade_rcnn, cascade: {{delta_stds: {list(map(list, ROUNDED_STDS))}}}",
+            (0.5, 0.6, 0.7),
+            0.5,
+            ROUNDED_STDS,
+            True,
+        ),
+    ],
+)
+def test_stages_of_a_cascade(
+    tmp_path: Path,
+    text: str,
+    ious: tuple[float, ...] | None,
+    positive_iou: float,
+    stds: tuple[tuple[float, ...], ...],
+    class_agnostic: bool,
+) -> None:
+    model = load(tmp_path, f"model: {{{text}}}").model
+    assert (model.cascade.ious, model.head.positive_iou, model.head.class_agnostic) == (
+        ious,
+        positive_iou,
+        class_agnostic,
+    )
+    assert model.stage_delta_stds == stds
+    assert load(tmp_path, to_yaml(parse_config({"model": model.model_dump(mode="json")}, "test"))).model == model
 
 
 @pytest.mark.parametrize(
@@ -349,6 +391,41 @@ RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
         (
             ["model.backbone.name=vgg16", "model.kind=rcnn", *RCNN_RECIPE, "model.head.svm_features=fc7"],
             "svm_features: expected one of map, fc1, fc2 for 2 .*, found fc7",
+        ),
+        (["model.cascade.ious=[0.5]"], "model.cascade.ious: .* at least 2 items"),
+        (["model.kind=cascade_rcnn", "model.cascade.ious=null"], "cascade.ious: expected .* cascade_rcnn, found null"),
+        (
+            ["model.cascade.delta_stds=[[1,1,1,1],[1,1,1,1]]"],
+            "cascade.ious: expected .* cascade.delta_stds, found null",
+        ),
+        (["model.cascade.average=logits"], "cascade.ious: expected .* cascade.average, found null"),
+        (
+            ["model.kind=rcnn", *RCNN_RECIPE, "model.cascade.ious=[0.5,0.6]"],
+            r"cascade.ious: expected null with kind rcnn, found \[0.5, 0.6\]",
+        ),
+        (
+            ["model.classifier=svm", *RCNN_RECIPE, "model.cascade.ious=[0.5,0.6]"],
+            "cascade.ious: expected null with classifier svm",
+        ),
+        (
+            ["model.kind=cascade_rcnn", "model.head.box_weight=0"],
+            "cascade.ious: expected null with head.box_weight 0",
+        ),
+        (
+            ["model.kind=cascade_rcnn", "model.head.positive_iou=0.55"],
+            "cascade.ious: expected that of head.positive_iou first, 0.55, found 0.5",
+        ),
+        (
+            ["model.kind=cascade_rcnn", "model.cascade.delta_stds=[[0.1,0.1,0.2,0.2],[1,1,1,1]]"],
+            "cascade.delta_stds: expected 3 of them, first those of head.delta_stds",
+        ),
+        (
+            ["model.kind=cascade_rcnn", "model.cascade.delta_stds=[[2,2,2,2],[1,1,1,1],[1,1,1,1]]"],
+            "cascade.delta_stds: expected 3 of them, first those of head.delta_stds",
+        ),
+        (
+            ["model.kind=rcnn", *RCNN_RECIPE, "model.head.class_agnostic=true"],
+            "head.class_agnostic: expected false for an rcnn, found true",
         ),
         (["model.head.svm_features=map"], "head.svm_features: expected null with classifier softmax, found map"),
         (["model.backbone.weights=/nowhere.pth"], "nowhere.pth: expected a weights file, found nothing"),

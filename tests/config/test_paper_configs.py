@@ -185,4 +185,5 @@ def test_svm_features_are_pool5_fc6_and_fc7(name: str, lengths: dict[str, int]) 
         settings = (f"model.head.svm_features={features}", "model.classifier=svm", "train.recipe=rcnn")
         config = load_config(FOLDER / f"{name}.yaml", settings)
         with torch.device("meta"):
-            assert build_uninitialized(config, ("cat",)).head.logits.in_features == length
+            (head,) = build_uninitialized(config, ("cat",)).head.stages
+        assert head.logits.in_features == length

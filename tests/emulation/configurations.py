@@ -39,6 +39,7 @@ CONFIGURATIONS: dict[str, tuple[str, list[str]]] = {
     "merged, batch loss": (MERGED, ["model.rpn.loss_average=batch", "model.pool=roi_pool", "train.optimizer=rmsprop"]),
     "ZF": ("voc07/faster_rcnn_zf.yaml", [*JOINT, *FEW_REGIONS]),
     "Fast R-CNN": ("fast_rcnn.yaml", []),
+    "Cascade R-CNN": ("cascade_rcnn.yaml", []),
     "R-CNN": ("rcnn.yaml", ["train.accumulate=2"]),
     "spatial transformer": (MERGED, ["model.head.transform=spatial_transformer"]),
     "frozen head": (MERGED, ["train.trainable=[backbone, proposer]"]),
@@ -66,7 +67,7 @@ def random_detector(config: Config) -> Detector:
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, parameter in detector.named_parameters():
-            if name.endswith(("objectness.weight", "head.logits.weight")):
+            if name.endswith(("objectness.weight", ".logits.weight")):
                 nn.init.normal_(parameter, std=0.05, generator=generator)
     return detector
 

@@ -38,6 +38,10 @@ def make_body() -> StagedBody:
 class RedHead(nn.Module):
     """A head whose class logit is 8 times the mean redness minus 2; redness on the left moves the box."""
 
+    @property
+    def stages(self) -> tuple[RedHead]:
+        return (self,)
+
     def forward(self, region_maps: Tensor) -> tuple[Tensor, Tensor]:
         mean = region_maps.mean((1, 2, 3))
         left = region_maps[..., : region_maps.shape[3] // 2].mean((1, 2, 3))

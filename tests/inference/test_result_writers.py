@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.masks import encode
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction, align
 from detect.evaluation.voc import evaluate_voc
@@ -32,6 +34,7 @@ from detect.inference.result_writers import (
 )
 
 CLASSES = ("cat", "dog", "dining table")
+MASKS = tuple(encode(np.arange(20000).reshape(100, 200) % n == 0) for n in (7, 900))
 INEXACT = 0.1 + 0.2  # 0.30000000000000004
 
 
@@ -102,6 +105,46 @@ def sort_by_class(rows: list[tuple[str, int, int, Any]]) -> list[tuple[str, int,
 def test_json_round_trip_is_exact(predictions, tmp_path):
     write_json(tmp_path / "predictions.json", predictions, CLASSES)
     assert to_comparable(read_json(tmp_path / "predictions.json", CLASSES)) == to_comparable(predictions)
+
+
+MASKED = [
+    replace(make_prediction("/p/a.jpg", [([1, 2, 3, 4], 0.1, 1), ([5, 6, 7, 8], 0.9, 2)]), masks=MASKS),
+    replace(make_prediction("/p/b.jpg", []), masks=None),
+]
+
+
+def test_masks_are_written_as_run_lengths_and_read_back(tmp_path):
+    file = tmp_path / "predictions.json"
+    write_json(file, MASKED, CLASSES)
+    first = json.loads(file.read_text())[0]["detections"][0]
+    assert first["mask"] == {"size": [100, 200], "counts": MASKS[1].counts.decode()}
+    assert [prediction.masks for prediction in read_json(file, CLASSES)] == [MASKS[::-1], None]
+    write_coco(tmp_path / "coco_results.json", MASKED, [10, 20], [4, 9, 2])
+    rows = load_coco_results(tmp_path / "coco_results.json", [10, 20], [4, 9, 2])
+    assert [row["segmentation"]["counts"] for row in rows] == [mask.counts.decode() for mask in MASKS[::-1]]
+    write_json(file, TWO_DETECTIONS, CLASSES)
+    assert "mask" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ({"mask": 3}, 'detection 1: mask: "size": expected'),
+        ({"mask": {"size": [100, 200], "counts": "0"}}, 'detection 1: mask: "counts": expected runs over 20000 pixels'),
+        ({}, 'expected "mask" in each of 2 detections or in none, found 1'),
+    ],
+)
+def test_masks_that_cannot_be_read_are_one_line(mask, message, tmp_path):
+    file = tmp_path / "predictions.json"
+    write_json(file, MASKED, CLASSES)
+    content = json.loads(file.read_text())
+    detection = content[0]["detections"][0]
+    del detection["mask"]
+    detection |= mask
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError) as raised:
+        read_json(file, CLASSES)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("predictions", PREDICTIONS.values(), ids=PREDICTIONS)

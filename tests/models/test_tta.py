@@ -55,6 +55,24 @@ def test_detections_of_every_view_are_mapped_back_to_the_image(views: Sequence[A
         assert one.scores.tolist() == pytest.approx([0.8])
 
 
+class BrightBoxWithMask(BrightBox):
+    """Gives every box the mask of its left half."""
+
+    def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:
+        mask = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        return [replace(one, masks=mask) for one in super().detect(images, maps)]
+
+
+@pytest.mark.parametrize("merge", ["wbf", "nms"])
+@pytest.mark.parametrize("hflip", [False, True])
+def test_masks_are_mapped_back_with_their_boxes(hflip: bool, merge: str) -> None:
+    views = [AugmentedView(hflip=hflip)]
+    detections = DetectorWithTTA(BrightBoxWithMask(), views, "wbf" if merge == "wbf" else "nms").detect(batch())
+    for one in detections:
+        assert one.masks is not None
+        assert one.masks[0, 0].tolist() == ([0.0, 1.0] if hflip else [1.0, 0.0])
+
+
 def test_two_flips_give_the_image_and_padding_stays_on_the_right() -> None:
     images = batch()
     once = hflip_images(images)

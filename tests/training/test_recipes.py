@@ -255,11 +255,11 @@ def test_svms_on_lower_features_score_alike_when_fitted_and_when_detecting(
     settings["model"]["head"] |= {"svm_features": svm_features, "sampling": "per_image"}
     result = train(parse_config(settings, "lower"), run, QUIET)
     network, predictor = load(run / "network"), load(run)
-    tail, head = network.base_detector.head.tail, predictor.base_detector.head
+    ((trained,), (head,)) = (loaded.base_detector.head.stages for loaded in (network, predictor))
     assert network.config.model.head.svm_features is None  # the softmax was trained on the last layer
     weight, bias = fits.read_fit(run / "svms.npz")
-    regional = torch.rand(5, linear_layers(tail)[0].in_features // 9, 3, 3)
-    layers = tail.get_submodule("layers")  # flatten, fc1, relu, fc2, relu
+    regional = torch.rand(5, linear_layers(trained.tail)[0].in_features // 9, 3, 3)
+    layers = trained.tail.get_submodule("layers")  # flatten, fc1, relu, fc2, relu
     assert isinstance(layers, nn.Sequential)
     with torch.no_grad():
         features = regional.flatten(1) if svm_features == "map" else layers[:3](regional)

@@ -1,27 +1,29 @@
-"""Build detectors from settings: the three generations of R-CNN, one after the other.
+"""Build detectors from settings: R-CNN, Fast R-CNN, Faster R-CNN and Cascade R-CNN, one after the other.
 
 From R-CNN to Fast R-CNN the body moves from the regions to the backbone, so that all regions of an image share its
-features. From Fast to Faster R-CNN the proposer becomes a trained network.
+features. From Fast to Faster R-CNN the proposer becomes a trained network. In a cascade, which may
+have the proposals of either, the head becomes a chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from detect.config import Config, ModelConfig
 from detect.config.builders.backbone import BuiltBackbone, build_backbone
+from detect.config.builders.heads import build_cascade_head, build_rcnn_head, build_refinements, build_softmax_head
 from detect.config.builders.slots import (
     build_crop_regions,
     build_head_training,
     build_postprocess,
-    build_rcnn_head,
+    build_proposer,
     build_roi_regions,
     build_rpn,
-    build_softmax_head,
     precomputed_selection,
+    proposal_selection,
     rpn_selection,
 )
 from detect.config.train import HEAD_PARTS, TrainablePart
@@ -36,7 +38,7 @@ from detect.ops.preprocess import Preprocess
 
 
 def frozen_parts(trainable: Collection[TrainablePart]) -> set[str]:
-    """Return the parts to freeze, of ``detector.SLOTS_OF_PART``, for the setting ``train.trainable``."""
+    """Return the parts to freeze, as ``Detector.freeze`` names them, for the setting ``train.trainable``."""
     frozen: set[str] = {"backbone", "proposer", "head"} - set(trainable)
     output_layers = HEAD_PARTS - {"head"}
     if "head" in frozen and not output_layers.isdisjoint(trainable):
@@ -83,6 +85,30 @@ def faster_rcnn(model: ModelConfig, backbone: BuiltBackbone, classes: tuple[str,
     )
 
 
+def cascade_rcnn(model: ModelConfig, backbone: BuiltBackbone, classes: tuple[str, ...]) -> Detector:
+    """Return a Cascade R-CNN: regions are pooled again from the boxes of each stage of the head, for the next one."""
+    return Detector(
+        backbone=backbone.module,
+        proposer=build_proposer(model, backbone),
+        regions=build_roi_regions(model, backbone),
+        head=build_cascade_head(model, backbone, len(classes)),
+        postprocess=build_postprocess(model, classes),
+        head_training=build_head_training(model, proposal_selection(model, training=True)),
+        test_selection=proposal_selection(model, training=False),
+        refinements=build_refinements(model),
+        average=model.cascade.average,
+    )
+
+
+def _composition(model: ModelConfig) -> Callable[[ModelConfig, BuiltBackbone, tuple[str, ...]], Detector]:
+    """Return the function that composes the detector of these settings."""
+    if model.kind == "rcnn":
+        return rcnn
+    if model.cascade.ious is not None:
+        return cascade_rcnn
+    return fast_rcnn if model.uses_precomputed_proposals else faster_rcnn
+
+
 def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, WeightsReport | None]:
     """Return a detector with initial weights, and a report on the weights file if there is one.
 
@@ -117,9 +143,7 @@ def _random_network(config: Config) -> nn.Module:
 
 def _build_around(network: SplitNetwork, config: Config, classes: tuple[str, ...]) -> Detector:
     """Return the detector whose backbone, and tail where the settings say so, are the parts of a network."""
-    build_shared = fast_rcnn if config.model.uses_precomputed_proposals else faster_rcnn
-    build = rcnn if config.model.kind == "rcnn" else build_shared
-    detector = build(config.model, build_backbone(config.model, network), classes)
+    detector = _composition(config.model)(config.model, build_backbone(config.model, network), classes)
     detector.freeze(frozen_parts(config.train.trainable))
     return detector.to(memory_format=torch.channels_last)
 

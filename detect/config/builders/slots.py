@@ -5,19 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from torch import nn
-
 from detect.config import ModelConfig
 from detect.config.builders.backbone import BuiltBackbone
+from detect.config.builders.heads import region_pool_size
 from detect.errors import UserError
-from detect.models.backbones.network import output_size, tail_dim
+from detect.models.backbones.network import output_size
 from detect.models.detector import HeadTraining
-from detect.models.heads.low_rank import empty_like, linear_layers, replace_linears
-from detect.models.heads.rcnn import RCNNHead
-from detect.models.heads.softmax import SoftmaxHead
-from detect.models.heads.spatial_transformer import SpatialTransformer
-from detect.models.heads.tails import ConvFC, TwoLayerFC, split_tail
 from detect.models.postprocess import Postprocess, logistic, softmax
+from detect.models.proposers.precomputed import PrecomputedProposals
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.proposers.rpn import RPN, RPNTraining
 from detect.models.proposers.rpn_head import RPNHead
@@ -90,6 +85,18 @@ def precomputed_selection(top_n: int) -> ProposalSelection:
     return ProposalSelection(top_n, top_n)
 
 
+def build_proposer(model: ModelConfig, backbone: BuiltBackbone) -> RPN | PrecomputedProposals:
+    """Return the proposer of the settings: an RPN, or one that takes the proposals that come with an image."""
+    return PrecomputedProposals() if model.uses_precomputed_proposals else build_rpn(model, backbone)
+
+
+def proposal_selection(model: ModelConfig, training: bool) -> ProposalSelection:
+    """Return which proposals of the proposer of the settings are kept, in training or when detecting."""
+    if model.uses_precomputed_proposals:
+        return precomputed_selection(model.search.train_top_n if training else model.search.test_top_n)
+    return rpn_selection(model, training)
+
+
 def build_roi_regions(model: ModelConfig, backbone: BuiltBackbone) -> PooledRegions | PyramidRegions:
     """Return the part that pools regions from the shared maps."""
     pool_size, config = region_pool_size(model, backbone), model.regions
@@ -140,7 +147,7 @@ def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproce
     """Return the step that turns logits and deltas into detections."""
     config = model.postprocess
     return Postprocess(
-        delta_stds=model.head.delta_stds,
+        delta_stds=model.stage_delta_stds[-1],
         score_threshold=config.score_threshold,
         nms_iou=config.nms_iou,
         max_detections=config.max_detections,
@@ -151,81 +158,3 @@ def build_postprocess(model: ModelConfig, classes: tuple[str, ...]) -> Postproce
         min_size=config.min_size,
         pre_nms_top_n_per_class=config.pre_nms_top_n_per_class,
     )
-
-
-def build_softmax_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> SoftmaxHead:
-    """Return the head of Fast and Faster R-CNN: tail, classifier and box deltas, all of them trained."""
-    tail, features = build_tail(model, backbone)
-    svm_features = model.head.svm_features
-    svm_in_features = None if svm_features is None else _svm_in_features(model, backbone, tail, svm_features)
-    return SoftmaxHead(tail, features, num_classes, svm_features, svm_in_features)
-
-
-def build_rcnn_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> RCNNHead:
-    """Return the head of R-CNN: tail, classifier and box regressors.
-
-    The regressors read the region map if the tail has fully connected layers, else the vector that the tail returns.
-    """
-    tail, features = build_tail(model, backbone)
-    svm_features = model.head.svm_features
-    if svm_features is not None:
-        features = _svm_in_features(model, backbone, tail, svm_features)
-    if linear_layers(tail):
-        map_length = backbone.channels * region_pool_size(model, backbone) ** 2
-        return RCNNHead(tail, features, map_length, num_classes, "map", svm_features)
-    return RCNNHead(tail, features, features, num_classes, "vector")
-
-
-def _svm_in_features(model: ModelConfig, backbone: BuiltBackbone, tail: nn.Module, svm_features: str) -> int:
-    """Return the length of these features of the tail. Raises UserError if the tail does not have them."""
-    try:
-        below, _ = split_tail(tail, svm_features)
-    except ValueError as error:
-        raise UserError(f"model.head.svm_features: {error}") from None
-    return tail_dim(nn.Sequential(below, nn.Flatten()), backbone.channels, region_pool_size(model, backbone))
-
-
-def build_tail(model: ModelConfig, backbone: BuiltBackbone) -> tuple[nn.Module, int]:
-    """Return the tail, from region maps (S, C, pool_size, pool_size) to vectors (S, F), and F.
-
-    A transformation of the region maps goes before it if the settings ask for one.
-    """
-    pool_size, config = region_pool_size(model, backbone), model.head
-    if config.type == "fc":
-        tail: nn.Module = TwoLayerFC(backbone.channels, pool_size, config.fc_dim)
-        features = config.fc_dim
-    elif config.type == "conv_fc":
-        tail = ConvFC(backbone.channels, pool_size, config.num_convs, config.fc_dim, config.norm)
-        features = config.fc_dim
-    else:
-        tail, features = _network_tail(model, backbone, pool_size)
-    if config.svd_ranks is not None:
-        try:
-            replace_linears(tail, config.svd_ranks, empty_like)
-        except ValueError as error:
-            raise UserError(f"model.head.svd_ranks: {error}") from None
-    if config.transform == "spatial_transformer":
-        tail = nn.Sequential(SpatialTransformer(backbone.channels, pool_size), tail)
-    return tail, features
-
-
-def _network_tail(model: ModelConfig, backbone: BuiltBackbone, pool_size: int) -> tuple[nn.Module, int]:
-    """Return the network's own layers above the cut, and the length of the vectors that they return."""
-    network = backbone.network
-    tail = nn.Sequential(*network.stages[len(network.stages) - network.tail_stages :], network.tail)
-    try:
-        return tail, tail_dim(tail, backbone.channels, pool_size)
-    except RuntimeError:  # a linear layer of the network reads maps of one size only
-        if pool_size == network.pool_size:
-            raise
-        raise UserError(
-            f"model.head.pool_size: expected {network.pool_size} or null for the tail of {model.backbone.name}, "
-            f"found {pool_size} (with model.head.type fc any size fits)"
-        ) from None
-
-
-def region_pool_size(model: ModelConfig, backbone: BuiltBackbone) -> int:
-    """Return the side of a region map in cells: the setting, else what the tail was made for, 7 for a new tail."""
-    if model.head.pool_size is not None:
-        return model.head.pool_size
-    return backbone.network.pool_size if model.head.type == "backbone" else 7

@@ -56,7 +56,7 @@ def read_convertible_dataset(
     images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, or
     if an image in two splits has different objects in each.
     """
-    folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False), encoding)
+    folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False), encoding, masks=True)
     labeled_sets = dict(folder.splits)
     dropped = [
         DroppedBox(str(image.label_file), f"{instance.location} ({instance.name})", instance.invalid_reason)

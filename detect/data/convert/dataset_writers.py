@@ -13,13 +13,17 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import yaml
 
 from detect.data.convert.convertible_dataset import ConvertibleDataset
+from detect.data.convert.yolo_polygons import yolo_polygon
 from detect.data.formats.csv_columns import COLUMNS, OPTIONAL_COLUMNS
 from detect.data.formats.detect_format import WritableFormat
+from detect.data.formats.mask_json import mask_record
 from detect.data.formats.numbers import format_center_box, format_float, format_plus_one
 from detect.data.formats.records import Corners, LabeledImage, LabeledObject
 from detect.data.formats.split_names import ROBOFLOW_FILES
 from detect.data.formats.voc_xml import UNSPECIFIED
+from detect.data.masks import RleMask, mask_area, rasterize
 from detect.errors import UserError
+from detect.types import Size
 
 IMAGE_FOLDERS = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
 """The folder that holds the images, for each format."""
@@ -88,10 +92,11 @@ def _coco_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str
             }
             for image in image_files
         ]
-        instances = [(image.image_id, instance) for image in image_files for instance in image.objects]
+        instances = [(image, instance) for image in image_files for instance in image.objects]
         annotations = [
-            _coco_annotation(annotation_id, image_id, dataset.categories[instance.name], instance)
-            for annotation_id, (image_id, instance) in enumerate(instances, start=1)
+            _coco_annotation(annotation_id, image.image_id, dataset.categories[instance.name], instance)
+            | _coco_mask(instance, image.known_size)
+            for annotation_id, (image, instance) in enumerate(instances, start=1)
         ]
         tables = {"images": images, "annotations": annotations, "categories": categories}
         entries = (f'"{key}": [\n' + ",\n".join(map(_dump_json, rows)) + "\n]" for key, rows in tables.items())
@@ -116,12 +121,25 @@ def _coco_annotation(annotation_id: int, image_id: int, category_id: int, instan
     return record | {name: value for name, value in nonstandard.items() if value}
 
 
+def _coco_mask(instance: LabeledObject, size: Size) -> dict[str, Any]:
+    """Return the segmentation of an object in an image of ``size`` (h, w), and its area where the object states none.
+
+    Polygons stay as they are, to the last bit.
+    """
+    if instance.mask is None:
+        return {}
+    area = {} if instance.area is not None else {"area": mask_area(rasterize(instance.mask, size))}
+    if isinstance(instance.mask, RleMask):
+        return {"segmentation": mask_record(instance.mask), **area}
+    return {"segmentation": [list(map(_without_trailing_zero, ring)) for ring in instance.mask.rings], **area}
+
+
 def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
     class_indices = {name: index for index, name in enumerate(dataset.categories)}
     files = {}
     for file, image in dataset.images().items():
         lines = [
-            f"{class_indices[instance.name]} {' '.join(format_center_box(instance.box, image.known_size))}\n"
+            f"{class_indices[instance.name]} {' '.join(_yolo_numbers(instance, image.known_size))}\n"
             for instance in image.objects
         ]
         files[f"labels/{PurePosixPath(names[file]).with_suffix('.txt')}"] = "".join(lines)
@@ -132,6 +150,15 @@ def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str
     entries["names"] = dict(enumerate(dataset.categories))
     files["data.yaml"] = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
     return files
+
+
+def _yolo_numbers(instance: LabeledObject, size: Size) -> Sequence[str]:
+    """Return the numbers of an object's line: its polygon where that gives the same box again, else its box.
+
+    A line with a polygon has no box of its own: readers take the one around it.
+    """
+    polygon = yolo_polygon(instance, size)
+    return polygon or format_center_box(instance.box, size)
 
 
 def _csv_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:

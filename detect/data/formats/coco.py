@@ -23,6 +23,7 @@ from detect.data.formats.annotation_files import (
 from detect.data.formats.coco_categories import choose_categories
 from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import FileIndex
+from detect.data.formats.mask_json import parse_mask
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -33,6 +34,7 @@ from detect.data.formats.records import (
 )
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
+from detect.data.masks import Mask
 from detect.errors import UserError
 from detect.types import Size
 
@@ -58,15 +60,16 @@ class CocoFolder:
     """Reads the COCO files of a folder.
 
     root: the folder, or one annotation file; images: the folder of the images, absolute or in root, None to search for
-    it; report: where faults go; sizes: decides on the sizes of images.
+    it; report: where faults go; sizes: decides on the sizes of images; masks: whether to read segmentations.
     """
 
-    def __init__(self, root: Path, images: Path | None, report: Report, sizes: ImageSizes) -> None:
+    def __init__(self, root: Path, images: Path | None, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
         self.root = root.parent if root.is_file() else root
         self._files = [root] if root.is_file() else None
         self._images = images
         self._report = report
         self._sizes = sizes
+        self._masks = masks
         self._index = FileIndex(self.root if images is None else self.root / images)
         self._read: list[tuple[CocoFile, NamedImages]] = []
 
@@ -83,7 +86,7 @@ class CocoFolder:
         """Return the images of an annotation file, named with or without its suffix, absolute or in the root."""
         file = annotation_file(self.root, split, ".json")
         named_images = NamedImages(image_folders(self.root, file, self._images), self._index, self._report, split)
-        reader = CocoFile(file, named_images, self._report, self._sizes)
+        reader = CocoFile(file, named_images, self._report, self._sizes, self._masks)
         self._read.append((reader, named_images))
         return reader.read()
 
@@ -122,8 +125,9 @@ class CocoFile:
     ``corners``, which holds ``x1 y1 x2 y2`` where ``bbox`` cannot: the last bit of x + width differs.
     """
 
-    def __init__(self, path: Path, images: NamedImages, report: Report, sizes: ImageSizes) -> None:
+    def __init__(self, path: Path, images: NamedImages, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
         self.path = path
+        self._masks = masks
         self.unparsed_files: list[Path] = []
         self._named_images = images
         self._report = report
@@ -211,6 +215,7 @@ class CocoFile:
                     pose=annotation.pose,
                     area=annotation.area,
                     has_mask=annotation.has_mask,
+                    mask=self._parse_mask(annotation) if self._masks else None,
                 )
             )
         marks.report(self.path, self._report)
@@ -218,6 +223,15 @@ class CocoFile:
         if num_ignored:
             taken = f'{num_ignored} objects have "ignore": 1, and are objects as any other, as for pycocotools'
             self._report.note("dialect", self.path, "", f'{taken}: set "iscrowd": 1 to ignore them')
+
+    def _parse_mask(self, annotation: coco_json.CocoAnnotation) -> Mask | None:
+        """Return the mask of an annotation; None without one, and after noting that it cannot be read."""
+        try:
+            return parse_mask(annotation.location, annotation.segmentation)
+        except UserError as error:
+            message = str(error).removeprefix(f"{annotation.location}: ")
+            self._report.note("damaged-mask", self.path, annotation.location, message)
+            return None
 
     def _to_labeled_image(self, image_id: int, image: _Image) -> LabeledImage:
         """Return an image whose boxes are judged by its size."""

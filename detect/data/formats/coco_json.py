@@ -56,8 +56,8 @@ class CocoAnnotation:
     """The record of an object, which COCO calls an annotation.
 
     location: ``annotation <id>``, or its index from 1 where it has no id; corners: continuous ``x1 y1 x2 y2``, infinite
-    where a number is too large for a float; area: the file's, None where it has none; has_mask: True if the record has
-    a segmentation; id: whole numbers as they are, anything else as text, None where it has none; turned: True if the
+    where a number is too large for a float; area: the file's, None where it has none; segmentation: as the file has
+    it, unchecked; id: whole numbers as they are, anything else as text, None where it has none; turned: True if the
     corners are those around ``bbox`` turned by CVAT's ``attributes.rotation`` in degrees (docs.cvat.ai, "COCO").
 
     ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys. ``corners`` is not COCO's own either:
@@ -74,9 +74,14 @@ class CocoAnnotation:
     difficult: bool
     truncated: bool
     pose: str
-    has_mask: bool
+    segmentation: Any
     id: int | str | None
     turned: bool = False
+
+    @property
+    def has_mask(self) -> bool:
+        """Return True if the record has a segmentation."""
+        return bool(self.segmentation)
 
 
 def load_document(path: Path) -> dict[str, Any]:
@@ -188,7 +193,7 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
         difficult=_parse_flag(path, location, record, "difficult"),
         truncated=_parse_flag(path, location, record, "truncated"),
         pose=str(record.get("pose", "")),
-        has_mask=bool(record.get("segmentation")),
+        segmentation=record.get("segmentation"),
         id=identifier,
         turned=turned,
     )

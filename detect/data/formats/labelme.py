@@ -14,6 +14,7 @@ from pathlib import Path
 from detect.data.formats.fractions import report_fractions
 from detect.data.formats.image_index import FileIndex, has_file, listed_path
 from detect.data.formats.labelme_json import NO_OBJECTS, LabelMeFile, LabelMeShape, is_labelme, read_labelme
+from detect.data.formats.labelme_masks import shape_mask
 from detect.data.formats.records import (
     LabeledImage,
     LabeledObject,
@@ -26,6 +27,7 @@ from detect.data.formats.report import Report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
 from detect.data.images import is_image
+from detect.data.masks import Mask
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_folder
 from detect.types import Size
@@ -34,13 +36,15 @@ from detect.types import Size
 class LabelMeFolder:
     """Reads the images of a folder with LabelMe's files.
 
-    report: where faults go; sizes: decides on the sizes of images. Raises UserError if there is no such folder.
+    report: where faults go; sizes: decides on the sizes of images; masks: whether to read the outlines of shapes.
+    Raises UserError if there is no such folder.
     """
 
-    def __init__(self, root: Path, report: Report, sizes: ImageSizes) -> None:
+    def __init__(self, root: Path, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
         self.root = require_folder(root, "a folder with LabelMe's JSON files").absolute()
         self._report = report
         self._sizes = sizes
+        self._masks = masks
         self._index = FileIndex(self.root)
         self._jsons = FileIndex(self.root, is_json)
 
@@ -192,7 +196,18 @@ class LabelMeFolder:
             invalid_reason=invalid_box_reason(shape.box) or outside_reason(shape.box, size),
             difficult=shape.difficult,
             has_mask=shape.has_mask,
+            mask=self._mask(file, shape, size) if self._masks else None,
         )
+
+    def _mask(self, file: Path, shape: LabelMeShape, size: Size | None) -> Mask | None:
+        """Return the mask of a shape in an image of ``size`` (h, w); None where it has none, or none that is read."""
+        if size is None or not shape.has_mask:
+            return None
+        try:
+            return shape_mask(shape.outlines, size)
+        except ValueError as error:
+            self._report.note("damaged-mask", file, shape.location, f"{shape.name}: {error}")
+            return None
 
 
 def is_json(path: Path) -> bool:

@@ -31,11 +31,20 @@ _WITHOUT_BOX = frozenset({"point", "points", "line", "linestrip"})
 
 
 @dataclass(frozen=True)
+class Outline:
+    """The outline of one shape: its points (x, y); png: the base64 text of a mask's pixels, from the first point on."""
+
+    points: tuple[tuple[float, float], ...]
+    png: str | None = None
+
+
+@dataclass(frozen=True)
 class LabelMeShape:
     """A shape, or several of one group.
 
     location: ``shape 2``, from 1; name: its label; box: x1 y1 x2 y2 around it, None for a point or a line, which has
-    none; kind: LabelMe's type of shape; has_mask: True for a polygon or a mask; num_parts: shapes that form it.
+    none; kind: LabelMe's type of shape; has_mask: True for a polygon or a mask; num_parts: shapes that form it;
+    outlines: of the parts that have one.
     """
 
     location: str
@@ -44,6 +53,7 @@ class LabelMeShape:
     kind: str
     difficult: bool = False
     num_parts: int = 1
+    outlines: tuple[Outline, ...] = ()
 
     @property
     def has_mask(self) -> bool:
@@ -103,7 +113,16 @@ def _parse_shape(file: Path, location: str, record: Any) -> LabelMeShape:
     points = _parse_points(file, location, record.get("points"))
     if kind in ("circle", "rectangle", "mask") and len(points) < 2:
         raise UserError(f"{file}: {location}: points: expected two of a {kind}, found {len(points)}")
-    return LabelMeShape(location, name, _box_around(kind, points), kind, bool(record.get("difficult")))
+    png = record.get("mask") if kind == "mask" else None
+    outlines = (Outline(tuple(points), png if kind != "mask" or isinstance(png, str) else ""),)
+    return LabelMeShape(
+        location=location,
+        name=name,
+        box=_box_around(kind, points),
+        kind=kind,
+        difficult=bool(record.get("difficult")),
+        outlines=outlines if kind in _OUTLINES else (),
+    )
 
 
 def _parse_points(file: Path, location: str, points: Any) -> list[tuple[float, float]]:
@@ -139,6 +158,7 @@ def _join(first: LabelMeShape, second: LabelMeShape) -> LabelMeShape:
         kind=first.kind if first.has_mask else second.kind,
         difficult=first.difficult or second.difficult,
         num_parts=first.num_parts + second.num_parts,
+        outlines=(*first.outlines, *second.outlines),
     )
 
 

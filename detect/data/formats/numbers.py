@@ -73,6 +73,11 @@ def parse_fractions(fields: Sequence[str], size: Size) -> tuple[float, float, fl
     return x1, y1, x2, y2
 
 
+def parse_fraction(text: str, side: int) -> float:
+    """Return the pixels of a fraction of ``side``, rounded once."""
+    return float(_EXACT.multiply(_parse_decimal(text), Decimal(side)))
+
+
 def format_center_box(box: Sequence[float], size: Size) -> tuple[str, str, str, str]:
     """Return the texts ``cx cy w h`` for which ``parse_center_box`` returns ``box``.
 
@@ -82,6 +87,15 @@ def format_center_box(box: Sequence[float], size: Size) -> tuple[str, str, str, 
     height, width = size
     (cx, w), (cy, h) = _center_and_extent(x1, x2, width), _center_and_extent(y1, y2, height)
     return cx, cy, w, h
+
+
+def format_fraction(pixels: float, side: int) -> str:
+    """Return the shortest text of at most 19 digits whose product with ``side`` rounds to ``pixels``."""
+    for digits in range(1, 20):
+        fraction = Context(prec=digits).divide(Decimal(pixels), Decimal(side))
+        if float(_EXACT.multiply(fraction, Decimal(side))) == pixels:
+            break
+    return _format_decimal(fraction)
 
 
 def _endpoints(center: Decimal, extent: Decimal, side: int) -> tuple[float, float]:

@@ -28,21 +28,23 @@ def open_folder(
     report: Report,
     sizes: ImageSizes,
     encoding: str | None = None,
+    masks: bool = False,
 ) -> FolderReader:
     """Return the reader of a folder in a format. Raises UserError if there is no such folder.
 
     images: the folder of the images for COCO and CSV, absolute or in root, None to search for it; report: where faults
-    go; sizes: decides on the sizes of images; encoding: of texts (CSV, YOLO) without a byte order mark, None for UTF-8.
+    go; sizes: decides on the sizes of images; encoding: of texts (CSV, YOLO) without a byte order mark, None for UTF-8;
+    masks: whether to read the objects' masks (all formats but CSV), which takes more time and memory.
     """
     if format == "voc":
-        return VocFolder(root, report, sizes)
+        return VocFolder(root, report, sizes, masks)
     if format == "yolo":
-        return YoloFolder(root, report, sizes, require_encoding(encoding))
+        return YoloFolder(root, report, sizes, require_encoding(encoding), masks)
     if format == "labelme":
-        return LabelMeFolder(root, report, sizes)
+        return LabelMeFolder(root, report, sizes, masks)
     if format == "csv":
         return CsvFolder(root, images, report, sizes, require_encoding(encoding))
-    return CocoFolder(root, images, report, sizes)
+    return CocoFolder(root, images, report, sizes, masks)
 
 
 def list_splits(format: BoxFormat, root: Path, encoding: str | None = None) -> list[str]:  # noqa: A002 - the setting
@@ -57,6 +59,7 @@ def read_folder(
     report: Report,
     sizes: ImageSizes,
     encoding: str | None = None,
+    masks: bool = False,
 ) -> LabeledFolder:
     """Return all splits of a folder, train first. Raises UserError if there is no split.
 
@@ -64,7 +67,7 @@ def read_folder(
     """
     if not (format == "coco" and root.is_file()):
         require_folder(root, f"a data set in {format}")
-    reader = open_folder(format, root, images, report, sizes, encoding)
+    reader = open_folder(format, root, images, report, sizes, encoding, masks)
     names = sorted(reader.split_names(), key=lambda name: (name != "train", name))
     splits = {name: reader.read_split(name) for name in names}
     unlisted = reader.read_rest()

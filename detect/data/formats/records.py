@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detect.data.annotations import Annotations, DroppedBox, ImageAnnotation
+from detect.data.masks import Mask, PackedMasks
 from detect.errors import UserError, did_you_mean
 from detect.types import Size
 
@@ -22,8 +23,9 @@ class LabeledObject(NamedTuple):
 
     location: where it is in the file ("object 3", "line 3", "annotation 12"); name: its class; box: continuous x1 y1 x2
     y2; invalid_reason: why its box cannot be used, None if it can; area: COCO's own, None where it is that of the box;
-    has_mask: True if the file has an outline (COCO's segmentation), which is not read; own_numbers: the four numbers of
-    the file in its own order and units, None where they are those of ``box`` or follow from it (CSV, COCO).
+    has_mask: True if the file has an outline (COCO's segmentation); own_numbers: the four numbers of the file in its
+    own order and units, None where they are those of ``box`` or follow from it (CSV, COCO); mask: the outline, None
+    where there is none, where it cannot be read, and where the reader was not asked for masks.
     """
 
     location: str
@@ -37,6 +39,7 @@ class LabeledObject(NamedTuple):
     area: float | None = None
     has_mask: bool = False
     own_numbers: Corners | None = None
+    mask: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,12 @@ class LabeledSet:
     categories: Mapping[str, int] | None = None
 
 
-def to_annotations(labeled: LabeledSet, classes: Sequence[str] | None) -> Annotations:
+def to_annotations(labeled: LabeledSet, classes: Sequence[str] | None, masks: bool = False) -> Annotations:
     """Return the images as arrays; objects with an invalid box are dropped and reported.
 
     Images of unknown size, which only inspection and statistics meet, are left out. classes None: those of the format,
-    else the names of the valid objects, sorted. Raises UserError for an object of another class.
+    else the names of the valid objects, sorted; masks: whether to take the objects' masks too. Raises UserError for an
+    object of another class.
     """
     format_ids = labeled.categories
     valid_names = {
@@ -93,7 +97,7 @@ def to_annotations(labeled: LabeledSet, classes: Sequence[str] | None) -> Annota
         for instance in image.objects
         if instance.invalid_reason is not None
     ]
-    images = [_to_annotation(image, labels) for image in labeled.images if image.size is not None]
+    images = [_to_annotation(image, labels, masks) for image in labeled.images if image.size is not None]
     return Annotations.from_images(
         images, names, [category_ids.get(name, next_id + i) for i, name in enumerate(names)], dropped
     )
@@ -115,7 +119,7 @@ def image_ids(names: Sequence[str]) -> list[int]:
     return numbers if numbered else list(range(1, len(stems) + 1))
 
 
-def _to_annotation(image: LabeledImage, labels: Mapping[str, int]) -> ImageAnnotation:
+def _to_annotation(image: LabeledImage, labels: Mapping[str, int], masks: bool) -> ImageAnnotation:
     """Return the valid objects of an image as arrays; labels: the label of each class name."""
     objects = [instance for instance in image.objects if instance.invalid_reason is None]
     for instance in objects:
@@ -139,6 +143,7 @@ def _to_annotation(image: LabeledImage, labels: Mapping[str, int]) -> ImageAnnot
         difficult=np.asarray([instance.difficult for instance in objects], bool),
         crowd=np.asarray([instance.crowd for instance in objects], bool),
         areas=np.asarray(areas, np.float64),
+        masks=PackedMasks.pack([instance.mask for instance in objects]) if masks else None,
     )
 
 

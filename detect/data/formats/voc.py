@@ -29,6 +29,7 @@ from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
 from detect.data.formats.voc_lists import SPLIT_FOLDER, lists_below, read_split_file, split_file_names, xml_finder
+from detect.data.formats.voc_masks import mask_file, with_masks
 from detect.data.formats.voc_pairs import Pair, VocPairs
 from detect.data.formats.voc_xml import VocAnnotations, VocObject, refuse_cvat
 from detect.data.images import is_image
@@ -56,13 +57,15 @@ def voc_splits(root: Path) -> list[str]:
 class VocFolder:
     """Reads the images of a VOC folder.
 
-    report: where faults go; sizes: decides on the sizes of images. Raises UserError if there is no such folder.
+    report: where faults go; sizes: decides on the sizes of images; masks: whether to read SegmentationObject. Raises
+    UserError if there is no such folder.
     """
 
-    def __init__(self, root: Path, report: Report, sizes: ImageSizes) -> None:
+    def __init__(self, root: Path, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
         self.root = require_folder(root, "a VOC folder").absolute()
         self._report = report
         self._sizes = sizes
+        self._masks = masks
         self._has_lists = self.root.joinpath(*SPLIT_FOLDER).is_dir()
         self._annotations = VocAnnotations(report)
         self._pairs = VocPairs(self.root, report, self._annotations.read, self._has_lists)
@@ -191,13 +194,16 @@ class VocFolder:
             self._report_other_image(image, xml, annotation.file_name)
             size = self._sizes.size(image, annotation.size, (voc_object.box for voc_object in annotation.objects))
             objects = [self._to_labeled_object(xml, voc_object, size) for voc_object in annotation.objects]
+            labeled = [instance for instance in objects if instance is not None]
+            if self._masks:
+                labeled = with_masks(labeled, mask_file(self.root, xml), size, self._report)
             self._images[xml] = LabeledImage(
                 file=image,
                 name=name,
                 label_file=xml,
                 size=size,
                 image_id=0,
-                objects=tuple(instance for instance in objects if instance is not None),
+                objects=tuple(labeled),
                 declared_size=annotation.size,
             )
         return self._images[xml]

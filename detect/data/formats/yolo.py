@@ -62,13 +62,16 @@ class YoloFolder:
     """Reads the images of a YOLO folder.
 
     report: where faults go; sizes: decides on the sizes of images; encoding: of files without a byte order
-    mark, None for UTF-8. Raises UserError if data.yaml cannot be read.
+    mark, None for UTF-8; masks: whether to keep polygons. Raises UserError if data.yaml cannot be read.
     """
 
-    def __init__(self, root: Path, report: Report, sizes: ImageSizes, encoding: str | None = None) -> None:
+    def __init__(
+        self, root: Path, report: Report, sizes: ImageSizes, encoding: str | None = None, masks: bool = False
+    ) -> None:
         self.data = read_data_file(root, encoding)
         self._report = report
         self._sizes = sizes
+        self._masks = masks
         self._images = FileIndex(root)
         self._labels = FileIndex(root, _is_label_file)
         self._splits: dict[str, list[Path]] = {}
@@ -259,7 +262,7 @@ class YoloFolder:
         size = self._sizes.size(image, None, ())
         if not os.path.lexists(labels) and size is not None:
             self._report("unlabelled-image", image, "", f"no {labels}")
-        objects = read_labels(labels, self.data, size, self._report, self._lengths)
+        objects = read_labels(labels, self.data, size, self._report, self._lengths, self._masks)
         return LabeledImage(image, name, labels, size, image_id, objects)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detect.data.formats.label_text import label_lines
-from detect.data.formats.numbers import parse_center_box, parse_float, parse_polygon_box
+from detect.data.formats.numbers import parse_center_box, parse_float, parse_fraction, parse_polygon_box
 from detect.data.formats.records import Corners, LabeledObject, invalid_box_reason, outside_reason
 from detect.data.formats.report import Report
 from detect.data.formats.yolo_data import YoloData
+from detect.data.masks import PolygonMask
 from detect.errors import UserError
 from detect.types import Size
 
@@ -44,16 +45,25 @@ class YoloLine:
         """Return x1 y1 x2 y2 in pixels of an image of ``size`` (h, w); for a polygon the box around it."""
         return parse_polygon_box(self.fields, size) if self.is_polygon else parse_center_box(self.fields, size)
 
+    def mask(self, size: Size) -> PolygonMask | None:
+        """Return the polygon in pixels of an image of ``size`` (h, w); None for a box."""
+        if not self.is_polygon:
+            return None
+        sides = (size[1], size[0]) * (len(self.fields) // 2)
+        return PolygonMask(
+            (tuple(parse_fraction(field, side) for field, side in zip(self.fields, sides, strict=True)),)
+        )
+
 
 def read_labels(
-    file: Path, data: YoloData, size: Size | None, report: Report, lengths: Counter[int]
+    file: Path, data: YoloData, size: Size | None, report: Report, lengths: Counter[int], masks: bool = False
 ) -> tuple[LabeledObject, ...]:
     """Return the objects of one image of ``size`` (h, w); none if there is no file.
 
     A line ``class x y x y x y ...`` is a polygon, and its box is the one around it. Lines that cannot be read are
     reported. data: names the classes, and says how many numbers of keypoints follow each box, which are not read; size
     None: the image cannot be read; the boxes are then in fractions and not judged; lengths: to which the number of
-    numbers of each object is added.
+    numbers of each object is added; masks: whether to keep the polygons as masks.
     """
     try:
         lines = read_lines(file, data.encoding)
@@ -64,7 +74,7 @@ def read_labels(
     for line_number, text in lines:
         try:
             line = parse_line(file, line_number, text, data.names, data.keypoint_fields)
-            objects.append(_to_labeled_object(line, size))
+            objects.append(_to_labeled_object(line, size, masks))
             lengths[len(text.split()) - 1] += 1
         except _UnknownClass as error:
             report.add_error("unknown-id", file, f"line {line_number}", error)
@@ -137,13 +147,17 @@ def _has_track(fields: Sequence[str]) -> bool:
     return len(fields) == 6 and fields[5].isdecimal() and int(fields[5]) > 1 and max(map(parse_float, fields[:5])) <= 1
 
 
-def _to_labeled_object(line: YoloLine, size: Size | None) -> LabeledObject:
+def _to_labeled_object(line: YoloLine, size: Size | None, masks: bool) -> LabeledObject:
     """Return the object of a line in an image of ``size`` (h, w), with the reason if its box is invalid."""
     box = line.box(size or _UNIT)
     reason = invalid_box_reason(box) or outside_reason(box, size)
     if line.in_pixels:
         reason = f"a box that is not in fractions: {' '.join(line.fields[:4])}"
-    return LabeledObject(line.location, line.name, box, reason, own_numbers=_own_numbers(line))
+    mask = line.mask(size) if masks and size is not None and reason is None else None
+    numbers = _own_numbers(line)
+    return LabeledObject(
+        line.location, line.name, box, reason, has_mask=line.is_polygon, own_numbers=numbers, mask=mask
+    )
 
 
 def _own_numbers(line: YoloLine) -> Corners:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from detect.data.annotations import Annotations
 from detect.data.images import read_image
-from detect.data.loading.transforms import Augment, Example, Transform, clip_boxes
+from detect.data.loading.transforms import Augment, Example, Transform, clip_boxes, resize_masks
 from detect.ops.preprocess import Preprocess
 from detect.system.randomness import hash_key, numpy_generator
 
@@ -22,7 +22,7 @@ class GalleryView:
     """An image as the gallery shows it, with its boxes.
 
     rgb (h, w, 3) uint8: its longer side is at most MAX_SIDE; boxes (G, 4): in its pixels; labels (G,) in 1..K;
-    difficult and crowd (G,) bool.
+    difficult and crowd (G,) bool; masks (G, h, w) bool, or None.
     """
 
     rgb: np.ndarray
@@ -30,6 +30,7 @@ class GalleryView:
     labels: np.ndarray
     difficult: np.ndarray
     crowd: np.ndarray
+    masks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class GalleryRenderer:
             annotation.difficult,
             annotation.crowd,
         )
+        if annotation.masks is not None and annotation.masks.lengths.any():
+            example = replace(example, masks=annotation.masks.bitmaps(example.size))
         seeds = (hash_key(self._seed, epoch, annotation.image_id) for epoch in range(num_augmentations))
         after = tuple(_render_view(self._transform(example, seed)) for seed in seeds)
         return GalleryImage(annotation.file, _render_view(clip_boxes(example)), after)
@@ -90,4 +93,5 @@ def _render_view(example: Example) -> GalleryView:
     rgb = cv2.resize(example.rgb, (width, height), interpolation=cv2.INTER_AREA)
     scales = np.asarray([width / example.size[1], height / example.size[0]] * 2)
     boxes = np.asarray(example.boxes, np.float64).reshape(-1, 4) * scales
-    return GalleryView(np.asarray(rgb), boxes, example.labels, example.difficult, example.crowd)
+    masks = None if example.masks is None else resize_masks(example.masks, (height, width))
+    return GalleryView(np.asarray(rgb), boxes, example.labels, example.difficult, example.crowd, masks)

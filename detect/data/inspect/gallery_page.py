@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from detect.data.inspect.gallery import GalleryImage, GalleryView
-from detect.draw import LabeledBoxes, class_color, draw_detections, image_grid, save_image
+from detect.data.loading.transforms import resize_masks
+from detect.draw import LabeledBoxes, class_color, draw_detections, image_grid, paint_masks, save_image
 from detect.system.files import write_text
 
 _JPEG_QUALITY = 82
@@ -45,9 +46,8 @@ def write_gallery_page(
 
 
 def _view_to_dict(view: GalleryView) -> dict[str, Any]:
-    ok, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(view.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    )
+    rgb = view.rgb if view.masks is None else paint_masks(view.rgb, view.masks, view.labels)
+    ok, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     assert ok  # encoding cannot fail for an image of at most 560 pixels
     objects = zip(view.boxes, view.labels, view.difficult, view.crowd, strict=True)
     return {
@@ -81,4 +81,5 @@ def _thumbnail(view: GalleryView, classes: Sequence[str]) -> np.ndarray:
     scale = min(1.0, _THUMBNAIL_SIDE / max(view.rgb.shape[:2]))
     rgb = cv2.resize(view.rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     scales = np.asarray([rgb.shape[1] / view.rgb.shape[1], rgb.shape[0] / view.rgb.shape[0]] * 2)
-    return draw_detections(np.asarray(rgb), LabeledBoxes(view.boxes * scales, view.labels), classes)
+    masks = None if view.masks is None else resize_masks(view.masks, (rgb.shape[0], rgb.shape[1]))
+    return draw_detections(np.asarray(rgb), LabeledBoxes(view.boxes * scales, view.labels, masks=masks), classes)

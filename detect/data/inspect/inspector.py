@@ -14,6 +14,7 @@ from detect.data.formats.sizes import ImageSizes
 from detect.data.inspect.box_checks import check_boxes
 from detect.data.inspect.class_checks import check_classes
 from detect.data.inspect.image_checks import ImageInfos, check_duplicates, check_images
+from detect.data.inspect.mask_checks import check_masks
 
 
 def scan_folder(
@@ -29,7 +30,7 @@ def scan_folder(
     """
     sizes = ImageSizes(trust_claims=False, skip_unreadable=True)
     absolute = None if images is None else images.absolute()
-    return read_folder(root, format or detect_format(root), absolute, Report(), sizes, encoding)
+    return read_folder(root, format or detect_format(root), absolute, Report(), sizes, encoding, masks=True)
 
 
 def inspect_dataset(
@@ -45,6 +46,7 @@ def inspect_dataset(
         *check_images(folder.images, image_infos),
         *check_duplicates(folder, image_infos, on_progress),
         *check_boxes(folder),
+        *check_masks(folder),
         *check_classes(folder),
     ]
     rank = {kind: index for index, kind in enumerate(FINDING_KINDS)}

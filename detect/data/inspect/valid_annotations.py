@@ -17,6 +17,7 @@ def valid_annotations(folder: LabeledFolder) -> Annotations:
     """Return every image that can be read, with the boxes that have extent and overlap it. Other boxes are reported.
 
     The classes are those that the format lists, followed by the other names that occur, sorted. Image ids count from 1.
+    Masks are those that the folder was read with.
     Raises RunError if no image is left.
     """
     images = tuple(replace(image, image_id=image_id) for image_id, image in enumerate(readable_images(folder), start=1))
@@ -24,7 +25,7 @@ def valid_annotations(folder: LabeledFolder) -> Annotations:
         faults = [finding for finding in folder.findings if finding.is_error]
         first = f": {faults[0].file}: {faults[0].message}" if faults else ""
         raise RunError(f"{folder.root}: expected images, found none of the {len(folder.images)} that are named{first}")
-    return to_annotations(LabeledSet(images), folder.classes)
+    return to_annotations(LabeledSet(images), folder.classes, masks=True)
 
 
 def readable_images(folder: LabeledFolder) -> list[LabeledImage]:

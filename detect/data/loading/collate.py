@@ -108,6 +108,7 @@ def _to_targets(example: Example) -> Targets:
         torch.from_numpy(example.labels),
         torch.from_numpy(example.difficult),
         torch.from_numpy(example.crowd),
+        None if example.masks is None else torch.from_numpy(np.ascontiguousarray(example.masks)),
     )
 
 

@@ -237,6 +237,7 @@ def _load_example(annotation: ImageAnnotation, proposals: ProposalLookup | None)
         difficult=annotation.difficult,
         crowd=annotation.crowd,
         proposals=image_proposals,
+        masks=None if annotation.masks is None else annotation.masks.bitmaps((rgb.shape[0], rgb.shape[1])),
     )
 
 

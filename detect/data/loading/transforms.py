@@ -1,6 +1,6 @@
-"""Transforms of a decoded image with its boxes and proposals: crop, one resize, flip, color jitter.
+"""Transforms of a decoded image with its boxes, masks and proposals: crop, one resize, flip, color jitter.
 
-Boxes are transformed here, exactly as the pixels were; albumentations gets the pixels only.
+Boxes and masks are transformed here, exactly as the pixels were; albumentations gets the pixels only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ImageProposals:
 class Example:
     """An image with its objects and its proposals.
 
-    rgb (H, W, 3) uint8; boxes (G, 4) float32; labels (G,) int64; difficult and crowd (G,) bool.
+    rgb (H, W, 3) uint8; boxes (G, 4) float32; labels (G,) int64; difficult and crowd (G,) bool; masks (G, H, W) bool,
+    None where none were read.
     """
 
     rgb: np.ndarray
@@ -38,6 +39,7 @@ class Example:
     difficult: np.ndarray
     crowd: np.ndarray
     proposals: ImageProposals | None = None
+    masks: np.ndarray | None = None
 
     @property
     def size(self) -> Size:
@@ -114,35 +116,62 @@ def resize_example(example: Example, preprocess: Preprocess, min_size: int | Non
     scale = np.asarray([x, y, x, y], np.float32)
     window = (0, 0, rgb.shape[1], rgb.shape[0])
     # boxes * scale may exceed the image by a rounding error, so they are clipped again
-    resized = _transform_example(example, rgb, lambda boxes: clip_to_window(boxes * scale, window))
+    resized = _transform_example(
+        example,
+        rgb,
+        lambda boxes: clip_to_window(boxes * scale, window),
+        lambda masks: resize_masks(masks, (rgb.shape[0], rgb.shape[1])),
+    )
     return _select(resized, _has_extent(resized.boxes))
 
 
 def _crop(example: Example, rgb: np.ndarray, window: Window, min_visibility: float) -> Example:
     """Return the example in the window; objects with less than the fraction ``min_visibility`` left are removed."""
     visible = visible_fraction(example.boxes, window)
-    cropped = _transform_example(example, rgb, lambda boxes: clip_to_window(boxes, window))
+    x1, y1, x2, y2 = window
+    cropped = _transform_example(
+        example, rgb, lambda boxes: clip_to_window(boxes, window), lambda masks: masks[:, y1:y2, x1:x2]
+    )
     return _select(cropped, (visible > 0) & (visible >= min_visibility))
 
 
 def _hflip(example: Example, rgb: np.ndarray) -> Example:
     """Return the example with pixels that were flipped left to right, and its boxes flipped."""
-    return _transform_example(example, rgb, lambda boxes: hflip_boxes(boxes, example.size[1]))
+    return _transform_example(
+        example, rgb, lambda boxes: hflip_boxes(boxes, example.size[1]), lambda masks: masks[:, :, ::-1]
+    )
+
+
+def resize_masks(masks: np.ndarray, size: Size) -> np.ndarray:
+    """Return masks (G, H, W) bool at ``size`` (h, w): each pixel is the one that its center falls on.
+
+    (torch's "nearest" takes the one of its corner, which would shift a mask by up to half a pixel of the larger size.)
+    """
+    if masks.shape[1:] == size:
+        return masks
+    rows, columns = (
+        ((2 * np.arange(new) + 1) * old // (2 * new)) for old, new in zip(masks.shape[1:], size, strict=True)
+    )
+    return masks[:, rows[:, None], columns]
 
 
 def _transform_example(
-    example: Example, rgb: np.ndarray, transform_boxes: Callable[[np.ndarray], np.ndarray]
+    example: Example,
+    rgb: np.ndarray,
+    transform_boxes: Callable[[np.ndarray], np.ndarray],
+    transform_masks: Callable[[np.ndarray], np.ndarray],
 ) -> Example:
-    """Return the example with new pixels and all its boxes transformed; proposals that lose their extent are removed.
+    """Return the example with new pixels, boxes and masks; proposals that lose their extent are removed.
 
-    transform_boxes: from (B, 4) to (B, 4).
+    transform_boxes: from (B, 4) to (B, 4); transform_masks: from (G, H, W) to the size of ``rgb``.
     """
     proposals = example.proposals
     if proposals is not None:
         boxes = transform_boxes(proposals.boxes)
         keep = _has_extent(boxes)
         proposals = ImageProposals(boxes[keep], proposals.scores[keep])
-    return replace(example, rgb=rgb, boxes=transform_boxes(example.boxes), proposals=proposals)
+    masks = None if example.masks is None else transform_masks(example.masks)
+    return replace(example, rgb=rgb, boxes=transform_boxes(example.boxes), proposals=proposals, masks=masks)
 
 
 def _select(example: Example, keep: np.ndarray) -> Example:
@@ -153,6 +182,7 @@ def _select(example: Example, keep: np.ndarray) -> Example:
         labels=example.labels[keep],
         difficult=example.difficult[keep],
         crowd=example.crowd[keep],
+        masks=None if example.masks is None else example.masks[keep],
     )
 
 

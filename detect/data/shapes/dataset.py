@@ -1,6 +1,6 @@
 """The built-in data set on disk: drawn from a seed on first use, without download, in COCO's layout.
 
-shapes-v5-seed0-2000x300/
+shapes-v6-seed0-2000x300/
     settings.json           the version, the seed and the numbers of images
     train.json  val.json    COCO annotations
     train/  val/            00000.jpg, 00001.jpg, ...
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import cv2
 
+from detect.data.formats.mask_json import mask_record
+from detect.data.masks import encode
 from detect.data.shapes.scene import Scene, draw_scene
 from detect.data.shapes.sprite import CLASSES
 from detect.errors import UserError
@@ -22,7 +24,7 @@ from detect.system.files import sync, sync_below
 
 __all__ = ["CLASSES", "DATA_VERSION", "Scene", "draw_scene", "prepare_shapes"]
 
-DATA_VERSION = 5  # increase it with every change of the images: another version is another folder
+DATA_VERSION = 6  # increase it with every change of images or labels: another version is another folder
 _JPEG_QUALITY = 95  # no visible artifacts
 
 
@@ -82,7 +84,8 @@ def _write_split(folder: Path, seed: int, split: str, count: int) -> dict[str, o
 def _coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, object]]:
     """Return the COCO annotations of one image, with ids from ``first_id``.
 
-    A box is x, y, width, height; an area is that of the mask.
+    A box is x, y, width, height; the mask is that of the object as if nothing were in front of it, as its box is, and
+    the area that of the mask.
     """
     return [
         {
@@ -92,6 +95,7 @@ def _coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[s
             "bbox": [x1, y1, x2 - x1, y2 - y1],
             "area": int(scene.masks[i].sum()),
             "iscrowd": 0,
+            "segmentation": mask_record(encode(scene.masks[i])),
         }
         for i, (x1, y1, x2, y2) in enumerate(scene.boxes.tolist())
     ]

@@ -6,7 +6,8 @@ A detection is explained with its proposal pinned (held fixed): the head scores 
 2. Replace the pixels (add noise, hide a patch, or leave them as they are and ask for gradients).
 3. Run the backbone on the new pixels, pool the region of the same proposal, and run the head on it. The RPN, the NMS
    and the matching of detections do not run.
-4. Read from the head the score of the same class, or decode its deltas and read one edge of the box.
+4. Read from the head the score of the same class, or decode its deltas and read one edge of the box. A cascade refines
+   the proposal on the new pixels.
 
 Example: a dog is detected with score 0.90 from the proposal (16, 6, 40, 30). With its ears hidden, the head gives this
 proposal the score 0.35 for "dog": hiding the ears costs 0.55. Running the whole detector again would not measure this
@@ -35,7 +36,7 @@ from detect.types import Images, Proposals, Size
 
 Quantity = Literal["score", "x1", "y1", "x2", "y2"]
 EDGES: tuple[Quantity, ...] = ("x1", "y1", "x2", "y2")
-LogitsAndDeltas = tuple[Tensor, Tensor]  # logits (N, D, K + 1), deltas (N, D, K, 4)
+Predictions = tuple[Tensor, Tensor, Tensor]  # logits (N, D, K + 1), deltas (N, D, K, 4), boxes (N, D, 4) that they move
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
@@ -76,8 +77,8 @@ class AttributionTarget:
 
     pixels: (1, 3, H, W), normalized, 0 is the mean color; size: the (h, w) of the pixels that belong to the image, the
     rest is padding; window: (4,), the box of the pixels in canvas pixels; network: what runs on the pixels,
-    whose layers have names; forward: maps pixels (N, 3, H, W) to the logits and deltas of the D pinned proposals, at
-    least float32 whatever the network computes in; quantity: what is explained of a detection, its score or an edge of
+    whose layers have names; forward: maps pixels (N, 3, H, W) to the predictions for the D pinned proposals, at least
+    float32 whatever the network computes in; quantity: what is explained of a detection, its score or an edge of
     its box.
     """
 
@@ -88,24 +89,24 @@ class AttributionTarget:
     detections: tuple[TargetDetection, ...]
     postprocess: Postprocess
     quantity: Quantity
-    forward: Callable[[Tensor], LogitsAndDeltas]
+    forward: Callable[[Tensor], Predictions]
 
     def objective(self, pixels: Tensor) -> Tensor:
         """Return the values to differentiate: the log-odds of the score, or the edge in pixels. (N, 3, H, W) -> (N, D).
 
         Log-odds are used because the gradient of a score of 0.999 is a thousandth of the gradient of its log-odds.
         """
-        logits, deltas = self.forward(pixels)
+        logits, deltas, boxes = self.forward(pixels)
         if self.quantity != "score":
-            return self._edges(deltas)
+            return self._edges(deltas, boxes)
         odds = [self._log_odds(logits[:, i], detection.label) for i, detection in enumerate(self.detections)]
         return torch.stack(odds, 1)
 
     def output(self, pixels: Tensor) -> Tensor:
         """Return the values to compare: the score in 0..1, or the edge in pixels. (N, 3, H, W) -> (N, D)."""
-        logits, deltas = self.forward(pixels)
+        logits, deltas, boxes = self.forward(pixels)
         if self.quantity != "score":
-            return self._edges(deltas)
+            return self._edges(deltas, boxes)
         scores = self.postprocess.score_fn(logits.flatten(0, 1)).view(*logits.shape[:2], -1)
         return torch.stack([scores[:, i, detection.label - 1] for i, detection in enumerate(self.detections)], 1)
 
@@ -122,16 +123,15 @@ class AttributionTarget:
         others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1)
         return logits[:, label] - others.logsumexp(1)
 
-    def _edges(self, deltas: Tensor) -> Tensor:
+    def _edges(self, deltas: Tensor, boxes: Tensor) -> Tensor:
         """Return the edge of each detection before clipping, which would stop gradients at the image's border.
 
-        deltas: (N, D, K, 4), K is 1 where all classes share their deltas; returns (N, D).
+        deltas: (N, D, K, 4), K is 1 where all classes share their deltas; boxes (N, D, 4); returns (N, D).
         """
         edge, edges = EDGES.index(self.quantity), []
         for i, detection in enumerate(self.detections):
             class_deltas = deltas[:, i, detection.label - 1 if deltas.shape[2] > 1 else 0]
-            boxes = detection.proposal.expand(len(class_deltas), 4)
-            decoded = box_ops.decode(class_deltas, boxes, self.postprocess.delta_stds, self.postprocess.max_scale)
+            decoded = box_ops.decode(class_deltas, boxes[:, i], self.postprocess.delta_stds, self.postprocess.max_scale)
             edges.append(decoded[:, edge])
         return torch.stack(edges, 1)
 
@@ -170,11 +170,12 @@ def _image_target(
     boxes = torch.stack([detection.proposal for detection in detections])
     proposals = Proposals(boxes, torch.ones_like(boxes[:, 0]))
 
-    def forward(pixels: Tensor) -> LogitsAndDeltas:
+    def forward(pixels: Tensor) -> Predictions:
         copies = Images(pixels, images.sizes * len(pixels), images.seeds * len(pixels))
         with autocast():
             raw = detector.run_head(copies, detector.backbone(pixels), (proposals,) * len(pixels))
-        return at_least_float32(torch.stack(raw.logits)), at_least_float32(torch.stack(raw.deltas))
+        refined = torch.stack([image_proposals.boxes for image_proposals in raw.proposals])
+        return at_least_float32(torch.stack(raw.logits)), at_least_float32(torch.stack(raw.deltas)), refined
 
     height, width = images.pixels.shape[2:]
     window = boxes.new_tensor([0, 0, width, height])
@@ -195,10 +196,13 @@ def _crop_target(
 ) -> AttributionTarget:
     network = detector.feature_network()
 
-    def forward(pixels: Tensor) -> LogitsAndDeltas:
+    (stage,) = detector.head.stages  # boxes that move with the pixels would leave the crop
+
+    def forward(pixels: Tensor) -> Predictions:
         with autocast():
-            logits, deltas = detector.head(network.run(pixels))
-        return at_least_float32(logits)[:, None], at_least_float32(deltas)[:, None]
+            logits, deltas = stage(network.run(pixels))
+        boxes = detection.proposal.expand(len(pixels), 1, 4)
+        return at_least_float32(logits)[:, None], at_least_float32(deltas)[:, None], boxes
 
     size = (int(crop.shape[2]), int(crop.shape[3]))
     window = detector.regions.window(detection.proposal).box

@@ -105,8 +105,12 @@ def summarize(config: Config) -> Summary:
     rpn, maps_of = detector.get_submodule("proposer"), list(maps)
     _, proposer = record_layers("proposer", rpn, lambda: detector.proposer.run_layers(maps_of), fields["proposer"])
     pooled, regions = _region_layers(detector, maps, detector.test_selection.post_nms_top_n, fields["regions"])
+    maps_of_regions = torch.empty(pooled, device="meta")
     _, head = record_layers(
-        "head", detector.get_submodule("head"), lambda: detector.head(torch.empty(pooled, device="meta")), {}
+        "head",
+        detector.get_submodule("head"),
+        lambda: [stage(maps_of_regions) for stage in detector.head.stages],
+        {},
     )
     slots = {"backbone": backbone, "proposer": proposer, "regions": regions, "head": head}
     return Summary(

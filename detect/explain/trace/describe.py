@@ -21,7 +21,7 @@ DetectionRecord = dict[str, Any]
 
 def describe_detections(traced: Trace, detector: Detector) -> list[DetectionRecord]:
     """Return a record of each detection, by falling score: its anchor or the rank of its precomputed proposal, its
-    proposal, its region, the output of the head, and what it suppressed in both rounds of NMS.
+    proposal, its region, the stages of a cascade, the output of the head, and what it suppressed in both rounds of NMS.
     """
     anchors = _AnchorDescriptions(traced, detector) if traced.candidates is not None else None
     ranks = _ranks(traced.scored.scores)
@@ -42,6 +42,7 @@ def describe_detections(traced: Trace, detector: Detector) -> list[DetectionReco
                 "suppressed": _suppressed(traced, index, ranks),
                 "head": _head(traced, detector, proposal, label),
                 "region": _region(detector.regions, traced.proposals.boxes[proposal]),
+                "stages": _stages(traced, detector, proposal, label),
                 "proposal": _proposal(traced, proposal),
                 "anchor": None if anchors is None else anchors.describe(proposal),
             }
@@ -75,14 +76,28 @@ def _losers(suppressed_by: Tensor, winner: int, ranks: Tensor) -> list[int]:
 
 
 def _head(traced: Trace, detector: Detector, proposal: int, label: int) -> DetectionRecord:
-    """Return the logits with the background first, the score of each class, and the four deltas of this class."""
+    """Return the logits with the background first, the score of each class, and the four deltas of this class.
+
+    The deltas of a cascade are those of its last stage.
+    """
     scores = detector.postprocess.score_fn(traced.logits)[proposal]
-    deltas = traced.deltas[proposal]
+    deltas = traced.stages[-1].deltas[proposal]
     return {
         "logits": traced.logits[proposal].tolist(),
         "scores": scores.tolist(),
         "deltas": deltas[label - 1 if len(deltas) > 1 else 0].tolist() if detector.postprocess.apply_deltas else None,
     }
+
+
+def _stages(traced: Trace, detector: Detector, proposal: int, label: int) -> list[DetectionRecord]:
+    """Return the box that each stage of a cascade read, and its score of this class; nothing for a single stage."""
+    if len(traced.stages) == 1:
+        return []
+    scores = [detector.postprocess.score_fn(stage.logits)[proposal, label - 1] for stage in traced.stages]
+    return [
+        {"stage": number, "box": stage.boxes[proposal].tolist(), "score": float(score)}
+        for number, (stage, score) in enumerate(zip(traced.stages, scores, strict=True), start=1)
+    ]
 
 
 def _proposal(traced: Trace, proposal: int) -> DetectionRecord:

@@ -8,13 +8,15 @@ position in the tensor, so that only complete tensors give the same bits again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from detect.explain.trace.trace import Trace
+from detect.explain.trace.trace import StageTrace, Trace
 from detect.models.detector import Detector
+from detect.models.heads.cascade import mean_logits, refined_boxes
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.models.proposers.candidates import Candidates
 from detect.models.proposers.proposer import ProposalSelection
@@ -47,11 +49,12 @@ POSTPROCESS_KEYS = {
 
 def to_record(traced: Trace, detector: Detector) -> TraceRecord:
     """Return the numbers that ``recompute`` needs: the settings of both rounds of NMS, the RPN's candidates or the
-    precomputed proposals, and the complete output of the head.
+    precomputed proposals, and the complete output of each stage of the head.
 
     Boxes are in pixels of the image of ``size`` (h, w) that entered the network.
     """
     postprocess, selection = detector.postprocess, detector.test_selection
+    *earlier, last = traced.stages
     scoring = next(name for name, function in SCORE_FUNCTIONS.items() if function is postprocess.score_fn)
     return {
         "version": VERSION,
@@ -64,9 +67,18 @@ def to_record(traced: Trace, detector: Detector) -> TraceRecord:
         "proposals": _tensors_as_lists(
             traced.proposals, {"boxes": "boxes", "scores": "scores", "source_index": "source"}
         ),
-        "regressors": traced.deltas.shape[1],
-        "head": {"logits": traced.logits.tolist(), "deltas": traced.deltas.flatten(1).tolist()},
+        "regressors": last.deltas.shape[1],
+        "earlier_stages": [
+            {"stds": refinement.delta_stds} | _stage_outputs(stage)
+            for stage, refinement in zip(earlier, detector.refinements, strict=True)
+        ],
+        "average": detector.average,
+        "head": _stage_outputs(last),
     }
+
+
+def _stage_outputs(stage: StageTrace) -> TraceRecord:
+    return {"logits": stage.logits.tolist(), "deltas": stage.deltas.flatten(1).tolist()}
 
 
 def recompute(recorded: TraceRecord) -> Detections:
@@ -78,11 +90,23 @@ def recompute(recorded: TraceRecord) -> Detections:
     fields["delta_stds"] = tuple(fields["delta_stds"])
     postprocess = Postprocess(**fields, classes=tuple(recorded["classes"]), score_fn=SCORE_FUNCTIONS[saved["scoring"]])
     height, width = recorded["size"]
-    logits = _floats(recorded["head"]["logits"], len(recorded["classes"]) + 1)
-    deltas = _floats(recorded["head"]["deltas"], 4 * recorded["regressors"]).reshape(
-        len(logits), recorded["regressors"], 4
-    )
-    return postprocess(recompute_proposals(recorded), logits, deltas, (height, width))
+    proposals, all_logits = recompute_proposals(recorded), []
+    average = recorded.get("average", "scores")  # older records lack it, and the earlier stages
+    for stage in recorded.get("earlier_stages", []):
+        logits, deltas = _recorded_outputs(stage, recorded)
+        all_logits.append(logits)
+        boxes = refined_boxes(
+            proposals.boxes, logits, deltas, tuple(stage["stds"]), postprocess.max_scale, (height, width)
+        )
+        proposals = replace(proposals, boxes=boxes)
+    logits, deltas = _recorded_outputs(recorded["head"], recorded)
+    return postprocess(proposals, mean_logits([*all_logits, logits], average), deltas, (height, width))
+
+
+def _recorded_outputs(stage: TraceRecord, recorded: TraceRecord) -> tuple[Tensor, Tensor]:
+    """Return the logits (P, K + 1) and the deltas (P, K, 4) or (P, 1, 4) of a stage."""
+    logits, num_regressors = _floats(stage["logits"], len(recorded["classes"]) + 1), recorded["regressors"]
+    return logits, _floats(stage["deltas"], 4 * num_regressors).reshape(len(logits), num_regressors, 4)
 
 
 def recompute_proposals(recorded: TraceRecord) -> Proposals:

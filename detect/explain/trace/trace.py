@@ -14,22 +14,35 @@ from detect.types import Detections, Images, Proposals, Size
 
 
 @dataclass(frozen=True)
+class StageTrace:
+    """A stage of the head: the boxes (P, 4) that it read, in canvas pixels, its logits (P, K + 1) and its deltas.
+
+    The deltas are (P, K, 4), or (P, 1, 4) where all classes share them.
+    """
+
+    boxes: Tensor
+    logits: Tensor
+    deltas: Tensor
+
+
+@dataclass(frozen=True)
 class Trace:
     """The intermediate results of one image; boxes are in canvas pixels.
 
     size: (h, w) of the image in canvas pixels; anchors: where the anchors of an RPN lie, and candidates: those that may
-    become proposals, both None where proposals are precomputed; proposals:
-    P of them; logits (P, K + 1) and deltas (P, K, 4): the output of the head; scored: the pairs of a proposal and a
-    class that may become detections; keep: (D,) int64, the indices of those that became detections, by falling score;
-    suppressed_by: the index of the pair that suppressed each pair of ``scored``, its own index where none did.
+    become proposals, both None where proposals are precomputed; proposals: P of them; stages: of the head, of which the
+    first read the proposals; logits (P, K + 1): the output of the head, of a cascade those of the average of
+    its stages; scored: the pairs of a proposal and a class that may become detections; keep: (D,) int64, the indices
+    of those that became detections, by falling score; suppressed_by: the index of the pair that suppressed each pair of
+    ``scored``, its own index where none did.
     """
 
     size: Size
     anchors: AnchorLayout | None
     candidates: Candidates | None
     proposals: Proposals
+    stages: tuple[StageTrace, ...]
     logits: Tensor
-    deltas: Tensor
     scored: Detections
     keep: Tensor
     suppressed_by: Tensor
@@ -46,14 +59,24 @@ def trace(detector: Detector, images: Images) -> list[Trace]:
     maps = detector.backbone(images.pixels)
     proposer = detector.proposer
     proposed = proposer(images, maps, detector.test_selection)
-    raw = detector.run_head(images, maps, proposed.proposals)
+    stages = detector.run_stages(images, maps, proposed.proposals)
+    raw = detector.combine_stages(stages)
     layout = proposer.anchor_layout(proposed.raw)
     candidates = proposer.candidates(proposed.raw, images.sizes, detector.test_selection)
     traces = []
-    for size, image_candidates, proposals, logits, deltas in zip(
-        images.sizes, candidates, raw.proposals, raw.logits, raw.deltas, strict=True
-    ):
-        scored = detector.postprocess.candidates(proposals, logits, deltas, size)
-        keep, suppressed_by = detector.postprocess.nms_keep(scored), detector.postprocess.suppressed_by(scored)
-        traces.append(Trace(size, layout, image_candidates, proposals, logits, deltas, scored, keep, suppressed_by))
+    for i, size in enumerate(images.sizes):
+        scored = detector.postprocess.candidates(raw.proposals[i], raw.logits[i], raw.deltas[i], size)
+        traces.append(
+            Trace(
+                size=size,
+                anchors=layout,
+                candidates=candidates[i],
+                proposals=proposed.proposals[i],
+                stages=tuple(StageTrace(s.proposals[i].boxes, s.logits[i], s.deltas[i]) for s in stages),
+                logits=raw.logits[i],
+                scored=scored,
+                keep=detector.postprocess.nms_keep(scored),
+                suppressed_by=detector.postprocess.suppressed_by(scored),
+            )
+        )
     return traces

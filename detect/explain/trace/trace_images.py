@@ -18,7 +18,8 @@ _OPACITY = 0.45  # of the image outside the box's segments
 def chain_figure(rgb: np.ndarray, record: dict[str, Any], scale: np.ndarray) -> np.ndarray:
     """Return two images side by side, (H, W, 3) uint8.
 
-    Left: the anchor (or precomputed proposal), the proposal, the detection and its object; right: what the detection
+    Left: the anchor (or precomputed proposal), the proposal, the box that each later stage of a cascade read, the
+    detection and its object; right: what the detection
     suppressed. rgb: (h, w, 3) uint8; record: of ``describe_detections``; scale: (4,), from canvas pixels to the image's
     pixels.
     """
@@ -26,6 +27,7 @@ def chain_figure(rgb: np.ndarray, record: dict[str, Any], scale: np.ndarray) -> 
     if record["anchor"] is not None:
         rows.append((f"anchor {record['anchor']['index']}", record["anchor"]["box"]))
     rows.append((f"proposal {record['proposal']['rank']}", record["proposal"]["box"]))
+    rows.extend((f"stage {stage['stage']}", stage["box"]) for stage in record["stages"][1:])
     rows.append((f"{record['name']} {record['score']:.2f}", record["box"]))
     boxes = np.array([box for _, box in rows]) * scale
     names = [name for name, _ in rows]

@@ -45,6 +45,11 @@ class RCNNHead(nn.Module):
         for zero in (self.logits.bias, self.deltas.weight, self.deltas.bias):
             nn.init.zeros_(zero)
 
+    @property
+    def stages(self) -> tuple[RCNNHead]:
+        """Return the head itself, a chain of one stage."""
+        return (self,)
+
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
         """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32."""
         vectors = self.classifier_input(regional)

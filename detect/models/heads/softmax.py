@@ -1,4 +1,4 @@
-"""The head of Fast and Faster R-CNN: tail, then logits of K + 1 classes and four deltas for each class."""
+"""The head of Fast and Faster R-CNN: tail, then logits of K + 1 classes and four deltas for each class, or for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SoftmaxHead(nn.Module):
     """Predicts class logits and box deltas from a tail's vectors (Fast R-CNN, section 2.1; initial weights: 2.2).
 
     svm_features: what SVMs in place of the softmax read, by the names of ``split_tail``, and svm_in_features the length
-    of that; None for the tail's vectors.
+    of that; None for the tail's vectors. class_agnostic: whether all classes share their deltas.
     """
 
     def __init__(
@@ -23,19 +23,25 @@ class SoftmaxHead(nn.Module):
         num_classes: int,
         svm_features: str | None = None,
         svm_in_features: int | None = None,
+        class_agnostic: bool = False,
     ) -> None:
         super().__init__()
         self.tail = tail
         self.svm_features = svm_features
         self.logits = nn.Linear(svm_in_features or in_features, num_classes + 1)
-        self.deltas = nn.Linear(in_features, num_classes * 4)
+        self.deltas = nn.Linear(in_features, 4 if class_agnostic else num_classes * 4)
         nn.init.normal_(self.logits.weight, std=0.01)
         nn.init.normal_(self.deltas.weight, std=0.001)
         nn.init.zeros_(self.logits.bias)
         nn.init.zeros_(self.deltas.bias)
 
+    @property
+    def stages(self) -> tuple[SoftmaxHead]:
+        """Return the head itself, a chain of one stage."""
+        return (self,)
+
     def forward(self, regional: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K, 4), float32 at least."""
+        """Predict from region maps (S, C, h, w) -> logits (S, K + 1), deltas (S, K or 1, 4), float32 at least."""
         if self.svm_features is None:
             features = vectors = run_in_chunks(self.tail, regional)
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from detect.config.builders.detector import build_uninitialized
 from detect.models.detector import Detector
-from detect.models.slots import Head
+from detect.models.slots import Stage
 from detect.proposals.files import content_hash
 from detect.training.context import RunContext
 from detect.training.svm.feature_cache import FeatureCache
@@ -55,9 +55,10 @@ class TrainedNetwork:
     detector: Detector
 
     @property
-    def head(self) -> Head:
-        """Return the head of the detector."""
-        return self.detector.head
+    def head(self) -> Stage:
+        """Return the head of the detector, which has one stage."""
+        (stage,) = self.detector.head.stages
+        return stage
 
     @property
     def description(self) -> str:
@@ -88,8 +89,9 @@ def load_trained_network(context: RunContext, network_context: RunContext) -> Tr
     saved = load_checkpoint(network_context.folder.best)
     detector = build_uninitialized(context.config, saved.classes)
     weights = dict(saved.weights)
-    if detector.head.svm_features is not None:
-        weights |= {f"head.logits.{name}": tensor for name, tensor in detector.head.logits.state_dict().items()}
+    (head,) = detector.head.stages
+    if head.svm_features is not None:
+        weights |= {f"head.logits.{name}": tensor for name, tensor in head.logits.state_dict().items()}
     detector.load_state_dict(weights)
     file_hash = content_hash(network_context.folder.best.read_bytes())
     detector = detector.eval().to(network_context.compute.device)

@@ -44,13 +44,14 @@ def log_crop_cost(context: RunContext, network_context: RunContext, detector: De
 def seconds_per_crop(detector: Detector, compute: ComputeConfig) -> float:
     """Return the seconds that body and head take per crop, measured on as many as keep every core busy once."""
     detector.eval()
+    (stage,) = detector.head.stages
     device, num_crops = compute.device, CACHE_ROWS * torch.get_num_threads()
     images = Images(torch.zeros(1, 3, 256, 256, device=device), ((256, 256),), (0,))
     boxes = torch.tensor([[16.0, 16.0, 200.0, 200.0]], device=device).repeat(num_crops, 1)
     for _ in range(2):  # the first pass is a warm-up
         start = time.perf_counter()
         with compute.autocast():
-            logits, _ = detector.head(detector.regions(images, (), [boxes]))
+            logits, _ = stage(detector.regions(images, (), [boxes]))
         logits.sum().item()  # waits for the device
     return (time.perf_counter() - start) / num_crops
 

@@ -152,7 +152,7 @@ def _max_bytes(context: RunContext, detector: Detector) -> int:
             num_regions -= max_proposals - len(proposed)
             all_boxes = torch.from_numpy(np.concatenate([boxes, proposed]).astype(np.float32))
             num_examples += len(regression_examples(all_boxes, annotation.targets(), overlap).rows)
-    head, num_images = detector.head, len(context.train)
+    (head,), num_images = detector.head.stages, len(context.train)
     vectors = bytes_needed(num_images, num_regions, head.logits.in_features) if fits_svms(context) else 0
     if not fits_regressors(context):
         return vectors

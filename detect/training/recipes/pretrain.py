@@ -130,7 +130,8 @@ class AccuracyValidator:
                 )
                 with compute.autocast():
                     regional = detector.regions(images, (), [target.boxes[~target.crowd] for target in targets])
-                    logits, _ = detector.head(regional)
+                    (stage,) = detector.head.stages
+                    logits, _ = stage(regional)
                 labels = torch.cat([target.labels[~target.crowd] for target in targets])
                 correct.append((logits[:, 1:].argmax(1) + 1 == labels).float().cpu())
                 losses.append(functional.cross_entropy(logits, labels, reduction="none").cpu())

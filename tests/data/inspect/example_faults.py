@@ -86,6 +86,21 @@ def _change_bboxes(change: Callable[[float, float, float, float], list[float]]) 
     return _change_json(everywhere, "train", "val")
 
 
+def _set_mask(make: Callable[[list[int]], object], **values: object) -> ApplyFault:
+    """Give the third annotation of COCO's training file a mask made from its box x y width height."""
+
+    def plant(document: dict[str, Any]) -> None:
+        item = document["annotations"][2]
+        item.update(segmentation=make(item["bbox"]), **values)
+
+    return _change_json(plant)
+
+
+def _box_polygon(bbox: list[int]) -> list[list[int]]:
+    x, y, width, height = bbox
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
 def _update_annotation(**values: object) -> ApplyFault:
     """Change the third annotation of COCO's training file."""
     return _change_json(lambda document: document["annotations"][2].update(values))
@@ -307,11 +322,37 @@ FAULTS = {
         "coco",
         _change_json(
             lambda doc: [
-                item.update(segmentation=[[0, 0, 5, 0, 5, 5]], iscrowd=0) if place else item.update(iscrowd=1)
+                item.update(segmentation=_box_polygon(item["bbox"]), iscrowd=0) if place else item.update(iscrowd=1)
                 for place, item in enumerate(doc["annotations"])
-            ]
+            ],
+            *("train", "val"),
         ),
         "crowd-without-mask",
+        2,
+    ),
+    "mask of two points": Fault("coco", _set_mask(lambda _: [[1, 2, 3, 4]]), "damaged-mask"),
+    "mask of runs over another size": Fault(
+        "coco", _set_mask(lambda _: {"size": [HEIGHT, WIDTH], "counts": [3, 4]}), "damaged-mask"
+    ),
+    "mask without a pixel": Fault(
+        "coco", _set_mask(lambda _: {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}), "empty-mask"
+    ),
+    "mask of another object": Fault("coco", _set_mask(lambda box: _box_polygon([0, 0, *box[2:]])), "mask-outside"),
+    "bow tie": Fault(
+        "coco",
+        _set_mask(lambda box: [[box[0], box[1], box[0] + 20, box[1] + 20, box[0] + 20, box[1], box[0], box[1] + 20]]),
+        "self-crossing",
+    ),
+    "mask of a corner": Fault("coco", _set_mask(lambda box: _box_polygon([*box[:2], 5, 5])), "thin-mask"),
+    "area of the box of the image": Fault("coco", _set_mask(_box_polygon, area=WIDTH * HEIGHT), "mask-area"),
+    "object without a mask": Fault(
+        "coco",
+        _change_json(
+            lambda doc: [item.update(segmentation=_box_polygon(item["bbox"])) for item in doc["annotations"][1:]],
+            *("train", "val"),
+        ),
+        "no-mask",
+        2,
     ),
     "image in no file": Fault("coco", lambda root: draw_image(root / "images/p77.jpg", 77), "unlabelled-image"),
     "image gone": Fault("coco", _change_image(Path.unlink, "images"), "missing-image"),

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detect.data.loading.crop_boxes import clip_to_window, hflip_boxes, visible_fraction
-from detect.data.loading.transforms import Augment, Example, ImageProposals, Transform, clip_boxes, resize_example
+from detect.data.loading.transforms import (
+    Augment,
+    Example,
+    ImageProposals,
+    Transform,
+    clip_boxes,
+    resize_example,
+    resize_masks,
+)
 from detect.ops.preprocess import Preprocess
 
 SMALL = Preprocess(min_size=48, max_size=96)
@@ -44,8 +52,37 @@ def examples(draw: st.DrawFn) -> Example:
 
 def is_same(a: Example, b: Example) -> bool:
     fields = [dataclasses.astuple(side) for side in (a, b)]
-    flat = [[*side[:-1], *(side[-1] or ())] for side in fields]
+    flat = [[*rest, *(proposals or ()), masks is None, masks] for *rest, proposals, masks in fields]
     return len(flat[0]) == len(flat[1]) and all(np.array_equal(x, y) for x, y in zip(*flat, strict=True))
+
+
+@given(examples(), st.integers(0, 2**63 - 1))
+@settings(max_examples=40, deadline=None)
+def test_masks_stay_on_their_boxes(image: Example, seed: int) -> None:
+    """A mask of all pixels of a box of whole pixels still fills the box, but for half a pixel at each edge."""
+    height, width = image.size
+    boxes = np.clip(image.boxes.round(), 0, [width, height, width, height]).astype(np.float32)
+    masks = np.zeros((len(boxes), height, width), bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int), strict=True):
+        mask[y1:y2, x1:x2] = True
+    plain, masked = dataclasses.replace(image, boxes=boxes), dataclasses.replace(image, boxes=boxes, masks=masks)
+    transformed = FULL(masked, seed)
+    assert transformed.masks is not None
+    assert is_same(FULL(plain, seed), dataclasses.replace(transformed, masks=None))
+    assert transformed.masks.shape == (len(transformed.boxes), *transformed.size)
+    for mask, box in zip(transformed.masks, transformed.boxes, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if min(box[2:] - box[:2]) > 1:
+            around = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            np.testing.assert_allclose(around, box, atol=0.51)
+            assert mask.sum() == len(rows) * len(columns)
+
+
+def test_resize_masks_takes_the_pixel_of_each_center() -> None:
+    mask = np.arange(12).reshape(1, 3, 4) % 2 == 0
+    np.testing.assert_array_equal(resize_masks(mask, (6, 8)), mask.repeat(2, axis=1).repeat(2, axis=2))
+    np.testing.assert_array_equal(resize_masks(mask.repeat(3, axis=1).repeat(3, axis=2), (3, 4)), mask)
+    assert resize_masks(np.zeros((0, 3, 4), bool), (6, 8)).shape == (0, 6, 8)
 
 
 @given(examples(), st.integers(0, 2**63 - 1))

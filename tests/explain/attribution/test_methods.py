@@ -83,8 +83,8 @@ def test_integrated_gradients_sum_to_the_objective() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_target_of_a_pinned_detection_has_the_score_and_box_of_the_detector(kind: str) -> None:
     detector, batch = build_example(kind, 1), make_images(1, has_precomputed_proposals(kind))
-    deltas = detector.head.deltas.weight
-    torch.nn.init.normal_(deltas, std=0.1, generator=torch.Generator().manual_seed(2))  # each class moves its own way
+    for stage in detector.head.stages:  # each class moves its own way
+        torch.nn.init.normal_(stage.deltas.weight, std=0.1, generator=torch.Generator().manual_seed(2))
     (traced,) = trace(detector, batch)
     detections = list({detection.label: detection for detection in target_detections(traced)}.values())
     assert detections

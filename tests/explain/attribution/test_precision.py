@@ -76,11 +76,11 @@ def test_drise_is_its_formula_in_float64_on_the_outputs_of_the_network(
     target, _ = target_of(load_in(model, dtype), image)
     masks, scores = [], []
 
-    def forward(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, deltas = target.forward(pixels)
+    def forward(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, deltas, boxes = target.forward(pixels)
         scores.append(target.postprocess.score_fn(logits[:, 0])[:, target.detections[0].label - 1].double())
         masks.append(pixels)
-        return logits, deltas
+        return logits, deltas, boxes
 
     heat = METHODS["drise"].explain(replace(target, forward=forward), OPTIONS)[0, 0]
     whole = (target.pixels[0, 0].abs() > 0.1).double()  # where a mask can be read from the masked pixels

@@ -74,6 +74,16 @@ def test_layers_are_equal_to_hand_counts(row: LayerSummary) -> None:
     assert layer.memory == 4 * math.prod(layer.output)
 
 
+def test_layers_of_every_stage_of_a_cascade_are_counted() -> None:
+    plain, cascade = (
+        summarize(tiny_config("model.head.class_agnostic=true")),
+        summarize(tiny_config("model.kind=cascade_rcnn")),
+    )
+    assert cascade.totals["head"].parameters == 3 * plain.totals["head"].parameters
+    assert cascade.totals["head"].multiply_adds == 3 * plain.totals["head"].multiply_adds
+    assert {"0.logits", "1.logits", "2.tail.layers.1"} <= {layer.name for layer in cascade.layers}
+
+
 NETWORKS = [
     (),
     ("model.backbone.norm=frozen",),

@@ -34,6 +34,13 @@ KINDS: dict[str, dict[str, Any]] = {
         "postprocess": {"pre_nms_top_n_per_class": 10},
     },
     "fast_rcnn": PRECOMPUTED | {"kind": "fast_rcnn"},
+    "cascade_rcnn": {"kind": "cascade_rcnn", "backbone": BACKBONE, "rpn": RPN, "head": HEAD},
+    "cascade of each class": PRECOMPUTED
+    | {
+        "kind": "fast_rcnn",
+        "cascade": {"ious": [0.5, 0.7], "average": "logits"},
+        "head": HEAD | {"class_agnostic": False},
+    },
     "rcnn": PRECOMPUTED | {"kind": "rcnn", "crop": {"size": 64}, "head": HEAD | {"pool_size": 2}},
 }
 
@@ -105,7 +112,13 @@ def test_record_leads_from_the_anchor_to_the_detection(kind: str) -> None:
     records, postprocess = describe_detections(traced, detector), detector.postprocess
     assert [record["rank"] for record in records] == list(range(1, len(records) + 1))
     for record in records:
-        proposal = torch.tensor([record["proposal"]["box"]])
+        stages = record["stages"]
+        assert len(stages) == (0 if len(traced.stages) == 1 else len(traced.stages))
+        if stages:
+            assert stages[0]["box"] == record["proposal"]["box"]
+            mean = sum(stage["score"] for stage in stages) / len(stages)
+            assert detector.average == "logits" or mean == pytest.approx(record["score"], abs=1e-6)
+        proposal = torch.tensor([stages[-1]["box"] if stages else record["proposal"]["box"]])
         moved = proposal
         if record["head"]["deltas"] is not None:
             moved = box_ops.decode(

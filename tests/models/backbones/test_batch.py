@@ -52,7 +52,8 @@ def detector(name: str) -> Detector:
         built_model.get_parameter(output).data.mul_(0.1)  # or the background takes all regions of some networks
     with torch.no_grad():  # gives the normalizations their statistics
         maps = built_model.train().backbone(images.pixels)
-        built_model.head(built_model.regions(images, maps, [torch.tensor([[0.0, 0.0, 60.0, 60.0]]).double()] * 3))
+        (stage,) = built_model.head.stages
+        stage(built_model.regions(images, maps, [torch.tensor([[0.0, 0.0, 60.0, 60.0]]).double()] * 3))
     return built_model.eval()
 
 

@@ -1,0 +1,147 @@
+"""Names, tensors and settings on the way from mmdetection, whose ResNets have torchvision's names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.checkpoints.mmdetection_import import (
+    classes_of_meta,
+    convert_mmdetection_state,
+    mmdetection_config,
+    style_of_meta,
+)
+from detect.checkpoints.mmdetection_names import convert_mmdetection_key, from_mmdetection
+from detect.errors import UserError
+from tests.conftest import Command
+
+
+def meta_state(stages: Sequence[str], depth: int = 50, classes: int = 80) -> dict[str, Tensor]:
+    """Return a state dict without data, of a Faster R-CNN (stages: an empty name) or of a cascade: names and shapes."""
+    with torch.device("meta"):
+        resnet = getattr(torchvision.models, f"resnet{depth}")().state_dict()
+    state = {f"backbone.{name}": tensor for name, tensor in resnet.items() if not name.startswith("fc.")}
+    shapes: dict[str, Sequence[int]] = {}
+    for i, channels in enumerate((256, 512, 1024, 2048)):
+        shapes |= {f"neck.lateral_convs.{i}.conv": (256, channels, 1, 1), f"neck.fpn_convs.{i}.conv": (256, 256, 3, 3)}
+    shapes |= {"rpn_head.rpn_conv": (256, 256, 3, 3), "rpn_head.rpn_cls": (3, 256, 1, 1)}
+    shapes |= {"rpn_head.rpn_reg": (12, 256, 1, 1)}
+    for stage in stages:
+        head = f"roi_head.bbox_head.{stage}"
+        shapes |= {f"{head}shared_fcs.0": (1024, 256 * 49), f"{head}shared_fcs.1": (1024, 1024)}
+        shapes |= {f"{head}fc_cls": (classes + 1, 1024), f"{head}fc_reg": (4 if stage else 4 * classes, 1024)}
+    for name, shape in shapes.items():
+        state |= {
+            f"{name}.weight": torch.empty(*shape, device="meta"),
+            f"{name}.bias": torch.empty(shape[0], device="meta"),
+        }
+    return state
+
+
+CASCADE = ("0.", "1.", "2.")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("", ""),
+        ("roi_head.mask_head.convs.0.conv.weight", "roi_head.mask_head.convs.0.conv.weight"),
+        ("backbone.layer2.0.downsample.1.running_var", "backbone.body.stages.2.0.downsample.1.running_var"),
+        ("roi_head.bbox_head.shared_fcs.1.weight", "head.tail.layers.3.weight"),
+        ("roi_head.bbox_head.2.fc_reg.bias", "head.2.deltas.bias"),
+    ],
+)
+def test_convert_mmdetection_key(theirs: str, ours: str) -> None:
+    assert convert_mmdetection_key(theirs) == ours
+
+
+@pytest.mark.parametrize(
+    ("stages", "depth", "classes", "kind"),
+    [(("",), 50, 80, "faster_rcnn"), (("",), 101, 20, "faster_rcnn"), (CASCADE, 50, 80, "cascade_rcnn")],
+)
+def test_every_tensor_is_converted(stages: tuple[str, ...], depth: int, classes: int, kind: str) -> None:
+    theirs = meta_state(stages, depth, classes)
+    checkpoint = convert_mmdetection_state(theirs, "test")
+    assert (checkpoint.config.model.kind, checkpoint.config.model.backbone.name) == (kind, f"resnet{depth}")
+    assert len(checkpoint.classes) == classes
+    counted = {name: tensor for name, tensor in theirs.items() if not name.endswith("num_batches_tracked")}
+    assert sum(value.numel() for value in counted.values()) == sum(  # a scale and a shift come from four tensors
+        value.numel() * (2 if name.endswith((".scale", ".shift")) else 1) for name, value in checkpoint.weights.items()
+    )
+
+
+def test_background_becomes_the_first_label_of_each_stage() -> None:
+    theirs = {f"roi_head.bbox_head.{stage}fc_cls.bias": torch.tensor([1.0, 2, 0]) for stage in ("", *CASCADE)}
+    ours = from_mmdetection(theirs)
+    assert sorted(ours) == ["head.0.logits.bias", "head.1.logits.bias", "head.2.logits.bias", "head.logits.bias"]
+    assert all(tensor.tolist() == [0, 1, 2] for tensor in ours.values())
+
+
+def without(name: str) -> dict[str, Tensor]:
+    state = meta_state(("",))
+    del state[name]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "test: expected a Faster or Cascade R-CNN of mmdetection's .* found other weights"),
+        (without("roi_head.bbox_head.fc_cls.bias"), "found other weights"),
+        (without("neck.fpn_convs.2.conv.bias"), r"mmdetection's faster_rcnn_r50_fpn, .* 1 missing \(backbone.neck"),
+        (meta_state(("",)) | {"roi_head.mask_head.conv_logits.bias": torch.zeros(80)}, r"1 unexpected \(roi_head.mask"),
+        (meta_state(CASCADE[:2]), r"missing \(head.2"),
+    ],
+)
+def test_other_weights_are_refused(state: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        convert_mmdetection_state(state, "test")
+
+
+@pytest.mark.parametrize(
+    ("meta", "classes", "style"),
+    [
+        ({}, None, "pytorch"),
+        ({"CLASSES": ("cat",), "config": "model = dict(style='pytorch')"}, ("cat",), "pytorch"),
+        ({"dataset_meta": {"classes": ["cat", "dog"]}, "cfg": 'backbone=dict(style="caffe")'}, ("cat", "dog"), "caffe"),
+        ({"CLASSES": None, "config": {"style": "caffe"}, "dataset_meta": 3}, None, "pytorch"),
+    ],
+)
+def test_meta_has_the_classes_and_the_style(meta: dict[str, Any], classes: tuple[str, ...] | None, style: str) -> None:
+    assert (classes_of_meta(meta), style_of_meta(meta)) == (classes, style)
+
+
+def test_caffes_resnet_reads_bgr_and_strides_in_its_first_convolution() -> None:
+    model = mmdetection_config("faster_rcnn", 50, "caffe").model
+    assert model.backbone.name == "resnet50_original"
+    assert (model.preprocess.channels, model.preprocess.mean, model.preprocess.std) == (
+        "bgr",
+        (123.675, 116.28, 103.53),
+        (1, 1, 1),
+    )
+
+
+def test_settings_of_a_cascade_are_mmdetections() -> None:
+    model = mmdetection_config("cascade_rcnn", 50, "pytorch").model
+    assert model.stage_delta_stds[2] == (0.033, 0.033, 0.067, 0.067)
+    assert (model.cascade.ious, model.cascade.average, model.head.class_agnostic) == ((0.5, 0.6, 0.7), "logits", True)
+
+
+def test_command_imports_a_published_file(tmp_path: Path, detect_command: Command) -> None:
+    generator = torch.Generator().manual_seed(0)
+    state = {name: torch.rand(value.shape, generator=generator) for name, value in meta_state(("",), 50, 2).items()}
+    file, out = tmp_path / "faster.pth", tmp_path / "ours.pt"
+    torch.save({"meta": {"CLASSES": ("cat", "dog"), "epoch": 12}, "state_dict": state}, file)
+    status, stdout, err = detect_command("model", "import", "--from", "mmdetection", file, "--out", out)
+    assert (status, err) == (0, "")
+    assert "2 classes" in stdout
+    checkpoint = load_checkpoint(out)
+    assert checkpoint.classes == ("cat", "dog")
+    assert torch.equal(checkpoint.weights["head.logits.bias"], state["roi_head.bbox_head.fc_cls.bias"].roll(1))
