@@ -71,6 +71,7 @@ def object_strategy(width: int, height: int) -> st.SearchStrategy[LabeledObject]
         invalid_reason=st.none(),
         area=st.none() | st.floats(0, 1e6),
         has_mask=st.booleans(),
+        mask=st.none(),
     )
 
 
