@@ -32,7 +32,7 @@ WRONG_USAGE = [
     (("train", "--config", "faster_rcnn", "--resume", "{tmp}"), "and --replay FILE, found --config and --resume"),
     (
         ("train", "--config", "{tmp}/faster_rcn"),
-        "expected a configuration file, found nothing; built-in ones: fast_rcnn",
+        "expected a configuration file, found nothing; built-in ones: cascade_rcnn",
     ),
     (("train", "--config", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
     (("train", "--config", "faster_rcnn_mobilenet_v2"), '(did you mean "voc07/faster_rcnn_mobilenet_v2"?)'),
