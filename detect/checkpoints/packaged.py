@@ -126,7 +126,7 @@ def portable_config(config: Config) -> Config:
     """Return the settings without initial weights, and with the name alone of every path of this machine.
 
     The weights are in the file itself, so that ``model.init`` and ``model.backbone.weights`` have done their work. Of
-    /home/me/VOC2007 remains VOC2007, which says what the data were and leads nowhere.
+    an absolute path that ends in VOC2007 remains VOC2007, which says what the data were and leads nowhere.
     """
     backbone = config.model.backbone.model_copy(update={"weights": None})
     model = config.model.model_copy(update={"init": None, "backbone": backbone})

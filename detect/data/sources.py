@@ -68,7 +68,7 @@ def load_sources(
 
 
 def _read_source(
-    format: DataFormat,  # noqa: A002
+    format: DataFormat,  # noqa: A002 - the name of the setting
     source: Source,
     classes: Sequence[str] | None,
     report: Report,
@@ -94,8 +94,8 @@ def require_masks(annotations: Annotations) -> None:
         index = int(np.searchsorted(annotations.offsets, missing[0], side="right")) - 1
         file, number = annotations.file(index), int(missing[0] - annotations.offsets[index]) + 1
         name = annotations.classes[int(annotations.labels[missing[0]]) - 1]
-        found = f"found none for {len(missing)} of {total} objects, the first number {number} ({name}) of this image"
-        raise UserError(f"{file}: expected a mask of each object, {found}")
+        actual = f"found none for {len(missing)} of {total} objects, the first number {number} ({name}) of this image"
+        raise UserError(f"{file}: expected a mask of each object, {actual}")
 
 
 def concat(parts: Sequence[Annotations]) -> Annotations:

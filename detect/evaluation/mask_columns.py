@@ -81,11 +81,11 @@ def mask_columns(annotations: Annotations, predictions: Sequence[Prediction]) ->
         areas=annotations.areas,
         ignore=annotations.difficult | annotations.crowd,
     )
-    found = [rasterize(mask, size) for p, size in zip(predictions, sizes, strict=True) for mask in p.masks or ()]
+    detected = [rasterize(mask, size) for p, size in zip(predictions, sizes, strict=True) for mask in p.masks or ()]
     detections = flatten(predictions)
     groups = (detections.labels - 1) * num_images + image_ranks[detections.images]
     return make_columns(
-        num_images, len(annotations.classes), ground_truth, groups, _to_columns(found), detections.scores
+        num_images, len(annotations.classes), ground_truth, groups, _to_columns(detected), detections.scores
     )
 
 

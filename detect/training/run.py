@@ -173,8 +173,8 @@ def _run_recipe(context: RunContext, initial: InitialModel | None, *, announce_t
 
 def _describe_shortage(train: TrainConfig, shortage: str) -> str:
     """Return the message where memory is short for a batch: the next smaller one, which has not been tried."""
-    found = f"memory: expected enough for a batch of {train.batch_size}, found {shortage}"
+    message = f"memory: expected enough for a batch of {train.batch_size}, found {shortage}"
     if train.batch_size == 1:
-        return f"{found}; lower data.min_size and data.max_size: there is no smaller batch"
+        return f"{message}; lower data.min_size and data.max_size: there is no smaller batch"
     smaller = f"--set train.batch_size={train.batch_size // 2} --set train.accumulate={2 * train.accumulate}"
-    return f"{found}; half the batch takes about half of it (not tried): {smaller}"
+    return f"{message}; half the batch takes about half of it (not tried): {smaller}"

@@ -42,7 +42,7 @@ def draw_validation(predictions: DatasetPredictions, annotations: Annotations, f
         rgb = read_image(truth.file)
         size = (rgb.shape[0], rgb.shape[1])
         confident = prediction.select(prediction.scores >= MIN_SCORE)
-        found = [decode(mask, size) for mask in confident.masks or ()]
+        bitmaps = [decode(mask, size) for mask in confident.masks or ()]
         pairs.append(
             draw_targets_and_detections(
                 rgb,
@@ -50,7 +50,7 @@ def draw_validation(predictions: DatasetPredictions, annotations: Annotations, f
                     truth.boxes, truth.labels, masks=None if truth.masks is None else truth.masks.bitmaps(size)
                 ),
                 LabeledBoxes(
-                    confident.boxes, confident.labels, confident.scores, None if confident.masks is None else found
+                    confident.boxes, confident.labels, confident.scores, None if confident.masks is None else bitmaps
                 ),
                 annotations.classes,
             )

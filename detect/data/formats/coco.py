@@ -179,8 +179,8 @@ class CocoFile:
                 self._report("repeated-id", self.path, location, f"expected each image once, found {ids}")
             images[image.id] = _Image(file, image.name.as_posix(), image.size)
         if moved:
-            found = f'{len(moved)} "file_name" lead out of the folder, from {moved[0][1]} on: their ends are taken'
-            self._report.note("dialect", self.path, moved[0][0], found)
+            message = f'{len(moved)} "file_name" lead out of the folder, from {moved[0][1]} on: their ends are taken'
+            self._report.note("dialect", self.path, moved[0][0], message)
         return images
 
     def _read_annotations(
@@ -275,8 +275,8 @@ class _AnnotationMarks:
     def report(self, path: Path, report: Report) -> None:
         """Note ids that are missing or repeated, and crowds without a mask where others have one."""
         if self.num_turned:
-            found = f"{self.num_turned} boxes have attributes.rotation: the box is the one around each, turned"
-            report.note("dialect", path, "", found)
+            message = f"{self.num_turned} boxes have attributes.rotation: the box is the one around each, turned"
+            report.note("dialect", path, "", message)
         for location in self.without_id:
             report.note("no-id", path, location, 'expected "id", found none')
         if len(set(self.ids)) < len(self.ids):

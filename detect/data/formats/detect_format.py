@@ -109,11 +109,11 @@ def _nearest_layout(root: Path) -> str:
             signs += [(folder, name, sign) for name, sign in list(format_signs(folder).items())[:1]]
     if not signs:
         return ""
-    found = f"; {' and '.join(f'{folder.name} has {sign}' for folder, _, sign in signs[:5])}"
+    message = f"; {' and '.join(f'{folder.name} has {sign}' for folder, _, sign in signs[:5])}"
     folder, name, sign = signs[0]
     if len(signs) == 1:
-        return f"{found}: give {folder} (as {name}), or move {sign} to {root}"
-    return f"{found}: give one of them ({folder}, as {name}); each has labels of its own, so move none to {root}"
+        return f"{message}: give {folder} (as {name}), or move {sign} to {root}"
+    return f"{message}: give one of them ({folder}, as {name}); each has labels of its own, so move none to {root}"
 
 
 def _voc_sign(root: Path) -> Path | None:

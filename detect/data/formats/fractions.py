@@ -37,6 +37,6 @@ def report_fractions(images: Iterable[LabeledImage], file: Path, report: Report,
             return
         num_boxes += 1
     if num_boxes >= _MIN_BOXES:
-        found = f"found all {num_boxes} within 0..1, as fractions of the image"
+        actual = f"found all {num_boxes} within 0..1, as fractions of the image"
         cure = f"multiply x by its width and y by its height{hint}"
-        report("fractions", file, "", f"expected boxes in pixels, {found}: {cure}")
+        report("fractions", file, "", f"expected boxes in pixels, {actual}: {cure}")

@@ -26,9 +26,9 @@ def read_label_text(file: Path, expected: str, encoding: str | None) -> str:
         return content.decode(name)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        found = f"byte {content[error.start]:#x} in line {line}"
+        actual = f"byte {content[error.start]:#x} in line {line}"
         cure = "save it in UTF-8, or name its encoding: data.encoding or --encoding"
-        raise UserError(f"{file}: expected text in {_display(name)}, found {found}: {cure}") from None
+        raise UserError(f"{file}: expected text in {_display(name)}, found {actual}: {cure}") from None
 
 
 def label_lines(file: Path, encoding: str | None) -> list[str]:

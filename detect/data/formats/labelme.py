@@ -127,10 +127,10 @@ class LabelMeFolder:
         matches = self._index.find(file) or (self._index.find_named(name) if image_path else [])
         matches = [image for image in matches if image.name == name.name] or matches
         if not matches:
-            kind, found = "missing-image", f"found nothing at {image_path or file.stem}"
+            kind, actual = "missing-image", f"found nothing at {image_path or file.stem}"
             if has_file(named):
-                kind, found = "unread-kind", f"found {named.name}, a kind of file that is not read"
-            self._report(kind, file, "imagePath", f"expected the image of {file.name}, {found}")
+                kind, actual = "unread-kind", f"found {named.name}, a kind of file that is not read"
+            self._report(kind, file, "imagePath", f"expected the image of {file.name}, {actual}")
             return None
         if len(matches) > 1:
             names = " and ".join(image.relative_to(self.root).as_posix() for image in matches[:3])

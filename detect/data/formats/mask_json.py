@@ -44,9 +44,9 @@ def parse_rle(location: str, record: dict[str, Any]) -> RleMask:
         return RleMask(size, bytes(compressed))
     if not isinstance(counts, str) or not counts.isascii():
         raise UserError(f'{location}: "counts": expected a text or a list, found {shorten(counts)}')
-    found = count_pixels(counts.encode())
-    if found != pixels:
-        described = "no run lengths" if found < 0 else f"{found}"
+    num_actual = count_pixels(counts.encode())
+    if num_actual != pixels:
+        described = "no run lengths" if num_actual < 0 else f"{num_actual}"
         raise UserError(f'{location}: "counts": expected runs over {pixels} pixels, found {described}')
     return RleMask(size, counts.encode())
 

@@ -32,8 +32,8 @@ def only_segmented(labeled: LabeledSet, root: Path, report: Report) -> LabeledSe
     """Return the images of a VOC folder that have a file of masks, and note how many have none."""
     images = tuple(image for image in labeled.images if mask_file(root, image.label_file).is_file())
     if len(images) < len(labeled.images):
-        found = f"{len(labeled.images) - len(images)} of {len(labeled.images)} images have no file there: not used"
-        report.note("dialect", root / _FOLDER, "", found)
+        message = f"{len(labeled.images) - len(images)} of {len(labeled.images)} images have no file there: not used"
+        report.note("dialect", root / _FOLDER, "", message)
     return replace(labeled, images=images)
 
 
@@ -51,8 +51,8 @@ def with_masks(objects: Sequence[LabeledObject], file: Path, size: Size | None, 
         report.note("damaged-mask", file, "", f"expected a PNG file, found: {error}")
         return list(objects)
     if mode not in ("P", "L") or numbers.shape != size:
-        found = f"{mode} of {numbers.shape[1]} x {numbers.shape[0]}"
-        report.note("damaged-mask", file, "", f"expected a palette image of {size[1]} x {size[0]}, found {found}")
+        actual = f"{mode} of {numbers.shape[1]} x {numbers.shape[0]}"
+        report.note("damaged-mask", file, "", f"expected a palette image of {size[1]} x {size[0]}, found {actual}")
         return list(objects)
     masked = []
     for instance in objects:
@@ -69,7 +69,7 @@ def _read_mask(instance: LabeledObject, numbers: np.ndarray, file: Path, report:
     count = np.count_nonzero(bitmap)
     x1, y1, x2, y2 = (max(0, round(corner)) for corner in instance.box)
     if np.count_nonzero(bitmap[y1:y2, x1:x2]) < max(_MIN_INSIDE * count, 1):
-        found = f"{count} pixels, most of them outside the box" if count else "none"
-        report.note("damaged-mask", file, instance.location, f"expected pixels of {instance.name}, found {found}")
+        actual = f"{count} pixels, most of them outside the box" if count else "none"
+        report.note("damaged-mask", file, instance.location, f"expected pixels of {instance.name}, found {actual}")
         return None
     return encode(bitmap)

@@ -125,8 +125,8 @@ def _damage(content: bytes, error: Exception) -> str:
         try:
             content.decode("utf-8")
         except UnicodeDecodeError as wrong:
-            found = f"byte {wrong.object[wrong.start]:#x}, which is not UTF-8, and no encoding in its first line"
-            return f'{found}: begin it with <?xml version="1.0" encoding="gbk"?>, or whichever it is'
+            actual = f"byte {wrong.object[wrong.start]:#x}, which is not UTF-8, and no encoding in its first line"
+            return f'{actual}: begin it with <?xml version="1.0" encoding="gbk"?>, or whichever it is'
     return f"damaged XML: {error}"
 
 

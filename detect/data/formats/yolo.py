@@ -241,8 +241,8 @@ class YoloFolder:
             with contextlib.suppress(UserError):  # in an encoding that is not that of the list in use
                 names = tuple(map(class_name, name_lines(file, self.data.encoding)))
                 if names != self.data.names:
-                    found = f"{', '.join(names[:3])}; {self.data.file.name} has {', '.join(self.data.names[:3])}"
-                    self._report.note("other-names", file, "", f"begins with {found}")
+                    spellings = f"{', '.join(names[:3])}; {self.data.file.name} has {', '.join(self.data.names[:3])}"
+                    self._report.note("other-names", file, "", f"begins with {spellings}")
 
     def _has_image(self, labels: Path) -> bool:
         """Return True if an image of the folder has these labels, in this split or in another."""

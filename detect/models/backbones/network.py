@@ -66,7 +66,7 @@ class StagedBody(nn.Module):
 class NoBackbone(nn.Module):
     """A backbone without shared maps, for R-CNN, which computes each region from the pixels."""
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002 - a backbone's interface
         """Return no maps for pixels (N, 3, H, W)."""
         return ()
 

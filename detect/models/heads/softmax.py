@@ -56,7 +56,7 @@ class SoftmaxHead(nn.Module):
         """Return the classifier's input (S, F) of region maps (S, C, h, w)."""
         return classifier_features(self.tail, regional, self.svm_features)
 
-    def regressor_input(self, regional: Tensor, vectors: Tensor) -> Tensor:  # noqa: ARG002
+    def regressor_input(self, regional: Tensor, vectors: Tensor) -> Tensor:  # noqa: ARG002 - that of Head
         """Return the tail's vectors (S, F): the deltas are read from them."""
         return vectors
 

@@ -98,17 +98,17 @@ def _batches(context: RunContext, loop: LoopConfig) -> DataLoader[Batch]:
 def _clock(starts: dict[int, float]) -> Callbacks:
     """Return callbacks that do nothing but write the time at which each step starts into ``starts``."""
 
-    def note_start(step: int, batch: Batch) -> None:  # noqa: ARG001
+    def note_start(step: int, _batch: Batch) -> None:
         starts.setdefault(step, time.perf_counter())
 
     return Callbacks(
-        log=lambda row: None,  # noqa: ARG005
+        log=lambda _row: None,
         validate=lambda: False,
         save=lambda: None,
         on_batch=note_start,
-        on_unreadable=lambda lines: None,  # noqa: ARG005
-        on_other_sizes=lambda lines: None,  # noqa: ARG005
-        on_non_finite=lambda batches: "",  # noqa: ARG005
+        on_unreadable=lambda _lines: None,
+        on_other_sizes=lambda _lines: None,
+        on_non_finite=lambda _batches: "",
     )
 
 
