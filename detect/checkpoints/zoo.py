@@ -99,7 +99,10 @@ def _read_by_name(name: str) -> tuple[Checkpoint, Path]:
     if name in shipped:
         return load_packaged(shipped[name]), shipped[name]
     if name.startswith("detect/") and not shipped:
-        raise UserError(f"{name}: expected a file in {SHIPPED}, found none: this installation lacks its detectors")
+        raise UserError(
+            f"{name}: expected a file in {SHIPPED}, found none: this installation lacks its detectors; "
+            "name a run folder or a checkpoint"
+        )
     if name not in ZOO:
         hint = did_you_mean(name, [*shipped, *ZOO])
         raise UserError(f"{name}: expected a name that `detect model zoo` lists, found none{hint}")
