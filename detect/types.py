@@ -148,18 +148,20 @@ class Targets:
 class Samples:
     """Proposals of one image sampled for training.
 
-    boxes (S, 4); labels (S,) int64 in 0..K; matched_boxes (S, 4): the target box of each, arbitrary where the label is
-    0.
+    boxes (S, 4); labels (S,) int64 in 0..K; matched_boxes (S, 4) and target_index (S,) int64: the target of each, its
+    box and its index, arbitrary where the label is 0.
     """
 
     boxes: Tensor
     labels: Tensor
     matched_boxes: Tensor
+    target_index: Tensor
 
     def __post_init__(self) -> None:
         _check("Samples.boxes", self.boxes, (None, 4))
         _check("Samples.labels", self.labels, (len(self.boxes),), torch.int64)
         _check("Samples.matched_boxes", self.matched_boxes, (len(self.boxes), 4))
+        _check("Samples.target_index", self.target_index, (len(self.boxes),), torch.int64)
 
     def __len__(self) -> int:
         return len(self.boxes)

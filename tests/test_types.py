@@ -24,7 +24,7 @@ def test_records_accept_any_number_of_boxes(count: int) -> None:
         Targets(boxes, labels, flags, flags),
         Targets(boxes, labels, flags, flags, zeros(count, 5, 6, dtype=B)),
         Detections(boxes, scores, labels, masks=zeros(count, 7, 7)),
-        Samples(boxes, labels, boxes),
+        Samples(boxes, labels, boxes, labels),
         Detections(boxes, scores, labels),
         Images(zeros(count, 3, 2, 5), ((2, 5),) * count, (0,) * count),
     )
@@ -58,7 +58,10 @@ def test_records_accept_any_number_of_boxes(count: int) -> None:
             lambda: Targets(zeros(1, 4), zeros(1, dtype=L), zeros(1, dtype=B), zeros(2, dtype=B)),
             "Targets.crowd: expected shape",
         ),
-        (lambda: Samples(zeros(1, 4), zeros(1, dtype=L), zeros(2, 4)), "Samples.matched_boxes: expected shape"),
+        (
+            lambda: Samples(zeros(1, 4), zeros(1, dtype=L), zeros(2, 4), zeros(1, dtype=L)),
+            "Samples.matched_boxes: expected shape",
+        ),
         (
             lambda: Targets(
                 zeros(1, 4), zeros(1, dtype=L), zeros(1, dtype=B), zeros(1, dtype=B), zeros(2, 5, 6, dtype=B)

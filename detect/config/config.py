@@ -70,6 +70,8 @@ class Config(ConfigModel):
             raise ValueError(
                 f"train.trainable: expected no box_regressor, as model.head.box_weight 0 is no loss, found {trainable}"
             )
+        if "mask" in parts and not model.predicts_masks:
+            raise ValueError(f"train.trainable: expected no mask, as model.mask.pool_size is null, found {trainable}")
         if model.classifier == "svm" and not {"head", "classifier"} & parts:
             raise ValueError(f"train.trainable: expected head among them for SVMs, found {trainable}")
         if self.train.recipe == "alternating" and not {"backbone", "proposer", "head"} <= parts:

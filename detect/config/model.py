@@ -14,6 +14,7 @@ from detect.config.slots import (
     CropConfig,
     DeltaStds,
     HeadConfig,
+    MaskConfig,
     PostprocessConfig,
     PreprocessConfig,
     RegionsConfig,
@@ -46,6 +47,7 @@ KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "faster_rcnn": {"proposals": "rpn"},
     "cascade_rcnn": {"proposals": "rpn", "cascade": {"ious": (0.5, 0.6, 0.7)}},
+    "mask_rcnn": {"proposals": "rpn", "mask": {"pool_size": 14}},
 }
 # Defaults of a classifier. A score of 0.2 is a margin of -1.4, below which an SVM is sure of the background.
 CLASSIFIER_DEFAULTS: dict[str, dict[str, Any]] = {"svm": {"postprocess": {"score_threshold": 0.2}}}
@@ -63,7 +65,7 @@ OUTPUT_DEFAULTS: dict[str, dict[str, Any]] = {
 class ModelConfig(ConfigModel):
     """Settings of a detector: its kind and its five slots."""
 
-    kind: Literal["rcnn", "fast_rcnn", "faster_rcnn", "cascade_rcnn"] = "faster_rcnn"
+    kind: Literal["rcnn", "fast_rcnn", "faster_rcnn", "cascade_rcnn", "mask_rcnn"] = "faster_rcnn"
     """Kind of the detector; it sets the defaults of the slots."""
     proposals: FilePath | tuple[FilePath, ...] = "rpn"
     """Source of the proposals: rpn, selective_search, a file of them (.npz, .mat, .json), or a list of files, of which
@@ -82,6 +84,7 @@ class ModelConfig(ConfigModel):
     crop: CropConfig = CropConfig()
     head: HeadConfig = HeadConfig()
     cascade: CascadeConfig = CascadeConfig()
+    mask: MaskConfig = MaskConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     test_time: TTAConfig = TTAConfig()
 
@@ -156,6 +159,21 @@ class ModelConfig(ConfigModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_mask(self) -> ModelConfig:
+        """Raise ValueError for a mask head that the kind excludes or lacks, and for settings of one that is not."""
+        if self.predicts_masks:
+            if self.kind == "rcnn" or self.classifier == "svm":
+                excluded = "kind rcnn" if self.kind == "rcnn" else "classifier svm"
+                raise ValueError(f"mask.pool_size: expected null with {excluded}, found {self.mask.pool_size}")
+            return self
+        default = MaskConfig()
+        changed = [f"with mask.{key}" for key, setting in self.mask if setting != getattr(default, key)]
+        reasons = ["for a mask_rcnn"] if self.kind == "mask_rcnn" else changed
+        if reasons:
+            raise ValueError(f"mask.pool_size: expected the side of a region map {reasons[0]}, found null")
+        return self
+
     @property
     def stage_delta_stds(self) -> tuple[DeltaStds, ...]:
         """Return the standard deviations of the deltas of each stage of the head."""
@@ -164,6 +182,11 @@ class ModelConfig(ConfigModel):
         dx, dy, dw, dh = self.head.delta_stds
         divisors = range(1, len(self.cascade.ious or (0,)) + 1)
         return tuple((dx / divisor, dy / divisor, dw / divisor, dh / divisor) for divisor in divisors)
+
+    @property
+    def predicts_masks(self) -> bool:
+        """Return whether the detector has a mask head."""
+        return self.mask.pool_size is not None
 
     @property
     def uses_precomputed_proposals(self) -> bool:

@@ -214,6 +214,22 @@ class CascadeConfig(ConfigModel):
     (mmdetection)."""
 
 
+class MaskConfig(ConfigModel):
+    """Settings of the mask head, which predicts the pixels of each detection (Mask R-CNN)."""
+
+    pool_size: PositiveInt | None = None
+    """Side of the pooled region map that masks are predicted from, in cells, of which a mask has twice as many (the
+    paper: 14); null for a detector without masks."""
+    num_convs: int = Field(4, ge=0)
+    """Number of 3x3 convolutions before the transposed one."""
+    channels: PositiveInt = 256
+    """Channels of these convolutions and of the transposed one."""
+    norm: Literal["batch", "sync", "group"] | None = None
+    """Normalization after each of these convolutions; null for none."""
+    weight: Positive = 1.0
+    """Weight of the mask loss against the classification loss."""
+
+
 class CropConfig(ConfigModel):
     """Settings of R-CNN's warped crops."""
 

@@ -8,8 +8,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.base import ConfigModel, Fraction, NonNegative, Positive, Precision
 
-TrainablePart = Literal["backbone", "proposer", "head", "classifier", "box_regressor"]
-HEAD_PARTS: frozenset[TrainablePart] = frozenset({"head", "classifier", "box_regressor"})
+TrainablePart = Literal["backbone", "proposer", "head", "classifier", "box_regressor", "mask"]
+HEAD_PARTS: frozenset[TrainablePart] = frozenset({"head", "classifier", "box_regressor", "mask"})
 
 
 class SVMConfig(ConfigModel):
@@ -53,7 +53,7 @@ class LRFactorsConfig(ConfigModel):
     """Factor for the layer of the region proposal network that predicts objectness (2: one logit then learns as fast as
     the difference of the two of a softmax, the paper's)."""
     head: Positive = 1.0
-    """Factor for the head: the network's last layers, the classifier and the box regressor."""
+    """Factor for the head: the network's last layers, the classifier, the box regressor and the mask head."""
     classifier: Positive = 1.0
     """Factor for the layer of the head that predicts the classes."""
     box_regressor: Positive = 1.0
@@ -74,7 +74,7 @@ class TrainConfig(ConfigModel):
     then fit SVMs and box regressors; pretrain: the network alone as a classifier of objects (`detect pretrain`)."""
     trainable: Annotated[tuple[TrainablePart, ...], Field(min_length=1)] = ("backbone", "proposer", "head")
     """Parts that are trained; the others keep their weights. `[backbone, proposer]` trains an RPN alone; classifier and
-    box_regressor are the two output layers of the head."""
+    box_regressor are the two output layers of the head, and mask is its mask head."""
     epochs: PositiveInt | None = None
     """Number of passes over the training images; set either this or steps. With model.head.sampling global the
     model.head.batch_size_per_image regions of a step are of as many images, or nearly: a pass then is as many regions

@@ -24,7 +24,8 @@ def evaluate(
     """Score a model on annotations, or on the validation split of a Config; None uses the Config of the model."""
     predictor = model if isinstance(model, Predictor) else load(model)
     config = data if isinstance(data, Config) else predictor.config
-    annotations = data if isinstance(data, Annotations) else load_split_for_model(config, "val", predictor.classes)
+    with_model = config.model_copy(update={"model": predictor.config.model})  # which tells whether masks are read
+    annotations = data if isinstance(data, Annotations) else load_split_for_model(with_model, "val", predictor.classes)
     predictions = predict_dataset(predictor, annotations, config).predictions
     return score_predictions(annotations, predictions, metric or default_metric(config))
 

@@ -1,4 +1,4 @@
-"""The detector: five slots that R-CNN, Fast R-CNN, Faster R-CNN and Cascade R-CNN fill in four ways.
+"""The detector: five slots that R-CNN, Fast, Faster, Cascade and Mask R-CNN fill in five ways.
 
 A detector does two things: ``forward`` returns losses and ``detect`` returns detections. Both take the maps of the
 backbone from a caller that has them already. The interfaces of the slots are in ``slots``.
@@ -10,7 +10,9 @@ head         region maps -> logits, deltas
 postprocess  logits, deltas, proposals -> detections
 
 The head is a chain of stages. A plain detector has one. In a cascade the regions and the next stage run again on the
-boxes that the deltas of a stage give.
+boxes that the deltas of a stage give. The head may have a mask head beside the stages, which reads regions of its own:
+in training those of the samples of the first stage, and when detecting those of the detections (as in detectron2, also
+in a cascade, where mmdetection has a mask head for each stage and averages their masks).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.heads.cascade import Refinement, StageAverage, mean_logits
+from detect.models.heads.masks import MaskHead, with_masks
 from detect.models.postprocess import Postprocess
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.slots import FeatureNetwork, Head, Proposer, Regions
@@ -31,7 +34,12 @@ from detect.ops.matching import ProposalSampler
 from detect.types import Detections, Images, MeanLoss, Proposals, Samples, Targets
 
 # The modules of each part that can be frozen. Each stage of the head has three: its tail and its two output layers.
-SLOTS_OF_PART = {"backbone": ("backbone", "regions"), "proposer": ("proposer",), "head": ("head",)}
+SLOTS_OF_PART = {
+    "backbone": ("backbone", "regions"),
+    "proposer": ("proposer",),
+    "head": ("head", "mask_head"),
+    "mask": ("mask_head",),
+}
 STAGE_MODULES = {"tail": "tail", "classifier": "logits", "box_regressor": "deltas"}
 
 
@@ -74,6 +82,7 @@ class Detector(nn.Module):
         test_selection: ProposalSelection,
         refinements: tuple[Refinement, ...] = (),
         average: StageAverage = "scores",
+        mask_head: MaskHead | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -85,6 +94,7 @@ class Detector(nn.Module):
         self.test_selection = test_selection
         self.refinements = refinements  # from each stage of the head to the next
         self.average: StageAverage = average
+        self.mask_head = mask_head  # None in a detector without masks
         self.frozen: frozenset[str] = frozenset()
 
     def freeze(self, parts: Iterable[str]) -> None:
@@ -109,7 +119,8 @@ class Detector(nn.Module):
         """Return the modules of ``parts``, of SLOTS_OF_PART, and of STAGE_MODULES those of every stage."""
         modules: list[nn.Module] = []
         for part in parts:
-            modules += [self.get_submodule(slot) for slot in SLOTS_OF_PART.get(part, ())]
+            slots = (getattr(self, slot) for slot in SLOTS_OF_PART.get(part, ()))
+            modules += [module for module in slots if module is not None]
             if part in STAGE_MODULES:
                 modules += [getattr(stage, STAGE_MODULES[part]) for stage in self.head.stages]
         return modules
@@ -129,7 +140,10 @@ class Detector(nn.Module):
             return losses
         with torch.no_grad():
             samples = self.head_training.sampler.sample(proposed.proposals, targets, images.seeds)
-        return losses | self._head_losses(images, maps, samples, targets)
+        losses |= self._head_losses(images, maps, samples, targets)
+        if self.mask_head is not None and "mask" not in self.frozen:
+            losses |= self.mask_head.losses(images, maps, samples, targets)
+        return losses
 
     @torch.no_grad()
     def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:
@@ -139,12 +153,24 @@ class Detector(nn.Module):
         """
         maps = self.backbone(images.pixels) if maps is None else maps
         outputs = self.run_head(images, maps, self.proposer(images, maps, self.test_selection).proposals)
-        return [
+        detections = [
             self.postprocess(proposals, logits, deltas, size)
             for proposals, logits, deltas, size in zip(
                 outputs.proposals, outputs.logits, outputs.deltas, images.sizes, strict=True
             )
         ]
+        return self.predict_masks(images, maps, detections)
+
+    @torch.no_grad()
+    def predict_masks(self, images: Images, maps: Sequence[Tensor], detections: list[Detections]) -> list[Detections]:
+        """Return the detections of each image, boxes in canvas pixels, with the masks that the mask head predicts.
+
+        A detector without a mask head returns them as they are.
+        """
+        if self.mask_head is None:
+            return detections
+        logits = self.mask_head.class_logits(images, maps, detections)
+        return [with_masks(*image) for image in zip(detections, logits, strict=True)]
 
     def run_head(self, images: Images, maps: Sequence[Tensor], proposals: tuple[Proposals, ...]) -> HeadOutputs:
         """Return the head's outputs for these proposals, N sets of boxes in canvas pixels, before postprocessing.
@@ -191,8 +217,10 @@ class Detector(nn.Module):
     def _head_losses(
         self, images: Images, maps: Sequence[Tensor], samples: Sequence[Samples], targets: Sequence[Targets]
     ) -> dict[str, MeanLoss]:
-        """Return the losses of the head for the samples of its first stage; names of a cascade's end with the stage."""
+        """Return the losses of the stages for the samples of the first; names of a cascade's end with the stage."""
         stages, losses = self.head.stages, dict[str, MeanLoss]()
+        if {"classifier", "box_regressor"} <= self.frozen:  # the mask head is trained alone
+            return losses
         all_stds = (*(refinement.delta_stds for refinement in self.refinements), self.postprocess.delta_stds)
         for i, (stage, stds) in enumerate(zip(stages, all_stds, strict=True)):
             regional = self.regions(images, maps, [sample.boxes for sample in samples])

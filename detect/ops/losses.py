@@ -1,4 +1,4 @@
-"""The two terms of every loss of the family: classification and box regression (Fast and Faster R-CNN, equation 1)."""
+"""The terms of every loss of the family: classification, box regression (Fast and Faster R-CNN, equation 1), masks."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ def region_losses(
     class_deltas = deltas[foreground, labels[foreground] - 1] if deltas.shape[1] > 1 else deltas[foreground, 0]
     box = smooth_l1_sum(class_deltas, target_deltas[foreground], beta) / len(labels)
     return functional.cross_entropy(logits, labels), box
+
+
+def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Return the binary cross-entropy of the masks of P positives, the mean over their cells (Mask R-CNN, section 3).
+
+    logits (P, K, M, M), of which only those of each positive's class are read; labels (P,) in 1..K; targets (P, M, M)
+    in 0..1. Without positives the loss is 0 and still has a gradient for every parameter.
+    """
+    if len(labels) == 0:
+        return logits.sum() * 0
+    rows = torch.arange(len(labels), device=labels.device)
+    return functional.binary_cross_entropy_with_logits(logits[rows, labels - 1], targets)
 
 
 def rpn_losses(

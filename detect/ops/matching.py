@@ -167,6 +167,8 @@ def _to_samples(boxes: Tensor, targets: Targets, matched: Tensor, sampled: Tenso
     """Return boxes (B, 4) at the indices ``sampled`` (S,) with the targets that ``matched`` (B,) gives them."""
     target = matched[sampled]
     if len(targets) == 0:
-        return Samples(boxes[sampled], torch.zeros_like(target), boxes[sampled])
-    labels = torch.where(target >= 0, targets.labels[target.clamp(min=0)], 0)
-    return Samples(boxes[sampled], labels, targets.boxes[target.clamp(min=0)].to(boxes.dtype))
+        nothing = torch.zeros_like(target)
+        return Samples(boxes[sampled], nothing, boxes[sampled], target_index=nothing)
+    index = target.clamp(min=0)
+    labels = torch.where(target >= 0, targets.labels[index], 0)
+    return Samples(boxes[sampled], labels, targets.boxes[index].to(boxes.dtype), target_index=index)

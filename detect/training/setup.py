@@ -78,6 +78,8 @@ def _module_factors(config: Config, detector: Detector) -> list[tuple[nn.Module,
         *((layers["logits"], factors.classifier) for layers in stages),
         *((layers["deltas"], factors.box_regressor) for layers in stages),
     ]
+    if detector.mask_head is not None:
+        modules.append((detector.mask_head, factors.head))
     return [*modules, *([(rpn_layers["objectness"], factors.objectness)] if rpn_layers else [])]
 
 

@@ -35,6 +35,7 @@ def test_load_config_of_an_empty_file_returns_the_defaults(tmp_path: Path) -> No
         ("model: {proposals: selective_search}", "selective_search", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: cascade_rcnn}", "rpn", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: cascade_rcnn, cascade: {ious: [0.6, 0.7]}}", "rpn", "roi_align", 128, (0.0, 0.6)),
+        ("model: {kind: mask_rcnn}", "rpn", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: cascade_rcnn, proposals: a/b.npz}", "a/b.npz", "roi_align", 128, (0.0, 0.5)),
         ("model: {kind: fast_rcnn}", "selective_search", "roi_pool", 64, (0.1, 0.5)),
         ("model: {kind: fast_rcnn, proposals: a/b.npz}", "a/b.npz", "roi_pool", 64, (0.1, 0.5)),
@@ -423,6 +424,17 @@ RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
             ["model.kind=cascade_rcnn", "model.cascade.delta_stds=[[2,2,2,2],[1,1,1,1],[1,1,1,1]]"],
             "cascade.delta_stds: expected 3 of them, first those of head.delta_stds",
         ),
+        (["model.kind=mask_rcnn", "model.mask.pool_size=null"], "mask.pool_size: expected .* mask_rcnn, found null"),
+        (["model.mask.channels=8"], "mask.pool_size: expected .* with mask.channels, found null"),
+        (
+            ["model.kind=rcnn", *RCNN_RECIPE, "model.mask.pool_size=14"],
+            "mask.pool_size: expected null with kind rcnn, found 14",
+        ),
+        (
+            ["model.classifier=svm", *RCNN_RECIPE, "model.mask.pool_size=14"],
+            "mask.pool_size: expected null with classifier svm, found 14",
+        ),
+        (["train.trainable=[mask]"], "train.trainable: expected no mask, as model.mask.pool_size is null, found mask"),
         (
             ["model.kind=rcnn", *RCNN_RECIPE, "model.head.class_agnostic=true"],
             "head.class_agnostic: expected false for an rcnn, found true",

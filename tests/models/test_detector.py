@@ -255,9 +255,10 @@ def test_frozen_parts_stay_and_the_others_learn(frozen: list[str], left: set[str
         (["backbone", "proposer"], {"head"}),
         (["head"], {"backbone", "proposer"}),
         (["head", "classifier"], {"backbone", "proposer"}),
-        (["box_regressor"], {"backbone", "proposer", "tail", "classifier"}),
-        (["backbone", "classifier"], {"proposer", "tail", "box_regressor"}),
-        (["proposer", "classifier", "box_regressor"], {"backbone", "tail"}),
+        (["box_regressor"], {"backbone", "proposer", "tail", "classifier", "mask"}),
+        (["backbone", "classifier"], {"proposer", "tail", "box_regressor", "mask"}),
+        (["proposer", "classifier", "box_regressor"], {"backbone", "tail", "mask"}),
+        (["mask"], {"backbone", "proposer", "tail", "classifier", "box_regressor"}),
     ],
 )
 def test_frozen_parts_of_the_trainable_ones(trainable: list[TrainablePart], frozen: set[str]) -> None:

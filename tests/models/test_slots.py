@@ -22,7 +22,10 @@ from detect.ops.anchors import AnchorGenerator
 from detect.types import Images
 
 PACKAGE = Path(detect.__file__).parent
-PARTS = {"RPN", "PrecomputedProposals", "PooledRegions", "PyramidRegions", "WarpedCrops", "SoftmaxHead", "RCNNHead"}
+PARTS = {
+    *("RPN", "PrecomputedProposals", "PooledRegions", "PyramidRegions", "WarpedCrops"),
+    *("SoftmaxHead", "RCNNHead", "MaskHead"),
+}
 BUILDERS = ("models", "config/builders")
 
 

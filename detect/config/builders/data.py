@@ -19,7 +19,7 @@ from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
 from detect.data.repeat_factor import repeat_factor_sampling
 from detect.data.shapes import dataset as shapes
-from detect.data.sources import Source, load_sources, remap_classes, without_difficult
+from detect.data.sources import Source, load_sources, remap_classes, require_masks, without_difficult
 from detect.data.usage import DataUsage, data_usage, skipped_images
 from detect.errors import UserError
 from detect.system.files import require_folder
@@ -51,17 +51,17 @@ def read_splits(config: Config) -> Splits:
     """Return both splits with the same classes: those of the settings, else all that occur in either split.
 
     Difficult objects are removed from the training split if the settings say so; the validation split keeps them,
-    marked. Raises UserError for a training split without images or objects, and for a validation split without images
-    unless there is no validation.
+    marked. Raises UserError for a training split without images or objects, for a validation split without images
+    unless there is no validation, and, where the model predicts masks, for objects without a mask.
     """
     resolved = resolve_data(config.data)
     data = _render_shapes(resolved)
-    report = strict_report()
+    report, masks = strict_report(), config.model.predicts_masks
     notes: tuple[str, ...] = ()
     if isinstance(data.val, float | int):
-        train, val, notes = split_by_hash(_load_sources(data, data.train, data.classes, report), float(data.val))
+        train, val, notes = split_by_hash(_load_sources(data, data.train, data.classes, report, masks), float(data.val))
     else:
-        train, val = (_load_sources(data, setting, data.classes, report) for setting in (data.train, data.val))
+        train, val = (_load_sources(data, setting, data.classes, report, masks) for setting in (data.train, data.val))
         classes = _join_classes(train.classes, val.classes, data)
         train, val = remap_classes(train, classes), remap_classes(val, classes)
     if len(train) == 0:
@@ -82,6 +82,8 @@ def read_splits(config: Config) -> Splits:
     )
     notes = notes[1:] if resolved.format == "shapes" else notes
     train = train if data.train_on_difficult else without_difficult(train)
+    for split in (train, val) if masks else ():
+        require_masks(split)
     if data.repeat_factor_threshold:
         train = repeat_factor_sampling(train, data.repeat_factor_threshold, config.seed)
     return Splits(train, val, usage, notes)
@@ -135,12 +137,15 @@ def _describe_empty_val(data: DataConfig, num_train: int) -> str:
 
 
 def load_split(config: Config, split: str) -> Annotations:
-    """Return one split (train or val) with its own classes and its difficult objects; the other need not exist."""
+    """Return one split (train or val) with its own classes and its difficult objects; the other need not exist.
+
+    There are no masks.
+    """
     return _load_split(_render_shapes(resolve_data(config.data)), split, strict_report())[0]
 
 
 def load_split_for_model(config: Config, split: str, classes: Sequence[str]) -> Annotations:
-    """Return a split with the labels of a model's ``classes``, for its evaluation.
+    """Return a split with the labels of a model's ``classes``, and masks where it predicts them, for its evaluation.
 
     Raises UserError for a split without images, and for an object of a class that the model does not have.
     """
@@ -153,20 +158,20 @@ def read_split_for_model(config: Config, split: str, classes: Sequence[str]) -> 
     Raises UserError as it does.
     """
     data, report = _render_shapes(resolve_data(config.data)), strict_report()
-    loaded, line = _load_split(data, split, report)
+    loaded, line = _load_split(data, split, report, config.model.predicts_masks)
     if len(loaded) == 0:
         raise UserError(f"data.{split}: expected at least one image, found none in {config.data.root}")
     notes = () if config.data.format == "shapes" else (line, *_note_findings(data, [loaded], report.findings))
     return remap_classes(loaded, classes), notes
 
 
-def _load_split(data: DataConfig, split: str, report: Report) -> tuple[Annotations, str]:
+def _load_split(data: DataConfig, split: str, report: Report, masks: bool = False) -> tuple[Annotations, str]:
     """Return one split, and the line on it: with all counts where a hash makes it, else with its own."""
     if isinstance(data.val, float | int):
-        train, val, _ = split_by_hash(_load_sources(data, data.train, data.classes, report), float(data.val))
+        train, val, _ = split_by_hash(_load_sources(data, data.train, data.classes, report, masks), float(data.val))
         line = describe_splits(data, train, val, count_unused(data, [train, val], report))
         return (val if split == "val" else train), line
-    loaded = _load_sources(data, data.train if split == "train" else data.val, data.classes, report)
+    loaded = _load_sources(data, data.train if split == "train" else data.val, data.classes, report, masks)
     is_val = split == "val"
     return loaded, describe_splits(data, None if is_val else loaded, loaded if is_val else None, {})
 
@@ -220,12 +225,12 @@ def _note_findings(
 
 
 def _load_sources(
-    data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None, report: Report | None = None
+    data: DataConfig, setting: SplitSetting, classes: Sequence[str] | None, report: Report, masks: bool
 ) -> Annotations:
-    """Return the annotations of one split, read by the reader of its format; report: as in ``load_sources``."""
+    """Return the annotations of one split, read by the reader of its format; report, masks: as in ``load_sources``."""
     if data.format == "shapes" or data.format == "auto":
         raise ValueError(f"{data.format}: expected a format with a reader of its own")
-    return load_sources(data.format, _sources(data, setting), classes, report, data.encoding)
+    return load_sources(data.format, _sources(data, setting), classes, report, data.encoding, masks)
 
 
 def _sources(data: DataConfig, setting: SplitSetting) -> list[Source]:

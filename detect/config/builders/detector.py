@@ -1,8 +1,8 @@
-"""Build detectors from settings: R-CNN, Fast R-CNN, Faster R-CNN and Cascade R-CNN, one after the other.
+"""Build detectors from settings: R-CNN, Fast, Faster, Cascade and Mask R-CNN, one after the other.
 
 From R-CNN to Fast R-CNN the body moves from the regions to the backbone, so that all regions of an image share its
-features. From Fast to Faster R-CNN the proposer becomes a trained network. In a cascade, which may
-have the proposals of either, the head becomes a chain.
+features. From Fast to Faster R-CNN the proposer becomes a trained network. In a cascade, which may have the proposals
+of either, the head becomes a chain. A Mask R-CNN, which may be a cascade, has a mask head too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from torch import Tensor, nn
 
 from detect.config import Config, ModelConfig
 from detect.config.builders.backbone import BuiltBackbone, build_backbone
-from detect.config.builders.heads import build_cascade_head, build_rcnn_head, build_refinements, build_softmax_head
+from detect.config.builders.heads import (
+    build_cascade_head,
+    build_head,
+    build_rcnn_head,
+    build_refinements,
+    build_softmax_head,
+)
 from detect.config.builders.slots import (
     build_crop_regions,
     build_head_training,
+    build_mask_head,
     build_postprocess,
     build_proposer,
     build_roi_regions,
@@ -100,10 +107,28 @@ def cascade_rcnn(model: ModelConfig, backbone: BuiltBackbone, classes: tuple[str
     )
 
 
+def mask_rcnn(model: ModelConfig, backbone: BuiltBackbone, classes: tuple[str, ...]) -> Detector:
+    """Return a Mask R-CNN: beside the head, of one stage or a cascade, a mask head reads regions of its own."""
+    return Detector(
+        backbone=backbone.module,
+        proposer=build_proposer(model, backbone),
+        regions=build_roi_regions(model, backbone),
+        head=build_head(model, backbone, len(classes)),
+        postprocess=build_postprocess(model, classes),
+        head_training=build_head_training(model, proposal_selection(model, training=True)),
+        test_selection=proposal_selection(model, training=False),
+        refinements=build_refinements(model),
+        average=model.cascade.average,
+        mask_head=build_mask_head(model, backbone, len(classes)),
+    )
+
+
 def _composition(model: ModelConfig) -> Callable[[ModelConfig, BuiltBackbone, tuple[str, ...]], Detector]:
     """Return the function that composes the detector of these settings."""
     if model.kind == "rcnn":
         return rcnn
+    if model.predicts_masks:
+        return mask_rcnn
     if model.cascade.ious is not None:
         return cascade_rcnn
     return fast_rcnn if model.uses_precomputed_proposals else faster_rcnn

@@ -37,6 +37,12 @@ def build_cascade_head(model: ModelConfig, backbone: BuiltBackbone, num_classes:
     return CascadeHead(build_softmax_head(model, copied, num_classes) for copied in copies)
 
 
+def build_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> SoftmaxHead | CascadeHead:
+    """Return the head of the settings: that of a single stage, or of a cascade."""
+    is_cascade = model.cascade.ious is not None
+    return (build_cascade_head if is_cascade else build_softmax_head)(model, backbone, num_classes)
+
+
 def build_refinements(model: ModelConfig) -> tuple[Refinement, ...]:
     """Return the steps from each stage of a cascade to the next."""
     later_ious, earlier_stds = (model.cascade.ious or ())[1:], model.stage_delta_stds[:-1]

@@ -11,6 +11,7 @@ from detect.config.builders.heads import region_pool_size
 from detect.errors import UserError
 from detect.models.backbones.network import output_size
 from detect.models.detector import HeadTraining
+from detect.models.heads.masks import MaskHead
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.models.proposers.precomputed import PrecomputedProposals
 from detect.models.proposers.proposer import ProposalSelection
@@ -99,8 +100,28 @@ def proposal_selection(model: ModelConfig, training: bool) -> ProposalSelection:
 
 def build_roi_regions(model: ModelConfig, backbone: BuiltBackbone) -> PooledRegions | PyramidRegions:
     """Return the part that pools regions from the shared maps."""
-    pool_size, config = region_pool_size(model, backbone), model.regions
-    sampling = (config.sampling_ratio, config.aligned)
+    return _build_pooling(model, backbone, region_pool_size(model, backbone))
+
+
+def build_mask_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> MaskHead:
+    """Return the mask head, which pools larger regions from the shared maps."""
+    config = model.mask
+    assert config.pool_size is not None, "a Mask R-CNN"
+    return MaskHead(
+        regions=_build_pooling(model, backbone, config.pool_size),
+        in_channels=backbone.channels,
+        num_classes=num_classes,
+        num_convs=config.num_convs,
+        channels=config.channels,
+        norm=config.norm,
+        weight=config.weight,
+        aligned_targets=model.regions.aligned,
+    )
+
+
+def _build_pooling(model: ModelConfig, backbone: BuiltBackbone, pool_size: int) -> PooledRegions | PyramidRegions:
+    """Return the part that pools regions of ``pool_size`` cells a side from the shared maps."""
+    sampling = (model.regions.sampling_ratio, model.regions.aligned)
     if model.backbone.output == "fpn":
         return PyramidRegions(model.pool, pool_size, backbone.region_strides, *sampling)
     return PooledRegions(model.pool, pool_size, backbone.region_strides[0], *sampling)

@@ -1,0 +1,234 @@
+"""The mask head equals plain Python, trains the true class of the positives alone, and depends on no other image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from detect.config.builders.detector import build_detector
+from detect.config.files import parse_config
+from detect.models.detector import Detector
+from detect.models.tta import AugmentedView, DetectorWithTTA
+from detect.ops.losses import mask_loss
+from detect.types import Images, Samples, Targets
+from tests.models.test_cascade import batch_for
+from tests.models.test_detector import CLASSES, LOSSES, SIDE, SOME, images, random_pixels, sharpen, targets
+
+SIZE = (SIDE, SIDE - 8)
+CASCADE_LOSSES = {f"region_{name}_{stage}" for name in ("class", "box") for stage in (1, 2)}
+MASK = {"pool_size": 6, "num_convs": 2, "channels": 8}
+KINDS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "Mask R-CNN": ({}, LOSSES),
+    "pyramid": (
+        {
+            "backbone": {"name": "small", "output": "fpn", "fpn_levels": 3, "neck_channels": 16},
+            "rpn": {"anchor_sizes": [12, 20, 32, 48]},
+        },
+        LOSSES,
+    ),
+    "without convolutions": ({"mask": {"pool_size": 6, "num_convs": 0, "channels": 8}}, LOSSES),
+    "group normalization": ({"mask": MASK | {"norm": "group"}}, LOSSES),
+    "cascade": ({"cascade": {"ious": [0.5, 0.6]}}, {"rpn_objectness", "rpn_box"} | CASCADE_LOSSES),
+    "Fast R-CNN": (
+        {"kind": "fast_rcnn", "proposals": "selective_search", "head": {"negative_iou": [0.0, 0.5]}},
+        {"region_class", "region_box"},
+    ),
+}
+
+
+def build(trainable: Sequence[str] = ("backbone", "proposer", "head"), **settings: Any) -> Detector:
+    """Return a detector with masks whose weights tell one region from another."""
+    model = {
+        "kind": "mask_rcnn",
+        "backbone": {"name": "small", "norm": "frozen", "output": "merged", "neck_channels": 16},
+        "mask": MASK,
+        "postprocess": {"score_threshold": 0.01},
+        **settings,
+    }
+    rpn = {"channels": 16, "anchor_sizes": [12, 24, 48], "post_nms_top_n_train": 60, "post_nms_top_n_test": 40}
+    model["rpn"] = rpn | {"allowed_border": None} | settings.get("rpn", {})
+    head = {"type": "fc", "fc_dim": 32, "pool_size": 4, "batch_size_per_image": 16}
+    model["head"] = head | settings.get("head", {})
+    train = {"epochs": 1, "trainable": list(trainable)}
+    return sharpen(build_detector(parse_config({"seed": 1, "model": model, "train": train}, "test"), CLASSES)[0])
+
+
+def with_masks(truth: Targets) -> Targets:
+    """Return the targets with ellipses in their boxes as masks."""
+    rows, columns = torch.meshgrid(torch.arange(SIZE[0]) + 0.5, torch.arange(SIZE[1]) + 0.5, indexing="ij")
+    masks = torch.zeros(len(truth), *SIZE, dtype=torch.bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, truth.boxes.tolist(), strict=True):
+        x, y = (2 * columns - x1 - x2) / (x2 - x1), (2 * rows - y1 - y2) / (y2 - y1)
+        mask[:] = x**2 + y**2 <= 1
+    return replace(truth, masks=masks)
+
+
+def test_mask_loss_is_the_cross_entropy_of_the_true_class_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 5, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels, cells = torch.tensor([2, 1, 3, 2]), torch.rand(4, 5, 5, generator=generator, dtype=torch.float64)
+    loss = mask_loss(logits, labels, cells)
+    total = 0.0
+    for positive in range(4):
+        for row in range(5):
+            for column in range(5):
+                score = 1 / (1 + math.exp(-logits[positive, labels[positive] - 1, row, column].item()))
+                cell = float(cells[positive, row, column])
+                total -= cell * math.log(score) + (1 - cell) * math.log(1 - score)
+    assert loss.item() == pytest.approx(total / 100, rel=1e-12)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    for positive, label in enumerate(labels.tolist()):
+        assert [bool(part.any()) for part in gradient[positive]] == [k == label - 1 for k in range(3)]
+
+
+def test_mask_loss_of_no_positives_is_0_and_has_a_gradient() -> None:
+    logits = torch.zeros(0, 3, 5, 5, requires_grad=True)
+    loss = mask_loss(logits, torch.zeros(0, dtype=torch.int64), torch.zeros(0, 5, 5))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0
+    assert logits.grad is not None
+
+
+@pytest.mark.parametrize("truth", [[], [[]], [[(4, 6, 30, 40)], []], [[(4, 6, 30, 40), (30, 10, 54, 30)], []]])
+def test_losses_of_the_head_read_the_positives_and_their_own_masks(truth: list[Any]) -> None:
+    """The mask of each sample is that of its target: of a sample that is its box, an ellipse of the whole cell grid."""
+    detector = build()
+    assert detector.mask_head is not None
+    all_targets = [with_masks(targets(*rows)) for rows in truth]
+    batch = images(random_pixels(len(truth)))
+    samples = [_samples_of(target) for target in all_targets]
+    if not truth:
+        return
+    maps = detector.backbone(batch.pixels)
+    loss = detector.mask_head.losses(batch, maps, samples, all_targets)["region_mask"]
+    count = sum(map(len, all_targets))
+    assert loss.count == count
+    regional = detector.mask_head.regions(batch, maps, [target.boxes for target in all_targets])
+    logits, entropies = detector.mask_head(regional), []
+    for row, label in enumerate([label for target in all_targets for label in target.labels.tolist()]):
+        cells = _ellipse(12)
+        score = logits[row, label - 1].sigmoid()
+        entropies.append(-(cells * score.log() + (1 - cells) * (1 - score).log()).mean())
+    expected = float(torch.stack(entropies).mean()) if entropies else 0.0
+    assert float(loss.value) == pytest.approx(expected, rel=0.02, abs=1e-9)
+
+
+def _samples_of(target: Targets) -> Samples:
+    """Return the boxes of the targets in reverse as positives, after a sample of the background."""
+    background = torch.tensor([[1.0, 1, 9, 9]])
+    order = torch.arange(len(target)).flip(0)
+    return Samples(
+        boxes=torch.cat([background, target.boxes[order]]),
+        labels=torch.cat([torch.zeros(1, dtype=torch.int64), target.labels[order]]),
+        matched_boxes=torch.cat([background, target.boxes[order]]),
+        target_index=torch.cat([torch.zeros(1, dtype=torch.int64), order]),
+    )
+
+
+def _ellipse(side: int) -> Tensor:
+    """Return the share of each cell of a grid that a circle in it covers, by many points."""
+    points = (torch.arange(side * 20) + 0.5) / (side * 10) - 1
+    inside = (points[:, None] ** 2 + points**2 <= 1).float()
+    return inside.reshape(side, 20, side, 20).mean((1, 3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_detectors_with_masks_have_a_loss_and_masks_of_their_detections(kind: str) -> None:
+    settings, names = KINDS[kind]
+    detector = build(**settings)
+    batch = batch_for(detector, 2)
+    losses = detector(batch, [with_masks(SOME), with_masks(targets())])
+    assert losses.keys() == names | {"region_mask"}
+    assert all(bool(loss.value.isfinite()) for loss in losses.values())
+    losses["region_mask"].value.backward()  # type: ignore[no-untyped-call]
+    assert detector.mask_head is not None
+    assert all(parameter.grad is not None for parameter in detector.mask_head.parameters())
+    for detections in detector.eval().detect(batch):
+        assert detections.masks is not None
+        assert detections.masks.shape == (len(detections), 12, 12)
+        assert len(detections) > 0
+        assert ((detections.masks > 0) & (detections.masks < 1)).all()
+
+
+def test_a_mask_head_changes_no_box_and_no_other_loss() -> None:
+    plain, masked = build(kind="faster_rcnn", mask={}), build()
+    batch = batch_for(plain, 2)
+    for without, detections in zip(plain.eval().detect(batch), masked.eval().detect(batch), strict=True):
+        assert torch.equal(without.boxes, detections.boxes)
+        assert without.masks is None
+    truth = [with_masks(SOME), with_masks(targets())]
+    expected, losses = plain(batch, truth), masked(batch, truth)
+    assert {name: float(loss.value) for name, loss in losses.items() if name != "region_mask"} == {
+        name: float(loss.value) for name, loss in expected.items()
+    }
+
+
+def test_masks_have_the_same_bits_in_any_batch() -> None:
+    detector = build().eval()
+    batch = batch_for(detector, 3)
+    together = detector.detect(batch)
+    maps = detector.backbone(batch.pixels)
+    for index, detections in enumerate(together):
+        alone = Images(batch.pixels[index : index + 1], batch.sizes[:1], batch.seeds[index : index + 1])
+        (others,) = detector.predict_masks(
+            alone, [m[index : index + 1] for m in maps], [replace(detections, masks=None)]
+        )
+        assert others.masks is not None
+        assert detections.masks is not None
+        assert torch.equal(others.masks, detections.masks)
+
+
+def test_an_image_without_detections_has_no_masks() -> None:
+    detector = build(postprocess={"score_threshold": 1.0}).eval()
+    for detections in detector.detect(batch_for(detector, 2)):
+        assert detections.masks is not None
+        assert detections.masks.shape == (0, 12, 12)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "names", "has_gradient"),
+    [
+        (["backbone", "proposer", "head"], LOSSES | {"region_mask"}, True),
+        (["mask"], {"region_mask"}, True),
+        (["head"], {"region_class", "region_box", "region_mask"}, True),
+        (["classifier", "mask"], {"region_class", "region_mask"}, True),
+        (["classifier"], {"region_class"}, False),
+        (["backbone", "proposer"], {"rpn_objectness", "rpn_box"}, False),
+    ],
+)
+def test_the_mask_head_is_frozen_with_the_head_or_alone(
+    trainable: list[str], names: set[str], has_gradient: bool
+) -> None:
+    detector = build(trainable)
+    assert detector.mask_head is not None
+    assert detector(batch_for(detector, 2), [with_masks(SOME), with_masks(targets())]).keys() == names
+    assert {parameter.requires_grad for parameter in detector.mask_head.parameters()} == {has_gradient}
+
+
+def test_targets_without_masks_are_refused() -> None:
+    detector = build()
+    with pytest.raises(ValueError, match="targets: expected masks for the mask head, found none"):
+        detector(batch_for(detector, 1), [SOME])
+
+
+@pytest.mark.parametrize("merge", ["wbf", "nms"])
+def test_masks_of_flipped_views_are_flipped_back(merge: Any) -> None:
+    """An image that is its own mirror image gives masks that are, too."""
+    detector = build().eval()
+    batch = batch_for(detector, 1)
+    (detections,) = DetectorWithTTA(detector, [AugmentedView(), AugmentedView(hflip=True)], merge).detect(batch)
+    assert detections.masks is not None
+    assert len(detections.masks) == len(detections) > 0
+    (flipped,) = DetectorWithTTA(detector, [AugmentedView(hflip=True)], "nms").detect(batch)
+    mirrored = batch.pixels.clone()
+    mirrored[..., : SIZE[1]] = mirrored[..., : SIZE[1]].flip(3)
+    (plain,) = detector.detect(Images(mirrored, batch.sizes, batch.seeds))
+    assert flipped.masks is not None
+    assert plain.masks is not None
+    torch.testing.assert_close(flipped.masks, plain.masks.flip(2), atol=1e-5, rtol=0)
