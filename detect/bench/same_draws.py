@@ -15,6 +15,7 @@ LOSS_NAMES = {
     "loss_rpn_box_reg": "rpn_box",
     "loss_classifier": "region_class",
     "loss_box_reg": "region_box",
+    "loss_mask": "region_mask",
 }  # torchvision's name -> ours
 
 

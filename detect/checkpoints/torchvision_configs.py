@@ -1,4 +1,4 @@
-"""Settings of torchvision's Faster R-CNNs, with all numbers of torchvision.models.detection 0.29."""
+"""Settings of torchvision's Faster and Mask R-CNNs, with all numbers of torchvision.models.detection 0.29."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ _MOBILENET_V3_LARGE: Settings = _RESNET50 | {
 }
 _ONE_SIZE_PER_MAP = {"anchor_sizes": [32, 64, 128, 256, 512]}
 _ALL_SIZES_ON_EACH_MAP = {"anchor_sizes": [[32, 64, 128, 256, 512]] * 3}
+_MASK: Settings = {"pool_size": 14, "num_convs": 4, "channels": 256}
 _COCO: Settings = {"format": "coco", "root": "data/coco", "min_size": 800, "max_size": 1333, "size_divisor": 32}
 
 LAYOUTS: dict[str, Settings] = {
@@ -97,13 +98,25 @@ LAYOUTS: dict[str, Settings] = {
         "data": _COCO | {"min_size": 320, "max_size": 640},
     },
 }
+LAYOUTS |= {  # the same with a mask head
+    layout.replace("fasterrcnn", "maskrcnn"): {
+        "model": LAYOUTS[layout]["model"] | {"kind": "mask_rcnn", "mask": _MASK | {"norm": norm}},
+        "data": _COCO,
+    }
+    for layout, norm in (("fasterrcnn_resnet50_fpn", None), ("fasterrcnn_resnet50_fpn_v2", "batch"))
+}
 PUBLISHED: dict[str, WeightsEnum] = {
     "fasterrcnn_resnet50_fpn": theirs.FasterRCNN_ResNet50_FPN_Weights.COCO_V1,
     "fasterrcnn_resnet50_fpn_v2": theirs.FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
     "fasterrcnn_mobilenet_v3_large_fpn": theirs.FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1,
     "fasterrcnn_mobilenet_v3_large_320_fpn": theirs.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
+    "maskrcnn_resnet50_fpn": theirs.MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
+    "maskrcnn_resnet50_fpn_v2": theirs.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
 }
-PUBLISHED_EPS = dict.fromkeys(LAYOUTS, DEFAULT_EPS) | {"fasterrcnn_resnet50_fpn": 0.0}
+PUBLISHED_EPS = dict.fromkeys(LAYOUTS, DEFAULT_EPS) | {
+    "fasterrcnn_resnet50_fpn": 0.0,
+    "maskrcnn_resnet50_fpn": 0.0,
+}
 
 
 def torchvision_config(layout: str) -> Config:

@@ -24,7 +24,9 @@ from detect.errors import UserError, did_you_mean
 from detect.system.tensor_files import StateDict, load_published, load_tensors
 
 MOBILE = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn")
-SIGNATURE_KEYS = {  # a tensor that only one of them has
+SIGNATURE_KEYS = {  # a tensor that only one of them has, of those that are not above it
+    "roi_heads.mask_head.0.1.weight": ("maskrcnn_resnet50_fpn_v2",),
+    "roi_heads.mask_head.0.0.weight": ("maskrcnn_resnet50_fpn",),
     "roi_heads.box_head.5.weight": ("fasterrcnn_resnet50_fpn_v2",),
     "backbone.body.16.0.weight": MOBILE,
     "roi_heads.box_head.fc6.weight": ("fasterrcnn_resnet50_fpn",),
@@ -38,12 +40,12 @@ def import_torchvision(
     eps: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Checkpoint:
-    """Return the checkpoint of one of torchvision's Faster R-CNNs.
+    """Return the checkpoint of one of torchvision's Faster or Mask R-CNNs.
 
     source: a file with the state dict of one of LAYOUTS, or the name of one, whose published weights are downloaded.
     layout: that of the file, if it cannot be detected. classes: names of its labels; None for COCO's 90 (all of
     them, so that scores do not change). eps: of its frozen normalizations; None for torchvision's: 0 in its
-    published ResNet-50 with FPN (version 1), else 1e-5. overrides: KEY=VALUE settings over the layout's.
+    published ResNet-50s with FPN (version 1), else 1e-5. overrides: KEY=VALUE settings over the layout's.
     Raises UserError if the file is unreadable or contains something else.
     """
     if source in LAYOUTS:

@@ -1,9 +1,9 @@
-"""Convert state dicts of torchvision's Faster R-CNNs to ours, and back.
+"""Convert state dicts of torchvision's Faster and Mask R-CNNs to ours, and back.
 
 The keys differ, and the tensors differ in three places. torchvision orders the anchors of a location by aspect ratio,
 then size; we order them by size, then aspect ratio. torchvision's box predictor has deltas for the background class,
-which are unused. A frozen batch norm has four tensors in torchvision; here it becomes the scale and shift of
-FrozenConv2d (``models.backbones.frozen_norm``).
+and its mask predictor a mask, which are unused. A frozen batch norm has four tensors in torchvision; here it becomes
+the scale and shift of FrozenConv2d (``models.backbones.frozen_norm``).
 """
 
 from __future__ import annotations
@@ -41,11 +41,16 @@ KEY_PREFIXES = (  # the first pattern that matches the start of a key counts: to
     (r"roi_heads\.box_head\.(\d)\.", r"head.tail.layers.\1."),
     (r"roi_heads\.box_predictor\.cls_score\.", "head.logits."),
     (r"roi_heads\.box_predictor\.bbox_pred\.", "head.deltas."),
+    (r"roi_heads\.mask_head\.", "mask_head.layers."),
+    (r"roi_heads\.mask_predictor\.conv5_mask\.", "mask_head.upsample."),
+    (r"roi_heads\.mask_predictor\.mask_fcn_logits\.", "mask_head.logits."),
 )
 OLD_KEYS = (  # in files written by torchvision before 0.13, the published ones among them
     (r"(backbone\.fpn\.\w+_blocks\.\d)\.(weight|bias)", r"\1.0.\2"),
     (r"(rpn\.head\.conv)\.(weight|bias)", r"\1.0.0.\2"),
+    *((rf"(roi_heads\.mask_head)\.mask_fcn{i + 1}\.(weight|bias)", rf"\1.{i}.0.\2") for i in range(4)),
 )
+BACKGROUND_ROWS = {"head.deltas": 4, "mask_head.logits": 1}  # layers with rows for the background there, none here
 CHANNELS_PER_ANCHOR = {"proposer.head.objectness": 1, "proposer.head.deltas": 4}  # output layers of the RPN
 
 
@@ -71,8 +76,8 @@ def from_torchvision(state_dict: StateDict, num_sizes: int, eps: float | None) -
     converted = {convert_key(key): tensor for key, tensor in rename_old_keys(state_dict).items()}
     for key, tensor in _rpn_outputs(converted):
         converted[key] = _transpose_groups(tensor, CHANNELS_PER_ANCHOR[key.rsplit(".", 1)[0]], -1, num_sizes)
-    for key in {"head.deltas.weight", "head.deltas.bias"} & converted.keys():
-        converted[key] = converted[key][4:]
+    for key, rows in _rows_of_background(converted).items():
+        converted[key] = converted[key][rows:]
     return converted if eps is None else fold_norms(converted, eps, ("backbone.body.",))
 
 
@@ -84,14 +89,20 @@ def to_torchvision(state_dict: StateDict, num_sizes: int, keys: Iterable[str]) -
     converted = unfold_norms(state_dict)
     for key, tensor in _rpn_outputs(converted):
         converted[key] = _transpose_groups(tensor, CHANNELS_PER_ANCHOR[key.rsplit(".", 1)[0]], num_sizes, -1)
-    for key in ("head.deltas.weight", "head.deltas.bias"):
-        converted[key] = torch.cat([torch.zeros_like(converted[key][:4]), converted[key]])
+    for key, rows in _rows_of_background(converted).items():
+        converted[key] = torch.cat([torch.zeros_like(converted[key][:rows]), converted[key]])
     return {key: converted[convert_key(key)].clone() for key in keys}
 
 
 def _rpn_outputs(state_dict: StateDict) -> list[tuple[str, Tensor]]:
     """Return the keys and tensors of the output layers of the RPN."""
     return [(key, tensor) for key, tensor in state_dict.items() if key.rsplit(".", 1)[0] in CHANNELS_PER_ANCHOR]
+
+
+def _rows_of_background(state_dict: StateDict) -> dict[str, int]:
+    """Return the keys of tensors that have rows for the background in torchvision, and their number."""
+    layers = {key: key.rsplit(".", 1)[0] for key in state_dict}
+    return {key: BACKGROUND_ROWS[layer] for key, layer in layers.items() if layer in BACKGROUND_ROWS}
 
 
 def _transpose_groups(tensor: Tensor, num_channels: int, outer: int, inner: int) -> Tensor:

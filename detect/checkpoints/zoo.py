@@ -2,8 +2,8 @@
 
 Those of this package are the files in ``shipped/``; each says itself what was measured with it. A downloaded file is
 checked by the digits in its name: torchvision's names end with the first 8 hexadecimal digits of the SHA-256,
-detectron2's with the first 6 of the MD5. Neither project publishes more. APs are of boxes, means over IoUs of 0.5 to
-0.95, from torchvision's weight enumerations and detectron2's MODEL_ZOO.md. That of Fast R-CNN is with the proposals of
+detectron2's with the first 6 of the MD5. Neither project publishes more. APs are means over IoUs of 0.5 to 0.95, from
+torchvision's weight enumerations and detectron2's MODEL_ZOO.md. That of Fast R-CNN is with the proposals of
 an RPN.
 """
 
@@ -30,12 +30,16 @@ _PYTORCH = "https://download.pytorch.org/models"
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A published detector: the address of its file, and the AP of its boxes, in percent, on ``data``."""
+    """A published detector: the address of its file, and the AP of its boxes and of its masks, in percent, on ``data``.
+
+    mask_ap: None where it predicts no masks.
+    """
 
     url: str
     ap: float
     license: str
     data: str = COCO
+    mask_ap: float | None = None
 
 
 def _detectron2(path: str, ap: float, data: str = COCO) -> PublishedModel:
@@ -44,9 +48,9 @@ def _detectron2(path: str, ap: float, data: str = COCO) -> PublishedModel:
     return PublishedModel(f"{_FACEBOOK}/{folder}/{path}.pkl", ap, DETECTRON2, data)
 
 
-def _torchvision(file: str, ap: float) -> PublishedModel:
+def _torchvision(file: str, ap: float, mask_ap: float | None = None) -> PublishedModel:
     """Return the entry of a file of torchvision's weights."""
-    return PublishedModel(f"{_PYTORCH}/{file}.pth", ap, TORCHVISION)
+    return PublishedModel(f"{_PYTORCH}/{file}.pth", ap, TORCHVISION, mask_ap=mask_ap)
 
 
 ZOO = {
@@ -56,6 +60,8 @@ ZOO = {
     "torchvision/fasterrcnn_mobilenet_v3_large_320_fpn": _torchvision(
         "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9", 22.8
     ),
+    "torchvision/maskrcnn_resnet50_fpn": _torchvision("maskrcnn_resnet50_fpn_coco-bf2d0c1e", 37.9, 34.6),
+    "torchvision/maskrcnn_resnet50_fpn_v2": _torchvision("maskrcnn_resnet50_fpn_v2_coco-73cbd019", 47.4, 41.8),
     **{
         f"detectron2/{name}": _detectron2(f"{name}/{run_id}/model_final_{digits}", ap)
         for name, run_id, digits, ap in (

@@ -30,9 +30,10 @@ def shipped_table() -> Table:
 
 def published_table() -> Table:
     """Return the table of the detectors that are downloaded from their makers."""
-    table = _table("Published: downloaded once", ("name", "measured on", "box AP", "license", "source"))
+    table = _table("Published: downloaded once", ("name", "measured on", "box AP", "mask AP", "license", "source"))
     for name, entry in ZOO.items():
-        table.add_row(name, entry.data, f"{entry.ap:.1f}", entry.license, entry.url)
+        mask_ap = UNKNOWN if entry.mask_ap is None else f"{entry.mask_ap:.1f}"
+        table.add_row(name, entry.data, f"{entry.ap:.1f}", mask_ap, entry.license, entry.url)
     return table
 
 

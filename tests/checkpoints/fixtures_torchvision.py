@@ -87,6 +87,8 @@ def spread_outputs(model: FasterRCNN) -> None:
     predictor = model.roi_heads.box_predictor
     spreads = {model.rpn.head.cls_logits: 3.0, model.rpn.head.bbox_pred: 0.3, predictor.cls_score: 2.5}
     spreads[predictor.bbox_pred] = 1.0
+    if model.roi_heads.has_mask():
+        spreads[model.roi_heads.mask_predictor.mask_fcn_logits] = 2.0
     outputs: dict[nn.Module, list[Tensor]] = {layer: [] for layer in spreads}
     hooks = [
         layer.register_forward_hook(lambda layer, _, out: outputs[layer].append(out.flatten())) for layer in spreads

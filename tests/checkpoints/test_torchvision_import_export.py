@@ -32,7 +32,7 @@ from detect.ops.preprocess import Preprocess
 from tests.checkpoints.fixtures_torchvision import detector_pair, rgb_images, torchvision_images
 from tests.conftest import Command
 
-R50, V2, MOBILE, MOBILE_320 = LAYOUTS
+R50, V2, MOBILE, MOBILE_320, MASK_R50, MASK_V2 = LAYOUTS
 
 
 def meta_state(layout: str, num_classes: int = 90) -> dict[str, Tensor]:
@@ -56,6 +56,9 @@ def meta_state(layout: str, num_classes: int = 90) -> dict[str, Tensor]:
         ("backbone.body.16.0.weight", "backbone.body.stages.5.16.0.weight"),
         ("roi_heads.box_head.fc7.bias", "head.tail.layers.3.bias"),
         ("roi_heads.box_head.3.1.running_mean", "head.tail.layers.3.1.running_mean"),
+        ("roi_heads.mask_head.3.0.bias", "mask_head.layers.3.0.bias"),
+        ("roi_heads.mask_predictor.conv5_mask.weight", "mask_head.upsample.weight"),
+        ("roi_heads.mask_predictor.mask_fcn_logits.bias", "mask_head.logits.bias"),
     ],
 )
 def test_convert_key(theirs: str, ours: str) -> None:
@@ -72,11 +75,16 @@ def test_convert_torchvision_state_converts_every_tensor(layout: str) -> None:
     assert len({convert_key(name) for name in theirs}) == len(theirs)
 
 
-@pytest.mark.parametrize("layout", [R50, MOBILE, MOBILE_320])
+@pytest.mark.parametrize("layout", [R50, MOBILE, MOBILE_320, MASK_R50])
 def test_files_of_torchvision_before_0_13_are_converted_alike(layout: str) -> None:
     theirs = meta_state(layout)
+    fcn = re.compile(r"(roi_heads\.mask_head)\.(\d)\.0\.")
     old = {
-        re.sub(r"(_blocks\.\d|rpn\.head\.conv)(\.0)+\.(weight|bias)$", r"\1.\3", name): value
+        re.sub(
+            r"(_blocks\.\d|rpn\.head\.conv)(\.0)+\.(weight|bias)$",
+            r"\1.\3",
+            fcn.sub(lambda match: f"{match[1]}.mask_fcn{int(match[2]) + 1}.", name),
+        ): value
         for name, value in theirs.items()
         if not name.endswith("num_batches_tracked")
     }
@@ -112,15 +120,17 @@ def test_from_torchvision_reorders_anchors_and_drops_the_deltas_of_the_backgroun
         "rpn.head.bbox_pred.weight": torch.arange(24.0).view(24, 1, 1, 1),
         "roi_heads.box_predictor.bbox_pred.bias": torch.arange(12.0),
         "roi_heads.box_predictor.bbox_pred.weight": torch.arange(24.0).view(12, 2),
+        "roi_heads.mask_predictor.mask_fcn_logits.bias": torch.arange(3.0),
     }
     ours = from_torchvision(theirs, 2, None)
     assert ours["proposer.head.objectness.bias"].tolist() == [0, 1, 2, 10, 11, 12]
     assert ours["proposer.head.deltas.weight"].flatten()[4:8].tolist() == [8, 9, 10, 11]
     assert ours["head.deltas.bias"].tolist() == list(range(4, 12))
+    assert ours["mask_head.logits.bias"].tolist() == [1, 2]
     back = to_torchvision(ours, 2, theirs)
     for name, value in theirs.items():
-        if "box_predictor" in name:
-            value[:4] = 0
+        if "_predictor" in name:
+            value[: 4 if "box" in name else 1] = 0
         assert torch.equal(back[name], value)
 
 
@@ -213,6 +223,8 @@ def meta_checkpoint(layout: str, *overrides: str) -> Checkpoint:
     ("layout", "overrides", "expected"),
     [
         (R50, (), f"{R50}(weights=None, weights_backbone=None, num_classes=3)"),
+        (MASK_R50, (), f"{MASK_R50}(weights=None, weights_backbone=None, num_classes=3)"),
+        (MASK_V2, (), f"{MASK_V2}(weights=None, weights_backbone=None, num_classes=3)"),
         (V2, (), f"{V2}(weights=None, weights_backbone=None, num_classes=3)"),
         (MOBILE_320, (), f"{MOBILE_320}(weights=None, weights_backbone=None, num_classes=3)"),
         (MOBILE, ("data.min_size=[400,500]",), f"{MOBILE}(.*, num_classes=3, min_size=[400, 500])"),

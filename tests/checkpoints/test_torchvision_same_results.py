@@ -1,19 +1,22 @@
-"""Imported Faster R-CNNs of torchvision have the same detections, and in training the same losses."""
+"""Imported Faster and Mask R-CNNs of torchvision have the same detections, and in training the same losses."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models.detection import transform as their_transform
 
 from detect.bench.same_draws import LOSS_NAMES, share_sampling
 from detect.checkpoints.torchvision_configs import LAYOUTS
 from detect.inference.predictor import Predictor
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import ComputeConfig
+from detect.types import Size, Targets
 from tests.checkpoints.fixtures_torchvision import (
     DetectorPair,
     detector_pair,
@@ -27,6 +30,8 @@ SETTINGS: dict[str, dict[str, Any]] = {  # proposals for over 100 detections; a 
     "fasterrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
     "fasterrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
     "fasterrcnn_mobilenet_v3_large_320_fpn": {"model.rpn.score_threshold": 0.99},
+    "maskrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
+    "maskrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
 }
 
 
@@ -50,6 +55,10 @@ def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.Mon
         assert detections.labels.unique().numel() > 5
         torch.testing.assert_close(detections.scores, expected["scores"], atol=1e-9, rtol=0)
         torch.testing.assert_close(detections.boxes, expected["boxes"], atol=1e-6, rtol=0)
+        assert (detections.masks is not None) == ("masks" in expected)
+        if detections.masks is not None:
+            assert expected["masks"].std() > 0.1
+            torch.testing.assert_close(detections.masks.double(), expected["masks"][:, 0], atol=1e-6, rtol=0)
 
 
 def test_detections_agree_in_float32(pair: DetectorPair) -> None:
@@ -71,7 +80,7 @@ def test_detections_agree_in_float32(pair: DetectorPair) -> None:
     assert abs(num_ours - num_theirs) <= 0.02 * num_theirs
 
 
-def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
+def test_losses_agree_for_the_same_samples(pair: DetectorPair, monkeypatch: pytest.MonkeyPatch) -> None:
     pair.to(torch.float64)
     share_sampling(pair.theirs, pair.checkpoint.config)
     rgb, boxes, labels = rendered_objects(2)
@@ -80,9 +89,13 @@ def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
         our_targets(rescale_boxes(image_boxes, (image.shape[0], image.shape[1]), size), image_labels)
         for image_boxes, image_labels, image, size in zip(boxes, labels, rgb, images.sizes, strict=True)
     ]
+    masks = [random_masks(image_targets, size) for image_targets, size in zip(targets, images.sizes, strict=True)]
+    targets = [replace(target, masks=bitmaps) for target, bitmaps in zip(targets, masks, strict=True)]
     their_targets = [
-        {"boxes": image_boxes, "labels": image_labels} for image_boxes, image_labels in zip(boxes, labels, strict=True)
+        {"boxes": image_boxes, "labels": image_labels, "masks": bitmaps.to(torch.uint8)}
+        for image_boxes, image_labels, bitmaps in zip(boxes, labels, masks, strict=True)
     ]
+    keep_masks_at_this_size(monkeypatch)
     pair.theirs.train()
     pair.ours.train()
     if (
@@ -94,7 +107,31 @@ def test_losses_agree_for_the_same_samples(pair: DetectorPair) -> None:
     with torch.no_grad():
         theirs = pair.theirs(torchvision_images(rgb, torch.float64), their_targets)
         ours = pair.ours(images, targets)
-    assert ours.keys() == set(LOSS_NAMES.values())
-    for name, our_name in LOSS_NAMES.items():
+    names = {name: LOSS_NAMES[name] for name in theirs}
+    assert ours.keys() == set(names.values())
+    assert ("loss_mask" in names) == pair.checkpoint.config.model.predicts_masks
+    for name, our_name in names.items():
         assert theirs[name] > 0
         assert ours[our_name].value.item() == pytest.approx(theirs[name].item(), rel=1e-5)
+
+
+def random_masks(targets: Targets, size: Size) -> Tensor:
+    """Return random blots in the boxes of the targets, as masks (G, h, w) of an image of ``size``."""
+    generator = torch.Generator().manual_seed(1)
+    masks = torch.rand(len(targets), *size, generator=generator) < 0.7
+    for mask, (x1, y1, x2, y2) in zip(masks, targets.boxes.round().long().tolist(), strict=True):
+        inside = torch.zeros_like(mask)
+        inside[y1:y2, x1:x2] = True
+        mask &= inside
+    return masks
+
+
+def keep_masks_at_this_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make torchvision's transform leave masks as they are: these have the size of the resized image already."""
+    resize = their_transform._resize_image_and_masks
+
+    def resize_image(image: Tensor, *arguments: Any) -> tuple[Tensor, Any]:
+        *sizes, target, fixed = arguments
+        return resize(image, *sizes, None, fixed)[0], target
+
+    monkeypatch.setattr(their_transform, "_resize_image_and_masks", resize_image)

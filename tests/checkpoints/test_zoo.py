@@ -39,7 +39,8 @@ def test_zoo_entries_of_torchvision_agree_with_its_weight_enumerations() -> None
     assert rows.keys() == PUBLISHED.keys()
     for name, entry in rows.items():
         weights = PUBLISHED[name]
-        assert (entry.url, entry.ap) == (weights.url, weights.meta["_metrics"]["COCO-val2017"]["box_map"])
+        metrics = weights.meta["_metrics"]["COCO-val2017"]
+        assert (entry.url, entry.ap, entry.mask_ap) == (weights.url, metrics["box_map"], metrics.get("mask_map"))
 
 
 def test_zoo_addresses_of_detectron2_contain_a_run_id_and_digits() -> None:
