@@ -1,4 +1,4 @@
-"""Settings of detectron2's Faster, Fast and Cascade R-CNNs: its configs/Base-RCNN-*.yaml over config/defaults.py."""
+"""Settings of detectron2's R-CNNs: its configs/Base-RCNN-*.yaml over config/defaults.py."""
 
 from __future__ import annotations
 
@@ -59,12 +59,14 @@ _CASCADE: Settings = {  # its configs/Misc/cascade_mask_rcnn_R_50_FPN_*.yaml
     "head": _FC_HEAD | {"class_agnostic": True},
     "rpn": _RPN | _CUTS["FPN"]["rpn"] | {"post_nms_top_n_train": 2000},
 }
+_MASK: Settings = {"pool_size": 14, "num_convs": 4, "channels": 256}
 _BLOCKS = {6: 50, 23: 101, 36: 152}  # blocks of the fourth stage -> layers of the network
 SIGNATURE_KEYS = {  # a tensor that only one cut has
     "roi_heads.res5.0.conv1.weight": "C4",
     "backbone.bottom_up.res5.0.conv1.weight": "FPN",
     "backbone.res5.0.conv1.weight": "DC5",
 }
+MASK_BIAS = "roi_heads.mask_head.predictor.bias"
 CLASS_BIASES = {  # of the classifier, of a cascade that of its first stage
     "faster_rcnn": "roi_heads.box_predictor.cls_score.bias",
     "cascade_rcnn": "roi_heads.box_predictor.0.cls_score.bias",
@@ -73,27 +75,37 @@ CLASS_BIASES = {  # of the classifier, of a cascade that of its first stage
 
 @dataclass(frozen=True)
 class Detectron2Layout:
-    """kind: faster_rcnn, fast_rcnn or cascade_rcnn; depth: 50, 101 or 152 layers; cut: C4, DC5 or FPN."""
+    """kind: faster_rcnn, fast_rcnn, cascade_rcnn or mask_rcnn; depth: 50, 101 or 152 layers; cut: C4, DC5 or FPN.
+
+    masks: whether there is a mask head, as in each mask_rcnn.
+    """
 
     kind: str
     depth: int
     cut: str
+    masks: bool = False
 
     def __str__(self) -> str:
         """Return detectron2's name of the configuration, without the schedule."""
-        return f"{self.kind}_R_{self.depth}_{self.cut}"
+        kind = self.kind.replace("cascade_", "cascade_mask_") if self.masks else self.kind
+        return f"{kind}_R_{self.depth}_{self.cut}"
 
 
 def detect_layout(state: Mapping[str, Tensor]) -> Detectron2Layout | None:
-    """Return the layout that has tensors of these names; None if no layout has."""
+    """Return the layout that has tensors of these names; None if no layout has.
+
+    A mask head of C4, which shares its layers with the box head, is not part of any.
+    """
     cut = next((cut for key, cut in SIGNATURE_KEYS.items() if key in state), None)
     body = "backbone.bottom_up." if cut == "FPN" else "backbone."
     num_blocks = sum(name.startswith(f"{body}res4.") and name.endswith(".conv1.weight") for name in state)
     if cut is None or num_blocks not in _BLOCKS:
         return None
     has_rpn = any(name.startswith("proposal_generator.rpn_head.") for name in state)
-    kind = "cascade_rcnn" if CLASS_BIASES["cascade_rcnn"] in state else "faster_rcnn" if has_rpn else "fast_rcnn"
-    return None if kind == "cascade_rcnn" and cut != "FPN" else Detectron2Layout(kind, _BLOCKS[num_blocks], cut)
+    masks = MASK_BIAS in state and cut != "C4"
+    kind = ("mask_rcnn" if masks else "faster_rcnn") if has_rpn else "fast_rcnn"
+    kind = "cascade_rcnn" if CLASS_BIASES["cascade_rcnn"] in state else kind
+    return None if kind == "cascade_rcnn" and cut != "FPN" else Detectron2Layout(kind, _BLOCKS[num_blocks], cut, masks)
 
 
 def detectron2_config(layout: Detectron2Layout) -> Config:
@@ -102,6 +114,7 @@ def detectron2_config(layout: Detectron2Layout) -> Config:
     backbone = {"name": f"resnet{layout.depth}_original", "norm": "frozen", "frozen_stages": 2} | cut["backbone"]
     model = _SHARED | {"kind": layout.kind, "backbone": backbone, "rpn": _RPN | cut["rpn"], "head": cut["head"]}
     model |= _CASCADE if layout.kind == "cascade_rcnn" else {}
+    model |= {"mask": _MASK} if layout.masks else {}
     data = {
         "format": "coco",
         "root": "data/coco",

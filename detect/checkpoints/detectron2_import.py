@@ -28,9 +28,10 @@ VOC = (
 
 
 def import_detectron2(file: Path, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()) -> Checkpoint:
-    """Return the checkpoint of a Faster, Fast or Cascade R-CNN on a ResNet of 50, 101 or 152 layers: C4, DC5 or FPN.
+    """Return the checkpoint of a Faster, Fast, Cascade or Mask R-CNN on a ResNet of 50, 101 or 152 layers.
 
-    Which of them it is, is read from the names of its tensors.
+    It is a C4, DC5 or FPN; a cascade is an FPN, and C4 has no masks. Which of them it is, is read from the names of its
+    tensors.
 
     file: one of the model zoo's pickles, or a .pth file that detectron2 has written. classes: names of its labels; None
     for COCO's 80 and VOC's 20. overrides: KEY=VALUE settings over the layout's.
@@ -50,8 +51,8 @@ def convert_detectron2_state(
     outputs = next((state[name] for name in CLASS_BIASES.values() if name in state), None)
     if layout is None or outputs is None:
         raise UserError(
-            f"{source}: expected a Faster or Fast R-CNN of detectron2's on a ResNet, C4, DC5 or FPN, or a Cascade "
-            "R-CNN with an FPN, found other weights"
+            f"{source}: expected a Faster, Fast or Mask R-CNN of detectron2's on a ResNet, C4, DC5 or FPN, or a "
+            "Cascade R-CNN with an FPN, found other weights"
         )
     names = class_names(len(outputs) - 1, source, classes, (coco80(), VOC))
     weights_of_layers = {

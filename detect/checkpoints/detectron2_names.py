@@ -1,4 +1,4 @@
-"""Convert state dicts of detectron2's Faster, Fast and Cascade R-CNNs to ours.
+"""Convert state dicts of detectron2's Faster, Fast, Cascade and Mask R-CNNs to ours.
 
 The keys differ, and the tensors differ in three places. Their background is the last label, ours the first. A
 class-agnostic head has four deltas for all classes, ours has four for each class, the same ones K times, unless it is a
@@ -33,6 +33,9 @@ KEY_PREFIXES = {  # the first one that a key starts with counts: detectron2's ->
     "roi_heads.box_head.fc2.": "head.tail.layers.3.",
     "roi_heads.box_predictor.cls_score.": "head.logits.",
     "roi_heads.box_predictor.bbox_pred.": "head.deltas.",
+    **{f"roi_heads.mask_head.mask_fcn{i + 1}.": f"mask_head.layers.{i}.0." for i in range(4)},
+    "roi_heads.mask_head.deconv.": "mask_head.upsample.",
+    "roi_heads.mask_head.predictor.": "mask_head.logits.",
 }
 WITHIN = {  # inside a block of a ResNet; ours are torchvision's names
     **{f".conv{i}.norm.": f".bn{i}." for i in (1, 2, 3)},
@@ -47,7 +50,8 @@ def convert_detectron2_key(key: str) -> str:
     prefix = next((prefix for prefix in KEY_PREFIXES if key.startswith(prefix)), None)
     if prefix is None:
         return key
-    converted = KEY_PREFIXES[prefix].replace("head.", f"head.{stage}", 1) + key.removeprefix(prefix)
+    ours = KEY_PREFIXES[prefix]
+    converted = (ours.replace("head.", f"head.{stage}", 1) if stage else ours) + key.removeprefix(prefix)
     for part, replacement in WITHIN.items():
         converted = converted.replace(part, replacement)
     return converted

@@ -1,4 +1,4 @@
-"""Convert state dicts of mmdetection's Faster and Cascade R-CNNs to ours.
+"""Convert state dicts of mmdetection's Faster, Cascade and Mask R-CNNs to ours.
 
 The keys differ, and the tensors differ in two places: their background is the last label, ours the first; a frozen
 batch norm has four tensors there, and becomes the scale and shift of FrozenConv2d here. Anchors are in the same order.
@@ -24,6 +24,9 @@ KEY_PREFIXES = (  # the first pattern that matches the start of a key counts: mm
     (r"roi_head\.bbox_head\.(\d+\.|)shared_fcs\.1\.", r"head.\1tail.layers.3."),
     (r"roi_head\.bbox_head\.(\d+\.|)fc_cls\.", r"head.\1logits."),
     (r"roi_head\.bbox_head\.(\d+\.|)fc_reg\.", r"head.\1deltas."),
+    (r"roi_head\.mask_head\.convs\.(\d)\.conv\.", r"mask_head.layers.\1.0."),
+    (r"roi_head\.mask_head\.upsample\.", "mask_head.upsample."),
+    (r"roi_head\.mask_head\.conv_logits\.", "mask_head.logits."),
 )
 
 

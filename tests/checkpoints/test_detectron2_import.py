@@ -73,6 +73,8 @@ def meta_state(layout: str) -> dict[str, Tensor]:
         ("roi_heads.box_head.fc2.weight", "head.tail.layers.3.weight"),
         ("roi_heads.box_head.2.fc2.weight", "head.2.tail.layers.3.weight"),
         ("roi_heads.box_predictor.0.bbox_pred.bias", "head.0.deltas.bias"),
+        ("roi_heads.mask_head.mask_fcn4.bias", "mask_head.layers.3.0.bias"),
+        ("roi_heads.mask_head.deconv.weight", "mask_head.upsample.weight"),
     ],
 )
 def test_convert_detectron2_key(theirs: str, ours: str) -> None:
@@ -98,7 +100,7 @@ def test_convert_detectron2_state_converts_every_tensor(layout: str) -> None:
 
 
 def test_tensor_counts_are_those_of_detectron2() -> None:
-    """The counts were taken from detectron2's own models."""
+    """The counts were taken from detectron2's own models; a mask head adds a weight and a bias for each of 6 layers."""
     assert {name: len(tensor_shapes(name)) for name in NAMES["layouts"]} == {
         C4: 275,
         DC5: 279,
@@ -109,6 +111,11 @@ def test_tensor_counts_are_those_of_detectron2() -> None:
         "fast_rcnn_R_50_FPN": 289,
         "cascade_rcnn_R_50_FPN": 311,
         f"{C4} of VOC": 275,
+        "mask_rcnn_R_50_FPN": 307,
+        "mask_rcnn_R_101_FPN": 562,
+        "mask_rcnn_R_50_DC5": 291,
+        "mask_rcnn_R_101_DC5": 546,
+        "cascade_mask_rcnn_R_50_FPN": 323,
     }
 
 
@@ -191,10 +198,11 @@ def test_anchors_in_the_file_are_compared_with_the_settings(layout: str) -> None
 
 WIDER = meta_state(FPN) | {"backbone.bottom_up.res2.0.conv2.weight": torch.empty(64, 32, 3, 3, device="meta")}
 BROKEN: list[tuple[dict[str, Tensor], dict[str, Any], str]] = [
-    ({}, {}, "test: expected a Faster or Fast R-CNN of detectron2's .*, found other weights"),
+    ({}, {}, "test: expected a Faster, Fast or Mask R-CNN of detectron2's .*, found other weights"),
     ({"a": torch.ones(1)}, {}, "found other weights"),
     (WIDER, {}, rf"test: expected the weights of detectron2's {FPN}, found .*1 of another shape \(backbone.body.st"),
     (meta_state(FPN) | {"roi_heads.mask_head.a.weight": torch.ones(1)}, {}, r"1 unexpected \(roi_heads.mask_head"),
+    (meta_state(C4) | {"roi_heads.mask_head.predictor.bias": torch.ones(80)}, {}, r"1 unexpected \(mask_head.logits.b"),
     (meta_state(FPN), {"classes": ["a"]}, "--classes: expected 80 different names for test, found a"),
     (
         meta_state(FPN),

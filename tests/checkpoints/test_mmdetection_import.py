@@ -23,8 +23,13 @@ from detect.errors import UserError
 from tests.conftest import Command
 
 
-def meta_state(stages: Sequence[str], depth: int = 50, classes: int = 80) -> dict[str, Tensor]:
-    """Return a state dict without data, of a Faster R-CNN (stages: an empty name) or of a cascade: names and shapes."""
+def meta_state(
+    stages: Sequence[str], depth: int = 50, classes: int = 80, mask_heads: Sequence[str] = ()
+) -> dict[str, Tensor]:
+    """Return a state dict without data, of a Faster R-CNN (stages: an empty name) or of a cascade: names and shapes.
+
+    mask_heads: their stages; an empty name for that of a Mask R-CNN.
+    """
     with torch.device("meta"):
         resnet = getattr(torchvision.models, f"resnet{depth}")().state_dict()
     state = {f"backbone.{name}": tensor for name, tensor in resnet.items() if not name.startswith("fc.")}
@@ -37,6 +42,10 @@ def meta_state(stages: Sequence[str], depth: int = 50, classes: int = 80) -> dic
         head = f"roi_head.bbox_head.{stage}"
         shapes |= {f"{head}shared_fcs.0": (1024, 256 * 49), f"{head}shared_fcs.1": (1024, 1024)}
         shapes |= {f"{head}fc_cls": (classes + 1, 1024), f"{head}fc_reg": (4 if stage else 4 * classes, 1024)}
+    for stage in mask_heads:
+        head = f"roi_head.mask_head.{stage}"
+        shapes |= {f"{head}convs.{i}.conv": (256, 256, 3, 3) for i in range(4)}
+        shapes |= {f"{head}upsample": (256, 256, 2, 2), f"{head}conv_logits": (classes, 256, 1, 1)}
     for name, shape in shapes.items():
         state |= {
             f"{name}.weight": torch.empty(*shape, device="meta"),
@@ -52,7 +61,8 @@ CASCADE = ("0.", "1.", "2.")
     ("theirs", "ours"),
     [
         ("", ""),
-        ("roi_head.mask_head.convs.0.conv.weight", "roi_head.mask_head.convs.0.conv.weight"),
+        ("roi_head.mask_head.convs.0.conv.weight", "mask_head.layers.0.0.weight"),
+        ("roi_head.mask_head.0.convs.0.conv.weight", "roi_head.mask_head.0.convs.0.conv.weight"),
         ("backbone.layer2.0.downsample.1.running_var", "backbone.body.stages.2.0.downsample.1.running_var"),
         ("roi_head.bbox_head.shared_fcs.1.weight", "head.tail.layers.3.weight"),
         ("roi_head.bbox_head.2.fc_reg.bias", "head.2.deltas.bias"),
@@ -63,11 +73,19 @@ def test_convert_mmdetection_key(theirs: str, ours: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "depth", "classes", "kind"),
-    [(("",), 50, 80, "faster_rcnn"), (("",), 101, 20, "faster_rcnn"), (CASCADE, 50, 80, "cascade_rcnn")],
+    ("stages", "depth", "classes", "mask_heads", "kind"),
+    [
+        (("",), 50, 80, (), "faster_rcnn"),
+        (("",), 101, 20, (), "faster_rcnn"),
+        (CASCADE, 50, 80, (), "cascade_rcnn"),
+        (("",), 50, 80, ("",), "mask_rcnn"),
+        (("",), 101, 20, ("",), "mask_rcnn"),
+    ],
 )
-def test_every_tensor_is_converted(stages: tuple[str, ...], depth: int, classes: int, kind: str) -> None:
-    theirs = meta_state(stages, depth, classes)
+def test_every_tensor_is_converted(
+    stages: tuple[str, ...], depth: int, classes: int, mask_heads: tuple[str, ...], kind: str
+) -> None:
+    theirs = meta_state(stages, depth, classes, mask_heads)
     checkpoint = convert_mmdetection_state(theirs, "test")
     assert (checkpoint.config.model.kind, checkpoint.config.model.backbone.name) == (kind, f"resnet{depth}")
     assert len(checkpoint.classes) == classes
@@ -93,10 +111,11 @@ def without(name: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({}, "test: expected a Faster or Cascade R-CNN of mmdetection's .* found other weights"),
+        ({}, "test: expected a Faster, Cascade or Mask R-CNN of mmdetection's .* found other weights"),
         (without("roi_head.bbox_head.fc_cls.bias"), "found other weights"),
         (without("neck.fpn_convs.2.conv.bias"), r"mmdetection's faster_rcnn_r50_fpn, .* 1 missing \(backbone.neck"),
-        (meta_state(("",)) | {"roi_head.mask_head.conv_logits.bias": torch.zeros(80)}, r"1 unexpected \(roi_head.mask"),
+        (meta_state(("",)) | {"roi_head.mask_head.conv_logits.bias": torch.zeros(80)}, r"11 missing \(mask_head"),
+        (meta_state(CASCADE, mask_heads=CASCADE), "at most one mask head, found one for each stage of a Cascade Mask"),
         (meta_state(CASCADE[:2]), r"missing \(head.2"),
     ],
 )

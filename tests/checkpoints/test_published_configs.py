@@ -20,7 +20,10 @@ LAYOUTS = {
     "faster_rcnn_r50_fpn": Detectron2Layout("faster_rcnn", 50, "FPN"),
     "faster_rcnn_r101_fpn": Detectron2Layout("faster_rcnn", 101, "FPN"),
 }
-COCO_LAYOUTS = {"cascade_rcnn_r50_fpn": Detectron2Layout("cascade_rcnn", 50, "FPN")}
+COCO_LAYOUTS = {
+    "cascade_rcnn_r50_fpn": Detectron2Layout("cascade_rcnn", 50, "FPN"),
+    "mask_rcnn_r50_fpn": Detectron2Layout("mask_rcnn", 50, "FPN", masks=True),
+}
 
 
 def published_config(name: str) -> Config:
