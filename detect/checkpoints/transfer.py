@@ -1,8 +1,8 @@
 """Transfer a detector's weights to a detector of other classes: tensors that fit are copied, the others stay initial.
 
-The last two layers have rows for classes. A class that both detectors have keeps its rows; so does the background,
-unless no class is shared: then the new layers have nothing in common with the old ones. Names are compared by their
-letters and digits, without case: "Potted plant" is VOC's "pottedplant".
+The last two layers, and that of a mask head, have rows for classes. A class that both detectors have keeps its rows; so
+does the background, unless no class is shared: then the new layers have nothing in common with the old ones. Names are
+compared by their letters and digits, without case: "Potted plant" is VOC's "pottedplant".
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 from detect.system.tensor_files import StateDict
 
 # output layers of a head -> rows per class (deltas may have these for all), whether the background, first, has rows
-OUTPUTS = {"logits": (1, True), "deltas": (4, False)}
+OUTPUTS = {"logits": (1, True), "deltas": (4, False), "mask logits": (1, False)}
+HEADS = ("head", "mask_head")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
     """Return ``initial``, the state of a new detector of ``classes``, with all of ``source`` that fits.
 
     A tensor fits if it has the same name and shape. The output layers read the vectors of the tail, so none of their
-    rows is loaded unless the whole tail is.
+    rows is loaded unless the whole tail is; the same holds for the mask head alone.
     """
     outputs = {name for name in initial if _output_layer(name) in OUTPUTS}
     loaded = {
@@ -58,36 +59,62 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
         for name, tensor in initial.items()
         if name not in outputs and name in source and source[name].shape == tensor.shape
     }
-    tail = {name for name in initial if name.startswith("head.")} - outputs
-    outputs_fit = tail <= loaded and all(
-        _has_class_rows(name, source, initial, classes, source_classes) for name in outputs
+    fitting = set().union(
+        *(_fitting_outputs(head, outputs, loaded, initial, source, classes, source_classes) for head in HEADS)
     )
     same = matching_classes(classes, source_classes)
     shared = [name for name in classes if name in same]
     weights = {name: source[name] if name in loaded else tensor for name, tensor in initial.items()}
-    if outputs_fit and shared:
+    if shared:
         indices = [source_classes.index(same[label]) if label in same else None for label in classes]
-        for name in outputs:
+        for name in fitting:
             if _are_shared_deltas(name, (initial[name], source[name]), (classes, source_classes)):
                 weights[name] = source[name].detach().clone().to(initial[name])
             else:
                 weights[name] = _with_shared_rows(name, initial[name], source[name], indices)
-        loaded |= outputs if len(shared) == len(classes) else set()
+        loaded |= fitting if len(shared) == len(classes) else set()
     reset_note = "output layers re-initialized: their tail is new or their shape differs"
-    note = _output_note(classes, shared) if outputs_fit else reset_note
-    parts = dict.fromkeys(name.split(".")[0] for name in initial)
+    note = _output_note(classes, shared)
+    parts = dict.fromkeys(map(_part, initial))
     return Transfer(
         weights=weights,
         loaded=frozenset(loaded),
-        parts=tuple(_report(part, initial, source, loaded, outputs, note) for part in parts),
+        parts=tuple(
+            _report(part, initial, source, loaded, outputs, note if part in map(_part, fitting) else reset_note)
+            for part in parts
+        ),
     )
 
 
+def _part(name: str) -> str:
+    """Return the part of the detector that a tensor belongs to."""
+    return name.split(".")[0]
+
+
+def _fitting_outputs(
+    head: str,
+    outputs: set[str],
+    loaded: set[str],
+    initial: StateDict,
+    source: StateDict,
+    classes: Sequence[str],
+    source_classes: Sequence[str],
+) -> set[str]:
+    """Return the tensors of the output layers of ``head``, of HEADS, if their rows may be loaded; else none."""
+    tensors = {name for name in initial if _part(name) == head}
+    fits = tensors - outputs <= loaded and all(
+        _has_class_rows(name, source, initial, classes, source_classes) for name in tensors & outputs
+    )
+    return tensors & outputs if fits else set()
+
+
 def _output_layer(name: str) -> str:
-    """Return the name of a tensor's layer within the head, logits or deltas; an empty text for other tensors.
+    """Return the name of a tensor's layer within its head, of OUTPUTS; another text for other tensors.
 
     The stages of a cascade are head.0, head.1, ...
     """
+    if name.startswith("mask_head."):
+        return name.split(".")[1].replace("logits", "mask logits")
     match = re.fullmatch(r"head\.(?:\d+\.)?(\w+)\.\w+", name)
     return "" if match is None else match[1]
 
@@ -166,7 +193,7 @@ def _report(
     part: str, initial: StateDict, source: StateDict, loaded: set[str], outputs: set[str], note: str
 ) -> PartReport:
     """Return the report on one part; ``note`` is that on the output layers."""
-    names = [name for name in initial if name.split(".")[0] == part]
+    names = [name for name in initial if _part(name) == part]
     others = [name for name in names if name not in loaded and name not in outputs]
     reasons = {
         "not in the file": [name for name in others if name not in source],

@@ -104,6 +104,31 @@ def test_transfer_loads_the_rows_of_a_class_that_differs_by_case() -> None:
     assert "loaded for background, B, re-initialized for e" in str(transferred.parts[2])
 
 
+def masked_state(classes: Sequence[str], start: float) -> dict[str, Tensor]:
+    """Return the state dict of a small detector with a mask head."""
+    layers, logits = torch.arange(start, start + 4).reshape(2, 2), torch.arange(start, start + 2 * len(classes))
+    masks = {"mask_head.upsample.weight": layers, "mask_head.logits.weight": logits.reshape(len(classes), 2, 1, 1)}
+    return state(classes, start) | masks
+
+
+def test_transfer_loads_the_masks_of_shared_classes() -> None:
+    source = masked_state(["a", "b", "c"], 0.0)
+    weights = transfer(masked_state(["c", "d", "a"], 1000.0), source, ["c", "d", "a"], ["a", "b", "c"]).weights
+    assert weights["mask_head.logits.weight"].flatten().tolist() == [4, 5, 1002, 1003, 0, 1]
+    assert torch.equal(weights["mask_head.upsample.weight"], source["mask_head.upsample.weight"])
+    assert torch.equal(weights["head.logits.bias"][[0, 1, 3]], source["head.logits.bias"][[0, 3, 1]])
+
+
+def test_transfer_from_a_detector_without_masks_loads_the_other_parts() -> None:
+    initial, source = masked_state(["a", "b"], 1000.0), state(["a", "b"], 0.0)
+    transferred = transfer(initial, source, ["a", "b"], ["a", "b"])
+    assert transferred.loaded == source.keys()
+    assert all(torch.equal(transferred.weights[name], initial[name]) for name in initial.keys() - source.keys())
+    (report,) = (str(part) for part in transferred.parts if part.part == "mask_head")
+    assert report.startswith("mask_head: initialized; initialized, not in the file: mask_head.upsample.weight")
+    assert "output layers re-initialized" in report
+
+
 def cascade_state(classes: Sequence[str], start: float) -> dict[str, Tensor]:
     """Return the state dict of a small cascade, whose classes share the deltas of each of its two stages."""
     plain = state(classes, start)
