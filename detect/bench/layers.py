@@ -22,7 +22,8 @@ class LayersAlone:
         def save_input(layer: nn.Module, inputs: tuple[Any, ...], _: object) -> None:
             self.recorded_calls.append((layer, inputs[0].clone(memory_format=torch.preserve_format)))
 
-        layers = [layer for layer in self.detector.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+        layers = [layer for layer in self.detector.modules() if isinstance(layer, kinds)]
         hooks = [layer.register_forward_hook(save_input) for layer in layers]
         self.recorded_calls.clear()
         run()

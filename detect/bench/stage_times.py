@@ -1,4 +1,4 @@
-"""Measures the time of each stage of detection: the five parts of a detector, and the steps before them."""
+"""Measures the time of each stage of detection: the parts of a detector, and the steps before them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StageTimes:
     """The seconds of each stage for one image.
 
     search: of detectors with precomputed proposals; proposals: of the others; regions, head: sums over the stages of a
-    cascade.
+    cascade; masks: 0 without a mask head.
     """
 
     decode: float
@@ -32,6 +32,7 @@ class StageTimes:
     regions: float
     head: float
     postprocess: float
+    masks: float
 
     @property
     def total(self) -> float:
@@ -74,11 +75,13 @@ def _time_image(predictor: Predictor, file: Path) -> StageTimes:
         with _recorded_calls(detector.get_submodule("regions"), synchronized_time) as edges:
             outputs = detector.run_head(images, maps, (proposals,))
         end_stage()
-        detector.postprocess(outputs.proposals[0], outputs.logits[0], outputs.deltas[0], images.sizes[0])
+        boxes = detector.postprocess(outputs.proposals[0], outputs.logits[0], outputs.deltas[0], images.sizes[0])
         end_stage()
-    *before, head, postprocess = np.diff(timestamps).tolist()
+        detector.predict_masks(images, maps, [boxes])
+        end_stage()
+    *before, head, postprocess, masks = np.diff(timestamps).tolist()
     regions = sum(edges[1::2]) - sum(edges[::2])
-    return StageTimes(*[*before, regions, head - regions, postprocess])
+    return StageTimes(*[*before, regions, head - regions, postprocess, masks])
 
 
 @contextmanager

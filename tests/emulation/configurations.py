@@ -40,6 +40,7 @@ CONFIGURATIONS: dict[str, tuple[str, list[str]]] = {
     "ZF": ("voc07/faster_rcnn_zf.yaml", [*JOINT, *FEW_REGIONS]),
     "Fast R-CNN": ("fast_rcnn.yaml", []),
     "Cascade R-CNN": ("cascade_rcnn.yaml", []),
+    "Mask R-CNN": ("mask_rcnn.yaml", []),
     "R-CNN": ("rcnn.yaml", ["train.accumulate=2"]),
     "spatial transformer": (MERGED, ["model.head.transform=spatial_transformer"]),
     "frozen head": (MERGED, ["train.trainable=[backbone, proposer]"]),
@@ -99,6 +100,9 @@ def _random_example(random: np.random.Generator, num_objects: int, num_proposals
     corners = random.uniform(0, 90, (num_proposals, 2))
     anywhere = np.concatenate([corners, corners + random.uniform(8, 38, (num_proposals, 2))], 1).astype(np.float32)
     proposals = np.concatenate([anywhere, boxes + 2])
+    masks = np.zeros((3, SIDE, SIDE - 8), bool)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int), strict=True):
+        mask[y1:y2, x1 : (x1 + x2) // 2] = True
     return Example(
         rgb=random.integers(0, 256, (SIDE, SIDE - 8, 3), dtype=np.uint8),
         boxes=boxes[:num_objects],
@@ -106,6 +110,7 @@ def _random_example(random: np.random.Generator, num_objects: int, num_proposals
         difficult=np.zeros(num_objects, bool),
         crowd=np.array([False, False, True])[:num_objects],
         proposals=ImageProposals(proposals, np.linspace(1, 0, len(proposals), dtype=np.float32)),
+        masks=masks[:num_objects],
     )
 
 

@@ -27,6 +27,7 @@ WAITS: dict[str, tuple[Waits, Waits]] = {
     "ZF": (Waits(step=11, backward=0, detection=13), Waits(step=29, backward=0, detection=43)),
     "Fast R-CNN": (Waits(step=6, backward=0, detection=11), Waits(step=12, backward=0, detection=35)),
     "Cascade R-CNN": (Waits(step=13, backward=0, detection=13), Waits(step=25, backward=0, detection=43)),
+    "Mask R-CNN": (Waits(step=11, backward=0, detection=14), Waits(step=29, backward=0, detection=44)),
     "R-CNN": (Waits(step=11, backward=0, detection=11), Waits(step=23, backward=0, detection=35)),
     "spatial transformer": (Waits(step=9, backward=0, detection=13), Waits(step=21, backward=0, detection=43)),
     "frozen head": (Waits(step=7, backward=0, detection=13), Waits(step=19, backward=0, detection=43)),

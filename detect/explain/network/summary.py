@@ -89,8 +89,9 @@ def summarize(config: Config) -> Summary:
     """Return the summary of a configuration's detector on one image of 640 x 480 pixels, resized by the settings.
 
     No data is read: where the settings name no classes, the number of classes is that of the format's usual data set
-    (VOC 20, COCO 80). The head sees as many regions as may leave the proposer. Layers without parameters and
-    multiply-adds that keep the size of their input are left out. Raises UserError for settings that give no detector.
+    (VOC 20, COCO 80). The head sees as many regions as may leave the proposer, a mask head as many as may be
+    detections. Layers without parameters and multiply-adds that keep the size of their input are left out. Raises
+    UserError for settings that give no detector.
     """
     classes = (
         DEFAULT_NUM_CLASSES.get(config.data.format, 20) if config.data.classes is None else len(config.data.classes)
@@ -113,6 +114,8 @@ def summarize(config: Config) -> Summary:
         {},
     )
     slots = {"backbone": backbone, "proposer": proposer, "regions": regions, "head": head}
+    if detector.mask_head is not None:
+        slots["mask_head"] = _mask_layers(detector, maps)
     return Summary(
         classes,
         canvas,
@@ -157,6 +160,15 @@ def _region_layers(
     memory = torch.empty(pooled, device="meta").nbytes
     pooling = LayerSummary("regions", regions.method, type(regions).__name__, pooled, 0, 0, memory)
     return pooled, SlotLayers((*slot.layers, pooling), slot.total)
+
+
+def _mask_layers(detector: Detector, maps: Sequence[Tensor]) -> SlotLayers:
+    """Return the layers of the mask head for as many detections as there may be."""
+    mask_head, count = detector.mask_head, detector.postprocess.max_detections
+    assert mask_head is not None
+    channels, side = mask_head.regions.run_layers(maps, count), mask_head.regions.pool_size
+    regional = torch.empty(count, channels, side, side, device="meta")
+    return record_layers("mask_head", mask_head, lambda: mask_head(regional), {})[1]
 
 
 def record_layers(

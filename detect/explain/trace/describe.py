@@ -21,7 +21,8 @@ DetectionRecord = dict[str, Any]
 
 def describe_detections(traced: Trace, detector: Detector) -> list[DetectionRecord]:
     """Return a record of each detection, by falling score: its anchor or the rank of its precomputed proposal, its
-    proposal, its region, the stages of a cascade, the output of the head, and what it suppressed in both rounds of NMS.
+    proposal, its region, the stages of a cascade, the output of the head, the logits of its mask, row by row (None
+    without a mask head), and what it suppressed in both rounds of NMS.
     """
     anchors = _AnchorDescriptions(traced, detector) if traced.candidates is not None else None
     ranks = _ranks(traced.scored.scores)
@@ -42,6 +43,7 @@ def describe_detections(traced: Trace, detector: Detector) -> list[DetectionReco
                 "suppressed": _suppressed(traced, index, ranks),
                 "head": _head(traced, detector, proposal, label),
                 "region": _region(detector.regions, traced.proposals.boxes[proposal]),
+                "mask": None if traced.mask_logits is None else traced.mask_logits[position].tolist(),
                 "stages": _stages(traced, detector, proposal, label),
                 "proposal": _proposal(traced, proposal),
                 "anchor": None if anchors is None else anchors.describe(proposal),

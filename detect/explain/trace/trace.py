@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from detect.models.detector import Detector
+from detect.models.heads.masks import with_masks
 from detect.models.proposers.candidates import Candidates
 from detect.models.proposers.proposer import AnchorLayout
 from detect.types import Detections, Images, Proposals, Size
@@ -34,7 +35,8 @@ class Trace:
     first read the proposals; logits (P, K + 1): the output of the head, of a cascade those of the average of
     its stages; scored: the pairs of a proposal and a class that may become detections; keep: (D,) int64, the indices
     of those that became detections, by falling score; suppressed_by: the index of the pair that suppressed each pair of
-    ``scored``, its own index where none did.
+    ``scored``, its own index where none did; mask_logits (D, M, M): of the class of each detection, None without a
+    mask head.
     """
 
     size: Size
@@ -46,11 +48,13 @@ class Trace:
     scored: Detections
     keep: Tensor
     suppressed_by: Tensor
+    mask_logits: Tensor | None = None
 
     @property
     def detections(self) -> Detections:
         """Return the same detections as ``Detector.detect``."""
-        return self.scored.select(self.keep)
+        detections = self.scored.select(self.keep)
+        return detections if self.mask_logits is None else with_masks(detections, self.mask_logits)
 
 
 @torch.no_grad()
@@ -79,4 +83,7 @@ def trace(detector: Detector, images: Images) -> list[Trace]:
                 suppressed_by=detector.postprocess.suppressed_by(scored),
             )
         )
-    return traces
+    if detector.mask_head is None:
+        return traces
+    all_logits = detector.mask_head.class_logits(images, maps, [traced.detections for traced in traces])
+    return [replace(traced, mask_logits=logits) for traced, logits in zip(traces, all_logits, strict=True)]

@@ -74,6 +74,15 @@ def test_layers_are_equal_to_hand_counts(row: LayerSummary) -> None:
     assert layer.memory == 4 * math.prod(layer.output)
 
 
+def test_layers_of_the_mask_head_are_counted() -> None:
+    mask = ("model.kind=mask_rcnn", "model.mask.pool_size=4", "model.mask.num_convs=1", "model.mask.channels=8")
+    plain, masked = summarize(tiny_config()), summarize(tiny_config(*mask))
+    convolution, transposed, logits = 16 * 8 * 9 + 8, 8 * 8 * 4 + 8, 8 * 3 + 3
+    assert masked.totals.pop("mask_head").parameters == convolution + transposed + logits
+    assert masked.totals == plain.totals
+    assert [layer.name for layer in masked.layers if layer.slot == "mask_head"] == ["layers.0.0", "upsample", "logits"]
+
+
 def test_layers_of_every_stage_of_a_cascade_are_counted() -> None:
     plain, cascade = (
         summarize(tiny_config("model.head.class_agnostic=true")),

@@ -41,6 +41,13 @@ KINDS: dict[str, dict[str, Any]] = {
         "cascade": {"ious": [0.5, 0.7], "average": "logits"},
         "head": HEAD | {"class_agnostic": False},
     },
+    "mask_rcnn": {
+        "kind": "mask_rcnn",
+        "backbone": BACKBONE,
+        "rpn": RPN,
+        "head": HEAD,
+        "mask": {"pool_size": 4, "num_convs": 1, "channels": 8},
+    },
     "rcnn": PRECOMPUTED | {"kind": "rcnn", "crop": {"size": 64}, "head": HEAD | {"pool_size": 2}},
 }
 
@@ -96,6 +103,18 @@ def test_recompute_reads_a_record_without_a_cap() -> None:
     recorded = json.loads(json.dumps(to_record(trace(detector, batch)[0], detector)))
     del recorded["detection_rule"]["before_nms"]
     assert torch.equal(recompute(recorded).boxes, detector.detect(batch)[0].boxes)
+
+
+def test_record_has_the_mask_logits_of_a_detection() -> None:
+    detector, batch = build_example("mask_rcnn", 1), make_images(1, False)
+    (traced,), (detections,) = trace(detector, batch), detector.detect(batch)
+    assert detections.masks is not None
+    assert traced.detections.masks is not None
+    assert torch.equal(traced.detections.masks, detections.masks)
+    records = describe_detections(traced, detector)
+    assert len(records) == len(detections) > 0
+    for record, mask in zip(records, detections.masks, strict=True):
+        assert torch.equal(torch.tensor(record["mask"]).sigmoid(), mask)
 
 
 def test_trace_without_proposals_is_empty() -> None:
