@@ -59,9 +59,11 @@ def transfer(initial: StateDict, source: StateDict, classes: Sequence[str], sour
         for name, tensor in initial.items()
         if name not in outputs and name in source and source[name].shape == tensor.shape
     }
-    fitting = set().union(
-        *(_fitting_outputs(head, outputs, loaded, initial, source, classes, source_classes) for head in HEADS)
-    )
+    fitting = {
+        name
+        for head in HEADS
+        for name in _fitting_outputs(head, outputs, loaded, initial, source, classes, source_classes)
+    }
     same = matching_classes(classes, source_classes)
     shared = [name for name in classes if name in same]
     weights = {name: source[name] if name in loaded else tensor for name, tensor in initial.items()}

@@ -90,7 +90,7 @@ def test_mask_loss_is_the_cross_entropy_of_the_true_class_alone() -> None:
 def test_mask_loss_of_no_positives_is_0_and_has_a_gradient() -> None:
     logits = torch.zeros(0, 3, 5, 5, requires_grad=True)
     loss = mask_loss(logits, torch.zeros(0, dtype=torch.int64), torch.zeros(0, 5, 5))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None
 
@@ -115,8 +115,8 @@ def test_losses_of_the_head_read_the_positives_and_their_own_masks(truth: list[A
         cells = _ellipse(12)
         score = logits[row, label - 1].sigmoid()
         entropies.append(-(cells * score.log() + (1 - cells) * (1 - score).log()).mean())
-    expected = float(torch.stack(entropies).mean()) if entropies else 0.0
-    assert float(loss.value) == pytest.approx(expected, rel=0.02, abs=1e-9)
+    expected = torch.stack(entropies).mean().item() if entropies else 0.0
+    assert loss.value.item() == pytest.approx(expected, rel=0.02, abs=1e-9)
 
 
 def _samples_of(target: Targets) -> Samples:
@@ -146,7 +146,7 @@ def test_detectors_with_masks_have_a_loss_and_masks_of_their_detections(kind: st
     losses = detector(batch, [with_masks(SOME), with_masks(targets())])
     assert losses.keys() == names | {"region_mask"}
     assert all(bool(loss.value.isfinite()) for loss in losses.values())
-    losses["region_mask"].value.backward()  # type: ignore[no-untyped-call]
+    losses["region_mask"].value.backward()
     assert detector.mask_head is not None
     assert all(parameter.grad is not None for parameter in detector.mask_head.parameters())
     for detections in detector.eval().detect(batch):
@@ -164,8 +164,8 @@ def test_a_mask_head_changes_no_box_and_no_other_loss() -> None:
         assert without.masks is None
     truth = [with_masks(SOME), with_masks(targets())]
     expected, losses = plain(batch, truth), masked(batch, truth)
-    assert {name: float(loss.value) for name, loss in losses.items() if name != "region_mask"} == {
-        name: float(loss.value) for name, loss in expected.items()
+    assert {name: loss.value.item() for name, loss in losses.items() if name != "region_mask"} == {
+        name: loss.value.item() for name, loss in expected.items()
     }
 
 

@@ -38,17 +38,21 @@ def default_initial(has_cuda: bool, is_cached: Callable[[str], bool] = _is_cache
 
 
 def read_initial(model: str) -> Checkpoint:
-    """Return the checkpoint of ``model.init``. Raises UserError unless it is a Faster R-CNN with a softmax."""
+    """Return the checkpoint of ``model.init``.
+
+    Raises UserError unless it is a Faster R-CNN with a softmax and without masks, which are not read.
+    """
     try:
         checkpoint, file = read_model(Path(model))
     except UserError as error:
         raise UserError(f"model.init: {error}") from None
     settings = checkpoint.config.model
-    if settings.kind != "faster_rcnn" or settings.uses_precomputed_proposals or settings.classifier != "softmax":
-        proposals = settings.proposal_source
+    is_other = settings.kind != "faster_rcnn" or settings.uses_precomputed_proposals or settings.predicts_masks
+    if is_other or settings.classifier != "softmax":
+        proposals, masks = settings.proposal_source, ", which predicts masks" if settings.predicts_masks else ""
         raise UserError(
             f"model.init: {file}: expected a faster_rcnn with an RPN and a softmax with train.auto, found a "
-            f"{settings.kind} with {proposals} and {settings.classifier}"
+            f"{settings.kind} with {proposals} and {settings.classifier}{masks}"
         )
     return checkpoint
 

@@ -41,6 +41,7 @@ def save(config: Config, file: Path) -> Path:
 REFUSED = [
     ("model.kind=rcnn", "found a rcnn with selective_search and svm"),
     ("model.kind=fast_rcnn", "found a fast_rcnn with selective_search and softmax"),
+    ("model.mask.pool_size=14", "found a faster_rcnn with rpn and softmax, which predicts masks"),
 ]
 
 
