@@ -434,7 +434,10 @@ RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
             ["model.classifier=svm", *RCNN_RECIPE, "model.mask.pool_size=14"],
             "mask.pool_size: expected null with classifier svm, found 14",
         ),
-        (["train.trainable=[mask]"], "train.trainable: expected no mask, as model.mask.pool_size is null, found mask"),
+        (
+            ["train.epochs=1", "train.trainable=[mask]"],
+            "train.trainable: expected no mask, as model.mask.pool_size is null, found mask",
+        ),
         (
             ["model.kind=rcnn", *RCNN_RECIPE, "model.head.class_agnostic=true"],
             "head.class_agnostic: expected false for an rcnn, found true",
