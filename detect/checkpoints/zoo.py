@@ -42,10 +42,11 @@ class PublishedModel:
     mask_ap: float | None = None
 
 
-def _detectron2(path: str, ap: float, data: str = COCO) -> PublishedModel:
+def _detectron2(
+    path: str, ap: float, data: str = COCO, mask_ap: float | None = None, folder: str = "COCO-Detection"
+) -> PublishedModel:
     """Return the entry of a file of detectron2's model zoo."""
-    folder = "COCO-Detection" if data == COCO else "PascalVOC-Detection"
-    return PublishedModel(f"{_FACEBOOK}/{folder}/{path}.pkl", ap, DETECTRON2, data)
+    return PublishedModel(f"{_FACEBOOK}/{folder}/{path}.pkl", ap, DETECTRON2, data, mask_ap)
 
 
 def _torchvision(file: str, ap: float, mask_ap: float | None = None) -> PublishedModel:
@@ -77,7 +78,22 @@ ZOO = {
             ("fast_rcnn_R_50_FPN_1x", 137635226, "e5f7ce", 37.8),
         )
     },
-    "detectron2/faster_rcnn_R_50_C4_voc": _detectron2("faster_rcnn_R_50_C4/142202221/model_final_b1acc2", 51.9, VOC),
+    **{
+        f"detectron2/{name}": _detectron2(f"{name}/{run_id}/model_final_{digits}", ap, mask_ap=mask_ap, folder=folder)
+        for folder, name, run_id, digits, ap, mask_ap in (
+            ("COCO-InstanceSegmentation", "mask_rcnn_R_50_DC5_1x", 137260150, "4f86c3", 38.3, 34.2),
+            ("COCO-InstanceSegmentation", "mask_rcnn_R_50_FPN_1x", 137260431, "a54504", 38.6, 35.2),
+            ("COCO-InstanceSegmentation", "mask_rcnn_R_50_DC5_3x", 137849551, "84107b", 40.0, 35.9),
+            ("COCO-InstanceSegmentation", "mask_rcnn_R_50_FPN_3x", 137849600, "f10217", 41.0, 37.2),
+            ("COCO-InstanceSegmentation", "mask_rcnn_R_101_DC5_3x", 138363294, "0464b7", 41.9, 37.3),
+            ("COCO-InstanceSegmentation", "mask_rcnn_R_101_FPN_3x", 138205316, "a3ec72", 42.9, 38.6),
+            ("Misc", "cascade_mask_rcnn_R_50_FPN_1x", 138602847, "e9d89b", 42.1, 36.4),
+            ("Misc", "cascade_mask_rcnn_R_50_FPN_3x", 144998488, "480dd8", 44.3, 38.5),
+        )
+    },
+    "detectron2/faster_rcnn_R_50_C4_voc": _detectron2(
+        "faster_rcnn_R_50_C4/142202221/model_final_b1acc2", 51.9, VOC, folder="PascalVOC-Detection"
+    ),
 }
 
 

@@ -45,9 +45,9 @@ def test_zoo_entries_of_torchvision_agree_with_its_weight_enumerations() -> None
 
 def test_zoo_addresses_of_detectron2_contain_a_run_id_and_digits() -> None:
     addresses = [entry.url for name, entry in ZOO.items() if name.startswith("detectron2/")]
-    assert len(set(addresses)) == len(addresses) == 11
+    assert len(set(addresses)) == len(addresses) == 19
     for address in addresses:
-        assert re.search(r"/f\w+_rcnn_R_\w+/\d{9}/model_final_[0-9a-f]{6}\.pkl$", address)
+        assert re.search(r"/\w+_rcnn_R_\w+/\d{9}/model_final_[0-9a-f]{6}\.pkl$", address)
 
 
 @pytest.mark.parametrize("name", ["torchvision/fasterrcnn_resnet50_fpn", R50])
