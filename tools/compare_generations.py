@@ -10,7 +10,6 @@ of the detectors image by image. OUT holds all files; the same command resumes a
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -25,11 +24,13 @@ from rich.console import Console
 
 from detect.cli.exit_status import run_command
 from detect.data.images import read_image
-from detect.errors import RunError, UserError
+from detect.errors import UserError
 from detect.inference.predictor import Predictor, load
 from detect.ops.preprocess import rescale_boxes
 from detect.system.files import require_file, require_folder, write_text
 from detect.types import Images, Proposals
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
 
 CONFIG = "configs/voc07/generations.yaml"
 # Settings of each generation in addition to its kind. R-CNN reads 8 images a step where the paper reads up to 128.
@@ -61,6 +62,8 @@ NUM_TIMED_IMAGES = 20
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all three.")
 def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
     """Run the missing steps, then print the table and write OUT/table.md and OUT/table.json."""
+    from tools.timed_commands import run_timed, set_options
+
     require_file(weights, "a weights file")
     data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", every)
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
@@ -139,45 +142,6 @@ def timing_images(data: Path) -> list[Path]:
     stems = (data / "ImageSets" / "Main" / "val.txt").read_text().split()
     indices = np.linspace(0, len(stems) - 1, min(NUM_TIMED_IMAGES, len(stems))).astype(int)
     return [data / "JPEGImages" / f"{stems[index]}.jpg" for index in indices]
-
-
-def set_options(settings: Sequence[str]) -> list[str]:
-    """Return the settings as options of the command line."""
-    return [part for setting in settings for part in ("--set", setting)]
-
-
-def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path) -> float:
-    """Run a `detect` command unless it has finished before; return the seconds that it took in all attempts together.
-
-    output: the file or run folder that it writes; an interrupted run is resumed. Raise UserError if ``output`` was
-    written by another command.
-    """
-    file, arguments = out / "seconds.json", [str(part) for part in command]
-    entries: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    entry = entries.get(name, {})
-    if output.exists() and entry.get("command") != arguments:
-        raise UserError(
-            f"{output}: expected no file, or the output of this command, found that of another one; remove it first"
-        )
-    if entry.get("command") != arguments or (entry["done"] and not output.exists()):
-        entry = entries[name] = {"command": arguments, "seconds": 0.0, "done": False}
-    if entry["done"]:
-        return float(entry["seconds"])
-    if (output / "config.yaml").exists():
-        command = ["train", "--resume", output]
-    write_text(file, json.dumps(entries, indent=1) + "\n")  # before the command: its output is known to be its own
-    print("detect " + " ".join(map(str, command)), flush=True)
-    process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
-    before, start = float(entry["seconds"]), time.perf_counter()
-    while process.poll() is None:
-        time.sleep(1)
-        entry["seconds"] = before + time.perf_counter() - start
-        write_text(file, json.dumps(entries, indent=1) + "\n")
-    if process.returncode != 0:
-        raise RunError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
-    entry["done"] = True
-    write_text(file, json.dumps(entries, indent=1) + "\n")
-    return float(entry["seconds"])
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from detect.cli.exit_status import run_command
 from detect.errors import UserError
 from detect.system.files import require_file, write_text
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor whose commands resume
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
 
 Command = list[str | Path]
 
@@ -72,7 +72,7 @@ def format_gain(metric: str, seeds: Sequence[int], pairs: Sequence[tuple[float, 
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of both.")
 def main(configs: tuple[Path, Path], out: Path, seeds: int, metric: str, settings: tuple[str, ...]) -> None:
     """Run the missing steps, then print the table and write OUT/table.md."""
-    from tools.compare_generations import run_timed, set_options
+    from tools.timed_commands import run_timed, set_options
 
     for config in configs:
         require_file(config, "a configuration file")
