@@ -52,7 +52,10 @@ IMAGENET = Start(
         "train.patience=null",
     ),
 )
-SVM = Start("packaged detector, SVMs", ("model.classifier=svm",))
+SVM = Start(
+    "packaged detector, SVMs",
+    ("model.classifier=svm", "train.recipe=rcnn", "train.patience=null", "train.validate_every=null"),
+)
 
 
 @dataclass(frozen=True)
