@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare our boxes of detectron2's detectors with those of detectron2, on the same images.
+"""Compare our boxes and masks of detectron2's detectors with those of detectron2, on the same images.
 
     python3 -m venv D2 && D2/bin/pip install torch torchvision
     D2/bin/pip install --no-build-isolation DETECTRON2_SOURCE
@@ -9,7 +9,8 @@ detectron2 runs in another interpreter. For each layout it builds a model with r
 normalization layers, and outputs scaled so that many boxes pass every threshold; we import its file. Both detect on
 lossless copies of the images. The networks run in float32 and in float64 (detectron2's boxes are always float32). The
 exit status is 1 if we find fewer than 98% of its detections within 0.05 pixels (float64: 0.001), if the numbers of
-detections differ by more than 2%, or if an image has no more than 100 detections.
+detections differ by more than 2%, if an image has no more than 100 detections, or if fewer than 99% of the masks of the
+detections that both find, pasted into the image, have an IoU of 0.99.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.detectron2_import import import_detectron2
 from detect.config.builders.detector import build_uninitialized
 from detect.data.images import read_image
+from detect.ops.masks import paste_masks
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Proposals
 
@@ -40,9 +42,12 @@ NAMES = (
     "COCO-Detection/fast_rcnn_R_50_FPN_1x",
     "PascalVOC-Detection/faster_rcnn_R_50_C4",
     "Misc/cascade_mask_rcnn_R_50_FPN_1x",
+    *(f"COCO-InstanceSegmentation/mask_rcnn_R_50_{cut}_1x" for cut in ("DC5", "FPN")),
+    *(f"COCO-InstanceSegmentation/mask_rcnn_R_101_{cut}_3x" for cut in ("DC5", "FPN")),
 )
 TOLERANCE = {torch.float32: 0.05, torch.float64: 0.001}  # pixels of the image
 MIN_MATCHED, MAX_COUNT_DIFFERENCE, MIN_DETECTIONS = 0.98, 0.02, 100
+MIN_MASK_IOU, MIN_MASKS_MATCHED = 0.99, 0.99
 
 # Runs in the other interpreter. Input: a request as JSON. Output: a file with the weights and one with the detections.
 _DETECTRON2 = """
@@ -63,7 +68,6 @@ request = json.load(sys.stdin)
 torch.manual_seed(request["seed"])
 cfg = model_zoo.get_config(request["name"] + ".yaml")
 cfg.MODEL.DEVICE = "cpu"
-cfg.MODEL.MASK_ON = False
 cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = request["min_size"], request["max_size"]
 cfg.MODEL.RPN.POST_NMS_TOPK_TEST = request["proposals"]
 cfg.TEST.DETECTIONS_PER_IMAGE = request["limit"]
@@ -114,40 +118,49 @@ if not fast:  # before the head: the large deltas of random layers would leave n
 predictors = model.roi_heads.box_predictor
 for predictor in predictors if isinstance(predictors, torch.nn.ModuleList) else [predictors]:
     scale_outputs({predictor.cls_score: 2.5, predictor.bbox_pred: 1.0})
+if cfg.MODEL.MASK_ON:
+    scale_outputs({model.roi_heads.mask_head.predictor: 2.0})
 torch.save({"model": model.state_dict(), "__author__": "check_detectron2"}, request["weights"])
 detections = []
 for dtype in (torch.float32, torch.float64):
     model.to(dtype)
     instances = [detect(image, boxes) for image in request["images"]]
-    detections.append([{"boxes": image.pred_boxes.tensor, "labels": image.pred_classes + 1} for image in instances])
+    detections.append([{"boxes": image.pred_boxes.tensor, "labels": image.pred_classes + 1} |
+                       ({"masks": image.pred_masks} if cfg.MODEL.MASK_ON else {}) for image in instances])
 torch.save(detections, request["detections"])
 """
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Numbers of detections of one layout in one precision: theirs, ours, and how many of theirs match one of ours."""
+    """Numbers of detections of one layout in one precision: theirs, ours, and how many of theirs match one of ours.
+
+    min_per_image: their smallest number of detections on an image. masks_matched: the matched ones whose masks have an
+    IoU of MIN_MASK_IOU at least; None without masks.
+    """
 
     theirs: int
     ours: int
     matched: int
-    min_per_image: int  # their smallest number of detections on an image
+    min_per_image: int
+    masks_matched: int | None = None
 
     @property
     def within_limits(self) -> bool:
-        """Return whether the agreement is within the limits MIN_MATCHED, MAX_COUNT_DIFFERENCE and MIN_DETECTIONS."""
+        """Return whether the agreement is within the limits MIN_MATCHED to MIN_MASKS_MATCHED."""
         similar = (
             self.matched >= MIN_MATCHED * self.theirs
             and abs(self.ours - self.theirs) <= MAX_COUNT_DIFFERENCE * self.theirs
         )
-        return similar and self.min_per_image > MIN_DETECTIONS
+        same_masks = self.masks_matched is None or self.masks_matched >= MIN_MASKS_MATCHED * self.matched
+        return similar and same_masks and self.min_per_image > MIN_DETECTIONS
 
 
 def main() -> None:
     """Compare each layout in each precision, print a line for each, and exit with status 1 if one fails."""
     options = _options()
     good = True
-    print(f"{'':46}{'precision':>10}{'theirs':>8}{'ours':>8}{'matched':>8}{'share':>9}")
+    print(f"{'':46}{'precision':>10}{'theirs':>8}{'ours':>8}{'matched':>8}{'share':>9}{'masks':>9}")
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory() as folder:
             agreements = _compare(name, options, Path(folder))
@@ -155,6 +168,8 @@ def main() -> None:
             good &= agreement.within_limits
             share = agreement.matched / max(1, agreement.theirs)
             counts = f"{agreement.theirs:>8}{agreement.ours:>8}{agreement.matched:>8}{share:>9.2%}"
+            if agreement.masks_matched is not None:
+                counts += f"{agreement.masks_matched / max(1, agreement.matched):>9.2%}"
             print(f"{name:46}{str(dtype).removeprefix('torch.'):>10}{counts}", flush=True)
     sys.exit(0 if good else 1)
 
@@ -237,19 +252,36 @@ def detect_with_ours(
         )
         (in_network,) = detector.detect(batch)
         boxes_in_image = rescale_boxes(in_network.boxes, size, (rgb.shape[0], rgb.shape[1]))
-        detections.append(Detections(boxes_in_image, in_network.scores, in_network.labels, None, checkpoint.classes))
+        detections.append(replace(in_network, boxes=boxes_in_image))
     return detections
 
 
 def measure_agreement(theirs: list[dict[str, Tensor]], ours: list[Detections], tolerance: float) -> Agreement:
-    """Count their boxes that match one of ours: the same label, and each edge within ``tolerance`` pixels."""
-    num_matched = 0
+    """Count their boxes that match one of ours: the same label, and each edge within ``tolerance`` pixels.
+
+    Their masks (D, h, w), where there are any, are compared with those of our nearest boxes.
+    """
+    num_matched, mask_ious = 0, list[Tensor]()
     for reference, detections in zip(theirs, ours, strict=True):
         distances = (reference["boxes"][:, None].double() - detections.boxes.double()).abs().amax(2)
         distances[reference["labels"][:, None] != detections.labels] = float("inf")
-        num_matched += int((distances <= tolerance).any(1).sum())
+        matched = (distances <= tolerance).any(1)
+        num_matched += int(matched.sum())
+        if "masks" in reference and matched.any():
+            nearest = detections.select(distances[matched].argmin(1))
+            mask_ious.append(_mask_ious(reference["masks"][matched], nearest))
     counts = [len(reference["boxes"]) for reference in theirs]
-    return Agreement(sum(counts), sum(map(len, ours)), num_matched, min(counts))
+    has_masks = any("masks" in reference for reference in theirs)
+    masks_matched = sum(int((ious >= MIN_MASK_IOU).sum()) for ious in mask_ious) if has_masks else None
+    return Agreement(sum(counts), sum(map(len, ours)), num_matched, min(counts), masks_matched)
+
+
+def _mask_ious(theirs: Tensor, ours: Detections) -> Tensor:
+    """Return the IoU (D,) of each of their masks (D, h, w) with ours, in the image; 1 where both are empty."""
+    assert ours.masks is not None, "their detector predicts masks"
+    pasted = paste_masks(ours.masks, ours.boxes, (theirs.shape[1], theirs.shape[2]))
+    shared, union = (theirs & pasted).sum((1, 2)), (theirs | pasted).sum((1, 2))
+    return torch.where(union > 0, shared / union.clamp(min=1), 1.0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Import Faster and Cascade R-CNNs of mmdetection as checkpoints, with its settings and preprocessing.
+"""Import Faster, Cascade, Mask and Cascade Mask R-CNNs of mmdetection, with its settings and preprocessing.
 
-The settings are those of its configs/_base_/models/faster_rcnn_r50_fpn.py and cascade_rcnn_r50_fpn.py (2.x and 3.x).
+The settings are those of its configs/_base_/models/{faster,cascade,mask,cascade_mask}_rcnn_r50_fpn.py (2.x and 3.x).
 Files of its version 1, whose background is the first label, have other names and are refused.
 """
 
@@ -68,21 +68,26 @@ _KINDS: dict[str, Settings] = {
         },
     },
 }
-_KINDS["mask_rcnn"] = _KINDS["faster_rcnn"] | {"mask": {"pool_size": 14, "num_convs": 4, "channels": 256}}
+_MASK: Settings = {"pool_size": 14, "num_convs": 4, "channels": 256}
+_KINDS["mask_rcnn"] = _KINDS["faster_rcnn"] | {"mask": _MASK}
+_KINDS["cascade_mask_rcnn"] = _KINDS["cascade_rcnn"] | {"mask": _MASK | {"per_stage": True}}
+_WITH_MASKS = {"faster_rcnn": "mask_rcnn", "cascade_rcnn": "cascade_mask_rcnn"}
 _BLOCKS = {6: 50, 23: 101, 36: 152}  # blocks of the third layer -> layers of the network
 CLASS_BIASES = {  # of the classifier, of a cascade that of its first stage
     "faster_rcnn": "roi_head.bbox_head.fc_cls.bias",
     "cascade_rcnn": "roi_head.bbox_head.0.fc_cls.bias",
 }
-MASK_BIAS = "roi_head.mask_head.conv_logits.bias"
-STAGE_MASK_BIAS = "roi_head.mask_head.0.conv_logits.bias"  # of a Cascade Mask R-CNN, which has a mask head a stage
+MASK_BIASES = {  # of the mask head, of a cascade that of its first stage
+    "faster_rcnn": "roi_head.mask_head.conv_logits.bias",
+    "cascade_rcnn": "roi_head.mask_head.0.conv_logits.bias",
+}
 
 
 def import_mmdetection(file: Path, classes: Sequence[str] | None = None, overrides: Sequence[str] = ()) -> Checkpoint:
-    """Return the checkpoint of a Faster, Cascade or Mask R-CNN on a ResNet of 50, 101 or 152 layers with an FPN.
+    """Return the checkpoint of a Faster, Cascade, Mask or Cascade Mask R-CNN on a ResNet with an FPN.
 
-    Kind and depth are read from the names of its tensors; class names, and whether the ResNet is Caffe's, from the
-    file's ``meta``. No code in the file is run.
+    Kind and depth (50, 101 or 152 layers) are read from the names of its tensors; class names, and whether the ResNet
+    is Caffe's, from the file's ``meta``. No code in the file is run.
 
     file: a published .pth file, or one that mmdetection's publish_model.py has written. classes: names of its labels;
     None for those of the file, else COCO's 80 or VOC's 20. overrides: KEY=VALUE settings over the layout's.
@@ -111,13 +116,11 @@ def convert_mmdetection_state(
     num_blocks = sum(re.fullmatch(r"backbone\.layer3\.\d+\.conv1\.weight", name) is not None for name in state)
     if kind is None or num_blocks not in _BLOCKS:
         raise UserError(
-            f"{source}: expected a Faster, Cascade or Mask R-CNN of mmdetection's (2 or later) on a ResNet with an "
-            "FPN, found other weights"
+            f"{source}: expected a Faster, Cascade, Mask or Cascade Mask R-CNN of mmdetection's (2 or later) on a "
+            "ResNet with an FPN, found other weights"
         )
-    if STAGE_MASK_BIAS in state:
-        raise UserError(f"{source}: expected at most one mask head, found one for each stage of a Cascade Mask R-CNN")
     names = class_names(len(state[CLASS_BIASES[kind]]) - 1, source, classes, (coco80(), VOC))
-    kind = "mask_rcnn" if kind == "faster_rcnn" and MASK_BIAS in state else kind
+    kind = _WITH_MASKS[kind] if MASK_BIASES[kind] in state else kind
     layout = mmdetection_config(kind, _BLOCKS[num_blocks], style)
     expected = f"{source}: expected the weights of mmdetection's {kind}_r{_BLOCKS[num_blocks]}_fpn"
     weights = require_complete(from_mmdetection(state), layout, names, expected)
@@ -128,10 +131,10 @@ def convert_mmdetection_state(
 
 
 def mmdetection_config(kind: str, depth: int, style: str) -> Config:
-    """Return the settings of a kind, one of _KINDS, on a ResNet of ``depth`` layers, FPN, on COCO."""
+    """Return the settings of a kind, of _KINDS, on a ResNet of ``depth`` layers, FPN, on COCO."""
     name = f"resnet{depth}" if style == "pytorch" else f"resnet{depth}_original"
     model = {
-        "kind": kind,
+        "kind": kind.replace("cascade_mask_", "cascade_"),
         "pool": "roi_align",
         "preprocess": _STYLES[style],
         "backbone": {"name": name, "norm": "frozen", "frozen_stages": 2, "output": "fpn", "neck_channels": 256},

@@ -24,9 +24,9 @@ KEY_PREFIXES = (  # the first pattern that matches the start of a key counts: mm
     (r"roi_head\.bbox_head\.(\d+\.|)shared_fcs\.1\.", r"head.\1tail.layers.3."),
     (r"roi_head\.bbox_head\.(\d+\.|)fc_cls\.", r"head.\1logits."),
     (r"roi_head\.bbox_head\.(\d+\.|)fc_reg\.", r"head.\1deltas."),
-    (r"roi_head\.mask_head\.convs\.(\d)\.conv\.", r"mask_head.layers.\1.0."),
-    (r"roi_head\.mask_head\.upsample\.", "mask_head.upsample."),
-    (r"roi_head\.mask_head\.conv_logits\.", "mask_head.logits."),
+    (r"roi_head\.mask_head\.(\d+\.|)convs\.(\d)\.conv\.", r"mask_head.\1layers.\2.0."),
+    (r"roi_head\.mask_head\.(\d+\.|)upsample\.", r"mask_head.\1upsample."),
+    (r"roi_head\.mask_head\.(\d+\.|)conv_logits\.", r"mask_head.\1logits."),
 )
 
 

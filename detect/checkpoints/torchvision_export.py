@@ -57,7 +57,7 @@ FIXED_SETTINGS = (  # settings that detections depend on and that torchvision ha
     *(f"model.head.{key}" for key in ("type", "transform", "fc_dim", "pool_size", "svd_ranks", "num_convs", "norm")),
     "model.head.class_agnostic",
     "model.cascade",
-    *(f"model.mask.{key}" for key in ("pool_size", "num_convs", "channels", "norm")),
+    *(f"model.mask.{key}" for key in ("pool_size", "num_convs", "channels", "norm", "per_stage")),
     *(f"model.postprocess.{key}" for key in ("box_regression", "max_scale_change", "min_size")),
     "model.postprocess.pre_nms_top_n_per_class",
 )

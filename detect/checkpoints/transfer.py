@@ -113,12 +113,12 @@ def _fitting_outputs(
 def _output_layer(name: str) -> str:
     """Return the name of a tensor's layer within its head, of OUTPUTS; another text for other tensors.
 
-    The stages of a cascade are head.0, head.1, ...
+    The stages of a cascade are head.0, head.1, ..., their mask heads mask_head.0, mask_head.1, ...
     """
-    if name.startswith("mask_head."):
-        return name.split(".")[1].replace("logits", "mask logits")
-    match = re.fullmatch(r"head\.(?:\d+\.)?(\w+)\.\w+", name)
-    return "" if match is None else match[1]
+    match = re.fullmatch(r"(mask_)?head\.(?:\d+\.)?(\w+)\.\w+", name)
+    if match is None:
+        return ""
+    return f"mask {match[2]}" if match[1] else match[2]
 
 
 def _are_shared_deltas(name: str, tensors: Sequence[Tensor], classes: Sequence[Sequence[str]]) -> bool:

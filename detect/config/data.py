@@ -55,7 +55,8 @@ class DataConfig(ConfigModel):
     """Validation split: as train, or the fraction of train to split off by a hash of the file name, where
     near-duplicates stay on one side. If the folder has one list only and neither is set, it is a fifth of that list."""
     images: FilePath | None = None
-    """Folder of the images (COCO, CSV); null for the one beside the annotation file."""
+    """Folder of the images (COCO, CSV), in the current folder or in data.root; null for the one beside the annotation
+    file."""
     encoding: str | None = None
     """Encoding of CSV and YOLO files that are not in Unicode, such as cp1252, gbk or shift_jis; null for UTF-8 (UTF-16
     is known by its first bytes, and XML names its own)."""

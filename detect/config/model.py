@@ -166,6 +166,8 @@ class ModelConfig(ConfigModel):
             if self.kind == "rcnn" or self.classifier == "svm":
                 excluded = "kind rcnn" if self.kind == "rcnn" else "classifier svm"
                 raise ValueError(f"mask.pool_size: expected null with {excluded}, found {self.mask.pool_size}")
+            if self.mask.per_stage and self.cascade.ious is None:
+                raise ValueError("mask.per_stage: expected false without cascade.ious, found true")
             return self
         default = MaskConfig()
         changed = [f"with mask.{key}" for key, setting in self.mask if setting != getattr(default, key)]

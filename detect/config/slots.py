@@ -228,6 +228,9 @@ class MaskConfig(ConfigModel):
     """Normalization after each of these convolutions; null for none."""
     weight: Positive = 1.0
     """Weight of the mask loss against the classification loss."""
+    per_stage: bool = False
+    """Whether each stage of a cascade has a mask head of its own, and their masks are averaged when detecting
+    (mmdetection), instead of a single one that is trained on the samples of the first stage (detectron2)."""
 
 
 class CropConfig(ConfigModel):

@@ -11,8 +11,8 @@ postprocess  logits, deltas, proposals -> detections
 
 The head is a chain of stages. A plain detector has one. In a cascade the regions and the next stage run again on the
 boxes that the deltas of a stage give. The head may have a mask head beside the stages, which reads regions of its own:
-in training those of the samples of the first stage, and when detecting those of the detections (as in detectron2, also
-in a cascade, where mmdetection has a mask head for each stage and averages their masks).
+in training those of the samples of the first stage, and when detecting those of the detections. In a cascade there may
+be a mask head for each stage, trained on its samples; then their masks are averaged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from detect.models.heads.cascade import Refinement, StageAverage, mean_logits
-from detect.models.heads.masks import MaskHead, with_masks
+from detect.models.heads.masks import CascadeMaskHead, MaskHead, with_masks
 from detect.models.postprocess import Postprocess
 from detect.models.proposers.proposer import ProposalSelection
 from detect.models.slots import FeatureNetwork, Head, Proposer, Regions
@@ -82,7 +82,7 @@ class Detector(nn.Module):
         test_selection: ProposalSelection,
         refinements: tuple[Refinement, ...] = (),
         average: StageAverage = "scores",
-        mask_head: MaskHead | None = None,
+        mask_head: MaskHead | CascadeMaskHead | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -140,10 +140,7 @@ class Detector(nn.Module):
             return losses
         with torch.no_grad():
             samples = self.head_training.sampler.sample(proposed.proposals, targets, images.seeds)
-        losses |= self._head_losses(images, maps, samples, targets)
-        if self.mask_head is not None and "mask" not in self.frozen:
-            losses |= self.mask_head.losses(images, maps, samples, targets)
-        return losses
+        return losses | self._head_losses(images, maps, samples, targets)
 
     @torch.no_grad()
     def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:
@@ -219,17 +216,19 @@ class Detector(nn.Module):
     ) -> dict[str, MeanLoss]:
         """Return the losses of the stages for the samples of the first; names of a cascade's end with the stage."""
         stages, losses = self.head.stages, dict[str, MeanLoss]()
-        if {"classifier", "box_regressor"} <= self.frozen:  # the mask head is trained alone
-            return losses
+        mask_stages = () if self.mask_head is None or "mask" in self.frozen else self.mask_head.stages
+        masks_alone = {"classifier", "box_regressor"} <= self.frozen
         all_stds = (*(refinement.delta_stds for refinement in self.refinements), self.postprocess.delta_stds)
         for i, (stage, stds) in enumerate(zip(stages, all_stds, strict=True)):
+            if i < len(mask_stages):
+                losses |= _of_stage(mask_stages[i].losses(images, maps, samples, targets), i, len(mask_stages))
+            if masks_alone and i + 1 >= len(mask_stages):
+                break
             regional = self.regions(images, maps, [sample.boxes for sample in samples])
             if len(stages) > 1 and regional.requires_grad:
                 regional.register_hook(lambda gradient: gradient / len(stages))  # type: ignore[no-untyped-call]
             logits, deltas = stage(regional)
-            suffix = f"_{i + 1}" if len(stages) > 1 else ""
-            stage_losses = self._region_losses(logits, deltas, samples, stds)
-            losses |= {f"{name}{suffix}": loss for name, loss in stage_losses.items()}
+            losses |= _of_stage(self._region_losses(logits, deltas, samples, stds), i, len(stages))
             if i < len(self.refinements):
                 samples = self._refined_samples(self.refinements[i], images, samples, targets, logits, deltas)
         return losses
@@ -272,3 +271,8 @@ class Detector(nn.Module):
         if self.head_training.box_weight and "box_regressor" not in self.frozen:
             losses["region_box"] = MeanLoss(box_loss * self.head_training.box_weight, len(labels))
         return losses
+
+
+def _of_stage(losses: dict[str, MeanLoss], index: int, num_stages: int) -> dict[str, MeanLoss]:
+    """Return the losses of a stage under their names in the detector, which end with the stage if there are several."""
+    return {f"{name}_{index + 1}": loss for name, loss in losses.items()} if num_stages > 1 else losses

@@ -13,9 +13,11 @@ import numpy as np
 from detect.data.annotations import Annotations
 from detect.evaluation.analysis.matches import labels_of
 from detect.evaluation.assignment import FALSE_POSITIVE, TRUE_POSITIVE
-from detect.evaluation.columns import IntArray
+from detect.evaluation.columns import IntArray, rank_in_group
+from detect.evaluation.predictions import Prediction
 from detect.evaluation.proposal_recall import image_best_ious
 from detect.report.examples import AtThresholds, GalleryExample, counts_at_thresholds
+from detect.report.outlines import MaskOutlines
 
 _MAX_BOXES, _MAX_NAMED_BOXES = 60, 12  # of a figure: with more the boxes, or the names, cannot be told apart
 _LETTERS_PER_WIDTH = 24  # heights of a letter in the width of an image
@@ -27,7 +29,8 @@ _LETTER_ASPECT = 0.62  # width of a letter over its height, about
 class BoxMark:
     """A box to draw: corner and sides in pixels of the image, and a class of the style sheet.
 
-    text: the name next to the box, its lower left corner at text_x, text_y; "" where there are too many names.
+    text: the name next to the box, its lower left corner at text_x, text_y; "" where there are too many names; outline:
+    the SVG path of the mask, "" without one.
     """
 
     x: float
@@ -38,6 +41,7 @@ class BoxMark:
     text: str
     text_x: float
     text_y: float
+    outline: str
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,15 @@ class Card:
 
 
 class CardMaker:
-    """Makes the cards of one data set."""
+    """Makes the cards of one data set; predictions: those of all images, for their masks."""
 
-    def __init__(self, annotations: Annotations, at: AtThresholds) -> None:
+    def __init__(self, annotations: Annotations, at: AtThresholds, predictions: Sequence[Prediction]) -> None:
+        self.outlines = MaskOutlines(annotations, predictions)
         self.annotations, self.at, self.columns = annotations, at, at.errors.columns
         self.names = ("", *annotations.classes)
         self.gt_labels = labels_of(self.columns, self.columns.ground_truth.groups).tolist()
         self.det_labels = labels_of(self.columns, self.columns.detections.groups).tolist()
+        self.gt_ranks = rank_in_group(self.columns.ground_truth.groups).tolist()
         self.counts = counts_at_thresholds(at)
         self.gt_rows, self.det_rows = (_rows_by_image(rows, len(annotations)) for rows in (at.gt_images, at.det_images))
 
@@ -130,32 +136,49 @@ class CardMaker:
         iou = image_best_ious(det_boxes[[example.det_index]], gt_boxes[[example.gt_index]], [1])[0, 0]
         return title, f"{note} {self.names[self.gt_labels[example.gt_index]]}, IoU {iou:.2f}"
 
-    def _gt_mark(self, row: int, example: GalleryExample) -> tuple[np.ndarray, str, str]:
-        """Return corners, CSS class and text of a ground-truth box."""
+    def _gt_mark(self, row: int, example: GalleryExample) -> _Box:
+        """Return the box of an object."""
         ground_truth = self.columns.ground_truth
         css_class = "ignored" if ground_truth.ignore[row] else "truth" if self.at.matched[row] else "missed"
         text = self.names[self.gt_labels[row]]
-        return ground_truth.boxes.corners[row], css_class + _HIGHLIGHTED * (row == example.gt_index), text
+        outline = self.outlines.of_object(int(self.at.gt_images[row]), self.gt_labels[row], self.gt_ranks[row])
+        css_class += _HIGHLIGHTED * (row == example.gt_index)
+        return _Box(ground_truth.boxes.corners[row], css_class, text, outline)
 
-    def _det_mark(self, row: int, example: GalleryExample) -> tuple[np.ndarray, str, str]:
-        """Return corners, CSS class and text of a detection."""
+    def _det_mark(self, row: int, example: GalleryExample) -> _Box:
+        """Return the box of a detection."""
         detections, outcome = self.columns.detections, int(self.at.errors.outcome[row])
         css_class = {TRUE_POSITIVE: "true", FALSE_POSITIVE: "false"}.get(outcome, "ignored")
         text = f"{self.names[self.det_labels[row]]} {detections.scores[row]:.2f}"
-        return detections.boxes.corners[row], css_class + _HIGHLIGHTED * (row == example.det_index), text
+        rank = int(detections.ranks[row])
+        outline = self.outlines.of_detection(int(self.at.det_images[row]), self.det_labels[row], rank)
+        css_class += _HIGHLIGHTED * (row == example.det_index)
+        return _Box(detections.boxes.corners[row], css_class, text, outline)
 
-    def _overlay(self, boxes: Sequence[tuple[np.ndarray, str, str]], width: int, letter: float) -> Overlay:
-        """Return the boxes of a figure (corners, CSS class, text); the highlighted box lies in front."""
+    def _overlay(self, boxes: Sequence[_Box], width: int, letter: float) -> Overlay:
+        """Return the boxes of a figure; the highlighted box lies in front."""
         few = len(boxes) <= _MAX_NAMED_BOXES
-        drawn = sorted(boxes[:_MAX_BOXES], key=lambda box: box[1].endswith(_HIGHLIGHTED))
-        drawn += [box for box in boxes[_MAX_BOXES:] if box[1].endswith(_HIGHLIGHTED)]
-        marks = tuple(
-            _mark(corners, css_class, text if few or css_class.endswith(_HIGHLIGHTED) else "", width, letter)
-            for corners, css_class, text in drawn
-        )
-        counts = Counter(css_class.split()[0] for _, css_class, _ in boxes)
+        drawn = sorted(boxes[:_MAX_BOXES], key=lambda box: box.is_highlighted)
+        drawn += [box for box in boxes[_MAX_BOXES:] if box.is_highlighted]
+        marks = tuple(_mark(box, few or box.is_highlighted, width, letter) for box in drawn)
+        counts = Counter(box.css_class.split()[0] for box in boxes)
         alt_text = ", ".join(f"{count} {_ALT_WORDS[css_class]}" for css_class, count in counts.items())
         return Overlay(marks, alt_text or "nothing")
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A box before its place on the page: corners (4,), CSS class, name, and the outline of its mask."""
+
+    corners: np.ndarray
+    css_class: str
+    text: str
+    outline: str
+
+    @property
+    def is_highlighted(self) -> bool:
+        """Whether the example is about this box."""
+        return self.css_class.endswith(_HIGHLIGHTED)
 
 
 _HIGHLIGHTED = " highlighted"
@@ -182,9 +205,11 @@ def _rows_by_image(images: IntArray, num_images: int) -> list[list[int]]:
     return [order[start:end].tolist() for start, end in pairwise(edges.tolist())]
 
 
-def _mark(corners: np.ndarray, css_class: str, text: str, width: int, letter: float) -> BoxMark:
+def _mark(box: _Box, is_named: bool, width: int, letter: float) -> BoxMark:
     """Return the mark with its text above the box, or in it where there is no room above, and inside the image."""
-    x1, y1, x2, y2 = (round(float(corner), 1) for corner in corners)
+    x1, y1, x2, y2 = (round(float(corner), 1) for corner in box.corners)
+    text = box.text if is_named else ""
     x = max(min(x1, width - len(text) * _LETTER_ASPECT * letter), 0.0)
     y = y1 - 0.3 * letter if y1 > 1.2 * letter else y1 + letter
-    return BoxMark(x1, y1, round(x2 - x1, 1), round(y2 - y1, 1), css_class, text, round(x, 1), round(y, 1))
+    width, height = round(x2 - x1, 1), round(y2 - y1, 1)
+    return BoxMark(x1, y1, width, height, box.css_class, text, round(x, 1), round(y, 1), box.outline)

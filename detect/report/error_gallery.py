@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from detect.data.annotations import Annotations
 from detect.evaluation.analysis.error_types import ERROR_TYPES
+from detect.evaluation.predictions import Prediction
 from detect.report.cards import Card, CardMaker
 from detect.report.embedded_images import ImageStore
 from detect.report.examples import BEST, WORST, AtThresholds, GalleryExample, error_examples, whole_images
@@ -39,8 +40,12 @@ class ErrorGallery:
         return {kind: count for kind, count in counts.items() if count}
 
 
-def make_gallery(annotations: Annotations, at: AtThresholds, store: ImageStore) -> ErrorGallery:
+def make_gallery(
+    annotations: Annotations, at: AtThresholds, predictions: Sequence[Prediction], store: ImageStore
+) -> ErrorGallery:
     """Make as many examples as the store has room for, at most 50 errors of a kind.
+
+    predictions: those of all images, from which the errors are; their masks are drawn.
 
     Errors of every kind alternate, the worst of each kind first; whole images follow, but get their room first.
     """
@@ -48,7 +53,7 @@ def make_gallery(annotations: Annotations, at: AtThresholds, store: ImageStore) 
     indices: dict[int, int] = {}  # image of the data -> image of the page
     images: list[EmbeddedImage] = []
     cards = []
-    maker = CardMaker(annotations, at)
+    maker = CardMaker(annotations, at, predictions)
     for example in examples:
         uri = store.data_uri(annotations.file(example.image))
         if uri is None:

@@ -136,7 +136,7 @@ def _page(facts: RunFacts, path: Path, predictor: Predictor, console: Console) -
         results = compute_results(annotations, detections.predictions, default_metric(config))
         unreadable = detections.unreadable
         at_best_f1 = apply_thresholds(results.errors, results.thresholds)
-        gallery = make_gallery(annotations, at_best_f1, ImageStore(IMAGE_BYTES))
+        gallery = make_gallery(annotations, at_best_f1, detections.predictions, ImageStore(IMAGE_BYTES))
     else:
         missing_reason = "This run trained proposals alone: its head is not trained."
     with show_progress(console, "proposing", len(measured), "images") as progress:

@@ -46,6 +46,24 @@ def test_measure_agreement_counts_boxes_of_the_same_label_within_the_tolerance(
 
 
 @pytest.mark.parametrize(
+    ("probability", "columns", "masks_matched"),
+    [(0.0, 0, 1), (0.0, 1, 0), (1.0, 20, 1), (1.0, 19, 0)],  # of a mask, and of their pixels in the box
+)
+def test_measure_agreement_compares_masks_in_the_image(probability: float, columns: int, masks_matched: int) -> None:
+    boxes, labels = tensors([(BOX, 1)])
+    masks = torch.zeros(1, 50, 60, dtype=torch.bool)
+    masks[:, 20:40, 10 : 10 + columns] = True
+    ours = Detections(boxes, torch.ones(1), labels, masks=torch.full((1, 28, 28), probability))
+    measured = TOOL["measure_agreement"]([{"boxes": boxes, "labels": labels, "masks": masks}], [ours], 0.05)
+    assert (measured.matched, measured.masks_matched) == (1, masks_matched)
+
+
+@pytest.mark.parametrize(("masks_matched", "within_limits"), [(None, True), (198, True), (197, False)])
+def test_agreement_of_masks_within_limits(masks_matched: int | None, within_limits: bool) -> None:
+    assert TOOL["Agreement"](200, 200, 200, 101, masks_matched).within_limits == within_limits
+
+
+@pytest.mark.parametrize(
     ("theirs", "ours", "matched", "min_per_image", "within_limits"),
     [
         (0, 0, 0, 0, False),  # no boxes at all

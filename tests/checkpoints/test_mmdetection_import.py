@@ -28,7 +28,7 @@ def meta_state(
 ) -> dict[str, Tensor]:
     """Return a state dict without data, of a Faster R-CNN (stages: an empty name) or of a cascade: names and shapes.
 
-    mask_heads: their stages; an empty name for that of a Mask R-CNN.
+    mask_heads: their stages; an empty name for that of a Mask R-CNN, those of the cascade for a Cascade Mask R-CNN.
     """
     with torch.device("meta"):
         resnet = getattr(torchvision.models, f"resnet{depth}")().state_dict()
@@ -62,7 +62,9 @@ CASCADE = ("0.", "1.", "2.")
     [
         ("", ""),
         ("roi_head.mask_head.convs.0.conv.weight", "mask_head.layers.0.0.weight"),
-        ("roi_head.mask_head.0.convs.0.conv.weight", "roi_head.mask_head.0.convs.0.conv.weight"),
+        ("roi_head.mask_head.2.convs.3.conv.weight", "mask_head.2.layers.3.0.weight"),
+        ("roi_head.mask_head.1.conv_logits.bias", "mask_head.1.logits.bias"),
+        ("roi_head.mask_iou_head.fc_mask_iou.bias", "roi_head.mask_iou_head.fc_mask_iou.bias"),
         ("backbone.layer2.0.downsample.1.running_var", "backbone.body.stages.2.0.downsample.1.running_var"),
         ("roi_head.bbox_head.shared_fcs.1.weight", "head.tail.layers.3.weight"),
         ("roi_head.bbox_head.2.fc_reg.bias", "head.2.deltas.bias"),
@@ -80,6 +82,8 @@ def test_convert_mmdetection_key(theirs: str, ours: str) -> None:
         (CASCADE, 50, 80, (), "cascade_rcnn"),
         (("",), 50, 80, ("",), "mask_rcnn"),
         (("",), 101, 20, ("",), "mask_rcnn"),
+        (CASCADE, 50, 80, CASCADE, "cascade_rcnn"),
+        (CASCADE, 101, 20, CASCADE, "cascade_rcnn"),
     ],
 )
 def test_every_tensor_is_converted(
@@ -89,6 +93,8 @@ def test_every_tensor_is_converted(
     checkpoint = convert_mmdetection_state(theirs, "test")
     assert (checkpoint.config.model.kind, checkpoint.config.model.backbone.name) == (kind, f"resnet{depth}")
     assert len(checkpoint.classes) == classes
+    assert checkpoint.config.model.predicts_masks == bool(mask_heads)
+    assert checkpoint.config.model.mask.per_stage == (len(mask_heads) > 1)
     counted = {name: tensor for name, tensor in theirs.items() if not name.endswith("num_batches_tracked")}
     assert sum(value.numel() for value in counted.values()) == sum(  # a scale and a shift come from four tensors
         value.numel() * (2 if name.endswith((".scale", ".shift")) else 1) for name, value in checkpoint.weights.items()
@@ -111,11 +117,11 @@ def without(name: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({}, "test: expected a Faster, Cascade or Mask R-CNN of mmdetection's .* found other weights"),
+        ({}, "test: expected a Faster, Cascade, Mask or Cascade Mask R-CNN of mmdetection's .* found other weights"),
         (without("roi_head.bbox_head.fc_cls.bias"), "found other weights"),
         (without("neck.fpn_convs.2.conv.bias"), r"mmdetection's faster_rcnn_r50_fpn, .* 1 missing \(backbone.neck"),
         (meta_state(("",)) | {"roi_head.mask_head.conv_logits.bias": torch.zeros(80)}, r"11 missing \(mask_head"),
-        (meta_state(CASCADE, mask_heads=CASCADE), "at most one mask head, found one for each stage of a Cascade Mask"),
+        (meta_state(CASCADE, mask_heads=CASCADE[:2]), r"cascade_mask_rcnn_r50_fpn, .* 12 missing \(mask_head.2"),
         (meta_state(CASCADE[:2]), r"missing \(head.2"),
     ],
 )

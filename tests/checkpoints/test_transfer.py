@@ -104,18 +104,21 @@ def test_transfer_loads_the_rows_of_a_class_that_differs_by_case() -> None:
     assert "loaded for background, B, re-initialized for e" in str(transferred.parts[2])
 
 
-def masked_state(classes: Sequence[str], start: float) -> dict[str, Tensor]:
-    """Return the state dict of a small detector with a mask head."""
+def masked_state(classes: Sequence[str], start: float, stage: str = "") -> dict[str, Tensor]:
+    """Return the state dict of a small detector with a mask head, or with that of one stage."""
+    head = f"mask_head.{stage}"
     layers, logits = torch.arange(start, start + 4).reshape(2, 2), torch.arange(start, start + 2 * len(classes))
-    masks = {"mask_head.upsample.weight": layers, "mask_head.logits.weight": logits.reshape(len(classes), 2, 1, 1)}
+    masks = {f"{head}upsample.weight": layers, f"{head}logits.weight": logits.reshape(len(classes), 2, 1, 1)}
     return state(classes, start) | masks
 
 
-def test_transfer_loads_the_masks_of_shared_classes() -> None:
-    source = masked_state(["a", "b", "c"], 0.0)
-    weights = transfer(masked_state(["c", "d", "a"], 1000.0), source, ["c", "d", "a"], ["a", "b", "c"]).weights
-    assert weights["mask_head.logits.weight"].flatten().tolist() == [4, 5, 1002, 1003, 0, 1]
-    assert torch.equal(weights["mask_head.upsample.weight"], source["mask_head.upsample.weight"])
+@pytest.mark.parametrize("stage", ["", "1."])
+def test_transfer_loads_the_masks_of_shared_classes(stage: str) -> None:
+    source = masked_state(["a", "b", "c"], 0.0, stage)
+    initial = masked_state(["c", "d", "a"], 1000.0, stage)
+    weights = transfer(initial, source, ["c", "d", "a"], ["a", "b", "c"]).weights
+    assert weights[f"mask_head.{stage}logits.weight"].flatten().tolist() == [4, 5, 1002, 1003, 0, 1]
+    assert torch.equal(weights[f"mask_head.{stage}upsample.weight"], source[f"mask_head.{stage}upsample.weight"])
     assert torch.equal(weights["head.logits.bias"][[0, 1, 3]], source["head.logits.bias"][[0, 3, 1]])
 
 

@@ -425,6 +425,10 @@ RCNN_RECIPE = ("train.recipe=rcnn", "train.epochs=1")
             "cascade.delta_stds: expected 3 of them, first those of head.delta_stds",
         ),
         (["model.kind=mask_rcnn", "model.mask.pool_size=null"], "mask.pool_size: expected .* mask_rcnn, found null"),
+        (
+            ["model.kind=mask_rcnn", "model.mask.per_stage=true"],
+            "mask.per_stage: expected false without cascade.ious, found true",
+        ),
         (["model.mask.channels=8"], "mask.pool_size: expected .* with mask.channels, found null"),
         (
             ["model.kind=rcnn", *RCNN_RECIPE, "model.mask.pool_size=14"],

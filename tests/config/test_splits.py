@@ -245,3 +245,18 @@ def test_a_split_that_is_not_used_and_cannot_be_read_is_said(tmp_path: Path) -> 
     assert (len(splits.train), len(splits.val)) == (1, 1)
     with pytest.raises(UserError, match="annotation that cannot be read"):
         require_clean(splits.usage, "here")
+
+
+@pytest.mark.parametrize("in_root", [True, False])
+def test_the_folder_of_images_is_in_the_current_folder_or_in_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_root: bool
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    monkeypatch.chdir(tmp_path)
+    write(root if in_root else tmp_path, {"pixels/a.jpg": "image"})
+    write_files(root, {"labels.json": coco([("a.jpg", (96, 64))], [(1, 1, BOX)])})
+    config = make_config(root, format="coco", images="pixels", train="labels.json", val="labels.json")
+    splits = read_splits(config)
+    assert Path(splits.train.file(0)) == (root if in_root else tmp_path) / "pixels" / "a.jpg"
+    assert not any("missing-image" in note or "not used" in note for note in splits.notes)

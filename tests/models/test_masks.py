@@ -14,7 +14,9 @@ from torch import Tensor
 from detect.config.builders.detector import build_detector
 from detect.config.files import parse_config
 from detect.models.detector import Detector
+from detect.models.heads.masks import MaskHead, mean_mask_logits
 from detect.models.tta import AugmentedView, DetectorWithTTA
+from detect.ops import boxes as box_ops
 from detect.ops.losses import mask_loss
 from detect.types import Images, Samples, Targets
 from tests.models.test_cascade import batch_for
@@ -23,21 +25,25 @@ from tests.models.test_detector import CLASSES, LOSSES, SIDE, SOME, images, rand
 SIZE = (SIDE, SIDE - 8)
 CASCADE_LOSSES = {f"region_{name}_{stage}" for name in ("class", "box") for stage in (1, 2)}
 MASK = {"pool_size": 6, "num_convs": 2, "channels": 8}
+CASCADE: dict[str, Any] = {"cascade": {"ious": [0.5, 0.6]}}
+MASK_OF_EACH_STAGE = CASCADE | {"mask": MASK | {"per_stage": True}}
+MASK_LOSSES = {"region_mask_1", "region_mask_2"}
 KINDS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "Mask R-CNN": ({}, LOSSES),
+    "Mask R-CNN": ({}, LOSSES | {"region_mask"}),
     "pyramid": (
         {
             "backbone": {"name": "small", "output": "fpn", "fpn_levels": 3, "neck_channels": 16},
             "rpn": {"anchor_sizes": [12, 20, 32, 48]},
         },
-        LOSSES,
+        LOSSES | {"region_mask"},
     ),
-    "without convolutions": ({"mask": {"pool_size": 6, "num_convs": 0, "channels": 8}}, LOSSES),
-    "group normalization": ({"mask": MASK | {"norm": "group"}}, LOSSES),
-    "cascade": ({"cascade": {"ious": [0.5, 0.6]}}, {"rpn_objectness", "rpn_box"} | CASCADE_LOSSES),
+    "without convolutions": ({"mask": {"pool_size": 6, "num_convs": 0, "channels": 8}}, LOSSES | {"region_mask"}),
+    "group normalization": ({"mask": MASK | {"norm": "group"}}, LOSSES | {"region_mask"}),
+    "cascade": (CASCADE, {"rpn_objectness", "rpn_box", "region_mask"} | CASCADE_LOSSES),
+    "a mask head for each stage": (MASK_OF_EACH_STAGE, {"rpn_objectness", "rpn_box"} | CASCADE_LOSSES | MASK_LOSSES),
     "Fast R-CNN": (
         {"kind": "fast_rcnn", "proposals": "selective_search", "head": {"negative_iou": [0.0, 0.5]}},
-        {"region_class", "region_box"},
+        {"region_class", "region_box", "region_mask"},
     ),
 }
 
@@ -57,6 +63,12 @@ def build(trainable: Sequence[str] = ("backbone", "proposer", "head"), **setting
     model["head"] = head | settings.get("head", {})
     train = {"epochs": 1, "trainable": list(trainable)}
     return sharpen(build_detector(parse_config({"seed": 1, "model": model, "train": train}, "test"), CLASSES)[0])
+
+
+def mask_stages(detector: Detector) -> Sequence[MaskHead]:
+    """Return the mask heads of a detector that has one or more."""
+    assert detector.mask_head is not None
+    return detector.mask_head.stages
 
 
 def with_masks(truth: Targets) -> Targets:
@@ -95,22 +107,20 @@ def test_mask_loss_of_no_positives_is_0_and_has_a_gradient() -> None:
     assert logits.grad is not None
 
 
-@pytest.mark.parametrize("truth", [[], [[]], [[(4, 6, 30, 40)], []], [[(4, 6, 30, 40), (30, 10, 54, 30)], []]])
+@pytest.mark.parametrize("truth", [[[]], [[(4, 6, 30, 40)], []], [[(4, 6, 30, 40), (30, 10, 54, 30)], []]])
 def test_losses_of_the_head_read_the_positives_and_their_own_masks(truth: list[Any]) -> None:
     """The mask of each sample is that of its target: of a sample that is its box, an ellipse of the whole cell grid."""
     detector = build()
-    assert detector.mask_head is not None
+    (mask_head,) = mask_stages(detector)
     all_targets = [with_masks(targets(*rows)) for rows in truth]
     batch = images(random_pixels(len(truth)))
     samples = [_samples_of(target) for target in all_targets]
-    if not truth:
-        return
     maps = detector.backbone(batch.pixels)
-    loss = detector.mask_head.losses(batch, maps, samples, all_targets)["region_mask"]
+    loss = mask_head.losses(batch, maps, samples, all_targets)["region_mask"]
     count = sum(map(len, all_targets))
     assert loss.count == count
-    regional = detector.mask_head.regions(batch, maps, [target.boxes for target in all_targets])
-    logits, entropies = detector.mask_head(regional), []
+    regional = mask_head.regions(batch, maps, [target.boxes for target in all_targets])
+    logits, entropies = mask_head(regional), []
     for row, label in enumerate([label for target in all_targets for label in target.labels.tolist()]):
         cells = _ellipse(12)
         score = logits[row, label - 1].sigmoid()
@@ -144,16 +154,56 @@ def test_detectors_with_masks_have_a_loss_and_masks_of_their_detections(kind: st
     detector = build(**settings)
     batch = batch_for(detector, 2)
     losses = detector(batch, [with_masks(SOME), with_masks(targets())])
-    assert losses.keys() == names | {"region_mask"}
+    assert losses.keys() == names
     assert all(bool(loss.value.isfinite()) for loss in losses.values())
-    losses["region_mask"].value.backward()
-    assert detector.mask_head is not None
-    assert all(parameter.grad is not None for parameter in detector.mask_head.parameters())
+    torch.stack([loss.value for name, loss in losses.items() if name.startswith("region_mask")]).sum().backward()
+    for mask_head in mask_stages(detector):
+        assert all(parameter.grad is not None for parameter in mask_head.parameters())
     for detections in detector.eval().detect(batch):
         assert detections.masks is not None
         assert detections.masks.shape == (len(detections), 12, 12)
         assert len(detections) > 0
         assert ((detections.masks > 0) & (detections.masks < 1)).all()
+
+
+def test_each_stage_of_a_cascade_trains_its_mask_head_on_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, recorded, losses = build(**MASK_OF_EACH_STAGE), list[Sequence[Samples]](), MaskHead.losses
+
+    def record(head: MaskHead, *arguments: Any) -> Any:
+        recorded.append(arguments[2])
+        return losses(head, *arguments)
+
+    monkeypatch.setattr(MaskHead, "losses", record)
+    detector(batch_for(detector, 1), [with_masks(SOME)])
+    first, second = (samples for (samples,) in recorded)
+    assert not torch.equal(first.boxes[: len(second)], second.boxes)
+    for samples, iou in ((first, 0.5), (second, 0.6)):
+        positive = samples.labels > 0
+        assert positive.any()
+        assert (box_ops.iou(samples.boxes, samples.matched_boxes).diagonal()[positive] >= iou).all()
+        assert torch.equal(SOME.boxes[samples.target_index][positive], samples.matched_boxes[positive])
+
+
+def test_masks_of_the_stages_of_a_cascade_are_averaged() -> None:
+    detector = build(**MASK_OF_EACH_STAGE).eval()
+    batch = batch_for(detector, 2)
+    maps, detections = detector.backbone(batch.pixels), detector.detect(batch)
+    stage_logits = [stage.class_logits(batch, maps, detections) for stage in mask_stages(detector)]
+    for image, logits in zip(detections, zip(*stage_logits, strict=True), strict=True):
+        assert image.masks is not None
+        assert len(image) > 0
+        assert not torch.allclose(*logits)
+        torch.testing.assert_close(image.masks, torch.stack(logits).sigmoid().mean(0))
+
+
+@pytest.mark.parametrize("stages", [[0.0], [3.0, -1.0], [2.0, 0.5, -200.0], [200.0, 90.0]])
+def test_mean_mask_logits_have_the_mean_probability(stages: list[float]) -> None:
+    logits = torch.tensor(stages, dtype=torch.float64)[:, None, None, None]
+    mean = sum(1 / (1 + math.exp(-logit)) for logit in stages) / len(stages)
+    combined = mean_mask_logits(logits)
+    assert combined.shape == (1, 1, 1)
+    assert combined.isfinite().all()
+    assert combined.sigmoid().item() == pytest.approx(mean, rel=1e-12)
 
 
 def test_a_mask_head_changes_no_box_and_no_other_loss() -> None:
@@ -205,10 +255,18 @@ def test_an_image_without_detections_has_no_masks() -> None:
 def test_the_mask_head_is_frozen_with_the_head_or_alone(
     trainable: list[str], names: set[str], has_gradient: bool
 ) -> None:
+    truth = [with_masks(SOME), with_masks(targets())]
     detector = build(trainable)
-    assert detector.mask_head is not None
-    assert detector(batch_for(detector, 2), [with_masks(SOME), with_masks(targets())]).keys() == names
-    assert {parameter.requires_grad for parameter in detector.mask_head.parameters()} == {has_gradient}
+    assert detector(batch_for(detector, 2), truth).keys() == names
+    (mask_head,) = mask_stages(detector)
+    assert {parameter.requires_grad for parameter in mask_head.parameters()} == {has_gradient}
+
+
+def test_the_mask_heads_of_a_cascade_are_trained_alone() -> None:
+    detector = build(["mask"], **MASK_OF_EACH_STAGE)
+    losses = detector(batch_for(detector, 2), [with_masks(SOME), with_masks(targets())])
+    assert losses.keys() == MASK_LOSSES
+    assert {name.split(".")[0] for name, weight in detector.named_parameters() if weight.requires_grad} == {"mask_head"}
 
 
 def test_targets_without_masks_are_refused() -> None:

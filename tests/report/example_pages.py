@@ -83,7 +83,8 @@ def page_with_model(
     path: Path, annotations: Annotations, predictions: Sequence[Prediction], metric: Metric, budget: int = 10**6
 ) -> ReportPage:
     results = compute_results(annotations, predictions, metric)
-    gallery = make_gallery(annotations, apply_thresholds(results.errors, results.thresholds), ImageStore(budget))
+    at_thresholds = apply_thresholds(results.errors, results.thresholds)
+    gallery = make_gallery(annotations, at_thresholds, predictions, ImageStore(budget))
     best = best_ious(
         (
             ProposalsAndObjects(image.boxes, image.boxes, image.labels)

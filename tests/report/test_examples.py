@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations
+from detect.data.masks import encode
 from detect.evaluation.analysis.error_types import ERROR_TYPES, classify_errors
 from detect.evaluation.predictions import Prediction
 from detect.report.cards import CardMaker
 from detect.report.examples import BEST, WORST, apply_thresholds, counts_at_thresholds, error_examples, whole_images
+from detect.report.outlines import outline
 from tests.evaluation.example_data import Found, Truth, data_set, random_scored_data_set
+from tests.evaluation.test_masks import random_case
 
 SQUARE, FAR, OFF = (0.0, 0.0, 100.0, 100.0), (150.0, 150.0, 250.0, 250.0), (0.0, 0.0, 100.0, 300.0)
 ALL = {"cat": 0.0, "dog": 0.0, "zebra": 0.0}
@@ -88,7 +93,7 @@ def test_examples_and_cards_agree_with_the_data(seed: int) -> None:
     examples = error_examples(at_thresholds, 10**6)
     counts = {kind: sum(one.kind == kind for one in examples) for kind in ERROR_TYPES}
     assert counts == at_thresholds.errors.counts
-    maker = CardMaker(annotations, at_thresholds)
+    maker = CardMaker(annotations, at_thresholds, predictions)
     for example in examples:
         truth, predicted = annotations[example.image], predictions[example.image]
         if example.det_index >= 0:
@@ -107,3 +112,27 @@ def test_examples_and_cards_agree_with_the_data(seed: int) -> None:
 
 def drawn(seed: int) -> tuple[Annotations, list[Prediction]]:
     return random_scored_data_set(np.random.default_rng(seed), 0.25)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_marks_have_the_outline_of_their_own_mask(seed: int) -> None:
+    """The box of every object and detection is the one around its mask."""
+    annotations, predictions = random_case(seed)
+    at_thresholds = apply_thresholds(classify_errors(annotations, predictions), dict.fromkeys(annotations.classes, 0.0))
+    maker = CardMaker(annotations, at_thresholds, predictions)
+    cards = [maker.card(example, 0) for example in whole_images(at_thresholds)]
+    marks = [mark for card in cards for mark in (*card.ground_truth.marks, *card.detections.marks)]
+    assert any(mark.outline for mark in marks)
+    for mark in marks:
+        points = np.array([float(number) for number in re.findall(r"[0-9.]+", mark.outline)]).reshape(-1, 2)
+        assert len(points) == 0 if mark.width == 0 else len(points) > 0
+        if len(points):
+            corners = [mark.x, mark.y, mark.x + mark.width, mark.y + mark.height]
+            assert [*points.min(0), *points.max(0)] == pytest.approx(corners, abs=1)
+
+
+def test_an_outline_is_the_edge_of_the_mask() -> None:
+    bitmap = np.zeros((20, 30), bool)
+    assert outline(encode(bitmap), (20, 30)) == ""
+    bitmap[3:9, 5:25] = True
+    assert outline(encode(bitmap), (20, 30)) == "M5.5,3.5L5.5,8.5L24.5,8.5L24.5,3.5Z"

@@ -9,7 +9,7 @@ from typing import Literal
 
 from detect.config import Config, DataConfig, SourceConfig
 from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
-from detect.config.builders.splits import count_unused, describe_splits, split_by_hash
+from detect.config.builders.splits import count_unused, describe_splits, image_folder, split_by_hash
 from detect.data.annotations import Annotations
 from detect.data.findings import DatasetFinding
 from detect.data.formats.annotation_files import annotation_file
@@ -237,7 +237,7 @@ def _sources(data: DataConfig, setting: SplitSetting) -> list[Source]:
     """Return the sources that a split is joined from."""
     if isinstance(setting, str):
         root = require_folder(Path(data.root), "the folder data.root")
-        return [Source(root, setting, None if data.images is None else Path(data.images).absolute())]
+        return [Source(root, setting, image_folder(data))]
     return [
         Source(
             require_folder(Path(source.root), "a source's root"),

@@ -11,7 +11,7 @@ from detect.config.builders.heads import region_pool_size
 from detect.errors import UserError
 from detect.models.backbones.network import output_size
 from detect.models.detector import HeadTraining
-from detect.models.heads.masks import MaskHead
+from detect.models.heads.masks import CascadeMaskHead, MaskHead
 from detect.models.postprocess import Postprocess, logistic, softmax
 from detect.models.proposers.precomputed import PrecomputedProposals
 from detect.models.proposers.proposer import ProposalSelection
@@ -103,8 +103,20 @@ def build_roi_regions(model: ModelConfig, backbone: BuiltBackbone) -> PooledRegi
     return _build_pooling(model, backbone, region_pool_size(model, backbone))
 
 
-def build_mask_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> MaskHead:
-    """Return the mask head, which pools larger regions from the shared maps."""
+def build_mask_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int) -> MaskHead | CascadeMaskHead:
+    """Return the mask head, which pools larger regions from the shared maps, or one for each stage of a cascade.
+
+    The loss of each stage counts for its share of them, so that the maps get the gradient of one mask loss.
+    """
+    if not model.mask.per_stage:
+        return _build_mask_head(model, backbone, num_classes, model.mask.weight)
+    num_stages = len(model.stage_delta_stds)
+    weight = model.mask.weight / num_stages
+    return CascadeMaskHead(_build_mask_head(model, backbone, num_classes, weight) for _ in range(num_stages))
+
+
+def _build_mask_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: int, weight: float) -> MaskHead:
+    """Return a mask head whose loss has ``weight``."""
     config = model.mask
     assert config.pool_size is not None, "a Mask R-CNN"
     return MaskHead(
@@ -114,7 +126,7 @@ def build_mask_head(model: ModelConfig, backbone: BuiltBackbone, num_classes: in
         num_convs=config.num_convs,
         channels=config.channels,
         norm=config.norm,
-        weight=config.weight,
+        weight=weight,
         aligned_targets=model.regions.aligned,
     )
 

@@ -71,6 +71,14 @@ def _note_large_groups(groups: Sequence[Sequence[int]], kept_together: Sequence[
     return tuple(notes)
 
 
+def image_folder(data: DataConfig) -> Path | None:
+    """Return the folder data.images, absolute: in the current folder, else, if it is there, in data.root."""
+    if data.images is None:
+        return None
+    folder, below_root = Path(data.images), Path(data.root) / data.images
+    return (below_root if below_root.is_dir() and not folder.is_dir() else folder).absolute()
+
+
 def count_unused(data: DataConfig, parts: Sequence[Annotations], report: Report) -> dict[str, int]:
     """Return the number of images that are not in ``parts``, the splits in use, for each other split on disk.
 
@@ -80,9 +88,8 @@ def count_unused(data: DataConfig, parts: Sequence[Annotations], report: Report)
     box_format = next((name for name in BOX_FORMATS if name == data.format), None)
     if box_format is None or not isinstance(data.train, str) or isinstance(data.val, tuple):
         return {}
-    images = None if data.images is None else Path(data.images).absolute()
     collected = Report()
-    reader = open_folder(box_format, Path(data.root), images, collected, ImageSizes(), data.encoding)
+    reader = open_folder(box_format, Path(data.root), image_folder(data), collected, ImageSizes(), data.encoding)
     used = {part.file(index) for part in parts for index in range(len(part))}
     counts = {}
     for name in reader.split_names():

@@ -29,8 +29,13 @@ def mask_file(root: Path, xml: Path) -> Path:
 
 
 def only_segmented(labeled: LabeledSet, root: Path, report: Report) -> LabeledSet:
-    """Return the images of a VOC folder that have a file of masks, and note how many have none."""
+    """Return the images of a VOC folder that have a file of masks, and note how many have none; all where none has.
+
+    (Then no object has a mask: training refuses that, and scoring says it.)
+    """
     images = tuple(image for image in labeled.images if mask_file(root, image.label_file).is_file())
+    if not images:
+        return labeled
     if len(images) < len(labeled.images):
         message = f"{len(labeled.images) - len(images)} of {len(labeled.images)} images have no file there: not used"
         report.note("dialect", root / _FOLDER, "", message)

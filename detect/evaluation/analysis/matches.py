@@ -20,6 +20,7 @@ from detect.evaluation.columns import (
     as_coco_files,
     rank_in_group,
 )
+from detect.evaluation.mask_columns import mask_columns
 from detect.evaluation.predictions import Prediction, require_aligned
 from detect.evaluation.rules import COCO_AP, VOC07, VOC12, Rules
 from detect.evaluation.score import Metric
@@ -53,7 +54,7 @@ def match(annotations: Annotations, predictions: Sequence[Prediction], rules: Ru
     """
     require_aligned(annotations, predictions)
     columns = rules.layout(annotations, predictions).limit_detections(rules.limit)
-    by_id = rules.layout is as_coco_files
+    by_id = rules.layout in (as_coco_files, mask_columns)
     images = np.argsort(annotations.image_ids) if by_id else np.arange(len(annotations))
     outcome = assign(columns, columns.ground_truth.ignore[:, None], rules)[:, 0]
     return Matches(annotations.classes, images, annotations.sizes[images], columns, rules, outcome)

@@ -164,11 +164,11 @@ def _region_layers(
 
 def _mask_layers(detector: Detector, maps: Sequence[Tensor]) -> SlotLayers:
     """Return the layers of the mask head for as many detections as there may be."""
-    mask_head, count = detector.mask_head, detector.postprocess.max_detections
-    assert mask_head is not None
-    channels, side = mask_head.regions.run_layers(maps, count), mask_head.regions.pool_size
+    assert detector.mask_head is not None
+    stages, count = detector.mask_head.stages, detector.postprocess.max_detections
+    channels, side = stages[0].regions.run_layers(maps, count), stages[0].regions.pool_size
     regional = torch.empty(count, channels, side, side, device="meta")
-    return record_layers("mask_head", mask_head, lambda: mask_head(regional), {})[1]
+    return record_layers("mask_head", detector.mask_head, lambda: [stage(regional) for stage in stages], {})[1]
 
 
 def record_layers(

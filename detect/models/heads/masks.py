@@ -2,16 +2,20 @@
 
 It belongs to the head, but reads other regions: larger ones, in training those of the positive samples, and when
 detecting those of the detections, after their suppression. The classes do not compete: each has a mask of its own, and
-that of the detection's class is taken.
+that of the detection's class is taken. A cascade has one mask head, as in detectron2, or one for each stage, as in
+mmdetection.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from detect.models.backbones.normalization import NewNorm, conv_norm
 from detect.models.slots import Regions
@@ -59,6 +63,11 @@ class MaskHead(nn.Module):
         self.weight = weight
         self.aligned_targets = aligned_targets
 
+    @property
+    def stages(self) -> tuple[MaskHead]:
+        """Return the mask head itself, which reads the samples of the first stage of the head."""
+        return (self,)
+
     def forward(self, regional: Tensor) -> Tensor:
         """Predict from region maps (S, C, M / 2, M / 2) -> logits (S, K, M, M), float32 at least."""
         return at_least_float32(self.logits(torch.relu(self.upsample(self.layers(regional)))))
@@ -98,6 +107,32 @@ class MaskHead(nn.Module):
     def output_layers(self) -> dict[str, nn.Conv2d]:
         """Return the layer that predicts the mask logits."""
         return {"mask_logits": self.logits}
+
+
+class CascadeMaskHead(nn.ModuleList):
+    """A mask head for each stage of a cascade, trained on the samples of that stage; their masks are averaged."""
+
+    @property
+    def stages(self) -> tuple[MaskHead, ...]:
+        """Return the mask heads in the order of the stages."""
+        return tuple(cast(MaskHead, stage) for stage in self)
+
+    def class_logits(
+        self, images: Images, maps: Sequence[Tensor], detections: Sequence[Detections]
+    ) -> tuple[Tensor, ...]:
+        """Return the logits (D, M, M) of the mean probabilities of all stages; see ``MaskHead.class_logits``."""
+        stage_logits = [stage.class_logits(images, maps, detections) for stage in self.stages]
+        return tuple(mean_mask_logits(torch.stack(image)) for image in zip(*stage_logits, strict=True))
+
+
+def mean_mask_logits(logits: Tensor) -> Tensor:
+    """Return the logits of the mean probabilities of logits (T, ...), over T stages.
+
+    They are computed from logarithms, since a probability near 1 in float32 would give an infinite logit.
+    """
+    count = math.log(len(logits))
+    mean, complement = (functional.logsigmoid(sign * logits).logsumexp(0) - count for sign in (1, -1))
+    return mean - complement
 
 
 def with_masks(detections: Detections, logits: Tensor) -> Detections:

@@ -122,6 +122,15 @@ def test_of_voc_only_images_with_masks_are_taken_and_the_others_counted(tmp_path
     assert messages["damaged-mask"] == "expected pixels of dog, found none"
 
 
+def test_of_voc_without_any_masks_all_images_are_taken(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    (tmp_path / "SegmentationObject/a.png").unlink()
+    annotations = load_sources("voc", [Source(tmp_path, "train")], None, masks=True)
+    assert len(annotations) == 2
+    with pytest.raises(UserError, match="a mask of each object, found none for 4 of 4 objects, the first"):
+        require_masks(annotations)
+
+
 def test_a_voc_mask_that_lies_in_another_box_is_none(tmp_path: Path) -> None:
     write_voc(tmp_path)
     xml = tmp_path / "Annotations/a.xml"

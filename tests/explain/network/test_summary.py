@@ -81,6 +81,8 @@ def test_layers_of_the_mask_head_are_counted() -> None:
     assert masked.totals.pop("mask_head").parameters == convolution + transposed + logits
     assert masked.totals == plain.totals
     assert [layer.name for layer in masked.layers if layer.slot == "mask_head"] == ["layers.0.0", "upsample", "logits"]
+    stages = summarize(tiny_config(*mask, "model.cascade.ious=[0.5,0.6]", "model.mask.per_stage=true"))
+    assert stages.totals["mask_head"].parameters == 2 * (convolution + transposed + logits)
 
 
 def test_layers_of_every_stage_of_a_cascade_are_counted() -> None:
