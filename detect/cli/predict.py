@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
@@ -36,16 +36,16 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "yolo-labels", "images"]),
+    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat", "images"]),
     multiple=True,
     help="Result format; can be repeated. `images` draws the boxes on the images; `yolo-labels` is a data set to train "
-    "on [default: json and images].",
+    "on, `label-studio` and `cvat` are labels to correct there [default: json and images].",
 )
 @click.option(
     "--score",
-    type=click.FloatRange(0, 1),
-    metavar="0..1",
-    help="Minimum score [default: 0.05 for coco and voc, which are for scoring, 0.5 for the others].",
+    type=options.ScoreType(),
+    help="Minimum score; auto: that of best F1 for each class, on the validation data of MODEL [default: 0.05 for coco "
+    "and voc, which are for scoring, 0.5 for the others].",
 )
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Images in a batch."
@@ -80,7 +80,7 @@ def predict_command(
     paths: tuple[str, ...],
     out: Path,
     formats: tuple[str, ...],
-    score: float | None,
+    score: float | Literal["auto"] | None,
     batch_size: int,
     workers: int,
     classes: str | None,
@@ -115,15 +115,29 @@ def predict_command(
     from detect.system.progress import show_progress
 
     all_formats = formats or ("json", "images")
-    scores = {name: default_score(name) if score is None else score for name in all_formats}
+    scores = {name: default_score(name) for name in all_formats}
+    if score is not None:
+        scores = dict.fromkeys(all_formats, 0.0 if score == "auto" else score)
     with init_process_group(device or "auto") as group:
         predictor = load(model, device or "auto", precision or "fp32", overrides)
         labels = options.class_labels(classes, predictor.classes)
-        predict_options = PredictOptions(score=min(scores.values()), labels=labels, drawn_score=scores.get("images"))
+        best = None
+        if score == "auto":
+            from detect.report.class_scores import best_class_scores
+
+            console = Console(quiet=not group.is_main)
+            best = group.main_process_first(lambda: best_class_scores(predictor, out, console))
+        predict_options = PredictOptions(
+            score=min(scores.values()),
+            labels=labels,
+            drawn_score=scores.get("images"),
+            class_scores=None if best is None else best.scores,
+        )
         ids, coco_notes = _coco_ids(annotations, predictor, images) if "coco" in scores else (None, [])
         if group.is_main:
             _print_notes(search, "images" in scores)
-            for line in [*coco_notes, *(_describe_scores(scores) if score is None else [])]:
+            score_lines = _describe_scores(scores) if score is None else [] if best is None else [best.line]
+            for line in [*coco_notes, *score_lines]:
                 print(line, flush=True)
         with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:
             result = predict_images(

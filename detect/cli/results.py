@@ -30,9 +30,9 @@ def results_command() -> None:
 @click.option(
     "--to",
     "target_format",
-    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "yolo-labels"]),
+    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]),
     required=True,
-    help="Format of DST: a file for json, csv and coco, a folder for the others.",
+    help="Format of DST: a file for json, csv, coco and cvat, a folder for the others.",
 )
 @click.option(
     "--images",
@@ -64,7 +64,7 @@ def convert(
     The format of SRC is detected. Scores stay as they are to the last bit, except that yolo-labels has none; masks are
     kept from and to json and coco.
     """
-    is_folder = target_format in ("voc", "yolo", "yolo-labels")
+    is_folder = target_format in ("voc", "yolo", "yolo-labels", "label-studio")
     require_writable_folder(target) if is_folder else require_writable_file(target)
     if target.exists() and target.resolve() == source.resolve():
         raise UserError(f"{target}: expected another file than SRC, found the same")
@@ -84,5 +84,7 @@ def convert(
     count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
     below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""
     print(f"{target}: {count} detections{below} in {len(chosen)} images, {len(results.classes)} classes")
-    if target_format not in ("json", "coco") and any(prediction.masks is not None for prediction in chosen):
+    if target_format in ("csv", "voc", "yolo", "yolo-labels") and any(
+        prediction.masks is not None for prediction in chosen
+    ):
         print(f"{target_format} has no field for masks: not written")

@@ -53,12 +53,13 @@ class PredictOptions:
     """The options of a prediction run.
 
     score: the minimum score of a detection; labels: the labels to keep; drawn_score: the minimum score of a box that is
-    drawn, None to draw no images.
+    drawn, None to draw no images; class_scores: the minimum score of each class (K,), None for the same for all.
     """
 
     score: float
     labels: tuple[int, ...]
     drawn_score: float | None = None
+    class_scores: tuple[float, ...] | None = None
 
 
 def predict_images(
@@ -232,6 +233,8 @@ def count_shortened_names(images: Sequence[Path]) -> int:
 
 def _select_detections(prediction: Prediction, options: PredictOptions) -> Prediction:
     keep = (prediction.scores >= options.score) & np.isin(prediction.labels, options.labels)
+    if options.class_scores is not None:
+        keep &= prediction.scores >= np.asarray(options.class_scores)[prediction.labels - 1]
     return prediction.select(keep)
 
 

@@ -103,7 +103,7 @@ def read_results(
         raise UserError(f"{path}: expected --images with {kind}, which has neither paths nor sizes, found none")
     if kind == "voc":
         names = tuple(classes or comp4_classes(path))
-        return Results(read_comp4(path, _without_objects(images, names)), names)
+        return Results(read_comp4(path, without_objects(images, names)), names)
     return _read_yolo(path, images, classes)
 
 
@@ -234,14 +234,14 @@ def _with_all(images: ListedImages | None, predictions: Sequence[Prediction]) ->
     """Return the predictions in the order of the images, with their paths and sizes; as they are without images."""
     if images is None:
         return list(predictions)
-    aligned = align(_without_objects(images, ()), predictions)
+    aligned = align(without_objects(images, ()), predictions)
     return [
         replace(prediction, file=file, width=size[1], height=size[0])
         for prediction, file, size in zip(aligned, images.files, images.sizes, strict=True)
     ]
 
 
-def _without_objects(images: ListedImages, classes: Sequence[str]) -> Annotations:
+def without_objects(images: ListedImages, classes: Sequence[str]) -> Annotations:
     """Return the images as a data set without objects, which is what names are matched with."""
     none = empty_prediction("", (0, 0))
     flags = np.zeros(0, bool)

@@ -8,10 +8,11 @@ from typing import Literal, get_args
 
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import CocoIds, images_file, write_coco_images
+from detect.inference.labeling_results import write_cvat, write_label_studio
 from detect.inference.result_writers import write_coco, write_comp4, write_csv, write_json
 from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
-ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels"]
+ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
 RESULT_FORMATS: tuple[ResultFormat, ...] = get_args(ResultFormat)
 
 _FOR_SCORING = frozenset({"coco", "voc"})  # an AP needs the detections of low scores: 0.5 cost 4 points of it on VOC
@@ -26,6 +27,7 @@ def default_score(name: str) -> float:
 def file_name(name: ResultFormat) -> str:
     """Return the name of the file or folder of a format below ``--out``."""
     files: dict[str, str] = {"json": "predictions.json", "csv": "predictions.csv", "coco": "coco_results.json"}
+    files |= {"cvat": "annotations.xml"}
     return files.get(name, name)
 
 
@@ -49,7 +51,10 @@ def write_results(
 def write_format(
     path: Path, name: ResultFormat, predictions: Sequence[Prediction], classes: Sequence[str], ids: CocoIds | None
 ) -> None:
-    """Write one format to a file, or a folder for voc and yolo. If ``ids`` is None, coco lists its images beside it."""
+    """Write one format to a file, or a folder for voc, yolo and label-studio.
+
+    If ``ids`` is None, coco gets new ids, and the list of its images beside it.
+    """
     if name == "json":
         write_json(path, predictions, classes)
     elif name == "csv":
@@ -60,6 +65,10 @@ def write_format(
         write_yolo(path, predictions, classes)
     elif name == "yolo-labels":
         write_yolo_labels(path, predictions, classes)
+    elif name == "label-studio":
+        write_label_studio(path, predictions, classes)
+    elif name == "cvat":
+        write_cvat(path, predictions, classes)
     elif ids is None:
         write_coco(path, predictions, range(1, len(predictions) + 1), range(1, len(classes) + 1))
         write_coco_images(images_file(path), predictions, classes)

@@ -37,7 +37,7 @@ def test_torchmetrics_gets_labels_from_1_and_masks_of_the_image() -> None:
     fields = detections(masked=True).to_torchmetrics()
     assert fields["labels"].tolist() == [2, 1]
     assert fields["masks"].shape == (2, 100, 200)
-    assert fields["masks"][0, 21:39, 11:59].all()
+    assert fields["masks"][0, 25:35, 20:50].all()
     assert fields["masks"][0].sum() <= 50 * 20
     assert "masks" not in detections().to_torchmetrics()
 

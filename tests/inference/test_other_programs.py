@@ -37,13 +37,13 @@ def data_set(tmp_path: Path) -> tuple[Path, list[Prediction]]:
         cv2.imwrite(str(file), draw.integers(0, 256, (*SIZE, 3), np.uint8))
         images.append({"id": 40 + index, "file_name": file.name, "height": SIZE[0], "width": SIZE[1]})
         corners = draw.uniform([0, 0], [120, 40], (5, 2))
-        boxes = np.concatenate([corners, corners + draw.uniform(15, 60, (5, 2))], axis=1)
+        boxes = np.concatenate([corners, corners + draw.uniform(15, 60, (5, 2))], axis=1).round()
         labels = draw.integers(1, 3, 5)
         for (x1, y1, x2, y2), label in zip(boxes.tolist(), labels.tolist(), strict=True):
             box, sides = [x1, y1, x2 - x1, y2 - y1], (x2 - x1) * (y2 - y1)
             ids = {"id": len(annotations) + 1, "image_id": 40 + index, "category_id": (7, 3)[label - 1]}
             annotations.append({**ids, "bbox": box, "area": sides, "iscrowd": 0})
-        near = boxes + draw.normal(0, 4, boxes.shape)
+        near = (boxes + draw.normal(0, 4, boxes.shape)).round()  # exact in the single precision of torchmetrics
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 5)
         scores = draw.random(5).astype(np.float32).astype(np.float64)
         predictions.append(Prediction(str(file), SIZE[1], SIZE[0], near, scores, labels.astype(np.int64)))
@@ -112,7 +112,8 @@ def test_torchmetrics_scores_ours(data_set):
             for box, rows in zip(boxes, targets.values(), strict=True)
         ],
     )
-    assert float(metric.compute()["map"]) == pytest.approx(our_ap(truth, predictions), abs=1e-4)  # its boxes are fp32
+    # its recall thresholds are in single precision: a recall that equals one in double precision may lie beside it
+    assert float(metric.compute()["map"]) == pytest.approx(our_ap(truth, predictions), abs=5e-4)
 
 
 @pytest.mark.filterwarnings("ignore")
