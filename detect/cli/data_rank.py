@@ -49,9 +49,9 @@ def rank(
 ) -> None:
     """Order the photos of PATH (files, folders, globs) by how much their labels would teach MODEL.
 
-    The gain is the sum of 4 s (1 - s) over the scores s of the detections: those of 0.5 are the most doubtful. Of photos
-    that show nearly the same, one stays in its place and the others go to the end. A photo in which MODEL detects
-    nothing has a gain of 0, also where it misses an object: look at some of them.
+    The gain is the sum of 4 s (1 - s) over the scores s of the detections: a score of 0.5 is the most doubtful. Of
+    photos that show nearly the same, one stays in its place and the others go to the end. A photo in which MODEL
+    detects nothing has a gain of 0, also where it misses an object: look at some of them.
     """
     tune_malloc()
     require_writable_file(out)

@@ -41,11 +41,10 @@ class Ranking:
 
 
 def label_gain(scores: np.ndarray) -> float:
-    """Return the sum of the doubts about detections with ``scores`` (D,): 4 s (1 - s), 1 at a score of 0.5, 0 at 0 and 1.
+    """Return the sum of the doubts about detections with ``scores`` (D,): 4 s (1 - s), 1 at 0.5 and 0 at 0 and 1.
 
-    Of the ways to turn doubts about detections into one about the image, the sum taught a detector on VOC fastest
-    (Brust et al. 2019, "Active Learning for Deep Object Detection", section 5). It prefers photos of many objects, which
-    take longer to label too.
+    Of the ways to turn doubts about detections into one about the image, Brust et al. (2019, "Active Learning for Deep
+    Object Detection", section 5) found the sum best. It prefers photos of many objects, which take longer to label too.
     """
     return float((4 * scores * (1 - scores)).sum())
 
