@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from detect.config import Config
@@ -9,14 +10,19 @@ from detect.config.files import load_config
 from detect.inference.evaluate_dataset import evaluate
 from detect.inference.predictor import load
 from detect.training.context import TrainingResult
+from detect.training.loggers.logger import Logger
 from detect.training.run import train as train_run
 from detect.training.run_folder import RunFolder
 
 __all__ = ["evaluate", "load", "train"]
 
 
-def train(config: Config | str | Path, out: str | Path | None = None) -> TrainingResult:
-    """Train from a Config or a configuration file, into ``out`` or the next free ``runs/<name>-<n>``."""
+def train(config: Config | str | Path, out: str | Path | None = None, loggers: Sequence[Logger] = ()) -> TrainingResult:
+    """Train from a Config or a configuration file, into ``out`` or the next free ``runs/<name>-<n>``.
+
+    loggers: your own, which follow the run beside those of ``train.loggers`` (docs/loggers.md).
+    """
     name = "run" if isinstance(config, Config) else Path(config).stem
     settings = config if isinstance(config, Config) else load_config(Path(config))
-    return train_run(settings, RunFolder.next_free(name) if out is None else Path(out))
+    folder = RunFolder.next_free(name) if out is None else Path(out)
+    return train_run(settings, folder, loggers=loggers)

@@ -11,8 +11,11 @@ Letters: N images, G targets, P proposals, S samples, D detections, K classes, M
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -167,7 +170,25 @@ class Samples:
         return len(self.boxes)
 
 
-@dataclass(frozen=True)
+class Detection(NamedTuple):
+    """One detection.
+
+    box: x1 y1 x2 y2 in pixels; score in 0..1; label: the number of the class, in 1..K: programs that count classes from
+    0 (supervision, ultralytics, YOLO's files) call it ``label - 1``; name: of the class, empty if no names are known.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    label: int
+    name: str
+
+    def __str__(self) -> str:
+        """Return the class, the score and the box: ``dog 0.98 at 10.0 20.0 110.5 80.0``."""
+        corners = " ".join(f"{side:.1f}" for side in self.box)
+        return f"{self.name or f'label {self.label}'} {self.score:.2f} at {corners}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """The detections of one image, best first.
 
@@ -176,6 +197,10 @@ class Detections:
     (D, M, M) float32 or None: the probability, 0 to 1, that each of M x M cells of the box belongs to the object. As
     they are relative to the box, they stay as they are when boxes are scaled or moved; ``ops.masks.paste_masks`` puts
     them on the image. None where the model has no mask head.
+
+    Labels count from 1, as 0 is background: the name of label k is ``classes[k - 1]``. ``detections[0]`` is the best
+    Detection, and a loop gives one after the other; ``detections[:5]`` and ``detections[detections.scores > 0.9]`` are
+    Detections. Two are equal if all their tensors and classes are.
     """
 
     boxes: Tensor
@@ -208,22 +233,77 @@ class Detections:
             f"{name:<{width}}  {score:.2f}  {' '.join(f'{side:7.1f}' for side in box)}" for name, score, box in rows
         )
 
+    def __repr__(self) -> str:
+        """Return the number of detections and the best five: ``Detections(2: dog 0.98, cat 0.71)``."""
+        best = [f"{detection.name or f'label {detection.label}'} {detection.score:.2f}" for detection in self[:5]]
+        more = [f"{len(self) - 5} more"] if len(self) > 5 else []
+        listed = f": {', '.join(best + more)}" if best else ""
+        return f"{type(self).__name__}({len(self)}{listed}{', with masks' if self.masks is not None else ''})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detections):
+            return NotImplemented
+        pairs = (
+            (self.boxes, other.boxes),
+            (self.scores, other.scores),
+            (self.labels, other.labels),
+            (self.proposal_index, other.proposal_index),
+            (self.masks, other.masks),
+        )
+        return self.classes == other.classes and all(_are_equal(*pair) for pair in pairs)
+
+    __hash__ = None  # type: ignore[assignment] # equal tensors have different hashes
+
+    def __iter__(self) -> Iterator[Detection]:
+        columns = (self.boxes.tolist(), self.scores.tolist(), self.labels.tolist())  # one wait for a GPU for each
+        for (x1, y1, x2, y2), score, label in zip(*columns, strict=True):
+            yield Detection((x1, y1, x2, y2), score, label, self.classes[label - 1] if self.classes else "")
+
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+
+    @overload
+    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Self: ...
+
+    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Detection | Self:
+        """Return the Detection at an index, or the Detections of a slice, a bool mask (D,) or several indices.
+
+        Raises IndexError for an index beyond the last.
+        """
+        if isinstance(index, slice):
+            return self.select(torch.arange(len(self), device=self.boxes.device)[index])
+        if isinstance(index, int | np.integer):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"expected an index below {len(self)}, the number of detections, found {index}")
+            return next(iter(self.select(torch.tensor([int(index) % len(self)], device=self.boxes.device))))
+        return self.select(index if isinstance(index, Tensor) else torch.as_tensor(index, device=self.boxes.device))
+
     def names(self) -> list[str]:
         """Return the class name of each detection."""
         return [self.classes[label - 1] for label in self.labels.tolist()]
 
-    def above(self, score: float) -> Detections:
+    def above(self, score: float) -> Self:
         """Return the detections whose score is at least ``score``."""
         return self.select(self.scores >= score)
 
-    def select(self, index: Tensor) -> Detections:
+    def select(self, index: Tensor) -> Self:
         """Return the detections at ``index``: a bool mask (D,) or int64 indices."""
         index = index.nonzero().flatten() if index.dtype == torch.bool else index  # counted once, not for each field
-        proposal_index = None if self.proposal_index is None else self.proposal_index[index]
-        masks = None if self.masks is None else self.masks[index]
-        return Detections(
-            self.boxes[index], self.scores[index], self.labels[index], proposal_index, self.classes, masks
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            labels=self.labels[index],
+            proposal_index=None if self.proposal_index is None else self.proposal_index[index],
+            masks=None if self.masks is None else self.masks[index],
         )
+
+
+def _are_equal(first: Tensor | None, second: Tensor | None) -> bool:
+    """Return whether two tensors have the same device, dtype, shape and numbers, or both are None."""
+    if first is None or second is None:
+        return first is second
+    return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
 
 
 @dataclass(frozen=True)

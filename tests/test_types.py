@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,6 +113,36 @@ def test_select_by_index_keeps_the_order_of_the_index() -> None:
     selected = detections().select(torch.tensor([2, 0]))
     assert torch.equal(selected.scores, torch.tensor([0.1, 0.9]))
     assert selected.proposal_index is None
+
+
+def test_detections_are_a_sequence_whose_labels_count_from_1() -> None:
+    best, *others = detections()
+    assert best == detections()[0] == detections()[-3] == detections()[np.int64(0)]
+    assert best == ((0.0, 1.0, 2.0, 3.0), pytest.approx(0.9), 2, "dog")
+    assert str(best) == "dog 0.90 at 0.0 1.0 2.0 3.0"
+    assert [other.name for other in others] == ["cat", "dog"]
+    for part in (detections()[1:], detections()[[1, 2]], detections()[detections().scores < 0.8]):
+        assert isinstance(part, Detections)
+        assert part == detections().select(torch.tensor([1, 2]))
+    with pytest.raises(IndexError, match="expected an index below 3"):
+        detections()[3]
+    assert list(detections().above(1.0)) == []
+
+
+def test_detections_are_equal_if_all_fields_are() -> None:
+    assert detections() == detections()
+    for other in (detections(torch.tensor([0, 1, 2])), detections().above(0.5), replace(detections(), classes=()), 3):
+        assert detections() != other
+    masks = torch.ones(3, 2, 2)
+    assert replace(detections(), masks=masks) == replace(detections(), masks=masks.clone())
+    assert replace(detections(), masks=masks) != detections()
+
+
+def test_repr_of_detections_counts_them() -> None:
+    assert repr(detections()) == "Detections(3: dog 0.90, cat 0.50, dog 0.10)"
+    assert repr(detections().above(1.0)) == "Detections(0)"
+    many = Detections(zeros(9, 4), zeros(9), torch.ones(9, dtype=L), masks=zeros(9, 2, 2))
+    assert repr(many).endswith("label 1 0.00, 4 more, with masks)")
 
 
 def test_masks_follow_their_detections_and_targets() -> None:

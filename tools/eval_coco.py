@@ -3,14 +3,16 @@
 
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
-The images are not needed. The files are scored as they are; the metrics equal those of pycocotools to the last digit,
-or a line on stderr says which annotation ids make pycocotools' others.
+DT.json holds COCO results, or is a predictions.json of `detect predict` or of `detect eval --save`, whose images and
+classes are found in GT.json by their names. The images are not needed. The files are scored as they are; the metrics
+equal those of pycocotools to the last digit, or a line on stderr says which annotation ids make pycocotools' others.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from detect.errors import UserError, shorten
 from detect.evaluation.coco import evaluate_coco_json
 from detect.evaluation.score import Score, write_score
 from detect.evaluation.score_tables import score_table
-from detect.inference.result_readers import load_coco_results
+from detect.inference.coco_ids import coco_ids
+from detect.inference.result_readers import json_classes, load_coco_results, load_list, read_json
+from detect.inference.result_writers import coco_rows
 
 
 @click.command(help=__doc__)
@@ -34,7 +38,7 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
     """Score the results and print a table."""
     dataset = _load_dataset(annotations)
     images = {row["id"] for row in dataset["images"]}
-    rows = load_coco_results(results, images, {row["id"] for row in dataset["categories"]})
+    rows = _load_results(results, annotations, images, {row["id"] for row in dataset["categories"]})
     start = time.perf_counter()
     result = evaluate_coco_json(dataset, rows)
     score = Score("coco", result.metrics, result.per_class, len(images), time.perf_counter() - start)
@@ -43,6 +47,23 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
     if (warning := coco_json.id_warning(dataset["annotations"])) is not None:
         click.echo(f"eval_coco: {warning}", err=True)
     rich.print(score_table(score))
+
+
+def _load_results(
+    results: Path, annotations: Path, image_ids: Container[int], category_ids: Container[int]
+) -> list[dict[str, Any]]:
+    """Return COCO results: as they are, or those of a predictions.json, by the names of its images and classes."""
+    entries = load_list(results, "COCO results or a predictions.json")
+    if not (entries and isinstance(entries[0], dict) and "file" in entries[0]):
+        return load_coco_results(results, image_ids, category_ids)
+    classes = json_classes(results)
+    predictions = read_json(results, classes)
+    ids = coco_ids(annotations, [Path(prediction.file) for prediction in predictions], classes)
+    return [
+        row
+        for prediction in predictions
+        for row in coco_rows(prediction, ids.image_ids[prediction.file], ids.category_ids)
+    ]
 
 
 def _load_dataset(path: Path) -> dict[str, Any]:

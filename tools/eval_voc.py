@@ -3,8 +3,9 @@
 
     tools/eval_voc.py --root VOC2007 --split LIST --results DT [--metric voc07|voc12] [--json FILE]
 
-DT is a predictions.json, or a folder of comp4_det_<class>.txt. An image without results counts as one
-without detections.
+DT is a predictions.json of `detect predict` or of `detect eval --save`, COCO results with the list of their images
+beside them (coco_images.json of coco_results.json), or a folder of comp4_det_<class>.txt. An image without results
+counts as one without detections.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from detect.evaluation.predictions import align
 from detect.evaluation.score import evaluate, write_score
 from detect.evaluation.score_tables import score_table
 from detect.evaluation.voc import VocMetric
-from detect.inference.result_readers import comp4_classes, json_classes, read_comp4, read_json
+from detect.inference.result_files import read_results
+from detect.inference.result_readers import comp4_classes, read_comp4
 
 
 @click.command(help=__doc__)
@@ -43,8 +45,9 @@ def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Pa
         annotations = _with_classes(annotations, comp4_classes(results))
         predictions = read_comp4(results, annotations)
     else:
-        annotations = _with_classes(annotations, json_classes(results))
-        predictions = align(annotations, read_json(results, annotations.classes))
+        read = read_results(results)
+        annotations = _with_classes(annotations, read.classes)
+        predictions = align(annotations, read_results(results, classes=annotations.classes).predictions)
     score = evaluate(annotations, predictions, metric)
     if json_file is not None:
         write_score(json_file, score)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detect.bench.timing import Timing
+from detect.system.numbers import format_number
 
 Cell = str | float | int | None
 
@@ -72,7 +73,7 @@ def format_cell(cell: Cell) -> str:
     if cell is None:
         return ""
     if isinstance(cell, float):
-        return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+        return format_number(cell)
     return str(cell)
 
 

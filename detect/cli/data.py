@@ -13,6 +13,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.data_convert import convert
+from detect.cli.data_rank import rank
 from detect.cli.data_review import LabelReviewer
 from detect.cli.data_show import show
 from detect.cli.group import Group
@@ -33,11 +34,12 @@ _workers = click.option(
 
 @click.group("data", cls=Group, epilog="Example: detect data inspect my-photos")
 def data_command() -> None:
-    """Inspect, summarize, show and convert labelled data."""
+    """Inspect, summarize, show and convert labelled data; rank photos to label."""
 
 
 data_command.add_command(convert)
 data_command.add_command(show)
+data_command.add_command(rank)
 
 
 @data_command.command(

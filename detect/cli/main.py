@@ -17,6 +17,7 @@ COMMANDS = {
     "pretrain": "Train a backbone as a classifier of objects.",
     "eval": "Score a model on a data set.",
     "predict": "Detect on images, folders and globs.",
+    "results": "Convert files of detections.",
     "data": "Inspect, summarize, show and convert labelled data.",
     "report": "Write one HTML page about a run: metrics, curves, errors, images.",
     "explain": "Explain each detection: anchor, proposal, region, suppression.",

@@ -43,6 +43,22 @@ data_encoding = click.option(
 )
 
 
+class ScoreType(click.ParamType):
+    """A score from 0 to 1, or ``auto``."""
+
+    name = "score"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:  # noqa: ARG002
+        """Return what the help shows."""
+        return "0..1|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | Literal["auto"]:
+        """Return the score as a number, or ``auto``."""
+        if value == "auto":
+            return "auto"
+        return float(click.FloatRange(0, 1).convert(value, param, ctx))
+
+
 def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | None) -> tuple[str, ...]:
     """Append --device and --precision to the overrides: they win over the configuration and over --set."""
     flags = [f"device={device}" if device else "", f"train.precision={precision}" if precision else ""]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
@@ -19,8 +19,10 @@ from detect.system.files import require_writable_folder
 
 if TYPE_CHECKING:
     from detect.evaluation.predictions import Prediction
+    from detect.inference.coco_ids import CocoIds
     from detect.inference.find_images import ImageSearch
     from detect.inference.predict import PredictionResult
+    from detect.inference.predictor import Predictor
 
 MAX_LISTED = 10  # images, and detections of each, that are printed
 
@@ -34,17 +36,16 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "images"]),
+    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat", "images"]),
     multiple=True,
-    help="Result format; can be repeated. `images` draws the boxes on the images [default: json and images].",
+    help="Result format; can be repeated. `images` draws the boxes on the images; `yolo-labels` is a data set to train "
+    "on, `label-studio` and `cvat` are labels to correct there [default: json and images].",
 )
 @click.option(
     "--score",
-    type=click.FloatRange(0, 1),
-    metavar="0..1",
-    default=0.5,
-    show_default=True,
-    help="Minimum score.",
+    type=options.ScoreType(),
+    help="Minimum score; auto: that of best F1 for each class, on the validation data of MODEL [default: 0.05 for coco "
+    "and voc, which are for scoring, 0.5 for the others].",
 )
 @click.option(
     "--batch-size", type=click.IntRange(1), metavar="N", default=8, show_default=True, help="Images in a batch."
@@ -65,7 +66,11 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
     help="R-CNN, Fast R-CNN: read the proposals from this file instead of searching.",
 )
 @click.option(
-    "--annotations", type=Path, metavar="GT.json", help="coco: take image ids and category ids from this file."
+    "--annotations",
+    type=Path,
+    metavar="GT.json",
+    help="coco: take image ids and category ids from this file [default: from the data set of the images, if they are "
+    "in one].",
 )
 @options.settings
 @options.device
@@ -75,7 +80,7 @@ def predict_command(
     paths: tuple[str, ...],
     out: Path,
     formats: tuple[str, ...],
-    score: float,
+    score: float | Literal["auto"] | None,
     batch_size: int,
     workers: int,
     classes: str | None,
@@ -105,31 +110,72 @@ def predict_command(
         raise UserError("--annotations: expected --format coco together with it")
     from detect.inference.predict import PredictOptions, clear_journal, predict_images
     from detect.inference.predictor import load
-    from detect.inference.result_writers import coco_ids, write_results
+    from detect.inference.result_formats import default_score, write_results
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
 
     all_formats = formats or ("json", "images")
+    scores = {name: default_score(name) for name in all_formats}
+    if score is not None:
+        scores = dict.fromkeys(all_formats, 0.0 if score == "auto" else score)
     with init_process_group(device or "auto") as group:
         predictor = load(model, device or "auto", precision or "fp32", overrides)
+        labels = options.class_labels(classes, predictor.classes)
+        best = None
+        if score == "auto":
+            from detect.report.class_scores import best_class_scores
+
+            console = Console(quiet=not group.is_main)
+            best = group.main_process_first(lambda: best_class_scores(predictor, out, console))
         predict_options = PredictOptions(
-            score, options.class_labels(classes, predictor.classes), "images" in all_formats
+            score=min(scores.values()),
+            labels=labels,
+            drawn_score=scores.get("images"),
+            class_scores=None if best is None else best.scores,
         )
+        ids, coco_notes = _coco_ids(annotations, predictor, images) if "coco" in scores else (None, [])
         if group.is_main:
-            _print_notes(search, predict_options.draw_images)
-        ids = None if annotations is None else coco_ids(annotations, images, predictor.classes)
+            _print_notes(search, "images" in scores)
+            score_lines = _describe_scores(scores) if score is None else [] if best is None else [best.line]
+            for line in [*coco_notes, *score_lines]:
+                print(line, flush=True)
         with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:
             result = predict_images(
                 predictor, images, out, predict_options, batch_size, workers, progress, proposals, group
             )
         if group.is_main:
-            write_results(out, all_formats, result.predictions, predictor.classes, ids)
+            write_results(out, scores, result.predictions, predictor.classes, ids)
             clear_journal(out)
-            _print_summary(result, predictor.classes, score, out)
+            _print_summary(result, predictor.classes, max(scores.values()), out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
         exit_if_unreadable(result.unreadable, len(images))
     sys.exit(1 if result.unreadable else 0)
+
+
+def _coco_ids(
+    annotations: Path | None, predictor: Predictor, images: Sequence[Path]
+) -> tuple[CocoIds | None, list[str]]:
+    """Return the ids of a file, or of the data set that the images belong to, and what to say about them."""
+    from detect.inference.coco_ids import coco_ids, find_coco_ids
+
+    if annotations is not None:
+        ids = coco_ids(annotations, images, predictor.classes)
+        return ids, [ids.warning] if ids.warning else []
+    matched = find_coco_ids(predictor.config.data, images, predictor.classes)
+    warnings = [] if matched.ids is None or matched.ids.warning is None else [matched.ids.warning]
+    return matched.ids, [matched.note, *warnings]
+
+
+def _describe_scores(scores: Mapping[str, float]) -> list[str]:
+    """Return the line on the lowest score of each format where they are for scoring, whose default is another."""
+    from detect.inference.result_formats import SHOWN_SCORE
+
+    if set(scores.values()) == {SHOWN_SCORE}:
+        return []
+    by_score = {score: [name for name in scores if scores[name] == score] for score in sorted(set(scores.values()))}
+    texts = [f"{score:g} in {' and '.join(names)}" for score, names in by_score.items()]
+    return [f"lowest score: {', '.join(texts)}, as coco and voc are for scoring (--score sets one for all)"]
 
 
 def _print_notes(search: ImageSearch, draws_images: bool) -> None:
@@ -144,13 +190,19 @@ def _print_notes(search: ImageSearch, draws_images: bool) -> None:
 
 
 def _print_summary(result: PredictionResult, classes: Sequence[str], score: float, out: Path) -> None:
-    """Print what was detected in each of few images, then the number of detections and the time."""
-    if len(result.predictions) <= MAX_LISTED:
-        for prediction in result.predictions:
+    """Print what was detected in each of few images, then the number of detections and the time.
+
+    Only detections that score at least ``score`` are listed; those below it, in formats for scoring, are counted.
+    """
+    shown = [prediction.select(prediction.scores >= score) for prediction in result.predictions]
+    if len(shown) <= MAX_LISTED:
+        for prediction in shown:
             print(_on_one_line(f"{prediction.file}: {_describe(prediction, classes)}"))
-    count, num_images = sum(len(prediction) for prediction in result.predictions), len(result.predictions)
+    count, num_images = sum(map(len, shown)), len(shown)
+    num_below = sum(map(len, result.predictions)) - count
     print(
-        f"{count} {'detection that scores' if count == 1 else 'detections that score'} {score:g} or more in "
+        f"{count} {'detection that scores' if count == 1 else 'detections that score'} {score:g} or more"
+        f"{f' and {num_below} below' if num_below else ''} in "
         f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
     )

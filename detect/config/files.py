@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from detect.config import Config, to_dict
-from detect.config.renamed import rename_settings
+from detect.config.renamed import RENAMED_KEYS, rename_settings
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_file, suggest_path
 from detect.system.yaml_files import Dumper, parse_yaml, read_yaml
@@ -46,20 +46,37 @@ def parse_config(settings: dict[str, Any], source: str) -> Config:
 def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Return settings where ``a.b=1`` has set settings["a"]["b"], in the order of the overrides.
 
-    Values are read as YAML. Raises UserError for an override that is not KEY=VALUE.
+    Values are read as YAML; null is the default of a setting that has no null. Raises UserError for an override that is
+    not KEY=VALUE.
     """
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise UserError(f"--set {override}: expected KEY=VALUE")
         try:
-            nested: Any = parse_yaml(text)
+            nested_setting: Any = parse_yaml(text)
         except ValueError:
             raise UserError(f"--set {override}: expected a YAML value, found {text}") from None
+        nested: Any = nested_setting
         for part in reversed(key.split(".")):
             nested = {part: nested}
         settings = deep_merge(settings, rename_settings(nested, "--set"))
+        if nested_setting is None:
+            _drop_null(settings, key.split("."))
     return settings
+
+
+def _drop_null(settings: dict[str, Any], path: Sequence[str]) -> None:
+    """Remove a setting that is null and may not be, so that it has its default: data.train=null is data.train=train."""
+    old_key = ".".join(path)
+    path = RENAMED_KEYS.get(old_key, old_key).split(".")
+    section = _section_at(path[:-1])
+    field = None if section is None else section.model_fields.get(path[-1])
+    if field is None or type(None) in get_args(field.annotation) or _section_in(field.annotation) == field.annotation:
+        return
+    for part in path[:-1]:
+        settings = settings[part]
+    settings.pop(path[-1], None)
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -130,14 +130,28 @@ class TrainConfig(ConfigModel):
     stop."""
     log_every: PositiveInt = 20
     """Number of steps between two rows of metrics.csv."""
-    tensorboard: bool = False
-    """Whether these rows are written as TensorBoard event files too, in the run folder (`pip install tensorboard`)."""
+    loggers: tuple[Literal["tensorboard", "mlflow"], ...] = ()
+    """Programs that get these rows, the settings and the pictures too. tensorboard: event files in the run folder (`pip
+    install tensorboard`); mlflow: a run in the folder mlruns, or where MLFLOW_TRACKING_URI leads (`pip install
+    mlflow-skinny`)."""
     checkpoint_every: PositiveInt = 500
     """Number of steps between two writes of last.pt within an epoch."""
     feature_cache_gb: Positive = 20.0
     """Largest size in gigabytes, on the disk, of the cached features that SVMs and regressors are fitted on."""
     svm: SVMConfig = SVMConfig()
     regressor: RegressorConfig = RegressorConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_tensorboard(cls, settings: Any) -> Any:
+        """Read ``tensorboard``, which older versions had, as one of the loggers; every older checkpoint has it."""
+        if not isinstance(settings, dict) or not isinstance(settings.get("tensorboard"), bool):
+            return settings
+        others = {key: setting for key, setting in settings.items() if key != "tensorboard"}
+        names = others.get("loggers", ())
+        if settings["tensorboard"] and isinstance(names, list | tuple) and "tensorboard" not in names:
+            others["loggers"] = (*names, "tensorboard")
+        return others
 
     @model_validator(mode="after")
     def _require_one_length(self) -> TrainConfig:

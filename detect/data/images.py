@@ -76,14 +76,51 @@ def read_image(path: str | Path) -> np.ndarray:
     converted, and of several frames the first is returned. Raises UnreadableImage.
     """
     try:
-        content = _require_regular_file(path).read_bytes()
-        with _open_header(content) as image:
-            orientation = read_orientation(image)
-            if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and is_complete_jpeg(content):
-                return turn_upright(_decode_jpeg(content), orientation)
-            return _decode(image, orientation)
+        return decode_image(_require_regular_file(path).read_bytes())
     except Exception as error:  # decoders raise almost any exception for damaged bytes
         raise _to_unreadable(path, error) from error
+
+
+def decode_image(content: bytes) -> np.ndarray:
+    """Return the image that ``read_image`` would return of a file with this content.
+
+    Raises UnreadableImage, or what the decoder raises: ``read_image_bytes`` names the content in one line.
+    """
+    with _open_header(content) as image:
+        orientation = read_orientation(image)
+        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and is_complete_jpeg(content):
+            return turn_upright(_decode_jpeg(content), orientation)
+        return _decode(image, orientation)
+
+
+def read_image_bytes(content: bytes, name: str, max_pixels: int | None = None) -> np.ndarray:
+    """Return the image that ``read_image`` would return of a file with this content.
+
+    name: for the message; max_pixels: an image of more is refused by its header, before memory for it is allocated.
+    Raises UnreadableImage.
+    """
+    try:
+        if max_pixels is not None:
+            with _open_header(content) as image:
+                if image.width * image.height > max_pixels:
+                    raise UnreadableImage(f"{image.width} x {image.height} is more than {max_pixels:,} pixels")
+        return decode_image(content)
+    except Exception as error:
+        raise _to_unreadable(name, error) from error
+
+
+def pillow_to_rgb(image: Image.Image) -> np.ndarray:
+    """Return an image of Pillow as (H, W, 3) uint8 RGB, upright, as ``read_image`` returns its file.
+
+    Raises UnreadableImage for samples that have no scale (32 bits, floats) and for a file that cannot be decoded.
+    """
+    try:
+        orientation = read_orientation(image) if isinstance(image, ImageFile.ImageFile) else 1
+        image.load()
+        rgb = _to_rgb(image)
+        return rgb if isinstance(image, TiffImageFile) else turn_upright(rgb, orientation)
+    except Exception as error:
+        raise _to_unreadable(f"PIL image of mode {image.mode}", error) from error
 
 
 def read_reduced_gray(path: str | Path) -> np.ndarray:

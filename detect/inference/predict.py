@@ -52,12 +52,14 @@ class PredictionResult:
 class PredictOptions:
     """The options of a prediction run.
 
-    score: the minimum score of a detection; labels: the labels to keep; draw_images: whether to draw the boxes.
+    score: the minimum score of a detection; labels: the labels to keep; drawn_score: the minimum score of a box that is
+    drawn, None to draw no images; class_scores: the minimum score of each class (K,), None for the same for all.
     """
 
     score: float
     labels: tuple[int, ...]
-    draw_images: bool
+    drawn_score: float | None = None
+    class_scores: tuple[float, ...] | None = None
 
 
 def predict_images(
@@ -93,14 +95,17 @@ def predict_images(
     remaining = batches[len(results) :]
     detect_batch = _DetectBatch(predictor, options)
     draw_batch = _DrawBatch(
-        out / "images", relative_to_shared_folder([str(image) for image in images]), predictor.classes
+        folder=out / "images",
+        names=relative_to_shared_folder([str(image) for image in images]),
+        classes=predictor.classes,
+        score=options.drawn_score or 0.0,
     )
     pin_memory = predictor.compute.is_asynchronous
     num_workers = workers if len(images) > 1 else 0  # nothing to read while the model computes
     loader = file_loader(images, predictor.preprocess, group.shard(remaining), num_workers, lookup, pin_memory)
     with explain_worker_death("--workers", loader), ThreadPoolExecutor(1) as pool:
         local_results: Iterator[BatchResult] = map(detect_batch, loader)
-        if options.draw_images:
+        if options.drawn_score is not None:
             local_results = _overlap_drawing(pool, draw_batch, local_results)
         for result in _gather_in_order(group, local_results, len(remaining)):
             if journal is not None:
@@ -228,19 +233,23 @@ def count_shortened_names(images: Sequence[Path]) -> int:
 
 def _select_detections(prediction: Prediction, options: PredictOptions) -> Prediction:
     keep = (prediction.scores >= options.score) & np.isin(prediction.labels, options.labels)
+    if options.class_scores is not None:
+        keep &= prediction.scores >= np.asarray(options.class_scores)[prediction.labels - 1]
     return prediction.select(keep)
 
 
 @dataclass(frozen=True)
 class _DrawBatch:
-    """Draws the images of a batch, each to ``folder`` under its name."""
+    """Draws the images of a batch, each to ``folder`` under its name, with the boxes of at least ``score``."""
 
     folder: Path
     names: Sequence[str]
     classes: Sequence[str]
+    score: float
 
     def __call__(self, result: BatchResult) -> BatchResult:
-        for index, prediction in zip(result.indices, result.predictions, strict=True):
+        for index, detected in zip(result.indices, result.predictions, strict=True):
+            prediction = detected.select(detected.scores >= self.score)
             rgb, masks = read_image(prediction.file), prediction.masks
             bitmaps = None if masks is None else [decode(mask, (rgb.shape[0], rgb.shape[1])) for mask in masks]
             boxes = LabeledBoxes(prediction.boxes, prediction.labels, prediction.scores, bitmaps)

@@ -14,8 +14,9 @@ from detect.config import Config, Device, Precision
 from detect.config.builders.detector import build_preprocess, build_uninitialized, with_tta
 from detect.config.builders.proposals import on_the_fly_search
 from detect.config.files import with_overrides
-from detect.data.images import read_image
 from detect.errors import UserError
+from detect.inference.image_detections import ImageDetections
+from detect.inference.image_inputs import ImageLike, image_name, to_rgb
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
@@ -23,9 +24,7 @@ from detect.ops.preprocess import Preprocess, rescale_boxes
 from detect.proposals.lookups import BoxesAndScores, SearchOnTheFly
 from detect.system import randomness
 from detect.system.device import ComputeConfig, select_device
-from detect.types import Detections, Images, Proposals
-
-ImageLike = str | Path | np.ndarray
+from detect.types import Images, Proposals
 
 
 class Predictor:
@@ -66,32 +65,40 @@ class Predictor:
         return self.detector.base_detector
 
     @overload
-    def predict(self, x: ImageLike, score: float = 0.5) -> Detections: ...
+    def predict(self, x: ImageLike, score: float = 0.5) -> ImageDetections: ...
 
     @overload
-    def predict(self, x: list[ImageLike], score: float = 0.5) -> list[Detections]: ...
+    def predict(self, x: Sequence[ImageLike], score: float = 0.5) -> list[ImageDetections]: ...
 
-    def predict(self, x: ImageLike | list[ImageLike], score: float = 0.5) -> Detections | list[Detections]:
+    def predict(
+        self, x: ImageLike | Sequence[ImageLike], score: float = 0.5
+    ) -> ImageDetections | list[ImageDetections]:
         """Return the detections of at least ``score``, best first, with boxes in pixels of the original image.
 
-        x: a path, an RGB uint8 array (H, W, 3), or a list of either, which gives a list. The images of a list are
-        processed one by one; ``detect predict`` uses batches. Raises UserError for an array of another kind, and
-        UnreadableImage for a file that cannot be decoded.
+        x: a path; the bytes of an image file; a PIL image; an RGB array (H, W, 3) or a tensor (3, H, W) of uint8, or of
+        floats in 0..1 or 0..255; a list or tuple of any of these, which gives a list. The images of a list are
+        processed one by one; ``detect predict`` uses batches. Labels count from 1: that of ``classes[0]`` is 1. Raises
+        UserError for anything else, and UnreadableImage for what cannot be decoded.
         """
-        if isinstance(x, str | Path | np.ndarray):
-            return self._predict_image(x).above(score)
-        return [self._predict_image(image).above(score) for image in x]
+        if isinstance(x, list | tuple):
+            return [self._predict_image(image).above(score) for image in x]
+        return self._predict_image(x).above(score)
 
-    def _predict_image(self, image: ImageLike) -> Detections:
-        rgb = image if isinstance(image, np.ndarray) else read_image(image)
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
-            raise UserError(f"image: expected an RGB uint8 array (H, W, 3), found {rgb.dtype} {rgb.shape}")
+    def _predict_image(self, image: object) -> ImageDetections:
+        rgb = to_rgb(image)
         images = self.preprocess_image(rgb).to(self.compute.device)
         with torch.inference_mode(), self.compute.autocast():
             detections = self.detector.detect(images)[0]
-        boxes = rescale_boxes(detections.boxes.cpu(), images.sizes[0], (rgb.shape[0], rgb.shape[1]))
-        masks = None if detections.masks is None else detections.masks.cpu()
-        return Detections(boxes, detections.scores.cpu(), detections.labels.cpu(), None, self.classes, masks)
+        size = (rgb.shape[0], rgb.shape[1])
+        return ImageDetections(
+            boxes=rescale_boxes(detections.boxes.cpu(), images.sizes[0], size),
+            scores=detections.scores.cpu(),
+            labels=detections.labels.cpu(),
+            classes=self.classes,
+            masks=None if detections.masks is None else detections.masks.cpu(),
+            size=size,
+            file=image_name(image),
+        )
 
     def preprocess_image(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> Images:
         """Return an RGB uint8 image (H, W, 3) as a batch of one.

@@ -35,13 +35,13 @@ _IMAGE_LIST = "a list of images with their detections"
 def read_json(path: Path, classes: Sequence[str]) -> list[Prediction]:
     """Read a ``predictions.json``. Raises UserError for another format and for a label that is not in ``classes``."""
     labels = {name: label for label, name in enumerate(classes, 1)}
-    records = enumerate(_load_list(path, _IMAGE_LIST), 1)
+    records = enumerate(load_list(path, _IMAGE_LIST), 1)
     return [parse_image_record(f"{path}: entry {position}", record, labels) for position, record in records]
 
 
 def json_classes(path: Path) -> list[str]:
     """Return the sorted class names in a ``predictions.json``."""
-    records = [record for record in _load_list(path, _IMAGE_LIST) if isinstance(record, dict)]
+    records = [record for record in load_list(path, _IMAGE_LIST) if isinstance(record, dict)]
     rows = [row for record in records for row in record.get("detections", ()) if isinstance(row, dict)]
     return sorted({row["label"] for row in rows if isinstance(row.get("label"), str)})
 
@@ -75,12 +75,12 @@ def comp4_classes(folder: Path) -> list[str]:
 
 def load_coco_results(path: Path, image_ids: Container[int], category_ids: Container[int]) -> list[dict[str, Any]]:
     """Return the rows of a COCO results file unchanged. Raises UserError for another format or an unknown id."""
-    rows = _load_list(path, "a list of COCO results")
+    rows = load_list(path, "a list of COCO results")
     for position, row in enumerate(rows, 1):
         location = f"{path}: result {position}"
         match row:
             case {"image_id": image_id, "category_id": category_id, "bbox": [_, _, _, _] as box, "score": score} if (
-                _are_numbers([*box, score])
+                are_numbers([*box, score])
             ):
                 if not isinstance(image_id, int) or image_id not in image_ids:
                     raise UserError(
@@ -102,13 +102,13 @@ def parse_image_record(location: str, record: object, labels: dict[str, int]) ->
                 _parse_detection(f"{location}: detection {position}", row, labels)
                 for position, row in enumerate(detections, 1)
             ]
-            return replace(_to_prediction(file, (height, width), rows), masks=_parse_masks(location, detections))
+            return replace(to_prediction(file, (height, width), rows), masks=_parse_masks(location, detections))
     raise UserError(f'{location}: expected "file", "width", "height" and "detections", found {shorten(record)}')
 
 
 def _parse_detection(location: str, row: object, labels: dict[str, int]) -> DetectionRow:
     match row:
-        case {"box": [_, _, _, _] as box, "label": str(label), "score": score} if _are_numbers([*box, score]):
+        case {"box": [_, _, _, _] as box, "label": str(label), "score": score} if are_numbers([*box, score]):
             if label in labels:
                 return box, score, labels[label]
             raise UserError(
@@ -137,7 +137,7 @@ def _parse_comp4_line(location: str, line: str) -> tuple[str, list[float], float
         box, score = [_decode_corner(xmin), _decode_corner(ymin), float(xmax), float(ymax)], float(score_text)
     except (ValueError, ArithmeticError):
         box, score = [math.nan], math.nan
-    if not _are_numbers([*box, score]):
+    if not are_numbers([*box, score]):
         raise UserError(f"{location}: expected image score xmin ymin xmax ymax, found {shorten(line)}")
     return name, box, score
 
@@ -157,12 +157,13 @@ def _find_image(location: str, name: str, images: ImageNames) -> int:
 def _to_predictions(annotations: Annotations, rows: Sequence[Sequence[DetectionRow]]) -> list[Prediction]:
     """Return a Prediction for each image from its rows."""
     return [
-        _to_prediction(annotations.file(index), annotations.size(index), image_rows)
+        to_prediction(annotations.file(index), annotations.size(index), image_rows)
         for index, image_rows in enumerate(rows)
     ]
 
 
-def _to_prediction(file: str, size: Size, rows: Sequence[DetectionRow]) -> Prediction:
+def to_prediction(file: str, size: Size, rows: Sequence[DetectionRow]) -> Prediction:
+    """Return the rows of an image of ``size`` (h, w) as a Prediction."""
     return Prediction(
         file=file,
         width=size[1],
@@ -173,7 +174,7 @@ def _to_prediction(file: str, size: Size, rows: Sequence[DetectionRow]) -> Predi
     )
 
 
-def _load_list(path: Path, description: str) -> list[Any]:
+def load_list(path: Path, description: str) -> list[Any]:
     """Return the list in a JSON file. Raises UserError if it contains something else, or no JSON."""
     document = read_json_file(path, description)
     if not isinstance(document, list):
@@ -181,7 +182,7 @@ def _load_list(path: Path, description: str) -> list[Any]:
     return document
 
 
-def _are_numbers(values: Sequence[object]) -> bool:
+def are_numbers(values: Sequence[object]) -> bool:
     """Return True if all values are numbers that are finite as floats."""
     return all(
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER for value in values

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.errors import RunError, UserError, did_you_mean
+from detect.system.numbers import format_number
 
 _TEMP_SUFFIX = ".aside"  # the end of a file's name while it is written
 _MAX_NAME = 255  # bytes: of a file's name on ext4, XFS, Btrfs and ZFS; APFS and NTFS count characters
@@ -118,10 +119,10 @@ def write_text(path: Path, content: str) -> None:
 def format_bytes(num_bytes: float) -> str:
     """Return a number of bytes as text with three digits, in bytes, kB, MB or GB."""
     for unit in ("bytes", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
+        if num_bytes < 999.5:
+            return f"{format_number(num_bytes)} {unit}"
         num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
+    return f"{format_number(num_bytes)} GB"
 
 
 def read_text(path: Path, expected: str) -> str:

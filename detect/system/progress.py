@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from detect.system.numbers import format_number
+
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -84,7 +86,7 @@ class PlainProgress:
             rate = (self._done - self._first) / (now - self._start_time)
             seconds_left = (self._total - self._done) / rate
             self.write(
-                f"{self._label}: {self._done} of {self._total} {self._unit}, {rate:.3g} per second, "
+                f"{self._label}: {self._done} of {self._total} {self._unit}, {format_number(rate)} per second, "
                 f"{seconds_left:.0f} s left"
             )
             self._last_time = now
@@ -96,7 +98,7 @@ class RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the rate as text, empty until there is one."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.3g} per second")
+        return Text("" if speed is None else f"{format_number(speed)} per second")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from detect.data.loading.collate import ProposalLookup
 from detect.evaluation.score import Score
 from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.training.loggers.logger import Logger
 from detect.training.run_folder import RunFolder
 
 
@@ -22,7 +23,8 @@ class RunContext:
 
     folder: the run folder of the stage; train, val: the annotations of the two splits; proposals: those of both splits,
     for a detector that does not make its own, else None; unreadable: a line for each image that could not be read and
-    was logged before the recipe began; group: the processes that train together.
+    was logged before the recipe began; group: the processes that train together; loggers: those that were given beside
+    those of the settings.
     """
 
     config: Config
@@ -34,6 +36,7 @@ class RunContext:
     console: Console
     unreadable: tuple[str, ...] = ()
     group: ProcessGroup = SINGLE_PROCESS
+    loggers: tuple[Logger, ...] = ()
 
     def log(self, line: str) -> None:
         """Write a line to the screen and to log.txt."""

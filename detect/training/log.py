@@ -1,4 +1,4 @@
-"""The log of a run: lines on the screen and in log.txt, rows in metrics.csv and, on request, TensorBoard events."""
+"""The log of a run: lines on the screen and in log.txt, rows in metrics.csv and in the loggers of the settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from detect.system.progress import ProgressDisplay
+from detect.training.loggers.logger import Loggers
+from detect.training.loggers.registry import finite_cells
 from detect.training.run_folder import RunFolder
-from detect.training.tensorboard import TensorBoardWriter
 
 Row = dict[str, float | int | None]
 
@@ -35,7 +36,7 @@ class RunLogger:
         self.steps_per_epoch = steps_per_epoch
         self.validation_metrics = tuple(validation_metrics)
         self.progress: ProgressDisplay | None = None
-        self.tensorboard: TensorBoardWriter | None = None
+        self.loggers: Loggers | None = None
         self.unreadable = list(unreadable)
         self.other_sizes: dict[str, None] = {}
         self._progress_step = 0
@@ -110,8 +111,8 @@ class RunLogger:
 
     def _add_metrics(self, row: Row) -> None:
         self.folder.add_metrics(row)
-        if self.tensorboard is not None:
-            self.tensorboard.add(row)
+        if self.loggers is not None:
+            self.loggers.scalars(*finite_cells(row))
 
 
 def _format_metric(value: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -26,11 +27,12 @@ from detect.training.finetuning.choose import choose_settings
 from detect.training.finetuning.expected_time import measure_time
 from detect.training.initial_model import InitialModel, build_initial_detector
 from detect.training.load_proposals import attach_proposals
+from detect.training.loggers.logger import Logger
+from detect.training.loggers.registry import require_loggers
 from detect.training.loop import Interrupted, NonFiniteStep
 from detect.training.recipes.registry import RECIPES
 from detect.training.replay import read_step, rerun_step
 from detect.training.run_folder import ReadOnlyRunFolder, RunFolder
-from detect.training.tensorboard import require_tensorboard
 
 
 def train(
@@ -39,13 +41,14 @@ def train(
     console: Console | None = None,
     strict: bool = False,
     group: ProcessGroup = SINGLE_PROCESS,
+    loggers: Sequence[Logger] = (),
 ) -> TrainingResult:
     """Train from the start into a new folder. Raises UserError, NonFiniteStep, Interrupted.
 
-    strict: raise UserError before any work if a box is dropped or clipped, or an image is skipped.
+    strict: raise UserError before any work if a box is dropped or clipped, or an image is skipped; loggers: those that
+    follow the run beside those of ``train.loggers``.
     """
-    if config.train.tensorboard:
-        require_tensorboard()
+    require_loggers(config)
     unresolved, config = config, resolve(config)
     _require_divisible(config, group)
     splits = group.main_process_first(lambda: read_splits(unresolved))
@@ -70,6 +73,7 @@ def train(
         compute=compute,
         console=_console_for(console, group),
         group=group,
+        loggers=tuple(loggers),
     )
     for line in notes:
         context.log(line)
@@ -88,8 +92,7 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
     if group.is_main:
         remove_temp_files(out)
     config = load_config(folder.config_file)
-    if config.train.tensorboard:
-        require_tensorboard()
+    require_loggers(config)
     compute = select_device(config.device, config.train.precision)
     _require_divisible(config, group)
     try:

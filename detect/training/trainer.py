@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
+from pathlib import Path
 
 from torch.utils.data import DataLoader
 
@@ -21,6 +22,7 @@ from detect.training.context import RunContext, TrainingResult
 from detect.training.curves import draw_curves
 from detect.training.initial_model import InitialModel, build_initial_detector
 from detect.training.log import RunLogger
+from detect.training.loggers.registry import open_loggers
 from detect.training.loop import Callbacks, Interrupted, step_seed, train_loop
 from detect.training.replay import SavedStep, find_bad_images, write_step
 from detect.training.sample_images import draw_batch, draw_validation
@@ -28,7 +30,6 @@ from detect.training.setup import build_schedule, build_train_state, loop_config
 from detect.training.state import TrainState
 from detect.training.sync_norm import require_sync_norm_works
 from detect.training.task import TrainingTask, default_task
-from detect.training.tensorboard import TensorBoardWriter
 from detect.training.validation import ValidationResult
 
 DRAWN_STEPS = 2  # the first training batches that are drawn with their boxes
@@ -99,15 +100,18 @@ class Trainer:
         batches = self._training_batches()
         try:
             with (
-                self._open_tensorboard(steps_done) as tensorboard,
+                open_loggers(self.context, steps_done) as loggers,
                 explain_worker_death("data.workers", batches),
                 show_progress(console, "training", self.loop_config.steps, "steps") as progress,
             ):
                 self.logger.attach_progress(progress, steps_done)
-                self.logger.tensorboard = tensorboard
+                self.logger.loggers = loggers
                 schedule = build_schedule(self.config, self.loop_config.steps)
                 compute, group = self.context.compute, self.context.group
                 train_loop(self.state, iter(batches), schedule, self.loop_config, compute, self._callbacks(), group)
+                if self.is_main and self.folder.metrics.exists():
+                    draw_curves(self.folder.metrics, self.folder.path / "curves.png")
+                    loggers.picture(self.state.progress.step, self.folder.path / "curves.png")
         except Interrupted:
             raise
         except RunError as error:
@@ -115,9 +119,7 @@ class Trainer:
                 self.folder.log(str(error))
             raise
         finally:
-            self.logger.progress = self.logger.tensorboard = None
-        if self.is_main and self.folder.metrics.exists():
-            draw_curves(self.folder.metrics, self.folder.path / "curves.png")
+            self.logger.progress = self.logger.loggers = None
         if not self.loop_config.validate_at:
             self._save_best()
         score = None if self.last_validation is None else self.last_validation.score
@@ -126,13 +128,6 @@ class Trainer:
         self.logger.log_number_of_other_sizes()
         self.logger.log(f"weights: {self.folder.best} (best), {self.folder.last} (last)")
         return TrainingResult(folder=self.folder.path, score=score, unreadable=tuple(self.logger.unreadable))
-
-    def _open_tensorboard(self, steps_done: int) -> AbstractContextManager[TensorBoardWriter | None]:
-        return (
-            TensorBoardWriter(self.folder.path, steps_done)
-            if self.config.train.tensorboard and self.is_main
-            else nullcontext()
-        )
 
     def _log_header(self) -> None:
         data, train, val, task = self.context.train, self.config.train, self.context.val, self.task
@@ -203,7 +198,9 @@ class Trainer:
             self._save_best()
         self.logger.log_validation(progress.step, self.last_validation.loss, self.last_validation.metrics, is_best)
         if self.is_main and self.last_validation.score is not None:
-            draw_validation(self.last_validation.predictions, self.context.val, self.folder.path / "validation.jpg")
+            file = self.folder.path / "validation.jpg"
+            draw_validation(self.last_validation.predictions, self.context.val, file)
+            self._log_picture(progress.step, file)
         patience = self.config.train.patience
         if patience is not None and progress.validations_without_gain >= patience:
             self.logger.log(f"stopped: {patience} validations without a better {self.last_validation.primary_name}")
@@ -254,4 +251,10 @@ class Trainer:
 
     def _draw_batch(self, step: int, batch: Batch) -> None:
         if self.is_main and step < DRAWN_STEPS and len(batch.images):
-            draw_batch(batch, self.preprocess, self.context.train.classes, self.folder.path / f"batch-{step + 1}.jpg")
+            file = self.folder.path / f"batch-{step + 1}.jpg"
+            draw_batch(batch, self.preprocess, self.context.train.classes, file)
+            self._log_picture(step + 1, file)
+
+    def _log_picture(self, step: int, file: Path) -> None:
+        if self.logger.loggers is not None:
+            self.logger.loggers.picture(step, file)

@@ -65,13 +65,14 @@ def test_predict_writes_json_and_images(trained: Path, images: Path, tmp_path: P
 
 
 def test_predict_writes_every_format(trained: Path, images: Path, tmp_path: Path, detect_command: Command) -> None:
-    flags = [part for name in ("json", "csv", "coco", "voc", "yolo") for part in ("--format", name)]
+    flags = [part for name in ("json", "csv", "coco", "voc", "yolo", "yolo-labels") for part in ("--format", name)]
     status, _, err = detect_command("predict", trained, images, "--out", tmp_path / "out", "--score", 0, *flags)
     assert (status, err) == (0, "")
     written = {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.*")}
     names = {f"voc/comp4_det_{name}.txt" for name in detect.load(trained).classes}
     files = {"predictions.json", "predictions.csv", "coco_results.json", "coco_images.json", "yolo/a.txt", "yolo/b.txt"}
-    assert written == names | files
+    files |= {"yolo/data.yaml", "yolo-labels/data.yaml", "yolo-labels/labels/a.txt", "yolo-labels/labels/inner/b.txt"}
+    assert written == names | files | {"yolo-labels/images/a.png", "yolo-labels/images/inner/b.jpg"}
 
 
 @pytest.mark.parametrize("batches_done", [0, 1, 2])

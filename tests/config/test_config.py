@@ -7,7 +7,7 @@ import pytest
 
 from detect.config import Config, to_dict
 from detect.config.builders.detector import build_detector, build_preprocess
-from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config, to_yaml
+from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config, to_yaml, with_overrides
 from detect.errors import UserError
 from detect.ops.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -278,6 +278,16 @@ def test_load_config_applies_overrides_in_order(tmp_path: Path) -> None:
 def test_load_config_names_a_wrong_override(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(tmp_path, "", override)
+
+
+def test_null_is_the_default_of_a_setting_that_has_no_null(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("data: {train: mine}\ntrain: {epochs: 3, validate_every: 2}\n", encoding="utf-8")
+    nulls = ["data.train=null", "train.validate_every=null", "train.lr=null"]
+    config = load_config(tmp_path / "a.yaml", nulls)
+    assert (config.data.train, config.train.validate_every, config.train.lr) == ("train", None, 1e-3)
+    assert with_overrides(config, ["data.train=b", "data.train=null"]).data.train == "train"
+    with pytest.raises(UserError, match=r"train\.no_such: unknown key"):
+        load_config(tmp_path / "a.yaml", ["train.no_such=null"])
 
 
 def test_merge_overrides_does_not_change_its_argument() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from detect.data.masks import encode
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction, align
 from detect.evaluation.voc import evaluate_voc
+from detect.inference.coco_ids import write_coco_images
 from detect.inference.result_readers import (
     comp4_classes,
     json_classes,
@@ -23,15 +25,8 @@ from detect.inference.result_readers import (
     read_comp4,
     read_json,
 )
-from detect.inference.result_writers import (
-    short_image_names,
-    write_coco,
-    write_coco_images,
-    write_comp4,
-    write_csv,
-    write_json,
-    write_yolo,
-)
+from detect.inference.result_writers import short_image_names, write_coco, write_comp4, write_csv, write_json
+from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
 CLASSES = ("cat", "dog", "dining table")
 MASKS = tuple(encode(np.arange(20000).reshape(100, 200) % n == 0) for n in (7, 900))
@@ -223,12 +218,40 @@ def test_csv_format(tmp_path):
 
 
 def test_yolo_format(tmp_path):
-    write_yolo(tmp_path / "labels", [*TWO_DETECTIONS[:1], make_prediction("/p/none.jpg", [])])
-    assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["a b.txt", "none.txt"]
+    write_yolo(tmp_path / "labels", [*TWO_DETECTIONS[:1], make_prediction("/p/none.jpg", [])], CLASSES)
+    assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["a b.txt", "data.yaml", "none.txt"]
+    names = yaml.safe_load((tmp_path / "labels/data.yaml").read_text())
+    assert names == {"names": {0: "cat", 1: "dog", 2: "dining table"}}
     assert (tmp_path / "labels/none.txt").read_text() == ""
     rows = [list(map(float, line.split())) for line in (tmp_path / "labels/a b.txt").read_text().splitlines()]
     assert rows[1] == [0, 35 / 200, 0.3, 0.25, 0.2, 0.25]
     assert rows[0] == pytest.approx([2, (57.1 + INEXACT) / 400, 0.44, (57.1 - INEXACT) / 200, 0.88, INEXACT], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], {"data.yaml"}),
+        (["/p/a.jpg"], {"data.yaml", "labels/a.txt"}),
+        (["/p/a.jpg", "/p/a.png"], {"data.yaml", "labels/a.jpg.txt", "labels/a.png.txt"}),
+        (["/p/x/images/a.jpg", "/p/b.jpg"], {"data.yaml", "images/x/labels/a.txt", "labels/b.txt"}),
+    ],
+)
+def test_yolo_labels_lie_where_ultralytics_looks_for_them(files, expected, tmp_path):
+    write_yolo_labels(tmp_path, [make_prediction(file, []) for file in files], CLASSES)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")} == expected
+
+
+def test_yolo_labels_have_five_columns_inside_the_image(tmp_path):
+    boxes = [([-10, 20, 60, 140], 0.5, 3), ([250, 0, 300, 50], 0.4, 1), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)]
+    write_yolo_labels(tmp_path, [make_prediction("/p/a.jpg", boxes)], CLASSES)
+    lines = (tmp_path / "labels/a.txt").read_text().splitlines()
+    assert [list(map(float, line.split())) for line in lines] == [
+        [2, 0.15, 0.6, 0.3, 0.8],
+        pytest.approx([0, 35 / 200, 0.3, 0.25, 0.2]),
+    ]
+    content = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert (content["train"], content["val"], content["names"][2]) == ("images", "images", "dining table")
 
 
 @pytest.mark.parametrize(

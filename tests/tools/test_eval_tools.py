@@ -13,6 +13,8 @@ import pytest
 
 from detect.evaluation.coco import METRIC_NAMES
 from detect.evaluation.predictions import Prediction
+from detect.inference.result_formats import write_format
+from detect.inference.result_readers import read_json
 from detect.inference.result_writers import write_comp4, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +110,26 @@ def test_eval_coco_writes_the_score(results, ap, tmp_path, call):
     assert [score[name] for name in ("AP", "APs", "APl")] == [pytest.approx(ap), pytest.approx(ap), None]
     assert score["per_class"] == {"cat": pytest.approx(ap), "dog": None}
     assert (score["metric"], score["images"]) == ("coco", 2)
+
+
+def test_both_tools_score_predictions_and_coco_results_alike(voc, tmp_path, call):
+    files = coco_files(tmp_path)
+    truth = json.loads(files["gt"].read_text())
+    truth["images"][1]["file_name"] = "other.jpg"
+    files["gt"].write_text(json.dumps(truth))
+    box, score, label = np.array([[10.0, 20, 60, 80]]), np.array([0.9]), np.array([1])
+    predictions = [Prediction("x/nowhere.jpg", 200, 100, box, score, label)]
+    write_json(tmp_path / "ours.json", predictions, ["cat"])
+    common = ("--annotations", files["gt"], "--json", files["score"])
+    assert call("eval_coco.py", "--results", tmp_path / "ours.json", *common)[0] == 0
+    assert json.loads(files["score"].read_text())["AP"] == pytest.approx(1.0)
+    names = ["cat", "dgo"]
+    write_format(voc / "coco_results.json", "coco", read_json(voc / "predictions.json", names), names, None)
+    for results in ("predictions.json", "coco_results.json"):
+        common = ("--root", voc / "voc", "--split", "val", "--results", voc / results, "--json", files["score"])
+        status, _, err = call("eval_voc.py", *common)
+        assert (status, err) == (0, "eval_voc: no ground truth of dgo\n")
+        assert json.loads(files["score"].read_text())["mAP"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_eval_coco_says_once_that_pycocotools_never_finds_the_id_0(tmp_path, call):

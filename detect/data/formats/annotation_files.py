@@ -27,8 +27,8 @@ def coco_files(root: Path) -> list[Path]:
     """
     matches = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW_FILES[0]}.json"))
     files = dict.fromkeys(file for folder_matches in matches for file in sorted(folder_matches))
-    known = [file for file in files if not _is_beside_instances(file) and file.is_file() and _has_coco_keys(file)]
-    return known or [file for file in _in_split_folders(root, "json") if _has_coco_keys(file)]
+    known = [file for file in files if not _is_beside_instances(file) and file.is_file() and has_coco_keys(file)]
+    return known or [file for file in _in_split_folders(root, "json") if has_coco_keys(file)]
 
 
 def beside_instances(root: Path) -> list[Path]:
@@ -167,7 +167,7 @@ class NamedImages:
                         self._report("unlabelled-image", file, "", message)
 
 
-def _has_coco_keys(file: Path) -> bool:
+def has_coco_keys(file: Path) -> bool:
     """Return True if the file starts like a COCO annotation file.
 
     That is an object with a list of images or annotations. CreateML's files are lists, and Supervisely's meta.json has

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from detect.data.inspect.counts import QUANTILES, DatasetCounts
 from detect.data.inspect.statistics import IOU_THRESHOLDS, AnchorRecall, DatasetStatistics
+from detect.system.numbers import format_number
 
 
 def format_counts(counts: DatasetCounts) -> str:
@@ -40,7 +41,7 @@ def _quantile_table(counts: DatasetCounts) -> Table:
     }
     for name, quantiles in rows.items():
         if quantiles is not None:
-            table.add_row(name, *(f"{x:.3g}" for x in quantiles))
+            table.add_row(name, *map(format_number, quantiles))
     (width, height), num_images = counts.sizes[0]
     table.caption = f"most frequent size: {width} x {height}, {num_images} of {counts.images} images"
     return table
@@ -58,7 +59,7 @@ def _class_table(statistics: DatasetStatistics) -> Table:
     ]
     recall_of_class = dict(zip(statistics.classes, configured[0], strict=True)) if configured else {}
     for counts in statistics.counts.classes:
-        medians = ["-" if median is None else f"{median:.3g}" for median in (counts.side, counts.ratio)]
+        medians = ["-" if median is None else format_number(median) for median in (counts.side, counts.ratio)]
         recalls = ["-" if np.isnan(recall) else f"{recall:.1%}" for recall in recall_of_class.get(counts.name, ())]
         table.add_row(counts.name, str(counts.objects), str(counts.images), *medians, *recalls)
     return table
@@ -80,4 +81,4 @@ def _recall_table(statistics: DatasetStatistics) -> Table:
 def _recall_cells(anchor_recall: AnchorRecall) -> list[str]:
     recalls = (f"{recall:.1%}" for recall in anchor_recall.recall)
     class_means = (f"{recall:.1%}" for recall in np.nanmean(anchor_recall.per_class, 0))
-    return [str(anchor_recall.min_size), f"{anchor_recall.side:.3g}", *recalls, " and ".join(class_means)]
+    return [str(anchor_recall.min_size), format_number(anchor_recall.side), *recalls, " and ".join(class_means)]

@@ -20,6 +20,7 @@ from detect.explain.network.reader import NetworkInput, NetworkReader
 from detect.explain.network.tiles import heat_colors, signed_colors, tile_images
 from detect.models.layer_hooks import ActivationHook, stage_names
 from detect.system.files import write_bytes
+from detect.system.numbers import format_number
 
 TILE = 160  # side of a projection, in pixels
 SMALL_TILE = 88  # side of one map among many, in pixels
@@ -117,7 +118,8 @@ def deconvnet(
             for image in (signed_colors(projection), network_input.rgb)
         ]
         save_image(folder / f"{stem}.png", image_grid(pair, 2))
-        log(f"{folder.name} {name} channel {channel}: {float(signal.max()):.3g} at x {x1} to {x2}, y {y1} to {y2}")
+        strongest = format_number(float(signal.max()))
+        log(f"{folder.name} {name} channel {channel}: {strongest} at x {x1} to {x2}, y {y1} to {y2}")
     text = (
         f"deconvnet from {name}: the highest activation of each channel projected back to pixels, and its receptive "
         "field in the image"

@@ -19,6 +19,7 @@ from detect.explain.network.reader import NetworkReader
 from detect.explain.network.tiles import signed_colors, tile_images
 from detect.models.layer_hooks import ActivationHook, default_layer
 from detect.system.files import write_text
+from detect.system.numbers import format_number
 from detect.system.progress import ProgressDisplay
 
 PATCHES_PER_CHANNEL = 9  # each from another image, as in the paper
@@ -58,9 +59,10 @@ def top_patches(
     for channel, patches in by_channel.items():
         tiles = [_tiles(reader, name, patch) for patch in patches]
         grids = [tile_images([tile[column] for tile in tiles], TILE, 3) for column in range(len(tiles[0]))]
-        text = f"channel {channel}, activations {patches[0].activation:.3g} to {patches[-1].activation:.3g}"
+        highest, lowest = (format_number(patches[rank].activation) for rank in (0, -1))
+        text = f"channel {channel}, activations {highest} to {lowest}"
         figures.append(with_caption(image_grid(grids, 2), text))
-        log(f"{name} channel {channel}: {patches[0].activation:.3g} in {patches[0].file}")
+        log(f"{name} channel {channel}: {highest} in {patches[0].file}")
     save_image(out / f"top-patches-{name}.png", image_grid(figures, CHANNELS_PER_ROW))
     content = {"layer": name, "patches": [asdict(patch) for patches in by_channel.values() for patch in patches]}
     write_text(out / f"top-patches-{name}.json", json.dumps(content, indent=1) + "\n")

@@ -16,9 +16,9 @@ from detect.evaluation.score_tables import score_table
 from detect.inference.dataset_pass import DatasetPredictions, detections_only, run_on_dataset
 from detect.system.progress import show_progress
 from detect.training.context import RunContext, TrainingResult
+from detect.training.loggers.registry import finite_cells, open_loggers
 from detect.training.sample_images import draw_validation
 from detect.training.setup import build_validator
-from detect.training.tensorboard import TensorBoardWriter
 
 
 def finish(context: RunContext, weights: Mapping[str, Tensor], step: int, unreadable: Sequence[str]) -> TrainingResult:
@@ -42,10 +42,10 @@ def finish(context: RunContext, weights: Mapping[str, Tensor], step: int, unread
         metrics = {name: score.metrics[name] for name in build_validator(context).metric_names}
         row = {"step": step, **{f"val_{name}": value for name, value in metrics.items()}}
         context.folder.add_metrics(row)
-        if context.config.train.tensorboard:
-            with TensorBoardWriter(context.folder.path, 0) as events:
-                events.add(row)
         draw_validation(predictions, context.val, context.folder.path / "validation.jpg")
+        with open_loggers(context, 0) as loggers:
+            loggers.scalars(*finite_cells(row))
+            loggers.picture(step, context.folder.path / "validation.jpg")
         context.console.print(score_table(score))
     save_checkpoint(checkpoint, context.folder.last)
     context.log(f"weights: {context.folder.best}")

@@ -8,16 +8,16 @@ import pytest
 import yaml
 
 from detect.config import Config
-from detect.config.files import load_config
+from detect.config.files import load_config, with_overrides
 from detect.errors import UserError
+from detect.training.loggers.registry import require_loggers
 from detect.training.run import resume, train
-from detect.training.tensorboard import require_tensorboard
 from tests.conftest import TINY, Command
 
 
 def tiny(folder: Path, shapes_root: Path, *more: str) -> Config:
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    return load_config(folder / "tiny.yaml", [f"data.root={shapes_root}", "train.tensorboard=true", *more])
+    return load_config(folder / "tiny.yaml", [f"data.root={shapes_root}", "train.loggers=[tensorboard]", *more])
 
 
 @pytest.fixture
@@ -26,9 +26,12 @@ def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_package")
-def test_require_tensorboard_without_package_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"^train\.tensorboard: .* found none; fix: pip install tensorboard$"):
-        require_tensorboard()
+def test_require_loggers_without_package_is_one_line() -> None:
+    require_loggers(Config())
+    with pytest.raises(UserError, match=r"^train\.loggers: tensorboard: .* found none; fix: pip install tensorboard$"):
+        require_loggers(with_overrides(Config(), ["train.loggers=[tensorboard]"]))
+    with pytest.raises(UserError, match=r"^train\.loggers: mlflow: .* fix: pip install mlflow-skinny$"):
+        require_loggers(with_overrides(Config(), ["train.loggers=[mlflow]"]))
 
 
 @pytest.mark.usefixtures("without_package")
@@ -54,7 +57,7 @@ def test_resume_without_tensorboard_fails(tmp_path: Path, shapes_root: Path) -> 
 
 def require_error() -> str:
     with pytest.raises(UserError) as error:
-        require_tensorboard()
+        require_loggers(with_overrides(Config(), ["train.loggers=[tensorboard]"]))
     return str(error.value)
 
 
@@ -73,3 +76,4 @@ def test_event_files_hold_the_rows_of_metrics_csv(tmp_path: Path, shapes_root: P
         expected |= {(tag, int(row["step"])): float(row[name]) for name, tag in tags.items() if row[name]}
     assert len(expected) >= 7
     assert {key: written[key] for key in expected} == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert {"batch-1", "curves", "validation"} <= set(events.Tags()["images"])

@@ -1,0 +1,90 @@
+"""The command ``detect results``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from detect.cli.group import Group
+from detect.errors import UserError
+from detect.system.files import require_writable_file, require_writable_folder
+
+if TYPE_CHECKING:
+    from detect.inference.result_formats import ResultFormat
+
+
+@click.group("results", cls=Group, epilog="Example: detect results convert predictions.json dt.json --to coco")
+def results_command() -> None:
+    """Convert files of detections."""
+
+
+@results_command.command(
+    "convert",
+    short_help="Write the same detections in another format.",
+    epilog="Example: detect results convert predictions/yolo dt.json --to coco --images photos/",
+)
+@click.argument("source", metavar="SRC", type=Path)
+@click.argument("target", metavar="DST", type=Path)
+@click.option(
+    "--to",
+    "target_format",
+    type=click.Choice(["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]),
+    required=True,
+    help="Format of DST: a file for json, csv, coco and cvat, a folder for the others.",
+)
+@click.option(
+    "--images",
+    "paths",
+    metavar="PATH",
+    multiple=True,
+    help="Images that SRC is of: a file, folder or glob; can be repeated. voc and yolo need it, csv where its images "
+    "are elsewhere now.",
+)
+@click.option(
+    "--annotations",
+    type=Path,
+    metavar="GT.json",
+    help="COCO file with the ids of SRC or DST [default: the list beside SRC, and ids from 1].",
+)
+@click.option("--classes", metavar="A,B", help="Order of the classes [default: that of SRC, or the alphabet].")
+@click.option("--score", type=click.FloatRange(0, 1), metavar="0..1", default=0.0, help="Minimum score [default: all].")
+def convert(
+    source: Path,
+    target: Path,
+    target_format: ResultFormat,
+    paths: tuple[str, ...],
+    annotations: Path | None,
+    classes: str | None,
+    score: float,
+) -> None:
+    """Write the detections SRC, in any format of `detect predict` or of `detect eval --save`, to DST in another.
+
+    The format of SRC is detected. Scores stay as they are to the last bit, except that yolo-labels has none; masks are
+    kept from and to json and coco.
+    """
+    is_folder = target_format in ("voc", "yolo", "yolo-labels", "label-studio")
+    require_writable_folder(target) if is_folder else require_writable_file(target)
+    if target.exists() and target.resolve() == source.resolve():
+        raise UserError(f"{target}: expected another file than SRC, found the same")
+    from detect.inference.coco_ids import coco_ids
+    from detect.inference.find_images import find_images
+    from detect.inference.result_files import listed_images, read_results
+    from detect.inference.result_formats import write_format
+
+    images = listed_images(find_images(paths)) if paths else None
+    order = None if classes is None else [name.strip() for name in classes.split(",")]
+    results = read_results(source, images, annotations, order)
+    chosen = [prediction.select(prediction.scores >= score) for prediction in results.predictions]
+    ids = None
+    if target_format == "coco" and annotations is not None:
+        ids = coco_ids(annotations, [Path(prediction.file) for prediction in chosen], results.classes)
+    write_format(target, target_format, chosen, results.classes, ids)
+    count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
+    below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""
+    print(f"{target}: {count} detections{below} in {len(chosen)} images, {len(results.classes)} classes")
+    if target_format in ("csv", "voc", "yolo", "yolo-labels") and any(
+        prediction.masks is not None for prediction in chosen
+    ):
+        print(f"{target_format} has no field for masks: not written")

@@ -1,0 +1,254 @@
+"""Reads detections in any of the formats of ``result_formats.py``, with the images and classes that they are of."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.formats import coco_json
+from detect.data.formats.mask_json import parse_mask
+from detect.data.image_names import ImageNames
+from detect.data.images import image_size
+from detect.data.masks import rasterize
+from detect.errors import UserError, did_you_mean, shorten
+from detect.evaluation.predictions import Prediction, align, empty_prediction
+from detect.inference.coco_ids import images_file
+from detect.inference.result_readers import (
+    DetectionRow,
+    are_numbers,
+    comp4_classes,
+    json_classes,
+    load_coco_results,
+    load_list,
+    read_comp4,
+    read_json,
+    to_prediction,
+)
+from detect.system.files import read_text, require_file
+from detect.system.yaml_files import read_yaml
+from detect.types import Size
+
+ReadableFormat = Literal["json", "csv", "coco", "voc", "yolo"]
+_CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2")
+
+
+@dataclass(frozen=True)
+class ListedImages:
+    """The images that results are of: their paths, and their sizes (h, w); ids: those of a COCO file, by the path."""
+
+    files: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    ids: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Detections that were read: a Prediction for each image, and the names of the classes."""
+
+    predictions: list[Prediction]
+    classes: tuple[str, ...]
+
+
+def results_format(path: Path) -> ReadableFormat:
+    """Return the format of a file or folder of results. Raises UserError if it is none of them."""
+    if path.is_dir():
+        if any(path.glob("comp4_det_*.txt")):
+            return "voc"
+        if (path / "data.yaml").is_file():
+            return "yolo"
+        raise UserError(f"{path}: expected a file of results, comp4_det_<class>.txt or data.yaml, found another folder")
+    if path.suffix.lower() == ".csv":
+        return "csv"
+    rows = load_list(path, "detections of `detect predict` (json, csv, coco, voc, yolo)")
+    return "coco" if rows and isinstance(rows[0], dict) and "image_id" in rows[0] else "json"
+
+
+def listed_images(paths: Sequence[Path]) -> ListedImages:
+    """Return images with the sizes in their headers. Raises UnreadableImage for one that cannot be read."""
+    return ListedImages(tuple(map(str, paths)), tuple(image_size(path) for path in paths))
+
+
+def read_results(
+    path: Path,
+    images: ListedImages | None = None,
+    annotations: Path | None = None,
+    classes: Sequence[str] | None = None,
+) -> Results:
+    """Read results in any format. An image of ``images`` without detections is there too.
+
+    images: which voc and yolo need, and csv where its paths lead to no image here; annotations: the COCO file whose ids
+    coco has, None for the list that ``detect predict`` writes beside it (voc and yolo take their images from it too);
+    classes: in this order, None for that of the file. Raises UserError for what cannot be read, and for a detection
+    whose image or class is not known.
+    """
+    kind = results_format(path)
+    if kind == "coco" or (annotations is not None and images is None):
+        images, coco_classes = _read_coco_images(annotations or images_file(path), path)
+    if kind == "coco":
+        assert images is not None
+        return _read_coco(path, images, coco_classes, classes)
+    if kind == "json":
+        names = tuple(classes or json_classes(path))
+        return Results(_with_all(images, read_json(path, names)), names)
+    if kind == "csv":
+        return _read_csv(path, images, classes)
+    if images is None:
+        raise UserError(f"{path}: expected --images with {kind}, which has neither paths nor sizes, found none")
+    if kind == "voc":
+        names = tuple(classes or comp4_classes(path))
+        return Results(read_comp4(path, without_objects(images, names)), names)
+    return _read_yolo(path, images, classes)
+
+
+def _read_coco_images(listing: Path, results: Path) -> tuple[ListedImages, dict[int, str]]:
+    """Return the images of a COCO annotation file, by their names in it, and its categories by their ids."""
+    if not listing.is_file():
+        raise UserError(f"{results}: expected its images in {listing}, found no such file: --annotations GT.json")
+    document = coco_json.load_document(listing)
+    records = enumerate(coco_json.get_records(listing, document, "images"), 1)
+    images = [coco_json.parse_image(listing, position, record) for position, record in records]
+    for image in images:
+        if image.size is None:
+            raise UserError(f"{listing}: image {image.id}: expected width and height, found none")
+    records = enumerate(coco_json.get_records(listing, document, "categories"), 1)
+    categories = [coco_json.parse_category(listing, position, record) for position, record in records]
+    names = tuple(image.name.as_posix() for image in images)
+    sizes = tuple(image.size or (0, 0) for image in images)
+    ids = dict(zip(names, (image.id for image in images), strict=True))
+    return ListedImages(names, sizes, ids), {category.id: category.name for category in sorted(categories, key=_id)}
+
+
+def _id(category: coco_json.CocoCategory) -> int:
+    return category.id
+
+
+def _read_coco(
+    path: Path, images: ListedImages, categories: Mapping[int, str], classes: Sequence[str] | None
+) -> Results:
+    names = tuple(classes or categories.values())
+    labels = _labels_by_name(str(path), names)
+    files = {image_id: file for file, image_id in (images.ids or {}).items()}
+    rows: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in files}
+    for row in load_coco_results(path, files, categories):
+        rows[row["image_id"]].append(row)
+    sizes = dict(zip(images.files, images.sizes, strict=True))
+    predictions = []
+    for image_id, image_rows in rows.items():
+        detections = [_parse_coco_row(row, labels(categories[row["category_id"]])) for row in image_rows]
+        prediction = to_prediction(files[image_id], sizes[files[image_id]], detections)
+        masks = [parse_mask(f"{path}: image {image_id}", row.get("segmentation")) for row in image_rows]
+        present = [mask for mask in masks if mask is not None]
+        if present and len(present) < len(image_rows):
+            raise UserError(f'{path}: image {image_id}: expected "segmentation" in each result or in none')
+        if present:
+            size = (prediction.height, prediction.width)
+            prediction = replace(prediction, masks=tuple(rasterize(mask, size) for mask in present))
+        predictions.append(prediction)
+    return Results(predictions, names)
+
+
+def _parse_coco_row(row: Mapping[str, Any], label: int) -> DetectionRow:
+    x, y, width, height = row["bbox"]
+    return [x, y, x + width, y + height], row["score"], label
+
+
+def _read_csv(path: Path, images: ListedImages | None, classes: Sequence[str] | None) -> Results:
+    rows = csv.DictReader(io.StringIO(read_text(path, "a CSV file of detections"), newline=""))
+    if tuple(rows.fieldnames or ()) != _CSV_COLUMNS:
+        raise UserError(f"{path}: expected the columns {','.join(_CSV_COLUMNS)}, found {shorten(rows.fieldnames)}")
+    records = [(f"{path}: line {rows.line_num}", row) for row in rows]
+    names = tuple(classes or sorted({str(row["label"]) for _, row in records}))
+    labels = _labels_by_name(str(path), names)
+    by_file: dict[str, list[DetectionRow]] = {}
+    for location, row in records:
+        numbers = _parse_numbers(location, [row[name] or "" for name in _CSV_COLUMNS[2:]])
+        by_file.setdefault(str(row["file"]), []).append((numbers[1:], numbers[0], labels(str(row["label"]))))
+    if images is None:
+        sizes = {file: image_size(require_file(Path(file), f"an image of {path}, or --images")) for file in by_file}
+        return Results([to_prediction(file, sizes[file], detections) for file, detections in by_file.items()], names)
+    return Results(_for_images(images, by_file), names)
+
+
+def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None) -> Results:
+    content = read_yaml(folder / "data.yaml", "the classes of the detections")
+    listed = content.get("names") if isinstance(content, dict) else None
+    known = dict(enumerate(listed)) if isinstance(listed, list) else listed
+    if not isinstance(known, dict) or not known:
+        raise UserError(f'{folder / "data.yaml"}: expected "names", found {shorten(listed)}')
+    names = tuple(classes or map(str, known.values()))
+    labels = _labels_by_name(str(folder), names)
+    by_file: dict[str, list[DetectionRow]] = {}
+    image_names = ImageNames(images.files)
+    for file in sorted(folder.rglob("*.txt")):
+        index = image_names.find(file.relative_to(folder).with_suffix("").as_posix())
+        height, width = images.sizes[index]
+        file_rows = by_file.setdefault(images.files[index], [])
+        for position, line in enumerate(read_text(file, "detections").splitlines(), 1):
+            location = f"{file}: line {position}"
+            numbers = _parse_numbers(location, line.split())
+            if len(numbers) != 6 or numbers[0] not in known:
+                raise UserError(f"{location}: expected class cx cy w h score, the class of data.yaml, found {line}")
+            index_of_class, cx, cy, w, h, score = numbers
+            box = [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height]
+            file_rows.append((box, score, labels(str(known[int(index_of_class)]))))
+    return Results(_for_images(images, by_file), names)
+
+
+def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = [float("nan")]
+    if not are_numbers(numbers):
+        raise UserError(f"{location}: expected numbers, found {shorten(' '.join(texts))}")
+    return numbers
+
+
+def _labels_by_name(source: str, classes: Sequence[str]) -> Any:
+    """Return a function from the name of a class to its label, which raises UserError for another name."""
+    known = {name: label for label, name in enumerate(classes, 1)}
+
+    def label(name: str) -> int:
+        if name not in known:
+            listed = ", ".join(known)
+            raise UserError(f"{source}: expected classes among {listed}, found {name}{did_you_mean(name, known)}")
+        return known[name]
+
+    return label
+
+
+def _for_images(images: ListedImages, by_file: Mapping[str, list[DetectionRow]]) -> list[Prediction]:
+    """Return a Prediction for each image; UserError for a file that is none, or two that are the same one."""
+    predictions = [to_prediction(file, (1, 1), rows) for file, rows in by_file.items()]
+    return _with_all(images, predictions)
+
+
+def _with_all(images: ListedImages | None, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the predictions in the order of the images, with their paths and sizes; as they are without images."""
+    if images is None:
+        return list(predictions)
+    aligned = align(without_objects(images, ()), predictions)
+    return [
+        replace(prediction, file=file, width=size[1], height=size[0])
+        for prediction, file, size in zip(aligned, images.files, images.sizes, strict=True)
+    ]
+
+
+def without_objects(images: ListedImages, classes: Sequence[str]) -> Annotations:
+    """Return the images as a data set without objects, which is what names are matched with."""
+    none = empty_prediction("", (0, 0))
+    flags = np.zeros(0, bool)
+    return Annotations.from_images(
+        [
+            ImageAnnotation(file, index, size, none.boxes, none.labels, flags, flags, np.zeros(0))
+            for index, (file, size) in enumerate(zip(images.files, images.sizes, strict=True), 1)
+        ],
+        classes,
+    )

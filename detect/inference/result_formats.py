@@ -1,0 +1,76 @@
+"""The formats in which detections are written, and the score from which each has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from detect.evaluation.predictions import Prediction
+from detect.inference.coco_ids import CocoIds, images_file, write_coco_images
+from detect.inference.labeling_results import write_cvat, write_label_studio
+from detect.inference.result_writers import write_coco, write_comp4, write_csv, write_json
+from detect.inference.yolo_results import write_yolo, write_yolo_labels
+
+ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
+RESULT_FORMATS: tuple[ResultFormat, ...] = get_args(ResultFormat)
+
+_FOR_SCORING = frozenset({"coco", "voc"})  # an AP needs the detections of low scores: 0.5 cost 4 points of it on VOC
+SCORING_SCORE, SHOWN_SCORE = 0.05, 0.5
+
+
+def default_score(name: str) -> float:
+    """Return the lowest score of the detections in a format: 0.05 where it is for scoring, else 0.5."""
+    return SCORING_SCORE if name in _FOR_SCORING else SHOWN_SCORE
+
+
+def file_name(name: ResultFormat) -> str:
+    """Return the name of the file or folder of a format below ``--out``."""
+    files: dict[str, str] = {"json": "predictions.json", "csv": "predictions.csv", "coco": "coco_results.json"}
+    files |= {"cvat": "annotations.xml"}
+    return files.get(name, name)
+
+
+def write_results(
+    out: Path,
+    scores: Mapping[str, float],
+    predictions: Sequence[Prediction],
+    classes: Sequence[str],
+    ids: CocoIds | None,
+) -> None:
+    """Write each format to a file or folder in ``out``. If ``ids`` is None, coco gets a second file with its ids.
+
+    scores: the lowest score of each format; other names than those of formats are ignored.
+    """
+    for name in RESULT_FORMATS:
+        if name in scores:
+            chosen = [prediction.select(prediction.scores >= scores[name]) for prediction in predictions]
+            write_format(out / file_name(name), name, chosen, classes, ids)
+
+
+def write_format(
+    path: Path, name: ResultFormat, predictions: Sequence[Prediction], classes: Sequence[str], ids: CocoIds | None
+) -> None:
+    """Write one format to a file, or a folder for voc, yolo and label-studio.
+
+    If ``ids`` is None, coco gets new ids, and the list of its images beside it.
+    """
+    if name == "json":
+        write_json(path, predictions, classes)
+    elif name == "csv":
+        write_csv(path, predictions, classes)
+    elif name == "voc":
+        write_comp4(path, predictions, classes)
+    elif name == "yolo":
+        write_yolo(path, predictions, classes)
+    elif name == "yolo-labels":
+        write_yolo_labels(path, predictions, classes)
+    elif name == "label-studio":
+        write_label_studio(path, predictions, classes)
+    elif name == "cvat":
+        write_cvat(path, predictions, classes)
+    elif ids is None:
+        write_coco(path, predictions, range(1, len(predictions) + 1), range(1, len(classes) + 1))
+        write_coco_images(images_file(path), predictions, classes)
+    else:
+        write_coco(path, predictions, [ids.image_ids[prediction.file] for prediction in predictions], ids.category_ids)

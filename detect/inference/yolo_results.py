@@ -1,0 +1,88 @@
+"""Detections as YOLO's text files: results with a score, and labels as ultralytics reads them."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+import yaml
+
+from detect.data.image_names import relative_to_shared_folder
+from detect.evaluation.predictions import Prediction
+from detect.inference.result_writers import short_image_names, sorted_by_score
+from detect.system.files import fit_name, write_text
+
+
+def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
+    """Write one text file per image, best first: ``class cx cy w h score``, class from 0, the box in fractions.
+
+    ``data.yaml`` has the names of the classes by their numbers, from 0.
+    """
+    names = short_image_names([prediction.file for prediction in predictions])
+    for name, prediction in zip(names, predictions, strict=True):
+        w, h = prediction.width, prediction.height
+        lines = (
+            f"{label - 1} {(x1 + x2) / 2 / w!r} {(y1 + y2) / 2 / h!r} {(x2 - x1) / w!r} {(y2 - y1) / h!r} {score!r}\n"
+            for (x1, y1, x2, y2), label, score in sorted_by_score(prediction)
+        )
+        path = PurePath(name)
+        write_text(folder / path.parent / fit_name(path.name, ".txt"), "".join(lines))
+    _write_data_file(folder, {}, classes)
+
+
+def write_yolo_labels(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
+    """Write a data set that ultralytics, and ``detect`` itself, train on: the detections as labels without a score.
+
+    ``labels/NAME.txt`` has the five columns ``class cx cy w h``, class from 0, the box clipped to the image, in
+    fractions; a box that is empty then is left out. ``images/NAME`` is a link to the photo (a copy where the system
+    allows no links), because ultralytics finds labels by the path of their image; ``data.yaml`` names both and the
+    classes.
+    """
+    for name, prediction in zip(_image_paths(predictions), predictions, strict=True):
+        write_text(folder / _label_path(name), "".join(_label_lines(prediction)))
+        _link(Path(prediction.file), folder / name)
+    _write_data_file(folder, {"train": "images", "val": "images"}, classes)
+
+
+def _image_paths(predictions: Sequence[Prediction]) -> list[str]:
+    """Return the path of each image below the folder: images/a.jpg, and images/a.png.png where a.jpg is there too."""
+    names = relative_to_shared_folder([prediction.file for prediction in predictions])
+    paths = [PurePath(f"images/{name}") for name in names]
+    counts = Counter(path.with_suffix("") for path in paths)
+    return [(f"{path.as_posix()}{path.suffix * (counts[path.with_suffix('')] > 1)}") for path in paths]
+
+
+def _label_path(image: str) -> str:
+    """Return where ultralytics looks for the labels of an image: its ``img2label_paths`` replaces the last /images/."""
+    before, _, after = f"/{image}".rpartition("/images/")
+    return f"{before}/labels/{PurePath(after).with_suffix('.txt').as_posix()}".lstrip("/")
+
+
+def _label_lines(prediction: Prediction) -> list[str]:
+    lines = []
+    w, h = prediction.width, prediction.height
+    for (x1, y1, x2, y2), label, _ in sorted_by_score(prediction):
+        x1, x2 = (min(max(x / w, 0.0), 1.0) for x in (x1, x2))
+        y1, y2 = (min(max(y / h, 0.0), 1.0) for y in (y1, y2))
+        if x1 < x2 and y1 < y2:
+            lines.append(f"{label - 1} {(x1 + x2) / 2!r} {(y1 + y2) / 2!r} {x2 - x1!r} {y2 - y1!r}\n")
+    return lines
+
+
+def _link(image: Path, target: Path) -> None:
+    """Link or copy an image; one that is not on this machine is left out."""
+    if not image.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.symlink_to(image.resolve())
+    except OSError:
+        shutil.copyfile(image, target)
+
+
+def _write_data_file(folder: Path, splits: dict[str, str], classes: Sequence[str]) -> None:
+    content = {**splits, "names": dict(enumerate(classes))}
+    write_text(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,1 @@
+"""Programs beside metrics.csv that follow a training: TensorBoard, MLflow, or one of your own."""

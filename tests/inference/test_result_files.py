@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from detect.data.masks import encode
+from detect.errors import UserError
+from detect.evaluation.predictions import Prediction
+from detect.inference.result_files import listed_images, read_results
+from detect.inference.result_formats import RESULT_FORMATS, default_score, file_name, write_format, write_results
+from tests.conftest import Command
+
+CLASSES = ("cat", "dining table", "dog")
+BOXES = [[0.1 + 0.2, 1e-5, 57.1, 88.0], [10.0, 20.0, 60.0, 40.0]]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Three photos of 200 x 100 pixels, one in a folder of its own."""
+    files = [tmp_path / "photos" / name for name in ("a.jpg", "b c.png", "inner/d.jpg")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), np.full((100, 200, 3), 90, np.uint8))
+    return files
+
+
+def predictions(files: list[Path]) -> list[Prediction]:
+    """The first photo has two detections, the others none."""
+    empty = [Prediction(str(file), 200, 100, np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)) for file in files]
+    first = replace(empty[0], boxes=np.array(BOXES), scores=np.array([0.9, 0.1 + 0.2]), labels=np.array([3, 1]))
+    return [first, *empty[1:]]
+
+
+def comparable(found: list[Prediction], classes: tuple[str, ...]) -> list[tuple[str, int, int, Any]]:
+    return [
+        (
+            Path(p.file).name,
+            p.width,
+            p.height,
+            sorted(zip(p.scores.tolist(), [classes[k - 1] for k in p.labels], strict=True)),
+        )
+        for p in found
+    ]
+
+
+@pytest.mark.parametrize("name", ["json", "csv", "coco", "voc", "yolo"])
+def test_every_format_is_read_back_with_all_images(name, photos, tmp_path):
+    written = predictions(photos)
+    path = tmp_path / file_name(name)
+    write_format(path, name, written, CLASSES, None)
+    images = None if name in ("json", "coco") else listed_images(photos)
+    results = read_results(path, images)
+    assert comparable(results.predictions, results.classes) == comparable(written, CLASSES)
+    best = next(p for p in results.predictions if len(p))
+    assert best.boxes[np.argmax(best.scores)] == pytest.approx(np.array(BOXES[0]), abs=1e-9)
+
+
+def test_nothing_is_read_from_files_of_no_images(tmp_path):
+    for name in ("json", "csv", "coco"):
+        path = tmp_path / file_name(name)
+        write_format(path, name, [], CLASSES, None)
+        assert read_results(path).predictions == []
+
+
+def test_masks_go_from_json_to_coco_and_back(photos, tmp_path):
+    masks = tuple(encode(np.arange(20000).reshape(100, 200) % n == 0) for n in (7, 900))
+    written = [replace(predictions(photos)[0], masks=masks)]
+    write_format(tmp_path / "coco_results.json", "coco", written, CLASSES, None)
+    assert read_results(tmp_path / "coco_results.json").predictions[0].masks == masks
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("p.csv", "a,b\n", ["expected the columns file,label,score"]),
+        ("p.csv", "file,label,score,x1,y1,x2,y2\na.jpg,cat,0.5,1,2,x,4\n", ["line 2", "expected numbers"]),
+        ("p.csv", "file,label,score,x1,y1,x2,y2\ngone.jpg,cat,0.5,1,2,3,4\n", ["gone.jpg", "--images"]),
+        ("dt.json", '[{"image_id": 1}]', ["dt_images.json", "--annotations GT.json"]),
+        ("yolo/data.yaml", "names: {0: cat}\n", ["expected --images with yolo"]),
+        ("comp4/comp4_det_cat.txt", "", ["expected --images with voc"]),
+        ("other/notes.md", "", ["expected a file of results"]),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(name, content, words, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(UserError) as raised:
+        read_results(path if path.parent == tmp_path else path.parent)
+    assert all(word in str(raised.value) for word in words)
+    assert "\n" not in str(raised.value)
+
+
+def test_each_format_has_its_lowest_score(photos, tmp_path):
+    scores = {name: default_score(name) for name in RESULT_FORMATS}
+    assert scores == {"json": 0.5, "csv": 0.5, "coco": 0.05, "voc": 0.05, "yolo": 0.5, "yolo-labels": 0.5}
+    write_results(tmp_path, scores, predictions(photos), CLASSES, None)
+    assert [len(image["detections"]) for image in json.loads((tmp_path / "predictions.json").read_text())] == [1, 0, 0]
+    assert len(json.loads((tmp_path / "coco_results.json").read_text())) == 2
+
+
+def test_convert_counts_what_it_writes(photos, tmp_path, detect_command: Command):
+    write_format(tmp_path / "predictions.json", "json", predictions(photos), CLASSES, None)
+    yolo, coco = tmp_path / "yolo", tmp_path / "dt.json"
+    status, out, err = detect_command("results", "convert", tmp_path / "predictions.json", yolo, "--to", "yolo")
+    assert (status, err) == (0, "")
+    assert out.endswith("yolo: 2 detections in 3 images, 2 classes\n")
+    arguments = ("results", "convert", yolo, coco, "--to", "coco", "--images", tmp_path / "photos", "--score", 0.5)
+    status, out, err = detect_command(*arguments)
+    assert (status, err) == (0, "")
+    assert out.endswith("dt.json: 1 detections (1 below 0.5 left out) in 3 images, 2 classes\n")
+    assert [image["id"] for image in json.loads((tmp_path / "dt_images.json").read_text())["images"]] == [1, 2, 3]
+    status, _, err = detect_command("results", "convert", coco, coco, "--to", "json")
+    assert (status, "expected another file than SRC" in err) == (2, True)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+import detect
+from detect.config import Config
+from detect.config.files import load_config, parse_config, with_overrides
+from detect.errors import RunError, UserError
+from detect.training.loggers.logger import EndStatus, LoggedRun, Loggers
+from detect.training.loggers.registry import finite_cells
+from detect.training.run import resume
+from tests.conftest import TINY
+
+
+class Recorder:
+    """A logger that remembers its calls, and raises in those of one name."""
+
+    name = "recorder"
+
+    def __init__(self, fails_in: str = "") -> None:
+        self.fails_in = fails_in
+        self.calls: list[tuple[str, object]] = []
+
+    def _add(self, call: str, argument: object) -> None:
+        if call == self.fails_in:
+            raise OSError("no room\nat all")
+        self.calls.append((call, argument))
+
+    def start(self, run: LoggedRun) -> None:
+        self._add("start", run)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._add("scalars", (step, dict(values)))
+
+    def picture(self, step: int, file: Path) -> None:
+        self._add("picture", (step, file.name))
+
+    def file(self, file: Path) -> None:
+        self._add("file", file.name)
+
+    def end(self, status: EndStatus) -> None:
+        self._add("end", status)
+
+
+RUN = LoggedRun(folder=Path("runs/a"), settings={}, steps_done=0)
+
+
+def tiny(folder: Path, shapes_root: Path, *more: str) -> Config:
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    return load_config(folder / "tiny.yaml", [f"data.root={shapes_root}", "train.steps=2", *more])
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+
+
+def test_no_loggers_do_nothing() -> None:
+    lines: list[str] = []
+    loggers = Loggers([], lines.append)
+    loggers.start(RUN)
+    loggers.scalars(1, {"loss": 0.5})
+    loggers.end("finished")
+    assert lines == []
+
+
+def test_a_logger_that_fails_is_named_once_and_the_others_go_on() -> None:
+    lines: list[str] = []
+    broken, whole = Recorder("scalars"), Recorder()
+    loggers = Loggers([broken, whole], lines.append)
+    loggers.start(RUN)
+    for step in (1, 2):
+        loggers.scalars(step, {"loss": 0.5})
+    loggers.end("failed")
+    assert lines == ["train.loggers: recorder failed, and logs nothing more: no room"]
+    assert [call for call, _ in broken.calls] == ["start"]
+    assert [call for call, _ in whole.calls] == ["start", "scalars", "scalars", "end"]
+
+
+def test_a_logger_that_cannot_start_ends_the_run_in_one_line() -> None:
+    with pytest.raises(RunError, match=r"^train\.loggers: recorder: expected to start, found: no room$"):
+        Loggers([Recorder("start")], print).start(RUN)
+
+
+def test_blank_and_infinite_cells_are_left_out() -> None:
+    row = {"step": 3, "loss": 0.5, "val_AP": None, "lr": float("nan"), "epoch": 1, "region": float("inf")}
+    assert finite_cells(row) == (3, {"loss": 0.5, "epoch": 1.0})
+
+
+def test_older_settings_of_tensorboard_are_read() -> None:
+    assert parse_config({"train": {"steps": 1, "tensorboard": False}}, "a.yaml").train.loggers == ()
+    assert with_overrides(Config(), ["train.tensorboard=true"]).train.loggers == ("tensorboard",)
+    with pytest.raises(UserError, match="tensorboard: unknown key"):
+        parse_config({"train": {"steps": 1, "tensorboard": "yes"}}, "a.yaml")
+    with pytest.raises(UserError, match="expected 'tensorboard' or 'mlflow'"):
+        parse_config({"train": {"steps": 1, "loggers": ["wandb"]}}, "a.yaml")
+
+
+def test_a_logger_of_ones_own_gets_the_rows_and_the_pictures(tmp_path: Path, shapes_root: Path) -> None:
+    recorder = Recorder()
+    detect.train(tiny(tmp_path, shapes_root), tmp_path / "run", loggers=[recorder])
+    first, *_, last = recorder.calls
+    assert isinstance(first[1], LoggedRun)
+    assert (first[1].steps_done, first[1].settings["train.steps"], last) == (0, 2, ("end", "finished"))
+    logged = [argument for call, argument in recorder.calls if call == "scalars"]
+    assert len(logged) == len(rows_of(tmp_path / "run")) > 0
+    pictures = {name for call, (_, name) in recorder.calls if call == "picture"}  # type: ignore[misc]
+    assert {"batch-1.jpg", "validation.jpg", "curves.png"} <= pictures
+    files = [argument for call, argument in recorder.calls if call == "file"]
+    assert files == ["config.yaml", "environment.json", "metrics.csv", "log.txt"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_mlflow_run_has_the_curves_of_metrics_csv(
+    tmp_path: Path, shapes_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow", reason="the package mlflow-skinny is optional, and not installed here")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    detect.train(tiny(tmp_path, shapes_root, "train.loggers=[mlflow]"), tmp_path / "run")
+    resume(tmp_path / "run")  # nothing is left to do, and nothing is there twice
+    client = MlflowClient(tracking_uri=(tmp_path / "store").as_uri())
+    experiment = client.get_experiment_by_name("detect")
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert (logged.info.status, logged.info.run_name, logged.data.params["train.steps"]) == ("FINISHED", "run", "2")
+    rows = rows_of(tmp_path / "run")
+    for name in rows[0].keys() - {"step"}:
+        curve = {int(row["step"]): float(row[name]) for row in rows if row[name]}
+        history = client.get_metric_history(logged.info.run_id, name) if curve else []
+        assert len(history) == len(curve)
+        assert {metric.step: metric.value for metric in history} == pytest.approx(curve, rel=1e-4, abs=1e-5)
+    artifacts = {artifact.path for artifact in client.list_artifacts(logged.info.run_id)}
+    assert artifacts == {"config.yaml", "environment.json", "metrics.csv", "log.txt", "pictures"}
