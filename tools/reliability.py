@@ -1,8 +1,8 @@
-"""Write RELIABILITY.md: what is guaranteed when things go wrong, the tests of it, and the counts of a test run.
+"""Write docs/reports/reliability.md: what is guaranteed when things go wrong, its tests, and the counts of a test run.
 
-    python tools/reliability.py --out RELIABILITY.md               all tests, more than an hour
-    python tools/reliability.py --fast --out reliability-fast.md   only the tests of the fast suite
-    python tools/reliability.py --junit FILE... --out ...          from finished test runs
+    python tools/reliability.py --out docs/reports/reliability.md    all tests, more than an hour
+    python tools/reliability.py --fast --out reliability-fast.md     only the tests of the fast suite
+    python tools/reliability.py --junit FILE... --out ...            from finished test runs
 
 The tests record the counts (``record_property``); they are read from pytest's JUnit file.
 """
@@ -235,7 +235,7 @@ def claim_table(title: str, claims: Sequence[Claim], results: Sequence[TrialResu
 
 
 def format_page(results: Sequence[TrialResult], fast: bool) -> str:
-    """Return the text of RELIABILITY.md."""
+    """Return the text of docs/reports/reliability.md."""
     head = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -244,7 +244,7 @@ def format_page(results: Sequence[TrialResult], fast: bool) -> str:
         [
             "# Reliability",
             "",
-            "Made by `python tools/reliability.py --out RELIABILITY.md`, which runs the tests named here: "
+            "Made by `python tools/reliability.py --out docs/reports/reliability.md`, which runs the tests named here: "
             f"{scope}, at commit {head.stdout.strip()}, Python {platform.python_version()}, torch {version('torch')}, "
             f"{platform.machine()}.",
             "",

@@ -92,8 +92,8 @@ def describe_machine() -> tuple[str, ...]:
 
 
 INTRODUCTION = (
-    "Made by `detect bench all IMAGE... --out BENCHMARKS.md`. The runs of all variants are interleaved, with the",
-    "same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
+    "Made by `detect bench all IMAGE... --out docs/reports/benchmarks.md`. The runs of all variants are interleaved,",
+    "with the same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
 )
 
 

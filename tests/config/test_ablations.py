@@ -1,4 +1,4 @@
-"""docs/ablations.md: every row that can be run loads, changes each setting that it names, and builds a detector."""
+"""docs/reports/ablations.md: every row that can be run loads, changes each setting it names, and builds a detector."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detect.config.files import builtin_folder, load_config
 from detect.training.run import train
 from tests.training.fixtures_training import QUIET
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "ablations.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reports" / "ablations.md"
 FOLDER = builtin_folder() / "voc07"
 _COMMANDS = ("train", "eval", "make")
 

@@ -9,30 +9,16 @@ import click
 import numpy as np
 import pytest
 
-from detect.cli.main import main
 from detect.data.images import read_image
 from detect.draw import save_image
 from detect.errors import RunError, UserError
+from tests.docs.markdown import parse_command
 from tools import guide_figures
 from tools.guide_figures import COMMAND, GUIDE, MAX_BYTES, Figure, parse_figures, save_figure, select_figures
 
 TEXT = GUIDE.read_text(encoding="utf-8")
 LINK = '![a cell](pictures/a.jpg "explained/a.png")'
 FIGURE = Figure("pictures/a.jpg", "explained/a.png", ("explain", "run", "a photo.jpg"))
-
-
-def parse_command(words: list[str]) -> str:
-    """Parse the words like the command line and return the name of the command; nothing is run.
-
-    Raise click.ClickException for wrong words.
-    """
-    context = click.Context(main, info_name="detect")
-    while isinstance(context.command, click.Group):
-        name, command, words = context.command.resolve_command(context, words)
-        assert command is not None
-        context = click.Context(command, context, name)
-    context.command.make_context(context.info_name, words).close()
-    return context.info_name or ""
 
 
 def guide_commands() -> list[str]:

@@ -1,0 +1,128 @@
+"""The pages made from the code have every setting, every command, every public name; the navigation has every page."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import detect
+from detect.cli.main import COMMANDS
+from detect.config import Config
+from detect.config.files import builtin_configs
+from detect.models.backbones.registry import NETWORKS
+from tests.docs.markdown import PAGES, ROOT, made_pages
+from tools.build_docs import from_root
+from tools.docs_pages.commands import walk
+from tools.docs_pages.python_names import PACKAGES, public_names
+from tools.docs_pages.settings import describe, read_sections
+
+MADE = made_pages()
+
+
+def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
+    """The keys of all settings of a configuration, by its records and not by its classes."""
+    for name, setting in config:
+        if isinstance(setting, BaseModel):
+            yield from keys(setting, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_every_setting_has_a_heading_and_a_sentence() -> None:
+    text = "".join(page for name, page in MADE.items() if name.startswith("settings"))
+    missing = [key for key in keys(Config()) if f"### `{key}` {{ #{key} }}" not in text]
+    assert missing == []
+    settings = [setting for section in read_sections() for setting in section.settings]
+    assert [setting.key for setting in settings if not setting.sentence.endswith(".")] == []
+    assert "### `data.train[].root` { #data.train.root }" in text
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "exclusiveMinimum": 0}, "a whole number above 0"),
+        (
+            {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]},
+            "a number from 0 to 1, or `null`",
+        ),
+        ({"enum": ["a", "b"], "type": "string"}, "`a` or `b`"),
+        ({"type": "array", "items": {"type": "string"}}, "a list, each text"),
+        ({"type": "array", "prefixItems": [{"type": "number"}] * 2}, "2 in a list, each a number"),
+    ],
+)
+def test_describe(schema: dict[str, Any], words: str) -> None:
+    assert describe(schema, {}) == words
+
+
+def test_every_command_has_a_section_with_all_its_options() -> None:
+    text, paths = MADE["commands.md"], dict(walk())
+    assert {path for path in paths if path.count(" ") == 1} == {f"detect {name}" for name in COMMANDS}
+    sections = {part.splitlines()[0].split(" {")[0]: part for part in text.replace("\n###", "\n##").split("\n## ")[1:]}
+    missing = [
+        f"{path} {option}"
+        for path, command in paths.items()
+        if path != "detect"
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--") and option not in sections.get(path, "")
+    ]
+    assert missing == []
+    assert sections.keys() == paths.keys() - {"detect"}
+
+
+def test_every_name_of_the_package_is_on_the_page_of_python() -> None:
+    names = [name for name in detect.__all__ if not name.startswith("_")]
+    assert names
+    assert [name for name in names if f"{{ #detect.{name} }}" not in MADE["python.md"]] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_of_a_package_are_those_of_its_modules(package: str) -> None:
+    page, missing = MADE[f"python-{package}.md"], []
+    for module, _, names in public_names(package):
+        members = vars(importlib.import_module(module)).values()
+        public = {
+            member.__name__
+            for member in members
+            if (inspect.isclass(member) or inspect.isfunction(member)) and member.__module__ == module
+        }
+        expected = {name for name in public if not name.startswith("_")}
+        missing += [f"{module}.{name}" for name in expected - {name.name for name in names}]
+        missing += [f"{module}.{name.name}" for name in names if f"{{ #{module}.{name.name} }}" not in page]
+        missing += [f"{module}.{name.name} has no docstring" for name in names if not name.doc]
+    assert missing == []
+
+
+def test_configurations_and_networks_are_all_listed() -> None:
+    assert [name for name in builtin_configs() if f"## `{name}`" not in MADE["configurations.md"]] == []
+    assert [name for name in NETWORKS if f"`{name}`" not in MADE["networks.md"]] == []
+
+
+def test_links_of_a_page_of_the_root() -> None:
+    assert from_root("") == ""
+    assert from_root("[a](docs/b.md) [c](CONTRIBUTING.md#d)") == "[a](../b.md) [c](contributing.md#d)"
+
+
+def test_the_navigation_has_every_page() -> None:
+    """A page that is not there is an error of the strict build; a page that nobody finds is one here."""
+    navigation = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    listed = sorted(pages_in(navigation))
+    docs = ROOT / "docs"
+    written = [file.relative_to(docs).as_posix() for file in PAGES if file.is_relative_to(docs)]
+    assert listed == sorted([*written, *(f"reference/{name}" for name in MADE)])
+
+
+def pages_in(navigation: Any) -> Iterator[str]:
+    """The pages of a navigation: a page, a list, or a title with either."""
+    if isinstance(navigation, str):
+        yield navigation
+    else:
+        inner = navigation.values() if isinstance(navigation, dict) else navigation
+        for entry in inner:
+            yield from pages_in(entry)
