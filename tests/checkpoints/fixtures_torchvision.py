@@ -41,6 +41,7 @@ SIZES = [(150, 100), (100, 125), (97, 118)]  # padded to 192 x 160, where the co
 class DetectorPair:
     """A detector of torchvision, the checkpoint imported from it, and our detector with the checkpoint's weights."""
 
+    layout: str
     theirs: FasterRCNN
     checkpoint: Checkpoint
     ours: Detector
@@ -70,7 +71,7 @@ def detector_pair(layout: str, settings: dict[str, Any] | None = None) -> Detect
     checkpoint = convert_torchvision_state(
         theirs.state_dict(), layout, "test", overrides=[*overrides, "model.backbone.frozen_stages=0"]
     )
-    return DetectorPair(theirs, checkpoint, build_uninitialized(checkpoint.config, checkpoint.classes))
+    return DetectorPair(layout, theirs, checkpoint, build_uninitialized(checkpoint.config, checkpoint.classes))
 
 
 @torch.no_grad()

@@ -26,13 +26,14 @@ from tests.checkpoints.fixtures_torchvision import (
     torchvision_images,
 )
 
-SETTINGS: dict[str, dict[str, Any]] = {  # proposals for over 100 detections; a threshold that drops some of the best
+SETTINGS: dict[str, dict[str, Any]] = {  # proposals for enough detections; a threshold that drops some of the best
     "fasterrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
     "fasterrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
     "fasterrcnn_mobilenet_v3_large_320_fpn": {"model.rpn.score_threshold": 0.99},
     "maskrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
     "maskrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
 }
+MIN_DETECTIONS = {"maskrcnn_resnet50_fpn_v2": 50}  # of an image, else 100: its masks take a minute in float64
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -50,7 +51,7 @@ def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.Mon
         theirs = pair.theirs(torchvision_images(rgb, torch.float64))
         ours = pair.ours.detect(images)
     for detections, expected in zip(ours, theirs, strict=True):
-        assert len(detections) == len(expected["boxes"]) > 100
+        assert len(detections) == len(expected["boxes"]) > MIN_DETECTIONS.get(pair.layout, 100)
         assert torch.equal(detections.labels, expected["labels"])
         assert detections.labels.unique().numel() > 5
         torch.testing.assert_close(detections.scores, expected["scores"], atol=1e-9, rtol=0)
@@ -75,7 +76,7 @@ def test_detections_agree_in_float32(pair: DetectorPair) -> None:
         for box, label in zip(expected["boxes"], expected["labels"], strict=True):
             near = (detections.boxes[detections.labels == label] - box).abs().amax(1) <= 0.05
             num_same += bool(near.any())
-    assert num_theirs > 300
+    assert num_theirs > 3 * MIN_DETECTIONS.get(pair.layout, 100)
     assert num_same >= 0.98 * num_theirs
     assert abs(num_ours - num_theirs) <= 0.02 * num_theirs
 
