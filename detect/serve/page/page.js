@@ -13,10 +13,10 @@ function say(text, wrong = false) {
   get("message").className = wrong ? "wrong" : "";
 }
 
-function color(label, alpha = 1) {
+function color(label, alpha = 1, lightness = 45) {
   let hash = 0;
   for (const letter of label) hash = (hash * 31 + letter.codePointAt(0)) % 360;
-  return `hsl(${(hash * 137) % 360} 85% 45% / ${alpha})`;
+  return `hsl(${(hash * 137) % 360} 85% ${lightness}% / ${alpha})`;
 }
 
 async function ask(path, file) {
@@ -93,7 +93,7 @@ function draw() {
     const text = `${each.label} ${each.score.toFixed(2)}`, width = pen.measureText(text).width + letter / 2;
     const x = Math.max(0, Math.min(each.box[0], canvas.width - width));
     const y = each.box[1] > 1.3 * letter ? each.box[1] : Math.min(each.box[1] + 1.3 * letter, canvas.height);
-    pen.fillStyle = color(each.label);
+    pen.fillStyle = color(each.label, 1, 27); // white on it is readable in every hue
     pen.fillRect(x, y - 1.3 * letter, width, 1.3 * letter);
     pen.fillStyle = "white";
     pen.fillText(text, x + letter / 4, y - letter / 10);
