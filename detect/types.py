@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 import torch
@@ -260,12 +260,12 @@ class Detections:
             yield Detection((x1, y1, x2, y2), score, label, self.classes[label - 1] if self.classes else "")
 
     @overload
-    def __getitem__(self, index: int) -> Detection: ...
+    def __getitem__(self, index: int | np.integer[Any]) -> Detection: ...
 
     @overload
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Self: ...
 
-    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Detection | Self:
+    def __getitem__(self, index: int | np.integer[Any] | slice | Tensor | Sequence[int]) -> Detection | Self:
         """Return the Detection at an index, or the Detections of a slice, a bool mask (D,) or several indices.
 
         Raises IndexError for an index beyond the last.

@@ -15,6 +15,7 @@ LAYERS: list[dict[str, str]] = [
     {
         "bench": "measurements, compared with other libraries",
         "report": "a run as one HTML page",
+        "serve": "a detector as an HTTP service with a page",
         "api": "`detect.load`, `detect.train`, `detect.evaluate`",
     },
     {

@@ -118,7 +118,8 @@ def test_select_by_index_keeps_the_order_of_the_index() -> None:
 def test_detections_are_a_sequence_whose_labels_count_from_1() -> None:
     best, *others = detections()
     assert best == detections()[0] == detections()[-3] == detections()[np.int64(0)]
-    assert best == ((0.0, 1.0, 2.0, 3.0), pytest.approx(0.9), 2, "dog")
+    assert (best.box, best.label, best.name) == ((0.0, 1.0, 2.0, 3.0), 2, "dog")
+    assert best.score == pytest.approx(0.9)
     assert str(best) == "dog 0.90 at 0.0 1.0 2.0 3.0"
     assert [other.name for other in others] == ["cat", "dog"]
     for part in (detections()[1:], detections()[[1, 2]], detections()[detections().scores < 0.8]):

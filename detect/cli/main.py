@@ -18,6 +18,7 @@ COMMANDS = {
     "eval": "Score a model on a data set.",
     "predict": "Detect on images, folders and globs.",
     "results": "Convert files of detections.",
+    "serve": "Answer HTTP requests with a detector, and show a page.",
     "data": "Inspect, summarize, show and convert labelled data.",
     "report": "Write one HTML page about a run: metrics, curves, errors, images.",
     "explain": "Explain each detection: anchor, proposal, region, suppression.",

@@ -80,7 +80,7 @@ def _label_studio_config(classes: Sequence[str], has_masks: bool) -> str:
         labels = SubElement(view, tag, name=control, toName="image")
         for name in classes:
             SubElement(labels, "Label", value=name)
-    return _to_text(view)
+    return _to_text(view)  # without an XML declaration, which Label Studio refuses
 
 
 def _outlines(mask: RleMask) -> list[np.ndarray]:
@@ -130,7 +130,7 @@ def write_cvat(path: Path, predictions: Sequence[Prediction], classes: Sequence[
             raise UserError(f"cvat: expected names of images that XML can hold, found {name!r}")
         sides = {"width": str(prediction.width), "height": str(prediction.height)}
         _add_cvat_shapes(SubElement(root, "image", id=str(index), name=name, **sides), prediction, classes)
-    write_text(path, _to_text(root))
+    write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + _to_text(root))
 
 
 def _add_cvat_shapes(image: Element, prediction: Prediction, classes: Sequence[str]) -> None:
@@ -172,4 +172,4 @@ def _cvat_window(mask: RleMask) -> dict[str, str] | None:
 
 def _to_text(root: Element) -> str:
     indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+    return tostring(root, encoding="unicode") + "\n"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from detect.checkpoints.zoo import read_model
 from detect.config import Config, Device, Precision
@@ -24,7 +26,20 @@ from detect.ops.preprocess import Preprocess, rescale_boxes
 from detect.proposals.lookups import BoxesAndScores, SearchOnTheFly
 from detect.system import randomness
 from detect.system.device import ComputeConfig, select_device
-from detect.types import Images, Proposals
+from detect.types import Images, Proposals, Size
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image as the network reads it.
+
+    pixels (3, h, w): resized and normalized; size: (H, W) of the original; proposals: in resized pixels, None for a
+    detector with a region proposal network.
+    """
+
+    pixels: Tensor
+    size: Size
+    proposals: Proposals | None = None
 
 
 class Predictor:
@@ -85,33 +100,50 @@ class Predictor:
         return self._predict_image(x).above(score)
 
     def _predict_image(self, image: object) -> ImageDetections:
-        rgb = to_rgb(image)
-        images = self.preprocess_image(rgb).to(self.compute.device)
-        with torch.inference_mode(), self.compute.autocast():
-            detections = self.detector.detect(images)[0]
-        size = (rgb.shape[0], rgb.shape[1])
-        return ImageDetections(
-            boxes=rescale_boxes(detections.boxes.cpu(), images.sizes[0], size),
-            scores=detections.scores.cpu(),
-            labels=detections.labels.cpu(),
-            classes=self.classes,
-            masks=None if detections.masks is None else detections.masks.cpu(),
-            size=size,
-            file=image_name(image),
-        )
+        detections = self.detect_prepared([self.prepare(to_rgb(image))])[0]
+        return replace(detections, file=image_name(image))
 
-    def preprocess_image(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> Images:
-        """Return an RGB uint8 image (H, W, 3) as a batch of one.
+    def prepare(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> PreparedImage:
+        """Return an RGB uint8 image (H, W, 3) as the network reads it; this needs neither the network nor its device.
 
         proposals: its proposals, in its pixels. None searches them, for a detector that needs proposals.
         """
         resized = self.preprocess.resize(rgb)
-        pixels, seeds = self.preprocess.normalize(resized), [randomness.hash_key("predict")]
+        size, resized_size = (rgb.shape[0], rgb.shape[1]), (resized.shape[0], resized.shape[1])
+        pixels = self.preprocess.normalize(resized)
         if self.proposal_search is None:
-            return self.preprocess.batch([pixels], seeds)
+            return PreparedImage(pixels, size)
         boxes, scores = (torch.from_numpy(array) for array in proposals or self.proposal_search.search(rgb))
-        boxes = rescale_boxes(boxes, (rgb.shape[0], rgb.shape[1]), (resized.shape[0], resized.shape[1]))
-        return self.preprocess.batch([pixels], seeds, [Proposals(boxes, scores)])
+        return PreparedImage(pixels, size, Proposals(rescale_boxes(boxes, size, resized_size), scores))
+
+    def detect_prepared(self, prepared: Sequence[PreparedImage]) -> list[ImageDetections]:
+        """Return all detections of images in one batch, each best first.
+
+        Where their padded sizes are equal, no detection depends on the other images.
+        """
+        images = self._batch(prepared).to(self.compute.device)
+        with torch.inference_mode(), self.compute.autocast():
+            batch_detections = self.detector.detect(images)
+        return [
+            ImageDetections(
+                boxes=rescale_boxes(detections.boxes.cpu(), resized_size, image.size),
+                scores=detections.scores.cpu(),
+                labels=detections.labels.cpu(),
+                classes=self.classes,
+                masks=None if detections.masks is None else detections.masks.cpu(),
+                size=image.size,
+            )
+            for detections, resized_size, image in zip(batch_detections, images.sizes, prepared, strict=True)
+        ]
+
+    def preprocess_image(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> Images:
+        """Return an RGB uint8 image (H, W, 3) as a batch of one; proposals: as in ``prepare``."""
+        return self._batch([self.prepare(rgb, proposals)])
+
+    def _batch(self, prepared: Sequence[PreparedImage]) -> Images:
+        proposals = [image.proposals for image in prepared if image.proposals is not None]
+        seeds = [randomness.hash_key("predict")] * len(prepared)
+        return self.preprocess.batch([image.pixels for image in prepared], seeds, proposals or None)
 
 
 def load(

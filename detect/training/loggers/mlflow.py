@@ -34,6 +34,9 @@ class MLflowLogger:
 
     name = "mlflow"
 
+    def __init__(self) -> None:
+        self._last_steps: dict[str, int] = {}  # of each metric that the run has already
+
     def start(self, run: LoggedRun) -> None:
         """Create the run, or go on with that of the folder. Raises UserError where it is gone."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at the import: a training calls no other host
@@ -52,7 +55,6 @@ class MLflowLogger:
         experiment_id = self._client.create_experiment(EXPERIMENT) if experiment is None else experiment.experiment_id
         tags = {"folder": str(run.folder.absolute())}
         self._run_id = self._client.create_run(experiment_id, tags=tags, run_name=run.folder.name).info.run_id
-        self._last_steps: dict[str, int] = {}
         for batch in _batches(_parameters(run.settings)):
             self._client.log_batch(self._run_id, params=batch)
         write_text(known, json.dumps({"tracking_uri": uri, "run_id": self._run_id}, indent=1) + "\n")
