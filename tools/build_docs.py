@@ -12,6 +12,7 @@ Building it and opening it need no network.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,10 @@ from tools.docs_pages.settings import settings_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+SITE = ROOT / "build" / "site"
+LOADED = re.compile(
+    r"""<(?:script|img|source|iframe|link)\b[^>]*?\b(?:src|srcset|href)=["'](?P<address>(?:https?:)?//[^"']+)"""
+)
 FILES_OF_THE_ROOT = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 
 
@@ -54,6 +59,18 @@ def write_reference(folder: Path = REFERENCE) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
+def foreign_addresses(html: str) -> list[str]:
+    """Return the addresses on other hosts that a page loads when it is opened; those of links to click are none."""
+    return [match["address"] for match in LOADED.finditer(html) if 'rel="canonical"' not in match[0]]
+
+
+def require_no_other_host(site: Path = SITE) -> None:
+    """Raise RunError, with the page, if a page of the site loads anything from another host."""
+    for page in sorted(site.rglob("*.html")):
+        for address in foreign_addresses(page.read_text(encoding="utf-8")):
+            raise RunError(f"{page}: expected nothing from another host, found {address}")
+
+
 @click.command(help=__doc__)
 @click.option("--serve", is_flag=True, help="Show the site while you write.")
 @click.option("--pages", "only_pages", is_flag=True, help="Write docs/reference only.")
@@ -68,6 +85,8 @@ def main(serve: bool, only_pages: bool) -> None:
     status = subprocess.run([sys.executable, "-m", "zensical", *arguments], cwd=ROOT, check=False).returncode
     if status:
         raise RunError(f"zensical ended with status {status}")
+    if not serve:
+        require_no_other_host()
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def inline_commands(text: str) -> list[str]:
 
 def links(text: str) -> list[str]:
     """The targets of the links and images of a page that lie in the repository, without what follows #."""
-    found = re.findall(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", FENCE.sub("", text))
-    return [target.partition("#")[0] for target in found if "://" not in target and not target.startswith("#")]
+    targets = re.findall(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", FENCE.sub("", text))
+    return [target.partition("#")[0] for target in targets if "://" not in target and not target.startswith("#")]
 
 
 def parse_command(words: list[str]) -> str:

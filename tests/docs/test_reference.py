@@ -6,6 +6,7 @@ import importlib
 import inspect
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,10 @@ import detect
 from detect.cli.main import COMMANDS
 from detect.config import Config
 from detect.config.files import builtin_configs
+from detect.errors import RunError
 from detect.models.backbones.registry import NETWORKS
 from tests.docs.markdown import PAGES, ROOT, made_pages
-from tools.build_docs import from_root
+from tools.build_docs import foreign_addresses, from_root, require_no_other_host
 from tools.docs_pages.commands import walk
 from tools.docs_pages.python_names import PACKAGES, public_names
 from tools.docs_pages.settings import describe, read_sections
@@ -70,7 +72,7 @@ def test_every_command_has_a_section_with_all_its_options() -> None:
         if path != "detect"
         for parameter in command.params
         for option in parameter.opts
-        if option.startswith("--") and option not in sections.get(path, "")
+        if option.startswith("--") and not getattr(parameter, "hidden", False) and option not in sections.get(path, "")
     ]
     assert missing == []
     assert sections.keys() == paths.keys() - {"detect"}
@@ -107,6 +109,26 @@ def test_configurations_and_networks_are_all_listed() -> None:
 def test_links_of_a_page_of_the_root() -> None:
     assert from_root("") == ""
     assert from_root("[a](docs/b.md) [c](CONTRIBUTING.md#d)") == "[a](../b.md) [c](contributing.md#d)"
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("", []),
+        ('<a href="https://a.org/">a</a><img src="b.jpg"><link href="assets/c.css" rel="stylesheet">', []),
+        ('<script async src="https://a.org/b.js"></script>', ["https://a.org/b.js"]),
+        ('<link rel="stylesheet" href="//fonts.a.org/c">', ["//fonts.a.org/c"]),
+        ('<link rel="canonical" href="https://a.org/">', []),
+    ],
+)
+def test_addresses_on_other_hosts_that_a_page_loads(html: str, expected: list[str], tmp_path: Path) -> None:
+    assert foreign_addresses(html) == expected
+    (tmp_path / "index.html").write_text(html, encoding="utf-8")
+    if not expected:
+        require_no_other_host(tmp_path)
+        return
+    with pytest.raises(RunError, match="expected nothing from another host, found"):
+        require_no_other_host(tmp_path)
 
 
 def test_the_navigation_has_every_page() -> None:

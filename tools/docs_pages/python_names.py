@@ -10,6 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "detect"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 INTRODUCTION = """\
 ```python
@@ -142,7 +143,7 @@ def _to_name(module: str, node: ast.AST) -> Name:
 
 def _is_public(node: ast.AST) -> bool:
     """Return whether a node is a function or class that others may use."""
-    return isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_")
+    return isinstance(node, Definition) and not node.name.startswith("_")
 
 
 def _signature(function: Function) -> str:
