@@ -8,6 +8,7 @@ The APs are those of `detect eval MODEL --metric coco`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,12 +50,12 @@ def main(model: Path, split: str, overrides: tuple[str, ...]) -> None:
     predictions = predict_dataset(predictor, annotations, predictor.config).predictions
     table = Table("", "value", "low", "high", title=f"{len(annotations)} images")
     for name, interval in intervals(annotations, predictions).items():
-        numbers = ("-",) * 3 if interval is None else (interval.value, interval.low, interval.high)
-        table.add_row(name, *(number if isinstance(number, str) else f"{100 * number:.1f}" for number in numbers))
+        ends = () if interval is None else (interval.value, interval.low, interval.high)
+        table.add_row(name, *(f"{100 * end:.1f}" for end in ends))
     rich.print(table)
 
 
-def intervals(annotations: Annotations, predictions: list[Prediction]) -> dict[str, Interval | None]:
+def intervals(annotations: Annotations, predictions: Sequence[Prediction]) -> dict[str, Interval | None]:
     """Return the interval of each AP of RULES, None where there is no ground truth.
 
     Raises UserError where an object or a detection has no mask.

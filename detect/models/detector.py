@@ -216,7 +216,9 @@ class Detector(nn.Module):
     ) -> dict[str, MeanLoss]:
         """Return the losses of the stages for the samples of the first; names of a cascade's end with the stage."""
         stages, losses = self.head.stages, dict[str, MeanLoss]()
-        mask_stages = () if self.mask_head is None or "mask" in self.frozen else self.mask_head.stages
+        mask_stages: Sequence[MaskHead] = ()
+        if self.mask_head is not None and "mask" not in self.frozen:
+            mask_stages = self.mask_head.stages
         masks_alone = {"classifier", "box_regressor"} <= self.frozen
         all_stds = (*(refinement.delta_stds for refinement in self.refinements), self.postprocess.delta_stds)
         for i, (stage, stds) in enumerate(zip(stages, all_stds, strict=True)):

@@ -211,5 +211,5 @@ def _mark(box: _Box, is_named: bool, width: int, letter: float) -> BoxMark:
     text = box.text if is_named else ""
     x = max(min(x1, width - len(text) * _LETTER_ASPECT * letter), 0.0)
     y = y1 - 0.3 * letter if y1 > 1.2 * letter else y1 + letter
-    width, height = round(x2 - x1, 1), round(y2 - y1, 1)
-    return BoxMark(x1, y1, width, height, box.css_class, text, round(x, 1), round(y, 1), box.outline)
+    sides = round(x2 - x1, 1), round(y2 - y1, 1)
+    return BoxMark(x1, y1, *sides, box.css_class, text, round(x, 1), round(y, 1), box.outline)

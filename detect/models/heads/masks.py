@@ -134,7 +134,8 @@ def mean_mask_logits(logits: Tensor) -> Tensor:
     They are computed from logarithms, since a probability near 1 in float32 would give an infinite logit.
     """
     count = math.log(len(logits))
-    mean, complement = (functional.logsigmoid(sign * logits).logsumexp(0) - count for sign in (1, -1))
+    mean: Tensor = functional.logsigmoid(logits).logsumexp(0) - count
+    complement: Tensor = functional.logsigmoid(-logits).logsumexp(0) - count
     return mean - complement
 
 
