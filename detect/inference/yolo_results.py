@@ -51,7 +51,10 @@ def _image_paths(predictions: Sequence[Prediction]) -> list[str]:
     names = relative_to_shared_folder([prediction.file for prediction in predictions])
     paths = [PurePath(f"images/{name}") for name in names]
     counts = Counter(path.with_suffix("") for path in paths)
-    return [(f"{path.as_posix()}{path.suffix * (counts[path.with_suffix('')] > 1)}") for path in paths]
+    return [
+        (path if counts[path.with_suffix("")] == 1 else path.with_name(fit_name(path.name, path.suffix))).as_posix()
+        for path in paths
+    ]
 
 
 def _label_path(image: str) -> str:

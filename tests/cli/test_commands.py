@@ -168,7 +168,7 @@ def test_predict_writes_and_resumes_an_image_with_a_long_name(
         drawn = [file.name for file in (tmp_path / "out" / "images").iterdir() if file.is_file()]
         assert sorted(map(len, drawn)) == [9, 255, 255]
     assert detect_command("predict", trained, images, "--out", tmp_path / "out", "--format", "yolo")[0] == 0
-    assert len(list((tmp_path / "out" / "yolo").iterdir())) == 4
+    assert len(list((tmp_path / "out" / "yolo").rglob("*.txt"))) == 4
 
 
 def test_eval_saves_detections_and_score(trained: Path, tmp_path: Path, detect_command: Command) -> None:

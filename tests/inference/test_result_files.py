@@ -99,7 +99,8 @@ def test_what_cannot_be_read_is_one_line(name, content, words, tmp_path):
 
 def test_each_format_has_its_lowest_score(photos, tmp_path):
     scores = {name: default_score(name) for name in RESULT_FORMATS}
-    assert scores == {"json": 0.5, "csv": 0.5, "coco": 0.05, "voc": 0.05, "yolo": 0.5, "yolo-labels": 0.5}
+    assert {name for name, score in scores.items() if score == 0.05} == {"coco", "voc"}
+    assert set(scores.values()) == {0.05, 0.5}
     write_results(tmp_path, scores, predictions(photos), CLASSES, None)
     assert [len(image["detections"]) for image in json.loads((tmp_path / "predictions.json").read_text())] == [1, 0, 0]
     assert len(json.loads((tmp_path / "coco_results.json").read_text())) == 2
