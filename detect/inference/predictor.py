@@ -19,6 +19,8 @@ from detect.config.files import with_overrides
 from detect.errors import UserError
 from detect.inference.image_detections import ImageDetections
 from detect.inference.image_inputs import ImageLike, image_name, to_rgb
+from detect.inference.runtimes.graph_detector import GraphDetector, open_graph
+from detect.inference.runtimes.sealed_files import SUFFIXES as GRAPH_SUFFIXES
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
@@ -50,7 +52,7 @@ class Predictor:
 
     def __init__(
         self,
-        detector: Detector | DetectorWithTTA,
+        detector: Detector | DetectorWithTTA | GraphDetector,
         classes: tuple[str, ...],
         preprocess: Preprocess,
         config: Config,
@@ -76,7 +78,7 @@ class Predictor:
 
     @property
     def base_detector(self) -> Detector:
-        """Return the detector without test-time augmentation."""
+        """Return the detector without test-time augmentation. Raises UserError for a graph of another runtime."""
         return self.detector.base_detector
 
     @overload
@@ -151,10 +153,13 @@ def load(
 ) -> Predictor:
     """Load a trained detector.
 
-    model: a run folder (its best weights), a checkpoint or packaged file, or a name of the zoo: a detector of this
-    package needs no network, the file of another one is downloaded once; overrides: KEY=VALUE settings that replace the
-    checkpoint's: thresholds, input size, test-time augmentation, data. Raises UserError with the file and the reason.
+    model: a run folder (its best weights), a checkpoint or packaged file, a graph of ONNX or OpenVINO that ``detect
+    model export`` wrote, or a name of the zoo: a detector of this package needs no network, the file of another one is
+    downloaded once; overrides: KEY=VALUE settings that replace the checkpoint's: thresholds, input size, test-time
+    augmentation, data; of a graph only input size and data. Raises UserError with the file and the reason.
     """
+    if Path(model).suffix in GRAPH_SUFFIXES:
+        return _load_graph(Path(model), device, precision, overrides)
     saved, file = read_model(Path(model))
     config = with_overrides(saved.config, overrides)
     classifier = saved.config.model.classifier
@@ -180,3 +185,22 @@ def load(
     optimize_for_inference(detector.eval(), compute.dtype)
     search = on_the_fly_search(config.model)
     return Predictor(with_tta(config, detector), saved.classes, preprocess, config, file, compute, search)
+
+
+def _load_graph(file: Path, device: Device, precision: Precision, overrides: Sequence[str]) -> Predictor:
+    """Load a graph, which computes on the CPU with the settings of the model that are a part of it."""
+    if device == "cuda":
+        raise UserError(f"device: expected cpu for {file}, on which graphs run, found cuda")
+    detector, description = open_graph(file, precision)
+    saved = description.config
+    config = with_overrides(saved, overrides)
+    sources = {"proposals": saved.model.proposals, "search": saved.model.search}  # which no graph depends on
+    if config.model.model_copy(update=sources) != saved.model or config.data.size_divisor != saved.data.size_divisor:
+        raise UserError(
+            f"--set: expected model.* and data.size_divisor as {file} has them in its graph, found others: set them "
+            "for the model, and export it again"
+        )
+    has_new_preprocess = build_preprocess(config) != build_preprocess(saved)
+    preprocess = build_preprocess(config) if has_new_preprocess else description.preprocess
+    compute, search = select_device("cpu", precision), on_the_fly_search(config.model)
+    return Predictor(detector, description.classes, preprocess, config, file, compute, search)
