@@ -9,7 +9,7 @@ from detect.types import Detections
 
 def some(*rows: tuple[float, float, int], mask: float | None = None) -> Detections:
     """Detections at x, with a score and a label."""
-    boxes = torch.tensor([[x, 0, x + 10, 10] for x, _, _ in rows]).reshape(-1, 4)
+    boxes = torch.tensor([[x, 0, x + 10, 10] for x, _, _ in rows]).reshape(-1, 4).float()
     scores, labels = (torch.tensor([row[i] for row in rows]) for i in (1, 2))
     masks = None if mask is None else torch.full((len(rows), 4, 4), mask)
     return Detections(boxes, scores.float(), labels.long(), masks=masks)

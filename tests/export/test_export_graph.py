@@ -83,7 +83,10 @@ class NoDetections:
         return [Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64)) for _ in images.sizes]
 
 
-@pytest.mark.parametrize(("silent", "message"), [("graph", "expected 99% of the same"), ("both", "found none in 3")])
+@pytest.mark.parametrize(
+    ("silent", "message"),
+    [("graph", "expected 99% of the same detections"), ("both", "expected detections to compare, found none in 3")],
+)
 def test_a_graph_that_detects_something_else_is_not_written(
     silent: str, message: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def open_openvino(
         compiled = core.compile_model(graph, "CPU", hints)
     except Exception as error:
         raise UserError(f"{file}: expected a graph that OpenVINO runs, found {first_line(error)}") from None
-    description = str(graph.get_rt_info([DESCRIPTION_KEY])) if graph.has_rt_info([DESCRIPTION_KEY]) else None
+    description = str(graph.get_rt_info([DESCRIPTION_KEY]).value) if graph.has_rt_info([DESCRIPTION_KEY]) else None
     outputs = compiled.outputs
 
     def run(inputs: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
