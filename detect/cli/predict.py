@@ -74,7 +74,7 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
 )
 @options.settings
 @options.device
-@options.precision
+@options.precision_or_auto
 def predict_command(
     model: Path,
     paths: tuple[str, ...],
@@ -88,7 +88,7 @@ def predict_command(
     annotations: Path | None,
     overrides: tuple[str, ...],
     device: Device | None,
-    precision: Precision | None,
+    precision: Precision | Literal["auto"],
 ) -> None:
     """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on images: files, folders
     (searched recursively), globs.
@@ -119,7 +119,9 @@ def predict_command(
     if score is not None:
         scores = dict.fromkeys(all_formats, 0.0 if score == "auto" else score)
     with init_process_group(device or "auto") as group:
-        predictor = load(model, device or "auto", precision or "fp32", overrides)
+        if group.size > 1 and precision == "auto":  # each process would choose for itself
+            precision = "fp32"
+        predictor = load(model, device or "auto", precision, overrides)
         labels = options.class_labels(classes, predictor.classes)
         best = None
         if score == "auto":
