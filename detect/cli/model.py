@@ -12,7 +12,7 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.group import Group
 from detect.errors import UserError
-from detect.system.files import format_bytes, require_file, require_writable_file, write_text
+from detect.system.files import format_bytes, require_file, require_folder, require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -246,6 +246,49 @@ def export(model: Path, out: Path, target: ExportTarget, check_paths: tuple[str,
     exported = export_torchvision(checkpoint, str(file))
     save_state(exported.state, out)
     print(f"{out}: {len(exported.state)} tensors for torchvision.models.detection.{exported.call}")
+
+
+@model_command.command(
+    "quantize",
+    short_help="Quantize a detector to int8 for OpenVINO: up to four times as fast on processors that have VNNI.",
+    epilog="Example: detect model quantize runs/mine mine_int8.xml --data photos/",
+)
+@click.argument("model", type=Path)
+@click.argument("out", type=Path)
+@click.option(
+    "--data", "root", type=Path, required=True, metavar="ROOT", help="Folder of photos like those of the later use."
+)
+@click.option(
+    "--photos",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Photos of the training split, or of ROOT without labels, by which the ranges of the numbers are set.",
+)
+@click.option("--anyway", is_flag=True, help="Quantize also on a processor that is slower in int8.")
+@options.settings
+def quantize(model: Path, out: Path, root: Path, photos: int, anyway: bool, overrides: tuple[str, ...]) -> None:
+    """Quantize MODEL to int8, after training, as a graph of OpenVINO, and compare the two on the validation split of
+    ROOT: the change of mAP with its 95% interval. Without labels of the model's classes there is no comparison.
+
+    The first convolution, decoding, pooling, scores and suppression stay in float.
+    """
+    require_writable_file(out)
+    require_folder(root, "a folder of photos")
+    from detect.evaluation.score_tables import difference_table
+    from detect.export.quantize_model import quantize_model
+
+    written = quantize_model(model, out, root, photos, anyway, overrides)
+    print(
+        f"{out}: {format_bytes(written.size)}; {written.num_int8} of {written.num_layers} layers in int8; "
+        f"calibrated on {written.num_photos} {'photo' if written.num_photos == 1 else 'photos'}"
+    )
+    if written.change is None:
+        print(f"not compared with the model: {written.not_compared}")
+    else:
+        change = written.change
+        print(f"the model (first) and its graph in int8 (second) on {change.num_images} images:")
+        Console().print(difference_table(change.before, change.after, change.comparison))
 
 
 def _export_graph(model: Path, out: Path, target: GraphTarget, check_paths: tuple[str, ...]) -> None:

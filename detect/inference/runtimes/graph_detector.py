@@ -51,11 +51,7 @@ class GraphDetector(nn.Module):
         return [self._detect_image(images, index) for index in range(len(images))]
 
     def _detect_image(self, images: Images, index: int) -> Detections:
-        height, width = images.sizes[index]
-        pixels = images.pixels[index : index + 1, :, :height, :width]
-        inputs = {"image": pixels.contiguous(memory_format=torch.contiguous_format).numpy()}
-        if self.needs_proposals:
-            inputs["proposals"] = _proposal_boxes(images, index).numpy()
+        inputs = graph_inputs(images, index, self.needs_proposals)
         arrays = dict(zip(self.outputs, self.run(inputs), strict=True))
         count = int(arrays["count"])
         return Detections(
@@ -86,6 +82,14 @@ def open_graph(file: Path, precision: Precision) -> tuple[GraphDetector, GraphDe
     description = parse_description(text, file)
     needs_proposals = description.config.model.uses_precomputed_proposals
     return GraphDetector(run, description.outputs, description.classes, needs_proposals, file), description
+
+
+def graph_inputs(images: Images, index: int, needs_proposals: bool) -> dict[str, np.ndarray]:
+    """Return the inputs of a graph for one image of a batch, by name; the image is without its padding."""
+    height, width = images.sizes[index]
+    pixels = images.pixels[index : index + 1, :, :height, :width]
+    inputs = {"image": pixels.contiguous(memory_format=torch.contiguous_format).numpy()}
+    return inputs | {"proposals": _proposal_boxes(images, index).numpy()} if needs_proposals else inputs
 
 
 def _proposal_boxes(images: Images, index: int) -> Tensor:
