@@ -148,7 +148,7 @@ def predict_command(
         if group.is_main:
             write_results(out, scores, result.predictions, predictor.classes, ids)
             clear_journal(out)
-            _print_summary(result, predictor.classes, None if score == "auto" else max(scores.values()), out)
+            _print_summary(result, predictor, None if score == "auto" else max(scores.values()), out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
         exit_if_unreadable(result.unreadable, len(images))
@@ -191,8 +191,8 @@ def _print_notes(search: ImageSearch, draws_images: bool) -> None:
         print(f"{num_shortened} names of drawings are shortened: with .jpg they have more than 255 bytes", flush=True)
 
 
-def _print_summary(result: PredictionResult, classes: Sequence[str], score: float | None, out: Path) -> None:
-    """Print what was detected in each of few images, then the number of detections and the time.
+def _print_summary(result: PredictionResult, predictor: Predictor, score: float | None, out: Path) -> None:
+    """Print what was detected in each of few images, then the number of detections, the time and the precision.
 
     Only detections that score at least ``score`` are listed; those below it, in formats for scoring, are counted. None:
     each class has a score of its own.
@@ -200,15 +200,17 @@ def _print_summary(result: PredictionResult, classes: Sequence[str], score: floa
     shown = [prediction.select(prediction.scores >= (score or 0.0)) for prediction in result.predictions]
     if len(shown) <= MAX_LISTED:
         for prediction in shown:
-            print(_on_one_line(f"{prediction.file}: {_describe(prediction, classes)}"))
+            print(_on_one_line(f"{prediction.file}: {_describe(prediction, predictor.classes)}"))
     count, num_images = sum(map(len, shown)), len(shown)
     num_below = sum(map(len, result.predictions)) - count
     lowest = "the score of its class" if score is None else f"{score:g}"
+    choice = predictor.precision_choice
     print(
         f"{count} {'detection that scores' if count == 1 else 'detections that score'} {lowest} or more"
         f"{f' and {num_below} below' if num_below else ''} in "
         f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
+        f"{'' if choice is None else f', in {choice.precision} ({choice.reason})'}"
     )
 
 
