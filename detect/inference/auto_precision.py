@@ -35,7 +35,7 @@ def choose_precision(detector: Detector, device: torch.device) -> PrecisionChoic
     return PrecisionChoice("bf16" if half <= MAX_SHARE * full else "fp32", reason)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _body_seconds(detector: Detector, device: torch.device, dtype: torch.dtype) -> float:
     """Return the shortest time in which the body, with weights of ``dtype``, computes the maps of one input."""
     network = detector.feature_network()

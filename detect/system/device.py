@@ -112,7 +112,7 @@ def has_native_bf16(device: torch.device, cpu_info: Path = Path("/proc/cpuinfo")
     Others convert to float32 for each product, which is slower than float32 itself.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     flags = cpu_info.read_text(encoding="utf-8", errors="replace").split() if cpu_info.is_file() else []
     return not {"amx_bf16", "avx512_bf16", "bf16"}.isdisjoint(flags)
 

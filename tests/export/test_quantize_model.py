@@ -6,6 +6,7 @@ import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,15 +31,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_labelled(root: Path, model: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     """The photos as COCO data whose labels are what the model detects."""
     predictor, root = load(model, "cpu"), root / "labelled"
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     (root / "images").mkdir(parents=True)
     for i, photo in enumerate(PHOTOS):
         shutil.copy(photo, root / "images" / photo.name)
         detections = predictor.predict(photo, 0.6)
         for box, label in zip(detections.boxes.tolist(), detections.labels.tolist(), strict=True):
             x1, y1, x2, y2 = box
-            entry = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": label, "iscrowd": 0}
-            annotations.append(entry | {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)})
+            box_and_area = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+            ids = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": label, "iscrowd": 0}
+            annotations.append({**ids, **box_and_area})
         height, width = image_size(photo)
         images.append({"id": i + 1, "file_name": photo.name, "height": height, "width": width})
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(classes)]
