@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,22 +10,18 @@ import numpy as np
 
 from detect.errors import UserError, first_line
 from detect.inference.runtimes.sealed_files import DESCRIPTION_KEY
+from detect.system.packages import import_package
 
 Run = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 Compute = Literal["f32", "bf16"]
 
-EXTRA = "pip install 'detect-rcnn[export]'"
+EXTRA = "'detect-rcnn[export]'"  # the distribution that has them
 ERRORS_ONLY = 3  # the lowest level of onnxruntime's messages: it warns of every shape that depends on numbers
 
 
 def import_extra(name: str, label: str) -> Any:
     """Return a module of the extra ``export``. Raises UserError, which starts with ``label``, where it lacks."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UserError(
-            f"{label}: expected the package {name}, found none ({first_line(error)}); fix: {EXTRA}"
-        ) from None
+    return import_package(name, label, EXTRA)
 
 
 def open_onnx(content: bytes, file: Path, threads: int) -> tuple[Run, str | None]:
