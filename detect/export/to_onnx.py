@@ -44,8 +44,10 @@ def to_onnx(graph: DetectionGraph, description: GraphDescription, label: str) ->
                 custom_translation_table=_translations(),
                 verbose=False,
             )
-    except ValueError as error:  # of the parts of the graph; others are faults of this package
+    except ValueError as error:  # of the parts of the graph
         raise UserError(f"{label}: {first_line(error)}") from None
+    except RuntimeError as error:  # of torch's exporter, which has one for each kind of trouble
+        raise UserError(f"{label}: expected layers that torch exports, found {first_line(error)}") from error
     assert exported is not None
     model = exported.model_proto
     entry = model.metadata_props.add()
