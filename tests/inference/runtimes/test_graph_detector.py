@@ -71,7 +71,7 @@ def test_precisions_that_a_library_lacks(suffix: str, precision: str, message: s
 
 
 def test_a_missing_library_is_named_with_its_cure() -> None:
-    with pytest.raises(UserError, match=r"m.onnx: expected the package no_such_runtime, found none .*\[export\]"):
+    with pytest.raises(UserError, match=r"m.onnx: expected the package no_such_runtime, found none; fix: .*\[export\]"):
         import_extra("no_such_runtime", "m.onnx")
 
 
