@@ -21,11 +21,15 @@ LAYERS: list[dict[str, str]] = [
     {
         "explain": "`trace/`: how a detection came about; `attribution/`: which pixels made it; `network/`: what the "
         "network learned, its receptive fields, the table of its layers",
+        "export": "a detector as a graph of ONNX or OpenVINO, compared with the model",
         "training": "the loop, the trainer, the run folder; `finetuning/`: the settings that `train.auto` chooses; "
         "`recipes/`: joint, alternating, R-CNN, pretraining; "
         "`svm/`: R-CNN's SVMs and box regressors",
     },
-    {"inference": "a trained detector in use: predictor, a pass over a data set, prediction, result files"},
+    {
+        "inference": "a trained detector in use: predictor, a pass over a data set, prediction, result files; "
+        "`runtimes/`: graphs of ONNX and OpenVINO"
+    },
     {"checkpoints": "a trained detector as a file: checkpoint, zoo, transfer, compression, torchvision, detectron2"},
     {"config": "every setting with its sentence, YAML; `builders/`: the only place that knows settings and parts"},
     {
@@ -34,7 +38,7 @@ LAYERS: list[dict[str, str]] = [
     },
     {
         "models": "the detector and its slots: `backbones/`, `proposers/`, `regions/`, `heads/`, postprocess, "
-        "test-time augmentation",
+        "test-time augmentation; `graph/`: the detector as one function for other runtimes",
         "data": "images and their objects: `formats/`, `loading/`, `shapes/`, `inspect/`, `convert/`",
     },
     {

@@ -28,6 +28,13 @@ device = click.option(
 precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision to compute in [default: fp32]."
 )
+precision_or_auto = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="Precision to compute in; auto: bf16 where the device has it and the model is quicker in it, else fp32.",
+)
 
 data_format = click.option(
     "--format",

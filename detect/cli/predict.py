@@ -74,7 +74,7 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
 )
 @options.settings
 @options.device
-@options.precision
+@options.precision_or_auto
 def predict_command(
     model: Path,
     paths: tuple[str, ...],
@@ -88,7 +88,7 @@ def predict_command(
     annotations: Path | None,
     overrides: tuple[str, ...],
     device: Device | None,
-    precision: Precision | None,
+    precision: Precision | Literal["auto"],
 ) -> None:
     """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on images: files, folders
     (searched recursively), globs.
@@ -119,7 +119,9 @@ def predict_command(
     if score is not None:
         scores = dict.fromkeys(all_formats, 0.0 if score == "auto" else score)
     with init_process_group(device or "auto") as group:
-        predictor = load(model, device or "auto", precision or "fp32", overrides)
+        if group.size > 1 and precision == "auto":  # each process would choose for itself
+            precision = "fp32"
+        predictor = load(model, device or "auto", precision, overrides)
         labels = options.class_labels(classes, predictor.classes)
         best = None
         if score == "auto":
@@ -146,7 +148,7 @@ def predict_command(
         if group.is_main:
             write_results(out, scores, result.predictions, predictor.classes, ids)
             clear_journal(out)
-            _print_summary(result, predictor.classes, None if score == "auto" else max(scores.values()), out)
+            _print_summary(result, predictor, None if score == "auto" else max(scores.values()), out)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
         exit_if_unreadable(result.unreadable, len(images))
@@ -189,8 +191,8 @@ def _print_notes(search: ImageSearch, draws_images: bool) -> None:
         print(f"{num_shortened} names of drawings are shortened: with .jpg they have more than 255 bytes", flush=True)
 
 
-def _print_summary(result: PredictionResult, classes: Sequence[str], score: float | None, out: Path) -> None:
-    """Print what was detected in each of few images, then the number of detections and the time.
+def _print_summary(result: PredictionResult, predictor: Predictor, score: float | None, out: Path) -> None:
+    """Print what was detected in each of few images, then the number of detections, the time and the precision.
 
     Only detections that score at least ``score`` are listed; those below it, in formats for scoring, are counted. None:
     each class has a score of its own.
@@ -198,15 +200,17 @@ def _print_summary(result: PredictionResult, classes: Sequence[str], score: floa
     shown = [prediction.select(prediction.scores >= (score or 0.0)) for prediction in result.predictions]
     if len(shown) <= MAX_LISTED:
         for prediction in shown:
-            print(_on_one_line(f"{prediction.file}: {_describe(prediction, classes)}"))
+            print(_on_one_line(f"{prediction.file}: {_describe(prediction, predictor.classes)}"))
     count, num_images = sum(map(len, shown)), len(shown)
     num_below = sum(map(len, result.predictions)) - count
     lowest = "the score of its class" if score is None else f"{score:g}"
+    choice = predictor.precision_choice
     print(
         f"{count} {'detection that scores' if count == 1 else 'detections that score'} {lowest} or more"
         f"{f' and {num_below} below' if num_below else ''} in "
         f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
+        f"{'' if choice is None else f', in {choice.precision} ({choice.reason})'}"
     )
 
 

@@ -13,6 +13,7 @@ from detect.data.annotations import Annotations
 from detect.data.loading.collate import Batch
 from detect.data.masks import RleMask, encode_window
 from detect.evaluation.predictions import Prediction, empty_prediction
+from detect.inference.runtimes.graph_detector import GraphDetector
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
 from detect.ops.masks import paste_masks
@@ -41,7 +42,7 @@ BatchOutput = tuple[list[Detections], dict[str, Tensor]]  # detections of each i
 PredictStep = Callable[[Images, tuple[Targets, ...]], BatchOutput]
 
 
-def detections_only(detector: Detector | DetectorWithTTA) -> PredictStep:
+def detections_only(detector: Detector | DetectorWithTTA | GraphDetector) -> PredictStep:
     """Return a step for ``run_on_dataset`` that computes detections."""
     detector.eval()
 

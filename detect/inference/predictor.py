@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -17,8 +17,11 @@ from detect.config.builders.detector import build_preprocess, build_uninitialize
 from detect.config.builders.proposals import on_the_fly_search
 from detect.config.files import with_overrides
 from detect.errors import UserError
+from detect.inference.auto_precision import PrecisionChoice, choose_precision
 from detect.inference.image_detections import ImageDetections
 from detect.inference.image_inputs import ImageLike, image_name, to_rgb
+from detect.inference.runtimes.graph_detector import GraphDetector, open_graph
+from detect.inference.runtimes.sealed_files import SUFFIXES as GRAPH_SUFFIXES
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
@@ -46,17 +49,19 @@ class Predictor:
     """A trained detector with its preprocessing, class names, device and precision.
 
     proposal_search: searches the proposals of an image, for a detector without a region proposal network.
+    precision_choice: why the precision was chosen, None where it was given.
     """
 
     def __init__(
         self,
-        detector: Detector | DetectorWithTTA,
+        detector: Detector | DetectorWithTTA | GraphDetector,
         classes: tuple[str, ...],
         preprocess: Preprocess,
         config: Config,
         file: Path,
         compute: ComputeConfig,
         proposal_search: SearchOnTheFly | None = None,
+        precision_choice: PrecisionChoice | None = None,
     ) -> None:
         self.detector = detector.eval().to(compute.device)
         self.classes = classes  # label k is classes[k - 1]
@@ -65,6 +70,7 @@ class Predictor:
         self.file = file
         self.compute = compute
         self.proposal_search = proposal_search
+        self.precision_choice = precision_choice
 
     def __repr__(self) -> str:
         """Return the file, the kind of detector, the number of classes, the device and the precision."""
@@ -76,7 +82,7 @@ class Predictor:
 
     @property
     def base_detector(self) -> Detector:
-        """Return the detector without test-time augmentation."""
+        """Return the detector without test-time augmentation. Raises UserError for a graph of another runtime."""
         return self.detector.base_detector
 
     @overload
@@ -147,14 +153,22 @@ class Predictor:
 
 
 def load(
-    model: str | Path, device: Device = "auto", precision: Precision = "fp32", overrides: Sequence[str] = ()
+    model: str | Path,
+    device: Device = "auto",
+    precision: Precision | Literal["auto"] = "fp32",
+    overrides: Sequence[str] = (),
 ) -> Predictor:
     """Load a trained detector.
 
-    model: a run folder (its best weights), a checkpoint or packaged file, or a name of the zoo: a detector of this
-    package needs no network, the file of another one is downloaded once; overrides: KEY=VALUE settings that replace the
-    checkpoint's: thresholds, input size, test-time augmentation, data. Raises UserError with the file and the reason.
+    precision: auto takes bf16 where the device has it natively and this model is quicker in it, else fp32.
+
+    model: a run folder (its best weights), a checkpoint or packaged file, a graph of ONNX or OpenVINO that ``detect
+    model export`` wrote, or a name of the zoo: a detector of this package needs no network, the file of another one is
+    downloaded once; overrides: KEY=VALUE settings that replace the checkpoint's: thresholds, input size, test-time
+    augmentation, data; of a graph only input size and data. Raises UserError with the file and the reason.
     """
+    if Path(model).suffix in GRAPH_SUFFIXES:
+        return _load_graph(Path(model), device, precision, overrides)
     saved, file = read_model(Path(model))
     config = with_overrides(saved.config, overrides)
     classifier = saved.config.model.classifier
@@ -176,7 +190,36 @@ def load(
         raise UserError(f"{file}: expected the weights of the detector in its settings, found {reason}") from None
     has_new_preprocess = build_preprocess(config) != build_preprocess(saved.config)
     preprocess = build_preprocess(config) if has_new_preprocess else saved.preprocess
+    choice = None
+    if precision == "auto":
+        choice = choose_precision(detector.eval(), select_device(device, "fp32").device)
+        precision = choice.precision
     compute = select_device(device, precision)
     optimize_for_inference(detector.eval(), compute.dtype)
     search = on_the_fly_search(config.model)
-    return Predictor(with_tta(config, detector), saved.classes, preprocess, config, file, compute, search)
+    return Predictor(with_tta(config, detector), saved.classes, preprocess, config, file, compute, search, choice)
+
+
+def _load_graph(
+    file: Path, device: Device, precision: Precision | Literal["auto"], overrides: Sequence[str]
+) -> Predictor:
+    """Load a graph, which computes on the CPU with the settings of the model that are a part of it."""
+    if device == "cuda":
+        raise UserError(f"device: expected cpu for {file}, on which graphs run, found cuda")
+    choice = None
+    if precision == "auto":
+        choice = PrecisionChoice("fp32", "auto: a graph computes in the numbers of its weights")
+        precision = choice.precision
+    detector, description = open_graph(file, precision)
+    saved = description.config
+    config = with_overrides(saved, overrides)
+    sources = {"proposals": saved.model.proposals, "search": saved.model.search}  # which no graph depends on
+    if config.model.model_copy(update=sources) != saved.model or config.data.size_divisor != saved.data.size_divisor:
+        raise UserError(
+            f"--set: expected model.* and data.size_divisor as {file} has them in its graph, found others: set them "
+            "for the model, and export it again"
+        )
+    has_new_preprocess = build_preprocess(config) != build_preprocess(saved)
+    preprocess = build_preprocess(config) if has_new_preprocess else description.preprocess
+    compute, search = select_device("cpu", precision), on_the_fly_search(config.model)
+    return Predictor(detector, description.classes, preprocess, config, file, compute, search, choice)

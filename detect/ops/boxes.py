@@ -76,7 +76,7 @@ def decode(
     limit, as in py-faster-rcnn).
     """
     deltas = deltas * constant(stds, deltas)
-    references = references.reshape(len(references), *[1] * (deltas.dim() - 2), 4)
+    references = references.reshape(references.shape[0], *[1] * (deltas.dim() - 2), 4)
     size_ref = references[..., 2:] - references[..., :2]
     center = references[..., :2] + size_ref / 2 + deltas[..., :2] * size_ref
     size_deltas = deltas[..., 2:] if max_scale is None else deltas[..., 2:].clamp(max=math.log(max_scale))

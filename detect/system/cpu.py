@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
+from pathlib import Path
 
+# Flags of /proc/cpuinfo: products of 8-bit numbers, added up in one instruction (x86: VNNI and AMX; Arm: dot product).
+INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "asimddp"})
 _SPIN_COUNT = "20000"  # iterations of the busy loop, some tens of microseconds; libgomp's 300,000 are milliseconds
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameter numbers in glibc's malloc.h
 _MMAP_THRESHOLD_BYTES = 1 << 28
@@ -43,3 +47,18 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def has_int8_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor multiplies 8-bit numbers faster than floats; True where it does not tell its flags.
+
+    Without them int8 is slower than float32: each product takes several instructions. Apple's processors have them.
+    """
+    if not cpu_info.is_file():
+        return platform.machine() == "arm64" or not sys.platform.startswith("linux")
+    flags: set[str] = set()
+    for line in cpu_info.read_text(encoding="utf-8", errors="replace").splitlines():
+        name, _, text = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            flags.update(text.split())
+    return not flags or not INT8_FLAGS.isdisjoint(flags)

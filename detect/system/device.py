@@ -106,6 +106,17 @@ def select_device(device: Literal["auto", "cpu", "cuda"], precision: Literal["fp
     return ComputeConfig(torch.device(name), dtype)
 
 
+def has_native_bf16(device: torch.device, cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether a device has instructions for bf16: a CPU with AMX, AVX-512 BF16 or Arm's, a GPU from Ampere on.
+
+    Others convert to float32 for each product, which is slower than float32 itself.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    flags = cpu_info.read_text(encoding="utf-8", errors="replace").split() if cpu_info.is_file() else []
+    return not {"amx_bf16", "avx512_bf16", "bf16"}.isdisjoint(flags)
+
+
 def describe_cuda() -> dict[str, object] | None:
     """Return what the numbers of a GPU depend on, None without one: the cards, the driver, the versions of CUDA and
     cuDNN, and the precision in which convolutions and matrix products of float32 are computed (``tf32`` or ``ieee``;

@@ -82,7 +82,7 @@ def refined_boxes(
     if deltas.shape[1] > 1:
         chosen = logits[:, 1:].argmax(1)
         chosen = chosen if labels is None else torch.where(labels > 0, labels - 1, chosen)
-    rows = torch.arange(len(boxes), device=boxes.device)
+    rows = torch.arange(boxes.shape[0], device=boxes.device)
     return box_ops.clip(box_ops.decode(deltas[rows, chosen], boxes, delta_stds, max_scale), size)
 
 

@@ -50,7 +50,7 @@ class SoftmaxHead(nn.Module):
             vectors = run_in_chunks(above, features)
             features = features.flatten(1)
         logits, deltas = at_least_float32(self.logits(features)), at_least_float32(self.deltas(vectors))
-        return logits, deltas.view(len(deltas), deltas.shape[1] // 4, 4)
+        return logits, deltas.view(deltas.shape[0], deltas.shape[1] // 4, 4)
 
     def classifier_input(self, regional: Tensor) -> Tensor:
         """Return the classifier's input (S, F) of region maps (S, C, h, w)."""

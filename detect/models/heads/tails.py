@@ -67,9 +67,10 @@ class ConvFC(nn.Module):
 def run_in_chunks(tail: nn.Module, regional: Tensor) -> Tensor:
     """Compute the tail's vectors (S, F) of region maps (S, C, h, w), without gradients in chunks of CHUNK_SIZE.
 
-    For 8,000 regions (four images of R-CNN) one map of MobileNetV2's last stage has 2 GB; for 256 it has 64 MB.
+    For 8,000 regions (four images of R-CNN) one map of MobileNetV2's last stage has 2 GB; for 256 it has 64 MB. A graph
+    for another runtime has the layers once, and no branch on the number of regions.
     """
-    if torch.is_grad_enabled() or tail.training or len(regional) <= CHUNK_SIZE:
+    if torch.compiler.is_exporting() or torch.is_grad_enabled() or tail.training or len(regional) <= CHUNK_SIZE:
         vectors: Tensor = tail(regional)
         return vectors
     return torch.cat([tail(chunk) for chunk in torch.split(regional, CHUNK_SIZE)])

@@ -1,0 +1,121 @@
+"""A detector in int8: what is refused, what is compared, and that it still detects."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detect.data.images import image_size
+from detect.errors import UserError
+from detect.export import quantize_model as quantizing
+from detect.inference.predictor import load
+from tests.conftest import Command
+from tests.export.test_export_graph import CLASSES, PHOTOS, make_config, save_random_model
+
+needs_runtimes = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("onnxscript", "openvino", "nncf")),
+    reason="the extra export is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_random_model(make_config(), tmp_path_factory.mktemp("model") / "model.pt")
+
+
+def write_labelled(root: Path, model: Path, classes: tuple[str, ...] = CLASSES) -> Path:
+    """The photos as COCO data whose labels are what the model detects."""
+    predictor, root = load(model, "cpu"), root / "labelled"
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    (root / "images").mkdir(parents=True)
+    for i, photo in enumerate(PHOTOS):
+        shutil.copy(photo, root / "images" / photo.name)
+        detections = predictor.predict(photo, 0.6)
+        for box, label in zip(detections.boxes.tolist(), detections.labels.tolist(), strict=True):
+            x1, y1, x2, y2 = box
+            box_and_area = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+            ids = {"id": len(annotations) + 1, "image_id": i + 1, "category_id": label, "iscrowd": 0}
+            annotations.append({**ids, **box_and_area})
+        height, width = image_size(photo)
+        images.append({"id": i + 1, "file_name": photo.name, "height": height, "width": width})
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(classes)]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    for split in ("train", "val"):
+        (root / f"{split}.json").write_text(text, encoding="utf-8")
+    return root
+
+
+def coco(root: Path) -> list[str]:
+    files = [f"data.{split}={root / split}.json" for split in ("train", "val")]
+    return ["data.format=coco", f"data.images={root / 'images'}", "data.workers=0", *files]
+
+
+def test_a_processor_that_is_slower_in_int8_needs_anyway(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detect_command: Command
+) -> None:
+    monkeypatch.setattr(quantizing, "has_int8_instructions", lambda: False)
+    arguments = ("model", "quantize", model, tmp_path / "out.xml", "--data", PHOTOS[0].parent)
+    status, _, err = detect_command(*arguments)
+    assert (status, len(err.splitlines())) == (2, 1), err
+    assert "--anyway: expected a processor with VNNI" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_mistakes_are_one_line(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected a name that ends in .xml, found out.onnx"):
+        quantizing.quantize_model(model, tmp_path / "out.onnx", PHOTOS[0].parent, 3, True)
+    predictor = load(model, "cpu")
+    config = quantizing.data_config(predictor.config, tmp_path, [])
+    with pytest.raises(UserError, match="expected"):
+        quantizing.calibration_photos(predictor, config, tmp_path, 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_photos_without_labels_calibrate_and_are_not_compared(count: int, model: Path) -> None:
+    predictor, root = load(model, "cpu"), PHOTOS[0].parent
+    config = quantizing.data_config(predictor.config, root, [])
+    assert (config.data.min_size, config.data.size_divisor) == (112, 16)
+    assert len(set(quantizing.calibration_photos(predictor, config, root, count))) == min(count, len(PHOTOS))
+    change, reason = quantizing.accuracy_change(predictor, predictor, config)
+    assert change is None
+    assert "expected" in reason
+
+
+def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Path) -> None:
+    predictor, root = load(model, "cpu"), write_labelled(tmp_path, model)
+    config = quantizing.data_config(predictor.config, root, coco(root))
+    change, reason = quantizing.accuracy_change(predictor, predictor, config)
+    assert change is not None, reason
+    assert change.num_images == len(PHOTOS)
+    assert change.comparison.mAP is not None
+    assert change.comparison.mAP.interval.value == 0
+    others = write_labelled(tmp_path / "other", model, ("ship", "van", "hut"))
+    config = quantizing.data_config(predictor.config, others, coco(others))
+    change, reason = quantizing.accuracy_change(predictor, predictor, config)
+    assert change is None
+    assert "ship" in reason or "van" in reason or "hut" in reason
+
+
+@needs_runtimes
+@pytest.mark.slow
+def test_a_graph_in_int8_detects(model: Path, tmp_path: Path, detect_command: Command) -> None:
+    root = write_labelled(tmp_path, model)
+    out = tmp_path / "int8.xml"
+    settings = [part for setting in coco(root) for part in ("--set", setting)]
+    status, text, err = detect_command(
+        "model", "quantize", model, out, "--data", root, "--photos", "3", "--anyway", *settings
+    )
+    assert status == 0, err
+    assert "layers in int8; calibrated on 3 photos" in text
+    assert "on 3 images" in text
+    num_int8, num_layers = (int(word) for word in text.split("; ")[1].split(" layers")[0].split(" of "))
+    assert num_layers - 2 <= num_int8 < num_layers  # the first convolution stays
+    a, b = load(model, "cpu").predict(PHOTOS[0], 0.5), load(out, "cpu").predict(PHOTOS[0], 0.5)
+    assert len(a) >= 5
+    assert abs(len(a) - len(b)) <= 0.5 * len(a)
