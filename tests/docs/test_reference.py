@@ -106,6 +106,12 @@ def test_configurations_and_networks_are_all_listed() -> None:
     assert [name for name in NETWORKS if f"`{name}`" not in MADE["networks.md"]] == []
 
 
+def test_every_extra_is_on_the_page_of_installation() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    text = (ROOT / "docs" / "start" / "installation.md").read_text(encoding="utf-8")
+    assert [extra for extra in extras if f"'.[{extra}]'" not in text] == []
+
+
 def test_links_of_a_page_of_the_root() -> None:
     assert from_root("") == ""
     assert from_root("[a](docs/b.md) [c](CONTRIBUTING.md#d)") == "[a](../b.md) [c](contributing.md#d)"
