@@ -40,11 +40,13 @@ class LabeledBoxes:
     labels: Sequence[int] | np.ndarray
     scores: Sequence[float] | np.ndarray | None = None
     masks: Sequence[np.ndarray] | np.ndarray | None = None
+    tracks: Sequence[int] | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
             raise ValueError(f"LabeledBoxes.boxes: expected shape (D, 4), found {self.boxes.shape}")
-        for name, values in (("labels", self.labels), ("scores", self.scores), ("masks", self.masks)):
+        fields = {"labels": self.labels, "scores": self.scores, "masks": self.masks, "tracks": self.tracks}
+        for name, values in fields.items():
             if values is not None and len(values) != len(self.boxes):
                 raise ValueError(f"LabeledBoxes.{name}: expected {len(self.boxes)}, found {len(values)}")
 
@@ -55,8 +57,9 @@ class LabeledBoxes:
         return [int(i) for i in np.argsort(-np.asarray(self.scores, np.float64), kind="stable")]
 
     def caption(self, i: int, classes: Sequence[str]) -> str:
-        """Return the caption of box ``i``: ``dog 0.98``, or ``dog`` without scores."""
+        """Return the caption of box ``i``: ``dog 0.98``, ``dog`` without scores, ``dog #3 0.98`` with a track."""
         name = classes[int(self.labels[i]) - 1]
+        name = f"{name} #{int(self.tracks[i])}" if self.tracks is not None and self.tracks[i] else name
         return name if self.scores is None else f"{name} {float(self.scores[i]):.2f}"
 
 

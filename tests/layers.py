@@ -30,7 +30,10 @@ LAYERS: list[dict[str, str]] = [
         "inference": "a trained detector in use: predictor, a pass over a data set, prediction, result files; "
         "`runtimes/`: graphs of ONNX and OpenVINO"
     },
-    {"checkpoints": "a trained detector as a file: checkpoint, zoo, transfer, compression, torchvision, detectron2"},
+    {
+        "checkpoints": "a trained detector as a file: checkpoint, zoo, transfer, compression, torchvision, detectron2",
+        "tracking": "which detections of the frames of a video are the same object",
+    },
     {"config": "every setting with its sentence, YAML; `builders/`: the only place that knows settings and parts"},
     {
         "proposals": "selective search, proposal files and look-ups",

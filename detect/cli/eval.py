@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     "--save", type=Path, metavar="DT.json", help="Write the detections of MODEL in the format of `detect predict`."
 )
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the metrics to this file.")
+@options.slice_size
+@options.slice_overlap
 @options.settings
 @options.device
 @options.precision
@@ -50,6 +52,8 @@ def eval_command(
     compare: bool,
     save: Path | None,
     json_file: Path | None,
+    slice_size: str | None,
+    overlap: float | None,
     overrides: tuple[str, ...],
     device: Device | None,
     precision: Precision | None,
@@ -73,7 +77,8 @@ def eval_command(
     from detect.system.distributed import init_process_group
 
     with init_process_group(device or "auto") as group:
-        models = [load(path, device or "auto", precision or "fp32", overrides) for path in (model, model_b) if path]
+        settings = options.with_slices(overrides, slice_size, overlap)
+        models = [load(path, device or "auto", precision or "fp32", settings) for path in (model, model_b) if path]
         config = models[0].config
         annotations, notes = group.main_process_first(lambda: read_split_for_model(config, split, models[0].classes))
         truths = [remap_classes(annotations, predictor.classes) for predictor in models]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -34,6 +35,17 @@ precision_or_auto = click.option(
     default="auto",
     show_default=True,
     help="Precision to compute in; auto: bf16 where the device has it and the model is quicker in it, else fp32.",
+)
+
+slice_size = click.option(
+    "--slice",
+    "slice_size",
+    metavar="SIDE|WxH",
+    help="Detect in slices of this size too, in pixels of the image, e.g. 640 or 640x480; for small objects in large "
+    "images.",
+)
+slice_overlap = click.option(
+    "--overlap", type=click.FloatRange(0, 0.9), metavar="0..0.9", help="Overlap of adjacent slices [default: 0.2]."
 )
 
 data_format = click.option(
@@ -70,6 +82,22 @@ def with_flags(overrides: tuple[str, ...], device: str | None, precision: str | 
     """Append --device and --precision to the overrides: they win over the configuration and over --set."""
     flags = [f"device={device}" if device else "", f"train.precision={precision}" if precision else ""]
     return (*overrides, *(flag for flag in flags if flag))
+
+
+def with_slices(overrides: tuple[str, ...], slice_size: str | None, overlap: float | None) -> tuple[str, ...]:
+    """Append --slice and --overlap to the overrides. Raises UserError for a size that is not SIDE or WxH in pixels."""
+    flags = []
+    if slice_size is not None:
+        sides = re.fullmatch(r"(\d+)(?:x(\d+))?", slice_size)
+        if sides is None:
+            raise UserError(
+                f"--slice: expected a side in pixels or WIDTHxHEIGHT, as 640 or 640x480, found {slice_size}"
+            )
+        width, height = sides.groups()
+        flags.append(f"model.test_time.slice.size={width if height is None else f'[{width},{height}]'}")
+    if overlap is not None:
+        flags.append(f"model.test_time.slice.overlap={overlap}")
+    return (*overrides, *flags)
 
 
 def load_settings(config_file: Path | None, overrides: tuple[str, ...]) -> Config:

@@ -58,6 +58,16 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
     show_default=True,
     help="Processes that read images while the model computes.",
 )
+@click.option("--every", type=click.IntRange(1), metavar="N", help="Video: detect on every N-th frame [default: 1].")
+@click.option(
+    "--track", is_flag=True, help="Video: number the objects through the frames (ByteTrack), in every result format."
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(0, min_open=True),
+    metavar="F",
+    help="The images are the frames of a video, F of them a second, in the order of their names.",
+)
 @click.option("--classes", metavar="A,B", help="Keep only detections of these classes.")
 @click.option(
     "--proposals",
@@ -72,6 +82,8 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
     help="coco: take image ids and category ids from this file [default: from the data set of the images, if they are "
     "in one].",
 )
+@options.slice_size
+@options.slice_overlap
 @options.settings
 @options.device
 @options.precision_or_auto
@@ -83,23 +95,53 @@ def predict_command(
     score: float | Literal["auto"] | None,
     batch_size: int,
     workers: int,
+    every: int | None,
+    track: bool,
+    fps: float | None,
     classes: str | None,
     proposals: Path | None,
     annotations: Path | None,
+    slice_size: str | None,
+    overlap: float | None,
     overrides: tuple[str, ...],
     device: Device | None,
     precision: Precision | Literal["auto"],
 ) -> None:
     """Detect with MODEL (a run folder, a checkpoint, or a name of `detect model zoo`) on images: files, folders
-    (searched recursively), globs.
+    (searched recursively), globs; or on videos.
 
     An interrupted run resumes when the same command is given again.
 
     torchrun --nproc-per-node N -m detect predict ... shares the images among N processes: the same files.
     """
     tune_malloc()
-    from detect.inference.find_images import search_images
+    from detect.inference.find_images import find_videos, search_images
 
+    videos = find_videos(paths)
+    _check_video_options(bool(videos), fps, every, track, proposals, annotations)
+    settings = options.with_slices(overrides, slice_size, overlap)
+    if videos or fps is not None:
+        if score == "auto":
+            raise UserError("--score: expected a number for a video, found auto")
+        from detect.cli.predict_video import VideoArguments, predict_on_videos
+        from detect.inference.predictor import load as load_predictor
+
+        require_writable_folder(out)
+        predict_on_videos(
+            lambda: load_predictor(model, device or "auto", precision, settings),
+            VideoArguments(
+                paths=paths,
+                videos=tuple(videos),
+                fps=fps,
+                out=out,
+                formats=formats,
+                score=score,
+                batch_size=batch_size,
+                every=every or 1,
+                track=track,
+                classes=classes,
+            ),
+        )
     search = search_images(paths)
     images = search.images
     require_writable_folder(out)
@@ -108,7 +150,8 @@ def predict_command(
             raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco together with it")
-    from detect.inference.predict import PredictOptions, clear_journal, predict_images
+    from detect.inference.detect_batches import PredictOptions
+    from detect.inference.predict import clear_journal, predict_images
     from detect.inference.predictor import load
     from detect.inference.result_formats import default_score, write_results
     from detect.system.distributed import init_process_group
@@ -121,7 +164,7 @@ def predict_command(
     with init_process_group(device or "auto") as group:
         if group.size > 1 and precision == "auto":  # each process would choose for itself
             precision = "fp32"
-        predictor = load(model, device or "auto", precision, overrides)
+        predictor = load(model, device or "auto", precision, settings)
         labels = options.class_labels(classes, predictor.classes)
         best = None
         if score == "auto":
@@ -178,6 +221,24 @@ def _describe_scores(scores: Mapping[str, float]) -> list[str]:
     by_score = {score: [name for name in scores if scores[name] == score] for score in sorted(set(scores.values()))}
     texts = [f"{score:g} in {' and '.join(names)}" for score, names in by_score.items()]
     return [f"lowest score: {', '.join(texts)}, as coco and voc are for scoring (--score sets one for all)"]
+
+
+def _check_video_options(
+    has_videos: bool,
+    fps: float | None,
+    every: int | None,
+    track: bool,
+    proposals: Path | None,
+    annotations: Path | None,
+) -> None:
+    """Raise UserError for options of images with a video, and for options of videos with images."""
+    if has_videos or fps is not None:
+        refused = {"--proposals": proposals, "--annotations": annotations, "--fps": fps if has_videos else None}
+        for option in (option for option, setting in refused.items() if setting is not None):
+            raise UserError(f"{option}: expected images together with it, found {'a video' if has_videos else '--fps'}")
+        return
+    for option in (option for option, is_set in {"--every": every is not None, "--track": track}.items() if is_set):
+        raise UserError(f"{option}: expected a video together with it, or --fps for images that are its frames")
 
 
 def _print_notes(search: ImageSearch, draws_images: bool) -> None:

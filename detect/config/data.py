@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from detect.config.base import ConfigModel, FilePath, Fraction, NonNegative
+from detect.config.base import ConfigModel, FilePath, Fraction, NonNegative, SliceSize
 
 
 class SourceConfig(ConfigModel):
@@ -38,6 +38,21 @@ class AugmentConfig(ConfigModel):
     """Probability of training on a random crop of the image."""
     color_jitter: NonNegative = 0.0
     """Strength of the random changes of brightness, contrast, saturation and hue; 0 for none."""
+
+
+class TrainingSliceConfig(ConfigModel):
+    """Settings of the slices of large images that are trained on; pixels are cut when a slice is loaded."""
+
+    size: SliceSize | None = None
+    """Side of a slice in pixels of the image, or [width, height]; null to train on whole images."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    """Fraction of the sides of a slice that it shares with the next one."""
+    min_visibility: Fraction = 0.4
+    """Fraction of the area of an object that a slice must show to have it as an object, with its box cut."""
+    empty: Fraction = 0.1
+    """Number of slices without objects that are trained on, as a fraction of those with objects."""
+    whole: bool = True
+    """Whether whole images are trained on beside their slices."""
 
 
 class DataConfig(ConfigModel):
@@ -83,6 +98,7 @@ class DataConfig(ConfigModel):
     workers: int = Field(2, ge=0)
     """Number of processes that load images; 0 to load in the training process."""
     augment: AugmentConfig = AugmentConfig()
+    slice: TrainingSliceConfig = TrainingSliceConfig()
 
     @property
     def min_sizes(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from detect.config.base import (
     Positive,
     PositiveTuple,
     Range,
+    SliceSize,
 )
 from detect.proposals.selective_search.settings import REFERENCE_WIDTH, Color, Measures
 
@@ -276,6 +277,20 @@ class PostprocessConfig(ConfigModel):
     """Shortest side of a detection, in pixels of the resized image; smaller ones are dropped (torchvision: 0.01)."""
 
 
+class SliceConfig(ConfigModel):
+    """Settings of the slices of a large image: each is detected like an image, beside the whole one."""
+
+    size: SliceSize | None = None
+    """Side of a slice in pixels of the image, or [width, height]; null for no slices."""
+    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    """Fraction of the sides of a slice that it shares with the next one."""
+    match_metric: Literal["iou", "ios"] = "iou"
+    """Overlap by which detections of several slices are merged: intersection over union (iou), or over the area of the
+    smaller box (ios), which also drops the part of an object that a slice has cut."""
+    match_threshold: Fraction | None = None
+    """Overlap above which the detection with the lower score is dropped; null for postprocess.nms_iou."""
+
+
 class TTAConfig(ConfigModel):
     """Settings of test-time augmentation: several views of each image when detecting."""
 
@@ -286,6 +301,7 @@ class TTAConfig(ConfigModel):
     merge: Literal["wbf", "nms"] = "wbf"
     """Way to merge the detections of all views: weighted box fusion (Solovyev et al. 2021), or non-maximum
     suppression."""
+    slice: SliceConfig = SliceConfig()
 
 
 class SearchConfig(ConfigModel):

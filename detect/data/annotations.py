@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from detect.data.masks import PackedMasks
+from detect.ops.slices import Window
 from detect.types import Size, Targets
 
 
@@ -24,7 +25,8 @@ class ImageAnnotation:
     file: absolute path; size (h, w) after EXIF rotation, as the annotation file gives it; boxes (G, 4) float64,
     continuous pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels
     (COCO's own area, which is that of the mask; elsewhere width times height); masks: of the G objects, None where none
-    were read.
+    were read, as they lie in the whole image; window: x1 y1 x2 y2 in the image file, if this is a slice of it: size and
+    boxes are those of the slice.
     """
 
     file: str
@@ -36,6 +38,7 @@ class ImageAnnotation:
     crowd: np.ndarray
     areas: np.ndarray
     masks: PackedMasks | None = None
+    window: Window | None = None
 
     def targets(self) -> Targets:
         """Return the G objects as training targets, in pixels of the image, without masks."""
@@ -71,6 +74,7 @@ class Annotations:
     (N,) int64, unique, counted from 1 where the format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the
     other arrays are those of ImageAnnotation, with T in place of G, and so are the masks, None where none were read.
     category_ids (K,) int64: the ids that the format uses for the classes (COCO's have gaps); 1..K for other formats.
+    windows (N, 4) int32: of slices, 0 0 0 0 for a whole image; None where all are whole.
     """
 
     classes: tuple[str, ...]
@@ -87,6 +91,7 @@ class Annotations:
     areas: np.ndarray
     dropped: tuple[DroppedBox, ...] = ()
     masks: PackedMasks | None = None
+    windows: np.ndarray | None = None
 
     @classmethod
     def from_images(
@@ -114,6 +119,7 @@ class Annotations:
             areas=np.concatenate([np.zeros(0), *(image.areas for image in images)]),
             dropped=tuple(dropped),
             masks=_concatenate_masks(images),
+            windows=_pack_windows(images),
         )
 
     def __len__(self) -> int:
@@ -141,7 +147,15 @@ class Annotations:
             crowd=self.crowd[rows],
             areas=self.areas[rows],
             masks=None if self.masks is None else self.masks.rows(rows),
+            window=self._window(index),
         )
+
+    def _window(self, index: int) -> Window | None:
+        """Return the window of a slice; None for a whole image."""
+        if self.windows is None or not self.windows[index].any():
+            return None
+        x1, y1, x2, y2 = self.windows[index].tolist()
+        return x1, y1, x2, y2
 
 
 def _concatenate_masks(images: Sequence[ImageAnnotation]) -> PackedMasks | None:
@@ -149,6 +163,13 @@ def _concatenate_masks(images: Sequence[ImageAnnotation]) -> PackedMasks | None:
     if all(image.masks is None for image in images):
         return None
     return PackedMasks.concatenate([image.masks or PackedMasks.pack([None] * len(image.boxes)) for image in images])
+
+
+def _pack_windows(images: Sequence[ImageAnnotation]) -> np.ndarray | None:
+    """Return the windows (N, 4) of all images; None where all are whole."""
+    if all(image.window is None for image in images):
+        return None
+    return np.asarray([image.window or (0, 0, 0, 0) for image in images], np.int32)
 
 
 def _offsets(counts: Sequence[int]) -> np.ndarray:

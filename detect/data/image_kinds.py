@@ -51,7 +51,7 @@ class PictureKind:
 
 
 VIDEO = PictureKind(
-    name="a video, which is not read yet",
+    name="a video, which `detect predict` reads where it is named alone",
     cure="extract its frames: mkdir frames && ffmpeg -i VIDEO frames/%06d.png",
     suffixes=(
         *(".mp4", ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".mts", ".ogv"),

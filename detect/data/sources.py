@@ -150,7 +150,7 @@ def hash_split(
     are split like images of no group.
     """
     units = _split_units(len(annotations), groups)
-    names = [min((Path(annotations.file(i)).stem for i in unit), key=_natural_sort_key) for unit in units]
+    names = [min((Path(annotations.file(i)).stem for i in unit), key=natural_sort_key) for unit in units]
     positions = [hash_key("split", name) / 2**63 for name in names]
     in_val = [position < fraction for position in positions]
     if 0 < fraction < 1 and len(units) > 1:
@@ -205,7 +205,7 @@ def drop_large_groups(groups: Iterable[Sequence[int]], num_images: int) -> list[
     return [group for group in groups if len(group) <= max(MAX_GROUP, num_images / 10)]
 
 
-def _natural_sort_key(name: str) -> list[tuple[int, str]]:
+def natural_sort_key(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts runs of digits as numbers, so that a2 comes before a10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 

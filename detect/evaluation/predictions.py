@@ -21,12 +21,22 @@ if TYPE_CHECKING:  # annotations.py imports torch, which scoring does not need
 
 
 @dataclass(frozen=True)
+class FrameTime:
+    """Where a frame lies in its video: its index, from 0, and the seconds since the first frame."""
+
+    index: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The detections of one image.
 
     file: the path of the image, as the results spell it; width and height in pixels; boxes (D, 4) float64, continuous
     pixels of the original image; scores (D,) float64, higher is more confident; labels (D,) int64 in 1..K. Detections
-    are in any order; those with equal scores rank in this order. masks: D masks of the whole image, or None.
+    are in any order; those with equal scores rank in this order. masks: D masks of the whole image, or None. frame: of
+    a video, None for a photo; tracks (D,) int64: the track of each detection, from 1, 0 for none; None if nothing is
+    tracked.
     """
 
     file: str
@@ -36,6 +46,8 @@ class Prediction:
     scores: np.ndarray
     labels: np.ndarray
     masks: tuple[RleMask, ...] | None = None
+    frame: FrameTime | None = None
+    tracks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -44,6 +56,8 @@ class Prediction:
         _check("Prediction.labels", self.labels, (count,), np.int64)
         if self.masks is not None and len(self.masks) != count:
             raise ValueError(f"Prediction.masks: expected {count}, found {len(self.masks)}")
+        if self.tracks is not None:
+            _check("Prediction.tracks", self.tracks, (count,), np.int64)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -51,7 +65,15 @@ class Prediction:
     def select(self, keep: np.ndarray) -> Prediction:
         """Return some of the detections, in their order; keep (D,) bool."""
         masks = None if self.masks is None else tuple(self.masks[index] for index in np.flatnonzero(keep))
-        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep], masks=masks)
+        tracks = None if self.tracks is None else self.tracks[keep]
+        return replace(
+            self,
+            boxes=self.boxes[keep],
+            scores=self.scores[keep],
+            labels=self.labels[keep],
+            masks=masks,
+            tracks=tracks,
+        )
 
 
 def empty_prediction(file: str, size: Size) -> Prediction:

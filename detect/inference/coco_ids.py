@@ -14,6 +14,7 @@ from detect.data.formats.annotation_files import annotation_file, coco_files, ha
 from detect.data.image_names import ImageNames, relative_to_shared_folder
 from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
+from detect.inference.result_writers import frame_record
 from detect.system.files import write_text
 
 
@@ -96,6 +97,7 @@ def write_coco_images(path: Path, predictions: Sequence[Prediction], classes: Se
     files = relative_to_shared_folder([prediction.file for prediction in predictions])
     images = [
         {"id": image_id, "file_name": file, "width": prediction.width, "height": prediction.height}
+        | frame_record(prediction)
         for image_id, (file, prediction) in enumerate(zip(files, predictions, strict=True), 1)
     ]
     categories = [{"id": category_id, "name": name} for category_id, name in enumerate(classes, 1)]

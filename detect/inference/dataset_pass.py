@@ -83,12 +83,12 @@ def _loss_values(losses: dict[str, MeanLoss]) -> dict[str, Tensor]:
     return {name: loss.value for name, loss in losses.items()}
 
 
-def _no_progress(num_images: int) -> None:
+def no_progress(num_images: int) -> None:
     """Ignore the progress."""
 
 
 @dataclass(frozen=True)
-class _BatchPredictions:
+class BatchPredictions:
     """The predictions of one batch by the index of the image, and the sums of the losses over its images."""
 
     predictions: dict[int, Prediction]
@@ -102,7 +102,7 @@ def run_on_dataset(
     batches: Iterable[Batch],
     annotations: Annotations,
     compute: ComputeConfig,
-    progress: Callable[[int], None] = _no_progress,
+    progress: Callable[[int], None] = no_progress,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> DatasetPredictions:
     """Run ``step`` on every batch of a data set. Each process of ``group`` has a shard of the batches.
@@ -114,6 +114,13 @@ def run_on_dataset(
     for batch in batches:
         local_batches.append(_predict_batch(step, batch, compute))
         progress(len(batch.images) + len(batch.unreadable))
+    return gather_predictions(local_batches, annotations, group)
+
+
+def gather_predictions(
+    local_batches: Sequence[BatchPredictions], annotations: Annotations, group: ProcessGroup
+) -> DatasetPredictions:
+    """Return the predictions of a data set in order; local_batches: those of this process, its shard of all batches."""
     predictions = [empty_prediction(annotations.file(i), annotations.size(i)) for i in range(len(annotations))]
     sums: dict[str, float] = {}
     unreadable: list[str] = []
@@ -131,9 +138,9 @@ def run_on_dataset(
     return DatasetPredictions(predictions, losses, tuple(unreadable), tuple(other_sizes))
 
 
-def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _BatchPredictions:
+def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> BatchPredictions:
     if not len(batch.images):
-        return _BatchPredictions({}, {}, batch.unreadable)
+        return BatchPredictions({}, {}, batch.unreadable)
     images, targets = batch.images.to(compute.device), tuple(target.to(compute.device) for target in batch.targets)
     with torch.no_grad(), compute.autocast():
         detections, losses = step(images, targets)
@@ -143,7 +150,7 @@ def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> _
     ]
     sums = {name: float(loss) * len(images) for name, loss in losses.items()}
     by_index = dict(zip(batch.indices, predictions, strict=True))
-    return _BatchPredictions(by_index, sums, batch.unreadable, batch.other_sizes)
+    return BatchPredictions(by_index, sums, batch.unreadable, batch.other_sizes)
 
 
 def _to_cpu(detections: Sequence[Detections]) -> list[Detections]:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from detect.config import Config
 from detect.config.builders.data import default_metric, load_split_for_model
 from detect.config.builders.proposals import proposals_for_evaluation
 from detect.data.annotations import Annotations
-from detect.data.loading.loader import evaluation_loader
+from detect.data.images import UnreadableImage
+from detect.data.loading.loader import describe_other_size, evaluation_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
-from detect.inference.dataset_pass import DatasetPredictions, detections_only, run_on_dataset
+from detect.inference.dataset_pass import (
+    BatchPredictions,
+    DatasetPredictions,
+    as_prediction,
+    detections_only,
+    gather_predictions,
+    no_progress,
+    run_on_dataset,
+)
 from detect.inference.predictor import Predictor, load
+from detect.inference.read_ahead import read_ahead
+from detect.models.slices import Slicing
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.progress import ProgressDisplay
+from detect.system.randomness import hash_key
 
 
 def evaluate(
@@ -41,6 +54,9 @@ def predict_dataset(
 
     Each process of ``group`` runs on its shard of the batches, and all processes get all detections.
     """
+    advance = no_progress if progress is None else progress.advance
+    if predictor.slicing is not None:
+        return _predict_in_slices(predictor, predictor.slicing, annotations, config.train.batch_size, advance, group)
     images = [annotations.file(index) for index in range(len(annotations))]
     proposals = proposals_for_evaluation(predictor.config.model, images, predictor.file.parent)
     size, workers = config.train.batch_size, config.data.workers
@@ -56,6 +72,35 @@ def predict_dataset(
     )
     step = detections_only(predictor.detector)
     with explain_worker_death("data.workers", batches):
-        if progress is None:
-            return run_on_dataset(step, batches, annotations, predictor.compute, group=group)
-        return run_on_dataset(step, batches, annotations, predictor.compute, progress.advance, group)
+        return run_on_dataset(step, batches, annotations, predictor.compute, advance, group)
+
+
+def _predict_in_slices(
+    predictor: Predictor,
+    slicing: Slicing,
+    annotations: Annotations,
+    batch_size: int,
+    advance: Callable[[int], None],
+    group: ProcessGroup,
+) -> DatasetPredictions:
+    """Return the detections on a data set whose images are detected in slices, one image after the other."""
+    shard = group.shard(range(len(annotations)))
+    local = []
+    for index, rgb in zip(shard, read_ahead(annotations.file(index) for index in shard), strict=True):
+        annotation = annotations[index]
+        if isinstance(rgb, UnreadableImage):
+            local.append(BatchPredictions({}, {}, (str(rgb),)))
+        else:
+            size, seed = (rgb.shape[0], rgb.shape[1]), hash_key("evaluation", annotation.image_id)
+            merged = predictor.detect_views(slicing, rgb, seed, batch_size).merged
+            other_size = describe_other_size(annotation, size)
+            local.append(
+                BatchPredictions(
+                    predictions={index: as_prediction(merged, size, size, annotation.file)},
+                    losses={},
+                    unreadable=(),
+                    other_sizes=(other_size,) if other_size else (),
+                )
+            )
+        advance(1)
+    return gather_predictions(local, annotations, group)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect.data.image_kinds import kind_of_content, kind_of_suffix
+from detect.data.image_kinds import VIDEO, PictureKind, kind_of_content, kind_of_suffix
 from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_file
@@ -70,6 +70,19 @@ def search_images(paths: Sequence[str]) -> ImageSearch:
 def find_images(paths: Sequence[str]) -> list[Path]:
     """Return the images of all paths, as ``search_images`` does, where the others are not counted."""
     return list(search_images(paths).images)
+
+
+def find_videos(paths: Sequence[str]) -> list[Path]:
+    """Return the videos that the paths name, none if they name images.
+
+    A video counts only where a path is the file itself: in a folder or a glob it is passed over. Raises UserError where
+    other paths stand beside videos.
+    """
+    videos = [Path(path) for path in paths if Path(path).is_file() and _kind_of(Path(path)) is VIDEO]
+    others = [path for path in paths if Path(path) not in videos]
+    if videos and others:
+        raise UserError(f"{others[0]}: expected videos or images, found this beside the video {videos[0]}")
+    return videos
 
 
 def _files_of(path: str, single: bool) -> list[tuple[Path, bool]]:
@@ -137,10 +150,15 @@ def _refuse_unread_kind(file: Path) -> None:
 
     The content decides, and the suffix where the content is unknown.
     """
-    with file.open("rb") as stream:
-        kind = kind_of_content(stream.read(64)) or kind_of_suffix(file.suffix)
+    kind = _kind_of(file)
     if kind is not None and not kind.is_read:
         raise UserError(f"{file}: expected an image, found {kind}".replace("VIDEO", shlex.quote(str(file))))
+
+
+def _kind_of(file: Path) -> PictureKind | None:
+    """Return the kind of a file that shows pictures and is no ordinary image, by its content, else its suffix."""
+    with file.open("rb") as stream:
+        return kind_of_content(stream.read(64)) or kind_of_suffix(file.suffix)
 
 
 def _matches(pattern: str) -> list[Path]:

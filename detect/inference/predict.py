@@ -5,26 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-
-import numpy as np
-import torch
 
 from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, image_size, read_image
 from detect.data.loading.batch_sampler import group_by_size
-from detect.data.loading.collate import Batch, ProposalLookup
+from detect.data.loading.collate import ProposalLookup
 from detect.data.loading.loader import file_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.data.masks import decode
 from detect.draw import LabeledBoxes, draw_detections, save_image
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
-from detect.inference.dataset_pass import as_prediction
+from detect.inference.detect_batches import ModelTimer, PredictOptions, detect_batches, detect_slices
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.predictor import Predictor
-from detect.ops.preprocess import Preprocess
 from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from detect.system import randomness
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
@@ -48,20 +45,6 @@ class PredictionResult:
     model_seconds: float
 
 
-@dataclass(frozen=True)
-class PredictOptions:
-    """The options of a prediction run.
-
-    score: the minimum score of a detection; labels: the labels to keep; drawn_score: the minimum score of a box that is
-    drawn, None to draw no images; class_scores: the minimum score of each class (K,), None for the same for all.
-    """
-
-    score: float
-    labels: tuple[int, ...]
-    drawn_score: float | None = None
-    class_scores: tuple[float, ...] | None = None
-
-
 def predict_images(
     predictor: Predictor,
     images: Sequence[Path],
@@ -81,30 +64,37 @@ def predict_images(
     writes the journal.
     """
     start = time.perf_counter()
-    batches = group.gather(_batches(images, predictor.preprocess, batch_size) if group.is_main else [])[0]
+    batches = group.gather(_batches(predictor, images, batch_size) if group.is_main else [])[0]
     lookup: ProposalLookup | None = proposals_from_file(predictor, images, proposals) or predictor.proposal_search
     journal = None
     if group.is_main:
-        run_hash = _run_hash(predictor, images, options, batches, proposals)
-        journal = PredictionJournal(out / _JOURNAL_FILE, run_hash, predictor.classes)
+        key = run_hash(predictor, images, options, batches, proposals)
+        journal = PredictionJournal(out / _JOURNAL_FILE, key, predictor.classes)
         if journal.batches:
             remove_temp_files(out)
     results = list(group.gather(journal.batches if journal else [])[0])
     if results:
         progress.start_at(sum(map(_num_images, results)))
     remaining = batches[len(results) :]
-    detect_batch = _DetectBatch(predictor, options)
     draw_batch = _DrawBatch(
         folder=out / "images",
         names=relative_to_shared_folder([str(image) for image in images]),
         classes=predictor.classes,
         score=options.drawn_score or 0.0,
     )
-    pin_memory = predictor.compute.is_asynchronous
-    num_workers = workers if len(images) > 1 else 0  # nothing to read while the model computes
-    loader = file_loader(images, predictor.preprocess, group.shard(remaining), num_workers, lookup, pin_memory)
-    with explain_worker_death("--workers", loader), ThreadPoolExecutor(1) as pool:
-        local_results: Iterator[BatchResult] = map(detect_batch, loader)
+    timer = ModelTimer()
+    shard = group.shard(remaining)
+    guard: AbstractContextManager[None] = nullcontext()
+    if predictor.slicing is None:
+        num_workers = workers if len(images) > 1 else 0  # nothing to read while the model computes
+        pin_memory = predictor.compute.is_asynchronous
+        loader = file_loader(images, predictor.preprocess, shard, num_workers, lookup, pin_memory)
+        guard = explain_worker_death("--workers", loader)
+        local_results = detect_batches(predictor, loader, options, timer)
+    else:
+        indices = [index for batch in shard for index in batch]
+        local_results = detect_slices(predictor, predictor.slicing, images, indices, options, batch_size, timer)
+    with guard, ThreadPoolExecutor(1) as pool:
         if options.drawn_score is not None:
             local_results = _overlap_drawing(pool, draw_batch, local_results)
         for result in _gather_in_order(group, local_results, len(remaining)):
@@ -112,7 +102,7 @@ def predict_images(
                 journal.add(result)
             results.append(result)
             progress.advance(_num_images(result))
-    return _to_result(results, time.perf_counter() - start, detect_batch.seconds)
+    return _to_result(results, time.perf_counter() - start, timer.seconds)
 
 
 def _gather_in_order(
@@ -140,9 +130,14 @@ def clear_journal(out: Path) -> None:
     (out / _JOURNAL_FILE).unlink(missing_ok=True)
 
 
-def _batches(images: Sequence[Path], preprocess: Preprocess, batch_size: int) -> list[list[int]]:
-    """Return batches of indices of images with the same padded size. Images without a readable header are one group."""
-    padded_sizes = []
+def _batches(predictor: Predictor, images: Sequence[Path], batch_size: int) -> list[list[int]]:
+    """Return batches of indices of images with the same padded size; of one image each if they are cut into slices.
+
+    Images without a readable header are one group.
+    """
+    if predictor.slicing is not None:
+        return [[index] for index in range(len(images))]
+    padded_sizes, preprocess = [], predictor.preprocess
     for image in images:
         try:
             padded_sizes.append(preprocess.canvas([preprocess.target_size(image_size(image))]))
@@ -161,17 +156,23 @@ def proposals_from_file(
         raise UserError(
             f"--proposals {proposals}: expected a detector with precomputed proposals, found one with an RPN"
         )
+    if predictor.slicing is not None:
+        raise UserError(
+            f"--proposals {proposals}: expected none with model.test_time.slice.size, as they are those of whole images"
+        )
     return load_proposal_lookup([proposals], [str(image) for image in images], predictor.proposal_search.max_proposals)
 
 
-def _run_hash(
+def run_hash(
     predictor: Predictor,
     images: Sequence[Path],
     options: PredictOptions,
-    batches: Sequence[Sequence[int]],
+    batches: object,
     proposals: Path | None,
 ) -> int:
-    """Return a hash of all that the results depend on: files of weights, proposals and images, settings, options."""
+    """Return a hash of all that the results depend on: files of weights, proposals and images, settings, options, and
+    what makes the batches.
+    """
     files = (predictor.file, *images) if proposals is None else (predictor.file, proposals, *images)
     stats = [(file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None for file in files]
     parts = (
@@ -187,35 +188,6 @@ def _run_hash(
     return randomness.hash_key(*map(repr, parts))
 
 
-class _DetectBatch:
-    """Runs the model on batches; seconds: the total time that it has computed."""
-
-    def __init__(self, predictor: Predictor, options: PredictOptions) -> None:
-        self.predictor = predictor
-        self.options = options
-        self.seconds = 0.0
-
-    def __call__(self, batch: Batch) -> BatchResult:
-        start = time.perf_counter()
-        predictions = self._predict(batch)
-        self.seconds += time.perf_counter() - start
-        selected = tuple(_select_detections(prediction, self.options) for prediction in predictions)
-        return BatchResult(batch.indices, selected, batch.unreadable)
-
-    def _predict(self, batch: Batch) -> list[Prediction]:
-        """Return a prediction for each image, in its pixels. They are on the CPU, so the model has finished."""
-        if not len(batch.images):
-            return []
-        compute = self.predictor.compute
-        images = batch.images.to(compute.device)
-        with torch.inference_mode(), compute.autocast():
-            detections = self.predictor.detector.detect(images)
-        return [
-            as_prediction(*arguments)
-            for arguments in zip(detections, batch.images.sizes, batch.original_sizes, batch.files, strict=True)
-        ]
-
-
 def drawing_name(name: str) -> str:
     """Return the path of the drawing of an image below the folder of drawings.
 
@@ -229,13 +201,6 @@ def count_shortened_names(images: Sequence[Path]) -> int:
     """Return for how many images the name of the drawing is not that of the image, because it would be too long."""
     names = relative_to_shared_folder([str(image) for image in images])
     return sum(drawing_name(name) != f"{name}.jpg" for name in names)
-
-
-def _select_detections(prediction: Prediction, options: PredictOptions) -> Prediction:
-    keep = (prediction.scores >= options.score) & np.isin(prediction.labels, options.labels)
-    if options.class_scores is not None:
-        keep &= prediction.scores >= np.asarray(options.class_scores)[prediction.labels - 1]
-    return prediction.select(keep)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from detect.checkpoints.zoo import read_model
 from detect.config import Config, Device, Precision
 from detect.config.builders.detector import build_preprocess, build_uninitialized, with_tta
 from detect.config.builders.proposals import on_the_fly_search
+from detect.config.builders.slices import build_slicing
 from detect.config.files import with_overrides
 from detect.errors import UserError
 from detect.inference.auto_precision import PrecisionChoice, choose_precision
@@ -24,12 +25,16 @@ from detect.inference.runtimes.graph_detector import GraphDetector, open_graph
 from detect.inference.runtimes.sealed_files import SUFFIXES as GRAPH_SUFFIXES
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
+from detect.models.slices import MergedDetections, Slicing, move_to_image
 from detect.models.tta import DetectorWithTTA
 from detect.ops.preprocess import Preprocess, rescale_boxes
+from detect.ops.slices import Window
 from detect.proposals.lookups import BoxesAndScores, SearchOnTheFly
 from detect.system import randomness
 from detect.system.device import ComputeConfig, select_device
-from detect.types import Images, Proposals, Size
+from detect.types import Detections, Images, Proposals, Size
+
+SLICES_PER_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,9 @@ class PreparedImage:
 class Predictor:
     """A trained detector with its preprocessing, class names, device and precision.
 
-    proposal_search: searches the proposals of an image, for a detector without a region proposal network.
-    precision_choice: why the precision was chosen, None where it was given.
+    proposal_search: searches the proposals of an image, for a detector without a region proposal network; slicing: the
+    slices in which images are detected, None for none; precision_choice: why the precision was chosen, None where it
+    was given.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Predictor:
         file: Path,
         compute: ComputeConfig,
         proposal_search: SearchOnTheFly | None = None,
+        slicing: Slicing | None = None,
         precision_choice: PrecisionChoice | None = None,
     ) -> None:
         self.detector = detector.eval().to(compute.device)
@@ -70,6 +77,7 @@ class Predictor:
         self.file = file
         self.compute = compute
         self.proposal_search = proposal_search
+        self.slicing = slicing
         self.precision_choice = precision_choice
 
     def __repr__(self) -> str:
@@ -106,8 +114,19 @@ class Predictor:
         return self._predict_image(x).above(score)
 
     def _predict_image(self, image: object) -> ImageDetections:
-        detections = self.detect_prepared([self.prepare(to_rgb(image))])[0]
-        return replace(detections, file=image_name(image))
+        rgb = to_rgb(image)
+        if self.slicing is None:
+            return replace(self.detect_prepared([self.prepare(rgb)])[0], file=image_name(image))
+        merged = self.detect_views(self.slicing, rgb, randomness.hash_key("predict")).merged
+        return ImageDetections(
+            boxes=merged.boxes.float(),
+            scores=merged.scores,
+            labels=merged.labels,
+            classes=self.classes,
+            masks=merged.masks,
+            size=(rgb.shape[0], rgb.shape[1]),
+            file=image_name(image),
+        )
 
     def prepare(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> PreparedImage:
         """Return an RGB uint8 image (H, W, 3) as the network reads it; this needs neither the network nor its device.
@@ -142,13 +161,48 @@ class Predictor:
             for detections, resized_size, image in zip(batch_detections, images.sizes, prepared, strict=True)
         ]
 
+    def detect_views(
+        self, slicing: Slicing, rgb: np.ndarray, seed: int, batch_size: int = SLICES_PER_BATCH
+    ) -> MergedDetections:
+        """Detect on an image (H, W, 3) uint8 and on its slices, ``batch_size`` of these at a time, and merge them.
+
+        seed: the root of the random draws of every view. The whole image is a batch of its own and all slices have one
+        size, so that no result depends on the other views of a batch. Boxes are float64, in pixels of the image.
+        """
+        whole, *slices = slicing.views((rgb.shape[0], rgb.shape[1]))
+        batches = [[whole], *(slices[start : start + batch_size] for start in range(0, len(slices), batch_size))]
+        view_detections: list[Detections] = []
+        for batch in batches:
+            view_detections += self._detect_batch([rgb] * len(batch), batch, [seed] * len(batch))
+        return slicing.merge(view_detections)
+
+    def detect_images(self, images: Sequence[np.ndarray], seeds: Sequence[int]) -> list[Detections]:
+        """Return all detections of RGB uint8 images (H, W, 3), which are one batch, on the CPU, boxes float64 in pixels
+        of each. With slices each image is detected by itself.
+
+        seeds: the root of the random draws of each image.
+        """
+        if self.slicing is not None:
+            return [self.detect_views(self.slicing, rgb, seed).merged for rgb, seed in zip(images, seeds, strict=True)]
+        return self._detect_batch(images, [(0, 0, rgb.shape[1], rgb.shape[0]) for rgb in images], seeds)
+
+    def _detect_batch(
+        self, images: Sequence[np.ndarray], views: Sequence[Window], seeds: Sequence[int]
+    ) -> list[Detections]:
+        """Return the detections of one view of each image, in pixels of the image; together they are one batch."""
+        prepared = [self.prepare(rgb[y1:y2, x1:x2]) for rgb, (x1, y1, x2, y2) in zip(images, views, strict=True)]
+        batch = self._batch(prepared, seeds).to(self.compute.device)
+        with torch.inference_mode(), self.compute.autocast():
+            detections = self.detector.detect(batch)
+        return [move_to_image(*view) for view in zip(detections, batch.sizes, views, strict=True)]
+
     def preprocess_image(self, rgb: np.ndarray, proposals: BoxesAndScores | None = None) -> Images:
         """Return an RGB uint8 image (H, W, 3) as a batch of one; proposals: as in ``prepare``."""
         return self._batch([self.prepare(rgb, proposals)])
 
-    def _batch(self, prepared: Sequence[PreparedImage]) -> Images:
+    def _batch(self, prepared: Sequence[PreparedImage], seeds: Sequence[int] | None = None) -> Images:
         proposals = [image.proposals for image in prepared if image.proposals is not None]
-        seeds = [randomness.hash_key("predict")] * len(prepared)
+        seeds = seeds or [randomness.hash_key("predict")] * len(prepared)
         return self.preprocess.batch([image.pixels for image in prepared], seeds, proposals or None)
 
 
@@ -196,8 +250,10 @@ def load(
         precision = choice.precision
     compute = select_device(device, precision)
     optimize_for_inference(detector.eval(), compute.dtype)
-    search = on_the_fly_search(config.model)
-    return Predictor(with_tta(config, detector), saved.classes, preprocess, config, file, compute, search, choice)
+    search, slicing = on_the_fly_search(config.model), build_slicing(config.model)
+    return Predictor(
+        with_tta(config, detector), saved.classes, preprocess, config, file, compute, search, slicing, choice
+    )
 
 
 def _load_graph(
@@ -222,4 +278,4 @@ def _load_graph(
     has_new_preprocess = build_preprocess(config) != build_preprocess(saved)
     preprocess = build_preprocess(config) if has_new_preprocess else description.preprocess
     compute, search = select_device("cpu", precision), on_the_fly_search(config.model)
-    return Predictor(detector, description.classes, preprocess, config, file, compute, search, choice)
+    return Predictor(detector, description.classes, preprocess, config, file, compute, search, precision_choice=choice)

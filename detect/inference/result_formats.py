@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import CocoIds, images_file, write_coco_images
 from detect.inference.labeling_results import write_cvat, write_label_studio
-from detect.inference.result_writers import write_coco, write_comp4, write_csv, write_json
+from detect.inference.result_writers import write_coco, write_comp4, write_csv, write_frames, write_json
 from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
 ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
@@ -42,10 +42,18 @@ def write_results(
 
     scores: the lowest score of each format; other names than those of formats are ignored.
     """
+    if any(prediction.frame for prediction in predictions):
+        write_frames(out / "frames.csv", predictions)
     for name in RESULT_FORMATS:
         if name in scores:
-            chosen = [prediction.select(prediction.scores >= scores[name]) for prediction in predictions]
+            chosen = [select_score(prediction, scores[name]) for prediction in predictions]
             write_format(out / file_name(name), name, chosen, classes, ids)
+
+
+def select_score(prediction: Prediction, score: float) -> Prediction:
+    """Return the detections of at least ``score``, and those that continue a track."""
+    keep = prediction.scores >= score
+    return prediction.select(keep if prediction.tracks is None else keep | (prediction.tracks > 0))
 
 
 def write_format(

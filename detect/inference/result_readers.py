@@ -18,7 +18,7 @@ from detect.data.formats.mask_json import parse_rle
 from detect.data.image_names import ImageNames
 from detect.data.masks import RleMask
 from detect.errors import UserError, did_you_mean, shorten
-from detect.evaluation.predictions import Prediction
+from detect.evaluation.predictions import FrameTime, Prediction
 from detect.inference.result_writers import comp4_file
 from detect.system.files import read_json_file, read_text, require_folder
 
@@ -97,12 +97,17 @@ def load_coco_results(path: Path, image_ids: Container[int], category_ids: Conta
 def parse_image_record(location: str, record: object, labels: dict[str, int]) -> Prediction:
     """Return the Prediction of an element of ``predictions.json``. An error message starts with ``location``."""
     match record:
-        case {"file": str(file), "width": int(width), "height": int(height), "detections": list(detections)}:
+        case {"file": str(file), "width": int(width), "height": int(height), "detections": list(detections), **more}:
             rows = [
                 _parse_detection(f"{location}: detection {position}", row, labels)
                 for position, row in enumerate(detections, 1)
             ]
-            return replace(to_prediction(file, (height, width), rows), masks=_parse_masks(location, detections))
+            return replace(
+                to_prediction(file, (height, width), rows),
+                masks=_parse_masks(location, detections),
+                frame=_parse_frame(location, more.get("frame"), more.get("time")),
+                tracks=_parse_tracks(location, detections),
+            )
     raise UserError(f'{location}: expected "file", "width", "height" and "detections", found {shorten(record)}')
 
 
@@ -115,6 +120,26 @@ def _parse_detection(location: str, row: object, labels: dict[str, int]) -> Dete
                 f"{location}: expected one of {', '.join(labels)}, found {label}{did_you_mean(label, labels)}"
             )
     raise UserError(f'{location}: expected "box" [x1, y1, x2, y2], "label" and "score", found {shorten(row)}')
+
+
+def _parse_frame(location: str, index: object, seconds: object) -> FrameTime | None:
+    """Return the frame of a video; None for a photo, which has neither number."""
+    if index is None and seconds is None:
+        return None
+    if type(index) is not int or index < 0 or not are_numbers([seconds]):
+        raise UserError(f'{location}: expected the number "frame" and "time" in seconds, found {index} and {seconds}')
+    return FrameTime(index, float(str(seconds)))
+
+
+def _parse_tracks(location: str, rows: Sequence[dict[str, Any]]) -> np.ndarray | None:
+    """Return the track of each detection (D,) int64, 0 for none (null); None where no row has the key."""
+    if not any("track" in row for row in rows):
+        return None
+    tracks = [row.get("track") or 0 for row in rows]
+    for track in tracks:
+        if type(track) is not int or track < 0:
+            raise UserError(f'{location}: expected "track", a number from 1 on or null, found {shorten(track)}')
+    return np.asarray(tracks, np.int64)
 
 
 def _parse_masks(location: str, rows: Sequence[dict[str, Any]]) -> tuple[RleMask, ...] | None:

@@ -27,13 +27,35 @@ def write_json(path: Path, predictions: Sequence[Prediction], classes: Sequence[
 
 
 def write_csv(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """Write ``predictions.csv``: ``file,label,score,x1,y1,x2,y2``, one detection per row, best first in each image."""
+    """Write ``predictions.csv``: ``file,label,score,x1,y1,x2,y2``, one detection per row, best first in each image.
+
+    Detections of a video have ``frame,time`` besides, and ``track`` where they are tracked, empty for none.
+    """
     stream = io.StringIO()
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(("file", "label", "score", "x1", "y1", "x2", "y2"))
+    of_video = ("frame", "time") if any(prediction.frame for prediction in predictions) else ()
+    of_track = ("track",) if any(prediction.tracks is not None for prediction in predictions) else ()
+    rows.writerow(("file", "label", "score", "x1", "y1", "x2", "y2", *of_video, *of_track))
     for prediction in predictions:
-        for box, label, score in sorted_by_score(prediction):
-            rows.writerow((prediction.file, classes[label - 1], score, *box))
+        frame_cells = () if prediction.frame is None else (prediction.frame.index, prediction.frame.seconds)
+        for (box, label, score), track in zip(sorted_by_score(prediction), tracks_by_score(prediction), strict=True):
+            track_cell = (track or "",) if of_track else ()
+            rows.writerow((prediction.file, classes[label - 1], score, *box, *frame_cells, *track_cell))
+    write_text(path, stream.getvalue())
+
+
+def write_frames(path: Path, predictions: Sequence[Prediction]) -> None:
+    """Write ``frames.csv``: ``file,frame,time,width,height,detections``, for each frame of the videos, in order.
+
+    It has the times of the formats that have no field for them, and the frames without detections.
+    """
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(("file", "frame", "time", "width", "height", "detections"))
+    for prediction in predictions:
+        if prediction.frame is not None:
+            size = (prediction.width, prediction.height)
+            rows.writerow((prediction.file, prediction.frame.index, prediction.frame.seconds, *size, len(prediction)))
     write_text(path, stream.getvalue())
 
 
@@ -41,14 +63,21 @@ def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequen
     """Write VOC's ``comp4_det_<class>.txt`` for each class: ``image score xmin ymin xmax ymax``.
 
     Corners are 1-based and inclusive. The shift by one is computed in decimal, so that it is exact and
-    ``result_readers.read_comp4`` can undo it.
+    ``result_readers.read_comp4`` can undo it. Tracked detections have a second file for each class,
+    ``tracks_<class>.txt`` with ``image track`` in the same order of lines, 0 for no track.
     """
     lines: list[list[str]] = [[] for _ in classes]
+    track_lines: list[list[str]] = [[] for _ in classes]
     for name, prediction in zip(short_image_names([p.file for p in predictions]), predictions, strict=True):
-        for (x1, y1, x2, y2), label, score in sorted_by_score(prediction):
+        for (box, label, score), track in zip(sorted_by_score(prediction), tracks_by_score(prediction), strict=True):
+            x1, y1, x2, y2 = box
             lines[label - 1].append(f"{name} {score!r} {_encode_corner(x1)} {_encode_corner(y1)} {x2!r} {y2!r}\n")
+            track_lines[label - 1].append(f"{name} {track}\n")
     for class_name, class_lines in zip(classes, lines, strict=True):
         write_text(folder / comp4_file(class_name), "".join(class_lines))
+    if any(prediction.tracks is not None for prediction in predictions):
+        for class_name, class_lines in zip(classes, track_lines, strict=True):
+            write_text(folder / f"tracks_{class_name}.txt", "".join(class_lines))
 
 
 def comp4_file(class_name: str) -> str:
@@ -81,7 +110,8 @@ def coco_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of ``write_coco`` for one image."""
     masks = _masks_by_score(prediction, "segmentation")
-    for ((x1, y1, x2, y2), label, score), mask in zip(sorted_by_score(prediction), masks, strict=True):
+    tracks = _track_records(prediction)
+    for ((x1, y1, x2, y2), label, score), mask, track in zip(sorted_by_score(prediction), masks, tracks, strict=True):
         box = [x1, y1, x2 - x1, y2 - y1]
         yield {
             "image_id": image_id,
@@ -89,6 +119,8 @@ def coco_rows(
             "bbox": box,
             "score": score,
             **mask,
+            **frame_record(prediction),
+            **track,
         }
 
 
@@ -117,15 +149,39 @@ def image_record(prediction: Prediction, classes: Sequence[str]) -> dict[str, An
     """Return the element of ``predictions.json`` for one image."""
     return {
         "file": prediction.file,
+        **frame_record(prediction),
         "width": prediction.width,
         "height": prediction.height,
         "detections": [
-            {"box": box, "label": classes[label - 1], "score": score, **mask}
-            for (box, label, score), mask in zip(
-                sorted_by_score(prediction), _masks_by_score(prediction, "mask"), strict=True
+            {"box": box, "label": classes[label - 1], "score": score, **track, **mask}
+            for (box, label, score), track, mask in zip(
+                sorted_by_score(prediction),
+                _track_records(prediction),
+                _masks_by_score(prediction, "mask"),
+                strict=True,
             )
         ],
     }
+
+
+def tracks_by_score(prediction: Prediction) -> list[int]:
+    """Return the track of each detection, best first; 0 for none."""
+    if prediction.tracks is None:
+        return [0] * len(prediction)
+    return [int(track) for track in prediction.tracks[np.argsort(-prediction.scores, kind="stable")]]
+
+
+def _track_records(prediction: Prediction) -> list[dict[str, Any]]:
+    """Return the track of each detection under its key, best first, null for none; nothing if untracked."""
+    if prediction.tracks is None:
+        return [{}] * len(prediction)
+    return [{"track": track or None} for track in tracks_by_score(prediction)]
+
+
+def frame_record(prediction: Prediction) -> dict[str, Any]:
+    """Return the frame and the time in seconds under their keys; nothing for a photo."""
+    frame = prediction.frame
+    return {} if frame is None else {"frame": frame.index, "time": frame.seconds}
 
 
 def _masks_by_score(prediction: Prediction, key: str) -> list[dict[str, Any]]:

@@ -11,21 +11,25 @@ import yaml
 
 from detect.data.image_names import relative_to_shared_folder
 from detect.evaluation.predictions import Prediction
-from detect.inference.result_writers import short_image_names, sorted_by_score
+from detect.inference.result_writers import short_image_names, sorted_by_score, tracks_by_score
 from detect.system.files import fit_name, write_text
 
 
 def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Write one text file per image, best first: ``class cx cy w h score``, class from 0, the box in fractions.
 
-    ``data.yaml`` has the names of the classes by their numbers, from 0.
+    A tracked detection has its track at the end, as ultralytics writes it. ``data.yaml`` has the names of the classes
+    by their numbers, from 0.
     """
     names = short_image_names([prediction.file for prediction in predictions])
     for name, prediction in zip(names, predictions, strict=True):
         w, h = prediction.width, prediction.height
         lines = (
-            f"{label - 1} {(x1 + x2) / 2 / w!r} {(y1 + y2) / 2 / h!r} {(x2 - x1) / w!r} {(y2 - y1) / h!r} {score!r}\n"
-            for (x1, y1, x2, y2), label, score in sorted_by_score(prediction)
+            f"{label - 1} {(x1 + x2) / 2 / w!r} {(y1 + y2) / 2 / h!r} {(x2 - x1) / w!r} {(y2 - y1) / h!r} {score!r}"
+            f"{f' {track}' if track else ''}\n"
+            for ((x1, y1, x2, y2), label, score), track in zip(
+                sorted_by_score(prediction), tracks_by_score(prediction), strict=True
+            )
         )
         path = PurePath(name)
         write_text(folder / path.parent / fit_name(path.name, ".txt"), "".join(lines))

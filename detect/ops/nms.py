@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms as torchvision_nms
 
-from detect.ops.boxes import iou
+from detect.ops.boxes import areas, intersections, iou
 from detect.ops.dtype import at_least_float32
 
 _IOU_TOLERANCE = 1e-3  # far more than the rounding error of an IoU in float32
@@ -55,6 +55,30 @@ def suppressed_by(boxes: Tensor, scores: Tensor, threshold: float, groups: Tenso
         for loser in remaining[overlaps > max(threshold - _IOU_TOLERANCE, 0.0)].tolist():
             if len(_kernel(offset_boxes[[winner, loser]], offset_boxes.new_tensor([2.0, 1.0]), threshold)) == 1:
                 suppressor[loser] = winner
+    return suppressor
+
+
+def suppressed_by_smaller(boxes: Tensor, scores: Tensor, threshold: float, groups: Tensor | None = None) -> Tensor:
+    """Return what ``suppressed_by`` does, where the overlap is the intersection over the area of the smaller box.
+
+    So a part of an object is dropped for the whole of it, which the IoU of two such boxes may be too small for. The
+    arguments are those of ``nms``. The time grows with the boxes that stay times all: 3 s for 10,000 that all stay.
+    """
+    exact = boxes.double()
+    extents = areas(exact)
+    order = torch.sort(scores, descending=True, stable=True).indices
+    group_of = torch.zeros_like(order) if groups is None else groups
+    suppressor = torch.full((len(boxes),), -1, dtype=torch.int64, device=boxes.device)
+    for group in torch.unique(group_of):
+        remaining = order[group_of[order] == group]  # of one group, best first
+        while len(remaining):
+            winner, rest = remaining[0], remaining[1:]
+            suppressor[winner] = winner
+            shared = intersections(exact[winner][None], exact[rest])[0]
+            smaller = torch.minimum(extents[winner], extents[rest])
+            is_dropped = shared > threshold * smaller
+            suppressor[rest[is_dropped]] = winner
+            remaining = rest[~is_dropped]
     return suppressor
 
 

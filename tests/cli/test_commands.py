@@ -135,7 +135,9 @@ def test_predict_of_a_mixed_folder_counts_what_is_passed_over(
     assert (status, err) == (0, "")
     first, second, *of_images, summary = out.splitlines()
     assert [line.split(": ")[0] for line in of_images] == [str(images / name) for name in ("a.png", "inner/b.jpg")]
-    assert first.startswith("passed over: 2 .txt, 1 .mp4 (a video, which is not read yet: extract its frames: ")
+    assert first.startswith(
+        "passed over: 2 .txt, 1 .mp4 (a video, which `detect predict` reads where it is named alone: "
+    )
     assert second.startswith("passed over: 1 linked folders")
     assert "in 2 images" in summary
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.ops.nms import _LOOP_THRESHOLD, nms, suppressed_by
+from detect.ops.nms import _LOOP_THRESHOLD, nms, suppressed_by, suppressed_by_smaller
 
 Box = tuple[float, float, float, float]
 
@@ -199,3 +199,28 @@ def test_suppressed_by_agrees_with_nms_at_the_threshold() -> None:
     for threshold in (1 / 3 - 1e-8, 1 / 3, 1 / 3 + 1e-8):
         keep = nms(boxes, torch.tensor([0.9, 0.8]), threshold)
         assert suppressed_by(boxes, torch.tensor([0.9, 0.8]), threshold).tolist() == [0, 0 if len(keep) == 1 else 1]
+
+
+def part(a: Box, b: Box) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(0.0, width) * max(0.0, height) / smaller
+
+
+@given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_suppression_by_the_smaller_box_is_greedy(
+    rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
+) -> None:
+    boxes = [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _, _ in rows]
+    scores, groups = [row[4] for row in rows], [row[5] if grouped else 0 for row in rows]
+    suppressor = suppressed_by_smaller(
+        torch.tensor(boxes).reshape(-1, 4), torch.tensor(scores), threshold, torch.tensor(groups) if grouped else None
+    ).tolist()
+    if any(abs(part(a, b) - threshold) < 1e-6 for a in boxes for b in boxes) and threshold not in (0.0, 1.0):
+        return
+    keep: list[int] = []
+    for candidate in sorted(range(len(boxes)), key=lambda index: (-scores[index], index)):
+        rivals = [i for i in keep if groups[i] == groups[candidate] and part(boxes[i], boxes[candidate]) > threshold]
+        assert suppressor[candidate] == (rivals[0] if rivals else candidate)
+        keep += [] if rivals else [candidate]

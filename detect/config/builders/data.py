@@ -9,6 +9,7 @@ from typing import Literal
 
 from detect.config import Config, DataConfig, SourceConfig
 from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
+from detect.config.builders.slices import build_training_slices
 from detect.config.builders.splits import count_unused, describe_splits, image_folder, split_by_hash
 from detect.data.annotations import Annotations
 from detect.data.findings import DatasetFinding
@@ -19,6 +20,7 @@ from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
 from detect.data.repeat_factor import repeat_factor_sampling
 from detect.data.shapes import dataset as shapes
+from detect.data.slices import slice_annotations
 from detect.data.sources import Source, load_sources, remap_classes, require_masks, without_difficult
 from detect.data.usage import DataUsage, data_usage, skipped_images
 from detect.errors import UserError
@@ -84,6 +86,11 @@ def read_splits(config: Config) -> Splits:
     train = train if data.train_on_difficult else without_difficult(train)
     for split in (train, val) if masks else ():
         require_masks(split)
+    slices = build_training_slices(config)
+    if slices is not None:
+        num_images = len(train)
+        train = slice_annotations(train, slices, config.seed)
+        notes = (*notes, f"slices: {len(train)} images to train on, with slices, of {num_images}")
     if data.repeat_factor_threshold:
         train = repeat_factor_sampling(train, data.repeat_factor_threshold, config.seed)
     return Splits(train, val, usage, notes)

@@ -18,7 +18,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise its import l
 import albumentations
 from albumentations.augmentations.crops.transforms import BaseCrop
 
-from detect.data.loading.crop_boxes import Window, visible_fraction
+from detect.data.loading.crop_boxes import visible_fraction
+from detect.ops.slices import Window
 
 _MAX_HUE_SHIFT = 0.1  # turns of the color circle at strength 1; a larger shift would make grass red
 _AREA_RANGE = (0.3, 1.0)  # of the image; Inception's minimum of 0.08 would leave few complete objects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-Window = tuple[int, int, int, int]  # x1, y1, x2, y2, integer pixels
+from detect.ops.slices import Window
 
 
 def clip_to_window(boxes: np.ndarray, window: Window) -> np.ndarray:

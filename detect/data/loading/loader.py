@@ -87,6 +87,14 @@ def file_loader(
     return _make_loader(dataset, batches, Collate(preprocess, False, proposals is not None), num_workers, pin_memory)
 
 
+def describe_other_size(annotation: ImageAnnotation, size: Size) -> str:
+    """Return a line if an image of ``size`` (h, w) is not of the size in its annotation, else an empty text."""
+    if annotation.size in (_UNKNOWN_SIZE, size):
+        return ""
+    (height, width), (labelled_height, labelled_width) = size, annotation.size
+    return f"{annotation.file}: {width} x {height}, and {labelled_width} x {labelled_height} in its labels"
+
+
 def _make_loader(
     dataset: ImageDataset, batches: Iterable[Any], collate: Callable[..., Batch], num_workers: int, pin_memory: bool
 ) -> DataLoader[Batch]:
@@ -203,7 +211,7 @@ def _load_image(
             file=annotation.file,
             index=index,
             seed=seed,
-            other_size=_describe_other_size(annotation, example.size),
+            other_size=describe_other_size(annotation, example.size),
         )
     except UnreadableImage as error:
         return str(error)
@@ -212,17 +220,18 @@ def _load_image(
         raise
 
 
-def _describe_other_size(annotation: ImageAnnotation, size: Size) -> str:
-    """Return a line if an image of ``size`` (h, w) is not of the size in its annotation, else an empty text."""
-    if annotation.size in (_UNKNOWN_SIZE, size):
-        return ""
-    (height, width), (labelled_height, labelled_width) = size, annotation.size
-    return f"{annotation.file}: {width} x {height}, and {labelled_width} x {labelled_height} in its labels"
-
-
 def _load_example(annotation: ImageAnnotation, proposals: ProposalLookup | None) -> Example:
     """Read an image with its objects and its proposals. Raises UserError if its proposals are missing."""
     rgb = read_image(annotation.file)
+    masks = None if annotation.masks is None else annotation.masks.bitmaps((rgb.shape[0], rgb.shape[1]))
+    if annotation.window is not None:
+        x1, y1, x2, y2 = annotation.window
+        if x2 > rgb.shape[1] or y2 > rgb.shape[0]:
+            raise UnreadableImage(
+                f"{annotation.file}: expected {x2} x {y2} pixels or more, as labelled, for a slice, found "
+                f"{rgb.shape[1]} x {rgb.shape[0]}"
+            )
+        rgb, masks = rgb[y1:y2, x1:x2].copy(), None if masks is None else masks[:, y1:y2, x1:x2]
     image_proposals = None
     if proposals is not None:
         try:
@@ -237,7 +246,7 @@ def _load_example(annotation: ImageAnnotation, proposals: ProposalLookup | None)
         difficult=annotation.difficult,
         crowd=annotation.crowd,
         proposals=image_proposals,
-        masks=None if annotation.masks is None else annotation.masks.bitmaps((rgb.shape[0], rgb.shape[1])),
+        masks=masks,
     )
 
 

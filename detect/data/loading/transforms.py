@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detect.data.loading.crop_boxes import Window, clip_to_window, hflip_boxes, visible_fraction
+from detect.data.loading.crop_boxes import clip_to_window, hflip_boxes, visible_fraction
 from detect.ops.preprocess import Preprocess
+from detect.ops.slices import Window
 from detect.types import Size
 
 _MIN_SIDE = 0.01  # resized pixels; a thinner box comes from rounding, not from an object

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,20 @@ from detect.evaluation.score import Metric
 from detect.explain.trace.describe import describe_detections
 from detect.explain.trace.ground_truth import match_detections
 from detect.explain.trace.record import to_record
+from detect.explain.trace.slices import describe_slices
 from detect.explain.trace.trace import trace
 from detect.explain.trace.trace_images import chain_figure, search_figure
 from detect.explain.trace.trace_page import DetectionEntry, TracePage, render_trace_page
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
+from detect.models.slices import Slicing
+from detect.ops.slices import Window
 from detect.proposals.lookups import ProposalsFromFiles
 from detect.proposals.selective_search.history import BoxHistory, box_histories
 from detect.system.cpu import available_cores
 from detect.system.files import write_text
 from detect.system.progress import ProgressDisplay
+from detect.system.randomness import hash_key
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ def trace_images(
 ) -> tuple[str, ...]:
     """Write a folder below ``out`` for each image, and return a line for each unreadable image.
 
+    An image that is detected in slices has a folder in it for each slice whose detections are drawn, and slices.json,
+    which tells the slice of each detection and how those of all slices were merged.
+
     Raises UserError for a model with test-time augmentation.
     """
     if predictor.detector is not predictor.base_detector:
@@ -73,9 +80,41 @@ def trace_images(
         except UnreadableImage as error:
             unreadable.append(str(error))
         else:
-            _trace_image(predictor, image, rgb, out / name, options, ground_truth, proposals)
+            if predictor.slicing is None:
+                _trace_image(predictor, image, rgb, out / name, options, ground_truth, proposals)
+            else:
+                _trace_slices(predictor, predictor.slicing, image, rgb, out / name, options, ground_truth)
         progress.advance(1)
     return tuple(unreadable)
+
+
+def _trace_slices(
+    predictor: Predictor,
+    slicing: Slicing,
+    image: Path,
+    rgb: np.ndarray,
+    folder: Path,
+    options: TraceOptions,
+    ground_truth: ImageGroundTruth,
+) -> None:
+    """Write how the slices of an image were merged, and the trace of each slice that a drawn detection came from."""
+    size = (rgb.shape[0], rgb.shape[1])
+    merged = predictor.detect_views(slicing, rgb, hash_key("predict"), batch_size=1)  # as ``trace`` runs them
+    content = describe_slices(merged, slicing, size)
+    objects = ground_truth.objects.get(image.resolve())
+    if objects is not None:
+        prediction = as_prediction(replace(merged.merged, masks=None), size, size, str(image))
+        matches = match_detections(objects, prediction, predictor.classes, ground_truth.metric)
+        for record, truth in zip(content["detections"], matches, strict=True):
+            record["truth"] = truth
+    header = {"version": 1, "file": str(image), "image_size": list(size), "model": str(predictor.file)}
+    write_text(folder / "slices.json", json.dumps(header | content) + "\n")
+    drawn = [record for record in content["detections"] if record["score"] >= options.score][: options.max_detections]
+    unmatched = ImageGroundTruth({}, ground_truth.metric)  # the objects are in pixels of the whole image
+    for index in sorted({record["slice"] for record in drawn}):
+        x1, y1, x2, y2 = window = slicing.views(size)[index]
+        view = np.ascontiguousarray(rgb[y1:y2, x1:x2])
+        _trace_image(predictor, image, view, folder / f"slice-{index:04}", options, unmatched, None, window)
 
 
 def _trace_image(
@@ -86,7 +125,9 @@ def _trace_image(
     options: TraceOptions,
     ground_truth: ImageGroundTruth,
     proposals: ProposalsFromFiles | None,
+    window: Window | None = None,
 ) -> None:
+    """Write the trace of an image, or of its slice ``window``, of which ``rgb`` then are the pixels."""
     image_proposals = None if proposals is None else proposals[str(image)]
     images = predictor.preprocess_image(rgb, image_proposals).to(predictor.compute.device)
     with torch.inference_mode(), predictor.compute.autocast():
@@ -97,7 +138,7 @@ def _trace_image(
     objects = ground_truth.objects.get(image.resolve())
     matches = [] if objects is None else match_detections(objects, prediction, predictor.classes, ground_truth.metric)
     for i, record in enumerate(records):
-        record["box_in_image"] = prediction.boxes[i].tolist()
+        record["box_in_image"] = (prediction.boxes[i] + np.array((window or (0, 0))[:2] * 2)).tolist()
         if matches:
             record["truth"] = matches[i]
     drawn = [record for record in records if record["score"] >= options.score][: options.max_detections]
@@ -111,11 +152,12 @@ def _trace_image(
         if entry.search is not None:
             entry.record["search"] = entry.search
     header = {"file": str(image), "image_size": list(size), "model": str(predictor.file)}
+    header |= {} if window is None else {"slice": list(window)}
     content = header | to_record(traced, predictor.base_detector) | {"detections": records}
     write_text(folder / "trace.json", json.dumps(content) + "\n")
     facts = (
         ("model", str(predictor.file)),
-        ("image", f"{size[1]} x {size[0]}"),
+        ("image" if window is None else f"slice {' '.join(map(str, window))}", f"{size[1]} x {size[0]}"),
         ("in the network", f"{traced.size[1]} x {traced.size[0]}"),
         ("proposals", str(len(traced.proposals))),
         ("detections", str(len(records))),

@@ -1,0 +1,113 @@
+"""``detect predict`` on videos, and on images that are the frames of one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.console import Console
+
+from detect.cli import options
+from detect.errors import UserError
+
+if TYPE_CHECKING:
+    from detect.data.video import FrameSource
+    from detect.inference.predict import PredictionResult
+    from detect.inference.predictor import Predictor
+
+VIDEO_FORMATS = ("json", "csv", "coco", "voc", "yolo", "images")  # the others refer to image files
+
+
+@dataclass(frozen=True)
+class VideoArguments:
+    """The arguments of a run on videos.
+
+    videos: the files, or none if ``paths`` name the images that are the frames, ``fps`` of them a second; the others
+    are the options of ``detect predict``.
+    """
+
+    paths: tuple[str, ...]
+    videos: tuple[Path, ...]
+    fps: float | None
+    out: Path
+    formats: tuple[str, ...]
+    score: float | None
+    batch_size: int
+    every: int
+    track: bool
+    classes: str | None
+
+
+def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArguments) -> NoReturn:
+    """Detect on the frames, write the results, and exit with 1 if a frame or a video could not be read."""
+    from detect.inference.detect_batches import PredictOptions
+    from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
+    from detect.inference.result_formats import SHOWN_SCORE, default_score, write_results
+    from detect.system.distributed import init_process_group
+    from detect.system.progress import show_progress
+
+    formats = arguments.formats or ("json", "images")
+    for name in (name for name in formats if name not in VIDEO_FORMATS and arguments.fps is None):
+        raise UserError(f"--format {name}: expected one of {', '.join(VIDEO_FORMATS)} for a video, found {name}")
+    sources, unreadable = _open_sources(arguments)
+    with init_process_group("auto") as group:
+        if group.size > 1:
+            raise UserError(f"{sources[0].name}: expected one process for a video, found {group.size}")
+    predictor = load_model()
+    labels = options.class_labels(arguments.classes, predictor.classes)
+    scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}
+    predict_options = PredictOptions(min(scores.values()), labels, scores.get("images"))
+    track_score = SHOWN_SCORE if arguments.score is None else arguments.score
+    video = VideoOptions(arguments.every, arguments.batch_size, track_score if arguments.track else None)
+    num_frames = sum(-(-source.stated_count // arguments.every) for source in sources)
+    with show_progress(Console(), "detecting", num_frames, "frames") as progress:
+        result = predict_videos(predictor, sources, arguments.out, predict_options, video, progress)
+    write_results(arguments.out, scores, result.predictions, predictor.classes, None)
+    clear_video_journals(arguments.out)
+    _print_summary(result, len(sources), arguments)
+    for line in (*unreadable, *result.unreadable):
+        print(line, file=sys.stderr)
+    sys.exit(1 if unreadable or result.unreadable else 0)
+
+
+def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[str]]:
+    """Return the videos that can be opened, and a line for each other. Raises the error where none can be opened."""
+    from detect.data.images import UnreadableImage
+    from detect.data.sources import natural_sort_key
+    from detect.data.video import FrameImages, VideoFile
+    from detect.inference.find_images import search_images
+
+    if arguments.fps is not None:
+        images = sorted(search_images(arguments.paths).images, key=lambda image: natural_sort_key(str(image)))
+        return [FrameImages(str(images[0].absolute().parent), tuple(images), arguments.fps)], []
+    sources: list[FrameSource] = []
+    errors: list[UnreadableImage] = []
+    for file in arguments.videos:
+        try:
+            sources.append(VideoFile(file))
+        except UnreadableImage as error:
+            errors.append(error)
+    if not sources:
+        raise errors[0]
+    return sources, list(map(str, errors))
+
+
+def _print_summary(result: PredictionResult, num_videos: int, arguments: VideoArguments) -> None:
+    """Print the number of detections, frames and tracks, and the time."""
+    count = sum(len(prediction) for prediction in result.predictions)
+    tracks = {
+        (prediction.file.rpartition("#")[0], track)
+        for prediction in result.predictions
+        if prediction.tracks is not None
+        for track in prediction.tracks.tolist()
+        if track
+    }
+    in_tracks = f", {len(tracks)} tracks" if arguments.track else ""
+    print(
+        f"{count} detections in {len(result.predictions)} frames of {num_videos} "
+        f"{'video' if num_videos == 1 else 'videos'}{in_tracks}, in {arguments.out}: {result.seconds:.1f} s, the model "
+        f"computing {result.model_seconds / result.seconds:.0%} of it"
+    )

@@ -1,0 +1,1 @@
+"""Tracks: which detections of the frames of a video are the same object."""
