@@ -52,8 +52,9 @@ def check_graph(model: Predictor, graph: Predictor, images: Sequence[Path]) -> G
         rgb = read_image(image)
         expected, detected = model.predict(rgb, 0.0), graph.predict(rgb, 0.0)
         same = same_detections(expected, detected)
-        for i, count in enumerate((len(expected), len(detected), same.any(1).sum(), same.any(0).sum())):
-            counts[i] += int(count)
+        in_both = (int(same.any(1).sum()), int(same.any(0).sum()))
+        for i, count in enumerate((len(expected), len(detected), *in_both)):
+            counts[i] += count
     return GraphCheck(len(images), *counts)
 
 

@@ -71,4 +71,7 @@ def parse_description(text: str | None, file: Path) -> GraphDescription:
 
 def _parse_preprocess(fields: dict[str, Any]) -> Preprocess:
     """Return the preprocessing of the fields of ``dataclasses.asdict`` after JSON, which has lists for tuples."""
-    return Preprocess(**{name: tuple(field) if isinstance(field, list) else field for name, field in fields.items()})
+    settings: dict[str, Any] = {
+        name: tuple(field) if isinstance(field, list) else field for name, field in fields.items()
+    }
+    return Preprocess(**settings)

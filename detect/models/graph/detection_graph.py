@@ -95,9 +95,13 @@ class DetectionGraph(nn.Module):
         """Return the masks (M, m, m) of the classes of the detections."""
         mask_head = self.detector.mask_head
         assert mask_head is not None
-        logits = mask_head(region_maps(mask_head.regions, image, maps, boxes))
-        index = (labels - 1).clamp(min=0)[:, None, None, None].expand(-1, 1, logits.shape[2], logits.shape[3])
-        masks = logits.gather(1, index)[:, 0].sigmoid().float()
+        index = (labels - 1).clamp(min=0)[:, None, None, None]
+        stage_masks = []
+        for stage in mask_head.stages:
+            logits = stage(region_maps(stage.regions, image, maps, boxes))
+            of_class = logits.gather(1, index.expand(-1, 1, logits.shape[2], logits.shape[3]))
+            stage_masks.append(of_class[:, 0].sigmoid().float())
+        masks = torch.stack(stage_masks).mean(0)
         return masks * (labels > 0)[:, None, None]
 
 

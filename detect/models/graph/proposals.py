@@ -20,6 +20,8 @@ from detect.ops.dtype import at_least_float32
 from detect.ops.grouped_nms import NO_SCORE
 from detect.types import Size
 
+LAST = 1 << 40  # more than there are proposals
+
 
 @dataclass(frozen=True)
 class GraphProposals:
@@ -62,7 +64,8 @@ def fixed_number(proposals: GraphProposals, count: int) -> GraphProposals:
     """Return the first ``count`` valid proposals, in their order; the others are padding."""
     boxes = torch.cat([proposals.boxes, proposals.boxes.new_zeros(count, 4)])
     is_valid = torch.cat([proposals.is_valid, proposals.is_valid.new_zeros(count)])
-    rank = torch.arange(boxes.shape[0], device=boxes.device) + boxes.shape[0] * (~is_valid)
+    order = torch.arange(boxes.shape[0], device=boxes.device)
+    rank = torch.where(is_valid, order, order + LAST)
     first = rank.topk(count, largest=False).indices
     return GraphProposals(boxes[first], is_valid[first])
 

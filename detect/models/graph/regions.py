@@ -46,7 +46,8 @@ def _warped(regions: WarpedCrops, image: Tensor, boxes: Tensor) -> Tensor:
     """
     size = (image.shape[2], image.shape[3])
     crops = (
-        warp(image, (size,), (part,), regions.crop_size, regions.context) for part in boxes.split(regions.batch_size)
+        warp(image, (size,), (part,), regions.crop_size, regions.context)
+        for part in torch.split(boxes, regions.batch_size)
     )
     return torch.cat([regions.extract_features(part) for part in crops])
 
@@ -55,11 +56,13 @@ def _pooled(regions: PooledRegions, features: Tensor, boxes: Tensor) -> Tensor:
     """Pool boxes from one map by torchvision's operators, each of which is one operator of ONNX too."""
     features = at_least_float32(features)
     side, scale = (regions.pool_size, regions.pool_size), 1.0 / regions.stride
+    pooled: Tensor  # torchvision's operators have no types
     if regions.method == "roi_pool":
         boxes = boxes - constant((0, 0, 1, 1), boxes)  # see ``ops.roi.roi_pool``
-        pooled: Tensor = torchvision_ops.roi_pool(features, _rows(boxes), side, scale)
-        return pooled
-    return torchvision_ops.roi_align(features, _rows(boxes), side, scale, regions.sampling_ratio, regions.aligned)
+        pooled = torchvision_ops.roi_pool(features, _rows(boxes), side, scale)
+    else:
+        pooled = torchvision_ops.roi_align(features, _rows(boxes), side, scale, regions.sampling_ratio, regions.aligned)
+    return pooled
 
 
 def _pooled_from_pyramid(regions: PyramidRegions, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
