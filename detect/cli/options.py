@@ -62,7 +62,7 @@ data_encoding = click.option(
 )
 
 
-class ScoreType(click.ParamType):
+class ScoreType(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions of click alone
     """A score from 0 to 1, or ``auto``."""
 
     name = "score"

@@ -8,6 +8,7 @@ import click
 
 from detect.cli import options
 from detect.cli.options import Device, Precision
+from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.packages import require_package
 
@@ -77,6 +78,11 @@ def serve_command(
 
     with open_socket(host, port) as listener:
         predictor = load(model, device or "auto", precision or "fp32", overrides)
+        if predictor.slicing is not None:
+            raise UserError(
+                f"model.test_time.slice: expected null with detect serve, which batches whole images, found a size in "
+                f"{predictor.file}: give --set model.test_time.slice.size=null, or use detect predict"
+            )
         limits = Limits(
             num_bytes=round(1e6 * max_megabytes),
             pixels=round(1e6 * max_megapixels),

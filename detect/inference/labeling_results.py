@@ -128,8 +128,8 @@ def write_cvat(path: Path, predictions: Sequence[Prediction], classes: Sequence[
     for index, (name, prediction) in enumerate(zip(names, predictions, strict=True)):
         if not name.isprintable():
             raise UserError(f"cvat: expected names of images that XML can hold, found {name!r}")
-        sides = {"width": str(prediction.width), "height": str(prediction.height)}
-        _add_cvat_shapes(SubElement(root, "image", id=str(index), name=name, **sides), prediction, classes)
+        attributes = {"id": str(index), "name": name, "width": str(prediction.width), "height": str(prediction.height)}
+        _add_cvat_shapes(SubElement(root, "image", attributes), prediction, classes)
     write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + _to_text(root))
 
 

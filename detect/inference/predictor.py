@@ -94,7 +94,7 @@ class Predictor:
         return self.detector.base_detector
 
     @overload
-    def predict(self, x: ImageLike, score: float = 0.5) -> ImageDetections: ...
+    def predict(self, x: ImageLike, score: float = 0.5) -> ImageDetections: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, x: Sequence[ImageLike], score: float = 0.5) -> list[ImageDetections]: ...

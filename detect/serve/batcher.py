@@ -80,8 +80,8 @@ class Batcher:
         for entry in waiting:
             size = (int(entry.image.pixels.shape[1]), int(entry.image.pixels.shape[2]))
             by_canvas[self.predictor.preprocess.canvas([size])].append(entry)
-        size = self.batch_size
-        return [group[i : i + size] for group in by_canvas.values() for i in range(0, len(group), size)]
+        step = self.batch_size
+        return [group[i : i + step] for group in by_canvas.values() for i in range(0, len(group), step)]
 
     async def _compute(self, batch: list[_Waiting]) -> None:
         """Compute a batch, and give each future its detections or the error; nothing for those that are given up."""

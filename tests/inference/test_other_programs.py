@@ -30,7 +30,9 @@ NUM_IMAGES = 8
 def data_set(tmp_path: Path) -> tuple[Path, list[Prediction]]:
     """A COCO data set of photos with image ids from 40 and gaps between category ids, and detections near its boxes."""
     draw = np.random.default_rng(0)
-    images, annotations, predictions = [], [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    predictions: list[Prediction] = []
     for index in range(NUM_IMAGES):
         file = tmp_path / "photos" / f"{index}.jpg"
         file.parent.mkdir(exist_ok=True)

@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_one_line(name, content, words, tmp_path):
 
 
 def test_each_format_has_its_lowest_score(photos, tmp_path):
-    scores = {name: default_score(name) for name in RESULT_FORMATS}
+    scores: dict[str, float] = {name: default_score(name) for name in RESULT_FORMATS}
     assert {name for name, score in scores.items() if score == 0.05} == {"coco", "voc"}
     assert set(scores.values()) == {0.05, 0.5}
     write_results(tmp_path, scores, predictions(photos), CLASSES, None)

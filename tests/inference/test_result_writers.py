@@ -243,7 +243,11 @@ def test_yolo_labels_lie_where_ultralytics_looks_for_them(files, expected, tmp_p
 
 
 def test_yolo_labels_have_five_columns_inside_the_image(tmp_path):
-    boxes = [([-10, 20, 60, 140], 0.5, 3), ([250, 0, 300, 50], 0.4, 1), ([10.0, 20.0, 60.0, 40.0], 0.25, 1)]
+    boxes = [
+        ([-10.0, 20.0, 60.0, 140.0], 0.5, 3),
+        ([250.0, 0.0, 300.0, 50.0], 0.4, 1),
+        ([10.0, 20.0, 60.0, 40.0], 0.25, 1),
+    ]
     write_yolo_labels(tmp_path, [make_prediction("/p/a.jpg", boxes)], CLASSES)
     lines = (tmp_path / "labels/a.txt").read_text().splitlines()
     assert [list(map(float, line.split())) for line in lines] == [

@@ -13,7 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from detect.cli.main import main
+from detect.errors import UserError
 from detect.inference.predictor import Predictor
 from detect.inference.result_writers import image_record
 from tests.serve.conftest import CLASSES, LIMITS, Client
@@ -197,3 +200,10 @@ def test_a_fault_of_the_model_fails_its_requests_alone(
         answer = client.send("POST", "/predict", photo)
     assert (answer.status, answer.content["error"]) == (500, "the model failed: out of memory")
     assert client.send("POST", "/predict", photo).status == 200
+
+
+def test_a_model_with_slices_is_refused_before_it_serves(predictor: Predictor) -> None:
+    arguments = ["serve", str(predictor.file), "--port", "0", "--set", "model.test_time.slice.size=64"]
+    outcome = CliRunner().invoke(main, arguments)
+    assert isinstance(outcome.exception, UserError)
+    assert str(outcome.exception).startswith("model.test_time.slice: expected null with detect serve")

@@ -126,8 +126,8 @@ def test_both_tools_score_predictions_and_coco_results_alike(voc, tmp_path, call
     names = ["cat", "dgo"]
     write_format(voc / "coco_results.json", "coco", read_json(voc / "predictions.json", names), names, None)
     for results in ("predictions.json", "coco_results.json"):
-        common = ("--root", voc / "voc", "--split", "val", "--results", voc / results, "--json", files["score"])
-        status, _, err = call("eval_voc.py", *common)
+        options = ("--root", voc / "voc", "--split", "val", "--results", voc / results, "--json", files["score"])
+        status, _, err = call("eval_voc.py", *options)
         assert (status, err) == (0, "eval_voc: no ground truth of dgo\n")
         assert json.loads(files["score"].read_text())["mAP"] == pytest.approx(0.5, abs=0.05)
 
