@@ -1,7 +1,7 @@
-"""R-CNN, Fast R-CNN and Faster R-CNN as three configurations of one detector.
+"""R-CNN, Fast, Faster, Cascade and Mask R-CNN as configurations of one detector.
 
 import detect
-detector = detect.load("runs/mine")  # a run folder, a checkpoint, or a name of detect model zoo
+detector = detect.load("detect/voc_faster_rcnn")  # or a run folder, a checkpoint, another name of detect model zoo
 detections = detector.predict("photo.jpg")
 print(detections)  # detections.boxes, detections.scores, detections.names()
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_LISTED = 10  # images, and detections of each, that are printed
 
 
-@click.command("predict", epilog="Example: detect predict runs/mine photo.jpg --out found")
+@click.command("predict", epilog="Example: detect predict detect/voc_faster_rcnn photo.jpg --out found")
 @click.argument("model", type=Path)
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(

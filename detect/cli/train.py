@@ -16,7 +16,7 @@ from detect.system.files import require_folder, require_writable_folder
 FINE_TUNING = Path("finetune")  # the built-in configuration
 
 
-@click.command("train", epilog="Example: detect train --data my_folder --set model.init=runs/first --out runs/mine")
+@click.command("train", epilog="Example: detect train --data my_folder --out runs/mine")
 @click.option("--config", "config_file", type=Path, help="A configuration file, or the name of a built-in one.")
 @click.option(
     "--data",
