@@ -34,7 +34,7 @@ class TrainingSlices:
 def slice_annotations(annotations: Annotations, slices: TrainingSlices, seed: int) -> Annotations:
     """Return a data set of the slices of all images; an image that is no larger than a slice stays as it is.
 
-    Slices have image ids of their own, so that each is augmented differently. Which empty ones are kept is drawn with
+    Slices have image ids of their own, so that each is augmented differently. Which empty ones remain is drawn with
     the seed.
     """
     images: list[ImageAnnotation] = []
@@ -48,17 +48,34 @@ def slice_annotations(annotations: Annotations, slices: TrainingSlices, seed: in
     empty = np.flatnonzero([len(part.boxes) == 0 for part in parts])
     count = min(len(empty), round(slices.empty * (len(parts) - len(empty))))
     drawn = set(numpy_generator(seed, "empty slices").permutation(empty)[:count].tolist())
-    kept = [part for i, part in enumerate(parts) if len(part.boxes) or i in drawn]
+    remaining = [part for i, part in enumerate(parts) if len(part.boxes) or i in drawn]
     first_id = int(annotations.image_ids.max(initial=0)) + 1
-    images += [replace(part, image_id=first_id + i) for i, part in enumerate(kept)]
+    images += [replace(part, image_id=first_id + i) for i, part in enumerate(remaining)]
     return Annotations.from_images(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
+
+
+def count_unshown(annotations: Annotations, slices: TrainingSlices) -> int:
+    """Return the number of objects in cut images that no slice shows enough of; only a whole image has them."""
+    count = 0
+    for index in range(len(annotations)):
+        image = annotations[index]
+        windows = slice_windows(image.size, slices.slice_size, slices.overlap)
+        if len(windows) > 1:
+            shown = [_is_shown(image, window, slices.min_visibility) for window in windows]
+            count += int((~np.logical_or.reduce(shown)).sum())
+    return count
+
+
+def _is_shown(image: ImageAnnotation, window: Window, min_visibility: float) -> np.ndarray:
+    """Return which objects (N,) of an image a window shows enough of, bool."""
+    visible = visible_fraction(image.boxes, window)
+    return (visible > 0) & (visible >= min_visibility)
 
 
 def _cut(image: ImageAnnotation, window: Window, min_visibility: float) -> ImageAnnotation:
     """Return the slice of an image with the objects that it shows enough of."""
     x1, y1, x2, y2 = window
-    visible = visible_fraction(image.boxes, window)
-    keep = (visible > 0) & (visible >= min_visibility)
+    keep = _is_shown(image, window, min_visibility)
     boxes = clip_to_window(image.boxes[keep], window)
     return ImageAnnotation(
         file=image.file,

@@ -91,8 +91,8 @@ def quantize_model(
 
 def data_config(config: Config, root: Path, overrides: Sequence[str]) -> Config:
     """Return the settings of a model with the data in ``root``, in the format that is detected, and its input size."""
-    kept = {key: getattr(config.data, key) for key in ("min_size", "max_size", "size_divisor", "workers")}
-    data = DataConfig(format="auto", root=str(root), **kept)
+    sizes = {key: getattr(config.data, key) for key in ("min_size", "max_size", "size_divisor", "workers")}
+    data = DataConfig(format="auto", root=str(root), **sizes)
     return with_overrides(config.model_copy(update={"data": data}), overrides)
 
 

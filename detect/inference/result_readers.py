@@ -151,7 +151,8 @@ def _parse_masks(location: str, rows: Sequence[dict[str, Any]]) -> tuple[RleMask
         raise UserError(f'{location}: expected "mask" in each of {len(rows)} detections or in none, found {len(masks)}')
     locations = (f"{location}: detection {position}: mask" for position in range(1, len(rows) + 1))
     return tuple(
-        parse_rle(place, mask if isinstance(mask, dict) else {}) for place, mask in zip(locations, masks, strict=True)
+        parse_rle(location, mask if isinstance(mask, dict) else {})
+        for location, mask in zip(locations, masks, strict=True)
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.loading.loader import training_loader
 from detect.data.loading.transforms import Augment
 from detect.data.masks import PackedMasks, PolygonMask
-from detect.data.slices import TrainingSlices, slice_annotations
+from detect.data.slices import TrainingSlices, count_unshown, slice_annotations
 from detect.errors import UserError
 from detect.ops.preprocess import Preprocess
 from tests.conftest import TINY
@@ -123,3 +124,14 @@ def test_settings_make_slices_of_the_training_split_only(shapes_root: Path) -> N
         read_splits(
             with_overrides(config, ["data.slice.size=64", "model.kind=fast_rcnn", "model.proposals=selective_search"])
         )
+
+
+@pytest.mark.parametrize(
+    ("boxes", "min_visibility", "expected"),
+    [(np.zeros((0, 4)), 0.6, 0), (BOXES, 0.6, 1), (BOXES, 0.5, 0), (BOXES, 1.0, 1)],
+)
+def test_objects_that_no_slice_shows_are_counted(
+    boxes: np.ndarray, min_visibility: float, expected: int, tmp_path: Path
+) -> None:
+    # The seam at x = 100 cuts the second object in half; the others lie in one slice each.
+    assert count_unshown(photo(tmp_path, boxes), replace(SLICES, min_visibility=min_visibility)) == expected

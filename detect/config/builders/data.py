@@ -20,7 +20,7 @@ from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
 from detect.data.repeat_factor import repeat_factor_sampling
 from detect.data.shapes import dataset as shapes
-from detect.data.slices import slice_annotations
+from detect.data.slices import count_unshown, slice_annotations
 from detect.data.sources import Source, load_sources, remap_classes, require_masks, without_difficult
 from detect.data.usage import DataUsage, data_usage, skipped_images
 from detect.errors import UserError
@@ -88,9 +88,11 @@ def read_splits(config: Config) -> Splits:
         require_masks(split)
     slices = build_training_slices(config)
     if slices is not None:
-        num_images = len(train)
+        num_images, num_unshown = len(train), count_unshown(train, slices)
         train = slice_annotations(train, slices, config.seed)
-        notes = (*notes, f"slices: {len(train)} images to train on, with slices, of {num_images}")
+        consequence = "are in whole images alone" if slices.whole else "are not trained on"
+        unshown = f"; {num_unshown} objects of which no slice shows enough {consequence}" if num_unshown else ""
+        notes = (*notes, f"slices: {len(train)} images to train on, with slices, of {num_images}{unshown}")
     if data.repeat_factor_threshold:
         train = repeat_factor_sampling(train, data.repeat_factor_threshold, config.seed)
     return Splits(train, val, usage, notes)

@@ -120,6 +120,7 @@ def test_more_candidates_than_detections(variant: str) -> None:
 @pytest.mark.parametrize("variant", ["fast", "rcnn"])
 def test_any_number_of_proposals(variant: str, num_proposals: int) -> None:
     detections, arrays = run_both(build(**VARIANTS[variant]), num_proposals)
+    assert 0 < len(detections) <= len(arrays["scores"])
     assert_same(detections, arrays)
 
 
