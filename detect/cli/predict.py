@@ -116,6 +116,7 @@ def predict_command(
     """
     tune_malloc()
     from detect.inference.find_images import find_videos, search_images
+    from detect.inference.predictor import load
 
     videos = find_videos(paths)
     _check_video_options(bool(videos), fps, every, track, proposals, annotations)
@@ -124,24 +125,21 @@ def predict_command(
         if score == "auto":
             raise UserError("--score: expected a number for a video, found auto")
         from detect.cli.predict_video import VideoArguments, predict_on_videos
-        from detect.inference.predictor import load as load_predictor
 
         require_writable_folder(out)
-        predict_on_videos(
-            lambda: load_predictor(model, device or "auto", precision, settings),
-            VideoArguments(
-                paths=paths,
-                videos=tuple(videos),
-                fps=fps,
-                out=out,
-                formats=formats,
-                score=score,
-                batch_size=batch_size,
-                every=every or 1,
-                track=track,
-                classes=classes,
-            ),
+        arguments = VideoArguments(
+            paths=paths,
+            videos=tuple(videos),
+            fps=fps,
+            out=out,
+            formats=formats,
+            score=score,
+            batch_size=batch_size,
+            every=every or 1,
+            track=track,
+            classes=classes,
         )
+        predict_on_videos(lambda: load(model, device or "auto", precision, settings), arguments)
     search = search_images(paths)
     images = search.images
     require_writable_folder(out)
@@ -152,7 +150,6 @@ def predict_command(
         raise UserError("--annotations: expected --format coco together with it")
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.predict import clear_journal, predict_images
-    from detect.inference.predictor import load
     from detect.inference.result_formats import default_score, write_results
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress

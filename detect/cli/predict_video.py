@@ -105,7 +105,7 @@ def _print_summary(result: PredictionResult, num_videos: int, arguments: VideoAr
         for track in prediction.tracks.tolist()
         if track
     }
-    in_tracks = f", {len(tracks)} tracks" if arguments.track else ""
+    in_tracks = f", {len(tracks)} {'track' if len(tracks) == 1 else 'tracks'}" if arguments.track else ""
     print(
         f"{count} detections in {len(result.predictions)} frames of {num_videos} "
         f"{'video' if num_videos == 1 else 'videos'}{in_tracks}, in {arguments.out}: {result.seconds:.1f} s, the model "
