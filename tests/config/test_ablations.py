@@ -65,7 +65,7 @@ _ALONE = [row for row in TRAININGS if "RUN" not in row.text and ".npz" not in ro
 LOT = [_ALONE[index] for index in sorted(np.random.default_rng(2016).permutation(len(_ALONE))[:5])]
 SMALL = [
     *("data.format=shapes", "data.train=train", "data.val=val", "data.train_images=12", "data.val_images=4"),
-    *("data.max_size=160", "data.workers=0", "model.backbone.weights=null", "train.steps=20", "device=cpu"),
+    *("data.max_size=160", "data.workers=0", "model.backbone.weights=null", "device=cpu"),
     *("model.rpn.min_size=0", "train.validate_every=null", "model.head.batch_size_per_image=16"),
     *("model.search.train_top_n=60", "model.search.test_top_n=40", "train.feature_cache_gb=1"),
 ]
@@ -129,17 +129,17 @@ def test_commands_of_the_page_have_known_options(code: str) -> None:
     assert [option for option in options if option not in help_text] == []
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("steps", [pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.long)])
 @pytest.mark.parametrize("row", LOT, ids=lambda row: row.name)
-def test_rows_chosen_by_lot_train_20_steps(row: Row, shapes_root: Path, tmp_path: Path) -> None:
+def test_rows_chosen_by_lot_train(row: Row, steps: int, shapes_root: Path, tmp_path: Path) -> None:
     small = [*SMALL, f"data.root={shapes_root}"]
     lengths = {key.partition("=")[0] for key in row.overrides}
     config = load_config(FOLDER / f"{row.config}.yaml", row.overrides)
     if isinstance(config.data.min_size, int):
         small.append("data.min_size=96")
     if config.train.rpn_steps is not None:
-        small.append("train.rpn_steps=20")
-    steps = 1 if "train.steps" in lengths else 20
-    settings = [*small, "train.steps=1"] if steps == 1 else small
-    train(load_config(FOLDER / f"{row.config}.yaml", (*row.overrides, *settings)), tmp_path / "run", QUIET)
+        small.append(f"train.rpn_steps={steps}")
+    steps = 1 if "train.steps" in lengths else steps
+    settings = (*row.overrides, *small, f"train.steps={steps}")
+    train(load_config(FOLDER / f"{row.config}.yaml", settings), tmp_path / "run", QUIET)
     assert load_checkpoint(tmp_path / "run" / "last.pt").step == steps
