@@ -106,7 +106,7 @@ def test_a_run_measures_its_time_first_and_equals_one_of_its_own_settings(
     train(finetuning(initial, photos, *SHORT), tmp_path / "first", QUIET)
     log = (tmp_path / "first" / "log.txt").read_text(encoding="utf-8")
     assert "expected: at most " in log
-    assert log.index("chosen: train.lr=0.0002") < log.index("expected: at most ") < log.index("6 steps of 4 images")
+    assert log.index("chosen: train.lr=0.0004") < log.index("expected: at most ") < log.index("6 steps of 4 images")
     assert "output layers loaded for background, disc, re-initialized for " in log  # "Disc" in the initial model
     settings = load_config(tmp_path / "first" / "config.yaml")
     assert not settings.train.auto

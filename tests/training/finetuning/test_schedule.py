@@ -16,14 +16,14 @@ def choose(images: int, objects: int, *, on_gpu: bool = False, **given: int) -> 
 
 # images, objects -> batch size, epochs, learning rate, trainable, epochs between validations
 SIZES = [
-    (1, 0, (1, 132, 5e-5, HEADS, 27)),
-    (1, 5000, (1, 132, 5e-5, ALL, 27)),
-    (3, 4, (3, 80, 1.5e-4, HEADS, 16)),
-    (20, 40, (4, 24, 2e-4, HEADS, 5)),
-    (20, 100, (4, 24, 2e-4, ALL, 5)),
-    (200, 900, (4, 6, 2e-4, ALL, 2)),
-    (2000, 9000, (8, 3, 3e-4, ALL, 1)),
-    (20000, 9000, (8, 3, 3e-4, ALL, 1)),
+    (1, 0, (1, 132, 1e-4, HEADS, 27)),
+    (1, 5000, (1, 132, 1e-4, ALL, 27)),
+    (3, 4, (3, 80, 3e-4, HEADS, 16)),
+    (20, 40, (4, 24, 4e-4, HEADS, 5)),
+    (20, 100, (4, 24, 4e-4, ALL, 5)),
+    (200, 900, (4, 6, 4e-4, ALL, 2)),
+    (2000, 9000, (8, 3, 4e-4, ALL, 1)),
+    (20000, 9000, (8, 3, 4e-4, ALL, 1)),
 ]
 
 
@@ -46,10 +46,10 @@ def test_more_images_never_make_fewer_steps() -> None:
 
 
 GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
-    ({}, {"lr": 2e-4, "validate_every": 2}),
-    ({"batch_size": 8}, {"lr": 3e-4, "epochs": 6}),
-    ({"batch_size": 2, "accumulate": 4}, {"lr": 3e-4}),
-    ({"batch_size": 64}, {"lr": 3e-4, "epochs": 20}),  # 4 steps an epoch
+    ({}, {"lr": 4e-4, "validate_every": 2}),
+    ({"batch_size": 8}, {"lr": 4e-4, "epochs": 6}),
+    ({"batch_size": 2, "accumulate": 4}, {"lr": 4e-4}),
+    ({"batch_size": 64}, {"lr": 4e-4, "epochs": 20}),  # 4 steps an epoch
     ({"epochs": 30}, {"validate_every": 6}),
     ({"steps": 500}, {"validate_every": 2}),  # 10 epochs
     ({"steps": 1}, {"validate_every": 1}),
