@@ -58,21 +58,35 @@ def choose_for_objects(
     def objects_at(factor: float) -> ScaledObjects:
         return scale_objects(annotations, _resize(sizes.preprocess, factor))
 
-    factor = choose_factor(lambda factor: reach(objects_at(factor), anchors), FACTORS if may_resize else (1.0,))
-    before, after = (reach(objects_at(scale), anchors) for scale in (1.0, factor))
-    gain = f"the anchors reach {after:.3f} of the objects then, not {before:.3f}"
-    side = smallest_class_side(objects_at(1.0))
-    if factor == 1.0 and may_resize and side < SMALL and has_more_pixels(annotations, sizes.preprocess):
-        factor, after = SMALL_FACTOR, reach(objects_at(SMALL_FACTOR), anchors)
-        gain = f"the objects of the smallest class have {side:.0f} pixels, fewer than {SMALL}"
-    choices = [] if factor == 1.0 else _size_choices(sizes, factor, gain)
-    if after < ENOUGH and may_adapt:
-        objects = objects_at(factor)
-        adapted = adapt_anchors(objects, anchors)
-        gain = f"they reach {reach(objects, replace(anchors, generator=adapted)):.3f} of the objects, not {after:.3f}"
-        choices += _anchor_choices(anchors.generator, adapted, gain)
+    before = reach(objects_at(1.0), anchors)
+    factor, reason = 1.0, ""
+    if may_resize:
+        factor = choose_factor(lambda factor: reach(objects_at(factor), anchors))
+        reason = f"the anchors reach {reach(objects_at(factor), anchors):.3f} of the objects then, not {before:.3f}"
+        if factor != 1.0 and may_adapt and reach(objects_at(factor), anchors) < ENOUGH:
+            others = replace(anchors, generator=adapt_anchors(objects_at(1.0), anchors))
+            if reach(objects_at(1.0), others) >= ENOUGH:
+                factor = 1.0  # other anchors are enough, and larger images take longer
+        side = smallest_class_side(objects_at(1.0))
+        if factor == 1.0 and side < SMALL and has_more_pixels(annotations, sizes.preprocess):
+            factor = SMALL_FACTOR
+            reason = f"the objects of the smallest class have {side:.0f} pixels, fewer than {SMALL}"
+    choices = [] if factor == 1.0 else _size_choices(sizes, factor, reason)
+    if may_adapt:
+        choices += _choose_anchors(objects_at(factor), anchors)
     line = f"anchors of the initial model: {before:.3f} of the objects overlap one by {MIN_IOU} or more"
     return ObjectChoices(choices=tuple(choices), factor=factor, line=line)
+
+
+def _choose_anchors(objects: ScaledObjects, anchors: AnchorConfig) -> list[Choice]:
+    """Return no choice if the anchors reach ENOUGH of the objects, else those of the anchors that reach more."""
+    before = reach(objects, anchors)
+    if before >= ENOUGH:
+        return []
+    adapted = adapt_anchors(objects, anchors)
+    after = reach(objects, replace(anchors, generator=adapted))
+    reason = f"they reach {after:.3f} of the objects, not {before:.3f}"
+    return _anchor_choices(anchors.generator, adapted, reason)
 
 
 def smallest_class_side(objects: ScaledObjects) -> float:

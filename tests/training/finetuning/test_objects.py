@@ -165,3 +165,13 @@ def test_the_smallest_class_counts_however_many_objects_another_has() -> None:
     labels = np.array([1] * 90 + [2] * 10)
     assert smallest_class_side(ScaledObjects(boxes.boxes, boxes.image_sides, labels)) == pytest.approx(20)
     assert smallest_class_side(objects_of([])) == np.inf
+
+
+def test_images_stay_where_other_anchors_are_enough_and_no_size_is() -> None:
+    tall = [(side, 3 * side) for side in range(24, 60, 4)] + [(side, 5 * side) for side in range(24, 60, 8)]
+    sizes = ImageSizes(preprocess=Preprocess(SIDE, 500), min_sizes=(SIDE,))
+    chosen = choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, True)
+    assert chosen.factor == 1.0
+    assert {choice.key for choice in chosen.choices} <= {"model.rpn.anchor_sizes", "model.rpn.aspect_ratios"}
+    assert chosen.choices
+    assert choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, False).factor != 1.0
