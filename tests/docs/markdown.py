@@ -54,7 +54,7 @@ def commands(block: Block) -> Iterator[str]:
     """The commands of a block without a language: one a line, or joined by && or a backslash; remarks are cut off."""
     if block.language not in ("", "sh", "bash"):
         return
-    for line in block.text.replace("\\\n", " ").splitlines():
+    for line in re.sub(r"\s*\\\n\s*", " ", block.text).splitlines():
         for part in line.split(" && "):
             yield re.split(r"(?<=\S)\s{2,}|\s#\s", part.strip().removeprefix("."))[0].removeprefix("venv/bin/")
 

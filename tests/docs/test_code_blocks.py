@@ -46,7 +46,7 @@ OPTIONS = {path: {name for p in command.params for name in p.opts} for path, com
         ("    detect doctor && .venv/bin/detect eval a\n", ["detect doctor", "detect eval a"]),
         ("    detect eval a    what it does\n    detect eval b  # why\n", ["detect eval a", "detect eval b"]),
         ("```python\nimport detect\n```\n", []),
-        ("```\ndetect eval \\\n  a\n```\n", ["detect eval"]),
+        ("```\ndetect eval \\\n  a\n```\n", ["detect eval a"]),
     ],
 )
 def test_commands_of_a_page(text: str, expected: list[str]) -> None:
