@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from detect.data.findings import FINDING_KINDS, DatasetFinding
@@ -71,4 +72,10 @@ def _group_by_kind(findings: Sequence[DatasetFinding]) -> list[tuple[str, list[D
 
 
 def _format_finding(finding: DatasetFinding) -> str:
-    return ": ".join(part for part in (finding.file, finding.location, finding.message) if part)
+    return ": ".join(part for part in (_from_here(finding.file), finding.location, finding.message) if part)
+
+
+def _from_here(file: str) -> str:
+    """Return the path from the working folder if the file lies below it, else as it is."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file
