@@ -104,6 +104,7 @@ def test_public_names_of_a_package_are_those_of_its_modules(package: str) -> Non
 def test_configurations_and_networks_are_all_listed() -> None:
     assert [name for name in builtin_configs() if f"## `{name}`" not in MADE["configurations.md"]] == []
     assert [name for name in NETWORKS if f"`{name}`" not in MADE["networks.md"]] == []
+    assert f"one of {len(NETWORKS)}," in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_extra_is_on_the_page_of_installation() -> None:
