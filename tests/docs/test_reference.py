@@ -17,6 +17,7 @@ from detect.cli.main import COMMANDS
 from detect.config import Config
 from detect.config.files import builtin_configs
 from detect.errors import RunError
+from detect.evaluation.rules import PROFILES
 from detect.models.backbones.registry import NETWORKS
 from tests.docs.markdown import PAGES, ROOT, made_pages
 from tools.build_docs import foreign_addresses, from_root, require_no_other_host
@@ -105,6 +106,11 @@ def test_configurations_and_networks_are_all_listed() -> None:
     assert [name for name in builtin_configs() if f"## `{name}`" not in MADE["configurations.md"]] == []
     assert [name for name in NETWORKS if f"`{name}`" not in MADE["networks.md"]] == []
     assert f"one of {len(NETWORKS)}," in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_profile_is_on_the_page_of_evaluation_rules() -> None:
+    page = (ROOT / "docs" / "understand" / "evaluation-rules.md").read_text(encoding="utf-8")
+    assert [name for name in PROFILES if f"| `{name}` |" not in page] == []
 
 
 def test_every_extra_is_on_the_page_of_installation() -> None:

@@ -33,7 +33,7 @@ def test_no_images():
     assert {score.mAP for score in scores.values()} == {None}
     assert {change.mAP for score in scores.values() for change in score.changes} == {None}
     assert "voc07 -> voc12 -" in printed_rows(change_table(scores))
-    assert printed_rows(profile_table(scores))[-2] == "mAP - - - - - -"
+    assert printed_rows(profile_table(scores))[-2] == " ".join(["mAP", *"-" * len(PROFILES)])
 
 
 def test_change_table_names_the_rule_and_the_classes():
@@ -46,7 +46,7 @@ def test_change_table_names_the_rule_and_the_classes():
     rows = printed_rows(change_table(scores))
     assert "overlap >= 0.5 -> overlap > 0.5 -50.00 cat -100.00" in rows
     assert "11 recalls -> 11 recalls of numpy.arange +0.00 none" in rows
-    assert "cat 100.0 100.0 0.0 0.0 100.0 10.0" in printed_rows(profile_table(scores))
+    assert any(row.startswith("cat 100.0 100.0 0.0 0.0 100.0 10.0") for row in printed_rows(profile_table(scores)))
 
 
 def test_change_table_many_classes_are_counted():
