@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from detect.cli.main import main
 from detect.config.files import builtin_configs, builtin_name, load_config
 from tests.docs.markdown import (
+    FENCE,
     PAGES,
     ROOT,
     Block,
@@ -108,6 +110,13 @@ def test_script_of_a_command_is_there(command: str) -> None:
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=lambda b: b.page)
 def test_python_is_valid(block: Block) -> None:
     assert ast.parse(block.text).body
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_list_begins_after_an_empty_line_or_a_heading(file: Path) -> None:
+    """The site shows any other as one paragraph."""
+    lines = FENCE.sub("", TEXTS[file]).splitlines()
+    assert [line for before, line in pairwise(lines) if re.match(r"- ", line) and re.match(r"[^-#\s]", before)] == []
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.relative_to(ROOT).as_posix())
