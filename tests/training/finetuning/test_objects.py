@@ -150,13 +150,13 @@ def test_images_are_larger_where_a_class_is_small_and_the_files_have_the_pixels(
     min_size: int, side: int, count: int, expected: tuple[int, int] | None
 ) -> None:
     sizes = ImageSizes(preprocess=Preprocess(min_size, 250 if min_size == 200 else 500), min_sizes=(min_size,))
-    chosen = choose_for_objects(annotations_of([(side, side)] * count), sizes, DENSE, True, True)
+    chosen = choose_for_objects(annotations_of([(float(side), float(side))] * count), sizes, DENSE, True, True)
     assert chosen.factor == (1.25 if expected else 1.0)
     keys = ("data.min_size", "data.max_size")
     assert {choice.key: choice.setting for choice in chosen.choices} == (
         dict(zip(keys, expected, strict=True)) if expected else {}
     )
-    fixed = choose_for_objects(annotations_of([(side, side)] * count), sizes, DENSE, False, True)
+    fixed = choose_for_objects(annotations_of([(float(side), float(side))] * count), sizes, DENSE, False, True)
     assert fixed.factor == 1.0
 
 
@@ -168,7 +168,9 @@ def test_the_smallest_class_counts_however_many_objects_another_has() -> None:
 
 
 def test_images_stay_where_other_anchors_are_enough_and_no_size_is() -> None:
-    tall = [(side, 3 * side) for side in range(24, 60, 4)] + [(side, 5 * side) for side in range(24, 60, 8)]
+    tall: list[tuple[float, float]] = [(side, 3 * side) for side in range(24, 60, 4)] + [
+        (side, 5 * side) for side in range(24, 60, 8)
+    ]
     sizes = ImageSizes(preprocess=Preprocess(SIDE, 500), min_sizes=(SIDE,))
     chosen = choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, True)
     assert chosen.factor == 1.0
