@@ -20,8 +20,6 @@ from detect.ops.dtype import at_least_float32
 from detect.ops.grouped_nms import NO_SCORE
 from detect.types import Size
 
-LAST = 1 << 40  # more than there are proposals
-
 
 @dataclass(frozen=True)
 class GraphProposals:
@@ -65,7 +63,7 @@ def fixed_number(proposals: GraphProposals, count: int) -> GraphProposals:
     boxes = torch.cat([proposals.boxes, proposals.boxes.new_zeros(count, 4)])
     is_valid = torch.cat([proposals.is_valid, proposals.is_valid.new_zeros(count)])
     order = torch.arange(boxes.shape[0], device=boxes.device)
-    rank = torch.where(is_valid, order, order + LAST)
+    rank = torch.where(is_valid, order, order + boxes.shape[0])  # OpenVINO computes with integers of 32 bits
     first = rank.topk(count, largest=False).indices
     return GraphProposals(boxes[first], is_valid[first])
 

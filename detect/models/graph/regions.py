@@ -49,7 +49,22 @@ def _warped(regions: WarpedCrops, image: Tensor, boxes: Tensor) -> Tensor:
         warp(image, (size,), (part,), regions.crop_size, regions.context)
         for part in torch.split(boxes, regions.batch_size)
     )
-    return torch.cat([regions.extract_features(part) for part in crops])
+    return torch.cat([adaptive_max_pool(regions.body(part)[-1].float(), regions.pool_size) for part in crops])
+
+
+def adaptive_max_pool(features: Tensor, count: int) -> Tensor:
+    """Pool maps (S, C, h, w) to (S, C, count, count) by the bins of torch's ``adaptive_max_pool2d``.
+
+    ONNX has no such operator, but it has slices and their maxima, first of the rows and then of the columns.
+    """
+    if features.shape[2:] == (count, count):
+        return features
+    for axis in (2, 3):
+        length = features.shape[axis]
+        bins = [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
+        parts = [features.narrow(axis, start, end - start).amax(axis, keepdim=True) for start, end in bins]
+        features = torch.cat(parts, axis)
+    return features
 
 
 def _pooled(regions: PooledRegions, features: Tensor, boxes: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from detect.config.files import parse_config
 from detect.models.detector import Detector
 from detect.models.graph.detection_graph import DetectionGraph
 from detect.models.graph.proposals import GraphProposals, fixed_number
+from detect.models.graph.regions import adaptive_max_pool
 from detect.models.graph.selection import top_n
 from detect.ops.grouped_nms import NO_SCORE
 from detect.types import Detections, Images, Proposals
@@ -143,3 +144,11 @@ def test_top_n_is_padded(scores: list[float], expected: list[float]) -> None:
 def test_random_ranks_are_refused() -> None:
     with pytest.raises(ValueError, match="objectness, found random ranks"):
         run_both(build(rpn={"rank": "random"}))
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"), [((0, 2, 6, 6), 3), ((2, 3, 13, 13), 6), ((2, 1, 7, 10), 7), ((1, 1, 5, 5), 5)]
+)
+def test_adaptive_max_pool_has_the_bins_of_torch(shape: tuple[int, ...], count: int) -> None:
+    features = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(adaptive_max_pool(features, count), functional.adaptive_max_pool2d(features, count))
