@@ -29,6 +29,12 @@ device = click.option(
 precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Precision to compute in [default: fp32]."
 )
+train_precision = click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Precision to train in; auto: bf16 where the device has it and the model is quicker in it, else fp32 "
+    "[default: of the configuration].",
+)
 precision_or_auto = click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),

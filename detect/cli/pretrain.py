@@ -32,7 +32,7 @@ CLASSIFIER = (
 @options.settings
 @click.option("--out", type=Path, help="Run folder [default: runs/<config name>-pretrain-<n>].")
 @options.device
-@options.precision
+@options.train_precision
 def pretrain_command(
     config_file: Path, overrides: tuple[str, ...], out: Path | None, device: str | None, precision: str | None
 ) -> None:

@@ -30,7 +30,7 @@ FINE_TUNING = Path("finetune")  # the built-in configuration
 @click.option("--strict", is_flag=True, help="Fail if any box is dropped or clipped, or any image skipped.")
 @click.option("--replay", type=Path, metavar="FILE", help="Re-run a saved training step to find where NaNs appear.")
 @options.device
-@options.precision
+@options.train_precision
 def train_command(
     config_file: Path | None,
     data: Path | None,

@@ -116,9 +116,10 @@ class TrainConfig(ConfigModel):
     """Largest norm of the gradients, to which larger ones are scaled down; 0 for no limit."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the exponential moving average of the weights, which is evaluated and saved; 0 for none."""
-    precision: Precision = "fp32"
-    """Number format of the networks' computation; boxes, losses and weights stay fp32. On a GPU, convolutions in fp32
-    round their inputs to TF32 (10 bits), as torch does by default."""
+    precision: Precision | Literal["auto"] = "fp32"
+    """Number format of the networks' computation; boxes, losses and weights stay fp32. auto: bf16 where the device has
+    it natively and this model is quicker in it, else fp32, measured when the run starts and written into its settings.
+    On a GPU, convolutions in fp32 round their inputs to TF32 (10 bits), as torch does by default."""
     deterministic: bool = False
     """Whether a GPU gives the same bits in every run, as a CPU does anyway; it is slower then, and an operation that
     has no such form there (roi_pool, spatial_transformer, the pooling of R-CNN's crops) ends the run with one line."""

@@ -29,6 +29,7 @@ from detect.inference.predictor import load
 from detect.system.files import write_text
 from detect.system.progress import ProgressDisplay
 from detect.system.randomness import hash_key
+from detect.training.precision import resolved_precision
 from detect.training.run import resume, train
 from detect.training.run_folder import RunFolder
 from detect.training.setup import loop_config
@@ -66,10 +67,12 @@ def make_folds(config: Config, annotations: Annotations, count: int, folder: Pat
     """Return ``count`` folds of a data set for detectors with the settings ``config``, and write their files.
 
     The data settings but for sizes and augmentation are replaced; there is no validation, as it would choose the
-    weights by the labels in question. Raises UserError for a recipe in stages, and for fewer images than folds.
+    weights by the labels in question. Raises UserError for a recipe in stages, for train.precision=auto, and for fewer
+    images than folds.
     """
     if config.train.recipe != "joint":
         raise UserError(f"--folds: expected a model of train.recipe=joint, found {config.train.recipe}")
+    resolved_precision(config, "the settings of all folds")
     members = assign_folds(annotations, count)
     files = [folder / f"fold-{k}.json" for k in range(1, count + 1)]
     images = Path(os.path.commonpath([Path(annotations.file(index)).parent for index in range(len(annotations))]))
@@ -112,7 +115,7 @@ def review_folds(folds: Folds, runs: Sequence[Path], progress: ProgressDisplay |
     predictions: dict[int, Prediction] = {}
     unreadable: list[str] = []
     for run, config, members in zip(runs, folds.configs, folds.members, strict=True):
-        predictor = load(run, config.device, config.train.precision)
+        predictor = load(run, config.device, resolved_precision(config, str(run)))
         outcome = predict_dataset(predictor, select(folds.annotations, members), predictor.config, progress)
         predictions |= dict(zip(members, outcome.predictions, strict=True))
         unreadable += outcome.unreadable

@@ -30,6 +30,7 @@ from detect.training.load_proposals import attach_proposals
 from detect.training.loggers.logger import Logger
 from detect.training.loggers.registry import require_loggers
 from detect.training.loop import Interrupted, NonFiniteStep
+from detect.training.precision import compute_config, resolve_precision, resolved_precision
 from detect.training.recipes.registry import RECIPES
 from detect.training.replay import read_step, rerun_step
 from detect.training.run_folder import ReadOnlyRunFolder, RunFolder
@@ -54,12 +55,14 @@ def train(
     splits = group.main_process_first(lambda: read_splits(unresolved))
     if strict:
         require_clean(splits.usage, config.data.root)
-    compute = select_device(config.device, config.train.precision)
+    compute = compute_config(config)  # refuses a device that is not there before anything else
     notes = [*splits.notes, str(splits.usage)]
     if config.train.auto:
         chosen = group.main_process_first(lambda: choose_settings(config, splits.train, compute))
         config, notes = chosen.config, [*notes, *chosen.lines]
     initial = group.main_process_first(lambda: build_initial_detector(config, splits.train.classes))
+    config, lines = resolve_precision(config, initial.detector, group)
+    notes.extend(lines)
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
     if group.is_main:
         RunFolder.create(out, config, sys.argv, data_identity(splits.train, splits.val))
@@ -70,7 +73,7 @@ def train(
         train=splits.train,
         val=splits.val,
         proposals=None,
-        compute=compute,
+        compute=compute_config(config),
         console=_console_for(console, group),
         group=group,
         loggers=tuple(loggers),
@@ -93,7 +96,7 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         remove_temp_files(out)
     config = load_config(folder.config_file)
     require_loggers(config)
-    compute = select_device(config.device, config.train.precision)
+    compute = select_device(config.device, resolved_precision(config, str(folder.config_file)))
     _require_divisible(config, group)
     try:
         train_set, val_set = group.main_process_first(lambda: training_data(config))
@@ -139,7 +142,7 @@ def replay_step(file: Path, console: Console | None = None) -> None:
     Raises UserError for another file, NonFiniteStep that names the first stage with values that are not finite.
     """
     saved = read_step(file)
-    compute = select_device(saved.config.device, saved.config.train.precision)
+    compute = select_device(saved.config.device, resolved_precision(saved.config, str(file)))
     images = [image for batch in saved.batches for image in batch.files]
     output = console or Console()
     output.print(f"step {saved.step + 1}, images: {', '.join(images)}", highlight=False, markup=False, soft_wrap=True)

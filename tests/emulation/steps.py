@@ -13,8 +13,8 @@ from detect.evaluation.predictions import Prediction
 from detect.inference.dataset_pass import detections_only, run_on_dataset
 from detect.models.detector import Detector
 from detect.models.tta import DetectorWithTTA
-from detect.system.device import ComputeConfig, select_device
 from detect.training.loop import Callbacks, train_loop
+from detect.training.precision import compute_config
 from detect.training.setup import build_schedule, build_train_state, loop_config
 from detect.training.state import TrainState
 from tests.emulation.configurations import annotations_of, make_batch, random_detector, without_targets
@@ -30,14 +30,9 @@ class Waits:
     detection: int
 
 
-def compute_of(config: Config) -> ComputeConfig:
-    """Return the device and type of the settings."""
-    return select_device(config.device, config.train.precision)
-
-
 def new_state(config: Config) -> TrainState:
     """Return the state of a training of a random detector before its first step."""
-    return build_train_state(config, random_detector(config).to(compute_of(config).device))
+    return build_train_state(config, random_detector(config).to(compute_config(config).device))
 
 
 def train_steps(config: Config, state: TrainState, batch: Batch, gpu: EmulatedDevice, steps: int) -> Counts:
@@ -64,7 +59,7 @@ def train_steps(config: Config, state: TrainState, batch: Batch, gpu: EmulatedDe
         on_other_sizes=ignore,
         on_non_finite=lambda _: "",
     )
-    train_loop(state, _endless(batch), build_schedule(config, steps), loop, compute_of(config), callbacks)
+    train_loop(state, _endless(batch), build_schedule(config, steps), loop, compute_config(config), callbacks)
     return counts[-1]
 
 
@@ -79,7 +74,7 @@ def detect_batch(
     """Return the predictions of a batch, and the counts of it."""
     gpu.take_counts()
     step = detections_only(detector)
-    predictions = run_on_dataset(step, [batch], annotations_of(batch), compute_of(config)).predictions
+    predictions = run_on_dataset(step, [batch], annotations_of(batch), compute_config(config)).predictions
     return predictions, gpu.take_counts()
 
 

@@ -22,8 +22,8 @@ from detect.explain.trace.trace import trace
 from detect.explain.trace.write_trace import ImageGroundTruth, TraceOptions, trace_images
 from detect.inference.predictor import Predictor
 from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
+from detect.training.precision import compute_config
 from tests.emulation.configurations import CLASSES, CONFIGURATIONS, PRECISIONS, configured, random_detector
-from tests.emulation.steps import compute_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("gpu")]
 
@@ -48,7 +48,7 @@ def make_predictor(name: str, precision: str, image: Path) -> tuple[Predictor, P
     """Return a predictor of random weights, and proposals for the image where it proposes none."""
     config = configured(CONFIGURATIONS[name][0], [*CONFIGURATIONS[name][1], *SMALL], precision)
     search, preprocess = on_the_fly_search(config.model), build_preprocess(config)
-    predictor = Predictor(random_detector(config), CLASSES, preprocess, config, image, compute_of(config), search)
+    predictor = Predictor(random_detector(config), CLASSES, preprocess, config, image, compute_config(config), search)
     if not config.model.uses_precomputed_proposals:
         return predictor, None
     file = image.with_suffix(".json")

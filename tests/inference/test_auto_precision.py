@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from detect.inference import auto_precision
-from detect.inference.auto_precision import choose_precision
+from detect.inference.auto_precision import PrecisionChoice, choose_precision, choose_training_precision
+from detect.models.detector import Detector
 from detect.system.device import has_native_bf16
 from tests.models.graph.test_detection_graph import VARIANTS, build
 
@@ -27,17 +29,24 @@ def test_bf16_is_chosen_where_it_is_native_and_quicker(
 ) -> None:
     monkeypatch.setattr(auto_precision, "has_native_bf16", lambda _: native)
     seconds = {torch.float32: 2.0, torch.bfloat16: 2.0 * share}
-    monkeypatch.setattr(auto_precision, "_body_seconds", lambda _, __, dtype: seconds[dtype])
-    choice = choose_precision(build(), CPU)
-    assert (choice.precision, choice.reason) == (precision, reason)
+    for name, choose in (("_body_seconds", choose_precision), ("_step_seconds", choose_training_precision)):
+        with monkeypatch.context() as patched:
+            patched.setattr(auto_precision, name, lambda _, __, dtype: seconds[dtype])
+            choice = choose(build(), CPU)
+        assert (choice.precision, choice.reason) == (precision, reason)
 
 
+@pytest.mark.parametrize("choose", [choose_precision, choose_training_precision])
 @pytest.mark.parametrize("variant", ["faster", "rcnn"])
-def test_timing_leaves_the_weights_as_they_are(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto_precision, "has_native_bf16", lambda _: True)
+def test_timing_leaves_the_weights_as_they_are(
+    variant: str, choose: Callable[[Detector, torch.device], PrecisionChoice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, setting in {"has_native_bf16": lambda _: True, "REPEATS": 1, "TIMED_CROPS": 2}.items():
+        monkeypatch.setattr(auto_precision, name, setting)
     detector = build(**VARIANTS[variant])
     before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
-    assert choose_precision(detector, CPU).precision in ("fp32", "bf16")
+    assert choose(detector, CPU).precision in ("fp32", "bf16")
+    assert all(parameter.grad is None for parameter in detector.parameters())
     after = detector.state_dict()
     assert all(
         torch.equal(tensor, after[name]) and tensor.dtype == after[name].dtype for name, tensor in before.items()
