@@ -11,6 +11,7 @@ from torch import Tensor
 
 from detect.errors import UserError, first_line
 from detect.inference.runtimes.description import GraphDescription
+from detect.inference.runtimes.graph_detector import INPUTS
 from detect.inference.runtimes.sealed_files import DESCRIPTION_KEY
 from detect.inference.runtimes.sessions import import_extra
 from detect.models.graph.detection_graph import DetectionGraph
@@ -30,7 +31,6 @@ def to_onnx(graph: DetectionGraph, description: GraphDescription, label: str) ->
     for name in ("onnx", "onnxscript"):
         import_extra(name, label)
     inputs, dynamic = example_inputs(graph)
-    names = ("image", "proposals")[: len(inputs)]
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter warns of its own parts
@@ -38,7 +38,7 @@ def to_onnx(graph: DetectionGraph, description: GraphDescription, label: str) ->
             exported = torch.onnx.export(
                 program,
                 inputs,
-                input_names=names,
+                input_names=INPUTS[: len(inputs)],
                 output_names=graph.outputs,
                 opset_version=OPSET,
                 custom_translation_table=_translations(),

@@ -277,5 +277,6 @@ def _load_graph(
         )
     has_new_preprocess = build_preprocess(config) != build_preprocess(saved)
     preprocess = build_preprocess(config) if has_new_preprocess else description.preprocess
-    compute, search = select_device("cpu", precision), on_the_fly_search(config.model)
-    return Predictor(detector, description.classes, preprocess, config, file, compute, search, precision_choice=choice)
+    compute = select_device("cpu", precision)
+    search, slicing = on_the_fly_search(config.model), build_slicing(config.model)
+    return Predictor(detector, description.classes, preprocess, config, file, compute, search, slicing, choice)

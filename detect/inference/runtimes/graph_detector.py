@@ -17,6 +17,7 @@ from detect.inference.runtimes.sessions import Compute, Run, open_onnx, open_ope
 from detect.models.detector import Detector
 from detect.types import Detections, Images
 
+INPUTS = ("image", "proposals")  # the second of a detector that does not make its own
 _COMPUTE: Mapping[Precision, Compute] = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -74,14 +75,21 @@ def open_graph(file: Path, precision: Precision) -> tuple[GraphDetector, GraphDe
     if file.suffix == ONNX:
         if precision != "fp32":
             raise UserError(f"precision: expected fp32 for {file}, in which onnxruntime computes, found {precision}")
-        run, text = open_onnx(content, file, threads)
+        graph = open_onnx(content, file, threads)
     else:
         if precision not in _COMPUTE:
             raise UserError(f"precision: expected {' or '.join(_COMPUTE)} for {file}, found {precision}")
-        run, text = open_openvino(content, weights, file, threads, _COMPUTE[precision])
-    description = parse_description(text, file)
+        graph = open_openvino(content, weights, file, threads, _COMPUTE[precision])
+    description = parse_description(graph.description, file)
     needs_proposals = description.config.model.uses_precomputed_proposals
-    return GraphDetector(run, description.outputs, description.classes, needs_proposals, file), description
+    inputs = INPUTS if needs_proposals else INPUTS[:1]
+    for ports, expected, names in (
+        ("inputs", inputs, graph.inputs),
+        ("outputs", description.outputs, graph.outputs),
+    ):
+        if names != expected:
+            raise UserError(f"{file}: expected the {ports} {', '.join(expected)}, found {', '.join(names) or 'none'}")
+    return GraphDetector(graph.run, description.outputs, description.classes, needs_proposals, file), description
 
 
 def graph_inputs(images: Images, index: int, needs_proposals: bool) -> dict[str, np.ndarray]:
