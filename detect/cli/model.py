@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 from detect.cli import options
 from detect.cli.group import Group
@@ -17,6 +19,7 @@ from detect.system.files import format_bytes, require_file, require_folder, requ
 if TYPE_CHECKING:
     from detect.config import Config
     from detect.export.export_graph import GraphTarget
+    from detect.export.float_layers import LayerCost
 
 PIPED_WIDTH = 120  # columns: no line is wrapped, so that it can be searched
 ZOO_WIDTH = 300
@@ -265,30 +268,58 @@ def export(model: Path, out: Path, target: ExportTarget, check_paths: tuple[str,
     show_default=True,
     help="Photos of the training split, or of ROOT without labels, by which the ranges of the numbers are set.",
 )
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Largest fall of the mAP on these photos, where they have labels; until it is met, layers go back to float.",
+)
 @click.option("--anyway", is_flag=True, help="Quantize also on a processor that is slower in int8.")
 @options.settings
-def quantize(model: Path, out: Path, root: Path, photos: int, anyway: bool, overrides: tuple[str, ...]) -> None:
+def quantize(
+    model: Path,
+    out: Path,
+    root: Path,
+    photos: int,
+    max_drop: float,
+    anyway: bool,
+    overrides: tuple[str, ...],
+) -> None:
     """Quantize MODEL to int8, after training, as a graph of OpenVINO, and compare the two on the validation split of
     ROOT: the change of mAP with its 95% interval. Without labels of the model's classes there is no comparison.
 
-    The first convolution, decoding, pooling, scores and suppression stay in float.
+    The first convolution, decoding, pooling, scores and suppression stay in float, and so do layers that cost more
+    than --max-drop.
     """
     require_writable_file(out)
     require_folder(root, "a folder of photos")
     from detect.evaluation.score_tables import difference_table
     from detect.export.quantize_model import quantize_model
 
-    written = quantize_model(model, out, root, photos, anyway, overrides)
+    written = quantize_model(model, out, root, photos, anyway, max_drop, overrides)
     print(
         f"{out}: {format_bytes(written.size)}; {written.num_int8} of {written.num_layers} layers in int8; "
         f"calibrated on {written.num_photos} {'photo' if written.num_photos == 1 else 'photos'}"
     )
+    if written.float_layers:
+        Console().print(_float_layers_table(written.float_layers))
     if written.change is None:
         print(f"not compared with the model: {written.not_compared}")
     else:
         change = written.change
         print(f"the model (first) and its graph in int8 (second) on {change.num_images} images:")
         Console().print(difference_table(change.before, change.after, change.comparison))
+
+
+def _float_layers_table(layers: Sequence[LayerCost]) -> Table:
+    """Return the table of the layers that int8 would have cost the most, which are in float."""
+    table = Table(title="Layers that went back to float")
+    table.add_column("layer")
+    table.add_column("cost in int8, % of the detections", justify="right")
+    for layer in layers:
+        table.add_row(layer.name, f"{100 * layer.cost:.2f}")
+    return table
 
 
 def _export_graph(model: Path, out: Path, target: GraphTarget, check_paths: tuple[str, ...]) -> None:

@@ -22,23 +22,23 @@ from detect.errors import UserError, first_line
 from detect.inference.runtimes.sessions import import_extra
 
 LAYER_TYPES = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
+MOVING_TYPES = frozenset({"Reshape", "Transpose", "MaxPool", "Concat", "Pad"})  # they only move numbers
 _NO_OPERATION = frozenset({"Constant", "Parameter", "Result"})
 _MAP_RANK = 4  # of (N, C, h, w)
 
 
 @dataclass(frozen=True)
-class QuantizedGraph:
-    """OpenVINO's model, the number of its layers, and of those that compute in int8."""
+class LayerCount:
+    """The number of layers with weights of a graph, and of those that compute in int8."""
 
-    graph: Any
-    num_layers: int
-    num_int8: int
+    total: int
+    int8: int
 
 
 def quantize_graph(
     graph: Any, images: Sequence[Path], to_inputs: Callable[[Path], dict[str, np.ndarray]], label: str
-) -> QuantizedGraph:
-    """Quantize OpenVINO's model by what its layers return for images; ``to_inputs``: the graph's inputs of each.
+) -> Any:
+    """Return OpenVINO's model in int8, by what its layers return for images; ``to_inputs``: its inputs of each.
 
     Raises UserError, which starts with ``label``, without NNCF, without images, and where NNCF fails.
     """
@@ -50,7 +50,7 @@ def quantize_graph(
     ignored = nncf.IgnoredScope(names=float_operations(graph), validate=False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # bars of progress
-            quantized = nncf.quantize(
+            return nncf.quantize(
                 graph,
                 nncf.Dataset(list(images), to_inputs),
                 preset=nncf.QuantizationPreset.MIXED,
@@ -59,8 +59,12 @@ def quantize_graph(
             )
     except RuntimeError as error:
         raise UserError(f"{label}: expected a graph that NNCF quantizes, found {first_line(error)}") from None
-    layers = _layers(quantized)
-    return QuantizedGraph(quantized, len(layers), sum(map(_is_int8, layers)))
+
+
+def count_layers(graph: Any) -> LayerCount:
+    """Return how many layers OpenVINO's model has, and how many of them compute in int8."""
+    layers = _layers(graph)
+    return LayerCount(total=len(layers), int8=sum(map(_is_int8, layers)))
 
 
 def float_operations(graph: Any) -> list[str]:
@@ -87,6 +91,6 @@ def _returns_map(operation: Any) -> bool:
 def _is_int8(layer: Any) -> bool:
     """Return whether a layer reads quantized numbers, also through operations that only move them."""
     source = layer.input_value(0).get_node()
-    while source.get_type_name() in ("Reshape", "Transpose", "MaxPool", "Concat", "Pad"):
+    while source.get_type_name() in MOVING_TYPES:
         source = source.input_value(0).get_node()
     return str(source.get_type_name()) == "FakeQuantize"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,21 @@ from detect.config.builders.data import default_metric, read_split_for_model
 from detect.config.files import with_overrides
 from detect.data.annotations import Annotations
 from detect.data.images import read_image
+from detect.data.sources import select
 from detect.errors import UserError
 from detect.evaluation.analysis.compare_runs import RunComparison, compare_runs
 from detect.evaluation.analysis.matches import METRIC_RULES, match
 from detect.evaluation.score import Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.export.export_graph import make_graph
-from detect.export.quantize import quantize_graph
+from detect.export.float_layers import (
+    LayerCost,
+    choose_float_layers,
+    similarity,
+    weight_names,
+    with_float_layers,
+)
+from detect.export.quantize import count_layers, quantize_graph
 from detect.export.to_onnx import to_onnx
 from detect.export.to_openvino import read_graph, serialize
 from detect.inference.evaluate_dataset import predict_dataset
@@ -31,6 +40,9 @@ from detect.inference.runtimes.graph_detector import graph_inputs
 from detect.inference.runtimes.sealed_files import OPENVINO, write_sealed
 from detect.system.cpu import has_int8_instructions
 from detect.system.randomness import hash_key
+
+MAX_DROP = 0.01  # of the mAP
+RANKING_PHOTOS = 20  # by which layers are ranked: each costs a load of the graph and a run of them
 
 
 @dataclass(frozen=True)
@@ -44,26 +56,45 @@ class AccuracyChange:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The photos that set the ranges of int8; labelled: the same photos with the objects of the model's classes, None
+    where they have none.
+    """
+
+    photos: tuple[Path, ...]
+    labelled: Annotations | None
+
+
+@dataclass(frozen=True)
 class QuantizedModel:
     """What was written: the size in bytes, the layers and those in int8, and the number of photos to calibrate with.
 
-    change: what it does to the mAP, or None with the reason in ``not_compared``.
+    float_layers: those that went back to float, with what they cost; change: what int8 does to the mAP, or None with
+    the reason in ``not_compared``.
     """
 
     size: int
     num_layers: int
     num_int8: int
     num_photos: int
+    float_layers: tuple[LayerCost, ...]
     change: AccuracyChange | None
     not_compared: str = ""
 
 
 def quantize_model(
-    model: Path, out: Path, root: Path, num_photos: int, anyway: bool, overrides: Sequence[str] = ()
+    model: Path,
+    out: Path,
+    root: Path,
+    num_photos: int,
+    anyway: bool,
+    max_drop: float = MAX_DROP,
+    overrides: Sequence[str] = (),
 ) -> QuantizedModel:
     """Write MODEL as a graph of OpenVINO in int8, calibrated on photos of the training split of ``root``.
 
-    Where the validation split has labels of the model's classes, both detect in it and are scored. Raises UserError for
+    Where these have labels of the model's classes, layers go back to float until the mAP on them falls by at most
+    ``max_drop``. Where the validation split has such labels, both detect in it and are scored. Raises UserError for
     a processor that is slower in int8, unless ``anyway``, for a name without .xml, and for a folder without images.
     """
     if out.suffix != OPENVINO:
@@ -76,17 +107,79 @@ def quantize_model(
     predictor, label = load(model, "cpu"), str(model)
     config = data_config(predictor.config, root, overrides)
     graph, description = make_graph(predictor)
-    photos = calibration_photos(predictor, config, root, num_photos)
+    calibration = read_calibration(predictor, config, root, num_photos)
     openvino_graph = read_graph(to_onnx(graph, description, label), label)
     to_inputs = partial(photo_inputs, predictor, graph.needs_proposals)
-    quantized = quantize_graph(openvino_graph, photos, to_inputs, label)
-    content = serialize(quantized.graph, replace(description, weights="int8"), label)
+    quantized = quantize_graph(openvino_graph, calibration.photos, to_inputs, label)
+    int8_description = replace(description, weights="int8")
     with tempfile.TemporaryDirectory() as folder:
         unchecked = Path(folder) / out.name
-        write_sealed(unchecked, *content)
-        change, reason = accuracy_change(predictor, load(unchecked, "cpu"), config)
-    size = write_sealed(out, *content)
-    return QuantizedModel(size, quantized.num_layers, quantized.num_int8, len(photos), change, reason)
+
+        def load_graph(int8_graph: Any) -> Predictor:
+            write_sealed(unchecked, *serialize(int8_graph, int8_description, label))
+            return load(unchecked, "cpu")
+
+        search = FloatLayerSearch(predictor, config, calibration, openvino_graph, quantized, load_graph)
+        float_layers = search.run(max_drop)
+        mixed = search.with_float_layers([layer.name for layer in float_layers])
+        change, reason = accuracy_change(predictor, load_graph(mixed), config)
+    size = write_sealed(out, *serialize(mixed, int8_description, label))
+    layers = count_layers(mixed)
+    return QuantizedModel(
+        size=size,
+        num_layers=layers.total,
+        num_int8=layers.int8,
+        num_photos=len(calibration.photos),
+        float_layers=float_layers,
+        change=change,
+        not_compared=reason,
+    )
+
+
+@dataclass(frozen=True)
+class FloatLayerSearch:
+    """The layers of a graph in int8 that are better in float, by the labels of the photos that it is calibrated with.
+
+    predictor: the model; graph, quantized: OpenVINO's, in float and in int8; load_graph: opens one of them.
+    """
+
+    predictor: Predictor
+    config: Config
+    calibration: Calibration
+    graph: Any
+    quantized: Any
+    load_graph: Callable[[Any], Predictor]
+
+    def run(self, max_drop: float) -> tuple[LayerCost, ...]:
+        """Return the layers to leave in float, the most costly first; none without labels."""
+        labelled = self.calibration.labelled
+        if labelled is None:
+            return ()
+        photos = [read_image(photo) for photo in self.calibration.photos[:RANKING_PHOTOS]]
+        expected = [self.predictor.predict(photo, 0.0) for photo in photos]
+        accuracy = self._accuracy(self.predictor, labelled)
+
+        def mean_similarity(names: Collection[str]) -> float:
+            graph = self.load_graph(self.with_float_layers(names))
+            pairs = zip(expected, photos, strict=True)
+            return float(np.mean([similarity(detections, graph.predict(photo, 0.0)) for detections, photo in pairs]))
+
+        def drop(names: Collection[str]) -> float:
+            return accuracy - self._accuracy(self.load_graph(self.with_float_layers(names)), labelled)
+
+        return choose_float_layers(list(weight_names(self.graph)), mean_similarity, drop, max_drop)
+
+    def with_float_layers(self, names: Collection[str]) -> Any:
+        """Return the graph in int8 with some layers in float."""
+        operations = weight_names(self.graph)
+        return with_float_layers(
+            self.quantized, self.graph, {operation for name in names for operation in operations[name]}
+        )
+
+    def _accuracy(self, predictor: Predictor, labelled: Annotations) -> float:
+        """Return the mAP on the labelled photos; 0 where there are no objects."""
+        predictions = predict_dataset(predictor, labelled, self.config).predictions
+        return score_predictions(labelled, predictions, default_metric(self.config)).primary or 0.0
 
 
 def data_config(config: Config, root: Path, overrides: Sequence[str]) -> Config:
@@ -96,14 +189,22 @@ def data_config(config: Config, root: Path, overrides: Sequence[str]) -> Config:
     return with_overrides(config.model_copy(update={"data": data}), overrides)
 
 
-def calibration_photos(predictor: Predictor, config: Config, root: Path, count: int) -> list[Path]:
+def read_calibration(predictor: Predictor, config: Config, root: Path, count: int) -> Calibration:
     """Return ``count`` photos of the training split, or of all in ``root`` where there are no labels, drawn by name."""
     try:
         annotations, _ = read_split_for_model(config, "train", predictor.classes)
-        files = [Path(annotations.file(index)) for index in range(len(annotations))]
     except UserError:
-        files = find_images([str(root)])
-    return sorted(files, key=lambda file: hash_key("calibration", file.name))[:count]
+        return Calibration(photos=tuple(sorted(find_images([str(root)]), key=_draw_key)[:count]), labelled=None)
+    files = [Path(annotations.file(index)) for index in range(len(annotations))]
+    indices = sorted(range(len(files)), key=lambda index: _draw_key(files[index]))[:count]
+    labelled = select(annotations, indices)
+    return Calibration(
+        photos=tuple(files[index] for index in indices), labelled=labelled if len(labelled.boxes) else None
+    )
+
+
+def _draw_key(file: Path) -> int:
+    return hash_key("calibration", file.name)
 
 
 def photo_inputs(predictor: Predictor, needs_proposals: bool, photo: Path) -> dict[str, np.ndarray]:

@@ -12,7 +12,10 @@ import pytest
 
 from detect.data.images import image_size
 from detect.errors import UserError
+from detect.export import export_graph as exporting
 from detect.export import quantize_model as quantizing
+from detect.export.float_layers import similarity, weight_names
+from detect.export.to_onnx import to_onnx
 from detect.inference.predictor import load
 from tests.conftest import Command
 from tests.export.test_export_graph import CLASSES, PHOTOS, make_config, save_random_model
@@ -73,7 +76,7 @@ def test_mistakes_are_one_line(model: Path, tmp_path: Path) -> None:
     predictor = load(model, "cpu")
     config = quantizing.data_config(predictor.config, tmp_path, [])
     with pytest.raises(UserError, match="expected"):
-        quantizing.calibration_photos(predictor, config, tmp_path, 3)
+        quantizing.read_calibration(predictor, config, tmp_path, 3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
@@ -81,7 +84,9 @@ def test_photos_without_labels_calibrate_and_are_not_compared(count: int, model:
     predictor, root = load(model, "cpu"), PHOTOS[0].parent
     config = quantizing.data_config(predictor.config, root, [])
     assert (config.data.min_size, config.data.size_divisor) == (112, 16)
-    assert len(set(quantizing.calibration_photos(predictor, config, root, count))) == min(count, len(PHOTOS))
+    calibration = quantizing.read_calibration(predictor, config, root, count)
+    assert len(set(calibration.photos)) == len(calibration.photos) == min(count, len(PHOTOS))
+    assert calibration.labelled is None
     change, reason = quantizing.accuracy_change(predictor, predictor, config)
     assert change is None
     assert "expected" in reason
@@ -90,6 +95,9 @@ def test_photos_without_labels_calibrate_and_are_not_compared(count: int, model:
 def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Path) -> None:
     predictor, root = load(model, "cpu"), write_labelled(tmp_path, model)
     config = quantizing.data_config(predictor.config, root, coco(root))
+    calibration = quantizing.read_calibration(predictor, config, root, 2)
+    assert calibration.labelled is not None
+    assert [calibration.labelled.file(index) for index in range(2)] == list(map(str, calibration.photos))
     change, reason = quantizing.accuracy_change(predictor, predictor, config)
     assert change is not None, reason
     assert change.num_images == len(PHOTOS)
@@ -102,20 +110,46 @@ def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Pat
     assert "ship" in reason or "van" in reason or "hut" in reason
 
 
+@pytest.fixture(scope="module")
+def onnx_model(model: Path) -> bytes:
+    """The model as ONNX, exported once."""
+    return to_onnx(*exporting.make_graph(load(model, "cpu")), "model")
+
+
 @needs_runtimes
 @pytest.mark.slow
-def test_a_graph_in_int8_detects(model: Path, tmp_path: Path, detect_command: Command) -> None:
-    root = write_labelled(tmp_path, model)
-    out = tmp_path / "int8.xml"
+def test_a_graph_in_int8_detects(
+    model: Path, onnx_model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detect_command: Command
+) -> None:
+    monkeypatch.setattr(quantizing, "to_onnx", lambda *_: onnx_model)
+    root, out = write_labelled(tmp_path, model), tmp_path / "int8.xml"
     settings = [part for setting in coco(root) for part in ("--set", setting)]
-    status, text, err = detect_command(
-        "model", "quantize", model, out, "--data", root, "--photos", "3", "--anyway", *settings
-    )
+    arguments = ("--data", root, "--photos", "3", "--anyway", "--max-drop", "1")
+    status, text, err = detect_command("model", "quantize", model, out, *arguments, *settings)
     assert status == 0, err
-    assert "layers in int8; calibrated on 3 photos" in text
+    assert "calibrated on 3 photos" in text
     assert "on 3 images" in text
+    assert "went back to float" not in text
     num_int8, num_layers = (int(word) for word in text.split("; ")[1].split(" layers")[0].split(" of "))
-    assert num_layers - 2 <= num_int8 < num_layers  # the first convolution stays
-    a, b = load(model, "cpu").predict(PHOTOS[0], 0.5), load(out, "cpu").predict(PHOTOS[0], 0.5)
-    assert len(a) >= 5
-    assert abs(len(a) - len(b)) <= 0.5 * len(a)
+    assert num_int8 == num_layers - 1  # the first convolution stays
+    expected = load(model, "cpu").predict(PHOTOS[0], 0.0)
+    assert 0.3 < similarity(expected, load(out, "cpu").predict(PHOTOS[0], 0.0)) < 0.99
+
+
+@needs_runtimes
+@pytest.mark.slow
+def test_layers_go_back_to_float_where_the_drop_is_not_met(
+    model: Path, onnx_model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def few_names(graph: Any) -> dict[str, list[str]]:
+        return dict(list(weight_names(graph).items())[:4])
+
+    monkeypatch.setattr(quantizing, "to_onnx", lambda *_: onnx_model)
+    monkeypatch.setattr(quantizing, "weight_names", few_names)
+    root, out = write_labelled(tmp_path, model), tmp_path / "int8.xml"
+    written = quantizing.quantize_model(model, out, root, 3, True, -1.0, coco(root))  # a drop that is never met
+    costs = [layer.cost for layer in written.float_layers]
+    assert 1 <= len(costs) <= 3  # the first convolution is in float anyway, and gives nothing back
+    assert costs == sorted(costs, reverse=True)
+    assert written.num_int8 == written.num_layers - 1 - len(costs)
+    assert len(load(out, "cpu").predict(PHOTOS[0], 0.0)) >= 50
