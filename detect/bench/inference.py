@@ -1,8 +1,8 @@
-"""Inference, from images to detections: ours, torchvision's, detectron2's, and the layers alone."""
+"""Inference, from images to detections: ours, its graphs, torchvision's, detectron2's, and the layers alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,22 @@ from torchvision.models.detection import FasterRCNN
 
 from detect.bench import detectron2_peer
 from detect.bench.layers import LayersAlone
+from detect.bench.model_files import PRECISIONS, ModelFile, files_of_runtimes
+from detect.bench.processes import Detect, Start, process_table, start_model
 from detect.bench.random_model import BenchModel, make_bench_model
 from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_ratio, raw_seconds
 from detect.bench.stage_times import STAGES, time_stages
-from detect.bench.timing import Timing, Variant, peak_memory, time_interleaved, timed, timed_on
+from detect.bench.timing import Timing, Variant, time_interleaved, timed, timed_on
 from detect.bench.torchvision_peer import to_torchvision_images, torchvision_reference
+from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Device, Precision
 from detect.data.images import read_image
 from detect.inference.predictor import Predictor
 from detect.models.backbones.frozen_norm import optimize_for_inference
-from detect.system.cpu import tune_malloc
 from detect.system.device import select_device
 from detect.types import Detections
 
 CLASSES = 90
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 TOLERANCE_PX = 0.05
 MAX_OVERHEAD = 1.4  # maximum time of a detector, relative to its layers alone
 
@@ -35,30 +36,56 @@ MAX_OVERHEAD = 1.4  # maximum time of a detector, relative to its layers alone
 def measure_inference(images: Sequence[Path], repeats: int, command: str) -> list[BenchmarkTable]:
     """Return the tables of Faster R-CNN R50-FPN with a shorter side of 800, one image at a time.
 
-    It is compared with torchvision's, with detectron2's where it is installed, and with its layers alone. Further
-    tables have our time by stage, and the peak memory of a process that detects in three images.
+    It is compared with its graphs in other runtimes, with torchvision's and with detectron2's, each where it is
+    installed, and with its layers alone. Further tables have our time by stage, and the start and the peak memory of
+    a process that detects in three images.
     """
     rgb_images = [read_image(image) for image in images]
     bench_model = make_bench_model([], CLASSES, rgb_images)
-    predictors = {precision: make_predictor(bench_model, precision) for precision in PRECISIONS}
     reference = torchvision_reference(bench_model).eval()
-    variants: dict[str, Variant] = {}
-    for precision, predictor in predictors.items():
-        variants[f"detect, {precision}"] = _ours(predictor, rgb_images)
-        variants[f"layers alone, {precision}"] = _layers_alone(predictor, rgb_images[0])
-    variants["torchvision, fp32"] = timed_on(rgb_images, partial(torchvision_detections, reference))
-    timings = time_interleaved(variants, repeats)
+    with files_of_runtimes(bench_model.checkpoint(), images) as files:
+        predictors = {file.name: file.load() for file in files}
+        variants = {name: _ours(predictor, rgb_images) for name, predictor in predictors.items()}
+        for precision in PRECISIONS:
+            variants[f"layers alone, {precision}"] = _layers_alone(predictors[f"detect, {precision}"], rgb_images[0])
+        variants["torchvision, fp32"] = timed_on(rgb_images, partial(torchvision_detections, reference))
+        timings = time_interleaved(variants, repeats)
+        starts: dict[str, Start] = {file.name: partial(start_model, file) for file in files}
+        starts["torchvision, fp32"] = partial(start_torchvision, files[0].file)
+        processes = process_table(starts, images[:3], command)
     comparison = BenchmarkTable(
         "Inference: Faster R-CNN R50-FPN, 800 pixels",
         command,
         COMPARISON_COLUMNS,
         comparison_rows(timings, "detect, fp32"),
-        _notes(timings, predictors["fp32"], reference, rgb_images),
+        _notes(timings, predictors, reference, rgb_images),
         raw_seconds(timings),
     )
-    detectron2_tables = [_compare_with_detectron2(rgb_images, repeats, command)] if detectron2_peer.installed() else []
-    ours_alone = [_stages_table(predictors, images, command), _memory_table(bench_model, images[:3], command)]
-    return [comparison, *detectron2_tables, *ours_alone]
+    detectron2_tables = [_compare_with_detectron2(images, repeats, command)] if detectron2_peer.installed() else []
+    ours = {precision: predictors[f"detect, {precision}"] for precision in PRECISIONS}
+    return [comparison, *detectron2_tables, _stages_table(ours, images, command), processes]
+
+
+def measure_models(
+    files: Sequence[ModelFile], images: Sequence[Path], repeats: int, command: str
+) -> list[BenchmarkTable]:
+    """Return the tables of MODELs of any kind on the same images: time, and the start and memory of a process.
+
+    The detections of each are compared with those of the first.
+    """
+    rgb_images = [read_image(image) for image in images]
+    predictors = {file.name: file.load() for file in files}
+    variants = {name: _ours(predictor, rgb_images) for name, predictor in predictors.items()}
+    timings = time_interleaved(variants, repeats)
+    times = BenchmarkTable(
+        "Inference, from images to detections",
+        command,
+        COMPARISON_COLUMNS,
+        comparison_rows(timings, files[0].name),
+        _agreement_notes(files[0].name, predictors, rgb_images),
+        raw_seconds(timings),
+    )
+    return [times, process_table({file.name: partial(start_model, file) for file in files}, images[:3], command)]
 
 
 def make_predictor(bench_model: BenchModel, precision: Precision, device: Device = "cpu") -> Predictor:
@@ -100,10 +127,12 @@ def _layers_alone(predictor: Predictor, rgb: np.ndarray) -> Variant:
 
 
 def _notes(
-    timings: dict[str, Timing], predictor: Predictor, reference: FasterRCNN, rgb_images: Sequence[np.ndarray]
+    timings: dict[str, Timing],
+    predictors: Mapping[str, Predictor],
+    reference: FasterRCNN,
+    rgb_images: Sequence[np.ndarray],
 ) -> tuple[str, ...]:
-    torchvision_seconds = timings["torchvision, fp32"].median
-    ours = [predictor.predict(rgb, 0.0) for rgb in rgb_images]
+    ours = [predictors["detect, fp32"].predict(rgb, 0.0) for rgb in rgb_images]
     theirs = [torchvision_detections(reference, rgb) for rgb in rgb_images]
     shares = [agreement(expected, detections) for expected, detections in zip(theirs, ours, strict=True)]
     lines = []
@@ -112,31 +141,64 @@ def _notes(
         result = "target met" if total <= MAX_OVERHEAD * layers else "target missed"
         lines.append(
             f"{precision}: time relative to its convolutions and linear layers alone {format_ratio(total / layers)} "
-            f"(at most {MAX_OVERHEAD}: {result}); speedup over torchvision's model "
-            f"{format_ratio(torchvision_seconds / total)}"
+            f"(at most {MAX_OVERHEAD}: {result})"
         )
-    lines.append(
+    return (
+        *lines,
+        _speedups(timings, predictors, "torchvision, fp32"),
         f"the same weights and images: {sum(map(len, theirs))} detections of torchvision, {sum(map(len, ours))} of "
-        f"detect in fp32; {np.mean(shares):.2%} of torchvision's are among them within {TOLERANCE_PX} pixels"
+        f"detect in fp32; {np.mean(shares):.2%} of torchvision's are among them within {TOLERANCE_PX} pixels",
+        *_agreement_notes("detect, fp32", predictors, rgb_images),
+        *_missing_runtimes(predictors),
     )
-    return tuple(lines)
 
 
-def _compare_with_detectron2(rgb_images: Sequence[np.ndarray], repeats: int, command: str) -> BenchmarkTable:
-    """Return the table of detectron2's settings and weights, in its model and in ours."""
+def _speedups(timings: dict[str, Timing], names: Iterable[str], baseline: str) -> str:
+    """Return the sentence on how many times as fast as ``baseline`` each variant is."""
+    seconds = timings[baseline].median
+    return f"speedup over {baseline}: " + "; ".join(
+        f"{name} {format_ratio(seconds / timings[name].median)}" for name in names
+    )
+
+
+def _agreement_notes(
+    first: str, predictors: Mapping[str, Predictor], rgb_images: Sequence[np.ndarray]
+) -> tuple[str, ...]:
+    """Return a sentence on the share of the first model's detections that each of the others has too."""
+    expected = [predictors[first].predict(rgb, 0.0) for rgb in rgb_images]
+    shares = {
+        name: np.mean([agreement(a, predictor.predict(rgb, 0.0)) for a, rgb in zip(expected, rgb_images, strict=True)])
+        for name, predictor in predictors.items()
+        if name != first
+    }
+    if not shares:
+        return ()
+    listed = "; ".join(f"{name} {share:.2%}" for name, share in shares.items())
+    return (
+        f"of the {sum(map(len, expected))} detections of {first} are the same within {TOLERANCE_PX} pixels: {listed}",
+    )
+
+
+def _missing_runtimes(predictors: Mapping[str, Predictor]) -> tuple[str, ...]:
+    """Return a sentence where the graphs lack, none where they do not."""
+    if any(name.startswith(("onnxruntime", "OpenVINO")) for name in predictors):
+        return ()
+    return ("onnxruntime and OpenVINO: expected the extra export, found none: pip install 'detect-rcnn[export]'",)
+
+
+def _compare_with_detectron2(images: Sequence[Path], repeats: int, command: str) -> BenchmarkTable:
+    """Return the table of detectron2's settings and weights, in its model, in ours and in our graphs."""
+    rgb_images = [read_image(image) for image in images]
     reference = detectron2_peer.make_reference(rgb_images[0])
-    predictors = {precision: make_predictor(reference.bench_model, precision) for precision in PRECISIONS}
-    variants = {f"detect, {precision}": _ours(predictor, rgb_images) for precision, predictor in predictors.items()}
+    with files_of_runtimes(reference.bench_model.checkpoint(), images) as files:
+        predictors = {file.name: file.load() for file in files}
+    variants = {name: _ours(predictor, rgb_images) for name, predictor in predictors.items()}
     variants["detectron2, fp32"] = timed_on(rgb_images, reference.detect)
     timings = time_interleaved(variants, repeats)
-    detectron2_seconds = timings["detectron2, fp32"].median
-    shares = [agreement(reference.detect(rgb), predictors["fp32"].predict(rgb, 0.0)) for rgb in rgb_images]
+    ours = predictors["detect, fp32"]
+    shares = [agreement(reference.detect(rgb), ours.predict(rgb, 0.0)) for rgb in rgb_images]
     notes = (
-        *(
-            f"{precision}: speedup over detectron2 "
-            f"{format_ratio(detectron2_seconds / timings[f'detect, {precision}'].median)}"
-            for precision in PRECISIONS
-        ),
+        _speedups(timings, predictors, "detectron2, fp32"),
         f"the same weights and images: {np.mean(shares):.2%} of its detections are among ours in fp32 within "
         f"{TOLERANCE_PX} pixels",
     )
@@ -151,28 +213,7 @@ def _stages_table(predictors: dict[Precision, Predictor], images: Sequence[Path]
     return BenchmarkTable("Seconds per image by stage (medians)", command, ("precision", *STAGES), tuple(rows))
 
 
-def _memory_table(bench_model: BenchModel, images: Sequence[Path], command: str) -> BenchmarkTable:
-    ours = {precision: peak_memory(detect_with_ours, bench_model, images, precision) for precision in PRECISIONS}
-    theirs = peak_memory(detect_with_torchvision, bench_model, images)
-    rows = [(f"detect, {precision}", peak / 2**20, format_ratio(peak / theirs)) for precision, peak in ours.items()]
-    return BenchmarkTable(
-        "Peak memory of a process that detects in three images",
-        command,
-        ("variant", "MiB", "relative to torchvision"),
-        (*rows, ("torchvision, fp32", theirs / 2**20, format_ratio(1.0))),
-    )
-
-
-def detect_with_ours(bench_model: BenchModel, images: Sequence[Path], precision: Precision) -> None:
-    """Detect in images with our model, in a process whose memory is measured."""
-    tune_malloc()
-    predictor = make_predictor(bench_model, precision)
-    for image in images:
-        predictor.predict(image, 0.0)
-
-
-def detect_with_torchvision(bench_model: BenchModel, images: Sequence[Path]) -> None:
-    """Detect in images with torchvision's model, in a process whose memory is measured."""
-    reference = torchvision_reference(bench_model).eval()
-    for image in images:
-        torchvision_detections(reference, read_image(image))
+def start_torchvision(file: Path) -> Detect:
+    """Load the weights of a checkpoint of ours into torchvision's model, and return the function that detects."""
+    reference = torchvision_reference(BenchModel.from_checkpoint(load_checkpoint(file))).eval()
+    return lambda image: torchvision_detections(reference, read_image(image))

@@ -1,4 +1,4 @@
-"""Times variants in interleaved runs (A B, B A), so that a slow machine affects all of them; measures peak memory."""
+"""Times variants in interleaved runs (A B, B A), so that a slow machine affects all of them; measures processes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
 from detect.errors import RunError
 
 Input = TypeVar("Input")
+Output = TypeVar("Output")
 
 Variant = Callable[[int], float]  # index of the repeat -> seconds it took
 
@@ -77,30 +78,36 @@ def wait_for_gpu() -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory(function: Callable[..., object], *arguments: object) -> int:
-    """Return the peak memory in bytes of a new process that runs ``function(*arguments)``, Python and torch included.
+@dataclass(frozen=True)
+class ProcessRun(Generic[Output]):
+    """What a function returned in a process of its own, and the peak memory of that process in bytes."""
+
+    output: Output
+    peak_memory: int
+
+
+def run_in_process(function: Callable[..., Output], *arguments: object) -> ProcessRun[Output]:
+    """Run ``function(*arguments)`` in a new process; its memory includes Python and torch.
 
     function: a function at the top level of a module, so that another process can import it. Raises RunError where it
     fails.
     """
     receiver, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    process = multiprocessing.get_context("spawn").Process(
-        target=_run_and_send_peak, args=(sender, function, arguments)
-    )
+    process = multiprocessing.get_context("spawn").Process(target=_run_and_send, args=(sender, function, arguments))
     process.start()
     sender.close()
     try:
-        peak = int(receiver.recv())
+        received: ProcessRun[Output] = receiver.recv()
     except EOFError:
-        raise RunError(f"{function.__name__}: expected its peak memory, found that its process failed") from None
+        raise RunError(f"{function.__name__}: expected its return in a new process, found that it failed") from None
     finally:
         process.join()
-    return peak
+    return received
 
 
-def _run_and_send_peak(sender: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    function(*arguments)
-    sender.send(_peak_of_this_process())
+def _run_and_send(sender: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    output = function(*arguments)
+    sender.send(ProcessRun(output, _peak_of_this_process()))
 
 
 def _peak_of_this_process() -> int:

@@ -27,6 +27,10 @@ BENCHMARKS = {
     "growth": "How time grows with the image size, the proposals, the batch size and the classes.",
 }
 WITHOUT_IMAGES = {"loading", "evaluation"}
+MODELS_INTRODUCTION = (
+    "The runs of all variants are interleaved, on the same images. Seconds depend on this machine and its load: "
+    "compare ratios.",
+)
 
 
 @click.group("bench", cls=Group, epilog="Example: detect bench all photos/ --out BENCHMARKS.md")
@@ -111,6 +115,65 @@ def _run(
 for _name, _description in BENCHMARKS.items():
     _add_benchmark(_name, (_name,), _description)
 _add_benchmark("all", tuple(BENCHMARKS), "Run all of these benchmarks.")
+
+
+@bench_command.command(
+    "models",
+    short_help="Compare MODELs of any kind: run folders, checkpoints, graphs of ONNX and OpenVINO.",
+    epilog="Example: detect bench models runs/mine mine.onnx mine_int8.xml --images photos/",
+)
+@click.argument("models", type=Path, metavar="MODEL...", nargs=-1, required=True)
+@click.option("--images", "paths", metavar="PATH", multiple=True, required=True, help="An image, a folder or a glob.")
+@click.option(
+    "--photos",
+    "num_images",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of images to use, all of the most frequent size.",
+)
+@click.option(
+    "--turns",
+    "repeats",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Number of timed repeats of each variant.",
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page to this file.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every number to this file."
+)
+def models_command(
+    models: tuple[Path, ...],
+    paths: tuple[str, ...],
+    num_images: int,
+    repeats: int,
+    out: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Detect in the same images with each MODEL, interleaved: seconds, the detections that are the first MODEL's too,
+    and of a new process the seconds to load it, those of its first image, and its memory. Each computes on the CPU, in
+    fp32 and in bf16; a graph of ONNX in fp32 alone.
+    """
+    tune_malloc()
+    for file in (out, json_file):
+        if file is not None:
+            require_writable_file(file)
+    from detect.bench import benchmark_page as page
+    from detect.bench.inference import measure_models
+    from detect.bench.model_files import named_files
+    from detect.inference.find_images import find_images
+
+    names = [_portable(model) for model in models]
+    images = page.images_of_one_size(find_images(paths), num_images)
+    tables = measure_models(named_files(models, names), images, repeats, f"detect bench models {' '.join(names)} ...")
+    for table in tables:
+        Console().print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        write_text(out, page.markdown_page(tables, "Models", MODELS_INTRODUCTION))
+    if json_file is not None:
+        page.write_json(tables, json_file)
 
 
 @bench_command.command(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.bench.timing import Timing, peak_memory, time_interleaved
+from detect.bench.timing import Timing, run_in_process, time_interleaved
 from detect.errors import RunError
 
 
@@ -34,20 +34,21 @@ def test_timing_median_and_min_max() -> None:
     assert (timing.median, timing.min_max) == (2.0, (1.0, 5.0))
 
 
-def allocate(mebibytes: int) -> None:
-    np.ones(mebibytes << 20, np.uint8)
+def allocate(mebibytes: int) -> int:
+    return len(np.ones(mebibytes << 20, np.uint8))
 
 
 def fail() -> None:
     raise RuntimeError
 
 
-def test_peak_memory_grows_with_the_allocated_bytes() -> None:
-    small, large = peak_memory(allocate, 1), peak_memory(allocate, 300)
-    assert 250 << 20 < large - small < 350 << 20
+def test_a_process_returns_its_output_and_a_memory_that_grows() -> None:
+    small, large = run_in_process(allocate, 1), run_in_process(allocate, 300)
+    assert (small.output, large.output) == (1 << 20, 300 << 20)
+    assert 250 << 20 < large.peak_memory - small.peak_memory < 350 << 20
 
 
-def test_peak_memory_of_a_failed_process_raises(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RunError, match="fail: expected its peak memory, found that its process failed"):
-        peak_memory(fail)
+def test_a_failed_process_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match="fail: expected its return in a new process, found that it failed"):
+        run_in_process(fail)
     assert "RuntimeError" in capfd.readouterr().err
