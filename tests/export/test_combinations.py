@@ -27,7 +27,7 @@ SEARCHED_NMS = {"nms_iou": 0.3007}
 RCNN: dict[str, Any] = {
     "kind": "rcnn",
     "proposals": "selective_search",
-    "search": {"mode": "single", "test_top_n": 70},
+    "search": {"mode": "single", "test_top_n": 100},
     "postprocess": SEARCHED_NMS,
     "rpn": {},
     "head": {"type": "backbone", "pool_size": None},
@@ -35,7 +35,7 @@ RCNN: dict[str, Any] = {
 FAST: dict[str, Any] = {
     "kind": "fast_rcnn",
     "proposals": "selective_search",
-    "search": {"mode": "single", "test_top_n": 150},
+    "search": {"mode": "single", "test_top_n": 300},
     "postprocess": SEARCHED_NMS,
     "rpn": {},
     "head": FC,
