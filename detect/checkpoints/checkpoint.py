@@ -29,7 +29,8 @@ class Checkpoint:
 
     config: settings it was trained with; classes: names of the K classes; preprocess: preprocessing of its input;
     weights: state dict of the detector, for detection; step: optimizer steps done; metrics: of these weights, on the
-    validation data; training: state that ``--resume`` needs, or None.
+    validation data; training: state that ``--resume`` needs, or None; adversary: state dict of the adversary that it
+    was trained against, None for none; detecting does not need it.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Checkpoint:
     step: int
     metrics: dict[str, float | None]
     training: dict[str, Any] | None = None
+    adversary: dict[str, Tensor] | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
@@ -54,6 +56,8 @@ def save_checkpoint(checkpoint: Checkpoint, file: Path) -> None:
         "metrics": checkpoint.metrics,
         "training": checkpoint.training,
     }
+    if checkpoint.adversary is not None:
+        content["adversary"] = checkpoint.adversary
     save_with_checksum(file, content)
 
 
@@ -89,6 +93,7 @@ def load_checkpoint(file: Path) -> Checkpoint:
         step=content["step"],
         metrics=content["metrics"],
         training=training,
+        adversary=content.get("adversary"),
     )
 
 

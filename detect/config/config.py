@@ -26,13 +26,18 @@ class Config(ConfigModel):
     @model_validator(mode="before")
     @classmethod
     def _apply_recipe_default(cls, settings: Any) -> Any:
-        """Return the settings with the recipe rcnn for R-CNN and for SVMs, else joint, if none is set."""
+        """Return the settings with the recipe of the model if none is set: rcnn for R-CNN and for SVMs, adversarial
+        with an adversary, else joint.
+        """
         if not isinstance(settings, dict):
             return settings
         model, train = settings.get("model"), settings.get("train")
         if isinstance(model, dict) and isinstance(train, dict):
             needs_fits = model.get("kind") == "rcnn" or model.get("classifier") == "svm"
-            return settings | {"train": {"recipe": "rcnn" if needs_fits else "joint"} | train}
+            adversary = model.get("adversary")
+            has_adversary = isinstance(adversary, dict) and adversary.get("type", "none") != "none"
+            recipe = "rcnn" if needs_fits else "adversarial" if has_adversary else "joint"
+            return settings | {"train": {"recipe": recipe} | train}
         return settings
 
     @model_validator(mode="after")
@@ -47,7 +52,7 @@ class Config(ConfigModel):
             raise ValueError(
                 f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {model_key}, found {recipe}"
             )
-        if recipe in ("alternating", "rcnn") and self.train.patience is not None:
+        if recipe in ("alternating", "rcnn", "adversarial") and self.train.patience is not None:
             raise ValueError(
                 f"train.patience: expected null with train.recipe {recipe}, which validates once, at the end, "
                 f"found {self.train.patience}"
@@ -59,10 +64,31 @@ class Config(ConfigModel):
         return self
 
     @model_validator(mode="after")
+    def _check_adversary(self) -> Config:
+        """Raise ValueError for an adversary that the recipe leaves out, and where it is trained without the detector.
+
+        The recipe adversarial without an adversary is the control with the same stages.
+        """
+        adversary, train = self.model.adversary, self.train
+        if adversary.type != "none" and train.recipe != "adversarial":
+            raise ValueError(
+                f"train.recipe: expected adversarial with model.adversary.type {adversary.type}, found {train.recipe}"
+            )
+        if train.trains_adversary_alone and (train.trainable != ("adversary",) or not adversary.learns):
+            reason = f"model.adversary.type {adversary.type}" if not adversary.learns else "adversary, which is alone"
+            trainable = ", ".join(train.trainable)
+            raise ValueError(
+                f"train.trainable: expected no other part or no adversary with {reason}, found {trainable}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_trainable(self) -> Config:
         """Raise ValueError if none of the parts that are trained has a loss, or the recipe needs others."""
         model, parts = self.model, set(self.train.trainable)
         trainable = ", ".join(self.train.trainable)
+        if self.train.trains_adversary_alone:
+            return self
         if not (self.train.trains_head or ("proposer" in parts and not model.uses_precomputed_proposals)):
             parts_with_loss = "head" if model.uses_precomputed_proposals else "head or proposer"
             raise ValueError(f"train.trainable: expected {parts_with_loss} among them, found {trainable}")

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from detect.config.base import ConfigModel, FilePath
 from detect.config.slots import (
+    AdversaryConfig,
     BackboneConfig,
     CascadeConfig,
     CropConfig,
@@ -85,6 +86,7 @@ class ModelConfig(ConfigModel):
     head: HeadConfig = HeadConfig()
     cascade: CascadeConfig = CascadeConfig()
     mask: MaskConfig = MaskConfig()
+    adversary: AdversaryConfig = AdversaryConfig()
     postprocess: PostprocessConfig = PostprocessConfig()
     test_time: TTAConfig = TTAConfig()
 
@@ -174,6 +176,19 @@ class ModelConfig(ConfigModel):
         reasons = ["for a mask_rcnn"] if self.kind == "mask_rcnn" else changed
         if reasons:
             raise ValueError(f"mask.pool_size: expected the side of a region map {reasons[0]}, found null")
+        return self
+
+    @model_validator(mode="after")
+    def _check_adversary(self) -> ModelConfig:
+        """Raise ValueError for an adversary of a detector that is no Fast or Faster R-CNN."""
+        excluded = {
+            "kind rcnn": self.kind == "rcnn",
+            "classifier svm": self.classifier == "svm",
+            "cascade.ious": self.cascade.ious is not None,
+            "mask.pool_size": self.predicts_masks,
+        }
+        for setting in (setting for setting, is_set in excluded.items() if is_set and self.adversary.type != "none"):
+            raise ValueError(f"adversary.type: expected none with {setting}, found {self.adversary.type}")
         return self
 
     @property

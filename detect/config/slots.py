@@ -234,6 +234,45 @@ class MaskConfig(ConfigModel):
     (mmdetection), instead of a single one that is trained on the samples of the first stage (detectron2)."""
 
 
+class AdversaryConfig(ConfigModel):
+    """Settings of the adversary, which spoils the regions of objects in training so that the head learns to withstand
+    it (A-Fast-RCNN, Wang et al. 2017)."""
+
+    type: Literal["none", "random_dropout", "hard_dropout", "asdn", "astn", "both"] = "none"
+    """Adversary. asdn: a network that hides cells of a region; astn: one that rotates groups of its channels; both: one
+    after the other; random_dropout and hard_dropout: the paper's controls, which hide random cells, and the window that
+    hurts most; all are trained by the recipe adversarial."""
+    channels: PositiveInt = 256
+    """Channels of the convolutions of asdn (256 in the authors' code)."""
+    num_convs: int = Field(4, ge=0)
+    """Number of its 3x3 convolutions before the one that gives each cell a logit (4 in the authors' code)."""
+    candidates: Annotated[float, Field(gt=0, le=1)] = 20 / 49
+    """Fraction of the cells of a region, those with the highest logits of asdn, among which the hidden ones are drawn
+    (20 of 49 in the authors' code)."""
+    dropped: Annotated[float, Field(gt=0, le=1)] = 15 / 49
+    """Fraction of the cells of a region that asdn and random_dropout hide (15 of 49 in the authors' code)."""
+    min_score_drop: Fraction = 0.1
+    """Probability of the true class that a mask must cost for asdn to learn to repeat it (0.1 in the authors' code)."""
+    loss_weight: NonNegative = 0.0025
+    """Weight of the loss of asdn while the detector is trained against it (0.0025 in the authors' code); 0 for one
+    that stays as it is."""
+    max_angle: Annotated[float, Field(gt=0, le=180)] = 10.0
+    """Largest rotation by astn, in degrees (the paper: 10)."""
+    groups: PositiveInt = 4
+    """Number of groups of channels that astn rotates, each by an angle of its own (the paper: 4)."""
+
+    @model_validator(mode="after")
+    def _require_candidates(self) -> AdversaryConfig:
+        if self.dropped > self.candidates:
+            raise ValueError(f"dropped: expected at most candidates, {self.candidates:g}, found {self.dropped:g}")
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Return whether the adversary is a network that is trained."""
+        return self.type in ("asdn", "astn", "both")
+
+
 class CropConfig(ConfigModel):
     """Settings of R-CNN's warped crops."""
 

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.base import ConfigModel, Fraction, NonNegative, Positive, Precision
 
-TrainablePart = Literal["backbone", "proposer", "head", "classifier", "box_regressor", "mask"]
+TrainablePart = Literal["backbone", "proposer", "head", "classifier", "box_regressor", "mask", "adversary"]
 HEAD_PARTS: frozenset[TrainablePart] = frozenset({"head", "classifier", "box_regressor", "mask"})
 
 
@@ -62,6 +62,17 @@ class LRFactorsConfig(ConfigModel):
     """Factor for the biases of convolutions and fully connected layers (Caffe's models: 2)."""
 
 
+class AdversarialConfig(ConfigModel):
+    """Settings of the recipe adversarial: the lengths of its stages."""
+
+    detector_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Fraction of the length of the run for which the detector is trained alone first; the rest is the joint training
+    (10,000 of 50,000 iterations in the authors' code)."""
+    adversary_fraction: Positive = 0.5
+    """Length of the training of the adversary on the frozen detector, as a fraction of that of the run, which it is
+    added to (25,000 of 50,000 iterations in the authors' code)."""
+
+
 class TrainConfig(ConfigModel):
     """Settings of the training: recipe, length, optimizer and validation."""
 
@@ -69,12 +80,14 @@ class TrainConfig(ConfigModel):
     """Whether all settings that are not set are chosen, as in configs/finetune.yaml: those of the model are taken from
     the detector of model.init, the others follow from the training images and their objects. The config.yaml of the run
     has them all, with auto off."""
-    recipe: Literal["joint", "alternating", "rcnn", "pretrain"] = "joint"
+    recipe: Literal["joint", "alternating", "rcnn", "adversarial", "pretrain"] = "joint"
     """Way to train. joint: all losses in one step; alternating: Faster R-CNN's four steps; rcnn: train the network,
-    then fit SVMs and box regressors; pretrain: the network alone as a classifier of objects (`detect pretrain`)."""
+    then fit SVMs and box regressors; adversarial: train the detector alone, then the adversary, then both against each
+    other; pretrain: the network alone as a classifier of objects (`detect pretrain`)."""
     trainable: Annotated[tuple[TrainablePart, ...], Field(min_length=1)] = ("backbone", "proposer", "head")
     """Parts that are trained; the others keep their weights. `[backbone, proposer]` trains an RPN alone; classifier and
-    box_regressor are the two output layers of the head, and mask is its mask head."""
+    box_regressor are the two output layers of the head, and mask is its mask head. (adversary alone is that of a
+    stage of the recipe adversarial.)"""
     epochs: PositiveInt | None = None
     """Number of passes over the training images; set either this or steps. With model.head.sampling global the
     model.head.batch_size_per_image regions of a step are of as many images, or nearly: a pass then is as many regions
@@ -141,6 +154,7 @@ class TrainConfig(ConfigModel):
     """Largest size in gigabytes, on the disk, of the cached features that SVMs and regressors are fitted on."""
     svm: SVMConfig = SVMConfig()
     regressor: RegressorConfig = RegressorConfig()
+    adversarial: AdversarialConfig = AdversarialConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -162,6 +176,11 @@ class TrainConfig(ConfigModel):
             which = "neither" if self.epochs is None else "both"
             raise ValueError(f"expected either epochs or steps, found {which} (e.g. --set train.epochs=7)")
         return self
+
+    @property
+    def trains_adversary_alone(self) -> bool:
+        """Return whether the adversary is trained on a frozen detector."""
+        return "adversary" in self.trainable
 
     @property
     def trains_head(self) -> bool:

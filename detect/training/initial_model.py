@@ -11,24 +11,31 @@ from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.transfer import transfer
 from detect.checkpoints.zoo import read_model
 from detect.config import Config
+from detect.config.builders.adversary import build_adversary
 from detect.config.builders.detector import build_detector, build_uninitialized, pretrained_tensors
 from detect.errors import UserError
+from detect.models.adversaries.adversary import Adversary
 from detect.models.backbones.pretrained import WeightsReport
 from detect.models.detector import Detector
 
 
 @dataclass(frozen=True)
 class InitialModel:
-    """The detector that a run starts from, and a line for the log about each source of its weights."""
+    """The detector that a run starts from, and a line for the log about each source of its weights.
+
+    adversary: that it is trained against, None for none.
+    """
 
     detector: Detector
     lines: tuple[str, ...] = ()
+    adversary: Adversary | None = None
 
 
 def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialModel:
     """Build the detector with the weights of model.backbone.weights, then those of model.init over them.
 
-    Weights of the backbone that model.init replaces whole are neither read nor fetched. The softmax reads the last
+    Weights of the backbone that model.init replaces whole are neither read nor fetched. An adversary has the weights of
+    that of model.init, if it has one. The softmax reads the last
     features of the tail, also where SVMs will read others. Raises UserError that names the key if a file is missing or
     does not fit, or if the tail does not have the features of the SVMs.
     """
@@ -38,7 +45,7 @@ def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialM
         config = without_svm_features(config)
     if config.model.init is None:
         detector, report = build_detector(config, classes)
-        return InitialModel(detector=detector, lines=_report_lines(report))
+        return InitialModel(detector=detector, lines=_report_lines(report), adversary=build_adversary(config))
     checkpoint = _read_matching_checkpoint(Path(config.model.init), config)
     lines, detector = _build_below(checkpoint, config, classes)
     transferred = transfer(detector.state_dict(), checkpoint.weights, classes, checkpoint.classes)
@@ -46,7 +53,22 @@ def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialM
         raise UserError(f"model.init: {config.model.init}: expected tensors that fit this detector, found none")
     detector.load_state_dict(transferred.weights)
     lines = (*lines, *(f"model.init: {config.model.init}: {part}" for part in transferred.parts))
-    return InitialModel(detector=detector, lines=lines)
+    return InitialModel(detector=detector, lines=lines, adversary=_initial_adversary(checkpoint, config))
+
+
+def _initial_adversary(checkpoint: Checkpoint, config: Config) -> Adversary | None:
+    """Return the adversary with the weights of the checkpoint, where it has some. Raises UserError for others."""
+    adversary = build_adversary(config)
+    if adversary is not None and adversary.learns and checkpoint.adversary is not None:
+        try:
+            adversary.load_state_dict(checkpoint.adversary)
+        except RuntimeError:
+            saved = checkpoint.config.model.adversary
+            raise UserError(
+                f"model.adversary: expected that of model.init, {saved.type} of {saved.channels} channels, found "
+                f"{config.model.adversary.type} of {config.model.adversary.channels}"
+            ) from None
+    return adversary
 
 
 def _build_below(checkpoint: Checkpoint, config: Config, classes: tuple[str, ...]) -> tuple[tuple[str, ...], Detector]:

@@ -176,25 +176,26 @@ def _compute_gradients(
     all_losses: list[dict[str, Tensor]] = []
     statistics = state.bn_statistics()
     state.optimizer.zero_grad(set_to_none=True)
-    for _ in range(config.accumulate):
+    for index in range(config.accumulate):
         asked_at = time.perf_counter()
         used_batches.append(batch := next(batches))
         waiting += time.perf_counter() - asked_at
         callbacks.on_batch(step, batch)
         callbacks.on_unreadable(batch.unreadable)
         callbacks.on_other_sizes(batch.other_sizes)
-        losses = _backward(state, batch, config.accumulate, compute, group)
+        losses = _backward(state, batch, step * config.accumulate + index, config.accumulate, compute, group)
         all_losses += [] if losses is None else [losses]
     gradients = Gradients(step=step, batches=tuple(used_batches), losses=tuple(all_losses), statistics=statistics)
     return gradients, waiting
 
 
 def _backward(
-    state: TrainState, batch: Batch, accumulate: int, compute: ComputeConfig, group: ProcessGroup
+    state: TrainState, batch: Batch, number: int, accumulate: int, compute: ComputeConfig, group: ProcessGroup
 ) -> dict[str, Tensor] | None:
     """Run forward and backward on one batch; return this process's parts of the losses, None if all have no image.
 
     Processes exchange facts twice: sizes of their images before the forward pass, and counts of its losses after it.
+    number: of the batch in the run, from 0.
     """
     shares = group.gather((len(batch.images), _padded_size(batch.images)))
     sizes = [size for count, size in shares if count]
@@ -208,7 +209,7 @@ def _backward(
         images = pad_to(batch.images.to(compute.device), *map(max, zip(*sizes, strict=True)))
         targets = tuple(target.to(compute.device) for target in batch.targets)
         with compute.autocast():
-            mean_losses = state.detector(images, targets)
+            mean_losses = state.losses(images, targets, number)
     losses = group.global_mean_parts(mean_losses)
     if losses:
         total = torch.stack(list(losses.values())).sum()

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from detect.checkpoints.renamed_weights import rename_weights
 from detect.config import Config, to_dict
+from detect.config.builders.adversary import build_adversary
 from detect.config.builders.detector import build_uninitialized
 from detect.config.files import parse_config
 from detect.data.loading.collate import Batch
 from detect.errors import UserError
+from detect.models.adversaries.adversary import Adversary, Turn
 from detect.models.detector import Detector
 from detect.system.checksums import load_with_checksum, save_with_checksum
 from detect.system.device import ComputeConfig
@@ -31,7 +33,8 @@ class SavedStep:
     """A training step with everything that it depends on.
 
     step: the number of steps before it; seed: of torch's generator at its start; weights: the detector's at its start;
-    batches: those that it had used when its losses or gradients were not finite.
+    batches: those that it had used when its losses or gradients were not finite; adversary: the weights of the
+    adversary at its start, None without one.
     """
 
     config: Config
@@ -40,6 +43,7 @@ class SavedStep:
     seed: int
     weights: dict[str, Tensor]
     batches: tuple[Batch, ...]
+    adversary: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,20 @@ def write_step(file: Path, saved: SavedStep) -> None:
         "weights": saved.weights,
         "batches": [_plain_batch(batch) for batch in saved.batches],
     }
+    if saved.adversary is not None:
+        content["adversary"] = saved.adversary
     save_with_checksum(file, content)
 
 
 def read_step(file: Path) -> SavedStep:
     """Read a step that ``write_step`` wrote; raise UserError if the file is something else or damaged."""
     content, has_seal = load_with_checksum(file, "a saved training step")
-    if not (isinstance(content, dict) and has_seal and content.get("format") == FORMAT and content.keys() == _KEYS):
+    if not (
+        isinstance(content, dict)
+        and has_seal
+        and content.get("format") == FORMAT
+        and content.keys() - {"adversary"} == _KEYS
+    ):
         raise UserError(f"{file}: expected a {FORMAT}, found another file of torch.save")
     return SavedStep(
         config=parse_config(content["config"], str(file)),
@@ -88,6 +99,7 @@ def read_step(file: Path) -> SavedStep:
         seed=content["seed"],
         weights=rename_weights(content["weights"]),
         batches=tuple(_restore_batch(plain) for plain in content["batches"]),
+        adversary=content.get("adversary"),
     )
 
 
@@ -96,12 +108,17 @@ def rerun_step(saved: SavedStep, compute: ComputeConfig) -> list[StageCheck]:
     detector = build_uninitialized(saved.config, saved.classes)
     detector.load_state_dict(saved.weights)
     detector.to(compute.device).train()
+    adversary = build_adversary(saved.config)
+    if adversary is not None:
+        adversary.load_state_dict(saved.adversary or {})
+        adversary.to(compute.device)
     torch.manual_seed(saved.seed)
     checks: list[StageCheck] = []
-    for batch in saved.batches:
+    first = saved.step * saved.config.train.accumulate
+    for number, batch in enumerate(saved.batches, first):
         checks.append(_check("input", batch.images))
         with _check_outputs(detector, checks):
-            losses = _backward(detector, batch, compute)
+            losses = _backward(detector, batch, compute, None if adversary is None else Turn(adversary, number))
         checks += [_check(f"loss {name}", loss) for name, loss in losses.items()]
     for name, part in detector.named_children():
         gradients = [parameter.grad for parameter in part.parameters() if parameter.grad is not None]
@@ -110,16 +127,24 @@ def rerun_step(saved: SavedStep, compute: ComputeConfig) -> list[StageCheck]:
     return checks
 
 
-def find_bad_images(detector: Detector, batches: Sequence[Batch], compute: ComputeConfig) -> list[str]:
+def find_bad_images(
+    detector: Detector,
+    batches: Sequence[Batch],
+    compute: ComputeConfig,
+    adversary: Adversary | None = None,
+    first: int = 0,
+) -> list[str]:
     """Return the files of the images whose losses or gradients are not finite when each is run alone.
 
-    The list is empty where only the images together give values that are not finite.
+    adversary: spoils the images that it has spoiled in the batches, the first of which has the number ``first``. The
+    list is empty where only the images together give values that are not finite.
     """
     detector.eval()
     bad_images = []
-    for batch in batches:
+    for number, batch in enumerate(batches, first):
         for index, file in enumerate(batch.files):
-            losses = _backward(detector, _single_image_batch(batch, index), compute)
+            turn = None if adversary is None else Turn(adversary, number + index)
+            losses = _backward(detector, _single_image_batch(batch, index), compute, turn)
             gradients = [parameter.grad for parameter in detector.parameters() if parameter.grad is not None]
             if _check("", [*losses.values(), *gradients]).num_non_finite:
                 bad_images.append(file)
@@ -127,10 +152,10 @@ def find_bad_images(detector: Detector, batches: Sequence[Batch], compute: Compu
     return bad_images
 
 
-def _backward(detector: Detector, batch: Batch, compute: ComputeConfig) -> dict[str, Tensor]:
+def _backward(detector: Detector, batch: Batch, compute: ComputeConfig, turn: Turn | None) -> dict[str, Tensor]:
     images, targets = batch.images.to(compute.device), tuple(target.to(compute.device) for target in batch.targets)
     with compute.autocast():
-        losses = {name: loss.value for name, loss in detector(images, targets).items()}
+        losses = {name: loss.value for name, loss in detector(images, targets, None, turn).items()}
     total = torch.stack(list(losses.values())).sum()
     if total.requires_grad:
         total.backward()  # type: ignore[no-untyped-call]

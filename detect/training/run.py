@@ -52,6 +52,7 @@ def train(
     require_loggers(config)
     unresolved, config = config, resolve(config)
     _require_divisible(config, group)
+    _require_detector_trained(config)
     splits = group.main_process_first(lambda: read_splits(unresolved))
     if strict:
         require_clean(splits.usage, config.data.root)
@@ -126,6 +127,12 @@ def _require_divisible(config: Config, group: ProcessGroup) -> None:
     """Raise UserError if several processes cannot run the recipe of the settings."""
     if group.size > 1 and config.train.recipe != "joint":
         raise UserError(f"train.recipe: expected joint with {group.size} processes, found {config.train.recipe}")
+
+
+def _require_detector_trained(config: Config) -> None:
+    """Raise UserError where the adversary would be trained without the detector, as in a stage of its recipe."""
+    if config.train.trains_adversary_alone:
+        raise UserError("train.trainable: expected parts of the detector, found adversary")
 
 
 def _run_folder_for(path: Path, group: ProcessGroup) -> RunFolder:

@@ -10,6 +10,7 @@ from torch import nn
 from detect.config import Config
 from detect.config.builders.data import default_metric
 from detect.config.builders.detector import build_preprocess
+from detect.models.adversaries.adversary import Adversary
 from detect.models.detector import Detector
 from detect.training.context import RunContext
 from detect.training.loop import LoopConfig
@@ -83,8 +84,12 @@ def _module_factors(config: Config, detector: Detector) -> list[tuple[nn.Module,
     return [*modules, *([(rpn_layers["objectness"], factors.objectness)] if rpn_layers else [])]
 
 
-def build_train_state(config: Config, detector: Detector) -> TrainState:
-    """Return the detector with a new optimizer, and a moving average if the settings ask for one."""
+def build_train_state(config: Config, detector: Detector, adversary: Adversary | None = None) -> TrainState:
+    """Return the detector with a new optimizer, and a moving average if the settings ask for one.
+
+    adversary: that it is trained against; it has the learning rate and weight decay of the detector, without the
+    factors of the parts, and no average.
+    """
     train = config.train
     groups = parameter_groups(
         detector,
@@ -94,6 +99,8 @@ def build_train_state(config: Config, detector: Detector) -> TrainState:
         train.lr_factors.bias,
         train.bias_decay,
     )
+    if adversary is not None:
+        groups += parameter_groups(adversary, train.lr, train.weight_decay, decay_biases=train.bias_decay)
     device = next(detector.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
     # This creates its scale, which a process needs also where its share of the first batch is empty.
@@ -104,4 +111,5 @@ def build_train_state(config: Config, detector: Detector) -> TrainState:
         ema=ModelEMA(detector, train.ema_decay) if train.ema_decay else None,
         scaler=scaler,
         progress=TrainingProgress(),
+        adversary=adversary,
     )

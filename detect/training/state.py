@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, optim
+from torch import Tensor, nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
+from detect.models.adversaries.adversary import Adversary, Turn
 from detect.models.detector import Detector
 from detect.system.distributed import ProcessGroup
 from detect.training.optimizer import ModelEMA
+from detect.types import Images, MeanLoss, Targets
 
 
 @dataclass
@@ -63,13 +66,31 @@ class Statistics:
 
 @dataclass(frozen=True)
 class TrainState:
-    """The parts that a step changes: the detector, its optimizer, its moving average if any, and fp16's loss scaler."""
+    """The parts that a step changes: the detector, its optimizer, its moving average if any, and fp16's loss scaler.
+
+    adversary: that the detector is trained against, None for none; the optimizer has its weights too.
+    """
 
     detector: Detector
     optimizer: optim.Optimizer
     ema: ModelEMA | None
     scaler: torch.amp.GradScaler
     progress: TrainingProgress
+    adversary: Adversary | None = None
+
+    @property
+    def players(self) -> tuple[nn.Module, ...]:
+        """The detector, and the adversary if there is one; the gradients of each are clipped by themselves."""
+        return (self.detector,) if self.adversary is None else (self.detector, self.adversary)
+
+    def losses(self, images: Images, targets: Sequence[Targets], batch: int) -> dict[str, MeanLoss]:
+        """Return the losses of a batch by name; batch: its number, from 0."""
+        losses: dict[str, MeanLoss]
+        if self.adversary is None:
+            losses = self.detector(images, targets)
+        else:
+            losses = self.detector(images, targets, turn=Turn(self.adversary, batch))
+        return losses
 
     @property
     def eval_model(self) -> Detector:
@@ -104,12 +125,21 @@ class TrainState:
             "summed": progress.num_batches,
         }
 
-    def restore(self, weights: dict[str, Tensor], step: int, training: dict[str, Any]) -> None:
+    def restore(
+        self,
+        weights: dict[str, Tensor],
+        step: int,
+        training: dict[str, Any],
+        adversary: dict[str, Tensor] | None = None,
+    ) -> None:
         """Restore the state after ``step`` steps.
 
-        weights: those of ``eval_model``; training: what ``state_dict`` returned.
+        weights: those of ``eval_model``; training: what ``state_dict`` returned; adversary: the weights of an
+        adversary.
         """
         self.eval_model.load_state_dict(weights)
+        if self.adversary is not None:
+            self.adversary.load_state_dict(adversary or {})
         if self.ema is not None:
             self.detector.load_state_dict(training["weights"])
         self.optimizer.load_state_dict(training["optimizer"])

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from detect.config.builders.adversary import build_adversary
 from detect.config.builders.data import build_augment
 from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.data.loading.batch_sampler import DistributedBatchSampler
@@ -17,6 +19,8 @@ from detect.data.loading.loader import training_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.errors import RunError, UserError
 from detect.evaluation.score_tables import score_table
+from detect.models.adversaries.adversary import Adversary
+from detect.models.detector import Detector
 from detect.system.progress import show_progress
 from detect.training.context import RunContext, TrainingResult
 from detect.training.curves import draw_curves
@@ -56,13 +60,14 @@ def train_model(
             raise UserError(
                 f"{folder.last}: expected classes {', '.join(classes)} as in the data, found {', '.join(saved.classes)}"
             )
-        state = build_train_state(config, build_uninitialized(config, saved.classes).to(context.compute.device))
-        state.restore(saved.weights, saved.step, saved.training)
+        detector = build_uninitialized(config, saved.classes)
+        state = build_train_state(config, *_on_device(context, detector, build_adversary(config)))
+        state.restore(saved.weights, saved.step, saved.training, saved.adversary)
         state.progress.loss_sums = state.progress.loss_sums if context.group.is_main else {}
     else:
         initial = initial or build_initial_detector(config, classes)
         lines = initial.lines
-        state = build_train_state(config, initial.detector.to(context.compute.device))
+        state = build_train_state(config, *_on_device(context, initial.detector, initial.adversary))
     task = task or default_task(context)
     device, num_images = context.compute.device.type, len(context.train)
     require_sync_norm_works(state.detector, context.group, device, num_images, task.batch_size)
@@ -71,6 +76,14 @@ def train_model(
     for line in lines:
         trainer.logger.log(line)
     return trainer.fit()
+
+
+def _on_device(
+    context: RunContext, detector: Detector, adversary: Adversary | None
+) -> tuple[Detector, Adversary | None]:
+    """Return a detector and its adversary on the device of the run."""
+    device = context.compute.device
+    return detector.to(device), None if adversary is None else adversary.to(device)
 
 
 class Trainer:
@@ -225,7 +238,11 @@ class Trainer:
             step=self.state.progress.step,
             metrics={} if self.last_validation is None else dict(self.last_validation.metrics),
             training=self.state.state_dict() if with_training else None,
+            adversary=self._adversary_weights(),
         )
+
+    def _adversary_weights(self) -> dict[str, Tensor] | None:
+        return None if self.state.adversary is None else self.state.adversary.state_dict()
 
     def _save_bad_step(self, batches: Sequence[Batch]) -> str:
         """Save a step that is not finite with the weights before it; return the bad images and how to replay it."""
@@ -240,10 +257,15 @@ class Trainer:
             seed=seed,
             weights=weights,
             batches=tuple(batches),
+            adversary=self._adversary_weights(),
         )
         write_step(file, saved)
         bn_statistics = self.state.bn_statistics()
-        bad_images = group.gather(find_bad_images(detector, batches, self.context.compute))
+        bad_images = group.gather(
+            find_bad_images(
+                detector, batches, self.context.compute, self.state.adversary, step * self.loop_config.accumulate
+            )
+        )
         images = [image for of_process in bad_images for image in of_process]
         images = images or [image for batch in batches for image in batch.files]
         self.state.rollback(bn_statistics)

@@ -65,7 +65,8 @@ def update_weights(state: TrainState, gradients: Gradients, clip: float, group: 
     """
     update, applied = None, None
     if gradients.losses:
-        loss = group.sum_gradients(state.detector.parameters(), _sum_losses(gradients, state))
+        parameters = [parameter for player in state.players for parameter in player.parameters()]
+        loss = group.sum_gradients(parameters, _sum_losses(gradients, state))
         if state.scaler.is_enabled():
             norm, applied = None, _step_scaled(state, clip)
         else:
@@ -86,12 +87,18 @@ def _sum_losses(gradients: Gradients, state: TrainState) -> Tensor:
 
 
 def _clip(state: TrainState, clip: float) -> Tensor:
-    """Scale the gradients down to a norm of ``clip``, 0 for no limit; return their norm before, ()."""
-    parameters = list(state.detector.parameters())
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    if clip:
-        nn.utils.clip_grads_with_norm_(parameters, clip, norm)
-    return norm.to(parameters[0].device)  # of no gradients it is on the CPU
+    """Scale the gradients down to a norm of ``clip``, 0 for no limit; return their norm before, ().
+
+    An adversary's are scaled by themselves: they do not change the detector's. The norm is that of the longer of both.
+    """
+    device, norms = next(state.detector.parameters()).device, []
+    for player in state.players:
+        parameters = list(player.parameters())
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if clip:
+            nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        norms.append(norm.to(device))  # of no gradients it is on the CPU
+    return norms[0] if len(norms) == 1 else torch.stack(norms).max()
 
 
 def _step_if(optimizer: optim.Optimizer, finite: Tensor) -> None:

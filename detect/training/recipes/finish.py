@@ -21,8 +21,17 @@ from detect.training.sample_images import draw_validation
 from detect.training.setup import build_validator
 
 
-def finish(context: RunContext, weights: Mapping[str, Tensor], step: int, unreadable: Sequence[str]) -> TrainingResult:
-    """Save the detector with these weights as best.pt and last.pt; validate it if the settings ask for that."""
+def finish(
+    context: RunContext,
+    weights: Mapping[str, Tensor],
+    step: int,
+    unreadable: Sequence[str],
+    adversary: Mapping[str, Tensor] | None = None,
+) -> TrainingResult:
+    """Save the detector with these weights as best.pt and last.pt; validate it if the settings ask for that.
+
+    adversary: the weights of that which it was trained against, None for none.
+    """
     checkpoint = Checkpoint(
         config=context.config,
         classes=context.train.classes,
@@ -30,6 +39,7 @@ def finish(context: RunContext, weights: Mapping[str, Tensor], step: int, unread
         weights=dict(weights),
         step=step,
         metrics={},
+        adversary=None if adversary is None else dict(adversary),
     )
     save_checkpoint(checkpoint, context.folder.best)  # before the validation, which may take long
     score = None
