@@ -59,7 +59,7 @@ def eval_command(
     precision: Precision | None,
 ) -> None:
     """Score MODEL (a run folder: its best weights; a checkpoint; or a name of `detect model zoo`) on its own data, or
-    on other data by --set.
+    on other data by --set. Where the labels mark objects as occluded or truncated, their AP is shown too.
 
     torchrun --nproc-per-node N -m detect eval ... shares the images among N processes: the same numbers.
 
@@ -111,6 +111,8 @@ def _score(
     truths: Sequence[Annotations], passes: Sequence[DatasetPredictions], metric: Metric, compare: bool, console: Console
 ) -> dict[str, object]:
     """Print and return as JSON the score of the first model, its profiles if ``compare``, and the comparison of two."""
+    from detect.evaluation.analysis.by_attribute import score_labeled_ranges
+    from detect.evaluation.analysis.matches import METRIC_RULES, match
     from detect.evaluation.mask_columns import mask_fault
     from detect.evaluation.profiles import compare_profiles
     from detect.evaluation.score import evaluate
@@ -119,6 +121,7 @@ def _score(
         difference_table,
         image_table,
         profile_table,
+        range_table,
         score_table,
     )
 
@@ -129,6 +132,12 @@ def _score(
     console.print(score_table(scores[0]))
     if metric == "coco" and scores[0].segm is None and any(p.masks is not None for p in passes[0].predictions):
         console.print(f"masks are not scored: {mask_fault(truths[0], passes[0].predictions)}")
+    ranges = score_labeled_ranges(match(truths[0], passes[0].predictions, METRIC_RULES[metric]), truths[0])
+    if ranges:
+        console.print(range_table(ranges))
+        content["ranges"] = {
+            name: {range_: score.to_dict() for range_, score in scores_of.items()} for name, scores_of in ranges.items()
+        }
     if compare:
         profiles = compare_profiles(truths[0], passes[0].predictions)
         console.print(profile_table(profiles), change_table(profiles))

@@ -83,6 +83,10 @@ class DataConfig(ConfigModel):
     """Number of training images of shapes."""
     val_images: PositiveInt = 300
     """Number of validation images of shapes."""
+    occlusion: Fraction | None = None
+    """Probability that an object of shapes is placed in front of another, if the image has one, of which it may then
+    hide 65%; the labels then say which objects are occluded and truncated. null for a fifth, 38% at most and no such
+    labels."""
     train_on_difficult: bool = True
     """Whether objects marked difficult are used in training (they never count in VOC's evaluation)."""
     repeat_factor_threshold: Fraction = 0.0

@@ -26,7 +26,8 @@ class ImageAnnotation:
     continuous pixels; labels (G,) int64 in 1..K; difficult and crowd (G,) bool; areas (G,) float64 in square pixels
     (COCO's own area, which is that of the mask; elsewhere width times height); masks: of the G objects, None where none
     were read, as they lie in the whole image; window: x1 y1 x2 y2 in the image file, if this is a slice of it: size and
-    boxes are those of the slice.
+    boxes are those of the slice; occluded and truncated (G,) bool: whether a part of the object is hidden, or outside
+    the image, None where the labels mark none.
     """
 
     file: str
@@ -39,6 +40,8 @@ class ImageAnnotation:
     areas: np.ndarray
     masks: PackedMasks | None = None
     window: Window | None = None
+    occluded: np.ndarray | None = None
+    truncated: np.ndarray | None = None
 
     def targets(self) -> Targets:
         """Return the G objects as training targets, in pixels of the image, without masks."""
@@ -73,6 +76,7 @@ class Annotations:
     file_bytes and file_offsets hold the N paths, encoded as the file system has them and joined end to end; image_ids
     (N,) int64, unique, counted from 1 where the format has none; sizes (N, 2) int32 (h, w); offsets (N + 1,) int64; the
     other arrays are those of ImageAnnotation, with T in place of G, and so are the masks, None where none were read.
+    occluded and truncated (T,): None where no image has such marks; the objects of an image without have none.
     category_ids (K,) int64: the ids that the format uses for the classes (COCO's have gaps); 1..K for other formats.
     windows (N, 4) int32: of slices, 0 0 0 0 for a whole image; None where all are whole.
     """
@@ -92,6 +96,8 @@ class Annotations:
     dropped: tuple[DroppedBox, ...] = ()
     masks: PackedMasks | None = None
     windows: np.ndarray | None = None
+    occluded: np.ndarray | None = None
+    truncated: np.ndarray | None = None
 
     @classmethod
     def from_images(
@@ -120,6 +126,8 @@ class Annotations:
             dropped=tuple(dropped),
             masks=_concatenate_masks(images),
             windows=_pack_windows(images),
+            occluded=_concatenate_marks([image.occluded for image in images], images),
+            truncated=_concatenate_marks([image.truncated for image in images], images),
         )
 
     def __len__(self) -> int:
@@ -148,6 +156,8 @@ class Annotations:
             areas=self.areas[rows],
             masks=None if self.masks is None else self.masks.rows(rows),
             window=self._window(index),
+            occluded=None if self.occluded is None else self.occluded[rows],
+            truncated=None if self.truncated is None else self.truncated[rows],
         )
 
     def _window(self, index: int) -> Window | None:
@@ -163,6 +173,14 @@ def _concatenate_masks(images: Sequence[ImageAnnotation]) -> PackedMasks | None:
     if all(image.masks is None for image in images):
         return None
     return PackedMasks.concatenate([image.masks or PackedMasks.pack([None] * len(image.boxes)) for image in images])
+
+
+def _concatenate_marks(marks: Sequence[np.ndarray | None], images: Sequence[ImageAnnotation]) -> np.ndarray | None:
+    """Return the marks (T,) of all objects; None where no image has any. An image without marks none of its objects."""
+    if all(image_marks is None for image_marks in marks):
+        return None
+    none = (np.zeros(len(image.boxes), bool) for image in images)
+    return np.concatenate([unmarked if own is None else own for own, unmarked in zip(marks, none, strict=True)])
 
 
 def _pack_windows(images: Sequence[ImageAnnotation]) -> np.ndarray | None:

@@ -88,4 +88,6 @@ def _cut(image: ImageAnnotation, window: Window, min_visibility: float) -> Image
         areas=np.minimum(image.areas[keep], box_areas(boxes)),
         masks=None if image.masks is None else image.masks.select(keep),
         window=window,
+        occluded=None if image.occluded is None else image.occluded[keep],
+        truncated=None if image.truncated is None else image.truncated[keep],
     )

@@ -231,6 +231,8 @@ def _keep_objects(image: ImageAnnotation, keep: np.ndarray) -> ImageAnnotation:
         crowd=image.crowd[keep],
         areas=image.areas[keep],
         masks=None if image.masks is None else image.masks.select(keep),
+        occluded=None if image.occluded is None else image.occluded[keep],
+        truncated=None if image.truncated is None else image.truncated[keep],
     )
 
 

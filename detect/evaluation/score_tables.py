@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from detect.data.image_names import relative_to_shared_folder
+from detect.evaluation.analysis.by_attribute import RangeScore
 from detect.evaluation.analysis.compare_runs import Difference, ImageCount, RunComparison
 from detect.evaluation.profiles import ProfileScore, RuleChange, gain
 from detect.evaluation.score import Score
@@ -28,6 +29,18 @@ def score_table(score: Score) -> Table:
         table.add_section()
         for name, fraction in score.segm.items():
             table.add_row(f"segm {name}", percent(fraction), style="bold" if name == score.primary_name else None)
+    return table
+
+
+def range_table(ranges: Mapping[str, Mapping[str, RangeScore]]) -> Table:
+    """Return the AP of each range of the properties that the labels mark, in percent, and its number of objects."""
+    table = Table(title="AP of the objects that the labels mark")
+    for name in ("property", "objects", "AP"):
+        table.add_column(name, justify="left" if name == "property" else "right")
+    for property_ranges in ranges.values():
+        table.add_section()
+        for name, score in property_ranges.items():
+            table.add_row(name, str(score.objects), percent(score.mAP))
     return table
 
 

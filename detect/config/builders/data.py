@@ -212,7 +212,7 @@ def _render_shapes(data: DataConfig) -> DataConfig:
     """Return settings that read the built-in data set as COCO data, rendered if it does not exist yet."""
     if data.format != "shapes":
         return data
-    folder = shapes.prepare_shapes(Path(data.root), data.seed, data.train_images, data.val_images)
+    folder = shapes.prepare_shapes(Path(data.root), data.seed, data.train_images, data.val_images, data.occlusion)
     sources = {
         split: (SourceConfig(root=str(folder), annotations=f"{split}.json", images=split),)
         for split in ("train", "val")

@@ -62,14 +62,15 @@ def _voc_xml(image: LabeledImage, name: str) -> str:
     for instance in image.objects:
         element = SubElement(root, "object")
         x1, y1, x2, y2 = instance.box
-        nonstandard = {"iscrowd": "1"} if instance.crowd else {}
+        flags = {"occluded": instance.occluded, "iscrowd": instance.crowd}  # VOC2007 has neither, VOC2012 the first
+        optional = {tag: "1" for tag, flag in flags.items() if flag}
         fields = {
             "name": instance.name,
             "pose": instance.pose or UNSPECIFIED,
             "truncated": str(int(instance.truncated)),
             "difficult": str(int(instance.difficult)),
         }
-        for tag, text in (fields | nonstandard).items():
+        for tag, text in (fields | optional).items():
             SubElement(element, tag).text = text
         box = SubElement(element, "bndbox")
         corners = (format_plus_one(x1), format_plus_one(y1), format_float(x2), format_float(y2))
@@ -117,7 +118,12 @@ def _coco_annotation(annotation_id: int, image_id: int, category_id: int, instan
     }
     if (x1 + width, y1 + height) != (x2, y2):
         record["corners"] = list(instance.box)
-    nonstandard = {"difficult": int(instance.difficult), "truncated": int(instance.truncated), "pose": instance.pose}
+    nonstandard = {
+        "difficult": int(instance.difficult),
+        "truncated": int(instance.truncated),
+        "occluded": int(instance.occluded),
+        "pose": instance.pose,
+    }
     return record | {name: value for name, value in nonstandard.items() if value}
 
 

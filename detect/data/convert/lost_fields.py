@@ -8,19 +8,20 @@ from detect.data.convert.yolo_polygons import yolo_polygon
 from detect.data.formats.detect_format import WritableFormat
 from detect.data.formats.records import LabeledImage, LabeledObject
 
-_FIELDS_NOT_IN_YOLO = ("difficult", "crowd", "truncated", "pose")
+_LOST_FLAGS = {"yolo": ("difficult", "crowd", "truncated", "occluded", "pose"), "csv": ("occluded",)}
 
 
 def lost_fields(images: Iterable[LabeledImage], target: WritableFormat) -> list[str]:
     """Return a phrase for each field that ``target`` cannot hold, with the number of objects that have the field.
 
-    VOC, COCO and CSV hold difficult, crowd, truncated and pose, under the names that the format or detect defines. Only
+    VOC, COCO and CSV hold difficult, crowd, truncated and pose, under the names that the format or detect defines, and
+    all but CSV occluded. Only
     COCO holds the area of an object's mask, and every mask that can be read; YOLO a polygon of one ring whose box is
     the object's own.
     """
     pairs = [(instance, image) for image in images for instance in image.objects]
     instances = [instance for instance, _ in pairs]
-    phrases = _count_fields(instances, _FIELDS_NOT_IN_YOLO if target == "yolo" else ())
+    phrases = _count_fields(instances, _LOST_FLAGS.get(target, ()))
     num_masks = sum(instance.has_mask and not _holds_mask(instance, image, target) for instance, image in pairs)
     if num_masks:
         phrases.append(f"the outlines of {num_masks} objects")
@@ -41,7 +42,7 @@ def nonstandard_fields(objects: Iterable[LabeledObject], target: WritableFormat)
     """Return a phrase for each field that is written to ``target`` under a name that only detect reads, with the
     number of objects that have the field.
     """
-    fields = {"voc": ("crowd",), "coco": ("difficult", "truncated", "pose")}.get(target, ())
+    fields = {"voc": ("crowd",), "coco": ("difficult", "truncated", "occluded", "pose")}.get(target, ())
     return _count_fields(list(objects), fields)
 
 

@@ -121,8 +121,8 @@ class _Image:
 class CocoFile:
     """Reads one annotation file.
 
-    In addition to COCO's own keys an annotation may have VOC's ``difficult``, ``truncated`` and ``pose``, and
-    ``corners``, which holds ``x1 y1 x2 y2`` where ``bbox`` cannot: the last bit of x + width differs.
+    In addition to COCO's own keys an annotation may have VOC's ``difficult``, ``truncated``, ``occluded`` and
+    ``pose``, and ``corners``, which holds ``x1 y1 x2 y2`` where ``bbox`` cannot: the last bit of x + width differs.
     """
 
     def __init__(self, path: Path, images: NamedImages, report: Report, sizes: ImageSizes, masks: bool = False) -> None:
@@ -212,6 +212,7 @@ class CocoFile:
                     difficult=annotation.difficult,
                     crowd=annotation.crowd,
                     truncated=annotation.truncated,
+                    occluded=annotation.occluded,
                     pose=annotation.pose,
                     area=annotation.area,
                     has_mask=annotation.has_mask,

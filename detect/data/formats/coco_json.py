@@ -60,9 +60,9 @@ class CocoAnnotation:
     it, unchecked; id: whole numbers as they are, anything else as text, None where it has none; turned: True if the
     corners are those around ``bbox`` turned by CVAT's ``attributes.rotation`` in degrees (docs.cvat.ai, "COCO").
 
-    ``difficult``, ``truncated`` and ``pose`` are VOC's, and not COCO's own keys. ``corners`` is not COCO's own either:
-    it holds ``x1 y1 x2 y2`` where ``bbox`` cannot, because the last bit of x + width differs. `detect data convert`
-    writes these keys.
+    ``difficult``, ``truncated``, ``occluded`` and ``pose`` are VOC's, and not COCO's own keys. ``corners`` is not
+    COCO's own either: it holds ``x1 y1 x2 y2`` where ``bbox`` cannot, because the last bit of x + width differs.
+    `detect data convert` writes these keys.
     """
 
     location: str
@@ -77,6 +77,7 @@ class CocoAnnotation:
     segmentation: Any
     id: int | str | None
     turned: bool = False
+    occluded: bool = False
 
     @property
     def has_mask(self) -> bool:
@@ -196,6 +197,7 @@ def parse_annotation(path: Path, index: int, record: Any) -> CocoAnnotation:
         segmentation=record.get("segmentation"),
         id=identifier,
         turned=turned,
+        occluded=_parse_flag(path, location, record, "occluded"),
     )
 
 

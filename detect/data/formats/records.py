@@ -25,7 +25,8 @@ class LabeledObject(NamedTuple):
     y2; invalid_reason: why its box cannot be used, None if it can; area: COCO's own, None where it is that of the box;
     has_mask: True if the file has an outline (COCO's segmentation); own_numbers: the four numbers of the file in its
     own order and units, None where they are those of ``box`` or follow from it (CSV, COCO); mask: the outline, None
-    where there is none, where it cannot be read, and where the reader was not asked for masks.
+    where there is none, where it cannot be read, and where the reader was not asked for masks; occluded, truncated: as
+    VOC has them, a part of the object is hidden, or outside the image.
     """
 
     location: str
@@ -40,6 +41,7 @@ class LabeledObject(NamedTuple):
     has_mask: bool = False
     own_numbers: Corners | None = None
     mask: Mask | None = None
+    occluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,14 @@ def _to_annotation(image: LabeledImage, labels: Mapping[str, int], masks: bool) 
         crowd=np.asarray([instance.crowd for instance in objects], bool),
         areas=np.asarray(areas, np.float64),
         masks=PackedMasks.pack([instance.mask for instance in objects]) if masks else None,
+        occluded=_marks([instance.occluded for instance in objects]),
+        truncated=_marks([instance.truncated for instance in objects]),
     )
+
+
+def _marks(flags: Sequence[bool]) -> np.ndarray | None:
+    """Return the marks (G,) of the objects of an image; None where none has one."""
+    return np.asarray(flags, bool) if any(flags) else None
 
 
 def invalid_box_reason(corners: Sequence[float]) -> str | None:

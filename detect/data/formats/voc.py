@@ -244,6 +244,7 @@ class VocFolder:
             difficult=voc_object.difficult,
             crowd=voc_object.crowd,
             truncated=voc_object.truncated,
+            occluded=voc_object.occluded,
             pose=voc_object.pose,
             has_mask=bool(voc_object.shape),
             own_numbers=voc_object.corners,

@@ -55,6 +55,7 @@ class VocObject:
     shape: str
     turned: bool = False
     deleted: bool = False
+    occluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,7 @@ def _parse_object(index: int, element: Element) -> VocObject:
         num_boxes=len(boxes),
         shape=shape,
         turned=turned is not None,
+        occluded=_parse_flag(element, "occluded"),
         deleted=element.find("deleted") is not None and _parse_flag(element, "deleted"),
     )
 

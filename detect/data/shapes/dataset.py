@@ -28,15 +28,20 @@ DATA_VERSION = 6  # increase it with every change of images or labels: another v
 _JPEG_QUALITY = 95  # no visible artifacts
 
 
-def prepare_shapes(root: Path, seed: int, train: int = 2000, val: int = 300) -> Path:
+def prepare_shapes(root: Path, seed: int, train: int = 2000, val: int = 300, occlusion: float | None = None) -> Path:
     """Return the folder of the data set under ``root``; it is drawn unless it exists.
 
     It is written to a temporary folder and renamed when it is complete. So a killed process leaves no incomplete data
     set, and two processes may draw it at the same time. The annotation files are ``train.json`` and ``val.json``, their
-    images are in ``train`` and ``val``. Raises UserError if a folder of that name contains something else.
+    images are in ``train`` and ``val``. occlusion: see ``draw_scene``; with a number the folder is one of its own, and
+    its labels say which objects are occluded and truncated. Raises UserError if a folder of that name contains
+    something else.
     """
-    settings = {"version": DATA_VERSION, "seed": seed, "train": train, "val": val}
+    settings: dict[str, int | float] = {"version": DATA_VERSION, "seed": seed, "train": train, "val": val}
     folder = root / f"shapes-v{DATA_VERSION}-seed{seed}-{train}x{val}"
+    if occlusion is not None:
+        settings["occlusion"] = occlusion
+        folder = folder.with_name(f"{folder.name}-occlusion{occlusion:g}")
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=root))
@@ -51,28 +56,30 @@ def prepare_shapes(root: Path, seed: int, train: int = 2000, val: int = 300) -> 
     return folder
 
 
-def _write_dataset(folder: Path, settings: dict[str, int]) -> None:
+def _write_dataset(folder: Path, settings: dict[str, int | float]) -> None:
     """Draw both splits into an empty folder."""
     folder.chmod(0o755)  # mkdtemp makes it private
     for split in ("train", "val"):
         (folder / split).mkdir()
-        annotations = _write_split(folder / split, settings["seed"], split, settings[split])
+        seed, count = int(settings["seed"]), int(settings[split])
+        annotations = _write_split(folder / split, seed, split, count, settings.get("occlusion"))
         (folder / f"{split}.json").write_text(json.dumps(annotations), encoding="utf-8")
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _write_split(folder: Path, seed: int, split: str, count: int) -> dict[str, object]:
+def _write_split(folder: Path, seed: int, split: str, count: int, occlusion: float | None) -> dict[str, object]:
     """Draw ``count`` images into ``folder`` and return their COCO annotation file."""
     images: list[dict[str, object]] = []
     objects: list[dict[str, object]] = []
     for index in range(count):
-        scene = draw_scene(seed, split, index)
+        scene = draw_scene(seed, split, index, occlusion)
         name = f"{index:05d}.jpg"
         if not cv2.imwrite(str(folder / name), scene.rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise OSError(f"{folder / name}: could not be written")
         height, width = scene.rgb.shape[:2]
         images.append({"id": index + 1, "file_name": name, "width": width, "height": height})
-        objects += _coco_annotations(scene, image_id=index + 1, first_id=len(objects) + 1)
+        annotations = _coco_annotations(scene, image_id=index + 1, first_id=len(objects) + 1)
+        objects += annotations if occlusion is None else _with_marks(annotations, scene)
     return {
         "info": {"description": f"shapes, drawn by detect from seed {seed}", "version": str(DATA_VERSION)},
         "images": images,
@@ -101,6 +108,15 @@ def _coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[s
     ]
 
 
+def _with_marks(annotations: list[dict[str, object]], scene: Scene) -> list[dict[str, object]]:
+    """Return annotations that say which objects are occluded and truncated, by keys that are not COCO's own."""
+    marks = zip(annotations, scene.occluded.tolist(), scene.truncated.tolist(), strict=True)
+    return [
+        annotation | {"occluded": int(occluded), "truncated": int(truncated)}
+        for annotation, occluded, truncated in marks
+    ]
+
+
 def _rename_folder(temporary: Path, folder: Path) -> None:
     """Rename the finished folder, unless another process was first, whose content is the same."""
     try:
@@ -110,7 +126,7 @@ def _rename_folder(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _check_dataset(folder: Path, settings: dict[str, int]) -> None:
+def _check_dataset(folder: Path, settings: dict[str, int | float]) -> None:
     """Raise UserError unless the folder contains the data set of these settings with all its images."""
     try:
         stored = json.loads((folder / "settings.json").read_text(encoding="utf-8"))

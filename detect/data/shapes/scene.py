@@ -17,10 +17,11 @@ from detect.system import randomness
 from detect.types import Size
 
 _SIDE_RANGE = (0.10, 0.60)  # of the image's sides, for both sides of every box
-_MIN_VISIBILITY = 0.62
+_MIN_VISIBILITY, _MIN_VISIBILITY_OCCLUDED = 0.62, 0.35  # the second where a fraction of objects is to cover others
 _WHOLE, _TRUNCATED, _OVERLAPPING = 0, 1, 2
 _PLACEMENTS = (0.68, 0.80)  # thresholds in 0..1 between the three; a fifth of the objects ends truncated or covered
 _MAX_ATTEMPTS = 12
+_MIN_HIDDEN = 0.1  # of an object's area: from here on its label says occluded, or truncated
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Scene:
 
     rgb (h, w, 3) uint8; boxes (G, 4) float64, tight around the complete object clipped to the image, including covered
     parts; labels (G,) int64 in 1..6; masks (G, h, w) bool, the pixels around which each box is tight; visibility (G,)
-    float64: the fraction of the object's area that is inside the image and not covered, at least 0.62.
+    float64: the fraction of the object's area that is inside the image and not covered, at least 0.62 (0.35 with more
+    occlusion); occluded and truncated (G,) bool: a tenth or more of its area in the image is covered, or of its area is
+    outside.
     """
 
     rgb: np.ndarray
@@ -37,6 +40,8 @@ class Scene:
     labels: np.ndarray
     masks: np.ndarray
     visibility: np.ndarray
+    occluded: np.ndarray
+    truncated: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,16 @@ class _PlacedObject:
     mask: np.ndarray
 
 
-def draw_scene(seed: int, split: str, index: int) -> Scene:
-    """Draw image ``index`` of a split; it depends on the three arguments only, not on other images."""
+def draw_scene(seed: int, split: str, index: int, occlusion: float | None = None) -> Scene:
+    """Draw image ``index`` of a split; it depends on the arguments only, not on other images.
+
+    occlusion: the probability that an object is placed in front of another, where there is one; None for a fifth.
+    """
     rng = randomness.numpy_generator("shapes", seed, split, index)
     height = int(rng.integers(112, 147))
     size = (height, round(128 * 128 / height))
     canvas = draw_background(rng, size).astype(np.float32)
-    objects = [] if rng.random() < 0.1 else _place_objects(rng, size, int(rng.integers(1, 5)))
+    objects = [] if rng.random() < 0.1 else _place_objects(rng, size, int(rng.integers(1, 5)), occlusion)
     used_colors: list[np.ndarray] = []
     for sprite in (placed.sprite for placed in objects):
         pixels, rows_and_columns = canvas[sprite.image_slices()], sprite.sprite_slices(size)
@@ -68,21 +76,27 @@ def draw_scene(seed: int, split: str, index: int) -> Scene:
         labels=np.array([placed.label for placed in objects], np.int64),
         masks=np.array([placed.mask for placed in objects], bool).reshape(-1, *size),
         visibility=_visible_fractions(objects),
+        occluded=_covered_fractions(objects) >= _MIN_HIDDEN,
+        truncated=np.array([1 - placed.mask.sum() / placed.sprite.area for placed in objects]) >= _MIN_HIDDEN,
     )
 
 
-def _place_objects(rng: np.random.Generator, size: Size, count: int) -> list[_PlacedObject]:
-    """Place up to ``count`` objects, each visible to at least _MIN_VISIBILITY; one that finds no room is skipped."""
+def _place_objects(rng: np.random.Generator, size: Size, count: int, occlusion: float | None) -> list[_PlacedObject]:
+    """Place up to ``count`` objects, each visible to a minimum fraction; one that finds no room is skipped."""
     objects: list[_PlacedObject] = []
+    placements, min_visibility = _PLACEMENTS, _MIN_VISIBILITY
+    if occlusion is not None:
+        rest = (1 - occlusion) / _PLACEMENTS[1]  # whole and truncated ones keep their ratio
+        placements, min_visibility = (_PLACEMENTS[0] * rest, 1 - occlusion), _MIN_VISIBILITY_OCCLUDED
     for _ in range(count):
         label = int(rng.integers(len(CLASSES))) + 1
-        placement = int(np.searchsorted(_PLACEMENTS, rng.random(), side="right"))
+        placement = int(np.searchsorted(placements, rng.random(), side="right"))
         if placement == _OVERLAPPING and not objects:
             placement = _WHOLE
         for _ in range(_MAX_ATTEMPTS):
             sprite = _place_sprite(rng, draw_sprite(rng, label, size), size, placement, objects)
             candidate = _PlacedObject(label, sprite, sprite.mask(size))
-            if _fits(candidate, objects, size, placement):
+            if _fits(candidate, objects, size, placement, min_visibility):
                 objects.append(candidate)
                 break
     return objects
@@ -108,7 +122,9 @@ def _place_sprite(
     return sprite.moved_to(int(corner[0]), int(corner[1]))
 
 
-def _fits(candidate: _PlacedObject, objects: list[_PlacedObject], size: Size, placement: int) -> bool:
+def _fits(
+    candidate: _PlacedObject, objects: list[_PlacedObject], size: Size, placement: int, min_visibility: float
+) -> bool:
     """Return True if the sides are in range, it overlaps another only if it should, and all stay recognizable."""
     if not candidate.mask.any():
         return False
@@ -118,7 +134,7 @@ def _fits(candidate: _PlacedObject, objects: list[_PlacedObject], size: Size, pl
         return False
     if any((candidate.mask & other.mask).any() for other in objects) != (placement == _OVERLAPPING):
         return False
-    return bool(_visible_fractions([*objects, candidate]).min() >= _MIN_VISIBILITY)
+    return bool(_visible_fractions([*objects, candidate]).min() >= min_visibility)
 
 
 def _visible_fractions(objects: list[_PlacedObject]) -> np.ndarray:
@@ -129,6 +145,12 @@ def _visible_fractions(objects: list[_PlacedObject]) -> np.ndarray:
         fractions[i] = np.count_nonzero(objects[i].mask & ~covered) / objects[i].sprite.area
         covered |= objects[i].mask
     return fractions
+
+
+def _covered_fractions(objects: list[_PlacedObject]) -> np.ndarray:
+    """Return (G,): the fraction of each object's area in the image that is under a later object."""
+    in_image = np.array([placed.mask.sum() / placed.sprite.area for placed in objects])
+    return 1 - _visible_fractions(objects) / in_image
 
 
 def _mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from detect.evaluation.assignment import FALSE_POSITIVE, IGNORED, assign
 from detect.evaluation.coco_tables import AREAS, in_area_ranges
 from detect.evaluation.columns import BoolArray, BoxColumns, DetectionColumns, EvalColumns, FloatArray, rank_in_group
 from detect.evaluation.rules import Rules
+
+if TYPE_CHECKING:
+    from detect.data.annotations import Annotations
 
 BORDER = 2.0  # pixels: annotators rarely draw boxes up to the very edge
 
@@ -39,6 +43,10 @@ class RangeScore:
     mAP: float | None  # noqa: N815  the field's own spelling
     per_class: dict[str, float | None]
     objects: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the record that scripts read: mAP, per_class, objects."""
+        return {"mAP": self.mAP, "per_class": self.per_class, "objects": self.objects}
 
 
 def box_attributes(matches: Matches) -> dict[str, Attribute]:
@@ -66,6 +74,26 @@ def box_attributes(matches: Matches) -> dict[str, Attribute]:
     }
 
 
+def label_attributes(matches: Matches, annotations: Annotations) -> dict[str, Attribute]:
+    """Return the properties that the labels of these annotations mark, by name: occlusion, truncation, both or none.
+
+    Nothing says whether a detection that matches no object is of an occluded one: it counts in both ranges. So the APs
+    of two ranges are not to be compared with each other, but those of two detectors in one range.
+    """
+    columns = matches.columns
+    ranks = np.argsort(matches.images)  # of each image of the data among those of the columns
+    groups = (annotations.labels - 1) * columns.num_images + np.repeat(ranks, np.diff(annotations.offsets))
+    order = np.argsort(groups, kind="stable")  # as make_columns sorts the rows
+    in_both = np.ones((len(columns.detections.groups), 2), bool)
+    names = {"occlusion": ("visible", "occluded"), "truncation": ("whole", "truncated")}
+    marks = {"occlusion": annotations.occluded, "truncation": annotations.truncated}
+    return {
+        name: Attribute(names[name], np.stack([~marked[order], marked[order]], 1), in_both)
+        for name, marked in marks.items()
+        if marked is not None
+    }
+
+
 def restrict_to(matches: Matches, attribute: Attribute) -> dict[str, Matches]:
     """Return the matches of each range by its name; objects outside of it are ignored, as difficult ones are."""
     columns = matches.columns
@@ -84,6 +112,14 @@ def score_ranges(matches: Matches) -> dict[str, dict[str, RangeScore]]:
     return {
         name: {range_: _score(restricted) for range_, restricted in restrict_to(matches, attribute).items()}
         for name, attribute in box_attributes(matches).items()
+    }
+
+
+def score_labeled_ranges(matches: Matches, annotations: Annotations) -> dict[str, dict[str, RangeScore]]:
+    """Return the AP of the objects that the labels mark and of the others, by property and range; {} without marks."""
+    return {
+        name: {range_: _score(restricted) for range_, restricted in restrict_to(matches, attribute).items()}
+        for name, attribute in label_attributes(matches, annotations).items()
     }
 
 

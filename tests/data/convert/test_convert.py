@@ -17,6 +17,7 @@ from rich.console import Console
 
 from detect.data.convert.convert import plan_conversion, run_conversion
 from detect.data.convert.convertible_dataset import ConvertibleDataset, drop_unrepresentable, read_convertible_dataset
+from detect.data.convert.lost_fields import lost_fields, nonstandard_fields
 from detect.data.formats.detect_format import WRITABLE_FORMATS, WritableFormat
 from detect.data.formats.records import LabeledImage, LabeledObject
 from detect.system.progress import show_progress
@@ -152,6 +153,21 @@ def test_round_trip_through_two_formats_keeps_the_dataset(
         == to_comparable(data, marks)
     )
     assert list(back.categories) == list(data.categories) == ["cat", "dog"]
+
+
+def test_occluded_objects_stay_so_in_coco_and_voc_and_are_counted_elsewhere(
+    voc: Callable[..., Path], tmp_path: Path
+) -> None:
+    mark = "<occluded>1</occluded>"
+    root = voc({"a": voc_object("dog", 1, 1, 9, 9, extra=mark) + voc_object("cat", 5, 5, 60, 40)}, lists="train")
+    data = read_convertible_dataset(root, "voc", None)
+    coco = convert_and_read(data, "coco", tmp_path / "1")
+    back = convert_and_read(coco, "voc", tmp_path / "2")
+    assert [[item.occluded for item in read.objects()] for read in (data, coco, back)] == [[True, False]] * 3
+    (images,) = data.splits.values()
+    for target in ("csv", "yolo"):
+        assert lost_fields(images, target) == ["occluded of 1 objects"]
+    assert nonstandard_fields(data.objects(), "coco") == ["occluded of 1 objects"]
 
 
 def test_convert_command_writes_files_and_prints_summary(

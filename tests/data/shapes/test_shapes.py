@@ -4,14 +4,17 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from detect.data.formats.coco import read_coco
 from detect.data.shapes import dataset as shapes
 from detect.data.shapes.dataset import CLASSES, Scene, draw_scene, prepare_shapes
+from detect.data.sources import without_difficult
 from detect.errors import UserError
 from detect.evaluation.coco import evaluate_coco_json
 from tests.data.shapes import color_baseline
@@ -187,10 +190,10 @@ def test_prepare_shapes_of_another_version_uses_another_folder(tmp_path: Path, m
 
 
 def test_prepare_shapes_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted_draw(seed: int, split: str, index: int) -> Scene:
+    def interrupted_draw(seed: int, split: str, index: int, occlusion: float | None) -> Scene:
         if (split, index) == ("val", 0):
             raise KeyboardInterrupt
-        return draw_scene(seed, split, index)
+        return draw_scene(seed, split, index, occlusion)
 
     monkeypatch.setattr(shapes, "draw_scene", interrupted_draw)
     with pytest.raises(KeyboardInterrupt):
@@ -231,3 +234,55 @@ def test_prepare_shapes_of_damaged_folder_fails(tmp_path: Path, damage: str) -> 
     damages[damage]()
     with pytest.raises(UserError, match=folder.name):
         prepare_shapes(tmp_path, seed=0, train=2, val=1)
+
+
+@pytest.fixture(scope="module")
+def occluded_scenes() -> list[Scene]:
+    return [draw_scene(0, "train", index, 0.9) for index in range(150)]
+
+
+def test_draw_scene_with_occlusion_hides_more(scenes: list[Scene], occluded_scenes: list[Scene]) -> None:
+    usual, more = (np.concatenate([scene.occluded for scene in drawn]).mean() for drawn in (scenes, occluded_scenes))
+    assert usual < 0.15
+    assert more > 0.4
+    visible = np.concatenate([scene.visibility for scene in occluded_scenes])
+    assert 0.35 <= visible.min() < 0.45
+
+
+def test_draw_scene_marks_what_is_covered_and_what_is_outside(
+    scenes: list[Scene], occluded_scenes: list[Scene]
+) -> None:
+    """Occluded: a tenth of the mask or more is under the masks of later objects; truncated: of the area is missing."""
+    for scene in [*scenes[:150], *occluded_scenes]:
+        assert scene.occluded.shape == scene.truncated.shape == scene.labels.shape
+        for i, mask in enumerate(scene.masks):
+            later = scene.masks[i + 1 :].any(axis=0)
+            assert scene.occluded[i] == ((mask & later).sum() >= 0.1 * mask.sum())
+            seen = (mask & ~later).sum()
+            assert scene.truncated[i] == (mask.sum() <= 0.9 * round(seen / scene.visibility[i]))
+
+
+def test_prepare_shapes_with_occlusion_is_a_data_set_of_its_own_with_marks(tmp_path: Path) -> None:
+    plain, occluded = prepare_shapes(tmp_path, 0, 8, 2), prepare_shapes(tmp_path, 0, 8, 2, 0.9)
+    assert occluded.name == f"{plain.name}-occlusion0.9"
+    assert prepare_shapes(tmp_path, 0, 8, 2, 0.9) == occluded
+    before, after = (json.loads((folder / "train.json").read_text())["annotations"] for folder in (plain, occluded))
+    assert all("occluded" not in annotation for annotation in before)
+    assert {annotation["occluded"] for annotation in after} == {0, 1}
+    assert all(annotation["truncated"] in (0, 1) for annotation in after)
+    assert "occlusion" not in json.loads((plain / "settings.json").read_text())
+
+
+def test_marks_of_shapes_reach_the_annotations(tmp_path: Path) -> None:
+    folder = prepare_shapes(tmp_path, 0, 12, 2, 0.9)
+    annotations = read_coco(folder / "train.json", [folder / "train"], CLASSES)
+    written = json.loads((folder / "train.json").read_text())["annotations"]
+    assert annotations.occluded is not None
+    assert annotations.occluded.tolist() == [bool(annotation["occluded"]) for annotation in written]
+    without = without_difficult(replace(annotations, difficult=~annotations.occluded))
+    assert without.occluded is not None
+    assert without.occluded.all()
+    assert len(without.occluded) == annotations.occluded.sum() == len(without.boxes)
+    assert [image.occluded.tolist() for image in (annotations[i] for i in range(12)) if image.occluded is not None] == [
+        annotations.occluded[annotations.offsets[i] : annotations.offsets[i + 1]].tolist() for i in range(12)
+    ]

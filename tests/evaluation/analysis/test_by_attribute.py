@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.evaluation.analysis.by_attribute import Attribute, box_attributes, restrict_to, score_ranges
+from detect.evaluation.analysis.by_attribute import (
+    Attribute,
+    box_attributes,
+    label_attributes,
+    restrict_to,
+    score_labeled_ranges,
+    score_ranges,
+)
 from detect.evaluation.analysis.matches import images_of, match
 from detect.evaluation.coco import evaluate_coco
 from detect.evaluation.rules import COCO_AP, VOC12
@@ -140,3 +147,41 @@ def test_restrict_to_everything_changes_nothing(seed):
     np.testing.assert_array_equal(unsplit.columns.ground_truth.ignore, case.ground_truth.ignore)
     nothing = replace(everything, ground_truth=~everything.ground_truth, detections=~everything.detections)
     assert not np.isin(restrict_to(matches, nothing)["all"].outcome, [0, 1]).any()
+
+
+def test_labels_without_marks_split_nothing():
+    annotations, predictions = data_set([([(A, CAT, "")], [(A, CAT, 0.9)])])
+    assert score_labeled_ranges(match(annotations, predictions, VOC12), annotations) == {}
+
+
+def test_labeled_ranges_count_their_objects_and_all_false_positives():
+    """A cat that is occluded and missed, one that is not and found, and a false positive before it in both ranges."""
+    annotations, predictions = data_set([([(A, CAT, ""), (FAR, CAT, "")], [(NEAR, DOG, 0.9), (FAR, CAT, 0.8)])])
+    annotations = replace(annotations, occluded=np.array([True, False]))
+    ranges = score_labeled_ranges(match(annotations, predictions, VOC12), annotations)
+    assert {name: {key: (score.mAP, score.objects) for key, score in of.items()} for name, of in ranges.items()} == {
+        "occlusion": {"visible": (1.0, 1), "occluded": (0.0, 1)}
+    }
+    assert ranges["occlusion"]["visible"].to_dict()["objects"] == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_label_attributes_are_those_of_each_box(seed):
+    rng = np.random.default_rng(seed)
+    annotations, predictions = random_scored_data_set(rng, 0.25)
+    marks = rng.random(len(annotations.boxes)) < 0.5
+    annotations = replace(annotations, occluded=marks, truncated=~marks)
+    for rules in (COCO_AP, VOC12):
+        matches = match(annotations, predictions, rules)
+        attributes = label_attributes(matches, annotations)
+        truth = matches.columns.ground_truth
+        owners = np.repeat(np.arange(len(annotations)), np.diff(annotations.offsets))
+        images = matches.images[images_of(matches.columns, truth.groups)]
+        for row, (image, corners, group) in enumerate(zip(images, truth.boxes.corners, truth.groups, strict=True)):
+            same = (owners == image) & (annotations.labels == 1 + group // matches.columns.num_images)
+            same &= np.isclose(annotations.boxes, corners).all(1)
+            assert attributes["occlusion"].ground_truth[row, 1] in marks[same]
+            if same.sum() == 1:
+                assert attributes["occlusion"].ground_truth[row].tolist() == [not marks[same][0], marks[same][0]]
+                assert attributes["truncation"].ground_truth[row].tolist() == [marks[same][0], not marks[same][0]]
