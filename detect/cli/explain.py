@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from detect.explain.attribution.target import Quantity
     from detect.explain.trace.write_trace import ImageGroundTruth
     from detect.inference.predictor import Predictor
+    from detect.models.adversaries.adversary import Adversary
     from detect.proposals.lookups import ProposalsFromFiles
 
 
@@ -29,17 +30,18 @@ GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
 CAMS = ("gradcam", "hirescam", "eigencam")
 PERTURBATION = ("occlusion", "drise")
 DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION)
+ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
 LAYERS = ("deconvnet", "activations", "top-patches")
 METHODS_BY_OPTION = {  # the methods that take an option, for each option that not every method takes
     "annotations": ("trace",),
     "split": ("trace",),
-    "rank": DETECTIONS,
-    "classes": DETECTIONS,
+    "rank": (*DETECTIONS, ADVERSARY),
+    "classes": (*DETECTIONS, ADVERSARY),
     "target": DETECTIONS,
     "reduce": GRADIENTS,
     "layer": (*CAMS, *LAYERS),
     "channel": LAYERS,
-    "proposals": ("trace", *DETECTIONS),
+    "proposals": ("trace", *DETECTIONS, ADVERSARY),
     "masks": ("drise",),
     "seed": ("smoothgrad", "drise"),
 }
@@ -52,7 +54,7 @@ METHODS_BY_OPTION = {  # the methods that take an option, for each option that n
 @click.argument("images", metavar="[IMAGE]...", nargs=-1)
 @click.option(
     "--method",
-    type=click.Choice(["trace", *DETECTIONS, *LAYERS, "filters"]),
+    type=click.Choice(["trace", *DETECTIONS, ADVERSARY, *LAYERS, "filters"]),
     default="trace",
     show_default=True,
     help="Explanation method.",
@@ -130,6 +132,8 @@ def explain_command(
     its box. Each image gets a folder with a figure and the raw map (.npy, in the image's pixels) of each detection, and
     an image grid.
 
+    adversary: which part of each detection's region the adversary hides that MODEL was trained against; the same files.
+
     filters, activations, deconvnet, top-patches: the network itself: the filters of its first layer;
     the maps of a layer; activations projected back to pixels, for networks whose layers form one sequence; the image
     patches that make a channel most active.
@@ -152,6 +156,7 @@ def explain_command(
     from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
+    adversary = _load_adversary(predictor) if method == ADVERSARY else None
     for note in search.notes():
         print(note)
     if method in (*LAYERS, "filters"):
@@ -163,7 +168,7 @@ def explain_command(
     else:
         labels = frozenset(options.class_labels(classes, predictor.classes))
         query = DetectionQuery(method, target or "score", reduce or "max", score, max_detections, labels, rank)
-        method_options = MethodOptions(_progress(), layer, masks or 1000, seed or 0)
+        method_options = MethodOptions(_progress(), layer, masks or 1000, seed or 0, adversary)
         unreadable = explain_images(predictor, paths, out, query, method_options, file_proposals, print)
     _finish(paths, unreadable, "traced" if method == "trace" else "explained", out)
 
@@ -206,6 +211,17 @@ def _trace_images(
         return trace_images(
             predictor, images, out, TraceOptions(score, max_detections), ground_truth, file_proposals, progress
         )
+
+
+def _load_adversary(predictor: Predictor) -> Adversary:
+    """Return the adversary that the model was trained against. Raises UserError if none that hides cells was."""
+    from detect.checkpoints.adversary import load_adversary
+
+    adversary = load_adversary(predictor.file).to(predictor.compute.device)
+    adversary_type = predictor.config.model.adversary.type
+    if adversary_type == "astn":
+        raise UserError(f"{predictor.file}: expected model.adversary.type asdn or both, which hide cells, found astn")
+    return adversary
 
 
 def _explain_network(

@@ -21,7 +21,7 @@ from detect.explain.attribution.heatmaps import (
     reduce_channels,
     to_image_pixels,
 )
-from detect.explain.attribution.methods import METHODS
+from detect.explain.attribution.methods import ALL_METHODS
 from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.target import (
     AttributionTarget,
@@ -44,8 +44,8 @@ COLUMNS = 3  # of the image grid
 class DetectionQuery:
     """Which detections of an image to explain, and how.
 
-    method: a name in METHODS; quantity: what is explained of a detection; reduce: see ``heatmaps.reduce_channels``. The
-    detections have at least ``score`` and one of the ``labels``, and there are at most ``max_detections``; with a
+    method: a name in ALL_METHODS; quantity: what is explained of a detection; reduce: see ``heatmaps.reduce_channels``.
+    The detections have at least ``score`` and one of the ``labels``, and there are at most ``max_detections``; with a
     ``rank`` only the detection of that rank (from 1) is explained, at any score.
     """
 
@@ -78,7 +78,7 @@ def explain_images(
     Raises UserError for a layer that the network does not have, an edge of boxes that are not regressed, or gradients
     in fp16.
     """
-    if METHODS[query.method].needs_gradients and predictor.compute.dtype == torch.float16:
+    if ALL_METHODS[query.method].needs_gradients and predictor.compute.dtype == torch.float16:
         raise UserError(
             f"--precision: expected fp32 or bf16 with --method {query.method}, found fp16, in which small gradients of "
             "pixels become 0"
@@ -119,7 +119,7 @@ def _explain_image(
     size, figures = (rgb.shape[0], rgb.shape[1]), []
     autocast = predictor.compute.autocast
     for target in attribution_targets(predictor.base_detector, images, selected, query.quantity, autocast):
-        heats = METHODS[query.method].explain(target, options)
+        heats = ALL_METHODS[query.method].explain(target, options)
         for detection, heat in zip(target.detections, heats, strict=True):
             heatmap = to_image_pixels(reduce_channels(heat, query.reduce), target, images.sizes[0], size)
             boxes = torch.stack([detection.box, detection.proposal]).cpu()
@@ -162,7 +162,7 @@ def why_none(detections: Sequence[TargetDetection], query: DetectionQuery) -> st
 
 def caption(query: DetectionQuery, options: MethodOptions, target: AttributionTarget) -> str:
     """Return the sentences that say what a figure shows, and what it does not show."""
-    method, network = METHODS[query.method], target.network
+    method, network = ALL_METHODS[query.method], target.network
     what = "the score" if query.quantity == "score" else f"edge {query.quantity}"
     name = find_layer(network, options.layer)[0] if method.needs_layer else None
     sentences = [

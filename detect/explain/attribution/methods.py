@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from detect.explain.attribution.adversary import adversary
 from detect.explain.attribution.cams import eigencam, gradcam, hirescam
 from detect.explain.attribution.gradients import guided_backprop, integrated_gradients, saliency, smoothgrad
 from detect.explain.attribution.options import MethodOptions
@@ -32,6 +33,7 @@ class Method:
     needs_gradients: bool = False
 
 
+# The methods that explain any detector.
 METHODS: dict[str, Method] = {
     "saliency": Method(saliency, "how fast {what} changes with each pixel", needs_gradients=True),
     "smoothgrad": Method(
@@ -59,4 +61,8 @@ METHODS: dict[str, Method] = {
     ),
     "occlusion": Method(occlusion, "how hiding a patch here changes {what}"),
     "drise": Method(drise, "how a visible pixel changes {what}, from random masks"),
+}
+# And the one that needs the adversary that a detector was trained against.
+ALL_METHODS: dict[str, Method] = METHODS | {
+    "adversary": Method(adversary, "what the adversary of the training hides of the proposal, cell by cell"),
 }

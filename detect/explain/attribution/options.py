@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from detect.models.adversaries.adversary import Adversary
 from detect.system.progress import ProgressDisplay
 
 ShowProgress = Callable[[str, int], AbstractContextManager[ProgressDisplay]]  # label, total number of images
@@ -16,13 +17,15 @@ class MethodOptions:
     """The options of all methods; each method reads those it needs.
 
     progress: shows the progress of methods that run the network on many images; layer: the name of a layer of the
-    network, None for the default layer; masks: number of random masks; seed: seed of all random draws.
+    network, None for the default layer; masks: number of random masks; seed: seed of all random draws; adversary: that
+    the detector was trained against.
     """
 
     progress: ShowProgress
     layer: str | None = None
     masks: int = 1000
     seed: int = 0
+    adversary: Adversary | None = None
 
 
 class _NullProgress:

@@ -79,7 +79,7 @@ class AttributionTarget:
     rest is padding; window: (4,), the box of the pixels in canvas pixels; network: what runs on the pixels,
     whose layers have names; forward: maps pixels (N, 3, H, W) to the predictions for the D pinned proposals, at least
     float32 whatever the network computes in; quantity: what is explained of a detection, its score or an edge of
-    its box.
+    its box; region_maps: returns the region maps (D, C, d, d) of the pinned proposals, None where each is a crop.
     """
 
     pixels: Tensor
@@ -90,6 +90,7 @@ class AttributionTarget:
     postprocess: Postprocess
     quantity: Quantity
     forward: Callable[[Tensor], Predictions]
+    region_maps: Callable[[], Tensor] | None = None
 
     def objective(self, pixels: Tensor) -> Tensor:
         """Return the values to differentiate: the log-odds of the score, or the edge in pixels. (N, 3, H, W) -> (N, D).
@@ -177,6 +178,10 @@ def _image_target(
         refined = torch.stack([image_proposals.boxes for image_proposals in raw.proposals])
         return at_least_float32(torch.stack(raw.logits)), at_least_float32(torch.stack(raw.deltas)), refined
 
+    def region_maps() -> Tensor:
+        with autocast():
+            return at_least_float32(detector.regions(images, detector.backbone(images.pixels), [boxes]))
+
     height, width = images.pixels.shape[2:]
     window = boxes.new_tensor([0, 0, width, height])
     return AttributionTarget(
@@ -188,6 +193,7 @@ def _image_target(
         detector.postprocess,
         quantity,
         forward,
+        region_maps,
     )
 
 
