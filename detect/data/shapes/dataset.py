@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -56,7 +57,7 @@ def prepare_shapes(root: Path, seed: int, train: int = 2000, val: int = 300, occ
     return folder
 
 
-def _write_dataset(folder: Path, settings: dict[str, int | float]) -> None:
+def _write_dataset(folder: Path, settings: Mapping[str, int | float]) -> None:
     """Draw both splits into an empty folder."""
     folder.chmod(0o755)  # mkdtemp makes it private
     for split in ("train", "val"):
@@ -126,7 +127,7 @@ def _rename_folder(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _check_dataset(folder: Path, settings: dict[str, int | float]) -> None:
+def _check_dataset(folder: Path, settings: Mapping[str, int | float]) -> None:
     """Raise UserError unless the folder contains the data set of these settings with all its images."""
     try:
         stored = json.loads((folder / "settings.json").read_text(encoding="utf-8"))

@@ -150,7 +150,7 @@ def _visible_fractions(objects: list[_PlacedObject]) -> np.ndarray:
 def _covered_fractions(objects: list[_PlacedObject]) -> np.ndarray:
     """Return (G,): the fraction of each object's area in the image that is under a later object."""
     in_image = np.array([placed.mask.sum() / placed.sprite.area for placed in objects])
-    return 1 - _visible_fractions(objects) / in_image
+    return np.asarray(1 - _visible_fractions(objects) / in_image)
 
 
 def _mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:

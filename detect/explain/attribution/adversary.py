@@ -39,4 +39,4 @@ def spread_over_box(cells: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor
     points = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], -1) * 2 - 1
     spread = functional.grid_sample(cells[None, None], points[None], padding_mode="border", align_corners=False)[0]
     is_inside = ((x >= 0) & (x <= 1)) & ((y >= 0) & (y <= 1))[:, None]
-    return spread * is_inside
+    return torch.where(is_inside, spread, 0)
