@@ -23,7 +23,7 @@ LAYERS: list[dict[str, str]] = [
         "network learned, its receptive fields, the table of its layers",
         "export": "a detector as a graph of ONNX or OpenVINO, compared with the model",
         "training": "the loop, the trainer, the run folder; `finetuning/`: the settings that `train.auto` chooses; "
-        "`recipes/`: joint, alternating, R-CNN, pretraining; "
+        "`recipes/`: joint, alternating, R-CNN, adversarial, pretraining; "
         "`svm/`: R-CNN's SVMs and box regressors",
     },
     {
@@ -41,7 +41,8 @@ LAYERS: list[dict[str, str]] = [
     },
     {
         "models": "the detector and its slots: `backbones/`, `proposers/`, `regions/`, `heads/`, postprocess, "
-        "test-time augmentation; `graph/`: the detector as one function for other runtimes",
+        "test-time augmentation; `adversaries/`: what it is trained against; `graph/`: the detector as one function "
+        "for other runtimes",
         "data": "images and their objects: `formats/`, `loading/`, `shapes/`, `inspect/`, `convert/`",
     },
     {

@@ -25,6 +25,7 @@ RECIPES: dict[str, list[str]] = {
     "joint": ["train.ema_decay=0.9", "train.optimizer=adamw", "train.clip_grad_norm=5", "train.log_every=1"],
     "joint, accumulated": ["train.accumulate=2", "model.test_time.flip=true"],
     "alternating": ["train.recipe=alternating"],
+    "adversarial": ["model.adversary.type=both", "model.adversary.channels=8", "train.recipe=adversarial"],
     "Fast R-CNN": ["model.kind=fast_rcnn", "model.proposals={file}"],
     "Fast R-CNN with SVMs": ["model.kind=fast_rcnn", "model.proposals={file}", "model.classifier=svm",
                              "train.recipe=rcnn"],
@@ -33,7 +34,7 @@ RECIPES: dict[str, list[str]] = {
     "pretrain": ["model.kind=rcnn", "model.proposals={file}", "model.crop.size=52", "model.crop.context=2",
                  "model.classifier=softmax", "train.recipe=pretrain"],
 }  # fmt: skip
-ON_ITS_OWN = ("joint", "joint, accumulated", "alternating")  # these detectors propose regions themselves
+ON_ITS_OWN = ("joint", "joint, accumulated", "alternating", "adversarial")  # these detectors propose regions themselves
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from detect.config.builders.adversary import build_adversary
 from detect.config.builders.detector import build_uninitialized
 from detect.errors import UserError
 from detect.inference.predictor import load
-from detect.training.loop import Interrupted
+from detect.models.adversaries import dropout
+from detect.training.loop import Interrupted, NonFiniteStep
 from detect.training.recipes.adversarial import _stage_config
-from detect.training.run import resume, train
+from detect.training.run import replay_step, resume, train
 from detect.training.update import Update, update_weights
 from tests.training.fixtures_training import QUIET, assert_same_weights, settings_of
 
@@ -141,6 +142,20 @@ def test_fast_rcnn_learns_against_an_adversary(shapes_root: Path, proposals: Pat
     config = config_with(shapes_root, "asdn", kind="fast_rcnn", proposals=str(proposals))
     train(config, tmp_path / "run", QUIET)
     assert load_checkpoint(tmp_path / "run" / "best.pt").adversary
+
+
+def test_step_of_an_adversary_that_is_not_finite_is_saved_with_it_and_run_again(
+    shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dropout, "imitation_loss", lambda logits, *_: logits.sum() * float("nan"))
+    with pytest.raises(NonFiniteStep, match=r"step 1: expected finite numbers, found adversary_mask nan") as failure:
+        train(config_with(shapes_root, "asdn"), tmp_path / "run", QUIET)
+    file = Path(str(failure.value).split("--replay ")[1])
+    assert file.parent.name == "2-adversary"
+    with pytest.raises(NonFiniteStep, match="loss adversary_mask"):
+        replay_step(file, QUIET)
+    monkeypatch.undo()
+    replay_step(file, QUIET)
 
 
 @pytest.mark.parametrize(
