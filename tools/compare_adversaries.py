@@ -71,7 +71,7 @@ class Gain:
 @click.option("--occlusion", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="data.occlusion.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Number of seeds.")
 @click.option("--few-seeds", type=click.IntRange(0), default=1, show_default=True, help="Those of astn and both.")
-@click.option("--adversary", "names", type=click.Choice(ADVERSARIES), multiple=True, help="Only these (and plain).")
+@click.option("--adversary", "names", type=click.Choice(ADVERSARIES), multiple=True, help="Only these, plain and none.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all trainings.")
 def main(
     config: Path,
@@ -90,7 +90,7 @@ def main(
         raise UserError(f"--minutes: expected either --minutes or --steps, found {'both' if minutes else 'neither'}")
     out.mkdir(parents=True, exist_ok=True)
     common = (f"data.occlusion={occlusion}", "train.validate_every=null", *settings)
-    chosen = [name for name in ADVERSARIES if not names or name in (PLAIN, *names)]
+    chosen = [name for name in ADVERSARIES if not names or name in (PLAIN, NONE, *names)]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in chosen}
     for seed in range(seeds):
         for name in chosen:
