@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from detect.models.adversaries.adversary import Turn
+from detect.models.adversaries.adversary import AdversaryStep
 from detect.models.heads.cascade import Refinement, StageAverage, mean_logits
 from detect.models.heads.masks import CascadeMaskHead, MaskHead, with_masks
 from detect.models.postprocess import Postprocess
@@ -131,25 +131,25 @@ class Detector(nn.Module):
         images: Images,
         targets: Sequence[Targets],
         maps: Sequence[Tensor] | None = None,
-        turn: Turn | None = None,
+        adversary_step: AdversaryStep | None = None,
     ) -> dict[str, MeanLoss]:
         """Return the losses of a batch by name; training minimizes the sum of their values.
 
         Each loss has the number of samples or images that it is a mean over: with it, losses are averaged over several
-        processes. maps: those of the backbone, None to compute them; turn: that of an adversary, which spoils regions
-        that the head learns from, or learns alone where the head is frozen.
+        processes. maps: those of the backbone, None to compute them; adversary_step: of an adversary, which spoils
+        regions that the head learns from, or learns alone where the head is frozen.
         """
         maps = self.backbone(images.pixels) if maps is None else maps
         proposed = self.proposer(images, maps, self.head_training.selection)
         losses = {} if "proposer" in self.frozen else self.proposer.losses(proposed.raw, images, targets)
-        if "head" in self.frozen and turn is None:
+        if "head" in self.frozen and adversary_step is None:
             return losses
         with torch.no_grad():
             samples = self.head_training.sampler.sample(proposed.proposals, targets, images.seeds)
-        if "head" in self.frozen and turn is not None:
+        if "head" in self.frozen and adversary_step is not None:
             regional = self.regions(images, maps, [sample.boxes for sample in samples])
-            return losses | turn.lesson(self.head.stages[0], regional, samples, images.seeds)
-        return losses | self._head_losses(images, maps, samples, targets, turn)
+            return losses | adversary_step.losses_alone(self.head.stages[0], regional, samples, images.seeds)
+        return losses | self._head_losses(images, maps, samples, targets, adversary_step)
 
     @torch.no_grad()
     def detect(self, images: Images, maps: Sequence[Tensor] | None = None) -> list[Detections]:
@@ -226,7 +226,7 @@ class Detector(nn.Module):
         maps: Sequence[Tensor],
         samples: Sequence[Samples],
         targets: Sequence[Targets],
-        turn: Turn | None,
+        adversary_step: AdversaryStep | None,
     ) -> dict[str, MeanLoss]:
         """Return the losses of the stages for the samples of the first; names of a cascade's end with the stage."""
         stages, losses = self.head.stages, dict[str, MeanLoss]()
@@ -243,8 +243,8 @@ class Detector(nn.Module):
             regional = self.regions(images, maps, [sample.boxes for sample in samples])
             if len(stages) > 1 and regional.requires_grad:
                 regional.register_hook(lambda gradient: gradient / len(stages))  # type: ignore[no-untyped-call]
-            if turn is not None:
-                regional, adversary_losses = turn.spoil(stage, regional, samples, images.seeds)
+            if adversary_step is not None:
+                regional, adversary_losses = adversary_step.spoil(stage, regional, samples, images.seeds)
                 losses |= adversary_losses
             logits, deltas = stage(regional)
             losses |= _of_stage(self._region_losses(logits, deltas, samples, stds), i, len(stages))

@@ -18,7 +18,7 @@ from detect.config.builders.detector import build_uninitialized
 from detect.config.files import parse_config
 from detect.data.loading.collate import Batch
 from detect.errors import UserError
-from detect.models.adversaries.adversary import Adversary, Turn
+from detect.models.adversaries.adversary import Adversary, AdversaryStep
 from detect.models.detector import Detector
 from detect.system.checksums import load_with_checksum, save_with_checksum
 from detect.system.device import ComputeConfig
@@ -118,7 +118,9 @@ def rerun_step(saved: SavedStep, compute: ComputeConfig) -> list[StageCheck]:
     for number, batch in enumerate(saved.batches, first):
         checks.append(_check("input", batch.images))
         with _check_outputs(detector, checks):
-            losses = _backward(detector, batch, compute, None if adversary is None else Turn(adversary, number))
+            losses = _backward(
+                detector, batch, compute, None if adversary is None else AdversaryStep(adversary, number)
+            )
         checks += [_check(f"loss {name}", loss) for name, loss in losses.items()]
     for name, part in detector.named_children():
         gradients = [parameter.grad for parameter in part.parameters() if parameter.grad is not None]
@@ -143,8 +145,8 @@ def find_bad_images(
     bad_images = []
     for number, batch in enumerate(batches, first):
         for index, file in enumerate(batch.files):
-            turn = None if adversary is None else Turn(adversary, number + index)
-            losses = _backward(detector, _single_image_batch(batch, index), compute, turn)
+            adversary_step = None if adversary is None else AdversaryStep(adversary, number + index)
+            losses = _backward(detector, _single_image_batch(batch, index), compute, adversary_step)
             gradients = [parameter.grad for parameter in detector.parameters() if parameter.grad is not None]
             if _check("", [*losses.values(), *gradients]).num_non_finite:
                 bad_images.append(file)
@@ -152,10 +154,12 @@ def find_bad_images(
     return bad_images
 
 
-def _backward(detector: Detector, batch: Batch, compute: ComputeConfig, turn: Turn | None) -> dict[str, Tensor]:
+def _backward(
+    detector: Detector, batch: Batch, compute: ComputeConfig, adversary_step: AdversaryStep | None
+) -> dict[str, Tensor]:
     images, targets = batch.images.to(compute.device), tuple(target.to(compute.device) for target in batch.targets)
     with compute.autocast():
-        losses = {name: loss.value for name, loss in detector(images, targets, None, turn).items()}
+        losses = {name: loss.value for name, loss in detector(images, targets, None, adversary_step).items()}
     total = torch.stack(list(losses.values())).sum()
     if total.requires_grad:
         total.backward()  # type: ignore[no-untyped-call]

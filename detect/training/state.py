@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.modules.batchnorm import _NormBase
 
-from detect.models.adversaries.adversary import Adversary, Turn
+from detect.models.adversaries.adversary import Adversary, AdversaryStep
 from detect.models.detector import Detector
 from detect.system.distributed import ProcessGroup
 from detect.training.optimizer import ModelEMA
@@ -79,7 +79,7 @@ class TrainState:
     adversary: Adversary | None = None
 
     @property
-    def players(self) -> tuple[nn.Module, ...]:
+    def modules(self) -> tuple[nn.Module, ...]:
         """The detector, and the adversary if there is one; the gradients of each are clipped by themselves."""
         return (self.detector,) if self.adversary is None else (self.detector, self.adversary)
 
@@ -89,7 +89,7 @@ class TrainState:
         if self.adversary is None:
             losses = self.detector(images, targets)
         else:
-            losses = self.detector(images, targets, turn=Turn(self.adversary, batch))
+            losses = self.detector(images, targets, adversary_step=AdversaryStep(self.adversary, batch))
         return losses
 
     @property

@@ -65,7 +65,7 @@ def update_weights(state: TrainState, gradients: Gradients, clip: float, group: 
     """
     update, applied = None, None
     if gradients.losses:
-        parameters = [parameter for player in state.players for parameter in player.parameters()]
+        parameters = [parameter for module in state.modules for parameter in module.parameters()]
         loss = group.sum_gradients(parameters, _sum_losses(gradients, state))
         if state.scaler.is_enabled():
             norm, applied = None, _step_scaled(state, clip)
@@ -92,8 +92,8 @@ def _clip(state: TrainState, clip: float) -> Tensor:
     An adversary's are scaled by themselves: they do not change the detector's. The norm is that of the longer of both.
     """
     device, norms = next(state.detector.parameters()).device, []
-    for player in state.players:
-        parameters = list(player.parameters())
+    for module in state.modules:
+        parameters = list(module.parameters())
         norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         if clip:
             nn.utils.clip_grads_with_norm_(parameters, clip, norm)

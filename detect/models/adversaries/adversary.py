@@ -1,4 +1,4 @@
-"""The interface of an adversary, and its turn in a batch.
+"""The interface of an adversary, and its step in a batch.
 
 A-Fast-RCNN (Wang, Shrivastava and Gupta 2017, arXiv:1704.03414): an adversary spoils the pooled regions of objects so
 that the head errs, and the head learns to withstand it. When detecting there is none. Background regions are never
@@ -48,7 +48,7 @@ class Adversary(nn.Module):
         """Spoil regions, of which ``stage`` of the head then learns; its losses give the detector no gradient."""
         raise NotImplementedError
 
-    def lesson(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:  # noqa: ARG002
+    def losses_alone(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:  # noqa: ARG002
         """Return the losses that it learns from alone, while the detector is frozen; none without weights."""
         return {}
 
@@ -66,8 +66,8 @@ class Adversary(nn.Module):
 
 
 @dataclass(frozen=True)
-class Turn:
-    """The adversary's turn in a batch.
+class AdversaryStep:
+    """What an adversary does to a batch.
 
     batch: the number of the batch, from 0. Of its images every second one is spoiled, and clean and spoiled images
     change places from batch to batch: so they alternate with any number of images. (The authors' code has one image of
@@ -88,12 +88,12 @@ class Turn:
         spoiled = self.adversary.spoil(stage, regions)
         return regional.index_copy(0, rows, spoiled.maps.to(regional.dtype)), spoiled.losses
 
-    def lesson(
+    def losses_alone(
         self, stage: Stage, regional: Tensor, samples: Sequence[Samples], seeds: Sequence[int]
     ) -> dict[str, MeanLoss]:
         """Return the losses that the adversary learns from alone, from the regions (S, C, d, d) of all N images."""
         _, regions = _foreground(regional.detach(), samples, seeds, [True] * len(samples))
-        return self.adversary.lesson(stage, regions)
+        return self.adversary.losses_alone(stage, regions)
 
 
 def _foreground(

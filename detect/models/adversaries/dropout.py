@@ -115,7 +115,7 @@ class OcclusionNetwork(Adversary):
         loss = self.weight * imitation_loss(logits, masks, before - after > self.min_drop) / max(regions.num_samples, 1)
         return SpoiledRegions(spoiled, {"adversary_mask": MeanLoss(loss, regions.num_samples)})
 
-    def lesson(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:
+    def losses_alone(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:
         """Return the loss by which it learns to name the window that hurts most: the mean over foreground cells."""
         probability = partial(true_class_probability, stage, labels=regions.labels)
         masks = hardest_windows(probability, regions.maps)

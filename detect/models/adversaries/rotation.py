@@ -75,7 +75,7 @@ class RotationNetwork(Adversary):
         """Rotate the regions; the detector's losses, reversed, are those that it learns from."""
         return SpoiledRegions(rotate_groups(regions.maps, reverse_gradient(self(regions.maps))), {})
 
-    def lesson(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:
+    def losses_alone(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:
         """Return the class loss of the rotated regions, whose gradient reaches it reversed: it learns to raise it."""
         logits, _ = stage(self.spoil(stage, regions).maps)
         count = len(regions.labels)
@@ -96,9 +96,9 @@ class OcclusionAndRotation(Adversary):
         rotated = self.rotation.spoil(stage, replace(regions, maps=occluded.maps))
         return SpoiledRegions(rotated.maps, occluded.losses | rotated.losses)
 
-    def lesson(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:
+    def losses_alone(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:
         """Return the losses of both, each on the regions as they are."""
-        return self.occlusion.lesson(stage, regions) | self.rotation.lesson(stage, regions)
+        return self.occlusion.losses_alone(stage, regions) | self.rotation.losses_alone(stage, regions)
 
     def hiding(self, maps: Tensor) -> Tensor:
         """Return what the first of the two hides."""

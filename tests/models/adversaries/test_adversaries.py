@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detect.models.adversaries.adversary import Adversary, ForegroundRegions, Turn, true_class_probability
+from detect.models.adversaries.adversary import Adversary, AdversaryStep, ForegroundRegions, true_class_probability
 from detect.models.adversaries.dropout import CellDraw, HardDropout, OcclusionNetwork, RandomDropout, imitation_loss
 from detect.models.adversaries.rotation import (
     OcclusionAndRotation,
@@ -76,7 +76,7 @@ def test_spoiled_regions_have_the_shape_of_the_regions(name: str, count: int) ->
     adversary, head = make_adversaries()[name], make_head()
     spoiled = adversary.spoil(head, make_regions(count))
     assert spoiled.maps.shape == (count, CHANNELS, SIDE, SIDE)
-    losses = spoiled.losses | adversary.lesson(head, make_regions(count))
+    losses = spoiled.losses | adversary.losses_alone(head, make_regions(count))
     assert all(loss.value.isfinite() for loss in losses.values())
     assert bool(losses) == adversary.learns == (name in ("asdn", "astn", "both"))
 
@@ -158,7 +158,7 @@ def test_lesson_gives_the_maps_and_a_frozen_head_no_gradient(name: str) -> None:
     adversary, head = make_adversaries()[name], make_head().requires_grad_(False)
     regional, samples = make_batch(3)
     regional.requires_grad_()
-    losses = Turn(adversary, 0).lesson(head, regional, samples, (5, 6, 7))
+    losses = AdversaryStep(adversary, 0).losses_alone(head, regional, samples, (5, 6, 7))
     sum(loss.value for loss in losses.values()).backward()  # type: ignore[union-attr]
     assert regional.grad is None
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in adversary.parameters())
@@ -170,7 +170,7 @@ def test_lesson_of_asdn_teaches_the_hardest_window() -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(200):
         optimizer.zero_grad()
-        network.lesson(head, regions)["adversary_mask"].value.backward()
+        network.losses_alone(head, regions)["adversary_mask"].value.backward()
         optimizer.step()
     hiding = network.hiding(regions.maps)
     assert bool(((hiding > 0.5) == hardest).all())
@@ -259,7 +259,7 @@ def test_turns_spoil_foreground_of_every_second_image_and_change_places(name: st
     regional, samples = make_batch(num_images)
     seeds = tuple(range(num_images))
     for batch in range(3):
-        spoiled, _ = Turn(adversary, batch).spoil(head, regional, samples, seeds)
+        spoiled, _ = AdversaryStep(adversary, batch).spoil(head, regional, samples, seeds)
         changed = (spoiled != regional).flatten(1).any(1).view(num_images, 4)
         expected = [[(batch + i) % 2 == 1] * 2 + [False] * 2 for i in range(num_images)]
         assert changed.tolist() == expected
@@ -269,6 +269,8 @@ def test_draws_depend_on_the_image_alone() -> None:
     """The same image in another batch, beside other images, has the same cells hidden."""
     regional, samples = make_batch(3)
     adversary, head = RandomDropout(CellDraw()), make_head()
-    all_spoiled = Turn(adversary, 0).spoil(head, regional, samples, (7, 8, 9))[0].view(3, 4, CHANNELS, SIDE, SIDE)
-    alone = Turn(adversary, 1).spoil(head, regional[4:8], samples[1:2], (8,))[0]
+    all_spoiled = (
+        AdversaryStep(adversary, 0).spoil(head, regional, samples, (7, 8, 9))[0].view(3, 4, CHANNELS, SIDE, SIDE)
+    )
+    alone = AdversaryStep(adversary, 1).spoil(head, regional[4:8], samples[1:2], (8,))[0]
     assert torch.equal(all_spoiled[1], alone)

@@ -161,16 +161,15 @@ def test_images_are_larger_where_a_class_is_small_and_the_files_have_the_pixels(
 
 
 def test_the_smallest_class_counts_however_many_objects_another_has() -> None:
-    boxes = objects_of([(100, 100)] * 90 + [(20, 20)] * 10)
+    boxes = objects_of([(100.0, 100.0)] * 90 + [(20.0, 20.0)] * 10)
     labels = np.array([1] * 90 + [2] * 10)
     assert smallest_class_side(ScaledObjects(boxes.boxes, boxes.image_sides, labels)) == pytest.approx(20)
     assert smallest_class_side(objects_of([])) == np.inf
 
 
 def test_images_stay_where_other_anchors_are_enough_and_no_size_is() -> None:
-    tall: list[tuple[float, float]] = [(side, 3 * side) for side in range(24, 60, 4)] + [
-        (side, 5 * side) for side in range(24, 60, 8)
-    ]
+    tall = [(float(side), 3.0 * side) for side in range(24, 60, 4)]
+    tall += [(float(side), 5.0 * side) for side in range(24, 60, 8)]
     sizes = ImageSizes(preprocess=Preprocess(SIDE, 500), min_sizes=(SIDE,))
     chosen = choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, True)
     assert chosen.factor == 1.0
