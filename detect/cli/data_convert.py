@@ -11,7 +11,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from detect.data.formats.detect_format import BoxFormat, WritableFormat
 
-_READABLE = click.Choice(["voc", "coco", "yolo", "csv", "labelme"])
+_READABLE = click.Choice(["voc", "coco", "yolo", "csv", "labelme", "cvat", "label-studio"])
 _WRITABLE = click.Choice(["voc", "coco", "yolo", "csv"])
 
 
@@ -24,7 +24,12 @@ _WRITABLE = click.Choice(["voc", "coco", "yolo", "csv"])
 @click.argument("target", metavar="DST", type=Path)
 @click.option("--from", "source_format", type=_READABLE, help="Format of SRC [default: detected].")
 @click.option("--to", "target_format", type=_WRITABLE, required=True, help="Format of DST.")
-@click.option("--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: SRC/images, SRC].")
+@click.option(
+    "--images",
+    type=Path,
+    metavar="DIR",
+    help="Folder of the images, if SRC is COCO, CSV, CVAT or Label Studio [default: SRC/images, SRC].",
+)
 @click.option("--encoding", metavar="NAME", help="CSV, YOLO: encoding of SRC's files [default: UTF-8].")
 @click.option("--strict", is_flag=True, help="Fail if any box or image would be left out.")
 @click.option("--link", is_flag=True, help="Make symbolic links to the images instead of copies.")

@@ -57,11 +57,14 @@ slice_overlap = click.option(
 data_format = click.option(
     "--format",
     "format_",
-    type=click.Choice(["voc", "coco", "yolo", "csv", "labelme"]),
+    type=click.Choice(["voc", "coco", "yolo", "csv", "labelme", "cvat", "label-studio"]),
     help="Format of ROOT [default: detected].",
 )
 data_images = click.option(
-    "--images", type=Path, metavar="DIR", help="COCO, CSV: folder of the images [default: the folder of the labels]."
+    "--images",
+    type=Path,
+    metavar="DIR",
+    help="COCO, CSV, CVAT, Label Studio: folder of the images [default: the folder of the labels].",
 )
 data_encoding = click.option(
     "--encoding", metavar="NAME", help="CSV, YOLO: encoding of the files, such as cp1252 [default: UTF-8]."

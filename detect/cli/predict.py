@@ -149,6 +149,7 @@ def predict_command(
     if annotations is not None and "coco" not in formats:
         raise UserError("--annotations: expected --format coco together with it")
     from detect.inference.detect_batches import PredictOptions
+    from detect.inference.labeling_results import local_files
     from detect.inference.predict import clear_journal, predict_images
     from detect.inference.result_formats import default_score, write_results
     from detect.system.distributed import init_process_group
@@ -189,6 +190,8 @@ def predict_command(
             write_results(out, scores, result.predictions, predictor.classes, ids)
             clear_journal(out)
             _print_summary(result, predictor, None if score == "auto" else max(scores.values()), out)
+            if "label-studio" in scores and result.predictions:
+                print(local_files([prediction.file for prediction in result.predictions]))
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
         exit_if_unreadable(result.unreadable, len(images))

@@ -70,6 +70,7 @@ def convert(
         raise UserError(f"{target}: expected another file than SRC, found the same")
     from detect.inference.coco_ids import coco_ids
     from detect.inference.find_images import find_images
+    from detect.inference.labeling_results import local_files
     from detect.inference.result_files import listed_images, read_results
     from detect.inference.result_formats import write_format
 
@@ -84,6 +85,8 @@ def convert(
     count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
     below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""
     print(f"{target}: {count} detections{below} in {len(chosen)} images, {len(results.classes)} classes")
+    if target_format == "label-studio" and chosen:
+        print(local_files([prediction.file for prediction in chosen]))
     if target_format in ("csv", "voc", "yolo", "yolo-labels") and any(
         prediction.masks is not None for prediction in chosen
     ):

@@ -92,6 +92,7 @@ def serve_command(
         )
         service = Service(predictor, limits, workers, score)
         shown = f"[{host}]" if ":" in host else host
+        listener.listen()  # before the line: who reads it may connect at once, and waits until the server accepts
         print(f"{predictor!r} at http://{shown}:{listener.getsockname()[1]}/, until Ctrl-C", flush=True)
         make_server(service).run(sockets=[listener])
     print(f"{service.metrics.num_answered} requests answered")

@@ -18,9 +18,9 @@ class SourceConfig(ConfigModel):
     list: str | None = None
     """Name of the split. VOC: a list in ImageSets/Main; YOLO: a split in data.yaml."""
     annotations: FilePath | None = None
-    """Annotation file (COCO, CSV)."""
+    """Annotation file (COCO, CSV, CVAT, Label Studio)."""
     images: FilePath | None = None
-    """Folder of the images (COCO, CSV)."""
+    """Folder of the images (COCO, CSV, CVAT, Label Studio)."""
 
     @model_validator(mode="after")
     def _require_one_selection(self) -> SourceConfig:
@@ -58,7 +58,9 @@ class TrainingSliceConfig(ConfigModel):
 class DataConfig(ConfigModel):
     """Settings of the data set: its files, its splits, and the size of its images."""
 
-    format: Literal["shapes", "voc", "coco", "yolo", "csv", "labelme", "folders", "auto"] = "shapes"
+    format: Literal["shapes", "voc", "coco", "yolo", "csv", "labelme", "cvat", "label-studio", "folders", "auto"] = (
+        "shapes"
+    )
     """Format of the data: shapes (the built-in data set), the format of the labels, folders (class folders, for
     `detect pretrain`), or auto (detected from the folder)."""
     root: FilePath = "data/shapes"
@@ -70,8 +72,8 @@ class DataConfig(ConfigModel):
     """Validation split: as train, or the fraction of train to split off by a hash of the file name, where
     near-duplicates stay on one side. If the folder has one list only and neither is set, it is a fifth of that list."""
     images: FilePath | None = None
-    """Folder of the images (COCO, CSV), in the current folder or in data.root; null for the one beside the annotation
-    file."""
+    """Folder of the images (COCO, CSV, CVAT, Label Studio), in the current folder or in data.root; null for the one
+    beside the annotation file."""
     encoding: str | None = None
     """Encoding of CSV and YOLO files that are not in Unicode, such as cp1252, gbk or shift_jis; null for UTF-8 (UTF-16
     is known by its first bytes, and XML names its own)."""

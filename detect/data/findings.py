@@ -66,7 +66,7 @@ _WARNINGS = {
     "near-duplicate": ("nearly the same image twice", "keep both in one split"),
     "unused-category": ("category without objects that repeats a name or groups the others", "remove it"),
     "no-object": ("object marked as deleted or to be ignored, which is left out", "remove it from the label file"),
-    "no-box": ("point or line, which has no box", "draw a box or a polygon around the object"),
+    "no-box": ("point, line or skeleton, which has no box", "draw a box or a polygon around the object"),
     "shared-labels": ("label file of two images", "rename one image, and give each its labels"),
     "other-names": ("list of class names that is not the one in use", "see which one numbers the labels"),
     "only-crowds": ("class of which all objects are crowds, which are not learnt", "unset iscrowd of single objects"),

@@ -20,19 +20,19 @@ from detect.data.formats.voc_masks import only_segmented
 from detect.errors import UserError, did_you_mean
 from detect.system.randomness import hash_key
 
-DataFormat = Literal["voc", "coco", "yolo", "csv", "labelme", "folders"]
+DataFormat = Literal["voc", "coco", "yolo", "csv", "labelme", "cvat", "label-studio", "folders"]
 MAX_GROUP = 10  # near-duplicates: a larger group may be a series
-_FORMATS_WITH_CLASS_ORDER = ("coco", "yolo")  # formats that list their classes themselves
+_FORMATS_WITH_CLASS_ORDER = ("coco", "yolo", "cvat")  # formats that list their classes themselves
 
 
 @dataclass(frozen=True)
 class Source:
     """Where the images and boxes of one split are.
 
-    root: the data set's folder; selection: the name of a split (VOC, YOLO), the annotation file, absolute or in root,
-    with or without its suffix (COCO, CSV), or the folder of class folders in root (folders; "." for root itself);
-    images: the folder of images for COCO and CSV, absolute or in root. None: ``images`` in root, else root, else one
-    named for the annotation file in either, else the folder of the annotation file.
+    root: the data set's folder; selection: the name of a split (VOC, YOLO), the file of all annotations, absolute or in
+    root, with or without its suffix (COCO, CSV, CVAT, Label Studio), or the folder of class folders in root (folders;
+    "." for root itself); images: the folder of the images that such a file names, absolute or in root. None: ``images``
+    in root, else root, else one named for the annotation file in either, else the folder of the annotation file.
     """
 
     root: Path
@@ -50,7 +50,7 @@ def load_sources(
 ) -> Annotations:
     """Return all sources as one data set. Raises UserError.
 
-    classes None: all names in the sources, in the format's own order for COCO and YOLO, else sorted; report: where
+    classes None: all names in the sources, in the format's own order for COCO, YOLO, CVAT, else sorted; report: where
     faults go, None to stop at those that would lose labels and say nothing of the others; encoding: of texts (CSV,
     YOLO) without a byte order mark, None for UTF-8; masks: whether to read the objects' masks (COCO, VOC, YOLO,
     LabelMe). Of VOC then only the images that have a file in SegmentationObject are taken, which the report counts;

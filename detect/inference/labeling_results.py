@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -26,13 +27,14 @@ def write_label_studio(folder: Path, predictions: Sequence[Prediction], classes:
     """Write ``tasks.json``, Label Studio's tasks with predictions, and ``config.xml``, its labelling interface.
 
     A box is a rectangle, a mask the polygons around its parts (without holes), in percent of the upright image, each
-    with its score. An image is ``/data/local-files/?d=PATH``, the path below the folder that all images share, which is
-    Label Studio's local storage with that folder as ``LOCAL_FILES_DOCUMENT_ROOT`` (labelstud.io/guide/storage).
+    with its score. An image is ``/data/local-files/?d=PATH``, the path from the parent of the folder that all images
+    share: Label Studio refuses its document root itself as a local storage, and takes a folder in it (``local_files``).
     """
-    names = relative_to_shared_folder([prediction.file for prediction in predictions])
+    names = _names(predictions)
+    prefix = shared_folder([prediction.file for prediction in predictions]).name if predictions else ""
     tasks = [
         {
-            "data": {"image": f"/data/local-files/?d={quote(name)}"},
+            "data": {"image": f"/data/local-files/?d={quote(f'{prefix}/{name}'.lstrip('/'))}"},
             "predictions": [
                 {
                     "model_version": "detect",
@@ -48,6 +50,28 @@ def write_label_studio(folder: Path, predictions: Sequence[Prediction], classes:
     write_text(folder / "config.xml", _label_studio_config(classes, has_masks))
 
 
+def shared_folder(files: Sequence[str]) -> PurePath:
+    """Return the deepest folder that contains all files, of which there is at least one."""
+    return PurePath(os.path.commonpath([PurePath(file).parent for file in _absolute(files)]))
+
+
+def local_files(files: Sequence[str]) -> str:
+    """Return the line on how Label Studio gets to the images of its tasks (labelstud.io/guide/storage)."""
+    folder = shared_folder(files)
+    names = ("LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true", f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}")
+    return f"label-studio: start it with {' '.join(names)}, and add {folder} as its local storage"
+
+
+def _absolute(files: Sequence[str]) -> list[str]:
+    """Return the paths from the root; links stay links."""
+    return [os.path.abspath(file) for file in files]  # noqa: PTH100
+
+
+def _names(predictions: Sequence[Prediction]) -> list[str]:
+    """Return the path of each image below the folder that all share, also where only some paths are absolute."""
+    return relative_to_shared_folder(_absolute([prediction.file for prediction in predictions]))
+
+
 def _label_studio_regions(prediction: Prediction, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
     size = {"original_width": prediction.width, "original_height": prediction.height, "image_rotation": 0}
     for index in np.argsort(-prediction.scores, kind="stable").tolist():
@@ -55,9 +79,17 @@ def _label_studio_regions(prediction: Prediction, classes: Sequence[str]) -> Ite
         common = {**size, "to_name": "image", "score": score}
         if prediction.masks is not None:
             for part, points in enumerate(_outlines(prediction.masks[index])):
+                parent = {"parentID": f"{index}-0"} if part else {}  # by which the parts are one object again
                 percent = (points * (100 / prediction.width, 100 / prediction.height)).tolist()
                 value = {"points": percent, "closed": True, "polygonlabels": [name]}
-                yield {**common, "id": f"{index}-{part}", "from_name": "mask", "type": "polygonlabels", "value": value}
+                yield {
+                    **common,
+                    **parent,
+                    "id": f"{index}-{part}",
+                    "from_name": "mask",
+                    "type": "polygonlabels",
+                    "value": value,
+                }
             continue
         x1, y1, x2, y2 = prediction.boxes[index].tolist()
         value = {
@@ -124,7 +156,7 @@ def write_cvat(path: Path, predictions: Sequence[Prediction], classes: Sequence[
         }
         for tag, text in texts.items():
             SubElement(attribute, tag).text = text
-    names = relative_to_shared_folder([prediction.file for prediction in predictions])
+    names = _names(predictions)
     for index, (name, prediction) in enumerate(zip(names, predictions, strict=True)):
         if not name.isprintable():
             raise UserError(f"cvat: expected names of images that XML can hold, found {name!r}")

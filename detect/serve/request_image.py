@@ -29,7 +29,7 @@ async def read_body(chunks: AsyncIterator[bytes], declared: str | None, max_byte
 
     declared: the header content-length, by which a body that is too long is refused before it is sent.
     """
-    too_long = RequestError(413, f"expected a request of at most {max_bytes} bytes, found more")
+    too_long = RequestError(413, f"expected a request of at most {max_bytes / 1e6:g} MB, found more")
     if declared is not None and declared.isascii() and declared.isdecimal() and int(declared) > max_bytes:
         raise too_long
     body = bytearray()

@@ -14,7 +14,7 @@ _CONNECTIONS_BESIDE = 64  # those of /health, /metrics, the page and slow client
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a port, 0 for any free one. Raises UserError if it cannot."""
+    """Return a socket bound to a port, 0 for any free one, that does not listen yet. Raises UserError if it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

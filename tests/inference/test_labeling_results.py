@@ -12,7 +12,7 @@ import pytest
 from detect.data.masks import decode, encode
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
-from detect.inference.labeling_results import write_cvat, write_label_studio
+from detect.inference.labeling_results import local_files, write_cvat, write_label_studio
 
 CLASSES = ("cat", "dog & <co>")
 SIZE = (40, 60)
@@ -54,13 +54,28 @@ def test_no_images_are_no_tasks(tmp_path: Path) -> None:
 def test_label_studio_has_percent_and_scores(photo: Path, tmp_path: Path) -> None:
     write_label_studio(tmp_path, [prediction(photo)], CLASSES)
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
-    assert task["data"]["image"] == "/data/local-files/?d=a%20b.jpg"
+    assert task["data"]["image"] == "/data/local-files/?d=images/a%20b.jpg"
+    storage = f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={photo.parents[1]}, and add {photo.parent} as its local storage"
+    assert local_files([str(photo)]).endswith(storage)
     best, other = task["predictions"][0]["result"]
     assert (best["score"], best["value"]["rectanglelabels"]) == (0.9, ["dog & <co>"])
     assert [other["value"][key] for key in ("x", "y", "width", "height")] == pytest.approx(
         [100 / 6, 12.5, 100 / 3, 37.5]
     )
     assert [label.get("value") for label in ElementTree.parse(tmp_path / "config.xml").iter("Label")] == list(CLASSES)
+
+
+def test_relative_and_absolute_paths_share_a_folder(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photo.parents[1])
+    mixed = [prediction(photo), prediction(Path("images/c.jpg"))]
+    write_label_studio(tmp_path, mixed, CLASSES)
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert [task["data"]["image"].partition("=")[2] for task in tasks] == ["images/a%20b.jpg", "images/c.jpg"]
+    write_cvat(tmp_path / "annotations.xml", mixed, CLASSES)
+    images = ElementTree.parse(tmp_path / "annotations.xml").findall("image")
+    assert [image.get("name") for image in images] == ["a b.jpg", "c.jpg"]
 
 
 def test_label_studio_has_a_polygon_for_each_part_of_a_mask(photo: Path, tmp_path: Path) -> None:

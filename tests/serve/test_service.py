@@ -67,7 +67,7 @@ def test_predict_answers_what_predict_returns(kind: str, client: Client, predict
         ("/predict", b"--x", "multipart/form-data", 400, "found a form without a boundary"),
         ("/predict", form(b"abc")[:-9], "multipart/form-data; boundary=x", 400, "found a form that is cut off"),
         ("/predict", form(b""), "multipart/form-data; boundary=x", 400, "found a form without a file"),
-        ("/predict", b"0" * (LIMITS.num_bytes + 1), "image/png", 413, "expected a request of at most 200000 bytes"),
+        ("/predict", b"0" * (LIMITS.num_bytes + 1), "image/png", 413, "expected a request of at most 0.2 MB"),
         ("/predict?score=2", b"abc", "image/png", 400, "score: expected a number from 0 to 1, found 2"),
         ("/predict?score=nan", b"abc", "image/png", 400, "found nan"),
         ("/explain?rank=0", b"abc", "image/png", 400, "rank: expected a number from 1"),
@@ -203,7 +203,23 @@ def test_a_fault_of_the_model_fails_its_requests_alone(
 
 
 def test_a_model_with_slices_is_refused_before_it_serves(predictor: Predictor) -> None:
+    pytest.importorskip("starlette", reason="starlette is optional (the extra serve), and not installed here")
     arguments = ["serve", str(predictor.file), "--port", "0", "--set", "model.test_time.slice.size=64"]
     outcome = CliRunner().invoke(main, arguments)
     assert isinstance(outcome.exception, UserError)
     assert str(outcome.exception).startswith("model.test_time.slice: expected null with detect serve")
+
+
+def test_the_address_is_printed_when_connections_are_taken(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = pytest.importorskip("detect.serve.run", reason="starlette is optional (the extra serve), and not installed")
+
+    class Connecting:
+        def run(self, sockets: list[socket.socket]) -> None:
+            socket.create_connection(sockets[0].getsockname()).close()
+
+    monkeypatch.setattr(run, "make_server", lambda _: Connecting())
+    outcome = CliRunner().invoke(main, ["serve", str(predictor.file), "--port", "0"])
+    assert outcome.exception is None, outcome.output
+    assert " at http://127.0.0.1:" in outcome.output

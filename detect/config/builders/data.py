@@ -228,8 +228,8 @@ def _note_findings(
     skipped = skipped_images(findings, files)
     lines = summarize([finding for finding in findings if finding not in skipped])
     if skipped:
-        kind = "JSON" if data.format == "labelme" else "XML"
-        lines.append(f"{len(skipped)} images of {data.root} have no {kind} file and are not used: detect data inspect")
+        missing = {"labelme": "JSON file", "label-studio": "annotation"}.get(data.format, "XML file")
+        lines.append(f"{len(skipped)} images of {data.root} have no {missing} and are not used: detect data inspect")
     return tuple(lines)
 
 
@@ -261,7 +261,7 @@ def _join_classes(train: Sequence[str], val: Sequence[str], data: DataConfig) ->
     """Return the class names of both splits, sorted if the format has no order of its own."""
     if data.classes is not None:
         return list(data.classes)
-    if data.format in ("voc", "csv", "labelme", "folders"):
+    if data.format in ("voc", "csv", "labelme", "label-studio", "folders"):
         return sorted({*train, *val})
     return [*train, *(name for name in val if name not in train)]
 

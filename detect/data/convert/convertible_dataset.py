@@ -53,8 +53,8 @@ def read_convertible_dataset(
 ) -> ConvertibleDataset:
     """Return all splits of a folder, train first.
 
-    images: the folder of the images for COCO and CSV; None searches for it. Raises UserError if there is no split, or
-    if an image in two splits has different objects in each.
+    images: the folder of the images where one file names them; None searches for it. Raises UserError if there is no
+    split, or if an image in two splits has different objects in each.
     """
     folder = read_folder(root, format, images, strict_report(), ImageSizes(trust_claims=False), encoding, masks=True)
     labeled_sets = dict(folder.splits)

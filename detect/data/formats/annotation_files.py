@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import re
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from detect.data.formats.image_index import FileIndex, has_file, same_content
@@ -16,6 +17,8 @@ from detect.system.files import require_file
 
 _COCO_LIST = re.compile(rb'"(images|annotations)"\s*:\s*\[')
 _OTHER_TASKS = frozenset({"captions", "person_keypoints"})  # of COCO's files of one split
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio names an uploaded "a (1).jpg" 1a2b3c4d-a_1.jpg
+_NOT_IN_UPLOADS = re.compile(r"[^-\w.]")  # Django's get_valid_filename removes them
 _MAX_FILES = 4  # annotation files of a split in one folder
 _HEAD = 1 << 16  # bytes: they contain one of COCO's keys, or categories fill them all
 
@@ -28,7 +31,7 @@ def coco_files(root: Path) -> list[Path]:
     matches = (root.glob("*.json"), (root / "annotations").glob("*.json"), root.glob(f"*/{ROBOFLOW_FILES[0]}.json"))
     files = dict.fromkeys(file for folder_matches in matches for file in sorted(folder_matches))
     known = [file for file in files if not _is_beside_instances(file) and file.is_file() and has_coco_keys(file)]
-    return known or [file for file in _in_split_folders(root, "json") if has_coco_keys(file)]
+    return known or [file for file in files_in_split_folders(root, "json") if has_coco_keys(file)]
 
 
 def beside_instances(root: Path) -> list[Path]:
@@ -52,10 +55,10 @@ def csv_files(root: Path) -> list[Path]:
         files = [file for pattern in patterns for file in sorted(root.glob(pattern)) if file.is_file()]
         if files:
             return files
-    return _in_split_folders(root, "csv")
+    return files_in_split_folders(root, "csv")
 
 
-def _in_split_folders(root: Path, suffix: str) -> list[Path]:
+def files_in_split_folders(root: Path, suffix: str) -> list[Path]:
     """Return the annotation files in folders named for splits: train/boxes.csv, annotations/val/instances.json.
 
     A folder of more than a few such files holds one for each image, which is another format.
@@ -93,7 +96,7 @@ def image_folders(root: Path, file: Path, images: Path | None) -> list[Path]:
 
 
 class NamedImages:
-    """Finds the images that an annotation file names.
+    """Finds the images that an annotation file names, with or without what Label Studio put before an uploaded one.
 
     folders: those from which the names may start, the most likely first; the first in which an image is found is tried
     first for the next. What is in none of them is searched in ``index``, but not in folders of another split; split:
@@ -117,7 +120,7 @@ class NamedImages:
         """
         file = self._find(name, expected)
         self.files.add(file)
-        if file.name != name.name:
+        if file.name != name.name and _UPLOADED.sub("", name.name) != _upload_name(file):
             self._guesses.append((name, file, expected))
         elif has_file(file):
             self._exact_folders.add(file.parent)
@@ -127,23 +130,48 @@ class NamedImages:
                     self._report_missing(guessed_name, what)
         return file
 
+    def find_unlabeled(self, name: PurePosixPath) -> Path | None:
+        """Return the absolute path of an image that nobody labelled; None where it is missing, which is no fault."""
+        matches = self._matches(name) or self._uploads.get(_UPLOADED.sub("", name.name), [])
+        self.files.update(matches[:1])
+        return next(iter(matches), None)
+
     def _find(self, name: PurePosixPath, expected: str) -> Path:
-        if has_file(self._folders[0] / name):
-            return self._folders[0] / name
-        for folder in self._folders[1:]:
-            if has_file(folder / name):
-                if not self.files:
-                    self._folders.insert(0, folder)
-                return folder / name
-        matches = self._index.find_named(name, self._split)
-        if self._exact_folders:
-            matches = [path for path in matches if path.name == name.name or path.parent in self._exact_folders]
+        """Return the path of an image, under its name before an upload too; reports one that is missing."""
+        matches = self._matches(name)
+        if not matches and _UPLOADED.match(name.name):
+            matches = self._uploads.get(_UPLOADED.sub("", name.name), [])
+            for path in matches[:1]:
+                message = f"taken for {path.name}, its name before the upload to Label Studio"
+                self._report.note("dialect", self._folders[0] / name, "", message)
         if not matches:
             return self._report_missing(name, expected)
         if len(matches) > 1 and not same_content(matches):
             paths = " and ".join(path.relative_to(self._index.root).as_posix() for path in matches[:3])
             self._report("ambiguous-image", self._folders[0] / name, "", f"expected {expected}, found {paths}")
         return matches[0]
+
+    def _matches(self, name: PurePosixPath) -> list[Path]:
+        """Return the files that fit a name equally well."""
+        if has_file(self._folders[0] / name):
+            return [self._folders[0] / name]
+        for folder in self._folders[1:]:
+            if has_file(folder / name):
+                if not self.files:
+                    self._folders.insert(0, folder)
+                return [folder / name]
+        matches = self._index.find_named(name, self._split)
+        if self._exact_folders:
+            matches = [path for path in matches if path.name == name.name or path.parent in self._exact_folders]
+        return matches
+
+    @cached_property
+    def _uploads(self) -> dict[str, list[Path]]:
+        """The images by the names that Label Studio gives to uploaded ones, without what it puts before them."""
+        uploads: dict[str, list[Path]] = {}
+        for path in self._index.files:
+            uploads.setdefault(_upload_name(path), []).append(path)
+        return uploads
 
     def _report_missing(self, name: PurePosixPath, expected: str) -> Path:
         """Report that an image is missing, and return the path where it should be."""
@@ -165,6 +193,11 @@ class NamedImages:
                 for file in sorted(folder.iterdir()):
                     if file not in named and is_image(file):
                         self._report("unlabelled-image", file, "", message)
+
+
+def _upload_name(path: Path) -> str:
+    """Return the name of an image in Label Studio, without what it puts before that of an uploaded one."""
+    return _NOT_IN_UPLOADS.sub("", path.name.replace(" ", "_"))
 
 
 def has_coco_keys(file: Path) -> bool:

@@ -5,47 +5,48 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from detect.data.formats.annotation_files import coco_files, csv_files
+from detect.data.formats.annotation_tools import cvat_files, label_studio_files
 from detect.data.formats.csv_class_names import is_class_list
 from detect.data.formats.csv_columns import COLUMNS
 from detect.data.formats.image_index import FileIndex
+from detect.data.formats.label_studio_json import is_label_studio_min
 from detect.data.formats.labelme import is_json
 from detect.data.formats.labelme_json import is_labelme
 from detect.data.formats.voc_lists import SPLIT_FOLDER
 from detect.data.formats.voc_pairs import is_xml
-from detect.data.formats.voc_xml import is_voc_annotation, refuse_cvat
+from detect.data.formats.voc_xml import is_voc_annotation
 from detect.data.formats.yolo_data import find_data_file
 from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_folder
 
-BoxFormat = Literal["voc", "coco", "yolo", "csv", "labelme"]
+BoxFormat = Literal["voc", "coco", "yolo", "csv", "labelme", "cvat", "label-studio"]
 WritableFormat = Literal["voc", "coco", "yolo", "csv"]
-BOX_FORMATS: tuple[BoxFormat, ...] = ("voc", "coco", "yolo", "csv", "labelme")
+BOX_FORMATS: tuple[BoxFormat, ...] = get_args(BoxFormat)
 WRITABLE_FORMATS: tuple[WritableFormat, ...] = ("voc", "coco", "yolo", "csv")  # of `detect data convert --to`
 
 _HEAD = 4096  # bytes
 _LABEL_SUFFIXES = frozenset({".xml", ".json", ".csv", ".txt", ".yaml", ".yml"})
 _EXPECTED = (
     "VOC (Annotations, or images with XML files beside them), COCO (a .json file), YOLO (data.yaml, classes.txt or "
-    f"obj.names), CSV ({','.join(COLUMNS)}) or LabelMe (a .json file for each image)"
+    f"obj.names), CSV ({','.join(COLUMNS)}), LabelMe (a .json file for each image), CVAT for images (an .xml file) or "
+    "Label Studio (its JSON export)"
 )
 
 
 def detect_format(root: Path) -> BoxFormat:
-    """Return the format of a labelled folder. Raises UserError if it has none, several, or CVAT's own."""
+    """Return the format of a labelled folder. Raises UserError if it has none, or several."""
     signs = format_signs(root)
-    if "voc" in signs:
-        refuse_cvat(root)
     if len(signs) == 1:
         return next(iter(signs))
     if signs:
         listed = " and ".join(f"{name} ({file})" for name, file in signs.items())
         raise UserError(f"{root}: expected one format, found {listed}; name the format: --format or data.format")
     raise UserError(
-        f"{root}: expected {_EXPECTED}, found {describe_folder(root)}{_detections_hint(root) or _nearest_layout(root)}"
+        f"{root}: expected {_EXPECTED}, found {describe_folder(root)}{_other_json_hint(root) or _nearest_layout(root)}"
     )
 
 
@@ -56,6 +57,8 @@ def format_signs(root: Path) -> dict[BoxFormat, str]:
         "voc": _voc_sign(root),
         "coco": next(iter(coco_files(root)), None),
         "yolo": find_data_file(root),
+        "cvat": next(iter(cvat_files(root)), None),
+        "label-studio": next(iter(label_studio_files(root)), None),
         "csv": next((file for file in csv_files(root) if not is_class_list(file)), None),
     }
     in_annotations = signs["csv"] is not None and signs["csv"].parent == root / "annotations"
@@ -88,13 +91,18 @@ def describe_folder(root: Path) -> str:
     return f"{num_images} images and no labels that are known ({', '.join(listed)})"
 
 
-def _detections_hint(root: Path) -> str:
-    """Return a hint at a JSON file in the folder that lists detections, which COCO calls results; empty without one."""
+def _other_json_hint(root: Path) -> str:
+    """Return a hint at a JSON file in the folder that is another than its like; empty without one.
+
+    That is a list of detections, which COCO calls results, or Label Studio's JSON-MIN.
+    """
     for file in sorted(root.glob("*.json")):
         with contextlib.suppress(OSError), file.open("rb") as stream:
             head = stream.read(_HEAD).lstrip()
             if head.startswith(b"[") and b'"image_id"' in head and b'"category_id"' in head:
                 return f"; {file.name} lists detections, which are no labels: add the file of the labels"
+            if is_label_studio_min(file):
+                return f"; {file.name} is JSON-MIN of Label Studio: export as JSON"
     return ""
 
 
@@ -121,5 +129,4 @@ def _voc_sign(root: Path) -> Path | None:
     for name in ("Annotations", SPLIT_FOLDER[0]):
         if (root / name).is_dir():
             return root / name
-    refuse_cvat(root)
     return next((xml for xml in FileIndex(root, is_xml).files if is_voc_annotation(xml)), None)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detect.data.findings import DatasetFinding
+from detect.data.formats.annotation_tools import CVAT, LABEL_STUDIO
 from detect.data.formats.coco import CocoFolder
 from detect.data.formats.csv_files import CsvFolder
 from detect.data.formats.detect_format import BoxFormat
@@ -15,6 +16,7 @@ from detect.data.formats.labelme import LabelMeFolder
 from detect.data.formats.records import LabeledImage, same_objects
 from detect.data.formats.report import Report
 from detect.data.formats.sizes import ImageSizes, other_sizes
+from detect.data.formats.tool_folder import ToolFolder
 from detect.data.formats.voc import VocFolder
 from detect.data.formats.yolo import YoloFolder
 from detect.errors import UserError
@@ -32,9 +34,9 @@ def open_folder(
 ) -> FolderReader:
     """Return the reader of a folder in a format. Raises UserError if there is no such folder.
 
-    images: the folder of the images for COCO and CSV, absolute or in root, None to search for it; report: where faults
-    go; sizes: decides on the sizes of images; encoding: of texts (CSV, YOLO) without a byte order mark, None for UTF-8;
-    masks: whether to read the objects' masks (all formats but CSV), which takes more time and memory.
+    images: the folder of the images where one file names them, absolute or in root, None to search for it; report:
+    where faults go; sizes: decides on the sizes of images; encoding: of texts (CSV, YOLO) without a byte order mark,
+    None for UTF-8; masks: whether to read the objects' masks (all formats but CSV), which takes more time and memory.
     """
     if format == "voc":
         return VocFolder(root, report, sizes, masks)
@@ -42,6 +44,10 @@ def open_folder(
         return YoloFolder(root, report, sizes, require_encoding(encoding), masks)
     if format == "labelme":
         return LabelMeFolder(root, report, sizes, masks)
+    if format == "cvat":
+        return ToolFolder(CVAT, root, images, report, sizes, masks)
+    if format == "label-studio":
+        return ToolFolder(LABEL_STUDIO, root, images, report, sizes, masks)
     if format == "csv":
         return CsvFolder(root, images, report, sizes, require_encoding(encoding))
     return CocoFolder(root, images, report, sizes, masks)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
-from xml.etree.ElementTree import fromstring as parse_plain
+from xml.etree.ElementTree import Element
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
+from detect.data.formats.cvat_xml import is_cvat
 from detect.data.formats.label_text import class_name
 from detect.data.formats.numbers import parse_float, parse_minus_one
 from detect.data.formats.report import Report
 from detect.data.formats.voc_shapes import corners_around, find_shape, turned_corners
+from detect.data.formats.xml_files import read_head, read_xml
 from detect.errors import UserError
-from detect.system.files import require_file
 from detect.types import Size
 
 UNSPECIFIED = "Unspecified"  # a pose
 _CVAT = "annotations"  # CVAT's file and its first element
 _VOC = "annotation"
-_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _HEAD = 1000  # bytes: only a declaration comes before the first element
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -101,13 +95,7 @@ def read_annotation(xml: Path) -> VocAnnotation:
 
     Raises UserError if the file is missing, is no XML, is CVAT's own, or has neither VOC's first element nor an object.
     """
-    content = require_file(xml, f"the annotation of image {xml.stem}").read_bytes()
-    try:
-        tree = _parse_tree(content)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise UserError(f"{xml}: expected a VOC annotation, found {_damage(content, error)}") from error
-    if b"xmlns" in content:
-        _strip_namespaces(tree)
+    tree = read_xml(xml, f"the annotation of image {xml.stem}", "a VOC annotation")
     if tree.tag == _CVAT:
         raise UserError(_cvat_message(xml))
     elements = tree.findall("object")
@@ -120,71 +108,21 @@ def read_annotation(xml: Path) -> VocAnnotation:
     )
 
 
-def _damage(content: bytes, error: Exception) -> str:
-    """Return what is wrong with XML that cannot be parsed: text of an encoding that is not declared, or the error."""
-    if _ENCODING.match(content) is None and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        try:
-            content.decode("utf-8")
-        except UnicodeDecodeError as wrong:
-            actual = f"byte {wrong.object[wrong.start]:#x}, which is not UTF-8, and no encoding in its first line"
-            return f'{actual}: begin it with <?xml version="1.0" encoding="gbk"?>, or whichever it is'
-    return f"damaged XML: {error}"
-
-
 def is_voc_annotation(xml: Path) -> bool:
     """Return True if a file starts like a VOC annotation, whatever follows."""
-    with xml.open("rb") as stream:
-        head = stream.read(_HEAD).replace(b"\0", b"")  # of UTF-16
-    return re.search(rb"<([\w.-]+:)?annotation[\s>/]", head) is not None
-
-
-def _parse_tree(content: bytes) -> Element:
-    """Parse XML in the encoding that it declares. Raises what the parser raises.
-
-    The parser knows UTF-8, UTF-16 and encodings of one byte a letter; others, such as GBK or Shift JIS, are decoded
-    before.
-    """
-    if _has_no_entities(content):
-        with contextlib.suppress(ParseError):
-            return parse_plain(content)
-    try:
-        tree: Element = fromstring(content)
-    except (ValueError, ParseError):
-        declared = _ENCODING.match(content)
-        encoding = declared[1].decode().lower() if declared else "utf-8"
-        if encoding.startswith("utf"):
-            raise
-        tree = fromstring(content.decode(encoding))
-    return tree
-
-
-def _has_no_entities(content: bytes) -> bool:
-    """Return True for UTF-8 without a declaration ``<!``, such as that of an entity.
-
-    There the plain parser does no harm. It is written in C and takes half the time of defusedxml's.
-    """
-    return not any(part in content for part in (b"<!", b"encoding", b"\0"))  # the last two: it may not be UTF-8
-
-
-def _strip_namespaces(tree: Element) -> None:
-    """Remove the namespace from all tags: VOC has none, so an exporter's default namespace says nothing."""
-    for element in tree.iter():
-        if isinstance(element.tag, str):
-            element.tag = element.tag.rpartition("}")[2]
+    return re.search(rb"<([\w.-]+:)?annotation[\s>/]", read_head(xml, _HEAD)) is not None
 
 
 def refuse_cvat(root: Path) -> None:
     """Raise UserError if ``root`` contains CVAT's own file of all images, annotations.xml, which is not VOC."""
     file = root / f"{_CVAT}.xml"
-    if file.is_file():
-        with file.open("rb") as stream:
-            if f"<{_CVAT}>".encode() in stream.read(_HEAD):
-                raise UserError(_cvat_message(file))
+    if file.is_file() and is_cvat(file):
+        raise UserError(_cvat_message(file))
 
 
 def _cvat_message(file: Path) -> str:
     """Return the message for a file in CVAT's own XML."""
-    return f"{file}: expected a VOC annotation, found CVAT's own XML: export from CVAT as Pascal VOC or COCO"
+    return f"{file}: expected a VOC annotation, found CVAT's own XML: data.format=cvat or --format cvat reads it"
 
 
 def _parse_size(tree: Element) -> Size | None:

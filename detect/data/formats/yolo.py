@@ -80,6 +80,8 @@ class YoloFolder:
 
     def split_names(self) -> list[str]:
         """Return the names of the splits."""
+        if not self.data.has_splits and self.data.is_yaml:
+            self._report.note("dialect", self.data.file, "", "neither train nor val: every image with it is listed")
         return list(self._split_folders or self.data.splits)
 
     def image_files(self, split: str) -> list[Path]:

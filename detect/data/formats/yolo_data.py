@@ -43,6 +43,11 @@ class YoloData:
     encoding: str | None = None
     has_splits: bool = True
 
+    @property
+    def is_yaml(self) -> bool:
+        """Return True for data.yaml, which usually names splits; lists of names do not."""
+        return self.file.suffix in _YAML_SUFFIXES
+
 
 def find_data_file(root: Path) -> Path | None:
     """Return ``data.yaml``, else the only YAML file with names, else obj.data, else a list of names.
@@ -79,14 +84,13 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
     if file.name == _DARKNET_FILE:
         return _parse_darknet(root, file, _read_darknet(root, encoding), encoding)
     if file.suffix not in _YAML_SUFFIXES:
-        images = "images" if (root / "images").is_dir() else "."
         splits = _text_lists(root, encoding)
         names = _parse_names(file, name_lines(file, encoding))
         return YoloData(
             file,
             root,
             names,
-            splits or {ONLY_SPLIT: (images,)},
+            splits or _all_images(root),
             encoding=encoding,
             has_splits=bool(splits),
         )
@@ -100,7 +104,15 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
         raise UserError(f"{file}: nc: expected {len(names)}, the number of names, found {shorten(content['nc'])}")
     base_folder = _find_base_folder(root, content.get("path"))
     keypoint_fields = _parse_keypoint_fields(file, content)
-    return YoloData(file, base_folder, names, _parse_splits(file, content), keypoint_fields, encoding)
+    splits = _parse_splits(file, content)
+    return YoloData(
+        file, base_folder, names, splits or _all_images(root), keypoint_fields, encoding, has_splits=bool(splits)
+    )
+
+
+def _all_images(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return the split of all images, where no file names splits: supervision's data.yaml has none."""
+    return {ONLY_SPLIT: ("images" if (root / "images").is_dir() else ".",)}
 
 
 def name_lines(file: Path, encoding: str | None) -> list[str]:

@@ -17,6 +17,8 @@ BOX_CONVENTIONS = {
     "voc": "x1 y1 x2 y2",
     "csv": "x1 y1 x2 y2",
     "labelme": "x1 y1 x2 y2",
+    "cvat": "x1 y1 x2 y2",
+    "label-studio": "x1 y1 x2 y2",
     "coco": "x y width height",
     "yolo": "cx cy width height",
 }

@@ -25,8 +25,8 @@ def scan_folder(
 ) -> LabeledFolder:
     """Return the content of a labelled folder, whatever faults it has. Raises UserError if it cannot be read at all.
 
-    format: its format, None to detect it; images: the folder of the images for COCO and CSV; encoding: of texts (CSV,
-    YOLO) without a byte order mark, None for UTF-8. Boxes are judged by the size of the image file.
+    format: its format, None to detect it; images: the folder of the images where one file names them; encoding: of
+    texts (CSV, YOLO) without a byte order mark, None for UTF-8. Boxes are judged by the size of the image file.
     """
     sizes = ImageSizes(trust_claims=False, skip_unreadable=True)
     absolute = None if images is None else images.absolute()

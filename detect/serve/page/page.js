@@ -27,7 +27,7 @@ async function ask(path, file) {
     throw new Error("the service does not answer, or refused a photo of this size");
   }
   const content = await answer.json().catch(() => ({ error: `status ${answer.status}` }));
-  if (!answer.ok) throw new Error(content.error);
+  if (!answer.ok) throw new Error(content.error.replace(/^image: /, ""));
   return content;
 }
 
@@ -75,15 +75,16 @@ function outline(pen, box, style, width, dash = []) {
 
 function draw() {
   const pen = canvas.getContext("2d");
-  const line = Math.max(2, Math.round(Math.max(canvas.width, canvas.height) / 300));
-  const letter = Math.max(12, Math.round(Math.max(canvas.width, canvas.height) / 55));
+  const zoom = Math.max(1, canvas.width / (canvas.clientWidth || canvas.width)); // lines and letters are 2 and 13 pixels of the screen
+  const line = Math.round(2 * zoom);
+  const letter = Math.round(13 * zoom);
   pen.drawImage(photo.bitmap, 0, 0, canvas.width, canvas.height);
   const visible = shown();
   for (const each of [...visible].reverse()) {
     if (each.mask) pen.drawImage((each.layer ??= maskImage(each.mask, each.label)), 0, 0);
     outline(pen, each.box, color(each.label), each.rank === photo.why?.rank ? 2 * line : line);
   }
-  if (photo.why) {
+  if (visible.some((each) => each.rank === photo.why?.rank)) {
     outline(pen, photo.why.proposal, "white", line, [4 * line, 3 * line]);
     if (photo.why.anchor) outline(pen, photo.why.anchor, "white", line, [line, 2 * line]);
   }
@@ -139,7 +140,7 @@ async function detect(file) {
     canvas.height = answer.height;
     const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" }).catch(() => null);
     if (mine !== order) return;
-    if (bitmap === null) throw new Error(`${file.name}: found ${answer.detections.length} detections, but this browser cannot show the photo`);
+    if (bitmap === null) throw new Error(`found ${answer.detections.length} detections, but this browser cannot show the photo`);
     photo = { file, bitmap, why: null, detections: answer.detections.map((each, index) => ({ ...each, rank: index + 1 })) };
     get("result").hidden = false;
     say(`${file.name}: ${answer.width} x ${answer.height} pixels`);
@@ -147,7 +148,7 @@ async function detect(file) {
   } catch (error) {
     if (mine !== order) return;
     get("result").hidden = true;
-    say(error.message, true);
+    say(`${file.name}: ${error.message}`, true);
   }
 }
 
@@ -175,8 +176,10 @@ async function explain(detection) {
   }
 }
 
+get("file").addEventListener("click", (event) => (event.target.value = "")); // so that the same photo can be chosen again
 get("file").addEventListener("change", (event) => event.target.files[0] && detect(event.target.files[0]));
 get("score").addEventListener("input", () => photo && show());
+window.addEventListener("resize", () => photo && draw());
 canvas.addEventListener("click", (event) => {
   const scale = canvas.width / canvas.clientWidth, x = event.offsetX * scale, y = event.offsetY * scale;
   const hits = shown().filter(({ box }) => box[0] <= x && x <= box[2] && box[1] <= y && y <= box[3]);
@@ -187,7 +190,10 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     get("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files[0]) detect(event.dataTransfer.files[0]);
+    if (kind === "drop" && event.dataTransfer.files[0]) {
+      get("file").value = ""; // it would go on naming the photo before
+      detect(event.dataTransfer.files[0]);
+    }
   });
 }
 fetch("health").then((answer) => answer.json()).then((health) => {

@@ -66,6 +66,8 @@ def folder(tmp_path: Path) -> Files:
         ({"a.json": COCO, "b.json": "[]"}, "coco", ["a"]),
         ({"annotations/t.json": COCO, "annotations/v.json": COCO}, "coco", ["annotations/t", "annotations/v"]),
         ({"data.yaml": "val: images\nnames: [a]", "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["val"]),
+        ({"data.yaml": "names: [a]", "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["train"]),
+        ({"data.yaml": "names: [a]", "train/a.jpg": "", "val/b.jpg": ""}, "yolo", ["train", "val"]),
         ({"classes.txt": "cat", "a.jpg": "", "a.txt": BOX}, "yolo", ["train"]),
         ({"labels/classes.txt": "cat", "images/a.jpg": "", "labels/a.txt": BOX}, "yolo", ["train"]),
         ({"obj.names": "cat", "obj.data": "", "obj_train_data/a.jpg": ""}, "yolo", ["train"]),
@@ -87,6 +89,8 @@ def folder(tmp_path: Path) -> Files:
         "COCO",
         "COCO's own",
         "YOLO",
+        "supervision's YOLO",
+        "supervision's YOLO in folders",
         "labelImg's YOLO",
         "labelImg's YOLO apart",
         "CVAT's YOLO",
@@ -120,10 +124,13 @@ def test_detect_format_of_unclear_folder_fails(folder: Files, files: dict[str, s
 CVAT = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version></annotations>'
 
 
-@pytest.mark.parametrize("read", [detect_format, scan_voc, lambda root: voc_images(root, "train")])
-def test_detect_format_of_cvat_xml_fails(folder: Files, read: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("read", [scan_voc, lambda root: voc_images(root, "train")])
+def test_cvat_xml_is_refused_as_voc(folder: Files, read: Callable[[Path], object]) -> None:
     root = folder({"annotations.xml": CVAT, "images/a.jpg": ""})
-    with pytest.raises(UserError, match=r"annotations\.xml: .* CVAT's own XML: export .* as Pascal VOC or COCO$"):
+    assert detect_format(root) == "cvat"
+    with pytest.raises(
+        UserError, match=r"annotations\.xml: .* CVAT's own XML: data.format=cvat or --format cvat reads it$"
+    ):
         read(root)
 
 
