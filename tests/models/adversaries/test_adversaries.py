@@ -184,7 +184,7 @@ def test_reversed_gradient_by_finite_differences() -> None:
     network = turn_angles(RotationNetwork(CHANNELS, SIDE)).double()
 
     def loss(reverse: bool) -> Tensor:
-        angles = network(maps).detach()
+        angles = network(maps)
         spoiled = rotate_groups(maps, reverse_gradient(angles) if reverse else angles)
         return functional.cross_entropy(head(spoiled)[0], regions.labels)
 
