@@ -49,7 +49,7 @@ def choose_settings(config: Config, train: Annotations, compute: ComputeConfig) 
     with_model = _fill(taken, choices, settings)
     for_objects = _choose_for_objects(with_model, train, keys)
     choices += for_objects.choices
-    size = DataSize(images=len(train), objects=int((~train.crowd).sum()), factor=for_objects.factor)
+    size = DataSize(images=len(train), objects=int((~train.crowd).sum()))
     choices += choose_schedule(size, _set_by_user(config, keys), on_gpu)
     choices.append(_workers(on_gpu))
     chosen = [choice for choice in choices if choice.key not in keys and not _is_length_given(choice.key, keys)]

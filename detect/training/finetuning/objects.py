@@ -1,4 +1,4 @@
-"""Adapts the size of the images, and then the anchors, to objects that are small or that the initial anchors miss."""
+"""Adapts the size of the images, and then the anchors, to objects that the anchors of the initial model miss."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ ENOUGH = 0.95  # of the objects
 MIN_GAIN = 0.02  # a smaller one is not worth other sizes than those that the weights were trained on
 # Of the size of the images, the nearest to 1 first. Twice the size takes four times as long.
 FACTORS = (1.0, 1.25, 0.8, 1.5, 0.67, 1.75, 2.0)
-# Images are larger by SMALL_FACTOR where a class is smaller than SMALL pixels at its median. The platelets of BCCD, of
-# 33 pixels, then reach an AP of 0.85 in 222 steps, not 0.80 (145 images of train; 60 others of train validate).
-SMALL, SMALL_FACTOR = 40, 1.25
-MIN_OBJECTS = 10  # of a class, for a median
 _QUANTILES = (0.05, 0.95)
 
 
@@ -36,13 +32,9 @@ class ImageSizes:
 
 @dataclass(frozen=True)
 class ObjectChoices:
-    """The choices of ``choose_for_objects``.
-
-    factor: on the sides of the images; line: for the log, on what the initial anchors reach.
-    """
+    """The choices of ``choose_for_objects``, and a line for the log on what the initial anchors reach."""
 
     choices: tuple[Choice, ...]
-    factor: float
     line: str
 
 
@@ -51,7 +43,6 @@ def choose_for_objects(
 ) -> ObjectChoices:
     """Return no choice if the anchors reach ENOUGH of the objects, else other image sizes, else other anchors too.
 
-    Images are larger too where a class is small and the files have the pixels.
     may_resize, may_adapt: whether the sizes of the images, and the anchors, are free to be chosen.
     """
 
@@ -67,15 +58,11 @@ def choose_for_objects(
             others = replace(anchors, generator=adapt_anchors(objects_at(1.0), anchors))
             if reach(objects_at(1.0), others) >= ENOUGH:
                 factor = 1.0  # other anchors are enough, and larger images take longer
-        side = smallest_class_side(objects_at(1.0))
-        if factor == 1.0 and side < SMALL and has_more_pixels(annotations, sizes.preprocess):
-            factor = SMALL_FACTOR
-            reason = f"the objects of the smallest class have {side:.0f} pixels, fewer than {SMALL}"
     choices = [] if factor == 1.0 else _size_choices(sizes, factor, reason)
     if may_adapt:
         choices += _choose_anchors(objects_at(factor), anchors)
     line = f"anchors of the initial model: {before:.3f} of the objects overlap one by {MIN_IOU} or more"
-    return ObjectChoices(choices=tuple(choices), factor=factor, line=line)
+    return ObjectChoices(choices=tuple(choices), line=line)
 
 
 def _choose_anchors(objects: ScaledObjects, anchors: AnchorConfig) -> list[Choice]:
@@ -87,20 +74,6 @@ def _choose_anchors(objects: ScaledObjects, anchors: AnchorConfig) -> list[Choic
     after = reach(objects, replace(anchors, generator=adapted))
     reason = f"they reach {after:.3f} of the objects, not {before:.3f}"
     return _anchor_choices(anchors.generator, adapted, reason)
-
-
-def smallest_class_side(objects: ScaledObjects) -> float:
-    """Return the median side, in pixels, of the class where it is smallest; infinity without MIN_OBJECTS of a class."""
-    sides = np.sqrt((objects.boxes[:, 2:] - objects.boxes[:, :2]).prod(1))
-    classes = [sides[objects.labels == label] for label in np.unique(objects.labels)]
-    return min((float(np.median(each)) for each in classes if len(each) >= MIN_OBJECTS), default=np.inf)
-
-
-def has_more_pixels(annotations: Annotations, preprocess: Preprocess) -> bool:
-    """Return whether half of the images can be resized by SMALL_FACTOR more without being magnified."""
-    sizes = [annotations.size(index) for index in range(len(annotations))]
-    larger = _resize(preprocess, SMALL_FACTOR)
-    return float(np.mean([min(larger.target_size(size)) <= min(size) for size in sizes])) >= 0.5
 
 
 def _size_choices(sizes: ImageSizes, factor: float, reason: str) -> list[Choice]:

@@ -29,11 +29,10 @@ MAX_VALIDATIONS, PATIENCE = 5, 3
 
 @dataclass(frozen=True)
 class DataSize:
-    """The numbers of training images and of their objects, and the factor on the sides of the images."""
+    """The numbers of training images and of their objects."""
 
     images: int
     objects: int
-    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def choose_schedule(size: DataSize, given: SetByUser, on_gpu: bool) -> tuple[Cho
     used_batch_size = given.batch_size or batch_size
     images_per_step = used_batch_size * given.accumulate
     steps_per_epoch = -(-size.images // images_per_step)
-    epochs = _epochs(size, steps_per_epoch)
+    epochs = _epochs(size.images, steps_per_epoch)
     given_epochs = given.epochs if given.steps is None else -(-given.steps // steps_per_epoch)
     used_epochs = given_epochs or epochs
     validate_every = -(-used_epochs // MAX_VALIDATIONS)
@@ -90,9 +89,9 @@ def _lr(images_per_step: int) -> float:
     return min(MAX_LR, round(LR_PER_IMAGE * images_per_step, 8))
 
 
-def _epochs(size: DataSize, steps_per_epoch: int) -> int:
-    """Return the number of passes over the images, with MIN_EPOCHS and MIN_STEPS at least; fewer over larger images."""
-    by_images = EPOCHS * math.pow(DECAY, math.log10(size.images / EPOCHS_AT)) / max(1.0, size.factor)
+def _epochs(num_images: int, steps_per_epoch: int) -> int:
+    """Return the number of passes over the images, with MIN_EPOCHS and MIN_STEPS at least."""
+    by_images = EPOCHS * math.pow(DECAY, math.log10(num_images / EPOCHS_AT))
     return max(MIN_EPOCHS, round(by_images), -(-MIN_STEPS // steps_per_epoch))
 
 

@@ -41,11 +41,7 @@ def test_model_and_image_size_are_those_of_the_initial_model(initial: Path, phot
     assert (config.model.init, config.train.auto) == (str(initial), False)
     assert config.data.size_divisor == 16
     assert config.model.rpn.channels == before.model.rpn.channels
-    assert (config.train.batch_size, config.train.epochs, config.train.patience) == (
-        4,
-        27,
-        3,
-    )  # fewer passes over larger images: the shapes are small
+    assert (config.train.batch_size, config.train.epochs, config.train.patience) == (4, 32, 3)
     assert (config.train.optimizer, config.data.workers, config.data.format) == ("adamw", 0, "coco")
     assert chosen.lines[0].startswith(f"model: faster_rcnn with small, its layers and preprocessing as in {initial}, ")
     assert chosen.lines[1].startswith("anchors of the initial model: ")

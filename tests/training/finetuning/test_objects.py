@@ -16,7 +16,6 @@ from detect.training.finetuning.objects import (
     choose_factor,
     choose_for_objects,
     reach,
-    smallest_class_side,
 )
 
 SIDE = 400  # of an image, in pixels
@@ -135,44 +134,11 @@ def test_size_of_images_is_adapted_before_the_anchors(
     assert chosen.line.startswith("anchors of the initial model: ")
 
 
-DENSE = AnchorConfig(AnchorGenerator(((24, 32, 44, 64),), (1.0,)), (4,), None)
-# min_size of the images of 400 pixels, side and number of the objects -> sizes of the images
-SMALL_CLASSES: list[tuple[int, int, int, tuple[int, int] | None]] = [
-    (200, 64, 10, (250, 312)),  # 32 pixels
-    (200, 64, 9, None),  # too few for a median
-    (200, 84, 10, None),  # 42 pixels
-    (384, 36, 10, None),  # the files have no more pixels
-]
-
-
-@pytest.mark.parametrize(("min_size", "side", "count", "expected"), SMALL_CLASSES)
-def test_images_are_larger_where_a_class_is_small_and_the_files_have_the_pixels(
-    min_size: int, side: int, count: int, expected: tuple[int, int] | None
-) -> None:
-    sizes = ImageSizes(preprocess=Preprocess(min_size, 250 if min_size == 200 else 500), min_sizes=(min_size,))
-    chosen = choose_for_objects(annotations_of([(float(side), float(side))] * count), sizes, DENSE, True, True)
-    assert chosen.factor == (1.25 if expected else 1.0)
-    keys = ("data.min_size", "data.max_size")
-    assert {choice.key: choice.setting for choice in chosen.choices} == (
-        dict(zip(keys, expected, strict=True)) if expected else {}
-    )
-    fixed = choose_for_objects(annotations_of([(float(side), float(side))] * count), sizes, DENSE, False, True)
-    assert fixed.factor == 1.0
-
-
-def test_the_smallest_class_counts_however_many_objects_another_has() -> None:
-    boxes = objects_of([(100.0, 100.0)] * 90 + [(20.0, 20.0)] * 10)
-    labels = np.array([1] * 90 + [2] * 10)
-    assert smallest_class_side(ScaledObjects(boxes.boxes, boxes.image_sides, labels)) == pytest.approx(20)
-    assert smallest_class_side(objects_of([])) == np.inf
-
-
 def test_images_stay_where_other_anchors_are_enough_and_no_size_is() -> None:
     tall = [(float(side), 3.0 * side) for side in range(24, 60, 4)]
     tall += [(float(side), 5.0 * side) for side in range(24, 60, 8)]
     sizes = ImageSizes(preprocess=Preprocess(SIDE, 500), min_sizes=(SIDE,))
     chosen = choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, True)
-    assert chosen.factor == 1.0
-    assert {choice.key for choice in chosen.choices} <= {"model.rpn.anchor_sizes", "model.rpn.aspect_ratios"}
-    assert chosen.choices
-    assert choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, False).factor != 1.0
+    assert [choice.key for choice in chosen.choices] == ["model.rpn.aspect_ratios"]
+    fixed_anchors = choose_for_objects(annotations_of(tall), sizes, ANCHORS, True, False)
+    assert {choice.key for choice in fixed_anchors.choices} == {"data.min_size", "data.max_size"}

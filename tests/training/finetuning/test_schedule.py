@@ -36,12 +36,6 @@ def test_schedule_follows_the_numbers_of_images_and_objects(
     assert tuple(schedule[key] for key in ("batch_size", "epochs", "lr", "trainable", "validate_every")) == chosen
 
 
-@pytest.mark.parametrize(("factor", "epochs"), [(0.8, 6), (1.0, 6), (1.25, 5), (2.0, 3)])
-def test_larger_images_are_seen_less_often(factor: float, epochs: int) -> None:
-    choices = choose_schedule(DataSize(images=205, objects=2804, factor=factor), SetByUser(), on_gpu=False)
-    assert {choice.key: choice.setting for choice in choices}["train.epochs"] == epochs
-
-
 def test_more_images_never_make_fewer_steps() -> None:
     steps = []
     for images in range(4, 3000):
