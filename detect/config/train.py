@@ -86,8 +86,8 @@ class TrainConfig(ConfigModel):
     other; pretrain: the network alone as a classifier of objects (`detect pretrain`)."""
     trainable: Annotated[tuple[TrainablePart, ...], Field(min_length=1)] = ("backbone", "proposer", "head")
     """Parts that are trained; the others keep their weights. `[backbone, proposer]` trains an RPN alone; classifier and
-    box_regressor are the two output layers of the head, and mask is its mask head. (adversary alone is that of a
-    stage of the recipe adversarial.)"""
+    box_regressor are the two output layers of the head, and mask is its mask head; adversary alone is for a stage of
+    the recipe adversarial."""
     epochs: PositiveInt | None = None
     """Number of passes over the training images; set either this or steps. With model.head.sampling global the
     model.head.batch_size_per_image regions of a step are of as many images, or nearly: a pass then is as many regions
