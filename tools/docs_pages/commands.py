@@ -14,6 +14,9 @@ INTRODUCTION = """\
 `detect COMMAND --help` prints the same in a terminal. Before the command stands `--debug`, which shows the traceback of
 an error (`detect --debug train ...`). The exit status is 0 for success, 1 if all or part of the work failed, and 2 for
 a mistake in the command or its files; a command whose statuses mean something else says so below.
+
+`MODEL` is a detector: the folder of a run, a checkpoint (`best.pt`), a name of `detect model zoo` such as
+`detect/voc_faster_rcnn`, or a `.safetensors`, `.onnx` or `.xml` file that `detect model export` wrote.
 """
 
 
