@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UNPICKLER = "detect/system/pickles.py"  # a subclass of Unpickler that finds the makers of arrays and nothing else
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 PARSERS = {"xml", "lxml"}  # they expand entities; defusedxml refuses them
-XML_READER = "detect/data/formats/voc_xml.py"  # it gives the plain parser only text that cannot declare an entity
+XML_READER = "detect/data/formats/xml_files.py"  # it gives the plain parser only text that cannot declare an entity
 SAFE_XML_NAMES = {"Element", "ParseError", "SubElement", "tostring", "indent"}  # of xml: types, and what writes
 CODE_RUNNERS = {"eval", "exec", "compile", "__import__"}
 
