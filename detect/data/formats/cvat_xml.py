@@ -21,6 +21,7 @@ from detect.data.formats.records import Corners
 from detect.data.formats.report import Report
 from detect.data.formats.tool_labels import (
     RECTANGLE,
+    DrawMask,
     ReportShape,
     ToolFile,
     ToolShape,
@@ -138,6 +139,7 @@ def _parse_shape(file: Path, location: str, element: Element) -> ToolShape:
         difficult=flags.get("difficult", False),
         crowd=flags.get("is_crowd", False) or flags.get("iscrowd", False),
         truncated=flags.get("truncated", False),
+        occluded=element.get("occluded") == "1",
         group=f"group {group}" if is_outline and group != "0" else "",
         parts=_parse_parts(file, location, element) if is_outline else (),
     )
@@ -184,7 +186,7 @@ def _parse_points(file: Path, location: str, element: Element) -> list[tuple[flo
     return points
 
 
-def _parse_parts(file: Path, location: str, element: Element) -> tuple[partial, ...]:  # type: ignore[type-arg]
+def _parse_parts(file: Path, location: str, element: Element) -> tuple[DrawMask, ...]:
     """Return what draws a polygon or a mask. Raises UserError."""
     if element.tag == "polygon":
         return (partial(draw_polygon, _parse_points(file, location, element)),)

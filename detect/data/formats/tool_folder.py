@@ -179,6 +179,7 @@ class ToolFolder:
             difficult=shape.difficult,
             crowd=shape.crowd,
             truncated=shape.truncated,
+            occluded=shape.occluded,
             has_mask=bool(shape.parts),
             mask=self._mask(file, shape, size) if self._masks else None,
         )

@@ -41,6 +41,7 @@ class ToolShape:
     difficult: bool = False
     crowd: bool = False
     truncated: bool = False
+    occluded: bool = False
     group: str = ""
     parts: tuple[DrawMask, ...] = ()
     num_labels: int = 1
@@ -121,6 +122,7 @@ def _join(first: ToolShape, second: ToolShape) -> ToolShape:
         difficult=first.difficult or second.difficult,
         crowd=first.crowd or second.crowd,
         truncated=first.truncated or second.truncated,
+        occluded=first.occluded or second.occluded,
         parts=(*first.parts, *second.parts),
     )
 

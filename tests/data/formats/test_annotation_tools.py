@@ -386,3 +386,10 @@ def test_uploaded_images_are_those_before_the_upload(tmp_path: Path) -> None:
     folder = scan_folder(tmp_path, None)
     assert [image.file.name for image in folder.images] == ["a (1).png", "b.png"]
     assert [finding.kind for finding in folder.findings] == ["dialect", "dialect"]
+
+
+@pytest.mark.parametrize(("mark", "occluded"), [("0", False), ("1", True)])
+def test_cvat_says_which_objects_are_occluded(mark: str, occluded: bool, tmp_path: Path) -> None:
+    content = cvat("name='a.png'\n" + BOX.replace('occluded="0"', f'occluded="{mark}"'))
+    (image,) = read_shapes(tmp_path, content).images
+    assert [instance.occluded for instance in image.objects] == [occluded]
