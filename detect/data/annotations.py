@@ -179,8 +179,12 @@ def _concatenate_marks(marks: Sequence[np.ndarray | None], images: Sequence[Imag
     """Return the marks (T,) of all objects; None where no image has any. An image without marks none of its objects."""
     if all(image_marks is None for image_marks in marks):
         return None
-    none = (np.zeros(len(image.boxes), bool) for image in images)
-    return np.concatenate([unmarked if own is None else own for own, unmarked in zip(marks, none, strict=True)])
+    return np.concatenate(
+        [
+            np.zeros(len(image.boxes), bool) if image_marks is None else image_marks
+            for image_marks, image in zip(marks, images, strict=True)
+        ]
+    )
 
 
 def _pack_windows(images: Sequence[ImageAnnotation]) -> np.ndarray | None:

@@ -135,6 +135,7 @@ def test_first_stage_is_the_training_without_an_adversary(
         train={"steps": 2, "lr": 0.01, "ema_decay": 0.5, "clip_grad_norm": 5.0, "validate_every": None},
     )
     train(plain, tmp_path / "run", QUIET)
+    assert load_checkpoint(tmp_path / "run" / "best.pt").step == 2
     assert_same_weights(tmp_path / "run", finished_run / "1-detector")
 
 

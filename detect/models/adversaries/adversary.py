@@ -7,6 +7,7 @@ spoiled. Letters: S sampled regions, F of them foreground, C channels, d x d cel
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,12 +42,12 @@ class SpoiledRegions:
     losses: dict[str, MeanLoss]
 
 
-class Adversary(nn.Module):
+class Adversary(nn.Module, ABC):
     """A network that spoils regions in training; it may have no weights."""
 
+    @abstractmethod
     def spoil(self, stage: Stage, regions: ForegroundRegions) -> SpoiledRegions:
         """Spoil regions, of which ``stage`` of the head then learns; its losses give the detector no gradient."""
-        raise NotImplementedError
 
     def losses_alone(self, stage: Stage, regions: ForegroundRegions) -> dict[str, MeanLoss]:  # noqa: ARG002
         """Return the losses that it learns from alone, while the detector is frozen; none without weights."""
