@@ -44,7 +44,8 @@ def train_command(
 ) -> None:
     """Train a detector by a configuration, or resume an interrupted run.
 
-    For several processes: torchrun --nproc-per-node N -m detect train ... splits each batch among them.
+    For several processes: torchrun --standalone --nproc-per-node N -m detect train ... splits each batch among them.
+    With --max-restarts R, torchrun starts all again where one is lost: they resume the run from its last checkpoint.
     """
     exclusive = {"--config": config_file, "--data": data, "--resume": resumed, "--replay": replay}
     modes = [name for name, path in exclusive.items() if path is not None]
@@ -66,6 +67,7 @@ def train_command(
         if out is not None:
             require_writable_folder(out)
     from detect.system.distributed import init_process_group
+    from detect.training.restart import find_interrupted
     from detect.training.run import device_of_run, replay_step, resume, train
     from detect.training.run_folder import RunFolder
 
@@ -78,6 +80,8 @@ def train_command(
         assert resumed is not None
         used_device = device_of_run(resumed)
     with init_process_group(used_device) as group:
+        if config_file is not None:
+            resumed = find_interrupted(config, out, config_file.stem, group)
         if resumed is not None:
             outcome = resume(resumed, group=group)
         else:

@@ -8,25 +8,28 @@ batch. All processes perform the same steps, but only the main process (rank 0) 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from detect.errors import RunError, UserError, first_line
+from detect.system.rendezvous import store_of_this_start
 from detect.types import MeanLoss
 
 Value = TypeVar("Value")
+
+_GLOO = re.compile(r".*/gloo/\S*\] ")  # the line of its source that an error of gloo begins with
 
 # The main process may search proposals for hours while the others wait; torchrun and gloo report a lost process.
 _GATHER_TIMEOUT = timedelta(hours=24)
 # NCCL, which sums gradients, does not notice a lost process; no process waits long there for another one.
 _NCCL_TIMEOUT = timedelta(minutes=10)
-_BUCKET_SIZE = 2**23  # numbers that are summed over processes at a time: 32 MB of gradients
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ProcessGroup:
         if self.size == 1:
             return [value]
         values: list[Value] = [value] * self.size
-        with _explain_lost_process(self.size):
+        with explain_lost_process(self.size):
             distributed.all_gather_object(values, value, group=self.objects)
         return values
 
@@ -85,27 +88,9 @@ class ProcessGroup:
         if self.size == 1:
             return list(flags)
         counts = torch.tensor(flags, dtype=torch.int32)
-        with _explain_lost_process(self.size):
+        with explain_lost_process(self.size):
             distributed.all_reduce(counts, group=self.objects)
         return [count > 0 for count in counts.tolist()]
-
-    def sum_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-        """Replace each gradient by its sum over all processes, and return the sum of ``loss``, ().
-
-        A gradient stays None if no process has one.
-        """
-        if self.size == 1:
-            return loss
-        trainable = [parameter for parameter in parameters if parameter.requires_grad]
-        present = self.any([parameter.grad is not None for parameter in trainable])
-        summands = [loss.clone()]
-        for parameter, is_present in zip(trainable, present, strict=True):
-            if is_present:
-                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                summands.append(parameter.grad)
-        with _explain_lost_process(self.size):
-            _sum_in_buckets(summands)
-        return summands[0]
 
     def main_process_first(self, make: Callable[[], Value]) -> Value:
         """Call ``make`` in the main process, then in the others, which can read the files that it has written."""
@@ -118,27 +103,6 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
-
-
-def _sum_in_buckets(tensors: Sequence[Tensor]) -> None:
-    """Replace each tensor by its sum over all processes, some tensors at a time: while one bucket is sent, the next one
-    is filled.
-    """
-    buckets: list[list[Tensor]] = [[]]
-    for tensor in tensors:
-        if sum(map(torch.numel, buckets[-1])) >= _BUCKET_SIZE:
-            buckets.append([])
-        buckets[-1].append(tensor)
-    sent = []
-    for bucket in buckets:
-        flat = torch.empty(sum(map(torch.numel, bucket)), dtype=bucket[0].dtype, device=bucket[0].device)
-        parts = torch.split(flat, [tensor.numel() for tensor in bucket])
-        views = [part.view(tensor.shape) for part, tensor in zip(parts, bucket, strict=True)]
-        torch._foreach_copy_(views, bucket)
-        sent.append((distributed.all_reduce(flat, async_op=True), bucket, views))
-    for work, bucket, views in sent:
-        work.wait()
-        torch._foreach_copy_(bucket, views)
 
 
 @contextmanager
@@ -157,13 +121,14 @@ def init_process_group(device: Literal["auto", "cpu", "cuda"] = "auto") -> Itera
         if local_rank >= torch.cuda.device_count():
             raise UserError(f"--nproc-per-node: expected at most one for each of {torch.cuda.device_count()} GPUs")
         torch.cuda.set_device(local_rank)
-    with _explain_lost_process(size):
-        objects = None
+    with explain_lost_process(size):
+        objects, store = None, store_of_this_start(rank, size, _GATHER_TIMEOUT)
+        meeting: dict[str, Any] = {} if store is None else {"store": store, "rank": rank, "world_size": size}
         if use_cuda:
-            distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_NCCL_TIMEOUT)
+            distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_NCCL_TIMEOUT, **meeting)
             objects = cast(distributed.ProcessGroup, distributed.new_group(backend="gloo", timeout=_GATHER_TIMEOUT))
         else:
-            distributed.init_process_group("gloo", timeout=_GATHER_TIMEOUT)
+            distributed.init_process_group("gloo", timeout=_GATHER_TIMEOUT, **meeting)
     try:
         yield ProcessGroup(rank, size, objects)
     finally:
@@ -171,10 +136,11 @@ def init_process_group(device: Literal["auto", "cpu", "cuda"] = "auto") -> Itera
 
 
 @contextmanager
-def _explain_lost_process(size: int) -> Iterator[None]:
+def explain_lost_process(size: int, *, among_others: bool = False) -> Iterator[None]:
     """Raise RunError where torch raises a RuntimeError about sockets, because another process has ended.
 
-    Errors of this process's own GPU are raised as they are.
+    Errors of this process's own GPU are raised as they are. among_others: whether what is run does more than exchange,
+    so that its other errors are raised as they are too.
     """
     try:
         yield
@@ -183,7 +149,10 @@ def _explain_lost_process(size: int) -> Iterator[None]:
     except RuntimeError as error:
         if is_worker_death(error):  # the handler of SIGCHLD can raise in any line, also while waiting for the others
             raise
-        raise RunError(f"expected {size} processes to the end, found one that is gone: {first_line(error)}") from error
+        if among_others and not (isinstance(error, distributed.DistError) or _GLOO.search(str(error))):
+            raise
+        reason = _GLOO.sub("", first_line(error)).partition(". This is typically")[0]
+        raise RunError(f"expected {size} processes to the end, found one that is gone: {reason}") from error
 
 
 def is_worker_death(error: RuntimeError) -> bool:

@@ -19,15 +19,13 @@ from torch import Tensor
 
 from detect.data.loading.collate import Batch
 from detect.errors import RunError
-from detect.ops.preprocess import pad_to
 from detect.system import randomness
 from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.training.backward import Backward, open_backward
 from detect.training.optimizer import Schedule, set_learning_rate
 from detect.training.state import TrainState
-from detect.training.sync_norm import require_full_shares
 from detect.training.update import Gradients, Update, update_weights
-from detect.types import Images, MeanLoss, Size
 
 
 class Interrupted(RunError):  # noqa: N818 - named after the event
@@ -98,15 +96,15 @@ def train_loop(
     progress = state.progress
     data_seconds = step_seconds = 0.0
     unread: Update | None = None
-    with _catch_interrupts() as interrupted:
+    with _catch_interrupts() as interrupted, open_backward(state, config.accumulate, compute, group) as backward:
         while progress.step < config.steps:
             state.detector.train()
             torch.manual_seed(step_seed(config.seed, progress.step) + group.rank)
             rate = set_learning_rate(state.optimizer, schedule.factor(progress.step))
             started = time.perf_counter()
-            gradients, waiting = _compute_gradients(state, batches, config, compute, callbacks, group)
+            gradients, waiting = _compute_gradients(state, batches, config, callbacks, backward)
             _require_applied(unread, state, callbacks)  # while a GPU still computes these gradients
-            unread = update_weights(state, gradients, config.clip_grad_norm, group)
+            unread = update_weights(state, gradients, config.clip_grad_norm)
             progress.step += 1
             logs, validates = progress.step % config.log_every == 0, progress.step in config.validate_at
             saves = validates or progress.step == config.steps or progress.step % config.checkpoint_every == 0
@@ -163,12 +161,7 @@ def _require_applied(update: Update | None, state: TrainState, callbacks: Callba
 
 
 def _compute_gradients(
-    state: TrainState,
-    batches: Iterator[Batch],
-    config: LoopConfig,
-    compute: ComputeConfig,
-    callbacks: Callbacks,
-    group: ProcessGroup,
+    state: TrainState, batches: Iterator[Batch], config: LoopConfig, callbacks: Callbacks, backward: Backward
 ) -> tuple[Gradients, float]:
     """Run forward and backward on ``config.accumulate`` batches; return also the seconds spent waiting for them."""
     waiting, step = 0.0, state.progress.step
@@ -183,42 +176,16 @@ def _compute_gradients(
         callbacks.on_batch(step, batch)
         callbacks.on_unreadable(batch.unreadable)
         callbacks.on_other_sizes(batch.other_sizes)
-        losses = _backward(state, batch, step * config.accumulate + index, config.accumulate, compute, group)
+        losses = backward(batch, step * config.accumulate + index, is_last=index + 1 == config.accumulate)
         all_losses += [] if losses is None else [losses]
-    gradients = Gradients(step=step, batches=tuple(used_batches), losses=tuple(all_losses), statistics=statistics)
+    gradients = Gradients(
+        step=step,
+        batches=tuple(used_batches),
+        losses=tuple(all_losses),
+        loss=backward.global_loss(all_losses) if all_losses else None,
+        statistics=statistics,
+    )
     return gradients, waiting
-
-
-def _backward(
-    state: TrainState, batch: Batch, number: int, accumulate: int, compute: ComputeConfig, group: ProcessGroup
-) -> dict[str, Tensor] | None:
-    """Run forward and backward on one batch; return this process's parts of the losses, None if all have no image.
-
-    Processes exchange facts twice: sizes of their images before the forward pass, and counts of its losses after it.
-    number: of the batch in the run, from 0.
-    """
-    shares = group.gather((len(batch.images), _padded_size(batch.images)))
-    sizes = [size for count, size in shares if count]
-    if not sizes:
-        return None
-    if len(sizes) < group.size:
-        require_full_shares(state.detector, [count for count, _ in shares])
-    mean_losses: dict[str, MeanLoss] = {}
-    if len(batch.images):
-        # All shares are padded to one size, as the batch of a single process is: the padding changes the result.
-        images = pad_to(batch.images.to(compute.device), *map(max, zip(*sizes, strict=True)))
-        targets = tuple(target.to(compute.device) for target in batch.targets)
-        with compute.autocast():
-            mean_losses = state.losses(images, targets, number)
-    losses = group.global_mean_parts(mean_losses)
-    if losses:
-        total = torch.stack(list(losses.values())).sum()
-        state.scaler.scale(total / accumulate).backward()  # type: ignore[no-untyped-call]
-    return {name: loss.detach() for name, loss in losses.items()}
-
-
-def _padded_size(images: Images) -> Size:
-    return int(images.pixels.shape[2]), int(images.pixels.shape[3])
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -33,6 +33,7 @@ from detect.training.loop import Interrupted, NonFiniteStep
 from detect.training.precision import compute_config, resolve_precision, resolved_precision
 from detect.training.recipes.registry import RECIPES
 from detect.training.replay import read_step, rerun_step
+from detect.training.restart import launch_identity
 from detect.training.run_folder import ReadOnlyRunFolder, RunFolder
 
 
@@ -66,7 +67,7 @@ def train(
     notes.extend(lines)
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
     if group.is_main:
-        RunFolder.create(out, config, sys.argv, data_identity(splits.train, splits.val))
+        RunFolder.create(out, config, sys.argv, data_identity(splits.train, splits.val), launch_identity(unresolved))
     folder = _run_folder_for(group.gather(out)[0], group)
     context = RunContext(
         config=config,

@@ -21,6 +21,7 @@ from detect.system.device import describe_cuda
 from detect.system.files import append_text, complete_lines, is_temp_file, read_json_file, remove_temp_files, write_text
 
 PACKAGES = ("detect-rcnn", "torch", "torchvision", "albumentations", "opencv-python-headless", "pycocotools", "numpy")
+RUNS = Path("runs")  # where runs without a folder of their own begin
 
 
 class RunFolder:
@@ -38,36 +39,50 @@ class RunFolder:
 
     @staticmethod
     def create(
-        path: Path, config: Config, command: Sequence[str], data: Mapping[str, object] | None = None
+        path: Path,
+        config: Config,
+        command: Sequence[str],
+        data: Mapping[str, object] | None = None,
+        launch: str | None = None,
     ) -> RunFolder:
-        """Create the folder of a new run and write its settings, and ``data_identity`` of its data.
+        """Create the folder of a new run and write its settings, ``data_identity`` of its data, and the launch.
 
-        Raises UserError if the folder has files already: two runs never share a folder.
+        launch: what ``restart.launch_identity`` returns. Raises UserError if the folder has files already: two runs
+        never share a folder.
         """
         if path.exists() and (not path.is_dir() or not all(map(is_temp_file, path.iterdir()))):
             raise UserError(
                 f"{path}: expected a new or empty folder for --out, found files (to resume: --resume {path})"
             )
         remove_temp_files(path)
-        return RunFolder.begin(path, config, command, data)
+        return RunFolder.begin(path, config, command, data, launch)
 
     @staticmethod
     def begin(
-        path: Path, config: Config, command: Sequence[str], data: Mapping[str, object] | None = None
+        path: Path,
+        config: Config,
+        command: Sequence[str],
+        data: Mapping[str, object] | None = None,
+        launch: str | None = None,
     ) -> RunFolder:
         """Write the settings and the environment of a run into the folder, whatever else is in it."""
         run = RunFolder(path)
         write_text(run.config_file, to_yaml(config))
         facts = environment(command) | ({} if data is None else {"data": data})
+        facts |= {} if launch is None else {"launch": launch}
         write_text(run.environment_file, json.dumps(facts, indent=1) + "\n")
         return run
 
     @property
     def data(self) -> dict[str, Any]:
         """The identity of the data that ``create`` was given; empty for a run of a version that recorded none."""
-        file = self.environment_file
-        facts = read_json_file(file, "the run's environment") if file.is_file() else {}
-        return dict(facts.get("data", {}))
+        return dict(self._facts.get("data", {}))
+
+    @property
+    def launch(self) -> str | None:
+        """The launch of torchrun that has begun the run, as ``restart.launch_identity`` names it; None without one."""
+        name = self._facts.get("launch")
+        return None if name is None else str(name)
 
     @property
     def parent_run(self) -> Path | None:
@@ -75,12 +90,11 @@ class RunFolder:
 
         A stage is recognized by the command in its environment.json, which resumes the whole run.
         """
-        file = self.environment_file
-        command = read_json_file(file, "the run's environment")["command"] if file.is_file() else []
+        command = self._facts.get("command", [])
         return Path(os.path.normpath(self.path / "..")) if "--resume" in command else None
 
     @staticmethod
-    def next_free(name: str, parent: Path = Path("runs")) -> Path:
+    def next_free(name: str, parent: Path = RUNS) -> Path:
         """Return ``runs/<name>-<n>`` with the first free n, counted from 1."""
         index = 1
         while (parent / f"{name}-{index}").exists():
@@ -113,6 +127,12 @@ class RunFolder:
             row for row in rows if row and len(row) == len(header) and row[0].isdecimal() and int(row[0]) <= step
         ]
         write_text(self.metrics, _to_csv([header, *rows_to_keep] if header else []))
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """What environment.json says; nothing without it."""
+        file = self.environment_file
+        return read_json_file(file, "the run's environment") if file.is_file() else {}
 
     def _header(self) -> list[str]:
         return next(csv.reader(complete_lines(self.metrics)), [])

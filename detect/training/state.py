@@ -83,13 +83,15 @@ class TrainState:
         """The detector, and the adversary if there is one; the gradients of each are clipped by themselves."""
         return (self.detector,) if self.adversary is None else (self.detector, self.adversary)
 
-    def losses(self, images: Images, targets: Sequence[Targets], batch: int) -> dict[str, MeanLoss]:
-        """Return the losses of a batch by name; batch: its number, from 0."""
+    def losses(
+        self, images: Images, targets: Sequence[Targets], batch: int, rank: int = 0, size: int = 1
+    ) -> dict[str, MeanLoss]:
+        """Return the losses of a batch, or of its share in process ``rank`` of ``size``, by name; batch: its number."""
         losses: dict[str, MeanLoss]
         if self.adversary is None:
             losses = self.detector(images, targets)
         else:
-            losses = self.detector(images, targets, adversary_step=AdversaryStep(self.adversary, batch))
+            losses = self.detector(images, targets, adversary_step=AdversaryStep(self.adversary, batch, rank, size))
         return losses
 
     @property

@@ -1,6 +1,7 @@
 """Synchronized batch normalization in several processes: what it needs, and which errors say so.
 
 Its forward pass waits for the statistics of every process, so a process without an image would let the others wait.
+With an image each, all exchange in the same order, also in the backward pass, where DDP sums gradients meanwhile.
 """
 
 from __future__ import annotations
@@ -48,3 +49,11 @@ def require_full_shares(detector: nn.Module, counts: Sequence[int]) -> None:
 def has_sync_norm(detector: nn.Module) -> bool:
     """Return whether the network has synchronized batch normalization."""
     return any(isinstance(module, nn.SyncBatchNorm) for module in detector.modules())
+
+
+def has_own_statistics(detector: nn.Module) -> bool:
+    """Return whether the network has batch normalization that learns from the images of its own process alone."""
+    return any(
+        isinstance(module, nn.BatchNorm2d) and any(parameter.requires_grad for parameter in module.parameters())
+        for module in detector.modules()
+    )

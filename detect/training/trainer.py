@@ -32,7 +32,7 @@ from detect.training.replay import SavedStep, find_bad_images, write_step
 from detect.training.sample_images import draw_batch, draw_validation
 from detect.training.setup import build_schedule, build_train_state, loop_config
 from detect.training.state import TrainState
-from detect.training.sync_norm import require_sync_norm_works
+from detect.training.sync_norm import has_own_statistics, require_sync_norm_works
 from detect.training.task import TrainingTask, default_task
 from detect.training.validation import ValidationResult
 
@@ -158,14 +158,20 @@ class Trainer:
         )
 
     def _describe_processes(self) -> list[str]:
-        """Return a line on how several processes share a batch; none for a single process."""
+        """Return lines on how several processes share a batch; none for a single process."""
         size, train = self.context.group.size, self.config.train
         if size == 1:
             return []
-        return [
+        lines = [
             f"{size} processes share each batch of {self.task.batch_size} {self.task.unit}; the learning rate, "
             f"{train.lr:g}, is for the whole batch and not scaled"
         ]
+        if has_own_statistics(self.state.detector):
+            lines.append(
+                "model.backbone.norm: batch: each process has the statistics of its own images, unlike one process; "
+                "sync (on GPUs), group and frozen are the same in any number of them"
+            )
+        return lines
 
     def _training_batches(self) -> DataLoader[Batch]:
         context, config = self.context, self.config

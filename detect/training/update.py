@@ -14,7 +14,6 @@ from torch import Tensor, nn, optim
 
 from detect.data.loading.collate import Batch
 from detect.system.device import Readback
-from detect.system.distributed import ProcessGroup
 from detect.training.state import Statistics, TrainState
 
 
@@ -23,13 +22,14 @@ class Gradients:
     """The gradients of a step, which are in the parameters, and what they come from.
 
     step: the number of steps before it; batches: the batches of the step; losses: for each of them this process's parts
-    of the losses by name, each (), without batches that are empty in every process; statistics: those of batch
-    normalization before the step.
+    of the losses by name, each (), without batches that are empty in every process; loss: the sum of all losses of all
+    processes, (), None without batches; statistics: those of batch normalization before the step.
     """
 
     step: int
     batches: tuple[Batch, ...]
     losses: tuple[dict[str, Tensor], ...]
+    loss: Tensor | None
     statistics: Statistics
 
 
@@ -37,12 +37,11 @@ class Gradients:
 class Update:
     """An update of the weights with ``gradients``; ``applied`` reads whether the device has made it.
 
-    loss: the sum of all losses of all processes, (); norm: that of the gradients, (), None where fp16's scaler judges.
+    norm: that of the gradients, (), None where fp16's scaler judges.
     """
 
     gradients: Gradients
     applied: Readback
-    loss: Tensor
     norm: Tensor | None
 
     def describe_non_finite(self) -> str:
@@ -52,38 +51,30 @@ class Update:
         for losses in self.gradients.losses:
             if not all(bool(loss.isfinite()) for loss in losses.values()):
                 return ", ".join(f"{name} {float(loss):.4g}" for name, loss in losses.items())
-        if not self.loss.isfinite():
+        if self.gradients.loss is not None and not self.gradients.loss.isfinite():
             return "the losses of another process"
         return f"gradients with a norm of {float(self.norm):.4g}"
 
 
-def update_weights(state: TrainState, gradients: Gradients, clip: float, group: ProcessGroup) -> Update | None:
+def update_weights(state: TrainState, gradients: Gradients, clip: float) -> Update | None:
     """Step optimizer and moving average, on the device and only if the losses and gradients are finite.
 
     clip: the largest norm of the gradients, 0 for no limit. Nothing is read from the device, except for RMSProp, which
     has no update that a GPU could leave out. Return None for batches without images, which change no weight.
     """
     update, applied = None, None
-    if gradients.losses:
-        parameters = [parameter for module in state.modules for parameter in module.parameters()]
-        loss = group.sum_gradients(parameters, _sum_losses(gradients, state))
+    if gradients.loss is not None:
         if state.scaler.is_enabled():
             norm, applied = None, _step_scaled(state, clip)
         else:
             norm = _clip(state, clip)
-            applied = torch.stack([loss, norm]).isfinite().all()
+            applied = torch.stack([gradients.loss, norm]).isfinite().all()
             _step_if(state.optimizer, applied)
         gradients.statistics.restore_unless(applied)
-        update = Update(gradients=gradients, applied=Readback(applied), loss=loss, norm=norm)
+        update = Update(gradients=gradients, applied=Readback(applied), norm=norm)
     if state.ema is not None:
         state.ema.update(state.detector, gradients.step, applied)
     return update
-
-
-def _sum_losses(gradients: Gradients, state: TrainState) -> Tensor:
-    """Return the sum of this process's losses, (), 0 without images."""
-    parts = [loss for losses in gradients.losses for loss in losses.values()]
-    return torch.stack(parts).sum() if parts else torch.zeros((), device=next(state.detector.parameters()).device)
 
 
 def _clip(state: TrainState, clip: float) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,6 @@ def test_single_process_changes_nothing() -> None:
     assert torch.equal(group.global_mean_parts({"a": MeanLoss(value, 3), "b": MeanLoss(value, 0)})["a"], value)
     assert group.sum_by_name({"a": 2.0}) == {"a": 2.0}
     assert group.global_mean_parts({}) == {}
-    parameter = torch.nn.Parameter(torch.ones(2))
-    assert group.sum_gradients([parameter], value) is value
-    assert parameter.grad is None
     assert (group.any([]), group.any([True, False])) == ([], [True, False])
     assert group.is_main
 
@@ -225,18 +224,56 @@ def test_settings_that_processes_cannot_share_are_refused(
     assert message in done.text
 
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+
+
+def torchrun(*arguments: object) -> str:
+    """Run torchrun to its end, which must succeed; return the printed text."""
+    command = [*TORCHRUN, "--standalone", "--nproc-per-node", "2", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_torchrun_starts_a_training(config: Path, alone: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launch, "-m", "detect", "train", "--config", str(config), "--out", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert_alike(alone, folder)
+    torchrun("-m", "detect", "train", "--config", config, "--out", tmp_path / "run")
+    assert_alike(alone, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "step"), [(1, 3), (0, 3), (1, 0)])  # the last before there is a checkpoint
+def test_torchrun_restarts_a_training_of_which_a_worker_is_killed(
+    rank: int, step: int, config: Path, alone: Path, tmp_path: Path, record_property: Record
+) -> None:
+    worker = ["-m", "tests.fault_injection.killed_worker", rank, step, "alone"]
+    text = torchrun("--max-restarts", 1, *worker, "train", "--config", config, "--out", tmp_path / "run")
+    assert "Signal 9 (SIGKILL)" in text
+    assert text.count("5 steps of 3 images") == 2  # the header of the run and of its rest
+    assert_alike(alone, tmp_path / "run")
+    record_property("kills", 1)
+
+
+@pytest.mark.slow
+def test_training_goes_on_with_one_process_where_a_machine_is_lost(
+    config: Path, alone: Path, tmp_path: Path, record_property: Record
+) -> None:
+    """Two agents of torchrun, as on two machines; the second one and its worker are killed in step 3."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+    patience = "keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=2"
+    options = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d"]
+    options += ["--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "job", "--rdzv-conf", patience]
+    worker = ["-m", "tests.fault_injection.killed_worker", "1", "3", "agent"]
+    command = [*TORCHRUN, *options, *worker, "train", "--config", str(config), "--out", str(tmp_path / "run")]
+    start = partial(subprocess.Popen, command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE)
+    agents = [start(stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    texts = [agent.communicate(timeout=600)[0] for agent in agents]
+    assert sorted(agent.returncode for agent in agents) == [-9, 0], texts
+    text = "".join(texts)
+    assert text.count("2 processes share each batch") == 1
+    assert text.count("5 steps of 3 images") == 2
+    assert_alike(alone, tmp_path / "run")
+    record_property("kills", 1)

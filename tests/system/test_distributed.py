@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -11,8 +10,7 @@ import torch
 from torch import distributed
 
 from detect.errors import RunError, UserError
-from detect.system import distributed as ours
-from detect.system.distributed import ProcessGroup, _explain_lost_process, init_process_group
+from detect.system.distributed import explain_lost_process, init_process_group
 
 
 @pytest.fixture
@@ -69,43 +67,21 @@ def test_nccl_waits_minutes_and_gathers_of_objects_wait_hours(
     assert gathered == ["objects"]
 
 
-@pytest.mark.parametrize("bucket_size", [1, 7, 1000])
-def test_gradients_are_summed_in_buckets(bucket_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other process has the same loss and gradients, and one more."""
-    lengths: list[int] = []
-    waited: list[int] = []
-
-    def all_reduce(tensor: torch.Tensor, **named: Any) -> Any:
-        if tensor.dtype == torch.int32:
-            tensor.copy_(torch.tensor([2, 0, 1, 2]))
-            return None
-        assert named["async_op"]
-        lengths.append(len(tensor))
-        tensor.mul_(2)
-        return SimpleNamespace(wait=lambda: waited.append(len(tensor)))
-
-    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
-    monkeypatch.setattr(ours, "_BUCKET_SIZE", bucket_size)
-    first = torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last)
-    parameters = [torch.nn.Parameter(torch.zeros(2, 3, 2, 2))] + [torch.nn.Parameter(torch.zeros(3)) for _ in range(3)]
-    parameters[0].grad, parameters[3].grad = first.clone(memory_format=torch.preserve_format), torch.ones(3)
-    frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
-    loss = torch.tensor(3.0)
-    total = ProcessGroup(0, 2).sum_gradients([frozen, *parameters], loss)
-    assert (total.item(), loss.item()) == (6.0, 3.0)
-    gradients = [parameter.grad for parameter in parameters]
-    expected = [first * 2, None, torch.zeros(3), torch.full((3,), 2.0)]
-    for gradient, expected_gradient in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(gradient, expected_gradient, rtol=0, atol=0)
-    assert gradients[0] is not None
-    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
-    assert (sum(lengths), waited) == (31, lengths)
-    assert len(lengths) == {1: 4, 7: 2, 1000: 1}[bucket_size]
-
-
 @pytest.mark.parametrize("kind", [torch.AcceleratorError, torch.OutOfMemoryError])
 def test_error_of_the_own_gpu_is_not_explained_as_a_lost_process(kind: type[RuntimeError]) -> None:
-    with pytest.raises(kind, match=r"^device-side assert$"), _explain_lost_process(2):
+    with pytest.raises(kind, match=r"^device-side assert$"), explain_lost_process(2):
         raise kind("device-side assert")
-    with pytest.raises(RunError, match="found one that is gone: Connection closed"), _explain_lost_process(2):
+    with pytest.raises(RunError, match="found one that is gone: Connection closed"), explain_lost_process(2):
         raise RuntimeError("Connection closed by peer")
+
+
+GLOO = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:20907. This"
+
+
+@pytest.mark.parametrize("prefix", ["", "Got the following error when running the callback: RuntimeError: "])
+def test_lost_process_in_a_backward_pass_is_explained_and_its_other_errors_are_not(prefix: str) -> None:
+    message = r"^expected 2 processes to the end, found one that is gone: Connection closed by peer \[127"
+    with pytest.raises(RunError, match=message), explain_lost_process(2, among_others=True):
+        raise RuntimeError(prefix + GLOO)
+    with pytest.raises(RuntimeError, match=r"^shapes$"), explain_lost_process(2, among_others=True):
+        raise RuntimeError("shapes")

@@ -6,12 +6,11 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor, distributed, nn
+from torch import nn
 
 from detect.data.loading.collate import Batch
 from detect.models.detector import Detector
@@ -305,24 +304,6 @@ def test_train_loop_non_finite_batch_of_several_in_a_step(values: tuple[float, f
     assert average(state) == average_after(1.0)
 
 
-def test_train_loop_non_finite_losses_of_another_process(
-    compute: ComputeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def all_reduce(tensor: Tensor, **named: Any) -> Any:
-        if named.get("async_op"):
-            tensor[0] = NAN  # the losses come first
-        return SimpleNamespace(wait=lambda: None)
-
-    monkeypatch.setattr(ProcessGroup, "gather", lambda _, value: [value, value])
-    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
-    state, recorder, group = train_state(ema_decay=0.9), Recorder(), ProcessGroup(0, 2)
-    message = r"^step 1: expected finite numbers, found the losses of another process; "
-    with pytest.raises(NonFiniteStep, match=message):
-        run_loop(state, map(batch, [1.0, 1.0]), recorder, 2, compute, group, log_every=100)
-    assert recorder.bad_files == ["1.jpg"]
-    assert (state.progress.step, weight(state), average(state), num_forwards(state)) == (0, 0.0, 0.0, 0)
-
-
 def test_train_loop_read_late_computes_the_same(compute: ComputeConfig) -> None:
     values = [1.0, -3.0, 2.0, 5.0, 0.5]
     state, recorder, expected, undisturbed = train_state(ema_decay=0.9), Recorder(), train_state(0.9), Recorder()
@@ -332,29 +313,6 @@ def test_train_loop_read_late_computes_the_same(compute: ComputeConfig) -> None:
     losses = [[row["loss"] for row in each.rows] for each in (recorder, undisturbed)]
     assert losses[0] == losses[1]
     assert (len(losses[0]), recorder.saves, state.progress.num_batches) == (2, undisturbed.saves, 1)
-
-
-def test_train_loop_with_processes_exchanges_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes with the same batches: the losses are means over both, and gradients are summed."""
-    calls: list[str] = []
-
-    def all_gather_object(values: list[object], value: object, **_: object) -> None:
-        calls.append("gather")
-        values[:] = [value, value]
-
-    def all_reduce(tensor: Tensor, **named: Any) -> Any:
-        calls.append("sum" if named.get("async_op") else "flags")
-        tensor.mul_(2)
-        return SimpleNamespace(wait=lambda: None)
-
-    monkeypatch.setattr(distributed, "all_gather_object", all_gather_object)
-    monkeypatch.setattr(distributed, "all_reduce", all_reduce)
-    state, recorder = train_state(), Recorder()
-    run_loop(state, map(batch, [1.0, 3.0]), recorder, 2, group=ProcessGroup(0, 2), log_every=2)
-    assert weight(state) == 1.75
-    assert recorder.rows[0]["loss"] == pytest.approx((1.0 + 2.5**2) / 2)
-    step = ["gather", "gather", "flags", "sum"]  # sizes, counts of losses, which gradients there are, gradients
-    assert calls == [*step, "flags", *step, "gather", "flags"]  # interrupts; losses of the row
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

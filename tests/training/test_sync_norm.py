@@ -5,7 +5,7 @@ from torch import nn
 
 from detect.errors import RunError, UserError
 from detect.system.distributed import ProcessGroup
-from detect.training.sync_norm import require_full_shares, require_sync_norm_works
+from detect.training.sync_norm import has_own_statistics, require_full_shares, require_sync_norm_works
 
 SYNC, BATCH = nn.Sequential(nn.SyncBatchNorm(2)), nn.Sequential(nn.BatchNorm2d(2))
 FOUR = ProcessGroup(0, 4)
@@ -28,3 +28,12 @@ def test_sync_norm_without_an_image_in_each_process_raises_in_all() -> None:
     ):
         require_full_shares(SYNC, [1, 0, 1, 0])
     require_full_shares(BATCH, [1, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [(nn.Sequential(), False), (SYNC, False), (nn.GroupNorm(1, 2), False), (BATCH, True),
+     (nn.BatchNorm2d(2).requires_grad_(False), False)],
+)  # fmt: skip
+def test_batch_norm_of_own_images_is_noticed(module: nn.Module, expected: bool) -> None:
+    assert has_own_statistics(module) is expected

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from detect.models.detector import Detector
-from detect.system.distributed import SINGLE_PROCESS
 from detect.training.optimizer import ModelEMA, OptimizerName, build_optimizer
 from detect.training.state import TrainingProgress, TrainState
 from detect.training.update import Gradients, Update, update_weights
@@ -41,8 +40,8 @@ def run_step(state: TrainState, loss_factor: float, gradient_factor: float = 1.0
     loss = network(torch.arange(24.0).view(2, 3, 2, 2)).square().sum() * loss_factor
     loss.register_hook(lambda gradient: gradient * gradient_factor)
     loss.backward()
-    gradients = Gradients(step=0, batches=(), losses=({"a": loss.detach()},), statistics=statistics)
-    update = update_weights(state, gradients, clip, SINGLE_PROCESS)
+    gradients = Gradients(step=0, batches=(), losses=({"a": loss.detach()},), loss=loss.detach(), statistics=statistics)
+    update = update_weights(state, gradients, clip)
     assert update is not None
     return update
 
@@ -75,7 +74,7 @@ def test_update_without_images_moves_the_average_alone() -> None:
     state = make_state("sgd")
     run_step(state, 1.0)
     before = contents(state)
-    assert update_weights(state, Gradients(1, (), (), state.bn_statistics()), 0.0, SINGLE_PROCESS) is None
+    assert update_weights(state, Gradients(1, (), (), None, state.bn_statistics()), 0.0) is None
     assert torch.equal(contents(state)[0][0]["network.0.weight"], before[0][0]["network.0.weight"])
     assert not torch.equal(contents(state)[0][1]["network.0.weight"], before[0][1]["network.0.weight"])
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,10 @@ import torch
 from torch import distributed, nn
 
 from detect.config.files import to_yaml
-from tools.cuda_checks.inputs import shapes_config
+from detect.system.distributed import ProcessGroup
+from detect.training.backward import SharedBackward, SingleBackward
+from detect.training.setup import build_train_state
+from tools.cuda_checks.inputs import bench_model, make_batch, random_images, shapes_config
 from tools.cuda_checks.records import Observation, Setup
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +38,7 @@ def group_of_one(setup: Setup) -> Iterator[Observation]:
         gathered: list[dict[str, int] | None] = [None]
         distributed.all_gather_object(gathered, {"a": 1}, group=objects)
         yield Observation(f"all_gather_object by gloo: {gathered}", gathered == [{"a": 1}])
+        yield _gradients_by_ddp(setup)
         if setup.device == "cuda":
             norm, pixels = nn.SyncBatchNorm(4).to(device), torch.randn(2, 4, 8, 8, device=device, requires_grad=True)
             normalized = norm(pixels)
@@ -43,6 +48,20 @@ def group_of_one(setup: Setup) -> Iterator[Observation]:
             yield Observation(f"SyncBatchNorm differs from batch_norm by {difference:.1e}", difference < 1e-5)
     finally:
         distributed.destroy_process_group()
+
+
+def _gradients_by_ddp(setup: Setup) -> Observation:
+    """Compare gradients that DDP sums over this group of one process with those of a process without DDP."""
+    model, compute = bench_model(setup), setup.compute()
+    batch = make_batch(model.preprocess, random_images(2), len(model.classes))
+    gradients = []
+    for make_backward in (SingleBackward, partial(SharedBackward, group=ProcessGroup())):
+        state = build_train_state(model.config, model.detector().to(compute.device).train())
+        make_backward(state, accumulate=1, compute=compute)(batch, 0, is_last=True)
+        gradients.append([parameter.grad for parameter in state.detector.parameters() if parameter.grad is not None])
+    scale = max(float(gradient.abs().max()) for gradient in gradients[0])
+    difference = max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True)) / scale
+    return Observation(f"gradients by DDP differ by {difference:.1e} of the largest", difference < 1e-4)
 
 
 def two_processes_on_one_card(setup: Setup) -> Iterator[Observation]:

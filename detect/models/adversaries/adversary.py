@@ -72,17 +72,20 @@ class AdversaryStep:
 
     batch: the number of the batch, from 0. Of its images every second one is spoiled, and clean and spoiled images
     change places from batch to batch: so they alternate with any number of images. (The authors' code has one image of
-    each kind in a step.)
+    each kind in a step.) rank, size: the number of this process and how many there are; each has every ``size``-th
+    image of a batch, and the same images are spoiled as in a single process.
     """
 
     adversary: Adversary
     batch: int
+    rank: int = 0
+    size: int = 1
 
     def spoil(
         self, stage: Stage, regional: Tensor, samples: Sequence[Samples], seeds: Sequence[int]
     ) -> tuple[Tensor, dict[str, MeanLoss]]:
         """Return region maps (S, C, d, d) of N images with those of every second one spoiled, and the losses of it."""
-        is_spoiled = [(self.batch + i) % 2 == 1 for i in range(len(samples))]
+        is_spoiled = [(self.batch + self.rank + i * self.size) % 2 == 1 for i in range(len(samples))]
         if not any(is_spoiled):
             return regional, {}
         rows, regions = _foreground(regional, samples, seeds, is_spoiled)

@@ -1,0 +1,54 @@
+"""How processes that torchrun starts again meet: by keys that no process of an earlier start has written.
+
+Torchrun (2.14) keeps one store for all starts. There a new process may read the address of one that is gone, and give
+up (pytorch/pytorch#135712). Its count of restarts does not tell the starts apart: each machine counts its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import timedelta
+
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined] # torch's types do not export them
+from torch.distributed.rendezvous import rendezvous
+
+_SECONDS_BETWEEN_LOOKS = 0.05
+
+
+def store_of_this_start(rank: int, size: int, timeout: timedelta) -> Store | None:
+    """Return a store that the processes of this start have for themselves, None where torchrun keeps none.
+
+    timeout: how long to wait for the others.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    store, _, _ = next(rendezvous("env://", rank, size, timeout=timeout))
+    store.set_timeout(timeout)
+    return PrefixStore(agree_on_start(store, rank, size), store)
+
+
+def agree_on_start(store: Store, rank: int, size: int) -> str:
+    """Return a name of this start that all its processes get, and no other start.
+
+    Process 0 draws it and answers to the newest name of each other process, under that name: so whoever reads the
+    answer knows that it is not an old one. It answers until all have confirmed.
+    """
+    if rank > 0:
+        process = uuid.uuid4().hex
+        store.set(f"detect/newest/{rank}", process)
+        start = store.get(f"detect/answer/{process}").decode()
+        store.set(f"detect/confirmed/{start}/{rank}", "")
+        return start
+    start = uuid.uuid4().hex
+    answered: set[bytes] = set()
+    others = range(1, size)
+    while not all(store.check([f"detect/confirmed/{start}/{other}"]) for other in others):
+        for other in others:
+            process_name = store.get(f"detect/newest/{other}")
+            if process_name not in answered:
+                store.set(f"detect/answer/{process_name.decode()}", start)
+                answered.add(process_name)
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return start
