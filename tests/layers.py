@@ -18,6 +18,7 @@ LAYERS: list[dict[str, str]] = [
         "serve": "a detector as an HTTP service with a page",
         "api": "`detect.load`, `detect.train`, `detect.evaluate`",
     },
+    {"describe": "sentences and regions: `formats/`: photos with sentences"},
     {
         "explain": "`trace/`: how a detection came about; `attribution/`: which pixels made it; `network/`: what the "
         "network learned, its receptive fields, the table of its layers",
