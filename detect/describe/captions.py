@@ -64,20 +64,18 @@ class CaptionedImage:
 
 
 class CaptionDataset(Protocol):
-    """A data set of one split, as every reader of ``formats`` returns it.
-
-    classes: the names of labels 1..K, none where the data set has no boxes.
-    """
+    """A data set of one split, as every reader of ``formats`` returns it."""
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]:
+        """The names of labels 1..K; none where the data set has no boxes."""
 
     @property
-    def images(self) -> Sequence[CaptionedImage]: ...
+    def images(self) -> Sequence[CaptionedImage]:
+        """The photos in a fixed order, without their pixels."""
 
     def read(self, index: int) -> np.ndarray:
         """Return the pixels (H, W, 3) of a photo, RGB uint8. Raises UserError where it cannot be read."""
-        ...
 
 
 def no_boxes() -> np.ndarray:
