@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -13,10 +14,17 @@ from torch import Tensor, optim
 from detect.config.describe import DescribeConfig
 from detect.describe.alignment import pair_scores, ranking_loss
 from detect.describe.generator import sentence_loss
-from detect.describe.model import DescribeModel, with_new_generator
+from detect.describe.model import (
+    MODEL_FILE,
+    DescribeModel,
+    build_describe_model,
+    save_describe_model,
+    with_new_generator,
+)
 from detect.describe.padding import pad_words
 from detect.describe.segments import Segment, assign_regions, split_segments
 from detect.describe.stage import Stage, run_stage
+from detect.describe.tokens import Vocabulary
 from detect.describe.training_data import (
     PairBatches,
     RegionText,
@@ -25,7 +33,9 @@ from detect.describe.training_data import (
     segment_texts,
     whole_photo_texts,
 )
+from detect.describe.word_vectors import random_vectors, read_vectors
 from detect.errors import UserError
+from detect.system.device import select_device
 from detect.system.files import read_json_file, write_text
 from detect.training.run_folder import RunFolder
 
@@ -49,11 +59,35 @@ class StageContext:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def train_networks(
+    config: DescribeConfig, vocabulary: Vocabulary, photos: Sequence[TrainingPhoto], folder: RunFolder, console: Console
+) -> DescribeModel:
+    """Run the three stages that train on features, write ``model.pt`` and return the model."""
+    if len(photos) < 2:
+        raise UserError(f"data.train: expected 2 photos with sentences or more, found {len(photos)}")
+    context = StageContext(
+        config=config,
+        photos=photos,
+        device=select_device(config.device, "fp32").device,
+        folder=folder,
+        console=console,
+    )
+    if config.words.vectors is None:
+        vectors = random_vectors(vocabulary, config.words.dim, config.seed)
+    else:
+        vectors, missing = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
+        context.log(f"words: {len(missing)} of {len(vocabulary)} have no vector in {config.words.vectors}")
+    model = build_describe_model(config, vocabulary, photos[0].features.shape[1], vectors)
+    steps = align(model, context)
+    model = train_generator(model, find_segments(model, context), steps, context)
+    save_describe_model(model, folder.path / MODEL_FILE)
+    context.log(f"model: {folder.path / MODEL_FILE}")
+    return model
+
+
 def align(model: DescribeModel, context: StageContext) -> int:
     """Train the encoders of words and regions, in place, and return the number of steps."""
     settings = context.config.alignment
-    if len(context.photos) < 2:
-        raise UserError(f"data.train: expected 2 photos with sentences or more, found {len(context.photos)}")
     model.region_encoder.scale.fit(torch.cat([photo.features for photo in context.photos]))
     model.to(context.device)
     batches = PairBatches(

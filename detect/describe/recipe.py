@@ -18,14 +18,12 @@ from detect.config.describe import DescribeConfig
 from detect.config.describe_files import load_describe_config
 from detect.describe.captions import CaptionDataset, CaptionedImage
 from detect.describe.datasets import read_captions
-from detect.describe.model import MODEL_FILE, DescribeModel, build_describe_model, save_describe_model
-from detect.describe.networks_training import StageContext, align, find_segments, train_generator
+from detect.describe.model import DescribeModel
+from detect.describe.networks_training import train_networks
 from detect.describe.region_features import RegionFeatures, extract_features
 from detect.describe.tokens import Vocabulary
 from detect.describe.training_data import TrainingPhoto
-from detect.describe.word_vectors import random_vectors, read_vectors
 from detect.errors import RunError, UserError
-from detect.system.device import select_device
 from detect.system.files import remove_temp_files, require_folder
 from detect.training.run_folder import RunFolder
 
@@ -69,35 +67,7 @@ def prepare_photos(
     return [photo for photo in photos if photo.sentences]
 
 
-def train_networks(
-    config: DescribeConfig, vocabulary: Vocabulary, photos: Sequence[TrainingPhoto], folder: RunFolder, console: Console
-) -> DescribeModel:
-    """Run the three stages that train on features, write ``model.pt`` and return the model."""
-    context = StageContext(
-        config=config,
-        photos=photos,
-        device=select_device(config.device, "fp32").device,
-        folder=folder,
-        console=console,
-    )
-    if not photos:
-        raise UserError("data.train: expected photos with sentences, found none")
-    if config.words.vectors is None:
-        vectors = random_vectors(vocabulary, config.words.dim, config.seed)
-    else:
-        vectors, missing = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
-        context.log(f"words: {len(missing)} of {len(vocabulary)} have no vector in {config.words.vectors}")
-    model = build_describe_model(config, vocabulary, photos[0].features.shape[1], vectors)
-    steps = align(model, context)
-    model = train_generator(model, find_segments(model, context), steps, context)
-    save_describe_model(model, folder.path / MODEL_FILE)
-    context.log(f"model: {folder.path / MODEL_FILE}")
-    return model
-
-
-def _run_stages(
-    config: DescribeConfig, data: CaptionDataset, folder: RunFolder, console: Console
-) -> DescribeModel:
+def _run_stages(config: DescribeConfig, data: CaptionDataset, folder: RunFolder, console: Console) -> DescribeModel:
     """Run all stages. A run that is interrupted says how to resume it."""
     try:
         regions = extract_features(config, data, folder.path / FEATURES_FOLDER, console)
@@ -115,7 +85,7 @@ def _interrupted(folder: RunFolder) -> RunError:
 
 
 def _with_whole_path(config: DescribeConfig) -> DescribeConfig:
-    """Return the settings with the whole path of a detector that is a file or a folder, as a run may be used anywhere."""
+    """Return the settings with the whole path of a detector that is a file or folder: a run is used from anywhere."""
     detector = Path(config.detector)
     return config.model_copy(update={"detector": str(detector.resolve())}) if detector.exists() else config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,8 +95,8 @@ def _train_step(stage: Stage, step: int) -> float:
         group["lr"] = _rate(stage, step)
     stage.optimizer.zero_grad(set_to_none=True)
     loss = stage.loss(step)
-    value = float(loss)
-    if not torch.isfinite(loss):
+    value = float(loss.detach())
+    if not math.isfinite(value):
         raise RunError(f"{stage.name}: expected a finite loss, found {value} at step {step + 1}; lower {stage.name}.lr")
     loss.backward()  # type: ignore[no-untyped-call]
     weights = [weight for group in stage.optimizer.param_groups for weight in group["params"]]
