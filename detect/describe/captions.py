@@ -74,6 +74,10 @@ class CaptionDataset(Protocol):
     def images(self) -> Sequence[CaptionedImage]:
         """The photos in a fixed order, without their pixels."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines on what was left out of the files, none where nothing was."""
+
     def read(self, index: int) -> np.ndarray:
         """Return the pixels (H, W, 3) of a photo, RGB uint8. Raises UserError where it cannot be read."""
 
