@@ -31,6 +31,11 @@ class CaptionFiles:
         if len(self.images) != len(self.files):
             raise ValueError(f"CaptionFiles: expected {len(self.images)} files, found {len(self.files)}")
 
+    def stamp(self, index: int) -> str:
+        """Return the size of the file of a photo and the time of its last change."""
+        stat = self.files[index].stat()
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+
     def read(self, index: int) -> np.ndarray:
         """Return the pixels (H, W, 3) of a photo, RGB uint8. Raises UnreadableImage."""
         return read_image(self.files[index])
