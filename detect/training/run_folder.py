@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from detect.config import Config
+from detect.config import ConfigModel
 from detect.config.files import to_yaml
 from detect.errors import UserError
 from detect.system.device import describe_cuda
@@ -38,7 +38,7 @@ class RunFolder:
 
     @staticmethod
     def create(
-        path: Path, config: Config, command: Sequence[str], data: Mapping[str, object] | None = None
+        path: Path, config: ConfigModel, command: Sequence[str], data: Mapping[str, object] | None = None
     ) -> RunFolder:
         """Create the folder of a new run and write its settings, and ``data_identity`` of its data.
 
@@ -53,7 +53,7 @@ class RunFolder:
 
     @staticmethod
     def begin(
-        path: Path, config: Config, command: Sequence[str], data: Mapping[str, object] | None = None
+        path: Path, config: ConfigModel, command: Sequence[str], data: Mapping[str, object] | None = None
     ) -> RunFolder:
         """Write the settings and the environment of a run into the folder, whatever else is in it."""
         run = RunFolder(path)
