@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from detect.cli import options
+from detect.cli.describe_eval import evaluate
+from detect.cli.describe_photos import align, caption, search
 from detect.cli.group import Group
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -16,6 +18,10 @@ from detect.system.files import require_writable_folder
 @click.group("describe", cls=Group, epilog="Example: detect describe train --config describe_shapes")
 def describe_command() -> None:
     """Align sentences with the regions of photos, search photos by words, and describe regions."""
+
+
+for _command in (align, search, caption, evaluate):
+    describe_command.add_command(_command)
 
 
 @describe_command.command(
