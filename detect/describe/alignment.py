@@ -31,7 +31,7 @@ def pair_scores(words: Tensor, is_word: Tensor, regions: Tensor, is_region: Tens
     words (L, T, D) with is_word (L, T) bool, regions (K, R, D) with is_region (K, R) bool.
     """
     flat = words[is_word]  # (W, D): without the rows that only fill up
-    scores = (flat @ regions.flatten(0, 1).T).unflatten(1, regions.shape[:2])  # (W, K, R)
+    scores = (flat @ regions.flatten(0, 1).T).view(len(flat), *regions.shape[:2])  # (W, K, R)
     sentence_of_word = is_word.nonzero()[:, 0]
     sums = flat.new_zeros(len(words), len(regions))
     return sums.index_add(0, sentence_of_word, photo_scores(scores, is_region, reduction)).T

@@ -34,7 +34,7 @@ def beam_search(generator: SentenceGenerator, features: Tensor, beam: int, max_w
         sums = torch.tensor([sentence.log_probability for sentence in unfinished], dtype=torch.float64)
         log_probabilities = sums[:, None] + _log_probabilities(generator, state).cpu()
         if len(unfinished[0].words) == max_words:
-            rows, words = range(len(unfinished)), [END_INDEX] * len(unfinished)
+            rows, words = list(range(len(unfinished))), [END_INDEX] * len(unfinished)
         else:
             ranked = log_probabilities.flatten().sort(descending=True, stable=True)
             count = min(beam, int(ranked.values.isfinite().sum()))

@@ -53,7 +53,7 @@ def draw_photos(count: int, seed: int = 0) -> tuple[Vocabulary, list[TrainingPho
         features.append(table.astype(np.float32))
         orders = ((0, 1), (1, 0))
         texts.append([[*phrase(objects[i]), "and", *phrase(objects[j])] for i, j in orders])
-        rows.append([(i, i, i, 2, j, j, j) for i, j in orders])
+        rows.append([tuple([i] * 3 + [2] + [j] * 3) for i, j in orders])
     vocabulary = Vocabulary.from_sentences([("a", "and", *COLORS, *KINDS)], 1)
     photos = [
         TrainingPhoto(
