@@ -1,4 +1,4 @@
-"""The data set of a split, by the settings."""
+"""The data set that the settings name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from detect.config.describe import DescribeDataConfig
-from detect.describe.captions import CaptionDataset
+from detect.describe.formats.caption_files import CaptionFiles
 from detect.describe.formats.coco_captions import read_coco_captions
 from detect.describe.formats.flickr8k import read_flickr8k
 from detect.describe.formats.shapes_captions import read_shapes_captions
 
 
-def read_captions(data: DescribeDataConfig, split: Literal["train", "val"]) -> CaptionDataset:
-    """Return the photos of a split that have sentences. Raises UserError where there are none, or damaged files."""
+def read_captions(data: DescribeDataConfig, split: Literal["train", "val"]) -> CaptionFiles:
+    """Return the photos and sentences of data.train or data.val. Raises UserError."""
     root, name = Path(data.root), data.train if split == "train" else data.val
     images = None if data.images is None else Path(data.images)
     if data.format == "shapes":

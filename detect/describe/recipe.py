@@ -16,11 +16,13 @@ from rich.console import Console
 
 from detect.config.describe import DescribeConfig
 from detect.config.describe_files import load_describe_config
-from detect.describe.captions import CaptionDataset, CaptionedImage
+from detect.describe.captions import CaptionedImage
 from detect.describe.datasets import read_captions
+from detect.describe.formats.caption_files import CaptionFiles
 from detect.describe.model import DescribeModel
 from detect.describe.networks_training import train_networks
-from detect.describe.region_features import RegionFeatures, extract_features
+from detect.describe.region_features import extract_features
+from detect.describe.regions import RegionFeatures
 from detect.describe.tokens import Vocabulary
 from detect.describe.training_data import TrainingPhoto
 from detect.errors import RunError, UserError
@@ -67,9 +69,11 @@ def prepare_photos(
     return [photo for photo in photos if photo.sentences]
 
 
-def _run_stages(config: DescribeConfig, data: CaptionDataset, folder: RunFolder, console: Console) -> DescribeModel:
+def _run_stages(config: DescribeConfig, data: CaptionFiles, folder: RunFolder, console: Console) -> DescribeModel:
     """Run all stages. A run that is interrupted says how to resume it."""
     try:
+        for note in data.notes:
+            folder.log(note)
         regions = extract_features(config, data, folder.path / FEATURES_FOLDER, console)
         sentences = [sentence.tokens for image in data.images for sentence in image.sentences]
         vocabulary = Vocabulary.from_sentences(sentences, config.words.min_count)

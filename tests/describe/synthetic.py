@@ -10,7 +10,8 @@ from detect.config.describe_files import parse_describe_config
 from detect.describe.tokens import Vocabulary
 from detect.describe.training_data import TrainingPhoto
 
-COLORS, KINDS = ("red", "green", "blue"), ("disc", "ring", "square")
+COLORS = ("red", "yellow", "green", "cyan", "blue", "pink")
+KINDS = ("disc", "ring", "square", "star", "heart", "arrow")
 FEATURES = len(COLORS) + len(KINDS) + 2  # one for each word, and two of noise
 SETTINGS = {
     "detector": "none",
@@ -27,7 +28,7 @@ SETTINGS = {
         "optimizer": "adam",
         "lr": 0.01,
     },
-    "generator": {"dim": 8, "hidden": 16, "batch_size": 16, "epochs": 1, "dropout": 0.1, "lr": 0.01, "max_words": 8},
+    "generator": {"dim": 8, "hidden": 16, "batch_size": 16, "epochs": 3, "dropout": 0.1, "lr": 0.01, "max_words": 8},
 }
 
 
@@ -45,15 +46,15 @@ def draw_photos(count: int, seed: int = 0) -> tuple[Vocabulary, list[TrainingPho
     rng = np.random.default_rng(seed)
     texts, rows, features = [], [], []
     for _ in range(count):
-        objects = list(zip(rng.permutation(3)[:2].tolist(), rng.permutation(3)[:2].tolist(), strict=True))
+        objects = list(zip(rng.permutation(6)[:2].tolist(), rng.permutation(6)[:2].tolist(), strict=True))
         table = 0.1 * rng.standard_normal((3, FEATURES))
         for row, (color, kind) in enumerate(objects):
-            table[row, [color, 3 + kind]] += 1
+            table[row, [color, 6 + kind]] += 1
         features.append(table.astype(np.float32))
         orders = ((0, 1), (1, 0))
         texts.append([[*phrase(objects[i]), "and", *phrase(objects[j])] for i, j in orders])
         rows.append([(i, i, i, 2, j, j, j) for i, j in orders])
-    vocabulary = Vocabulary.from_sentences([text for of_photo in texts for text in of_photo], 1)
+    vocabulary = Vocabulary.from_sentences([("a", "and", *COLORS, *KINDS)], 1)
     photos = [
         TrainingPhoto(
             name=f"photo {n}",

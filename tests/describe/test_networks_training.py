@@ -112,7 +112,7 @@ def test_training_learns_which_words_mean_which_region_and_to_describe_it(tmp_pa
             hits += [assigned[t] == expected[t] for t in (1, 2, 5, 6)]
         for row in features[:2]:
             words, log_probability = model.describe(row)
-            color, kind = COLORS[int(row[:3].argmax())], KINDS[int(row[3:6].argmax())]
+            color, kind = COLORS[int(row[:6].argmax())], KINDS[int(row[6:12].argmax())]
             described.append(color in words and kind in words)
             assert log_probability < 0
     assert np.mean(hits) > 0.85
