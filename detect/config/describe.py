@@ -60,6 +60,9 @@ class RegionFeaturesConfig(ConfigModel):
     geometry: bool = False
     """Whether the corners and the area of a region, as fractions of the photo, are appended to its features (the paper
     has none, so that left and right are known from pixels alone)."""
+    pixels: int = Field(0, ge=0)
+    """Side of a grid of mean colors of a region, three numbers a cell, that is appended to its features, as the head of
+    a detector forgets the colors that its classes do not need; 0 for none."""
 
 
 class WordsConfig(ConfigModel):

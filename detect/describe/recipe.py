@@ -21,12 +21,13 @@ from detect.describe.datasets import read_captions
 from detect.describe.formats.caption_files import CaptionFiles
 from detect.describe.model import DescribeModel
 from detect.describe.networks_training import train_networks
-from detect.describe.region_features import extract_features
+from detect.describe.region_extractor import RegionExtractor, build_region_extractor
+from detect.describe.region_features import features_of
 from detect.describe.regions import RegionFeatures
 from detect.describe.tokens import Vocabulary
 from detect.describe.training_data import TrainingPhoto
 from detect.errors import RunError, UserError
-from detect.system.files import remove_temp_files, require_folder
+from detect.system.files import remove_temp_files, require_file, require_folder
 from detect.training.run_folder import RunFolder
 
 FEATURES_FOLDER = "features"
@@ -35,9 +36,13 @@ FEATURES_FOLDER = "features"
 def train_describe(config: DescribeConfig, out: Path, console: Console | None = None) -> DescribeModel:
     """Train from the start into a new folder and return the model, which ``model.pt`` there holds. Raises UserError."""
     config = _with_whole_path(config)
+    extractor = build_region_extractor(config)
     data = read_captions(config.data, "train")
+    if config.words.vectors is not None:
+        require_file(Path(config.words.vectors), "a text file of word vectors")
+    # The folder is created after everything that can fail, so that an error leaves nothing behind.
     folder = RunFolder.create(out, config, sys.argv, _identity(data.images))
-    return _run_stages(config, data, folder, console or Console())
+    return _run_stages(config, extractor, data, folder, console or Console())
 
 
 def resume_describe(out: Path, console: Console | None = None) -> DescribeModel:
@@ -49,7 +54,7 @@ def resume_describe(out: Path, console: Console | None = None) -> DescribeModel:
     remove_temp_files(out)
     data = read_captions(config.data, "train")
     _require_same_data(folder, data.images)
-    return _run_stages(config, data, folder, console or Console())
+    return _run_stages(config, build_region_extractor(config), data, folder, console or Console())
 
 
 def prepare_photos(
@@ -69,12 +74,14 @@ def prepare_photos(
     return [photo for photo in photos if photo.sentences]
 
 
-def _run_stages(config: DescribeConfig, data: CaptionFiles, folder: RunFolder, console: Console) -> DescribeModel:
+def _run_stages(
+    config: DescribeConfig, extractor: RegionExtractor, data: CaptionFiles, folder: RunFolder, console: Console
+) -> DescribeModel:
     """Run all stages. A run that is interrupted says how to resume it."""
     try:
         for note in data.notes:
             folder.log(note)
-        regions = extract_features(config, data, folder.path / FEATURES_FOLDER, console)
+        regions = features_of(extractor, data, folder.path / FEATURES_FOLDER, console)
         sentences = [sentence.tokens for image in data.images for sentence in image.sentences]
         vocabulary = Vocabulary.from_sentences(sentences, config.words.min_count)
         photos = prepare_photos(data.images, regions, vocabulary)

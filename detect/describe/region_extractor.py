@@ -13,7 +13,14 @@ import torch
 
 from detect.config import to_dict
 from detect.config.describe import DescribeConfig, RegionFeaturesConfig
-from detect.describe.region_vectors import BodyVectors, HeadVectors, NetworkVectors, RegionVectors, photo_box
+from detect.describe.region_vectors import (
+    BodyVectors,
+    HeadVectors,
+    NetworkVectors,
+    RegionVectors,
+    photo_box,
+    pixel_grid,
+)
 from detect.describe.regions import RegionFeatures
 from detect.errors import UserError
 from detect.inference.predictor import Predictor, load
@@ -26,13 +33,15 @@ class RegionExtractor:
     """A detector whose best detections are the regions of a photo, and the network of their features.
 
     num_regions: at most so many detections; geometry: whether the corners and the area of a box, as fractions of the
-    photo, follow its features; identity: a text of everything that the features depend on.
+    photo, follow its features; pixels: the side of the grid of colors that follows them, 0 for none; identity: a text
+    of everything that the features depend on.
     """
 
     predictor: Predictor
     vectors: RegionVectors
     num_regions: int
     geometry: bool
+    pixels: int
     identity: str
 
     @property
@@ -61,6 +70,8 @@ class RegionExtractor:
         vectors = self.vectors(rgb, images, maps, all_boxes).float()
         if self.geometry:
             vectors = torch.cat([vectors, _geometry(all_boxes, size)], dim=1)
+        if self.pixels:
+            vectors = torch.cat([vectors, pixel_grid(rgb, all_boxes, self.pixels)], dim=1)
         return RegionFeatures(
             boxes=all_boxes.cpu().numpy(),
             features=vectors.half().float().cpu().numpy(),  # the numbers that the files of features hold
@@ -78,6 +89,7 @@ def build_region_extractor(config: DescribeConfig) -> RegionExtractor:
         vectors=_build_vectors(config, predictor),
         num_regions=settings.regions,
         geometry=settings.geometry,
+        pixels=settings.pixels,
         identity=_identity(settings, predictor),
     )
 

@@ -87,6 +87,12 @@ class NetworkVectors(nn.Module):
         return run_in_chunks(self.tail, pooled).flatten(1)
 
 
+def pixel_grid(rgb: np.ndarray, boxes: Tensor, side: int) -> Tensor:
+    """Return the mean colors (R, 3 side side) in 0..1 of the cells of a grid over each box (R, 4) of rgb (H, W, 3)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(boxes.device).permute(2, 0, 1)[None].float() / 255
+    return roi_align(pixels, [boxes], side, spatial_scale=1.0, sampling_ratio=0).flatten(1)
+
+
 def photo_box(size: Size) -> Tensor:
     """Return the box (1, 4) of a whole photo of ``size`` (h, w)."""
     return torch.tensor([[0, 0, size[1], size[0]]], dtype=torch.float32)

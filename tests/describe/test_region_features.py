@@ -65,6 +65,17 @@ def test_head_features_give_the_logits_of_the_detector(tiny_detector: Path, phot
     assert regions.scores.tolist() == [1, 1, 0]
 
 
+def test_pixels_append_the_mean_colors_of_a_grid(tiny_detector: Path) -> None:
+    photo = np.zeros((40, 60, 3), np.uint8)
+    photo[10:20, 20:40] = (255, 0, 51)
+    boxes = np.array([[20, 10, 40, 30]], np.float32)
+    plain, colors = (extractor_of(tiny_detector, pixels=side).extract(photo, boxes).features for side in (0, 2))
+    np.testing.assert_array_equal(colors[:, : plain.shape[1]], plain)
+    grid = colors[0, plain.shape[1] :].reshape(3, 2, 2)
+    np.testing.assert_allclose(grid[:, 0], [[1, 1], [0, 0], [0.2, 0.2]], atol=0.06)  # half a pixel blends at the edge
+    np.testing.assert_allclose(grid[:, 1], 0, atol=0.06)
+
+
 def test_geometry_appends_fractions_of_the_photo(tiny_detector: Path, photo: np.ndarray) -> None:
     boxes = np.array([[30, 45, 90, 90]], np.float32)
     regions = extractor_of(tiny_detector, geometry=True).extract(photo, boxes)
