@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from detect.config import to_dict
-from detect.config.describe import DescribeConfig
+from detect.config.describe import DescribeConfig, RegionFeaturesConfig
 from detect.describe.region_vectors import (
     BodyVectors,
     HeadVectors,
@@ -33,8 +33,8 @@ class RegionExtractor:
     """A detector whose best detections are the regions of a photo, and the network of their features.
 
     num_regions: at most so many detections; geometry: whether the corners and the area of a box, as fractions of the
-    photo, follow its features; pixels: the side of the grid of colors that follows them, 0 for
-    none; identity: a text of everything that the features depend on.
+    photo, follow its features; pixels: the side of the grid of colors that follows them, 0 for none; identity: a text
+    of everything that the features depend on.
     """
 
     predictor: Predictor
@@ -84,17 +84,23 @@ def build_region_extractor(config: DescribeConfig) -> RegionExtractor:
     """Return the extractor of the settings. Raises UserError for a detector or weights that cannot be loaded."""
     settings = config.features
     predictor = load(config.detector, config.device, "fp32", [f"model.postprocess.score_threshold={settings.score}"])
-    identity = f"{content_hash(predictor.file.read_bytes())} {to_dict(settings)}"
-    if settings.body.weights is not None and Path(settings.body.weights).is_file():
-        identity += f" {content_hash(Path(settings.body.weights).read_bytes())}"
     return RegionExtractor(
         predictor=predictor,
         vectors=_build_vectors(config, predictor),
         num_regions=settings.regions,
         geometry=settings.geometry,
         pixels=settings.pixels,
-        identity=identity,
+        identity=_identity(settings, predictor),
     )
+
+
+def _identity(settings: RegionFeaturesConfig, predictor: Predictor) -> str:
+    """Return a text of everything that the features of a photo depend on; files count by their content."""
+    weights = settings.body.weights
+    if weights is not None and Path(weights).is_file():
+        weights = f"{content_hash(Path(weights).read_bytes())}"
+    body = {"name": settings.body.name, "weights": weights}
+    return f"{content_hash(predictor.file.read_bytes())} {to_dict(settings) | {'body': body}}"
 
 
 def _build_vectors(config: DescribeConfig, predictor: Predictor) -> RegionVectors:
