@@ -99,7 +99,7 @@ def test_training_learns_which_words_mean_which_region_and_to_describe_it(tmp_pa
     vocabulary, photos, _ = draw_photos(120)
     long = settings(
         alignment=SETTINGS["alignment"] | {"epochs": 30, "batch_size": 40},  # type: ignore[operator]
-        generator=SETTINGS["generator"] | {"epochs": 10, "batch_size": 64, "texts": "segments"},  # type: ignore[operator]
+        generator={"dim": 16, "hidden": 32, "lr": 0.01, "batch_size": 48, "epochs": 20, "texts": "segments"},
     )
     (tmp_path / "run").mkdir()
     model = train_networks(long, vocabulary, photos, RunFolder(tmp_path / "run"), QUIET)

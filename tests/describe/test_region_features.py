@@ -73,7 +73,9 @@ def test_pixels_append_the_mean_colors_of_a_grid(tiny_detector: Path) -> None:
     colors = extractor_of(tiny_detector, pixels=2).extract(photo, boxes).features
     np.testing.assert_array_equal(colors[:, : plain.shape[1]], plain)
     grid = colors[0, plain.shape[1] :].reshape(3, 2, 2)
-    np.testing.assert_allclose(grid[:, 0], [[1.0, 1.0], [0.0, 0.0], [0.2, 0.2]], atol=0.06)  # half a pixel blends at the edge
+    np.testing.assert_allclose(
+        grid[:, 0], [[1.0, 1.0], [0.0, 0.0], [0.2, 0.2]], atol=0.06
+    )  # half a pixel blends at the edge
     np.testing.assert_allclose(grid[:, 1], 0, atol=0.06)
 
 
