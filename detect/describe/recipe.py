@@ -26,8 +26,9 @@ from detect.describe.region_features import features_of
 from detect.describe.regions import RegionFeatures
 from detect.describe.tokens import Vocabulary
 from detect.describe.training_data import TrainingPhoto
-from detect.errors import RunError, UserError
+from detect.errors import UserError
 from detect.system.files import remove_temp_files, require_file, require_folder
+from detect.training.loop import Interrupted
 from detect.training.run_folder import RunFolder
 
 FEATURES_FOLDER = "features"
@@ -88,11 +89,7 @@ def _run_stages(
         folder.log(f"{len(photos)} of {len(data.images)} photos with sentences, {len(vocabulary)} words")
         return train_networks(config, vocabulary, photos, folder, console)
     except KeyboardInterrupt:
-        raise _interrupted(folder) from None
-
-
-def _interrupted(folder: RunFolder) -> RunError:
-    return RunError(f"interrupted; resume with: detect describe train --resume {folder.path}")
+        raise Interrupted(f"interrupted; resume with: detect describe train --resume {folder.path}") from None
 
 
 def _with_whole_path(config: DescribeConfig) -> DescribeConfig:

@@ -12,7 +12,8 @@ from detect.describe import region_features
 from detect.describe.model import load_describe_model
 from detect.describe.recipe import resume_describe, train_describe
 from detect.describe.region_extractor import RegionExtractor
-from detect.errors import RunError, UserError
+from detect.errors import UserError
+from detect.training.loop import Interrupted
 from tests.conftest import Command
 from tests.describe.synthetic import SETTINGS
 
@@ -44,7 +45,9 @@ def test_a_run_killed_among_the_features_resumes_to_the_same_bits(
 
     with monkeypatch.context() as patched:
         patched.setattr(RegionExtractor, "extract", extract_or_die)
-        with pytest.raises(RunError, match=rf"interrupted; resume with: detect describe train --resume {tmp_path}/run"):
+        with pytest.raises(
+            Interrupted, match=rf"interrupted; resume with: detect describe train --resume {tmp_path}/run"
+        ):
             train_describe(config, tmp_path / "run", QUIET)
     assert len(list((tmp_path / "run" / "features").iterdir())) == 1
     assert detect_command("describe", "train", "--resume", tmp_path / "run")[0] == 0
