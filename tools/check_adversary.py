@@ -24,7 +24,7 @@ from detect.checkpoints.adversary import load_adversary
 from detect.cli.exit_status import run_command
 from detect.config.builders.data import load_split_for_model
 from detect.config.builders.proposals import proposals_for_evaluation
-from detect.config.slots import AdversaryConfig
+from detect.config.heads import AdversaryConfig
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
 from detect.inference.predictor import Predictor, load

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from detect.cli import options
 from detect.cli.group import Group
+from detect.cli.model_export import export, quantize
 from detect.errors import UserError
-from detect.system.files import format_bytes, require_file, require_folder, require_writable_file, write_text
+from detect.system.files import require_file, require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.config import Config
-    from detect.export.export_graph import GraphTarget
-    from detect.export.float_layers import LayerCost
 
 PIPED_WIDTH = 120  # columns: no line is wrapped, so that it can be searched
 ZOO_WIDTH = 300
-ExportTarget = Literal["torchvision", "safetensors", "onnx", "openvino"]
 
 
 @click.group("model", cls=Group, epilog="Example: detect model summary --config faster_rcnn")
@@ -190,160 +186,8 @@ def zoo() -> None:
     console.print(published_table())
 
 
-@model_command.command(
-    "export",
-    short_help="Export a detector as one small file, as a graph of ONNX or OpenVINO, or as weights for torchvision.",
-    epilog="Example: detect model export --to safetensors runs/mine mine.safetensors",
-)
-@click.argument("model", type=Path)
-@click.argument("out", type=Path)
-@click.option(
-    "--to",
-    "target",
-    type=click.Choice(["torchvision", "safetensors", "onnx", "openvino"]),
-    required=True,
-    help="safetensors: one file with all that detection needs, to pass on. torchvision: weights for its builders. "
-    "onnx, openvino: a graph that their runtimes run without this package.",
-)
-@click.option(
-    "--check",
-    "check_paths",
-    multiple=True,
-    metavar="PATH",
-    help="onnx, openvino: photos, folders or globs in which the graph must detect what MODEL detects, or nothing is "
-    "written [default: three photos that come with the package].",
-)
-@click.option(
-    "--card",
-    "card_file",
-    type=Path,
-    metavar="FILE.yaml",
-    help="safetensors: license, data and measured figures to store in the file [default: those of MODEL, if it has "
-    "them].",
-)
-def export(model: Path, out: Path, target: ExportTarget, check_paths: tuple[str, ...], card_file: Path | None) -> None:
-    """Export MODEL (a run folder, a checkpoint, or a name of `detect model zoo`).
-
-    safetensors: weights in half precision, settings, classes, license and data, with a checksum; such a file is a MODEL
-    everywhere. torchvision: a state dict, and the call that builds its model. onnx, openvino: a graph, with settings,
-    classes and preprocessing in its metadata; such a file is a MODEL of predict, eval and detect.load.
-    """
-    require_writable_file(out)
-    if target == "onnx" or target == "openvino":
-        if card_file is not None:
-            raise UserError(f"--card: expected --to safetensors together with it, found --to {target}")
-        _export_graph(model, out, target, check_paths)
-        return
-    if check_paths:
-        raise UserError(f"--check: expected --to onnx or openvino together with it, found --to {target}")
-    if card_file is not None and target != "safetensors":
-        raise UserError(f"--card: expected --to safetensors together with it, found --to {target}")
-    from detect.checkpoints.zoo import read_model
-
-    if target == "safetensors":
-        _export_safetensors(model, out, card_file)
-        return
-    from detect.checkpoints.torchvision_export import export_torchvision, save_state
-
-    checkpoint, file = read_model(model)
-    exported = export_torchvision(checkpoint, str(file))
-    save_state(exported.state, out)
-    print(f"{out}: {len(exported.state)} tensors for torchvision.models.detection.{exported.call}")
-
-
-@model_command.command(
-    "quantize",
-    short_help="Quantize a detector to int8 for OpenVINO: up to four times as fast on processors that have VNNI.",
-    epilog="Example: detect model quantize runs/mine mine_int8.xml --data photos/",
-)
-@click.argument("model", type=Path)
-@click.argument("out", type=Path)
-@click.option(
-    "--data", "root", type=Path, required=True, metavar="ROOT", help="Folder of photos like those of the later use."
-)
-@click.option(
-    "--photos",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Photos of the training split, or of ROOT without labels, by which the ranges of the numbers are set.",
-)
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Largest fall of the mAP on these photos, where they have labels; until it is met, layers go back to float.",
-)
-@click.option("--anyway", is_flag=True, help="Quantize also on a processor that is slower in int8.")
-@options.settings
-def quantize(
-    model: Path,
-    out: Path,
-    root: Path,
-    photos: int,
-    max_drop: float,
-    anyway: bool,
-    overrides: tuple[str, ...],
-) -> None:
-    """Quantize MODEL to int8, after training, as a graph of OpenVINO, and compare the two on the validation split of
-    ROOT: the change of mAP with its 95% interval. Without labels of the model's classes there is no comparison.
-
-    The first convolution, decoding, pooling, scores and suppression stay in float, and so do layers that cost more
-    than --max-drop.
-    """
-    require_writable_file(out)
-    require_folder(root, "a folder of photos")
-    from detect.evaluation.score_tables import difference_table
-    from detect.export.quantize_model import quantize_model
-
-    written = quantize_model(model, out, root, photos, anyway, max_drop, overrides)
-    print(
-        f"{out}: {format_bytes(written.size)}; {written.num_int8} of {written.num_layers} layers in int8; "
-        f"calibrated on {written.num_photos} {'photo' if written.num_photos == 1 else 'photos'}"
-    )
-    if written.float_layers:
-        Console().print(_float_layers_table(written.float_layers))
-    if written.change is None:
-        print(f"not compared with the model: {written.not_compared}")
-    else:
-        change = written.change
-        print(f"the model (first) and its graph in int8 (second) on {change.num_images} images:")
-        Console().print(difference_table(change.before, change.after, change.comparison))
-
-
-def _float_layers_table(layers: Sequence[LayerCost]) -> Table:
-    """Return the table of the layers that int8 would have cost the most, which are in float."""
-    table = Table(title="Layers that went back to float")
-    table.add_column("layer")
-    table.add_column("cost in int8, % of the detections", justify="right")
-    for layer in layers:
-        table.add_row(layer.name, f"{100 * layer.cost:.2f}")
-    return table
-
-
-def _export_graph(model: Path, out: Path, target: GraphTarget, check_paths: tuple[str, ...]) -> None:
-    from detect.export.export_graph import export_graph, packaged_photos
-    from detect.inference.find_images import find_images
-
-    exported = export_graph(model, out, target, find_images(check_paths) if check_paths else packaged_photos())
-    print(f"{out}: {format_bytes(exported.size)}, {exported.num_classes} classes; {exported.check}")
-
-
-def _export_safetensors(model: Path, out: Path, card_file: Path | None) -> None:
-    from detect.checkpoints.model_card import ModelCard, read_card_file
-    from detect.checkpoints.packaged import SUFFIX, read_card, save_packaged
-    from detect.checkpoints.zoo import read_model
-
-    card = None if card_file is None else read_card_file(card_file)
-    checkpoint, file = read_model(model)
-    if card is None:
-        card = read_card(file) if file.suffix == SUFFIX else ModelCard()
-    written = save_packaged(checkpoint, card, out)
-    print(
-        f"{out}: {format_bytes(written.size)}, {len(checkpoint.classes)} classes; {written.num_half} tensors in half "
-        f"precision, {written.num_full} as they were; license: {card.license}; SHA-256 {written.sha256}"
-    )
+model_command.add_command(export)
+model_command.add_command(quantize)
 
 
 def _draw_receptive_field(config: Config, image: Path, layer: str | None, out: Path) -> None:

@@ -38,6 +38,7 @@ Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[tuple[Fraction, Fraction], AfterValidator(_require_ascending)]
 PositiveTuple = Annotated[tuple[Positive, ...], Field(min_length=1)]
 DistinctTuple = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_require_distinct)]
+DeltaStds = tuple[Positive, Positive, Positive, Positive]
 SliceSide = Annotated[int, Field(ge=32)]  # pixels; smaller ones are typing errors, of which a photo has millions
 SliceSize = SliceSide | tuple[SliceSide, SliceSide]
 FilePath = Annotated[str, AfterValidator(expanduser)]  # ~ is the user's home: no shell expands it in KEY=~/x or in YAML

@@ -7,22 +7,10 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from detect.config.base import ConfigModel, FilePath
-from detect.config.slots import (
-    AdversaryConfig,
-    BackboneConfig,
-    CascadeConfig,
-    CropConfig,
-    DeltaStds,
-    HeadConfig,
-    MaskConfig,
-    PostprocessConfig,
-    PreprocessConfig,
-    RegionsConfig,
-    RPNConfig,
-    SearchConfig,
-    TTAConfig,
-)
+from detect.config.base import ConfigModel, DeltaStds, FilePath
+from detect.config.heads import AdversaryConfig, CascadeConfig, HeadConfig, MaskConfig
+from detect.config.postprocess import PostprocessConfig, TTAConfig
+from detect.config.slots import BackboneConfig, CropConfig, PreprocessConfig, RegionsConfig, RPNConfig, SearchConfig
 from detect.errors import did_you_mean
 from detect.models.backbones.timm_names import TIMM_PREFIX, pretrained_cfg
 

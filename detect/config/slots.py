@@ -1,4 +1,4 @@
-"""Settings of each slot of a detector."""
+"""Settings of the slots of a detector up to its regions: input, backbone, RPN, regions, crops, selective search."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from detect.config.base import (
     ConfigModel,
+    DeltaStds,
     DistinctTuple,
     FilePath,
     Fraction,
@@ -15,12 +16,10 @@ from detect.config.base import (
     Positive,
     PositiveTuple,
     Range,
-    SliceSize,
 )
 from detect.proposals.selective_search.settings import REFERENCE_WIDTH, Color, Measures
 
 ConvType = Literal["standard", "dilated", "separable", "grouped"]
-DeltaStds = tuple[Positive, Positive, Positive, Positive]
 
 
 class PreprocessConfig(ConfigModel):
@@ -153,126 +152,6 @@ class RegionsConfig(ConfigModel):
     """Whether the first cell of a map is centered at half a cell (detectron2), or at 0 (torchvision's default)."""
 
 
-class HeadConfig(ConfigModel):
-    """Settings of the head, of its region sampling and of its loss."""
-
-    type: Literal["backbone", "fc", "conv_fc"] = "backbone"
-    """Layers before the outputs. backbone: the network's own layers above the cut; fc: two new fully connected layers;
-    conv_fc: new convolutions and one new fully connected layer."""
-    fc_dim: PositiveInt = 1024
-    """Number of units of each new fully connected layer."""
-    num_convs: PositiveInt = 4
-    """Number of convolutions of conv_fc; each has as many channels as the map."""
-    norm: Literal["batch", "sync", "group"] | None = None
-    """Normalization after each convolution of conv_fc; null for none."""
-    transform: Literal["spatial_transformer"] | None = None
-    """Transformation of region maps before these layers: a learned affine resampling (Jaderberg et al. 2015), or
-    null."""
-    pool_size: PositiveInt | None = None
-    """Side of the pooled region map, in cells; null for the size that the network's own layers were made for, 7 for
-    new ones."""
-    svd_ranks: tuple[PositiveInt, ...] | None = None
-    """Ranks of the head's fully connected layers after truncated SVD, as `detect model compress` sets them; null for
-    layers that are not compressed."""
-    svm_features: str | None = None
-    """Features that SVMs read: map (the flattened region map; R-CNN's pool5), fc1, fc2, ... (the output of the first,
-    second, ... fully connected layer after its activation; fc6 and fc7 of AlexNet and VGG), or null for the last ones,
-    which the softmax is trained on."""
-    sampling: Literal["per_image", "global"] = "per_image"
-    """Regions that a training step takes. per_image: `batch_size_per_image` regions of each image (Fast R-CNN); global:
-    as many of the whole batch, drawn over all images of the data set (R-CNN)."""
-    batch_size_per_image: PositiveInt = 128
-    """Number of regions that are sampled for the loss of an image, or with global sampling of a step."""
-    positive_fraction: Fraction = 0.25
-    """Largest fraction of positives among the sampled regions."""
-    positive_iou: Fraction = 0.5
-    """Lowest IoU with an object at which a proposal is a positive."""
-    negative_iou: Range = (0.0, 0.5)
-    """Range of the best IoU in which a proposal is a negative (background); the upper bound is excluded."""
-    add_gt_proposals: bool = True
-    """Whether the ground-truth boxes are added to the proposals in training."""
-    smooth_l1_beta: NonNegative = 1.0
-    """Error, in units of the normalized deltas, at which the box loss changes from quadratic to linear."""
-    box_weight: NonNegative = 1.0
-    """Weight of the box loss against the classification loss."""
-    delta_stds: DeltaStds = (0.1, 0.1, 0.2, 0.2)
-    """Standard deviations that the deltas (dx, dy, dw, dh) are divided by in training."""
-    class_agnostic: bool = False
-    """Whether all classes share the four deltas of a region, instead of having their own."""
-
-
-class CascadeConfig(ConfigModel):
-    """Settings of a cascade: a chain of heads, of which each reads the boxes of the one before (Cascade R-CNN)."""
-
-    ious: Annotated[tuple[Fraction, ...], Field(min_length=2)] | None = None
-    """Lowest IoU of a positive in each stage of the head, that of the first as in `head.positive_iou` (the paper: 0.5,
-    0.6, 0.7); null for a head of one stage."""
-    delta_stds: Annotated[tuple[DeltaStds, ...], Field(min_length=2)] | None = None
-    """Standard deviations that the deltas of each stage are divided by in training, those of the first as in
-    `head.delta_stds`; null for these divided by 1, 2, 3, ... (the paper's code)."""
-    average: Literal["scores", "logits"] = "scores"
-    """What is averaged over the stages when detecting: the scores (detectron2), or the logits before their softmax
-    (mmdetection)."""
-
-
-class MaskConfig(ConfigModel):
-    """Settings of the mask head, which predicts the pixels of each detection (Mask R-CNN)."""
-
-    pool_size: PositiveInt | None = None
-    """Side of the pooled region map that masks are predicted from, in cells, of which a mask has twice as many (the
-    paper: 14); null for a detector without masks."""
-    num_convs: int = Field(4, ge=0)
-    """Number of 3x3 convolutions before the transposed one."""
-    channels: PositiveInt = 256
-    """Channels of these convolutions and of the transposed one."""
-    norm: Literal["batch", "sync", "group"] | None = None
-    """Normalization after each of these convolutions; null for none."""
-    weight: Positive = 1.0
-    """Weight of the mask loss against the classification loss."""
-    per_stage: bool = False
-    """Whether each stage of a cascade has a mask head of its own, and their masks are averaged when detecting
-    (mmdetection), instead of a single one that is trained on the samples of the first stage (detectron2)."""
-
-
-class AdversaryConfig(ConfigModel):
-    """Settings of the adversary, which spoils the regions of objects in training so that the head learns to withstand
-    it (A-Fast-RCNN, Wang et al. 2017)."""
-
-    type: Literal["none", "random_dropout", "hard_dropout", "asdn", "astn", "both"] = "none"
-    """Adversary. asdn: a network that hides cells of a region; astn: one that rotates groups of its channels; both: one
-    after the other; random_dropout and hard_dropout: the paper's controls, which hide random cells, and the window that
-    hurts most; all are trained by the recipe adversarial."""
-    channels: PositiveInt = 256
-    """Channels of the convolutions of asdn (256 in the authors' code)."""
-    num_convs: int = Field(4, ge=0)
-    """Number of its 3x3 convolutions before the one that gives each cell a logit (4 in the authors' code)."""
-    candidates: Annotated[float, Field(gt=0, le=1)] = 20 / 49
-    """Fraction of the cells of a region, those with the highest logits of asdn, among which the hidden ones are drawn
-    (20 of 49 in the authors' code)."""
-    dropped: Annotated[float, Field(gt=0, le=1)] = 15 / 49
-    """Fraction of the cells of a region that asdn and random_dropout hide (15 of 49 in the authors' code)."""
-    min_score_drop: Fraction = 0.1
-    """Probability of the true class that a mask must cost for asdn to learn to repeat it (0.1 in the authors' code)."""
-    loss_weight: NonNegative = 0.0025
-    """Weight of the loss of asdn while the detector is trained against it (0.0025 in the authors' code); 0 for one
-    that stays as it is."""
-    max_angle: Annotated[float, Field(gt=0, le=180)] = 10.0
-    """Largest rotation by astn, in degrees (the paper: 10)."""
-    groups: PositiveInt = 4
-    """Number of groups of channels that astn rotates, each by an angle of its own (the paper: 4)."""
-
-    @model_validator(mode="after")
-    def _require_candidates(self) -> AdversaryConfig:
-        if self.dropped > self.candidates:
-            raise ValueError(f"dropped: expected at most candidates, {self.candidates:g}, found {self.dropped:g}")
-        return self
-
-    @property
-    def learns(self) -> bool:
-        """Return whether the adversary is a network that is trained."""
-        return self.type in ("asdn", "astn", "both")
-
-
 class CropConfig(ConfigModel):
     """Settings of R-CNN's warped crops."""
 
@@ -292,55 +171,6 @@ class CropConfig(ConfigModel):
                 f"context: expected at most {(self.size - 1) // 2} for a size of {self.size}, found {self.context}"
             )
         return self
-
-
-class PostprocessConfig(ConfigModel):
-    """Settings that turn the scores of regions into detections."""
-
-    score_threshold: Fraction = 0.05
-    """Lowest score of a detection; others are dropped before non-maximum suppression."""
-    nms_iou: Fraction = 0.3
-    """IoU threshold of non-maximum suppression: a detection that overlaps a better one of its class by more is
-    dropped."""
-    pre_nms_top_n_per_class: PositiveInt | None = None
-    """Number of best detections of each class of an image that enter non-maximum suppression (100 in the code of R-CNN
-    and Fast R-CNN); null for all."""
-    max_detections: PositiveInt = 100
-    """Largest number of detections per image; the best are kept."""
-    box_regression: bool = True
-    """Whether a detection is the proposal moved by its deltas, or the unchanged proposal."""
-    max_scale_change: Positive | None = 62.5
-    """Largest factor by which a delta multiplies a side of a proposal (1000 / 16, torchvision); null for no limit (the
-    papers)."""
-    min_size: NonNegative = 0.0
-    """Shortest side of a detection, in pixels of the resized image; smaller ones are dropped (torchvision: 0.01)."""
-
-
-class SliceConfig(ConfigModel):
-    """Settings of the slices of a large image: each is detected like an image, beside the whole one."""
-
-    size: SliceSize | None = None
-    """Side of a slice in pixels of the image, or [width, height]; null for no slices."""
-    overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.2
-    """Fraction of the sides of a slice that it shares with the next one."""
-    match_metric: Literal["iou", "ios"] = "iou"
-    """Overlap by which detections of several slices are merged: intersection over union (iou), or over the area of the
-    smaller box (ios), which also drops the part of an object that a slice has cut."""
-    match_threshold: Fraction | None = None
-    """Overlap above which the detection with the lower score is dropped; null for postprocess.nms_iou."""
-
-
-class TTAConfig(ConfigModel):
-    """Settings of test-time augmentation: several views of each image when detecting."""
-
-    flip: bool = False
-    """Whether the horizontally flipped image is detected too."""
-    scales: PositiveTuple = (1.0,)
-    """Factors on the size of the resized image; the image is detected at each of them."""
-    merge: Literal["wbf", "nms"] = "wbf"
-    """Way to merge the detections of all views: weighted box fusion (Solovyev et al. 2021), or non-maximum
-    suppression."""
-    slice: SliceConfig = SliceConfig()
 
 
 class SearchConfig(ConfigModel):

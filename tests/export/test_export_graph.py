@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,16 @@ def make_config(**model: Any) -> Config:
 
 def save_random_model(config: Config, file: Path) -> Path:
     """A checkpoint whose output layers are scaled to give many detections in the first photo."""
-    detector, preprocess = build_uninitialized(config, CLASSES).eval(), build_preprocess(config)
+    return save_scaled(config, CLASSES, file)
+
+
+def save_scaled(
+    config: Config, classes: tuple[str, ...], file: Path, weights: Mapping[str, torch.Tensor] | None = None
+) -> Path:
+    """The same with other class names, and with ``weights`` before the scaling instead of random ones."""
+    detector, preprocess = build_uninitialized(config, classes).eval(), build_preprocess(config)
+    if weights is not None:
+        detector.load_state_dict(weights)
     pixels = preprocess.normalize(preprocess.resize(read_image(PHOTOS[0])))
     boxes = torch.rand(60, 2, 2, generator=torch.Generator().manual_seed(1)).sort(1).values.reshape(-1, 4) * 112
     proposals = [Proposals(boxes, torch.ones(60))] if config.model.uses_precomputed_proposals else None
@@ -59,7 +69,7 @@ def save_random_model(config: Config, file: Path) -> Path:
     ]
     with torch.no_grad():
         scale_outputs(scaled, lambda: detector.detect(batch))
-    save_checkpoint(Checkpoint(config, CLASSES, preprocess, detector.state_dict(), 0, {}), file)
+    save_checkpoint(Checkpoint(config, classes, preprocess, detector.state_dict(), 0, {}), file)
     return file
 
 

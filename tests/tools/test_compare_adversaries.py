@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from detect.config.files import parse_config
-from detect.config.slots import AdversaryConfig
+from detect.config.heads import AdversaryConfig
 from detect.errors import UserError
 from detect.models.adversaries.adversary import true_class_probability
 from detect.models.adversaries.dropout import CellDraw, OcclusionNetwork, RandomDropout

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.slots import AdversaryConfig
+from detect.config.heads import AdversaryConfig
 from detect.training.context import RunContext, TrainingResult
 from detect.training.initial_model import InitialModel
 from detect.training.recipes.finish import finish
