@@ -89,8 +89,9 @@ class AlignmentConfig(ConfigModel):
     """Whether a bidirectional recurrence reads the sentence; without it each word stands alone."""
     reduction: Literal["max", "sum"] = "max"
     """Score of a word with a photo: that of its best region (max), or the sum of the positive ones of all (sum)."""
-    regions: Literal["regions", "photo"] = "regions"
-    """What words are compared with: all regions of a photo, or the whole photo alone."""
+    regions: Literal["regions", "detections", "photo"] = "regions"
+    """What words are compared with: the detections and the whole photo (regions, the paper's), the detections alone,
+    or the whole photo where there are none (detections), or the whole photo alone (photo)."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Optimizer that updates the weights (the paper's is sgd)."""
     lr: Positive = 1e-3

@@ -12,6 +12,17 @@ import torch
 from torch import Tensor
 
 Reduction = Literal["max", "sum"]
+ComparedRegions = Literal["regions", "detections", "photo"]
+
+
+def compared_rows(num_rows: int, regions: ComparedRegions) -> slice:
+    """Return which of the rows of a photo, the whole photo last, words are compared with.
+
+    regions: all; detections: all but the whole photo, if there are others; photo: the whole photo alone.
+    """
+    if regions == "regions":
+        return slice(0, num_rows)
+    return slice(num_rows - 1, num_rows) if regions == "photo" or num_rows == 1 else slice(0, num_rows - 1)
 
 
 def photo_scores(scores: Tensor, is_region: Tensor, reduction: Reduction) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from detect.config import to_dict
 from detect.config.describe import DescribeConfig
 from detect.config.describe_files import parse_describe_config
-from detect.describe.alignment import pair_scores
+from detect.describe.alignment import compared_rows, pair_scores
 from detect.describe.beam_search import beam_search
 from detect.describe.generator import SentenceGenerator
 from detect.describe.padding import pad_regions, pad_words
@@ -51,16 +51,14 @@ class DescribeModel:
     def word_scores(self, features: np.ndarray, tokens: Sequence[str]) -> np.ndarray:
         """Return the scores (T, R) float32 of each word with each region, v_i . s_t; no rows without words.
 
-        With alignment.regions photo, only the last column is finite.
+        Regions that words are not compared with, by alignment.regions, have the score -inf.
         """
         regions = torch.as_tensor(features)
         if not tokens:
             return np.zeros((0, len(regions)), np.float32)
         (words,) = self.sentence_encoder(*self._pad([tokens]))
         scores: Tensor = words @ self.region_encoder(regions.to(self._device)).T
-        if self.config.alignment.regions == "photo":
-            scores[:, :-1] = -torch.inf
-        return scores.cpu().numpy()
+        return hide_other_rows(scores, self.config).cpu().numpy()
 
     def photo_score(self, features: np.ndarray, tokens: Sequence[str]) -> float:
         """Return the score S of a photo with a sentence; 0 without words."""
@@ -123,9 +121,19 @@ class DescribeModel:
 
     def _encode_regions(self, photos: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Return the vectors (K, R, D) and is_region (K, R) of the regions that words are compared with."""
-        first = -1 if self.config.alignment.regions == "photo" else 0
-        regions, is_region = pad_regions([torch.as_tensor(photo)[first:] for photo in photos])
+        setting = self.config.alignment.regions
+        regions, is_region = pad_regions(
+            [torch.as_tensor(photo)[compared_rows(len(photo), setting)] for photo in photos]
+        )
         return self.region_encoder(regions.to(self._device)), is_region.to(self._device)
+
+
+def hide_other_rows(scores: Tensor, config: DescribeConfig) -> Tensor:
+    """Return scores (..., R) with regions, where those that words are not compared with are -inf."""
+    hidden = torch.full_like(scores, -torch.inf)
+    rows = compared_rows(scores.shape[-1], config.alignment.regions)
+    hidden[..., rows] = scores[..., rows]
+    return hidden
 
 
 def build_describe_model(config: DescribeConfig, vocabulary: Vocabulary, length: int, vectors: Tensor) -> DescribeModel:

@@ -18,6 +18,7 @@ from detect.describe.model import (
     MODEL_FILE,
     DescribeModel,
     build_describe_model,
+    hide_other_rows,
     save_describe_model,
     with_new_generator,
 )
@@ -94,7 +95,7 @@ def align(model: DescribeModel, context: StageContext) -> int:
         photos=context.photos,
         batch_size=settings.batch_size,
         seed=context.config.seed,
-        whole_photo=settings.regions == "photo",
+        regions=settings.regions,
     )
 
     def loss(step: int) -> Tensor:
@@ -198,8 +199,7 @@ def _segments_of(model: DescribeModel, photo: TrainingPhoto) -> list[tuple[Segme
     settings, device = model.config, model.region_encoder.output.weight.device
     words, is_word = (part.to(device) for part in pad_words(photo.sentences))
     scores = model.sentence_encoder(words, is_word) @ model.region_encoder(photo.features.to(device)).T  # (L, T, R)
-    if settings.alignment.regions == "photo":
-        scores[..., :-1] = -torch.inf
+    scores = hide_other_rows(scores, settings)
     return [
         split_segments(assign_regions(rows[: len(sentence)].cpu().numpy(), settings.segments.beta))
         for rows, sentence in zip(scores, photo.sentences, strict=True)

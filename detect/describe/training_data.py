@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from detect.describe.alignment import ComparedRegions, compared_rows
 from detect.describe.padding import pad_regions, pad_words
 from detect.describe.segments import Segment
 from detect.describe.tokens import END_INDEX
@@ -41,13 +42,14 @@ class PairBatches:
     """The batches of the alignment, found by the number of their step.
 
     An epoch is a pass over the photos in a random order; the photos that fill no batch are left to the next one. A
-    photo shows another sentence in each epoch, and each of them once before one comes again.
+    photo shows another sentence in each epoch, and each of them once before one comes again. regions: what words are
+    compared with.
     """
 
     photos: Sequence[TrainingPhoto]
     batch_size: int
     seed: int
-    whole_photo: bool
+    regions: ComparedRegions
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,8 +62,9 @@ class PairBatches:
         order = randomness.numpy_generator(self.seed, "describe photos", epoch).permutation(len(self.photos))
         chosen = [self.photos[n] for n in order[index * self.batch_size : (index + 1) * self.batch_size]]
         words, is_word = pad_words([self._sentence(photo, epoch) for photo in chosen])
-        first = -1 if self.whole_photo else 0
-        regions, is_region = pad_regions([photo.features[first:] for photo in chosen])
+        regions, is_region = pad_regions(
+            [photo.features[compared_rows(len(photo.features), self.regions)] for photo in chosen]
+        )
         return PairBatch(words=words, is_word=is_word, regions=regions, is_region=is_region)
 
     def _sentence(self, photo: TrainingPhoto, epoch: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from detect.describe.alignment import Reduction, pair_scores, photo_scores, ranking_loss
+from detect.describe.alignment import ComparedRegions, Reduction, compared_rows, pair_scores, photo_scores, ranking_loss
 
 
 def draw(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -58,6 +58,21 @@ def test_photo_scores_ignore_rows_that_fill_up() -> None:
     scores, is_region = torch.tensor([[[-3.0, 8.0]]]), torch.tensor([[True, False]])
     assert photo_scores(scores, is_region, "max").tolist() == [[-3.0]]
     assert photo_scores(scores, is_region, "sum").tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("regions", "num_rows", "expected"),
+    [
+        ("regions", 1, [0]),
+        ("regions", 3, [0, 1, 2]),
+        ("detections", 1, [0]),
+        ("detections", 3, [0, 1]),
+        ("photo", 1, [0]),
+        ("photo", 3, [2]),
+    ],
+)
+def test_compared_rows_are_those_of_the_setting(regions: ComparedRegions, num_rows: int, expected: list[int]) -> None:
+    assert list(range(num_rows))[compared_rows(num_rows, regions)] == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
