@@ -81,7 +81,7 @@ def pointing_scores(mentions: Sequence[MentionRegions]) -> PointingScores:
         mentions=_mean(mention.is_right[mention.mention_region] for mention in mentions),
         random=_mean(float(mention.is_right[:-1].mean()) if len(mention.is_right) > 1 else 0.0 for mention in mentions),
         largest=_mean(mention.is_right[mention.largest] for mention in mentions),
-        reachable=_mean(mention.is_right.any() for mention in mentions),
+        reachable=_mean(bool(mention.is_right.any()) for mention in mentions),
         num_words=len(words),
         num_mentions=len(mentions),
     )
