@@ -27,7 +27,9 @@ class SentenceEncoder(nn.Module):
         self, vectors: Tensor, *, learned: bool, hidden: int, dim: int, recurrent: bool, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.word_vectors = nn.Embedding(len(vectors), vectors.shape[1], _weight=vectors.clone()).requires_grad_(learned)
+        self.word_vectors = nn.Embedding(len(vectors), vectors.shape[1], _weight=vectors.clone()).requires_grad_(
+            learned
+        )
         self.input = nn.Linear(vectors.shape[1], hidden)
         self.forward_step = nn.Linear(hidden, hidden) if recurrent else None
         self.backward_step = nn.Linear(hidden, hidden) if recurrent else None
