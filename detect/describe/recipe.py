@@ -24,7 +24,7 @@ from detect.describe.networks_training import train_networks
 from detect.describe.region_extractor import RegionExtractor, build_region_extractor
 from detect.describe.region_features import features_of
 from detect.describe.regions import RegionFeatures
-from detect.describe.tokens import Vocabulary
+from detect.describe.tokens import NUM_SPECIAL, Vocabulary
 from detect.describe.training_data import TrainingPhoto
 from detect.errors import UserError
 from detect.system.files import remove_temp_files, require_file, require_folder
@@ -86,7 +86,10 @@ def _run_stages(
         sentences = [sentence.tokens for image in data.images for sentence in image.sentences]
         vocabulary = Vocabulary.from_sentences(sentences, config.words.min_count)
         photos = prepare_photos(data.images, regions, vocabulary)
-        folder.log(f"{len(photos)} of {len(data.images)} photos with sentences, {len(vocabulary)} words")
+        folder.log(
+            f"{len(photos)} of {len(data.images)} photos with sentences, {sum(map(len, regions))} regions with the "
+            f"whole photos, {len(vocabulary) - NUM_SPECIAL} words"
+        )
         return train_networks(config, vocabulary, photos, folder, console)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; resume with: detect describe train --resume {folder.path}") from None

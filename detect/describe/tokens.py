@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 UNKNOWN, START, END = "<unknown>", "<start>", "<end>"
 UNKNOWN_INDEX, START_INDEX, END_INDEX = 0, 1, 2
 _SPECIAL = (UNKNOWN, START, END)
+NUM_SPECIAL = len(_SPECIAL)  # so many words of a vocabulary are none of a sentence
 
 _WORD = re.compile(r"[^\W_]+")
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from detect.describe.tokens import Vocabulary
+from detect.describe.tokens import NUM_SPECIAL, Vocabulary
 from detect.errors import UserError, shorten
 from detect.system import randomness
 from detect.system.files import require_file
-
-_NUM_SPECIAL = 3  # <unknown>, <start> and <end>, which no file has
 
 
 def random_vectors(vocabulary: Vocabulary, dim: int, seed: int) -> Tensor:
@@ -43,7 +41,7 @@ def read_vectors(file: Path, vocabulary: Vocabulary, seed: int) -> tuple[Tensor,
     rows = torch.tensor(list(known.values()))
     vectors = random_vectors(vocabulary, rows.shape[1], seed)
     vectors[vocabulary.encode(known)] = rows / rows.std(correction=0).clamp(min=1e-12)
-    return vectors, tuple(word for word in vocabulary.words[_NUM_SPECIAL:] if word not in known)
+    return vectors, tuple(word for word in vocabulary.words[NUM_SPECIAL:] if word not in known)
 
 
 def _read_lines(file: Path) -> Iterator[tuple[str, list[float]]]:
