@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 if os.environ.get("DETECT_TEST_GPU") != "1":  # equality to the bit, and two processes on one machine, need the CPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -46,6 +47,30 @@ TINY = {
 def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tests draw the built-in data set, once."""
     return tmp_path_factory.mktemp("shapes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced_files() -> Iterator[None]:
+    """Files written in this process do not wait for the disk, which takes 20 ms for each and a third of a training.
+
+    The commands of ``tests/fault_injection`` are processes of their own, and wait.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_curves() -> Iterator[None]:
+    """Trainings in this process write a blank curves.png: of a training of two steps the figure is half the time.
+
+    The training of ``tests/training/test_run.py`` draws it, and those in processes of their own.
+    """
+    from detect.training import trainer
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trainer, "draw_curves", lambda _, out: Image.new("RGB", (8, 8)).save(out))
+        yield
 
 
 @pytest.fixture

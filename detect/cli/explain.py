@@ -160,22 +160,26 @@ def explain_command(
     for note in search.notes():
         print(note)
     if method in (*LAYERS, "filters"):
-        _finish(paths, _explain_network(predictor, method, paths, out, layer, channel), "drawn", out)
+        unreadable = _explain_network(predictor, method, paths, out, layer, channel)
+        _finish(len(paths), len(paths) - len(unreadable), unreadable, f"drawn in {out}")
     file_proposals = proposals_from_file(predictor, paths, proposals)
     if method == "trace":
         ground_truth = _ground_truth(predictor, paths, annotations, split)
         unreadable = _trace_images(predictor, paths, out, score, max_detections, ground_truth, file_proposals)
+        _finish(len(paths), len(paths) - len(unreadable), unreadable, f"traced in {out}")
     else:
         labels = frozenset(options.class_labels(classes, predictor.classes))
         query = DetectionQuery(method, target or "score", reduce or "max", score, max_detections, labels, rank)
         method_options = MethodOptions(_progress(), layer, masks or 1000, seed or 0, adversary)
-        unreadable = explain_images(predictor, paths, out, query, method_options, file_proposals, print)
-    _finish(paths, unreadable, "traced" if method == "trace" else "explained", out)
+        explained = explain_images(predictor, paths, out, query, method_options, file_proposals, print)
+        _finish(len(paths), explained.num_explained, explained.unreadable, f"explained in {out}")
 
 
-def _finish(images: list[Path], unreadable: tuple[str, ...], action: str, out: Path) -> NoReturn:
-    """Print the number of images that were processed, report the unreadable ones, and exit."""
-    print(f"{len(images) - len(unreadable)} images {action} in {out}" if images else f"{action} in {out}")
+def _finish(num_images: int, num_written: int, unreadable: tuple[str, ...], written: str) -> NoReturn:
+    """Print for how many of the images something was written, and what; report the unreadable ones, and exit."""
+    images = "image" if num_images == 1 else "images"
+    of_all = "" if num_written == num_images else f"of {num_images} "
+    print(f"{num_written} {of_all}{images} {written}" if num_images else written)
     exit_if_unreadable(unreadable)
     sys.exit(0)
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
-from detect.bench import detectron2_peer
+from detect.bench import detectron2_peer, training
 from detect.bench.benchmark_page import images_of_one_size, markdown_page
 from detect.bench.evaluation import DataSize, Metrics, largest_difference, measure_evaluation
 from detect.bench.inference import agreement, make_predictor, torchvision_detections
@@ -24,12 +24,20 @@ from detect.bench.stage_times import time_stages
 from detect.bench.torchvision_peer import torchvision_reference
 from detect.bench.training import detect_step, loss_differences, random_targets, torchvision_step
 from detect.cli.bench import bench_command
+from detect.config import Precision
 from detect.data.shapes.dataset import draw_scene
 from detect.errors import RunError
 from detect.types import Detections
 
 IMAGES = [draw_scene(0, "val", index).rgb for index in range(2)]
-SMALL = ["model.backbone.name=resnet18", "data.min_size=96", "data.max_size=128"]
+SMALL = [
+    "model.backbone.name=resnet18",
+    "data.min_size=96",
+    "data.max_size=128",
+    "model.rpn.post_nms_top_n_test=200",
+    "model.head.batch_size_per_image=32",
+]
+BF16 = pytest.mark.slow  # half a minute for a step on a CPU that lacks it
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +68,25 @@ def test_make_bench_model_refuses_too_few_detections() -> None:
         make_bench_model([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
 
 
-def test_training_steps_have_finite_losses_and_change_weights(bench_model: BenchModel) -> None:
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=BF16)])
+def test_training_steps_have_finite_losses_and_change_weights(bench_model: BenchModel, precision: Precision) -> None:
     targets = random_targets(IMAGES, 5)
-    for step in (detect_step(bench_model, IMAGES, targets, "bf16"), torchvision_step(bench_model, IMAGES, targets)):
+    for step in (detect_step(bench_model, IMAGES, targets, precision), torchvision_step(bench_model, IMAGES, targets)):
         first, second = (sum(loss.item() for loss in step().values()) for _ in range(2))
         assert math.isfinite(first)
         assert first != second
 
 
-def test_losses_on_the_same_samples_are_equal_to_torchvision(bench_model: BenchModel) -> None:
+@pytest.mark.parametrize(
+    ("precision", "above", "below"), [("fp32", -1, 1e-3), pytest.param("bf16", 1e-3, 0.2, marks=BF16)]
+)
+def test_losses_on_the_same_samples_are_equal_to_torchvision(
+    precision: Precision, above: float, below: float, bench_model: BenchModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert training.MIN_SPEEDUP.keys() == {"fp32", "bf16"}
+    monkeypatch.setattr(training, "MIN_SPEEDUP", {precision: 1.0})
     differences = loss_differences(bench_model, IMAGES, random_targets(IMAGES, 5))
-    assert differences["fp32"] < 1e-3 < differences["bf16"] < 0.2
+    assert above < differences[precision] < below
 
 
 @pytest.mark.skipif(not detectron2_peer.installed(), reason="detectron2 is not installed")

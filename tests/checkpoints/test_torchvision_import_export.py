@@ -8,6 +8,7 @@ import json
 import math
 import re
 import urllib.error
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from tests.conftest import Command
 R50, V2, MOBILE, MOBILE_320, MASK_R50, MASK_V2 = LAYOUTS
 
 
+@cache
 def meta_state(layout: str, num_classes: int = 90) -> dict[str, Tensor]:
     """Return a state dict of a layout without data: names and shapes."""
     with torch.device("meta"):

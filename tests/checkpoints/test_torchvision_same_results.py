@@ -35,12 +35,20 @@ SETTINGS: dict[str, dict[str, Any]] = {  # proposals for enough detections; a th
 }
 MIN_DETECTIONS = {"maskrcnn_resnet50_fpn_v2": 50}  # of an image, else 100: its masks take a minute in float64
 
+QUICK = "fasterrcnn_mobilenet_v3_large_320_fpn"  # a ResNet-50 in float64 takes ten seconds
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+
+def layouts(*quick: str) -> list[Any]:
+    """The layouts as parameters, all but the quick ones slow."""
+    return [pytest.param(layout, marks=[] if layout in quick else pytest.mark.slow) for layout in LAYOUTS]
+
+
+@pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest) -> DetectorPair:
     return detector_pair(request.param, SETTINGS.get(request.param))
 
 
+@pytest.mark.parametrize("pair", layouts(QUICK), indirect=True)
 def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Boxes are compared in the padded batch: torchvision rounds the scale to the image to float32."""
     pair.to(torch.float64)
@@ -62,6 +70,7 @@ def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.Mon
             torch.testing.assert_close(detections.masks.double(), expected["masks"][:, 0], atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("pair", layouts(QUICK), indirect=True)
 def test_detections_agree_in_float32(pair: DetectorPair) -> None:
     """Boxes are in pixels of the image. Nearly equal IoUs and scores may fall on either side of a threshold."""
     pair.to(torch.float32)
@@ -81,6 +90,7 @@ def test_detections_agree_in_float32(pair: DetectorPair) -> None:
     assert abs(num_ours - num_theirs) <= 0.02 * num_theirs
 
 
+@pytest.mark.parametrize("pair", layouts(QUICK, "maskrcnn_resnet50_fpn"), indirect=True)
 def test_losses_agree_for_the_same_samples(pair: DetectorPair, monkeypatch: pytest.MonkeyPatch) -> None:
     pair.to(torch.float64)
     share_sampling(pair.theirs, pair.checkpoint.config)

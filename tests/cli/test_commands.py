@@ -276,7 +276,9 @@ def test_eval_refuses_data_with_unknown_classes(trained: Path, tmp_path: Path, d
 
 SHARED_SETS = [
     ("bccd", ["data.format=voc"]),
-    ("coco_mini", ["data.format=coco", "data.train=instances.json", "data.val=0.2"]),
+    pytest.param(
+        "coco_mini", ["data.format=coco", "data.train=instances.json", "data.val=0.2"], marks=pytest.mark.slow
+    ),
 ]
 
 

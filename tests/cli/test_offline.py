@@ -72,7 +72,7 @@ def save_model(folder: Path, weights: str) -> Path:
     return folder / "best.pt"
 
 
-@pytest.fixture(scope="module", params=WEIGHTS)
+@pytest.fixture(scope="module", params=[WEIGHTS[0], pytest.param(WEIGHTS[1], marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a trained detector; the packaged one is in the folder ``shipped`` beside it."""
     return save_model(tmp_path_factory.mktemp("model"), request.param)

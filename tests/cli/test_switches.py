@@ -64,6 +64,14 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...], Callable[[Path], bool]]] = {
     ),
 }
 
+SLOW = (
+    "R-CNN with a softmax",
+    "R-CNN, windows of all images",
+    "R-CNN without box regression",
+    "Fast R-CNN with RoIAlign",
+    "Faster R-CNN with RoIPool",
+)
+
 
 def stages(run: Path) -> list[str]:
     names: list[str] = json.loads((run / "stages.json").read_text())
@@ -76,7 +84,9 @@ def pool(run: Path) -> str:
     return regions.method
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in VARIANTS]
+)
 def test_variant_trains_and_predicts(
     variant: str, proposals: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:

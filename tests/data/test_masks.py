@@ -70,7 +70,7 @@ def test_union_keeps_polygons_and_joins_other_masks() -> None:
 
 
 @given(st.integers(0, 2**32), st.tuples(*[st.integers(0, 6)] * 4), st.sampled_from([0.0, 0.5, 0.9, 1.0]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_encode_window_equals_encode_of_the_whole_image(
     seed: int, sides: tuple[int, int, int, int], fill: float
 ) -> None:

@@ -112,7 +112,7 @@ def encode(name: str, mode: str, stored: np.ndarray, orientation: int, place: st
     return stream.getvalue()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     case=st.sampled_from(CASES),
     orientation=st.integers(1, 8),

@@ -183,7 +183,7 @@ NAME = st.text("abc019", min_size=1, max_size=4)
 NAMES = st.lists(st.tuples(st.sampled_from(["", "x/"]), NAME).map("".join), min_size=2, max_size=50, unique=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(names=NAMES, fraction=st.floats(0.001, 0.999), data=st.data())
 def test_hash_split_has_images_on_both_sides_and_keeps_groups(
     names: list[str], fraction: float, data: st.DataObject
@@ -200,7 +200,7 @@ def test_hash_split_has_images_on_both_sides_and_keeps_groups(
     assert all(set(group) <= train or set(group) <= val or len(group) == len(names) for group in groups)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(names=NAMES, fraction=st.floats(0.05, 0.95))
 def test_hash_split_of_both_sides_is_the_hash_and_stays_when_an_image_is_added(
     names: list[str], fraction: float

@@ -26,8 +26,6 @@ from tools.docs_pages.commands import walk
 from tools.docs_pages.python_names import PACKAGES, public_names
 from tools.docs_pages.settings import describe, read_sections
 
-MADE = made_pages()
-
 
 def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
     """The keys of all settings of a configuration, by its records and not by its classes."""
@@ -39,7 +37,7 @@ def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
 
 
 def test_every_setting_has_a_heading_and_a_sentence() -> None:
-    text = "".join(page for name, page in MADE.items() if name.startswith("settings"))
+    text = "".join(page for name, page in made_pages().items() if name.startswith("settings"))
     every = [*keys(Config()), *keys(DescribeConfig(detector="d"))]
     assert [key for key in every if f"### `{key}` {{ #{key} }}" not in text] == []
     settings = [s for config in (Config, DescribeConfig) for section in read_sections(config) for s in section.settings]
@@ -65,7 +63,7 @@ def test_describe(schema: dict[str, Any], words: str) -> None:
 
 
 def test_every_command_has_a_section_with_all_its_options() -> None:
-    text, paths = MADE["commands.md"], dict(walk())
+    text, paths = made_pages()["commands.md"], dict(walk())
     assert {path for path in paths if path.count(" ") == 1} == {f"detect {name}" for name in COMMANDS}
     sections = {part.splitlines()[0].split(" {")[0]: part for part in text.replace("\n###", "\n##").split("\n## ")[1:]}
     missing = [
@@ -83,12 +81,12 @@ def test_every_command_has_a_section_with_all_its_options() -> None:
 def test_every_name_of_the_package_is_on_the_page_of_python() -> None:
     names = [name for name in detect.__all__ if not name.startswith("_")]
     assert names
-    assert [name for name in names if f"{{ #detect.{name} }}" not in MADE["python.md"]] == []
+    assert [name for name in names if f"{{ #detect.{name} }}" not in made_pages()["python.md"]] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_public_names_of_a_package_are_those_of_its_modules(package: str) -> None:
-    page, missing = MADE[f"python-{package}.md"], []
+    page, missing = made_pages()[f"python-{package}.md"], []
     for module, _, names in public_names(package):
         members = vars(importlib.import_module(module)).values()
         public = {
@@ -104,8 +102,8 @@ def test_public_names_of_a_package_are_those_of_its_modules(package: str) -> Non
 
 
 def test_configurations_and_networks_are_all_listed() -> None:
-    assert [name for name in builtin_configs() if f"## `{name}`" not in MADE["configurations.md"]] == []
-    assert [name for name in NETWORKS if f"`{name}`" not in MADE["networks.md"]] == []
+    assert [name for name in builtin_configs() if f"## `{name}`" not in made_pages()["configurations.md"]] == []
+    assert [name for name in NETWORKS if f"`{name}`" not in made_pages()["networks.md"]] == []
     assert f"one of {len(NETWORKS)}," in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -151,7 +149,7 @@ def test_the_navigation_has_every_page() -> None:
     listed = sorted(pages_in(navigation))
     docs = ROOT / "docs"
     written = [file.relative_to(docs).as_posix() for file in PAGES if file.is_relative_to(docs)]
-    assert listed == sorted([*written, *(f"reference/{name}" for name in MADE)])
+    assert listed == sorted([*written, *(f"reference/{name}" for name in made_pages())])
 
 
 def pages_in(navigation: Any) -> Iterator[str]:

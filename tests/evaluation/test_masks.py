@@ -119,7 +119,7 @@ def pycocotools_metrics(annotations: Annotations, predictions: list[Prediction])
     return {name: None if n == -1 else float(n) for name, n in zip(METRIC_NAMES, scorer.stats, strict=True)}
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", [*range(50), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(50, 200))])
 def test_metrics_of_masks_equal_pycocotools(seed: int) -> None:
     annotations, predictions = random_case(seed)
     if mask_fault(annotations, predictions) is not None:

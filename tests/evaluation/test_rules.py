@@ -46,7 +46,7 @@ any_rules = st.builds(
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(any_rules, seeds)
 def test_assignment_for_random_rules_equals_the_slow_rules(rules, seed):
     annotations, predictions = random_scored_data_set(np.random.default_rng(seed), 0.25)

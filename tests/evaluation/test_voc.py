@@ -103,7 +103,7 @@ def test_evaluate_voc_wrong_input_raises(labels):
         evaluate_voc(annotations, predictions[:1], "voc07")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(random_data_set)
 def test_evaluate_voc_equals_the_matlab_code(images):
     annotations, predictions = data_set(images)

@@ -34,7 +34,7 @@ def test_trace_writes_json_figures_and_a_page(
     flags = ("--score", 0, "--max-detections", 2, "--annotations", truth, "--out", out)
     status, stdout, err = detect_command("explain", model, image, *flags)
     assert (status, err) == (0, "")
-    assert "1 images traced" in stdout
+    assert "1 image traced" in stdout
     (folder,) = out.iterdir()
     assert sorted(file.name for file in folder.glob("*.jpg")) == ["detection-001.jpg", "detection-002.jpg"]
     written = json.loads((folder / "trace.json").read_text())

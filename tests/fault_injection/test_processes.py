@@ -135,7 +135,8 @@ def predict(model: Path, images: Path, out: Path, batch_size: int = 1) -> list[o
     return ["predict", model, images, "--out", out, *few, *formats]
 
 
-@pytest.mark.parametrize("batch_size", [1, 8])  # five batches; two, of one canvas each
+# five batches; two, of one canvas each
+@pytest.mark.parametrize("batch_size", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_two_processes_predict_exactly_as_one(
     batch_size: int, alone: Path, images: Path, commands: Commands, tmp_path: Path, record_property: Record
 ) -> None:

@@ -34,7 +34,7 @@ boxes_with = st.lists(
 
 
 @given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_nms_is_greedy_with_groups_and_ties(
     rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
 ) -> None:
@@ -80,7 +80,7 @@ NOT_FINITE = (float("nan"), float("inf"), -float("inf"))
     spoiled=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 3), st.sampled_from(NOT_FINITE)), max_size=6),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_groups_and_corners_of_all_kinds_are_treated_alike_for_any_number_of_boxes(
     count: int, lowest: int, num_groups: int, spoiled: list[tuple[int, int, float]], seed: int
 ) -> None:
@@ -177,7 +177,7 @@ def suppressing_boxes(boxes: list[Box], scores: list[float], threshold: float, g
 
 
 @given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_suppressed_by_is_the_best_suppressing_box(
     rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
 ) -> None:
@@ -208,7 +208,7 @@ def part(a: Box, b: Box) -> float:
 
 
 @given(boxes_with, st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_suppression_by_the_smaller_box_is_greedy(
     rows: list[tuple[int, int, int, int, float, int]], threshold: float, grouped: bool
 ) -> None:

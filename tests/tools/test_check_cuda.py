@@ -91,6 +91,7 @@ def test_a_failure_stops_nothing(setup: Setup, lines: list[str]) -> None:
     assert "  FAILED: 0.3 px" in lines
 
 
+@pytest.mark.slow
 def test_budgets(setup: Setup, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     late = run_part(Part(3, "Late", 40, (says_two_lines,)), setup, 12.0, lines.append)
     assert (late.status, late.reason, late.checks) == ("skipped", "needs 40 s, 12 s are left", ())

@@ -68,9 +68,9 @@ def voc(tmp_path: Path) -> Path:
 
 def test_eval_voc_scores_both_formats_equally(voc, call):
     scores = []
-    for start, results in ((run, "predictions.json"), (call, "comp4")):
+    for results in ("predictions.json", "comp4"):
         common = ("--root", voc / "voc", "--split", "val", "--results", voc / results)
-        status, out, err = start("eval_voc.py", *common, "--metric", "voc12", "--json", voc / "out/score.json")
+        status, out, err = call("eval_voc.py", *common, "--metric", "voc12", "--json", voc / "out/score.json")
         assert (status, err) == (0, "eval_voc: no ground truth of dgo\n")
         assert "50.0" in out
         scores.append(json.loads((voc / "out/score.json").read_text()))

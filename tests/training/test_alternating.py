@@ -93,7 +93,7 @@ def test_alternating_stages_without_a_length_of_their_own_have_that_of_the_run(a
     assert lengths == {(2, 2)}
 
 
-@pytest.mark.parametrize("stop", [2, 4, 7])
+@pytest.mark.parametrize("stop", [4, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2, 7))])
 def test_alternating_with_a_length_of_the_rpn_resumes_after_a_stop(
     stop: int, lengths: Path, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +126,7 @@ def test_alternating_stages_have_the_length_of_their_network(lengths: Path) -> N
     assert train_settings(lengths).rpn_steps == 3
 
 
-@pytest.mark.parametrize("done", [0, 2, 5])
+@pytest.mark.parametrize("done", [2, *(pytest.param(done, marks=pytest.mark.slow) for done in (0, 5))])
 def test_alternating_resumed_between_stages_gives_same_weights(
     done: int, alternating: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,18 +78,24 @@ def interrupt_call(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls
     monkeypatch.setattr(owner, name, counted)
 
 
+INTERRUPTIONS = {
+    "in features": (FeatureCache, "add", 3),
+    "after features": (features, "write_table", 0),
+    "before svms": (HardNegativeMining, "_mine_image", 0),
+    "in svms": (HardNegativeMining, "_mine_image", 4),
+    "after svms": (fits, "write_fit", 0),
+    "in boxes": (fits, "fit_regressor", 3),
+    "between boxes": (fits, "write_fit", 4),
+}
+QUICK = ("in features", "in svms", "in boxes")
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "calls"),
     [
-        (FeatureCache, "add", 3),
-        (features, "write_table", 0),
-        (HardNegativeMining, "_mine_image", 0),
-        (HardNegativeMining, "_mine_image", 4),
-        (fits, "write_fit", 0),
-        (fits, "fit_regressor", 3),
-        (fits, "write_fit", 4),
+        pytest.param(*interruption, id=when, marks=[] if when in QUICK else pytest.mark.slow)
+        for when, interruption in INTERRUPTIONS.items()
     ],
-    ids=["in features", "after features", "before svms", "in svms", "after svms", "in boxes", "between boxes"],
 )
 def test_rcnn_interrupted_and_resumed_gives_same_svms(
     owner: Any, name: str, calls: int, rcnn: Config, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

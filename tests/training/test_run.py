@@ -17,8 +17,10 @@ from rich.console import Console
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config.files import parse_config
+from detect.data.images import image_size
 from detect.data.loading.collate import Batch
 from detect.training import trainer as trainer_module
+from detect.training.curves import draw_curves
 from detect.training.loop import Interrupted
 from detect.training.run import device_of_run, resume, train
 from tests.conftest import TINY
@@ -78,7 +80,9 @@ def assert_same_run(first: Path, second: Path) -> None:
 @pytest.fixture(scope="module")
 def whole_run(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
-    train(tiny(shapes_root), folder, Console(quiet=True))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(trainer_module, "draw_curves", draw_curves)
+        train(tiny(shapes_root), folder, Console(quiet=True))
     return folder
 
 
@@ -86,6 +90,7 @@ def test_run_folder_has_all_files_and_metrics_rows(whole_run: Path) -> None:
     names = {file.name for file in whole_run.iterdir()}
     expected = {"config.yaml", "metrics.csv", "log.txt", "last.pt", "best.pt", "environment.json", "batch-1.jpg"}
     assert names >= expected | {"validation.jpg", "curves.png"}
+    assert image_size(whole_run / "curves.png") == (768, 1200)  # two by two panels
     rows = rows_without_seconds(whole_run)
     assert [row["step"] for row in rows] == ["2", "3", "4", "6", "6", "7"]  # logged at 2, 4, 6; validated at 3, 6, 7
     assert all(float(row["loss"]) > 0 for row in rows if row["loss"])
@@ -99,7 +104,7 @@ def test_train_with_same_seed_gives_same_weights(
     assert_same_run(whole_run, tmp_path / "again")
 
 
-@pytest.mark.parametrize("step", [0, 1, 3, 5])
+@pytest.mark.parametrize("step", [1, 5, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 3))])
 def test_killed_run_resumed_equals_an_undisturbed_one(
     step: int, whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +119,7 @@ def test_killed_run_resumed_equals_an_undisturbed_one(
     assert_same_run(whole_run, tmp_path / "cut")
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_run_says_how_to_resume_and_resumes(
     signal_number: int,
     whole_run: Path,

@@ -67,9 +67,10 @@ def _methods(setup: Setup, precision: Precision) -> Iterator[Observation]:
         out = setup.work / f"explained-{precision}-{method}"
         query = DetectionQuery(method, "score", "max", 0.0, 1, labels, rank=1)
         started = time.perf_counter()
-        unreadable = explain_images(predictor, [file], out, query, options, None, lambda _: None)
+        explained = explain_images(predictor, [file], out, query, options, None, lambda _: None)
         seconds = time.perf_counter() - started
         heats = [np.load(map_file) for map_file in out.rglob("*.npy")]
-        passed = not unreadable and all(bool(np.isfinite(heat).all()) and len(heat) == height for heat in heats)
+        finite = all(bool(np.isfinite(heat).all()) and len(heat) == height for heat in heats)
+        passed = finite and explained.num_explained == len(heats) == 1
         text = f"{method}, {precision}: {seconds:.2f} s, {len(heats)} maps"
-        yield Observation(text, passed and bool(heats), {"method": method, "precision": precision, "seconds": seconds})
+        yield Observation(text, passed, {"method": method, "precision": precision, "seconds": seconds})

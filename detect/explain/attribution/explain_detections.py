@@ -63,6 +63,14 @@ class DetectionQuery:
         return self.method if self.quantity == "score" else f"{self.method}-{self.quantity}"
 
 
+@dataclass(frozen=True)
+class ExplainedImages:
+    """How many images got a figure, and a line for each image that could not be read."""
+
+    num_explained: int
+    unreadable: tuple[str, ...]
+
+
 def explain_images(
     predictor: Predictor,
     images: Sequence[Path],
@@ -71,9 +79,8 @@ def explain_images(
     options: MethodOptions,
     proposals: ProposalsFromFiles | None,
     log: Callable[[str], None],
-) -> tuple[str, ...]:
-    """Write a folder below ``out`` for each image, log a line for each detection, and return a line for each unreadable
-    image.
+) -> ExplainedImages:
+    """Write a folder below ``out`` for each image with a detection to explain, and log a line for each detection.
 
     Raises UserError for a layer that the network does not have, an edge of boxes that are not regressed, or gradients
     in fp16.
@@ -88,7 +95,7 @@ def explain_images(
             f"--target {query.quantity}: expected boxes that are regressed, found "
             "model.postprocess.box_regression=false, with which a detection's box is its proposal"
         )
-    unreadable = []
+    num_explained, unreadable = 0, []
     for image, name in zip(images, relative_to_shared_folder([str(image) for image in images]), strict=True):
         try:
             rgb = read_image(image)
@@ -96,8 +103,8 @@ def explain_images(
             unreadable.append(str(error))
         else:
             image_proposals = None if proposals is None else proposals[str(image)]
-            _explain_image(predictor, rgb, out / name, query, options, image_proposals, log)
-    return tuple(unreadable)
+            num_explained += _explain_image(predictor, rgb, out / name, query, options, image_proposals, log) > 0
+    return ExplainedImages(num_explained=num_explained, unreadable=tuple(unreadable))
 
 
 def _explain_image(
@@ -108,7 +115,8 @@ def _explain_image(
     options: MethodOptions,
     proposals: BoxesAndScores | None,
     log: Callable[[str], None],
-) -> None:
+) -> int:
+    """Return the number of detections that were explained: each has a figure and a map."""
     images = predictor.preprocess_image(rgb, proposals).to(predictor.compute.device)
     with torch.no_grad(), predictor.compute.autocast():  # gradients cannot use tensors of the inference mode
         (traced,) = trace(predictor.base_detector, images)
@@ -134,6 +142,7 @@ def _explain_image(
             write_bytes(folder / f"{query.stem}-{detection.rank:03}.npy", npy_bytes(heatmap))
     if figures:
         save_image(folder / f"{query.stem}.png", image_grid(figures, COLUMNS))
+    return len(figures)
 
 
 def select_detections(detections: Sequence[TargetDetection], query: DetectionQuery) -> list[TargetDetection]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from detect.models.backbones.same_padding import SamePadding
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-# activations that keep the shape, and that the meta device has no fast kernel for
-ACTIVATIONS = (nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU)
+# layers that keep the shape, and that the meta device has no fast kernel for
+SHAPE_KEEPING = (nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,15 @@ def tail_dim(tail: nn.Module, channels: int, pool_size: int) -> int:
 
 
 def _for_shapes(module: ModuleT) -> ModuleT:
-    """Return a copy of the module on the meta device, in evaluation and without activations: shapes are the same.
+    """Return a copy of the module on the meta device, in evaluation and without layers that keep the shape.
 
-    Without a kernel of its own on that device, each ReLU6 runs through Python: of the 0.6 s in which a MobileNetV2 is
-    loaded they were 0.4.
+    Without a kernel of its own on that device, each of them runs through Python: of the 0.6 s in which a MobileNetV2 is
+    loaded its ReLU6 were 0.4, of the 0.28 s for the shapes of a ResNet-50 its normalizations were 0.24.
     """
     meta = to_meta(module).eval()
     for parent in list(meta.modules()):
         for name, child in parent.named_children():
-            if type(child) in ACTIVATIONS:
+            if type(child) in SHAPE_KEEPING:
                 setattr(parent, name, nn.Identity())
     return meta
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.data.cases.readers import READERS, Boxes
 from tests.data.cases.write_cases import BOX, WRITABLE_SUFFIXES, Box, coco, voc, write_files, write_image, yolo
 
-many = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 LETTERS = "abcäЖ漢 -_.()0123"
 STEMS = st.text(LETTERS, min_size=1, max_size=12).filter(lambda text: text.strip(" .") == text)

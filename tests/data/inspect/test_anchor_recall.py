@@ -50,7 +50,7 @@ def test_object_equal_to_an_anchor_has_iou_1() -> None:
 corner = st.tuples(st.floats(0, 150), st.floats(0, 110), st.floats(1, 150), st.floats(1, 110))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(corner, min_size=1, max_size=5),
     st.sampled_from([None, 0.0, 10.0]),

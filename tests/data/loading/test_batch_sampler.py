@@ -15,7 +15,7 @@ MIXED = [LANDSCAPE] * 23 + [PORTRAIT] * 14
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 9), st.integers(0, 99), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_batch_sampler_yields_every_image_once_per_epoch(
     wide: int, tall: int, batch: int, seed: int, group: bool
 ) -> None:

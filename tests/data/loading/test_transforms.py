@@ -86,7 +86,7 @@ def test_resize_masks_takes_the_pixel_of_each_center() -> None:
 
 
 @given(examples(), st.integers(0, 2**63 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_transform_keeps_boxes_inside_and_with_extent(image: Example, seed: int) -> None:
     transformed = FULL(image, seed)
     height, width = transformed.size
@@ -155,7 +155,7 @@ def test_hflip_boxes() -> None:
 
 
 @given(st.integers(0, 60), st.integers(0, 35), st.integers(12, 30), st.integers(12, 25), st.integers(0, 2**63 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_transform_moves_pixels_and_boxes_alike(x: int, y: int, width: int, height: int, seed: int) -> None:
     rgb = np.zeros((60, 90, 3), np.uint8)
     rgb[y : y + height, x : x + width] = 255

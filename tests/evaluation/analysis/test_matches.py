@@ -58,7 +58,7 @@ rules = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(seeds, rules)
 def test_true_positives_match_the_best_unmatched_box(seed, rules):
     matches = match(*random_scored_data_set(np.random.default_rng(seed), 0.25), rules)

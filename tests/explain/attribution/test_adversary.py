@@ -66,7 +66,7 @@ def test_command_writes_a_map_of_each_detection(
         "explain", model, image, "--method", "adversary", "--score", 0, "--max-detections", 2, "--out", out
     )
     assert (status, err) == (0, "")
-    assert "1 images explained" in text
+    assert "1 image explained" in text
     (folder,) = out.iterdir()
     names = sorted(file.name for file in folder.iterdir())
     assert names == [f"adversary-{i:03}.{suffix}" for i in (1, 2) for suffix in ("npy", "png")] + ["adversary.png"]

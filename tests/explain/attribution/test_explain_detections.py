@@ -57,6 +57,21 @@ def test_rank_selects_a_single_detection(model: Path, image: Path, tmp_path: Pat
     assert "no detection to explain, --rank: expected 1 to " in detect_command(*common, 30000)[1]
 
 
+@pytest.mark.parametrize(("score", "counted"), [(1, "0 of 2 images explained in"), (0, "1 of 2 images explained in")])
+def test_images_without_a_figure_are_not_counted(
+    score: float, counted: str, model: Path, image: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    """An unreadable image has none, nor has one without a detection that scores enough."""
+    broken = tmp_path / "broken.png"
+    broken.write_text("text")
+    flags = ("--method", "saliency", "--max-detections", 1, "--score", score, "--out", tmp_path / "out")
+    status, stdout, err = detect_command("explain", model, image, broken, *flags)
+    assert status == 1
+    assert stdout.splitlines()[-1].startswith(counted)
+    assert "broken.png" in err
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == (score == 0)
+
+
 def test_why_none_names_what_would_select_a_detection() -> None:
     box = torch.zeros(4)
     detections = [TargetDetection(1, 2, 0.8, box, box), TargetDetection(2, 1, 0.4, box, box)]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from detect.data.images import read_image
 from detect.errors import UserError
+from detect.explain.attribution import perturbation
 from detect.explain.attribution.cams import _maps_and_gradients
 from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
 from detect.explain.attribution.heatmaps import reduce_channels, to_image_pixels
@@ -32,13 +33,19 @@ PRECISIONS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def few_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an occluding patch: a CPU computes slowly in a type that it lacks."""
+    monkeypatch.setattr(perturbation, "MAX_POSITIONS", 16)
+
+
 def make_query(name: str) -> DetectionQuery:
     return DetectionQuery(name, "score", "mean", score=0.0, max_detections=1, labels=frozenset({1, 2}))
 
 
 def load_in(model: Path, dtype: torch.dtype) -> Predictor:
     """Return the predictor of a file that computes in ``dtype``: a CPU can, though the command refuses fp16 there."""
-    predictor = load(model, "cpu")
+    predictor = load(model, "cpu", overrides=["data.min_size=48"])
     predictor.compute = ComputeConfig(torch.device("cpu"), dtype)
     return predictor
 

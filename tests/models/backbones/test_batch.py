@@ -17,6 +17,8 @@ SMALLEST_CANVAS = (32, 32)  # data.size_divisor, unless it is set
 ODD_CANVAS = (75, 107)
 PICTURES = {SMALLEST_CANVAS: ((32, 32), (1, 5), (31, 17)), ODD_CANVAS: ((75, 107), (41, 107), (75, 33))}  # of a batch
 
+QUICK = ("small", "lenet", "squeezenet1_1", "mobilenet_v3_small")  # the others take seconds
+
 
 def batch(canvas: tuple[int, int]) -> Images:
     """Pictures of several sizes on one canvas, noise of a strength of its own in each, 0 beyond them."""
@@ -57,7 +59,9 @@ def detector(name: str) -> Detector:
     return built_model.eval()
 
 
-@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SMALLEST]
+)
 def test_detections_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
     built_model = detector(name)
     for canvas in PICTURES:

@@ -11,7 +11,7 @@ from detect.models.backbones import registry
 from detect.models.backbones.frozen_norm import freeze_norms
 from detect.models.backbones.necks import Backbone, MergeLastTwo
 from detect.models.backbones.network import (
-    ACTIVATIONS,
+    SHAPE_KEEPING,
     MapShape,
     SplitNetwork,
     StagedBody,
@@ -151,11 +151,12 @@ def test_backbone_runs_body_then_neck() -> None:
     assert torch.equal(backbone(pixels)[0], backbone.neck(backbone.body(pixels))[0])
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU, *ACTIVATIONS])
-def test_map_shapes_leaves_out_activations_in_a_copy_alone(activation: type[nn.Module]) -> None:
-    body = StagedBody([nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), activation())], 0, 1)
+@pytest.mark.parametrize("layer", [nn.ReLU, *SHAPE_KEEPING])
+def test_map_shapes_leaves_out_layers_in_a_copy_alone(layer: type[nn.Module]) -> None:
+    made = nn.BatchNorm2d(4) if layer is nn.BatchNorm2d else layer()
+    body = StagedBody([nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), made)], 0, 1)
     assert map_shapes(body) == [MapShape(channels=4, stride=2)]
-    assert [type(layer) for layer in body.stages[0].children()] == [nn.Conv2d, activation]
+    assert body.stages[0][1] is made  # type: ignore[index]
 
 
 def test_map_shapes_does_not_change_the_network() -> None:

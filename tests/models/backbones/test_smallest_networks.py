@@ -38,6 +38,8 @@ SMALLEST = {
     "regnet_y_400mf": 224,
 }
 
+LARGE = ("alexnet_original", "zf", "vgg_cnn_m_1024", "vgg11")  # fully connected layers of 100 million weights
+
 
 @dataclass
 class Built:
@@ -89,7 +91,9 @@ def build(name: str) -> Built:
     return module
 
 
-@pytest.fixture(scope="module", params=SMALLEST)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in SMALLEST]
+)
 def built(request: pytest.FixtureRequest) -> Built:
     return build(request.param)
 
