@@ -14,10 +14,13 @@ LAYERS: list[dict[str, str]] = [
     {"cli": "the command line: a file for each command"},
     {
         "bench": "measurements, compared with other libraries",
+        "describe": "sentences and regions: which words belong to which box, the photo for a sentence, a sentence for "
+        "a box; `formats/`: photos with sentences",
         "report": "a run as one HTML page",
         "serve": "a detector as an HTTP service with a page",
         "api": "`detect.load`, `detect.train`, `detect.evaluate`",
     },
+    {"describe": "sentences and regions: `formats/`: photos with sentences"},
     {
         "explain": "`trace/`: how a detection came about; `attribution/`: which pixels made it; `network/`: what the "
         "network learned, its receptive fields, the table of its layers",

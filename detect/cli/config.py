@@ -40,12 +40,16 @@ def show(name: str, overrides: tuple[str, ...]) -> None:
 
     If the folder of the data exists, its format and splits are those that a training would use.
     """
+    from detect.config import Config
     from detect.config.builders.resolve import resolve
-    from detect.config.files import load_config, to_yaml
+    from detect.config.describe_files import load_any_config
+    from detect.config.files import to_yaml
 
     file = Path(name) if Path(name).is_file() else require_builtin(name)[1]
-    config = load_config(file, overrides)
-    print(to_yaml(resolve(config) if Path(config.data.root).is_dir() else config), end="")
+    config = load_any_config(file, overrides)
+    if isinstance(config, Config) and Path(config.data.root).is_dir():
+        config = resolve(config)
+    print(to_yaml(config), end="")
 
 
 @config_command.command(
@@ -60,6 +64,8 @@ def copy(name: str, target: Path) -> None:
 
     A configuration that inherits is written with all inherited settings.
     """
+    from detect.config import Config
+    from detect.config.describe_files import load_any_config
     from detect.system.files import require_writable_file, write_text
 
     builtin, source = require_builtin(name)
@@ -67,7 +73,8 @@ def copy(name: str, target: Path) -> None:
     if file.exists():
         raise UserError(f"{file}: expected a new file, found one that exists")
     write_text(require_writable_file(file), _without_base(source))
-    print(f"{file}: a copy of {builtin}; train with it: detect train --config {file}")
+    command = "detect train" if isinstance(load_any_config(source), Config) else "detect describe train"
+    print(f"{file}: a copy of {builtin}; train with it: {command} --config {file}")
 
 
 def require_builtin(name: str) -> tuple[str, Path]:
@@ -89,11 +96,12 @@ def _first_comment(file: Path) -> str:
 
 def _without_base(file: Path) -> str:
     """Return the text of the file; if it inherits from a base, its leading comments and all settings."""
-    from detect.config.files import load_config, to_yaml
+    from detect.config.describe_files import load_any_config
+    from detect.config.files import to_yaml
 
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
     if not any(line.startswith("base:") for line in lines):
         return text
     header = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
-    return "".join(header) + to_yaml(load_config(file))
+    return "".join(header) + to_yaml(load_any_config(file))

@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "Inspect, summarize, show and convert labelled data.",
     "report": "Write one HTML page about a run: metrics, curves, errors, images.",
     "explain": "Explain each detection: anchor, proposal, region, suppression.",
+    "describe": "Align sentences with regions, search photos by words, write sentences.",
     "bench": "Benchmark inference, training and loading against other libraries.",
     "proposals": "Generate region proposals (boxes that may contain an object) and score them.",
     "config": "List, show and copy the configurations that come with detect.",

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from detect.config import Config, to_dict
+from detect.config import Config, ConfigModel, to_dict
 from detect.config.renamed import RENAMED_KEYS, rename_settings
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_file, suggest_path
@@ -20,6 +20,7 @@ from detect.system.yaml_files import Dumper, parse_yaml, read_yaml
 
 PACKAGED_FOLDER = Path(__file__).parents[1] / "configs"
 CHECKOUT_FOLDER = Path(__file__).parents[2] / "configs"
+DESCRIBE_KEY = "detector"
 
 
 def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
@@ -27,9 +28,19 @@ def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
 
     file: a path, or the name of a built-in configuration. Raises UserError, which names the file or the key.
     """
-    settings = _read_with_base(_find_file(file), ())
+    settings = read_settings(file)
+    if DESCRIBE_KEY in settings:
+        raise UserError(f"{file}: expected settings of a detector, found those of detect describe train")
     settings.setdefault("train", {"epochs": Config().train.epochs})  # an override of another key keeps this length
     return parse_config(merge_overrides(settings, overrides), str(file))
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Return the settings of a file or a built-in configuration, merged over those of its ``base``. Raises UserError.
+
+    Those of ``detect describe train`` have the key ``DESCRIBE_KEY``; those of a detector have it never.
+    """
+    return _read_with_base(_find_file(file), ())
 
 
 def parse_config(settings: dict[str, Any], source: str) -> Config:
@@ -40,14 +51,16 @@ def parse_config(settings: dict[str, Any], source: str) -> Config:
     try:
         return Config.model_validate(rename_settings(settings, source))
     except ValidationError as error:
-        raise UserError(f"{source}: {_format_error(error)}") from None
+        raise UserError(f"{source}: {format_error(error)}") from None
 
 
-def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def merge_overrides(
+    settings: dict[str, Any], overrides: Sequence[str], root: type[BaseModel] = Config
+) -> dict[str, Any]:
     """Return settings where ``a.b=1`` has set settings["a"]["b"], in the order of the overrides.
 
-    Values are read as YAML; null is the default of a setting that has no null. Raises UserError for an override that is
-    not KEY=VALUE.
+    Values are read as YAML; null is the default of a setting of ``root`` that has no null. Raises UserError for an
+    override that is not KEY=VALUE.
     """
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -62,15 +75,15 @@ def merge_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
             nested = {part: nested}
         settings = deep_merge(settings, rename_settings(nested, "--set"))
         if nested_setting is None:
-            _drop_null(settings, key.split("."))
+            _drop_null(root, settings, key.split("."))
     return settings
 
 
-def _drop_null(settings: dict[str, Any], path: Sequence[str]) -> None:
+def _drop_null(root: type[BaseModel], settings: dict[str, Any], path: Sequence[str]) -> None:
     """Remove a setting that is null and may not be, so that it has its default: data.train=null is data.train=train."""
     old_key = ".".join(path)
     path = RENAMED_KEYS.get(old_key, old_key).split(".")
-    section = _section_at(path[:-1])
+    section = _section_at(root, path[:-1])
     field = None if section is None else section.model_fields.get(path[-1])
     if field is None or type(None) in get_args(field.annotation) or _section_in(field.annotation) == field.annotation:
         return
@@ -84,8 +97,8 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     return parse_config(merge_overrides(to_dict(config), overrides), "--set") if overrides else config
 
 
-def to_yaml(config: Config) -> str:
-    """Return all settings as YAML, which ``load_config`` reads back to an equal configuration."""
+def to_yaml(config: ConfigModel) -> str:
+    """Return all settings as YAML, which ``load_config`` (of a detector) reads back to an equal configuration."""
     return str(yaml.dump(to_dict(config), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
@@ -153,15 +166,20 @@ def deep_merge(lower: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _format_error(error: ValidationError) -> str:
-    """Return one line: the key, the expected value, the value found, and a similar name if there is one."""
+def format_error(error: ValidationError, root: type[BaseModel] = Config) -> str:
+    """Return one line: the key, the expected value, the value found, and a similar name if there is one.
+
+    root: the class of the settings that the error is about.
+    """
     # A union reports an error for each member; the deepest one belongs to the member that was meant. Of errors at the
     # same depth an unknown key comes first: it may be the misspelled form of a key that is reported as missing.
-    located = [(details, _key_path(details["loc"], details["type"] == "extra_forbidden")) for details in error.errors()]
+    located = [
+        (details, _key_path(root, details["loc"], details["type"] == "extra_forbidden")) for details in error.errors()
+    ]
     first, path = max(located, key=lambda pair: (len(pair[1]), pair[0]["type"] == "extra_forbidden"))
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
-        section = _section_at(path[:-1])
+        section = _section_at(root, path[:-1])
         fields = [] if section is None else list(section.model_fields)
         return f"{key}: unknown key{did_you_mean(path[-1], fields) or '; known: ' + ', '.join(fields)}"
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
@@ -175,20 +193,20 @@ def _format_error(error: ValidationError) -> str:
     return f"{key}: {message}, found {reprlib.repr(wrong_input)}{hint}"
 
 
-def _key_path(location: Sequence[int | str], last_is_a_key: bool) -> list[str]:
+def _key_path(root: type[BaseModel], location: Sequence[int | str], last_is_a_key: bool) -> list[str]:
     """Return the location of an error as users write it: without pydantic's names for the members of a union."""
     keys: list[str] = []
     for index, part in enumerate(location):
-        section = _section_at(keys)
+        section = _section_at(root, keys)
         is_field = section is not None and part in section.model_fields
         if isinstance(part, int) or is_field or (last_is_a_key and index == len(location) - 1):
             keys.append(str(part))
     return keys
 
 
-def _section_at(path: Sequence[str]) -> type[BaseModel] | None:
-    """Return the section of Config that a path of keys leads to."""
-    section: type[BaseModel] = Config
+def _section_at(root: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
+    """Return the section of the settings ``root`` that a path of keys leads to."""
+    section = root
     for part in path:
         field = section.model_fields.get(part)
         inner = None if field is None else _section_in(field.annotation)

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from detect.config import Config
+from detect.config import ConfigModel
 from detect.config.files import to_yaml
 from detect.errors import UserError
 from detect.system.device import describe_cuda
@@ -40,7 +40,7 @@ class RunFolder:
     @staticmethod
     def create(
         path: Path,
-        config: Config,
+        config: ConfigModel,
         command: Sequence[str],
         data: Mapping[str, object] | None = None,
         launch: str | None = None,
@@ -60,7 +60,7 @@ class RunFolder:
     @staticmethod
     def begin(
         path: Path,
-        config: Config,
+        config: ConfigModel,
         command: Sequence[str],
         data: Mapping[str, object] | None = None,
         launch: str | None = None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from detect.config import files as config_files
+from detect.config.describe_files import load_any_config
 from detect.config.files import builtin_folder, load_config
 from tests.conftest import Command
 
@@ -38,8 +39,8 @@ def test_listed_configs_can_be_shown_copied_and_loaded(tmp_path: Path, detect_co
         folder.mkdir(parents=True)
         copy = folder / f"{Path(name).name}.yaml"
         assert detect_command("config", "copy", name, folder)[0] == 0
-        expected = load_config(builtin_folder() / f"{name}.yaml")
-        assert load_config(tmp_path / "shown.yaml") == load_config(copy) == expected
+        expected = load_any_config(builtin_folder() / f"{name}.yaml")
+        assert load_any_config(tmp_path / "shown.yaml") == load_any_config(copy) == expected
 
 
 def test_show_applies_overrides(detect_command: Command) -> None:

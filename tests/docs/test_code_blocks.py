@@ -12,6 +12,8 @@ import click
 import pytest
 
 from detect.cli.main import main
+from detect.config.describe import DescribeConfig
+from detect.config.describe_files import load_describe_config
 from detect.config.files import builtin_configs, builtin_name, load_config
 from tests.docs.markdown import (
     FENCE,
@@ -36,6 +38,7 @@ COMMANDS = list(dict.fromkeys(command for block in BLOCKS for command in command
 OURS = [command for command in COMMANDS if command.startswith("detect ") and command != "detect --version"]
 INLINE = list(dict.fromkeys(command for text in TEXTS.values() for command in inline_commands(text)))
 KEYS = {setting.key for section in read_sections() for setting in section.settings}
+DESCRIBE_KEYS = {setting.key for section in read_sections(DescribeConfig) for setting in section.settings}
 OPTIONS = {path: {name for p in command.params for name in p.opts} for path, command in walk()}
 
 
@@ -92,12 +95,15 @@ def test_command_in_a_sentence_has_known_options(command: str) -> None:
 @pytest.mark.parametrize("command", [command for command in [*OURS, *INLINE] if "--set " in command])
 def test_settings_of_a_command_are_known_and_valid(command: str) -> None:
     pairs = [override for override in overrides(command) if override != "X"]  # X stands for any
-    known = [override for override in pairs if override.partition("=")[0] in KEYS]
-    assert known == pairs
     words = shlex.split(command)
+    keys = DESCRIBE_KEYS if words[1] == "describe" else KEYS
+    known = [override for override in pairs if override.partition("=")[0] in keys]
+    assert known == pairs
     config = next((after for word, after in pairwise(words) if word == "--config"), "")
     if words[1] == "train" and builtin_name(config) in builtin_configs():
         load_config(Path(config), known)
+    if words[1:3] == ["describe", "train"] and builtin_name(config) in builtin_configs():
+        load_describe_config(Path(config), known)
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python ")])

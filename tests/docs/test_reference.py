@@ -15,6 +15,7 @@ from pydantic import BaseModel
 import detect
 from detect.cli.main import COMMANDS
 from detect.config import Config
+from detect.config.describe import DescribeConfig
 from detect.config.files import builtin_configs
 from detect.errors import RunError
 from detect.evaluation.rules import PROFILES
@@ -37,9 +38,9 @@ def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
 
 def test_every_setting_has_a_heading_and_a_sentence() -> None:
     text = "".join(page for name, page in made_pages().items() if name.startswith("settings"))
-    missing = [key for key in keys(Config()) if f"### `{key}` {{ #{key} }}" not in text]
-    assert missing == []
-    settings = [setting for section in read_sections() for setting in section.settings]
+    every = [*keys(Config()), *keys(DescribeConfig(detector="d"))]
+    assert [key for key in every if f"### `{key}` {{ #{key} }}" not in text] == []
+    settings = [s for config in (Config, DescribeConfig) for section in read_sections(config) for s in section.settings]
     assert [setting.key for setting in settings if not setting.sentence.endswith(".")] == []
     assert "### `data.train[].root` { #data.train.root }" in text
 

@@ -52,7 +52,11 @@ CONFIGURATIONS: dict[str, tuple[str, list[str]]] = {
     "merged, NMS over all views": (MERGED, [*VIEWS, "model.test_time.merge=nms"]),
     "Fast R-CNN, NMS over all views": ("fast_rcnn.yaml", [*VIEWS, "model.test_time.merge=nms"]),
 }
-ALL_FILES = sorted(str(file.relative_to(builtin_folder())) for file in builtin_folder().rglob("*.yaml"))
+ALL_FILES = sorted(
+    str(file.relative_to(builtin_folder()))
+    for file in builtin_folder().rglob("*.yaml")
+    if not file.name.startswith("describe_")
+)
 
 
 def configured(file: str, changes: Sequence[str] = (), precision: str = "fp32") -> Config:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from detect.config.files import builtin_configs, load_config
+from detect.config import Config
+from detect.config.describe_files import load_any_config
+from detect.config.files import builtin_configs
 from detect.models.backbones.registry import NATIVE, TORCHVISION
 
 CONFIGURATIONS = """\
 # Configurations
 
-`detect train --config NAME` takes these names, or a file of yours. `detect config show NAME` prints every setting,
+`detect train --config NAME` (`detect describe train` for those named `describe_...`) takes these names, or a file of
+yours. `detect config show NAME` prints every setting,
 `detect config copy NAME mine.yaml` writes a file to edit. Under each name stands the head of its file: the command,
 what the paper or another library reached, what was measured here, and what differs. "Not yet" means that nobody ran it
 here. [Choosing a configuration](../start/choosing-a-configuration.md) says which to take.
@@ -31,10 +34,9 @@ def configurations_page() -> str:
     """Return the page of the built-in configurations: the comments at the head of each file, as they are."""
     texts = [CONFIGURATIONS.strip()]
     for name, file in builtin_configs().items():
-        kind = load_config(file).model.kind
-        texts.append(
-            f"## `{name}` {{ #{name.replace('/', '-')} }}\n\n`model.kind={kind}`\n\n```text\n{head(file)}\n```"
-        )
+        config = load_any_config(file)
+        kind = f"`model.kind={config.model.kind}`" if isinstance(config, Config) else "For `detect describe train`."
+        texts.append(f"## `{name}` {{ #{name.replace('/', '-')} }}\n\n{kind}\n\n```text\n{head(file)}\n```")
     return "\n\n".join(texts) + "\n"
 
 

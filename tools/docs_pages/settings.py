@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from detect.config import Config
 from detect.config.base import ConfigModel
+from detect.config.describe import DescribeConfig
 from detect.config.model import CLASSIFIER_DEFAULTS, KIND_DEFAULTS, OUTPUT_DEFAULTS
 
 HOW_TO_SET = """\
@@ -26,7 +27,7 @@ train:
 ```
 
 `detect config show NAME` prints every setting of a configuration. An unknown key is refused, and the line names the
-nearest known one.
+nearest known one. The settings of `detect describe train` have [a page of their own](settings-describe.md).
 """
 
 
@@ -100,7 +101,9 @@ def describe(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 def settings_pages() -> dict[str, str]:
-    """Return the pages by file name: an index with the top-level settings, and one for each of model, data, train."""
+    """Return the pages by file name: an index with the top-level settings, one for each of model, data and train, and
+    one with those of ``detect describe train``.
+    """
     sections = list(read_sections())
     parts = [section.key for section in sections if section.key and "." not in section.key]
     groups = {part: [s for s in sections if s.key.split(".")[0].removesuffix("[]") == part] for part in parts}
@@ -124,7 +127,17 @@ def settings_pages() -> dict[str, str]:
                 *map(_setting_text, section.settings),
             ]
         pages[f"settings-{part}.md"] = "\n\n".join(texts) + "\n"
+    pages["settings-describe.md"] = _describe_page()
     return pages
+
+
+def _describe_page() -> str:
+    """Return the page with all settings of ``detect describe train``."""
+    top, *sections = read_sections(DescribeConfig)
+    texts = ["# Settings: describe", top.sentence, *map(_setting_text, top.settings)]
+    for section in sections:
+        texts += [f"## {section.key} {{ #{section.key} }}", section.sentence, *map(_setting_text, section.settings)]
+    return "\n\n".join(texts) + "\n"
 
 
 def _setting_text(setting: Setting) -> str:

@@ -32,7 +32,7 @@ class Scene:
     parts; labels (G,) int64 in 1..6; masks (G, h, w) bool, the pixels around which each box is tight; visibility (G,)
     float64: the fraction of the object's area that is inside the image and not covered, at least 0.62 (0.35 with more
     occlusion); occluded and truncated (G,) bool: a tenth or more of its area in the image is covered, or of its area is
-    outside.
+    outside; colors (G, 3) float32: the RGB of each object, which its texture and the noise vary.
     """
 
     rgb: np.ndarray
@@ -42,6 +42,7 @@ class Scene:
     visibility: np.ndarray
     occluded: np.ndarray
     truncated: np.ndarray
+    colors: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def draw_scene(seed: int, split: str, index: int, occlusion: float | None = None
         visibility=_visible_fractions(objects),
         occluded=_covered_fractions(objects) >= _MIN_HIDDEN,
         truncated=np.array([1 - placed.mask.sum() / placed.sprite.area for placed in objects]) >= _MIN_HIDDEN,
+        colors=np.array(used_colors, np.float32).reshape(-1, 3),
     )
 
 

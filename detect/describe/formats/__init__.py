@@ -1,0 +1,1 @@
+"""Data sets of photos with sentences, a reader for each format."""

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from detect.describe.datasets import read_captions
+from detect.describe.describer import load_describer
+from detect.describe.evaluate import evaluate_describer, recall_difference
+from detect.describe.retrieval import photo_ranks
+from tests.conftest import Command
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), np.random.default_rng(len(name)).integers(0, 255, (90, 120, 3), np.uint8))
+    return folder
+
+
+def test_align_writes_a_picture_and_json(
+    tiny_describe: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    sentence = "A red zebra left of a disc"
+    out = tmp_path / "out"
+    status, text, err = detect_command(
+        "describe", "align", tiny_describe, photos / "a.png", sentence, "--out", out, "--device", "cpu"
+    )
+    assert (status, err) == (0, "")
+    assert "unknown to the model, and read as one unknown word: zebra" in text
+    record = json.loads((out / "a.json").read_text())
+    assert [word["word"] for word in record["words"]] == sentence.lower().split()
+    assert [word["word"] for word in record["words"] if not word["known"]] == ["zebra"]
+    assert cv2.imread(str(out / "a.png")) is not None
+
+
+@pytest.mark.parametrize(
+    ("photo", "sentence", "message"),
+    [
+        ("a.png", "", "SENTENCE: expected a sentence with words"),
+        ("a.png", "okapi", "SENTENCE: expected a word among the 10"),
+        ("c.png", "a disc", "expected a photo, found nothing"),
+    ],
+)
+def test_align_refuses_in_one_line(
+    tiny_describe: Path, photos: Path, tmp_path: Path, detect_command: Command, photo: str, sentence: str, message: str
+) -> None:
+    status, _, err = detect_command(
+        "describe", "align", tiny_describe, photos / photo, sentence, "--out", tmp_path / "o"
+    )
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_search_ranks_all_photos_and_names_the_unreadable(
+    tiny_describe: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"no image")
+    file = tmp_path / "found.json"
+    status, out, err = detect_command(
+        "describe", "search", tiny_describe, photos, "--query", "a red ring", "--top", 1, "--json", file
+    )
+    assert status == 1
+    assert "broken.jpg" in err
+    assert "1 of 3 images could not be read" in err
+    assert out.splitlines()[-1] == "2 photos ranked"
+    rows = json.loads(file.read_text())
+    assert sorted(Path(row["file"]).name for row in rows) == ["a.png", "b.png"]
+    assert rows[0]["score"] >= rows[1]["score"]
+    assert sum(line.startswith(("1  ", "2  ")) for line in out.splitlines()) == 1
+
+
+def test_caption_writes_about_photos_and_regions(
+    tiny_describe: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    file = tmp_path / "captions.json"
+    status, out, err = detect_command("describe", "caption", tiny_describe, photos, "--regions", "--json", file)
+    assert (status, err) == (0, "")
+    rows = json.loads(file.read_text())
+    assert len(rows) == len(out.splitlines()) - 2  # a line for each photo's name
+    assert [row["label"] for row in rows].count(None) == 2
+    status, out, _ = detect_command("describe", "caption", tiny_describe, photos / "a.png")
+    assert status == 0
+    assert len(out.splitlines()) == 2
+
+
+def test_eval_scores_and_compares(tiny_describe: Path, tmp_path: Path, detect_command: Command) -> None:
+    file = tmp_path / "scores.json"
+    status, out, err = detect_command(
+        "describe", "eval", tiny_describe, tiny_describe, "--no-text", "--json", file, "--device", "cpu"
+    )
+    assert (status, err) == (0, "")
+    scores = json.loads(file.read_text())
+    describer = load_describer(tiny_describe)
+    dataset = read_captions(describer.model.config.data, "val")
+    assert scores["photos"] == len(dataset.images)
+    assert scores["sentences"] == 5 * len(dataset.images)
+    assert scores["pointing"]["num_mentions"] == sum(
+        len(sentence.mentions) for image in dataset.images for sentence in image.sentences
+    )
+    assert scores["pointing_on_objects"]["reachable"] == 1
+    assert scores["text"] is None
+    assert scores["compared"]["photo_to_sentence"]["recall_10_difference"] == 0
+    assert "sentence to photo: R@1" in out
+    features = [describer.regions(dataset.read(index)).features for index in range(len(dataset.images))]
+    tokens = [sentence.tokens for image in dataset.images for sentence in image.sentences]
+    ranks = photo_ranks(describer.model.photo_scores(features, tokens), np.repeat(np.arange(len(features)), 5))
+    assert scores["sentence_to_photo"]["recall_1"] == pytest.approx(float((ranks == 1).mean()))
+
+
+def test_evaluation_of_written_sentences_counts_photos_and_objects(tiny_describe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sacrebleu", reason="sacrebleu is optional (the extra describe), and not installed here")
+    pytest.importorskip("rouge_score", reason="rouge-score is optional (the extra describe), and not installed here")
+    from rich.console import Console
+
+    describer = load_describer(tiny_describe)
+    dataset = read_captions(describer.model.config.data, "val")
+    scores = evaluate_describer(describer, dataset, tmp_path, Console(quiet=True), with_text=True)
+    assert scores.text is not None
+    assert scores.text.sentences == len(dataset.images)
+    assert scores.region_captions is not None
+    assert scores.region_captions.captions == sum(len(image.boxes) for image in dataset.images)
+
+
+def test_recall_difference_and_its_interval() -> None:
+    photos = np.repeat(np.arange(40), 5)
+    first, second = np.full(200, 3), np.full(200, 30)
+    assert recall_difference((first, second), photos) == (1, 1, 1)
+    second[:100] = 2
+    gain, low, high = recall_difference((first, second), photos)
+    assert gain == 0.5
+    # 20 of 40 photos: the standard error of a fraction is sqrt(0.25 / 40) = 0.079
+    assert low == pytest.approx(0.5 - 1.96 * 0.079, abs=0.04)
+    assert high == pytest.approx(0.5 + 1.96 * 0.079, abs=0.04)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from detect.describe import networks_training, stage
+from detect.describe.model import DescribeModel, load_describe_model
+from detect.describe.networks_training import train_networks
+from detect.describe.stage import Stage
+from detect.errors import RunError, UserError
+from detect.training.run_folder import RunFolder
+from tests.describe.synthetic import COLORS, KINDS, SETTINGS, draw_photos, settings
+
+QUIET = Console(quiet=True)
+VOCABULARY, PHOTOS, ROWS = draw_photos(20)
+
+
+def train(folder: Path) -> DescribeModel:
+    folder.mkdir(exist_ok=True)
+    config = settings(alignment=SETTINGS["alignment"] | {"epochs": 5})  # type: ignore[operator]
+    return train_networks(config, VOCABULARY, PHOTOS, RunFolder(folder), QUIET)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never interrupted."""
+    folder = tmp_path_factory.mktemp("describe") / "whole"
+    train(folder)
+    return folder
+
+
+def kill_at_step(monkeypatch: pytest.MonkeyPatch, name: str, killed_step: int) -> None:
+    """Let the step of a stage end the run, as a kill does: nothing is saved for it."""
+    original = stage._train_step
+
+    def step_or_die(running: Stage, step: int) -> float:
+        if (running.name, step) == (name, killed_step):
+            raise KeyboardInterrupt
+        return original(running, step)
+
+    monkeypatch.setattr(stage, "_train_step", step_or_die)
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("alignment", 0), ("alignment", 3), ("alignment", 4), ("alignment", 9), ("generator", 0), ("generator", 5)],
+)
+def test_a_run_killed_at_a_step_resumes_to_the_same_bits(
+    name: str, step: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_at_step(patched, name, step)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "run")
+    assert not (tmp_path / "run" / "model.pt").exists()
+    assert (tmp_path / "run" / "alignment.pt").exists() == (name == "generator")
+    train(tmp_path / "run")
+    require_equal_runs(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("function", ["write_text", "save_describe_model"])
+def test_a_run_killed_between_stages_resumes_to_the_same_bits(
+    function: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(networks_training, function, die)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "run")
+    train(tmp_path / "run")
+    require_equal_runs(tmp_path / "run", whole)
+
+
+def require_equal_runs(run: Path, whole: Path) -> None:
+    assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    assert (run / "segments.json").read_text() == (whole / "segments.json").read_text()
+    ours, theirs = load_describe_model(run), load_describe_model(whole)
+    for name, network in ours.networks.items():
+        expected = theirs.networks[name].state_dict()
+        assert all(torch.equal(weight, expected[key]) for key, weight in network.state_dict().items())
+    assert {file.name for file in run.iterdir()} == {file.name for file in whole.iterdir()}
+
+
+def test_metrics_have_a_row_every_so_many_steps_and_at_the_end_of_each_stage(whole: Path) -> None:
+    rows = [line.split(",") for line in (whole / "metrics.csv").read_text().splitlines()]
+    assert rows[0] == ["step", "alignment_loss", "lr", "generator_loss"]
+    alignment = [int(row[0]) for row in rows[1:] if row[1]]
+    assert alignment == [3, 6, 9, 10]
+    assert next(int(row[0]) for row in rows[1:] if row[3]) == 13
+
+
+def test_training_learns_which_words_mean_which_region_and_to_describe_it(tmp_path: Path) -> None:
+    vocabulary, photos, _ = draw_photos(120)
+    long = settings(
+        alignment=SETTINGS["alignment"] | {"epochs": 30, "batch_size": 40},  # type: ignore[operator]
+        generator={"dim": 16, "hidden": 32, "lr": 0.01, "batch_size": 48, "epochs": 20, "texts": "segments"},
+    )
+    (tmp_path / "run").mkdir()
+    model = train_networks(long, vocabulary, photos, RunFolder(tmp_path / "run"), QUIET)
+    _, others, rows = draw_photos(30, seed=1)
+    hits, described = [], []
+    for photo, by_sentence in zip(others, rows, strict=True):
+        features = photo.features.numpy()
+        for sentence, expected in zip(photo.sentences, by_sentence, strict=True):
+            assigned = model.assign(model.word_scores(features, vocabulary.decode(sentence)))
+            hits += [assigned[t] == expected[t] for t in (1, 2, 5, 6)]
+        for row in features[:2]:
+            words, log_probability = model.describe(row)
+            color, kind = COLORS[int(row[:6].argmax())], KINDS[int(row[6:12].argmax())]
+            described.append(color in words and kind in words)
+            assert log_probability < 0
+    assert np.mean(hits) > 0.85
+    assert np.mean(described) > 0.85
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(tmp_path: Path) -> None:
+    config = settings(alignment=SETTINGS["alignment"] | {"lr": 1e30})  # type: ignore[operator]
+    with pytest.raises(RunError, match=r"alignment: expected a finite loss, found .* at step \d+; lower alignment.lr"):
+        train_networks(config, VOCABULARY, PHOTOS, RunFolder(tmp_path), QUIET)
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "message"),
+    [
+        (0, {}, "data.train: expected 2 photos with sentences or more, found 0"),
+        (1, {}, "data.train: expected 2 photos with sentences or more, found 1"),
+        (
+            4,
+            {"alignment": {"regions": "photo", "epochs": 1}, "generator": {"texts": "segments"}},
+            "generator.texts: expected photos with alignment.regions photo, found segments",
+        ),
+    ],
+)
+def test_nothing_to_train_on_is_one_line(count: int, changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        train_networks(settings(**changes), VOCABULARY, PHOTOS[:count], RunFolder(tmp_path), QUIET)
+
+
+def test_no_generator_is_trained_in_0_epochs(tmp_path: Path) -> None:
+    model = train_networks(settings(generator={"epochs": 0}), VOCABULARY, PHOTOS, RunFolder(tmp_path), QUIET)
+    with pytest.raises(UserError, match=r"generator.epochs: expected a model that was trained to write"):
+        model.describe(PHOTOS[0].features[0].numpy())
+    assert load_describe_model(tmp_path).generator is None

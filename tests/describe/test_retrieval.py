@@ -1,0 +1,61 @@
+"""The ranks are compared with loops over the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detect.describe.retrieval import RetrievalScores, photo_ranks, retrieval_scores, sentence_ranks
+
+
+def slow_photo_rank(scores: np.ndarray, sentence: int, photo: int) -> int:
+    rank = 1
+    for other in range(len(scores)):
+        if other != photo and scores[other, sentence] >= scores[photo, sentence]:
+            rank += 1
+    return rank
+
+
+def slow_sentence_rank(scores: np.ndarray, photo: int, photo_of_sentence: np.ndarray) -> int:
+    best = max(scores[photo, j] for j, owner in enumerate(photo_of_sentence) if owner == photo)
+    rank = 1
+    for sentence, owner in enumerate(photo_of_sentence):
+        if owner != photo and scores[photo, sentence] >= best:
+            rank += 1
+    return rank
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ranks_are_those_of_loops(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    photo_of_sentence = np.array([0, 0, 1, 2, 2, 2, 4])  # photo 3 has no sentence
+    scores = rng.integers(0, 4, (5, 7)).astype(np.float32)  # with equal ones
+    expected = [slow_photo_rank(scores, j, int(owner)) for j, owner in enumerate(photo_of_sentence)]
+    assert photo_ranks(scores, photo_of_sentence).tolist() == expected
+    expected = [slow_sentence_rank(scores, photo, photo_of_sentence) for photo in (0, 1, 2, 4)]
+    assert sentence_ranks(scores, photo_of_sentence).tolist() == expected
+
+
+def test_scores_that_are_all_equal_put_the_right_answer_last() -> None:
+    photo_of_sentence = np.array([0, 1, 2])
+    assert photo_ranks(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
+    assert sentence_ranks(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "expected"),
+    [
+        ([], (None, None, None, None, 0)),
+        ([1], (1, 1, 1, 1, 1)),
+        ([1, 5, 6, 11], (0.25, 0.5, 0.75, 5.5, 4)),
+    ],
+)
+def test_retrieval_scores(ranks: list[int], expected: tuple[float | None, ...]) -> None:
+    scores = retrieval_scores(np.array(ranks, np.int64))
+    assert isinstance(scores, RetrievalScores)
+    assert tuple(vars(scores).values()) == expected
+
+
+def test_no_sentence_has_no_rank() -> None:
+    assert photo_ranks(np.zeros((3, 0)), np.zeros(0, np.int64)).tolist() == []
+    assert sentence_ranks(np.zeros((3, 0)), np.zeros(0, np.int64)).tolist() == []
