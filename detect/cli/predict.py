@@ -18,7 +18,7 @@ _ONLY_WITH_SHARDS = ("shard_size", "runner", "processes", "share")
 
 
 @click.command("predict", epilog="Example: detect predict detect/voc_faster_rcnn photo.jpg --out found")
-@click.argument("model", type=Path, required=False)
+@click.argument("model", metavar="MODEL", type=Path, required=False)
 @click.argument("paths", metavar="PATH...", nargs=-1)
 @click.option(
     "--out",

@@ -45,7 +45,9 @@ def test_shards_give_what_the_folder_form_gives(tmp_path: Path, photos: Path, de
         assert (prediction.width, prediction.height) == (record["width"], record["height"])
         assert [parts.classes[label - 1] for label in prediction.labels] == [d["label"] for d in detections]
         np.testing.assert_array_equal(prediction.scores, [d["score"] for d in detections])
-        np.testing.assert_array_equal(prediction.boxes, np.float32([d["box"] for d in detections]).reshape(-1, 4))
+        np.testing.assert_array_equal(
+            prediction.boxes, np.array([d["box"] for d in detections], np.float32).reshape(-1, 4)
+        )
     code, text, err = detect_command("predict", "--verify", out)
     assert (code, err) == (0, "")
     assert f"{len(records)} photos with" in text

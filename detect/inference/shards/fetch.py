@@ -6,7 +6,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from detect.data.images import is_image
 from detect.errors import first_line
@@ -89,7 +89,7 @@ def _read_members(address: str, start: int) -> Iterator[TarMember]:
         index = 0
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps the header of every member
-            if not (member.isfile() and is_image(PurePosixPath(member.name))):
+            if not (member.isfile() and is_image(Path(member.name))):
                 continue
             if index >= start:
                 reader = archive.extractfile(member)

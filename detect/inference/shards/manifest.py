@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from detect.errors import RunError, UserError
@@ -99,12 +100,14 @@ def _write(folder: OutputFolder, source: PhotoSource, shard_size: int) -> None:
     arrow = import_package("pyarrow", "--from")
     parquet = import_package("pyarrow.parquet", "--from", "pyarrow")
     schema = arrow.schema([arrow.field("url", arrow.string(), nullable=False)])
+    shards = source.shards(shard_size)
+    first = next(shards)  # before the folder is made: a mistyped source leaves nothing
     digest, num_addresses = hashlib.blake2b(digest_size=16), 0
     with folder.temporary_file(NAME) as file:
         with parquet.ParquetWriter(
             file, schema, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
         ) as writer:
-            for addresses in source.shards(shard_size):
+            for addresses in chain([first], shards):
                 writer.write_table(_table(arrow, schema, addresses), row_group_size=len(addresses))
                 digest.update(json.dumps(addresses).encode())
                 num_addresses += len(addresses)

@@ -46,7 +46,9 @@ def run_in_workers(
 
     Raises RunError where ten shards fail one after the other.
     """
-    waiting, busy, deaths = deque(numbers), {}, Counter[int]()
+    waiting = deque(numbers)
+    busy: dict[int, int] = {}  # the shard of each worker that has one
+    deaths = Counter[int]()
     failures = _Failures()
     idle = list(range(min(num_workers, len(waiting))))
     try:

@@ -89,7 +89,7 @@ class PhotoSource:
                 )
             for path in _walk(store, root):
                 if expression is None or expression.match(path):
-                    if is_tar(path) if takes_tar else is_image(PurePosixPath(path)):  # type: ignore[arg-type]
+                    if is_tar(path) if takes_tar else is_image(Path(path)):
                         yield _unstripped(store, path)
                     else:
                         self.passed_over[PurePosixPath(path).suffix.lower()] += 1
@@ -143,7 +143,7 @@ def _listed(address: str) -> Iterator[str]:
 
 def _open_text(address: str, stream: IO[bytes]) -> io.TextIOWrapper:
     content = gzip.GzipFile(fileobj=stream) if address.endswith(".gz") else stream
-    return io.TextIOWrapper(content, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]
+    return io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
 
 
 def _read_lines(address: str, stream: IO[bytes]) -> Iterator[tuple[str, str]]:

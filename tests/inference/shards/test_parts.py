@@ -145,7 +145,7 @@ def test_parts_of_another_model_are_refused(tmp_path: Path) -> None:
         finished_shards(job.folder(), "f" * 16)
 
 
-class FaultyStore(MemoryFileSystem):
+class FaultyStore(MemoryFileSystem):  # type: ignore[misc]
     """A store whose answers for some names fail; ``attempts`` counts the requests for each."""
 
     protocol = "faulty"
