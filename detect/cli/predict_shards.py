@@ -52,6 +52,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
         require_package("ray", "--runner ray")
     from detect.inference.shards.job import Job, share_of
     from detect.inference.shards.manifest import ensure_manifest
+    from detect.inference.shards.parts import PartKey
     from detect.inference.shards.run_shard import finished_shards
     from detect.inference.shards.stores import Retries
     from detect.system.progress import show_progress
@@ -59,8 +60,9 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     load, model = _load(arguments)
     job = Job(load, arguments.out, Retries(), max(1, arguments.threads or DEFAULT_THREADS))
     folder = job.folder()
-    finished = finished_shards(folder, model.key)
     manifest = ensure_manifest(folder, arguments.source, arguments.shard_size)
+    key = PartKey(model.key, model.classes, manifest.facts.identity)
+    finished = finished_shards(folder, key)
     _print_manifest(manifest)
     ours = share_of(range(manifest.num_shards), arguments.share)
     numbers = [number for number in ours if number not in finished]
@@ -77,7 +79,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     totals.print(load.options.score, arguments.out)
     for line in failures:
         print(f"detect: {line}", file=sys.stderr)
-    num_left = manifest.num_shards - len(finished_shards(folder, model.key))
+    num_left = manifest.num_shards - len(finished_shards(folder, key))
     print(f"{num_left} of {manifest.num_shards} shards are left" if num_left else "no shard is left")
     sys.exit(1 if failures else 0)
 

@@ -66,7 +66,7 @@ def test_shards_give_what_the_folder_form_gives(tmp_path: Path, photos: Path, de
     assert f"{part}: damaged" in err
     code, _, err = detect_command("predict", *common, out, "--from", photos, "--shard-size", 2, "--score", "0.1")
     assert code == 1
-    assert "expected parts of this model, these settings and this version" in err
+    assert "expected parts of this model, these settings, this version and this list" in err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ of the manifest.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -27,20 +28,30 @@ STATUSES = (_OK, _ERROR)
 
 @dataclass(frozen=True)
 class PartKey:
-    """What the rows of a part are of: the model with its settings and version, its classes, and the manifest."""
+    """What the rows of a part are of: the key of the model, its classes, and the identity of the manifest."""
 
     model: str
     classes: tuple[str, ...]
     manifest: str
 
+    @property
+    def digest(self) -> str:
+        """Return the key in the names of parts; it changes with the model and with the photos of the shards."""
+        return run_digest(self.model, self.manifest)
 
-def part_name(number: int, model_key: str) -> str:
+
+def run_digest(model_key: str, manifest: str) -> str:
+    """Return the 16 hexadecimal digits in the name of a part, of the key of its model and of its manifest."""
+    return hashlib.blake2b(f"{model_key} {manifest}".encode(), digest_size=8).hexdigest()
+
+
+def part_name(number: int, digest: str) -> str:
     """Return the name of the part of a shard: ``part-00000012-0123456789abcdef.parquet``."""
-    return f"part-{number:08d}-{model_key}.parquet"
+    return f"part-{number:08d}-{digest}.parquet"
 
 
 def parse_part_name(name: str) -> tuple[int, str] | None:
-    """Return the number of the shard and the key of the model of a part, None for the name of another file."""
+    """Return the number of the shard and the digest in the name of a part, None for the name of another file."""
     match = _NAME.fullmatch(name)
     return None if match is None else (int(match[1]), match[2])
 

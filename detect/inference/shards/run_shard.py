@@ -49,7 +49,7 @@ class ShardRunner:
         failures = [row for row in rows if isinstance(row, ReadError)]
         if rows and len(failures) == len(rows) and all(failure.is_of_store for failure in failures):
             raise RunError(f"expected photos from the store, found none of {len(rows)}; {failures[0].reason}")
-        self.folder.write(part_name(number, self.key.model), encode_part(number, rows, self.key))
+        self.folder.write(part_name(number, self.key.digest), encode_part(number, rows, self.key))
         num_detections = sum(len(row) for row in rows if isinstance(row, Prediction))
         return ShardSummary(number, len(rows), len(failures), num_detections, time.perf_counter() - start)
 
@@ -69,8 +69,8 @@ class ShardRunner:
         return [by_index[index] for index in range(len(by_index))]
 
 
-def finished_shards(folder: OutputFolder, model_key: str) -> set[int]:
-    """Return the shards that have a part. Raises RunError for a part of another model, settings or version.
+def finished_shards(folder: OutputFolder, key: PartKey) -> set[int]:
+    """Return the shards that have a part. Raises RunError for a part of another model, settings, version or manifest.
 
     Its rows would stand beside those of this run, twice for each photo.
     """
@@ -79,11 +79,11 @@ def finished_shards(folder: OutputFolder, model_key: str) -> set[int]:
         parsed = parse_part_name(name)
         if parsed is None:
             continue
-        number, key = parsed
-        if key != model_key:
+        number, digest = parsed
+        if digest != key.digest:
             raise RunError(
-                f"{folder.join(name)}: expected parts of this model, these settings and this version, {model_key}, "
-                "found another; take another --out"
+                f"{folder.join(name)}: expected parts of this model, these settings, this version and this list, "
+                f"{key.digest}, found another; take another --out"
             )
         numbers.add(number)
     return numbers

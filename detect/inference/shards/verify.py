@@ -10,7 +10,7 @@ from typing import Any
 
 from detect.errors import first_line
 from detect.inference.shards.manifest import Manifest
-from detect.inference.shards.parts import CLASSES, MANIFEST, SHARD, STATUSES, parse_part_name
+from detect.inference.shards.parts import CLASSES, MANIFEST, SHARD, STATUSES, parse_part_name, run_digest
 from detect.inference.shards.sources import is_tar
 from detect.inference.shards.stores import OutputFolder
 from detect.system.packages import import_package
@@ -35,23 +35,23 @@ def verify_parts(folder: OutputFolder) -> Verification:
     """Read every part, with the checksums of its pages, and compare its rows with the manifest."""
     manifest = Manifest(folder)
     parts = [(name, parsed) for name in folder.names() if (parsed := parse_part_name(name)) is not None]
-    keys = Counter(key for _, (_, key) in parts)
-    expected_key = keys.most_common(1)[0][0] if keys else ""
+    digests = Counter(digest for _, (_, digest) in parts)
+    expected = digests.most_common(1)[0][0] if digests else ""
     faults: list[str] = []
     statuses: Counter[str] = Counter()
     num_detections = 0
-    for name, (number, key) in parts:
+    for name, (number, digest) in parts:
         fault, table = _read(folder, name)
-        if key != expected_key:
-            fault = f"of another model, other settings or another version: the others have the key {expected_key}"
+        if digest != expected:
+            fault = f"of another model, settings, version or list: most parts have {expected} in their names"
         elif table is not None:
-            fault = next(_faults(table, number, key, manifest), None)
+            fault = next(_faults(table, number, digest, manifest), None)
         if fault is not None:
             faults.append(f"{folder.join(name)}: {fault}")
             continue
         statuses.update(table.column("status").to_pylist())
         num_detections += sum(map(len, filter(None, table.column("scores").to_pylist())))
-    numbers = {number for _, (number, key) in parts if key == expected_key}
+    numbers = {number for _, (number, digest) in parts if digest == expected}
     missing = tuple(number for number in range(manifest.num_shards) if number not in numbers)
     return Verification(manifest.num_shards, missing, tuple(faults), statuses, num_detections)
 
@@ -66,7 +66,7 @@ def _read(folder: OutputFolder, name: str) -> tuple[str | None, Any]:
         return f"damaged: {first_line(error)}", None
 
 
-def _faults(table: Any, number: int, key: str, manifest: Manifest) -> Iterator[str]:
+def _faults(table: Any, number: int, digest: str, manifest: Manifest) -> Iterator[str]:
     metadata = table.schema.metadata or {}
     if metadata.get(MANIFEST, b"").decode() != manifest.facts.identity:
         yield "of another manifest"
@@ -74,7 +74,7 @@ def _faults(table: Any, number: int, key: str, manifest: Manifest) -> Iterator[s
     if metadata.get(SHARD) != str(number).encode() or number >= manifest.num_shards:
         yield f"of the shard {metadata.get(SHARD, b'').decode()}"
         return
-    if set(table.column("model_key").to_pylist()) - {key}:
+    if {run_digest(key, manifest.facts.identity) for key in table.column("model_key").to_pylist()} - {digest}:
         yield "rows of another model"
     yield from _row_faults(table.column("url").to_pylist(), manifest.addresses(number))
     yield from _detection_faults(table, len(json.loads(metadata[CLASSES])))

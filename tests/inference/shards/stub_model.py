@@ -18,8 +18,9 @@ from detect.data.images import UnreadableImage
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.job import Job, WorkerNumber
 from detect.inference.shards.local_workers import LocalWorkers
-from detect.inference.shards.manifest import ensure_manifest
+from detect.inference.shards.manifest import Manifest, ensure_manifest
 from detect.inference.shards.model import Photo
+from detect.inference.shards.parts import PartKey
 from detect.inference.shards.run_shard import finished_shards
 from detect.inference.shards.schedule import run_here, run_in_workers
 from detect.inference.shards.stores import Retries
@@ -86,11 +87,15 @@ def write_photos(folder: Path, count: int) -> list[str]:
     return [str(file) for file in files]
 
 
+def part_key(manifest: Manifest) -> PartKey:
+    return PartKey(KEY, StubModel.classes, manifest.facts.identity)
+
+
 def run_stub(source: str, job: Job, num_workers: int = 1, shard_size: int = 10) -> list[str]:
     """Run all shards that have no part, and return a line for each that failed."""
     folder = job.folder()
     manifest = ensure_manifest(folder, source, shard_size)
-    done = finished_shards(folder, KEY)
+    done = finished_shards(folder, part_key(manifest))
     numbers = [number for number in range(manifest.num_shards) if number not in done]
     if num_workers == 1:
         return run_here(job.runner(WorkerNumber()), numbers, print)

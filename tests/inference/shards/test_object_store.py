@@ -27,7 +27,7 @@ pytest.importorskip("flask", reason="no moto[server], which answers as S3 does")
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """fsspec's file system of a server with the bucket ``b``."""
+    """fsspec's file system of a server with the bucket ``photos``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -46,8 +46,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
                 break
             except OSError:
                 time.sleep(0.1)
-        store, _ = store_of("s3://b")
-        store.mkdir("b")
+        store, _ = store_of("s3://photos")
+        store.mkdir("photos")
         yield store
     finally:
         server.kill()
@@ -68,19 +68,18 @@ def read_rows(out: str) -> list[dict[str, Any]]:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_object_store_gives_what_the_disk_gives(tmp_path: Path, s3: Any) -> None:
     names = [Path(file).name for file in write_photos(tmp_path / "photos", 25)]
-    s3.put(f"{tmp_path}/photos/", "b/photos/", recursive=True)
+    s3.put(f"{tmp_path}/photos/", "photos/photos/", recursive=True)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(tmp_path / "photos", "photos")
-    s3.pipe_file("b/s-0.tar", archive.getvalue())
-    s3.pipe_file("b/list.txt", "".join(f"photos/{name}\n" for name in [*names, "none.jpg"]).encode())
-    (tmp_path / "photos/none.png").mkdir()
+    s3.pipe_file("photos/s-0.tar", archive.getvalue())
+    s3.pipe_file("photos/list.txt", "".join(f"photos/{name}\n" for name in [*names, "none.jpg"]).encode())
     assert run_stub(str(tmp_path / "photos"), Job(LoadStub(), str(tmp_path / "out"), FAST, 2)) == []
     expected = [row | {"url": Path(row["url"]).name} for row in read_rows(str(tmp_path / "out"))]
     sources = {"list.txt": 3, "photos/*.jpg": 3, "photos": 3, "s-0.tar": 1}
     for index, (source, num_shards) in enumerate(sources.items()):
-        job = Job(LoadStub(), f"s3://b/out{index}", FAST, 2)
-        assert run_stub(f"s3://b/{source}", job) == []
+        job = Job(LoadStub(), f"s3://photos/out{index}", FAST, 2)
+        assert run_stub(f"s3://photos/{source}", job) == []
         verification = verify_parts(job.folder())
         assert (verification.num_shards, verification.missing, verification.faults) == (num_shards, (), ())
         rows = sorted(read_rows(job.out), key=lambda row: str(row["url"]))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,12 +12,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from detect.errors import RunError, UserError
 from detect.inference.shards.job import Job, WorkerNumber, share_of
+from detect.inference.shards.manifest import Manifest
 from detect.inference.shards.model import Photo
 from detect.inference.shards.parts import parse_part_name, part_name
 from detect.inference.shards.read_photos import in_batches
 from detect.inference.shards.run_shard import finished_shards
 from detect.inference.shards.verify import verify_parts
-from tests.inference.shards.stub_model import FAST, KEY, LoadStub, run_stub, write_photos
+from tests.inference.shards.stub_model import FAST, KEY, LoadStub, part_key, run_stub, write_photos
 
 pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -85,7 +87,7 @@ def test_one_row_for_each_photo_in_the_order_of_the_list(tmp_path: Path) -> None
     verification = verify_parts(job.folder())
     assert (verification.num_shards, verification.missing, verification.faults) == (3, (), ())
     assert verification.statuses == {"ok": 12, "error": 2}
-    assert finished_shards(job.folder(), KEY) == {0, 1, 2}
+    assert finished_shards(job.folder(), part_key(Manifest(job.folder()))) == {0, 1, 2}
 
 
 def test_tar_files_are_shards_and_their_photos_open_by_their_urls(tmp_path: Path) -> None:
@@ -141,8 +143,12 @@ def test_parts_of_another_model_are_refused(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 3)
     job = make_job(tmp_path / "out")
     run_stub(str(tmp_path / "photos"), job)
-    with pytest.raises(RunError, match=r"expected parts of this model, these settings and this version, f{16}, found"):
-        finished_shards(job.folder(), "f" * 16)
+    with pytest.raises(RunError, match=r"expected parts of this model, these settings, this version and this list"):
+        finished_shards(job.folder(), replace(part_key(Manifest(job.folder())), model="f" * 16))
+    (tmp_path / "out/_manifest").unlink()  # with a new list, shard 0 would have other photos than its part
+    write_photos(tmp_path / "photos", 4)
+    with pytest.raises(RunError, match=r"this list"):
+        run_stub(str(tmp_path / "photos"), job)
 
 
 class FaultyStore(MemoryFileSystem):  # type: ignore[misc]
@@ -188,7 +194,7 @@ def test_errors_of_the_store_are_retried_and_then_told(tmp_path: Path, faulty_st
     (tmp_path / "list.txt").write_text("".join(f"faulty://photos/{name}\n" for name in names), encoding="utf-8")
     assert run_stub(str(tmp_path / "list.txt"), job) == []
     assert verify_parts(job.folder()).statuses == {"ok": 4, "error": 3}
-    content = faulty_store.cat_file(f"/out/{part_name(0, KEY)}")
+    content = faulty_store.cat_file(f"/out/{part_name(0, part_key(Manifest(job.folder())).digest)}")
     errors = [row["error"] for row in parquet.read_table(io.BytesIO(content)).to_pylist()[4:]]
     assert errors == [
         "the store failed: TimeoutError: no answer",
