@@ -13,6 +13,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Precision
+from detect.system.files import require_writable_folder
 from detect.system.packages import require_package
 
 if TYPE_CHECKING:
@@ -58,8 +59,11 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     from detect.system.progress import show_progress
 
     load, model = _load(arguments)
-    job = Job(load, arguments.out, Retries(), max(1, arguments.threads or DEFAULT_THREADS))
+    num_threads = DEFAULT_THREADS if arguments.threads is None else max(1, arguments.threads)
+    job = Job(load, arguments.out, Retries(), num_threads)
     folder = job.folder()
+    if folder.is_local:
+        require_writable_folder(Path(folder.path))
     manifest = ensure_manifest(folder, arguments.source, arguments.shard_size)
     key = PartKey(model.key, model.classes, manifest.facts.identity)
     finished = finished_shards(folder, key)

@@ -50,7 +50,7 @@ class LocalWorkers:
             return
 
     def wait(self) -> Iterable[tuple[int, Outcome]]:
-        """Return the workers that sent an outcome or died. Raises UserError where one cannot load the detector."""
+        """Return the workers that sent an outcome or died. Raises the UserError that ended one."""
         connections = {self._workers[worker].connection: worker for worker in self._numbers}
         ended = []
         for connection in wait(list(connections)):
@@ -88,6 +88,8 @@ def _serve(connection: Connection, job: Job, worker: WorkerNumber) -> None:
             connection.send(Outcome(number, summary=runner.run(number)))
         except RunError as error:
             connection.send(Outcome(number, failure=str(error)))
+        except UserError as error:
+            connection.send(error)
 
 
 def _end_with_parent() -> None:

@@ -20,7 +20,7 @@ from detect.inference.shards.fetch import photo_name
 from detect.inference.shards.job import WorkerNumber
 from detect.inference.shards.model import Photo
 from detect.system import randomness
-from detect.system.cpu import available_cores
+from detect.system.cpu import available_cores, tune_malloc
 from detect.version import __version__
 
 _KEY_BYTES = 8
@@ -108,6 +108,7 @@ class LoadPredictor:
 
     def __call__(self, worker: WorkerNumber) -> PredictorModel:
         """Load it on the GPU of this worker, or with its share of the cores."""
+        tune_malloc()
         torch.set_num_threads(max(1, available_cores() // worker.on_this_machine))
         if torch.cuda.is_available() and self.device != "cpu":
             torch.cuda.set_device(worker.index % torch.cuda.device_count())

@@ -47,7 +47,7 @@ class RayWorkers:
         self._running[self._actors[worker].run.remote(number)] = (worker, number)
 
     def wait(self) -> Iterable[tuple[int, Outcome]]:
-        """Return the workers whose calls ended. Raises UserError where one cannot load the detector."""
+        """Return the workers whose calls ended. Raises the UserError that ended one."""
         ready, _ = self._ray.wait(list(self._running), num_returns=1)
         ended = []
         for reference in ready:
@@ -87,3 +87,5 @@ class _Actor:
             return Outcome(number, summary=self._runner.run(number))
         except RunError as error:
             return Outcome(number, failure=str(error))
+        except UserError as error:
+            return str(error)

@@ -12,7 +12,7 @@ from detect.inference.shards.manifest import Manifest
 from detect.inference.shards.model import Photo, ShardModel
 from detect.inference.shards.parts import PartKey, encode_part, parse_part_name, part_name
 from detect.inference.shards.read_photos import ReadError, in_batches, read_photos
-from detect.inference.shards.stores import OutputFolder, Retries
+from detect.inference.shards.stores import OutputFolder, Retries, store_name
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,15 @@ class ShardRunner:
     def run(self, number: int) -> ShardSummary:
         """Detect on the photos of a shard and write its part, whole or not at all.
 
-        Raises RunError if the part cannot be written, and if the store failed for every photo: that is the store's
-        state and not the photos', and a part would tell later runs that this shard is done.
+        Raises RunError if the part cannot be written, and if the one store of all photos failed for each: that is the
+        store's state and not the photos', and a part would tell later runs that this shard is done.
         """
         start = time.perf_counter()
         addresses = self.manifest.addresses(number)
         rows = self._rows(addresses)
         failures = [row for row in rows if isinstance(row, ReadError)]
-        if rows and len(failures) == len(rows) and all(failure.is_of_store for failure in failures):
+        stores = {store_name(address) for address in addresses}
+        if 0 < len(rows) == sum(failure.is_of_store for failure in failures) and len(stores) == 1:
             raise RunError(f"expected photos from the store, found none of {len(rows)}; {failures[0].reason}")
         self.folder.write(part_name(number, self.key.digest), encode_part(number, rows, self.key))
         num_detections = sum(len(row) for row in rows if isinstance(row, Prediction))

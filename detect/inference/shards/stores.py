@@ -50,20 +50,22 @@ class StoreError(Exception):
 
 
 def is_answer(error: Exception) -> bool:
-    """Return whether an error is the store's answer, which is the same when asked again: there is no such file."""
+    """Return whether an error is the store's answer, the same when asked again: no such file, no permission."""
     status = getattr(error, "status", None)  # of aiohttp, for http and https
     refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
-    return refused or isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    return refused or isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError)
 
 
 def with_retries(request: Callable[[], Result], address: str, retries: Retries) -> Result:
-    """Return what ``request`` returns. FileNotFoundError is raised as it is, any other error as StoreError after all
-    repetitions, or at once where the store refuses (HTTP 4xx).
+    """Return what ``request`` returns.
+
+    FileNotFoundError, and the UserError of an unknown store, are raised as they are; any other error as StoreError
+    after all repetitions, or at once where the store refuses.
     """
     for repetition in range(retries.count + 1):
         try:
             return request()
-        except FileNotFoundError:
+        except (FileNotFoundError, UserError):
             raise
         except Exception as error:  # each store's library has errors of its own
             if repetition == retries.count or is_answer(error):
@@ -80,6 +82,12 @@ def store_of(address: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(address)  # type: ignore[no-any-return]
     except (ImportError, ValueError) as error:
         raise UserError(f"{address}: expected an address that fsspec reads, found: {first_line(error)}") from error
+
+
+def store_name(address: str) -> str:
+    """Return the scheme and the host or bucket of an address; of the file itself for ``tar://NAME::FILE``."""
+    scheme, _, rest = address.rpartition("::")[2].rpartition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def full_address(address: str) -> str:

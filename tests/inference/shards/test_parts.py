@@ -17,6 +17,7 @@ from detect.inference.shards.model import Photo
 from detect.inference.shards.parts import parse_part_name, part_name
 from detect.inference.shards.read_photos import in_batches
 from detect.inference.shards.run_shard import finished_shards
+from detect.inference.shards.stores import store_name
 from detect.inference.shards.verify import verify_parts
 from tests.inference.shards.stub_model import FAST, KEY, LoadStub, part_key, run_stub, write_photos
 
@@ -217,6 +218,33 @@ def test_a_store_that_is_gone_leaves_no_part(tmp_path: Path, faulty_store: Fault
         faulty_store.pipe_file(f"/photos/timeout-always-{index}.jpg", b"photo")
     with pytest.raises(RunError, match="10 shards failed one after the other"):
         run_stub("faulty://photos/*.jpg", make_job(tmp_path / "out2"), shard_size=2)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("/x/a.jpg", "://"),
+        ("s3://b/a.jpg", "s3://b"),
+        ("https://h:1/a", "https://h:1"),
+        ("tar://a::s3://b/c", "s3://b"),
+    ],
+)
+def test_stores_of_addresses(address: str, expected: str) -> None:
+    assert store_name(address) == expected
+
+
+def test_dead_hosts_are_rows_and_an_unknown_store_ends_the_run(tmp_path: Path, faulty_store: FaultyStore) -> None:
+    names = [f"{host}/timeout-always.jpg" for host in ("a", "b")]
+    for name in names:
+        faulty_store.pipe_file(f"/{name}", b"photo")
+    (tmp_path / "list.txt").write_text("".join(f"faulty://{name}\n" for name in names), encoding="utf-8")
+    job = make_job(tmp_path / "out")
+    assert run_stub(str(tmp_path / "list.txt"), job) == []
+    assert verify_parts(job.folder()).statuses == {"error": 2}
+    (tmp_path / "other.txt").write_text("nosuch://a.jpg\n", encoding="utf-8")
+    for num_workers in (1, 2):
+        with pytest.raises(UserError, match=r"nosuch://a.jpg: expected an address that fsspec reads"):
+            run_stub(str(tmp_path / "other.txt"), make_job(tmp_path / "other"), num_workers)
 
 
 def test_a_run_with_one_process_equals_a_run_with_two(tmp_path: Path) -> None:
