@@ -27,6 +27,16 @@ class Photo:
     content: Any
 
 
+@dataclass(frozen=True)
+class ReadError:
+    """A photo without detections. reason: one line; is_of_store: whether the store failed, and not the photo."""
+
+    index: int
+    url: str
+    reason: str
+    is_of_store: bool
+
+
 class ShardModel(Protocol):
     """A detector for shards; threads call ``prepare``."""
 

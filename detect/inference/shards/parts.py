@@ -17,7 +17,7 @@ from typing import Any
 
 from detect.data.formats.mask_json import mask_record
 from detect.evaluation.predictions import Prediction
-from detect.inference.shards.read_photos import ReadError
+from detect.inference.shards.model import ReadError
 from detect.system.packages import import_package
 
 _NAME = re.compile(r"part-(\d{8,})-([0-9a-f]{16})\.parquet")

@@ -6,13 +6,12 @@ import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from detect.data.images import UnreadableImage
 from detect.inference.read_ahead import compute_ahead
 from detect.inference.shards.fetch import fetch, tar_members
-from detect.inference.shards.model import Photo, ShardModel
+from detect.inference.shards.model import Photo, ReadError, ShardModel
 from detect.inference.shards.sources import is_tar
 from detect.inference.shards.stores import Retries, StoreError
 
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 _BATCHES_WAITING = 3  # photos that wait for others of their size: at most so many batches
-
-
-@dataclass(frozen=True)
-class ReadError:
-    """A photo without detections. reason: one line; is_of_store: whether the store failed, and not the photo."""
-
-    index: int
-    url: str
-    reason: str
-    is_of_store: bool
 
 
 def read_photos(

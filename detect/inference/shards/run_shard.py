@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from detect.errors import RunError
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.manifest import Manifest
-from detect.inference.shards.model import Photo, ShardModel
+from detect.inference.shards.model import Photo, ReadError, ShardModel
 from detect.inference.shards.parts import PartKey, encode_part, parse_part_name, part_name
-from detect.inference.shards.read_photos import ReadError, in_batches, read_photos
+from detect.inference.shards.read_photos import in_batches, read_photos
 from detect.inference.shards.stores import OutputFolder, Retries, store_name
 
 
