@@ -55,7 +55,7 @@ def rows(photos: Path, count: int, runners: tuple[str, ...]) -> None:
         listed = Path(folder) / "list.txt"
         listed.write_text("".join(f"{file}\n" for file in files), encoding="utf-8")
         size = str(max(1, count // 10))
-        runs = {"local": [()], "two processes": [("--processes", "2")]}
+        runs: dict[str, list[tuple[str, ...]]] = {"local": [()], "two processes": [("--processes", "2")]}
         runs["--shard"] = [("--shard", "0/2"), ("--shard", "1/2")]
         if runners:
             runs["ray"] = [("--runner", "ray", "--processes", "2")]
@@ -104,9 +104,9 @@ def throughput(photos: Path, count: int) -> None:
 @click.option("--photos", "count", default=100_000)
 def memory(count: int) -> None:
     """Print the memory of one process after each tenth of the photos, of a stub model, and the slope."""
-    from detect.inference.shards.job import WorkerNumber
+    from detect.inference.shards.job import Job, WorkerNumber
     from detect.inference.shards.manifest import ensure_manifest
-    from tests.inference.shards.stub_model import FAST, Job, LoadStub, write_photos
+    from tests.inference.shards.stub_model import FAST, LoadStub, write_photos
 
     with tempfile.TemporaryDirectory() as folder:
         files = write_photos(Path(folder) / "photos", 100)
@@ -130,7 +130,7 @@ def memory(count: int) -> None:
 @main.command("list")
 @click.argument("photos", type=click.Path(path_type=Path))
 @click.option("--urls", "count", default=1_000_000)
-@click.option("--detected", default=20, help="Photos that are detected on; the others are of shards of other jobs.")
+@click.option("--detected", default=100, help="Photos that are detected on; the others are of shards of other jobs.")
 def long_list(photos: Path, count: int, detected: int) -> None:
     """Print seconds and memory of a list of ten and of a million, of which one shard is detected on."""
     with tempfile.TemporaryDirectory() as folder:

@@ -62,9 +62,7 @@ def _load_results(
     if part_files(results):
         parts = read_parts(results)
         if parts.unreadable:
-            click.echo(
-                f"eval_coco: {len(parts.unreadable)} photos have no detections: they could not be read", err=True
-            )
+            click.echo(f"eval_coco: {len(parts.unreadable)} photos could not be read: no detections", err=True)
         return _with_ids(parts.predictions, parts.classes, annotations)
     entries = load_list(results, "COCO results or a predictions.json")
     if not (entries and isinstance(entries[0], dict) and "file" in entries[0]):
