@@ -31,7 +31,7 @@ LAYERS: list[dict[str, str]] = [
     },
     {
         "inference": "a trained detector in use: predictor, a pass over a data set, prediction, result files; "
-        "`runtimes/`: graphs of ONNX and OpenVINO"
+        "`runtimes/`: graphs of ONNX and OpenVINO; `shards/`: any number of photos, as Parquet parts"
     },
     {
         "checkpoints": "a trained detector as a file: checkpoint, zoo, transfer, compression, torchvision, detectron2",

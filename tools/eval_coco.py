@@ -3,16 +3,17 @@
 
     tools/eval_coco.py --annotations GT.json --results DT.json [--json FILE]
 
-DT.json holds COCO results, or is a predictions.json of `detect predict` or of `detect eval --save`, whose images and
-classes are found in GT.json by their names. The images are not needed. The files are scored as they are; the metrics
-equal those of pycocotools to the last digit, or a line on stderr says which annotation ids make pycocotools' others.
+DT.json holds COCO results, or is a predictions.json of `detect predict` or of `detect eval --save`, or the folder of
+parts of `detect predict --from`; the images and classes of these are found in GT.json by their names. The images are
+not needed. The files are scored as they are; the metrics equal those of pycocotools to the last digit, or a line on
+stderr says which annotation ids make pycocotools' others.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from detect.cli.exit_status import run_command
 from detect.data.formats import coco_json
 from detect.errors import UserError, shorten
 from detect.evaluation.coco import evaluate_coco_json
+from detect.evaluation.predictions import Prediction
 from detect.evaluation.score import Score, write_score
 from detect.evaluation.score_tables import score_table
 from detect.inference.coco_ids import coco_ids
 from detect.inference.result_readers import json_classes, load_coco_results, load_list, read_json
 from detect.inference.result_writers import coco_rows
+from detect.inference.shards.read_parts import part_files, read_parts
 
 
 @click.command(help=__doc__)
@@ -52,12 +55,24 @@ def main(annotations: Path, results: Path, json_file: Path | None) -> None:
 def _load_results(
     results: Path, annotations: Path, image_ids: Container[int], category_ids: Container[int]
 ) -> list[dict[str, Any]]:
-    """Return COCO results: as they are, or those of a predictions.json, by the names of its images and classes."""
+    """Return COCO results: as they are, or those of a predictions.json or of parts, by the names of images and classes.
+
+    Photos of parts that could not be read have no results, and are counted on stderr.
+    """
+    if part_files(results):
+        parts = read_parts(results)
+        if parts.unreadable:
+            click.echo(f"eval_coco: {len(parts.unreadable)} photos could not be read: no detections", err=True)
+        return _with_ids(parts.predictions, parts.classes, annotations)
     entries = load_list(results, "COCO results or a predictions.json")
     if not (entries and isinstance(entries[0], dict) and "file" in entries[0]):
         return load_coco_results(results, image_ids, category_ids)
     classes = json_classes(results)
-    predictions = read_json(results, classes)
+    return _with_ids(read_json(results, classes), classes, annotations)
+
+
+def _with_ids(predictions: Sequence[Prediction], classes: Sequence[str], annotations: Path) -> list[dict[str, Any]]:
+    """Return COCO results with the ids of the annotations, by the names of images and classes."""
     ids = coco_ids(annotations, [Path(prediction.file) for prediction in predictions], classes)
     return [
         row

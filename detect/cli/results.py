@@ -59,7 +59,8 @@ def convert(
     classes: str | None,
     score: float,
 ) -> None:
-    """Write the detections SRC, in any format of `detect predict` or of `detect eval --save`, to DST in another.
+    """Write the detections SRC, in any format of `detect predict` or of `detect eval --save`, or the folder of parts of
+    `detect predict --from`, to DST in another format.
 
     The format of SRC is detected. Scores stay as they are to the last bit, except that yolo-labels has none; masks are
     kept from and to json and coco.
@@ -85,6 +86,8 @@ def convert(
     count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
     below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""
     print(f"{target}: {count} detections{below} in {len(chosen)} images, {len(results.classes)} classes")
+    if results.unreadable:
+        print(f"{len(results.unreadable)} photos that could not be read are left out, {results.unreadable[0]} first")
     if target_format == "label-studio" and chosen:
         print(local_files([prediction.file for prediction in chosen]))
     if target_format in ("csv", "voc", "yolo", "yolo-labels") and any(

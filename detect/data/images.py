@@ -12,7 +12,7 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,7 +22,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, SUFFIXES_BY_FORMAT, kind_of_content
 from detect.data.orientation import read_orientation, stored_size, turn_upright
 from detect.errors import RunError
-from detect.types import Size
+
+if TYPE_CHECKING:  # types.py imports torch, which decoding does not need
+    from detect.types import Size
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = b"\xff\xd9"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from detect.types import Size
+if TYPE_CHECKING:  # types.py imports torch, which decoding does not need
+    from detect.types import Size
 
 _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257  # TIFF's

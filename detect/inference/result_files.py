@@ -31,11 +31,12 @@ from detect.inference.result_readers import (
     read_json,
     to_prediction,
 )
+from detect.inference.shards.read_parts import part_files, read_parts
 from detect.system.files import read_text, require_file
 from detect.system.yaml_files import read_yaml
 from detect.types import Size
 
-ReadableFormat = Literal["json", "csv", "coco", "voc", "yolo"]
+ReadableFormat = Literal["json", "csv", "coco", "voc", "yolo", "parts"]
 _CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2")
 
 
@@ -50,20 +51,29 @@ class ListedImages:
 
 @dataclass(frozen=True)
 class Results:
-    """Detections that were read: a Prediction for each image, and the names of the classes."""
+    """Detections that were read: a Prediction for each image, and the names of the classes.
+
+    unreadable: the addresses of photos in parts that could not be read, which have no Prediction.
+    """
 
     predictions: list[Prediction]
     classes: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
 
 def results_format(path: Path) -> ReadableFormat:
     """Return the format of a file or folder of results. Raises UserError if it is none of them."""
+    if part_files(path):
+        return "parts"
     if path.is_dir():
         if any(path.glob("comp4_det_*.txt")):
             return "voc"
         if (path / "data.yaml").is_file():
             return "yolo"
-        raise UserError(f"{path}: expected a file of results, comp4_det_<class>.txt or data.yaml, found another folder")
+        raise UserError(
+            f"{path}: expected a file of results, comp4_det_<class>.txt, data.yaml or part-*.parquet, "
+            "found another folder"
+        )
     if path.suffix.lower() == ".csv":
         return "csv"
     rows = load_list(path, "detections of `detect predict` (json, csv, coco, voc, yolo)")
@@ -97,6 +107,8 @@ def read_results(
     if kind == "json":
         names = tuple(classes or json_classes(path))
         return Results(_with_all(images, read_json(path, names)), names)
+    if kind == "parts":
+        return _read_parts(path, images, classes)
     if kind == "csv":
         return _read_csv(path, images, classes)
     if images is None:
@@ -199,6 +211,15 @@ def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None
             box = [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height]
             file_rows.append((box, score, labels(str(known[int(index_of_class)]))))
     return Results(_for_images(images, by_file), names)
+
+
+def _read_parts(path: Path, images: ListedImages | None, classes: Sequence[str] | None) -> Results:
+    parts = read_parts(path)
+    names = tuple(classes or parts.classes)
+    labels = _labels_by_name(str(path), names)
+    new_labels = np.array([0, *(labels(name) for name in parts.classes)], np.int64)
+    predictions = [replace(prediction, labels=new_labels[prediction.labels]) for prediction in parts.predictions]
+    return Results(_with_all(images, predictions), names, parts.unreadable)
 
 
 def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:

@@ -1,0 +1,190 @@
+"""``detect predict`` on image files: all results in memory, then in files that people open."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from rich.console import Console
+
+from detect.cli import options
+from detect.cli.exit_status import exit_if_unreadable
+from detect.cli.options import Device, Precision
+from detect.errors import UserError
+from detect.system.files import require_writable_folder
+
+if TYPE_CHECKING:
+    from detect.evaluation.predictions import Prediction
+    from detect.inference.coco_ids import CocoIds
+    from detect.inference.find_images import ImageSearch
+    from detect.inference.predict import PredictionResult
+    from detect.inference.predictor import Predictor
+
+MAX_LISTED = 10  # images, and detections of each, that are printed
+
+
+@dataclass(frozen=True)
+class ImageArguments:
+    """The arguments of a run on images: the options of ``detect predict``; settings: those of --set and --slice."""
+
+    model: Path
+    paths: tuple[str, ...]
+    out: Path
+    formats: tuple[str, ...]
+    score: float | Literal["auto"] | None
+    batch_size: int
+    workers: int
+    classes: str | None
+    proposals: Path | None
+    annotations: Path | None
+    settings: tuple[str, ...]
+    device: Device
+    precision: Precision | Literal["auto"]
+
+
+def predict_on_images(arguments: ImageArguments) -> NoReturn:
+    """Detect on the images, write the results, and exit with 1 if an image could not be read."""
+    from detect.inference.find_images import search_images
+    from detect.inference.predictor import load
+
+    score = arguments.score
+    search = search_images(arguments.paths)
+    images = search.images
+    require_writable_folder(arguments.out)
+    for image in images if "voc" in arguments.formats else ():
+        if len(str(image).splitlines()) > 1:
+            raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")
+    if arguments.annotations is not None and "coco" not in arguments.formats:
+        raise UserError("--annotations: expected --format coco together with it")
+    from detect.inference.detect_batches import PredictOptions
+    from detect.inference.labeling_results import local_files
+    from detect.inference.predict import clear_journal, predict_images
+    from detect.inference.result_formats import default_score, write_results
+    from detect.system.distributed import init_process_group
+    from detect.system.progress import show_progress
+
+    all_formats = arguments.formats or ("json", "images")
+    scores = {name: default_score(name) for name in all_formats}
+    if score is not None:
+        scores = dict.fromkeys(all_formats, 0.0 if score == "auto" else score)
+    with init_process_group(arguments.device) as group:
+        is_shared = group.size > 1 and arguments.precision == "auto"  # each process would choose for itself
+        precision = "fp32" if is_shared else arguments.precision
+        predictor = load(arguments.model, arguments.device, precision, arguments.settings)
+        labels = options.class_labels(arguments.classes, predictor.classes)
+        best = None
+        if score == "auto":
+            from detect.report.class_scores import best_class_scores
+
+            console = Console(quiet=not group.is_main)
+            best = group.main_process_first(lambda: best_class_scores(predictor, arguments.out, console))
+        predict_options = PredictOptions(
+            score=min(scores.values()),
+            labels=labels,
+            drawn_score=scores.get("images"),
+            class_scores=None if best is None else best.scores,
+        )
+        ids, coco_notes = _coco_ids(arguments.annotations, predictor, images) if "coco" in scores else (None, [])
+        if group.is_main:
+            _print_notes(search, "images" in scores)
+            score_lines = _describe_scores(scores) if score is None else [] if best is None else [best.line]
+            for line in [*coco_notes, *score_lines]:
+                print(line, flush=True)
+        with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:
+            result = predict_images(
+                predictor,
+                images,
+                arguments.out,
+                predict_options,
+                arguments.batch_size,
+                arguments.workers,
+                progress,
+                arguments.proposals,
+                group,
+            )
+        if group.is_main:
+            write_results(arguments.out, scores, result.predictions, predictor.classes, ids)
+            clear_journal(arguments.out)
+            _print_summary(result, predictor, None if score == "auto" else max(scores.values()), arguments.out)
+            if "label-studio" in scores and result.predictions:
+                print(local_files([prediction.file for prediction in result.predictions]))
+        group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
+    if group.is_main:
+        exit_if_unreadable(result.unreadable, len(images))
+    sys.exit(1 if result.unreadable else 0)
+
+
+def _coco_ids(
+    annotations: Path | None, predictor: Predictor, images: Sequence[Path]
+) -> tuple[CocoIds | None, list[str]]:
+    """Return the ids of a file, or of the data set that the images belong to, and what to say about them."""
+    from detect.inference.coco_ids import coco_ids, find_coco_ids
+
+    if annotations is not None:
+        ids = coco_ids(annotations, images, predictor.classes)
+        return ids, [ids.warning] if ids.warning else []
+    matched = find_coco_ids(predictor.config.data, images, predictor.classes)
+    warnings = [] if matched.ids is None or matched.ids.warning is None else [matched.ids.warning]
+    return matched.ids, [matched.note, *warnings]
+
+
+def _describe_scores(scores: Mapping[str, float]) -> list[str]:
+    """Return the line on the lowest score of each format where they are for scoring, whose default is another."""
+    from detect.inference.result_formats import SHOWN_SCORE
+
+    if set(scores.values()) == {SHOWN_SCORE}:
+        return []
+    by_score = {score: [name for name in scores if scores[name] == score] for score in sorted(set(scores.values()))}
+    texts = [f"{score:g} in {' and '.join(names)}" for score, names in by_score.items()]
+    return [f"lowest score: {', '.join(texts)}, as coco and voc are for scoring (--score sets one for all)"]
+
+
+def _print_notes(search: ImageSearch, draws_images: bool) -> None:
+    """Print what is passed over, and how many drawings get another name than their image."""
+    from detect.inference.predict import count_shortened_names
+
+    for note in search.notes():
+        print(note, flush=True)
+    num_shortened = count_shortened_names(search.images) if draws_images else 0
+    if num_shortened:
+        print(f"{num_shortened} names of drawings are shortened: with .jpg they have more than 255 bytes", flush=True)
+
+
+def _print_summary(result: PredictionResult, predictor: Predictor, score: float | None, out: Path) -> None:
+    """Print what was detected in each of few images, then the number of detections, the time and the precision.
+
+    Only detections that score at least ``score`` are listed; those below it, in formats for scoring, are counted. None:
+    each class has a score of its own.
+    """
+    shown = [prediction.select(prediction.scores >= (score or 0.0)) for prediction in result.predictions]
+    if len(shown) <= MAX_LISTED:
+        for prediction in shown:
+            print(_on_one_line(f"{prediction.file}: {_describe(prediction, predictor.classes)}"))
+    count, num_images = sum(map(len, shown)), len(shown)
+    num_below = sum(map(len, result.predictions)) - count
+    lowest = "the score of its class" if score is None else f"{score:g}"
+    choice = predictor.precision_choice
+    print(
+        f"{count} {'detection that scores' if count == 1 else 'detections that score'} {lowest} or more"
+        f"{f' and {num_below} below' if num_below else ''} in "
+        f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
+        f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
+        f"{'' if choice is None else f', in {choice.precision} ({choice.reason})'}"
+    )
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text that any terminal prints as one line: a file name may have line breaks, and letters it lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return " ".join(text.splitlines()).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _describe(prediction: Prediction, classes: Sequence[str]) -> str:
+    """Return the best detections of an image as text: ``dog 0.98, cat 0.71``."""
+    best = sorted(zip(prediction.scores, prediction.labels, strict=True), key=lambda pair: -pair[0])[:MAX_LISTED]
+    texts = [f"{classes[int(label) - 1]} {score:.2f}" for score, label in best]
+    more = len(prediction) - len(texts)
+    return ", ".join([*texts, f"{more} more"] if more else texts) or "nothing"

@@ -1,0 +1,203 @@
+"""``detect predict --from`` and ``--verify``: any number of photos, in shards that become Parquet files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from rich.console import Console
+
+from detect.cli import options
+from detect.cli.options import Device, Precision
+from detect.system.files import require_writable_folder
+from detect.system.packages import require_package
+
+if TYPE_CHECKING:
+    from detect.inference.shards.job import Job
+    from detect.inference.shards.manifest import Manifest
+    from detect.inference.shards.predictor_model import LoadPredictor, PredictorModel
+    from detect.inference.shards.run_shard import ShardSummary
+
+DEFAULT_THREADS = 8  # a store answers in some tens of milliseconds; a GPU detects on a hundred photos a second
+MAX_LISTED = 10  # faults that are printed
+
+
+@dataclass(frozen=True)
+class ShardArguments:
+    """The arguments of a run on shards: the options of ``detect predict``; settings: those of --set and --slice."""
+
+    model: Path
+    source: str
+    out: str
+    shard_size: int
+    runner: Literal["local", "ray"]
+    processes: int | None
+    share: str | None
+    score: float | None
+    classes: str | None
+    batch_size: int
+    threads: int | None
+    settings: tuple[str, ...]
+    device: Device
+    precision: Precision
+
+
+def predict_on_shards(arguments: ShardArguments) -> NoReturn:
+    """Detect on the shards without a part, and exit with 1 if a shard failed."""
+    require_package("pyarrow", "--from")
+    if arguments.runner == "ray":
+        require_package("ray", "--runner ray")
+    from detect.inference.shards.job import Job, share_of
+    from detect.inference.shards.manifest import ensure_manifest
+    from detect.inference.shards.parts import PartKey
+    from detect.inference.shards.run_shard import finished_shards
+    from detect.inference.shards.stores import Retries
+    from detect.system.progress import show_progress
+
+    load, model = _load(arguments)
+    num_threads = DEFAULT_THREADS if arguments.threads is None else max(1, arguments.threads)
+    job = Job(load, arguments.out, Retries(), num_threads)
+    folder = job.folder()
+    if folder.is_local:
+        require_writable_folder(Path(folder.path))
+    manifest = ensure_manifest(folder, arguments.source, arguments.shard_size)
+    key = PartKey(model.key, model.classes, manifest.facts.identity)
+    finished = finished_shards(folder, key)
+    _print_manifest(manifest)
+    ours = share_of(range(manifest.num_shards), arguments.share)
+    numbers = [number for number in ours if number not in finished]
+    totals = _Totals()
+    with show_progress(Console(), "detecting", len(ours), "shards") as progress:
+        if len(numbers) < len(ours):
+            progress.start_at(len(ours) - len(numbers))
+
+        def report(summary: ShardSummary) -> None:
+            totals.add(summary)
+            progress.advance(1)
+
+        failures = _run(arguments, job, model, numbers, report)
+    totals.print(load.options.score, arguments.out)
+    for line in failures:
+        print(f"detect: {line}", file=sys.stderr)
+    num_left = manifest.num_shards - len(finished_shards(folder, key))
+    print(f"{num_left} of {manifest.num_shards} shards are left" if num_left else "no shard is left")
+    sys.exit(1 if failures else 0)
+
+
+def verify_output(out: str) -> NoReturn:
+    """Check all parts, print what they hold and what is wrong, and exit with 1 if anything is."""
+    require_package("pyarrow", "--verify")
+    from detect.inference.shards.stores import OutputFolder, Retries
+    from detect.inference.shards.verify import verify_parts
+
+    verification = verify_parts(OutputFolder(out, Retries()))
+    num_missing, num_faults = len(verification.missing), len(verification.faults)
+    print(
+        f"{verification.num_shards} shards: {num_missing} without a part, {num_faults} parts damaged; in the others "
+        f"{verification.statuses['ok']} photos with {verification.num_detections} detections, "
+        f"{verification.statuses['error']} photos with an error"
+    )
+    for line in verification.faults[:MAX_LISTED]:
+        print(f"detect: {line}", file=sys.stderr)
+    if num_faults > MAX_LISTED:
+        print(f"detect: and {num_faults - MAX_LISTED} more", file=sys.stderr)
+    if num_faults:
+        print("detect: delete the damaged parts, and give the command with --from again", file=sys.stderr)
+    if num_missing:
+        print(f"detect: shard {verification.missing[0]} is the first without a part", file=sys.stderr)
+    sys.exit(1 if num_faults or num_missing else 0)
+
+
+def _load(arguments: ShardArguments) -> tuple[LoadPredictor, PredictorModel]:
+    """Return what loads the detector in a worker, and the detector: its key says which shards are done.
+
+    Where it runs in this process it is on its device, else on the CPU, for the key alone.
+    """
+    from detect.inference.detect_batches import PredictOptions
+    from detect.inference.predictor import load
+    from detect.inference.result_formats import SCORING_SCORE
+    from detect.inference.shards.predictor_model import LoadPredictor, PredictorModel
+
+    here = arguments.runner == "local" and _num_processes(arguments) == 1
+    device, precision = (arguments.device, arguments.precision) if here else ("cpu", "fp32")
+    predictor = load(arguments.model, device, precision, arguments.settings)
+    predict_options = PredictOptions(
+        score=SCORING_SCORE if arguments.score is None else arguments.score,
+        labels=options.class_labels(arguments.classes, predictor.classes),
+    )
+    loader = LoadPredictor(
+        model=str(arguments.model),
+        device=arguments.device,
+        precision=arguments.precision,
+        overrides=arguments.settings,
+        options=predict_options,
+        batch_size=arguments.batch_size,
+    )
+    return loader, PredictorModel(predictor, predict_options, arguments.precision, arguments.batch_size)
+
+
+def _num_processes(arguments: ShardArguments) -> int:
+    """Return the number of processes of ``--runner local``: one for each GPU that the detector may use."""
+    import torch
+
+    num_gpus = 0 if arguments.device == "cpu" else torch.cuda.device_count()
+    return arguments.processes or max(1, num_gpus)
+
+
+def _run(
+    arguments: ShardArguments,
+    job: Job,
+    model: PredictorModel,
+    numbers: Sequence[int],
+    report: Callable[[ShardSummary], None],
+) -> list[str]:
+    """Run the shards with the runner that is asked for; return a line for each that failed."""
+    from detect.inference.shards.local_workers import LocalWorkers
+    from detect.inference.shards.ray_workers import RayWorkers
+    from detect.inference.shards.run_shard import ShardRunner
+    from detect.inference.shards.schedule import run_here, run_in_workers
+
+    if arguments.runner == "ray":
+        ray_workers = RayWorkers(job, arguments.processes)
+        return run_in_workers(ray_workers, ray_workers.num_workers, numbers, report)
+    num_workers = _num_processes(arguments)
+    if num_workers > 1:
+        return run_in_workers(LocalWorkers(job, num_workers), num_workers, numbers, report)
+    return run_here(ShardRunner(model, job.folder(), job.retries, job.num_threads), numbers, report)
+
+
+def _print_manifest(manifest: Manifest) -> None:
+    facts = manifest.facts
+    print(f"{facts.source}: {facts.num_addresses} addresses in {manifest.num_shards} shards", flush=True)
+    if facts.passed_over:
+        listed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in facts.passed_over.items())
+        print(f"passed over: {listed}", flush=True)
+
+
+class _Totals:
+    """The sums over the shards of this run."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._num_shards = self._num_photos = self._num_errors = self._num_detections = 0
+
+    def add(self, summary: ShardSummary) -> None:
+        """Add a shard."""
+        self._num_shards += 1
+        self._num_photos += summary.num_photos
+        self._num_errors += summary.num_errors
+        self._num_detections += summary.num_detections
+
+    def print(self, score: float, out: str) -> None:
+        """Print the sums and the rate; score: the lowest of the detections."""
+        seconds = time.perf_counter() - self._start
+        print(
+            f"{self._num_detections} detections that score {score:g} or more in {self._num_photos} photos of "
+            f"{self._num_shards} shards, in {out}: {seconds:.1f} s, {self._num_photos / seconds:.3g} photos a second"
+        )
+        if self._num_errors:
+            print(f"{self._num_errors} of these photos could not be read: their rows have the status error")

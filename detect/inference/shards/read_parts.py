@@ -1,0 +1,78 @@
+"""Reads the detections in the parts of a run, for scoring them and writing them in other formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.data.formats.mask_json import parse_rle
+from detect.errors import UserError, first_line
+from detect.evaluation.predictions import Prediction
+from detect.inference.shards.parts import CLASSES
+from detect.system.packages import import_package
+
+_COLUMNS = ("url", "width", "height", "status", "boxes", "scores", "labels", "masks")
+
+
+@dataclass(frozen=True)
+class PartPredictions:
+    """The predictions in parts; classes: their names; unreadable: the addresses of the photos without detections."""
+
+    predictions: list[Prediction]
+    classes: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def part_files(path: Path) -> list[Path]:
+    """Return the parts that a path names: itself, or those in a folder, [] if it has none."""
+    return sorted(path.glob("part-*.parquet")) if path.is_dir() else [path] if path.suffix == ".parquet" else []
+
+
+def read_parts(path: Path) -> PartPredictions:
+    """Read a part, or all parts of a folder. Raises UserError for a file that is none, or of other classes."""
+    predictions: list[Prediction] = []
+    unreadable: list[str] = []
+    classes: tuple[str, ...] | None = None
+    for file in part_files(path):
+        table, names = _read_table(file)
+        if classes not in (None, names):
+            raise UserError(f"{file}: expected the classes of the other parts, found {', '.join(names)}")
+        classes = names
+        for row in table.to_pylist():
+            if row["status"] == "ok":
+                predictions.append(_to_prediction(file, row))
+            else:
+                unreadable.append(row["url"])
+    return PartPredictions(predictions, classes or (), tuple(unreadable))
+
+
+def _read_table(file: Path) -> tuple[Any, tuple[str, ...]]:
+    parquet = import_package("pyarrow.parquet", str(file), "pyarrow")
+    try:
+        table = parquet.ParquetFile(file, page_checksum_verification=True).read(columns=list(_COLUMNS))
+        names = tuple(json.loads(table.schema.metadata[CLASSES]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: expected a part of `detect predict --from`, found: {first_line(error)}") from None
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise UserError(f"{file}: expected the columns {', '.join(_COLUMNS)}, found no {', '.join(missing)}")
+    return table, names
+
+
+def _to_prediction(file: Path, row: Mapping[str, Any]) -> Prediction:
+    masks = row["masks"]
+    location = f"{file}: {row['url']}"
+    return Prediction(
+        file=row["url"],
+        width=row["width"],
+        height=row["height"],
+        boxes=np.array(row["boxes"], np.float64).reshape(-1, 4),
+        scores=np.array(row["scores"], np.float64),
+        labels=np.array(row["labels"], np.int64),
+        masks=None if masks is None else tuple(parse_rle(location, mask) for mask in masks),
+    )

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detect.data.masks import encode
+from detect.errors import UserError
+from detect.evaluation.predictions import Prediction, empty_prediction
+from detect.inference.result_files import read_results
+from detect.inference.result_writers import write_json
+from detect.inference.shards.model import ReadError
+from detect.inference.shards.parts import PartKey, encode_part, part_name
+from detect.inference.shards.read_parts import part_files, read_parts
+from tests.tools.test_eval_tools import Call, call  # noqa: F401 - a fixture
+
+parquet = pytest.importorskip("pyarrow.parquet", reason="the extra scale is not installed")
+
+KEY = PartKey("0" * 16, ("cat", "dog"), "m")
+BITMAP = np.arange(200).reshape(10, 20) % 7 == 0
+DETECTED = Prediction(
+    file="/x/a.jpg",
+    width=20,
+    height=10,
+    boxes=np.array([[0.5, 1.0, 12.25, 9.0], [1.0, 1.0, 4.0, 5.0]]),
+    scores=np.array([0.75, 0.5]),
+    labels=np.array([2, 1]),
+    masks=(encode(BITMAP), encode(~BITMAP)),
+)
+EMPTY = empty_prediction("/x/b.jpg", (10, 20))
+FAILED = ReadError(2, "/x/c.jpg", "no such file", False)
+
+
+def write_parts(folder: Path, *shards: Sequence[Prediction | ReadError], key: PartKey = KEY) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, rows in enumerate(shards):
+        (folder / part_name(number, key.digest)).write_bytes(encode_part(number, rows, key))
+    return folder
+
+
+def test_parts_are_read_as_they_were_written(tmp_path: Path) -> None:
+    assert part_files(tmp_path) == part_files(tmp_path / "a.json") == []
+    assert read_parts(write_parts(tmp_path / "none", [])).predictions == []
+    parts = read_parts(write_parts(tmp_path / "out", [DETECTED, FAILED], [EMPTY]))
+    assert (parts.classes, parts.unreadable) == (("cat", "dog"), ("/x/c.jpg",))
+    first, second = parts.predictions
+    assert (first.file, first.width, first.height, first.masks) == ("/x/a.jpg", 20, 10, DETECTED.masks)
+    for name in ("boxes", "scores", "labels"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(DETECTED, name))
+    assert (second.file, len(second)) == ("/x/b.jpg", 0)
+
+
+def test_classes_in_another_order_have_other_labels(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "out", [DETECTED, FAILED])
+    results = read_results(folder, classes=["dog", "cat"])
+    assert results.predictions[0].labels.tolist() == [1, 2]
+    assert results.unreadable == ("/x/c.jpg",)
+    with pytest.raises(UserError, match=r"expected classes among dog, bird, found cat"):
+        read_results(folder, classes=["dog", "bird"])
+
+
+def test_files_that_are_no_parts(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "out", [DETECTED])
+    write_parts(folder, [], [EMPTY], key=PartKey("1" * 16, ("bird",), "m"))
+    with pytest.raises(UserError, match=r"expected the classes of the other parts, found"):
+        read_parts(folder)
+    other = tmp_path / "other.parquet"
+    parquet.write_table(parquet.read_table(part_files(folder)[0]).replace_schema_metadata({}), other)
+    with pytest.raises(UserError, match=r"other.parquet: expected a part of `detect predict --from`, found"):
+        read_parts(other)
+    other.write_bytes(b"")
+    with pytest.raises(UserError, match=r"other.parquet: expected a part of `detect predict --from`, found"):
+        read_parts(other)
+
+
+def test_eval_coco_scores_parts_as_it_scores_json(tmp_path: Path, call: Call) -> None:  # noqa: F811
+    folder = write_parts(tmp_path / "out", [DETECTED, FAILED], [EMPTY])
+    write_json(tmp_path / "predictions.json", [DETECTED, EMPTY], KEY.classes)
+    images = [
+        {"id": index, "file_name": f"{name}.jpg", "width": 20, "height": 10} for index, name in enumerate("abc", 1)
+    ]
+    annotation = {"id": 1, "image_id": 1, "category_id": 9, "bbox": [1, 1, 11, 8], "area": 88, "iscrowd": 0}
+    categories = [{"id": 9, "name": "dog"}, {"id": 4, "name": "cat"}]
+    truth = {"images": images, "annotations": [annotation], "categories": categories}
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    scores = []
+    for results in (tmp_path / "predictions.json", folder):
+        out = tmp_path / "scores.json"
+        status, _, err = call(
+            "eval_coco.py", "--annotations", tmp_path / "gt.json", "--results", results, "--json", out
+        )
+        assert status == 0
+        scores.append({name: value for name, value in json.loads(out.read_text()).items() if name != "seconds"})
+    assert scores[0] == scores[1]
+    assert scores[0]["AP50"] > 0.99
+    assert "1 photos could not be read" in err
