@@ -11,7 +11,7 @@ from tests.tracking.moving_shapes import TrueFrame, move_shapes
 
 def frame(index: int, *rows: tuple[float, float, float, int]) -> FrameDetections:
     """A frame of boxes of 20 x 20 pixels, each given as x, y, score, label."""
-    boxes = np.array([[x, y, x + 20, y + 20] for x, y, _, _ in rows]).reshape(-1, 4)
+    boxes = np.array([[x, y, x + 20, y + 20] for x, y, _, _ in rows], np.float64).reshape(-1, 4)
     return FrameDetections(
         index, boxes, np.array([row[2] for row in rows]), np.array([row[3] for row in rows], np.int64)
     )
@@ -31,7 +31,15 @@ def test_no_frames_and_empty_frames_have_no_tracks() -> None:
     [
         ([frame(0, (0, 0, 0.9, 1))], [[0]]),  # one detection is no track
         ([frame(0, (0, 0, 0.9, 1)), frame(1, (2, 0, 0.9, 1))], [[1], [1]]),
-        ([frame(0, (0, 0, 0.9, 1)), frame(1, (2, 0, 0.9, 2))], [[0], [0]]),  # another class
+        ([frame(0, (0, 0, 0.9, 1)), frame(1, (2, 0, 0.9, 2))], [[1], [1]]),  # the detector changed its mind
+        (  # its own class is preferred, though the other one is nearer
+            [frame(0, (0, 0, 0.9, 1)), frame(1, (0, 0, 0.9, 2), (5, 0, 0.8, 1)), frame(2, (5, 0, 0.9, 1))],
+            [[1], [0, 1], [1]],
+        ),
+        (  # a second class at the same box belongs to no track
+            [frame(0, (0, 0, 0.9, 1), (1, 0, 0.8, 2)), frame(1, (2, 0, 0.8, 1), (1, 0, 0.9, 2))],
+            [[1, 0], [0, 1]],
+        ),
         ([frame(0, (0, 0, 0.9, 1)), frame(1, (60, 0, 0.9, 1))], [[0], [0]]),  # too far
         ([frame(0, (0, 0, 0.9, 1)), frame(1, (1, 0, 0.2, 1)), frame(2, (2, 0, 0.9, 1))], [[1], [1], [1]]),
         ([frame(0, (0, 0, 0.2, 1)), frame(1, (1, 0, 0.2, 1))], [[0], [0]]),  # a low score starts no track
