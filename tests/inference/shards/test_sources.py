@@ -58,7 +58,7 @@ def test_folders_globs_and_tar_files(tmp_path: Path) -> None:
     assert read(f"file://{tmp_path}/b/*.JPG", 9) == [photos[1:2]]
     tars = [[f"{tmp_path}/s-0.tar"], [f"{tmp_path}/s-1.tar"]]
     assert read(f"{tmp_path}/*.tar") == read(f"{tmp_path}/s-{{0..1}}.tar") == tars
-    assert read("s3://b/s-{008..010}.tar") == [[f"s3://b/s-{number}.tar"] for number in ("008", "009", "010")]
+    assert read("memory://b/s-{008..010}.tar") == [[f"memory://b/s-{number}.tar"] for number in ("008", "009", "010")]
 
 
 def test_relative_source_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
