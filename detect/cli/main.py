@@ -55,7 +55,7 @@ class LazyGroup(Group):
 @click.version_option(__version__, prog_name="detect")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """R-CNN, Fast R-CNN and Faster R-CNN: train, evaluate, detect."""
+    """The R-CNN family, from R-CNN to Cascade and Mask R-CNN: train, evaluate, detect."""
 
 
 def run() -> NoReturn:
