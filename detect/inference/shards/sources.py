@@ -7,7 +7,7 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -42,8 +42,8 @@ class PhotoSource:
         addresses = self._addresses()
         first = next(addresses, None)
         if first is None:
-            others = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in self.passed_over.items())
-            raise UserError(f"{self.address}: expected photos, found {others or 'none'}")
+            others = count_by_suffix(self.passed_over) or "none"
+            raise UserError(f"{self.address}: expected photos, found {others}")
         size = 1 if is_tar(first) else shard_size
         addresses = chain([first], addresses)
         while shard := list(islice(addresses, size)):
@@ -95,6 +95,11 @@ class PhotoSource:
                         self.passed_over[PurePosixPath(path).suffix.lower()] += 1
         except FileNotFoundError as error:
             raise UserError(f"{self.address}: expected a folder, found nothing") from error
+
+
+def count_by_suffix(counts: Mapping[str, int]) -> str:
+    """Return ``2 .json, 1 without suffix`` for the numbers of files by suffix."""
+    return ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in counts.items())
 
 
 def is_tar(address: str) -> bool:
