@@ -52,10 +52,11 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     require_package("pyarrow", "--from")
     if arguments.runner == "ray":
         require_package("ray", "--runner ray")
-    from detect.inference.shards.job import Job, share_of
+    from detect.inference.shards.job import Job, shards_of_job
     from detect.inference.shards.manifest import ensure_manifest
     from detect.inference.shards.parts import PartKey
     from detect.inference.shards.run_shard import finished_shards
+    from detect.inference.shards.schedule import TooManyFailures
     from detect.inference.shards.stores import Retries
     from detect.system.progress import show_progress
 
@@ -69,7 +70,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     key = PartKey(model.key, model.classes, manifest.facts.identity)
     finished = finished_shards(folder, key)
     _print_manifest(manifest)
-    ours = share_of(range(manifest.num_shards), arguments.share)
+    ours = shards_of_job(range(manifest.num_shards), arguments.share)
     numbers = [number for number in ours if number not in finished]
     totals = _Totals()
     with show_progress(Console(), "detecting", len(ours), "shards") as progress:
@@ -80,10 +81,16 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
             totals.add(summary)
             progress.advance(1)
 
-        failures = _run(arguments, job, model, numbers, report)
+        ended = None
+        try:
+            failures: Sequence[str] = _run(arguments, job, model, numbers, report)
+        except TooManyFailures as error:
+            failures, ended = error.lines, error
     totals.print(load.options.score, arguments.out)
     for line in failures:
         print(f"detect: {line}", file=sys.stderr)
+    if ended is not None:
+        raise ended
     num_left = manifest.num_shards - len(finished_shards(folder, key))
     print(f"{num_left} of {manifest.num_shards} shards are left" if num_left else "no shard is left")
     sys.exit(1 if failures else 0)

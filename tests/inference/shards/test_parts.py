@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from detect.errors import RunError, UserError
-from detect.inference.shards.job import Job, WorkerNumber, share_of
+from detect.inference.shards.job import Job, WorkerNumber, shards_of_job
 from detect.inference.shards.manifest import Manifest
 from detect.inference.shards.model import Photo
 from detect.inference.shards.parts import parse_part_name, part_name
@@ -53,13 +53,13 @@ def test_names_of_parts() -> None:
     ("share", "expected"), [(None, [0, 1, 2, 5]), ("0/1", [0, 1, 2, 5]), ("1/2", [1, 5]), ("3/4", [])]
 )
 def test_shares(share: str | None, expected: list[int]) -> None:
-    assert share_of([0, 1, 2, 5], share) == expected
+    assert shards_of_job([0, 1, 2, 5], share) == expected
 
 
 @pytest.mark.parametrize("share", ["", "1", "2/2", "-1/2", "a/b", "1/0"])
 def test_shares_that_are_none(share: str) -> None:
     with pytest.raises(UserError, match=r"--shard: expected I/N with I from 0 to N - 1"):
-        share_of([0], share)
+        shards_of_job([0], share)
 
 
 @pytest.mark.parametrize(
