@@ -97,6 +97,9 @@ def _row_faults(urls: Sequence[str], addresses: Sequence[str]) -> Iterator[str]:
         others = [url for url in urls if url.partition("::")[2] != addresses[0] and url != addresses[0]]
         if others:
             yield f"expected the photos of {addresses[0]}, found {others[0]}"
+        url, count = max(Counter(urls).items(), key=lambda pair: pair[1], default=("", 0))
+        if count > 1:
+            yield f"{count} rows of {url}, which the tar file may have as often"
     elif list(urls) != list(addresses):
         yield f"expected the {len(addresses)} photos of its shard, found {len(urls)} rows, of others or in disorder"
 

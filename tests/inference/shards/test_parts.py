@@ -133,6 +133,18 @@ def test_a_tar_file_of_other_files_is_an_error(tmp_path: Path) -> None:
     assert verify_parts(job.folder()).faults == ()
 
 
+def test_two_rows_of_a_photo_in_a_tar_file_are_a_fault(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for content in (b"photo 1", b"photo 2"):
+            member = tarfile.TarInfo("a.jpg")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    job = make_job(tmp_path / "out")
+    assert run_stub(f"{tmp_path}/a.tar", job) == []
+    (fault,) = verify_parts(job.folder()).faults
+    assert fault.endswith(f": 2 rows of tar://a.jpg::{tmp_path}/a.tar, which the tar file may have as often")
+
+
 def test_a_store_that_fails_in_a_tar_file_leaves_no_part(tmp_path: Path, faulty_store: FaultyStore) -> None:
     write_tar(tmp_path / "a.tar", {f"{index}.jpg": b"photo %d" % index for index in range(30)})
     faulty_store.pipe_file("/photos/broken-stream.tar", (tmp_path / "a.tar").read_bytes())
