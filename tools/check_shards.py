@@ -8,8 +8,9 @@
 
 PHOTOS: a folder of photos; they are repeated under other names until there are enough. rows: the rows of a local list,
 of a local server that speaks S3 (needs moto[server]), of two processes, of `--shard` and of Ray are the same, once
-each. throughput: photos a second of the plain form, of one process and of two. memory: the slope over the photos with
-a detector that costs nothing. list: seconds to the first photo, and memory, of a list of a million and of ten.
+each. throughput: photos a second of `detect predict MODEL PATH`, of `--from` with one process and with two. memory: the
+slope over the photos with a detector that costs nothing. list: seconds to the first photo, and memory, of a list of a
+million and of ten.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def rows(photos: Path, count: int, runners: tuple[str, ...]) -> None:
 @click.argument("photos", type=click.Path(path_type=Path))
 @click.option("--photos", "count", default=200)
 def throughput(photos: Path, count: int) -> None:
-    """Print the photos a second of the plain form, of one process and of two."""
+    """Print the photos a second of `detect predict MODEL PATH`, of `--from` with one process and with two."""
     with tempfile.TemporaryDirectory() as folder:
         _repeat(photos, Path(folder) / "photos", count)
         source, size = str(Path(folder) / "photos"), str(max(1, count // 20))

@@ -57,10 +57,12 @@ def _load_results(
 ) -> list[dict[str, Any]]:
     """Return COCO results: as they are, or those of a predictions.json or of parts, by the names of images and classes.
 
-    Photos of parts that could not be read have no results, and are counted on stderr.
+    Photos of parts that could not be read have no results, and are counted on stderr; so are shards without a part.
     """
     if part_files(results):
         parts = read_parts(results)
+        for line in parts.gaps:
+            click.echo(f"eval_coco: {line}", err=True)
         if parts.unreadable:
             click.echo(f"eval_coco: {len(parts.unreadable)} photos could not be read: no detections", err=True)
         return _with_ids(parts.predictions, parts.classes, annotations)

@@ -46,6 +46,8 @@ def main(root: Path, split: str, results: Path, metric: VocMetric, json_file: Pa
         predictions = read_comp4(results, annotations)
     else:
         read = read_results(results)
+        for line in read.gaps:
+            click.echo(f"eval_voc: {line}", err=True)
         annotations = _with_classes(annotations, read.classes)
         predictions = align(annotations, read_results(results, classes=annotations.classes).predictions)
     score = evaluate(annotations, predictions, metric)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,11 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     require_package("pyarrow", "--from")
     if arguments.runner == "ray":
         require_package("ray", "--runner ray")
-    from detect.inference.shards.job import Job, share_of
+    from detect.inference.shards.job import Job, shards_of_job
     from detect.inference.shards.manifest import ensure_manifest
     from detect.inference.shards.parts import PartKey
     from detect.inference.shards.run_shard import finished_shards
+    from detect.inference.shards.schedule import TooManyFailures
     from detect.inference.shards.stores import Retries
     from detect.system.progress import show_progress
 
@@ -68,7 +70,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     key = PartKey(model.key, model.classes, manifest.facts.identity)
     finished = finished_shards(folder, key)
     _print_manifest(manifest)
-    ours = share_of(range(manifest.num_shards), arguments.share)
+    ours = shards_of_job(range(manifest.num_shards), arguments.share)
     numbers = [number for number in ours if number not in finished]
     totals = _Totals()
     with show_progress(Console(), "detecting", len(ours), "shards") as progress:
@@ -79,10 +81,16 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
             totals.add(summary)
             progress.advance(1)
 
-        failures = _run(arguments, job, model, numbers, report)
+        ended = None
+        try:
+            failures: Sequence[str] = _run(arguments, job, model, numbers, report)
+        except TooManyFailures as error:
+            failures, ended = error.lines, error
     totals.print(load.options.score, arguments.out)
     for line in failures:
         print(f"detect: {line}", file=sys.stderr)
+    if ended is not None:
+        raise ended
     num_left = manifest.num_shards - len(finished_shards(folder, key))
     print(f"{num_left} of {manifest.num_shards} shards are left" if num_left else "no shard is left")
     sys.exit(1 if failures else 0)
@@ -97,19 +105,26 @@ def verify_output(out: str) -> NoReturn:
     verification = verify_parts(OutputFolder(out, Retries()))
     num_missing, num_faults = len(verification.missing), len(verification.faults)
     print(
-        f"{verification.num_shards} shards: {num_missing} without a part, {num_faults} parts damaged; in the others "
+        f"{verification.num_shards} shards: {num_missing} without a part, {num_faults} parts at fault; in the others "
         f"{verification.statuses['ok']} photos with {verification.num_detections} detections, "
         f"{verification.statuses['error']} photos with an error"
     )
-    for line in verification.faults[:MAX_LISTED]:
-        print(f"detect: {line}", file=sys.stderr)
-    if num_faults > MAX_LISTED:
-        print(f"detect: and {num_faults - MAX_LISTED} more", file=sys.stderr)
+    if verification.num_cut_short:
+        print(f"{verification.num_cut_short} tar files are cut short: the rest of their photos is lost, number unknown")
+    _print_some(verification.faults)
     if num_faults:
-        print("detect: delete the damaged parts, and give the command with --from again", file=sys.stderr)
+        print("detect: delete the parts at fault, and give the command with --from again", file=sys.stderr)
     if num_missing:
         print(f"detect: shard {verification.missing[0]} is the first without a part", file=sys.stderr)
     sys.exit(1 if num_faults or num_missing else 0)
+
+
+def _print_some(lines: Sequence[str]) -> None:
+    """Print the first lines, and how many more there are."""
+    for line in lines[:MAX_LISTED]:
+        print(f"detect: {line}", file=sys.stderr)
+    if len(lines) > MAX_LISTED:
+        print(f"detect: and {len(lines) - MAX_LISTED} more", file=sys.stderr)
 
 
 def _load(arguments: ShardArguments) -> tuple[LoadPredictor, PredictorModel]:
@@ -171,11 +186,12 @@ def _run(
 
 
 def _print_manifest(manifest: Manifest) -> None:
+    from detect.inference.shards.sources import count_by_suffix
+
     facts = manifest.facts
     print(f"{facts.source}: {facts.num_addresses} addresses in {manifest.num_shards} shards", flush=True)
     if facts.passed_over:
-        listed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in facts.passed_over.items())
-        print(f"passed over: {listed}", flush=True)
+        print(f"passed over: {count_by_suffix(facts.passed_over)}", flush=True)
 
 
 class _Totals:
@@ -184,6 +200,8 @@ class _Totals:
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._num_shards = self._num_photos = self._num_errors = self._num_detections = 0
+        self._cut_short: list[str] = []
+        self._passed_over: Counter[str] = Counter()
 
     def add(self, summary: ShardSummary) -> None:
         """Add a shard."""
@@ -191,9 +209,14 @@ class _Totals:
         self._num_photos += summary.num_photos
         self._num_errors += summary.num_errors
         self._num_detections += summary.num_detections
+        self._passed_over.update(summary.passed_over)
+        if summary.cut_short is not None:
+            self._cut_short.append(summary.cut_short)
 
     def print(self, score: float, out: str) -> None:
         """Print the sums and the rate; score: the lowest of the detections."""
+        from detect.inference.shards.sources import count_by_suffix
+
         seconds = time.perf_counter() - self._start
         print(
             f"{self._num_detections} detections that score {score:g} or more in {self._num_photos} photos of "
@@ -201,3 +224,8 @@ class _Totals:
         )
         if self._num_errors:
             print(f"{self._num_errors} of these photos could not be read: their rows have the status error")
+        if self._cut_short:
+            print(f"{len(self._cut_short)} tar files are cut short: the rest of their photos is lost, number unknown")
+            _print_some(self._cut_short)
+        if self._passed_over:
+            print(f"passed over in tar files: {count_by_suffix(self._passed_over)}")

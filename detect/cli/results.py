@@ -86,6 +86,8 @@ def convert(
     count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
     below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""
     print(f"{target}: {count} detections{below} in {len(chosen)} images, {len(results.classes)} classes")
+    for line in results.gaps:
+        print(line)
     if results.unreadable:
         print(f"{len(results.unreadable)} photos that could not be read are left out, {results.unreadable[0]} first")
     if target_format == "label-studio" and chosen:

@@ -53,12 +53,14 @@ class ListedImages:
 class Results:
     """Detections that were read: a Prediction for each image, and the names of the classes.
 
-    unreadable: the addresses of photos in parts that could not be read, which have no Prediction.
+    unreadable: the addresses of photos in parts that could not be read, which have no Prediction; gaps: lines about
+    photos that have no row in the parts.
     """
 
     predictions: list[Prediction]
     classes: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 def results_format(path: Path) -> ReadableFormat:
@@ -219,7 +221,7 @@ def _read_parts(path: Path, images: ListedImages | None, classes: Sequence[str] 
     labels = _labels_by_name(str(path), names)
     new_labels = np.array([0, *(labels(name) for name in parts.classes)], np.int64)
     predictions = [replace(prediction, labels=new_labels[prediction.labels]) for prediction in parts.predictions]
-    return Results(_with_all(images, predictions), names, parts.unreadable)
+    return Results(_with_all(images, predictions), names, parts.unreadable, parts.gaps)
 
 
 def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from detect.cli import predict_shards
+from detect.inference.shards.job import Job
 from detect.inference.shards.read_parts import read_parts
+from detect.inference.shards.run_shard import ShardSummary
+from detect.inference.shards.schedule import TooManyFailures
 from tests.conftest import Command
+from tests.inference.shards.stub_model import FAST, LoadStub, run_stub
 
 pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 
@@ -67,6 +73,40 @@ def test_shards_give_what_the_folder_form_gives(tmp_path: Path, photos: Path, de
     code, _, err = detect_command("predict", *common, out, "--from", photos, "--shard-size", 2, "--score", "0.1")
     assert code == 1
     assert "expected parts of this model, these settings, this version and this list" in err
+
+
+def test_ten_failures_in_a_row_are_told_after_the_totals(
+    tmp_path: Path, photos: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"shard {number}: full disk" for number in range(10)]
+
+    def run(*arguments: Any) -> list[str]:
+        report = arguments[-1]
+        report(ShardSummary(0, 3, 1, 2, 1.0, "a.tar: cut short after 2 photos", {".json": 4}))
+        raise TooManyFailures(lines)
+
+    monkeypatch.setattr(predict_shards, "_run", run)
+    code, text, err = detect_command("predict", MODEL, "--from", photos, "--out", tmp_path / "out")
+    assert code == 1
+    assert "2 detections that score 0.05 or more in 3 photos of 1 shards" in text
+    assert "1 tar files are cut short: the rest of their photos is lost, number unknown" in text
+    assert "passed over in tar files: 4 .json" in text
+    expected = [
+        "a.tar: cut short after 2 photos",
+        *lines,
+        f"10 shards failed one after the other, the last was {lines[-1]}",
+    ]
+    positions = [err.index(line) for line in expected]
+    assert positions == sorted(positions)
+
+
+def test_verify_counts_tar_files_that_are_cut_short(tmp_path: Path, detect_command: Command) -> None:
+    (tmp_path / "a.tar").write_bytes(b"x" * 512)
+    assert run_stub(f"{tmp_path}/a.tar", Job(LoadStub(), str(tmp_path / "out"), FAST, 2)) == []
+    code, text, _ = detect_command("predict", "--verify", tmp_path / "out")
+    assert code == 0
+    assert "1 shards: 0 without a part, 0 parts at fault" in text
+    assert "1 tar files are cut short: the rest of their photos is lost, number unknown" in text
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class Job:
         return ShardRunner(self.load(worker), self.folder(), self.retries, self.num_threads)
 
 
-def share_of(shards: Sequence[int], share: str | None) -> list[int]:
+def shards_of_job(shards: Sequence[int], share: str | None) -> list[int]:
     """Return the shards of ``--shard I/N``: every N-th from I, which counts from 0; all for None. Raises UserError."""
     if share is None:
         return list(shards)

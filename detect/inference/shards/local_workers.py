@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from detect.errors import RunError, UserError
+from detect.errors import RunError, UserError, first_line
 from detect.inference.shards.job import Job, WorkerNumber
-from detect.inference.shards.schedule import Outcome
+from detect.inference.shards.schedule import Outcome, run_shard
+
+_SECONDS_TO_END = 10.0  # of a process whose pipe is closed
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class LocalWorkers:
             try:
                 message = self._workers[worker].connection.recv()
             except (EOFError, OSError):
-                message = Outcome(number)
+                message = Outcome(number, death=_how_it_ended(self._workers[worker].process))
             if isinstance(message, UserError):
                 raise message
             ended.append((worker, message))
@@ -74,7 +76,7 @@ class LocalWorkers:
 
 
 def _serve(connection: Connection, job: Job, worker: WorkerNumber) -> None:
-    """Run shards by their numbers until the other process is gone."""
+    """Run shards by their numbers until the other process is gone, or this one cannot go on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C, which the parent handles
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -82,14 +84,31 @@ def _serve(connection: Connection, job: Job, worker: WorkerNumber) -> None:
     except UserError as error:
         connection.send(error)
         return
+    except Exception as error:  # of a library, the same for every worker
+        connection.send(RunError(f"the detector cannot be loaded: {type(error).__name__}: {first_line(error)}"))
+        return
     while True:
         number = connection.recv()
         try:
-            connection.send(Outcome(number, summary=runner.run(number)))
-        except RunError as error:
-            connection.send(Outcome(number, failure=str(error)))
+            outcome = run_shard(runner, number)
         except UserError as error:
             connection.send(error)
+            return
+        connection.send(outcome)
+        if outcome.death is not None:
+            return
+
+
+def _how_it_ended(process: SpawnProcess) -> str:
+    """Return the exit code of a process whose pipe is closed, or the signal that ended it: SIGKILL if out of memory."""
+    process.join(_SECONDS_TO_END)
+    code = process.exitcode
+    if code is None:
+        return "its pipe is closed, and it runs on"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    return f"{name}, as when memory is short" if name == "SIGKILL" else name
 
 
 def _end_with_parent() -> None:

@@ -84,7 +84,7 @@ def ensure_manifest(folder: OutputFolder, source: str, shard_size: int) -> Manif
     the folder has the manifest of another source or size of shards.
     """
     if NAME not in folder.names():
-        _write(folder, PhotoSource(source), shard_size)
+        _write(folder, PhotoSource(source, folder.retries), shard_size)
     manifest = Manifest(folder)
     facts = manifest.facts
     for option, expected, given in (

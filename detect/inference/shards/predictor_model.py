@@ -27,7 +27,7 @@ _KEY_BYTES = 8
 
 
 class PredictorModel:
-    """A trained detector as it runs on shards; each photo gets the detections that the folder form gives it."""
+    """A trained detector as it runs on shards; each photo gets the detections of `detect predict MODEL PATH`."""
 
     def __init__(self, predictor: Predictor, options: PredictOptions, precision: Precision, batch_size: int) -> None:
         """precision: of the run; the predictor may be another one where only the key is of interest."""

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from detect.errors import RunError, UserError
+from detect.errors import RunError, UserError, first_line
 from detect.inference.shards.job import Job, WorkerNumber
-from detect.inference.shards.schedule import Outcome
+from detect.inference.shards.schedule import Outcome, run_shard
 from detect.system.packages import import_package
 
 
@@ -54,10 +54,10 @@ class RayWorkers:
             worker, number = self._running.pop(reference)
             try:
                 outcome = self._ray.get(reference)
-            except self._ray.exceptions.RayActorError:
-                outcome = Outcome(number)
-            if isinstance(outcome, str):
-                raise UserError(outcome)
+            except self._ray.exceptions.RayActorError as error:
+                outcome = Outcome(number, death=first_line(error))
+            if isinstance(outcome, UserError):
+                raise outcome
             ended.append((worker, outcome))
         return ended
 
@@ -73,19 +73,19 @@ class _Actor:
     """A detector in a process of Ray."""
 
     def __init__(self, job: Job, worker: WorkerNumber) -> None:
-        self._error: str | None = None
+        self._error: UserError | None = None
         try:
             self._runner = job.runner(worker)
         except UserError as error:  # an error of the constructor would look like a dead process
-            self._error = str(error)
+            self._error = error
+        except Exception as error:
+            self._error = RunError(f"the detector cannot be loaded: {type(error).__name__}: {first_line(error)}")
 
-    def run(self, number: int) -> Outcome | str:
-        """Return the outcome of a shard, or why there is no detector."""
+    def run(self, number: int) -> Outcome | UserError:
+        """Return the outcome of a shard, or the error that ends the run."""
         if self._error is not None:
             return self._error
         try:
-            return Outcome(number, summary=self._runner.run(number))
-        except RunError as error:
-            return Outcome(number, failure=str(error))
+            return run_shard(self._runner, number)
         except UserError as error:
-            return str(error)
+            return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,27 @@ import numpy as np
 from detect.data.formats.mask_json import parse_rle
 from detect.errors import UserError, first_line
 from detect.evaluation.predictions import Prediction
-from detect.inference.shards.parts import CLASSES
+from detect.inference.shards.fetch import CUT_SHORT
+from detect.inference.shards.manifest import NAME, Manifest
+from detect.inference.shards.parts import CLASSES, parse_part_name
+from detect.inference.shards.stores import OutputFolder, Retries
 from detect.system.packages import import_package
 
-_COLUMNS = ("url", "width", "height", "status", "boxes", "scores", "labels", "masks")
+_COLUMNS = ("url", "width", "height", "status", "error", "boxes", "scores", "labels", "masks")
 
 
 @dataclass(frozen=True)
 class PartPredictions:
-    """The predictions in parts; classes: their names; unreadable: the addresses of the photos without detections."""
+    """The predictions in parts, and the names of their classes.
+
+    unreadable: the addresses of the photos without detections; gaps: lines about photos that have no row at all, as
+    their shard has no part or their tar file is cut short.
+    """
 
     predictions: list[Prediction]
     classes: tuple[str, ...]
     unreadable: tuple[str, ...]
+    gaps: tuple[str, ...]
 
 
 def part_files(path: Path) -> list[Path]:
@@ -37,6 +45,7 @@ def read_parts(path: Path) -> PartPredictions:
     """Read a part, or all parts of a folder. Raises UserError for a file that is none, or of other classes."""
     predictions: list[Prediction] = []
     unreadable: list[str] = []
+    num_cut_short = 0
     classes: tuple[str, ...] | None = None
     for file in part_files(path):
         table, names = _read_table(file)
@@ -48,7 +57,25 @@ def read_parts(path: Path) -> PartPredictions:
                 predictions.append(_to_prediction(file, row))
             else:
                 unreadable.append(row["url"])
-    return PartPredictions(predictions, classes or (), tuple(unreadable))
+                num_cut_short += row["error"].startswith(CUT_SHORT)
+    gaps = list(_missing_parts(path)) if path.is_dir() else []
+    if num_cut_short:
+        gaps.append(f"{path}: {num_cut_short} tar files are cut short; the rest of their photos is not in the results")
+    return PartPredictions(predictions, classes or (), tuple(unreadable), tuple(gaps))
+
+
+def _missing_parts(path: Path) -> Iterator[str]:
+    """Yield a line if shards of the manifest have no part, or if the folder has no manifest. Raises RunError."""
+    folder = OutputFolder(str(path), Retries())
+    names = folder.names()
+    if NAME not in names:
+        yield f"{path}: it has no {NAME}, so that shards without a part cannot be told"
+        return
+    num_shards = Manifest(folder).num_shards
+    finished = {parsed[0] for name in names if (parsed := parse_part_name(name)) is not None}
+    num_missing = num_shards - len(finished)
+    if num_missing:
+        yield f"{path}: {num_missing} of {num_shards} shards have no part; their photos are not in the results"
 
 
 def _read_table(file: Path) -> tuple[Any, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from detect.data.images import UnreadableImage
 from detect.inference.read_ahead import compute_ahead
-from detect.inference.shards.fetch import fetch, tar_members
+from detect.inference.shards.fetch import TarPhotos, UnreadableTar, fetch
 from detect.inference.shards.model import Photo, ReadError, ShardModel
-from detect.inference.shards.sources import is_tar
 from detect.inference.shards.stores import Retries, StoreError
 
 if TYPE_CHECKING:
@@ -26,17 +24,18 @@ _BATCHES_WAITING = 3  # photos that wait for others of their size: at most so ma
 def read_photos(
     model: ShardModel, addresses: Sequence[str], retries: Retries, num_threads: int
 ) -> Iterator[Photo | ReadError]:
-    """Yield the photos of a shard in order, or why one cannot be read; addresses: of its photos, or of a tar file."""
-    if len(addresses) == 1 and is_tar(addresses[0]):
-        members = enumerate(compute_ahead(tar_members(addresses[0], retries)))
-        yield from _map_ahead(
-            lambda pair: _prepare(model, pair[1].url, pair[0], lambda: _content(pair[1].content, pair[1].error)),
-            members,
-            num_threads,
-        )
-        return
-    yield from _map_ahead(
+    """Return the photos of a shard in order, or why one cannot be read; addresses: of its photos."""
+    return _map_ahead(
         lambda pair: _fetch_and_prepare(model, pair[1], pair[0], retries), enumerate(addresses), num_threads
+    )
+
+
+def read_tar(model: ShardModel, tar: TarPhotos, num_threads: int) -> Iterator[Photo | ReadError]:
+    """Return the photos of a tar file in order, or why one cannot be read. Raises RunError if the store fails."""
+    return _map_ahead(
+        lambda pair: _prepare(model, pair[1].url, pair[0], lambda: _content(pair[1].content, pair[1].error)),
+        enumerate(compute_ahead(tar)),
+        num_threads,
     )
 
 
@@ -92,8 +91,8 @@ def _prepare(model: ShardModel, url: str, index: int, read: Callable[[], bytes])
         return ReadError(index, url, str(error).removeprefix(f"{url}: "), False)
     except FileNotFoundError:
         return ReadError(index, url, "no such file", False)
-    except tarfile.TarError as error:
-        return ReadError(index, url, f"tar file: {error}", False)
+    except UnreadableTar as error:
+        return ReadError(index, url, str(error), False)
     except StoreError as error:
         return ReadError(index, url, f"the store failed: {error}", True)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from detect.errors import RunError
+from detect.errors import RunError, UserError, first_line
 from detect.inference.shards.run_shard import ShardRunner, ShardSummary
 
 MAX_DEATHS = 3  # of workers at one shard, before it is left out: photos may need more memory than there is
@@ -16,11 +16,35 @@ MAX_FAILURES = 10  # shards that fail one after the other end the run: the store
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker says of a shard. summary: None where it failed; failure: why, or None where the worker died."""
+    """What became of a shard. summary: None where it failed; failure: why; death: how its worker ended, if it did."""
 
     number: int
     summary: ShardSummary | None = None
     failure: str | None = None
+    death: str | None = None
+
+
+def run_shard(runner: ShardRunner, number: int) -> Outcome:
+    """Return the outcome of a shard. Raises UserError where the run cannot go on.
+
+    An error of a library is the end of the worker, as a GPU may be of no more use to its process.
+    """
+    try:
+        return Outcome(number, summary=runner.run(number))
+    except RunError as error:
+        return Outcome(number, failure=str(error))
+    except UserError:
+        raise
+    except Exception as error:
+        return Outcome(number, death=f"{type(error).__name__}: {first_line(error)}")
+
+
+class TooManyFailures(RunError):  # noqa: N818 - the name states the problem
+    """Ten shards that failed one after the other. lines: one for each shard of the run that failed."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(f"{MAX_FAILURES} shards failed one after the other, the last was {lines[-1]}")
+        self.lines = tuple(lines)
 
 
 class Workers(Protocol):
@@ -44,7 +68,7 @@ def run_in_workers(
 ) -> list[str]:
     """Run the shards and return a line for each that failed. report: called with each shard that is done.
 
-    Raises RunError where ten shards fail one after the other.
+    Raises TooManyFailures where ten shards fail one after the other.
     """
     waiting = deque(numbers)
     busy: dict[int, int] = {}  # the shard of each worker that has one
@@ -64,7 +88,7 @@ def run_in_workers(
                 idle.append(worker)
                 if outcome.summary is not None:
                     report(outcome.summary)
-                    failures.clear_row()
+                    failures.reset_count()
                 elif outcome.failure is not None:
                     failures.add(number, outcome.failure)
                 else:
@@ -73,7 +97,7 @@ def run_in_workers(
                     if deaths[number] < MAX_DEATHS:
                         waiting.appendleft(number)
                     else:
-                        failures.add(number, f"{MAX_DEATHS} workers were ended by the system while they had it")
+                        failures.add(number, f"{MAX_DEATHS} workers ended while they had it, the last: {outcome.death}")
     finally:
         workers.close()
     return failures.lines
@@ -83,11 +107,12 @@ def run_here(runner: ShardRunner, numbers: Sequence[int], report: Callable[[Shar
     """Run the shards in this process, as ``run_in_workers`` does in others."""
     failures = _Failures()
     for number in numbers:
-        try:
-            report(runner.run(number))
-            failures.clear_row()
-        except RunError as error:
-            failures.add(number, str(error))
+        outcome = run_shard(runner, number)
+        if outcome.summary is not None:
+            report(outcome.summary)
+            failures.reset_count()
+        else:
+            failures.add(number, str(outcome.failure or outcome.death))
     return failures.lines
 
 
@@ -99,12 +124,12 @@ class _Failures:
         self._in_a_row = 0
 
     def add(self, number: int, reason: str) -> None:
-        """Note a shard that failed. Raises RunError if it is the tenth in a row."""
+        """Note a shard that failed. Raises TooManyFailures if it is the tenth in a row."""
         self.lines.append(f"shard {number}: {reason}")
         self._in_a_row += 1
         if self._in_a_row == MAX_FAILURES:
-            raise RunError(f"{MAX_FAILURES} shards failed one after the other, the last was {self.lines[-1]}")
+            raise TooManyFailures(self.lines)
 
-    def clear_row(self) -> None:
+    def reset_count(self) -> None:
         """Note a shard that did not fail."""
         self._in_a_row = 0

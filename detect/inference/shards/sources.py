@@ -7,7 +7,7 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -15,8 +15,8 @@ from typing import IO, Any
 from fsspec.utils import glob_translate
 
 from detect.data.images import is_image
-from detect.errors import UserError, did_you_mean
-from detect.inference.shards.stores import full_address, store_of
+from detect.errors import RunError, UserError, did_you_mean
+from detect.inference.shards.stores import Retries, StoreError, full_address, store_of, with_retries
 from detect.system.packages import import_package
 
 COLUMNS = ("url", "file", "path", "image")  # of a CSV file or a Parquet file: the first of these that it has
@@ -24,14 +24,19 @@ _MAGIC = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TAR = (".tar", ".tar.gz", ".tgz")
 _LISTS = (".txt", ".lst", ".csv", ".parquet")
+_LINK = "link"  # no suffix of a file, which begins with a dot
 _ROWS_AT_ONCE = 10_000  # of a Parquet list
 
 
 class PhotoSource:
-    """The photos of a source, in shards. passed_over: files of a glob or folder that are no photos, by suffix."""
+    """The photos of a source, in shards.
 
-    def __init__(self, address: str) -> None:
+    passed_over: files of a glob or folder that are no photos, by suffix, and links to folders, as ``link``.
+    """
+
+    def __init__(self, address: str, retries: Retries) -> None:
         self.address = full_address(address)
+        self._retries = retries
         self.passed_over: Counter[str] = Counter()
 
     def shards(self, shard_size: int) -> Iterator[list[str]]:
@@ -42,8 +47,8 @@ class PhotoSource:
         addresses = self._addresses()
         first = next(addresses, None)
         if first is None:
-            others = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in self.passed_over.items())
-            raise UserError(f"{self.address}: expected photos, found {others or 'none'}")
+            others = count_by_suffix(self.passed_over) or "none"
+            raise UserError(f"{self.address}: expected photos, found {others}")
         size = 1 if is_tar(first) else shard_size
         addresses = chain([first], addresses)
         while shard := list(islice(addresses, size)):
@@ -87,7 +92,7 @@ class PhotoSource:
                 raise UserError(
                     f"{self.address}: expected a list ({', '.join(_LISTS)}), a glob, a folder or .tar files, found none"
                 )
-            for path in _walk(store, root):
+            for path in self._walk(store, root):
                 if expression is None or expression.match(path):
                     if is_tar(path) if takes_tar else is_image(Path(path)):
                         yield _unstripped(store, path)
@@ -95,11 +100,46 @@ class PhotoSource:
                         self.passed_over[PurePosixPath(path).suffix.lower()] += 1
         except FileNotFoundError as error:
             raise UserError(f"{self.address}: expected a folder, found nothing") from error
+        except StoreError as error:
+            raise RunError(f"{self.address}: expected a store that answers, found {error}") from error
+
+    def _walk(self, store: Any, folder: str) -> Iterator[str]:
+        """Yield the files below a folder, by name, folder by folder; a store's own walk has every listing in memory.
+
+        Links to folders are not followed, as they may lead in a circle.
+        """
+        listed = with_retries(lambda: store.ls(folder, detail=True), folder, self._retries)
+        entries = sorted(listed, key=lambda entry: str(entry["name"]))
+        store.invalidate_cache(folder)
+        for entry in entries:
+            if entry.get("islink") and Path(entry["name"]).is_dir():
+                self.passed_over[_LINK] += 1
+            elif entry["type"] != "directory":
+                yield entry["name"]
+        for entry in entries:
+            is_folder = entry["type"] == "directory" and not entry.get("islink")
+            if is_folder and entry["name"].rstrip("/") != folder.rstrip("/"):
+                yield from self._walk(store, entry["name"])
+
+
+def count_by_suffix(counts: Mapping[str, int]) -> str:
+    """Return ``2 .json, 1 without suffix`` for files that are passed over, and how many links are not followed."""
+    texts = [f"{count} {suffix or 'without suffix'}" for suffix, count in counts.items() if suffix != _LINK]
+    num_links = counts.get(_LINK, 0)
+    if num_links:
+        texts.append(
+            f"{num_links} link{'s' * (num_links > 1)} to a folder {'are' if num_links > 1 else 'is'} not followed"
+        )
+    return ", ".join(texts)
 
 
 def is_tar(address: str) -> bool:
-    """Return whether an address is that of a tar file, by its name."""
-    return address.lower().endswith(_TAR)
+    """Return whether an address is that of a tar file, by its name; not ``tar://MEMBER::FILE``, a photo in one."""
+    return address.lower().endswith(_TAR) and not address.startswith("tar://")
+
+
+def _kind(address: str) -> str:
+    return "tar file" if is_tar(address) else "photo"
 
 
 def _suffix(address: str) -> str:
@@ -111,18 +151,6 @@ def _unstripped(store: Any, path: str) -> str:
     return path if path.startswith("/") and "file" in store.protocol else str(store.unstrip_protocol(path))
 
 
-def _walk(store: Any, folder: str) -> Iterator[str]:
-    """Yield the files below a folder, by name, folder by folder; a store's own walk keeps every listing in memory."""
-    entries = sorted(store.ls(folder, detail=True), key=lambda entry: str(entry["name"]))
-    store.invalidate_cache(folder)
-    for entry in entries:
-        if entry["type"] != "directory":
-            yield entry["name"]
-    for entry in entries:
-        if entry["type"] == "directory" and entry["name"].rstrip("/") != folder.rstrip("/"):
-            yield from _walk(store, entry["name"])
-
-
 def _listed(address: str) -> Iterator[str]:
     """Yield the photos of a list, each an address; one that is relative is taken from the folder of the list."""
     folder = address.rpartition("/")[0]
@@ -131,9 +159,13 @@ def _listed(address: str) -> Iterator[str]:
     try:
         with store.open(path, "rb") as stream:
             rows = readers.get(_suffix(address), _read_lines)(address, stream)
+            kind = None
             for row, text in rows:
                 if not text:
                     raise UserError(f"{address}: {row}: expected the address of a photo, found none")
+                kind = kind or _kind(text)
+                if _kind(text) != kind:
+                    raise UserError(f"{address}: {row}: expected a {kind}, as in the rows before, found {text}")
                 yield text if "://" in text or text.startswith("/") else f"{folder}/{text}"
     except FileNotFoundError as error:
         raise UserError(f"{address}: expected a list of photos, found nothing") from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detect.errors import first_line
+from detect.inference.shards.fetch import CUT_SHORT
 from detect.inference.shards.manifest import Manifest
 from detect.inference.shards.parts import CLASSES, MANIFEST, SHARD, STATUSES, parse_part_name, run_digest
 from detect.inference.shards.sources import is_tar
@@ -21,7 +22,8 @@ class Verification:
     """What a check of all parts found.
 
     num_shards: of the manifest; missing: shards without a part; faults: a line for each part that is not as it should
-    be; statuses: the number of rows by status, of the others; num_detections: in these.
+    be; statuses: the number of rows by status, of the others; num_detections: in these; num_cut_short: tar files of
+    these that could not be read to their end, so that photos of theirs have no row.
     """
 
     num_shards: int
@@ -29,6 +31,7 @@ class Verification:
     faults: tuple[str, ...]
     statuses: Counter[str]
     num_detections: int
+    num_cut_short: int
 
 
 def verify_parts(folder: OutputFolder) -> Verification:
@@ -39,7 +42,7 @@ def verify_parts(folder: OutputFolder) -> Verification:
     expected = digests.most_common(1)[0][0] if digests else ""
     faults: list[str] = []
     statuses: Counter[str] = Counter()
-    num_detections = 0
+    num_detections = num_cut_short = 0
     for name, (number, digest) in parts:
         fault, table = _read(folder, name)
         if digest != expected:
@@ -51,9 +54,17 @@ def verify_parts(folder: OutputFolder) -> Verification:
             continue
         statuses.update(table.column("status").to_pylist())
         num_detections += sum(map(len, filter(None, table.column("scores").to_pylist())))
+        num_cut_short += sum(error.startswith(CUT_SHORT) for error in table.column("error").to_pylist() if error)
     numbers = {number for _, (number, digest) in parts if digest == expected}
     missing = tuple(number for number in range(manifest.num_shards) if number not in numbers)
-    return Verification(manifest.num_shards, missing, tuple(faults), statuses, num_detections)
+    return Verification(
+        num_shards=manifest.num_shards,
+        missing=missing,
+        faults=tuple(faults),
+        statuses=statuses,
+        num_detections=num_detections,
+        num_cut_short=num_cut_short,
+    )
 
 
 def _read(folder: OutputFolder, name: str) -> tuple[str | None, Any]:
@@ -86,6 +97,9 @@ def _row_faults(urls: Sequence[str], addresses: Sequence[str]) -> Iterator[str]:
         others = [url for url in urls if url.partition("::")[2] != addresses[0] and url != addresses[0]]
         if others:
             yield f"expected the photos of {addresses[0]}, found {others[0]}"
+        url, count = max(Counter(urls).items(), key=lambda pair: pair[1], default=("", 0))
+        if count > 1:
+            yield f"{count} rows of {url}, which the tar file may have as often"
     elif list(urls) != list(addresses):
         yield f"expected the {len(addresses)} photos of its shard, found {len(urls)} rows, of others or in disorder"
 

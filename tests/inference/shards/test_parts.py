@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from detect.errors import RunError, UserError
-from detect.inference.shards.job import Job, WorkerNumber, share_of
+from detect.inference.shards.job import Job, WorkerNumber, shards_of_job
 from detect.inference.shards.manifest import Manifest
 from detect.inference.shards.model import Photo
 from detect.inference.shards.parts import parse_part_name, part_name
@@ -53,13 +53,13 @@ def test_names_of_parts() -> None:
     ("share", "expected"), [(None, [0, 1, 2, 5]), ("0/1", [0, 1, 2, 5]), ("1/2", [1, 5]), ("3/4", [])]
 )
 def test_shares(share: str | None, expected: list[int]) -> None:
-    assert share_of([0, 1, 2, 5], share) == expected
+    assert shards_of_job([0, 1, 2, 5], share) == expected
 
 
 @pytest.mark.parametrize("share", ["", "1", "2/2", "-1/2", "a/b", "1/0"])
 def test_shares_that_are_none(share: str) -> None:
     with pytest.raises(UserError, match=r"--shard: expected I/N with I from 0 to N - 1"):
-        share_of([0], share)
+        shards_of_job([0], share)
 
 
 @pytest.mark.parametrize(
@@ -107,15 +107,52 @@ def test_tar_files_are_shards_and_their_photos_open_by_their_urls(tmp_path: Path
     with fsspec.open(first[7]["url"], "rb") as stream:
         assert stream.read() == b"photo 7"
     failed = {row["url"]: row["error"] for row in written if row["status"] == "error"}
-    assert [Path(url).name for url in failed] == ["s-2.tar", "s-3.tar", "s-4.tar", "s-5.tar"]
-    assert [error.split(" after")[0] for error in failed.values()] == [
-        "tar file: damaged or cut short",
-        "tar file: unexpected end of data",
-        "tar file: damaged or cut short",
+    assert list(failed) == [f"{tmp_path}/s-{index}.tar" for index in range(1, 6)]
+    lost = "photos; the rest of the file is lost, number unknown"
+    assert [error.split(" (")[0] for error in failed.values()] == [
+        "expected photos, found none",
+        f"cut short after 5 {lost}",
+        f"cut short after 6 {lost}",
+        f"cut short after 5 {lost}",
         "no such file",
     ]
-    assert len(written) == 30 + 6 + 7 + 6 + 1
+    assert len(written) == 30 + 1 + 6 + 7 + 6 + 1
+    verification = verify_parts(job.folder())
+    assert (verification.faults, verification.num_cut_short) == ((), 3)
+    summaries = [job.runner(WorkerNumber()).run(number) for number in (0, 2)]
+    assert [summary.passed_over for summary in summaries] == [{".cls": 1, ".json": 1}, {}]
+    assert summaries[0].cut_short is None
+    assert str(summaries[1].cut_short).startswith(f"{tmp_path}/s-2.tar: cut short after 5 {lost}")
+
+
+def test_a_tar_file_of_other_files_is_an_error(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", {"a.json": b"{}", "b.JSON": b"{}", "c": b""})
+    job = make_job(tmp_path / "out")
+    assert run_stub(f"{tmp_path}/a.tar", job) == []
+    assert [row["error"] for row in rows(tmp_path / "out")] == ["expected photos, found 2 .json, 1 without suffix"]
     assert verify_parts(job.folder()).faults == ()
+
+
+def test_two_rows_of_a_photo_in_a_tar_file_are_a_fault(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for content in (b"photo 1", b"photo 2"):
+            member = tarfile.TarInfo("a.jpg")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    job = make_job(tmp_path / "out")
+    assert run_stub(f"{tmp_path}/a.tar", job) == []
+    (fault,) = verify_parts(job.folder()).faults
+    assert fault.endswith(f": 2 rows of tar://a.jpg::{tmp_path}/a.tar, which the tar file may have as often")
+
+
+def test_a_store_that_fails_in_a_tar_file_leaves_no_part(tmp_path: Path, faulty_store: FaultyStore) -> None:
+    write_tar(tmp_path / "a.tar", {f"{index}.jpg": b"photo %d" % index for index in range(30)})
+    faulty_store.pipe_file("/photos/broken-stream.tar", (tmp_path / "a.tar").read_bytes())
+    job = make_job(tmp_path / "out")
+    (failure,) = run_stub("faulty://photos/broken-stream.tar", job)
+    assert "broken-stream.tar: the store failed after " in failure
+    assert failure.endswith("TimeoutError: no more")
+    assert verify_parts(job.folder()).missing == (0,)
 
 
 def test_verification_names_what_is_wrong(tmp_path: Path) -> None:
@@ -178,6 +215,19 @@ class FaultyStore(MemoryFileSystem):  # type: ignore[misc]
             return content[:3]
         return content
 
+    def _open(self, path: str, *arguments: Any, **options: Any) -> Any:
+        stream = super()._open(path, *arguments, **options)
+        return BrokenStream(stream.getvalue()) if "broken-stream" in path else stream
+
+
+class BrokenStream(io.BytesIO):
+    """A stream that fails after its first 20 kB."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= 20_000:
+            raise TimeoutError("no more")
+        return super().read(size)
+
 
 @pytest.fixture
 def faulty_store() -> FaultyStore:
@@ -212,7 +262,7 @@ def test_a_store_that_is_gone_leaves_no_part(tmp_path: Path, faulty_store: Fault
     job = make_job(tmp_path / "out")
     failures = run_stub("faulty://photos/*.jpg", job, shard_size=2)
     assert [line.partition(": ")[0] for line in failures] == ["shard 0", "shard 1"]
-    assert "expected photos from the store, found none of 2" in failures[0]
+    assert "the store gave none of 2 photos; the store failed: " in failures[0]
     assert verify_parts(job.folder()).missing == (0, 1)
     for index in range(4, 40):
         faulty_store.pipe_file(f"/photos/timeout-always-{index}.jpg", b"photo")

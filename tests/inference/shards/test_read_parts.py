@@ -12,9 +12,12 @@ from detect.errors import UserError
 from detect.evaluation.predictions import Prediction, empty_prediction
 from detect.inference.result_files import read_results
 from detect.inference.result_writers import write_json
+from detect.inference.shards.fetch import CUT_SHORT
+from detect.inference.shards.job import Job
 from detect.inference.shards.model import ReadError
 from detect.inference.shards.parts import PartKey, encode_part, part_name
 from detect.inference.shards.read_parts import part_files, read_parts
+from tests.inference.shards.stub_model import FAST, LoadStub, run_stub, write_photos
 from tests.tools.test_eval_tools import Call, call  # noqa: F401 - a fixture
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="the extra scale is not installed")
@@ -51,6 +54,31 @@ def test_parts_are_read_as_they_were_written(tmp_path: Path) -> None:
     for name in ("boxes", "scores", "labels"):
         np.testing.assert_array_equal(getattr(first, name), getattr(DETECTED, name))
     assert (second.file, len(second)) == ("/x/b.jpg", 0)
+
+
+@pytest.mark.parametrize(
+    ("removed", "gaps"),
+    [
+        ([], []),
+        ([0, 2], ["{out}: 2 of 3 shards have no part; their photos are not in the results"]),
+        (["_manifest"], ["{out}: it has no _manifest, so that shards without a part cannot be told"]),
+    ],
+)
+def test_shards_without_a_part_are_told(tmp_path: Path, removed: list[int | str], gaps: list[str]) -> None:
+    write_photos(tmp_path / "photos", 6)
+    out = tmp_path / "out"
+    run_stub(str(tmp_path / "photos"), Job(LoadStub(), str(out), FAST, 2), shard_size=2)
+    files = part_files(out)
+    for name in removed:
+        (files[name] if isinstance(name, int) else out / name).unlink()
+    assert read_results(out).gaps == tuple(gap.replace("{out}", str(out)) for gap in gaps)
+
+
+def test_tar_files_that_are_cut_short_are_told(tmp_path: Path) -> None:
+    row = ReadError(1, "/x/a.tar", f"{CUT_SHORT} 1 photos; the rest of the file is lost, number unknown", False)
+    folder = write_parts(tmp_path / "out", [DETECTED, row])
+    line = f"{folder}: 1 tar files are cut short; the rest of their photos is not in the results"
+    assert line in read_results(folder).gaps
 
 
 def test_classes_in_another_order_have_other_labels(tmp_path: Path) -> None:
@@ -97,3 +125,4 @@ def test_eval_coco_scores_parts_as_it_scores_json(tmp_path: Path, call: Call) ->
     assert scores[0] == scores[1]
     assert scores[0]["AP50"] > 0.99
     assert "1 photos could not be read" in err
+    assert "it has no _manifest" in err

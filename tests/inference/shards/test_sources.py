@@ -4,8 +4,9 @@ import gzip
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from detect.errors import UserError
+from detect.errors import RunError, UserError
 from detect.inference.shards.manifest import NAME, Manifest, ensure_manifest
 from detect.inference.shards.sources import PhotoSource
 from detect.inference.shards.stores import OutputFolder, Retries
@@ -17,7 +18,7 @@ RETRIES = Retries(count=1, wait=0.001)
 
 
 def read(source: object, shard_size: int = 2) -> list[list[str]]:
-    return list(PhotoSource(str(source)).shards(shard_size))
+    return list(PhotoSource(str(source), RETRIES).shards(shard_size))
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,8 @@ def read(source: object, shard_size: int = 2) -> list[list[str]]:
         ("a.txt", "\ufeff/x/1.jpg\r\n\n  \n1.jpg\nhttps://h/3.jpg", [["/x/1.jpg", "{tmp}/1.jpg"], ["https://h/3.jpg"]]),
         ("a.lst", "b c.jpg\n", [["{tmp}/b c.jpg"]]),
         ("a.csv", "id,url\n1,s3://b/1.jpg\n", [["s3://b/1.jpg"]]),
+        ("a.txt", "s.tar\nt.TGZ\n", [["{tmp}/s.tar"], ["{tmp}/t.TGZ"]]),
+        ("a.txt", "tar://a.jpg::/s.tar\nb.jpg\n", [["tar://a.jpg::/s.tar", "{tmp}/b.jpg"]]),
         ("a.csv", 'file\n"a,b.jpg"\n', [["{tmp}/a,b.jpg"]]),
     ],
 )
@@ -51,7 +54,7 @@ def test_folders_globs_and_tar_files(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     photos = [f"{tmp_path}/{name}" for name in ("1.jpg", "b/2.JPG", "b/c/3.png")]
-    source = PhotoSource(str(tmp_path))
+    source = PhotoSource(str(tmp_path), RETRIES)
     assert list(source.shards(9)) == [photos]
     assert source.passed_over == {".md": 1, ".tar": 2, ".jpg": 1}
     assert read(f"{tmp_path}/**/*.png", 9) == [photos[2:]]
@@ -59,6 +62,40 @@ def test_folders_globs_and_tar_files(tmp_path: Path) -> None:
     tars = [[f"{tmp_path}/s-0.tar"], [f"{tmp_path}/s-1.tar"]]
     assert read(f"{tmp_path}/*.tar") == read(f"{tmp_path}/s-{{0..1}}.tar") == tars
     assert read("memory://b/s-{008..010}.tar") == [[f"memory://b/s-{number}.tar"] for number in ("008", "009", "010")]
+
+
+@pytest.mark.parametrize(("num_links", "text"), [(1, "1 link to a folder is"), (2, "2 links to a folder are")])
+def test_links_to_folders_are_told(tmp_path: Path, num_links: int, text: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "album").mkdir()
+    (tmp_path / "album/2.jpg").touch()
+    for index in range(num_links):
+        (tmp_path / f"photos/{index}.jpg").symlink_to(tmp_path / "album")
+    with pytest.raises(UserError, match=f"photos: expected photos, found {text} not followed"):
+        read(tmp_path / "photos")
+    (tmp_path / "photos/link.jpg").symlink_to(tmp_path / "album/2.jpg")
+    assert read(tmp_path / "photos") == [[f"{tmp_path}/photos/link.jpg"]]
+
+
+@pytest.mark.parametrize(("num_failures", "is_listed"), [(0, True), (1, True), (2, False)])
+def test_listings_are_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_failures: int, is_listed: bool
+) -> None:
+    (tmp_path / "1.jpg").touch()
+    failures = [TimeoutError("no answer")] * num_failures
+    ls = LocalFileSystem.ls
+
+    def fail_first(store: LocalFileSystem, path: str, **options: bool) -> object:
+        if failures:
+            raise failures.pop()
+        return ls(store, path, **options)
+
+    monkeypatch.setattr(LocalFileSystem, "ls", fail_first)
+    if is_listed:
+        assert read(tmp_path) == [[f"{tmp_path}/1.jpg"]]
+    else:
+        with pytest.raises(RunError, match=r"expected a store that answers, found TimeoutError: no answer"):
+            read(tmp_path)
 
 
 def test_relative_source_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +115,8 @@ def test_relative_source_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("a.txt", b"\xff", "{tmp}/a.txt", "a.txt: expected text in UTF-8, found byte 0xff"),
         ("a.csv", b"name,urls\n", "{tmp}/a.csv", r'expected a column url, .*, found name, urls \(did you mean "urls"'),
         ("a.csv", b"url,x\n,1\n", "{tmp}/a.csv", "a.csv: line 2: expected the address of a photo, found none"),
+        ("a.txt", b"a.jpg\n\nb.tar\n", "{tmp}/a.txt", "a.txt: line 3: expected a photo, as in the .*, found b.tar"),
+        ("a.csv", b"url\nb.tar\na.jpg\n", "{tmp}/a.csv", "a.csv: line 3: expected a tar file, .*, found a.jpg"),
         ("a.txt", b"", "nosuch://a/b.txt", "nosuch://a/b.txt: expected an address that fsspec reads, found: Protocol"),
     ],
 )
