@@ -76,8 +76,12 @@ def train_networks(
     if config.words.vectors is None:
         vectors = random_vectors(vocabulary, config.words.dim, config.seed)
     else:
-        vectors, missing = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
-        context.log(f"words: {len(missing)} of {len(vocabulary)} have no vector in {config.words.vectors}")
+        read = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
+        vectors = read.vectors
+        context.log(
+            f"words: {len(read.missing)} of {len(vocabulary)} have no vector in {config.words.vectors}; "
+            f"{read.num_respelled} further spellings passed over"
+        )
     model = build_describe_model(config, vocabulary, photos[0].features.shape[1], vectors)
     steps = align(model, context)
     model = train_generator(model, find_segments(model, context), steps, context)
