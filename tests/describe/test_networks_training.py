@@ -62,6 +62,22 @@ def test_a_run_killed_at_a_step_resumes_to_the_same_bits(
     require_equal_runs(tmp_path / "run", whole)
 
 
+@pytest.mark.parametrize("step", [5, None])
+def test_a_file_of_a_stage_without_its_checksum_is_refused(
+    step: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if step is None:
+        train(tmp_path / "run")
+    else:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            kill_at_step(patched, "alignment", step)
+            train(tmp_path / "run")
+    file = tmp_path / "run" / ("alignment.pt" if step is None else "alignment.unfinished.pt")
+    torch.save(torch.load(file), file)
+    with pytest.raises(UserError, match=rf"{file.name}: damaged: expected a checksum at its end, found none"):
+        train(tmp_path / "run")
+
+
 @pytest.mark.parametrize("function", ["write_text", "save_describe_model"])
 def test_a_run_killed_between_stages_resumes_to_the_same_bits(
     function: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
