@@ -152,8 +152,8 @@ def _compare(scores: DescribeScores, other: DescribeScores, model_b: Path) -> di
 
     described = np.unique(scores.photo_of_sentence)
     directions = {
-        "photo_to_sentence": (scores.photo_ranks, other.photo_ranks, described),
-        "sentence_to_photo": (scores.sentence_ranks, other.sentence_ranks, scores.photo_of_sentence),
+        "photo_to_sentence": (scores.ranks_of_sentences, other.ranks_of_sentences, described),
+        "sentence_to_photo": (scores.ranks_of_photos, other.ranks_of_photos, scores.photo_of_sentence),
     }
     differences = {}
     for name, (ranks, other_ranks, photos) in directions.items():

@@ -10,7 +10,7 @@ import pytest
 from detect.describe.datasets import read_captions
 from detect.describe.describer import load_describer
 from detect.describe.evaluate import evaluate_describer, recall_difference
-from detect.describe.retrieval import photo_ranks
+from detect.describe.retrieval import rank_photos_for_sentences
 from tests.conftest import Command
 
 
@@ -111,7 +111,8 @@ def test_eval_scores_and_compares(tiny_describe: Path, tmp_path: Path, detect_co
     assert "sentence to photo: R@1" in out
     features = [describer.regions(dataset.read(index)).features for index in range(len(dataset.images))]
     tokens = [sentence.tokens for image in dataset.images for sentence in image.sentences]
-    ranks = photo_ranks(describer.model.photo_scores(features, tokens), np.repeat(np.arange(len(features)), 5))
+    photo_scores = describer.model.photo_scores(features, tokens)
+    ranks = rank_photos_for_sentences(photo_scores, np.repeat(np.arange(len(features)), 5))
     assert scores["sentence_to_photo"]["recall_1"] == pytest.approx(float((ranks == 1).mean()))
 
 
