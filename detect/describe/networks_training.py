@@ -25,7 +25,7 @@ from detect.describe.model import (
 from detect.describe.padding import pad_words
 from detect.describe.segments import Segment, assign_regions, split_segments
 from detect.describe.stage import Stage, run_stage
-from detect.describe.tokens import Vocabulary
+from detect.describe.tokens import NUM_SPECIAL, Vocabulary
 from detect.describe.training_data import (
     PairBatches,
     RegionText,
@@ -79,7 +79,7 @@ def train_networks(
         read = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
         vectors = read.vectors
         context.log(
-            f"words: {len(read.missing)} of {len(vocabulary)} have no vector in {config.words.vectors}; "
+            f"words: {len(read.missing)} of {len(vocabulary) - NUM_SPECIAL} have no vector in {config.words.vectors}; "
             f"{read.num_respelled} further spellings passed over"
         )
     model = build_describe_model(config, vocabulary, photos[0].features.shape[1], vectors)
@@ -140,7 +140,8 @@ def find_segments(model: DescribeModel, context: StageContext) -> PhotoSegments:
     write_text(file, json.dumps(rows) + "\n")
     parts = [part for by_sentence in segments for of_sentence in by_sentence for part in of_sentence]
     num_words = sum(part.last - part.first for part in parts)
-    context.log(f"segments: {len(parts)} of {num_words} words in {sum(map(len, segments))} sentences")
+    num_sentences = sum(map(len, segments))
+    context.log(f"{len(parts)} segments, made of {num_words} words of {num_sentences} sentences")
     return segments
 
 
@@ -152,16 +153,20 @@ def train_generator(
     if settings.epochs == 0:
         return model
     texts: list[RegionText] = []
+    left_out = ""
     if settings.texts in ("photos", "both"):
         texts += whole_photo_texts(context.photos)
     if settings.texts in ("segments", "both"):
-        texts += segment_texts(context.photos, segments)
+        of_regions = segment_texts(context.photos, segments)
+        num_segments = sum(len(parts) for by_sentence in segments for parts in by_sentence)
+        left_out = f"; {num_segments - len(of_regions)} segments that belong to no region are left out"
+        texts += of_regions
     if not texts:
         raise UserError(
             f"generator.texts: expected photos with alignment.regions {context.config.alignment.regions}, "
             f"found {settings.texts}, of which there are none"
         )
-    context.log(f"generator: {len(texts)} texts")
+    context.log(f"generator: {len(texts)} texts{left_out}")
     model = with_new_generator(model)
     generator = model.generator
     assert generator is not None
