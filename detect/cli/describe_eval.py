@@ -92,6 +92,7 @@ def _can_score_text(describer: Describer) -> bool:
     from detect.describe.text_scores import require_packages
 
     if describer.model.generator is None:
+        print("no sentences: the model has no generator", flush=True)
         return False
     try:
         require_packages()
@@ -133,7 +134,8 @@ def _pointing_line(title: str, scores: PointingScores) -> str:
 
 def _text_line(scores: TextScores) -> str:
     bleu = " ".join(_number(score) for score in scores.bleu or ())
-    return f"written: BLEU-1..4 {bleu or '-'}, ROUGE-L {_number(scores.rouge_l)}, CIDEr {_number(scores.cider)}"
+    cider = "- (needs pycocoevalcap)" if scores.sentences and scores.cider is None else _number(scores.cider)
+    return f"written: BLEU-1..4 {bleu or '-'}, ROUGE-L {_number(scores.rouge_l)}, CIDEr {cider}"
 
 
 def _region_captions_line(scores: RegionCaptionScores) -> str:
