@@ -18,7 +18,7 @@ from detect.describe.model import (
     MODEL_FILE,
     DescribeModel,
     build_describe_model,
-    hide_other_rows,
+    hide_uncompared_regions,
     save_describe_model,
     with_new_generator,
 )
@@ -134,12 +134,12 @@ def find_segments(model: DescribeModel, context: StageContext) -> PhotoSegments:
         return _read_segments(file.name, read_json_file(file, "the segments of sentences"), context.photos)
     segments = [_segments_of(model, photo) for photo in context.photos]
     rows = {
-        photo.name: [[[part.first, part.last, part.region] for part in parts] for parts in by_sentence]
+        photo.name: [[[part.first, part.end, part.region] for part in parts] for parts in by_sentence]
         for photo, by_sentence in zip(context.photos, segments, strict=True)
     }
     write_text(file, json.dumps(rows) + "\n")
     parts = [part for by_sentence in segments for of_sentence in by_sentence for part in of_sentence]
-    num_words = sum(part.last - part.first for part in parts)
+    num_words = sum(part.end - part.first for part in parts)
     num_sentences = sum(map(len, segments))
     context.log(f"{len(parts)} segments, made of {num_words} words of {num_sentences} sentences")
     return segments
@@ -208,7 +208,7 @@ def _segments_of(model: DescribeModel, photo: TrainingPhoto) -> list[tuple[Segme
     settings, device = model.config, model.region_encoder.output.weight.device
     words, is_word = (part.to(device) for part in pad_words(photo.sentences))
     scores = model.sentence_encoder(words, is_word) @ model.region_encoder(photo.features.to(device)).T  # (L, T, R)
-    scores = hide_other_rows(scores, settings)
+    scores = hide_uncompared_regions(scores, settings)
     return [
         split_segments(assign_regions(rows[: len(sentence)].cpu().numpy(), settings.segments.beta))
         for rows, sentence in zip(scores, photo.sentences, strict=True)
@@ -221,6 +221,6 @@ def _read_segments(file: str, rows: dict[str, list[list[list[int]]]], photos: Se
     if lengths != {name: [parts[-1][1] if parts else 0 for parts in sentences] for name, sentences in rows.items()}:
         raise UserError(f"{file}: expected the segments of the training sentences, found those of others")
     return [
-        [tuple(Segment(first=first, last=last, region=row) for first, last, row in parts) for parts in rows[photo.name]]
+        [tuple(Segment(first=first, end=end, region=row) for first, end, row in parts) for parts in rows[photo.name]]
         for photo in photos
     ]
