@@ -128,7 +128,7 @@ def _pointing_line(title: str, scores: PointingScores) -> str:
     return (
         f"{title}: words {_number(scores.words)}, mentions {_number(scores.mentions)} of {scores.num_mentions}; "
         f"a random box {_number(scores.random)}, the largest {_number(scores.largest)}, "
-        f"the best that there is {_number(scores.reachable)}"
+        f"the upper bound {_number(scores.reachable)}"
     )
 
 
