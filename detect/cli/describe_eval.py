@@ -92,6 +92,7 @@ def _can_score_text(describer: Describer) -> bool:
     from detect.describe.text_scores import require_packages
 
     if describer.model.generator is None:
+        print("no sentences: the model has no generator", flush=True)
         return False
     try:
         require_packages()
@@ -127,13 +128,14 @@ def _pointing_line(title: str, scores: PointingScores) -> str:
     return (
         f"{title}: words {_number(scores.words)}, mentions {_number(scores.mentions)} of {scores.num_mentions}; "
         f"a random box {_number(scores.random)}, the largest {_number(scores.largest)}, "
-        f"the best that there is {_number(scores.reachable)}"
+        f"the upper bound {_number(scores.reachable)}"
     )
 
 
 def _text_line(scores: TextScores) -> str:
     bleu = " ".join(_number(score) for score in scores.bleu or ())
-    return f"written: BLEU-1..4 {bleu or '-'}, ROUGE-L {_number(scores.rouge_l)}, CIDEr {_number(scores.cider)}"
+    cider = "- (needs pycocoevalcap)" if scores.sentences and scores.cider is None else _number(scores.cider)
+    return f"written: BLEU-1..4 {bleu or '-'}, ROUGE-L {_number(scores.rouge_l)}, CIDEr {cider}"
 
 
 def _region_captions_line(scores: RegionCaptionScores) -> str:
@@ -152,8 +154,8 @@ def _compare(scores: DescribeScores, other: DescribeScores, model_b: Path) -> di
 
     described = np.unique(scores.photo_of_sentence)
     directions = {
-        "photo_to_sentence": (scores.photo_ranks, other.photo_ranks, described),
-        "sentence_to_photo": (scores.sentence_ranks, other.sentence_ranks, scores.photo_of_sentence),
+        "photo_to_sentence": (scores.ranks_of_sentences, other.ranks_of_sentences, described),
+        "sentence_to_photo": (scores.ranks_of_photos, other.ranks_of_photos, scores.photo_of_sentence),
     }
     differences = {}
     for name, (ranks, other_ranks, photos) in directions.items():

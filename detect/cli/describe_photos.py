@@ -202,7 +202,7 @@ def _phrases(alignment: Alignment, classes: tuple[str, ...]) -> list[str]:
 
     lines = []
     for segment in split_segments(alignment.assigned):
-        words = " ".join(alignment.tokens[segment.first : segment.last])
+        words = " ".join(alignment.tokens[segment.first : segment.end])
         region = segment.region
         label = int(alignment.regions.labels[region])
         lines.append(f"{words}: {_region_name(label, alignment.regions.boxes[region], classes)}")

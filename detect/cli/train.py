@@ -67,7 +67,7 @@ def train_command(
         if out is not None:
             require_writable_folder(out)
     from detect.system.distributed import init_process_group
-    from detect.training.restart import find_interrupted
+    from detect.training.restart import find_run_of_launch
     from detect.training.run import device_of_run, replay_step, resume, train
     from detect.training.run_folder import RunFolder
 
@@ -81,7 +81,7 @@ def train_command(
         used_device = device_of_run(resumed)
     with init_process_group(used_device) as group:
         if config_file is not None:
-            resumed = find_interrupted(config, out, config_file.stem, group)
+            resumed = find_run_of_launch(config, out, config_file.stem, group)
         if resumed is not None:
             outcome = resume(resumed, group=group)
         else:

@@ -16,7 +16,12 @@ from detect.describe.formats.grammar import names_class
 from detect.describe.pointing import MentionRegions, PointingScores, point, pointing_scores
 from detect.describe.region_features import features_of
 from detect.describe.regions import RegionFeatures
-from detect.describe.retrieval import RetrievalScores, photo_ranks, retrieval_scores, sentence_ranks
+from detect.describe.retrieval import (
+    RetrievalScores,
+    rank_photos_for_sentences,
+    rank_sentences_for_photos,
+    retrieval_scores,
+)
 from detect.describe.text_scores import TextScores, text_scores
 from detect.system.progress import show_progress
 
@@ -33,8 +38,9 @@ class RegionCaptionScores:
 class DescribeScores:
     """The scores of a model on a data set, which are None where the data have no boxes or the model does not write.
 
-    pointing: with the regions of the detector; pointing_on_objects: with the labelled boxes as regions, which leaves
-    out what the detector misses; ranks of each photo and of each sentence, photo_of_sentence (L,): its photo.
+    pointing: with the regions of the detector; pointing_on_objects: with the labeled boxes as regions, which leaves
+    out what the detector misses; ranks_of_sentences (K,): of the best sentence of each photo that has sentences;
+    ranks_of_photos (L,): of the photo of each sentence; photo_of_sentence (L,): the index of that photo.
     """
 
     photos: int
@@ -45,13 +51,13 @@ class DescribeScores:
     pointing_on_objects: PointingScores | None
     text: TextScores | None
     region_captions: RegionCaptionScores | None
-    photo_ranks: np.ndarray
-    sentence_ranks: np.ndarray
+    ranks_of_sentences: np.ndarray
+    ranks_of_photos: np.ndarray
     photo_of_sentence: np.ndarray
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as values for JSON, without the ranks."""
-        arrays = ("photo_ranks", "sentence_ranks", "photo_of_sentence")
+        arrays = ("ranks_of_sentences", "ranks_of_photos", "photo_of_sentence")
         return {name: score for name, score in asdict(self).items() if name not in arrays}
 
 
@@ -68,7 +74,8 @@ def evaluate_describer(
     photo_of_sentence = np.repeat(np.arange(len(tokens)), [len(of_photo) for of_photo in tokens])
     all_tokens = [words for of_photo in tokens for words in of_photo]
     scores = describer.model.photo_scores([photo.features for photo in regions], all_tokens)
-    by_photo, by_sentence = sentence_ranks(scores, photo_of_sentence), photo_ranks(scores, photo_of_sentence)
+    ranks_of_sentences = rank_sentences_for_photos(scores, photo_of_sentence)
+    ranks_of_photos = rank_photos_for_sentences(scores, photo_of_sentence)
     writes = with_text and describer.model.generator is not None
     has_mentions = any(sentence.mentions for image in dataset.images for sentence in image.sentences)
     objects = _regions_of_objects(describer, dataset, console) if has_mentions else []
@@ -76,14 +83,14 @@ def evaluate_describer(
     return DescribeScores(
         photos=len(tokens),
         sentences=len(all_tokens),
-        photo_to_sentence=retrieval_scores(by_photo),
-        sentence_to_photo=retrieval_scores(by_sentence),
+        photo_to_sentence=retrieval_scores(ranks_of_sentences),
+        sentence_to_photo=retrieval_scores(ranks_of_photos),
         pointing=score_pointing(describer, dataset.images, regions) if has_mentions else None,
         pointing_on_objects=score_pointing(describer, dataset.images, objects) if has_mentions else None,
         text=_score_text(describer, tokens, regions, console) if writes else None,
         region_captions=_score_region_captions(describer, dataset, objects, console) if writes and shapes else None,
-        photo_ranks=by_photo,
-        sentence_ranks=by_sentence,
+        ranks_of_sentences=ranks_of_sentences,
+        ranks_of_photos=ranks_of_photos,
         photo_of_sentence=photo_of_sentence,
     )
 
@@ -103,9 +110,9 @@ def score_pointing(
 
 
 def _regions_of_objects(describer: Describer, dataset: CaptionDataset, console: Console) -> list[RegionFeatures]:
-    """Return the labelled boxes of each photo as its regions, in their order."""
+    """Return the labeled boxes of each photo as its regions, in their order."""
     regions = []
-    with show_progress(console, "features of labelled boxes", len(dataset.images), "photos") as progress:
+    with show_progress(console, "features of labeled boxes", len(dataset.images), "photos") as progress:
         for index, image in enumerate(dataset.images):
             regions.append(describer.regions(dataset.read(index), image.boxes))
             progress.advance(1)

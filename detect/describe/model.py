@@ -58,7 +58,7 @@ class DescribeModel:
             return np.zeros((0, len(regions)), np.float32)
         (words,) = self.sentence_encoder(*self._pad([tokens]))
         scores: Tensor = words @ self.region_encoder(regions.to(self._device)).T
-        return hide_other_rows(scores, self.config).cpu().numpy()
+        return hide_uncompared_regions(scores, self.config).cpu().numpy()
 
     def photo_score(self, features: np.ndarray, tokens: Sequence[str]) -> float:
         """Return the score S of a photo with a sentence; 0 without words."""
@@ -128,7 +128,7 @@ class DescribeModel:
         return self.region_encoder(regions.to(self._device)), is_region.to(self._device)
 
 
-def hide_other_rows(scores: Tensor, config: DescribeConfig) -> Tensor:
+def hide_uncompared_regions(scores: Tensor, config: DescribeConfig) -> Tensor:
     """Return scores (..., R) with regions, where those that words are not compared with are -inf."""
     hidden = torch.full_like(scores, -torch.inf)
     rows = compared_rows(scores.shape[-1], config.alignment.regions)

@@ -18,14 +18,14 @@ from detect.describe.model import (
     MODEL_FILE,
     DescribeModel,
     build_describe_model,
-    hide_other_rows,
+    hide_uncompared_regions,
     save_describe_model,
     with_new_generator,
 )
 from detect.describe.padding import pad_words
 from detect.describe.segments import Segment, assign_regions, split_segments
 from detect.describe.stage import Stage, run_stage
-from detect.describe.tokens import Vocabulary
+from detect.describe.tokens import NUM_SPECIAL, Vocabulary
 from detect.describe.training_data import (
     PairBatches,
     RegionText,
@@ -76,8 +76,12 @@ def train_networks(
     if config.words.vectors is None:
         vectors = random_vectors(vocabulary, config.words.dim, config.seed)
     else:
-        vectors, missing = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
-        context.log(f"words: {len(missing)} of {len(vocabulary)} have no vector in {config.words.vectors}")
+        read = read_vectors(Path(config.words.vectors), vocabulary, config.seed)
+        vectors = read.vectors
+        context.log(
+            f"words: {len(read.missing)} of {len(vocabulary) - NUM_SPECIAL} have no vector in {config.words.vectors}; "
+            f"{read.num_respelled} further spellings passed over"
+        )
     model = build_describe_model(config, vocabulary, photos[0].features.shape[1], vectors)
     steps = align(model, context)
     model = train_generator(model, find_segments(model, context), steps, context)
@@ -130,13 +134,14 @@ def find_segments(model: DescribeModel, context: StageContext) -> PhotoSegments:
         return _read_segments(file.name, read_json_file(file, "the segments of sentences"), context.photos)
     segments = [_segments_of(model, photo) for photo in context.photos]
     rows = {
-        photo.name: [[[part.first, part.last, part.region] for part in parts] for parts in by_sentence]
+        photo.name: [[[part.first, part.end, part.region] for part in parts] for parts in by_sentence]
         for photo, by_sentence in zip(context.photos, segments, strict=True)
     }
     write_text(file, json.dumps(rows) + "\n")
     parts = [part for by_sentence in segments for of_sentence in by_sentence for part in of_sentence]
-    num_words = sum(part.last - part.first for part in parts)
-    context.log(f"segments: {len(parts)} of {num_words} words in {sum(map(len, segments))} sentences")
+    num_words = sum(part.end - part.first for part in parts)
+    num_sentences = sum(map(len, segments))
+    context.log(f"{len(parts)} segments, made of {num_words} words of {num_sentences} sentences")
     return segments
 
 
@@ -148,16 +153,20 @@ def train_generator(
     if settings.epochs == 0:
         return model
     texts: list[RegionText] = []
+    left_out = ""
     if settings.texts in ("photos", "both"):
         texts += whole_photo_texts(context.photos)
     if settings.texts in ("segments", "both"):
-        texts += segment_texts(context.photos, segments)
+        of_regions = segment_texts(context.photos, segments)
+        num_segments = sum(len(parts) for by_sentence in segments for parts in by_sentence)
+        left_out = f"; {num_segments - len(of_regions)} segments that belong to no region are left out"
+        texts += of_regions
     if not texts:
         raise UserError(
             f"generator.texts: expected photos with alignment.regions {context.config.alignment.regions}, "
             f"found {settings.texts}, of which there are none"
         )
-    context.log(f"generator: {len(texts)} texts")
+    context.log(f"generator: {len(texts)} texts{left_out}")
     model = with_new_generator(model)
     generator = model.generator
     assert generator is not None
@@ -199,7 +208,7 @@ def _segments_of(model: DescribeModel, photo: TrainingPhoto) -> list[tuple[Segme
     settings, device = model.config, model.region_encoder.output.weight.device
     words, is_word = (part.to(device) for part in pad_words(photo.sentences))
     scores = model.sentence_encoder(words, is_word) @ model.region_encoder(photo.features.to(device)).T  # (L, T, R)
-    scores = hide_other_rows(scores, settings)
+    scores = hide_uncompared_regions(scores, settings)
     return [
         split_segments(assign_regions(rows[: len(sentence)].cpu().numpy(), settings.segments.beta))
         for rows, sentence in zip(scores, photo.sentences, strict=True)
@@ -212,6 +221,6 @@ def _read_segments(file: str, rows: dict[str, list[list[list[int]]]], photos: Se
     if lengths != {name: [parts[-1][1] if parts else 0 for parts in sentences] for name, sentences in rows.items()}:
         raise UserError(f"{file}: expected the segments of the training sentences, found those of others")
     return [
-        [tuple(Segment(first=first, last=last, region=row) for first, last, row in parts) for parts in rows[photo.name]]
+        [tuple(Segment(first=first, end=end, region=row) for first, end, row in parts) for parts in rows[photo.name]]
         for photo in photos
     ]

@@ -15,7 +15,7 @@ from detect.describe.region_extractor import RegionExtractor, build_region_extra
 from detect.describe.regions import RegionFeatures
 from detect.errors import UserError
 from detect.system import randomness
-from detect.system.checksums import load_with_checksum, save_with_checksum
+from detect.system.checksums import load_only_with_checksum, save_with_checksum
 from detect.system.progress import show_progress
 
 __all__ = ["RegionFeatures", "extract_features", "features_of"]
@@ -73,7 +73,7 @@ def _save(file: Path, photos: Sequence[RegionFeatures]) -> None:
 
 def _load(file: Path, num_photos: int) -> list[RegionFeatures]:
     """Return the regions of the photos in a file. Raises UserError if it is damaged."""
-    content, _ = load_with_checksum(file, _EXPECTED)
+    content = load_only_with_checksum(file, _EXPECTED)
     counts = content.get("counts") if isinstance(content, dict) else None
     if counts is None or len(counts) != num_photos:
         raise UserError(f"{file}: expected {_EXPECTED} of {num_photos} photos, found something else; remove it")

@@ -22,7 +22,7 @@ class RetrievalScores:
     queries: int
 
 
-def sentence_ranks(scores: np.ndarray, photo_of_sentence: np.ndarray) -> np.ndarray:
+def rank_sentences_for_photos(scores: np.ndarray, photo_of_sentence: np.ndarray) -> np.ndarray:
     """Return for each photo with a sentence the rank, from 1, of the best of its sentences among all sentences.
 
     scores (K, L) of K photos with L sentences; photo_of_sentence (L,) int. Of equal scores those of other photos come
@@ -35,8 +35,11 @@ def sentence_ranks(scores: np.ndarray, photo_of_sentence: np.ndarray) -> np.ndar
     return np.array(ranks, np.int64)
 
 
-def photo_ranks(scores: np.ndarray, photo_of_sentence: np.ndarray) -> np.ndarray:
-    """Return the rank (L,), from 1, of the photo of each sentence among all photos; arguments as ``sentence_ranks``."""
+def rank_photos_for_sentences(scores: np.ndarray, photo_of_sentence: np.ndarray) -> np.ndarray:
+    """Return the rank (L,), from 1, of the photo of each sentence among all photos.
+
+    Arguments as for ``rank_sentences_for_photos``; here too, of equal scores those of other photos come first.
+    """
     if not len(photo_of_sentence):
         return np.zeros(0, np.int64)
     right = scores[photo_of_sentence, np.arange(len(photo_of_sentence))]

@@ -13,10 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Segment:
-    """The words first..last - 1 of a sentence, which belong to the region of this row."""
+    """The words first..end - 1 of a sentence, which belong to the region of this row."""
 
     first: int
-    last: int
+    end: int
     region: int
 
 
@@ -54,6 +54,6 @@ def split_segments(assigned: np.ndarray) -> tuple[Segment, ...]:
         return ()
     ends = [*(np.flatnonzero(np.diff(assigned)) + 1).tolist(), len(assigned)]
     return tuple(
-        Segment(first=first, last=last, region=int(assigned[first]))
-        for first, last in zip([0, *ends[:-1]], ends, strict=True)
+        Segment(first=first, end=end, region=int(assigned[first]))
+        for first, end in zip([0, *ends[:-1]], ends, strict=True)
     )

@@ -15,7 +15,7 @@ from torch import Tensor, nn, optim
 
 from detect.errors import RunError
 from detect.system import randomness
-from detect.system.checksums import load_with_checksum, save_with_checksum
+from detect.system.checksums import load_only_with_checksum, save_with_checksum
 from detect.system.progress import show_progress
 from detect.training.optimizer import Schedule
 from detect.training.run_folder import RunFolder
@@ -54,11 +54,11 @@ def run_stage(stage: Stage, folder: RunFolder, console: Console) -> None:
     """
     finished, checkpoint = stage_file(folder, stage.name), folder.path / f"{stage.name}.unfinished.pt"
     if finished.is_file():
-        _load_networks(stage, load_with_checksum(finished, "the networks of a stage")[0])
+        _load_networks(stage, load_only_with_checksum(finished, "the networks of a stage"))
         return
     step, losses = 0, torch.zeros(2, dtype=torch.float64)  # the sum and the number since the last row
     if checkpoint.is_file():
-        state = load_with_checksum(checkpoint, "the checkpoint of a stage")[0]
+        state = load_only_with_checksum(checkpoint, "the checkpoint of a stage")
         step, losses = state["step"], state["losses"]
         _load_networks(stage, state["networks"])
         stage.optimizer.load_state_dict(state["optimizer"])

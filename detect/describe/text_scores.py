@@ -90,7 +90,7 @@ def _cider(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float |
     if not has_package("pycocoevalcap"):
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in its texts
+        warnings.simplefilter("ignore")  # invalid escape sequences in its source code
         cider = import_package("pycocoevalcap.cider.cider", _PURPOSE, "pycocoevalcap").Cider()
     score, _ = cider.compute_score(dict(enumerate(map(list, references))), {i: [text] for i, text in enumerate(texts)})
     return float(score)

@@ -135,7 +135,7 @@ def segment_texts(photos: Sequence[TrainingPhoto], segments: Sequence[Sequence[S
     generator to write such rests about photos.
     """
     return [
-        RegionText(photo=index, row=segment.region, words=sentence[segment.first : segment.last])
+        RegionText(photo=index, row=segment.region, words=sentence[segment.first : segment.end])
         for index, (photo, by_sentence) in enumerate(zip(photos, segments, strict=True))
         for sentence, parts in zip(photo.sentences, by_sentence, strict=True)
         for segment in parts

@@ -51,6 +51,17 @@ def load_with_checksum(file: Path, expected: str) -> tuple[Any, bool]:
         raise UserError(f"{file}: expected {expected}, found an unreadable file ({first_line(error)})") from None
 
 
+def load_only_with_checksum(file: Path, expected: str) -> Any:
+    """Return the content of a file that this package alone writes: as ``load_with_checksum``, but refuse one without.
+
+    A checksum that is damaged itself looks like none.
+    """
+    content, has_checksum = load_with_checksum(file, expected)
+    if not has_checksum:
+        raise UserError(f"{file}: damaged: expected a checksum at its end, found none")
+    return content
+
+
 def append_checksum(archive: bytes) -> bytes:
     """Return a zip file without a comment as the same file with its checksum as comment."""
     if archive[-2:] != bytes(2):

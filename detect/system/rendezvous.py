@@ -14,26 +14,29 @@ from datetime import timedelta
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined] # torch's types do not export them
 from torch.distributed.rendezvous import rendezvous
 
+from detect.errors import RunError
+
 _SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def store_of_this_start(rank: int, size: int, timeout: timedelta) -> Store | None:
     """Return a store that the processes of this start have for themselves, None where torchrun keeps none.
 
-    timeout: how long to wait for the others.
+    timeout: how long to wait for the others. Raises RunError after it.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     store, _, _ = next(rendezvous("env://", rank, size, timeout=timeout))
     store.set_timeout(timeout)
-    return PrefixStore(agree_on_start(store, rank, size), store)
+    return PrefixStore(agree_on_start(store, rank, size, timeout), store)
 
 
-def agree_on_start(store: Store, rank: int, size: int) -> str:
+def agree_on_start(store: Store, rank: int, size: int, timeout: timedelta) -> str:
     """Return a name of this start that all its processes get, and no other start.
 
     Process 0 draws it and answers to the newest name of each other process, under that name: so whoever reads the
-    answer knows that it is not an old one. It answers until all have confirmed.
+    answer knows that it is not an old one. It answers until all have confirmed; after the timeout it raises RunError.
+    The others wait as long as the store does, whose error torch raises.
     """
     if rank > 0:
         process = uuid.uuid4().hex
@@ -43,9 +46,15 @@ def agree_on_start(store: Store, rank: int, size: int) -> str:
         return start
     start = uuid.uuid4().hex
     answered: set[bytes] = set()
+    deadline = time.monotonic() + timeout.total_seconds()
     others = range(1, size)
-    while not all(store.check([f"detect/confirmed/{start}/{other}"]) for other in others):
+    while missing := [other for other in others if not store.check([f"detect/confirmed/{start}/{other}"])]:
+        if time.monotonic() > deadline:
+            ranks = ", ".join(map(str, missing))
+            raise RunError(f"expected {size} processes within {timeout}, found no answer of rank {ranks}")
         for other in others:
+            if not store.check([f"detect/newest/{other}"]):
+                continue  # it has not come yet; get would wait for it, and not for the deadline
             process_name = store.get(f"detect/newest/{other}")
             if process_name not in answered:
                 store.set(f"detect/answer/{process_name.decode()}", start)

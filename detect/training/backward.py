@@ -70,7 +70,7 @@ class SingleBackward:
     def __init__(self, state: TrainState, accumulate: int, compute: ComputeConfig) -> None:
         self.state, self.accumulate, self.compute = state, accumulate, compute
 
-    def __call__(self, batch: Batch, number: int, *, is_last: bool) -> Losses | None:  # noqa: ARG002 - of processes
+    def __call__(self, batch: Batch, number: int, *, is_last: bool) -> Losses | None:  # noqa: ARG002 - of the protocol
         """Add the gradients of a batch and return its losses, None without images."""
         if not len(batch.images):
             return None
@@ -103,18 +103,19 @@ class SharedBackward:
         self.share = _Share(state, accumulate, compute, group)
         with explain_lost_process(group.size):
             self.ddp = DistributedDataParallel(self.share, gradient_as_bucket_view=True)
-        self.ddp.register_comm_hook(None, lambda _, bucket: _sum_bucket(bucket))  # DDP reads no annotations as text
+        # DDP checks the hook's annotations and does not accept strings, which this file's are.
+        self.ddp.register_comm_hook(None, lambda _, bucket: _sum_bucket(bucket))
         self._with_gradient: set[nn.Parameter] = set()
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(self._note_gradient) for parameter in self.share.trainable
         ]
-        self._is_summed = True
+        self._step_is_complete = True
 
     def __call__(self, batch: Batch, number: int, *, is_last: bool) -> Losses | None:
         """Add the gradients of this process's share of a batch; in the last batch of a step, sum those of all."""
         shares = self.group.gather((len(batch.images), _padded_size(batch.images)))
         sizes = [size for count, size in shares if count]
-        if not sizes and (self._is_summed or not is_last):
+        if not sizes and (self._step_is_complete or not is_last):
             return None
         if 0 < len(sizes) < self.group.size:
             require_full_shares(self.state.detector, [count for count, _ in shares])
@@ -127,15 +128,16 @@ class SharedBackward:
         with without_sum, explain_lost_process(self.group.size, among_others=True):
             objective, losses = self.ddp(images, targets, number)
             objective.backward()
-        self._is_summed = is_last
+        self._step_is_complete = is_last
         if is_last:
             self._clear_unused()
         return losses if sizes else None
 
     def global_loss(self, losses: Sequence[Losses]) -> Tensor:  # noqa: ARG002 - DDP has summed them
         """Return the sum of the losses of the step in all processes, ()."""
-        assert self.share.loss.grad is not None
-        loss, self.share.loss.grad = self.share.loss.grad.clone(), None  # the buffer is that of the next step too
+        carrier = self.share.loss_carrier
+        assert carrier.grad is not None
+        loss, carrier.grad = carrier.grad.clone(), None  # the buffer is that of the next step too
         return loss
 
     def close(self) -> None:
@@ -162,7 +164,7 @@ class _Share(nn.Module):
     """The losses of this process's share of a batch: the module whose forward pass DDP wraps.
 
     DDP knows the trainable parameters alone, so it leaves buffers and frozen weights to each process. The gradient of
-    ``loss`` is the sum of the losses: so DDP sums them with the gradients.
+    ``loss_carrier`` is the sum of the losses: so DDP sums them with the gradients.
     """
 
     def __init__(self, state: TrainState, accumulate: int, compute: ComputeConfig, group: ProcessGroup) -> None:
@@ -170,7 +172,7 @@ class _Share(nn.Module):
         self.trainable = nn.ParameterList(
             parameter for module in state.modules for parameter in module.parameters() if parameter.requires_grad
         )
-        self.loss = nn.Parameter(torch.zeros((), device=compute.device))
+        self.loss_carrier = nn.Parameter(torch.zeros((), device=compute.device))
         self.state, self.accumulate, self.compute, self.group = state, accumulate, compute, group
 
     def forward(self, images: Images | None, targets: Sequence[Targets], number: int) -> tuple[Tensor, Losses]:
@@ -180,11 +182,11 @@ class _Share(nn.Module):
             with self.compute.autocast():
                 means = self.state.losses(images, targets, number, group.rank, group.size)
         losses = group.global_mean_parts(means)
-        objective = torch.zeros_like(self.loss)
+        objective = torch.zeros_like(self.loss_carrier)
         if losses:
             total = torch.stack(list(losses.values())).sum()
-            objective = self.state.scaler.scale(total / self.accumulate) + self.loss * total.detach()
-        touched: Tensor = _Touch.apply(objective, self.loss, *self.trainable)
+            objective = self.state.scaler.scale(total / self.accumulate) + self.loss_carrier * total.detach()
+        touched: Tensor = _Touch.apply(objective, self.loss_carrier, *self.trainable)
         return touched, {name: loss.detach() for name, loss in losses.items()}
 
 

@@ -17,7 +17,7 @@ from detect.training.run_folder import RUNS, RunFolder
 
 
 def launch_identity(config: Config) -> str | None:
-    """Return a text that this start of the processes and those that torchrun restarts have alone; None without one.
+    """Return an id shared by this launch and its restarts, and by no other launch; None without one.
 
     config: the settings of the command, before any is chosen. Torchrun has a name for a launch that it can restart on
     other machines: ``--standalone`` draws one, ``--rdzv-id`` gives one.
@@ -26,7 +26,7 @@ def launch_identity(config: Config) -> str | None:
     return None if name == "none" else f"{name} {hash_key(to_yaml(config)):x}"
 
 
-def find_interrupted(config: Config, out: Path | None, name: str, group: ProcessGroup) -> Path | None:
+def find_run_of_launch(config: Config, out: Path | None, name: str, group: ProcessGroup) -> Path | None:
     """Return the folder of the run that earlier processes of this launch have begun, None if there is none.
 
     out: the folder of the command; without it, runs/<name>-<n> are searched. The main process looks, and all get what

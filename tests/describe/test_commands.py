@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from detect.cli.describe_eval import _can_score_text, _text_line
 from detect.describe.datasets import read_captions
 from detect.describe.describer import load_describer
 from detect.describe.evaluate import evaluate_describer, recall_difference
-from detect.describe.retrieval import photo_ranks
+from detect.describe.retrieval import rank_photos_for_sentences
+from detect.describe.text_scores import TextScores
 from tests.conftest import Command
 
 
@@ -111,8 +114,25 @@ def test_eval_scores_and_compares(tiny_describe: Path, tmp_path: Path, detect_co
     assert "sentence to photo: R@1" in out
     features = [describer.regions(dataset.read(index)).features for index in range(len(dataset.images))]
     tokens = [sentence.tokens for image in dataset.images for sentence in image.sentences]
-    ranks = photo_ranks(describer.model.photo_scores(features, tokens), np.repeat(np.arange(len(features)), 5))
+    photo_scores = describer.model.photo_scores(features, tokens)
+    ranks = rank_photos_for_sentences(photo_scores, np.repeat(np.arange(len(features)), 5))
     assert scores["sentence_to_photo"]["recall_1"] == pytest.approx(float((ranks == 1).mean()))
+
+
+@pytest.mark.parametrize(
+    ("sentences", "cider", "ending"), [(0, None, "-"), (2, None, "- (needs pycocoevalcap)"), (2, 0.5, "0.500")]
+)
+def test_the_line_of_written_sentences_says_what_cider_needs(sentences: int, cider: float | None, ending: str) -> None:
+    scores = TextScores(bleu=None, rouge_l=None, cider=cider, sentences=sentences)
+    assert _text_line(scores) == f"written: BLEU-1..4 -, ROUGE-L -, CIDEr {ending}"
+
+
+def test_eval_says_that_a_model_without_a_generator_writes_nothing(
+    tiny_describe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describer = load_describer(tiny_describe)
+    assert not _can_score_text(replace(describer, model=replace(describer.model, generator=None)))
+    assert capsys.readouterr().out == "no sentences: the model has no generator\n"
 
 
 def test_evaluation_of_written_sentences_counts_photos_and_objects(tiny_describe: Path, tmp_path: Path) -> None:

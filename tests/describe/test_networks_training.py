@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,42 @@ def test_a_run_killed_at_a_step_resumes_to_the_same_bits(
     assert (tmp_path / "run" / "alignment.pt").exists() == (name == "generator")
     train(tmp_path / "run")
     require_equal_runs(tmp_path / "run", whole)
+
+
+def test_the_log_counts_segments_and_texts(whole: Path) -> None:
+    segments = json.loads((whole / "segments.json").read_text())
+    parts = [part for by_sentence in segments.values() for of_sentence in by_sentence for part in of_sentence]
+    of_regions = sum(row < 2 for *_, row in parts)  # the third row is the whole photo
+    log = (whole / "log.txt").read_text()
+    assert f"{len(parts)} segments, made of 280 words of 40 sentences\n" in log
+    left_out = len(parts) - of_regions
+    assert f"generator: {40 + of_regions} texts; {left_out} segments that belong to no region are left out\n" in log
+    assert left_out > 0
+
+
+def test_the_log_counts_words_of_sentences_without_a_vector(tmp_path: Path) -> None:
+    (tmp_path / "vectors.txt").write_text("red 1 -1\nRED 2 2\ndisc 0 1\n")
+    config = settings(words={"min_count": 1, "vectors": str(tmp_path / "vectors.txt")}, generator={"epochs": 0})
+    train_networks(config, VOCABULARY, PHOTOS[:2], RunFolder(tmp_path), QUIET)
+    words = f"words: 12 of 14 have no vector in {tmp_path / 'vectors.txt'}; 1 further spellings passed over\n"
+    assert words in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("step", [5, None])
+def test_a_file_of_a_stage_without_its_checksum_is_refused(
+    step: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if step is None:
+        train(tmp_path / "run")
+    else:
+        with monkeypatch.context() as patched:
+            kill_at_step(patched, "alignment", step)
+            with pytest.raises(KeyboardInterrupt):
+                train(tmp_path / "run")
+    file = tmp_path / "run" / ("alignment.pt" if step is None else "alignment.unfinished.pt")
+    torch.save(torch.load(file), file)
+    with pytest.raises(UserError, match=rf"{file.name}: damaged: expected a checksum at its end, found none"):
+        train(tmp_path / "run")
 
 
 @pytest.mark.parametrize("function", ["write_text", "save_describe_model"])

@@ -155,6 +155,18 @@ def test_a_damaged_file_of_features_is_refused(tiny_detector: Path, shapes_root:
         extract_features(config, dataset, tmp_path, QUIET)
 
 
+def test_a_file_of_features_without_its_checksum_is_refused(
+    tiny_detector: Path, shapes_root: Path, tmp_path: Path
+) -> None:
+    dataset = read_shapes_captions(shapes_root, "val", seed=3, train=2, val=8)
+    config = parse_describe_config({"detector": str(tiny_detector), "device": "cpu"}, "test")
+    extract_features(config, dataset, tmp_path, QUIET)
+    (file,) = tmp_path.iterdir()
+    torch.save(torch.load(file), file)
+    with pytest.raises(UserError, match="damaged: expected a checksum at its end, found none"):
+        extract_features(config, dataset, tmp_path, QUIET)
+
+
 def test_region_features_refuse_no_rows_and_columns_of_other_lengths() -> None:
     empty = np.zeros((0, 4), np.float32)
     with pytest.raises(ValueError, match="a row or more"):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detect.describe.retrieval import RetrievalScores, photo_ranks, retrieval_scores, sentence_ranks
+from detect.describe.retrieval import (
+    RetrievalScores,
+    rank_photos_for_sentences,
+    rank_sentences_for_photos,
+    retrieval_scores,
+)
 
 
 def slow_photo_rank(scores: np.ndarray, sentence: int, photo: int) -> int:
@@ -31,15 +36,15 @@ def test_ranks_are_those_of_loops(seed: int) -> None:
     photo_of_sentence = np.array([0, 0, 1, 2, 2, 2, 4])  # photo 3 has no sentence
     scores = rng.integers(0, 4, (5, 7)).astype(np.float32)  # with equal ones
     expected = [slow_photo_rank(scores, j, int(owner)) for j, owner in enumerate(photo_of_sentence)]
-    assert photo_ranks(scores, photo_of_sentence).tolist() == expected
+    assert rank_photos_for_sentences(scores, photo_of_sentence).tolist() == expected
     expected = [slow_sentence_rank(scores, photo, photo_of_sentence) for photo in (0, 1, 2, 4)]
-    assert sentence_ranks(scores, photo_of_sentence).tolist() == expected
+    assert rank_sentences_for_photos(scores, photo_of_sentence).tolist() == expected
 
 
 def test_scores_that_are_all_equal_put_the_right_answer_last() -> None:
     photo_of_sentence = np.array([0, 1, 2])
-    assert photo_ranks(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
-    assert sentence_ranks(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
+    assert rank_photos_for_sentences(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
+    assert rank_sentences_for_photos(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -57,5 +62,5 @@ def test_retrieval_scores(ranks: list[int], expected: tuple[float | None, ...]) 
 
 
 def test_no_sentence_has_no_rank() -> None:
-    assert photo_ranks(np.zeros((3, 0)), np.zeros(0, np.int64)).tolist() == []
-    assert sentence_ranks(np.zeros((3, 0)), np.zeros(0, np.int64)).tolist() == []
+    assert rank_photos_for_sentences(np.zeros((3, 0)), np.zeros(0, np.int64)).tolist() == []
+    assert rank_sentences_for_photos(np.zeros((3, 0)), np.zeros(0, np.int64)).tolist() == []

@@ -52,5 +52,5 @@ def test_assign_regions_when_one_region_alone_is_allowed() -> None:
     ],
 )
 def test_split_segments_makes_runs(assigned: list[int], expected: tuple[tuple[int, int, int], ...]) -> None:
-    segments = tuple(Segment(first=first, last=last, region=region) for first, last, region in expected)
+    segments = tuple(Segment(first=first, end=end, region=region) for first, end, region in expected)
     assert split_segments(np.array(assigned, np.int64)) == segments

@@ -24,12 +24,20 @@ def test_a_word_has_the_same_random_vector_in_any_vocabulary() -> None:
 def test_vectors_of_a_file_are_scaled_and_missing_words_are_named(header: str, tmp_path: Path) -> None:
     file = tmp_path / "vectors.txt"
     file.write_text(f"{header}Dog 1 -1\ncat 9 9\nred 3 -3\n", encoding="utf-8")
-    vectors, missing = read_vectors(file, VOCABULARY, seed=1)
+    read = read_vectors(file, VOCABULARY, seed=1)
     scale = 5**0.5  # the root of the mean of 1, 1, 9, 9
     expected = torch.tensor([[1.0, -1.0], [3.0, -3.0]]) / scale
-    torch.testing.assert_close(vectors[VOCABULARY.encode(["dog", "red"])], expected)
-    assert missing == ("ball",)
-    assert torch.equal(vectors[VOCABULARY.encode(["ball"])], random_vectors(VOCABULARY, 2, 1)[[3]])
+    torch.testing.assert_close(read.vectors[VOCABULARY.encode(["dog", "red"])], expected)
+    assert read.missing == ("ball",)
+    assert read.num_respelled == 0
+    assert torch.equal(read.vectors[VOCABULARY.encode(["ball"])], random_vectors(VOCABULARY, 2, 1)[[3]])
+
+
+def test_the_first_spelling_of_a_word_counts(tmp_path: Path) -> None:
+    (tmp_path / "vectors.txt").write_text("dog 1 -1\nDOG 5 5\nDog 7 7\n", encoding="utf-8")
+    read = read_vectors(tmp_path / "vectors.txt", VOCABULARY, seed=1)
+    assert read.vectors[VOCABULARY.encode(["dog"])].tolist() == [[1, -1]]
+    assert read.num_respelled == 2
 
 
 @pytest.mark.parametrize(

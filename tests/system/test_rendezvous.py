@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # torch's types do not export it
 
+from detect.errors import RunError
 from detect.system.rendezvous import agree_on_start, store_of_this_start
 
 
@@ -16,7 +17,9 @@ def start(port: int, ranks: list[int], size: int) -> list[str]:
     timeout = timedelta(seconds=60)
     with ThreadPoolExecutor(len(ranks)) as pool:
         stores = [TCPStore("127.0.0.1", port, is_master=False, timeout=timeout) for _ in ranks]
-        names = [pool.submit(agree_on_start, store, rank, size) for store, rank in zip(stores, ranks, strict=True)]
+        names = [
+            pool.submit(agree_on_start, store, rank, size, timeout) for store, rank in zip(stores, ranks, strict=True)
+        ]
         return [name.result() for name in names]
 
 
@@ -31,6 +34,15 @@ def test_each_start_has_a_name_of_its_own(size: int) -> None:
 
 def _orders(count: int) -> list[list[int]]:
     return [list(range(count)), list(range(count))[::-1]]
+
+
+@pytest.mark.parametrize("gone", [[], [2]])
+def test_the_ranks_are_named_that_never_answer(gone: list[int]) -> None:
+    server = TCPStore("127.0.0.1", 0, is_master=True)
+    for rank in gone:
+        server.set(f"detect/newest/{rank}", "a process that was killed before it had an answer")
+    with pytest.raises(RunError, match=r"^expected 3 processes within 0:00:00.2\d*, found no answer of rank 1, 2$"):
+        agree_on_start(server, 0, 3, timedelta(seconds=0.2))
 
 
 def test_without_a_store_of_torchrun_there_is_nothing_to_agree_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from detect.config import Config
 from detect.system.distributed import SINGLE_PROCESS
-from detect.training.restart import find_interrupted, launch_identity
+from detect.training.restart import find_run_of_launch, launch_identity
 from detect.training.run_folder import RunFolder
 
 
@@ -38,7 +38,7 @@ def test_run_of_the_same_job_and_settings_is_resumed(
     if job is not None:
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", job)
     config = Config().model_copy(update={"seed": seed})
-    found = find_interrupted(config, None if out is None else Path(out), "a", SINGLE_PROCESS)
+    found = find_run_of_launch(config, None if out is None else Path(out), "a", SINGLE_PROCESS)
     assert found == (folder if is_found else None)
 
 
@@ -46,7 +46,7 @@ def test_without_runs_there_is_none_to_resume(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
     for out in (None, Path("new")):
-        assert find_interrupted(Config(), out, "a", SINGLE_PROCESS) is None
+        assert find_run_of_launch(Config(), out, "a", SINGLE_PROCESS) is None
     begin(Path("new"), Config())
     Path("new/config.yaml").unlink()
-    assert find_interrupted(Config(), Path("new"), "a", SINGLE_PROCESS) is None
+    assert find_run_of_launch(Config(), Path("new"), "a", SINGLE_PROCESS) is None
