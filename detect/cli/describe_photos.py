@@ -226,8 +226,8 @@ def _match_record(match: Match, classes: tuple[str, ...]) -> dict[str, object]:
 
 
 def _caption_line(sentence: RegionCaption, classes: tuple[str, ...]) -> str:
-    place = _region_name(sentence.label, sentence.box, classes)
-    return f"  {sentence.mean_log_probability:.2f}  {' '.join(sentence.words)}  ({place})"
+    region = _region_name(sentence.label, sentence.box, classes)
+    return f"  {sentence.mean_log_probability:.2f}  {' '.join(sentence.words)}  ({region})"
 
 
 def _caption_record(sentence: RegionCaption, classes: tuple[str, ...]) -> dict[str, object]:

@@ -81,9 +81,9 @@ class NetworkVectors(nn.Module):
 
     def forward(self, rgb: np.ndarray, images: Images, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:  # noqa: ARG002
         """Return the vectors (R, F), as ``RegionVectors`` says; the maps of the detector are not read."""
-        own = self.preprocess.batch([self.preprocess.normalize(self.preprocess.resize(rgb))], [0])
-        (features,) = self.body(own.pixels.to(boxes.device))
-        pooled = roi_align(features, [_on_canvas(boxes, rgb, own)], self.pool_size, 1 / self.stride)
+        batch = self.preprocess.batch([self.preprocess.normalize(self.preprocess.resize(rgb))], [0])
+        (features,) = self.body(batch.pixels.to(boxes.device))
+        pooled = roi_align(features, [_on_canvas(boxes, rgb, batch)], self.pool_size, 1 / self.stride)
         return run_in_chunks(self.tail, pooled).flatten(1)
 
 

@@ -30,8 +30,8 @@ def rank_sentences_for_photos(scores: np.ndarray, photo_of_sentence: np.ndarray)
     """
     ranks = []
     for photo in np.unique(photo_of_sentence):
-        own = photo_of_sentence == photo
-        ranks.append(1 + np.count_nonzero(scores[photo, ~own] >= scores[photo, own].max()))
+        is_right = photo_of_sentence == photo
+        ranks.append(1 + np.count_nonzero(scores[photo, ~is_right] >= scores[photo, is_right].max()))
     return np.array(ranks, np.int64)
 
 

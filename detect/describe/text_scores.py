@@ -61,8 +61,8 @@ def _bleu(texts: Sequence[str], references: Sequence[Sequence[str]], n: int) -> 
     """Return BLEU-n in 0..1."""
     bleu = import_package("sacrebleu.metrics", _PURPOSE, "sacrebleu").BLEU
     metric = bleu(tokenize="none", smooth_method="none", max_ngram_order=n, force=True)
-    most = max(map(len, references))
-    streams = [[of_photo[i] if i < len(of_photo) else None for of_photo in references] for i in range(most)]
+    num_streams = max(map(len, references))
+    streams = [[of_photo[i] if i < len(of_photo) else None for of_photo in references] for i in range(num_streams)]
     return float(metric.corpus_score(list(texts), streams).score) / 100
 
 

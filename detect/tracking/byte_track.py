@@ -104,10 +104,10 @@ def track(frames: Sequence[FrameDetections], config: TrackingConfig, every: int 
 
 def _duplicates(frame: FrameDetections, max_iou: float) -> np.ndarray:
     """Return (D,) bool: True for a detection that overlaps one with a better score, which is no duplicate, by more."""
-    overlaps, kept = iou(frame.boxes, frame.boxes), np.zeros(len(frame.scores), bool)
+    overlaps, is_single = iou(frame.boxes, frame.boxes), np.zeros(len(frame.scores), bool)
     for detection in np.argsort(-frame.scores, kind="stable"):
-        kept[detection] = not (overlaps[detection, kept] > max_iou).any()
-    return ~kept
+        is_single[detection] = not (overlaps[detection, is_single] > max_iou).any()
+    return ~is_single
 
 
 def _associate(

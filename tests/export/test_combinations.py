@@ -94,6 +94,18 @@ def assert_same(expected: Detections, detections: Detections, label: str) -> Non
     assert (expected.masks is None) == (detections.masks is None)
 
 
+def assert_graphs_agree(model: Predictor, folder: Path) -> None:
+    """Both graphs detect what the model does, on images of three sizes with 50 detections or more and on a blank one."""
+    graphs = write_graphs(model, folder)
+    images = images_of_three_sizes()
+    expected = [model.predict(image, 0.0) for image in images]
+    assert min(map(len, expected)) >= 50
+    blank = np.full((40, 60, 3), 128, np.uint8)
+    for image, detections in zip([*images, blank], [*expected, model.predict(blank, 0.0)], strict=True):
+        for runtime, graph in graphs.items():
+            assert_same(detections, graph.predict(image, 0.0), f"{runtime}, image of {image.shape}")
+
+
 @needs_runtimes
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMBINATIONS)
@@ -103,11 +115,4 @@ def test_graphs_detect_what_the_model_detects(name: str, tmp_path: Path) -> None
         settings = settings | {"rpn": FPN_RPN}
     model = load(save_random_model(make_config(**settings), tmp_path / "model.pt"), "cpu")
     assert model.config.model.kind == settings["kind"]
-    graphs = write_graphs(model, tmp_path)
-    images = images_of_three_sizes()
-    expected = [model.predict(image, 0.0) for image in images]
-    assert min(map(len, expected)) >= 50
-    blank = np.full((40, 60, 3), 128, np.uint8)
-    for image, detections in zip([*images, blank], [*expected, model.predict(blank, 0.0)], strict=True):
-        for runtime, graph in graphs.items():
-            assert_same(detections, graph.predict(image, 0.0), f"{runtime}, image of {image.shape}")
+    assert_graphs_agree(model, tmp_path)

@@ -15,7 +15,7 @@ from detect.config.files import parse_config
 from detect.inference.predictor import load
 from tests.checkpoints.fixtures_torchvision import detector_pair
 from tests.checkpoints.test_detectron2_import import tensor_shapes
-from tests.export.test_combinations import FAST, FC, RCNN, assert_same, body, images_of_three_sizes, write_graphs
+from tests.export.test_combinations import FAST, FC, RCNN, assert_graphs_agree, body
 from tests.export.test_export_graph import needs_runtimes, save_random_model, save_scaled
 
 TORCHVISION = (
@@ -77,12 +77,4 @@ CASES: dict[str, tuple[Callable[[str, Path], Path], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_graphs_detect_what_the_imported_model_detects(case: str, tmp_path: Path) -> None:
     save, name = CASES[case]
-    model = load(save(name, tmp_path / "model.pt"), "cpu")
-    graphs = write_graphs(model, tmp_path)
-    images = images_of_three_sizes()
-    expected = [model.predict(image, 0.0) for image in images]
-    assert min(map(len, expected)) >= 50
-    blank = np.full((40, 60, 3), 128, np.uint8)
-    for image, detections in zip([*images, blank], [*expected, model.predict(blank, 0.0)], strict=True):
-        for runtime, graph in graphs.items():
-            assert_same(detections, graph.predict(image, 0.0), f"{runtime}, image of {image.shape}")
+    assert_graphs_agree(load(save(name, tmp_path / "model.pt"), "cpu"), tmp_path)

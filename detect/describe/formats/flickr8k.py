@@ -68,8 +68,10 @@ def _list_file(root: Path, split: str) -> Path:
         if file.is_file():
             return file
     lists = sorted(file.name for file in root.glob("*.txt") if file.name != TOKEN_FILE)
-    found = f"found {', '.join(lists[:5]) or 'none'} in {root}"
-    raise UserError(f"data: expected {split} or {_LIST.format(split)}, {found}{did_you_mean(split, lists)}")
+    names = ", ".join(lists[:5]) or "none"
+    raise UserError(
+        f"data: expected {split} or {_LIST.format(split)}, found {names} in {root}{did_you_mean(split, lists)}"
+    )
 
 
 def _read_sentences(file: Path) -> dict[str, list[str]]:
