@@ -95,7 +95,7 @@ def assert_same(expected: Detections, detections: Detections, label: str) -> Non
 
 
 def assert_graphs_agree(model: Predictor, folder: Path) -> None:
-    """Both graphs detect what the model does, on images of three sizes with 50 detections or more and on a blank one."""
+    """Both graphs detect what the model does, on images of three sizes with 50 detections each and on a blank one."""
     graphs = write_graphs(model, folder)
     images = images_of_three_sizes()
     expected = [model.predict(image, 0.0) for image in images]
