@@ -26,5 +26,9 @@ class SamePadding(nn.Module):
 
     def _padding_of(self, size: int, axis: int) -> tuple[int, int]:
         stride, extent = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+        # ceil(size / stride) cells reach from 0 to (size - 1) // stride * stride + extent. This form of their sum is the
+        # one that torch.export reads quickly: with a ceiling and a maximum it took minutes on EfficientNet-Lite.
+        total = extent - 1 - (size - 1) % stride
+        if extent < stride:
+            total = max(total, 0)
         return total // 2, total - total // 2
