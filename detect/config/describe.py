@@ -63,6 +63,9 @@ class RegionFeaturesConfig(ConfigModel):
     pixels: int = Field(0, ge=0)
     """Side of a grid of mean colors of a region, three numbers a cell, that is appended to its features, as the head of
     a detector forgets the colors that its classes do not need; 0 for none."""
+    hues: int = Field(0, ge=0)
+    """Number of hues of a histogram of the colors of a region, with one number more for gray, that is appended to its
+    features: names of colors are linear in it, and not in mean colors; 0 for none."""
 
 
 class WordsConfig(ConfigModel):

@@ -18,6 +18,7 @@ from detect.describe.region_vectors import (
     HeadVectors,
     NetworkVectors,
     RegionVectors,
+    hue_histogram,
     photo_box,
     pixel_grid,
 )
@@ -33,8 +34,8 @@ class RegionExtractor:
     """A detector whose best detections are the regions of a photo, and the network of their features.
 
     num_regions: at most so many detections; geometry: whether the corners and the area of a box, as fractions of the
-    photo, follow its features; pixels: the side of the grid of colors that follows them, 0 for none; identity: a text
-    of everything that the features depend on.
+    photo, follow its features; pixels: the side of the grid of colors that follows them, hues: the number of hues of the
+    histogram that follows these, 0 for none; identity: a text of everything that the features depend on.
     """
 
     predictor: Predictor
@@ -42,6 +43,7 @@ class RegionExtractor:
     num_regions: int
     geometry: bool
     pixels: int
+    hues: int
     identity: str
 
     @property
@@ -72,6 +74,8 @@ class RegionExtractor:
             vectors = torch.cat([vectors, _geometry(all_boxes, size)], dim=1)
         if self.pixels:
             vectors = torch.cat([vectors, pixel_grid(rgb, all_boxes, self.pixels)], dim=1)
+        if self.hues:
+            vectors = torch.cat([vectors, hue_histogram(rgb, all_boxes, self.hues)], dim=1)
         return RegionFeatures(
             boxes=all_boxes.cpu().numpy(),
             features=vectors.half().float().cpu().numpy(),  # the numbers that the files of features hold
@@ -90,6 +94,7 @@ def build_region_extractor(config: DescribeConfig) -> RegionExtractor:
         num_regions=settings.regions,
         geometry=settings.geometry,
         pixels=settings.pixels,
+        hues=settings.hues,
         identity=_identity(settings, predictor),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,10 @@ from detect.models.heads.tails import run_in_chunks
 from detect.ops.preprocess import Preprocess, rescale_boxes
 from detect.ops.roi import roi_align
 from detect.types import Images, Size
+
+
+_MIDDLE = 0.7  # of the sides of a box: its corners belong to the background more often than to the object
+_GRAY_CHROMA = 40  # of 255: below this difference of the strongest and the weakest channel a pixel has no clear hue
 
 
 class RegionVectors(Protocol):
@@ -91,6 +96,27 @@ def pixel_grid(rgb: np.ndarray, boxes: Tensor, side: int) -> Tensor:
     """Return the mean colors (R, 3 side side) in 0..1 of the cells of a grid over each box (R, 4) of rgb (H, W, 3)."""
     pixels = torch.from_numpy(np.ascontiguousarray(rgb)).to(boxes.device).permute(2, 0, 1)[None].float() / 255
     return roi_align(pixels, [boxes], side, spatial_scale=1.0, sampling_ratio=0).flatten(1)
+
+
+def hue_histogram(rgb: np.ndarray, boxes: Tensor, num_hues: int) -> Tensor:
+    """Return how much of the middle of each box (R, 4) of rgb (H, W, 3) has which hue, as (R, num_hues + 1) in 0..1.
+
+    The hues are equal arcs of the color circle, the first centered on red; the last number is the share of gray pixels,
+    which have no clear hue. A mean of colors loses what a name of a color needs: red stripes on green are brown to it.
+    """
+    image = np.ascontiguousarray(rgb)
+    degrees = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)[..., 0]
+    bins = np.round(degrees * num_hues / 360).astype(np.int64) % num_hues
+    bins[np.ptp(image, axis=2) < _GRAY_CHROMA] = num_hues
+    height, width = bins.shape
+    rows = []
+    for x1, y1, x2, y2 in boxes.double().cpu().numpy():
+        margin_x, margin_y = (x2 - x1) * (1 - _MIDDLE) / 2, (y2 - y1) * (1 - _MIDDLE) / 2
+        left, top = min(int(max(0, x1 + margin_x)), width - 1), min(int(max(0, y1 + margin_y)), height - 1)
+        right, bottom = max(left + 1, round(x2 - margin_x)), max(top + 1, round(y2 - margin_y))
+        counts = np.bincount(bins[top:bottom, left:right].ravel(), minlength=num_hues + 1)
+        rows.append(counts / counts.sum())
+    return torch.from_numpy(np.array(rows, np.float32).reshape(len(boxes), num_hues + 1)).to(boxes.device)
 
 
 def photo_box(size: Size) -> Tensor:

@@ -15,6 +15,7 @@ from detect.describe.formats.caption_files import CaptionFiles, to_sentence
 from detect.describe.formats.shapes_captions import read_shapes_captions
 from detect.describe.region_extractor import RegionExtractor, build_region_extractor
 from detect.describe.region_features import extract_features, features_of
+from detect.describe.region_vectors import hue_histogram
 from detect.describe.regions import RegionFeatures
 from detect.errors import UserError
 from detect.models.backbones.registry import build_network
@@ -77,6 +78,42 @@ def test_pixels_append_the_mean_colors_of_a_grid(tiny_detector: Path) -> None:
         grid[:, 0], [[1.0, 1.0], [0.0, 0.0], [0.2, 0.2]], atol=0.06
     )  # half a pixel blends at the edge
     np.testing.assert_allclose(grid[:, 1], 0, atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("color", "expected"),
+    [
+        ((90, 100, 110), [0, 0, 0, 1]),  # gray: the channels differ by less than 40
+        ((255, 0, 51), [1, 0, 0, 0]),
+        ((0, 200, 20), [0, 1, 0, 0]),
+        ((30, 0, 220), [0, 0, 1, 0]),
+        ((255, 0, 130), [1, 0, 0, 0]),  # 329 degrees: nearer to red than to blue
+    ],
+)
+def test_a_box_of_one_color_has_one_hue(color: tuple[int, int, int], expected: list[float]) -> None:
+    photo = np.full((40, 60, 3), color, np.uint8)
+    boxes = torch.tensor([[20.0, 10, 40, 30], [-5, -5, 70, 50], [59.5, 39.5, 60, 40]])
+    assert hue_histogram(photo, boxes, 3).tolist() == [expected] * 3
+
+
+def test_hues_are_those_of_the_middle_of_a_box() -> None:
+    photo = np.zeros((40, 60, 3), np.uint8)
+    photo[:, 30:] = (255, 0, 0)
+    photo[:, 50:] = (0, 255, 0)
+    boxes = torch.tensor([[20.0, 0, 40, 40], [40, 0, 60, 40], [0, 0, 20, 40]])
+    np.testing.assert_allclose(
+        hue_histogram(photo, boxes, 6).numpy()[:, [0, 2, 6]], [[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]]
+    )
+    assert hue_histogram(photo, boxes[:0], 6).shape == (0, 7)
+
+
+def test_hues_follow_the_other_features(tiny_detector: Path, photo: np.ndarray) -> None:
+    boxes = np.array([[30, 45, 90, 90]], np.float32)
+    plain = extractor_of(tiny_detector, geometry=True).extract(photo, boxes).features
+    hues = extractor_of(tiny_detector, geometry=True, hues=4).extract(photo, boxes).features
+    assert hues.shape == (2, plain.shape[1] + 5)
+    np.testing.assert_array_equal(hues[:, : plain.shape[1]], plain)
+    np.testing.assert_allclose(hues[:, plain.shape[1] :].sum(1), 1, atol=1e-3)
 
 
 def test_geometry_appends_fractions_of_the_photo(tiny_detector: Path, photo: np.ndarray) -> None:
