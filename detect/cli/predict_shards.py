@@ -14,6 +14,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Precision
+from detect.errors import say_count
 from detect.system.files import require_writable_folder
 from detect.system.packages import require_package
 
@@ -92,7 +93,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     if ended is not None:
         raise ended
     num_left = manifest.num_shards - len(finished_shards(folder, key))
-    print(f"{num_left} of {manifest.num_shards} shards are left" if num_left else "no shard is left")
+    print(f"{num_left} of {say_count(manifest.num_shards, 'shard')} are left" if num_left else "no shard is left")
     sys.exit(1 if failures else 0)
 
 
@@ -105,9 +106,10 @@ def verify_output(out: str) -> NoReturn:
     verification = verify_parts(OutputFolder(out, Retries()))
     num_missing, num_faults = len(verification.missing), len(verification.faults)
     print(
-        f"{verification.num_shards} shards: {num_missing} without a part, {num_faults} parts at fault; in the others "
-        f"{verification.statuses['ok']} photos with {verification.num_detections} detections, "
-        f"{verification.statuses['error']} photos with an error"
+        f"{say_count(verification.num_shards, 'shard')}: {num_missing} without a part, "
+        f"{say_count(num_faults, 'part')} at fault; in the others {say_count(verification.statuses['ok'], 'photo')} "
+        f"with {say_count(verification.num_detections, 'detection')}, "
+        f"{say_count(verification.statuses['error'], 'photo')} with an error"
     )
     if verification.num_cut_short:
         print(f"{verification.num_cut_short} tar files are cut short: the rest of their photos is lost, number unknown")
@@ -189,7 +191,8 @@ def _print_manifest(manifest: Manifest) -> None:
     from detect.inference.shards.sources import count_by_suffix
 
     facts = manifest.facts
-    print(f"{facts.source}: {facts.num_addresses} addresses in {manifest.num_shards} shards", flush=True)
+    addresses, shards = facts.num_addresses, say_count(manifest.num_shards, "shard")
+    print(f"{facts.source}: {addresses} {'address' if addresses == 1 else 'addresses'} in {shards}", flush=True)
     if facts.passed_over:
         print(f"passed over: {count_by_suffix(facts.passed_over)}", flush=True)
 
@@ -219,8 +222,9 @@ class _Totals:
 
         seconds = time.perf_counter() - self._start
         print(
-            f"{self._num_detections} detections that score {score:g} or more in {self._num_photos} photos of "
-            f"{self._num_shards} shards, in {out}: {seconds:.1f} s, {self._num_photos / seconds:.3g} photos a second"
+            f"{say_count(self._num_detections, 'detection')} with a score of {score:g} or more in "
+            f"{say_count(self._num_photos, 'photo')} of {say_count(self._num_shards, 'shard')}, in {out}: "
+            f"{seconds:.1f} s, {self._num_photos / seconds:.3g} photos a second"
         )
         if self._num_errors:
             print(f"{self._num_errors} of these photos could not be read: their rows have the status error")

@@ -34,8 +34,8 @@ class RegionExtractor:
     """A detector whose best detections are the regions of a photo, and the network of their features.
 
     num_regions: at most so many detections; geometry: whether the corners and the area of a box, as fractions of the
-    photo, follow its features; pixels: the side of the grid of colors that follows them, hues: the number of hues of the
-    histogram that follows these, 0 for none; identity: a text of everything that the features depend on.
+    photo, follow its features; pixels: the side of the grid of colors that follows them, and hues: the number of hues
+    of the histogram that follows these, both 0 for none; identity: a text of everything that the features depend on.
     """
 
     predictor: Predictor

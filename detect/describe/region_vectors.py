@@ -25,7 +25,6 @@ from detect.ops.preprocess import Preprocess, rescale_boxes
 from detect.ops.roi import roi_align
 from detect.types import Images, Size
 
-
 _MIDDLE = 0.7  # of the sides of a box: its corners belong to the background more often than to the object
 _GRAY_CHROMA = 40  # of 255: below this difference of the strongest and the weakest channel a pixel has no clear hue
 

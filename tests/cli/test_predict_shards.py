@@ -57,7 +57,7 @@ def test_shards_give_what_the_folder_form_gives(tmp_path: Path, photos: Path, de
     code, text, err = detect_command("predict", "--verify", out)
     assert (code, err) == (0, "")
     assert f"{len(records)} photos with" in text
-    assert "1 photos with an error" in text
+    assert "1 photo with an error" in text
     code, text, _ = detect_command("results", "convert", out, tmp_path / "a.json", "--to", "json", "--score", "0.05")
     assert code == 0
     assert "1 photos that could not be read are left out" in text
@@ -88,7 +88,7 @@ def test_ten_failures_in_a_row_are_told_after_the_totals(
     monkeypatch.setattr(predict_shards, "_run", run)
     code, text, err = detect_command("predict", MODEL, "--from", photos, "--out", tmp_path / "out")
     assert code == 1
-    assert "2 detections that score 0.05 or more in 3 photos of 1 shards" in text
+    assert "2 detections with a score of 0.05 or more in 3 photos of 1 shard" in text
     assert "1 tar files are cut short: the rest of their photos is lost, number unknown" in text
     assert "passed over in tar files: 4 .json" in text
     expected = [
@@ -105,7 +105,7 @@ def test_verify_counts_tar_files_that_are_cut_short(tmp_path: Path, detect_comma
     assert run_stub(f"{tmp_path}/a.tar", Job(LoadStub(), str(tmp_path / "out"), FAST, 2)) == []
     code, text, _ = detect_command("predict", "--verify", tmp_path / "out")
     assert code == 0
-    assert "1 shards: 0 without a part, 0 parts at fault" in text
+    assert "1 shard: 0 without a part, 0 parts at fault" in text
     assert "1 tar files are cut short: the rest of their photos is lost, number unknown" in text
 
 

@@ -26,8 +26,8 @@ class SamePadding(nn.Module):
 
     def _padding_of(self, size: int, axis: int) -> tuple[int, int]:
         stride, extent = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-        # ceil(size / stride) cells reach from 0 to (size - 1) // stride * stride + extent. This form of their sum is the
-        # one that torch.export reads quickly: with a ceiling and a maximum it took minutes on EfficientNet-Lite.
+        # ceil(size / stride) cells reach from 0 to (size - 1) // stride * stride + extent. torch.export reads this form
+        # of the difference in seconds; with a ceiling and a maximum it took minutes for EfficientNet-Lite.
         total = extent - 1 - (size - 1) % stride
         if extent < stride:
             total = max(total, 0)
