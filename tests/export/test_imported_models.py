@@ -35,7 +35,7 @@ SVM = {"classifier": "svm"}
 SVMS = {
     "rcnn": RCNN | body("mobilenet_v2") | {"crop": {"size": 224}} | SVM,
     "fast_rcnn on fc1": FAST | body("vgg16", "c4") | {"head": FC | {"svm_features": "fc1"}} | SVM,
-    "fast_rcnn on the map": FAST | body("mobilenet_v2") | {"head": FC | {"svm_features": "map"}} | SVM,
+    "fast_rcnn on the map": FAST | body("mobilenet_v2", "merged") | {"head": FC | {"svm_features": "map"}} | SVM,
 }
 
 
