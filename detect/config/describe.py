@@ -128,6 +128,8 @@ class GeneratorConfig(ConfigModel):
 
     texts: Literal["photos", "segments", "both"] = "both"
     """What it learns to write: sentences of whole photos, segments of regions, or both."""
+    min_words: PositiveInt = 1
+    """Number of words of a segment from which on the generator learns it; shorter ones are often torn off a phrase."""
     dim: PositiveInt = 300
     """Length of its word vectors, which it learns."""
     hidden: PositiveInt = 512

@@ -157,14 +157,15 @@ def train_generator(
     if settings.texts in ("photos", "both"):
         texts += whole_photo_texts(context.photos)
     if settings.texts in ("segments", "both"):
-        of_regions = segment_texts(context.photos, segments)
+        of_regions = segment_texts(context.photos, segments, settings.min_words)
         num_segments = sum(len(parts) for by_sentence in segments for parts in by_sentence)
-        left_out = f"; {num_segments - len(of_regions)} segments that belong to no region are left out"
+        short = f", or have fewer than {settings.min_words} words," if settings.min_words > 1 else ""
+        left_out = f"; {num_segments - len(of_regions)} segments that belong to no region{short} are left out"
         texts += of_regions
     if not texts:
         raise UserError(
             f"generator.texts: expected photos with alignment.regions {context.config.alignment.regions}, "
-            f"found {settings.texts}, of which there are none"
+            f"found {settings.texts}, of which none has generator.min_words words ({settings.min_words}) or more"
         )
     context.log(f"generator: {len(texts)} texts{left_out}")
     model = with_new_generator(model)

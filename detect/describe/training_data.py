@@ -128,8 +128,12 @@ def whole_photo_texts(photos: Sequence[TrainingPhoto]) -> list[RegionText]:
     ]
 
 
-def segment_texts(photos: Sequence[TrainingPhoto], segments: Sequence[Sequence[Sequence[Segment]]]) -> list[RegionText]:
-    """Return every segment of every sentence of the photos as a text about its region, those of whole photos left out.
+def segment_texts(
+    photos: Sequence[TrainingPhoto], segments: Sequence[Sequence[Sequence[Segment]]], min_words: int = 1
+) -> list[RegionText]:
+    """Return the segments of ``min_words`` or more of every sentence of the photos as texts about their regions.
+
+    Those of whole photos are left out.
 
     A segment of the whole photo is a rest of a sentence that belongs to no region, such as "of a": it would teach the
     generator to write such rests about photos.
@@ -139,5 +143,5 @@ def segment_texts(photos: Sequence[TrainingPhoto], segments: Sequence[Sequence[S
         for index, (photo, by_sentence) in enumerate(zip(photos, segments, strict=True))
         for sentence, parts in zip(photo.sentences, by_sentence, strict=True)
         for segment in parts
-        if segment.region < len(photo.features) - 1
+        if segment.region < len(photo.features) - 1 and segment.end - segment.first >= min_words
     ]

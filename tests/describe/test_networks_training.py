@@ -11,7 +11,9 @@ from rich.console import Console
 from detect.describe import networks_training, stage
 from detect.describe.model import DescribeModel, load_describe_model
 from detect.describe.networks_training import train_networks
+from detect.describe.segments import Segment
 from detect.describe.stage import Stage
+from detect.describe.training_data import TrainingPhoto, segment_texts
 from detect.errors import RunError, UserError
 from detect.training.run_folder import RunFolder
 from tests.describe.synthetic import COLORS, KINDS, SETTINGS, draw_photos, settings
@@ -72,6 +74,19 @@ def test_the_log_counts_segments_and_texts(whole: Path) -> None:
     left_out = len(parts) - of_regions
     assert f"generator: {40 + of_regions} texts; {left_out} segments that belong to no region are left out\n" in log
     assert left_out > 0
+
+
+@pytest.mark.parametrize("min_words", [1, 2, 3, 99])
+def test_segments_of_few_words_are_left_out(min_words: int) -> None:
+    photo = TrainingPhoto(name="a", features=torch.zeros(3, 2), sentences=((5, 6, 7, 8, 9, 4),))
+    parts = (
+        Segment(first=0, end=2, region=1),
+        Segment(first=2, end=3, region=0),
+        Segment(first=3, end=5, region=2),  # the whole photo
+        Segment(first=5, end=6, region=1),
+    )
+    words = [text.words for text in segment_texts([photo], [[parts]], min_words)]
+    assert words == [expected for expected in [(5, 6), (7,), (4,)] if len(expected) >= min_words]
 
 
 def test_the_log_counts_words_of_sentences_without_a_vector(tmp_path: Path) -> None:
