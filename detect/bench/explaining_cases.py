@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from detect.data.formats.voc_xml import read_annotation
-from detect.errors import UserError
+from detect.bench.masked_images import MaskedImage
 from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.target import (
     AttributionTarget,
@@ -23,56 +20,24 @@ from detect.explain.trace.trace import trace
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
 from detect.ops.preprocess import rescale_boxes
-from detect.system.files import require_file, require_folder
 from detect.types import Images, Size
 
-MASKS_FOLDER = "SegmentationObject"
 MATCH_IOU = 0.5  # minimum IoU of a detection and the object that it matches
-
-
-@dataclass(frozen=True)
-class MaskedImage:
-    """An image with the class name, the box (4,) in its pixels and the mask (H, W) bool of each object."""
-
-    image: Path
-    names: tuple[str, ...]
-    boxes: np.ndarray
-    masks: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
 class ExplanationCase:
     """A detection that matches an object with a mask.
 
-    target and index: the attribution target of the detection and its index there; mask: (H, W) bool of its object;
-    other_masks: (H, W) bool, the union of the masks of the other objects of the class.
+    target and index: the attribution target of the detection and its index there; mask: (H, W) bool of its object, and
+    box: (4,) in the image's pixels; other_masks: (H, W) bool, the union of the masks of the other objects of the class.
     """
 
     target: AttributionTarget
     index: int
     mask: np.ndarray
+    box: np.ndarray
     other_masks: np.ndarray
-
-
-def masked_images(root: Path, split: str, max_images: int) -> list[MaskedImage]:
-    """Return the first ``max_images`` images of a list of a VOC folder that have masks; UserError where none has."""
-    folder = require_folder(root / MASKS_FOLDER, "VOC's masks of objects")
-    names = require_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
-    files = [file for name in names if (file := folder / f"{name}.png").exists()][:max_images]
-    if not files:
-        raise UserError(f"{folder}: expected masks (.png) of images in the list {split}, found none")
-    return [_read_masked_image(root, file) for file in files]
-
-
-def _read_masked_image(root: Path, file: Path) -> MaskedImage:
-    """Read a mask file: a pixel's value is the index of its object in the annotation, from 1; 255 marks borders."""
-    objects = read_annotation(root / "Annotations" / f"{file.stem}.xml").objects
-    object_map = np.asarray(Image.open(file))
-    with_mask = [annotation for annotation in objects if (object_map == annotation.index).any()]
-    boxes = np.array([annotation.box for annotation in with_mask], np.float64).reshape(-1, 4)
-    names = tuple(annotation.name for annotation in with_mask)
-    masks = tuple(object_map == annotation.index for annotation in with_mask)
-    return MaskedImage(root / "JPEGImages" / f"{file.stem}.jpg", names, boxes, masks)
 
 
 def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score: float) -> list[ExplanationCase]:
@@ -97,7 +62,8 @@ def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score:
                 if index != object_index and masked.names[index] == masked.names[object_index]
             ]
             other_masks = np.any([np.zeros(size, bool), *others], axis=0)
-            cases.append(ExplanationCase(target, i, masked.masks[object_index], other_masks))
+            box = masked.boxes[object_index]
+            cases.append(ExplanationCase(target, i, masked.masks[object_index], box, other_masks))
     return cases
 
 

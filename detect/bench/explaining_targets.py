@@ -1,60 +1,54 @@
-"""The targets that explanations must meet, relative to those of pytorch-grad-cam, and their cost."""
+"""The targets that explanations must meet by their intervals, and the cost of saliency."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 
-from detect.bench.gradcam_peer import GRADCAM
+from detect.bench.explaining_intervals import REPLICATES, difference_interval
+from detect.bench.explaining_records import PhotoScores
+from detect.bench.explaining_scores import ENERGY, GAIN, LEAKAGE
+from detect.bench.result_tables import BenchmarkTable
 from detect.bench.timing import time_interleaved, timed
+from detect.evaluation.analysis.bootstrap import Interval
 from detect.explain.attribution.gradients import saliency
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import AttributionTarget
 
-MAX_RELATIVE_LEAKAGE = 1 / 3  # of Grad-CAM's
 REPEATS = 3
+TARGETS = ("leakage below the flat box's", "mask energy above every peer's", "insertion - deletion above every peer's")
+COLUMNS = (
+    "method",
+    "leakage - flat box's",
+    "mask energy - nearest peer's",
+    "insertion - deletion - nearest peer's",
+    "targets met",
+)
 
 
-@dataclass(frozen=True)
-class MethodMeans:
-    """The means of one method over all detections, in the order of the table's columns.
+def targets_table(
+    photos: Sequence[PhotoScores], names: Sequence[str], flat_box: str, peers: Sequence[str], command: str
+) -> BenchmarkTable:
+    """Return the paired differences of each method ``names``: from ``flat_box`` in leakage, from ``peers`` elsewhere.
 
-    None where nothing was measured; seconds: of one detection.
+    A target is met if the whole interval is on its side of 0; of the peers the nearest is shown, that with the lowest
+    lower end, so that the difference from every other one is above 0 too.
     """
-
-    energy: float | None
-    pointing: float | None
-    insertion_minus_deletion: float | None
-    leakage: float | None
-    correlation: float | None
-    seed_std: float | None
-    seconds: float | None
-
-
-def targets_met(ours: Mapping[str, MethodMeans], theirs: Mapping[str, MethodMeans]) -> list[str]:
-    """Return a sentence for each target, and one that names the methods of ours that meet all targets."""
-    energy = max(means.energy or 0.0 for means in theirs.values())
-    gain = max(means.insertion_minus_deletion or 0.0 for means in theirs.values())
-    leakage = theirs[GRADCAM].leakage
-    methods_of_targets = [
-        {name for name, means in ours.items() if (means.energy or 0.0) > energy},
-        {name for name, means in ours.items() if (means.insertion_minus_deletion or 0.0) > gain},
-        {
-            name
-            for name, means in ours.items()
-            if leakage is None or (means.leakage or 0.0) <= MAX_RELATIVE_LEAKAGE * leakage
-        },
+    rows, met = [], {}
+    for name in names:
+        leakage = _difference(photos, name, flat_box, LEAKAGE)
+        energy, gain = (_nearest_difference(photos, name, peers, column) for column in (ENERGY, GAIN))
+        met[name] = (_is_below(leakage), _is_above(energy), _is_above(gain))
+        rows.append((name, leakage, energy, gain, f"{sum(met[name])} of {len(TARGETS)}"))
+    notes = [
+        f"differences over the same detections, with 95% intervals from {REPLICATES} bootstrap samples of the images; "
+        "a target is met where the whole interval is on its side of 0. The nearest of the "
+        f"{len(peers)} peers is that with the lowest lower end.",
+        *(f"{target}: {_met_by([name for name in names if met[name][i]])}" for i, target in enumerate(TARGETS)),
+        f"all three: {_met_by([name for name in names if all(met[name])])}",
     ]
-    max_leakage = "nothing was measured" if leakage is None else f"{MAX_RELATIVE_LEAKAGE * leakage:.3f}"
-    targets = (
-        f"mask energy above pytorch-grad-cam's, {energy:.3f}",
-        f"insertion - deletion above pytorch-grad-cam's, {gain:.3f}",
-        f"leakage at most a third of its Grad-CAM's: {max_leakage}",
-    )
-    lines = [f"{target}: {_met_by(ours, names)}" for target, names in zip(targets, methods_of_targets, strict=True)]
-    return [*lines, f"all three: {_met_by(ours, set.intersection(*methods_of_targets))}"]
+    return BenchmarkTable("Targets", command, COLUMNS, tuple(rows), tuple(notes))
 
 
 def saliency_cost(target: AttributionTarget) -> float:
@@ -70,6 +64,24 @@ def saliency_cost(target: AttributionTarget) -> float:
     return timings["saliency"].median / timings["single pass"].median / len(target.detections)
 
 
-def _met_by(ours: Mapping[str, MethodMeans], names: set[str]) -> str:
-    """Return the names of the methods that meet a target, in the table's order."""
-    return f"met by {', '.join(name for name in ours if name in names)}" if names else "missed by all"
+def _difference(photos: Sequence[PhotoScores], first: str, second: str, column: str) -> Interval | None:
+    of_both = [[scores.values[name][column] for scores in photos] for name in (first, second)]
+    return difference_interval(*of_both)
+
+
+def _nearest_difference(photos: Sequence[PhotoScores], name: str, peers: Sequence[str], column: str) -> Interval | None:
+    """Return the difference from the peer from which it has the lowest lower end; None without peers or detections."""
+    differences = [_difference(photos, name, peer, column) for peer in peers]
+    return min((each for each in differences if each is not None), key=lambda each: each.low, default=None)
+
+
+def _is_below(difference: Interval | None) -> bool:
+    return difference is not None and difference.high < 0
+
+
+def _is_above(difference: Interval | None) -> bool:
+    return difference is not None and difference.low > 0
+
+
+def _met_by(names: Sequence[str]) -> str:
+    return f"met by {', '.join(names)}" if names else "missed by all"

@@ -1,51 +1,111 @@
-"""Grad-CAM and EigenCAM of the package pytorch-grad-cam on our detectors: the same weights, layer and target."""
+"""The methods of the package pytorch-grad-cam on our detectors: the same weights, layer and target."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from detect.explain.attribution.methods import Explain
 from detect.explain.attribution.options import MethodOptions
+from detect.explain.attribution.perturbation import PIXELS_PER_BATCH
 from detect.explain.attribution.target import AttributionTarget
 from detect.models.layer_hooks import find_layer
 
-GRADCAM = "pytorch-grad-cam GradCAM"
-PEERS = {GRADCAM: "GradCAM", "pytorch-grad-cam EigenCAM": "EigenCAM"}  # name in a table -> class of the package
+PREFIX = "pytorch-grad-cam "  # of a method's name in a table, before that of its class
 
 
 class _ObjectiveModule(nn.Module):
-    """An attribution target as a module, which the package expects: pixels (1, 3, H, W) -> objective (1, D)."""
+    """An attribution target as a module, which the package expects: pixels (N, 3, H, W) -> objective (N, D).
 
-    def __init__(self, target: AttributionTarget) -> None:
+    by_class: the index of a detection of which to return the logits (N, K + 1) instead.
+    """
+
+    def __init__(self, target: AttributionTarget, by_class: int | None = None) -> None:
         super().__init__()
         self.network = target.network.module
-        self._objective = target.objective
+        self._target = target
+        self._by_class = by_class
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self._objective(pixels)
+        size, expected = tuple(pixels.shape[2:]), tuple(self._target.pixels.shape[2:])
+        if size != expected:  # the proposal would lie elsewhere
+            raise ValueError(f"expected pixels {expected}, in which the proposal lies, found {size}")
+        if self._by_class is None:
+            return self._target.objective(pixels)
+        return self._target.forward(pixels)[0][:, self._by_class]
 
 
-def grad_cam_installed() -> bool:
-    """Return whether pytorch-grad-cam is installed."""
-    return importlib.util.find_spec("pytorch_grad_cam") is not None
+def grad_cam_version() -> str | None:
+    """Return the version of pytorch-grad-cam, None where it is not installed."""
+    if importlib.util.find_spec("pytorch_grad_cam") is None:
+        return None
+    from importlib.metadata import version
+
+    return version("grad-cam")
 
 
-def peer_method(class_name: str) -> Explain:
-    """Return ``GradCAM`` or ``EigenCAM`` as one of our methods; its maps are scaled to 0..1 and to the pixels' size."""
+def peer_methods() -> dict[str, Explain]:
+    """Return every class of the package that explains by a layer, by its name in a table; {} without the package.
+
+    Which of them run on a detector shows when they are called: each raises an exception of its own where it does not.
+    """
+    if grad_cam_version() is None:
+        return {}
+    package = vars(importlib.import_module("pytorch_grad_cam"))
+    return {f"{PREFIX}{name}": _peer_method(package[name]) for name in sorted(package) if _explains(package[name])}
+
+
+def _explains(member: object) -> bool:
+    """Return whether this is a class made of a model and its layers that explains with targets."""
+    if not inspect.isclass(member) or not hasattr(member, "forward"):
+        return False
+    made_of = list(inspect.signature(member).parameters)[:2]
+    return made_of == ["model", "target_layers"] and "targets" in inspect.signature(member.forward).parameters
+
+
+def _peer_method(method_class: Any) -> Explain:
+    """Return a class of the package as one of our methods; its maps are scaled to 0..1 and to the pixels' size."""
+    by_class = "target_idx" in inspect.signature(method_class.forward).parameters  # FinerCAM compares the classes
 
     def explain(target: AttributionTarget, options: MethodOptions) -> Tensor:
-        import pytorch_grad_cam
-
-        _, layer = find_layer(target.network, options.layer)
-        pixels = target.pixels.detach().requires_grad_()  # the weights of a loaded detector require no gradient
-        maps = []
-        with getattr(pytorch_grad_cam, class_name)(model=_ObjectiveModule(target), target_layers=[layer]) as cam:
-            for index in range(len(target.detections)):
-                output_selectors = [lambda output, index=index: output[index]]
-                maps.append(torch.from_numpy(cam(input_tensor=pixels, targets=output_selectors)))
-        return torch.stack(maps).to(pixels.device)
+        name, layer = find_layer(target.network, options.layer)
+        maps: list[Tensor] = []
+        with _left_as_it_was(target.network.module, name, options.seed):
+            for index, detection in enumerate(target.detections):
+                model = _ObjectiveModule(target, index if by_class else None)
+                with method_class(model=model, target_layers=[layer]) as cam:
+                    cam.batch_size = max(1, PIXELS_PER_BATCH // target.pixels[0, 0].numel())
+                    pixels = target.pixels.detach().requires_grad_()  # the weights of a loaded detector require none
+                    if by_class:
+                        heatmap = cam(input_tensor=pixels, targets=None, target_idx=detection.label)
+                    else:
+                        heatmap = cam(input_tensor=pixels, targets=[lambda output, index=index: output[index]])
+                    maps.append(torch.from_numpy(np.asarray(heatmap, np.float32)))
+        if len(maps) < len(target.detections):  # its context manager swallows every IndexError
+            raise ValueError("it raised IndexError")
+        return torch.stack(maps).to(target.pixels.device)
 
     return explain
+
+
+@contextmanager
+def _left_as_it_was(network: nn.Module, name: str, seed: int) -> Iterator[None]:
+    """Silence the package, seed numpy for it, and put back the layer that AblationCAM replaces, and numpy's state."""
+    parent, leaf = network.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
+    layer, numpy_state = network.get_submodule(name), np.random.get_state()  # RandomCAM draws from it
+    np.random.seed(seed)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        setattr(parent, leaf, layer)

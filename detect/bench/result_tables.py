@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from detect.bench.timing import Timing
+from detect.evaluation.analysis.bootstrap import Interval
 from detect.system.numbers import format_number
 
-Cell = str | float | int | None
+Cell = str | float | int | Interval | None
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class BenchmarkTable:
         return "\n".join([*lines, ""])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table as plain values for JSON."""
+        """Return the table as plain values for JSON; an interval is ``{"value", "low", "high"}``."""
         return {
             "title": self.title,
             "command": self.command,
-            "rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows],
+            "rows": [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows],
             "remarks": list(self.notes),
             "seconds": {name: list(seconds) for name, seconds in self.seconds.items()},
         }
@@ -69,12 +70,22 @@ def format_ratio(ratio: float) -> str:
 
 
 def format_cell(cell: Cell) -> str:
-    """Format a cell; a float with three significant digits, and from 1000 on without decimals."""
+    """Format a cell; a float with three significant digits, and from 1000 on without decimals.
+
+    The ends of an interval have two: 0.597 [0.55, 0.64].
+    """
     if cell is None:
         return ""
+    if isinstance(cell, Interval):
+        low, high = (format_number(float(f"{end:.2g}")) for end in (cell.low, cell.high))
+        return f"{format_number(cell.value)} [{low}, {high}]"
     if isinstance(cell, float):
         return format_number(cell)
     return str(cell)
+
+
+def _plain(cell: Cell) -> object:
+    return asdict(cell) if isinstance(cell, Interval) else cell
 
 
 def _row(cells: Sequence[str]) -> str:

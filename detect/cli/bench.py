@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from detect.cli import options
+from detect.cli.bench_explain import explain_command, portable_path
 from detect.cli.group import Group
-from detect.cli.options import Device, Precision
-from detect.errors import UserError, did_you_mean
+from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
-
-if TYPE_CHECKING:
-    from detect.inference.predictor import Predictor
 
 BENCHMARKS = {
     "inference": "Faster R-CNN R50-FPN at 800 pixels, compared with torchvision, detectron2 and its own layers.",
@@ -165,7 +160,7 @@ def models_command(
     from detect.bench.model_files import named_files
     from detect.inference.find_images import find_images
 
-    names = [_portable(model) for model in models]
+    names = [portable_path(model) for model in models]
     images = page.images_of_one_size(find_images(paths), num_images)
     tables = measure_models(named_files(models, names), images, repeats, f"detect bench models {' '.join(names)} ...")
     for table in tables:
@@ -176,98 +171,4 @@ def models_command(
         page.write_json(tables, json_file)
 
 
-@bench_command.command(
-    "explain",
-    short_help="Measure whether explanations lie on the objects and are faithful.",
-    epilog="Example: detect bench explain runs/voc-1 VOCdevkit/VOC2007 --photos 20 --out EXPLAIN.md",
-)
-@click.argument("model", type=Path)
-@click.argument("root", type=Path)
-@click.option("--split", metavar="LIST", default="val", show_default=True, help="Use the images of this VOC list.")
-@click.option(
-    "--photos", "num_images", type=click.IntRange(1), default=20, show_default=True, help="Number of images to use."
-)
-@click.option("--methods", metavar="A,B", help="Only these methods of `detect explain` [default: all].")
-@click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
-@click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: number of random masks.")
-@click.option(
-    "--score",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Minimum score of the detections to explain.",
-)
-@click.option("--out", type=Path, metavar="FILE.md", help="Write the table to this file.")
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number to this file.")
-@options.device
-@options.precision
-def explain(
-    model: Path,
-    root: Path,
-    split: str,
-    num_images: int,
-    methods: str | None,
-    layer: str | None,
-    masks: int,
-    score: float,
-    out: Path | None,
-    json_file: Path | None,
-    device: Device | None,
-    precision: Precision | None,
-) -> None:
-    """Measure each method of `detect explain` with MODEL on the images of a VOC folder that have masks
-    (SegmentationObject), compared with two baselines, and with pytorch-grad-cam where it is installed: how much of a
-    map lies on its object, whether hiding the pixels that it marks lowers the score, how much lies on other objects of
-    the class.
-    """
-    tune_malloc()
-    for file in (out, json_file):
-        if file is not None:
-            require_writable_file(file)
-    from detect.bench.benchmark_page import markdown_page, write_json
-    from detect.bench.explaining import measure_explanations
-    from detect.bench.explaining_cases import masked_images
-    from detect.explain.attribution.methods import METHODS
-    from detect.explain.attribution.options import MethodOptions, no_progress
-    from detect.inference.predictor import load
-    from detect.system.progress import show_progress
-
-    names = list(METHODS) if methods is None else [name.strip() for name in methods.split(",")]
-    for name in names:
-        if name not in METHODS:
-            raise UserError(
-                f"--methods: expected names among {', '.join(METHODS)}, found {name}{did_you_mean(name, METHODS)}"
-            )
-    selected = masked_images(root, split, num_images)
-    command_line = (
-        f"detect bench explain {_portable(model)} {_portable(root)} --split {split} --photos {num_images} "
-        f"--masks {masks} --score {score:g}"
-    )
-    predictor = load(model, device or "auto", precision or "fp32")
-    console = Console()
-    with show_progress(console, "explaining", len(selected), "images") as progress:
-        table = measure_explanations(
-            predictor, selected, names, MethodOptions(no_progress, layer, masks), score, progress, command_line
-        )
-    console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
-    if out is not None:
-        write_text(out, markdown_page([table], "Explanations", _describe_model(predictor)))
-    if json_file is not None:
-        write_json([table], json_file)
-
-
-def _describe_model(predictor: Predictor) -> tuple[str, ...]:
-    """Return the sentences that say which model the table is of."""
-    model, data = predictor.config.model, predictor.config.data
-    return (
-        f"Of {_portable(predictor.file)}: {model.kind} on {model.backbone.name}, trained on the list {data.train} of "
-        f"{_portable(Path(data.root))}.",
-        "Each method of `detect explain`, compared with two baselines that do not use the network.",
-    )
-
-
-def _portable(path: Path) -> str:
-    """Return a path that names no folder of this machine: relative, or the last three parts of an absolute one."""
-    if path.is_absolute() and not path.is_relative_to(Path.cwd()):
-        return str(Path(*path.parts[-3:]))
-    return str(path.relative_to(Path.cwd()) if path.is_absolute() else path)
+bench_command.add_command(explain_command)

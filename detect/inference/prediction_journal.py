@@ -8,7 +8,6 @@ from the first damaged one on are ignored, and their batches are computed again.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_readers import parse_image_record
 from detect.inference.result_writers import image_record
+from detect.system.checked_lines import checked_line, line_content
 from detect.system.files import append_text, complete_lines, write_text
 
 
@@ -40,7 +40,7 @@ class PredictionJournal:
         self.classes = tuple(classes)
         self.batches = list(self._read(run_hash))
         # Rewritten without the incomplete line that a killed run may have left at the end.
-        write_text(file, "".join([_line(json.dumps(run_hash)), *map(self._encode, self.batches)]))
+        write_text(file, "".join([checked_line(json.dumps(run_hash)), *map(self._encode, self.batches)]))
 
     def add(self, result: BatchResult) -> None:
         """Append a batch to the journal. Raises RunError if the file cannot be written."""
@@ -49,7 +49,7 @@ class PredictionJournal:
 
     def _encode(self, result: BatchResult) -> str:
         records = [image_record(prediction, self.classes) for prediction in result.predictions]
-        return _line(json.dumps([result.indices, records, result.unreadable], ensure_ascii=False))
+        return checked_line(json.dumps([result.indices, records, result.unreadable], ensure_ascii=False))
 
     def _read(self, run_hash: int) -> Iterator[BatchResult]:
         lines = _valid_lines(complete_lines(self.file))
@@ -62,14 +62,10 @@ class PredictionJournal:
             yield BatchResult(tuple(indices), predictions, tuple(unreadable))
 
 
-def _line(content: str) -> str:
-    return f"{zlib.crc32(content.encode()):08x} {content}\n"
-
-
 def _valid_lines(lines: Sequence[str]) -> Iterator[str]:
     """Yield the content of the lines, up to the first whose checksum does not match."""
     for line in lines:
-        content = line[9:]
-        if _line(content) != f"{line}\n":
+        content = line_content(line)
+        if content is None:
             return
         yield content

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from detect.bench.explaining import energy_in
-from detect.bench.explaining_cases import box_center, flat_box, masked_images
-from detect.bench.explaining_targets import MethodMeans, targets_met
-from detect.bench.gradcam_peer import GRADCAM
-from detect.errors import UserError
+from detect.bench.explaining_cases import box_center, flat_box
+from detect.bench.explaining_records import PhotoScores
+from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE, energy_in
+from detect.bench.explaining_tables import FLAT_BOX, explanation_tables
+from detect.bench.explaining_targets import targets_table
+from detect.bench.gradcam_peer import PREFIX
+from detect.evaluation.analysis.bootstrap import Interval
 from detect.explain.attribution.heatmaps import to_image_pixels
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.inference.predictor import load
+from tests.bench.masked_folders import write_voc
 from tests.conftest import Command
 from tests.explain.example_detectors import SIDE, make_target
 
@@ -43,38 +47,6 @@ def test_energy_in_is_a_fraction_of_the_values_above_zero() -> None:
     assert energy_in(-np.abs(heat), mask) == 0.0
 
 
-def write_voc(root: Path, image: Path, objects: list[tuple[str, list[float]]]) -> Path:
-    for folder in ("Annotations", "JPEGImages", "SegmentationObject"):
-        (root / folder).mkdir(parents=True)
-    rgb = Image.open(image)
-    rgb.save(root / "JPEGImages" / "a.jpg", quality=95)
-    values, parts = np.zeros((rgb.height, rgb.width), np.uint8), ""
-    for index, (name, (x1, y1, x2, y2)) in enumerate(objects, 1):
-        values[round(y1) : round(y2), round(x1) : round(x2)] = index
-        corners = zip(("xmin", "ymin", "xmax", "ymax"), (x1 + 1, y1 + 1, x2, y2), strict=True)
-        box = "".join(f"<{tag}>{value}</{tag}>" for tag, value in corners)
-        escaped = name.replace("<", "&lt;").replace(">", "&gt;")
-        parts += f"<object><name>{escaped}</name><bndbox>{box}</bndbox></object>"
-    Image.fromarray(values).save(root / "SegmentationObject" / "a.png")
-    (root / "Annotations" / "a.xml").write_text(f"<annotation>{parts}</annotation>", encoding="utf-8")
-    (root / "ImageSets" / "Main").mkdir(parents=True)
-    (root / "ImageSets" / "Main" / "val.txt").write_text("none\na\n")
-    return root
-
-
-def test_masked_images_pairs_masks_with_their_objects(image: Path, tmp_path: Path) -> None:
-    root = write_voc(tmp_path / "voc", image, [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])])
-    (masked,) = masked_images(root, "val", 5)
-    assert masked.names == ("cat", "dog")
-    assert [int(mask.sum()) for mask in masked.masks] == [200, 400]
-    assert masked.boxes.tolist() == [[0, 0, 10, 20], [30, 40, 50, 60]]
-    (root / "SegmentationObject" / "a.png").unlink()
-    with pytest.raises(UserError, match="expected masks"):
-        masked_images(root, "val", 5)
-    with pytest.raises(UserError, match=r"train\.txt: expected a list of images"):
-        masked_images(root, "train", 5)
-
-
 def test_table_has_a_row_for_each_variant(
     model: Path,
     image: Path,
@@ -87,16 +59,21 @@ def test_table_has_a_row_for_each_variant(
     root = write_voc(tmp_path / "voc", image, [best])
     file = tmp_path / "table.json"
     flags = ("--methods", "hirescam,drise", "--masks", 4, "--score", float(detections.scores[0]) - 1e-6, "--json", file)
-    status, stdout, err = detect_command("bench", "explain", model, root, *flags)
+    records = ("--records", tmp_path / "records.jsonl")
+    status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records)
     assert (status, err) == (0, "")
-    (table,) = json.loads(file.read_text())["tables"]
+    (table, targets) = json.loads(file.read_text())["tables"]
     rows = {row["method"]: row for row in table["rows"]}
     assert {"hirescam", "drise", "flat box", "center of the box"} <= set(rows)
-    assert rows["flat box"]["mask energy"] > 0.9
-    assert rows["flat box"]["pointing"] == 1.0
+    assert rows["flat box"]["mask energy"]["value"] > 0.9
+    assert rows["flat box"]["pointing"]["value"] == 1.0
     assert rows["drise"]["std of energy over seeds"] is not None
     assert rows["hirescam"]["leakage"] is None
+    assert [row["method"] for row in targets["rows"]] == ["hirescam", "drise"]
     assert "1 detections" in stdout
+    first = file.read_text()  # with its seconds
+    assert detect_command("bench", "explain", model, root, *flags, *records)[0] == 0
+    assert file.read_text() == first
 
 
 def test_unknown_method_is_refused_with_a_hint(model: Path, tmp_path: Path, detect_command: Command) -> None:
@@ -109,29 +86,59 @@ def read_pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def make_means(energy: float | None, gain: float | None, leakage: float | None) -> MethodMeans:
-    return MethodMeans(energy, None, gain, leakage, None, None, None)
+def make_photo(scores: dict[str, tuple[float, float, float | None]], image: str = "a.jpg") -> PhotoScores:
+    """A photo with one detection: energy, gain and leakage of each method."""
+    columns = {name: {ENERGY: (a,), GAIN: (b,), LEAKAGE: (c,), EMPTY: (0.0,)} for name, (a, b, c) in scores.items()}
+    return PhotoScores(image, 1, columns)
+
+
+PEERS = {f"{PREFIX}GradCAM": (0.2, 0.4, 0.3), f"{PREFIX}EigenCAM": (0.3, 0.1, None), FLAT_BOX: (0.4, 0.4, 0.1)}
 
 
 @pytest.mark.parametrize(
     ("ours", "all_three"),
     [
         ({}, "missed by all"),
-        ({"a": make_means(None, None, None)}, "missed by all"),
-        ({"a": make_means(0.5, 0.5, 0.09)}, "met by a"),
-        ({"a": make_means(0.3, 0.5, 0.1)}, "missed by all"),  # equal is not above
-        ({"a": make_means(0.5, 0.2, 0.1)}, "missed by all"),
-        ({"a": make_means(0.5, 0.5, 0.11)}, "missed by all"),
-        (
-            {"a": make_means(0.5, 0.2, 0.1), "b": make_means(0.3, 0.5, 0.1)},
-            "missed by all",
-        ),  # neither method meets all
-        (
-            {"b": make_means(0.4, 0.5, 0.0), "a": make_means(0.5, 0.5, 0.09), "c": make_means(0.1, 0.5, 0.1)},
-            "met by b, a",
-        ),
+        ({"a": (0.5, 0.5, None)}, "missed by all"),  # nothing was measured
+        ({"a": (0.5, 0.5, 0.09)}, "met by a"),
+        ({"a": (0.3, 0.5, 0.09)}, "missed by all"),  # equal is not above
+        ({"a": (0.5, 0.4, 0.09)}, "missed by all"),
+        ({"a": (0.5, 0.5, 0.1)}, "missed by all"),
+        ({"a": (0.5, 0.2, 0.09), "b": (0.3, 0.5, 0.09)}, "missed by all"),  # neither method meets all
+        ({"b": (0.4, 0.5, 0.0), "a": (0.5, 0.5, 0.09), "c": (0.1, 0.5, 0.09)}, "met by b, a"),
     ],
 )
-def test_targets_met_needs_one_method_for_all_targets(ours: dict[str, MethodMeans], all_three: str) -> None:
-    theirs = {GRADCAM: make_means(0.2, 0.4, 0.3), "other": make_means(0.3, 0.1, None)}
-    assert targets_met(ours, theirs)[-1] == f"all three: {all_three}"
+def test_one_method_must_meet_all_targets(ours: dict[str, tuple[float, float, float | None]], all_three: str) -> None:
+    photos = [make_photo(PEERS | ours)]
+    table = targets_table(photos, list(ours), FLAT_BOX, list(PEERS)[:2], "")
+    assert table.notes[-1] == f"all three: {all_three}"
+    assert [row[0] for row in table.rows] == list(ours)
+
+
+def test_a_target_is_met_by_the_interval_not_by_the_mean() -> None:
+    energies = [(0.9, 0.2), (0.9, 0.2), (0.1, 0.2)]  # of the method and of the peer: 0.43 higher in the mean
+    peer = f"{PREFIX}GradCAM"
+    photos = [
+        make_photo({"a": (ours, 0.5, 0.0), peer: (theirs, 0.1, 0.1), FLAT_BOX: (0, 0, 0.1)}, f"{i}.jpg")
+        for i, (ours, theirs) in enumerate(energies)
+    ]
+    (row,) = targets_table(photos, ["a"], FLAT_BOX, [peer], "").rows
+    assert row[-1] == "2 of 3"
+    assert isinstance(row[2], Interval)
+    assert row[2].low < 0 < row[2].value
+
+
+def test_tables_of_no_photo_and_of_no_detection_have_no_row() -> None:
+    for photos in ([], [PhotoScores("a.jpg", 0)]):
+        table, targets = explanation_tables(photos, ["a"], 0.5, 3, "command")
+        assert table.rows == targets.rows == ()
+        assert "fewer than the 3 detections" in " ".join(table.notes)
+
+
+def test_a_method_that_failed_on_a_photo_has_no_row_but_its_reason() -> None:
+    name = f"{PREFIX}GradCAM"
+    others = {method: scores for method, scores in PEERS.items() if method != name}
+    failed = replace(make_photo(others), failures={name: "ValueError: no"})
+    table, _ = explanation_tables([make_photo(PEERS, "b.jpg"), failed], [], 0.5, None, "command")
+    assert name not in [row[0] for row in table.rows]
+    assert f"{name} has no row: it fails on 1 of 2 images (ValueError: no)" in table.notes

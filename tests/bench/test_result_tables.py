@@ -11,12 +11,23 @@ from detect.bench.result_tables import (
     raw_seconds,
 )
 from detect.bench.timing import Timing
+from detect.evaluation.analysis.bootstrap import Interval
 
 TIMINGS = {"ours": Timing((1.0, 2.0, 1.5)), "theirs": Timing((3.0, 6.0, 2.0))}
 
 
 @pytest.mark.parametrize(
-    ("cell", "text"), [(None, ""), ("x", "x"), (7, "7"), (0.0, "0"), (0.012345, "0.0123"), (1234.5, "1234")]
+    ("cell", "text"),
+    [
+        (None, ""),
+        ("x", "x"),
+        (7, "7"),
+        (0.0, "0"),
+        (0.012345, "0.0123"),
+        (1234.5, "1234"),
+        (Interval(0.5974, 0.5512, 0.6449), "0.597 [0.55, 0.64]"),
+        (Interval(18.84, 9.96, 123.4), "18.8 [10, 120]"),
+    ],
 )
 def test_format_cell_has_three_significant_digits(cell: Cell, text: str) -> None:
     assert format_cell(cell) == text

@@ -1,0 +1,45 @@
+"""Means over detections with 95% intervals by the bootstrap over photos.
+
+The detections of a photo share its pixels and its objects, so that they are not independent: a photo is drawn with all
+its detections (Field and Welsh 2007, the cluster bootstrap).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from detect.evaluation.analysis.bootstrap import Interval, percentile_interval, sample_weights
+
+REPLICATES = 1000
+
+Values = tuple[float | None, ...]  # of one photo: one for each detection, None where nothing was measured
+
+
+def mean_interval(photos: Sequence[Values], seed: int = 0) -> Interval | None:
+    """Return the mean over the values of all photos, with its interval; None where there is no value.
+
+    A sample that has no value is left out. With one photo the interval has no width: it says nothing.
+    """
+    sums = np.array([sum(number for number in values if number is not None) for values in photos], np.float64)
+    counts = np.array([sum(number is not None for number in values) for values in photos], np.int64)
+    if not counts.sum():
+        return None
+    weights = sample_weights(len(photos), REPLICATES, seed)
+    totals = counts @ weights
+    samples = np.full(REPLICATES, np.nan)
+    np.divide(sums @ weights, totals, out=samples, where=totals > 0)
+    return percentile_interval(float(sums.sum() / counts.sum()), samples)
+
+
+def difference_interval(first: Sequence[Values], second: Sequence[Values], seed: int = 0) -> Interval | None:
+    """Return the mean of first minus second over the detections that have both values, with its interval.
+
+    The photos and their detections must be the same, in the same order; ValueError where their numbers differ.
+    """
+    return mean_interval([_differences(*pair) for pair in zip(first, second, strict=True)], seed)
+
+
+def _differences(first: Values, second: Values) -> Values:
+    return tuple(None if a is None or b is None else a - b for a, b in zip(first, second, strict=True))

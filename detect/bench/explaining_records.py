@@ -1,0 +1,109 @@
+"""The scores of explanations, photo by photo: appended to a file, so that a run of hours goes on where it was killed.
+
+The first line of the file holds the settings that the scores depend on, each other line those of one photo; a line has
+a checksum, and a damaged one is measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from detect.bench.explaining_intervals import Values
+from detect.bench.gradcam_peer import grad_cam_version
+from detect.errors import UserError
+from detect.system.checked_lines import checked_line, line_content
+from detect.system.files import append_text, complete_lines, require_file, write_text
+from detect.version import __version__
+
+Settings = Mapping[str, str | int | float | None]
+
+
+@dataclass(frozen=True)
+class PhotoScores:
+    """The scores of all methods on one photo.
+
+    image: the name of its file; num_detections: that were explained, 0 where none matched an object; values: by method
+    and column; failures: why a method gave no map, by method; saliency_cost: seconds of saliency for a detection over
+    those of one forward and backward pass.
+    """
+
+    image: str
+    num_detections: int
+    values: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    saliency_cost: float | None = None
+
+
+class ExplanationRecords:
+    """The photos that were measured, by file name, in memory and on disk."""
+
+    def __init__(self, file: Path | None, settings: Settings) -> None:
+        """Read the records of an earlier run; UserError if the file holds something else, which stays as it is."""
+        self._file = file
+        self.photos: dict[str, PhotoScores] = {}
+        if file is None:
+            return
+        lines = complete_lines(file)
+        contents = [content for line in lines if (content := line_content(line)) is not None]
+        if file.exists() and file.stat().st_size:
+            _require_same_settings(file, contents, settings)
+        for content in contents[1:]:
+            scores = _decode(content)
+            self.photos[scores.image] = scores
+        # Rewritten without the damaged lines, above all the last one of a killed run.
+        write_text(file, "".join([checked_line(json.dumps(settings)), *map(_encode, self.photos.values())]))
+
+    def add(self, scores: PhotoScores) -> None:
+        """Append a photo. Raises RunError if the file cannot be written."""
+        self.photos[scores.image] = scores
+        if self._file is not None:
+            append_text(self._file, _encode(scores))
+
+
+def describe_settings(
+    model: Path, root: Path, names: Sequence[str], layer: str | None, masks: int, score: float
+) -> Settings:
+    """Return what the scores of a photo depend on, as the first line of the file; not how many photos there are."""
+    return {
+        "model": hashlib.sha256(require_file(model, "a model").read_bytes()).hexdigest()[:16],
+        "data": root.name,
+        "methods": ",".join(names),
+        "layer": layer,
+        "masks": masks,
+        "score": score,
+        "grad-cam": grad_cam_version(),
+        "version": __version__,
+    }
+
+
+def _require_same_settings(file: Path, contents: list[str], settings: Settings) -> None:
+    """Raise UserError unless the first line holds the same settings."""
+    earlier = json.loads(contents[0]) if contents else None
+    if not isinstance(earlier, dict) or "image" in earlier:
+        raise UserError(f"{file}: expected records of `detect bench explain`, or no file, found something else")
+    for name in dict.fromkeys([*settings, *earlier]):
+        if earlier.get(name) != settings.get(name):
+            expected, present = settings.get(name), earlier.get(name)
+            raise UserError(f"{file}: expected records with {name} {expected}, found {present}; name another file")
+
+
+def _encode(scores: PhotoScores) -> str:
+    return checked_line(json.dumps(asdict(scores), ensure_ascii=False))
+
+
+def _decode(content: str) -> PhotoScores:
+    record = json.loads(content)
+    values = {
+        method: {column: tuple(row) for column, row in columns.items()} for method, columns in record["values"].items()
+    }
+    return PhotoScores(
+        image=record["image"],
+        num_detections=record["num_detections"],
+        values=values,
+        failures=record["failures"],
+        saliency_cost=record["saliency_cost"],
+    )

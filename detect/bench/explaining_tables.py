@@ -1,0 +1,87 @@
+"""The scores of explanations as tables: the mean of each column with its interval, and what the notes must say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from detect.bench.explaining_cases import MATCH_IOU
+from detect.bench.explaining_intervals import REPLICATES, mean_interval
+from detect.bench.explaining_records import PhotoScores
+from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE, POINTING
+from detect.bench.explaining_targets import targets_table
+from detect.bench.gradcam_peer import PREFIX, grad_cam_version
+from detect.bench.result_tables import BenchmarkTable, Cell
+
+FLAT_BOX = "flat box"
+CORRELATION = "correlation of disjoint boxes"
+SEED_STD = "std of energy over seeds"
+SECONDS = "s per detection"
+COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, SEED_STD, SECONDS)
+TITLE = "Explanations on objects with masks"
+
+
+def explanation_tables(
+    photos: Sequence[PhotoScores], names: Sequence[str], score: float, min_detections: int | None, command: str
+) -> list[BenchmarkTable]:
+    """Return the tables of the photos' scores: of all methods, and of the targets of those of ours (``names``).
+
+    A method that failed on any photo has no row: its mean would be over other detections. command: makes them again.
+    """
+    explained = [scores for scores in photos if scores.num_detections]
+    failed = Counter(name for scores in explained for name in scores.failures)
+    methods = [name for name in (explained[0].values if explained else {}) if name not in failed]
+    rows = tuple((name, *_row(explained, name, COLUMNS)) for name in methods)
+    notes = [*_sample_notes(photos, score, min_detections), *_method_notes(explained, methods)]
+    notes += [_failure_note(explained, name) for name in sorted(failed)]
+    if grad_cam_version() is None:
+        notes.append("pytorch-grad-cam is not installed: pip install grad-cam")
+    table = BenchmarkTable(TITLE, command, ("method", *COLUMNS), rows, tuple(notes))
+    peers = [name for name in methods if name.startswith(PREFIX)]
+    return [table, targets_table(explained, [name for name in names if name in methods], FLAT_BOX, peers, command)]
+
+
+def _row(photos: Sequence[PhotoScores], method: str, columns: Sequence[str]) -> list[Cell]:
+    return [mean_interval([scores.values[method].get(column, ()) for scores in photos]) for column in columns]
+
+
+def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: int | None) -> list[str]:
+    """Return the sentences that say what the table is of."""
+    explained = [scores for scores in photos if scores.num_detections]
+    num_detections = sum(scores.num_detections for scores in explained)
+    leakages = [number for scores in explained for number in scores.values[FLAT_BOX][LEAKAGE]]
+    notes = [
+        f"{num_detections} detections with a score of at least {score:g} that match an object with a mask (IoU "
+        f"{MATCH_IOU:g}), in {len(explained)} of {len(photos)} images; energy, pointing and leakage are measured on "
+        "masks.",
+        f"leakage: fraction of the map on other objects of the class, for the "
+        f"{sum(number is not None for number in leakages)} detections with such objects in the image; insertion and "
+        "deletion are relative to the score of the unchanged image.",
+        f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections.",
+    ]
+    if min_detections is not None and num_detections < min_detections:
+        notes.append(f"fewer than the {min_detections} detections asked for: the list has no more")
+    return notes
+
+
+def _method_notes(photos: Sequence[PhotoScores], methods: Sequence[str]) -> list[str]:
+    """Return the sentences on empty maps and on costs."""
+    empty = {
+        name: sum(int(number or 0) for scores in photos for number in scores.values[name][EMPTY]) for name in methods
+    }
+    listed = ", ".join(f"{name} {count}" for name, count in empty.items() if count)
+    notes = [f"maps without a value above 0, which score 0: {listed}"] if listed else []
+    costs = [scores.saliency_cost for scores in photos if scores.saliency_cost is not None]
+    if costs:
+        notes.append(
+            f"saliency of a detection takes {np.median(costs):.2f} times one forward and backward pass (median of "
+            f"{len(costs)} images)"
+        )
+    return notes
+
+
+def _failure_note(photos: Sequence[PhotoScores], name: str) -> str:
+    reasons = [scores.failures[name] for scores in photos if name in scores.failures]
+    return f"{name} has no row: it fails on {len(reasons)} of {len(photos)} images ({reasons[0]})"

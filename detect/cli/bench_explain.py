@@ -1,0 +1,147 @@
+"""The command ``detect bench explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from detect.cli import options
+from detect.cli.options import Device, Precision
+from detect.errors import UserError, did_you_mean
+from detect.system.cpu import tune_malloc
+from detect.system.files import require_writable_file, write_text
+
+if TYPE_CHECKING:
+    from detect.inference.predictor import Predictor
+
+
+@click.command(
+    "explain",
+    short_help="Measure whether explanations lie on the objects and are faithful.",
+    epilog="Example: detect bench explain runs/voc-1 VOCdevkit/VOC2007 --detections 150 --records explain.jsonl",
+)
+@click.argument("model", type=Path)
+@click.argument("root", type=Path)
+@click.option(
+    "--split",
+    metavar="LIST",
+    default="val",
+    show_default=True,
+    help="Use the images of this VOC list, or annotation file of COCO.",
+)
+@click.option(
+    "--photos",
+    "num_images",
+    type=click.IntRange(1),
+    help="Number of images to use [default: 20, with --detections all].",
+)
+@click.option(
+    "--detections", "min_detections", type=click.IntRange(1), help="Stop at the image that completes so many."
+)
+@click.option(
+    "--records", "records_file", type=Path, metavar="FILE", help="Append each image's scores here, and go on from them."
+)
+@click.option("--methods", metavar="A,B", help="Only these methods of `detect explain` [default: all].")
+@click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
+@click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: number of random masks.")
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Minimum score of the detections to explain.",
+)
+@click.option("--out", type=Path, metavar="FILE.md", help="Write the tables to this file.")
+@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number to this file.")
+@options.device
+@options.precision
+def explain_command(
+    model: Path,
+    root: Path,
+    split: str,
+    num_images: int | None,
+    min_detections: int | None,
+    records_file: Path | None,
+    methods: str | None,
+    layer: str | None,
+    masks: int,
+    score: float,
+    out: Path | None,
+    json_file: Path | None,
+    device: Device | None,
+    precision: Precision | None,
+) -> None:
+    """Measure each method of `detect explain` with MODEL on images of a VOC folder that have masks
+    (SegmentationObject), or of a COCO data set, compared with two baselines, and with pytorch-grad-cam where it is
+    installed: how much of a map lies on its object, whether hiding the pixels that it marks lowers the score, how much
+    lies on other objects of the class; each mean with its interval. With --records a killed run goes on.
+    """
+    tune_malloc()
+    for file in (out, json_file, records_file):
+        if file is not None:
+            require_writable_file(file)
+    from detect.bench.benchmark_page import markdown_page, write_json
+    from detect.bench.explaining import ExplanationSettings, measure_explanations
+    from detect.bench.explaining_records import ExplanationRecords, describe_settings
+    from detect.bench.explaining_tables import explanation_tables
+    from detect.bench.masked_images import masked_files
+    from detect.explain.attribution.options import MethodOptions, no_progress
+    from detect.inference.predictor import load
+    from detect.system.progress import show_progress
+
+    names = _method_names(methods)
+    files = masked_files(root, split, 20 if num_images is None and min_detections is None else num_images)
+    predictor = load(model, device or "auto", precision or "fp32")
+    settings = ExplanationSettings(names, MethodOptions(no_progress, layer, masks), score, min_detections)
+    records = ExplanationRecords(records_file, describe_settings(predictor.file, root, names, layer, masks, score))
+    console = Console()
+    with show_progress(console, "explaining", len(files), "images") as progress:
+        photos = measure_explanations(predictor, files, settings, records, progress)
+    counts = "".join(
+        f" --{name} {count}" for name, count in (("photos", num_images), ("detections", min_detections)) if count
+    )
+    command_line = (
+        f"detect bench explain {portable_path(model)} {portable_path(root)} --split {split}{counts} --masks {masks} "
+        f"--score {score:g}{'' if methods is None else f' --methods {methods}'}"
+        f"{'' if layer is None else f' --layer {layer}'}"
+    )
+    tables = explanation_tables(photos, names, score, min_detections, command_line)
+    for table in tables:
+        console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        write_text(out, markdown_page(tables, "Explanations", _describe_model(predictor)))
+    if json_file is not None:
+        write_json(tables, json_file)
+
+
+def _method_names(methods: str | None) -> tuple[str, ...]:
+    """Return the methods that ``--methods`` names, all without it; UserError for an unknown one."""
+    from detect.explain.attribution.methods import METHODS
+
+    names = tuple(METHODS) if methods is None else tuple(name.strip() for name in methods.split(","))
+    for name in names:
+        if name not in METHODS:
+            raise UserError(
+                f"--methods: expected names among {', '.join(METHODS)}, found {name}{did_you_mean(name, METHODS)}"
+            )
+    return names
+
+
+def _describe_model(predictor: Predictor) -> tuple[str, ...]:
+    """Return the sentences that say which model the table is of."""
+    model, data = predictor.config.model, predictor.config.data
+    return (
+        f"Of {portable_path(predictor.file)}: {model.kind} on {model.backbone.name}, trained on the list "
+        f"{data.train} of {portable_path(Path(data.root))}.",
+        "Each method of `detect explain`, compared with two baselines that do not use the network.",
+    )
+
+
+def portable_path(path: Path) -> str:
+    """Return a path that names no folder of this machine: relative, or the last three parts of an absolute one."""
+    if path.is_absolute() and not path.is_relative_to(Path.cwd()):
+        return str(Path(*path.parts[-3:]))
+    return str(path.relative_to(Path.cwd()) if path.is_absolute() else path)

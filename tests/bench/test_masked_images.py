@@ -1,0 +1,38 @@
+"""Photos with masks of VOC and of COCO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from detect.bench.masked_images import masked_files
+from detect.errors import UserError
+from tests.bench.masked_folders import Objects, write_coco, write_voc
+
+OBJECTS: Objects = [("cat", [0, 0, 10, 20]), ("dog", [30, 40, 50, 60])]
+
+
+@pytest.mark.parametrize(("write", "split"), [(write_voc, "val"), (write_coco, "annotations/instances_val")])
+def test_masks_are_paired_with_their_objects(
+    write: Callable[[Path, Path, Objects], Path], split: str, image: Path, tmp_path: Path
+) -> None:
+    (file,) = masked_files(write(tmp_path / "folder", image, OBJECTS), split, None)
+    masked = file.read()
+    assert masked.image == file.image
+    assert masked.image.is_file()
+    assert masked.names == ("cat", "dog")
+    assert [int(mask.sum()) for mask in masked.masks] == [200, 400]
+    assert masked.boxes.tolist() == [[0, 0, 10, 20], [30, 40, 50, 60]]
+
+
+def test_a_list_without_masks_is_refused(image: Path, tmp_path: Path) -> None:
+    root = write_voc(tmp_path / "voc", image, [])
+    (root / "SegmentationObject" / "a.png").unlink()
+    with pytest.raises(UserError, match="expected masks"):
+        masked_files(root, "val", 5)
+    with pytest.raises(UserError, match=r"train\.txt: expected a list of images"):
+        masked_files(root, "train", 5)
+    with pytest.raises(UserError, match="train"):
+        masked_files(write_coco(tmp_path / "coco", image, OBJECTS), "train", 5)
