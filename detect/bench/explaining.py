@@ -16,20 +16,23 @@ from torch import Tensor
 
 from detect.bench.explaining_cases import ExplanationCase, box_center, flat_box, make_cases
 from detect.bench.explaining_intervals import Values
+from detect.bench.explaining_protocols import similarity_scores
 from detect.bench.explaining_records import ExplanationRecords, PhotoScores
 from detect.bench.explaining_scores import correlations, score_map, seed_stds
-from detect.bench.explaining_tables import CORRELATION, FLAT_BOX, SECONDS, SEED_STD
+from detect.bench.explaining_tables import CORRELATION, FLAT_BOX, RANDOM_WEIGHTS, SECONDS, SEED_STD
 from detect.bench.explaining_targets import saliency_cost
 from detect.bench.gradcam_peer import peer_methods
 from detect.bench.masked_images import MaskedFile
+from detect.bench.randomized_detector import randomize, randomized_cases, rank_correlation
 from detect.data.images import read_image
 from detect.errors import first_line
 from detect.explain.attribution.heatmaps import reduce_channels, to_image_pixels
 from detect.explain.attribution.methods import METHODS, Explain
 from detect.explain.attribution.options import MethodOptions
 from detect.inference.predictor import Predictor
+from detect.models.detector import Detector
 from detect.system.progress import ProgressDisplay
-from detect.types import Size
+from detect.types import Images, Size
 
 RANDOM = ("smoothgrad", "drise")  # methods with random draws
 SEEDS = 3  # of each of these methods
@@ -40,13 +43,17 @@ class ExplanationSettings:
     """What is measured.
 
     names: the methods of ours; score: minimum of the detections to explain; min_detections: the photo that completes so
-    many is the last, None to measure all photos.
+    many is the last, None to measure all photos; num_randomized: photos, the first with a detection, on which maps are
+    compared with those of random weights; similarity: whether to run the whole detector for D-RISE's insertion and
+    deletion.
     """
 
     names: tuple[str, ...]
     options: MethodOptions
     score: float
     min_detections: int | None = None
+    num_randomized: int = 0
+    similarity: bool = False
 
 
 def measure_explanations(
@@ -61,9 +68,12 @@ def measure_explanations(
     Photos that are in the records are not measured again; each other one is added to them.
     """
     measured: list[PhotoScores] = []
+    random = randomize(predictor.base_detector)
     for file in files:
         if file.image.name not in records.photos:
-            records.add(_measure_photo(predictor, file, settings))
+            num_explained = sum(scores.num_detections > 0 for scores in measured)
+            compared = random if num_explained < settings.num_randomized else None
+            records.add(_measure_file(predictor, file, settings, compared))
         measured.append(records.photos[file.image.name])
         num_detections = sum(scores.num_detections for scores in measured)
         progress.advance(1, f"{num_detections} detections")
@@ -78,18 +88,36 @@ def variant_methods(names: Sequence[str]) -> dict[str, Explain]:
     return methods | {FLAT_BOX: flat_box, "center of the box": box_center} | peer_methods()
 
 
-def _measure_photo(predictor: Predictor, file: MaskedFile, settings: ExplanationSettings) -> PhotoScores:
+@dataclass(frozen=True)
+class _Photo:
+    """A photo to measure.
+
+    images: a batch of it alone; sizes: (h, w) of the image in canvas pixels, and of the image file; random_cases: the
+    cases with random weights, empty where maps are not compared with theirs.
+    """
+
+    predictor: Predictor
+    images: Images
+    sizes: tuple[Size, Size]
+    cases: Sequence[ExplanationCase]
+    random_cases: Sequence[ExplanationCase]
+
+
+def _measure_file(
+    predictor: Predictor, file: MaskedFile, settings: ExplanationSettings, random: Detector | None
+) -> PhotoScores:
     """Return the scores of one photo. A method of pytorch-grad-cam that raises has none, but the reason."""
     rgb = read_image(file.image)
     images = predictor.preprocess_image(rgb).to(predictor.compute.device)
     cases = make_cases(predictor, file.read(), images, settings.score)
     if not cases:
         return PhotoScores(file.image.name, 0)
-    sizes = (images.sizes[0], (rgb.shape[0], rgb.shape[1]))
+    random_cases = [] if random is None else randomized_cases(predictor, random, cases, images)
+    photo = _Photo(predictor, images, (images.sizes[0], (rgb.shape[0], rgb.shape[1])), cases, random_cases)
     peers, values, failures = peer_methods(), {}, {}
     for name, explain in variant_methods(settings.names).items():
         try:
-            values[name] = _measure_method(cases, explain, settings.options, sizes, name in RANDOM)
+            values[name] = _measure_method(photo, explain, settings, name in RANDOM)
         except Exception as error:  # of a program of somebody else, which was not made for detectors
             if name not in peers:
                 raise
@@ -99,31 +127,31 @@ def _measure_photo(predictor: Predictor, file: MaskedFile, settings: Explanation
 
 
 def _measure_method(
-    cases: Sequence[ExplanationCase],
-    explain: Explain,
-    options: MethodOptions,
-    sizes: tuple[Size, Size],
-    random: bool,
+    photo: _Photo, explain: Explain, settings: ExplanationSettings, random: bool
 ) -> Mapping[str, Values]:
-    """Return the scores of a method on the cases of an image, by column.
-
-    sizes: (h, w) of the image in canvas pixels, and of the image file. ValueError for a map that is not finite.
-    """
+    """Return the scores of a method on the cases of a photo, by column. ValueError for a map that is not finite."""
+    cases, options = photo.cases, settings.options
     start = time.perf_counter()
     heatmaps = _explain(cases, explain, options)
     seconds = (time.perf_counter() - start) / len(cases)
     if not all(bool(heatmap.isfinite().all()) for heatmap in heatmaps):
         raise ValueError("a map is not finite")
-    image_maps = _to_image_pixels(cases, heatmaps, sizes)
+    image_maps = _to_image_pixels(cases, heatmaps, photo.sizes)
     scores = [score_map(*triple) for triple in zip(cases, heatmaps, image_maps, strict=True)]
+    if settings.similarity:
+        for case_scores, case, heatmap in zip(scores, cases, heatmaps, strict=True):
+            case_scores |= similarity_scores(photo.predictor, case, photo.images, heatmap)
     by_column: dict[str, Values] = {column: tuple(each[column] for each in scores) for column in scores[0]}
     by_column |= {CORRELATION: tuple(correlations(cases, image_maps)), SECONDS: (seconds,) * len(cases)}
     if random:
         other_seeds = [
-            _to_image_pixels(cases, _explain(cases, explain, replace(options, seed=seed)), sizes)
+            _to_image_pixels(cases, _explain(cases, explain, replace(options, seed=seed)), photo.sizes)
             for seed in range(1, SEEDS)
         ]
         by_column[SEED_STD] = tuple(seed_stds(cases, [image_maps, *other_seeds]))
+    if photo.random_cases:
+        random_maps = _to_image_pixels(cases, _explain(photo.random_cases, explain, options), photo.sizes)
+        by_column[RANDOM_WEIGHTS] = tuple(rank_correlation(*pair) for pair in zip(image_maps, random_maps, strict=True))
     return by_column
 
 

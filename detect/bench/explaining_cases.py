@@ -30,7 +30,8 @@ class ExplanationCase:
     """A detection that matches an object with a mask.
 
     target and index: the attribution target of the detection and its index there; mask: (H, W) bool of its object, and
-    box: (4,) in the image's pixels; other_masks: (H, W) bool, the union of the masks of the other objects of the class.
+    box: (4,) in the image's pixels; other_masks: (H, W) bool, the union of the masks of the other objects of the class;
+    all_others: the same of all other objects of the image, of any class, and other_boxes: (N, 4), their boxes.
     """
 
     target: AttributionTarget
@@ -38,6 +39,8 @@ class ExplanationCase:
     mask: np.ndarray
     box: np.ndarray
     other_masks: np.ndarray
+    all_others: np.ndarray
+    other_boxes: np.ndarray
 
 
 def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score: float) -> list[ExplanationCase]:
@@ -45,7 +48,6 @@ def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score:
     with torch.no_grad(), predictor.compute.autocast():
         (traced,) = trace(predictor.base_detector, images)
     detections = [detection for detection in target_detections(traced) if detection.score >= score]
-    size = masked.masks[0].shape if masked.masks else (1, 1)
     object_of_rank = {
         detection.rank: index
         for detection in detections
@@ -55,16 +57,25 @@ def make_cases(predictor: Predictor, masked: MaskedImage, images: Images, score:
     cases, autocast = [], predictor.compute.autocast
     for target in attribution_targets(predictor.base_detector, images, matched, "score", autocast):
         for i, detection in enumerate(target.detections):
-            object_index = object_of_rank[detection.rank]
-            others = [
-                mask
-                for index, mask in enumerate(masked.masks)
-                if index != object_index and masked.names[index] == masked.names[object_index]
-            ]
-            other_masks = np.any([np.zeros(size, bool), *others], axis=0)
-            box = masked.boxes[object_index]
-            cases.append(ExplanationCase(target, i, masked.masks[object_index], box, other_masks))
+            cases.append(_make_case(target, i, masked, object_of_rank[detection.rank]))
     return cases
+
+
+def _make_case(target: AttributionTarget, index: int, masked: MaskedImage, object_index: int) -> ExplanationCase:
+    """Return the case of a detection and its object, with the objects that its map should leave out."""
+    others = [other for other in range(len(masked.masks)) if other != object_index]
+    same_class = [other for other in others if masked.names[other] == masked.names[object_index]]
+    mask = masked.masks[object_index]
+    nothing = np.zeros(mask.shape, bool)
+    return ExplanationCase(
+        target=target,
+        index=index,
+        mask=mask,
+        box=masked.boxes[object_index],
+        other_masks=np.any([nothing, *(masked.masks[other] for other in same_class)], axis=0),
+        all_others=np.any([nothing, *(masked.masks[other] for other in others)], axis=0),
+        other_boxes=masked.boxes[others],
+    )
 
 
 def _match_object(predictor: Predictor, masked: MaskedImage, detection: TargetDetection, canvas: Size) -> int | None:

@@ -22,8 +22,8 @@ def mean_interval(photos: Sequence[Values], seed: int = 0) -> Interval | None:
 
     A sample that has no value is left out. With one photo the interval has no width: it says nothing.
     """
-    sums = np.array([sum(number for number in values if number is not None) for values in photos], np.float64)
-    counts = np.array([sum(number is not None for number in values) for values in photos], np.int64)
+    sums = np.array([sum(score for score in values if score is not None) for values in photos], np.float64)
+    counts = np.array([sum(score is not None for score in values) for values in photos], np.int64)
     if not counts.sum():
         return None
     weights = sample_weights(len(photos), REPLICATES, seed)
@@ -36,7 +36,7 @@ def mean_interval(photos: Sequence[Values], seed: int = 0) -> Interval | None:
 def difference_interval(first: Sequence[Values], second: Sequence[Values], seed: int = 0) -> Interval | None:
     """Return the mean of first minus second over the detections that have both values, with its interval.
 
-    The photos and their detections must be the same, in the same order; ValueError where their numbers differ.
+    The photos and their detections must be the same, in the same order; ValueError where their scores differ.
     """
     return mean_interval([_differences(*pair) for pair in zip(first, second, strict=True)], seed)
 

@@ -65,7 +65,14 @@ class ExplanationRecords:
 
 
 def describe_settings(
-    model: Path, root: Path, names: Sequence[str], layer: str | None, masks: int, score: float
+    model: Path,
+    root: Path,
+    names: Sequence[str],
+    layer: str | None,
+    masks: int,
+    score: float,
+    num_randomized: int,
+    similarity: bool,
 ) -> Settings:
     """Return what the scores of a photo depend on, as the first line of the file; not how many photos there are."""
     return {
@@ -75,6 +82,8 @@ def describe_settings(
         "layer": layer,
         "masks": masks,
         "score": score,
+        "randomized": num_randomized,
+        "similarity": similarity,
         "grad-cam": grad_cam_version(),
         "version": __version__,
     }

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from detect.bench.explaining_cases import ExplanationCase
+from detect.bench.explaining_protocols import energy_in, protocol_scores
 from detect.explain.attribution.faithfulness import faithfulness
 from detect.explain.attribution.heatmaps import peak_and_energy
 from detect.ops import boxes as box_ops
@@ -28,20 +29,15 @@ def score_map(case: ExplanationCase, heatmap: Tensor, image_map: np.ndarray) -> 
     """
     (x, y), _ = peak_and_energy(image_map, np.zeros(4))
     empty = not (image_map > 0).any()
+    faithful = faithfulness(case.target, case.index, heatmap[0])
     return {
         ENERGY: energy_in(image_map, case.mask),
         POINTING: float(not empty and case.mask[y, x]),
-        GAIN: faithfulness(case.target, case.index, heatmap[0]).insertion_minus_deletion,
+        GAIN: faithful.insertion_minus_deletion,
         LEAKAGE: energy_in(image_map, case.other_masks) if case.other_masks.any() else None,
         EMPTY: float(empty),
+        **protocol_scores(case, image_map, faithful),
     }
-
-
-def energy_in(image_map: np.ndarray, mask: np.ndarray) -> float:
-    """Return the fraction of the values above 0 of a map (H, W, 1) that lies in a mask (H, W); 0 for an empty map."""
-    energies = image_map[:, :, 0].clip(min=0).astype(np.float64)
-    total = float(energies.sum())
-    return float(energies[mask].sum()) / total if total else 0.0
 
 
 def correlations(cases: Sequence[ExplanationCase], image_maps: Sequence[np.ndarray]) -> list[float]:

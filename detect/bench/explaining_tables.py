@@ -9,6 +9,13 @@ import numpy as np
 
 from detect.bench.explaining_cases import MATCH_IOU
 from detect.bench.explaining_intervals import REPLICATES, mean_interval
+from detect.bench.explaining_protocols import (
+    PROTOCOL_COLUMNS,
+    PROTOCOL_NOTES,
+    SIMILARITY_COLUMNS,
+    SIMILARITY_INSERTION,
+    SIMILARITY_NOTE,
+)
 from detect.bench.explaining_records import PhotoScores
 from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE, POINTING
 from detect.bench.explaining_targets import targets_table
@@ -19,7 +26,8 @@ FLAT_BOX = "flat box"
 CORRELATION = "correlation of disjoint boxes"
 SEED_STD = "std of energy over seeds"
 SECONDS = "s per detection"
-COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, SEED_STD, SECONDS)
+RANDOM_WEIGHTS = "correlation with random weights"
+COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, RANDOM_WEIGHTS, SEED_STD, SECONDS)
 TITLE = "Explanations on objects with masks"
 
 
@@ -40,7 +48,20 @@ def explanation_tables(
         notes.append("pytorch-grad-cam is not installed: pip install grad-cam")
     table = BenchmarkTable(TITLE, command, ("method", *COLUMNS), rows, tuple(notes))
     peers = [name for name in methods if name.startswith(PREFIX)]
-    return [table, targets_table(explained, [name for name in names if name in methods], FLAT_BOX, peers, command)]
+    return [
+        table,
+        targets_table(explained, [name for name in names if name in methods], FLAT_BOX, peers, command),
+        _protocol_table(explained, methods, command),
+    ]
+
+
+def _protocol_table(photos: Sequence[PhotoScores], methods: Sequence[str], command: str) -> BenchmarkTable:
+    """Return the scores of D-RISE and ODAM; those of D-RISE's similarity where they were measured."""
+    measured = bool(photos) and all(SIMILARITY_INSERTION in scores.values[FLAT_BOX] for scores in photos)
+    columns = (*PROTOCOL_COLUMNS, *(SIMILARITY_COLUMNS if measured else ()))
+    rows = tuple((name, *_row(photos, name, columns)) for name in methods)
+    notes = (*PROTOCOL_NOTES, *((SIMILARITY_NOTE,) if measured else ()))
+    return BenchmarkTable("Published protocols", command, ("method", *columns), rows, notes)
 
 
 def _row(photos: Sequence[PhotoScores], method: str, columns: Sequence[str]) -> list[Cell]:
@@ -51,13 +72,13 @@ def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: i
     """Return the sentences that say what the table is of."""
     explained = [scores for scores in photos if scores.num_detections]
     num_detections = sum(scores.num_detections for scores in explained)
-    leakages = [number for scores in explained for number in scores.values[FLAT_BOX][LEAKAGE]]
+    leakages = [each for scores in explained for each in scores.values[FLAT_BOX][LEAKAGE]]
     notes = [
         f"{num_detections} detections with a score of at least {score:g} that match an object with a mask (IoU "
         f"{MATCH_IOU:g}), in {len(explained)} of {len(photos)} images; energy, pointing and leakage are measured on "
         "masks.",
         f"leakage: fraction of the map on other objects of the class, for the "
-        f"{sum(number is not None for number in leakages)} detections with such objects in the image; insertion and "
+        f"{sum(each is not None for each in leakages)} detections with such objects in the image; insertion and "
         "deletion are relative to the score of the unchanged image.",
         f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections.",
     ]
@@ -68,11 +89,16 @@ def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: i
 
 def _method_notes(photos: Sequence[PhotoScores], methods: Sequence[str]) -> list[str]:
     """Return the sentences on empty maps and on costs."""
-    empty = {
-        name: sum(int(number or 0) for scores in photos for number in scores.values[name][EMPTY]) for name in methods
-    }
+    empty = {name: sum(int(each or 0) for scores in photos for each in scores.values[name][EMPTY]) for name in methods}
     listed = ", ".join(f"{name} {count}" for name, count in empty.items() if count)
     notes = [f"maps without a value above 0, which score 0: {listed}"] if listed else []
+    randomized = sum(RANDOM_WEIGHTS in scores.values[FLAT_BOX] for scores in photos)
+    if randomized:
+        notes.append(
+            f"{RANDOM_WEIGHTS}: rank correlation with the map of the same detection and proposal after all weights "
+            f"were drawn anew, on {randomized} images; near 0 for a map that depends on the network (Adebayo et al. "
+            "2018). It is 1 for the boxes, which do not."
+        )
     costs = [scores.saliency_cost for scores in photos if scores.saliency_cost is not None]
     if costs:
         notes.append(

@@ -54,6 +54,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Minimum score of the detections to explain.",
 )
+@click.option(
+    "--randomized",
+    "num_randomized",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    help="Number of images to compare with the maps of random weights, the first with a detection.",
+)
+@click.option("--similarity", is_flag=True, help="Add D-RISE's insertion and deletion: twice the time and more.")
 @click.option("--out", type=Path, metavar="FILE.md", help="Write the tables to this file.")
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number to this file.")
 @options.device
@@ -69,6 +78,8 @@ def explain_command(
     layer: str | None,
     masks: int,
     score: float,
+    num_randomized: int,
+    similarity: bool,
     out: Path | None,
     json_file: Path | None,
     device: Device | None,
@@ -95,8 +106,12 @@ def explain_command(
     names = _method_names(methods)
     files = masked_files(root, split, 20 if num_images is None and min_detections is None else num_images)
     predictor = load(model, device or "auto", precision or "fp32")
-    settings = ExplanationSettings(names, MethodOptions(no_progress, layer, masks), score, min_detections)
-    records = ExplanationRecords(records_file, describe_settings(predictor.file, root, names, layer, masks, score))
+    method_options = MethodOptions(no_progress, layer, masks)
+    settings = ExplanationSettings(names, method_options, score, min_detections, num_randomized, similarity)
+    records = ExplanationRecords(
+        records_file,
+        describe_settings(predictor.file, root, names, layer, masks, score, num_randomized, similarity),
+    )
     console = Console()
     with show_progress(console, "explaining", len(files), "images") as progress:
         photos = measure_explanations(predictor, files, settings, records, progress)
@@ -106,7 +121,8 @@ def explain_command(
     command_line = (
         f"detect bench explain {portable_path(model)} {portable_path(root)} --split {split}{counts} --masks {masks} "
         f"--score {score:g}{'' if methods is None else f' --methods {methods}'}"
-        f"{'' if layer is None else f' --layer {layer}'}"
+        f"{'' if layer is None else f' --layer {layer}'} --randomized {num_randomized}"
+        f"{' --similarity' if similarity else ''}"
     )
     tables = explanation_tables(photos, names, score, min_detections, command_line)
     for table in tables:

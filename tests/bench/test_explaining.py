@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from detect.bench.explaining_cases import box_center, flat_box
+from detect.bench.explaining_protocols import energy_in
 from detect.bench.explaining_records import PhotoScores
-from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE, energy_in
+from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE
 from detect.bench.explaining_tables import FLAT_BOX, explanation_tables
 from detect.bench.explaining_targets import targets_table
 from detect.bench.gradcam_peer import PREFIX
@@ -58,11 +59,21 @@ def test_table_has_a_row_for_each_variant(
     best = (detections.names()[0], detections.boxes[0].tolist())
     root = write_voc(tmp_path / "voc", image, [best])
     file = tmp_path / "table.json"
-    flags = ("--methods", "hirescam,drise", "--masks", 4, "--score", float(detections.scores[0]) - 1e-6, "--json", file)
+    flags = (
+        "--methods",
+        "hirescam,drise",
+        "--masks",
+        4,
+        "--score",
+        float(detections.scores[0]) - 1e-6,
+        "--json",
+        file,
+        "--similarity",
+    )
     records = ("--records", tmp_path / "records.jsonl")
     status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records)
     assert (status, err) == (0, "")
-    (table, targets) = json.loads(file.read_text())["tables"]
+    (table, targets, protocols) = json.loads(file.read_text())["tables"]
     rows = {row["method"]: row for row in table["rows"]}
     assert {"hirescam", "drise", "flat box", "center of the box"} <= set(rows)
     assert rows["flat box"]["mask energy"]["value"] > 0.9
@@ -70,6 +81,12 @@ def test_table_has_a_row_for_each_variant(
     assert rows["drise"]["std of energy over seeds"] is not None
     assert rows["hirescam"]["leakage"] is None
     assert [row["method"] for row in targets["rows"]] == ["hirescam", "drise"]
+    assert rows["flat box"]["correlation with random weights"]["value"] == pytest.approx(1)
+    assert abs(rows["hirescam"]["correlation with random weights"]["value"]) < 1
+    box = {row["method"]: row for row in protocols["rows"]}["flat box"]
+    assert box["VEA"]["value"] > 0.9
+    assert box["ODI of masks"]["value"] == 0
+    assert 0 < box["D-RISE insertion"]["value"] <= 1.5
     assert "1 detections" in stdout
     first = file.read_text()  # with its seconds
     assert detect_command("bench", "explain", model, root, *flags, *records)[0] == 0
@@ -130,7 +147,7 @@ def test_a_target_is_met_by_the_interval_not_by_the_mean() -> None:
 
 def test_tables_of_no_photo_and_of_no_detection_have_no_row() -> None:
     for photos in ([], [PhotoScores("a.jpg", 0)]):
-        table, targets = explanation_tables(photos, ["a"], 0.5, 3, "command")
+        table, targets, _ = explanation_tables(photos, ["a"], 0.5, 3, "command")
         assert table.rows == targets.rows == ()
         assert "fewer than the 3 detections" in " ".join(table.notes)
 
@@ -139,6 +156,6 @@ def test_a_method_that_failed_on_a_photo_has_no_row_but_its_reason() -> None:
     name = f"{PREFIX}GradCAM"
     others = {method: scores for method, scores in PEERS.items() if method != name}
     failed = replace(make_photo(others), failures={name: "ValueError: no"})
-    table, _ = explanation_tables([make_photo(PEERS, "b.jpg"), failed], [], 0.5, None, "command")
+    table, *_ = explanation_tables([make_photo(PEERS, "b.jpg"), failed], [], 0.5, None, "command")
     assert name not in [row[0] for row in table.rows]
     assert f"{name} has no row: it fails on 1 of 2 images (ValueError: no)" in table.notes

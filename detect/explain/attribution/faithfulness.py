@@ -6,6 +6,7 @@ insertion curve rise early.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,15 @@ class Faithfulness:
 
 @torch.no_grad()
 def faithfulness(target: AttributionTarget, index: int, heat: Tensor) -> Faithfulness:
-    """Return the faithfulness of a heat map (h, w) of the detection at ``index`` of the target.
+    """Return the faithfulness of a heat map (h, w) of the detection at ``index`` of the target."""
+    return faithfulness_of(target, heat, STEPS, lambda pixels: target.output(pixels)[:, index].tolist())
+
+
+@torch.no_grad()
+def faithfulness_of(
+    target: AttributionTarget, heat: Tensor, steps: int, score: Callable[[Tensor], list[float]]
+) -> Faithfulness:
+    """Return the faithfulness of a heat map (h, w) to a score of pixels: (2, 3, H, W) -> two numbers.
 
     The map covers the target's pixels; padding does not count as pixels. Hidden pixels have the mean color. Pixels of
     equal value are taken in row-major order.
@@ -45,10 +54,9 @@ def faithfulness(target: AttributionTarget, index: int, heat: Tensor) -> Faithfu
     ranks[order] = torch.arange(len(order), device=order.device)
     first = torch.zeros(full_size, device=ranks.device)
     deleted, inserted = [], []
-    for step in range(STEPS + 1):
-        first[:height, :width] = (ranks < len(order) * step / STEPS).view(height, width).float()
-        both = torch.cat([target.pixels * (1 - first), target.pixels * first])
-        without_first, only_first = target.output(both)[:, index].tolist()
+    for step in range(steps + 1):
+        first[:height, :width] = (ranks < len(order) * step / steps).view(height, width).float()
+        without_first, only_first = score(torch.cat([target.pixels * (1 - first), target.pixels * first]))
         deleted.append(without_first)
         inserted.append(only_first)
     return Faithfulness(_area(deleted) / deleted[0], _area(inserted) / deleted[0])
