@@ -65,8 +65,8 @@ def saliency_cost(target: AttributionTarget) -> float:
 
 
 def _difference(photos: Sequence[PhotoScores], first: str, second: str, column: str) -> Interval | None:
-    of_both = [[scores.values[name][column] for scores in photos] for name in (first, second)]
-    return difference_interval(*of_both)
+    ours, theirs = ([scores.values[name][column] for scores in photos] for name in (first, second))
+    return difference_interval(ours, theirs)
 
 
 def _nearest_difference(photos: Sequence[PhotoScores], name: str, peers: Sequence[str], column: str) -> Interval | None:

@@ -70,7 +70,7 @@ def test_table_has_a_row_for_each_variant(
         file,
         "--similarity",
     )
-    records = ("--records", tmp_path / "records.jsonl")
+    records = ("--records", tmp_path / "records.jsonl", "--similarity", "--randomized", 1)
     status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records)
     assert (status, err) == (0, "")
     (table, targets, protocols) = json.loads(file.read_text())["tables"]

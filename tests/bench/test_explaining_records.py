@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from detect.bench.explaining_records import ExplanationRecords, PhotoScores
+from detect.bench.explaining_records import ExplanationRecords, PhotoScores, Settings
 from detect.errors import UserError
 from detect.system.checked_lines import line_content
 
-SETTINGS = {"model": "0a", "masks": 4, "layer": None}
+SETTINGS: Settings = {"model": "0a", "masks": 4, "layer": None}
 EMPTY = PhotoScores("größe.jpg", 0)
 FULL = PhotoScores("b.jpg", 2, {"gradcam": {"leakage": (None, 0.25)}}, {"peer": "ValueError: no"}, 1.5)
 
@@ -59,7 +59,7 @@ def test_a_damaged_line_does_not_cost_the_others(tmp_path: Path) -> None:
         ({**SETTINGS, "score": 0.5}, "expected records with score 0.5, found None"),
     ],
 )
-def test_records_of_other_settings_are_refused(tmp_path: Path, settings: dict[str, int], message: str) -> None:
+def test_records_of_other_settings_are_refused(tmp_path: Path, settings: Settings, message: str) -> None:
     file = tmp_path / "records.jsonl"
     write_records(file)
     before = file.read_bytes()
