@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from detect.explain.attribution.methods import Explain
 from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.perturbation import PIXELS_PER_BATCH
 from detect.explain.attribution.target import AttributionTarget
-from detect.models.layer_hooks import find_layer
+from detect.models.layer_hooks import find_layer, stage_names
 
 PREFIX = "pytorch-grad-cam "  # of a method's name in a table, before that of its class
 
@@ -75,6 +75,7 @@ def _explains(member: object) -> bool:
 def _peer_method(method_class: Any) -> Explain:
     """Return a class of the package as one of our methods; its maps are scaled to 0..1 and to the pixels' size."""
     by_class = "target_idx" in inspect.signature(method_class.forward).parameters  # FinerCAM compares the classes
+    several = not hasattr(method_class, "__enter__")  # RefineCAM multiplies the maps of several layers
 
     def explain(target: AttributionTarget, options: MethodOptions) -> Tensor:
         name, layer = find_layer(target.network, options.layer)
@@ -82,7 +83,8 @@ def _peer_method(method_class: Any) -> Explain:
         with _left_as_it_was(target.network.module, name, options.seed):
             for index, detection in enumerate(target.detections):
                 model = _ObjectiveModule(target, index if by_class else None)
-                with method_class(model=model, target_layers=[layer]) as cam:
+                cam = method_class(model=model, target_layers=_stages_up_to(target, name) if several else [layer])
+                with nullcontext() if several else cam:
                     cam.batch_size = max(1, PIXELS_PER_BATCH // target.pixels[0, 0].numel())
                     pixels = target.pixels.detach().requires_grad_()  # the weights of a loaded detector require none
                     if by_class:
@@ -95,6 +97,12 @@ def _peer_method(method_class: Any) -> Explain:
         return torch.stack(maps).to(target.pixels.device)
 
     return explain
+
+
+def _stages_up_to(target: AttributionTarget, name: str) -> list[nn.Module]:
+    """Return the stages of the body up to the layer ``name``, from the pixels up; ValueError where it is no stage."""
+    stages = stage_names(target.network)
+    return [target.network.module.get_submodule(stage) for stage in stages[: stages.index(name) + 1]]
 
 
 @contextmanager
