@@ -8,7 +8,7 @@
 
 PHOTOS: a folder of photos; they are repeated under other names until there are enough. rows: the rows of a local list,
 of a local server that speaks S3 (needs moto[server]), of two processes, of `--shard` and of Ray are the same, once
-each. throughput: photos a second of `detect predict MODEL PATH`, of `--from` with one process and with two. memory: the
+each; all with one thread a process, as the last bits of a convolution depend on the number of threads. throughput: photos a second of `detect predict MODEL PATH`, of `--from` with one process and with two. memory: the
 slope over the photos with a detector that costs nothing. list: seconds to the first photo, and memory, of a list of a
 million and of ten.
 """
@@ -38,6 +38,7 @@ from detect.errors import UserError
 from detect.inference.shards.read_parts import read_parts
 
 MODEL = "detect/voc_faster_rcnn"
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @click.group(help=__doc__)
@@ -65,7 +66,8 @@ def rows(photos: Path, count: int, runners: tuple[str, ...]) -> None:
             out = str(Path(folder) / name.replace(" ", "-"))
             start = time.perf_counter()
             for options in commands:
-                _detect("--from", str(listed), "--out", out, "--shard-size", size, *options)
+                settings = ("--from", str(listed), "--out", out, "--shard-size", size, *options)
+                _detect(*settings, environment=os.environ | ONE_THREAD)
             found = _read(Path(out))
             expected = found if expected is None else expected
             _print_rows(name, found, expected, time.perf_counter() - start)
@@ -74,7 +76,8 @@ def rows(photos: Path, count: int, runners: tuple[str, ...]) -> None:
             _upload(files, names, environment)
             out = "s3://photos/out"
             start = time.perf_counter()
-            _detect("--from", "s3://photos/list.txt", "--out", out, "--shard-size", size, environment=environment)
+            settings = ("--from", "s3://photos/list.txt", "--out", out, "--shard-size", size)
+            _detect(*settings, environment=environment | ONE_THREAD)
             seconds = time.perf_counter() - start
             _download(out, Path(folder) / "s3", environment)
             _print_rows("s3", _read(Path(folder) / "s3"), expected or {}, seconds)
