@@ -8,9 +8,10 @@
 
 PHOTOS: a folder of photos; they are repeated under other names until there are enough. rows: the rows of a local list,
 of a local server that speaks S3 (needs moto[server]), of two processes, of `--shard` and of Ray are the same, once
-each; all with one thread a process, as the last bits of a convolution depend on the number of threads. throughput: photos a second of `detect predict MODEL PATH`, of `--from` with one process and with two. memory: the
-slope over the photos with a detector that costs nothing. list: seconds to the first photo, and memory, of a list of a
-million and of ten.
+each; all with one thread a process, as the last bits of a convolution depend on the number of threads. throughput:
+photos a second of `detect predict MODEL PATH`, of `--from` with one process and with two. memory: the slope over the
+photos with a detector that costs nothing. list: seconds to the first photo, and memory, of a list of a million and of
+ten.
 """
 
 from __future__ import annotations
