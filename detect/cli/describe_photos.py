@@ -13,6 +13,7 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device
+from detect.errors import say_count
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_file, require_writable_file, require_writable_folder, write_text
 
@@ -73,7 +74,8 @@ def align(
     record = {"file": str(photo), "sentence": sentence, **alignment.to_dict(describer.classes)}
     write_text(file, json.dumps(record, indent=1) + "\n")
     draw.save_image(picture, draw_alignment(rgb, alignment))
-    print(f"{picture} and {file.name}: {len(tokens)} words, {len(set(alignment.assigned.tolist()))} regions")
+    num_regions = len(set(alignment.assigned.tolist()))
+    print(f"{picture} and {file.name}: {say_count(len(tokens), 'word')}, {say_count(num_regions, 'region')}")
 
 
 @click.command(
