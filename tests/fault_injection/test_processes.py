@@ -6,7 +6,6 @@ import csv
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch.distributed import TCPStore
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.data.loading.batch_sampler import BatchSampler, DistributedBatchSampler
@@ -261,12 +261,11 @@ def test_training_goes_on_with_one_process_where_a_machine_is_lost(
     config: Path, alone: Path, tmp_path: Path, record_property: Record
 ) -> None:
     """Two agents of torchrun, as on two machines; the second one and its worker are killed in step 3."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-    patience = "keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=2"
+    # The store is neither agent's: it must outlive the one that is killed, and which of them would start it is chance.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    patience = "is_host=0,keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=2"
     options = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d"]
-    options += ["--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "job", "--rdzv-conf", patience]
+    options += ["--rdzv-endpoint", f"127.0.0.1:{store.port}", "--rdzv-id", "job", "--rdzv-conf", patience]
     worker = ["-m", "tests.fault_injection.killed_worker", "1", "3", "agent"]
     command = [*TORCHRUN, *options, *worker, "train", "--config", str(config), "--out", str(tmp_path / "run")]
     start = partial(subprocess.Popen, command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE)
