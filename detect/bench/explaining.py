@@ -17,11 +17,11 @@ from torch import Tensor
 from detect.bench.explaining_cases import ExplanationCase, box_center, flat_box, make_cases
 from detect.bench.explaining_intervals import Values
 from detect.bench.explaining_protocols import similarity_scores
-from detect.bench.explaining_records import ExplanationRecords, PhotoScores
+from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import correlations, score_map, seed_stds
 from detect.bench.explaining_tables import CORRELATION, FLAT_BOX, RANDOM_WEIGHTS, SECONDS, SEED_STD
 from detect.bench.explaining_targets import saliency_cost
-from detect.bench.gradcam_peer import peer_methods
+from detect.bench.gradcam_peer import PREFIX, peer_methods
 from detect.bench.masked_images import MaskedFile
 from detect.bench.randomized_detector import randomize, randomized_cases, rank_correlation
 from detect.data.images import read_image
@@ -36,24 +36,6 @@ from detect.types import Images, Size
 
 RANDOM = ("smoothgrad", "drise")  # methods with random draws
 SEEDS = 3  # of each of these methods
-
-
-@dataclass(frozen=True)
-class ExplanationSettings:
-    """What is measured.
-
-    names: the methods of ours; score: minimum of the detections to explain; min_detections: the photo that completes so
-    many is the last, None to measure all photos; num_randomized: photos, the first with a detection, on which maps are
-    compared with those of random weights; similarity: whether to run the whole detector for D-RISE's insertion and
-    deletion.
-    """
-
-    names: tuple[str, ...]
-    options: MethodOptions
-    score: float
-    min_detections: int | None = None
-    num_randomized: int = 0
-    similarity: bool = False
 
 
 def measure_explanations(
@@ -82,10 +64,10 @@ def measure_explanations(
     return measured
 
 
-def variant_methods(names: Sequence[str]) -> dict[str, Explain]:
-    """Return the methods ``names`` of ours, the baselines, and those of pytorch-grad-cam where it is installed."""
-    methods: dict[str, Explain] = {name: METHODS[name].explain for name in names}
-    return methods | {FLAT_BOX: flat_box, "center of the box": box_center} | peer_methods()
+def variant_methods(settings: ExplanationSettings) -> dict[str, Explain]:
+    """Return our methods of the settings, the baselines, and the peers."""
+    methods: dict[str, Explain] = {name: METHODS[name].explain for name in settings.names}
+    return methods | {FLAT_BOX: flat_box, "center of the box": box_center} | peer_methods(settings.peers)
 
 
 @dataclass(frozen=True)
@@ -109,21 +91,23 @@ def _measure_file(
     """Return the scores of one photo. A method of pytorch-grad-cam that raises has none, but the reason."""
     rgb = read_image(file.image)
     images = predictor.preprocess_image(rgb).to(predictor.compute.device)
-    cases = make_cases(predictor, file.read(), images, settings.score)
+    masked = file.read()
+    num_unknown = sum(name not in predictor.classes for name in masked.names)
+    cases = make_cases(predictor, masked, images, settings.score)
     if not cases:
-        return PhotoScores(file.image.name, 0)
+        return PhotoScores(file.image.name, 0, num_unknown=num_unknown)
     random_cases = [] if random is None else randomized_cases(predictor, random, cases, images)
     photo = _Photo(predictor, images, (images.sizes[0], (rgb.shape[0], rgb.shape[1])), cases, random_cases)
-    peers, values, failures = peer_methods(), {}, {}
-    for name, explain in variant_methods(settings.names).items():
+    values, failures = {}, {}
+    for name, explain in variant_methods(settings).items():
         try:
             values[name] = _measure_method(photo, explain, settings, name in RANDOM)
         except Exception as error:  # of a program of somebody else, which was not made for detectors
-            if name not in peers:
+            if not name.startswith(PREFIX):
                 raise
             failures[name] = f"{type(error).__name__}: {first_line(error)}"
     cost = saliency_cost(cases[0].target)
-    return PhotoScores(file.image.name, len(cases), values, failures, cost)
+    return PhotoScores(file.image.name, len(cases), values, failures, cost, num_unknown)
 
 
 def _measure_method(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from detect.bench.explaining_intervals import Values
 from detect.bench.gradcam_peer import grad_cam_version
 from detect.errors import UserError
+from detect.explain.attribution.options import MethodOptions
 from detect.system.checked_lines import checked_line, line_content
 from detect.system.files import append_text, complete_lines, require_file, write_text
 from detect.version import __version__
@@ -23,12 +24,31 @@ Settings = Mapping[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
+class ExplanationSettings:
+    """What is measured.
+
+    names: the methods of ours; peers: the classes of pytorch-grad-cam, None for all; score: minimum of the detections
+    to explain; min_detections: the photo that completes so many is the last, None to measure all photos;
+    num_randomized: photos, the first with a detection, on which maps are compared with those of random weights;
+    similarity: whether to run the whole detector for D-RISE's insertion and deletion.
+    """
+
+    names: tuple[str, ...]
+    options: MethodOptions
+    score: float
+    peers: tuple[str, ...] | None = None
+    min_detections: int | None = None
+    num_randomized: int = 0
+    similarity: bool = False
+
+
+@dataclass(frozen=True)
 class PhotoScores:
     """The scores of all methods on one photo.
 
     image: the name of its file; num_detections: that were explained, 0 where none matched an object; values: by method
     and column; failures: why a method gave no map, by method; saliency_cost: seconds of saliency for a detection over
-    those of one forward and backward pass.
+    those of one forward and backward pass; num_unknown: objects with a mask whose class the model does not have.
     """
 
     image: str
@@ -36,6 +56,7 @@ class PhotoScores:
     values: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     saliency_cost: float | None = None
+    num_unknown: int = 0
 
 
 class ExplanationRecords:
@@ -64,26 +85,18 @@ class ExplanationRecords:
             append_text(self._file, _encode(scores))
 
 
-def describe_settings(
-    model: Path,
-    root: Path,
-    names: Sequence[str],
-    layer: str | None,
-    masks: int,
-    score: float,
-    num_randomized: int,
-    similarity: bool,
-) -> Settings:
+def describe_settings(model: Path, root: Path, settings: ExplanationSettings) -> Settings:
     """Return what the scores of a photo depend on, as the first line of the file; not how many photos there are."""
     return {
         "model": hashlib.sha256(require_file(model, "a model").read_bytes()).hexdigest()[:16],
         "data": root.name,
-        "methods": ",".join(names),
-        "layer": layer,
-        "masks": masks,
-        "score": score,
-        "randomized": num_randomized,
-        "similarity": similarity,
+        "methods": ",".join(settings.names),
+        "peers": None if settings.peers is None else ",".join(settings.peers),
+        "layer": settings.options.layer,
+        "masks": settings.options.masks,
+        "score": settings.score,
+        "randomized": settings.num_randomized,
+        "similarity": settings.similarity,
         "grad-cam": grad_cam_version(),
         "version": __version__,
     }
@@ -115,4 +128,5 @@ def _decode(content: str) -> PhotoScores:
         values=values,
         failures=record["failures"],
         saliency_cost=record["saliency_cost"],
+        num_unknown=record["num_unknown"],
     )

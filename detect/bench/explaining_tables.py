@@ -82,6 +82,9 @@ def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: i
         "deletion are relative to the score of the unchanged image.",
         f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections.",
     ]
+    num_unknown = sum(scores.num_unknown for scores in photos)
+    if num_unknown:
+        notes.append(f"{num_unknown} objects with a mask are of classes that the model does not have: left out")
     if min_detections is not None and num_detections < min_detections:
         notes.append(f"fewer than the {min_detections} detections asked for: the list has no more")
     return notes

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -53,15 +53,21 @@ def grad_cam_version() -> str | None:
     return version("grad-cam")
 
 
-def peer_methods() -> dict[str, Explain]:
-    """Return every class of the package that explains by a layer, by its name in a table; {} without the package.
+def peer_methods(names: Sequence[str] | None = None) -> dict[str, Explain]:
+    """Return the classes ``names`` of the package by their names in a table, None for all; {} without the package.
 
     Which of them run on a detector shows when they are called: each raises an exception of its own where it does not.
     """
+    classes = peer_classes()
+    return {f"{PREFIX}{name}": _peer_method(classes[name]) for name in (classes if names is None else names)}
+
+
+def peer_classes() -> dict[str, Any]:
+    """Return every class of the package that explains by a layer, by its name; {} without the package."""
     if grad_cam_version() is None:
         return {}
     package = vars(importlib.import_module("pytorch_grad_cam"))
-    return {f"{PREFIX}{name}": _peer_method(package[name]) for name in sorted(package) if _explains(package[name])}
+    return {name: package[name] for name in sorted(package) if _explains(package[name])}
 
 
 def _explains(member: object) -> bool:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     "--records", "records_file", type=Path, metavar="FILE", help="Append each image's scores here, and go on from them."
 )
 @click.option("--methods", metavar="A,B", help="Only these methods of `detect explain` [default: all].")
+@click.option("--peers", metavar="A,B", help="Only these classes of pytorch-grad-cam, none for none [default: all].")
 @click.option("--layer", metavar="NAME", help="Maps of this layer, as `detect model summary` names it.")
 @click.option("--masks", type=click.IntRange(2), default=500, show_default=True, help="drise: number of random masks.")
 @click.option(
@@ -75,6 +76,7 @@ def explain_command(
     min_detections: int | None,
     records_file: Path | None,
     methods: str | None,
+    peers: str | None,
     layer: str | None,
     masks: int,
     score: float,
@@ -95,35 +97,44 @@ def explain_command(
         if file is not None:
             require_writable_file(file)
     from detect.bench.benchmark_page import markdown_page, write_json
-    from detect.bench.explaining import ExplanationSettings, measure_explanations
-    from detect.bench.explaining_records import ExplanationRecords, describe_settings
+    from detect.bench.explaining import measure_explanations
+    from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, describe_settings
     from detect.bench.explaining_tables import explanation_tables
     from detect.bench.masked_images import masked_files
     from detect.explain.attribution.options import MethodOptions, no_progress
     from detect.inference.predictor import load
     from detect.system.progress import show_progress
 
-    names = _method_names(methods)
+    names, peer_names = _method_names(methods), _peer_names(peers)
     files = masked_files(root, split, 20 if num_images is None and min_detections is None else num_images)
     predictor = load(model, device or "auto", precision or "fp32")
-    method_options = MethodOptions(no_progress, layer, masks)
-    settings = ExplanationSettings(names, method_options, score, min_detections, num_randomized, similarity)
-    records = ExplanationRecords(
-        records_file,
-        describe_settings(predictor.file, root, names, layer, masks, score, num_randomized, similarity),
+    settings = ExplanationSettings(
+        names=names,
+        options=MethodOptions(no_progress, layer, masks),
+        score=score,
+        peers=peer_names,
+        min_detections=min_detections,
+        num_randomized=num_randomized,
+        similarity=similarity,
     )
+    records = ExplanationRecords(records_file, describe_settings(predictor.file, root, settings))
     console = Console()
     with show_progress(console, "explaining", len(files), "images") as progress:
         photos = measure_explanations(predictor, files, settings, records, progress)
-    counts = "".join(
-        f" --{name} {count}" for name, count in (("photos", num_images), ("detections", min_detections)) if count
+    given = {
+        "photos": num_images,
+        "detections": min_detections,
+        "masks": masks,
+        "score": f"{score:g}",
+        "methods": methods,
+        "peers": peers,
+        "layer": layer,
+        "randomized": num_randomized,
+    }
+    command_line = f"detect bench explain {portable_path(model)} {portable_path(root)} --split {split}" + "".join(
+        f" --{name} {value}" for name, value in given.items() if value is not None
     )
-    command_line = (
-        f"detect bench explain {portable_path(model)} {portable_path(root)} --split {split}{counts} --masks {masks} "
-        f"--score {score:g}{'' if methods is None else f' --methods {methods}'}"
-        f"{'' if layer is None else f' --layer {layer}'} --randomized {num_randomized}"
-        f"{' --similarity' if similarity else ''}"
-    )
+    command_line += " --similarity" if similarity else ""
     tables = explanation_tables(photos, names, score, min_detections, command_line)
     for table in tables:
         console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
@@ -142,6 +153,23 @@ def _method_names(methods: str | None) -> tuple[str, ...]:
         if name not in METHODS:
             raise UserError(
                 f"--methods: expected names among {', '.join(METHODS)}, found {name}{did_you_mean(name, METHODS)}"
+            )
+    return names
+
+
+def _peer_names(peers: str | None) -> tuple[str, ...] | None:
+    """Return the classes that ``--peers`` names, None without it for all; UserError for an unknown one."""
+    if peers is None or peers == "none":
+        return None if peers is None else ()
+    from detect.bench.gradcam_peer import peer_classes
+
+    known, names = peer_classes(), tuple(name.strip() for name in peers.split(","))
+    if not known:
+        raise UserError("--peers: expected the package pytorch-grad-cam, found none: pip install grad-cam")
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"--peers: expected names among {', '.join(known)}, found {name}{did_you_mean(name, known)}"
             )
     return names
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from detect.bench import gradcam_peer
 from detect.bench.explaining_cases import box_center, flat_box
 from detect.bench.explaining_protocols import energy_in
 from detect.bench.explaining_records import PhotoScores
@@ -97,6 +98,41 @@ def test_unknown_method_is_refused_with_a_hint(model: Path, tmp_path: Path, dete
     status, _, err = detect_command("bench", "explain", model, tmp_path, "--methods", "gradcan")
     assert (status, err.count("\n")) == (2, 1)
     assert '(did you mean "gradcam"?)' in err
+
+
+@pytest.mark.parametrize(
+    ("peers", "message"),
+    [
+        (None, "--peers: expected the package pytorch-grad-cam, found none"),
+        (
+            {"GradCAM": object, "HiResCAM": object},
+            "--peers: expected names among GradCAM, HiResCAM, found GradCan (did",
+        ),
+    ],
+)
+def test_unknown_peer_is_refused(
+    peers: dict[str, object] | None,
+    message: str,
+    model: Path,
+    tmp_path: Path,
+    image: Path,
+    detect_command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gradcam_peer, "peer_classes", lambda: peers or {})
+    root = write_voc(tmp_path / "voc", image, [("disk", [0, 0, 9, 9])])
+    status, _, err = detect_command("bench", "explain", model, root, "--peers", "GradCan")
+    assert (status, err.count("\n")) == (2, 1)
+    assert message in err
+
+
+def test_objects_of_other_classes_are_counted(
+    model: Path, image: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    root = write_voc(tmp_path / "voc", image, [("unicorn", [0, 0, 9, 9]), ("unicorn", [9, 9, 20, 20])])
+    status, stdout, _ = detect_command("bench", "explain", model, root, "--peers", "none", "--methods", "gradcam")
+    assert status == 0
+    assert "2 objects with a mask are of classes that the model does not have: left out" in stdout
 
 
 def read_pixels(file: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ from detect.system.checked_lines import line_content
 
 SETTINGS: Settings = {"model": "0a", "masks": 4, "layer": None}
 EMPTY = PhotoScores("größe.jpg", 0)
-FULL = PhotoScores("b.jpg", 2, {"gradcam": {"leakage": (None, 0.25)}}, {"peer": "ValueError: no"}, 1.5)
+FULL = PhotoScores("b.jpg", 2, {"gradcam": {"leakage": (None, 0.25)}}, {"peer": "ValueError: no"}, 1.5, 3)
 
 
 def write_records(file: Path) -> None:

