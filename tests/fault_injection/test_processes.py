@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported by a star
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.data.loading.batch_sampler import BatchSampler, DistributedBatchSampler

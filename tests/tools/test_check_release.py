@@ -25,7 +25,7 @@ def make_metadata(without: str | None = None) -> Message:
 def test_archives_have_their_files() -> None:
     require_files(WHEEL, [], [])
     require_files(WHEEL, ["a", "b"], ["b"])
-    with pytest.raises(RunError, match="a.whl: expected c, found no such file"):
+    with pytest.raises(RunError, match=r"a\.whl: expected c, found no such file"):
         require_files(WHEEL, ["a", "b"], ["b", "c"])
 
 
