@@ -70,8 +70,9 @@ class Gain:
 @click.option("--steps", type=click.IntRange(1), help="Number of steps of each training, instead of --minutes.")
 @click.option("--occlusion", type=click.FloatRange(0, 1), default=0.6, show_default=True, help="data.occlusion.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Number of seeds.")
+@click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True, help="The first of them.")
 @click.option("--few-seeds", type=click.IntRange(0), default=1, show_default=True, help="Those of astn and both.")
-@click.option("--adversary", "names", type=click.Choice(ADVERSARIES), multiple=True, help="Only these, plain and none.")
+@click.option("--adversary", "names", type=click.Choice(ADVERSARIES), multiple=True, help="Only these, and none.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all trainings.")
 def main(
     config: Path,
@@ -80,6 +81,7 @@ def main(
     steps: int | None,
     occlusion: float,
     seeds: int,
+    first_seed: int,
     few_seeds: int,
     names: tuple[str, ...],
     settings: tuple[str, ...],
@@ -90,11 +92,11 @@ def main(
         raise UserError(f"--minutes: expected either --minutes or --steps, found {'both' if minutes else 'neither'}")
     out.mkdir(parents=True, exist_ok=True)
     common = (f"data.occlusion={occlusion}", "train.validate_every=null", *settings)
-    chosen = [name for name in ADVERSARIES if not names or name in (PLAIN, NONE, *names)]
+    chosen = [name for name in ADVERSARIES if not names or name in (NONE, *names)]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in chosen}
-    for seed in range(seeds):
+    for seed in range(first_seed, first_seed + seeds):
         for name in chosen:
-            if seed >= (few_seeds if name in FEW_SEEDS else seeds):
+            if name in FEW_SEEDS and seed >= first_seed + few_seeds:
                 continue
             length = steps or steps_in(minutes or 0.0, pilot_seconds(out, config, name, common))
             outcomes[name].append(train_and_score(out, config, name, length, seed, common))
