@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from detect.errors import RunError, UserError
+from detect.errors import RunError, UserError, first_line
 from detect.inference.shards.sources import PhotoSource
 from detect.inference.shards.stores import OutputFolder, full_address
 from detect.system.packages import import_package
@@ -54,7 +54,7 @@ class Manifest:
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
         if self._file.metadata.num_rows != self.facts.num_addresses:
-            raise self._damaged(f"{self._file.metadata.num_rows} of {self.facts.num_addresses} photos")
+            raise self._damaged(ValueError(f"{self._file.metadata.num_rows} of {self.facts.num_addresses} photos"))
 
     @property
     def num_shards(self) -> int:
@@ -73,7 +73,8 @@ class Manifest:
             raise self._damaged(error) from error
         return addresses
 
-    def _damaged(self, reason: object) -> RunError:
+    def _damaged(self, error: Exception) -> RunError:
+        reason = first_line(error)
         return RunError(f"{self._path}: expected the manifest of --from, found a damaged file: {reason}")
 
 
