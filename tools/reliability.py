@@ -1,6 +1,6 @@
 """Write docs/reports/reliability.md: what is guaranteed when things go wrong, its tests, and the counts of a test run.
 
-    python tools/reliability.py --out docs/reports/reliability.md    all tests, more than an hour
+    python tools/reliability.py --out docs/reports/reliability.md    all tests, about two hours
     python tools/reliability.py --fast --out reliability-fast.md     only the tests of the fast suite
     python tools/reliability.py --junit FILE... --out ...            from finished test runs
 
@@ -101,7 +101,40 @@ GUARANTEES = (
         "Folders with links to themselves are searched once",
         ("tests/inference/test_find_images.py::test_find_images_returns",),
     ),
-    Claim("Mutated inputs: no crash, no hang", ("tests/bad_inputs/test_mutated_files.py",)),
+    Claim(
+        "Mutated inputs (labels of eight formats, masks, captions, images, settings, checkpoints, packaged detectors, "
+        "proposals, results, parts, manifests and records): an answer or one line, no hang",
+        ("tests/bad_inputs/test_mutated_files.py", "tests/bad_inputs/test_mutated_exports.py"),
+    ),
+    Claim(
+        "`detect predict --from`: a kill of the driver or of a worker, at each of its file operations and at any "
+        "moment, leaves each photo with one row after a restart, and does at most the shards in flight again",
+        ("tests/inference/shards/test_kills.py",),
+    ),
+    Claim(
+        "Time-outs, errors of the server and cut answers of an object store are tried again, and told as rows if they "
+        "stay",
+        (
+            "tests/inference/shards/test_parts.py::test_errors_of_the_store",
+            "tests/inference/shards/test_parts.py::test_a_store",
+            "tests/inference/shards/test_sources.py::test_listings_are_repeated",
+        ),
+    ),
+    Claim(
+        "The recipes of adversaries and of words and regions, videos and photos in slices resume to the same bits",
+        (
+            "tests/training/test_adversarial.py::test_interrupted",
+            "tests/describe/test_recipe.py::test_a_run",
+            "tests/inference/test_predict_video.py::test_killed_and_resumed",
+            "tests/inference/test_slices.py::test_predict_in_slices_resumes",
+            "tests/bench/test_explaining_records.py",
+        ),
+    ),
+    Claim(
+        "The service answers requests that arrive together as it answers them alone, refuses more than its limit, and "
+        "goes on after clients that hang up, send nonsense or hit a fault of the model",
+        ("tests/serve/test_service.py",),
+    ),
     Claim(
         "A NaN in any stage does not change the weights, names the image and saves the step for `train --replay`",
         ("tests/fault_injection/test_not_finite.py",),

@@ -23,6 +23,7 @@ pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 ROOT = Path(__file__).resolve().parents[3]
+Record = Callable[[str, object], None]
 SHARD = 10  # photos
 OPERATIONS = 13  # on files of the folder in a run of two shards: three for the manifest, five for each part
 MOMENTS = [("driver", 60), ("worker", 90)]
@@ -60,14 +61,16 @@ def kill_at_operation(tmp_path: Path, operation: int, kind: str) -> None:
     check_rows(tmp_path, urls, SHARD)
 
 
-def test_kill_within_a_file_operation(tmp_path: Path) -> None:
+def test_kill_within_a_file_operation(tmp_path: Path, record_property: Record) -> None:
+    record_property("kills", 1)
     kill_at_operation(tmp_path, OPERATIONS - 4, "kill within")  # half of the second part is written
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KILLS)
 @pytest.mark.parametrize("operation", range(1, OPERATIONS + 1))
-def test_kill_at_each_file_operation(tmp_path: Path, operation: int, kind: str) -> None:
+def test_kill_at_each_file_operation(tmp_path: Path, operation: int, kind: str, record_property: Record) -> None:
+    record_property("kills", 1)
     kill_at_operation(tmp_path, operation, kind)
 
 
@@ -78,13 +81,15 @@ def test_operations_are_those_that_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "lines"), MOMENTS)
-def test_kill_of_driver_and_worker(tmp_path: Path, target: str, lines: int) -> None:
+def test_kill_of_driver_and_worker(tmp_path: Path, target: str, lines: int, record_property: Record) -> None:
+    record_property("kills", 1)
     kill_at_moment(tmp_path, target, lines)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "lines"), MORE_MOMENTS)
-def test_kill_at_20_moments(tmp_path: Path, target: str, lines: int) -> None:
+def test_kill_at_20_moments(tmp_path: Path, target: str, lines: int, record_property: Record) -> None:
+    record_property("kills", 1)
     kill_at_moment(tmp_path, target, lines)
 
 
