@@ -26,7 +26,7 @@ _PRINTED = 10  # photos
 
 @click.command(
     "rank",
-    short_help="Order photos without labels by how much a label would teach.",
+    short_help="Order photos without labels: those first that the model is least sure of.",
     epilog="Example: detect data rank runs/mine new-photos --out ranked.csv --top 200",
 )
 @click.argument("model", type=Path)
@@ -47,7 +47,7 @@ def rank(
     device: Device | None,
     precision: Precision | None,
 ) -> None:
-    """Order the photos of PATH (files, folders, globs) by how much their labels would teach MODEL.
+    """Order the photos of PATH (files, folders, globs) by how unsure MODEL is of them.
 
     The gain is the sum of 4 s (1 - s) over the scores s of the detections: a score of 0.5 is the most doubtful. Of
     photos that show nearly the same, one stays in its place and the others go to the end. A photo in which MODEL

@@ -1,4 +1,4 @@
-"""Orders photos without labels by how much a label would teach a detector."""
+"""Orders photos without labels by how unsure a detector is of its detections in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detect.system.progress import ProgressDisplay
 
 @dataclass(frozen=True)
 class RankedImage:
-    """A photo and what its label would teach.
+    """A photo and how unsure the detector is of it.
 
     gain: the sum of the doubts about its detections, 0 without any; detections: their number; near_duplicate_of: a
     photo before it that shows nearly the same, "" where there is none.
