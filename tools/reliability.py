@@ -281,8 +281,8 @@ def format_page(results: Sequence[TrialResult], fast: bool) -> str:
             f"{scope}, at commit {head.stdout.strip()}, Python {platform.python_version()}, torch {version('torch')}, "
             f"{platform.machine()}. What came after that commit is not in these counts.",
             "",
-            "A guarantee is as strong as its trials. A count is the sum over the trials of its row; the limit of 20 MB, "
-            "for example, holds for each run, and the growth in kB is that of all of them together.",
+            "A guarantee is as strong as its trials. A count is the sum over the trials of its row; the limit of 20 "
+            "MB, for example, holds for each run, and the growth in kB is that of all of them together.",
             "",
             "## Guarantees",
             *claim_table("guarantee", GUARANTEES, results),

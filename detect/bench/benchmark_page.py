@@ -94,8 +94,8 @@ def describe_machine() -> tuple[str, ...]:
 INTRODUCTION = (
     "Made by `detect bench all IMAGE... --out docs/reports/benchmarks.md`. The runs of all variants are interleaved,",
     "with the same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
-    "A median of few turns has no interval. The columns of the least and the most seconds show the spread: where those of",
-    "two variants overlap, they do not say which is faster. The table of scaling has single numbers without a spread.",
+    "A median of few turns has no interval. The columns of the least and the most seconds show the spread: where those",
+    "of two variants overlap, they do not say which is faster. The table of scaling has single numbers, and no spread.",
     '"Equal" and "the same" hold for these photos and random weights.',
 )
 
