@@ -94,6 +94,7 @@ def main(
     common = (f"data.occlusion={occlusion}", "train.validate_every=null", *settings)
     chosen = [name for name in ADVERSARIES if not names or name in (NONE, *names)]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in chosen}
+    draw_data(out, config, common)
     for seed in range(first_seed, first_seed + seeds):
         for name in chosen:
             if name in FEW_SEEDS and seed >= first_seed + few_seeds:
@@ -124,6 +125,14 @@ def training(config: Path, name: str, steps: int, seed: int, common: Sequence[st
     length = ("train.epochs=null", f"train.steps={steps}", f"seed={seed}")
     adversary = () if name == PLAIN else ("train.recipe=adversarial", f"model.adversary.type={name}")
     return ["train", "--config", config, *set_options([*length, *common, *adversary]), "--out", run]
+
+
+def draw_data(out: Path, config: Path, common: Sequence[str]) -> None:
+    """Draw the built-in data, by a training of one step: otherwise the first pilot would be timed with that."""
+    from tools.timed_commands import run_timed
+
+    run = out / "data"
+    run_timed(out, "data", training(config, PLAIN, 1, 0, common, run), run)
 
 
 def pilot_seconds(out: Path, config: Path, name: str, common: Sequence[str]) -> tuple[float, float]:
