@@ -71,6 +71,7 @@ assert "cat" in detections.names(), f"expected a cat, found {detections.names()}
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the archives, made anew.")
 def main(out: Path) -> None:
     """Build, check, install and run, and print a line for each."""
+    out = out.resolve()  # the steps run in other folders
     if out.exists() and not (out / ".release").is_file():
         raise UserError(f"--out: expected no folder, or one of an earlier check, found {out}")
     shutil.rmtree(out, ignore_errors=True)
@@ -88,7 +89,7 @@ def main(out: Path) -> None:
     if megabytes > MAX_WHEEL_MB:
         raise RunError(f"{wheel.name}: expected at most {MAX_WHEEL_MB:g} MB, found {megabytes:.1f}")
     print(f"{sdist.name}: {sdist.stat().st_size / 1e6:.1f} MB; {wheel.name}: {megabytes:.1f} MB; metadata complete")
-    run_wheel(wheel.resolve(), out.resolve())
+    run_wheel(wheel, out)
     print("the wheel detects in an empty environment, outside the checkout")
 
 
