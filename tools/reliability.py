@@ -102,7 +102,7 @@ GUARANTEES = (
         ("tests/inference/test_find_images.py::test_find_images_returns",),
     ),
     Claim(
-        "Mutated inputs (labels of eight formats, masks, captions, images, settings, checkpoints, packaged detectors, "
+        "Mutated inputs (labels of seven formats, masks, captions, images, settings, checkpoints, packaged detectors, "
         "proposals, results, parts, manifests and records): an answer or one line, no hang",
         ("tests/bad_inputs/test_mutated_files.py", "tests/bad_inputs/test_mutated_exports.py"),
     ),

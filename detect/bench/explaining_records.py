@@ -15,6 +15,7 @@ from pathlib import Path
 from detect.bench.explaining_intervals import Values
 from detect.bench.gradcam_peer import grad_cam_version
 from detect.errors import UserError
+from detect.explain.attribution.faithfulness import STEPS
 from detect.explain.attribution.options import MethodOptions
 from detect.system.checked_lines import checked_line, line_content
 from detect.system.files import append_text, complete_lines, require_file, write_text
@@ -97,6 +98,7 @@ def describe_settings(model: Path, root: Path, settings: ExplanationSettings) ->
         "score": settings.score,
         "randomized": settings.num_randomized,
         "similarity": settings.similarity,
+        "steps": STEPS,
         "grad-cam": grad_cam_version(),
         "version": __version__,
     }
