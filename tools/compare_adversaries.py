@@ -5,7 +5,8 @@
     python tools/compare_adversaries.py configs/faster_rcnn.yaml --steps 1750 --out OUT     # equal steps
 
 `plain` is the usual training; `none` has the stages of the others without an adversary. Two short trainings of each
-tell its seconds per step, from which its steps follow. The data are the built-in shapes with `data.occlusion`. The last
+tell its seconds per step, from which its steps follow. With `--initial-steps` a detector is trained first for each
+seed, without an adversary, and all start from it. The data are the built-in shapes with `data.occlusion`. The last
 weights are scored on the validation split. OUT holds all files; the same command resumes an interrupted comparison.
 """
 
@@ -16,8 +17,9 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,41 +28,31 @@ from detect.cli.exit_status import run_command
 from detect.errors import UserError
 from detect.system.files import require_file, write_text
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbors of this file
+
+from tools.adversary_gains import NONE, PLAIN, Outcome, format_outcomes
+from tools.timed_commands import run_timed, set_options
 
 Command = list[str | Path]
-PLAIN, NONE = "plain", "none"
 ADVERSARIES = (PLAIN, NONE, "random_dropout", "hard_dropout", "asdn", "astn", "both")
 FEW_SEEDS = ("astn", "both")
 PILOT_STEPS = (40, 120)
-# Half of the 95% interval of a mean, in standard errors: quantiles of Student's t for 1 to 9 degrees of freedom.
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-EXCLUDED_GAIN = 0.02  # of AP on occluded objects: a null counts only where its interval excludes it
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out of a training: AP of all and of occluded objects, minutes, and seconds of a step of its last
-    stage.
+class Comparison:
+    """What all trainings have in common: the folder of all files, the configuration, the settings that change it, and
+    the steps of the detector that those of a seed start from (None: random weights).
     """
 
-    all_objects: float
-    occluded: float
-    minutes: float
-    step_seconds: float
+    out: Path
+    config: Path
+    settings: tuple[str, ...]
+    initial_steps: int | None = None
 
-
-@dataclass(frozen=True)
-class Gain:
-    """The mean of paired differences and its 95% interval, which needs two pairs (None of a single one)."""
-
-    mean: float
-    interval: tuple[float, float] | None
-
-    def __str__(self) -> str:
-        """Return the gain in points, with its interval."""
-        ends = "" if self.interval is None else f" ({100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
-        return f"{100 * self.mean:+.1f}{ends}"
+    def initial_run(self, seed: int) -> Path:
+        """Return the run folder of the detector that the trainings of a seed start from."""
+        return self.out / f"initial-{seed}"
 
 
 @click.command(help=__doc__)
@@ -72,6 +64,8 @@ class Gain:
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Number of seeds.")
 @click.option("--first-seed", type=click.IntRange(0), default=0, show_default=True, help="The first of them.")
 @click.option("--few-seeds", type=click.IntRange(0), default=1, show_default=True, help="Those of astn and both.")
+@click.option("--initial-steps", type=click.IntRange(1), help="Steps of a detector that all of a seed start from.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Trainings side by side.")
 @click.option("--adversary", "names", type=click.Choice(ADVERSARIES), multiple=True, help="Only these, and none.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all trainings.")
 def main(
@@ -83,6 +77,8 @@ def main(
     seeds: int,
     first_seed: int,
     few_seeds: int,
+    initial_steps: int | None,
+    jobs: int,
     names: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> None:
@@ -92,57 +88,70 @@ def main(
         raise UserError(f"--minutes: expected either --minutes or --steps, found {'both' if minutes else 'neither'}")
     out.mkdir(parents=True, exist_ok=True)
     common = (f"data.occlusion={occlusion}", "train.validate_every=null", *settings)
-    chosen = [name for name in ADVERSARIES if not names or name in (NONE, *names)]
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in chosen}
-    draw_data(out, config, common)
-    for seed in range(first_seed, first_seed + seeds):
-        for name in chosen:
-            if name in FEW_SEEDS and seed >= first_seed + few_seeds:
-                continue
-            length = steps or steps_in(minutes or 0.0, pilot_seconds(out, config, name, common))
-            outcomes[name].append(train_and_score(out, config, name, length, seed, common))
+    comparison = Comparison(out=out, config=config, settings=common, initial_steps=initial_steps)
+    names = tuple(name for name in ADVERSARIES if not names or name in (NONE, *names))
+    last = {name: first_seed + (few_seeds if name in FEW_SEEDS else seeds) for name in names}
+    pairs = [(name, seed) for seed in range(first_seed, first_seed + seeds) for name in names if seed < last[name]]
+    draw_data(comparison)
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
+    with ThreadPoolExecutor(jobs) as pool:
+        if initial_steps is not None:
+            list(pool.map(partial(train_initial, comparison), range(first_seed, first_seed + seeds)))
+        lengths = dict.fromkeys(names, steps or 0)
+        if minutes is not None:
+            pilots = pool.map(partial(pilot_seconds, comparison, seed=first_seed), names)
+            lengths = {name: steps_in(minutes, seconds) for name, seconds in zip(names, pilots, strict=True)}
+        runs = [pool.submit(train_and_score, comparison, name, lengths[name], seed) for name, seed in pairs]
+        for (name, _), run in zip(pairs, runs, strict=True):
+            outcomes[name].append(run.result())
             text = format_outcomes(outcomes)
             print(text, flush=True)
             write_text(out / "table.md", text)
 
 
-def train_and_score(out: Path, config: Path, name: str, steps: int, seed: int, common: Sequence[str]) -> Outcome:
-    """Train against an adversary unless it is done, score it, and return what came out."""
-    from tools.timed_commands import run_timed
+def train_initial(comparison: Comparison, seed: int) -> Outcome:
+    """Train the detector that those of a seed start from, unless it is done, score it, and return what came out."""
+    run, first = comparison.initial_run(seed), replace(comparison, initial_steps=None)
+    return score_run(first, training(first, PLAIN, comparison.initial_steps or 0, seed, run), run)
 
-    run = out / f"{name}-{seed}"
+
+def train_and_score(comparison: Comparison, name: str, steps: int, seed: int) -> Outcome:
+    """Train against an adversary unless it is done, score it, and return what came out."""
+    run = comparison.out / f"{name}-{seed}"
+    return score_run(comparison, training(comparison, name, steps, seed, run), run)
+
+
+def score_run(comparison: Comparison, command: Command, run: Path) -> Outcome:
+    """Run the training ``command`` into ``run`` and score its last weights, unless that is done."""
     score = run.with_suffix(".json")
-    seconds = run_timed(out, f"training {run.name}", training(config, name, steps, seed, common, run), run)
-    run_timed(out, f"scoring {run.name}", ["eval", run / "last.pt", "--json", score], score)
+    seconds = run_timed(comparison.out, f"training {run.name}", command, run)
+    run_timed(comparison.out, f"scoring {run.name}", ["eval", run / "last.pt", "--json", score], score)
     all_objects, occluded = read_score(score)
     return Outcome(all_objects, occluded, seconds / 60, last_step_seconds(run))
 
 
-def training(config: Path, name: str, steps: int, seed: int, common: Sequence[str], run: Path) -> Command:
+def training(comparison: Comparison, name: str, steps: int, seed: int, run: Path) -> Command:
     """Return the command that trains against an adversary."""
-    from tools.timed_commands import set_options
+    changes = ["train.epochs=null", f"train.steps={steps}", f"seed={seed}", *comparison.settings]
+    if comparison.initial_steps is not None:
+        changes.append(f"model.init={comparison.initial_run(seed) / 'last.pt'}")
+    if name != PLAIN:
+        changes += ["train.recipe=adversarial", f"model.adversary.type={name}"]
+    return ["train", "--config", comparison.config, *set_options(changes), "--out", run]
 
-    length = ("train.epochs=null", f"train.steps={steps}", f"seed={seed}")
-    adversary = () if name == PLAIN else ("train.recipe=adversarial", f"model.adversary.type={name}")
-    return ["train", "--config", config, *set_options([*length, *common, *adversary]), "--out", run]
 
-
-def draw_data(out: Path, config: Path, common: Sequence[str]) -> None:
+def draw_data(comparison: Comparison) -> None:
     """Draw the built-in data, by a training of one step: otherwise the first pilot would be timed with that."""
-    from tools.timed_commands import run_timed
-
-    run = out / "data"
-    run_timed(out, "data", training(config, PLAIN, 1, 0, common, run), run)
+    run = comparison.out / "data"
+    run_timed(run.parent, "data", training(replace(comparison, initial_steps=None), PLAIN, 1, 0, run), run)
 
 
-def pilot_seconds(out: Path, config: Path, name: str, common: Sequence[str]) -> tuple[float, float]:
+def pilot_seconds(comparison: Comparison, name: str, seed: int) -> tuple[float, float]:
     """Return the seconds of two short trainings, of PILOT_STEPS steps."""
-    from tools.timed_commands import run_timed
-
     short, long = (
-        run_timed(out, f"pilot {name} {steps}", training(config, name, steps, 0, common, run), run)
+        run_timed(comparison.out, f"pilot {name} {steps}", training(comparison, name, steps, seed, run), run)
         for steps in PILOT_STEPS
-        for run in [out / f"pilot-{name}-{steps}"]
+        for run in [comparison.out / f"pilot-{name}-{steps}"]
     )
     return short, long
 
@@ -178,49 +187,6 @@ def last_step_seconds(run: Path) -> float:
     with file.open(encoding="utf-8", newline="") as stream:
         seconds = [float(row["step_seconds"]) for row in csv.DictReader(stream) if row.get("step_seconds")]
     return statistics.median(seconds) if seconds else math.nan
-
-
-def gain_of_pairs(base: Sequence[float], scores: Sequence[float]) -> Gain:
-    """Return the gain of scores over those of the base with the same seeds. Raises ValueError without any."""
-    differences = [score - of_base for of_base, score in zip(base, scores, strict=False)]
-    if not differences:
-        raise ValueError("differences: expected at least one, found none")
-    mean = statistics.mean(differences)
-    if len(differences) == 1:
-        return Gain(mean, None)
-    quantile = T_QUANTILES[min(len(differences) - 2, len(T_QUANTILES) - 1)]
-    half = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
-    return Gain(mean, (mean - half, mean + half))
-
-
-def format_outcomes(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
-    """Return a row for each adversary: AP in percent, its spread, the gain over none, minutes, and cost of a step."""
-    lines = [
-        "| adversary | seeds | AP, all | deviation | gain over none | AP, occluded | deviation | gain over none "
-        f"| below {100 * EXCLUDED_GAIN:+.0f} | minutes | step |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    base = outcomes.get(NONE) or outcomes.get(PLAIN) or ()
-    for name, runs in outcomes.items():
-        if not runs:
-            continue
-        cells = [name, str(len(runs))]
-        for metric in ("all_objects", "occluded"):
-            scores = [getattr(run, metric) for run in runs]
-            deviation = f"{100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else "-"
-            gain = gain_of_pairs([getattr(run, metric) for run in base], scores) if base else None
-            cells += [f"{100 * statistics.mean(scores):.1f}", deviation, "-" if gain is None else str(gain)]
-        is_null = gain is not None and gain.interval is not None and gain.interval[1] < EXCLUDED_GAIN
-        cost = statistics.median(run.step_seconds for run in runs)
-        base_cost = statistics.median(run.step_seconds for run in base) if base else math.nan
-        cells += ["yes" if is_null else "no", f"{statistics.mean(run.minutes for run in runs):.1f}"]
-        lines.append("| " + " | ".join([*cells, f"{cost / base_cost:.2f}"]) + " |")
-    note = (
-        "Gains are in points, means of pairs of seeds with their 95% intervals (Student's t). "
-        f"below {100 * EXCLUDED_GAIN:+.0f}: the interval of the gain on occluded objects ends below that. "
-        "step: the median seconds of a step of the last stage, relative to none."
-    )
-    return "\n".join([*lines, "", note, ""])
 
 
 if __name__ == "__main__":

@@ -23,31 +23,35 @@ def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path)
     """Run a `detect` command unless it has finished before; return the seconds that it took in all attempts together.
 
     output: the file or run folder that it writes; an interrupted run is resumed. Raise UserError if ``output`` was
-    written by another command.
+    written by another command, RunError if the command fails.
     """
-    file, arguments = out / "seconds.json", [str(part) for part in command]
-    entries: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    entry = entries.get(name, {})
+    file, arguments = out / "seconds" / f"{name.replace(' ', '-')}.json", [str(part) for part in command]
+    file.parent.mkdir(exist_ok=True)
+    entry: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     if output.exists() and entry.get("command") != arguments:
         raise UserError(
             f"{output}: expected no file, or the output of this command, found that of another one; remove it first"
         )
     if entry.get("command") != arguments or (entry["done"] and not output.exists()):
-        entry = entries[name] = {"command": arguments, "seconds": 0.0, "done": False}
+        entry = {"command": arguments, "seconds": 0.0, "done": False}
     if entry["done"]:
         return float(entry["seconds"])
     if (output / "config.yaml").exists():
         command = ["train", "--resume", output]
-    write_text(file, json.dumps(entries, indent=1) + "\n")  # before the command: its output is known to be its own
+    _write_entry(file, entry)  # before the command: its output is known to be its own
     print("detect " + " ".join(map(str, command)), flush=True)
     process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
     before, start = float(entry["seconds"]), time.perf_counter()
     while process.poll() is None:
         time.sleep(1)
-        entry["seconds"] = before + time.perf_counter() - start
-        write_text(file, json.dumps(entries, indent=1) + "\n")
+        _write_entry(file, {**entry, "seconds": before + time.perf_counter() - start})
     if process.returncode != 0:
         raise RunError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
-    entry["done"] = True
-    write_text(file, json.dumps(entries, indent=1) + "\n")
-    return float(entry["seconds"])
+    seconds = before + time.perf_counter() - start
+    _write_entry(file, {**entry, "seconds": seconds, "done": True})
+    return seconds
+
+
+def _write_entry(file: Path, entry: dict[str, Any]) -> None:
+    """Write what is known of a command, in a file of its own, so that commands can run side by side."""
+    write_text(file, json.dumps(entry, indent=1) + "\n")

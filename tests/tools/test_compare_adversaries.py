@@ -19,17 +19,9 @@ from detect.models.adversaries.dropout import CellDraw, OcclusionNetwork, Random
 from detect.models.heads.softmax import SoftmaxHead
 from detect.models.heads.tails import TwoLayerFC
 from detect.ops.region_masks import hide, window_masks
+from tools.adversary_gains import Outcome, format_outcomes, gain_of_pairs
 from tools.check_adversary import mean_interval, region_drops
-from tools.compare_adversaries import (
-    ADVERSARIES,
-    Outcome,
-    format_outcomes,
-    gain_of_pairs,
-    last_step_seconds,
-    read_score,
-    steps_in,
-    training,
-)
+from tools.compare_adversaries import ADVERSARIES, Comparison, last_step_seconds, read_score, steps_in, training
 
 
 @pytest.mark.parametrize(("pilots", "steps"), [((20.0, 60.0), 1200), ((100.0, 180.0), 600), ((1.0, 100000.0), 2)])
@@ -81,9 +73,11 @@ def test_table_says_which_gain_is_a_null() -> None:
 
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_every_training_is_one_that_the_settings_allow(name: str, tmp_path: Path) -> None:
-    command = list(map(str, training(Path("a.yaml"), name, 7, 1, ("data.occlusion=0.6",), tmp_path)))
+    comparison = Comparison(tmp_path, Path("a.yaml"), ("data.occlusion=0.6",), 5)
+    command = list(map(str, training(comparison, name, 7, 1, tmp_path / "run")))
     changes = dict(pair.split("=") for pair in command[4:-2:2] if "=" in pair)
     assert changes["train.steps"] == "7"
+    assert changes["model.init"] == str(tmp_path / "initial-1" / "last.pt")
     settings: dict[str, dict[str, Any]] = {"train": {"steps": 7}, "model": {}}
     if name != "plain":
         settings["train"]["recipe"] = changes["train.recipe"]

@@ -65,8 +65,7 @@ def test_run_timed_resumes_a_failed_run_and_adds_its_seconds(commands: Commands,
     run = tmp_path / "rcnn"
     with pytest.raises(RunError, match="rcnn training: expected the command above to succeed"):
         run_timed(tmp_path, "rcnn training", ["train", "fail", run], run)
-    entries = json.loads((tmp_path / "seconds.json").read_text())
-    entries["rcnn training"]["seconds"] = 100.0
-    (tmp_path / "seconds.json").write_text(json.dumps(entries))
+    file = tmp_path / "seconds" / "rcnn-training.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 100.0}))
     assert run_timed(tmp_path, "rcnn training", ["train", "fail", run], run) >= 100
     assert commands[1] == ["train", "--resume", str(run)]
