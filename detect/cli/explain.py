@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
 CAMS = ("gradcam", "hirescam", "eigencam")
 PERTURBATION = ("occlusion", "drise")
-DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION)
+DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, "combined")
 ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
 LAYERS = ("deconvnet", "activations", "top-patches")
 METHODS_BY_OPTION = {  # the methods that take an option, for each option that not every method takes
@@ -128,9 +128,9 @@ def explain_command(
     image gets a folder with trace.json (every number, enough to compute the detections again), figures, and index.html.
 
     saliency, smoothgrad, guided, integrated (gradients with respect to the pixels); gradcam, hirescam, eigencam (maps
-    of a layer); occlusion, drise (parts of the image hidden): which pixels made the score of a detection, or an edge of
-    its box. Each image gets a folder with a figure and the raw map (.npy, in the image's pixels) of each detection, and
-    an image grid.
+    of a layer); occlusion, drise (parts of the image hidden); combined (hirescam of several layers, times the cost of
+    hiding parts of the proposal): which pixels made the score of a detection, or an edge of its box. Each image gets a
+    folder with a figure and the raw map (.npy, in the image's pixels) of each detection, and an image grid.
 
     adversary: which part of each detection's region the adversary hides that MODEL was trained against; the same files.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from detect.explain.attribution.adversary import adversary
 from detect.explain.attribution.cams import eigencam, gradcam, hirescam
+from detect.explain.attribution.combined import combined
 from detect.explain.attribution.gradients import guided_backprop, integrated_gradients, saliency, smoothgrad
 from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.perturbation import drise, occlusion
@@ -61,6 +62,9 @@ METHODS: dict[str, Method] = {
     ),
     "occlusion": Method(occlusion, "how hiding a patch here changes {what}"),
     "drise": Method(drise, "how a visible pixel changes {what}, from random masks"),
+    "combined": Method(
+        combined, "cells that matter for {what} where hiding a part of the proposal costs it too", needs_gradients=True
+    ),
 }
 # And the one that needs the adversary that a detector was trained against.
 ALL_METHODS: dict[str, Method] = METHODS | {

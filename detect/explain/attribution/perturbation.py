@@ -39,11 +39,9 @@ def occlusion(target: AttributionTarget, options: MethodOptions) -> Tensor:
         )
         label = f"occlusion of detection {target.detections[i].rank}"
         with options.progress(label, len(rows) * len(columns)) as progress:
-            masks = _patch_masks(target, rows, columns)
+            masks = patch_masks(target, rows, columns)
             drops = torch.cat([_score_drop(target, batch, progress) for batch in masks])[:, i]
-        rows, columns = rows.to(drops), columns.to(drops)
-        summed = rows.T @ drops.view(len(rows), len(columns)) @ columns
-        maps.append(summed / (rows.sum(0)[:, None] * columns.sum(0)))
+        maps.append(mean_over_patches(drops, rows, columns))
     return torch.stack(maps)[:, None]
 
 
@@ -91,11 +89,21 @@ def _patch_spans(length: int, side: float) -> Tensor:
     return (pixels >= starts) & (pixels < starts + side)
 
 
-def _patch_masks(target: AttributionTarget, rows: Tensor, columns: Tensor) -> Iterator[Tensor]:
-    """Yield batches of masks (N, H, W) that hide one patch each, in row-major order of the patches."""
+def patch_masks(target: AttributionTarget, rows: Tensor, columns: Tensor) -> Iterator[Tensor]:
+    """Yield batches of masks (N, H, W) that hide one patch each, in row-major order of the patches.
+
+    rows: (R, H), columns: (C, W) bool, the pixels of each position of a patch.
+    """
     for positions in torch.split(torch.arange(len(rows) * len(columns)), _batch_size(target)):
         hidden = rows[positions // len(columns)][:, :, None] & columns[positions % len(columns)][:, None, :]
         yield (~hidden).to(target.pixels)
+
+
+def mean_over_patches(values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return for each pixel the mean of the values (R * C,) of the patches that cover it, 0 where none does: (H, W)."""
+    rows, columns = rows.to(values), columns.to(values)
+    summed = rows.T @ values.view(len(rows), len(columns)) @ columns
+    return summed / (rows.sum(0)[:, None] * columns.sum(0)).clamp(min=1)
 
 
 def _random_masks(target: AttributionTarget, options: MethodOptions) -> Iterator[Tensor]:

@@ -51,7 +51,7 @@ def test_methods_mark_the_object_that_determines_the_score(kind: str, name: str)
     assert OBJECT[1] - 2 <= y < OBJECT[3] + 2
 
 
-@pytest.mark.parametrize("name", ["saliency", "hirescam", "occlusion"])
+@pytest.mark.parametrize("name", ["saliency", "hirescam", "occlusion", "combined"])
 def test_methods_mark_the_pixels_that_move_an_edge(name: str) -> None:
     heat = heatmap_of(make_target("fast_rcnn", "x1"), name)
     assert energy_inside(heat, (14, 4, 30, 32)) > 0.8  # the left half of the proposal, and a cell's width
