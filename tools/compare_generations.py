@@ -3,8 +3,9 @@
 
     python tools/compare_generations.py --root VOCdevkit/VOC2007 --weights mobilenet_v2_features.pth --out OUT
 
-Trains on every 5th image of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), and times the stages
-of the detectors image by image. OUT holds all files; the same command resumes an interrupted comparison.
+Trains on every 5th image of ``train``, scores on every 5th of ``val`` (last weights, VOC07 mAP), compares each
+generation with the one before on the same images (95% interval of a paired bootstrap), and times the stages of the
+detectors image by image. OUT holds all files; the same command resumes an interrupted comparison.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,32 +58,48 @@ NUM_TIMED_IMAGES = 20
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for all files that are written.")
 @click.option(
-    "--every", type=click.IntRange(1), default=5, show_default=True, help="Use every N-th image of each list."
+    "--every", type=click.IntRange(1), default=5, show_default=True, help="Train on every N-th image of the list train."
 )
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all three.")
-def main(root: Path, weights: Path, out: Path, every: int, settings: tuple[str, ...]) -> None:
+@click.option(
+    "--val-every", type=click.IntRange(1), default=5, show_default=True, help="Score on every N-th image of val."
+)
+@click.option("--kind", "kinds", type=click.Choice(list(NAMES)), multiple=True, help="Only these; all without it.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all.")
+def main(
+    root: Path,
+    weights: Path,
+    out: Path,
+    every: int,
+    val_every: int,
+    kinds: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> None:
     """Run the missing steps, then print the table and write OUT/table.md and OUT/table.json."""
     from tools.timed_commands import run_timed, set_options
 
     require_file(weights, "a weights file")
-    data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", every)
+    data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", {"train": every, "val": val_every})
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
     proposals = out / "proposals.npz"
     of_data = set_options(["data.format=voc", f"data.root={data}"])
     search_seconds = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
-    rows = {}
-    for kind, settings_of_kind in GENERATIONS.items():
+    rows, before = {}, None
+    for kind in (name for name in GENERATIONS if name in kinds or not kinds):
         run, score = out / kind, out / kind / "score.json"
         search = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
-        changes = set_options([f"model.kind={kind}", *search, *settings_of_kind, *overrides])
+        changes = set_options([f"model.kind={kind}", *search, *GENERATIONS[kind], *overrides])
         training = run_timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
-        run_timed(out, f"{kind} scoring", ["eval", run / "last.pt", "--json", score], score)
+        compared = () if before is None else (out / before / "last.pt",)
+        run_timed(out, f"{kind} scoring", ["eval", run / "last.pt", *compared, "--json", score], score)
+        content = json.loads(score.read_text())
         rows[kind] = GenerationResult(
-            json.loads(score.read_text())["mAP"],
+            content["mAP"],
+            None if before is None else gain_over(content["difference"]["mAP"]),
             training / 60,
             time_stages(load(run / "last.pt", "cpu"), timing_images(data)),
         )
-    text = format_table(rows, search_seconds, every)
+        before = kind
+    text = format_table(rows, search_seconds, every, val_every)
     Console().print(text, markup=False, soft_wrap=True)
     write_text(out / "table.md", text)
     write_text(out / "table.json", json.dumps({kind: row.to_dict() for kind, row in rows.items()}, indent=1) + "\n")
@@ -104,19 +121,31 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """VOC07 mAP, minutes of training, and seconds an image takes, of one detector."""
+    """VOC07 mAP, its gain over the generation before with its interval (low, high), minutes of training, and seconds an
+    image takes, of one detector.
+    """
 
     mean_ap: float
+    gain: tuple[float, float, float] | None
     minutes: float
     times: StageTimes
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain values for JSON."""
-        return {"mAP": self.mean_ap, "minutes": self.minutes, **vars(self.times)}
+        return {"mAP": self.mean_ap, "gain": self.gain, "minutes": self.minutes, **vars(self.times)}
 
 
-def make_subset(root: Path, out: Path, every: int) -> Path:
-    """Make a VOC folder whose lists hold every ``every``-th image, with links to the images of ``root``.
+def gain_over(difference: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return the gain of a model over the one that it was compared with, and its interval.
+
+    difference: of ``detect eval MODEL MODEL_B``, which is what MODEL_B has more than MODEL.
+    """
+    low, high = difference["interval"]
+    return -difference["value"], -high, -low
+
+
+def make_subset(root: Path, out: Path, every: Mapping[str, int]) -> Path:
+    """Make a VOC folder whose lists ``every`` hold one of so many images, with links to the images of ``root``.
 
     Return its path. Raise UserError if ``out`` holds another subset: the runs in it were trained on that one.
     """
@@ -128,11 +157,11 @@ def make_subset(root: Path, out: Path, every: int) -> Path:
             link.symlink_to(folder)
         elif link.readlink() != folder:
             raise UserError(f"{link}: expected a link to {folder}, found one to {link.readlink()}; give another --out")
-    for name in ("train", "val"):
+    for name, step in every.items():
         stems = require_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
-        subset, file = "".join(f"{stem}\n" for stem in stems[::every]), lists / f"{name}.txt"
+        subset, file = "".join(f"{stem}\n" for stem in stems[::step]), lists / f"{name}.txt"
         if file.exists() and file.read_text() != subset:
-            raise UserError(f"{file}: expected one image of {every}, found other images; give another --out")
+            raise UserError(f"{file}: expected one image of {step}, found other images; give another --out")
         write_text(file, subset)
     return out.absolute()
 
@@ -183,21 +212,29 @@ def preprocess_image(
     return predictor.preprocess.batch([predictor.preprocess.normalize(resized)], [0], proposals)
 
 
-def format_table(rows: dict[str, GenerationResult], search_seconds: float, every: int) -> str:
+def format_table(rows: dict[str, GenerationResult], search_seconds: float, every: int, val_every: int) -> str:
     """Format the results as Markdown; the seconds in the papers are those of VGG16 on a K40."""
     papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
     lines = [
-        "| | VOC07 mAP | training, min | s/image | proposals | features | heads | speedup | s in the papers |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | VOC07 mAP | over the one before | training, min | s/image | proposals | features | heads | speedup "
+        "| s in the papers |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    first = next(iter(rows.values()))
     for kind, row in rows.items():
-        times, ratio = row.times, rows["rcnn"].times.total / row.times.total
+        times, ratio = row.times, first.times.total / row.times.total
         numbers = (times.total, times.proposals, times.features, times.heads)
         cells = " | ".join(f"{seconds:.3f}" for seconds in numbers)
+        gain = "" if row.gain is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*row.gain)
         lines.append(
-            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {row.minutes:.1f} | {cells} | {ratio:.1f} | {papers[kind]} |"
+            f"| {NAMES[kind]} | {row.mean_ap:.3f} | {gain} | {row.minutes:.1f} | {cells} | {ratio:.1f} "
+            f"| {papers[kind]} |"
         )
-    note = f"One image in {every}; selective search on all of them took another {search_seconds / 60:.1f} minutes."
+    note = (
+        f"One image in {every} of train, one in {val_every} of val; selective search on all of them took another "
+        f"{search_seconds / 60:.1f} minutes. Differences have 95% intervals of a paired bootstrap over the images, "
+        "which do not hold what another seed would change."
+    )
     return "\n".join([*lines, "", note, ""])
 
 
