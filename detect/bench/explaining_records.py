@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -63,21 +63,30 @@ class PhotoScores:
 class ExplanationRecords:
     """The photos that were measured, by file name, in memory and on disk."""
 
-    def __init__(self, file: Path | None, settings: Settings) -> None:
-        """Read the records of an earlier run; UserError if the file holds something else, which stays as it is."""
+    def __init__(self, file: Path | None, settings: Settings, others: Sequence[Path] = ()) -> None:
+        """Read the records of earlier runs; UserError if a file holds something else, which stays as it is.
+
+        file: to which photos are appended, None to keep them in memory alone; others: files that are read only, such
+        as those of processes that measured the other photos.
+        """
         self._file = file
         self.photos: dict[str, PhotoScores] = {}
-        if file is None:
-            return
+        for other in others:
+            self._read(require_file(other, "records of `detect bench explain`"), settings)
+        if file is not None:
+            own = self._read(file, settings)
+            # Rewritten without the damaged lines, above all the last one of a killed run.
+            write_text(file, "".join([checked_line(json.dumps(settings)), *map(_encode, own.values())]))
+
+    def _read(self, file: Path, settings: Settings) -> dict[str, PhotoScores]:
+        """Return the photos of a file, and keep them with the others."""
         lines = complete_lines(file)
         contents = [content for line in lines if (content := line_content(line)) is not None]
         if file.exists() and file.stat().st_size:
             _require_same_settings(file, contents, settings)
-        for content in contents[1:]:
-            scores = _decode(content)
-            self.photos[scores.image] = scores
-        # Rewritten without the damaged lines, above all the last one of a killed run.
-        write_text(file, "".join([checked_line(json.dumps(settings)), *map(_encode, self.photos.values())]))
+        photos = {scores.image: scores for scores in map(_decode, contents[1:])}
+        self.photos |= photos
+        return photos
 
     def add(self, scores: PhotoScores) -> None:
         """Append a photo. Raises RunError if the file cannot be written."""

@@ -34,6 +34,19 @@ def test_records_come_back(tmp_path: Path) -> None:
     assert ExplanationRecords(file, SETTINGS).photos == {"größe.jpg": EMPTY, "b.jpg": FULL}
 
 
+def test_records_of_other_processes_are_read_and_stay_as_they_are(tmp_path: Path) -> None:
+    own, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
+    write_records(other)
+    before = other.read_bytes()
+    mine = PhotoScores("c.jpg", 0)
+    ExplanationRecords(own, SETTINGS, [other]).add(mine)
+    assert other.read_bytes() == before
+    assert ExplanationRecords(own, SETTINGS).photos == {"c.jpg": mine}
+    assert ExplanationRecords(None, SETTINGS, [own, other]).photos == {"c.jpg": mine, "größe.jpg": EMPTY, "b.jpg": FULL}
+    with pytest.raises(UserError, match=r"none\.jsonl: expected records"):
+        ExplanationRecords(own, SETTINGS, [tmp_path / "none.jsonl"])
+
+
 @pytest.mark.parametrize("cut", [1, 20])
 def test_a_line_that_a_kill_cut_short_is_measured_again(tmp_path: Path, cut: int) -> None:
     file = tmp_path / "records.jsonl"
