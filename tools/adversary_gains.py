@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-PLAIN, NONE = "plain", "none"
+NONE = "none"  # the stages of the others, without an adversary
 # Half of the 95% interval of a mean, in standard errors: quantiles of Student's t for 1 to 9 degrees of freedom.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 EXCLUDED_GAIN = 0.02  # of AP on occluded objects: a null counts only where its interval excludes it
@@ -39,7 +39,10 @@ class Gain:
 
 
 def gain_of_pairs(base: Sequence[float], scores: Sequence[float]) -> Gain:
-    """Return the gain of scores over those of the base with the same seeds. Raises ValueError without any."""
+    """Return the gain of scores over those of the base with the same seeds. Raises ValueError without any.
+
+    Both begin at the same seed; scores may have fewer seeds.
+    """
     differences = [score - of_base for of_base, score in zip(base, scores, strict=False)]
     if not differences:
         raise ValueError("differences: expected at least one, found none")
@@ -47,8 +50,8 @@ def gain_of_pairs(base: Sequence[float], scores: Sequence[float]) -> Gain:
     if len(differences) == 1:
         return Gain(mean, None)
     quantile = T_QUANTILES[min(len(differences) - 2, len(T_QUANTILES) - 1)]
-    half = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
-    return Gain(mean, (mean - half, mean + half))
+    half_width = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
+    return Gain(mean, (mean - half_width, mean + half_width))
 
 
 def format_outcomes(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
@@ -58,7 +61,7 @@ def format_outcomes(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
         f"| below {100 * EXCLUDED_GAIN:+.0f} | minutes | step |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    base = outcomes.get(NONE) or outcomes.get(PLAIN) or ()
+    base = outcomes.get(NONE, ())
     for name, runs in outcomes.items():
         if not runs:
             continue
@@ -76,6 +79,6 @@ def format_outcomes(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
     note = (
         "Gains are in points, means of pairs of seeds with their 95% intervals (Student's t). "
         f"below {100 * EXCLUDED_GAIN:+.0f}: the interval of the gain on occluded objects ends below that. "
-        "step: the median seconds of a step of the last stage, relative to none."
+        "step: the median seconds of a step of the last stage, relative to none; like minutes, beside what else ran."
     )
     return "\n".join([*lines, "", note, ""])

@@ -17,10 +17,12 @@ import json
 import math
 import statistics
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -30,10 +32,12 @@ from detect.system.files import require_file, write_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbors of this file
 
-from tools.adversary_gains import NONE, PLAIN, Outcome, format_outcomes
+from tools.adversary_gains import NONE, Outcome, format_outcomes
 from tools.timed_commands import run_timed, set_options
 
 Command = list[str | Path]
+Result = TypeVar("Result")
+PLAIN = "plain"
 ADVERSARIES = (PLAIN, NONE, "random_dropout", "hard_dropout", "asdn", "astn", "both")
 FEW_SEEDS = ("astn", "both")
 PILOT_STEPS = (40, 120)
@@ -52,7 +56,7 @@ class Comparison:
 
     def initial_run(self, seed: int) -> Path:
         """Return the run folder of the detector that the trainings of a seed start from."""
-        return self.out / f"initial-{seed}"
+        return self.out / f"initial-{self.initial_steps}-{seed}"
 
 
 @click.command(help=__doc__)
@@ -86,44 +90,55 @@ def main(
     require_file(config, "a configuration file")
     if (minutes is None) == (steps is None):
         raise UserError(f"--minutes: expected either --minutes or --steps, found {'both' if minutes else 'neither'}")
+    if initial_steps is not None and any(setting.startswith("model.init=") for setting in settings):
+        raise UserError("--initial-steps: expected without model.init, which it sets, found both")
     out.mkdir(parents=True, exist_ok=True)
     common = (f"data.occlusion={occlusion}", "train.validate_every=null", *settings)
     comparison = Comparison(out=out, config=config, settings=common, initial_steps=initial_steps)
-    names = tuple(name for name in ADVERSARIES if not names or name in (NONE, *names))
-    last = {name: first_seed + (few_seeds if name in FEW_SEEDS else seeds) for name in names}
-    pairs = [(name, seed) for seed in range(first_seed, first_seed + seeds) for name in names if seed < last[name]]
+    all_seeds = range(first_seed, first_seed + seeds)
+    trained = [name for name in ADVERSARIES if not names or name in (NONE, *names)]
+    pairs = [(name, seed) for seed in all_seeds for name in trained if name not in FEW_SEEDS]
+    pairs += [(name, seed) for seed in all_seeds[:few_seeds] for name in trained if name in FEW_SEEDS]
     draw_data(comparison)
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
+    lengths = dict.fromkeys(trained, steps or 0)
+    if minutes is not None:
+        lengths = {name: steps_in(minutes, pilot_seconds(comparison, name)) for name, _ in pairs}
+    if initial_steps is not None:
+        first_trainings = [partial(train_initial, comparison, initial_steps, seed) for seed in all_seeds]
+        run_side_by_side(first_trainings, jobs)
+    trainings = [partial(train_and_score, comparison, name, lengths[name], seed) for name, seed in pairs]
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in trained}
+    for (name, _), outcome in zip(pairs, run_side_by_side(trainings, jobs), strict=True):
+        outcomes[name].append(outcome)
+    text = format_outcomes(outcomes)
+    print(text, flush=True)
+    write_text(out / "table.md", text)
+
+
+def run_side_by_side(calls: Sequence[Callable[[], Result]], jobs: int) -> list[Result]:
+    """Return what the calls return, ``jobs`` of them at a time. After an exception no further call starts."""
     with ThreadPoolExecutor(jobs) as pool:
-        if initial_steps is not None:
-            list(pool.map(partial(train_initial, comparison), range(first_seed, first_seed + seeds)))
-        lengths = dict.fromkeys(names, steps or 0)
-        if minutes is not None:
-            pilots = pool.map(partial(pilot_seconds, comparison, seed=first_seed), names)
-            lengths = {name: steps_in(minutes, seconds) for name, seconds in zip(names, pilots, strict=True)}
-        runs = [pool.submit(train_and_score, comparison, name, lengths[name], seed) for name, seed in pairs]
-        for (name, _), run in zip(pairs, runs, strict=True):
-            outcomes[name].append(run.result())
-            text = format_outcomes(outcomes)
-            print(text, flush=True)
-            write_text(out / "table.md", text)
+        futures = [pool.submit(call) for call in calls]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
 
 
-def train_initial(comparison: Comparison, seed: int) -> Outcome:
-    """Train the detector that those of a seed start from, unless it is done, score it, and return what came out."""
-    run, first = comparison.initial_run(seed), replace(comparison, initial_steps=None)
-    return score_run(first, training(first, PLAIN, comparison.initial_steps or 0, seed, run), run)
+def train_initial(comparison: Comparison, steps: int, seed: int) -> None:
+    """Train the detector that those of a seed start from, unless it is done."""
+    run, without_init = comparison.initial_run(seed), replace(comparison, initial_steps=None)
+    run_timed(comparison.out, f"training {run.name}", training(without_init, PLAIN, steps, seed, run), run)
 
 
 def train_and_score(comparison: Comparison, name: str, steps: int, seed: int) -> Outcome:
-    """Train against an adversary unless it is done, score it, and return what came out."""
+    """Train against an adversary unless it is done, score its last weights, and return what came out."""
     run = comparison.out / f"{name}-{seed}"
-    return score_run(comparison, training(comparison, name, steps, seed, run), run)
-
-
-def score_run(comparison: Comparison, command: Command, run: Path) -> Outcome:
-    """Run the training ``command`` into ``run`` and score its last weights, unless that is done."""
     score = run.with_suffix(".json")
+    command = training(comparison, name, steps, seed, run)
     seconds = run_timed(comparison.out, f"training {run.name}", command, run)
     run_timed(comparison.out, f"scoring {run.name}", ["eval", run / "last.pt", "--json", score], score)
     all_objects, occluded = read_score(score)
@@ -146,10 +161,11 @@ def draw_data(comparison: Comparison) -> None:
     run_timed(run.parent, "data", training(replace(comparison, initial_steps=None), PLAIN, 1, 0, run), run)
 
 
-def pilot_seconds(comparison: Comparison, name: str, seed: int) -> tuple[float, float]:
-    """Return the seconds of two short trainings, of PILOT_STEPS steps."""
+def pilot_seconds(comparison: Comparison, name: str) -> tuple[float, float]:
+    """Return the seconds of two short trainings from random weights, of PILOT_STEPS steps."""
+    without_init = replace(comparison, initial_steps=None)
     short, long = (
-        run_timed(comparison.out, f"pilot {name} {steps}", training(comparison, name, steps, seed, run), run)
+        run_timed(comparison.out, f"pilot {name} {steps}", training(without_init, name, steps, 0, run), run)
         for steps in PILOT_STEPS
         for run in [comparison.out / f"pilot-{name}-{steps}"]
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,15 @@ from detect.models.heads.tails import TwoLayerFC
 from detect.ops.region_masks import hide, window_masks
 from tools.adversary_gains import Outcome, format_outcomes, gain_of_pairs
 from tools.check_adversary import mean_interval, region_drops
-from tools.compare_adversaries import ADVERSARIES, Comparison, last_step_seconds, read_score, steps_in, training
+from tools.compare_adversaries import (
+    ADVERSARIES,
+    Comparison,
+    last_step_seconds,
+    read_score,
+    run_side_by_side,
+    steps_in,
+    training,
+)
 
 
 @pytest.mark.parametrize(("pilots", "steps"), [((20.0, 60.0), 1200), ((100.0, 180.0), 600), ((1.0, 100000.0), 2)])
@@ -77,12 +87,29 @@ def test_every_training_is_one_that_the_settings_allow(name: str, tmp_path: Path
     command = list(map(str, training(comparison, name, 7, 1, tmp_path / "run")))
     changes = dict(pair.split("=") for pair in command[4:-2:2] if "=" in pair)
     assert changes["train.steps"] == "7"
-    assert changes["model.init"] == str(tmp_path / "initial-1" / "last.pt")
+    assert changes["model.init"] == str(tmp_path / "initial-5-1" / "last.pt")
     settings: dict[str, dict[str, Any]] = {"train": {"steps": 7}, "model": {}}
     if name != "plain":
         settings["train"]["recipe"] = changes["train.recipe"]
         settings["model"]["adversary"] = {"type": changes["model.adversary.type"]}
     assert parse_config(settings, "test").model.adversary.type == ("none" if name == "plain" else name)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_a_failure_no_further_training_starts(jobs: int) -> None:
+    assert run_side_by_side([], jobs) == []
+    assert run_side_by_side([lambda: 1, lambda: 2, lambda: 3], jobs) == [1, 2, 3]
+    started: list[int] = []
+
+    def train(number: int) -> None:
+        started.append(number)
+        time.sleep(0.05)
+        if number == 0:
+            raise UserError("training 0 failed")
+
+    with pytest.raises(UserError, match="training 0 failed"):
+        run_side_by_side([partial(train, number) for number in range(20)], jobs)
+    assert len(started) < 20
 
 
 def test_scores_and_costs_are_read_from_their_files(tmp_path: Path) -> None:
