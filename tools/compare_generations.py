@@ -58,11 +58,9 @@ NUM_TIMED_IMAGES = 20
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for all files that are written.")
 @click.option(
-    "--every", type=click.IntRange(1), default=5, show_default=True, help="Train on every N-th image of the list train."
+    "--every", type=click.IntRange(1), default=5, show_default=True, help="Use every N-th image of train, and of val."
 )
-@click.option(
-    "--val-every", type=click.IntRange(1), default=5, show_default=True, help="Score on every N-th image of val."
-)
+@click.option("--val-every", type=click.IntRange(1), help="Score on every N-th image of val instead.")
 @click.option("--kind", "kinds", type=click.Choice(list(NAMES)), multiple=True, help="Only these; all without it.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of all.")
 def main(
@@ -70,7 +68,7 @@ def main(
     weights: Path,
     out: Path,
     every: int,
-    val_every: int,
+    val_every: int | None,
     kinds: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> None:
@@ -78,28 +76,28 @@ def main(
     from tools.timed_commands import run_timed, set_options
 
     require_file(weights, "a weights file")
-    data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", {"train": every, "val": val_every})
+    steps = {"train": every, "val": val_every or every}
+    data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", steps)
+    chosen = [kind for kind in GENERATIONS if kind in kinds or not kinds]
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
-    proposals = out / "proposals.npz"
-    of_data = set_options(["data.format=voc", f"data.root={data}"])
-    search_seconds = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
-    rows, before = {}, None
-    for kind in (name for name in GENERATIONS if name in kinds or not kinds):
-        run, score = out / kind, out / kind / "score.json"
+    proposals, search_seconds = out / "proposals.npz", 0.0
+    if chosen != ["faster_rcnn"]:
+        of_data = set_options(["data.format=voc", f"data.root={data}"])
+        search_seconds = run_timed(out, "search", ["proposals", "make", *of_data, "--out", proposals], proposals)
+    rows: dict[str, GenerationResult] = {}
+    for kind in chosen:
+        run = out / kind
         search = [] if kind == "faster_rcnn" else [f"model.proposals={proposals}"]
         changes = set_options([f"model.kind={kind}", *search, *GENERATIONS[kind], *overrides])
         training = run_timed(out, f"{kind} training", ["train", "--config", CONFIG, *changes, "--out", run], run)
-        compared = () if before is None else (out / before / "last.pt",)
-        run_timed(out, f"{kind} scoring", ["eval", run / "last.pt", *compared, "--json", score], score)
-        content = json.loads(score.read_text())
+        previous = next(reversed(rows), None)
         rows[kind] = GenerationResult(
-            content["mAP"],
-            None if before is None else gain_over(content["difference"]["mAP"]),
+            score(out, kind),
+            None if previous is None else gain_over(out, kind, previous),
             training / 60,
             time_stages(load(run / "last.pt", "cpu"), timing_images(data)),
         )
-        before = kind
-    text = format_table(rows, search_seconds, every, val_every)
+    text = format_table(rows, search_seconds, steps)
     Console().print(text, markup=False, soft_wrap=True)
     write_text(out / "table.md", text)
     write_text(out / "table.json", json.dumps({kind: row.to_dict() for kind, row in rows.items()}, indent=1) + "\n")
@@ -135,13 +133,24 @@ class GenerationResult:
         return {"mAP": self.mean_ap, "gain": self.gain, "minutes": self.minutes, **vars(self.times)}
 
 
-def gain_over(difference: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Return the gain of a model over the one that it was compared with, and its interval.
+def score(out: Path, kind: str) -> float:
+    """Return the VOC07 mAP of a generation."""
+    from tools.timed_commands import run_timed
 
-    difference: of ``detect eval MODEL MODEL_B``, which is what MODEL_B has more than MODEL.
-    """
-    low, high = difference["interval"]
-    return -difference["value"], -high, -low
+    file = out / kind / "score.json"
+    run_timed(out, f"{kind} scoring", ["eval", out / kind / "last.pt", "--json", file], file)
+    return float(json.loads(file.read_text())["mAP"])
+
+
+def gain_over(out: Path, kind: str, previous: str) -> tuple[float, float, float]:
+    """Return what a generation has over the previous one, and the interval of the difference."""
+    from tools.timed_commands import run_timed
+
+    file = out / kind / f"over-{previous}.json"
+    models = (out / previous / "last.pt", out / kind / "last.pt")
+    run_timed(out, f"{kind} over {previous}", ["eval", *models, "--json", file], file)
+    difference = json.loads(file.read_text())["difference"]["mAP"]  # of the second model from the first
+    return (difference["value"], *difference["interval"])
 
 
 def make_subset(root: Path, out: Path, every: Mapping[str, int]) -> Path:
@@ -161,7 +170,9 @@ def make_subset(root: Path, out: Path, every: Mapping[str, int]) -> Path:
         stems = require_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
         subset, file = "".join(f"{stem}\n" for stem in stems[::step]), lists / f"{name}.txt"
         if file.exists() and file.read_text() != subset:
-            raise UserError(f"{file}: expected one image of {step}, found other images; give another --out")
+            raise UserError(
+                f"{file}: expected one image in {step} (--every, --val-every), found other images; give another --out"
+            )
         write_text(file, subset)
     return out.absolute()
 
@@ -212,7 +223,7 @@ def preprocess_image(
     return predictor.preprocess.batch([predictor.preprocess.normalize(resized)], [0], proposals)
 
 
-def format_table(rows: dict[str, GenerationResult], search_seconds: float, every: int, val_every: int) -> str:
+def format_table(rows: dict[str, GenerationResult], search_seconds: float, steps: Mapping[str, int]) -> str:
     """Format the results as Markdown; the seconds in the papers are those of VGG16 on a K40."""
     papers = {"rcnn": "47.0 without", "fast_rcnn": "0.32 without", "faster_rcnn": "0.20 with"}
     lines = [
@@ -231,9 +242,9 @@ def format_table(rows: dict[str, GenerationResult], search_seconds: float, every
             f"| {papers[kind]} |"
         )
     note = (
-        f"One image in {every} of train, one in {val_every} of val; selective search on all of them took another "
-        f"{search_seconds / 60:.1f} minutes. Differences have 95% intervals of a paired bootstrap over the images, "
-        "which do not hold what another seed would change."
+        f"One image in {steps['train']} of train, one in {steps['val']} of val; selective search on all of them took "
+        f"another {search_seconds / 60:.1f} minutes. Differences have 95% intervals of a paired bootstrap over the "
+        "images, which do not hold what another seed would change."
     )
     return "\n".join([*lines, "", note, ""])
 

@@ -42,13 +42,15 @@ if TYPE_CHECKING:
     "--detections", "min_detections", type=click.IntRange(1), help="Stop at the image that completes so many."
 )
 @click.option(
-    "--records",
-    "records_files",
+    "--records", "records_file", type=Path, metavar="FILE", help="Append each image's scores here, and go on from them."
+)
+@click.option(
+    "--read-records",
+    "other_records",
     type=Path,
     metavar="FILE",
     multiple=True,
-    help="Append each image's scores here, and go on from them. Further files, of processes that measured other "
-    "images, are read only.",
+    help="Read the scores of images that other processes have measured, with other lists of --split; repeatable.",
 )
 @click.option("--methods", metavar="A,B", help="Only these methods of `detect explain` [default: all].")
 @click.option("--peers", metavar="A,B", help="Only these classes of pytorch-grad-cam, none for none [default: all].")
@@ -80,7 +82,8 @@ def explain_command(
     split: str,
     num_images: int | None,
     min_detections: int | None,
-    records_files: tuple[Path, ...],
+    records_file: Path | None,
+    other_records: tuple[Path, ...],
     methods: str | None,
     peers: str | None,
     layer: str | None,
@@ -99,7 +102,7 @@ def explain_command(
     lies on other objects of the class; each mean with its interval. With --records a killed run goes on.
     """
     tune_malloc()
-    for file in (out, json_file, *records_files[:1]):
+    for file in (out, json_file, records_file):
         if file is not None:
             require_writable_file(file)
     from detect.bench.benchmark_page import markdown_page, write_json
@@ -123,9 +126,7 @@ def explain_command(
         num_randomized=num_randomized,
         similarity=similarity,
     )
-    records = ExplanationRecords(
-        next(iter(records_files), None), describe_settings(predictor.file, root, settings), records_files[1:]
-    )
+    records = ExplanationRecords(records_file, describe_settings(predictor.file, root, settings), other_records)
     console = Console()
     with show_progress(console, "explaining", len(files), "images") as progress:
         photos = measure_explanations(predictor, files, settings, records, progress)

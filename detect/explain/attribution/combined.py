@@ -20,6 +20,7 @@ from detect.explain.attribution.target import AttributionTarget
 from detect.models.layer_hooks import stage_names
 
 NUM_STAGES = 3  # the last ones of the body: lower ones mark edges of neighbors too
+NOISE = 1e-3  # of log-odds or pixels: a change of the batch size alone changes them by about 1e-5
 PATCHES_PER_SIDE = 4  # of the proposal; a patch moves by half its side, so that inner pixels are hidden four times
 
 
@@ -42,8 +43,9 @@ def combined(target: AttributionTarget, options: MethodOptions) -> Tensor:
 def hiding_cost(target: AttributionTarget, options: MethodOptions) -> Tensor:
     """Return how much hiding a patch of the proposal around each pixel costs, in 0..1: (D, 1, H, W).
 
-    A patch has a quarter of the proposal's width and height. The cost is what the log-odds of the score lose, or how
-    far the edge moves. It is 0 outside the proposal, and where hiding raises the score.
+    A patch has a quarter of the proposal's width and height, and at least a pixel. The cost is what the log-odds of the
+    score lose, or how far the edge moves. It is 0 outside the proposal, where hiding raises the score, and where it
+    changes less than ``NOISE``.
     """
     before, maps = target.objective(target.pixels), []
     for i, (rows, columns) in enumerate(_proposal_patches(target)):
@@ -52,7 +54,8 @@ def hiding_cost(target: AttributionTarget, options: MethodOptions) -> Tensor:
         with options.progress(label, len(rows) * len(columns)) as progress:
             for masks in patch_masks(target, rows, columns):
                 change = (before - target.objective(target.pixels * masks[:, None]))[:, i]
-                costs.append(change.clamp(min=0) if target.quantity == "score" else change.abs())
+                cost = change if target.quantity == "score" else change.abs()
+                costs.append(cost.where(cost > NOISE, torch.zeros_like(cost)))
                 progress.advance(len(masks))
         maps.append(mean_over_patches(torch.cat(costs), rows, columns))
     return _scale_to_one(torch.stack(maps)[:, None])
@@ -72,9 +75,9 @@ def _proposal_patches(target: AttributionTarget) -> Iterator[tuple[Tensor, Tenso
 def _spans(start: float, end: float, length: int) -> Tensor:
     """Return which pixels of a line each position of a patch between two coordinates covers: (P, length) bool.
 
-    A patch is at least two pixels wide, so that it covers one.
+    A patch is at least one pixel wide, so that it covers one.
     """
-    side = max((end - start) / PATCHES_PER_SIDE, 2.0)
+    side = max((end - start) / PATCHES_PER_SIDE, 1.0)
     starts = torch.linspace(start, max(end - side, start), 2 * PATCHES_PER_SIDE - 1)[:, None]
     pixels = torch.arange(length) + 0.5
     return (pixels >= starts) & (pixels < starts + side)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from detect.explain.attribution.cams import hirescam
 from detect.explain.attribution.combined import combined, hiding_cost
 from detect.explain.attribution.options import MethodOptions, no_progress
-from tests.explain.example_detectors import OBJECT, OTHER, PROPOSAL, SIDE, make_target
+from detect.models.layer_hooks import stage_names
+from tests.explain.example_detectors import OBJECT, PROPOSAL, SIDE, make_target
 
 OPTIONS = MethodOptions(no_progress)
 
@@ -45,8 +50,32 @@ def test_combined_map_is_empty_where_nothing_is_evidence(kind: str) -> None:
     assert not combined(make_target(kind, "y1"), OPTIONS).any()  # an edge that nothing moves
 
 
-def test_combined_map_leaves_out_the_other_object() -> None:
-    heat = combined(make_target("fast_rcnn"), OPTIONS)[0, 0].numpy()
-    assert heat.max() <= 1
-    assert heat[OBJECT[1] : OBJECT[3], OBJECT[0] : OBJECT[2]].sum() > 0.9 * heat.sum()
-    assert not heat[OTHER[1] : OTHER[3], OTHER[0] : OTHER[2]].any()
+def test_combined_map_is_the_cost_times_the_geometric_mean_of_the_stages() -> None:
+    target = make_target("fast_rcnn")
+    first, second = (
+        functional.interpolate(
+            hirescam(target, replace(OPTIONS, layer=name)), (SIDE, SIDE), mode="bilinear", align_corners=False
+        )
+        for name in stage_names(target.network)
+    )
+    expected = hiding_cost(target, OPTIONS) * (first / first.max() * (second / second.max())).sqrt()
+    heat = combined(target, OPTIONS)
+    torch.testing.assert_close(heat, expected)
+    assert heat[0, 0, OBJECT[1] : OBJECT[3], OBJECT[0] : OBJECT[2]].sum() > 0.9 * heat.sum()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(20.0, 12.0, 23.0, 14.5), (20.2, 12.2, 20.6, 12.6), (-30.0, -8.0, 40.0, 80.0)],
+    ids=["small", "inside a pixel", "beyond the image"],
+)
+def test_hiding_cost_of_unusual_proposals_is_inside_them(box: tuple[float, ...]) -> None:
+    target = make_target("fast_rcnn")
+    (detection,) = target.detections
+    moved = replace(target, detections=(replace(detection, proposal=torch.tensor(box)),))
+    heat = hiding_cost(moved, OPTIONS)[0, 0]
+    assert bool(heat.isfinite().all())
+    x1, y1, x2, y2 = (round(min(max(edge, 0), SIDE)) for edge in box)
+    inside = torch.zeros_like(heat, dtype=torch.bool)
+    inside[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] = True
+    assert not heat[~inside].any()
