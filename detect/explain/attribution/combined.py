@@ -25,18 +25,15 @@ PATCHES_PER_SIDE = 4  # of the proposal; a patch moves by half its side, so that
 
 
 def combined(target: AttributionTarget, options: MethodOptions) -> Tensor:
-    """Return the geometric mean of the HiResCAMs of the last three stages, times ``hiding_cost``: (D, 1, H, W).
+    """Return the mean of the HiResCAMs of the last three stages, times ``hiding_cost``: (D, 1, H, W).
 
-    Each factor is scaled to 0..1 for each detection. The map is 0 outside the proposal.
+    Each HiResCAM is scaled to 0..1 for each detection. The map is 0 outside the proposal. A product of the HiResCAMs
+    would be 0 where one of them is, and would lose much of the object's order.
     """
     size = (target.pixels.shape[2], target.pixels.shape[3])
-    names = stage_names(target.network)[-NUM_STAGES:]
-    product = hiding_cost(target, options)
-    for name in names:
-        cams = hirescam(target, replace(options, layer=name))
-        large = functional.interpolate(cams, size, mode="bilinear", align_corners=False)
-        product = product * _scale_to_one(large) ** (1 / len(names))
-    return product
+    cams = [hirescam(target, replace(options, layer=name)) for name in stage_names(target.network)[-NUM_STAGES:]]
+    resized = [functional.interpolate(maps, size, mode="bilinear", align_corners=False) for maps in cams]
+    return torch.stack([_scale_to_one(maps) for maps in resized]).mean(0) * hiding_cost(target, options)
 
 
 @torch.no_grad()

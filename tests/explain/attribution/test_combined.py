@@ -50,7 +50,7 @@ def test_combined_map_is_empty_where_nothing_is_evidence(kind: str) -> None:
     assert not combined(make_target(kind, "y1"), OPTIONS).any()  # an edge that nothing moves
 
 
-def test_combined_map_is_the_cost_times_the_geometric_mean_of_the_stages() -> None:
+def test_combined_map_is_the_cost_times_the_mean_of_the_stages() -> None:
     target = make_target("fast_rcnn")
     first, second = (
         functional.interpolate(
@@ -58,7 +58,7 @@ def test_combined_map_is_the_cost_times_the_geometric_mean_of_the_stages() -> No
         )
         for name in stage_names(target.network)
     )
-    expected = hiding_cost(target, OPTIONS) * (first / first.max() * (second / second.max())).sqrt()
+    expected = hiding_cost(target, OPTIONS) * (first / first.max() + second / second.max()) / 2
     heat = combined(target, OPTIONS)
     torch.testing.assert_close(heat, expected)
     assert heat[0, 0, OBJECT[1] : OBJECT[3], OBJECT[0] : OBJECT[2]].sum() > 0.9 * heat.sum()
