@@ -78,8 +78,11 @@ def _panels(names: Sequence[str]) -> list[tuple[str, list[str]]]:
     curve_names = [name for name in names if name not in _POSITIONS and not name.endswith("_seconds")]
     validation = [name for name in curve_names if name.startswith("val_")]
     val_losses = [name for name in validation if name.startswith("val_loss")]
+    # A panel of its own: with its weight of 0.0025 the adversary's loss is a flat line beside those of the detector.
+    adversary = [name for name in curve_names if name.startswith("adversary_")]
     return [
-        ("loss", [name for name in curve_names if name not in validation and name != "lr"]),
+        ("loss", [name for name in curve_names if name not in (*validation, *adversary, "lr")]),
+        ("loss of the adversary", adversary),
         ("validation loss", val_losses),
         ("validation metrics", [name for name in validation if name not in val_losses]),
         ("learning rate", [name for name in curve_names if name == "lr"]),

@@ -49,6 +49,7 @@ def test_read_curves_incomplete_last_row_is_skipped(tmp_path: Path, cut: str) ->
         (HEADER + TRAINED, (1, 2)),
         (HEADER + TRAINED + VALIDATED, (2, 2)),
         ("epoch,val_AP\n1,nan\n2,0.5\n", (1, 1)),
+        ("step,loss,region_class,adversary_mask\n1,0.5,0.4,0.0001\n", (1, 2)),
     ],
 )
 def test_draw_curves_has_a_panel_for_each_group_with_numbers(tmp_path: Path, text: str, shape: tuple[int, int]) -> None:
