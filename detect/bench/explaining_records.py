@@ -74,9 +74,9 @@ class ExplanationRecords:
         for other in others:
             self._read(require_file(other, "records of `detect bench explain`"), settings)
         if file is not None:
-            own = self._read(file, settings)
+            earlier = self._read(file, settings)
             # Rewritten without the damaged lines, above all the last one of a killed run.
-            write_text(file, "".join([checked_line(json.dumps(settings)), *map(_encode, own.values())]))
+            write_text(file, "".join([checked_line(json.dumps(settings)), *map(_encode, earlier.values())]))
 
     def _read(self, file: Path, settings: Settings) -> dict[str, PhotoScores]:
         """Return the photos of a file, and keep them with the others."""
