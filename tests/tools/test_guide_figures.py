@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -40,7 +41,14 @@ def test_guide_figures_are_the_files_of_the_folder() -> None:
     figures = parse_figures(TEXT)
     assert len(figures) >= 8
     folder = GUIDE.parent / "pictures"
-    assert sorted(figure.file for figure in figures) == sorted(f"pictures/{file.name}" for file in folder.iterdir())
+    files = {f"pictures/{file.name}" for file in folder.iterdir()}
+    linked = {
+        file
+        for page in GUIDE.parent.glob("*.md")
+        for file in re.findall(r"\]\((pictures/[^\s)]+)", page.read_text("utf-8"))
+    }
+    assert {figure.file for figure in figures} <= files
+    assert linked == files, "docs/pictures holds what the pages show, and nothing else"
     assert max(file.stat().st_size for file in folder.iterdir()) <= MAX_BYTES
 
 
