@@ -127,7 +127,7 @@ def _measure_method(
             case_scores |= similarity_scores(photo.predictor, case, photo.images, heatmap)
     by_column: dict[str, Values] = {column: tuple(each[column] for each in scores) for column in scores[0]}
     by_column |= {CORRELATION: tuple(correlations(cases, image_maps)), SECONDS: (seconds,) * len(cases)}
-    if random:
+    if random and photo.random_cases:
         other_seeds = [
             _to_image_pixels(cases, _explain(cases, explain, replace(options, seed=seed)), photo.sizes)
             for seed in range(1, SEEDS)

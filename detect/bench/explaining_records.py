@@ -30,7 +30,8 @@ class ExplanationSettings:
 
     names: the methods of ours; peers: the classes of pytorch-grad-cam, None for all; score: minimum of the detections
     to explain; min_detections: the photo that completes so many is the last, None to measure all photos;
-    num_randomized: photos, the first with a detection, on which maps are compared with those of random weights;
+    num_randomized: photos, the first with a detection, on which maps are compared with those of random weights, and
+    those of random masks and noise with those of other seeds;
     similarity: whether to run the whole detector for D-RISE's insertion and deletion.
     """
 

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     default=4,
     show_default=True,
-    help="Number of images to compare with the maps of random weights, the first with a detection.",
+    help="Number of images to compare with the maps of random weights and of other seeds, the first with a detection.",
 )
 @click.option("--similarity", is_flag=True, help="Add D-RISE's insertion and deletion: twice the time and more.")
 @click.option("--out", type=Path, metavar="FILE.md", help="Write the tables to this file.")

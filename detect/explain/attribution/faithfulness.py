@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from detect.explain.attribution.target import AttributionTarget
 
-STEPS = 16  # each step hides or reveals the same number of pixels
+STEPS = 8  # each step hides or reveals the same number of pixels
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ def faithfulness_of(
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order), device=order.device)
     first = torch.zeros(full_size, device=ranks.device)
-    deleted, inserted = [], []
-    for step in range(steps + 1):
+    whole, nothing = score(torch.cat([target.pixels, torch.zeros_like(target.pixels)]))
+    deleted, inserted = [whole], [nothing]
+    for step in range(1, steps):
         first[:height, :width] = (ranks < len(order) * step / steps).view(height, width).float()
         without_first, only_first = score(torch.cat([target.pixels * (1 - first), target.pixels * first]))
         deleted.append(without_first)
         inserted.append(only_first)
-    return Faithfulness(_area(deleted) / deleted[0], _area(inserted) / deleted[0])
+    return Faithfulness(_area([*deleted, nothing]) / whole, _area([*inserted, whole]) / whole)
 
 
 def _area(curve: list[float]) -> float:
