@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
 CAMS = ("gradcam", "hirescam", "eigencam")
 PERTURBATION = ("occlusion", "drise")
-DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, "combined")
+BEST = "combined"  # what `--method pixels` runs
+DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, BEST)
+PIXELS = "pixels"
+WHY_BEST = f"pixels: by {BEST}, the best of the methods where they were compared (docs/explain.md, section 7)"
 ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
 LAYERS = ("deconvnet", "activations", "top-patches")
 METHODS_BY_OPTION = {  # the methods that take an option, for each option that not every method takes
@@ -54,7 +57,7 @@ METHODS_BY_OPTION = {  # the methods that take an option, for each option that n
 @click.argument("images", metavar="[IMAGE]...", nargs=-1)
 @click.option(
     "--method",
-    type=click.Choice(["trace", *DETECTIONS, ADVERSARY, *LAYERS, "filters"]),
+    type=click.Choice(["trace", PIXELS, *DETECTIONS, ADVERSARY, *LAYERS, "filters"]),
     default="trace",
     show_default=True,
     help="Explanation method.",
@@ -127,10 +130,11 @@ def explain_command(
     trace: how each detection came about, exactly, from the anchor or the searched box to the last suppression. Each
     image gets a folder with trace.json (every number, enough to compute the detections again), figures, and index.html.
 
-    saliency, smoothgrad, guided, integrated (gradients with respect to the pixels); gradcam, hirescam, eigencam (maps
-    of a layer); occlusion, drise (parts of the image hidden); combined (hirescam of several layers, times the cost of
-    hiding parts of the proposal): which pixels made the score of a detection, or an edge of its box. Each image gets a
-    folder with a figure and the raw map (.npy, in the image's pixels) of each detection, and an image grid.
+    pixels: which pixels made the score of a detection, or an edge of its box, by the method that was best where they
+    were compared: combined. The others are saliency, smoothgrad, guided, integrated (gradients with respect to the
+    pixels); gradcam, hirescam, eigencam (maps of a layer); occlusion, drise (parts of the image hidden); combined is
+    hirescam of several layers, times the cost of hiding parts of the proposal. Each image gets a folder with a figure
+    and the raw map (.npy, in the image's pixels) of each detection, and an image grid.
 
     adversary: which part of each detection's region the adversary hides that MODEL was trained against; the same files.
 
@@ -139,6 +143,9 @@ def explain_command(
     patches that make a channel most active.
     """
     tune_malloc()
+    if method == PIXELS:
+        method = BEST
+        print(WHY_BEST)
     _check_method_options(method)
     if bool(images) == (method == "filters"):
         expected = "none with --method filters" if images else "images, folders or globs"
