@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,16 @@ class Request:
 
 def serve() -> None:
     """Run the requests of stdin until it ends."""
-    import detect.training.run
     from detect.cli.main import run
+
+    for module in ("detect.training.run", "detect.data.loading.augmentation"):
+        import_module(module)
 
     for line in sys.stdin:
         request = Request.from_json(line)
-        if "proposals" in line or "rcnn" in line:
-            import detect.proposals.selective_search  # noqa: F401 - its compiled code takes seconds to load
+        if "proposals" in line or "rcnn" in line:  # the search's compiled code and sklearn take seconds to load
+            for module in ("detect.proposals.selective_search.search", "sklearn.svm"):
+                import_module(module)
         port, started = _free_port(), time.monotonic()
         children = []
         for rank in range(max(1, request.processes)):

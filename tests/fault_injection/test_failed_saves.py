@@ -48,7 +48,8 @@ def test_failed_save_leaves_a_loadable_checkpoint(
     record_property("failed operations", int(operation <= OPERATIONS))
 
 
-TRIALS = [pytest.param(trial, marks=[] if trial == 0 else [pytest.mark.slow]) for trial in range(12)]
+MARKS = [[], *[[pytest.mark.slow]] * 4, *[[pytest.mark.long]] * 7]  # the first five have every kind of failure
+TRIALS = [pytest.param(trial, marks=marks) for trial, marks in enumerate(MARKS)]
 
 
 @pytest.mark.parametrize("trial", TRIALS)

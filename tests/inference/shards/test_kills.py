@@ -16,7 +16,6 @@ import pytest
 
 from detect.inference.shards.stores import OutputFolder
 from detect.inference.shards.verify import verify_parts
-from tests.fault_injection.file_faults import KILLS
 from tests.inference.shards.stub_model import FAST, write_photos
 
 pytest.importorskip("pyarrow", reason="the extra scale is not installed")
@@ -26,6 +25,11 @@ ROOT = Path(__file__).resolve().parents[3]
 Record = Callable[[str, object], None]
 SHARD = 10  # photos
 OPERATIONS = 13  # on files of the folder in a run of two shards: three for the manifest, five for each part
+WRITES = (4, 9)  # of them, the only ones that a kill can stop halfway
+FAULTS = [
+    *((operation, kind) for operation in range(1, OPERATIONS + 1) for kind in ("kill before", "kill after")),
+    *((operation, "kill within") for operation in WRITES),
+]
 MOMENTS = [("driver", 60), ("worker", 90)]
 MORE_MOMENTS = [
     (target, int(lines))
@@ -67,8 +71,7 @@ def test_kill_within_a_file_operation(tmp_path: Path, record_property: Record) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KILLS)
-@pytest.mark.parametrize("operation", range(1, OPERATIONS + 1))
+@pytest.mark.parametrize(("operation", "kind"), FAULTS)
 def test_kill_at_each_file_operation(tmp_path: Path, operation: int, kind: str, record_property: Record) -> None:
     record_property("kills", 1)
     kill_at_operation(tmp_path, operation, kind)

@@ -73,12 +73,15 @@ def test_detections_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
             torch.testing.assert_close(rows(detections), rows(single), rtol=0, atol=1e-4)
 
 
-@pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SMALLEST else pytest.mark.long) for name in TABLE]
+)
 def test_maps_and_vectors_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
-    """Of every network: all that differs between the backbones of detectors. In float64, and normalized by the batch's
-    own statistics: random weights of some (efficientnet_b5) magnify what rounding differs by batch to the whole signal.
+    """Of every network, which is all that differs between the backbones of detectors; most are in the long tests.
+
+    In float64, and normalized by the batch's own statistics: random weights of some (efficientnet_b5) magnify what
+    rounding differs by batch to the whole signal.
     """
     built = build(name)
     built.full_network.double()
