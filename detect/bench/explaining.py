@@ -75,7 +75,7 @@ class _Photo:
     """A photo to measure.
 
     images: a batch of it alone; sizes: (h, w) of the image in canvas pixels, and of the image file; random_cases: the
-    cases with random weights, empty where maps are not compared with theirs.
+    cases with random weights, empty where maps are compared neither with theirs nor with those of other seeds.
     """
 
     predictor: Predictor
@@ -127,7 +127,7 @@ def _measure_method(
             case_scores |= similarity_scores(photo.predictor, case, photo.images, heatmap)
     by_column: dict[str, Values] = {column: tuple(each[column] for each in scores) for column in scores[0]}
     by_column |= {CORRELATION: tuple(correlations(cases, image_maps)), SECONDS: (seconds,) * len(cases)}
-    if random and photo.random_cases:
+    if photo.random_cases and random:
         other_seeds = [
             _to_image_pixels(cases, _explain(cases, explain, replace(options, seed=seed)), photo.sizes)
             for seed in range(1, SEEDS)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from detect.bench.explaining_cases import ExplanationCase
-from detect.explain.attribution.faithfulness import Faithfulness, faithfulness_of
+from detect.explain.attribution.faithfulness import STEPS, Faithfulness, faithfulness_of
 from detect.explain.attribution.heatmaps import peak_and_energy
 from detect.explain.trace.trace import Trace, trace
 from detect.inference.predictor import Predictor
@@ -40,8 +40,8 @@ PROTOCOL_NOTES = (
     "scaled to 0..1; higher is better.",
     "ODI (ODAM): the energy in the other objects of the image over that in all objects, 0 where there is no other; "
     "lower is better. As in the authors' tool the others are of any class; leakage counts those of the class.",
-    "insertion, deletion: area under the score of the pinned proposal over the fraction of pixels, relative to the "
-    "score of the unchanged image.",
+    f"insertion, deletion: area under the score of the pinned proposal over the fraction of pixels, in {STEPS} steps, "
+    "relative to the score of the unchanged image.",
 )
 SIMILARITY_NOTE = (
     f"D-RISE insertion, deletion: the whole detector runs again, in {SIMILARITY_STEPS} steps; area under the highest "

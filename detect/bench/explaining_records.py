@@ -31,7 +31,7 @@ class ExplanationSettings:
     names: the methods of ours; peers: the classes of pytorch-grad-cam, None for all; score: minimum of the detections
     to explain; min_detections: the photo that completes so many is the last, None to measure all photos;
     num_randomized: photos, the first with a detection, on which maps are compared with those of random weights, and
-    those of random masks and noise with those of other seeds;
+    those of random methods with their other seeds;
     similarity: whether to run the whole detector for D-RISE's insertion and deletion.
     """
 
@@ -96,11 +96,12 @@ class ExplanationRecords:
             append_text(self._file, _encode(scores))
 
 
-def describe_settings(model: Path, root: Path, settings: ExplanationSettings) -> Settings:
+def describe_settings(model: Path, root: Path, precision: str, settings: ExplanationSettings) -> Settings:
     """Return what the scores of a photo depend on, as the first line of the file; not how many photos there are."""
     return {
         "model": hashlib.sha256(require_file(model, "a model").read_bytes()).hexdigest()[:16],
         "data": root.name,
+        "precision": precision,
         "methods": ",".join(settings.names),
         "peers": None if settings.peers is None else ",".join(settings.peers),
         "layer": settings.options.layer,

@@ -100,8 +100,11 @@ def _method_notes(photos: Sequence[PhotoScores], methods: Sequence[str]) -> list
         notes.append(
             f"{RANDOM_WEIGHTS}: rank correlation with the map of the same detection and proposal after all weights "
             f"were drawn anew, on {randomized} images; near 0 for a map that depends on the network (Adebayo et al. "
-            "2018). It is 1 for the boxes, which do not. Other seeds were drawn on the same images."
+            "2018). It is 1 for the boxes, which do not."
         )
+    seeds = sum(any(SEED_STD in columns for columns in scores.values.values()) for scores in photos)
+    if seeds:
+        notes.append(f"{SEED_STD}: on {seeds} images")
     costs = [scores.saliency_cost for scores in photos if scores.saliency_cost is not None]
     if costs:
         notes.append(

@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     default=4,
     show_default=True,
-    help="Number of images to compare with the maps of random weights and of other seeds, the first with a detection.",
+    help="Number of images, the first with a detection, to compare with maps of random weights and of other seeds.",
 )
 @click.option("--similarity", is_flag=True, help="Add D-RISE's insertion and deletion: twice the time and more.")
 @click.option("--out", type=Path, metavar="FILE.md", help="Write the tables to this file.")
@@ -126,7 +126,9 @@ def explain_command(
         num_randomized=num_randomized,
         similarity=similarity,
     )
-    records = ExplanationRecords(records_file, describe_settings(predictor.file, root, settings), other_records)
+    records = ExplanationRecords(
+        records_file, describe_settings(predictor.file, root, precision or "fp32", settings), other_records
+    )
     console = Console()
     with show_progress(console, "explaining", len(files), "images") as progress:
         photos = measure_explanations(predictor, files, settings, records, progress)
@@ -139,6 +141,7 @@ def explain_command(
         "peers": peers,
         "layer": layer,
         "randomized": num_randomized,
+        "precision": precision,
     }
     command_line = f"detect bench explain {portable_path(model)} {portable_path(root)} --split {split}" + "".join(
         f" --{name} {value}" for name, value in given.items() if value is not None

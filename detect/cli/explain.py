@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
 CAMS = ("gradcam", "hirescam", "eigencam")
 PERTURBATION = ("occlusion", "drise")
-BEST = "combined"  # what `--method pixels` runs
-DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, BEST)
-PIXELS = "pixels"
-WHY_BEST = f"pixels: by {BEST}, the best of the methods where they were compared (docs/explain.md, section 7)"
+PIXELS = "pixels"  # stands for the method to begin with
+PIXELS_METHOD = "combined"
+DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, PIXELS_METHOD)
+WHY_PIXELS_METHOD = (
+    f"pixels: by {PIXELS_METHOD}, the best of the methods where they were compared (docs/explain.md, section 7)"
+)
 ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
 LAYERS = ("deconvnet", "activations", "top-patches")
 METHODS_BY_OPTION = {  # the methods that take an option, for each option that not every method takes
@@ -143,9 +145,8 @@ def explain_command(
     patches that make a channel most active.
     """
     tune_malloc()
-    if method == PIXELS:
-        method = BEST
-        print(WHY_BEST)
+    stands_for_another = method == PIXELS
+    method = PIXELS_METHOD if stands_for_another else method
     _check_method_options(method)
     if bool(images) == (method == "filters"):
         expected = "none with --method filters" if images else "images, folders or globs"
@@ -163,6 +164,8 @@ def explain_command(
     from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
+    if stands_for_another:
+        print(WHY_PIXELS_METHOD)
     adversary = _load_adversary(predictor) if method == ADVERSARY else None
     for note in search.notes():
         print(note)

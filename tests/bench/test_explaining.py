@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import pytest
 from PIL import Image
 
 from detect.bench import gradcam_peer
+from detect.bench.explaining import measure_explanations
 from detect.bench.explaining_cases import box_center, flat_box
 from detect.bench.explaining_protocols import energy_in
-from detect.bench.explaining_records import PhotoScores
+from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE
-from detect.bench.explaining_tables import FLAT_BOX, explanation_tables
+from detect.bench.explaining_tables import FLAT_BOX, RANDOM_WEIGHTS, SEED_STD, explanation_tables
 from detect.bench.explaining_targets import targets_table
 from detect.bench.gradcam_peer import PREFIX
+from detect.bench.masked_images import masked_files
 from detect.evaluation.analysis.bootstrap import Interval
 from detect.explain.attribution.heatmaps import to_image_pixels
 from detect.explain.attribution.options import MethodOptions, no_progress
@@ -92,6 +95,32 @@ def test_table_has_a_row_for_each_variant(
     first = file.read_text()  # with its seconds
     assert detect_command("bench", "explain", model, root, *flags, *records)[0] == 0
     assert file.read_text() == first
+
+
+def test_only_the_first_photos_are_compared_with_random_weights_and_other_seeds(
+    model: Path, image: Path, tmp_path: Path
+) -> None:
+    predictor = load(model)
+    jpeg = write_voc(tmp_path / "first", image, []) / "JPEGImages" / "a.jpg"
+    detections = predictor.predict(read_pixels(jpeg), score=0.0)
+    best = (detections.names()[0], detections.boxes[0].tolist())
+    (file,) = masked_files(write_voc(tmp_path / "voc", image, [best]), "val", None)
+    settings = ExplanationSettings(
+        names=("drise", "gradcam"),
+        options=MethodOptions(no_progress, masks=4),
+        score=float(detections.scores[0]) - 1e-6,
+        peers=(),
+        num_randomized=1,
+    )
+    copy = replace(file, image=file.image.with_name("b.jpg"))
+    shutil.copy(file.image, copy.image)
+    with no_progress("", 0) as progress:
+        photos = measure_explanations(predictor, [file, copy], settings, ExplanationRecords(None, {}), progress)
+    for scores, compared in zip(photos, (True, False), strict=True):
+        assert (SEED_STD in scores.values["drise"]) is (RANDOM_WEIGHTS in scores.values["drise"]) is compared
+        assert SEED_STD not in scores.values["gradcam"]
+    table, *_ = explanation_tables(photos, settings.names, 0.5, None, "command")
+    assert f"{SEED_STD}: on 1 images" in table.notes
 
 
 def test_unknown_method_is_refused_with_a_hint(model: Path, tmp_path: Path, detect_command: Command) -> None:

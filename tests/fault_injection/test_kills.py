@@ -1,6 +1,6 @@
 """Work that is ended by SIGKILL leaves no damaged file, and goes on to the same results, bit for bit.
 
-Three kills in the fast suite, 24 more by ``pytest -m slow`` on this file, and 173 more by ``pytest -m long``.
+Three kills in the fast suite, 25 more by ``pytest -m slow`` on this file, and 172 more by ``pytest -m long``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ INJECTED = [
     *trials("joint", 1, 6, 48),
     *trials("rcnn", 0, 5, 36),
     *trials("proposals", 1, 2, 20),
-    *trials("prediction", 1, 4, 26),
+    *trials("prediction", 1, 5, 26),
 ]
 AT_RANDOM = [
     *trials("joint", 0, 3, 24),
@@ -127,7 +127,7 @@ def test_kill_at_a_random_time_resumes_identically(
     job = undisturbed(name)
     after = job.seconds * random.Random(f"{name} {trial} at random").uniform(0.1, 0.9)
     killed = commands(*job.job.start(tmp_path / "out"), kill_after=after)
-    record_property("kills", 1)
+    record_property("kills", int(killed.statuses == [-9]))
     assert killed.statuses in ([-9], [0])  # it may have been faster than before
     assert_resumes(job, tmp_path / "out", commands, record_property)
 

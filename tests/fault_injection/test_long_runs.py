@@ -1,6 +1,6 @@
 """Memory and open files of long work stay what they are: over 4,000 steps, and over 20,000 predicted images.
 
-``pytest -m long tests/fault_injection/test_long_runs.py``, 14 minutes; ``-m slow`` runs an eighth of that, with a
+``pytest -m long tests/fault_injection/test_long_runs.py``, 14 minutes; ``-m slow`` runs an eighth of it, with a
 quarter of the sensitivity. The fast suite sees that a growth is found.
 """
 
@@ -25,15 +25,10 @@ MAX_GROWTH = (
     20_000_000  # bytes over a whole run: 5 kB a step, 1 kB an image, whose answer is kept to be written at the end
 )
 SHORT, LONG = pytest.mark.slow, pytest.mark.long
-# Workers, and steps or images. A sample adds up a process and its children, so that two workers measure all three.
-STEPS = [
-    pytest.param(2, 1000, marks=SHORT),
-    *(pytest.param(workers, steps, marks=LONG) for workers, steps in ((0, 1000), (0, 4000), (2, 4000))),
-]
-IMAGES = [
-    pytest.param(2, 5000, marks=SHORT),
-    *(pytest.param(workers, images, marks=LONG) for workers, images in ((0, 5000), (0, 20_000), (2, 20_000))),
-]
+# Workers, and steps or images. With workers a sample adds up the process and its workers; a leak in the reading of
+# validation images shows only without them, because a validation starts workers of its own.
+STEPS = [pytest.param(2, 1000, marks=SHORT), *(pytest.param(workers, 4000, marks=LONG) for workers in (0, 2))]
+IMAGES = [pytest.param(2, 5000, marks=SHORT), *(pytest.param(workers, 20_000, marks=LONG) for workers in (0, 2))]
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="what a process holds is read in /proc")
 
@@ -138,5 +133,5 @@ def test_monitor_detects_a_leak_in_a_training_step(shapes_root: Path, tmp_path: 
     command = ["-c", PLANTED, *training(shapes_root, tmp_path, 300)]
     run = run_monitored(command, tmp_path / "output.txt", tmp_path / "run" / "metrics.csv")
     assert run.status == 0, run.text[-2000:]
-    assert run.memory_growth > MAX_GROWTH
+    assert run.memory_growth > 1.5 * MAX_GROWTH  # 45 MB were planted
     assert run.files_growth > 150

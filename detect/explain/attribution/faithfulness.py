@@ -53,14 +53,16 @@ def faithfulness_of(
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order), device=order.device)
     first = torch.zeros(full_size, device=ranks.device)
-    whole, nothing = score(torch.cat([target.pixels, torch.zeros_like(target.pixels)]))
-    deleted, inserted = [whole], [nothing]
+    full_score, empty_score = score(torch.cat([target.pixels, torch.zeros_like(target.pixels)]))
+    deleted, inserted = [full_score], [empty_score]
     for step in range(1, steps):
         first[:height, :width] = (ranks < len(order) * step / steps).view(height, width).float()
         without_first, only_first = score(torch.cat([target.pixels * (1 - first), target.pixels * first]))
         deleted.append(without_first)
         inserted.append(only_first)
-    return Faithfulness(_area([*deleted, nothing]) / whole, _area([*inserted, whole]) / whole)
+    return Faithfulness(
+        deletion=_area([*deleted, empty_score]) / full_score, insertion=_area([*inserted, full_score]) / full_score
+    )
 
 
 def _area(curve: list[float]) -> float:

@@ -32,7 +32,7 @@ def occlusion(target: AttributionTarget, options: MethodOptions) -> Tensor:
     """
     height, width = target.pixels.shape[2:]
     min_side = 2 * (height * width / MAX_POSITIONS) ** 0.5
-    before, maps = target.output(target.pixels), []
+    unchanged, maps = target.output(target.pixels), []
     for i, box_size in enumerate(target.box_sizes()):
         rows, columns = (
             _patch_spans(length, max(PATCH_FRACTION * box_size, min_side, 2.0)) for length in (height, width)
@@ -40,7 +40,7 @@ def occlusion(target: AttributionTarget, options: MethodOptions) -> Tensor:
         label = f"occlusion of detection {target.detections[i].rank}"
         with options.progress(label, len(rows) * len(columns)) as progress:
             masks = patch_masks(target, rows, columns)
-            drops = torch.cat([_score_drop(target, before, batch, progress) for batch in masks])[:, i]
+            drops = torch.cat([_score_drop(target, unchanged, batch, progress) for batch in masks])[:, i]
         maps.append(mean_over_patches(drops, rows, columns))
     return torch.stack(maps)[:, None]
 
@@ -55,10 +55,11 @@ def drise(target: AttributionTarget, options: MethodOptions) -> Tensor:
     """
     height, width = target.pixels.shape[2:]
     total = torch.zeros(len(target.detections), height, width, device=target.pixels.device)
-    before, drops, visible = target.output(target.pixels), [], torch.zeros(height, width, device=target.pixels.device)
+    visible = torch.zeros(height, width, device=target.pixels.device)
+    unchanged, drops = target.output(target.pixels), []
     with options.progress("D-RISE", options.masks) as progress:
         for masks in _random_masks(target, options):
-            batch_drops = _score_drop(target, before, masks, progress)
+            batch_drops = _score_drop(target, unchanged, masks, progress)
             drops.append(batch_drops)
             total -= torch.einsum("nd,nhw->dhw", batch_drops, masks)
             visible += masks.sum(0)
@@ -67,12 +68,12 @@ def drise(target: AttributionTarget, options: MethodOptions) -> Tensor:
     return (centered / (options.masks * KEEP_PROBABILITY * (1 - KEEP_PROBABILITY)))[:, None]
 
 
-def _score_drop(target: AttributionTarget, before: Tensor, masks: Tensor, progress: ProgressDisplay) -> Tensor:
+def _score_drop(target: AttributionTarget, unchanged: Tensor, masks: Tensor, progress: ProgressDisplay) -> Tensor:
     """Return how much each mask lowers each score, or moves each edge: (N, D).
 
-    before: the output (1, D) on the whole image; masks: (N, H, W), 1 where a pixel is visible.
+    unchanged: the output (1, D) on the whole image; masks: (N, H, W), 1 where a pixel is visible.
     """
-    drop = before - target.output(target.pixels * masks[:, None])
+    drop = unchanged - target.output(target.pixels * masks[:, None])
     progress.advance(len(masks))
     return drop if target.quantity == "score" else drop.abs()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from detect.cli.explain import BEST, WHY_BEST
+from detect.cli.explain import PIXELS_METHOD, WHY_PIXELS_METHOD
 from detect.explain.attribution.explain_detections import DetectionQuery, select_detections, why_none
 from detect.explain.attribution.target import TargetDetection
 from tests.conftest import Command
@@ -58,16 +58,16 @@ def test_rank_selects_a_single_detection(model: Path, image: Path, tmp_path: Pat
     assert "no detection to explain, --rank: expected 1 to " in detect_command(*common, 30000)[1]
 
 
-def test_pixels_is_the_best_method_and_says_which(
+def test_pixels_stands_for_a_method_and_says_for_which(
     model: Path, image: Path, tmp_path: Path, detect_command: Command
 ) -> None:
     out = tmp_path / "out"
     flags = ("--score", 0, "--max-detections", 1, "--out", out)
     status, stdout, err = detect_command("explain", model, image, "--method", "pixels", *flags)
     assert (status, err) == (0, "")
-    assert stdout.splitlines()[0] == WHY_BEST
+    assert stdout.splitlines()[0] == WHY_PIXELS_METHOD
     (folder,) = out.iterdir()
-    assert {file.stem for file in folder.iterdir()} == {BEST, f"{BEST}-001"}
+    assert {file.stem for file in folder.iterdir()} == {PIXELS_METHOD, f"{PIXELS_METHOD}-001"}
 
 
 @pytest.mark.parametrize(("score", "counted"), [(1, "0 of 2 images explained in"), (0, "1 of 2 images explained in")])

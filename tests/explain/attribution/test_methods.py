@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +11,16 @@ import torch
 from detect.cli.explain import CAMS, DETECTIONS
 from detect.errors import UserError
 from detect.explain.attribution.explain_detections import DetectionQuery, caption
-from detect.explain.attribution.faithfulness import faithfulness
+from detect.explain.attribution.faithfulness import faithfulness, faithfulness_of
 from detect.explain.attribution.heatmaps import overlay, peak_and_energy, reduce_channels, to_image_pixels
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import EDGES, AttributionTarget, Quantity, attribution_targets, target_detections
 from detect.explain.trace.trace import trace
 from detect.models.layer_hooks import find_layer
-from tests.explain.example_detectors import OBJECT, OTHER, SIDE, make_target
+from detect.types import Proposals
+from tests.explain import example_detectors
+from tests.explain.example_detectors import OBJECT, OTHER, PROPOSAL, SIDE, make_detector, make_target
 from tests.explain.trace.test_trace import KINDS, build_example, has_precomputed_proposals, make_images
 
 OPTIONS = MethodOptions(no_progress, masks=300)
@@ -56,6 +60,35 @@ def test_methods_mark_the_pixels_that_move_an_edge(name: str) -> None:
     heat = heatmap_of(make_target("fast_rcnn", "x1"), name)
     assert energy_inside(heat, (14, 4, 30, 32)) > 0.8  # the left half of the proposal, and a cell's width
     assert not heatmap_of(make_target("fast_rcnn", "y1"), name).any()  # which nothing moves
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_detections_of_an_image_are_explained_as_each_alone(name: str) -> None:
+    detector = make_detector("fast_rcnn")
+    proposals = Proposals(torch.tensor([PROPOSAL, (40.0, 36.0, 64.0, 60.0)]), torch.ones(2))
+    images = replace(example_detectors.make_images(), proposals=(proposals,))
+    (traced,) = trace(detector, images)
+    detections = target_detections(traced)
+    assert len(detections) == 2
+    (together,) = attribution_targets(detector, images, detections, "score")
+    heat = METHODS[name].explain(together, OPTIONS)
+    for index, detection in enumerate(detections):
+        (alone,) = attribution_targets(detector, images, [detection], "score")
+        torch.testing.assert_close(heat[index], METHODS[name].explain(alone, OPTIONS)[0])
+
+
+@pytest.mark.parametrize("size", [(SIDE, SIDE), (32, 48)])  # of the image: the rest of the pixels is padding
+@pytest.mark.parametrize("steps", [1, 2, 8])
+def test_faithfulness_to_the_fraction_of_visible_pixels_is_a_half_for_any_map(
+    steps: int, size: tuple[int, int]
+) -> None:
+    height, width = size
+    pixels = torch.zeros(1, 3, SIDE, SIDE)
+    pixels[..., :height, :width] = 1
+    target = replace(make_target("fast_rcnn"), pixels=pixels, size=size)
+    heat = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    scores = faithfulness_of(target, heat, steps, lambda changed: (changed[:, 0].mean((1, 2)) / pixels.mean()).tolist())
+    assert (scores.deletion, scores.insertion) == (pytest.approx(0.5), pytest.approx(0.5))
 
 
 def test_faithfulness_of_maps_is_better_than_of_random_orders() -> None:

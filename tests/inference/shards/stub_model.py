@@ -1,6 +1,6 @@
 """A detector without a network: what it detects follows from the bytes of a photo. None of this imports torch.
 
-``python -m tests.inference.shards.stub_model SOURCE OUT WORKERS LOG [OPERATION KIND]`` runs it over a source.
+``python -m tests.inference.shards.stub_model SOURCE OUT WORKERS LOG [OPERATION KIND [LOG]]`` runs it over a source.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def run_stub(source: str, job: Job, num_workers: int = 1, shard_size: int = 10) 
 if __name__ == "__main__":
     source, out, num_workers, log, *fault = sys.argv[1:]
     if fault:
-        operation, kind = fault
-        inject(Fault(out, int(operation), kind))  # type: ignore[arg-type]
+        operation, kind, *operations_log = fault
+        inject(Fault(out, int(operation), kind, *operations_log))  # type: ignore[arg-type]
     assert "torch" not in sys.modules, "the tests start this often"
     sys.exit(len(run_stub(source, Job(LoadStub(log, 0.002), out, FAST, 2), int(num_workers))))

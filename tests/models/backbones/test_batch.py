@@ -78,7 +78,7 @@ def test_detections_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SMALLEST else pytest.mark.long) for name in TABLE]
 )
 def test_maps_and_vectors_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
-    """Of every network, which is all that differs between the backbones of detectors; most are in the long tests.
+    """Every network; the smallest of each family in the slow tests, the others in the long ones.
 
     In float64, and normalized by the batch's own statistics: random weights of some (efficientnet_b5) magnify what
     rounding differs by batch to the whole signal.
