@@ -16,10 +16,10 @@ from torch import Tensor
 
 from detect.bench.explaining_cases import ExplanationCase, box_center, flat_box, make_cases
 from detect.bench.explaining_intervals import Values
-from detect.bench.explaining_protocols import similarity_scores
+from detect.bench.explaining_protocols import in_boxes, similarity_scores
 from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import correlations, score_map, seed_stds
-from detect.bench.explaining_tables import CORRELATION, FLAT_BOX, RANDOM_WEIGHTS, SECONDS, SEED_STD
+from detect.bench.explaining_tables import CORRELATION, FLAT_BOX, RANDOM_IN_PROPOSAL, RANDOM_WEIGHTS, SECONDS, SEED_STD
 from detect.bench.explaining_targets import saliency_cost
 from detect.bench.gradcam_peer import PREFIX, peer_methods
 from detect.bench.masked_images import MaskedFile
@@ -31,6 +31,7 @@ from detect.explain.attribution.methods import METHODS, Explain
 from detect.explain.attribution.options import MethodOptions
 from detect.inference.predictor import Predictor
 from detect.models.detector import Detector
+from detect.ops.preprocess import rescale_boxes
 from detect.system.progress import ProgressDisplay
 from detect.types import Images, Size
 
@@ -135,7 +136,13 @@ def _measure_method(
         by_column[SEED_STD] = tuple(seed_stds(cases, [image_maps, *other_seeds]))
     if photo.random_cases:
         random_maps = _to_image_pixels(cases, _explain(photo.random_cases, explain, options), photo.sizes)
-        by_column[RANDOM_WEIGHTS] = tuple(rank_correlation(*pair) for pair in zip(image_maps, random_maps, strict=True))
+        pairs = list(zip(image_maps, random_maps, strict=True))
+        inside = [_in_proposal(case, photo.sizes) for case in cases]
+        by_column[RANDOM_WEIGHTS] = tuple(rank_correlation(*pair) for pair in pairs)
+        by_column[RANDOM_IN_PROPOSAL] = tuple(
+            rank_correlation(first[pixels], second[pixels])
+            for (first, second), pixels in zip(pairs, inside, strict=True)
+        )
     return by_column
 
 
@@ -148,6 +155,12 @@ def _explain(cases: Sequence[ExplanationCase], explain: Explain, options: Method
             by_target[id(case.target)] = explain(case.target, options).detach()
         heatmaps.append(reduce_channels(by_target[id(case.target)][case.index], "max"))
     return heatmaps
+
+
+def _in_proposal(case: ExplanationCase, sizes: tuple[Size, Size]) -> np.ndarray:
+    """Return which pixels of the image the proposal of a case touches, as (H, W) bool."""
+    proposal = case.target.detections[case.index].proposal
+    return in_boxes(rescale_boxes(proposal[None].cpu().double(), *sizes).numpy(), sizes[1])
 
 
 def _to_image_pixels(

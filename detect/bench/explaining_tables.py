@@ -27,7 +27,8 @@ CORRELATION = "correlation of disjoint boxes"
 SEED_STD = "std of energy over seeds"
 SECONDS = "s per detection"
 RANDOM_WEIGHTS = "correlation with random weights"
-COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, RANDOM_WEIGHTS, SEED_STD, SECONDS)
+RANDOM_IN_PROPOSAL = "the same, in the proposal"
+COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, RANDOM_WEIGHTS, RANDOM_IN_PROPOSAL, SEED_STD, SECONDS)
 TITLE = "Explanations on objects with masks"
 
 
@@ -100,7 +101,8 @@ def _method_notes(photos: Sequence[PhotoScores], methods: Sequence[str]) -> list
         notes.append(
             f"{RANDOM_WEIGHTS}: rank correlation with the map of the same detection and proposal after all weights "
             f"were drawn anew, on {randomized} images; near 0 for a map that depends on the network (Adebayo et al. "
-            "2018). It is 1 for the boxes, which do not."
+            "2018). It is 1 for the boxes, which do not. A map of a pooled region is 0 where no cell of the region "
+            "looks, whatever the weights are, so the next column has the pixels of the proposal alone."
         )
     seeds = sum(any(SEED_STD in columns for columns in scores.values.values()) for scores in photos)
     if seeds:

@@ -17,7 +17,7 @@ from detect.bench.explaining_cases import box_center, flat_box
 from detect.bench.explaining_protocols import energy_in
 from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE
-from detect.bench.explaining_tables import FLAT_BOX, RANDOM_WEIGHTS, SEED_STD, explanation_tables
+from detect.bench.explaining_tables import FLAT_BOX, RANDOM_IN_PROPOSAL, RANDOM_WEIGHTS, SEED_STD, explanation_tables
 from detect.bench.explaining_targets import targets_table
 from detect.bench.gradcam_peer import PREFIX
 from detect.bench.masked_images import masked_files
@@ -87,6 +87,8 @@ def test_table_has_a_row_for_each_variant(
     assert [row["method"] for row in targets["rows"]] == ["hirescam", "drise"]
     assert rows["flat box"]["correlation with random weights"]["value"] == pytest.approx(1)
     assert abs(rows["hirescam"]["correlation with random weights"]["value"]) < 1
+    assert -1 <= rows["hirescam"][RANDOM_IN_PROPOSAL]["value"] < 1
+    assert rows["center of the box"][RANDOM_IN_PROPOSAL]["value"] == pytest.approx(1)
     box = {row["method"]: row for row in protocols["rows"]}["flat box"]
     assert box["VEA"]["value"] > 0.9
     assert box["ODI of masks"]["value"] == 0
