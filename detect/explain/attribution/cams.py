@@ -46,14 +46,30 @@ def eigencam(target: AttributionTarget, options: MethodOptions) -> Tensor:
     """
     with ActivationHook(target.network, options.layer) as activations:
         target.objective(target.pixels)
-    maps = activations.maps()
-    channels, height, width = maps.shape[1:]
-    cells = maps[0].float().reshape(channels, -1).T
+    heat = _first_component(activations.maps()[0].float()).clamp(min=0)
+    return heat[None].repeat(len(target.detections), 1, 1, 1)
+
+
+def eigengradcam(target: AttributionTarget, options: MethodOptions) -> Tensor:
+    """Return the projection of the cells, each weighted by its own gradient, on their first principal component.
+
+    (D, 1, h, w). EigenCAM of the products that HiResCAM sums over the channels; the name is that of pytorch-grad-cam.
+    """
+    maps, gradients = _maps_and_gradients(target, options)
+    return _relevant_part(target, torch.stack([_first_component(weighted) for weighted in gradients * maps]))
+
+
+def _first_component(maps: Tensor) -> Tensor:
+    """Return the projection of the cells of maps (C, h, w), less their mean, on their first principal component.
+
+    Its shape is (1, h, w). The sign of a component is arbitrary: here the cells with the larger sums are positive.
+    """
+    cells = maps.flatten(1).T
     centered = cells - cells.mean(0)
     component = torch.linalg.svd(centered, full_matrices=False).Vh[0]
     projected: Tensor = centered @ component
-    projected = projected * torch.sign(projected @ cells.sum(1))  # its sign is arbitrary: activity is positive
-    return projected.clamp(min=0).view(1, 1, height, width).repeat(len(target.detections), 1, 1, 1)
+    projected = projected * torch.sign(projected @ cells.sum(1))
+    return projected.view(1, *maps.shape[1:])
 
 
 def _maps_and_gradients(target: AttributionTarget, options: MethodOptions) -> tuple[Tensor, Tensor]:

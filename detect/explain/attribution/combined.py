@@ -1,7 +1,8 @@
-"""HiResCAM of the upper stages, times the cost of hiding parts of the proposal: what is evidence for one detection.
+"""Three estimates of the evidence for one detection, multiplied: HiResCAMs, EigenGradCAM, and the cost of hiding parts.
 
-Each factor alone marks more than its object. A HiResCAM marks cells whose receptive fields reach into neighbors, and
-occlusion marks whatever is hidden together with the object. Where both agree, the object is.
+Each alone marks more than its object. A HiResCAM marks cells whose receptive fields reach into neighbors, its first
+principal component leaves out what few channels see, and occlusion marks whatever is hidden together with the object.
+Where they agree, the object is.
 """
 
 from __future__ import annotations
@@ -13,28 +14,35 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from detect.explain.attribution.cams import hirescam
+from detect.explain.attribution.cams import eigengradcam, hirescam
 from detect.explain.attribution.options import MethodOptions
 from detect.explain.attribution.perturbation import mean_over_patches, patch_masks
 from detect.explain.attribution.target import AttributionTarget
 from detect.models.layer_hooks import stage_names
 
 NUM_STAGES = 3  # the last ones of the body
+FLOOR = 0.02  # of a factor: pixels where it is 0 keep the order that the others give them
 NOISE = 1e-3  # of log-odds or pixels: batches of different sizes are rounded differently
 PATCHES_PER_SIDE = 4  # of the proposal; a patch moves by half its side, so that inner pixels are hidden four times
 
 
 def combined(target: AttributionTarget, options: MethodOptions) -> Tensor:
-    """Return the mean of the HiResCAMs of the last three stages, times ``hiding_cost``: (D, 1, H, W).
+    """Return the mean of the HiResCAMs of the last three stages, times EigenGradCAM, times ``hiding_cost``.
 
-    Each HiResCAM is scaled to 0..1 for each detection. The map is 0 outside the proposal. A product of the HiResCAMs
-    would be 0 where one of them is, and pixels without an order cost faithfulness: on 8 detections of VOC 2007 train
-    insertion - deletion was 0.60 with their geometric mean, and 0.69 with this mean.
+    (D, 1, H, W). Each is scaled to 0..1 for each detection, and the last two have ``FLOOR`` added. Without a floor the
+    pixels outside the proposal have no order, which costs faithfulness: insertion - deletion was 0.827 on 38 detections
+    of VOC 2007 train, and 0.842 with it. EigenGradCAM raises the fraction on the object: from 0.66 to 0.76, on 27.
     """
+    stages = stage_names(target.network)[-NUM_STAGES:]
+    cams = [_to_pixels(target, hirescam(target, replace(options, layer=name))) for name in stages]
+    component = _to_pixels(target, eigengradcam(target, replace(options, layer=None)))
+    return torch.stack(cams).mean(0) * (component + FLOOR) * (hiding_cost(target, options) + FLOOR)
+
+
+def _to_pixels(target: AttributionTarget, maps: Tensor) -> Tensor:
+    """Return maps (D, 1, h, w) in the size of the target's pixels, scaled to 0..1: (D, 1, H, W)."""
     size = (target.pixels.shape[2], target.pixels.shape[3])
-    cams = [hirescam(target, replace(options, layer=name)) for name in stage_names(target.network)[-NUM_STAGES:]]
-    resized = [functional.interpolate(maps, size, mode="bilinear", align_corners=False) for maps in cams]
-    return torch.stack([_scale_to_one(maps) for maps in resized]).mean(0) * hiding_cost(target, options)
+    return _scale_to_one(functional.interpolate(maps, size, mode="bilinear", align_corners=False))
 
 
 @torch.no_grad()

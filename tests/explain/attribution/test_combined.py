@@ -1,4 +1,4 @@
-"""The combined explanation: the cost of hiding against a loop over patches, and what the product leaves out."""
+"""The combined explanation: the cost of hiding against a loop over patches, and the product of all factors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from detect.explain.attribution.cams import hirescam
-from detect.explain.attribution.combined import combined, hiding_cost
+from detect.explain.attribution.cams import eigengradcam, hirescam
+from detect.explain.attribution.combined import FLOOR, combined, hiding_cost
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.models.layer_hooks import stage_names
 from tests.explain.example_detectors import OBJECT, PROPOSAL, SIDE, make_target
@@ -50,15 +51,16 @@ def test_combined_map_is_empty_where_nothing_is_evidence(kind: str) -> None:
     assert not combined(make_target(kind, "y1"), OPTIONS).any()  # an edge that nothing moves
 
 
-def test_combined_map_is_the_cost_times_the_mean_of_the_stages() -> None:
+def in_pixels(maps: Tensor) -> Tensor:
+    large = functional.interpolate(maps, (SIDE, SIDE), mode="bilinear", align_corners=False)
+    return large / large.max()
+
+
+def test_combined_map_is_the_product_of_its_factors() -> None:
     target = make_target("fast_rcnn")
-    first, second = (
-        functional.interpolate(
-            hirescam(target, replace(OPTIONS, layer=name)), (SIDE, SIDE), mode="bilinear", align_corners=False
-        )
-        for name in stage_names(target.network)
-    )
-    expected = hiding_cost(target, OPTIONS) * (first / first.max() + second / second.max()) / 2
+    first, second = (in_pixels(hirescam(target, replace(OPTIONS, layer=name))) for name in stage_names(target.network))
+    component = in_pixels(eigengradcam(target, OPTIONS))
+    expected = (first + second) / 2 * (component + FLOOR) * (hiding_cost(target, OPTIONS) + FLOOR)
     heat = combined(target, OPTIONS)
     torch.testing.assert_close(heat, expected)
     assert heat[0, 0, OBJECT[1] : OBJECT[3], OBJECT[0] : OBJECT[2]].sum() > 0.9 * heat.sum()
