@@ -41,16 +41,19 @@ class MaskedFile:
     read: Callable[[], MaskedImage]
 
 
-def masked_files(root: Path, split: str, max_images: int | None) -> list[MaskedFile]:
+def masked_files(root: Path, split: str, max_images: int | None, skip: int = 0) -> list[MaskedFile]:
     """Return the first ``max_images`` images of a split that have masks, None for all; UserError where none has.
+
+    skip: number of images that are left out before the first.
 
     A VOC folder has lists of images for splits, COCO its annotation files. Crowds and objects with an invalid box of
     COCO are left out.
     """
     voc = (root / MASKS_FOLDER).is_dir() or (root / "ImageSets").is_dir() or not root.is_dir()
-    files = (_voc_files(root, split) if voc else _labeled_files(root, split))[:max_images]
+    files = (_voc_files(root, split) if voc else _labeled_files(root, split))[skip:][:max_images]
     if not files:
-        raise UserError(f"{root}: expected masks of images in {split}, found none")
+        after = f" after the first {skip}" if skip else ""
+        raise UserError(f"{root}: expected masks of images in {split}{after}, found none")
     return files
 
 

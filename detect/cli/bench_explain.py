@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     help="Number of images to use [default: 20, with --detections all].",
 )
 @click.option(
+    "--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first N images [default: 0]."
+)
+@click.option(
     "--detections", "min_detections", type=click.IntRange(1), help="Stop at the image that completes so many."
 )
 @click.option(
@@ -81,6 +84,7 @@ def explain_command(
     root: Path,
     split: str,
     num_images: int | None,
+    skip: int,
     min_detections: int | None,
     records_file: Path | None,
     other_records: tuple[Path, ...],
@@ -115,7 +119,7 @@ def explain_command(
     from detect.system.progress import show_progress
 
     names, peer_names = _method_names(methods), _peer_names(peers)
-    files = masked_files(root, split, 20 if num_images is None and min_detections is None else num_images)
+    files = masked_files(root, split, 20 if num_images is None and min_detections is None else num_images, skip)
     predictor = load(model, device or "auto", precision or "fp32")
     settings = ExplanationSettings(
         names=names,
@@ -134,6 +138,7 @@ def explain_command(
         photos = measure_explanations(predictor, files, settings, records, progress)
     given = {
         "photos": num_images,
+        "skip": skip or None,
         "detections": min_detections,
         "masks": masks,
         "score": f"{score:g}",

@@ -33,7 +33,7 @@ PIXELS = "pixels"  # stands for the method to begin with
 PIXELS_METHOD = "combined"
 DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, PIXELS_METHOD)
 WHY_PIXELS_METHOD = (
-    f"pixels: by {PIXELS_METHOD}, the best of the methods where they were compared (docs/explain.md, section 7)"
+    f"pixels: by {PIXELS_METHOD}, of the compared methods the one with most on the object (docs/explain.md, section 7)"
 )
 ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
 LAYERS = ("deconvnet", "activations", "top-patches")
@@ -132,11 +132,11 @@ def explain_command(
     trace: how each detection came about, exactly, from the anchor or the searched box to the last suppression. Each
     image gets a folder with trace.json (every number, enough to compute the detections again), figures, and index.html.
 
-    pixels: which pixels made the score of a detection, or an edge of its box, by the method that was best where they
-    were compared: combined. The others are saliency, smoothgrad, guided, integrated (gradients with respect to the
-    pixels); gradcam, hirescam, eigencam (maps of a layer); occlusion, drise (parts of the image hidden); combined is
-    hirescam of several layers, times the cost of hiding parts of the proposal. Each image gets a folder with a figure
-    and the raw map (.npy, in the image's pixels) of each detection, and an image grid.
+    pixels: which pixels made the score of a detection, or an edge of its box, by the method to begin with: combined.
+    The others are saliency, smoothgrad, guided, integrated (gradients with respect to the pixels); gradcam, hirescam,
+    eigencam (maps of a layer); occlusion, drise (parts of the image hidden). combined multiplies hirescam of several
+    layers, its first principal component, and the cost of hiding parts of the proposal. Each image gets a folder with a
+    figure and the raw map (.npy, in the image's pixels) of each detection, and an image grid.
 
     adversary: which part of each detection's region the adversary hides that MODEL was trained against; the same files.
 

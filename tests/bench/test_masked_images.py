@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def test_masks_are_paired_with_their_objects(
     assert masked.names == ("cat", "dog")
     assert [int(mask.sum()) for mask in masked.masks] == [200, 400]
     assert masked.boxes.tolist() == [[0, 0, 10, 20], [30, 40, 50, 60]]
+
+
+@pytest.mark.parametrize(
+    ("skip", "most", "expected"), [(0, None, "abc"), (0, 2, "ab"), (1, None, "bc"), (1, 1, "b"), (2, 5, "c")]
+)
+def test_the_first_images_are_skipped(skip: int, most: int | None, expected: str, image: Path, tmp_path: Path) -> None:
+    root = write_voc(tmp_path / "voc", image, [])
+    for name in "bc":
+        shutil.copy(root / "SegmentationObject" / "a.png", root / "SegmentationObject" / f"{name}.png")
+    (root / "ImageSets" / "Main" / "val.txt").write_text("a\nnone\nb\nc\n")
+    assert "".join(file.image.stem for file in masked_files(root, "val", most, skip)) == expected
+    with pytest.raises(UserError, match="expected masks of images in val after the first 3, found none"):
+        masked_files(root, "val", most, 3)
 
 
 def test_a_list_without_masks_is_refused(image: Path, tmp_path: Path) -> None:
