@@ -30,10 +30,13 @@ SETTINGS: dict[str, dict[str, Any]] = {  # proposals for enough detections; a th
     "fasterrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
     "fasterrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
     "fasterrcnn_mobilenet_v3_large_320_fpn": {"model.rpn.score_threshold": 0.99},
-    "maskrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 90},
+    "maskrcnn_resnet50_fpn": {"model.rpn.post_nms_top_n_test": 45},
     "maskrcnn_resnet50_fpn_v2": {"model.rpn.post_nms_top_n_test": 45},
 }
-MIN_DETECTIONS = {"maskrcnn_resnet50_fpn_v2": 50}  # of an image, else 100: its masks take a minute in float64
+MIN_DETECTIONS = {  # of an image, else 100: masks take a minute in float64
+    "maskrcnn_resnet50_fpn": 50,
+    "maskrcnn_resnet50_fpn_v2": 50,
+}
 
 QUICK = "fasterrcnn_mobilenet_v3_large_320_fpn"  # a ResNet-50 in float64 takes ten seconds
 
