@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     help="Number of images to use [default: 20, with --detections all].",
 )
 @click.option(
-    "--skip", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first N images [default: 0]."
+    "--skip",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Number of images to leave out before the first.",
 )
 @click.option(
     "--detections", "min_detections", type=click.IntRange(1), help="Stop at the image that completes so many."

@@ -33,7 +33,8 @@ PIXELS = "pixels"  # stands for the method to begin with
 PIXELS_METHOD = "combined"
 DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, PIXELS_METHOD)
 WHY_PIXELS_METHOD = (
-    f"pixels: by {PIXELS_METHOD}, of the compared methods the one with most on the object (docs/explain.md, section 7)"
+    f"pixels: by {PIXELS_METHOD}, which of the methods here that were compared had most on the object "
+    "(docs/explain.md, section 7)"
 )
 ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
 LAYERS = ("deconvnet", "activations", "top-patches")
