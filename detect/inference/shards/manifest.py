@@ -37,6 +37,21 @@ class ManifestFacts:
     passed_over: dict[str, int]
 
 
+class _Identity:
+    """The hash of addresses and of their division into shards, which is made shard by shard."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def add(self, addresses: list[str]) -> None:
+        """Add the addresses of the next shard."""
+        self._digest.update(json.dumps(addresses).encode())
+
+    def value(self) -> str:
+        """Return the hash of all that was added."""
+        return self._digest.hexdigest()
+
+
 class Manifest:
     """A manifest that is open; it may be read by one thread at a time."""
 
@@ -73,6 +88,14 @@ class Manifest:
             raise self._damaged(error) from error
         return addresses
 
+    def check_identity(self) -> None:
+        """Read all addresses. Raises RunError if these are not those that the manifest was written with."""
+        identity = _Identity()
+        for number in range(self.num_shards):
+            identity.add(self.addresses(number))
+        if identity.value() != self.facts.identity:
+            raise self._damaged(ValueError("its addresses do not match its hash"))
+
     def _damaged(self, error: Exception) -> RunError:
         reason = first_line(error)
         return RunError(f"{self._path}: expected the manifest of --from, found a damaged file: {reason}")
@@ -103,17 +126,17 @@ def _write(folder: OutputFolder, source: PhotoSource, shard_size: int) -> None:
     schema = arrow.schema([arrow.field("url", arrow.string(), nullable=False)])
     shards = source.shards(shard_size)
     first = next(shards)  # before the folder is made: a mistyped source leaves nothing
-    digest, num_addresses = hashlib.blake2b(digest_size=16), 0
+    identity, num_addresses = _Identity(), 0
     with folder.temporary_file(NAME) as file:
         with parquet.ParquetWriter(
             file, schema, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
         ) as writer:
             for addresses in chain([first], shards):
                 writer.write_table(_table(arrow, schema, addresses), row_group_size=len(addresses))
-                digest.update(json.dumps(addresses).encode())
+                identity.add(addresses)
                 num_addresses += len(addresses)
             facts: dict[str, Any] = {
-                "identity": digest.hexdigest(),
+                "identity": identity.value(),
                 "source": source.address,
                 "shard_size": shard_size,
                 "num_addresses": num_addresses,

@@ -9,6 +9,7 @@ of the manifest.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Any
 from detect.data.formats.mask_json import mask_record
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.model import ReadError
+from detect.inference.shards.part_digest import DIGEST, PLACEHOLDER, check_digest, insert_digest
 from detect.system.packages import import_package
 
 _NAME = re.compile(r"part-(\d{8,})-([0-9a-f]{16})\.parquet")
@@ -77,7 +79,7 @@ def schema() -> Any:
 
 
 def encode_part(number: int, rows: Sequence[Prediction | ReadError], key: PartKey) -> bytes:
-    """Return the bytes of the part of a shard; each of its pages has a checksum."""
+    """Return the bytes of the part of a shard, with a checksum for each page and a digest of the whole file."""
     arrow = import_package("pyarrow", "--from")
     parquet = import_package("pyarrow.parquet", "--from", "pyarrow")
     metadata = {
@@ -90,9 +92,17 @@ def encode_part(number: int, rows: Sequence[Prediction | ReadError], key: PartKe
         record["model_key"] = key.model
     table = arrow.Table.from_pylist(records, schema=schema().with_metadata(metadata))
     sink = arrow.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    with parquet.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({DIGEST: PLACEHOLDER})
+    return insert_digest(sink.getvalue().to_pybytes())
+
+
+def decode_part(content: bytes) -> Any:
+    """Return the Arrow table of a part. Raises ValueError or OSError if a byte of it changed, or if it is no part."""
+    parquet = import_package("pyarrow.parquet", "part-*.parquet", "pyarrow")
+    check_digest(content)
+    return parquet.ParquetFile(io.BytesIO(content), page_checksum_verification=True).read()
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from detect.errors import UserError, first_line
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.fetch import CUT_SHORT
 from detect.inference.shards.manifest import NAME, Manifest
-from detect.inference.shards.parts import CLASSES, parse_part_name
+from detect.inference.shards.parts import CLASSES, decode_part, parse_part_name
 from detect.inference.shards.stores import OutputFolder, Retries
-from detect.system.packages import import_package
 
 _COLUMNS = ("url", "width", "height", "status", "error", "boxes", "scores", "labels", "masks")
 
@@ -79,9 +78,8 @@ def _missing_parts(path: Path) -> Iterator[str]:
 
 
 def _read_table(file: Path) -> tuple[Any, tuple[str, ...]]:
-    parquet = import_package("pyarrow.parquet", str(file), "pyarrow")
     try:
-        table = parquet.ParquetFile(file, page_checksum_verification=True).read(columns=list(_COLUMNS))
+        table = decode_part(file.read_bytes())
         names = tuple(json.loads(table.schema.metadata[CLASSES]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: expected a part of `detect predict --from`, found: {first_line(error)}") from None

@@ -21,7 +21,7 @@ from detect.inference.shards.stores import store_name
 from detect.inference.shards.verify import verify_parts
 from tests.inference.shards.stub_model import FAST, KEY, LoadStub, part_key, run_stub, write_photos
 
-pytest.importorskip("pyarrow", reason="the extra scale is not installed")
+pyarrow = pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
@@ -169,12 +169,31 @@ def test_verification_names_what_is_wrong(tmp_path: Path) -> None:
     verification = verify_parts(job.folder())
     assert verification.missing == (0,)
     assert [line.partition(": ")[0] for line in verification.faults] == [str(part) for part in parts[1:4]]
-    assert "of the shard 4" in verification.faults[2]
+    assert [line.partition(": ")[2] for line in verification.faults] == [
+        "damaged: its bytes do not match its digest",
+        "damaged: its bytes do not match its digest",
+        "of the shard 4",
+    ]
     assert verification.statuses == {"ok": 1}
     for part in parts[1:4]:
         part.unlink()
     run_stub(str(tmp_path / "photos"), job, shard_size=2)
     assert verify_parts(job.folder()).statuses == {"ok": 9}
+
+
+def test_a_manifest_with_other_addresses_is_damaged(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 3)
+    job = make_job(tmp_path / "out")
+    run_stub(str(tmp_path / "photos"), job)
+    file = tmp_path / "out/_manifest"
+    metadata = parquet.ParquetFile(file).metadata.metadata
+    urls = parquet.read_table(file).column("url").to_pylist()
+    table = pyarrow.table({"url": [*urls[:2], urls[0]]}, schema=parquet.read_schema(file))
+    with parquet.ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({b"detect.manifest": metadata[b"detect.manifest"]})
+    with pytest.raises(RunError, match=r"_manifest: expected the manifest of --from, found .* do not match its hash"):
+        verify_parts(job.folder())
 
 
 def test_parts_of_another_model_are_refused(tmp_path: Path) -> None:

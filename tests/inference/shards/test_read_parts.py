@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from detect.inference.result_writers import write_json
 from detect.inference.shards.fetch import CUT_SHORT
 from detect.inference.shards.job import Job
 from detect.inference.shards.model import ReadError
-from detect.inference.shards.parts import PartKey, encode_part, part_name
+from detect.inference.shards.part_digest import PartDigestError
+from detect.inference.shards.parts import PartKey, decode_part, encode_part, part_name
 from detect.inference.shards.read_parts import part_files, read_parts
 from tests.inference.shards.stub_model import FAST, LoadStub, run_stub, write_photos
 from tests.tools.test_eval_tools import Call, call  # noqa: F401 - a fixture
@@ -79,6 +81,24 @@ def test_tar_files_that_are_cut_short_are_told(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "out", [DETECTED, row])
     line = f"{folder}: 1 tar files are cut short; the rest of their photos is not in the results"
     assert line in read_results(folder).gaps
+
+
+def test_any_bit_of_a_part_that_is_flipped_is_seen() -> None:
+    content = encode_part(0, [DETECTED, FAILED, EMPTY], KEY)
+    assert decode_part(content).num_rows == 3
+    unseen = []
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with contextlib.suppress(PartDigestError):
+            unseen.append((bit, decode_part(bytes(damaged))))
+    assert unseen == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"detect.digest", b"detect.digest.." + b"0" * 31])
+def test_files_without_a_digest(content: bytes) -> None:
+    with pytest.raises(PartDigestError, match=r"it has no detect.digest in its metadata"):
+        decode_part(content)
 
 
 def test_classes_in_another_order_have_other_labels(tmp_path: Path) -> None:
