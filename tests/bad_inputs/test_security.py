@@ -133,6 +133,7 @@ for command in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_training_and_prediction_open_no_socket(tmp_path: Path, shapes_root: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), "utf-8")
     train = [

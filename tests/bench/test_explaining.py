@@ -52,6 +52,7 @@ def test_energy_in_is_a_fraction_of_the_values_above_zero() -> None:
     assert energy_in(-np.abs(heat), mask) == 0.0
 
 
+@pytest.mark.slow
 def test_table_has_a_row_for_each_variant(
     model: Path,
     image: Path,

@@ -42,6 +42,7 @@ def fail() -> None:
     raise RuntimeError
 
 
+@pytest.mark.slow
 def test_a_process_returns_its_output_and_a_memory_that_grows() -> None:
     small, large = run_in_process(allocate, 1), run_in_process(allocate, 300)
     assert (small.output, large.output) == (1 << 20, 300 << 20)

@@ -81,7 +81,9 @@ def test_convert_detectron2_key(theirs: str, ours: str) -> None:
     assert convert_detectron2_key(theirs) == ours
 
 
-@pytest.mark.parametrize("layout", NAMES["layouts"])
+@pytest.mark.parametrize(
+    "layout", [pytest.param(name, marks=pytest.mark.slow if "101" in name else []) for name in NAMES["layouts"]]
+)
 def test_convert_detectron2_state_converts_every_tensor(layout: str) -> None:
     theirs = meta_state(layout)
     assert len({convert_detectron2_key(name) for name in theirs}) == len(theirs)

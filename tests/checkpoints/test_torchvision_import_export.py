@@ -34,6 +34,7 @@ from tests.checkpoints.fixtures_torchvision import detector_pair, rgb_images, to
 from tests.conftest import Command
 
 R50, V2, MOBILE, MOBILE_320, MASK_R50, MASK_V2 = LAYOUTS
+SLOW = pytest.mark.slow
 
 
 @cache
@@ -225,13 +226,15 @@ def meta_checkpoint(layout: str, *overrides: str) -> Checkpoint:
     ("layout", "overrides", "expected"),
     [
         (R50, (), f"{R50}(weights=None, weights_backbone=None, num_classes=3)"),
-        (MASK_R50, (), f"{MASK_R50}(weights=None, weights_backbone=None, num_classes=3)"),
-        (MASK_V2, (), f"{MASK_V2}(weights=None, weights_backbone=None, num_classes=3)"),
+        pytest.param(MASK_R50, (), f"{MASK_R50}(weights=None, weights_backbone=None, num_classes=3)", marks=SLOW),
+        pytest.param(MASK_V2, (), f"{MASK_V2}(weights=None, weights_backbone=None, num_classes=3)", marks=SLOW),
         (V2, (), f"{V2}(weights=None, weights_backbone=None, num_classes=3)"),
-        (MOBILE_320, (), f"{MOBILE_320}(weights=None, weights_backbone=None, num_classes=3)"),
+        pytest.param(MOBILE_320, (), f"{MOBILE_320}(weights=None, weights_backbone=None, num_classes=3)", marks=SLOW),
         (MOBILE, ("data.min_size=[400,500]",), f"{MOBILE}(.*, num_classes=3, min_size=[400, 500])"),
         (R50, ("model.postprocess.nms_iou=0.4",), f"{R50}(.*, num_classes=3, box_nms_thresh=0.4)"),
-        (R50, ("model.head.negative_iou=[0,0.4]",), f"{R50}(.*, num_classes=3, box_bg_iou_thresh=0.4)"),
+        pytest.param(
+            R50, ("model.head.negative_iou=[0,0.4]",), f"{R50}(.*, num_classes=3, box_bg_iou_thresh=0.4)", marks=SLOW
+        ),
         (R50, ("model.head.delta_stds=[1,1,0.5,0.5]",), f"{R50}(.*, bbox_reg_weights=(1.0, 1.0, 2.0, 2.0))"),
     ],
 )

@@ -75,7 +75,7 @@ def test_predict_writes_every_format(trained: Path, images: Path, tmp_path: Path
     assert written == names | files | {"yolo-labels/images/a.png", "yolo-labels/images/inner/b.jpg"}
 
 
-@pytest.mark.parametrize("batches_done", [0, 1, 2])
+@pytest.mark.parametrize("batches_done", [1, *(pytest.param(done, marks=pytest.mark.slow) for done in (0, 2))])
 def test_predict_resumed_after_a_kill_writes_the_same_files(
     batches_done: int,
     trained: Path,

@@ -157,9 +157,12 @@ def test_training_from_a_trained_detector_and_resuming_it(
 
 
 NETWORKS = ("mobilenet_v2", "resnet18", "vgg11_bn", "small")
+QUICK = ("resnet18", "small")
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "network", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in NETWORKS]
+)
 @pytest.mark.parametrize("kind", ["faster_rcnn", "rcnn"])
 @pytest.mark.parametrize("norm", ["batch", "frozen"])
 def test_pretrained_tensors_are_those_of_body_and_own_tail(network: str, kind: str, norm: str) -> None:

@@ -42,7 +42,9 @@ def test_notebook_runs(file: Path, tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="pip install '.[docs]'")
     nbclient = pytest.importorskip("nbclient", reason="pip install '.[docs]'")
     notebook = nbformat.read(file, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}})
+    client = nbclient.NotebookClient(
+        notebook, timeout=1800, startup_timeout=300, resources={"metadata": {"path": str(tmp_path)}}
+    )
     client.execute()
     printed = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) or "image/jpeg" in output.get("data", {}) for output in printed)

@@ -48,7 +48,7 @@ def test_failed_save_leaves_a_loadable_checkpoint(
     record_property("failed operations", int(operation <= OPERATIONS))
 
 
-MARKS = [[], *[[pytest.mark.slow]] * 4, *[[pytest.mark.long]] * 7]  # the first five have every kind of failure
+MARKS = [*[[pytest.mark.slow]] * 5, *[[pytest.mark.long]] * 7]  # the first five have every kind of failure
 TRIALS = [pytest.param(trial, marks=marks) for trial, marks in enumerate(MARKS)]
 
 

@@ -71,8 +71,8 @@ def trials(name: str, fast: int, slow: int, total: int) -> list[Any]:
 INJECTED = [
     *trials("joint", 1, 6, 48),
     *trials("rcnn", 0, 5, 36),
-    *trials("proposals", 1, 2, 20),
-    *trials("prediction", 1, 5, 26),
+    *trials("proposals", 0, 2, 20),
+    *trials("prediction", 0, 5, 26),
 ]
 AT_RANDOM = [
     *trials("joint", 0, 3, 24),

@@ -127,7 +127,10 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(name, marks=[] if name in ("input", "gradient") else pytest.mark.slow) for name in STAGES],
+)
 def test_nan_in_a_stage_leaves_weights_and_saves_the_step(
     stage: str,
     shapes_root: Path,

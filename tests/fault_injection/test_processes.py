@@ -263,7 +263,7 @@ def test_training_goes_on_with_one_process_where_a_machine_is_lost(
     """Two agents of torchrun, as on two machines; the second one and its worker are killed in step 3."""
     # The store is neither agent's: it must outlive the one that is killed, and which of them would start it is chance.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    patience = "is_host=0,keep_alive_interval=1,keep_alive_max_attempt=3,last_call_timeout=2"
+    patience = "is_host=0,keep_alive_interval=1,keep_alive_max_attempt=8,last_call_timeout=10"
     options = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d"]
     options += ["--rdzv-endpoint", f"127.0.0.1:{store.port}", "--rdzv-id", "job", "--rdzv-conf", patience]
     worker = ["-m", "tests.fault_injection.killed_worker", "1", "3", "agent"]

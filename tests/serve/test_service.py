@@ -174,7 +174,7 @@ def test_clients_that_hang_up_or_talk_nonsense_do_no_harm(client: Client, photo:
 
 
 def test_slow_requests_end_and_more_than_the_limit_are_refused(start_server: Callable[..., Any], photo: bytes) -> None:
-    with start_server(replace(LIMITS, queued=1, seconds=1.0)) as client:
+    with start_server(replace(LIMITS, queued=1, seconds=3.0)) as client:
         head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(photo)
         with socket.create_connection(("127.0.0.1", client.port), timeout=30) as slow:
             slow.sendall(head + photo[:10])

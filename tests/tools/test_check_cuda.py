@@ -67,6 +67,7 @@ def statuses(report: PartReport) -> list[tuple[str, str]]:
     return [(check.name, check.status) for check in report.checks]
 
 
+@pytest.mark.slow
 def test_a_failure_stops_nothing(setup: Setup, lines: list[str]) -> None:
     parts = [
         Part(0, "All kinds", 300, (says_two_lines, raises, exits, differs, says_two_lines)),

@@ -87,7 +87,7 @@ INTERRUPTIONS = {
     "in boxes": (fits, "fit_regressor", 3),
     "between boxes": (fits, "write_fit", 4),
 }
-QUICK = ("in features", "in svms", "in boxes")
+QUICK = ("in features", "in svms")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, finished_run: Path
     assert torch.equal(best["head.deltas.weight"], same["head.deltas.weight"])
 
 
-@pytest.mark.parametrize("kind", ["rcnn", "fast_rcnn"])
+@pytest.mark.parametrize("kind", ["rcnn", pytest.param("fast_rcnn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("svm_features", ["map", "fc1"])
 def test_svms_on_lower_features_score_alike_when_fitted_and_when_detecting(
     kind: str, svm_features: str, rcnn: Config, tmp_path: Path

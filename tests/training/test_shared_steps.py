@@ -35,6 +35,7 @@ def train_alone_and_shared(folder: Path, cases: Sequence[str]) -> None:
         assert difference["moved"] == [], case
 
 
+@pytest.mark.slow
 def test_processes_that_share_batches_train_as_one(tmp_path: Path) -> None:
     train_alone_and_shared(tmp_path, FAST)
 

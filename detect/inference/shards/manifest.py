@@ -1,13 +1,15 @@
 """The manifest of a run: which photos are in which shard, written once, before the first photo is detected.
 
 It is a Parquet file with a row group for each shard, so that it is written as the source is read, and a shard is read
-alone. Each page has a checksum. Its name starts with ``_``, which readers of a folder of Parquet files pass over.
+alone. Each shard has a hash of its addresses. The name starts with ``_``, so that readers of a folder of Parquet files
+pass over it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,31 +27,25 @@ _KEY = b"detect.manifest"
 class ManifestFacts:
     """What a manifest says of itself.
 
-    identity: a hash of the addresses and of their division into shards; source: the address of ``--from``; shard_size:
-    photos of a shard, where these are not tar files; num_addresses: photos, or tar files; passed_over: files of the
-    source that are no photos.
+    identity: a hash of the addresses and of their division into shards; shard_hashes: of the addresses of each shard;
+    source: the address of ``--from``; shard_size: photos of a shard, where these are not tar files; num_addresses:
+    photos, or tar files; passed_over: files of the source that are no photos.
     """
 
     identity: str
+    shard_hashes: list[str]
     source: str
     shard_size: int
     num_addresses: int
     passed_over: dict[str, int]
 
 
-class _Identity:
-    """The hash of addresses and of their division into shards, which is made shard by shard."""
+def _shard_hash(addresses: list[str]) -> str:
+    return hashlib.blake2b(json.dumps(addresses).encode(), digest_size=8).hexdigest()
 
-    def __init__(self) -> None:
-        self._digest = hashlib.blake2b(digest_size=16)
 
-    def add(self, addresses: list[str]) -> None:
-        """Add the addresses of the next shard."""
-        self._digest.update(json.dumps(addresses).encode())
-
-    def value(self) -> str:
-        """Return the hash of all that was added."""
-        return self._digest.hexdigest()
+def _identity(shard_hashes: Sequence[str]) -> str:
+    return hashlib.blake2b(" ".join(shard_hashes).encode(), digest_size=16).hexdigest()
 
 
 class Manifest:
@@ -58,6 +54,7 @@ class Manifest:
     def __init__(self, folder: OutputFolder) -> None:
         """Open it. Raises UserError where there is none, and RunError where it is damaged."""
         parquet = import_package("pyarrow.parquet", "--from", "pyarrow")
+        self._arrow = import_package("pyarrow", "--from")
         self._path = folder.join(NAME)
         try:
             stream = folder.open(NAME)
@@ -66,10 +63,13 @@ class Manifest:
         try:
             self._file = parquet.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False)
             self.facts = ManifestFacts(**json.loads(self._file.metadata.metadata[_KEY]))
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise self._damaged(error) from error
+            identity = _identity(self.facts.shard_hashes)
+        except (OSError, KeyError, TypeError, ValueError, self._arrow.ArrowException) as error:
+            raise self._damaged(first_line(error)) from error
         if self._file.metadata.num_rows != self.facts.num_addresses:
-            raise self._damaged(ValueError(f"{self._file.metadata.num_rows} of {self.facts.num_addresses} photos"))
+            raise self._damaged(f"{self._file.metadata.num_rows} of {self.facts.num_addresses} photos")
+        if identity != self.facts.identity or len(self.facts.shard_hashes) != self.num_shards:
+            raise self._damaged(f"the hashes of other shards than its {self.num_shards}")
 
     @property
     def num_shards(self) -> int:
@@ -84,20 +84,13 @@ class Manifest:
         """Return the addresses of a shard: of its photos, or of its one tar file. Raises RunError if damaged."""
         try:
             addresses: list[str] = self._file.read_row_group(number).column(0).to_pylist()
-        except OSError as error:
-            raise self._damaged(error) from error
+        except (OSError, ValueError, self._arrow.ArrowException) as error:
+            raise self._damaged(first_line(error)) from error
+        if _shard_hash(addresses) != self.facts.shard_hashes[number]:
+            raise self._damaged(f"other addresses in shard {number} than were written")
         return addresses
 
-    def check_identity(self) -> None:
-        """Read all addresses. Raises RunError if these are not those that the manifest was written with."""
-        identity = _Identity()
-        for number in range(self.num_shards):
-            identity.add(self.addresses(number))
-        if identity.value() != self.facts.identity:
-            raise self._damaged(ValueError("its addresses do not match its hash"))
-
-    def _damaged(self, error: Exception) -> RunError:
-        reason = first_line(error)
+    def _damaged(self, reason: str) -> RunError:
         return RunError(f"{self._path}: expected the manifest of --from, found a damaged file: {reason}")
 
 
@@ -126,17 +119,18 @@ def _write(folder: OutputFolder, source: PhotoSource, shard_size: int) -> None:
     schema = arrow.schema([arrow.field("url", arrow.string(), nullable=False)])
     shards = source.shards(shard_size)
     first = next(shards)  # before the folder is made: a mistyped source leaves nothing
-    identity, num_addresses = _Identity(), 0
+    shard_hashes, num_addresses = list[str](), 0
     with folder.temporary_file(NAME) as file:
         with parquet.ParquetWriter(
             file, schema, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
         ) as writer:
             for addresses in chain([first], shards):
                 writer.write_table(_table(arrow, schema, addresses), row_group_size=len(addresses))
-                identity.add(addresses)
+                shard_hashes.append(_shard_hash(addresses))
                 num_addresses += len(addresses)
             facts: dict[str, Any] = {
-                "identity": identity.value(),
+                "identity": _identity(shard_hashes),
+                "shard_hashes": shard_hashes,
                 "source": source.address,
                 "shard_size": shard_size,
                 "num_addresses": num_addresses,

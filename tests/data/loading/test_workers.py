@@ -55,7 +55,7 @@ def test_explain_worker_death_without_death_yields_all_files(files: list[str], n
 
 
 @pytest.mark.parametrize("name", ["deadly.jpg", "deadly größe 写真.jpg", "deadly \udcff.jpg", "deadly" + "x" * 5000])
-@pytest.mark.parametrize("index", [0, 3])
+@pytest.mark.parametrize("index", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_explain_worker_death_names_the_file_being_read(name: str, index: int) -> None:
     files = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
     files[index] = name
@@ -70,6 +70,7 @@ def test_explain_worker_death_names_the_file_of_a_spawned_worker() -> None:
     assert "reading deadly.jpg: worker (pid" in message(loader(["deadly.jpg"], 1, multiprocessing_context="spawn"))
 
 
+@pytest.mark.slow
 def test_explain_worker_death_between_two_images_names_no_file() -> None:
     assert "found one ended by the system: worker (pid" in message(loader(["a.jpg"], 1, collate_fn=kill_this_process))
 

@@ -120,6 +120,7 @@ def test_draw_scene_mean_colors_do_not_separate_classes(scenes: list[Scene]) -> 
     assert spreads.max() / spreads.min() < 1.25
 
 
+@pytest.mark.slow
 def test_color_baseline_finds_but_does_not_classify(scenes: list[Scene]) -> None:
     baseline = color_baseline.fit(scenes[:40])
     val_scenes = [draw_scene(0, "val", index) for index in range(100)]

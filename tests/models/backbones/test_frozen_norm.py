@@ -24,6 +24,7 @@ def network(name: str, norm: Norm) -> nn.Module:
     return model.eval()
 
 
+LARGER = ("mobilenet_v2", "densenet121")
 PIXELS = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
@@ -33,7 +34,7 @@ def test_optimize_for_inference_keeps_a_module_without_layers() -> None:
     assert torch.equal(empty(PIXELS), PIXELS)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.inference_mode()
 def test_optimized_frozen_norms_give_identical_bits(name: str, dtype: torch.dtype) -> None:

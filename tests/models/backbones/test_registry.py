@@ -13,6 +13,7 @@ from detect.errors import UserError
 from detect.models.backbones import registry
 from detect.models.backbones.network import MapShape, SplitNetwork, StagedBody, map_shapes
 from tests.models.backbones.expected_networks import TABLE
+from tests.models.backbones.test_smallest_networks import SMALLEST
 
 UNPADDED = [
     *registry.NATIVE,
@@ -46,7 +47,9 @@ def measured(name: str) -> list[MapShape]:
     return [MapShape(actual.shape[1], 256 // actual.shape[2]) for actual in maps]
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in SMALLEST else pytest.mark.slow) for name in TABLE]
+)
 def test_strides_channels_and_vector(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in SHAPE_KEEPING:
         monkeypatch.setattr(kind, "forward", lambda _, features: features)
