@@ -308,7 +308,7 @@ def main() -> int:
         results = [result for junit in junits for result in read_run(junit)]
     options.out.write_text(format_page(results, options.fast), encoding="utf-8")
     all_tested = all(any(result.name.startswith(claim.tests) for result in results) for claim in (*GUARANTEES, *BUGS))
-    return 0 if all_tested and all(result.passed is not False for result in results) else 1
+    return 0 if (all_tested or options.fast) and all(result.passed is not False for result in results) else 1
 
 
 if __name__ == "__main__":

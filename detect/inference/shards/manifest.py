@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
@@ -44,8 +43,22 @@ def _shard_hash(addresses: list[str]) -> str:
     return hashlib.blake2b(json.dumps(addresses).encode(), digest_size=8).hexdigest()
 
 
-def _identity(shard_hashes: Sequence[str]) -> str:
-    return hashlib.blake2b(" ".join(shard_hashes).encode(), digest_size=16).hexdigest()
+def _encode_facts(facts: ManifestFacts) -> bytes:
+    """Return a checksum and, after a space, the facts as JSON."""
+    content = json.dumps(asdict(facts)).encode()
+    return _checksum(content) + b" " + content
+
+
+def _decode_facts(encoded: bytes) -> ManifestFacts:
+    """Return the facts. Raises ValueError if they are not as they were written."""
+    checksum, _, content = encoded.partition(b" ")
+    if checksum != _checksum(content):
+        raise ValueError("its facts do not match their checksum")
+    return ManifestFacts(**json.loads(content))
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 class Manifest:
@@ -62,23 +75,18 @@ class Manifest:
             raise UserError(f"{folder.address}: expected the results of --from, found no {NAME} in it") from None
         try:
             self._file = parquet.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False)
-            self.facts = ManifestFacts(**json.loads(self._file.metadata.metadata[_KEY]))
-            identity = _identity(self.facts.shard_hashes)
-        except (OSError, KeyError, TypeError, ValueError, self._arrow.ArrowException) as error:
+            self.facts = _decode_facts((self._file.metadata.metadata or {}).get(_KEY, b""))
+        except (OSError, ValueError, self._arrow.ArrowException) as error:
             raise self._damaged(first_line(error)) from error
         if self._file.metadata.num_rows != self.facts.num_addresses:
             raise self._damaged(f"{self._file.metadata.num_rows} of {self.facts.num_addresses} photos")
-        if identity != self.facts.identity or len(self.facts.shard_hashes) != self.num_shards:
-            raise self._damaged(f"the hashes of other shards than its {self.num_shards}")
+        if len(self.facts.shard_hashes) != self.num_shards:
+            raise self._damaged(f"{self.num_shards} of {len(self.facts.shard_hashes)} shards")
 
     @property
     def num_shards(self) -> int:
         """Return the number of shards; they are numbered from 0."""
         return int(self._file.metadata.num_row_groups)
-
-    def shard_length(self, number: int) -> int:
-        """Return the number of addresses of a shard."""
-        return int(self._file.metadata.row_group(number).num_rows)
 
     def addresses(self, number: int) -> list[str]:
         """Return the addresses of a shard: of its photos, or of its one tar file. Raises RunError if damaged."""
@@ -91,7 +99,10 @@ class Manifest:
         return addresses
 
     def _damaged(self, reason: str) -> RunError:
-        return RunError(f"{self._path}: expected the manifest of --from, found a damaged file: {reason}")
+        return RunError(
+            f"{self._path}: expected the manifest of --from, found a damaged file: {reason}; fix: delete it and repeat "
+            "the command, which writes it anew"
+        )
 
 
 def ensure_manifest(folder: OutputFolder, source: str, shard_size: int) -> Manifest:
@@ -128,15 +139,15 @@ def _write(folder: OutputFolder, source: PhotoSource, shard_size: int) -> None:
                 writer.write_table(_table(arrow, schema, addresses), row_group_size=len(addresses))
                 shard_hashes.append(_shard_hash(addresses))
                 num_addresses += len(addresses)
-            facts: dict[str, Any] = {
-                "identity": _identity(shard_hashes),
-                "shard_hashes": shard_hashes,
-                "source": source.address,
-                "shard_size": shard_size,
-                "num_addresses": num_addresses,
-                "passed_over": dict(source.passed_over),
-            }
-            writer.add_key_value_metadata({_KEY: json.dumps(facts).encode()})
+            facts = ManifestFacts(
+                identity=hashlib.blake2b(" ".join(shard_hashes).encode(), digest_size=16).hexdigest(),
+                shard_hashes=shard_hashes,
+                source=source.address,
+                shard_size=shard_size,
+                num_addresses=num_addresses,
+                passed_over=dict(source.passed_over),
+            )
+            writer.add_key_value_metadata({_KEY: _encode_facts(facts)})
         folder.create(NAME, file)
 
 

@@ -2,8 +2,8 @@
 
 Columns: url; width, height in pixels, of the upright photo; status, ``ok`` or ``error``; error, one line; boxes, a list
 of [x1, y1, x2, y2] in pixels; scores; labels, 1 to K; masks, COCO's run lengths, null where the model has none;
-model_key. The metadata of the file has the names of the classes (``detect.classes``, JSON), the shard, and the identity
-of the manifest.
+model_key. The metadata of the file has the names of the classes (``detect.classes``, JSON), the shard, the identity of
+the manifest, and a checksum of the file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from detect.data.formats.mask_json import mask_record
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.model import ReadError
-from detect.inference.shards.part_digest import DIGEST, PLACEHOLDER, check_digest, insert_digest
+from detect.inference.shards.part_checksum import CHECKSUM, PLACEHOLDER, insert_checksum, verify_checksum
 from detect.system.packages import import_package
 
 _NAME = re.compile(r"part-(\d{8,})-([0-9a-f]{16})\.parquet")
@@ -79,7 +79,7 @@ def schema() -> Any:
 
 
 def encode_part(number: int, rows: Sequence[Prediction | ReadError], key: PartKey) -> bytes:
-    """Return the bytes of the part of a shard, with a checksum for each page and a digest of the whole file."""
+    """Return the bytes of the part of a shard, with a checksum for each page and one of the whole file."""
     arrow = import_package("pyarrow", "--from")
     parquet = import_package("pyarrow.parquet", "--from", "pyarrow")
     metadata = {
@@ -94,14 +94,14 @@ def encode_part(number: int, rows: Sequence[Prediction | ReadError], key: PartKe
     sink = arrow.BufferOutputStream()
     with parquet.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({DIGEST: PLACEHOLDER})
-    return insert_digest(sink.getvalue().to_pybytes())
+        writer.add_key_value_metadata({CHECKSUM: PLACEHOLDER})
+    return insert_checksum(sink.getvalue().to_pybytes())
 
 
 def decode_part(content: bytes) -> Any:
     """Return the Arrow table of a part. Raises ValueError or OSError if a byte of it changed, or if it is no part."""
     parquet = import_package("pyarrow.parquet", "part-*.parquet", "pyarrow")
-    check_digest(content)
+    verify_checksum(content)
     return parquet.ParquetFile(io.BytesIO(content), page_checksum_verification=True).read()
 
 

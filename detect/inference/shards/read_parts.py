@@ -18,8 +18,6 @@ from detect.inference.shards.manifest import NAME, Manifest
 from detect.inference.shards.parts import CLASSES, decode_part, parse_part_name
 from detect.inference.shards.stores import OutputFolder, Retries
 
-_COLUMNS = ("url", "width", "height", "status", "error", "boxes", "scores", "labels", "masks")
-
 
 @dataclass(frozen=True)
 class PartPredictions:
@@ -80,13 +78,9 @@ def _missing_parts(path: Path) -> Iterator[str]:
 def _read_table(file: Path) -> tuple[Any, tuple[str, ...]]:
     try:
         table = decode_part(file.read_bytes())
-        names = tuple(json.loads(table.schema.metadata[CLASSES]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{file}: expected a part of `detect predict --from`, found: {first_line(error)}") from None
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
-        raise UserError(f"{file}: expected the columns {', '.join(_COLUMNS)}, found no {', '.join(missing)}")
-    return table, names
+    return table, tuple(json.loads(table.schema.metadata[CLASSES]))
 
 
 def _to_prediction(file: Path, row: Mapping[str, Any]) -> Prediction:

@@ -128,6 +128,12 @@ class OutputFolder:
         stream: IO[bytes] = self._ask(lambda: self.store.open(path, "rb"), path)
         return stream
 
+    def read(self, name: str) -> bytes:
+        """Return the content of a file. Raises FileNotFoundError, or RunError if the store fails."""
+        path = self.join(name)
+        content: bytes = self._ask(lambda: self.store.cat_file(path), path)
+        return content
+
     def write(self, name: str, content: bytes) -> None:
         """Write a file, completely or not at all; one of this name is replaced. Raises RunError."""
         path = self.join(name)

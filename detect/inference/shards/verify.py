@@ -34,9 +34,9 @@ class Verification:
 
 
 def verify_parts(folder: OutputFolder) -> Verification:
-    """Read every part, with the digest of its bytes, and compare its rows with the manifest.
+    """Read every part, with the checksum of its bytes, and compare its rows with the manifest.
 
-    Raises RunError if the manifest is damaged.
+    Raises RunError if the manifest is damaged, or if the store fails while a part is read.
     """
     manifest = Manifest(folder)
     parts = [(name, parsed) for name in folder.names() if (parsed := parse_part_name(name)) is not None]
@@ -72,9 +72,8 @@ def verify_parts(folder: OutputFolder) -> Verification:
 def _read(folder: OutputFolder, name: str) -> tuple[str | None, Any]:
     """Return what is wrong with a file, or its rows."""
     try:
-        with folder.open(name) as stream:
-            return None, decode_part(stream.read())
-    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        return None, decode_part(folder.read(name))
+    except ValueError as error:
         return f"damaged: {first_line(error)}", None
 
 

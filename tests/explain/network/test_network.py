@@ -162,7 +162,10 @@ def test_explain_writes_the_files_of_a_method(
     assert written == {name.format(prefix) for name in files}
 
 
-@pytest.mark.parametrize("method", ["filters", "deconvnet", "top-patches", "saliency", "gradcam"])
+SLOW_METHODS = [pytest.param(name, marks=pytest.mark.slow) for name in ("guided", "occlusion")]
+
+
+@pytest.mark.parametrize("method", ["filters", "deconvnet", "top-patches", "saliency", "gradcam", *SLOW_METHODS])
 def test_explain_works_in_bf16(
     method: str, model: tuple[Path, str], image_folder: Path, tmp_path: Path, detect_command: Command
 ) -> None:

@@ -170,8 +170,8 @@ def test_verification_names_what_is_wrong(tmp_path: Path) -> None:
     assert verification.missing == (0,)
     assert [line.partition(": ")[0] for line in verification.faults] == [str(part) for part in parts[1:4]]
     assert [line.partition(": ")[2] for line in verification.faults] == [
-        "damaged: its bytes do not match its digest",
-        "damaged: its bytes do not match its digest",
+        "damaged: its bytes do not match its checksum; it is damaged, or another program rewrote it",
+        "damaged: its bytes do not match its checksum; it is damaged, or another program rewrote it",
         "of the shard 4",
     ]
     assert verification.statuses == {"ok": 1}

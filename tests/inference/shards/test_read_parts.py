@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from detect.inference.result_writers import write_json
 from detect.inference.shards.fetch import CUT_SHORT
 from detect.inference.shards.job import Job
 from detect.inference.shards.model import ReadError
-from detect.inference.shards.part_digest import PartDigestError
+from detect.inference.shards.part_checksum import PartChecksumError
 from detect.inference.shards.parts import PartKey, decode_part, encode_part, part_name
 from detect.inference.shards.read_parts import part_files, read_parts
 from tests.inference.shards.stub_model import FAST, LoadStub, run_stub, write_photos
@@ -90,14 +91,16 @@ def test_any_bit_of_a_part_that_is_flipped_is_seen() -> None:
     for bit in range(8 * len(content)):
         damaged = bytearray(content)
         damaged[bit // 8] ^= 1 << bit % 8
-        with contextlib.suppress(PartDigestError):
+        with contextlib.suppress(PartChecksumError):
             unseen.append((bit, decode_part(bytes(damaged))))
     assert unseen == []
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"detect.digest", b"detect.digest.." + b"0" * 31])
-def test_files_without_a_digest(content: bytes) -> None:
-    with pytest.raises(PartDigestError, match=r"it has no detect.digest in its metadata"):
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"detect.checksum", b"\x18\x0fdetect.checksum\x18\x20" + b"0" * 31 + b"\x00"]
+)
+def test_files_without_a_checksum(content: bytes) -> None:
+    with pytest.raises(PartChecksumError, match=r"it has no detect.checksum in its metadata"):
         decode_part(content)
 
 
@@ -117,11 +120,32 @@ def test_files_that_are_no_parts(tmp_path: Path) -> None:
         read_parts(folder)
     other = tmp_path / "other.parquet"
     parquet.write_table(parquet.read_table(part_files(folder)[0]).replace_schema_metadata({}), other)
-    with pytest.raises(UserError, match=r"other.parquet: expected a part of `detect predict --from`, found"):
+    message = r"other.parquet: expected a part of `detect predict --from`, found: it has no detect.checksum"
+    with pytest.raises(UserError, match=message):
         read_parts(other)
     other.write_bytes(b"")
-    with pytest.raises(UserError, match=r"other.parquet: expected a part of `detect predict --from`, found"):
+    with pytest.raises(UserError, match=message):
         read_parts(other)
+
+
+def test_parts_that_another_program_rewrote_are_refused(tmp_path: Path) -> None:
+    (file,) = part_files(write_parts(tmp_path / "out", [DETECTED]))
+    table = parquet.ParquetFile(file).read()
+    parquet.write_table(table, file)  # its metadata have the old checksum
+    with pytest.raises(UserError, match=r"do not match its checksum; it is damaged, or another program rewrote it"):
+        read_parts(file)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x18\x0fdetect.checksum\x18 " + "0" * 32 + "\x00", "detect.checksum\x18 " + "a" * 32]
+)
+def test_a_name_like_the_entry_of_the_checksum_stays(text: str, tmp_path: Path) -> None:
+    row = replace(DETECTED, file=text)
+    folder = write_parts(
+        tmp_path / "out", [row, ReadError(1, text, text, False)], key=replace(KEY, classes=("a", text))
+    )
+    parts = read_parts(folder)
+    assert (parts.classes, parts.predictions[0].file, parts.unreadable) == (("a", text), text, (text,))
 
 
 def test_eval_coco_scores_parts_as_it_scores_json(tmp_path: Path, call: Call) -> None:  # noqa: F811

@@ -130,7 +130,7 @@ def test_manifest_is_written_once_and_divides_the_photos(tmp_path: Path) -> None
     (tmp_path / "list.txt").write_text("".join(f"/x/{index}.jpg\n" for index in range(7)), encoding="utf-8")
     folder = OutputFolder(str(tmp_path / "out"), RETRIES)
     manifest = ensure_manifest(folder, str(tmp_path / "list.txt"), 3)
-    assert [manifest.shard_length(number) for number in range(manifest.num_shards)] == [3, 3, 1]
+    assert [len(manifest.addresses(number)) for number in range(manifest.num_shards)] == [3, 3, 1]
     assert manifest.addresses(2) == ["/x/6.jpg"]
     assert manifest.facts.num_addresses == 7
     (tmp_path / "list.txt").write_text("/y.jpg\n", encoding="utf-8")  # too late: the shards have their numbers
