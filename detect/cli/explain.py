@@ -33,7 +33,7 @@ PIXELS = "pixels"  # stands for the method to begin with
 PIXELS_METHOD = "combined"
 DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, PIXELS_METHOD)
 WHY_PIXELS_METHOD = (
-    f"pixels: by {PIXELS_METHOD}, which of the methods here that were compared had most on the object "
+    f"pixels: by {PIXELS_METHOD}, which of the methods compared had most on the object, and most effect on the score "
     "(docs/explain.md, section 7)"
 )
 ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
