@@ -117,6 +117,7 @@ def test_stages_add_up_to_the_total(bench_model: BenchModel, tmp_path: Path) -> 
     assert stages.search < 0.001 < stages.backbone < stages.total
 
 
+@pytest.mark.slow
 def test_stages_of_a_cascade_have_the_sums_of_regions_and_heads(tmp_path: Path) -> None:
     Image.fromarray(IMAGES[0]).save(tmp_path / "a.png")
     cascade = make_bench_model([*SMALL, "model.cascade.ious=[0.5,0.6,0.7]"], 5, IMAGES, seed=1)

@@ -275,7 +275,7 @@ def test_eval_refuses_data_with_unknown_classes(trained: Path, tmp_path: Path, d
 
 
 SHARED_SETS = [
-    ("bccd", ["data.format=voc"]),
+    pytest.param("bccd", ["data.format=voc"], marks=pytest.mark.slow),
     pytest.param(
         "coco_mini", ["data.format=coco", "data.train=instances.json", "data.val=0.2"], marks=pytest.mark.slow
     ),

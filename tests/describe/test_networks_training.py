@@ -50,7 +50,12 @@ def kill_at_step(monkeypatch: pytest.MonkeyPatch, name: str, killed_step: int) -
 
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("alignment", 0), ("alignment", 3), ("alignment", 4), ("alignment", 9), ("generator", 0), ("generator", 5)],
+    [
+        ("alignment", 4),
+        ("generator", 5),
+        *(pytest.param("alignment", step, marks=pytest.mark.slow) for step in (0, 3, 9)),
+        pytest.param("generator", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_killed_at_a_step_resumes_to_the_same_bits(
     name: str, step: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,6 +152,7 @@ def test_metrics_have_a_row_every_so_many_steps_and_at_the_end_of_each_stage(who
     assert next(int(row[0]) for row in rows[1:] if row[3]) == 13
 
 
+@pytest.mark.slow
 def test_training_learns_which_words_mean_which_region_and_to_describe_it(tmp_path: Path) -> None:
     vocabulary, photos, _ = draw_photos(120)
     long = settings(

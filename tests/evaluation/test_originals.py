@@ -23,7 +23,10 @@ CASES = 200
 FIXED = 2026
 LIMITS = [(1, 10, 100), (1, 10, 100), (1, 10, 100), (1, 2, 3), (2,), (4, 1), (1, 3, 10, 100), (100, 300)]
 
-fixed_and_fresh = pytest.mark.parametrize("fresh", [False, True], ids=["fixed", "fresh"])
+# Fresh ones are other cases in every run, which would make a failure of CI one of its luck.
+fixed_and_fresh = pytest.mark.parametrize(
+    "fresh", [pytest.param(False, id="fixed"), pytest.param(True, id="fresh", marks=pytest.mark.long)]
+)
 
 
 def random_cases(fresh: bool, units: list[float]) -> Iterator[tuple[str, Annotations, list[Prediction]]]:

@@ -176,8 +176,9 @@ def test_killed_prediction_resumes_with_any_number_of_processes(
     assert below(tmp_path / "whole") == below(out)
 
 
-@pytest.mark.parametrize("faulty_rank", [0, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("later", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("faulty_rank", [0, 1])
+@pytest.mark.parametrize("later", [0, 2])
 def test_killed_process_ends_the_other_and_the_run_resumes(
     faulty_rank: int,
     later: int,

@@ -107,6 +107,7 @@ def test_budgets(setup: Setup, lines: list[str], monkeypatch: pytest.MonkeyPatch
     assert (rest.status, rest.budget) == ("passed", 60)
 
 
+@pytest.mark.slow
 def test_files(setup: Setup, lines: list[str], tmp_path: Path) -> None:
     report = run_part(Part(0, "All kinds", 300, (says_two_lines, raises)), setup, 600, lines.append)
     skipped = PartReport(1, "Late", 40, 0.0, reason="needs 40 s, 12 s are left")

@@ -22,6 +22,7 @@ from tests.training.test_run import assert_same_run, at_step, tiny
 CHOSEN = PrecisionChoice("bf16", "auto: bf16 takes 0.50 of fp32's time")
 
 
+@pytest.mark.slow
 def test_auto_is_resolved_once_into_the_settings_of_the_run(
     shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

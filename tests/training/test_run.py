@@ -136,6 +136,7 @@ def test_interrupted_run_says_how_to_resume_and_resumes(
     assert_same_run(whole_run, tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_signal_to_all_processes_spares_the_workers(
     whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

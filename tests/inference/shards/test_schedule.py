@@ -108,7 +108,7 @@ class BrokenModel(StubModel):
         raise ValueError("an unknown layer\nof this model")
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_error_of_the_model_is_told(tmp_path: Path, num_workers: int) -> None:
     write_photos(tmp_path / "photos", 4)
     job = Job(LoadBroken("detect"), str(tmp_path / "out"), FAST, 2)

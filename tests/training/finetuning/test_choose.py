@@ -115,6 +115,7 @@ def test_a_run_measures_its_time_first_and_equals_one_of_its_own_settings(
     assert "expected: at most" not in (tmp_path / "second" / "log.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_chooses_nothing_again(
     initial: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
