@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -50,12 +49,6 @@ TINY = {
     },
     "train": {"steps": 7, "batch_size": 4, "lr": 0.01, "ema_decay": 0.9, "log_every": 2, "checkpoint_every": 2},
 }
-
-
-def pytest_collection_finish() -> None:
-    """Keep the garbage collector from the modules, which live to the end: those of torch are 350,000 objects."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
