@@ -14,7 +14,7 @@ from PIL import Image
 if os.environ.get("DETECT_TEST_GPU") != "1":  # equality to the bit, and two processes on one machine, need the CPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR", "COLUMNS", "LINES"):
-    os.environ.pop(name, None)  # they change what rich prints, which tests compare; pytest is without them too
+    os.environ.pop(name, None)  # they change what rich prints, which tests compare; pytest reads them too
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two test processes of two threads each take twice the time
 
 # The same examples in every run, so that a failure is one of the commit; `DETECT_TEST_EXAMPLES=new` draws others.

@@ -295,7 +295,7 @@ def format_page(results: Sequence[TrialResult], fast: bool) -> str:
 
 
 def main() -> int:
-    """Write the page; return the exit status: 1 if a test failed or a claim has no test result."""
+    """Write the page; return the exit status: 1 if a test failed, or, without --fast, if a claim has no result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="page to write")
     parser.add_argument("--fast", action="store_true", help="run only the tests of the fast suite")

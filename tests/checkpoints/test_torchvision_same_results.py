@@ -39,11 +39,7 @@ MIN_DETECTIONS = {  # of an image, else 100: masks take a minute in float64
 }
 
 QUICK = "fasterrcnn_mobilenet_v3_large_320_fpn"  # a ResNet-50 in float64 takes ten seconds
-
-
-def layouts(*quick: str) -> list[Any]:
-    """The layouts as parameters, all but the quick ones slow."""
-    return [pytest.param(layout, marks=[] if layout in quick else pytest.mark.slow) for layout in LAYOUTS]
+LAYOUT_ROWS = [pytest.param(layout, marks=[] if layout == QUICK else pytest.mark.slow) for layout in LAYOUTS]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,7 @@ def pair(request: pytest.FixtureRequest) -> DetectorPair:
     return detector_pair(request.param, SETTINGS.get(request.param))
 
 
-@pytest.mark.parametrize("pair", layouts(QUICK), indirect=True)
+@pytest.mark.parametrize("pair", LAYOUT_ROWS, indirect=True)
 def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Boxes are compared in the padded batch: torchvision rounds the scale to the image to float32."""
     pair.to(torch.float64)
@@ -73,7 +69,7 @@ def test_detections_agree_in_float64(pair: DetectorPair, monkeypatch: pytest.Mon
             torch.testing.assert_close(detections.masks.double(), expected["masks"][:, 0], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("pair", layouts(QUICK), indirect=True)
+@pytest.mark.parametrize("pair", LAYOUT_ROWS, indirect=True)
 def test_detections_agree_in_float32(pair: DetectorPair) -> None:
     """Boxes are in pixels of the image. Nearly equal IoUs and scores may fall on either side of a threshold."""
     pair.to(torch.float32)
@@ -93,7 +89,7 @@ def test_detections_agree_in_float32(pair: DetectorPair) -> None:
     assert abs(num_ours - num_theirs) <= 0.02 * num_theirs
 
 
-@pytest.mark.parametrize("pair", layouts(QUICK), indirect=True)
+@pytest.mark.parametrize("pair", LAYOUT_ROWS, indirect=True)
 def test_losses_agree_for_the_same_samples(pair: DetectorPair, monkeypatch: pytest.MonkeyPatch) -> None:
     pair.to(torch.float64)
     share_sampling(pair.theirs, pair.checkpoint.config)

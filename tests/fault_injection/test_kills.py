@@ -1,6 +1,6 @@
 """Work that is ended by SIGKILL leaves no damaged file, and goes on to the same results, bit for bit.
 
-Three kills in the fast suite, 25 more by ``pytest -m slow`` on this file, and 172 more by ``pytest -m long``.
+One kill in the fast suite, 27 more by ``pytest -m slow`` on this file, and 172 more by ``pytest -m long``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,12 @@ import pytest
 from tests.training.shared_steps import CASES
 
 ROOT = Path(__file__).resolve().parents[2]
-FAST = ("joint, two batches a step", "adversarial, joint")
 
 
-def train_alone_and_shared(folder: Path, cases: Sequence[str]) -> None:
+@pytest.mark.slow
+def test_processes_train_the_stages_of_all_recipes_as_one(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.training.shared_steps", str(folder), *cases],
+        [sys.executable, "-m", "tests.training.shared_steps", str(tmp_path), *CASES],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -28,18 +27,8 @@ def train_alone_and_shared(folder: Path, cases: Sequence[str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     differences = json.loads(done.stdout.splitlines()[-1])
-    assert list(differences) == list(cases)
+    assert list(differences) == list(CASES)
     for case, difference in differences.items():
         assert difference["change"] > 1e-3, case
         assert difference["weights"] < 2e-6, case
         assert difference["moved"] == [], case
-
-
-@pytest.mark.slow
-def test_processes_that_share_batches_train_as_one(tmp_path: Path) -> None:
-    train_alone_and_shared(tmp_path, FAST)
-
-
-@pytest.mark.slow
-def test_processes_train_the_stages_of_all_recipes_as_one(tmp_path: Path) -> None:
-    train_alone_and_shared(tmp_path, [case for case in CASES if case not in FAST])

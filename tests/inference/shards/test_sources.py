@@ -157,7 +157,8 @@ def test_the_second_manifest_is_dropped(tmp_path: Path) -> None:
 def test_any_changed_byte_of_a_manifest_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("".join(f"/x/{index}.jpg\n" for index in range(4)), encoding="utf-8")
     folder = OutputFolder(str(tmp_path / "out"), RETRIES)
-    expected = [ensure_manifest(folder, str(tmp_path / "list.txt"), 2).addresses(number) for number in (0, 1)]
+    whole = ensure_manifest(folder, str(tmp_path / "list.txt"), 2)
+    expected = whole.facts, [whole.addresses(number) for number in (0, 1)]
     content = (tmp_path / "out" / NAME).read_bytes()
     for position in range(len(content)):
         damaged = bytearray(content)
@@ -168,4 +169,7 @@ def test_any_changed_byte_of_a_manifest_is_noticed(tmp_path: Path) -> None:
             addresses = [manifest.addresses(number) for number in range(manifest.num_shards)]
         except UserError:
             continue
-        assert addresses == expected  # a byte that says nothing of the addresses, such as the name of the writer
+        assert (
+            manifest.facts,
+            addresses,
+        ) == expected  # a byte that says nothing of the addresses, such as the name of the writer
