@@ -100,8 +100,8 @@ class Manifest:
 
     def _damaged(self, reason: str) -> RunError:
         return RunError(
-            f"{self._path}: expected the manifest of --from, found a damaged file: {reason}; fix: delete it and repeat "
-            "the command, which writes it anew"
+            f"{self._path}: expected the manifest of --from, found a damaged file: {reason}; fix: repeat the command, "
+            "as a store may have failed; if this stays, delete the file first, and it is written anew"
         )
 
 

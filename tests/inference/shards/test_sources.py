@@ -169,7 +169,5 @@ def test_any_changed_byte_of_a_manifest_is_noticed(tmp_path: Path) -> None:
             addresses = [manifest.addresses(number) for number in range(manifest.num_shards)]
         except UserError:
             continue
-        assert (
-            manifest.facts,
-            addresses,
-        ) == expected  # a byte that says nothing of the addresses, such as the name of the writer
+        # Else it is a byte that says nothing of either, such as the name of the writer.
+        assert (manifest.facts, addresses) == expected
