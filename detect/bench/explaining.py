@@ -18,7 +18,7 @@ from detect.bench.explaining_cases import ExplanationCase, box_center, flat_box,
 from detect.bench.explaining_intervals import Values
 from detect.bench.explaining_protocols import in_boxes, similarity_scores
 from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
-from detect.bench.explaining_scores import correlations, score_map, seed_stds
+from detect.bench.explaining_scores import SEEDS, correlations, score_map, seed_stds
 from detect.bench.explaining_tables import CORRELATION, FLAT_BOX, RANDOM_IN_PROPOSAL, RANDOM_WEIGHTS, SECONDS, SEED_STD
 from detect.bench.explaining_targets import saliency_cost
 from detect.bench.gradcam_peer import PREFIX, peer_methods
@@ -36,7 +36,6 @@ from detect.system.progress import ProgressDisplay
 from detect.types import Images, Size
 
 RANDOM = ("smoothgrad", "drise")  # methods with random draws
-SEEDS = 3  # of each of these methods
 
 
 def measure_explanations(

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from detect.bench.explaining_intervals import Values
+from detect.bench.explaining_protocols import SIMILARITY_STEPS
+from detect.bench.explaining_scores import SEEDS
 from detect.bench.gradcam_peer import grad_cam_version
 from detect.errors import UserError
 from detect.explain.attribution.faithfulness import STEPS
@@ -109,6 +111,8 @@ def describe_settings(model: Path, root: Path, precision: str, settings: Explana
         "score": settings.score,
         "randomized": settings.num_randomized,
         "similarity": settings.similarity,
+        "similarity-steps": SIMILARITY_STEPS,
+        "seeds": SEEDS,
         "steps": STEPS,
         "grad-cam": grad_cam_version(),
         "version": __version__,

@@ -19,6 +19,7 @@ POINTING = "pointing"
 GAIN = "insertion - deletion"
 LEAKAGE = "leakage"
 EMPTY = "empty"  # 1 for a map without a value above 0, which scores 0 everywhere; in a note, not in a column
+SEEDS = 3  # of each method with random draws
 
 
 def score_map(case: ExplanationCase, heatmap: Tensor, image_map: np.ndarray) -> dict[str, float | None]:

@@ -67,7 +67,9 @@ def test_make_bench_model_refuses_too_few_detections() -> None:
         make_bench_model([*SMALL, "model.rpn.post_nms_top_n_test=1"], 5, IMAGES)
 
 
-@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.long)])  # a minute
+@pytest.mark.parametrize(
+    "precision", [pytest.param("fp32", marks=pytest.mark.slow), pytest.param("bf16", marks=pytest.mark.long)]
+)  # a minute
 def test_training_steps_have_finite_losses_and_change_weights(bench_model: BenchModel, precision: Precision) -> None:
     targets = random_targets(IMAGES, 5)
     for step in (detect_step(bench_model, IMAGES, targets, precision), torchvision_step(bench_model, IMAGES, targets)):

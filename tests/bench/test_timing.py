@@ -49,6 +49,7 @@ def test_a_process_returns_its_output_and_a_memory_that_grows() -> None:
     assert 250 << 20 < large.peak_memory - small.peak_memory < 350 << 20
 
 
+@pytest.mark.slow
 def test_a_failed_process_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RunError, match="fail: expected its return in a new process, found that it failed"):
         run_in_process(fail)

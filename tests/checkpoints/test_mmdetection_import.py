@@ -159,6 +159,7 @@ def test_settings_of_a_cascade_are_mmdetections() -> None:
     assert (model.cascade.ious, model.cascade.average, model.head.class_agnostic) == ((0.5, 0.6, 0.7), "logits", True)
 
 
+@pytest.mark.slow
 def test_command_imports_a_published_file(tmp_path: Path, detect_command: Command) -> None:
     generator = torch.Generator().manual_seed(0)
     state = {name: torch.rand(value.shape, generator=generator) for name, value in meta_state(("",), 50, 2).items()}

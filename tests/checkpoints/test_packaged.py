@@ -162,7 +162,7 @@ def _same_json(first: bytes | bytearray, second: bytes) -> bool:
         return False
 
 
-@pytest.mark.parametrize("where", ["header", "everywhere"])
+@pytest.mark.parametrize("where", [pytest.param("header", marks=pytest.mark.slow), "everywhere"])
 def test_load_packaged_refuses_a_flipped_bit(
     where: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

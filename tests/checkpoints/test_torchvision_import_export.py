@@ -78,6 +78,7 @@ def test_convert_torchvision_state_converts_every_tensor(layout: str) -> None:
     assert len({convert_key(name) for name in theirs}) == len(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [R50, MOBILE, MOBILE_320, MASK_R50])
 def test_files_of_torchvision_before_0_13_are_converted_alike(layout: str) -> None:
     theirs = meta_state(layout)
@@ -277,6 +278,7 @@ def test_arguments_are_those_of_torchvision() -> None:
     assert len(set(ARGUMENTS.values())) == len(ARGUMENTS)
 
 
+@pytest.mark.slow
 def test_commands_import_predict_and_export(tmp_path: Path, detect_command: Command) -> None:
     """The boxes of a lossless image agree with torchvision's, and the exported weights are the imported ones."""
     pair = detector_pair(MOBILE_320)

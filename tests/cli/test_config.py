@@ -28,6 +28,7 @@ def test_list_prints_names_and_first_comments(inheriting_configs: Path, detect_c
     assert (inheriting_configs / "plain.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_listed_configs_can_be_shown_copied_and_loaded(tmp_path: Path, detect_command: Command) -> None:
     names = [line.split()[0] for line in detect_command("config", "list")[1].splitlines()]
     assert "faster_rcnn" in names

@@ -54,6 +54,7 @@ def test_inspect_with_a_model_ranks_labels(
     assert len(re.findall("<li>", html)) == min(len(rows), 200)
 
 
+@pytest.mark.slow
 def test_inspect_with_folds_trains_detectors_that_judge(
     data: Path, run_folder: Path, tmp_path: Path, detect_command: Command
 ) -> None:

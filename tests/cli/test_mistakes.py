@@ -140,6 +140,7 @@ def test_out_of_memory_prints_one_line_with_the_settings_to_lower(
         run_command(fill_memory, "tool")
 
 
+@pytest.mark.slow
 def test_train_resumes_after_a_killed_worker(
     tmp_path: Path, shapes_root: Path, detect_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

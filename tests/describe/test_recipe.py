@@ -30,6 +30,7 @@ def config(tiny_detector: Path, shapes_root: Path) -> DescribeConfig:
     return parse_describe_config(settings | {"features": {"score": 0.01, "regions": 3, "geometry": True}}, "test")
 
 
+@pytest.mark.slow
 def test_a_run_killed_among_the_features_resumes_to_the_same_bits(
     config: DescribeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detect_command: Command
 ) -> None:

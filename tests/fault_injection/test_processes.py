@@ -96,6 +96,7 @@ def assert_alike(first: Path, second: Path) -> None:
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(alone: Path, together: Path, record_property: Record) -> None:
     assert_alike(alone, together)
     names = {file.name for file in together.iterdir()}

@@ -109,6 +109,7 @@ search_dataset.make_proposals(images, Path(sys.argv[2]), SearchSettings(), 2, Re
 """
 
 
+@pytest.mark.slow
 def test_make_proposals_after_a_kill_loses_only_images_in_progress(make: MakeProposals, tmp_path: Path) -> None:
     images = sorted(write_random_images(tmp_path / "images", [f"{i}.png" for i in range(100)]))
     make(images, tmp_path / "complete.npz")

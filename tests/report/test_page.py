@@ -102,6 +102,7 @@ def test_gallery_images_stay_within_the_budget(tmp_path: Path) -> None:
     assert 0 == sizes[0] < sizes[2000] < sizes[10**6]
 
 
+@pytest.mark.slow
 def test_render_with_eighty_classes(tmp_path: Path) -> None:
     annotations, predictions = random_scored_data_set(np.random.default_rng(4), 0.25)
     names = tuple(f"class {n}" for n in range(80))

@@ -184,5 +184,6 @@ def test_eval_voc_errors_are_one_line(split, results, phrases, voc, call):
     assert all(phrase in err for phrase in phrases)
 
 
+@pytest.mark.slow  # a process that imports torch
 def test_eval_coco_usage_error_is_one_line():
     assert run("eval_coco.py") == (2, "", "eval_coco: Missing option '--annotations'.\n")

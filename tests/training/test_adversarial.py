@@ -115,6 +115,7 @@ def test_interrupted_in_a_stage_and_resumed_gives_the_same_bits(
     assert_same_adversary(finished_run, run)
 
 
+@pytest.mark.slow
 def test_stages_without_weights_of_an_adversary_are_two(shapes_root: Path, tmp_path: Path) -> None:
     saved = {}
     for adversary_type in ("none", "random_dropout", "hard_dropout"):

@@ -19,6 +19,7 @@ from detect.training.run_folder import RunFolder
 from tests.training.fixtures_training import QUIET
 
 
+@pytest.mark.slow
 def test_epoch_of_global_sampling_has_as_many_regions_as_images(rcnn: Config, tmp_path: Path) -> None:
     """6 images, 4 regions a step: 2 steps an epoch, whatever the images of a validation's batch are."""
     settings = rcnn.model_dump(mode="json")

@@ -98,6 +98,7 @@ def test_a_recipe_in_stages_is_refused(data: Annotations, shapes_root: Path, tmp
         make_folds(staged, data, 2, tmp_path)
 
 
+@pytest.mark.slow
 def test_folds_are_trained_once(
     data: Annotations, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

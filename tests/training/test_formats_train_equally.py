@@ -48,6 +48,7 @@ def trained(format: str, root: Path, out: Path) -> tuple[list[list[str]], dict[s
     return rows, load_checkpoint(out / "last.pt").weights
 
 
+@pytest.mark.slow
 def test_training_losses_are_equal_for_every_format(voc: Path, tmp_path: Path) -> None:
     expected, weights = trained("voc", voc, tmp_path / "voc")
     assert len({row[0] for row in expected}) == 3

@@ -59,6 +59,7 @@ def test_pretrained_weights_load_into_a_detector(config_file: Path, tmp_path: Pa
     assert torch.equal(started[f"backbone.{stem}"], trained[f"regions.{stem}"])
 
 
+@pytest.mark.slow
 def test_pretrain_resumed_gives_same_weights(config_file: Path, tmp_path: Path, detect_command: Command) -> None:
     short, undisturbed = tmp_path / "short", tmp_path / "whole"
     length = ("--set", "train.schedule=constant", "--set", "train.checkpoint_every=1")

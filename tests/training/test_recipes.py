@@ -131,6 +131,7 @@ def test_features_above_the_limit_are_refused_before_training(rcnn: Config, tmp_
     assert not (tmp_path / "run" / "network" / "last.pt").exists()  # before the training, not after it
 
 
+@pytest.mark.slow
 def test_feature_rows_are_those_of_their_regions(rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StageArtifacts, "remove_features", lambda _: None)
     run = tmp_path / "run"
@@ -251,7 +252,8 @@ def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, finished_run: Path
     assert torch.equal(best["head.deltas.weight"], same["head.deltas.weight"])
 
 
-@pytest.mark.parametrize("kind", ["rcnn", pytest.param("fast_rcnn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rcnn", "fast_rcnn"])
 @pytest.mark.parametrize("svm_features", ["map", "fc1"])
 def test_svms_on_lower_features_score_alike_when_fitted_and_when_detecting(
     kind: str, svm_features: str, rcnn: Config, tmp_path: Path

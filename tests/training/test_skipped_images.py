@@ -15,7 +15,8 @@ from detect.training.run import train
 from tests.training.fixtures_training import QUIET
 
 
-@pytest.mark.parametrize("source", [pytest.param("selective_search", marks=pytest.mark.slow), "file"])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["selective_search", "file"])
 def test_image_without_proposals_is_logged_once(source: str, rcnn: Config, tmp_path: Path) -> None:
     """Of regions drawn over all images it has none, so that nothing would ever ask for it."""
     data = Path(training_data(rcnn)[0].file(0)).parents[1]

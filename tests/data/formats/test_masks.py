@@ -166,6 +166,7 @@ def test_the_built_in_shapes_have_exact_masks(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image.masks.bitmaps(image.size), scene.masks)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "coco_masks_captions").is_dir(), reason="needs shared/data/coco_masks_captions")
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_coco_photos_have_the_masks_of_pycocotools() -> None:
@@ -184,10 +185,9 @@ def test_coco_photos_have_the_masks_of_pycocotools() -> None:
         np.testing.assert_array_equal(image.masks.bitmaps(image.size), np.array(expected).reshape(-1, *image.size))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "VOCdevkit/VOC2007/SegmentationObject").is_dir(), reason="needs shared/data/VOCdevkit")
-@pytest.mark.parametrize(
-    ("split", "images", "objects"), [pytest.param("train", 209, 633, marks=pytest.mark.slow), ("val", 213, 582)]
-)
+@pytest.mark.parametrize(("split", "images", "objects"), [("train", 209, 633), ("val", 213, 582)])
 def test_voc_photos_have_a_mask_of_each_object(split: str, images: int, objects: int) -> None:
     source = Source(REAL / "VOCdevkit/VOC2007", split)
     annotations = load_sources("voc", [source], None, strict_report(), masks=True)

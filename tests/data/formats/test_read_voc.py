@@ -174,6 +174,7 @@ def test_read_voc_with_png_images(voc: Voc) -> None:
     assert read_voc(root, "train", None).file(0).endswith("a.png")
 
 
+@pytest.mark.slow
 def test_read_voc_of_voc2007(shared: Path) -> None:
     root = shared / "data/VOCdevkit/VOC2007"
     train, val = (read_voc(root, name, None) for name in ("train", "val"))

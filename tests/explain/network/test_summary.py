@@ -261,6 +261,7 @@ def test_layers_have_fields_and_jumps() -> None:
     assert (linear.field, linear.jump) == (None, None)
 
 
+@pytest.mark.slow
 def test_unbounded_field_is_the_whole_image() -> None:
     summary = summarize(tiny_config("model.backbone.name=mobilenet_v3_small"))
     assert summary.layers[0].field == (3, 3)

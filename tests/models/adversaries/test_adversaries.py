@@ -164,6 +164,7 @@ def test_lesson_gives_the_maps_and_a_frozen_head_no_gradient(name: str) -> None:
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in adversary.parameters())
 
 
+@pytest.mark.slow
 def test_lesson_of_asdn_teaches_the_hardest_window() -> None:
     head, regions, network = make_head(), make_regions(8), OcclusionNetwork(CHANNELS, 16, 2)
     hardest = (HardDropout().spoil(head, regions).maps == 0).all(1)

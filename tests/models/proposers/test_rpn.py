@@ -121,6 +121,7 @@ def test_without_deltas_the_anchors_are_the_proposals() -> None:
     torch.testing.assert_close(proposed.proposals[0].scores, proposed.raw.logits[0, source].sigmoid())
 
 
+@pytest.mark.slow
 def test_random_rank_draws_anchors_whatever_their_objectness() -> None:
     images, maps = batch([CANVAS])
     detector, selection = rpn(random_rank=True, apply_deltas=False), ProposalSelection(10000, 10, 1.0)

@@ -100,6 +100,7 @@ def test_every_choice_has_a_line_and_is_in_the_settings(initial: Path, photos: P
     assert {"train.patience", "data.workers"} <= keys
 
 
+@pytest.mark.slow
 def test_a_run_measures_its_time_first_and_equals_one_of_its_own_settings(
     initial: Path, photos: Path, tmp_path: Path
 ) -> None:
