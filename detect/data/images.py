@@ -112,12 +112,12 @@ def read_image_bytes(content: bytes, name: str, max_pixels: int | None = None) -
 
 
 def pillow_to_rgb(image: Image.Image) -> np.ndarray:
-    """Return an image of Pillow as (H, W, 3) uint8 RGB, upright, as ``read_image`` returns its file.
+    """Return an image of Pillow as (H, W, 3) uint8 RGB, upright by the EXIF that it has, as ``read_image`` its file.
 
     Raises UnreadableImage for samples that have no scale (32 bits, floats) and for a file that cannot be decoded.
     """
     try:
-        orientation = read_orientation(image) if isinstance(image, ImageFile.ImageFile) else 1
+        orientation = read_orientation(image)
         image.load()
         rgb = _to_rgb(image)
         return rgb if isinstance(image, TiffImageFile) else turn_upright(rgb, orientation)

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 if TYPE_CHECKING:  # types.py imports torch, which decoding does not need
@@ -27,9 +28,10 @@ def stored_size(image: ImageFile.ImageFile) -> Size:
     return image.height, image.width
 
 
-def read_orientation(image: ImageFile.ImageFile) -> int:
-    """Return the EXIF orientation, 1 to 8, of an image that is not decoded yet; 1 (upright) without a valid one.
+def read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8, of an image; 1 (upright) without a valid one.
 
+    image: a file that is not decoded yet, or a copy of one, which keeps the EXIF that ``exif_transpose`` takes away.
     Only EXIF counts: viewers ignore XMP's orientation. A TIFF is turned by Pillow, by the orientation that it states
     here. HEIC states 1, because its decoder turns it.
     """
@@ -61,17 +63,17 @@ def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _exif_block(image: ImageFile.ImageFile) -> bytes:
+def _exif_block(image: Image.Image) -> bytes:
     """Return the EXIF bytes of an image, b"" if it has none.
 
     In a PNG they may follow the pixels, where Pillow comes to them only by decoding, or be hexadecimal text, as older
     versions of ImageMagick write them.
     """
-    if "exif" in image.info or image.format != "PNG":
-        return bytes(image.info.get("exif", b""))
+    if "exif" in image.info:
+        return bytes(image.info["exif"])
     if "Raw profile type exif" in image.info:  # an empty line, the name, the length, then the digits
         return bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
-    stream = image.fp
+    stream = image.fp if isinstance(image, PngImageFile) else None
     return b"" if stream is None else _png_exif(stream)
 
 

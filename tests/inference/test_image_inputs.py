@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from detect.data.images import UnreadableImage, read_image
 from detect.errors import UserError
@@ -63,6 +64,37 @@ def test_a_pil_image_is_turned_and_blended_as_its_file_is(tmp_path: Path):
     with Image.open(tmp_path / "a.png") as opened:
         assert np.array_equal(to_rgb(opened), read_image(tmp_path / "a.png"))
     assert to_rgb(str(tmp_path / "a.png")).shape == (8, 6, 3)
+
+
+def raw_profile(exif: Image.Exif) -> PngImagePlugin.PngInfo:
+    """EXIF as hexadecimal text, as older versions of ImageMagick write it."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes())}\n{exif.tobytes().hex()}\n")
+    return info
+
+
+@pytest.mark.parametrize("format_", ["PNG", "PNG with text", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image,
+        lambda image: image.copy(),
+        lambda image: image.convert("RGB"),
+        lambda image: image.convert("RGB").copy(),
+        ImageOps.exif_transpose,
+        lambda image: ImageOps.exif_transpose(image.convert("RGB")),
+    ],
+    ids=["opened", "copy", "convert", "convert, copy", "exif_transpose", "convert, exif_transpose"],
+)
+def test_a_pil_image_with_an_orientation_is_turned_once(
+    change: Callable[[Image.Image], Image.Image], format_: str, tmp_path: Path
+):
+    exif, file = Image.Exif(), tmp_path / "a"
+    exif[0x0112] = 6
+    options = {"pnginfo": raw_profile(exif)} if format_ == "PNG with text" else {"exif": exif, "lossless": True}
+    Image.fromarray(RGB).save(file, format_.partition(" ")[0], **options)
+    with Image.open(file) as opened:
+        assert np.array_equal(to_rgb(change(opened)), np.rot90(RGB, -1))
 
 
 @pytest.mark.parametrize(
