@@ -20,8 +20,9 @@ from detect.types import Size
 class TrainingSlices:
     """The slices of an image: slice_size (h, w) in its pixels; overlap: the fraction that adjacent ones share.
 
-    min_visibility: an object is in a slice, with its box cut, if this fraction of its area is; empty: the number of
-    slices without objects, as a fraction of those with some; whole: whether the whole image is trained on too.
+    min_visibility: an object is in a slice, with its box cut, if this fraction of its area in the image is; empty: the
+    number of slices without objects, as a fraction of those with some; whole: whether the whole image is trained on
+    too.
     """
 
     slice_size: Size
@@ -67,8 +68,9 @@ def count_unshown(annotations: Annotations, slices: TrainingSlices) -> int:
 
 
 def _is_shown(image: ImageAnnotation, window: Window, min_visibility: float) -> np.ndarray:
-    """Return which objects (N,) of an image a window shows enough of, bool."""
-    visible = visible_fraction(image.boxes, window)
+    """Return which objects (N,) of an image a window shows enough of, bool, of their parts inside the image."""
+    height, width = image.size
+    visible = visible_fraction(clip_to_window(image.boxes, (0, 0, width, height)), window)
     return (visible > 0) & (visible >= min_visibility)
 
 

@@ -19,12 +19,13 @@ from detect.ops.preprocess import Preprocess
 from tests.conftest import TINY
 
 BOXES = np.array([[5.0, 5, 25, 25], [90, 10, 110, 30], [150, 60, 190, 95]])
+OUTSIDE = np.array([[-140.0, 10, 60, 40]])  # 60 of its 200 columns are in the photo, and in the first slice
 SLICES = TrainingSlices(slice_size=(50, 100), overlap=0.0, min_visibility=0.6, empty=0.0, whole=False)
 
 
 def photo(folder: Path, boxes: np.ndarray = BOXES) -> Annotations:
     rgb = np.zeros((100, 200, 3), np.uint8)
-    for label, (x1, y1, x2, y2) in enumerate(boxes.astype(int), start=1):
+    for label, (x1, y1, x2, y2) in enumerate(boxes.astype(int).clip(0), start=1):
         rgb[y1:y2, x1:x2] = 50 * label
     cv2.imwrite(str(folder / "a.png"), rgb[:, :, ::-1])
     rings = [(x1, y1, x2, y1, x2, y2, x1, y2) for x1, y1, x2, y2 in boxes.tolist()]
@@ -72,6 +73,13 @@ def test_slices_have_the_objects_that_they_show_and_their_pixels(tmp_path: Path)
             expected[10:30, 90:] = 100
         np.testing.assert_allclose(pixels, expected, atol=1e-3)
         np.testing.assert_array_equal(masks[0], (expected == 50 * label))
+
+
+def test_of_an_object_that_reaches_outside_the_part_in_the_image_counts(tmp_path: Path) -> None:
+    sliced = slice_annotations(photo(tmp_path, OUTSIDE), SLICES, 0)
+    assert [(sliced[i].window, sliced[i].boxes.tolist()) for i in range(len(sliced))] == [
+        ((0, 0, 100, 50), [[0, 10, 60, 40]])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +136,7 @@ def test_settings_make_slices_of_the_training_split_only(shapes_root: Path) -> N
 
 @pytest.mark.parametrize(
     ("boxes", "min_visibility", "expected"),
-    [(np.zeros((0, 4)), 0.6, 0), (BOXES, 0.6, 1), (BOXES, 0.5, 0), (BOXES, 1.0, 1)],
+    [(np.zeros((0, 4)), 0.6, 0), (BOXES, 0.6, 1), (BOXES, 0.5, 0), (BOXES, 1.0, 1), (OUTSIDE, 0.6, 0)],
 )
 def test_objects_that_no_slice_shows_are_counted(
     boxes: np.ndarray, min_visibility: float, expected: int, tmp_path: Path

@@ -55,7 +55,7 @@ class Augment:
     flip: probability of a flip left to right; crop: probability of a random crop (30 to 100% of the area);
     color_jitter: strength in 0..1 of the jitter of brightness, contrast and saturation (factors 1 - strength to 1 +
     strength) and hue (a tenth of it, in turns); min_visibility: an object keeps its (clipped) box if at least this
-    fraction of its area is inside the crop, otherwise it is removed.
+    fraction of its area in the image is inside the crop, otherwise it is removed.
     """
 
     flip: float = 0.5
@@ -91,10 +91,11 @@ class Transform:
 
         seed: the root of all random draws; min_size: replaces that of ``preprocess``.
         """
+        example = clip_boxes(example)
         if self.augmentation is None:
-            return resize_example(clip_boxes(example), self.preprocess, min_size)
+            return resize_example(example, self.preprocess, min_size)
         rgb, window = self.augmentation.crop(example.rgb, example.boxes, seed)
-        example = clip_boxes(example) if window is None else _crop(example, rgb, window, self.min_visibility)
+        example = example if window is None else _crop(example, rgb, window, self.min_visibility)
         example = resize_example(example, self.preprocess, min_size)
         rgb, flipped = self.augmentation.flip(example.rgb, seed)
         example = _hflip(example, rgb) if flipped else example

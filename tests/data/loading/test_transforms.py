@@ -169,9 +169,16 @@ def test_transform_moves_pixels_and_boxes_alike(x: int, y: int, width: int, heig
     assert np.array_equal(transformed.boxes, transformed.proposals.boxes)
 
 
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        pytest.param([[5, 5, 15, 15], [70, 40, 85, 55], [20, 0, 60, 60]], id="inside"),
+        pytest.param([[-140, 5, 60, 45]], id="mostly outside the image"),
+    ],
+)
 @pytest.mark.parametrize("seed", range(30))
-def test_transform_crop_keeps_an_object(seed: int) -> None:
-    image = example([[5, 5, 15, 15], [70, 40, 85, 55], [20, 0, 60, 60]])
+def test_transform_crop_keeps_an_object(seed: int, boxes: list[list[int]]) -> None:
+    image = example(boxes)
     transformed = CROP(image, seed)
     assert len(transformed.labels) >= 1
     assert transformed.rgb.shape[0] / transformed.rgb.shape[1] == pytest.approx(60 / 90, rel=0.45)
