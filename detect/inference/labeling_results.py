@@ -27,8 +27,9 @@ def write_label_studio(folder: Path, predictions: Sequence[Prediction], classes:
     """Write ``tasks.json``, Label Studio's tasks with predictions, and ``config.xml``, its labelling interface.
 
     A box is a rectangle, a mask the polygons around its parts (without holes), in percent of the upright image, each
-    with its score. An image is ``/data/local-files/?d=PATH``, the path from the parent of the folder that all images
-    share: Label Studio refuses its document root itself as a local storage, and takes a folder in it (``local_files``).
+    with its score; a detection whose mask has no pixel is its box. An image is ``/data/local-files/?d=PATH``, the path
+    from the parent of the folder that all images share: Label Studio refuses its document root itself as a local
+    storage, and takes a folder in it (``local_files``).
     """
     names = _names(predictions)
     prefix = shared_folder([prediction.file for prediction in predictions]).name if predictions else ""
@@ -73,34 +74,41 @@ def _names(predictions: Sequence[Prediction]) -> list[str]:
 
 
 def _label_studio_regions(prediction: Prediction, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the regions of each detection, best first: the outlines of its mask, or its box where it has none."""
     size = {"original_width": prediction.width, "original_height": prediction.height, "image_rotation": 0}
     for index in np.argsort(-prediction.scores, kind="stable").tolist():
-        name, score = classes[int(prediction.labels[index]) - 1], float(prediction.scores[index])
-        common = {**size, "to_name": "image", "score": score}
-        if prediction.masks is not None:
-            for part, points in enumerate(_outlines(prediction.masks[index])):
-                parent = {"parentID": f"{index}-0"} if part else {}  # by which the parts are one object again
-                percent = (points * (100 / prediction.width, 100 / prediction.height)).tolist()
-                value = {"points": percent, "closed": True, "polygonlabels": [name]}
-                yield {
-                    **common,
-                    **parent,
-                    "id": f"{index}-{part}",
-                    "from_name": "mask",
-                    "type": "polygonlabels",
-                    "value": value,
-                }
-            continue
-        x1, y1, x2, y2 = prediction.boxes[index].tolist()
-        value = {
-            "x": 100 * x1 / prediction.width,
-            "y": 100 * y1 / prediction.height,
-            "width": 100 * (x2 - x1) / prediction.width,
-            "height": 100 * (y2 - y1) / prediction.height,
-            "rotation": 0,
-            "rectanglelabels": [name],
-        }
-        yield {**common, "id": str(index), "from_name": "box", "type": "rectanglelabels", "value": value}
+        name = classes[int(prediction.labels[index]) - 1]
+        common = {**size, "to_name": "image", "score": float(prediction.scores[index])}
+        outlines = [] if prediction.masks is None else _outlines(prediction.masks[index])
+        for part, points in enumerate(outlines):
+            percent = (points * (100 / prediction.width, 100 / prediction.height)).tolist()
+            yield {
+                **common,
+                **({"parentID": f"{index}-0"} if part else {}),  # by which the parts are one object again
+                "id": f"{index}-{part}",
+                "from_name": "mask",
+                "type": "polygonlabels",
+                "value": {"points": percent, "closed": True, "polygonlabels": [name]},
+            }
+        if not outlines:
+            yield {
+                **common,
+                "id": str(index),
+                "from_name": "box",
+                "type": "rectanglelabels",
+                "value": {**_percent_box(prediction, index), "rotation": 0, "rectanglelabels": [name]},
+            }
+
+
+def _percent_box(prediction: Prediction, index: int) -> dict[str, float]:
+    """Return the first corner and the sides of a box in percent of the image."""
+    x1, y1, x2, y2 = prediction.boxes[index].tolist()
+    return {
+        "x": 100 * x1 / prediction.width,
+        "y": 100 * y1 / prediction.height,
+        "width": 100 * (x2 - x1) / prediction.width,
+        "height": 100 * (y2 - y1) / prediction.height,
+    }
 
 
 def _label_studio_config(classes: Sequence[str], has_masks: bool) -> str:
@@ -136,9 +144,9 @@ def _area(points: np.ndarray) -> float:
 def write_cvat(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Write ``annotations.xml``, "CVAT for images 1.1": boxes, or masks as run lengths, with the attribute ``score``.
 
-    An image is named by its path below the folder that all images share, by which CVAT finds it in a task. The score is
-    shown where the labels of the task have a number attribute ``score``; other programs read it from the file. Raises
-    UserError for a name that XML cannot hold.
+    A detection whose mask has no pixel is its box. An image is named by its path below the folder that all images
+    share, by which CVAT finds it in a task. The score is shown where the labels of the task have a number attribute
+    ``score``; other programs read it from the file. Raises UserError for a name that XML cannot hold.
     """
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
@@ -173,13 +181,11 @@ def _add_cvat_shapes(image: Element, prediction: Prediction, classes: Sequence[s
             "occluded": "0",
             "z_order": "0",
         }
-        if prediction.masks is None:
+        window = None if prediction.masks is None else _cvat_window(prediction.masks[index])
+        if window is None:
             corners = dict(zip(("xtl", "ytl", "xbr", "ybr"), map(repr, prediction.boxes[index].tolist()), strict=True))
             shape = SubElement(image, "box", common | corners)
         else:
-            window = _cvat_window(prediction.masks[index])
-            if window is None:
-                continue
             shape = SubElement(image, "mask", common | window)
         SubElement(shape, "attribute", name="score").text = repr(float(prediction.scores[index]))
 

@@ -103,11 +103,26 @@ def test_cvat_has_masks_to_the_pixel(photo: Path) -> None:
         assert np.array_equal(bitmap, decode(mask, SIZE))
 
 
-def test_an_empty_mask_and_a_name_that_xml_cannot_hold(photo: Path, tmp_path: Path) -> None:
-    empty = replace(prediction(photo), masks=(encode(np.zeros(SIZE, bool)),) * 2)
-    write_cvat(tmp_path / "a.xml", [empty], CLASSES)
-    write_label_studio(tmp_path, [empty], CLASSES)
-    assert len(ElementTree.parse(tmp_path / "a.xml").findall("image")) == 1
+@pytest.mark.parametrize("empty", [(), (0,), (1,), (0, 1)])
+def test_a_detection_without_a_pixel_of_its_mask_is_a_box(empty: tuple[int, ...], photo: Path, tmp_path: Path) -> None:
+    written = prediction(photo, masked=True)
+    assert written.masks is not None
+    nothing = encode(np.zeros(SIZE, bool))
+    masks = tuple(nothing if index in empty else mask for index, mask in enumerate(written.masks))
+    write_cvat(tmp_path / "a.xml", [replace(written, masks=masks)], CLASSES)
+    write_label_studio(tmp_path, [replace(written, masks=masks)], CLASSES)
+    (image,) = ElementTree.parse(tmp_path / "a.xml").findall("image")
+    best_first = (1, 0)
+    assert [shape.tag for shape in image] == ["box" if index in empty else "mask" for index in best_first]
+    assert [shape.findtext("attribute") for shape in image] == ["0.9", "0.25"]
+    regions = json.loads((tmp_path / "tasks.json").read_text())[0]["predictions"][0]["result"]
+    objects = {region["id"].partition("-")[0]: region["from_name"] for region in regions}
+    assert objects == {str(index): "box" if index in empty else "mask" for index in best_first}
+    controls = {element.get("name") for element in ElementTree.parse(tmp_path / "config.xml").getroot()}
+    assert controls == {"image", "box", "mask"}
+
+
+def test_a_name_that_xml_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected names of images that XML can hold"):
         write_cvat(tmp_path / "b.xml", [prediction(Path("a\x01.jpg"))], CLASSES)
 

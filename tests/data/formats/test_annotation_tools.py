@@ -223,10 +223,10 @@ def test_shapes_of_label_studio(
     assert kinds == ["no-box"] * sum(record["type"] == "keypointlabels" for record in regions)
 
 
-def prediction(file: Path, masked: bool) -> Prediction:
-    """Two detections; with masks, the second is in two parts."""
+def prediction(file: Path, masked: bool, first_is_empty: bool = False) -> Prediction:
+    """Two detections; with masks, the second is in two parts, and the first may have no pixel."""
     masks = np.zeros((2, *SIZE), bool)
-    masks[0, 5:20, 10:30] = True
+    masks[0, 5:20, 10:30] = not first_is_empty
     masks[1, 0:10, 40:50] = masks[1, 30:40, 0:5] = True
     return Prediction(
         file=str(file),
@@ -239,11 +239,17 @@ def prediction(file: Path, masked: bool) -> Prediction:
     )
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["boxes", "masks"])
+@pytest.mark.parametrize(
+    ("masked", "first_is_empty"),
+    [(False, False), (True, False), (True, True)],
+    ids=["boxes", "masks", "a mask without a pixel"],
+)
 @pytest.mark.parametrize("format_", ["cvat", "label-studio"])
-def test_predictions_that_are_accepted_are_the_same_labels(tmp_path: Path, format_: str, masked: bool) -> None:
+def test_predictions_that_are_accepted_are_the_same_labels(
+    tmp_path: Path, format_: str, masked: bool, first_is_empty: bool
+) -> None:
     write_files(tmp_path, {"images/a.png": "image"})
-    predicted = prediction(tmp_path / "images/a.png", masked)
+    predicted = prediction(tmp_path / "images/a.png", masked, first_is_empty)
     if format_ == "cvat":
         write_cvat(tmp_path / "annotations.xml", [predicted], ("cat", "dog"))
     else:
@@ -256,9 +262,9 @@ def test_predictions_that_are_accepted_are_the_same_labels(tmp_path: Path, forma
     assert [
         (instance.name, np.abs(np.subtract(instance.box, box)).max())
         for instance, box in zip(image.objects, predicted.boxes, strict=True)
-    ] == [("cat", pytest.approx(inset)), ("dog", pytest.approx(inset))]
+    ] == [("cat", pytest.approx(0 if first_is_empty else inset)), ("dog", pytest.approx(inset))]
     for index, instance in enumerate(image.objects):
-        assert (instance.mask is not None) == masked
+        assert (instance.mask is not None) == (masked and not (first_is_empty and index == 0))
         if instance.mask is not None and predicted.masks is not None:
             covered, expected = decode(instance.mask, SIZE), decode(predicted.masks[index], SIZE)
             assert (covered & expected).sum() / (covered | expected).sum() > (0.99 if format_ == "cvat" else 0.8)
