@@ -165,6 +165,15 @@ def require_file(path: Path, expected: str) -> Path:
         raise UserError(f"{path}: expected {expected}, found: {error.strerror}") from error
 
 
+def file_hash(path: Path, expected: str) -> str:
+    """Return a hash of the bytes of a file, 16 characters. Raises UserError, which names what was ``expected``."""
+    try:
+        with require_file(path, expected).open("rb") as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: expected {expected}, found: {error.strerror}") from error
+
+
 def require_folder(path: Path, expected: str) -> Path:
     """Return the path itself; UserError, which names what was ``expected``, if it is no folder."""
     if path.is_file():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.config.builders.proposals import search_settings
+from detect.config import Config
+from detect.config.builders.proposals import compare_search, search_settings
 from detect.data.annotations import Annotations
 from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious
 from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
@@ -21,11 +22,11 @@ from detect.training.context import RunContext
 def attach_proposals(context: RunContext) -> RunContext:
     """Return the context with the proposals of every image of both splits, unless the detector makes its own.
 
-    An interrupted search is resumed. Images that cannot be read are logged and skipped. Raises UserError if the
-    proposal files lack an image, or one is stale.
+    An interrupted search is resumed. Images that cannot be read are logged and skipped, and a file of other settings
+    than ``model.search`` is logged. Raises UserError if the proposal files lack an image, or one is stale.
     """
     model = context.config.model
-    if not model.uses_precomputed_proposals or context.config.train.recipe == "pretrain":
+    if not _takes_proposals(context.config):
         return context
     images = list(
         dict.fromkeys(split.file(index) for split in (context.train, context.val) for index in range(len(split)))
@@ -38,8 +39,21 @@ def attach_proposals(context: RunContext) -> RunContext:
     proposals = load_proposal_lookup(sources, images, max(model.search.train_top_n, model.search.test_top_n))
     for line in proposals.unreadable:
         context.log(f"skipped image: {line}")
+    for source, file in zip(dict.fromkeys(sources), proposals.files, strict=True):
+        difference = compare_search(source, file.settings, model)
+        if difference is not None:
+            context.log(f"proposals: {difference}")
     context.log(_format_recall(context.val, proposals, model.search.test_top_n))
     return replace(context, proposals=proposals, unreadable=proposals.unreadable)
+
+
+def required_proposal_files(config: Config) -> tuple[Path, ...]:
+    """Return the files of proposals that a training of these settings reads."""
+    return config.model.proposal_files if _takes_proposals(config) else ()
+
+
+def _takes_proposals(config: Config) -> bool:
+    return config.model.uses_precomputed_proposals and config.train.recipe != "pretrain"
 
 
 def _search(context: RunContext, images: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from detect.training.data_identity import data_identity, require_same_data
 from detect.training.finetuning.choose import choose_settings
 from detect.training.finetuning.expected_time import measure_time
 from detect.training.initial_model import InitialModel, build_initial_detector
-from detect.training.load_proposals import attach_proposals
+from detect.training.load_proposals import attach_proposals, required_proposal_files
 from detect.training.loggers.logger import Logger
 from detect.training.loggers.registry import require_loggers
 from detect.training.loop import Interrupted, NonFiniteStep
@@ -67,7 +67,8 @@ def train(
     notes.extend(lines)
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
     if group.is_main:
-        RunFolder.create(out, config, sys.argv, data_identity(splits.train, splits.val), launch_identity(unresolved))
+        data = data_identity(splits.train, splits.val, required_proposal_files(config))
+        RunFolder.create(out, config, sys.argv, data, launch_identity(unresolved))
     folder = _run_folder_for(group.gather(out)[0], group)
     context = RunContext(
         config=config,
@@ -104,7 +105,7 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         train_set, val_set = group.main_process_first(lambda: training_data(config))
     except UserError as error:
         raise type(error)(f"{error}; the run {out} began with other data") from error
-    require_same_data(out, folder.data, train_set, val_set)
+    require_same_data(out, folder.data, train_set, val_set, required_proposal_files(config))
     context = RunContext(
         config=config,
         folder=folder,

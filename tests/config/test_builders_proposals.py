@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 import torch
 
 from detect.config import ModelConfig
-from detect.config.builders.proposals import proposals_for_evaluation, search_settings
+from detect.config.builders.proposals import compare_search, proposals_for_evaluation, search_settings
 from detect.errors import UserError
 from detect.proposals import lookups
-from detect.proposals.files import content_hash, pack_proposals, write_proposals
+from detect.proposals.files import Setting, content_hash, pack_proposals, write_proposals
+from detect.proposals.selective_search.settings import SearchSettings
 from detect.types import Proposals
 from tests.proposals.fake_search import write_random_images
 
@@ -66,6 +68,27 @@ def test_proposals_in_the_run_folder_are_not_searched_again(
     if num_stored:
         write_boxes(tmp_path / "proposals.npz", images[:num_stored], model())
     assert corners(proposals_for_evaluation(model(**changes), images, tmp_path), images) == expected
+
+
+@pytest.mark.parametrize(
+    ("made_with", "expected"),
+    [
+        ({}, None),
+        (SearchSettings().to_dict(), None),
+        (SearchSettings(min_side=20, min_side_width=500).to_dict(), None),
+        (SearchSettings(seed=7).to_dict(), "made with seed=7, .* searched with seed=0;"),
+        (
+            SearchSettings(mode="quality", min_side_width=None).to_dict(),
+            "made with mode=quality, min_size_width=null, .* searched with mode=fast, min_size_width=500;",
+        ),
+        (SearchSettings(k=(50, 100)).to_dict(), "made with k=\\[50,100\\], .* searched with k=null;"),
+        ({"algorithm": "rpn", "model": "runs/rpn"}, "made by rpn, while .* are searched by model.search"),
+    ],
+    ids=["unknown", "the same", "defaults named", "seed", "mode and width", "k", "rpn"],
+)
+def test_settings_of_a_file_that_the_model_does_not_have(made_with: dict[str, Setting], expected: str | None) -> None:
+    line = compare_search(Path("mine.npz"), made_with, model())
+    assert line is None if expected is None else re.match(rf"mine\.npz: {expected}", str(line))
 
 
 def test_proposals_of_other_images_are_searched(images: list[str], tmp_path: Path) -> None:

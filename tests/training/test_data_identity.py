@@ -8,20 +8,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.files import load_config, merge_overrides, parse_config
 from detect.errors import UserError
+from detect.proposals.files import content_hash, pack_proposals, write_proposals
+from detect.proposals.selective_search.settings import SearchSettings
 from detect.training.run import resume, train
 from detect.training.run_folder import RunFolder
+from detect.types import Proposals
 from tests.conftest import TINY
+
+
+def write_boxes(root: Path, seed: int) -> None:
+    """Write proposals.npz: as many proposals of each image as the seed of the search that the file names."""
+    proposals = Proposals(torch.tensor([[8.0, 8.0, 60.0, 50.0]] * seed), torch.ones(seed))
+    images = sorted(root.glob("images/*/*.png"))
+    entries = [(image.relative_to(root).as_posix(), content_hash(image.read_bytes()), proposals) for image in images]
+    settings = SearchSettings(seed=seed).to_dict()
+    write_proposals(root / "proposals.npz", pack_proposals(entries, settings))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A YOLO folder of six images, and a run on it."""
+    """A YOLO folder of six images with proposals, and a run of Fast R-CNN on it."""
     root, run = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("runs") / "run"
     (root / "data.yaml").write_text("names: [disc]\ntrain: images/train\nval: images/val\n", encoding="utf-8")
     for split, count in (("train", 4), ("val", 2)):
@@ -31,7 +44,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             noise = np.random.default_rng(i).integers(0, 255, (60, 80, 3), np.uint8)
             Image.fromarray(noise).save(root / "images" / split / f"{i}.png")
             (root / "labels" / split / f"{i}.txt").write_text("0 0.5 0.5 0.5 0.5\n", encoding="utf-8")
+    write_boxes(root, seed=1)
     overrides = ["data.format=yolo", f"data.root={root}", "train.steps=1", "train.validate_every=null"]
+    overrides += ["model.kind=fast_rcnn", f"model.proposals={root / 'proposals.npz'}"]
     train(parse_config(merge_overrides(dict(TINY), overrides), "test"), run, Console(quiet=True))
     return root, run
 
@@ -46,15 +61,22 @@ def copied(finished: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_moved_data_set_is_the_same(copied: tuple[Path, Path]) -> None:
-    assert sorted(RunFolder(copied[1]).data) == ["train", "val"]
+    assert sorted(RunFolder(copied[1]).data) == ["proposals", "train", "val"]
     resume(copied[1], Console(quiet=True))
 
 
 def test_a_run_that_recorded_no_data_is_resumed(copied: tuple[Path, Path]) -> None:
     (copied[1] / "environment.json").unlink()
     (copied[0] / "images/train/3.png").unlink()
+    write_boxes(copied[0], seed=2)
     resume(copied[1], Console(quiet=True))
     assert load_checkpoint(copied[1] / "last.pt").step == load_config(copied[1] / "config.yaml").train.steps
+
+
+def test_proposals_of_another_search_are_told(finished: tuple[Path, Path]) -> None:
+    lines = RunFolder(finished[1]).log_file.read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith("proposals: ")]
+    assert "proposals.npz: made with seed=1, while images that are not in it are searched with seed=0" in line
 
 
 @pytest.mark.parametrize(
@@ -64,6 +86,11 @@ def test_a_run_that_recorded_no_data_is_resumed(copied: tuple[Path, Path]) -> No
         (lambda root: (root / "images/val/1.png").unlink(), r"the 2 images of data\.val .* began with, found 1; "),
         (lambda root: (root / "images/train/3.png").rename(root / "images/train/9.png"), "found others, or other box"),
         (lambda root: (root / "labels/train/3.txt").write_text("0 0.5 0.5 0.4 0.5\n"), "found others, or other boxes"),
+        (lambda root: write_boxes(root, seed=2), r"the proposals that the run began with, found others in .*\.npz; "),
+        (
+            lambda root: (root / "proposals.npz").unlink(),
+            r"proposals\.npz: expected a file of proposals, found no",
+        ),
         (lambda root: shutil.rmtree(root / "images/train"), r"; the run .* began with other data$"),
         (shutil.rmtree, r"; the run .* began with other data$"),
     ],
