@@ -12,6 +12,7 @@ from detect.data.annotations import Annotations
 from detect.data.images import UnreadableImage
 from detect.data.loading.loader import describe_other_size, evaluation_loader
 from detect.data.loading.workers import explain_worker_death
+from detect.data.sources import remap_classes
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.inference.dataset_pass import (
@@ -34,11 +35,18 @@ from detect.system.randomness import hash_key
 def evaluate(
     model: Predictor | str | Path, data: Annotations | Config | None = None, metric: Metric | None = None
 ) -> Score:
-    """Score a model on annotations, or on the validation split of a Config; None uses the Config of the model."""
+    """Score a model on annotations, or on the validation split of a Config; None uses the Config of the model.
+
+    The classes of annotations and model are matched by name. Raises UserError for an object whose class the model does
+    not have.
+    """
     predictor = model if isinstance(model, Predictor) else load(model)
     config = data if isinstance(data, Config) else predictor.config
-    with_model = config.model_copy(update={"model": predictor.config.model})  # which tells whether masks are read
-    annotations = data if isinstance(data, Annotations) else load_split_for_model(with_model, "val", predictor.classes)
+    if isinstance(data, Annotations):
+        annotations = remap_classes(data, predictor.classes)
+    else:
+        with_model = config.model_copy(update={"model": predictor.config.model})  # which tells whether masks are read
+        annotations = load_split_for_model(with_model, "val", predictor.classes)
     predictions = predict_dataset(predictor, annotations, config).predictions
     return score_predictions(annotations, predictions, metric or default_metric(config))
 

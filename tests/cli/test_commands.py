@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,9 @@ import yaml
 
 import detect
 from detect.cli.main import run
+from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.images import read_image
+from detect.errors import UserError
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from tests.conftest import TINY, Command
 
@@ -193,6 +196,32 @@ def test_python_interface_predicts_from_path_and_array_equally(trained: Path, im
     assert torch.equal(of_path.boxes, of_array[0].boxes)
     assert len(of_path.names()) == len(of_path) > 0
     assert detect.evaluate(detector).images == 4
+
+
+def test_evaluate_matches_the_classes_of_annotations_by_name(trained: Path, images: Path) -> None:
+    detector = detect.load(trained, device="cpu")
+    best = detector.predict(images / "a.png", score=0.0)
+    name, no = best.names()[0], np.zeros(1, bool)
+
+    def annotations(classes: tuple[str, ...]) -> Annotations:
+        """The best detection as an object, with the label that its class has among ``classes``."""
+        image = ImageAnnotation(
+            file=str(images / "a.png"),
+            image_id=1,
+            size=best.size,
+            boxes=best.boxes[:1].double().numpy(),
+            labels=np.array([classes.index(name) + 1]),
+            difficult=no,
+            crowd=no,
+            areas=np.ones(1),
+        )
+        return Annotations.from_images([image], classes)
+
+    for classes in (detector.classes, detector.classes[::-1], (name,), ("zebra", name)):
+        assert detect.evaluate(detector, annotations(classes), "voc12").primary == 1.0
+    other = replace(annotations((name,)), classes=("zebra",))
+    with pytest.raises(UserError, match=r'a\.png: expected objects of \d+ classes, found "zebra"'):
+        detect.evaluate(detector, other)
 
 
 BAD_CONFIGS = [
