@@ -97,8 +97,8 @@ def read_results(
 
     images: which voc and yolo need, and csv where its paths lead to no image here; annotations: the COCO file whose ids
     coco has, None for the list that ``detect predict`` writes beside it (voc and yolo take their images from it too);
-    classes: in this order, None for that of the file. Raises UserError for what cannot be read, and for a detection
-    whose image or class is not known.
+    classes: in this order, None for that of the file. Raises UserError for what cannot be read, for a detection whose
+    image or class is not known, and for an image of another size than that of its detections.
     """
     kind = results_format(path)
     if kind == "coco" or (annotations is not None and images is None):
@@ -108,7 +108,7 @@ def read_results(
         return _read_coco(path, images, coco_classes, classes)
     if kind == "json":
         names = tuple(classes or json_classes(path))
-        return Results(_with_all(images, read_json(path, names)), names)
+        return Results(_with_all(path, images, read_json(path, names)), names)
     if kind == "parts":
         return _read_parts(path, images, classes)
     if kind == "csv":
@@ -221,7 +221,7 @@ def _read_parts(path: Path, images: ListedImages | None, classes: Sequence[str] 
     labels = _labels_by_name(str(path), names)
     new_labels = np.array([0, *(labels(name) for name in parts.classes)], np.int64)
     predictions = [replace(prediction, labels=new_labels[prediction.labels]) for prediction in parts.predictions]
-    return Results(_with_all(images, predictions), names, parts.unreadable, parts.gaps)
+    return Results(_with_all(path, images, predictions), names, parts.unreadable, parts.gaps)
 
 
 def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:
@@ -250,18 +250,28 @@ def _labels_by_name(source: str, classes: Sequence[str]) -> Any:
 def _for_images(images: ListedImages, by_file: Mapping[str, list[DetectionRow]]) -> list[Prediction]:
     """Return a Prediction for each image; UserError for a file that is none, or two that are the same one."""
     predictions = [to_prediction(file, (1, 1), rows) for file, rows in by_file.items()]
-    return _with_all(images, predictions)
+    aligned = align(without_objects(images, ()), predictions)
+    return [
+        replace(prediction, file=file, width=width, height=height)
+        for prediction, file, (height, width) in zip(aligned, images.files, images.sizes, strict=True)
+    ]
 
 
-def _with_all(images: ListedImages | None, predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Return the predictions in the order of the images, with their paths and sizes; as they are without images."""
+def _with_all(path: Path, images: ListedImages | None, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the predictions in the order of the images, with their paths; as they are without images.
+
+    Raises UserError for an image of another size: its boxes would be elsewhere.
+    """
     if images is None:
         return list(predictions)
     aligned = align(without_objects(images, ()), predictions)
-    return [
-        replace(prediction, file=file, width=size[1], height=size[0])
-        for prediction, file, size in zip(aligned, images.files, images.sizes, strict=True)
-    ]
+    for prediction, file, (height, width) in zip(aligned, images.files, images.sizes, strict=True):
+        if (prediction.width, prediction.height) != (width, height):
+            raise UserError(
+                f"{file}: expected {prediction.width} x {prediction.height} pixels, as {path} has for "
+                f"{prediction.file}, found {width} x {height}: give the photos that were detected on"
+            )
+    return [replace(prediction, file=file) for prediction, file in zip(aligned, images.files, strict=True)]
 
 
 def without_objects(images: ListedImages, classes: Sequence[str]) -> Annotations:

@@ -68,6 +68,19 @@ def test_nothing_is_read_from_files_of_no_images(tmp_path):
         assert read_results(path).predictions == []
 
 
+def test_photos_of_another_size_than_the_detections_are_refused(photos, tmp_path):
+    path = tmp_path / "predictions.json"
+    write_format(path, "json", predictions(photos), CLASSES, None)
+    copies = [tmp_path / "copies" / file.relative_to(tmp_path / "photos") for file in photos]
+    for copy in copies:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(copy), np.full((100, 200, 3), 90, np.uint8))
+    assert [p.file for p in read_results(path, listed_images(copies)).predictions] == [str(copy) for copy in copies]
+    cv2.imwrite(str(copies[1]), np.full((50, 100, 3), 90, np.uint8))
+    with pytest.raises(UserError, match=r"b c\.png: expected 200 x 100 pixels, as .*json has for .*, found 100 x 50"):
+        read_results(path, listed_images(copies))
+
+
 def test_masks_go_from_json_to_coco_and_back(photos, tmp_path):
     masks = tuple(encode(np.arange(20000).reshape(100, 200) % n == 0) for n in (7, 900))
     written = [replace(predictions(photos)[0], masks=masks)]
