@@ -14,7 +14,8 @@ from detect.system.files import file_hash
 
 
 def data_identity(train: Annotations, val: Annotations, proposal_files: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return, for both splits, the number of images and a hash of their names, sizes, boxes and classes.
+    """Return, for both splits, the number of images, a hash of their names, sizes, boxes and classes, and one of ids,
+    areas, masks and marks.
 
     The names are those below the folder that all images of a split share: the data set may be moved. For files of
     proposals: a hash of the bytes of each. Raises UserError for one that is not there.
@@ -33,17 +34,15 @@ def require_same_data(
     """
     restart = f"begin another run with its weights: --set model.init={out / 'last.pt'}"
     for name, identity in data_identity(train, val).items():
-        before = recorded.get(name, identity)
-        if before == identity:
-            continue
-        found = f"{identity['images']}" if before["images"] != identity["images"] else "others, or other boxes on them"
-        raise UserError(
-            f"{out}: expected the {before['images']} images of data.{name} that the run began with, found {found}; "
-            f"restore them, or {restart}"
-        )
+        before = identity | recorded.get(name, {})
+        if before != identity:
+            raise UserError(
+                f"{out}: expected the {before['images']} images of data.{name} that the run began with, found "
+                f"{_describe_change(before, identity)}; restore them, or {restart}"
+            )
     hashes = _hash_files(proposal_files)
-    before = recorded.get("proposals", hashes)
-    changed = [file for file, digest in zip(proposal_files, hashes, strict=True) if digest not in before]
+    recorded_hashes = recorded.get("proposals", hashes)
+    changed = [file for file, digest in zip(proposal_files, hashes, strict=True) if digest not in recorded_hashes]
     if changed:
         raise UserError(
             f"{out}: expected the proposals that the run began with, found others in {changed[0]}; restore the file, "
@@ -55,6 +54,14 @@ def _hash_files(files: Sequence[Path]) -> list[str]:
     return [file_hash(file, "a file of proposals") for file in files]
 
 
+def _describe_change(before: Mapping[str, int | str], now: Mapping[str, int | str]) -> str:
+    if before["images"] != now["images"]:
+        return str(now["images"])
+    if before["hash"] != now["hash"]:
+        return "others, or other boxes on them"
+    return "the same with other ids, areas, masks, or marks of crowd, difficult, occluded or truncated"
+
+
 def _identity(split: Annotations) -> dict[str, int | str]:
     files = [split.file(index) for index in range(len(split))]
     prefix = os.path.commonprefix(files)  # noqa: RUF071 - it is cut at its last folder
@@ -63,4 +70,14 @@ def _identity(split: Annotations) -> dict[str, int | str]:
     digest = hashlib.blake2b(os.fsencode("\n".join(names)), digest_size=8)
     for array in (split.sizes, split.offsets, split.boxes, split.labels):
         digest.update(array.tobytes())
-    return {"images": len(files), "hash": digest.hexdigest()}
+    return {"images": len(files), "hash": digest.hexdigest(), "marks": _hash_marks(split)}
+
+
+def _hash_marks(split: Annotations) -> str:
+    """Return a hash of what else the training or its score depends on; the ids are keys of all random draws."""
+    columns = [split.image_ids, split.difficult, split.crowd, split.areas, split.occluded, split.truncated]
+    masks = [] if split.masks is None else [split.masks.offsets, split.masks.content]
+    digest = hashlib.blake2b(digest_size=8)
+    for column in [*columns, *masks]:
+        digest.update(b"none" if column is None else column.tobytes())
+    return digest.hexdigest()

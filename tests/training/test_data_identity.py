@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from rich.console import Console
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.files import load_config, merge_overrides, parse_config
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.masks import PackedMasks, PolygonMask
 from detect.errors import UserError
 from detect.proposals.files import content_hash, pack_proposals, write_proposals
 from detect.proposals.selective_search.settings import SearchSettings
+from detect.training.data_identity import data_identity, require_same_data
 from detect.training.run import resume, train
 from detect.training.run_folder import RunFolder
 from detect.types import Proposals
@@ -102,3 +106,43 @@ def test_a_run_is_not_resumed_on_other_data(
     change(root)
     with pytest.raises(UserError, match=message):
         resume(run, Console(quiet=True))
+
+
+def split_of(**changes: object) -> Annotations:
+    """A split of one image with two objects, one of which has a mask."""
+    image = ImageAnnotation(
+        file="/data/0.png",
+        image_id=1,
+        size=(60, 80),
+        boxes=np.array([[0.0, 0, 20, 20], [10, 10, 50, 50]]),
+        labels=np.array([1, 1]),
+        difficult=np.array([False, False]),
+        crowd=np.array([False, False]),
+        areas=np.array([400.0, 1600.0]),
+        masks=PackedMasks.pack([PolygonMask(((0.0, 0, 20, 0, 20, 20),)), None]),
+    )
+    return Annotations.from_images([replace(image, **changes)], ["disc"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_id": 7},
+        {"difficult": np.array([False, True])},
+        {"crowd": np.array([False, True])},
+        {"areas": np.array([400.0, 1200.0])},
+        {"masks": None},
+        {"masks": PackedMasks.pack([PolygonMask(((0.0, 0, 20, 0, 0, 20),)), None])},
+        {"occluded": np.array([True, False])},
+        {"truncated": np.array([True, False])},
+    ],
+    ids=["id", "difficult", "crowd", "area", "no masks", "mask", "occluded", "truncated"],
+)
+def test_ids_areas_masks_and_marks_are_data_too(changes: dict[str, object]) -> None:
+    recorded = data_identity(split_of(), split_of())
+    require_same_data(Path("run"), recorded, split_of(), split_of())
+    with pytest.raises(UserError, match=r"run: expected the 1 images of data\.val .*, found the same with other ids, "):
+        require_same_data(Path("run"), recorded, split_of(), split_of(**changes))
+    for identity in recorded.values():
+        del identity["marks"]  # as a version wrote it that did not record them
+    require_same_data(Path("run"), recorded, split_of(), split_of(**changes))
