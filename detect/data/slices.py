@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation
-from detect.data.loading.crop_boxes import box_areas, clip_to_window, visible_fraction
+from detect.data.loading.crop_boxes import box_areas, clip_to_window, is_shown
 from detect.ops.slices import Window, slice_windows
 from detect.system.randomness import numpy_generator
 from detect.types import Size
@@ -20,9 +20,9 @@ from detect.types import Size
 class TrainingSlices:
     """The slices of an image: slice_size (h, w) in its pixels; overlap: the fraction that adjacent ones share.
 
-    min_visibility: an object is in a slice, with its box cut, if this fraction of its area in the image is; empty: the
-    number of slices without objects, as a fraction of those with some; whole: whether the whole image is trained on
-    too.
+    min_visibility: an object is in a slice, with its box cut, if this fraction of its area in the image is, and a crowd
+    if any part of it is; empty: the number of slices without objects other than crowds, as a fraction of those with
+    some; whole: whether the whole image is trained on too.
     """
 
     slice_size: Size
@@ -46,32 +46,35 @@ def slice_annotations(annotations: Annotations, slices: TrainingSlices, seed: in
         if slices.whole or len(windows) == 1:
             images.append(image)
         parts += [_cut(image, window, slices.min_visibility) for window in windows if len(windows) > 1]
-    empty = np.flatnonzero([len(part.boxes) == 0 for part in parts])
+    is_empty = [bool(part.crowd.all()) for part in parts]
+    empty = np.flatnonzero(is_empty)
     count = min(len(empty), round(slices.empty * (len(parts) - len(empty))))
     drawn = set(numpy_generator(seed, "empty slices").permutation(empty)[:count].tolist())
-    remaining = [part for i, part in enumerate(parts) if len(part.boxes) or i in drawn]
+    remaining = [part for i, part in enumerate(parts) if not is_empty[i] or i in drawn]
     first_id = int(annotations.image_ids.max(initial=0)) + 1
     images += [replace(part, image_id=first_id + i) for i, part in enumerate(remaining)]
     return Annotations.from_images(images, annotations.classes, annotations.category_ids.tolist(), annotations.dropped)
 
 
 def count_unshown(annotations: Annotations, slices: TrainingSlices) -> int:
-    """Return the number of objects in cut images that no slice shows enough of; only a whole image has them."""
+    """Return the number of objects, without crowds, in cut images that no slice shows enough of.
+
+    Only a whole image has them.
+    """
     count = 0
     for index in range(len(annotations)):
         image = annotations[index]
         windows = slice_windows(image.size, slices.slice_size, slices.overlap)
         if len(windows) > 1:
             shown = [_is_shown(image, window, slices.min_visibility) for window in windows]
-            count += int((~np.logical_or.reduce(shown)).sum())
+            count += int((~np.logical_or.reduce(shown) & ~image.crowd).sum())
     return count
 
 
 def _is_shown(image: ImageAnnotation, window: Window, min_visibility: float) -> np.ndarray:
     """Return which objects (N,) of an image a window shows enough of, bool, of their parts inside the image."""
     height, width = image.size
-    visible = visible_fraction(clip_to_window(image.boxes, (0, 0, width, height)), window)
-    return (visible > 0) & (visible >= min_visibility)
+    return is_shown(clip_to_window(image.boxes, (0, 0, width, height)), image.crowd, window, min_visibility)
 
 
 def _cut(image: ImageAnnotation, window: Window, min_visibility: float) -> ImageAnnotation:

@@ -23,7 +23,11 @@ OUTSIDE = np.array([[-140.0, 10, 60, 40]])  # 60 of its 200 columns are in the p
 SLICES = TrainingSlices(slice_size=(50, 100), overlap=0.0, min_visibility=0.6, empty=0.0, whole=False)
 
 
-def photo(folder: Path, boxes: np.ndarray = BOXES) -> Annotations:
+CROWD = np.array([[0.0, 0, 200, 100]])
+
+
+def photo(folder: Path, boxes: np.ndarray = BOXES, crowds: int = 0) -> Annotations:
+    """One photo of 200 x 100 pixels; the first ``crowds`` of its boxes are crowds."""
     rgb = np.zeros((100, 200, 3), np.uint8)
     for label, (x1, y1, x2, y2) in enumerate(boxes.astype(int).clip(0), start=1):
         rgb[y1:y2, x1:x2] = 50 * label
@@ -37,11 +41,11 @@ def photo(folder: Path, boxes: np.ndarray = BOXES) -> Annotations:
         boxes=boxes,
         labels=np.arange(len(boxes)) + 1,
         difficult=flags,
-        crowd=flags,
+        crowd=np.arange(len(boxes)) < crowds,
         areas=np.prod(boxes[:, 2:] - boxes[:, :2], axis=1),
         masks=PackedMasks.pack([PolygonMask((ring,)) for ring in rings]),
     )
-    return Annotations.from_images([image], ("a", "b", "c"))
+    return Annotations.from_images([image], ("a", "b", "c", "d"))
 
 
 def load(annotations: Annotations, keys: list[int]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -83,24 +87,28 @@ def test_of_an_object_that_reaches_outside_the_part_in_the_image_counts(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("min_visibility", "empty", "whole", "expected"),
+    ("crowds", "min_visibility", "empty", "whole", "expected"),
     [
-        (0.6, 0.0, False, [1, 1]),
-        (0.5, 0.0, False, [2, 1, 1]),  # a half of the second object in each of two slices
-        (0.6, 0.5, False, [1, 1, 0]),
-        (0.6, 1.0, False, [1, 1, 0, 0]),
-        (0.6, 0.0, True, [3, 1, 1]),
+        (0, 0.6, 0.0, False, [1, 1]),
+        (0, 0.5, 0.0, False, [2, 1, 1]),  # a half of the second object in each of two slices
+        (0, 0.6, 0.5, False, [1, 1, 0]),
+        (0, 0.6, 1.0, False, [1, 1, 0, 0]),
+        (0, 0.6, 0.0, True, [3, 1, 1]),
+        (1, 0.6, 0.0, False, [2, 2]),  # a crowd is in every slice, a quarter of it in each
+        (1, 0.6, 0.5, False, [2, 2, 1]),  # and one with nothing else has no object
     ],
 )
 def test_visible_share_empty_slices_and_whole_images(
-    min_visibility: float, empty: float, whole: bool, expected: list[int], tmp_path: Path
+    crowds: int, min_visibility: float, empty: float, whole: bool, expected: list[int], tmp_path: Path
 ) -> None:
     slices = TrainingSlices((50, 100), 0.0, min_visibility, empty, whole)
-    sliced = slice_annotations(photo(tmp_path), slices, 0)
+    annotations = photo(tmp_path, np.concatenate([CROWD[:crowds], BOXES]), crowds)
+    sliced = slice_annotations(annotations, slices, 0)
     counts = np.diff(sliced.offsets).tolist()
     assert sorted(counts, reverse=True) == sorted(expected, reverse=True)
     assert len(set(sliced.image_ids.tolist())) == len(sliced)
-    again = slice_annotations(photo(tmp_path), slices, 0)
+    assert np.diff(sliced.offsets).min() >= crowds == sliced.crowd.sum() / len(sliced)
+    again = slice_annotations(annotations, slices, 0)
     assert [again[i].window for i in range(len(again))] == [sliced[i].window for i in range(len(sliced))]
 
 
@@ -135,11 +143,19 @@ def test_settings_make_slices_of_the_training_split_only(shapes_root: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("boxes", "min_visibility", "expected"),
-    [(np.zeros((0, 4)), 0.6, 0), (BOXES, 0.6, 1), (BOXES, 0.5, 0), (BOXES, 1.0, 1), (OUTSIDE, 0.6, 0)],
+    ("boxes", "crowds", "min_visibility", "expected"),
+    [
+        (np.zeros((0, 4)), 0, 0.6, 0),
+        (BOXES, 0, 0.6, 1),
+        (BOXES, 0, 0.5, 0),
+        (BOXES, 0, 1.0, 1),
+        (OUTSIDE, 0, 0.6, 0),
+        (CROWD, 0, 0.6, 1),
+        (CROWD, 1, 0.6, 0),
+    ],
 )
 def test_objects_that_no_slice_shows_are_counted(
-    boxes: np.ndarray, min_visibility: float, expected: int, tmp_path: Path
+    boxes: np.ndarray, crowds: int, min_visibility: float, expected: int, tmp_path: Path
 ) -> None:
     # The seam at x = 100 cuts the second object in half; the others lie in one slice each.
-    assert count_unshown(photo(tmp_path, boxes), replace(SLICES, min_visibility=min_visibility)) == expected
+    assert count_unshown(photo(tmp_path, boxes, crowds), replace(SLICES, min_visibility=min_visibility)) == expected

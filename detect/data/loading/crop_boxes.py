@@ -22,6 +22,15 @@ def visible_fraction(boxes: np.ndarray, window: Window) -> np.ndarray:
     )
 
 
+def is_shown(boxes: np.ndarray, crowd: np.ndarray, window: Window, min_visibility: float) -> np.ndarray:
+    """Return which objects (B,) a window shows enough of: the fraction ``min_visibility`` of their area, in 0..1.
+
+    Of a crowd, crowd (B,) bool, any part is enough: where its box is gone, what is inside it is trained as background.
+    """
+    visible = visible_fraction(boxes, window)
+    return np.asarray((visible > 0) & (crowd | (visible >= min_visibility)))
+
+
 def box_areas(boxes: np.ndarray) -> np.ndarray:
     """Return the areas (B,) in square pixels."""
     return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detect.data.loading.crop_boxes import clip_to_window, hflip_boxes, visible_fraction
+from detect.data.loading.crop_boxes import clip_to_window, hflip_boxes, is_shown
 from detect.ops.preprocess import Preprocess
 from detect.ops.slices import Window
 from detect.types import Size
@@ -55,7 +55,7 @@ class Augment:
     flip: probability of a flip left to right; crop: probability of a random crop (30 to 100% of the area);
     color_jitter: strength in 0..1 of the jitter of brightness, contrast and saturation (factors 1 - strength to 1 +
     strength) and hue (a tenth of it, in turns); min_visibility: an object keeps its (clipped) box if at least this
-    fraction of its area in the image is inside the crop, otherwise it is removed.
+    fraction of its area in the image is inside the crop, otherwise it is removed; a crowd keeps its box if any part is.
     """
 
     flip: float = 0.5
@@ -128,13 +128,16 @@ def resize_example(example: Example, preprocess: Preprocess, min_size: int | Non
 
 
 def _crop(example: Example, rgb: np.ndarray, window: Window, min_visibility: float) -> Example:
-    """Return the example in the window; objects with less than the fraction ``min_visibility`` left are removed."""
-    visible = visible_fraction(example.boxes, window)
+    """Return the example in the window; objects with less than the fraction ``min_visibility`` left are removed.
+
+    A crowd is removed only if nothing of it is left.
+    """
+    keep = is_shown(example.boxes, example.crowd, window, min_visibility)
     x1, y1, x2, y2 = window
     cropped = _transform_example(
         example, rgb, lambda boxes: clip_to_window(boxes, window), lambda masks: masks[:, y1:y2, x1:x2]
     )
-    return _select(cropped, (visible > 0) & (visible >= min_visibility))
+    return _select(cropped, keep)
 
 
 def _hflip(example: Example, rgb: np.ndarray) -> Example:

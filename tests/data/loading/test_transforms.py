@@ -184,6 +184,15 @@ def test_transform_crop_keeps_an_object(seed: int, boxes: list[list[int]]) -> No
     assert transformed.rgb.shape[0] / transformed.rgb.shape[1] == pytest.approx(60 / 90, rel=0.45)
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_transform_crop_keeps_a_crowd_that_is_visible_at_all(seed: int) -> None:
+    crowds = np.asarray([True, False])
+    image = dataclasses.replace(example([[0, 0, 90, 60], [40, 25, 50, 35]]), crowd=crowds)
+    transformed = CROP(image, seed)
+    (crowd,) = transformed.boxes[transformed.crowd]
+    np.testing.assert_allclose(crowd, [0, 0, *transformed.size[::-1]], atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("boxes", "window", "fraction"),
     [
