@@ -48,8 +48,8 @@ class TrainingSliceConfig(ConfigModel):
     overlap: Annotated[float, Field(ge=0, le=0.9)] = 0.2
     """Fraction of the sides of a slice that it shares with the next one."""
     min_visibility: Fraction = 0.4
-    """Fraction of the area of an object that a slice must show to have it as an object, with its box cut; of a crowd any
-    part is enough."""
+    """Fraction of the area of an object that a slice must show to have it as an object, with its box cut; of a crowd
+    any part is enough."""
     empty: Fraction = 0.1
     """Number of slices without objects other than crowds that are trained on, as a fraction of those with objects."""
     whole: bool = True

@@ -136,10 +136,22 @@ def test_settings_make_slices_of_the_training_split_only(shapes_root: Path) -> N
     assert len(sliced.train) > len(whole.train) == 12
     assert len(sliced.val) == len(whole.val)
     assert sliced.notes[-1] == f"slices: {len(sliced.train)} images to train on, with slices, of 12"
-    with pytest.raises(UserError, match=r"data\.slice\.size: expected null without an RPN"):
-        read_splits(
-            with_overrides(config, ["data.slice.size=64", "model.kind=fast_rcnn", "model.proposals=selective_search"])
-        )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.kind=fast_rcnn", "model.proposals=selective_search"], "expected null without an RPN"),
+        (["train.recipe=alternating"], "expected null with train.recipe alternating"),
+    ],
+)
+def test_slices_are_refused_where_proposals_are_those_of_whole_images(
+    overrides: list[str], message: str, shapes_root: Path
+) -> None:
+    config = with_overrides(parse_config(TINY, "tiny"), [f"data.root={shapes_root}", *overrides])
+    assert len(read_splits(config).train) == 12
+    with pytest.raises(UserError, match=rf"^data\.slice\.size: {message}.* found 64"):
+        read_splits(with_overrides(config, ["data.slice.size=64"]))
 
 
 @pytest.mark.parametrize(

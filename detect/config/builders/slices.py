@@ -32,7 +32,11 @@ def build_slicing(model: ModelConfig) -> Slicing | None:
 
 
 def build_training_slices(config: Config) -> TrainingSlices | None:
-    """Return the slices of training images; None without. Raises UserError with precomputed proposals."""
+    """Return the slices of training images; None without.
+
+    Raises UserError where proposals are looked up by the file of a whole image: precomputed ones, and in the recipe
+    alternating those that an RPN has written.
+    """
     settings = config.data.slice
     if settings.size is None:
         return None
@@ -40,6 +44,11 @@ def build_training_slices(config: Config) -> TrainingSlices | None:
         raise UserError(
             "data.slice.size: expected null without an RPN, as proposals are those of whole images, found "
             f"{settings.size}"
+        )
+    if config.train.recipe == "alternating":
+        raise UserError(
+            "data.slice.size: expected null with train.recipe alternating, whose stages read the proposals of whole "
+            f"images from a file, found {settings.size}; train with train.recipe=joint"
         )
     return TrainingSlices(
         slice_size=_sides(settings.size),
