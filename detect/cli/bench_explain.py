@@ -125,6 +125,8 @@ def explain_command(
     names, peer_names = _method_names(methods), _peer_names(peers)
     files = masked_files(root, split, 20 if num_images is None and min_detections is None else num_images, skip)
     predictor = load(model, device or "auto", precision or "fp32")
+    for line in _describe_views(predictor):
+        print(line, flush=True)
     settings = ExplanationSettings(
         names=names,
         options=MethodOptions(no_progress, layer, masks),
@@ -202,7 +204,15 @@ def _describe_model(predictor: Predictor) -> tuple[str, ...]:
         f"Of {portable_path(predictor.file)}: {model.kind} on {model.backbone.name}, trained on the list "
         f"{data.train} of {portable_path(Path(data.root))}.",
         "Each method of `detect explain`, compared with two baselines that do not use the network.",
+        *_describe_views(predictor),
     )
+
+
+def _describe_views(predictor: Predictor) -> tuple[str, ...]:
+    """Return the sentence on a model that merges several views of an image, of which one is explained here."""
+    if predictor.detector is predictor.base_detector and predictor.slicing is None:
+        return ()
+    return ("Its model.test_time is not used: the detections are those in one view of each whole image.",)
 
 
 def portable_path(path: Path) -> str:

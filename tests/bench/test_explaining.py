@@ -21,6 +21,9 @@ from detect.bench.explaining_tables import FLAT_BOX, RANDOM_IN_PROPOSAL, RANDOM_
 from detect.bench.explaining_targets import targets_table
 from detect.bench.gradcam_peer import PREFIX
 from detect.bench.masked_images import masked_files
+from detect.checkpoints.checkpoint import save_checkpoint
+from detect.checkpoints.zoo import read_model
+from detect.config.files import with_overrides
 from detect.evaluation.analysis.bootstrap import Interval
 from detect.explain.attribution.heatmaps import to_image_pixels
 from detect.explain.attribution.options import MethodOptions, no_progress
@@ -165,6 +168,22 @@ def test_objects_of_other_classes_are_counted(
     status, stdout, _ = detect_command("bench", "explain", model, root, "--peers", "none", "--methods", "gradcam")
     assert status == 0
     assert "2 objects with a mask are of classes that the model does not have: left out" in stdout
+
+
+@pytest.mark.parametrize("setting", [None, "flip=true", "scales=[2]", "slice.size=64"])
+def test_a_model_that_merges_views_is_said_to_be_measured_in_one(
+    setting: str | None, model: Path, image: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    saved, _ = read_model(model)
+    changed, page = tmp_path / "changed.pt", tmp_path / "page.md"
+    overrides = [] if setting is None else [f"model.test_time.{setting}"]
+    save_checkpoint(replace(saved, config=with_overrides(saved.config, overrides)), changed)
+    root = write_voc(tmp_path / "voc", image, [])
+    flags = ("--peers", "none", "--methods", "gradcam", "--out", page)
+    status, stdout, err = detect_command("bench", "explain", changed, root, *flags)
+    assert (status, err) == (0, "")
+    said = "Its model.test_time is not used: the detections are those in one view of each whole image."
+    assert (said in stdout.splitlines()) is (said in page.read_text()) is (setting is not None)
 
 
 def read_pixels(file: Path) -> np.ndarray:

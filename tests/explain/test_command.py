@@ -80,6 +80,12 @@ def test_trace_of_a_searched_proposal_lists_its_merges(image: Path, tmp_path: Pa
         (("IMAGE", "--proposals", "p.npz"), "found one with an RPN"),
         (("IMAGE", "--annotations", "a.json", "--split", "val"), "expected one of them"),
         (("IMAGE", "--set", "model.test_time.flip=true"), "model.test_time: expected one view"),
+        (("IMAGE", "--set", "model.test_time.flip=true", "--method", "gradcam"), "model.test_time: expected one view"),
+        (
+            ("IMAGE", "--set", "model.test_time.slice.size=[64,48]", "--method", "eigencam"),
+            "model.test_time.slice.size: expected null, so that each detection is one of the whole image, "
+            "found (64, 48); --set model.test_time.slice.size=null, or --method trace, which knows slices",
+        ),
     ],
 )
 def test_invalid_options_exit_with_one_line(

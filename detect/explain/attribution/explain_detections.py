@@ -31,6 +31,7 @@ from detect.explain.attribution.target import (
     target_detections,
 )
 from detect.explain.trace.trace import trace
+from detect.explain.views import require_whole_images
 from detect.inference.predictor import Predictor
 from detect.models.layer_hooks import find_layer, stage_names
 from detect.ops.preprocess import rescale_boxes
@@ -82,9 +83,10 @@ def explain_images(
 ) -> ExplainedImages:
     """Write a folder below ``out`` for each image with a detection to explain, and log a line for each detection.
 
-    Raises UserError for a layer that the network does not have, an edge of boxes that are not regressed, or gradients
-    in fp16.
+    Raises UserError for a layer that the network does not have, an edge of boxes that are not regressed, gradients in
+    fp16, or a model with test-time augmentation or slices.
     """
+    require_whole_images(predictor)
     if ALL_METHODS[query.method].needs_gradients and predictor.compute.dtype == torch.float16:
         raise UserError(
             f"--precision: expected fp32 or bf16 with --method {query.method}, found fp16, in which small gradients of "

@@ -15,7 +15,6 @@ from detect.data.annotations import ImageAnnotation
 from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import save_image
-from detect.errors import UserError
 from detect.evaluation.score import Metric
 from detect.explain.trace.describe import describe_detections
 from detect.explain.trace.ground_truth import match_detections
@@ -24,6 +23,7 @@ from detect.explain.trace.slices import describe_slices
 from detect.explain.trace.trace import trace
 from detect.explain.trace.trace_images import chain_figure, search_figure
 from detect.explain.trace.trace_page import DetectionEntry, TracePage, render_trace_page
+from detect.explain.views import require_one_view
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.predictor import Predictor
 from detect.models.slices import Slicing
@@ -68,11 +68,7 @@ def trace_images(
 
     Raises UserError for a model with test-time augmentation.
     """
-    if predictor.detector is not predictor.base_detector:
-        raise UserError(
-            "model.test_time: expected one view of each image, so that each detection has one trace, found several; "
-            "--set model.test_time.flip=false --set model.test_time.scales=[1]"
-        )
+    require_one_view(predictor)
     unreadable = []
     for image, name in zip(images, relative_to_shared_folder([str(image) for image in images]), strict=True):
         try:
