@@ -59,7 +59,7 @@ def evaluate(
     console = Console(stderr=True)
     describer = load_describer(model, overrides, device)
     dataset = read_captions(describer.model.config.data, split)
-    for note in dataset.notes:
+    for note in (*describer.notes, *dataset.notes):
         print(note, flush=True)
     with_text = with_text and _can_score_text(describer)
     started = time.perf_counter()
@@ -70,6 +70,8 @@ def evaluate(
     record = {**scores.to_dict(), "seconds": seconds}
     if model_b is not None:
         other = load_describer(model_b, [pair for pair in overrides if not pair.startswith("detector=")], device)
+        for note in other.notes:
+            print(note, flush=True)
         other_scores = _evaluate(other, model_b, dataset, console, False)
         record["compared"] = _compare(scores, other_scores, model_b)
     if json_file is not None:

@@ -66,7 +66,8 @@ def align(
     tokens = require_words(sentence, describer.model.vocabulary, "SENTENCE")
     rgb = read_image(photo)
     alignment = describer.align(rgb, tokens)
-    for line in (*describe_unknown(tokens, describer.model.vocabulary), *_empty(len(alignment.regions))):
+    unknown = describe_unknown(tokens, describer.model.vocabulary)
+    for line in (*describer.notes, *unknown, *_empty(len(alignment.regions))):
         print(line)
     for line in _phrases(alignment, describer.classes):
         print(line)
@@ -113,7 +114,7 @@ def search(
     images = search_images(paths)
     describer = load_describer(model, overrides, device)
     tokens = require_words(query, describer.model.vocabulary, "--query")
-    for line in (*images.notes(), *describe_unknown(tokens, describer.model.vocabulary)):
+    for line in (*images.notes(), *describer.notes, *describe_unknown(tokens, describer.model.vocabulary)):
         print(line, flush=True)
     unreadable: list[str] = []
     matches = [(file, describer.match(rgb, tokens)) for file, rgb in _read(images, "searching", unreadable)]
@@ -161,7 +162,7 @@ def caption(
 
     images = search_images(paths)
     describer = load_describer(model, overrides, device)
-    for line in images.notes():
+    for line in (*images.notes(), *describer.notes):
         print(line, flush=True)
     unreadable: list[str] = []
     rows = []

@@ -13,6 +13,7 @@ from detect.config import to_dict
 from detect.config.describe import DescribeConfig
 from detect.config.describe_files import parse_describe_config
 from detect.config.files import merge_overrides
+from detect.describe.input_files import changed_files, feature_files
 from detect.describe.model import DescribeModel, load_describe_model
 from detect.describe.region_extractor import RegionExtractor, build_region_extractor
 from detect.describe.regions import RegionFeatures
@@ -81,10 +82,14 @@ class RegionCaption:
 
 @dataclass(frozen=True)
 class Describer:
-    """A model with the detector whose regions it was trained on; photos are RGB uint8 (H, W, 3)."""
+    """A model with the detector whose regions it was trained on; photos are RGB uint8 (H, W, 3).
+
+    notes: a line if the detector, or the weights of the features, are not those of the training.
+    """
 
     model: DescribeModel
     extractor: RegionExtractor
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -161,7 +166,14 @@ def load_describer(path: Path, overrides: Sequence[str] = (), device: str | None
         if getattr(config, name) != getattr(model.config, name):
             raise UserError(f"--set: expected {name}.* as {path} was trained with, found others")
     extractor = build_region_extractor(config)
-    return Describer(model=replace(model, config=config).to(extractor.predictor.compute.device), extractor=extractor)
+    return Describer(
+        model=replace(model, config=config).to(extractor.predictor.compute.device),
+        extractor=extractor,
+        notes=tuple(
+            f"{path}: trained with another {changed} than this one, so its answers may be worse"
+            for changed in changed_files(model.files, feature_files(config, extractor))
+        ),
+    )
 
 
 def require_words(text: str, vocabulary: Vocabulary, label: str) -> tuple[str, ...]:

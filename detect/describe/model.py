@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ _CHUNK = 256  # sentences scored at once with one photo's chunk, which bounds th
 class DescribeModel:
     """The networks of ``detect describe`` with their settings and vocabulary, in evaluation mode.
 
-    length: F, the length of the features of a region. A photo is its features (R, F) float32, a row for each region
+    length: F, the length of the features of a region; files: hashes of the files that it was trained with, by the keys
+    that name them, empty for a model that does not tell. A photo is its features (R, F) float32, a row for each region
     and the whole photo last; a sentence is its tokens, as ``tokenize`` returns them.
     """
 
@@ -46,6 +47,7 @@ class DescribeModel:
     sentence_encoder: SentenceEncoder
     region_encoder: RegionEncoder
     generator: SentenceGenerator | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @torch.no_grad()
     def word_scores(self, features: np.ndarray, tokens: Sequence[str]) -> np.ndarray:
@@ -181,6 +183,7 @@ def save_describe_model(model: DescribeModel, file: Path) -> None:
         "config": to_dict(model.config),
         "words": list(model.vocabulary.words),
         "length": model.length,
+        "files": dict(model.files),
     }
     save_with_checksum(file, content | {name: network.state_dict() for name, network in model.networks.items()})
 
@@ -205,4 +208,4 @@ def load_describe_model(path: Path) -> DescribeModel:
         model = with_new_generator(model)
     for name, network in model.networks.items():
         network.load_state_dict(content[name])
-    return model
+    return replace(model, files=content.get("files", {}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -63,7 +63,10 @@ class StageContext:
 def train_networks(
     config: DescribeConfig, vocabulary: Vocabulary, photos: Sequence[TrainingPhoto], folder: RunFolder, console: Console
 ) -> DescribeModel:
-    """Run the three stages that train on features, write ``model.pt`` and return the model."""
+    """Run the three stages that train on features, write ``model.pt`` and return the model.
+
+    The model tells the files with which the run of the folder began.
+    """
     if len(photos) < 2:
         raise UserError(f"data.train: expected 2 photos with sentences or more, found {len(photos)}")
     context = StageContext(
@@ -85,6 +88,7 @@ def train_networks(
     model = build_describe_model(config, vocabulary, photos[0].features.shape[1], vectors)
     steps = align(model, context)
     model = train_generator(model, find_segments(model, context), steps, context)
+    model = replace(model, files=folder.data.get("files", {}))
     save_describe_model(model, folder.path / MODEL_FILE)
     context.log(f"model: {folder.path / MODEL_FILE}")
     return model

@@ -19,6 +19,7 @@ from detect.config.describe_files import load_describe_config
 from detect.describe.captions import CaptionedImage
 from detect.describe.datasets import read_captions
 from detect.describe.formats.caption_files import CaptionFiles
+from detect.describe.input_files import changed_files, hash_files, training_files
 from detect.describe.model import DescribeModel
 from detect.describe.networks_training import train_networks
 from detect.describe.region_extractor import RegionExtractor, build_region_extractor
@@ -42,7 +43,8 @@ def train_describe(config: DescribeConfig, out: Path, console: Console | None = 
     if config.words.vectors is not None:
         require_file(Path(config.words.vectors), "a text file of word vectors")
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
-    folder = RunFolder.create(out, config, sys.argv, _identity(data.images))
+    facts = _identity(data.images) | {"files": hash_files(training_files(config, extractor))}
+    folder = RunFolder.create(out, config, sys.argv, facts)
     return _run_stages(config, extractor, data, folder, console or Console())
 
 
@@ -55,7 +57,9 @@ def resume_describe(out: Path, console: Console | None = None) -> DescribeModel:
     remove_temp_files(out)
     data = read_captions(config.data, "train")
     _require_same_data(folder, data.images)
-    return _run_stages(config, build_region_extractor(config), data, folder, console or Console())
+    extractor = build_region_extractor(config)
+    _require_same_files(folder, training_files(config, extractor))
+    return _run_stages(config, extractor, data, folder, console or Console())
 
 
 def prepare_photos(
@@ -111,11 +115,20 @@ def _identity(images: Sequence[CaptionedImage]) -> dict[str, int | str]:
 
 def _require_same_data(folder: RunFolder, images: Sequence[CaptionedImage]) -> None:
     """Raise UserError if the photos or sentences are not those that the run began with."""
-    before: Mapping[str, int | str] = folder.data
-    now = _identity(images)
-    if before != now:
+    before, now = folder.data, _identity(images)
+    if any(before.get(name) != now[name] for name in now):
         difference = now["photos"] if before.get("photos") != now["photos"] else "others, or other sentences"
         raise UserError(
             f"{folder.path}: expected the {before.get('photos')} photos of data.train that the run began with, "
             f"found {difference}"
+        )
+
+
+def _require_same_files(folder: RunFolder, files: Mapping[str, Path]) -> None:
+    """Raise UserError if a file of ``training_files`` is not the one that the run began with."""
+    changed = changed_files(folder.data.get("files", {}), files)
+    if changed:
+        raise UserError(
+            f"{folder.path}: expected the files that the run began with, found another {', another '.join(changed)}; "
+            "restore it, or train anew"
         )

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
+from detect.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from detect.config.describe import DescribeConfig
 from detect.config.describe_files import parse_describe_config
 from detect.describe import region_features
+from detect.describe.describer import load_describer
 from detect.describe.model import load_describe_model
 from detect.describe.recipe import resume_describe, train_describe
 from detect.describe.region_extractor import RegionExtractor
@@ -68,6 +73,42 @@ def test_a_run_resumes_on_its_own_data_alone(config: DescribeConfig, tmp_path: P
     (tmp_path / "run" / "config.yaml").write_text(text.replace("  seed: 3\n", "  seed: 4\n"), encoding="utf-8")
     with pytest.raises(UserError, match=r"run: expected the \d+ photos of data.train that the run began with, found"):
         resume_describe(tmp_path / "run", QUIET)
+
+
+def change_weights(detector: Path) -> None:
+    checkpoint = load_checkpoint(detector)
+    weights = {name: weight + 1 if "bias" in name else weight for name, weight in checkpoint.weights.items()}
+    save_checkpoint(replace(checkpoint, weights=weights), detector)
+
+
+@pytest.mark.slow
+def test_a_run_resumes_with_its_own_detector_and_vectors_alone(
+    config: DescribeConfig, tmp_path: Path, detect_command: Command
+) -> None:
+    detector, vectors, run = tmp_path / "tiny.pt", tmp_path / "vectors.txt", tmp_path / "run"
+    shutil.copy(config.detector, detector)
+    vectors.write_text("disc 0 1\na 0 1\n", encoding="utf-8")
+    words = config.words.model_copy(update={"vectors": str(vectors)})
+    train_describe(config.model_copy(update={"detector": str(detector), "words": words}), run, QUIET)
+    resume_describe(run, QUIET)
+    assert load_describer(run).notes == ()
+
+    vectors.write_text("disc 1 0\na 0 1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"run began with, found another words\.vectors {vectors}; restore it, or "):
+        resume_describe(run, QUIET)
+    assert load_describer(run).notes == ()
+    change_weights(detector)
+    with pytest.raises(UserError, match=rf"found another detector {detector}, another words\.vectors {vectors}; "):
+        resume_describe(run, QUIET)
+    (note,) = load_describer(run).notes
+    assert re.match(rf"{run}: trained with another detector {detector} than this one", note)
+    assert note in detect_command("describe", "eval", run, "--no-text")[1].splitlines()
+
+    facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    del facts["data"]["files"]  # as a version wrote it that did not record them
+    (run / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert resume_describe(run, QUIET).files == {}
+    assert load_describer(run).notes == ()
 
 
 def test_a_folder_with_files_is_never_trained_into(config: DescribeConfig, tmp_path: Path) -> None:
