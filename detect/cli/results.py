@@ -49,7 +49,13 @@ def results_command() -> None:
     help="COCO file with the ids of SRC or DST [default: the list beside SRC, and ids from 1].",
 )
 @click.option("--classes", metavar="A,B", help="Order of the classes [default: that of SRC, or the alphabet].")
-@click.option("--score", type=click.FloatRange(0, 1), metavar="0..1", default=0.0, help="Minimum score [default: all].")
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    metavar="0..1",
+    default=0.0,
+    help="Minimum score; a lower one stays where it continues a track [default: all].",
+)
 def convert(
     source: Path,
     target: Path,
@@ -63,7 +69,7 @@ def convert(
     `detect predict --from`, to DST in another format.
 
     The format of SRC is detected. Scores stay as they are to the last bit, except that yolo-labels has none; masks are
-    kept from and to json and coco.
+    kept from and to json and coco, and so are frames and tracks of videos.
     """
     is_folder = target_format in ("voc", "yolo", "yolo-labels", "label-studio")
     require_writable_folder(target) if is_folder else require_writable_file(target)
@@ -73,12 +79,12 @@ def convert(
     from detect.inference.find_images import find_images
     from detect.inference.labeling_results import local_files
     from detect.inference.result_files import listed_images, read_results
-    from detect.inference.result_formats import write_format
+    from detect.inference.result_formats import WITHOUT_TRACKS, select_score, write_format
 
     images = listed_images(find_images(paths)) if paths else None
     order = None if classes is None else [name.strip() for name in classes.split(",")]
     results = read_results(source, images, annotations, order)
-    chosen = [prediction.select(prediction.scores >= score) for prediction in results.predictions]
+    chosen = [select_score(prediction, score) for prediction in results.predictions]
     ids = None
     if target_format == "coco" and annotations is not None:
         ids = coco_ids(annotations, [Path(prediction.file) for prediction in chosen], results.classes)
@@ -96,3 +102,5 @@ def convert(
         prediction.masks is not None for prediction in chosen
     ):
         print(f"{target_format} has no field for masks: not written")
+    if target_format in WITHOUT_TRACKS and any(prediction.tracks is not None for prediction in chosen):
+        print(f"{target_format} has no field for tracks: not written")

@@ -7,25 +7,23 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation
-from detect.data.formats import coco_json
-from detect.data.formats.mask_json import parse_mask
 from detect.data.image_names import ImageNames
 from detect.data.images import image_size
-from detect.data.masks import rasterize
-from detect.errors import UserError, did_you_mean, shorten
+from detect.errors import UserError, shorten
 from detect.evaluation.predictions import Prediction, align, empty_prediction
 from detect.inference.coco_ids import images_file
+from detect.inference.coco_results import read_coco, read_coco_listing
 from detect.inference.result_readers import (
     DetectionRow,
     are_numbers,
     comp4_classes,
     json_classes,
-    load_coco_results,
+    labels_by_name,
     load_list,
     read_comp4,
     read_json,
@@ -42,11 +40,10 @@ _CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2")
 
 @dataclass(frozen=True)
 class ListedImages:
-    """The images that results are of: their paths, and their sizes (h, w); ids: those of a COCO file, by the path."""
+    """The images that results are of: their paths, and their sizes (h, w)."""
 
     files: tuple[str, ...]
     sizes: tuple[Size, ...]
-    ids: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,11 +98,13 @@ def read_results(
     image or class is not known, and for an image of another size than that of its detections.
     """
     kind = results_format(path)
-    if kind == "coco" or (annotations is not None and images is None):
-        images, coco_classes = _read_coco_images(annotations or images_file(path), path)
     if kind == "coco":
-        assert images is not None
-        return _read_coco(path, images, coco_classes, classes)
+        listing = read_coco_listing(annotations or images_file(path), path)
+        names = tuple(classes or listing.categories.values())
+        return Results(read_coco(path, listing, names), names)
+    if annotations is not None and images is None:
+        listing = read_coco_listing(annotations, path)
+        images = ListedImages(tuple(listing.files.values()), tuple(listing.sizes.values()))
     if kind == "json":
         names = tuple(classes or json_classes(path))
         return Results(_with_all(path, images, read_json(path, names)), names)
@@ -121,65 +120,13 @@ def read_results(
     return _read_yolo(path, images, classes)
 
 
-def _read_coco_images(listing: Path, results: Path) -> tuple[ListedImages, dict[int, str]]:
-    """Return the images of a COCO annotation file, by their names in it, and its categories by their ids."""
-    if not listing.is_file():
-        raise UserError(f"{results}: expected its images in {listing}, found no such file: --annotations GT.json")
-    document = coco_json.load_document(listing)
-    records = enumerate(coco_json.get_records(listing, document, "images"), 1)
-    images = [coco_json.parse_image(listing, position, record) for position, record in records]
-    for image in images:
-        if image.size is None:
-            raise UserError(f"{listing}: image {image.id}: expected width and height, found none")
-    records = enumerate(coco_json.get_records(listing, document, "categories"), 1)
-    categories = [coco_json.parse_category(listing, position, record) for position, record in records]
-    names = tuple(image.name.as_posix() for image in images)
-    sizes = tuple(image.size or (0, 0) for image in images)
-    ids = dict(zip(names, (image.id for image in images), strict=True))
-    return ListedImages(names, sizes, ids), {category.id: category.name for category in sorted(categories, key=_id)}
-
-
-def _id(category: coco_json.CocoCategory) -> int:
-    return category.id
-
-
-def _read_coco(
-    path: Path, images: ListedImages, categories: Mapping[int, str], classes: Sequence[str] | None
-) -> Results:
-    names = tuple(classes or categories.values())
-    labels = _labels_by_name(str(path), names)
-    files = {image_id: file for file, image_id in (images.ids or {}).items()}
-    rows: dict[int, list[dict[str, Any]]] = {image_id: [] for image_id in files}
-    for row in load_coco_results(path, files, categories):
-        rows[row["image_id"]].append(row)
-    sizes = dict(zip(images.files, images.sizes, strict=True))
-    predictions = []
-    for image_id, image_rows in rows.items():
-        detections = [_parse_coco_row(row, labels(categories[row["category_id"]])) for row in image_rows]
-        prediction = to_prediction(files[image_id], sizes[files[image_id]], detections)
-        masks = [parse_mask(f"{path}: image {image_id}", row.get("segmentation")) for row in image_rows]
-        present = [mask for mask in masks if mask is not None]
-        if present and len(present) < len(image_rows):
-            raise UserError(f'{path}: image {image_id}: expected "segmentation" in each result or in none')
-        if present:
-            size = (prediction.height, prediction.width)
-            prediction = replace(prediction, masks=tuple(rasterize(mask, size) for mask in present))
-        predictions.append(prediction)
-    return Results(predictions, names)
-
-
-def _parse_coco_row(row: Mapping[str, Any], label: int) -> DetectionRow:
-    x, y, width, height = row["bbox"]
-    return [x, y, x + width, y + height], row["score"], label
-
-
 def _read_csv(path: Path, images: ListedImages | None, classes: Sequence[str] | None) -> Results:
     rows = csv.DictReader(io.StringIO(read_text(path, "a CSV file of detections"), newline=""))
     if tuple(rows.fieldnames or ()) != _CSV_COLUMNS:
         raise UserError(f"{path}: expected the columns {','.join(_CSV_COLUMNS)}, found {shorten(rows.fieldnames)}")
     records = [(f"{path}: line {rows.line_num}", row) for row in rows]
     names = tuple(classes or sorted({str(row["label"]) for _, row in records}))
-    labels = _labels_by_name(str(path), names)
+    labels = labels_by_name(str(path), names)
     by_file: dict[str, list[DetectionRow]] = {}
     for location, row in records:
         numbers = _parse_numbers(location, [row[name] or "" for name in _CSV_COLUMNS[2:]])
@@ -197,7 +144,7 @@ def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None
     if not isinstance(known, dict) or not known:
         raise UserError(f'{folder / "data.yaml"}: expected "names", found {shorten(listed)}')
     names = tuple(classes or map(str, known.values()))
-    labels = _labels_by_name(str(folder), names)
+    labels = labels_by_name(str(folder), names)
     by_file: dict[str, list[DetectionRow]] = {}
     image_names = ImageNames(images.files)
     for file in sorted(folder.rglob("*.txt")):
@@ -218,7 +165,7 @@ def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None
 def _read_parts(path: Path, images: ListedImages | None, classes: Sequence[str] | None) -> Results:
     parts = read_parts(path)
     names = tuple(classes or parts.classes)
-    labels = _labels_by_name(str(path), names)
+    labels = labels_by_name(str(path), names)
     new_labels = np.array([0, *(labels(name) for name in parts.classes)], np.int64)
     predictions = [replace(prediction, labels=new_labels[prediction.labels]) for prediction in parts.predictions]
     return Results(_with_all(path, images, predictions), names, parts.unreadable, parts.gaps)
@@ -232,19 +179,6 @@ def _parse_numbers(location: str, texts: Sequence[str]) -> list[float]:
     if not are_numbers(numbers):
         raise UserError(f"{location}: expected numbers, found {shorten(' '.join(texts))}")
     return numbers
-
-
-def _labels_by_name(source: str, classes: Sequence[str]) -> Any:
-    """Return a function from the name of a class to its label, which raises UserError for another name."""
-    known = {name: label for label, name in enumerate(classes, 1)}
-
-    def label(name: str) -> int:
-        if name not in known:
-            listed = ", ".join(known)
-            raise UserError(f"{source}: expected classes among {listed}, found {name}{did_you_mean(name, known)}")
-        return known[name]
-
-    return label
 
 
 def _for_images(images: ListedImages, by_file: Mapping[str, list[DetectionRow]]) -> list[Prediction]:

@@ -14,6 +14,7 @@ from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
 ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
 RESULT_FORMATS: tuple[ResultFormat, ...] = get_args(ResultFormat)
+WITHOUT_TRACKS = frozenset({"yolo-labels", "label-studio", "cvat"})  # labels to correct or to train on
 
 _FOR_SCORING = frozenset({"coco", "voc"})  # an AP needs the detections of low scores: 0.5 cost 4 points of it on VOC
 SCORING_SCORE, SHOWN_SCORE = 0.05, 0.5

@@ -6,7 +6,7 @@ An error states the file and the location in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -105,8 +105,8 @@ def parse_image_record(location: str, record: object, labels: dict[str, int]) ->
             return replace(
                 to_prediction(file, (height, width), rows),
                 masks=_parse_masks(location, detections),
-                frame=_parse_frame(location, more.get("frame"), more.get("time")),
-                tracks=_parse_tracks(location, detections),
+                frame=parse_frame(location, more.get("frame"), more.get("time")),
+                tracks=parse_tracks(location, detections),
             )
     raise UserError(f'{location}: expected "file", "width", "height" and "detections", found {shorten(record)}')
 
@@ -122,7 +122,7 @@ def _parse_detection(location: str, row: object, labels: dict[str, int]) -> Dete
     raise UserError(f'{location}: expected "box" [x1, y1, x2, y2], "label" and "score", found {shorten(row)}')
 
 
-def _parse_frame(location: str, index: object, seconds: object) -> FrameTime | None:
+def parse_frame(location: str, index: object, seconds: object) -> FrameTime | None:
     """Return the frame of a video; None for a photo, which has neither number."""
     if index is None and seconds is None:
         return None
@@ -131,7 +131,7 @@ def _parse_frame(location: str, index: object, seconds: object) -> FrameTime | N
     return FrameTime(index, float(str(seconds)))
 
 
-def _parse_tracks(location: str, rows: Sequence[dict[str, Any]]) -> np.ndarray | None:
+def parse_tracks(location: str, rows: Sequence[dict[str, Any]]) -> np.ndarray | None:
     """Return the track of each detection (D,) int64, 0 for none (null); None where no row has the key."""
     if not any("track" in row for row in rows):
         return None
@@ -198,6 +198,19 @@ def to_prediction(file: str, size: Size, rows: Sequence[DetectionRow]) -> Predic
         scores=np.asarray([score for _, score, _ in rows], np.float64),
         labels=np.asarray([label for _, _, label in rows], np.int64),
     )
+
+
+def labels_by_name(source: str, classes: Sequence[str]) -> Callable[[str], int]:
+    """Return a function from the name of a class to its label, which raises UserError for another name."""
+    known = {name: label for label, name in enumerate(classes, 1)}
+
+    def label(name: str) -> int:
+        if name not in known:
+            listed = ", ".join(known)
+            raise UserError(f"{source}: expected classes among {listed}, found {name}{did_you_mean(name, known)}")
+        return known[name]
+
+    return label
 
 
 def load_list(path: Path, description: str) -> list[Any]:
