@@ -281,13 +281,24 @@ def test_svms_on_lower_features_score_alike_when_fitted_and_when_detecting(
         load(run, overrides=["model.head.svm_features=null"])
 
 
-@pytest.mark.parametrize("precomputed", [True, False], ids=["fast_rcnn", "faster_rcnn"])
+@pytest.mark.parametrize(
+    ("precomputed", "slice_size"),
+    [
+        pytest.param(True, None, id="fast_rcnn"),
+        pytest.param(False, None, id="faster_rcnn"),
+        pytest.param(False, 64, id="faster_rcnn-slices", marks=pytest.mark.slow),
+    ],
+)
 def test_svms_on_shared_maps_replace_only_the_classifier(
-    precomputed: bool, shapes_root: Path, proposals: Path, tmp_path: Path
+    precomputed: bool, slice_size: int | None, shapes_root: Path, proposals: Path, tmp_path: Path
 ) -> None:
     kind = {"kind": "fast_rcnn", "proposals": str(proposals)} if precomputed else {"kind": "faster_rcnn"}
-    run = tmp_path / "run"
-    train(settings_of(shapes_root, model=kind | {"classifier": "svm"}), run, QUIET)
+    config = settings_of(shapes_root, model=kind | {"classifier": "svm"}, data={"slice": {"size": slice_size}})
+    images, run = training_data(config)[0], tmp_path / "run"
+    assert (len(images) > 6) == (slice_size is not None)
+    train(config, run, QUIET)
+    table = read_table(StageArtifacts(run).table)
+    assert (len(table), len(table.labels)) == (len(images), len(images.labels))  # each slice of a photo has features
     assert json.loads((run / "stages.json").read_text()) == ["network", "features", "svms"]
     network, best = (load_checkpoint(folder / "best.pt").weights for folder in (run / "network", run))
     assert not torch.equal(network["head.logits.weight"], best["head.logits.weight"])

@@ -15,6 +15,7 @@ from detect.data.loading.collate import Batch
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.models.detector import Detector
+from detect.ops.slices import Window
 from detect.proposals.files import content_hash
 from detect.system.files import format_bytes
 from detect.system.progress import show_progress
@@ -50,7 +51,7 @@ def compute_features(context: RunContext, network_context: RunContext, artifacts
     """Fill the feature caches image by image; return a line for each image that could not be read.
 
     Features of an earlier, interrupted run are not computed again. Images that are repeated in the training data
-    (data.repeat_factor_threshold) have their features once.
+    (data.repeat_factor_threshold) have their features once, and so has each slice of an image.
     """
     trained = load_trained_network(context, network_context)
     batches = evaluation_loader(
@@ -61,7 +62,7 @@ def compute_features(context: RunContext, network_context: RunContext, artifacts
         context.proposals,
         pin_memory=context.compute.is_asynchronous,
     )
-    regions: dict[str, ImageRegions] = {}
+    regions: dict[tuple[str, Window | None], ImageRegions] = {}
     unreadable: list[str] = []
     with (
         _open_extractor(context, trained, artifacts) as extractor,
@@ -70,8 +71,10 @@ def compute_features(context: RunContext, network_context: RunContext, artifacts
     ):
         for batch in batches:
             unreadable += batch.unreadable
-            if len(batch.images) and batch.files[0] not in regions:
-                regions[batch.files[0]] = extractor(batch)
+            for file, index in zip(batch.files, batch.indices, strict=True):  # one, or none that could be read
+                window = context.train[index].window
+                if (file, window) not in regions:
+                    regions[file, window] = extractor(batch, window)
             progress.advance(1)
     write_table(artifacts.table, make_table(list(regions.values())))
     context.log(f"features of {sum(len(image.boxes) for image in regions.values())} regions of {len(regions)} images")
@@ -89,7 +92,8 @@ class _FeatureExtractor:
     norms: FeatureCache | None
 
     @torch.inference_mode()
-    def __call__(self, batch: Batch) -> ImageRegions:
+    def __call__(self, batch: Batch, window: Window | None) -> ImageRegions:
+        """Return the regions of the image of a batch, after caching their features; window: that of a slice."""
         device, detector = self.context.compute.device, self.trained.detector
         images, (targets,) = batch.images.to(device), tuple(target.to(device) for target in batch.targets)
         with self.context.compute.autocast():
@@ -97,7 +101,8 @@ class _FeatureExtractor:
             (proposals,) = detector.proposer(images, maps, detector.head_training.selection).proposals
             boxes = torch.cat([targets.boxes, proposals.boxes])  # (P, 4)
             boxes_cpu = boxes.cpu()
-            key = content_hash(Path(batch.files[0]).read_bytes() + boxes_cpu.numpy().tobytes())
+            pixels = Path(batch.files[0]).read_bytes() + (b"" if window is None else repr(window).encode())
+            key = content_hash(pixels + boxes_cpu.numpy().tobytes())
             image_regions = ImageRegions(image=batch.indices[0], key=key, boxes=boxes_cpu, targets=batch.targets[0])
             if all(cache is None or key in cache for cache in (self.vectors, self.inputs, self.norms)):
                 return image_regions
