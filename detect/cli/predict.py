@@ -51,7 +51,10 @@ _ONLY_WITH_SHARDS = ("shard_size", "runner", "processes", "share")
 )
 @click.option("--every", type=click.IntRange(1), metavar="N", help="Video: detect on every N-th frame [default: 1].")
 @click.option(
-    "--track", is_flag=True, help="Video: number the objects through the frames (ByteTrack), in every result format."
+    "--track",
+    is_flag=True,
+    help="Video: number the objects through the frames (ByteTrack); not with yolo-labels, label-studio and cvat, which "
+    "have no field for it.",
 )
 @click.option(
     "--fps",

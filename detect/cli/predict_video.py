@@ -45,13 +45,15 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
     """Detect on the frames, write the results, and exit with 1 if a frame or a video could not be read."""
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
-    from detect.inference.result_formats import SHOWN_SCORE, default_score, write_results
+    from detect.inference.result_formats import SHOWN_SCORE, WITHOUT_TRACKS, default_score, write_results
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
 
     formats = arguments.formats or ("json", "images")
     for name in (name for name in formats if name not in VIDEO_FORMATS and arguments.fps is None):
         raise UserError(f"--format {name}: expected one of {', '.join(VIDEO_FORMATS)} for a video, found {name}")
+    for name in (name for name in formats if arguments.track and name in WITHOUT_TRACKS):
+        raise UserError(f"--track: expected formats with a field for tracks ({', '.join(VIDEO_FORMATS)}), found {name}")
     sources, unreadable = _open_sources(arguments)
     with init_process_group("auto") as group:
         if group.size > 1:

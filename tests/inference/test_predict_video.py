@@ -194,6 +194,14 @@ def test_broken_videos_are_lines_and_the_others_are_done(model: Path, tmp_path: 
         (["PHOTO", "--every", "2"], "--every: expected a video together with it, or --fps"),
         (["CLIP", "--fps", "5"], "--fps: expected images together with it, found a video"),
         (["CLIP", "--annotations", "a.json"], "--annotations: expected images together with it, found a video"),
+        (["CLIP", "--format", "cvat"], "--format cvat: expected one of json, csv, coco, voc, yolo, images for a video"),
+        *(
+            (
+                ["PHOTO", "--fps", "5", "--track", "--format", "json", "--format", name],
+                f"--track: expected formats with a field for tracks (json, csv, coco, voc, yolo, images), found {name}",
+            )
+            for name in ("yolo-labels", "label-studio", "cvat")
+        ),
         (["EMPTY"], "empty.mp4: expected a video, found a file that cannot be opened as one"),
     ],
 )
