@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from detect.draw import encode_jpeg
+from detect.errors import UserError
 from detect.explain.attribution.heatmaps import overlay, peak_and_energy, reduce_channels, to_image_pixels
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import TargetDetection, attribution_targets, target_detections
 from detect.explain.trace.describe import describe_detections
 from detect.explain.trace.trace import trace
+from detect.explain.views import require_one_view
 from detect.inference.predictor import Predictor
 from detect.ops.preprocess import rescale_boxes
 from detect.serve.limits import RequestError
@@ -29,8 +31,13 @@ def explain_box(predictor: Predictor, rgb: np.ndarray, rank: int) -> dict[str, A
 
     "sentences": how it came about; "proposal" and, with a region proposal network, "anchor": boxes in pixels of the
     image; "figure": a JPEG as data URI of what mattered for its score (HiResCAM), None in fp16, where gradients of
-    pixels are 0. Raises RequestError 400 for a rank that the image does not have.
+    pixels are 0. Raises RequestError 400 for a rank that the image does not have, and for a model with test-time
+    augmentation, whose ranks are those of detections that are merged from several views.
     """
+    try:
+        require_one_view(predictor)
+    except UserError as error:
+        raise RequestError(400, str(error)) from error
     images = predictor.preprocess_image(rgb).to(predictor.compute.device)
     size = (rgb.shape[0], rgb.shape[1])
     with torch.no_grad(), predictor.compute.autocast():

@@ -10,7 +10,7 @@ from detect.version import __version__
 _NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 _BOX = _NUMBERS | {"description": "x1 y1 x2 y2 in pixels of the upright image"}
 _ERRORS = {
-    400: "No image in the request, or a number of the query out of its range",
+    400: "No image in the request, a number of the query out of its range, or /explain of a model with flips or scales",
     408: "The request was sent too slowly",
     413: "More bytes than the limit",
     422: "An image that cannot be decoded, or has more pixels than the limit",

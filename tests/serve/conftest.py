@@ -62,7 +62,8 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def start_server(predictor: Predictor) -> Callable[[Limits], Any]:
+def start_server(predictor: Predictor) -> Callable[..., Any]:
+    """Return what starts a server with limits, of the tiny detector or another one."""
     pytest.importorskip("starlette", reason="starlette is optional (the extra serve), and not installed here")
     pytest.importorskip("uvicorn", reason="uvicorn is optional (the extra serve), and not installed here")
     from contextlib import contextmanager
@@ -71,9 +72,9 @@ def start_server(predictor: Predictor) -> Callable[[Limits], Any]:
     from detect.serve.run import make_server, open_socket
 
     @contextmanager
-    def start(limits: Limits) -> Iterator[Client]:
+    def start(limits: Limits, served: Predictor = predictor) -> Iterator[Client]:
         listener = open_socket("127.0.0.1", 0)
-        server = make_server(Service(predictor, limits))
+        server = make_server(Service(served, limits))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         end = time.monotonic() + 30

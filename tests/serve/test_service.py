@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from detect.cli.main import main
 from detect.errors import UserError
-from detect.inference.predictor import Predictor
+from detect.inference.predictor import Predictor, load
 from detect.inference.result_writers import image_record
 from tests.serve.conftest import CLASSES, LIMITS, Client
 
@@ -116,6 +116,19 @@ def test_explain_says_why_a_box_is_there(client: Client, predictor: Predictor, p
     assert len(answer.content["proposal"]) == len(answer.content["anchor"]) == 4
     answer = client.send("POST", "/explain?rank=9999", photo)
     assert (answer.status, "rank: expected 1 to" in answer.content["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("setting", ["flip=true", "scales=[1,0.5]"])
+def test_explain_refuses_a_model_whose_boxes_are_merged_from_several_views(
+    setting: str, start_server: Callable[..., Any], predictor: Predictor, photo: bytes
+) -> None:
+    merging = load(predictor.file, device="cpu", overrides=[f"model.test_time.{setting}"])
+    with start_server(LIMITS, merging) as client:
+        assert_same(client.send("POST", "/predict?score=0", photo).content, expected(merging, photo, 0.0))
+        answer = client.send("POST", "/explain?rank=1", photo)
+    assert answer.status == 400
+    assert answer.content["error"].startswith("model.test_time: expected one view of each image")
+    assert "\n" not in answer.content["error"]
 
 
 class Addresses(HTMLParser):
