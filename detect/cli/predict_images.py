@@ -51,7 +51,7 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
     from detect.inference.predictor import load
 
     score = arguments.score
-    search = search_images(arguments.paths)
+    search = search_images(arguments.paths, arguments.out)
     images = search.images
     require_writable_folder(arguments.out)
     for image in images if "voc" in arguments.formats else ():
@@ -63,6 +63,7 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
     from detect.inference.labeling_results import local_files
     from detect.inference.predict import clear_journal, predict_images
     from detect.inference.result_formats import default_score, write_results
+    from detect.inference.result_writers import require_comp4_classes
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
 
@@ -74,6 +75,8 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
         is_shared = group.size > 1 and arguments.precision == "auto"  # each process would choose for itself
         precision = "fp32" if is_shared else arguments.precision
         predictor = load(arguments.model, arguments.device, precision, arguments.settings)
+        if "v" in scores:
+            require_comp4_classes(predictor.classes)
         labels = options.class_labels(arguments.classes, predictor.classes)
         best = None
         if score == "auto":

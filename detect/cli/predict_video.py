@@ -46,6 +46,7 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
     from detect.inference.result_formats import SHOWN_SCORE, WITHOUT_TRACKS, default_score, write_results
+    from detect.inference.result_writers import require_comp4_classes
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
 
@@ -59,6 +60,8 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
         if group.size > 1:
             raise UserError(f"{sources[0].name}: expected one process for a video, found {group.size}")
     predictor = load_model()
+    if "voc" in formats:
+        require_comp4_classes(predictor.classes)
     labels = options.class_labels(arguments.classes, predictor.classes)
     scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}
     predict_options = PredictOptions(min(scores.values()), labels, scores.get("images"))
@@ -83,7 +86,9 @@ def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[st
     from detect.inference.find_images import search_images
 
     if arguments.fps is not None:
-        images = sorted(search_images(arguments.paths).images, key=lambda image: natural_sort_key(str(image)))
+        images = sorted(
+            search_images(arguments.paths, arguments.out).images, key=lambda image: natural_sort_key(str(image))
+        )
         return [FrameImages(str(images[0].absolute().parent), tuple(images), arguments.fps)], []
     sources: list[FrameSource] = []
     errors: list[UnreadableImage] = []

@@ -50,13 +50,14 @@ class ImageNames:
 def relative_to_shared_folder(files: Sequence[str]) -> list[str]:
     """Return each path relative to the deepest folder that contains all of them, with forward slashes.
 
-    Where absolute and relative paths are mixed, the paths are returned as they are.
+    A name never leads out of that folder, so that files of these names can be written below another one: where absolute
+    and relative paths are mixed, or a path has "..", all are made absolute first.
     """
     paths = [PurePath(file) for file in files]
-    folders = {str(path.parent) for path in paths}
-    mixed = len({path.is_absolute() for path in paths}) > 1
-    shared = "" if mixed or not folders else os.path.commonpath(folders)
-    return [path.relative_to(shared or ".").as_posix() if not mixed else path.as_posix() for path in paths]
+    if len({path.is_absolute() for path in paths}) > 1 or any(".." in path.parts for path in paths):
+        paths = [PurePath(os.path.abspath(file)) for file in files]  # noqa: PTH100 - links stay links
+    shared = os.path.commonpath({str(path.parent) for path in paths}) if paths else ""
+    return [path.relative_to(shared or ".").as_posix() for path in paths]
 
 
 def _path_tails(file: str) -> Iterator[str]:

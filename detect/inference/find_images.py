@@ -14,6 +14,7 @@ from detect.data.image_kinds import VIDEO, PictureKind, kind_of_content, kind_of
 from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_file
+from detect.system.overwriting import folder_entry, is_below
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://?")
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "srt", "mms")
@@ -24,16 +25,21 @@ class ImageSearch:
     """The images that the arguments of a command name, each once, in order.
 
     passed_over: the number of other files in the folders and globs by suffix in lower case, hidden ones excepted;
-    linked_folders: the links to folders in these folders, which are not followed.
+    linked_folders: the links to folders in these folders, which are not followed; out: the folder of the results, whose
+    ``num_results`` images were found and are left out.
     """
 
     images: tuple[Path, ...]
     passed_over: Counter[str]
     linked_folders: tuple[Path, ...]
+    out: Path | None = None
+    num_results: int = 0
 
     def notes(self) -> list[str]:
-        """Return the lines that count what was passed over, with what helps: none, one or two."""
+        """Return the lines that count what was passed over, with what helps: at most three."""
         lines = [f"passed over: {_count_by_suffix(self.passed_over)}"] if self.passed_over else []
+        if self.num_results:
+            lines.append(f"passed over: {self.num_results} images in {self.out}, the folder of the results")
         if self.linked_folders:
             shown = ", ".join(map(str, self.linked_folders[:3])) + (", ..." if len(self.linked_folders) > 3 else "")
             lines.append(
@@ -44,27 +50,45 @@ class ImageSearch:
         return [" ".join(line.encode("utf-8", "backslashreplace").decode().split()) for line in lines]
 
 
-def search_images(paths: Sequence[str]) -> ImageSearch:
+def search_images(paths: Sequence[str], out: Path | None = None) -> ImageSearch:
     """Return the images of all paths.
 
     A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder
-    every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. Raises
-    UserError for a path that does not exist or contains no image, for an address, and for a single file that is a video
-    or of another kind that is not read.
+    every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. What lies in
+    ``out``, the folder of the results, is left out where a folder or glob around it is searched: drawings of an earlier
+    run are no photos. Raises UserError for a path that does not exist or contains no image, for an address, and for a
+    single file that is a video or of another kind that is not read.
     """
-    images: dict[Path, None] = {}
-    others: dict[Path, None] = {}
+    images: dict[Path, Path] = {}  # by entry of their folder, as one can have several paths
+    others: dict[Path, Path] = {}
+    results: set[Path] = set()
     for path in paths:
-        for file, taken in _files_of(path, single=len(paths) == 1):
-            (images if taken else others).setdefault(file)
-    links = [file for file in others if file.is_dir()]
-    others = dict.fromkeys(others.keys() - images.keys() - set(links))
-    visible = [file for file in others if not file.name.startswith(".")]
+        files = _files_of(path, single=len(paths) == 1)
+        if out is not None and is_below(out, _searched_folder(path)):
+            results.update(folder_entry(file) for file, taken in files if taken and is_below(file, out))
+            files = [(file, taken) for file, taken in files if not is_below(file, out)]
+            _require_images(files, f"{path}: expected images, found none outside {out}, the folder of the results")
+        for file, taken in files:
+            (images if taken else others).setdefault(folder_entry(file), file)
+    unread = [file for entry, file in others.items() if entry not in images]
+    links = [file for file in unread if file.is_dir()]
     return ImageSearch(
-        images=tuple(images),
-        passed_over=Counter(file.suffix.lower() for file in visible),
+        images=tuple(images.values()),
+        passed_over=Counter(
+            file.suffix.lower() for file in unread if file not in links and not file.name.startswith(".")
+        ),
         linked_folders=tuple(links),
+        out=out,
+        num_results=len(results - images.keys()),
     )
+
+
+def _searched_folder(path: str) -> Path:
+    """Return the folder below which a folder, or a glob, is searched; a file itself."""
+    file = Path(path)
+    while glob.has_magic(str(file)) and not file.exists():
+        file = file.parent
+    return file
 
 
 def find_images(paths: Sequence[str]) -> list[Path]:

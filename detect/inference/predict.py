@@ -26,6 +26,7 @@ from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from detect.system import randomness
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import fit_name, remove_temp_files
+from detect.system.overwriting import require_other_files
 from detect.system.progress import ProgressDisplay
 
 _JOURNAL_FILE = ".finished.jsonl"
@@ -64,6 +65,14 @@ def predict_images(
     writes the journal.
     """
     start = time.perf_counter()
+    draw_batch = _DrawBatch(
+        folder=out / "images",
+        names=relative_to_shared_folder([str(image) for image in images]),
+        classes=predictor.classes,
+        score=options.drawn_score or 0.0,
+    )
+    if options.drawn_score is not None:
+        require_other_files(map(draw_batch.drawing, range(len(images))), images)
     batches = group.gather(_batches(predictor, images, batch_size) if group.is_main else [])[0]
     lookup: ProposalLookup | None = proposals_from_file(predictor, images, proposals) or predictor.proposal_search
     journal = None
@@ -76,12 +85,6 @@ def predict_images(
     if results:
         progress.start_at(sum(map(_num_images, results)))
     remaining = batches[len(results) :]
-    draw_batch = _DrawBatch(
-        folder=out / "images",
-        names=relative_to_shared_folder([str(image) for image in images]),
-        classes=predictor.classes,
-        score=options.drawn_score or 0.0,
-    )
     timer = ModelTimer()
     shard = group.shard(remaining)
     guard: AbstractContextManager[None] = nullcontext()
@@ -212,6 +215,10 @@ class _DrawBatch:
     classes: Sequence[str]
     score: float
 
+    def drawing(self, index: int) -> Path:
+        """Return the file of the drawing of an image."""
+        return self.folder / drawing_name(self.names[index])
+
     def __call__(self, result: BatchResult) -> BatchResult:
         for index, detected in zip(result.indices, result.predictions, strict=True):
             prediction = detected.select(detected.scores >= self.score)
@@ -219,7 +226,7 @@ class _DrawBatch:
             bitmaps = None if masks is None else [decode(mask, (rgb.shape[0], rgb.shape[1])) for mask in masks]
             boxes = LabeledBoxes(prediction.boxes, prediction.labels, prediction.scores, bitmaps)
             image = draw_detections(rgb, boxes, self.classes)
-            save_image(self.folder / drawing_name(self.names[index]), image)
+            save_image(self.drawing(index), image)
         return result
 
 

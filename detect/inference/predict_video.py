@@ -26,6 +26,7 @@ from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.predictor import Predictor
 from detect.inference.read_ahead import compute_ahead
 from detect.inference.result_formats import select_score
+from detect.system.overwriting import require_other_files
 from detect.system.progress import ProgressDisplay
 from detect.system.randomness import hash_key
 from detect.tracking.byte_track import FrameDetections, TrackingConfig, track
@@ -60,6 +61,10 @@ def predict_videos(
     A video that breaks off gives what can be read of it, and a line.
     """
     start, timer = time.perf_counter(), ModelTimer()
+    names = relative_to_shared_folder([source.name for source in sources])
+    drawings = [out / "videos" / (name if name.endswith(".mp4") else f"{name}.mp4") for name in names]
+    if options.drawn_score is not None:
+        require_other_files(drawings, [Path(source.name) for source in sources])
     low_score = options.score if video.track_score is None else min(TRACKING.low_score, options.score)
     detect_options = replace(options, score=low_score)
     journals = []
@@ -71,15 +76,13 @@ def predict_videos(
     if done:
         progress.start_at(done)
     predictions, unreadable = list[Prediction](), list[str]()
-    names = relative_to_shared_folder([source.name for source in sources])
-    for source, journal, name in zip(sources, journals, names, strict=True):
+    for source, journal, drawing in zip(sources, journals, drawings, strict=True):
         error = _detect_frames(predictor, source, journal, detect_options, video, timer, progress)
         detected = [prediction for batch in journal.batches for prediction in batch.predictions]
         if video.track_score is not None:
             config = replace(TRACKING, low_score=low_score, high_score=video.track_score)
             detected = _with_tracks(detected, options.score, config, video.every)
         if options.drawn_score is not None:
-            drawing = out / "videos" / (name if name.endswith(".mp4") else f"{name}.mp4")
             drawn = [select_score(prediction, options.drawn_score) for prediction in detected]
             _draw(source, drawn, drawing, predictor.classes, video.every)
         predictions += detected

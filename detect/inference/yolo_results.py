@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ from pathlib import Path, PurePath
 import yaml
 
 from detect.data.image_names import relative_to_shared_folder
+from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import short_image_names, sorted_by_score, tracks_by_score
 from detect.system.files import fit_name, write_text
+from detect.system.overwriting import folder_entry
 
 
 def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -79,15 +82,24 @@ def _label_lines(prediction: Prediction) -> list[str]:
 
 
 def _link(image: Path, target: Path) -> None:
-    """Link or copy an image; one that is not on this machine is left out."""
-    if not image.is_file():
+    """Link or copy an image; one that is not on this machine is left out, one that lies there already stays.
+
+    Raises UserError for another file of that name: it may be somebody's only copy of a photo.
+    """
+    if not image.is_file() or folder_entry(image) == folder_entry(target):
         return
+    source = image.resolve()  # before the target goes, through which the image may lead
+    if target.is_symlink():
+        target.unlink()
+    elif target.exists():
+        if target.samefile(source) or filecmp.cmp(target, source, shallow=False):
+            return
+        raise UserError(f"{target}: expected a link to {image} or a copy of it, found another file; give another --out")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
     try:
-        target.symlink_to(image.resolve())
+        target.symlink_to(source)
     except OSError:
-        shutil.copyfile(image, target)
+        shutil.copyfile(source, target)
 
 
 def _write_data_file(folder: Path, splits: dict[str, str], classes: Sequence[str]) -> None:

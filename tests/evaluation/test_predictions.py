@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -83,10 +85,15 @@ def test_align_ambiguous_or_unknown_file_raises(images, results, words):
         (["/a/b.jpg", "/a/c/d.jpg"], ["b.jpg", "c/d.jpg"]),
         (["b.jpg", "c/d.jpg"], ["b.jpg", "c/d.jpg"]),
         (["x/b.jpg", "x/d.jpg"], ["b.jpg", "d.jpg"]),
-        (["/a/b.jpg", "d.jpg"], ["/a/b.jpg", "d.jpg"]),
+        (["/a/b.jpg", "d.jpg"], ["a/b.jpg", "w/x/d.jpg"]),
+        (["/w/x/b.jpg", "c/d.jpg"], ["b.jpg", "c/d.jpg"]),
+        (["b.jpg", "../d.jpg"], ["x/b.jpg", "d.jpg"]),
+        (["../../e/d.jpg"], ["d.jpg"]),
+        (["c/../b.jpg", "./c/d.jpg"], ["b.jpg", "c/d.jpg"]),
     ],
 )
-def test_below_shared_folder(files, expected):
+def test_below_shared_folder(files, expected, monkeypatch):
+    monkeypatch.setattr(os, "getcwd", lambda: "/w/x")
     assert relative_to_shared_folder(files) == expected
 
 

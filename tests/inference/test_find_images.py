@@ -72,6 +72,42 @@ def test_search_counts_what_it_passes_over(names: str, notes: list[str], tmp_pat
     assert search_images([str(tmp_path), f"{tmp_path}/*"]).notes() == notes  # nothing is counted twice
 
 
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("paths", "out", "expected", "count"),
+    [
+        ([], "in", "", 0),
+        (["."], "found", "a.jpg b.jpg in/.hidden/e.jpg in/c.jpg in/deep/d.png in-between/f.jpg", 0),
+        (["."], "in", "a.jpg b.jpg in-between/f.jpg", 3),
+        (["**/*.jpg"], "in", "a.jpg b.jpg in-between/f.jpg", 1),
+        (["."], "self/in", "a.jpg b.jpg in-between/f.jpg", 3),
+        ([".", "in/c.jpg"], "in", "a.jpg b.jpg in-between/f.jpg in/c.jpg", 2),
+        (["in"], "in", "in/.hidden/e.jpg in/c.jpg in/deep/d.png", 0),
+        (["in/*.jpg"], "in", "in/c.jpg", 0),
+        (["in"], ".", "in/.hidden/e.jpg in/c.jpg in/deep/d.png", 0),
+    ],
+)
+def test_search_leaves_out_the_results_below_the_searched_folder(
+    paths: list[str], out: str, expected: str, count: int
+) -> None:
+    search = search_images(paths, Path(out))
+    assert " ".join(map(str, search.images)) == expected
+    assert search.num_results == count
+    line = f"passed over: {count} images in {out}, the folder of the results"
+    assert (line in search.notes()) == (count > 0)
+
+
+@pytest.mark.usefixtures("folder")
+def test_search_of_results_alone_raises() -> None:
+    with pytest.raises(UserError, match="expected images, found none outside in, the folder of the results"):
+        search_images(["*/c.jpg"], Path("in"))
+
+
+def test_search_takes_a_file_of_two_paths_once(folder: Path) -> None:
+    paths = ["a.jpg", str(folder / "a.jpg"), "in/../a.jpg", "self/a.jpg", str(folder)]
+    assert [str(file) for file in find_images(paths)][:2] == ["a.jpg", str(folder / "b.jpg")]
+
+
 def test_search_names_the_links_that_it_does_not_follow(folder: Path) -> None:
     search = search_images(["."])
     assert search.linked_folders == (Path("in/up"), Path("self"))
