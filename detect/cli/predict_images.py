@@ -75,7 +75,7 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
         is_shared = group.size > 1 and arguments.precision == "auto"  # each process would choose for itself
         precision = "fp32" if is_shared else arguments.precision
         predictor = load(arguments.model, arguments.device, precision, arguments.settings)
-        if "v" in scores:
+        if "voc" in scores:
             require_comp4_classes(predictor.classes)
         labels = options.class_labels(arguments.classes, predictor.classes)
         best = None

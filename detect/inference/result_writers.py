@@ -17,6 +17,7 @@ import numpy as np
 
 from detect.data.formats.mask_json import mask_record
 from detect.data.image_names import relative_to_shared_folder
+from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.system.files import write_text
 
@@ -64,8 +65,10 @@ def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequen
 
     Corners are 1-based and inclusive. The shift by one is computed in decimal, so that it is exact and
     ``result_readers.read_comp4`` can undo it. Tracked detections have a second file for each class,
-    ``tracks_<class>.txt`` with ``image track`` in the same order of lines, 0 for no track.
+    ``tracks_<class>.txt`` with ``image track`` in the same order of lines, 0 for no track. Raises UserError for a class
+    whose name no file can have.
     """
+    require_comp4_classes(classes)
     lines: list[list[str]] = [[] for _ in classes]
     track_lines: list[list[str]] = [[] for _ in classes]
     for name, prediction in zip(short_image_names([p.file for p in predictions]), predictions, strict=True):
@@ -78,6 +81,13 @@ def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequen
     if any(prediction.tracks is not None for prediction in predictions):
         for class_name, class_lines in zip(classes, track_lines, strict=True):
             write_text(folder / f"tracks_{class_name}.txt", "".join(class_lines))
+
+
+def require_comp4_classes(classes: Sequence[str]) -> None:
+    """Raise UserError for a class whose name cannot be part of a file name, as it would lead into another folder."""
+    for name in classes:
+        if PurePath(comp4_file(name)).name != comp4_file(name):
+            raise UserError(f"voc: expected class names that a file name can have, found {name}: write json or coco")
 
 
 def comp4_file(class_name: str) -> str:

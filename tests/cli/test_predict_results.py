@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import parse_config
 from detect.data.shapes.dataset import CLASSES
@@ -77,6 +78,18 @@ def test_coco_has_the_ids_of_the_data_set_of_the_images(
     assert {row["image_id"] for row in rows} == {70, 71}
     assert {row["category_id"] for row in rows} <= {category["id"] for category in categories}
     assert not (tmp_path / "out/coco_images.json").exists()
+
+
+def test_voc_refuses_classes_that_no_file_can_be_named_for_before_detecting(
+    model: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    checkpoint = load_checkpoint(model)
+    save_checkpoint(replace(checkpoint, classes=("red/disc", *CLASSES[1:])), tmp_path / "named.pt")
+    flags = ("--out", tmp_path / "out", "--format", "json", "--format", "voc")
+    status, out, err = detect_command("predict", tmp_path / "named.pt", photos, *flags)
+    assert (status, out) == (2, "")
+    assert err == "detect: voc: expected class names that a file name can have, found red/disc: write json or coco\n"
+    assert not any(file.is_file() for file in (tmp_path / "out").rglob("*"))
 
 
 def test_score_auto_is_that_of_best_f1(model: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:

@@ -179,6 +179,13 @@ def test_json_format(tmp_path):
     assert json_classes(tmp_path / "p.json") == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("name", ["red/green", "/", "../cat"])
+def test_a_class_that_no_file_can_be_named_for_is_refused_before_any_file(name, tmp_path):
+    with pytest.raises(UserError, match=r"voc: expected class names that a file name can have, found .*json or coco"):
+        write_comp4(tmp_path, TWO_DETECTIONS, ("cat", "dog", name))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_coco_results_format(tmp_path):
     write_coco(tmp_path / "dt.json", TWO_DETECTIONS, [7], [4, 9, 2])
     assert json.loads((tmp_path / "dt.json").read_text()) == [
