@@ -9,8 +9,8 @@ from typing import Literal
 
 from detect.config import Config, DataConfig, SourceConfig
 from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
-from detect.config.builders.slices import build_training_slices
 from detect.config.builders.splits import count_unused, describe_splits, image_folder, split_by_hash
+from detect.config.builders.training_split import prepare_training
 from detect.data.annotations import Annotations
 from detect.data.findings import DatasetFinding
 from detect.data.formats.annotation_files import annotation_file
@@ -18,10 +18,8 @@ from detect.data.formats.coco_json import id_warning, load_document
 from detect.data.formats.report import Report, strict_report, summarize
 from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
-from detect.data.repeat_factor import repeat_factor_sampling
 from detect.data.shapes import dataset as shapes
-from detect.data.slices import count_unshown, slice_annotations
-from detect.data.sources import Source, load_sources, remap_classes, require_masks, without_difficult
+from detect.data.sources import Source, load_sources, remap_classes, require_masks
 from detect.data.usage import DataUsage, data_usage, skipped_images
 from detect.errors import UserError
 from detect.system.files import require_folder
@@ -53,8 +51,9 @@ def read_splits(config: Config) -> Splits:
     """Return both splits with the same classes: those of the settings, else all that occur in either split.
 
     Difficult objects are removed from the training split if the settings say so; the validation split keeps them,
-    marked. Raises UserError for a training split without images or objects, for a validation split without images
-    unless there is no validation, and, where the model predicts masks, for objects without a mask.
+    marked. Raises UserError for a training split without images or objects, also where the settings leave none, for a
+    validation split without images unless there is no validation, and, where the model predicts masks, for objects
+    without a mask.
     """
     resolved = resolve_data(config.data)
     data = _render_shapes(resolved)
@@ -83,19 +82,10 @@ def read_splits(config: Config) -> Splits:
         *_note_findings(data, [train, val], report.findings),
     )
     notes = notes[1:] if resolved.format == "shapes" else notes
-    train = train if data.train_on_difficult else without_difficult(train)
-    for split in (train, val) if masks else ():
-        require_masks(split)
-    slices = build_training_slices(config)
-    if slices is not None:
-        num_images, num_unshown = len(train), count_unshown(train, slices)
-        train = slice_annotations(train, slices, config.seed)
-        consequence = "are in whole images alone" if slices.whole else "are not trained on"
-        unshown = f"; {num_unshown} objects of which no slice shows enough {consequence}" if num_unshown else ""
-        notes = (*notes, f"slices: {len(train)} images to train on, with slices, of {num_images}{unshown}")
-    if data.repeat_factor_threshold:
-        train = repeat_factor_sampling(train, data.repeat_factor_threshold, config.seed)
-    return Splits(train, val, usage, notes)
+    training = prepare_training(train, config)
+    if masks:
+        require_masks(val)
+    return Splits(train=training.annotations, val=val, usage=usage, notes=(*notes, *training.notes))
 
 
 def _split_notes(
@@ -108,8 +98,6 @@ def _split_notes(
     notes = [describe_splits(data, train, val, unused)]
     if shared:
         notes.append(f"splits: {shared} of the {len(val)} images to validate are also trained on")
-    if train.crowd.all():
-        notes.append(f"splits: all {len(train.boxes)} objects to train on are crowds, from which nothing is learnt")
     if len(val) and not len(val.boxes):
         notes.append(f"splits: the {len(val)} images to validate have no objects, so that there is no score")
     return tuple(notes)

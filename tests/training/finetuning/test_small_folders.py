@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -61,5 +62,31 @@ def test_nothing_to_train_on_is_one_line_and_leaves_no_folder(
     with pytest.raises(UserError) as caught:
         train(load_config(Path("finetune"), [f"data.root={folder}", f"model.init={initial}"]), tmp_path / "run", QUIET)
     assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+SLICES_ALONE = ("data.slice.size=40", "data.slice.whole=false")
+LEFT = [
+    ("none that is not difficult", "difficult", ("data.train_on_difficult=false",), "true where all objects to train"),
+    ("none in a slice", "", SLICES_ALONE, "slices with objects, found none that shows the fraction 0.4 of one of"),
+    ("crowds alone, no slice", "iscrowd", SLICES_ALONE, "found none that shows .* of 0 objects, without crowds"),
+]
+
+
+@pytest.mark.parametrize(("flag", "overrides", "message"), [case[1:] for case in LEFT], ids=[case[0] for case in LEFT])
+def test_settings_that_leave_nothing_to_train_on_are_one_line_and_leave_no_folder(
+    flag: str, overrides: tuple[str, ...], message: str, initial: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "flagged"
+    shutil.copytree(photos, folder)
+    labels = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+    sizes = {image["id"]: (image["width"], image["height"]) for image in labels["images"]}
+    for instance in labels["annotations"]:  # as large as its photo
+        instance |= {"bbox": [0, 0, *sizes[instance["image_id"]]], flag: 1}
+    (folder / "train.json").write_text(json.dumps(labels), encoding="utf-8")
+    settings = [f"data.root={folder}", f"model.init={initial}", *QUICK]
+    with pytest.raises(UserError, match=rf"^data\.[a-z_.]+: expected .*{message}") as caught:
+        train(load_config(Path("finetune"), [*settings, *overrides]), tmp_path / "run", QUIET)
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()
