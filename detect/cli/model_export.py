@@ -119,6 +119,7 @@ def quantize(
 ) -> None:
     """Quantize MODEL to int8, after training, as a graph of OpenVINO, and compare the two on the validation split of
     ROOT: the change of mAP with its 95% interval. Without labels of the model's classes there is no comparison.
+    --set of model.* and of the input size changes MODEL first; other settings are those of the data in ROOT.
 
     The first convolution, decoding, pooling, scores and suppression stay in float, and so do layers that cost more
     than --max-drop.

@@ -14,6 +14,7 @@ import numpy as np
 from detect.config import Config, DataConfig
 from detect.config.builders.data import default_metric, read_split_for_model
 from detect.config.files import with_overrides
+from detect.config.renamed import RENAMED_KEYS
 from detect.data.annotations import Annotations
 from detect.data.images import read_image
 from detect.data.sources import select
@@ -42,6 +43,7 @@ from detect.system.cpu import has_int8_instructions
 from detect.system.randomness import hash_key
 
 MAX_DROP = 0.01  # of the mAP
+INPUT_SIZE = ("min_size", "max_size", "size_divisor")  # settings of the data that a model takes with it
 RANKING_PHOTOS = 20  # by which layers are ranked: each costs a load of the graph and a run of them
 
 
@@ -94,8 +96,9 @@ def quantize_model(
     """Write MODEL as a graph of OpenVINO in int8, calibrated on photos of the training split of ``root``.
 
     Where these have labels of the model's classes, layers go back to float until the mAP on them falls by at most
-    ``max_drop``. Where the validation split has such labels, both detect in it and are scored. Raises UserError for
-    a processor that is slower in int8, unless ``anyway``, for a name without .xml, and for a folder without images.
+    ``max_drop``. Where the validation split has such labels, both detect in it and are scored. ``overrides`` are
+    settings of the model, which the graph then has, and of the data. Raises UserError for a processor that is slower
+    in int8, unless ``anyway``, for a name without .xml, and for a folder without images.
     """
     if out.suffix != OPENVINO:
         raise UserError(f"{out}: expected a name that ends in {OPENVINO}, found {out.name}")
@@ -104,7 +107,7 @@ def quantize_model(
             "--anyway: expected a processor with VNNI, AMX or dot products, found one without, on which int8 is slower "
             "than float: give --anyway to write the file for another machine"
         )
-    predictor, label = load(model, "cpu"), str(model)
+    predictor, label = load(model, "cpu", overrides=overrides_of_model(overrides)), str(model)
     config = data_config(predictor.config, root, overrides)
     graph, description = make_graph(predictor)
     calibration = read_calibration(predictor, config, root, num_photos)
@@ -182,9 +185,21 @@ class FloatLayerSearch:
         return score_predictions(labelled, predictions, default_metric(self.config)).primary or 0.0
 
 
+def overrides_of_model(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of the model and of the size of its input, which a graph holds; the others are of the data
+    that it is calibrated on. ``data={...}`` may be of both.
+    """
+    of_both = {"model", "data", *(f"data.{name}" for name in INPUT_SIZE)}
+
+    def is_of_model(key: str) -> bool:
+        return key.startswith("model.") or RENAMED_KEYS.get(key, key) in of_both
+
+    return [override for override in overrides if is_of_model(override.partition("=")[0])]
+
+
 def data_config(config: Config, root: Path, overrides: Sequence[str]) -> Config:
     """Return the settings of a model with the data in ``root``, in the format that is detected, and its input size."""
-    sizes = {key: getattr(config.data, key) for key in ("min_size", "max_size", "size_divisor", "workers")}
+    sizes = {key: getattr(config.data, key) for key in (*INPUT_SIZE, "workers")}
     data = DataConfig(format="auto", root=str(root), **sizes)
     return with_overrides(config.model_copy(update={"data": data}), overrides)
 

@@ -16,7 +16,7 @@ from detect.export import export_graph as exporting
 from detect.export import quantize_model as quantizing
 from detect.export.float_layers import similarity, weight_names
 from detect.export.to_onnx import to_onnx
-from detect.inference.predictor import load
+from detect.inference.predictor import Predictor, load
 from tests.conftest import Command
 from tests.export.test_export_graph import CLASSES, PHOTOS, make_config, save_random_model
 
@@ -108,6 +108,41 @@ def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Pat
     change, reason = quantizing.accuracy_change(predictor, predictor, config)
     assert change is None
     assert "ship" in reason or "van" in reason or "hut" in reason
+
+
+@pytest.mark.parametrize(
+    ("overrides", "of_model"),
+    [
+        ((), ()),
+        (("data.workers=0", "train.batch_size=1", "data.format=coco", "data.train=a.json"), ()),
+        (("data.min_size=64", "model.postprocess.score_threshold=0.3", "data.divisor=32"), (0, 1, 2)),
+        (("data.max_size=200", "data.workers=0", "model={classifier: softmax}", "data={min_size: 64}"), (0, 2, 3)),
+    ],
+)
+def test_settings_of_the_model_are_told_from_those_of_the_data(
+    overrides: tuple[str, ...], of_model: tuple[int, ...]
+) -> None:
+    assert quantizing.overrides_of_model(overrides) == [overrides[index] for index in of_model]
+
+
+def test_the_graph_has_the_settings_that_are_given(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Predictor] = []
+
+    def stop(predictor: Predictor) -> None:
+        made.append(predictor)
+        raise UserError("enough seen")
+
+    monkeypatch.setattr(quantizing, "make_graph", stop)
+    settings = ("data.min_size=64", "model.postprocess.score_threshold=0.3", "data.workers=0")
+    with pytest.raises(UserError, match="enough seen"):
+        quantizing.quantize_model(model, tmp_path / "out.xml", PHOTOS[0].parent, 1, True, overrides=settings)
+    (predictor,) = made
+    assert predictor.preprocess.min_size == 64
+    assert predictor.base_detector.postprocess.score_threshold == 0.3
+    assert predictor.config.data.workers == load(model, "cpu").config.data.workers
+    assert quantizing.data_config(predictor.config, PHOTOS[0].parent, settings).data.min_size == 64
 
 
 @pytest.fixture(scope="module")
