@@ -60,7 +60,7 @@ def train(
     compute = compute_config(config)  # refuses a device that is not there before anything else
     notes = [*splits.notes, str(splits.usage)]
     if config.train.auto:
-        chosen = group.main_process_first(lambda: choose_settings(config, splits.train, compute))
+        chosen = group.main_process_first(lambda: choose_settings(config, splits.train, splits.num_objects, compute))
         config, notes = chosen.config, [*notes, *chosen.lines]
     initial = group.main_process_first(lambda: build_initial_detector(config, splits.train.classes))
     config, lines = resolve_precision(config, initial.detector, group)

@@ -31,12 +31,14 @@ SplitSetting = str | tuple[SourceConfig, ...]
 class Splits:
     """Both splits with the same classes.
 
-    usage: counts of images and objects that were read, kept and dropped; notes: lines for the log on how the splits
-    were made.
+    num_objects: the objects to learn from, each counted once in however many slices or repetitions it is, without
+    crowds; usage: counts of images and objects that were read, kept and dropped; notes: lines for the log on how the
+    splits were made.
     """
 
     train: Annotations
     val: Annotations
+    num_objects: int
     usage: DataUsage
     notes: tuple[str, ...]
 
@@ -85,7 +87,13 @@ def read_splits(config: Config) -> Splits:
     training = prepare_training(train, config)
     if masks:
         require_masks(val)
-    return Splits(train=training.annotations, val=val, usage=usage, notes=(*notes, *training.notes))
+    return Splits(
+        train=training.annotations,
+        val=val,
+        num_objects=training.num_objects,
+        usage=usage,
+        notes=(*notes, *training.notes),
+    )
 
 
 def _split_notes(

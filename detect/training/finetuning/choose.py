@@ -31,10 +31,11 @@ class ChosenConfig:
     lines: tuple[str, ...]
 
 
-def choose_settings(config: Config, train: Annotations, compute: ComputeConfig) -> ChosenConfig:
+def choose_settings(config: Config, train: Annotations, num_objects: int, compute: ComputeConfig) -> ChosenConfig:
     """Return ``config`` with all that is not set taken from the initial model or chosen for the training images.
 
-    What is set stays: by ``--set``, or by the configuration file. Raises UserError for an initial model that is not a
+    num_objects: the objects in ``train``, each counted once in however many slices or repetitions it is, without
+    crowds. What is set stays: by ``--set``, or by the configuration file. Raises UserError for an initial model that is not a
     Faster R-CNN.
     """
     settings = config.model_dump(mode="json", exclude_unset=True)
@@ -49,7 +50,7 @@ def choose_settings(config: Config, train: Annotations, compute: ComputeConfig) 
     with_model = _fill(taken, choices, settings)
     for_objects = _choose_for_objects(with_model, train, keys)
     choices += for_objects.choices
-    size = DataSize(images=len(train), objects=int((~train.crowd).sum()))
+    size = DataSize(images=len(train), objects=num_objects)
     choices += choose_schedule(size, _set_by_user(config, keys), on_gpu)
     choices.append(_workers(on_gpu))
     chosen = [choice for choice in choices if choice.key not in keys and not _is_length_given(choice.key, keys)]

@@ -29,7 +29,10 @@ MAX_VALIDATIONS, PATIENCE = 5, 3
 
 @dataclass(frozen=True)
 class DataSize:
-    """The numbers of training images and of their objects."""
+    """The numbers of training images and of their objects.
+
+    images: those of a pass, slices and repetitions among them, as they take its time; objects: each counted once.
+    """
 
     images: int
     objects: int

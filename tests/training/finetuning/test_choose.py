@@ -30,7 +30,8 @@ def finetuning(initial: Path, photos: Path, *overrides: str) -> Config:
 
 def choose(initial: Path, photos: Path, *overrides: str) -> ChosenConfig:
     config = finetuning(initial, photos, *overrides)
-    return choose_settings(resolve(config), read_splits(config).train, CPU)
+    splits = read_splits(config)
+    return choose_settings(resolve(config), splits.train, splits.num_objects, CPU)
 
 
 def test_model_and_image_size_are_those_of_the_initial_model(initial: Path, photos: Path) -> None:
@@ -98,6 +99,14 @@ def test_every_choice_has_a_line_and_is_in_the_settings(initial: Path, photos: P
     keys = {line.removeprefix("chosen: ").split("=")[0] for line in chosen.lines if line.startswith("chosen: ")}
     assert {"train.batch_size", "train.epochs", "train.lr", "train.trainable", "train.validate_every"} <= keys
     assert {"train.patience", "data.workers"} <= keys
+
+
+@pytest.mark.parametrize("override", ["data.slice.size=64", "data.repeat_factor_threshold=0.9"])
+def test_an_object_counts_once_in_however_many_images_it_is(override: str, initial: Path, photos: Path) -> None:
+    plain, repeated = (read_splits(finetuning(initial, photos, *more)).train for more in ((), (override,)))
+    assert len(repeated.boxes) > len(plain.boxes)
+    (line,) = (line for line in choose(initial, photos, override).lines if line.startswith("chosen: train.trainable="))
+    assert f" ({len(plain.boxes)} objects: " in line
 
 
 @pytest.mark.slow
