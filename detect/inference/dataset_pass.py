@@ -29,13 +29,14 @@ class DatasetPredictions:
 
     predictions: one for each image, in order; losses: mean losses by name, empty if the step computes none; unreadable:
     a line for each image that cannot be read, which counts as an image without detections; other_sizes: a line for each
-    that is not of the size in its labels.
+    that is not of the size in its labels; unread: the indices of the images that cannot be read.
     """
 
     predictions: list[Prediction]
     losses: dict[str, float]
     unreadable: tuple[str, ...]
     other_sizes: tuple[str, ...] = ()
+    unread: tuple[int, ...] = ()
 
 
 BatchOutput = tuple[list[Detections], dict[str, Tensor]]  # detections of each image of a batch, losses by name
@@ -125,17 +126,23 @@ def gather_predictions(
     sums: dict[str, float] = {}
     unreadable: list[str] = []
     other_sizes: list[str] = []
-    num_predictions = 0
+    read: set[int] = set()
     for batch_predictions in group.interleave(group.gather(local_batches)):
         unreadable += batch_predictions.unreadable
         other_sizes += batch_predictions.other_sizes
-        num_predictions += len(batch_predictions.predictions)
+        read.update(batch_predictions.predictions)
         for name, loss in batch_predictions.losses.items():
             sums[name] = sums.get(name, 0.0) + loss
         for index, prediction in batch_predictions.predictions.items():
             predictions[index] = prediction
-    losses = {name: total / num_predictions for name, total in sums.items()}
-    return DatasetPredictions(predictions, losses, tuple(unreadable), tuple(other_sizes))
+    losses = {name: total / len(read) for name, total in sums.items()}
+    return DatasetPredictions(
+        predictions=predictions,
+        losses=losses,
+        unreadable=tuple(unreadable),
+        other_sizes=tuple(other_sizes),
+        unread=tuple(index for index in range(len(annotations)) if index not in read),
+    )
 
 
 def _predict_batch(step: PredictStep, batch: Batch, compute: ComputeConfig) -> BatchPredictions:

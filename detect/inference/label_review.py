@@ -12,7 +12,7 @@ import numpy as np
 from detect.config.builders.data import load_split
 from detect.data.annotations import Annotations
 from detect.data.sources import remap_classes
-from detect.errors import RunError, UserError
+from detect.errors import RunError, UserError, say_count
 from detect.evaluation.analysis.label_suspects import LabelSuspect, rank_label_suspects
 from detect.evaluation.predictions import Prediction
 from detect.inference.evaluate_dataset import predict_dataset
@@ -27,7 +27,7 @@ class LabelReview:
     annotations: the data set with the classes of the detector, followed by the others of the data; suspects: the most
     suspicious first; not_judged: objects of each class that the detector does not know; num_trained_on: how many of the
     images the detector was trained on, None where its training images are not on this machine; unreadable: a line for
-    each image that cannot be read.
+    each image that cannot be read; unread: the indices of these images, whose labels are not judged.
     """
 
     annotations: Annotations
@@ -35,6 +35,7 @@ class LabelReview:
     not_judged: Mapping[str, int]
     num_trained_on: int | None
     unreadable: tuple[str, ...]
+    unread: tuple[int, ...]
 
     def notes(self) -> list[str]:
         """Return the lines that say what the review does not show."""
@@ -42,6 +43,10 @@ class LabelReview:
         if self.not_judged:
             counts = ", ".join(f"{count} {name}" for name, count in self.not_judged.items())
             notes.append(f"not judged, as the model does not know their class: {counts}")
+        if self.unread:
+            labels = say_count(sum(len(self.annotations[index].boxes) for index in self.unread), "label")
+            images = say_count(len(self.unread), "image")
+            notes.append(f"not judged, as the model cannot read the photo: {labels} of {images}")
         if self.num_trained_on is None:
             notes.append("the images that the model was trained on are not on this machine: it may have learned these")
         elif self.num_trained_on:
@@ -71,10 +76,11 @@ def review_labels(
     counts = Counter(joined.classes[label - 1] for label in joined.labels.tolist())
     return LabelReview(
         annotations=joined,
-        suspects=tuple(rank_label_suspects(joined, predictions, judged)),
+        suspects=tuple(rank_label_suspects(joined, predictions, judged, outcome.unread)),
         not_judged={name: counts[name] for name in others if counts[name]},
         num_trained_on=_count_trained_on(predictor, joined),
         unreadable=outcome.unreadable,
+        unread=outcome.unread,
     )
 
 

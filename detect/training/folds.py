@@ -114,18 +114,21 @@ def review_folds(folds: Folds, runs: Sequence[Path], progress: ProgressDisplay |
     """Return the labels with which the detector of each fold disagrees in its own fold; runs: of ``train_folds``."""
     predictions: dict[int, Prediction] = {}
     unreadable: list[str] = []
+    unread: list[int] = []
     for run, config, members in zip(runs, folds.configs, folds.members, strict=True):
         predictor = load(run, config.device, resolved_precision(config, str(run)))
         outcome = predict_dataset(predictor, select(folds.annotations, members), predictor.config, progress)
         predictions |= dict(zip(members, outcome.predictions, strict=True))
         unreadable += outcome.unreadable
+        unread += [members[index] for index in outcome.unread]
     ordered = [predictions[index] for index in range(len(folds.annotations))]
     return LabelReview(
         annotations=folds.annotations,
-        suspects=tuple(rank_label_suspects(folds.annotations, ordered)),
+        suspects=tuple(rank_label_suspects(folds.annotations, ordered, unreadable=unread)),
         not_judged={},
         num_trained_on=0,
         unreadable=tuple(unreadable),
+        unread=tuple(sorted(unread)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,26 @@ def test_inspect_with_a_model_ranks_labels(
     html = page.read_text()
     assert "<script" not in html
     assert len(re.findall("<li>", html)) == min(len(rows), 200)
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("--folds", 2), marks=pytest.mark.slow)], ids=["model", "folds"])
+def test_labels_of_a_photo_that_cannot_be_decoded_are_not_judged(
+    options: tuple[object, ...], data: Path, run_folder: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    folder, findings = shutil.copytree(data, tmp_path / "data"), tmp_path / "findings.json"
+    photo = sorted((folder / "train").iterdir())[0]
+    photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    labels = json.loads((folder / "train.json").read_text())
+    (record,) = [image for image in labels["images"] if image["file_name"] == photo.name]
+    objects = [annotation for annotation in labels["annotations"] if annotation["image_id"] == record["id"]]
+    x, *others = objects[0]["bbox"]
+    double = objects[0] | {"id": 1000, "bbox": [x + 0.5, *others]}  # suspicious without any detection
+    (folder / "train.json").write_text(json.dumps(labels | {"annotations": [*labels["annotations"], double]}))
+    folds_out = ("--folds-out", tmp_path / "folds") if options else ()
+    arguments = ["--model", run_folder, *options, *folds_out, "--json", findings]
+    _, out, _ = detect_command("data", "inspect", folder, *arguments)
+    assert f"note: not judged, as the model cannot read the photo: {len(objects) + 1} labels of 1 image\n" in out
+    assert str(photo) not in [row["image"] for row in json.loads(findings.read_text())["suspects"]]
 
 
 @pytest.mark.slow

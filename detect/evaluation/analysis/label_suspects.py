@@ -52,25 +52,23 @@ class LabelSuspect:
 
 
 def rank_label_suspects(
-    annotations: Annotations, predictions: Sequence[Prediction], judged: Collection[int] | None = None
+    annotations: Annotations,
+    predictions: Sequence[Prediction],
+    judged: Collection[int] | None = None,
+    unreadable: Collection[int] = (),
 ) -> list[LabelSuspect]:
     """Return all suspects of a data set, the most suspicious first; an object is in the list once at most.
 
     predictions: one for each image, in order (see ``align``), with detections of low scores too; judged: the labels
-    that the detector knows, None for all. Crowds and objects of other labels are never suspects, but a detection on one
-    of them is no missing object either. Raises ValueError where the lengths differ.
+    that the detector knows, None for all; unreadable: the indices of images to leave out. Crowds and objects of other
+    labels are never suspects, but a detection on one of them is none either. Raises ValueError for other lengths.
     """
     require_aligned(annotations, predictions)
     labels = range(1, len(annotations.classes) + 1) if judged is None else judged
-    comparisons = [
-        _Comparison.of(annotations[index], prediction, labels) for index, prediction in enumerate(predictions)
-    ]
-    recall = _class_recall(annotations, comparisons)
-    suspects = [
-        suspect
-        for index, comparison in enumerate(comparisons)
-        for suspect in _image_suspects(index, comparison, recall)
-    ]
+    seen = [index for index in range(len(annotations)) if index not in unreadable]
+    comparisons = {index: _Comparison.of(annotations[index], predictions[index], labels) for index in seen}
+    recall = _class_recall(len(annotations.classes), list(comparisons.values()))
+    suspects = [suspect for index in seen for suspect in _image_suspects(index, comparisons[index], recall)]
     return sorted(suspects, key=lambda suspect: (-suspect.suspicion, suspect.image))
 
 
@@ -206,13 +204,12 @@ def _unconfirmed(index: int, comparison: _Comparison, recall: FloatArray) -> lis
     return suspects
 
 
-def _class_recall(annotations: Annotations, comparisons: Sequence[_Comparison]) -> FloatArray:
-    """Return (K + 1,): the fraction of the objects of each label that a detection confirms."""
-    labels = annotations.labels
+def _class_recall(num_classes: int, comparisons: Sequence[_Comparison]) -> FloatArray:
+    """Return (K + 1,): the fraction of the objects of each of K labels that a detection confirms."""
+    labels = np.concatenate([np.zeros(0, np.int64), *(comparison.annotation.labels for comparison in comparisons)])
     confirmed = np.concatenate([np.zeros(0, bool), *(comparison.support > 0 for comparison in comparisons)])
-    num_labels = len(annotations.classes) + 1
-    counts = np.bincount(labels, minlength=num_labels)
-    return np.bincount(labels, weights=confirmed, minlength=num_labels) / np.maximum(counts, 1)
+    counts = np.bincount(labels, minlength=num_classes + 1)
+    return np.bincount(labels, weights=confirmed, minlength=num_classes + 1) / np.maximum(counts, 1)
 
 
 def _candidates(comparison: _Comparison) -> list[int]:

@@ -84,6 +84,14 @@ def test_an_object_without_any_detection_is_suspicious_by_the_recall_of_its_clas
     assert [(suspect.kind, suspect.object, suspect.suspicion) for suspect in suspects] == [("unconfirmed", 1, 0.25)]
 
 
+def test_labels_of_a_photo_that_cannot_be_read_are_no_suspects_and_lower_no_recall():
+    images = [_image((LEFT, 1)), _image((LEFT, 1), (RIGHT, 1))]
+    annotations, predictions = Annotations.from_images(images, CLASSES), [_prediction(), _prediction((LEFT, 1, 0.9))]
+    suspects = rank_label_suspects(annotations, predictions, unreadable=(0,))
+    assert [(suspect.image, suspect.object, suspect.suspicion) for suspect in suspects] == [(1, 1, 0.25)]
+    assert rank_label_suspects(annotations, predictions, unreadable=(0, 1)) == []
+
+
 def test_objects_of_unknown_classes_are_not_judged_but_count_as_labels():
     image, prediction = _image((LEFT, 3)), _prediction((LEFT, 1, 0.9))
     assert [suspect.kind for suspect in _rank(image, prediction)] == ["wrong-class"]
