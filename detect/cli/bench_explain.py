@@ -210,7 +210,7 @@ def _describe_model(predictor: Predictor) -> tuple[str, ...]:
 
 def _describe_views(predictor: Predictor) -> tuple[str, ...]:
     """Return the sentence on a model that merges several views of an image, of which one is explained here."""
-    if predictor.detector is predictor.base_detector and predictor.slicing is None:
+    if not predictor.has_views:
         return ()
     return ("Its model.test_time is not used: the detections are those in one view of each whole image.",)
 

@@ -5,6 +5,7 @@ The regions of Karpathy and Fei-Fei 2015, section 3.1.1: the 19 best detections 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +86,19 @@ class RegionExtractor:
 
 
 def build_region_extractor(config: DescribeConfig) -> RegionExtractor:
-    """Return the extractor of the settings. Raises UserError for a detector or weights that cannot be loaded."""
+    """Return the extractor of the settings. Raises UserError for a detector or weights that cannot be loaded.
+
+    A detector whose detections come from several views of a photo is run on one, whose features are those of the
+    regions; a line on stderr says so.
+    """
     settings = config.features
     predictor = load(config.detector, config.device, "fp32", [f"model.postprocess.score_threshold={settings.score}"])
+    if predictor.has_views:
+        print(
+            f"{predictor.file}: its model.test_time is not used: regions are detected in one view of the whole photo, "
+            "of which their features are too",
+            file=sys.stderr,
+        )
     return RegionExtractor(
         predictor=predictor,
         vectors=_build_vectors(config, predictor),

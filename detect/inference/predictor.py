@@ -93,6 +93,11 @@ class Predictor:
         """Return the detector without test-time augmentation. Raises UserError for a graph of another runtime."""
         return self.detector.base_detector
 
+    @property
+    def has_views(self) -> bool:
+        """Return whether detections come from other views than the whole image: flipped, of another size, slices."""
+        return isinstance(self.detector, DetectorWithTTA) or self.slicing is not None
+
     @overload
     def predict(self, x: ImageLike, score: float = 0.5) -> ImageDetections: ...  # type: ignore[overload-overlap]
 

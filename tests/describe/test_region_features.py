@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from detect.checkpoints.checkpoint import save_checkpoint
+from detect.checkpoints.zoo import read_model
 from detect.config.describe_files import parse_describe_config
+from detect.config.files import with_overrides
 from detect.describe.captions import CaptionedImage, no_boxes
 from detect.describe.formats.caption_files import CaptionFiles, to_sentence
 from detect.describe.formats.shapes_captions import read_shapes_captions
@@ -50,6 +54,19 @@ def test_regions_are_the_best_detections_and_then_the_photo(tiny_detector: Path,
     assert regions.labels.tolist() == [*detections.labels[:5].tolist(), 0]
     assert regions.boxes[5].tolist() == [0, 0, 120, 90]
     assert regions.whole_photo.tolist() == regions.features[5].tolist()
+
+
+@pytest.mark.parametrize("setting", [None, "flip=true", "scales=[0.5]", "slice.size=64"])
+def test_regions_of_a_detector_with_views_are_those_of_the_whole_photo(
+    setting: str | None, tiny_detector: Path, photo: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, detector = read_model(tiny_detector)[0], tmp_path / "changed.pt"
+    overrides = [] if setting is None else [f"model.test_time.{setting}"]
+    save_checkpoint(replace(saved, config=with_overrides(saved.config, overrides)), detector)
+    regions, expected = extractor_of(detector).extract(photo), extractor_of(tiny_detector).extract(photo)
+    np.testing.assert_array_equal(regions.boxes, expected.boxes)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ([] if setting is None else ["its model.test_time is not used"])
 
 
 def test_head_features_give_the_logits_of_the_detector(tiny_detector: Path, photo: np.ndarray) -> None:
