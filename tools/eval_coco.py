@@ -75,11 +75,10 @@ def _load_results(
 
 def _with_ids(predictions: Sequence[Prediction], classes: Sequence[str], annotations: Path) -> list[dict[str, Any]]:
     """Return COCO results with the ids of the annotations, by the names of images and classes."""
-    ids = coco_ids(annotations, [Path(prediction.file) for prediction in predictions], classes)
+    ids = coco_ids(annotations, [prediction.file for prediction in predictions], classes)
+    category_ids = ids.detected_category_ids(predictions, classes)
     return [
-        row
-        for prediction in predictions
-        for row in coco_rows(prediction, ids.image_ids[prediction.file], ids.category_ids)
+        row for prediction in predictions for row in coco_rows(prediction, ids.image_ids[prediction.file], category_ids)
     ]
 
 

@@ -127,7 +127,7 @@ def _coco_ids(
     from detect.inference.coco_ids import coco_ids, find_coco_ids
 
     if annotations is not None:
-        ids = coco_ids(annotations, images, predictor.classes)
+        ids = coco_ids(annotations, list(map(str, images)), predictor.classes)
         return ids, [ids.warning] if ids.warning else []
     matched = find_coco_ids(predictor.config.data, images, predictor.classes)
     warnings = [] if matched.ids is None or matched.ids.warning is None else [matched.ids.warning]

@@ -87,7 +87,7 @@ def convert(
     chosen = [select_score(prediction, score) for prediction in results.predictions]
     ids = None
     if target_format == "coco" and annotations is not None:
-        ids = coco_ids(annotations, [Path(prediction.file) for prediction in chosen], results.classes)
+        ids = coco_ids(annotations, [prediction.file for prediction in chosen], results.classes)
     write_format(target, target_format, chosen, results.classes, ids)
     count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
     below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detect.config import DataConfig
 from detect.data.formats import coco_json
@@ -17,19 +18,30 @@ from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import frame_record
 from detect.system.files import write_text
 
+_UNNAMED = "N/A "  # torchvision's published weights have ten such labels of COCO's 90, which it never detects
+
 
 @dataclass(frozen=True)
 class CocoIds:
     """The ids of a COCO annotation file.
 
-    image_ids: the id of each image, by its path; category_ids: the id of each class, in order; file: the annotation
-    file; warning: a line on ids in it with which pycocotools' metrics are others than ours, or None.
+    image_ids: the id of each image, by its path; category_ids: the id of each class, in order, None for a class that
+    the weights have without a name; file: the annotation file; warning: a line on ids in it with which pycocotools'
+    metrics are others than ours, or None.
     """
 
     image_ids: dict[str, int]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[int | None, ...]
     file: Path
     warning: str | None = None
+
+    def detected_category_ids(self, predictions: Sequence[Prediction], classes: Sequence[str]) -> list[int]:
+        """Return the id of each class, 0 for one that has none. Raises UserError for a detection of such a class."""
+        labels = {label for prediction in predictions for label in prediction.labels.tolist()}
+        for label, (name, category_id) in enumerate(zip(classes, self.category_ids, strict=True), 1):
+            if category_id is None and label in labels:
+                raise _missing_category(self.file, name, "")
+        return [category_id or 0 for category_id in self.category_ids]
 
 
 @dataclass(frozen=True)
@@ -40,29 +52,48 @@ class FoundIds:
     note: str
 
 
-def coco_ids(annotations: Path, image_files: Sequence[Path], classes: Sequence[str]) -> CocoIds:
-    """Return the ids of the images and classes in a COCO annotation file. Raises UserError if one is missing."""
+def coco_ids(annotations: Path, image_files: Sequence[str], classes: Sequence[str]) -> CocoIds:
+    """Return the ids of the images and classes in a COCO annotation file.
+
+    Raises UserError if one is missing, or if two images have the same id.
+    """
     document = coco_json.load_document(annotations)
-    records = list(enumerate(coco_json.get_records(annotations, document, "images"), start=1))
-    names = [coco_json.parse_file_name(annotations, position, record) for position, record in records]
-    ids = [coco_json.parse_id(annotations, f"image {position}", record, "id") for position, record in records]
     category_records = enumerate(coco_json.get_records(annotations, document, "categories"), start=1)
     parsed = (coco_json.parse_category(annotations, position, record) for position, record in category_records)
     categories = {category.name: category.id for category in parsed}
     for name in classes:
-        if name not in categories:
-            raise UserError(
-                f"{annotations}: expected the class {name}, found no such category{did_you_mean(name, categories)}"
-            )
-    images = ImageNames(names)
+        if name not in categories and not name.startswith(_UNNAMED):
+            raise _missing_category(annotations, name, did_you_mean(name, categories))
     listed = document.get("annotations")
     objects = [record for record in listed if isinstance(record, dict)] if isinstance(listed, list) else []
     return CocoIds(
-        image_ids={str(file): ids[images.find(str(file))] for file in image_files},
-        category_ids=tuple(categories[name] for name in classes),
+        image_ids=_image_ids(annotations, document, image_files),
+        category_ids=tuple(categories.get(name) for name in classes),
         file=annotations,
         warning=coco_json.id_warning(objects),
     )
+
+
+def _image_ids(annotations: Path, document: dict[str, Any], image_files: Sequence[str]) -> dict[str, int]:
+    """Return the id of each image. Raises UserError if it is missing, or that of another one."""
+    records = list(enumerate(coco_json.get_records(annotations, document, "images"), start=1))
+    names = [coco_json.parse_file_name(annotations, position, record) for position, record in records]
+    ids = [coco_json.parse_id(annotations, f"image {position}", record, "id") for position, record in records]
+    images = ImageNames(names)
+    image_ids = {file: ids[images.find(file)] for file in image_files}
+    files: dict[int, str] = {}
+    for file, image_id in image_ids.items():
+        first = files.setdefault(image_id, file)
+        if first != file:
+            raise UserError(
+                f"{annotations}: expected an id of its own for each image, found {image_id} for {first} and {file}: "
+                "name their folders in file_name"
+            )
+    return image_ids
+
+
+def _missing_category(annotations: Path, name: str, hint: str) -> UserError:
+    return UserError(f"{annotations}: expected the class {name}, found no such category{hint}")
 
 
 def find_coco_ids(settings: DataConfig, image_files: Sequence[Path], classes: Sequence[str]) -> FoundIds:
@@ -78,7 +109,7 @@ def find_coco_ids(settings: DataConfig, image_files: Sequence[Path], classes: Se
             if not _lists_all(file, folders, image_files):
                 continue
             try:
-                matches.append(coco_ids(file, image_files, classes))
+                matches.append(coco_ids(file, list(map(str, image_files)), classes))
             except UserError as error:
                 reasons.append(str(error))
         if len({(tuple(ids.image_ids.items()), ids.category_ids) for ids in matches}) > 1:

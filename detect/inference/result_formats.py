@@ -82,4 +82,5 @@ def write_format(
         write_coco(path, predictions, range(1, len(predictions) + 1), range(1, len(classes) + 1))
         write_coco_images(images_file(path), predictions, classes)
     else:
-        write_coco(path, predictions, [ids.image_ids[prediction.file] for prediction in predictions], ids.category_ids)
+        image_ids = [ids.image_ids[prediction.file] for prediction in predictions]
+        write_coco(path, predictions, image_ids, ids.detected_category_ids(predictions, classes))

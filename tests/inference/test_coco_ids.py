@@ -3,10 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detect.config import DataConfig
-from detect.inference.coco_ids import find_coco_ids
+from detect.errors import UserError
+from detect.evaluation.predictions import Prediction
+from detect.inference.coco_ids import coco_ids, find_coco_ids
+from detect.inference.result_formats import write_format
 
 SHAPES = DataConfig()
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
@@ -16,6 +20,12 @@ def write_annotations(file: Path, names: dict[str, int], categories: object = CA
     file.parent.mkdir(parents=True, exist_ok=True)
     images = [{"id": image_id, "file_name": name, "width": 20, "height": 10} for name, image_id in names.items()]
     file.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+
+
+def prediction(labels: list[int]) -> Prediction:
+    """A detection of each label, all with the same box and score."""
+    boxes = np.tile([1.0, 2, 3, 4], (len(labels), 1)).reshape(-1, 4)
+    return Prediction("a.jpg", 20, 10, boxes, np.full(len(labels), 0.5), np.array(labels, np.int64))
 
 
 @pytest.fixture
@@ -69,6 +79,43 @@ def test_without_one_data_set_of_all_images_the_note_says_so(annotations, words,
     assert matched.ids is None
     assert "numbered from 1" in matched.note
     assert words in matched.note
+
+
+TWO_IMAGES = {"a.jpg": 7, "b.jpg": 9}
+ZOO = ("cat", "N/A 12", "dog")
+
+
+@pytest.mark.parametrize("files", [[], ["a.jpg"], ["x/b.jpg", "s3://photos/a.jpg"]])
+def test_an_image_has_the_id_of_its_name(files, tmp_path):
+    write_annotations(tmp_path / "gt.json", TWO_IMAGES)
+    image_ids = coco_ids(tmp_path / "gt.json", files, ("cat", "dog")).image_ids
+    assert image_ids == {file: TWO_IMAGES[Path(file).name] for file in files}
+
+
+def test_two_images_never_have_the_same_id(tmp_path):
+    write_annotations(tmp_path / "gt.json", {"1.jpg": 7})
+    found = r"found 7 for dup/a/1\.jpg and dup/b/1\.jpg: name their folders"
+    with pytest.raises(UserError, match=rf"gt\.json: expected an id of its own for each image, {found}"):
+        coco_ids(tmp_path / "gt.json", ["dup/a/1.jpg", "dup/b/1.jpg"], ("cat",))
+
+
+@pytest.mark.parametrize("labels", [[], [1, 3]])
+def test_a_class_without_a_name_needs_no_category(labels, tmp_path):
+    write_annotations(tmp_path / "gt.json", {"a.jpg": 7})
+    ids = coco_ids(tmp_path / "gt.json", ["a.jpg"], ZOO)
+    assert ids.category_ids == (3, None, 7)
+    write_format(tmp_path / "dt.json", "coco", [prediction(labels)], ZOO, ids)
+    rows = json.loads((tmp_path / "dt.json").read_text())
+    assert [row["category_id"] for row in rows] == [(3, None, 7)[label - 1] for label in labels]
+
+
+def test_a_detection_of_a_class_without_a_category_is_refused(tmp_path):
+    write_annotations(tmp_path / "gt.json", {"a.jpg": 7})
+    ids = coco_ids(tmp_path / "gt.json", ["a.jpg"], ZOO)
+    with pytest.raises(UserError, match=r"gt\.json: expected the class N/A 12, found no such category"):
+        write_format(tmp_path / "dt.json", "coco", [prediction([1, 2])], ZOO, ids)
+    with pytest.raises(UserError, match=r"gt\.json: expected the class bird, found no such category"):
+        coco_ids(tmp_path / "gt.json", ["a.jpg"], ("cat", "bird"))
 
 
 def test_no_images_have_no_ids():

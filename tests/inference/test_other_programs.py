@@ -56,7 +56,7 @@ def data_set(tmp_path: Path) -> tuple[Path, list[Prediction]]:
 
 
 def write_coco(truth: Path, predictions: Sequence[Prediction]) -> Path:
-    ids = coco_ids(truth, [Path(prediction.file) for prediction in predictions], CLASSES)
+    ids = coco_ids(truth, [prediction.file for prediction in predictions], CLASSES)
     write_format(truth.with_name("coco_results.json"), "coco", predictions, CLASSES, ids)
     return truth.with_name("coco_results.json")
 
