@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from detect.config import Config, SourceConfig
 from detect.config.builders.resolve import resolve
 from detect.config.builders.splits import near_duplicates
 from detect.config.files import to_yaml
-from detect.data.annotations import Annotations
-from detect.data.sources import drop_large_groups, select
+from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.formats.mask_json import segmentation
+from detect.data.sources import drop_large_groups, require_masks, select
 from detect.errors import UserError
 from detect.evaluation.analysis.label_suspects import rank_label_suspects
 from detect.evaluation.predictions import Prediction
@@ -67,12 +68,17 @@ def make_folds(config: Config, annotations: Annotations, count: int, folder: Pat
     """Return ``count`` folds of a data set for detectors with the settings ``config``, and write their files.
 
     The data settings but for sizes and augmentation are replaced; there is no validation, as it would choose the
-    weights by the labels in question. Raises UserError for a recipe in stages, for train.precision=auto, and for fewer
-    images than folds.
+    weights by the labels in question. Masks are kept for a model that predicts them. Raises UserError, before any file,
+    for a recipe in stages, for train.precision=auto, for fewer images than folds, and for such a model if an object has
+    no mask.
     """
     if config.train.recipe != "joint":
         raise UserError(f"--folds: expected a model of train.recipe=joint, found {config.train.recipe}")
     resolved_precision(config, "the settings of all folds")
+    if config.model.predicts_masks:
+        require_masks(annotations)
+    else:
+        annotations = replace(annotations, masks=None)
     members = assign_folds(annotations, count)
     files = [folder / f"fold-{k}.json" for k in range(1, count + 1)]
     images = Path(os.path.commonpath([Path(annotations.file(index)).parent for index in range(len(annotations))]))
@@ -183,18 +189,24 @@ def _to_coco(annotations: Annotations, images: Path) -> dict[str, Any]:
         ],
         "categories": [{"id": label, "name": name} for label, name in enumerate(annotations.classes, start=1)],
         "annotations": [
-            {
-                "id": annotation_id,
-                "image_id": image.image_id,
-                "category_id": int(image.labels[i]),
-                "bbox": _to_bbox(image.boxes[i].tolist()),
-                "corners": image.boxes[i].tolist(),
-                "area": float(image.areas[i]),
-                "iscrowd": int(image.crowd[i]),
-                "difficult": int(image.difficult[i]),
-            }
+            {"id": annotation_id, **_to_annotation(image, i)}
             for annotation_id, (image, i) in enumerate(objects, start=1)
         ],
+    }
+
+
+def _to_annotation(image: ImageAnnotation, index: int) -> dict[str, Any]:
+    """Return an object of an image as COCO's annotation without its id."""
+    mask = None if image.masks is None else image.masks[index]
+    return {
+        "image_id": image.image_id,
+        "category_id": int(image.labels[index]),
+        "bbox": _to_bbox(image.boxes[index].tolist()),
+        "corners": image.boxes[index].tolist(),
+        "area": float(image.areas[index]),
+        "iscrowd": int(image.crowd[index]),
+        "difficult": int(image.difficult[index]),
+        **({} if mask is None else {"segmentation": segmentation(mask)}),
     }
 
 

@@ -13,6 +13,7 @@ import torch
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.builders.data import read_splits
 from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.masks import PackedMasks, PolygonMask, encode
 from detect.data.shapes import dataset as shapes
 from detect.data.sources import concat, select
 from detect.errors import UserError
@@ -96,6 +97,32 @@ def test_a_recipe_in_stages_is_refused(data: Annotations, shapes_root: Path, tmp
     staged = config.model_copy(update={"train": config.train.model_copy(update={"recipe": "alternating"})})
     with pytest.raises(UserError, match=r"--folds: expected a model of train\.recipe=joint, found alternating"):
         make_folds(staged, data, 2, tmp_path)
+
+
+def test_masks_are_those_of_the_data_for_a_model_that_predicts_them(
+    data: Annotations, shapes_root: Path, tmp_path: Path
+) -> None:
+    config = settings_of(shapes_root, model={"kind": "mask_rcnn"})
+    masks = [PolygonMask(((0.1, 0.0, 30.7, 0.0, 30.7, 20.3),)), encode(np.eye(128, 96, dtype=bool))]
+    packed = PackedMasks.pack([masks[index % 2] for index in range(len(data.boxes))])
+    folds = make_folds(config, replace(data, masks=packed), 2, tmp_path)
+    train = read_splits(folds.configs[0]).train
+    expected = select(replace(data, masks=packed), folds.members[1])
+    assert train.masks is not None
+    assert expected.masks is not None
+    assert [train.masks[i] for i in range(len(train.masks))] == [expected.masks[i] for i in range(len(expected.masks))]
+    boxes_only = make_folds(settings_of(shapes_root), replace(data, masks=packed), 2, tmp_path / "boxes")
+    assert boxes_only.annotations.masks is None
+
+
+def test_objects_without_masks_are_refused_before_any_file(
+    data: Annotations, shapes_root: Path, tmp_path: Path
+) -> None:
+    config = settings_of(shapes_root, model={"kind": "mask_rcnn"})
+    count = len(data.boxes)
+    with pytest.raises(UserError, match=rf"expected a mask of each object, found none for {count} of {count} objects"):
+        make_folds(config, replace(data, masks=None), 2, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

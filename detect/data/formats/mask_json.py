@@ -56,6 +56,11 @@ def mask_record(mask: RleMask) -> dict[str, Any]:
     return {"size": list(mask.size), "counts": mask.counts.decode()}
 
 
+def segmentation(mask: Mask) -> dict[str, Any] | list[list[float]]:
+    """Return a mask as COCO's ``segmentation``; ``parse_mask`` reads it, to the last bit."""
+    return mask_record(mask) if isinstance(mask, RleMask) else [list(ring) for ring in mask.rings]
+
+
 def _parse_size(location: str, size: Any) -> Size:
     """Return the (h, w) of run lengths. Raises UserError."""
     is_size = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
