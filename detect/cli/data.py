@@ -178,7 +178,8 @@ def stats(
     """Count images, objects and classes in ROOT, and measure the anchor recall.
 
     An object counts as recalled at an IoU of 0.5 or 0.7 when some anchor overlaps it that much after its image is
-    resized. The last line suggests anchors, as options of `detect train`.
+    resized. The last line suggests anchors, as options of `detect train`. Images are measured whole, also where
+    data.slice.size cuts them for a training.
     """
     if json_file is not None:
         require_writable_file(json_file)
@@ -203,6 +204,8 @@ def stats(
     print(describe_folder_splits(folder, encoding))
     for line in summarize([*folder.findings, *unreadable_findings(folder)]):
         print(f"noted: {line}")
+    if settings.data.slice.size is not None:
+        print("noted: data.slice.size is not measured: sizes, recall and suggested anchors are those of whole images")
     for table in statistics_tables(dataset_statistics):
         console.print(table)
     if dataset_statistics.suggested_settings:

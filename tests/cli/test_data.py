@@ -95,6 +95,12 @@ def test_stats_say_what_could_not_be_read(tmp_path: Path, file: str, text: str, 
     assert any(each.startswith("noted: ") and line in each for each in lines), lines
 
 
+@pytest.mark.parametrize(("overrides", "is_said"), [((), False), (("--set", "data.slice.size=64"), True)])
+def test_stats_say_that_slices_are_not_measured(tmp_path: Path, overrides: tuple[str, ...], is_said: bool) -> None:
+    lines = run("stats", write_coco(tmp_path / "set"), *overrides).stdout.splitlines()
+    assert any(line.startswith("noted: data.slice.size is not measured: ") for line in lines) == is_said
+
+
 def test_stats_end_with_suggested_settings(tmp_path: Path) -> None:
     result = run("stats", write_coco(tmp_path / "set"), "--json", tmp_path / "s.json", "--set", "data.min_size=160")
     assert result.exit_code == 0, result.output
