@@ -52,7 +52,7 @@ class Config(ConfigModel):
             raise ValueError(
                 f"train.recipe: expected {'joint' if recipe == 'rcnn' else 'rcnn'} with {model_key}, found {recipe}"
             )
-        if recipe in ("alternating", "rcnn", "adversarial") and self.train.patience is not None:
+        if self.train.has_stages and self.train.patience is not None:
             raise ValueError(
                 f"train.patience: expected null with train.recipe {recipe}, which validates once, at the end, "
                 f"found {self.train.patience}"

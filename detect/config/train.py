@@ -179,6 +179,11 @@ class TrainConfig(ConfigModel):
         return self
 
     @property
+    def has_stages(self) -> bool:
+        """Return whether the recipe trains in stages, so that it validates once, at its end."""
+        return self.recipe in ("alternating", "rcnn", "adversarial")
+
+    @property
     def trains_adversary_alone(self) -> bool:
         """Return whether the adversary is trained on a frozen detector."""
         return "adversary" in self.trainable

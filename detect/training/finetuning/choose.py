@@ -35,8 +35,8 @@ def choose_settings(config: Config, train: Annotations, num_objects: int, comput
     """Return ``config`` with all that is not set taken from the initial model or chosen for the training images.
 
     num_objects: the objects in ``train``, each counted once in however many slices or repetitions it is, without
-    crowds. What is set stays: by ``--set``, or by the configuration file. Raises UserError for an initial model that is not a
-    Faster R-CNN.
+    crowds. What is set stays: by ``--set``, or by the configuration file. Raises UserError for an initial model that is
+    not a Faster R-CNN.
     """
     settings = config.model_dump(mode="json", exclude_unset=True)
     on_gpu = compute.device.type != "cpu"
@@ -70,7 +70,8 @@ def _set_by_user(config: Config, keys: Set[str]) -> SetByUser:
         accumulate=train.accumulate,
         epochs=train.epochs,
         steps=train.steps,
-        validates=train.validate_every is not None,
+        validates=train.validate_every is not None and not train.has_stages,
+        needs_all_parts=train.recipe == "alternating",
     )
 
 

@@ -42,7 +42,8 @@ class DataSize:
 class SetByUser:
     """The settings of ``train`` that other choices follow; None for those that are not set.
 
-    accumulate: batches of a step; validates: whether there is a validation.
+    accumulate: batches of a step; validates: whether there are validations before the end, which can stop the training;
+    needs_all_parts: whether the recipe trains each part in a stage of its own, so that none is frozen.
     """
 
     batch_size: int | None = None
@@ -50,6 +51,7 @@ class SetByUser:
     epochs: int | None = None
     steps: int | None = None
     validates: bool = True
+    needs_all_parts: bool = False
 
 
 def choose_schedule(size: DataSize, given: SetByUser, on_gpu: bool) -> tuple[Choice, ...]:
@@ -61,17 +63,19 @@ def choose_schedule(size: DataSize, given: SetByUser, on_gpu: bool) -> tuple[Cho
     epochs = _epochs(size.images, steps_per_epoch)
     given_epochs = given.epochs if given.steps is None else -(-given.steps // steps_per_epoch)
     used_epochs = given_epochs or epochs
+    early_end = ", and validation ends it where it stops improving" if given.validates else ""
     validate_every = -(-used_epochs // MAX_VALIDATIONS)
     choices = [
         Choice("train.batch_size", batch_size, batch_reason),
         Choice(
             "train.epochs",
             epochs,
-            f"{size.images} images: {epochs * steps_per_epoch} steps, and validation ends it where it stops improving",
+            f"{size.images} images: {epochs * steps_per_epoch} steps{early_end}",
         ),
         Choice("train.lr", _lr(images_per_step), f"AdamW with {images_per_step} images a step"),
-        _frozen(size),
     ]
+    if not given.needs_all_parts:
+        choices.append(_frozen(size))
     if given.validates:
         choices += [
             Choice("train.validate_every", validate_every, f"at most {MAX_VALIDATIONS} in {used_epochs} epochs"),

@@ -85,6 +85,24 @@ def test_without_validation_no_patience_is_chosen(initial: Path, photos: Path) -
     assert choose(initial, photos, "train.validate_every=null").config.train.patience is None
 
 
+@pytest.mark.parametrize(
+    ("override", "left_out"),
+    [
+        ("train.recipe=alternating", {"train.patience", "train.validate_every", "train.trainable"}),
+        ("model.adversary.type=random_dropout", {"train.patience", "train.validate_every"}),
+        ("model.classifier=svm", {"train.patience", "train.validate_every"}),
+    ],
+)
+def test_a_recipe_of_stages_is_left_what_it_decides(
+    override: str, left_out: set[str], initial: Path, photos: Path
+) -> None:
+    chosen, plain = (
+        {line.split("=")[0].removeprefix("chosen: ") for line in choose(initial, photos, *more).lines}
+        for more in ((override,), ())
+    )
+    assert plain - chosen == left_out
+
+
 def test_a_null_as_initial_model_is_the_default_one(
     initial: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

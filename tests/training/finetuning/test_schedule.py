@@ -53,17 +53,15 @@ GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
     ({"epochs": 30}, {"validate_every": 6}),
     ({"steps": 500}, {"validate_every": 2}),  # 10 epochs
     ({"steps": 1}, {"validate_every": 1}),
+    ({"validates": False}, {"trainable": ALL, "validate_every": None, "patience": None}),
+    ({"needs_all_parts": True}, {"trainable": None, "validate_every": 2, "patience": 3}),
 ]
 
 
 @pytest.mark.parametrize(("given", "chosen"), GIVEN)
 def test_choices_follow_what_is_set(given: dict[str, int], chosen: dict[str, Setting]) -> None:
     schedule = choose(200, 900, on_gpu=False, **given)
-    assert {key: schedule[key] for key in chosen} == chosen
-
-
-def test_without_validation_there_is_no_patience() -> None:
-    assert {"validate_every", "patience"}.isdisjoint(choose(200, 900, validates=False))
+    assert {key: schedule.get(key) for key in chosen} == chosen  # None: not chosen
 
 
 def test_a_gpu_computes_larger_batches() -> None:
