@@ -4,7 +4,7 @@
     tools/check_serve.py MODEL PHOTOS [--requests 200] [--clients 16]
 
 The service runs in a process of its own on a free port. A quarter of the requests is malformed, huge, slow or cut off.
-Right answers are those of the Python interface. The time of the whole photos is that of the same photos in
+Right answers are those of the Python interface, and 422, 413 and 200 to a malformed, a huge and a slow request. The time of the whole photos is that of the same photos in
 `detect predict`, in another process, without drawings: loading the model is in neither.
 """
 
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ TOLERANCE = 0.05  # pixels: a batch of another size may round the last bits othe
 MIN_SPEED = 0.8  # of `detect predict`
 MAX_GROWTH = 1.1  # of the memory, from after the first half of the requests to the end
 BROKEN = ("malformed", "huge", "slow", "cut off")
+Answer = tuple[int, dict[str, object]]  # status, and what the JSON says
 
 
 @click.command(help=__doc__)
@@ -69,19 +71,21 @@ def _check(
         start = time.perf_counter()
         answers = list(pool.map(lambda content: _post(port, content), contents))
         served = time.perf_counter() - start
-        wrong = sum(not _is_right(predictor, file, *answer) for file, answer in zip(files, answers, strict=True))
-        memory = [_memory(pid)]
+        expected = [predictor.predict(file, score=0.05) for file in files]
+        wrong = sum(not _is_right(*pair) for pair in zip(answers, expected, strict=True))
+        memory, wrong_mixed = [_memory(pid)], 0
         for half in range(2):
             indices = range(half * num_requests // 2, (half + 1) * num_requests // 2)
-            list(pool.map(lambda index: _mixed(port, contents[index % len(contents)], index), indices))
+            answered = pool.map(lambda i: _mixed(port, contents[i % len(files)], i, expected[i % len(files)]), indices)
+            wrong_mixed += sum(not is_right for is_right in answered)
             memory.append(_memory(pid))
     status, _ = _post(port, contents[0])
     speed, growth = seconds / served, memory[2] / memory[1]
     print(f"{len(files)} photos by {clients} clients: {served:.1f} s, detect predict {seconds:.1f} s: {speed:.2f}")
-    print(f"{wrong} wrong answers; afterwards status {status}")
+    print(f"{wrong} wrong answers; {wrong_mixed} to the mixed requests; afterwards status {status}")
     print(f"memory after the photos, half and all of {num_requests} mixed requests: {memory} MB, x {growth:.2f}")
     bars = {
-        "right answers": wrong == 0 and status == 200,
+        "right answers": wrong == wrong_mixed == 0 and status == 200,
         "speed": speed >= MIN_SPEED,
         "memory": growth <= MAX_GROWTH,
     }
@@ -90,7 +94,7 @@ def _check(
         raise RunError(f"check_serve: missed: {', '.join(missed)}")
 
 
-def _post(port: int, content: bytes) -> tuple[int, dict[str, object]]:
+def _post(port: int, content: bytes) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request("POST", "/predict?score=0.05", content, {"Content-Type": "image/jpeg"})
     response = connection.getresponse()
@@ -99,35 +103,39 @@ def _post(port: int, content: bytes) -> tuple[int, dict[str, object]]:
     return response.status, answer
 
 
-def _mixed(port: int, content: bytes, index: int) -> None:
-    """Send a request; every fourth is broken in one of four ways."""
+def _mixed(port: int, content: bytes, index: int, expected: Sequence[Detection]) -> bool:
+    """Send a request; every fourth is broken in one of four ways. Return whether its answer is the right one."""
     kind = BROKEN[index // 4 % 4] if index % 4 == 0 else "whole"
     if kind == "whole":
-        _post(port, content)
-        return
+        return _is_right(_post(port, content), expected)
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         if kind == "malformed":
             connection.sendall(head % 4 + b"text")
-            connection.recv(4096)
-        elif kind == "huge":
+            return _status(connection) == 422
+        if kind == "huge":
             connection.sendall(head % 10**12)
-            connection.recv(4096)
-        else:
-            connection.sendall(head % len(content) + content[: len(content) // 2])
-            if kind == "slow":
-                time.sleep(1)
-                connection.sendall(content[len(content) // 2 :])
-                connection.recv(4096)
+            return _status(connection) == 413
+        connection.sendall(head % len(content) + content[: len(content) // 2])
+        if kind == "slow":
+            time.sleep(1)
+            connection.sendall(content[len(content) // 2 :])
+            return _status(connection) == 200
+        return True  # cut off: there is nobody to answer
 
 
-def _is_right(predictor: Predictor, file: Path, status: int, answer: dict[str, object]) -> bool:
-    detections = predictor.predict(file, score=0.05)
-    rows = answer.get("detections")
-    if status != 200 or not isinstance(rows, list) or abs(len(rows) - len(detections)) > 1:
+def _status(connection: socket.socket) -> int:
+    """Return the status of the answer that comes on a connection, 0 where none comes."""
+    words = connection.recv(4096).split()
+    return int(words[1]) if len(words) > 1 else 0
+
+
+def _is_right(answer: Answer, expected: Sequence[Detection]) -> bool:
+    status, content = answer
+    rows = content.get("detections")
+    if status != 200 or not isinstance(rows, list) or abs(len(rows) - len(expected)) > 1:
         return False  # one detection may lie on the other side of the lowest score
-    pairs = zip(rows, detections, strict=False)
-    return all(_is_same(row, detection) for row, detection in pairs if detection.score > 0.06)
+    return all(_is_same(row, one) for row, one in zip(rows, expected, strict=False) if one.score > 0.06)
 
 
 def _is_same(row: dict[str, Any], detection: Detection) -> bool:
