@@ -111,15 +111,19 @@ def test_frames_and_tracks_go_from_json_to_coco_and_back(tracked, tmp_path, dete
     assert tracks == ([None, 7] if tracked else ["no key"] * 2)
 
 
-@pytest.mark.parametrize(("tracked", "scores"), [(False, [0.9]), (True, [0.9, 0.1 + 0.2])])
-def test_convert_keeps_low_scores_that_continue_a_track(tracked, scores, tmp_path, detect_command: Command):
+@pytest.mark.parametrize(
+    ("tracked", "scores", "counts"),
+    [
+        (False, [0.9], "1 detections (1 below 0.5 left out) in 2 images"),
+        (True, [0.9, 0.1 + 0.2], "2 detections in 2 images"),
+    ],
+)
+def test_convert_keeps_low_scores_that_continue_a_track(tracked, scores, counts, tmp_path, detect_command: Command):
     write_format(tmp_path / "p.json", "json", frames(tracked), CLASSES, None)
     target = tmp_path / "chosen.json"
     _, out, _ = detect_command("results", "convert", tmp_path / "p.json", target, "--to", "json", "--score", 0.5)
     assert [row["score"] for row in json.loads(target.read_text())[0]["detections"]] == scores
-    assert out.startswith(
-        f"{target}: {'2 detections' if tracked else '1 detections (1 below 0.5 left out)'} in 2 images"
-    )
+    assert out.startswith(f"{target}: {counts}")
 
 
 @pytest.mark.parametrize("name", RESULT_FORMATS)
@@ -159,6 +163,35 @@ def test_each_format_has_its_lowest_score(photos, tmp_path):
     write_results(tmp_path, scores, predictions(photos), CLASSES, None)
     assert [len(image["detections"]) for image in json.loads((tmp_path / "predictions.json").read_text())] == [1, 0, 0]
     assert len(json.loads((tmp_path / "coco_results.json").read_text())) == 2
+
+
+@pytest.mark.parametrize(
+    ("addresses", "names", "short_names"),
+    [
+        ([], [], set()),
+        (["tar://a/1.jpg::/x/y.tar", "tar://b/2.jpg::/x/y.tar"], ["a/1.jpg", "b/2.jpg"], {"1", "2"}),
+        (["tar://1.jpg::/x/y.tar", "tar://1.jpg::/x/z.tar"], ["y.tar/1.jpg", "z.tar/1.jpg"], {"y.tar/1", "z.tar/1"}),
+    ],
+)
+def test_parts_of_tar_files_are_converted_by_the_paths_in_them(
+    addresses, names, short_names, tmp_path, detect_command: Command
+):
+    pytest.importorskip("pyarrow.parquet", reason="the extra scale is not installed")
+    from tests.inference.shards.test_read_parts import KEY, write_parts
+
+    (detected,) = predictions([Path("x.jpg")])
+    rows = [replace(detected, file=address) for address in addresses]
+    write_parts(tmp_path / "parts", rows, key=replace(KEY, classes=CLASSES))
+    write_format(tmp_path / "gt.json", "coco", [replace(detected, file=name) for name in names], CLASSES, None)
+    convert = ("results", "convert", tmp_path / "parts")
+    annotated = (tmp_path / "dt.json", "--to", "coco", "--annotations", tmp_path / "gt_images.json")
+    assert detect_command(*convert, *annotated)[0] == 0
+    assert [row["image_id"] for row in json.loads((tmp_path / "dt.json").read_text())] == [1, 1, 2, 2][: 2 * len(names)]
+    assert detect_command(*convert, tmp_path / "coco.json", "--to", "coco")[0] == 0
+    assert [prediction.file for prediction in read_results(tmp_path / "coco.json").predictions] == names
+    assert detect_command(*convert, tmp_path / "yolo", "--to", "yolo")[0] == 0
+    written = {file.relative_to(tmp_path / "yolo").with_suffix("") for file in tmp_path.glob("yolo/**/*.txt")}
+    assert written == set(map(Path, short_names))
 
 
 def test_convert_counts_what_it_writes(photos, tmp_path, detect_command: Command):

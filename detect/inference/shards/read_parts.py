@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detect.data.formats.mask_json import parse_rle
+from detect.data.image_names import relative_to_shared_folder
 from detect.errors import UserError, first_line
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.fetch import CUT_SHORT
@@ -18,10 +19,12 @@ from detect.inference.shards.manifest import NAME, Manifest
 from detect.inference.shards.parts import CLASSES, decode_part, parse_part_name
 from detect.inference.shards.stores import OutputFolder, Retries
 
+_MEMBER = "tar://"
+
 
 @dataclass(frozen=True)
 class PartPredictions:
-    """The predictions in parts, and the names of their classes.
+    """The predictions in parts, with the names of ``photo_names``, and the names of their classes.
 
     unreadable: the addresses of the photos without detections; gaps: lines about photos that have no row at all, as
     their shard has no part or their tar file is cut short.
@@ -58,7 +61,31 @@ def read_parts(path: Path) -> PartPredictions:
     gaps = list(_missing_parts(path)) if path.is_dir() else []
     if num_cut_short:
         gaps.append(f"{path}: {num_cut_short} tar files are cut short; the rest of their photos is not in the results")
-    return PartPredictions(predictions, classes or (), tuple(unreadable), tuple(gaps))
+    names_of_photos = photo_names([prediction.file for prediction in predictions])
+    named = [replace(prediction, file=name) for prediction, name in zip(predictions, names_of_photos, strict=True)]
+    return PartPredictions(named, classes or (), tuple(unreadable), tuple(gaps))
+
+
+def photo_names(addresses: Sequence[str]) -> list[str]:
+    """Return the name of each photo: its address, or its path in the tar file of ``tar://PATH::FILE``.
+
+    The path follows that of the tar file, below the folder that all tar files share, where photos of several have the
+    same path. Other addresses have other names.
+    """
+    members = [_split_member(address) for address in addresses]
+    tar_files = list(dict.fromkeys(tar_file for _, tar_file in members if tar_file))
+    folders = dict(zip(tar_files, relative_to_shared_folder(tar_files), strict=True))
+    in_folders = [f"{folders[tar_file]}/{path}" if tar_file else path for path, tar_file in members]
+    for names in ([path for path, _ in members], in_folders):
+        if len(set(names)) == len(set(addresses)):
+            return names
+    return list(addresses)
+
+
+def _split_member(address: str) -> tuple[str, str]:
+    """Return the path of a photo in a tar file, and the address of that file; the address and "" without one."""
+    path, separator, tar_file = address.removeprefix(_MEMBER).partition("::")
+    return (path, tar_file) if address.startswith(_MEMBER) and separator else (address, "")
 
 
 def _missing_parts(path: Path) -> Iterator[str]:

@@ -19,7 +19,7 @@ from detect.inference.shards.job import Job
 from detect.inference.shards.model import ReadError
 from detect.inference.shards.part_checksum import PartChecksumError
 from detect.inference.shards.parts import PartKey, decode_part, encode_part, part_name
-from detect.inference.shards.read_parts import part_files, read_parts
+from detect.inference.shards.read_parts import part_files, photo_names, read_parts
 from tests.inference.shards.stub_model import FAST, LoadStub, run_stub, write_photos
 from tests.tools.test_eval_tools import Call, call  # noqa: F401 - a fixture
 
@@ -57,6 +57,24 @@ def test_parts_are_read_as_they_were_written(tmp_path: Path) -> None:
     for name in ("boxes", "scores", "labels"):
         np.testing.assert_array_equal(getattr(first, name), getattr(DETECTED, name))
     assert (second.file, len(second)) == ("/x/b.jpg", 0)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "names"),
+    [
+        ([], []),
+        (["/x/a.jpg", "s3://b/a.jpg"], ["/x/a.jpg", "s3://b/a.jpg"]),
+        (["tar://a/1.jpg::/x/y.tar", "tar://b/2.jpg::/x/y.tar"], ["a/1.jpg", "b/2.jpg"]),
+        (["tar://1.jpg::/x/y.tar", "tar://2.jpg::s3://b/y.tar"], ["1.jpg", "2.jpg"]),
+        (["tar://1.jpg::/x/y.tar", "tar://1.jpg::/x/z.tar", "/1.jpg"], ["y.tar/1.jpg", "z.tar/1.jpg", "/1.jpg"]),
+        (["tar://1.jpg::s3://b/x/y.tar", "tar://1.jpg::s3://b/z/y.tar"], ["x/y.tar/1.jpg", "z/y.tar/1.jpg"]),
+        (["tar://1.jpg::/x/y.tar", "tar://1.jpg::/x/y.tar"], ["1.jpg", "1.jpg"]),  # twice in one file
+        (["tar://1.jpg::s3://b/y.tar", "tar://1.jpg::s3://b//y.tar"], None),
+        (["tar://1.jpg"], None),
+    ],
+)
+def test_photos_of_tar_files_are_named_by_their_paths_in_them(addresses: list[str], names: list[str] | None) -> None:
+    assert photo_names(addresses) == (addresses if names is None else names)
 
 
 @pytest.mark.parametrize(
