@@ -4,8 +4,9 @@
     tools/check_serve.py MODEL PHOTOS [--requests 200] [--clients 16]
 
 The service runs in a process of its own on a free port. A quarter of the requests is malformed, huge, slow or cut off.
-Right answers are those of the Python interface, and 422, 413 and 200 to a malformed, a huge and a slow request. The time of the whole photos is that of the same photos in
-`detect predict`, in another process, without drawings: loading the model is in neither.
+Right answers are those of the Python interface, and 422, 413 and 200 to a malformed, a huge and a slow request. The time
+of the whole photos is that of the same photos in `detect predict`, in another process, without drawings: loading the
+model is in neither.
 """
 
 from __future__ import annotations
