@@ -33,6 +33,10 @@ class TrainingProgress:
     num_batches: int = 0
     skipped_steps: int = 0
 
+    def is_exhausted(self, patience: int | None) -> bool:
+        """Return whether ``patience`` validations in a row brought no gain; None is never exhausted."""
+        return patience is not None and self.validations_without_gain >= patience
+
     def add(self, losses: dict[str, Tensor]) -> None:
         """Add the losses of a batch, each (); nothing is read from the device."""
         for name, loss in losses.items():

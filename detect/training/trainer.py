@@ -121,7 +121,10 @@ class Trainer:
                 self.logger.loggers = loggers
                 schedule = build_schedule(self.config, self.loop_config.steps)
                 compute, group = self.context.compute, self.context.group
-                train_loop(self.state, iter(batches), schedule, self.loop_config, compute, self._callbacks(), group)
+                if self.state.progress.is_exhausted(self.config.train.patience):
+                    self.logger.log(f"nothing to resume: train.patience stopped the run after step {steps_done}")
+                else:
+                    train_loop(self.state, iter(batches), schedule, self.loop_config, compute, self._callbacks(), group)
                 if self.is_main and self.folder.metrics.exists():
                     draw_curves(self.folder.metrics, self.folder.path / "curves.png")
                     loggers.picture(self.state.progress.step, self.folder.path / "curves.png")
@@ -220,11 +223,11 @@ class Trainer:
             file = self.folder.path / "validation.jpg"
             draw_validation(self.last_validation.predictions, self.context.val, file)
             self._log_picture(progress.step, file)
-        patience = self.config.train.patience
-        if patience is not None and progress.validations_without_gain >= patience:
-            self.logger.log(f"stopped: {patience} validations without a better {self.last_validation.primary_name}")
-            return True
-        return False
+        stops = progress.is_exhausted(self.config.train.patience)
+        if stops:
+            waited = progress.validations_without_gain
+            self.logger.log(f"stopped: {waited} validations without a better {self.last_validation.primary_name}")
+        return stops
 
     def _save(self) -> None:
         self.state.progress.gather_sums(self.context.group)

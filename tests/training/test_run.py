@@ -163,9 +163,14 @@ def test_finished_run_resumed_is_unchanged(whole_run: Path, tmp_path: Path, quie
 
 
 def test_patience_stops_a_run_without_gain(shapes_root: Path, tmp_path: Path, quiet: Console) -> None:
+    run, names = tmp_path / "run", ("last.pt", "best.pt", "metrics.csv")
     config = tiny(shapes_root, train={"patience": 1, "steps": None, "epochs": 9, "lr": 1e-12, "ema_decay": 0.0})
-    train(config, tmp_path / "run", quiet)
-    assert load_checkpoint(tmp_path / "run" / "last.pt").step < 9 * 3
+    train(config, run, quiet)
+    assert load_checkpoint(run / "last.pt").step < 9 * 3
+    before = [(run / name).read_bytes() for name in names]
+    resume(run, quiet)
+    assert [(run / name).read_bytes() for name in names] == before
+    assert "nothing to resume: train.patience stopped the run after step" in (run / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
