@@ -9,6 +9,7 @@ from typing import Literal
 
 from detect.config import Config, DataConfig, SourceConfig
 from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
+from detect.config.builders.shared_images import NOTHING_SHARED, SharedImages, find_shared_images
 from detect.config.builders.splits import count_unused, describe_splits, image_folder, split_by_hash
 from detect.config.builders.training_split import prepare_training
 from detect.data.annotations import Annotations
@@ -75,7 +76,7 @@ def read_splits(config: Config) -> Splits:
         raise UserError(_describe_empty_val(data, len(train)))
     unused = {} if resolved.format == "shapes" else count_unused(data, [train, val], report)
     split_anew = config.data.val == DEFAULT_SPLITS.val and isinstance(data.val, float) and bool(unused)
-    shared = _count_shared(train, val)
+    shared = NOTHING_SHARED if isinstance(data.val, float | int) else find_shared_images(train, val)
     usage = data_usage([train, val], report.findings)
     usage = replace(usage, noted={**usage.noted, **_strict_counts(len(train) + len(val), shared, unused, split_anew)})
     notes = (
@@ -97,38 +98,31 @@ def read_splits(config: Config) -> Splits:
 
 
 def _split_notes(
-    data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int], shared: int
+    data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int], shared: SharedImages
 ) -> tuple[str, ...]:
-    """Return the line on all splits, and lines on a split that shares images or has nothing to score.
-
-    shared: the number of images that are in both splits.
-    """
-    notes = [describe_splits(data, train, val, unused)]
-    if shared:
-        notes.append(f"splits: {shared} of the {len(val)} images to validate are also trained on")
+    """Return the line on all splits, and lines on a split that shares images or has nothing to score."""
+    notes = [describe_splits(data, train, val, unused), *shared.notes()]
     if len(val) and not len(val.boxes):
         notes.append(f"splits: the {len(val)} images to validate have no objects, so that there is no score")
     return tuple(notes)
 
 
-def _strict_counts(num_images: int, shared: int, unused: Mapping[str, int], split_anew: bool) -> dict[str, int]:
+def _strict_counts(
+    num_images: int, shared: SharedImages, unused: Mapping[str, int], split_anew: bool
+) -> dict[str, int]:
     """Return the counts, above 0, of what strict training refuses about the splits.
 
-    These are images of splits that are ignored, images of both splits, and those of a split that was cut in two without
-    being asked for, though the folder has splits. A split for testing is set aside, and not ignored.
+    These are images of splits that are ignored, images of both splits, copies of images of the other split, and those
+    of a split that was cut in two without being asked for, though the folder has splits. A split for testing is set
+    aside, and not ignored.
     """
     counts = {
         "image of a split that is not used": sum(unused[name] for name in unused if guess_split(name) != "test"),
-        "image to train on and to validate": shared,
+        "image to train on and to validate": shared.num_same,
+        "image to validate that is a copy of one to train on": len(shared.copies),
         "image of a split that is cut in two (data.val=0.2 asks for it)": num_images * split_anew,
     }
     return {title: count for title, count in counts.items() if count}
-
-
-def _count_shared(train: Annotations, val: Annotations) -> int:
-    """Return the number of images that are in both splits."""
-    files = [{part.file(index) for index in range(len(part))} for part in (train, val)]
-    return len(files[0] & files[1])
 
 
 def _describe_empty_val(data: DataConfig, num_train: int) -> str:
