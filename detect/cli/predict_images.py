@@ -61,6 +61,7 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
         raise UserError("--annotations: expected --format coco together with it")
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.labeling_results import local_files
+    from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict import clear_journal, predict_images
     from detect.inference.result_formats import default_score, write_results
     from detect.inference.result_writers import require_comp4_classes
@@ -94,6 +95,8 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
         if group.is_main:
             _print_notes(search, "images" in scores)
             score_lines = _describe_scores(scores) if score is None else [] if best is None else [best.line]
+            if score != "auto":
+                score_lines += describe_lowest_score(predictor, min(scores.values()))
             for line in [*coco_notes, *score_lines]:
                 print(line, flush=True)
         with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:

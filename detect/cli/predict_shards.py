@@ -53,6 +53,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     require_package("pyarrow", "--from")
     if arguments.runner == "ray":
         require_package("ray", "--runner ray")
+    from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.shards.job import Job, shards_of_job
     from detect.inference.shards.manifest import ensure_manifest
     from detect.inference.shards.parts import PartKey
@@ -71,6 +72,8 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     key = PartKey(model.key, model.classes, manifest.facts.identity)
     finished = finished_shards(folder, key)
     _print_manifest(manifest)
+    for line in describe_lowest_score(model.predictor, load.options.score):
+        print(line, flush=True)
     ours = shards_of_job(range(manifest.num_shards), arguments.share)
     numbers = [number for number in ours if number not in finished]
     totals = _Totals()

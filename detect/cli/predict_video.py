@@ -44,6 +44,7 @@ class VideoArguments:
 def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArguments) -> NoReturn:
     """Detect on the frames, write the results, and exit with 1 if a frame or a video could not be read."""
     from detect.inference.detect_batches import PredictOptions
+    from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
     from detect.inference.result_formats import SHOWN_SCORE, WITHOUT_TRACKS, default_score, write_results
     from detect.inference.result_writers import require_comp4_classes
@@ -64,6 +65,8 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
         require_comp4_classes(predictor.classes)
     labels = options.class_labels(arguments.classes, predictor.classes)
     scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}
+    for line in describe_lowest_score(predictor, min(scores.values())):
+        print(line, flush=True)
     predict_options = PredictOptions(min(scores.values()), labels, scores.get("images"))
     track_score = SHOWN_SCORE if arguments.score is None else arguments.score
     video = VideoOptions(arguments.every, arguments.batch_size, track_score if arguments.track else None)

@@ -71,6 +71,7 @@ def serve_command(
     tune_malloc()
     require_package("starlette", "serve", "detect-rcnn[serve]")
     require_package("uvicorn", "serve", "detect-rcnn[serve]")
+    from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predictor import load
     from detect.serve.app import Service
     from detect.serve.limits import Limits
@@ -94,5 +95,7 @@ def serve_command(
         shown = f"[{host}]" if ":" in host else host
         listener.listen()  # before the line: who reads it may connect at once, and waits until the server accepts
         print(f"{predictor!r} at http://{shown}:{listener.getsockname()[1]}/, until Ctrl-C", flush=True)
+        for line in describe_lowest_score(predictor, score):
+            print(line, flush=True)
         make_server(service).run(sockets=[listener])
     print(f"{service.metrics.num_answered} requests answered")

@@ -109,6 +109,7 @@ class Predictor:
     ) -> ImageDetections | list[ImageDetections]:
         """Return the detections of at least ``score``, best first, with boxes in pixels of the original image.
 
+        Those that score less than ``model.postprocess.score_threshold`` are dropped before: it is lowered in ``load``.
         x: a path; the bytes of an image file; a PIL image; an RGB array (H, W, 3) or a tensor (3, H, W) of uint8, or of
         floats in 0..1 or 0..255; a list or tuple of any of these, which gives a list. The images of a list are
         processed one by one; ``detect predict`` uses batches. Labels count from 1: that of ``classes[0]`` is 1. Raises

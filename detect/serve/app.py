@@ -149,6 +149,7 @@ class Service:
                 "device": compute.device.type,
                 "precision": str(compute.dtype).removeprefix("torch."),
                 "score": self.score,
+                "score_threshold": model.postprocess.score_threshold,
             }
         )
 
@@ -156,7 +157,7 @@ class Service:
         return PlainTextResponse(self.metrics.to_text(), media_type="text/plain; version=0.0.4")
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(openapi(self.limits, self.score))
+        return JSONResponse(openapi(self.limits, self.score, self.predictor.config.model.postprocess.score_threshold))
 
 
 async def _page_file(name: str, _: Request) -> Response:

@@ -20,8 +20,8 @@ _ERRORS = {
 }
 
 
-def openapi(limits: Limits, score: float) -> dict[str, Any]:
-    """Return the document; the limits stand in its texts."""
+def openapi(limits: Limits, score: float, score_threshold: float) -> dict[str, Any]:
+    """Return the document; the limits stand in its texts, and below which score the model drops detections."""
     description = (
         f"At most {limits.num_bytes} bytes a request, {limits.pixels} pixels an image, {limits.queued} requests at a "
         f"time, {limits.seconds:g} seconds for sending and again for the answer."
@@ -30,7 +30,7 @@ def openapi(limits: Limits, score: float) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "detect", "version": __version__, "description": description},
         "paths": {
-            "/predict": {"post": _operation("Detect on an image", _score(score), _detections())},
+            "/predict": {"post": _operation("Detect on an image", _score(score, score_threshold), _detections())},
             "/explain": {"post": _operation("Explain a detection of an image", _rank(), _explanation())},
             "/health": {"get": {"summary": "The model and its classes", "responses": _ok({"type": "object"})}},
             "/metrics": {"get": {"summary": "Counts for Prometheus", "responses": {"200": {"description": "Text"}}}},
@@ -57,9 +57,10 @@ def _operation(summary: str, parameter: dict[str, Any], answer: dict[str, Any]) 
     }
 
 
-def _score(default: float) -> dict[str, Any]:
+def _score(default: float, threshold: float) -> dict[str, Any]:
     schema = {"type": "number", "minimum": 0, "maximum": 1, "default": default}
-    return {"name": "score", "in": "query", "description": "Lowest score", "schema": schema}
+    description = f"Lowest score; the model drops detections that score less than {threshold:g}"
+    return {"name": "score", "in": "query", "description": description, "schema": schema}
 
 
 def _rank() -> dict[str, Any]:

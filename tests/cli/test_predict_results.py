@@ -59,6 +59,37 @@ def test_each_format_has_its_score_and_a_line_says_so(
     assert f"and {len(rows) - len(shown)} below in 2 images" in summary
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_said"),
+    [
+        ((), False),
+        (("--score", 0.3), False),
+        (("--score", 0.1), True),
+        (("--score", 0.1, "--set", "model.postprocess.score_threshold=0.1"), False),
+        (("--score", "auto"), False),
+        (("--format", "coco"), True),  # whose score without --score is 0.05
+        (("--score", 0.1, "--fps", 1), True),
+        (("--score", 0.3, "--fps", 1), False),
+    ],
+)
+def test_a_score_that_the_model_drops_is_said_with_the_setting_that_keeps_it(
+    flags: tuple[object, ...], is_said: bool, model: Path, photos: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    def size() -> int:
+        return sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file())
+
+    flags = ("--out", tmp_path / "out", "--format", "csv", "--set", "model.postprocess.score_threshold=0.3", *flags)
+    status, out, err = detect_command("predict", model, photos, *flags)
+    assert (status, err) == (0, "")
+    lines = [line for line in out.splitlines() if "the model drops detections that score less than 0.3" in line]
+    assert len(lines) == is_said
+    if is_said:
+        before, setting = size(), lines[0].partition("--set ")[2].split()[0]
+        _, out, _ = detect_command("predict", model, photos, *flags, "--set", setting)
+        assert "the model drops" not in out
+        assert size() > before
+
+
 def test_coco_has_the_ids_of_the_data_set_of_the_images(
     model: Path, photos: Path, tmp_path: Path, detect_command: Command
 ) -> None:

@@ -41,6 +41,7 @@ def test_shards_give_what_the_folder_form_gives(tmp_path: Path, photos: Path, de
         code, text, err = detect_command("predict", *common, out, "--from", photos, "--shard-size", 2, "--shard", share)
         assert (code, err) == (0, "")
     assert "no shard is left" in text
+    assert "the model drops" not in text
     parts = read_parts(out)
     by_file = {prediction.file: prediction for prediction in parts.predictions}
     records = json.loads((tmp_path / "plain/predictions.json").read_text())
@@ -73,6 +74,15 @@ def test_shards_give_what_the_folder_form_gives(tmp_path: Path, photos: Path, de
     code, _, err = detect_command("predict", *common, out, "--from", photos, "--shard-size", 2, "--score", "0.1")
     assert code == 1
     assert "expected parts of this model, these settings, this version and this list" in err
+
+
+def test_a_score_that_the_model_drops_is_said(tmp_path: Path, photos: Path, detect_command: Command) -> None:
+    small = ("--set", "data.min_size=96", "--set", "data.max_size=128", "--precision", "fp32")
+    arguments = ("predict", MODEL, "--out", tmp_path / "out", "--from", photos, "--score", 0.001, *small)
+    code, text, err = detect_command(*arguments)
+    assert (code, err) == (0, "")
+    line = "score 0.001: the model drops detections that score less than 0.01 (model.postprocess.score_threshold)"
+    assert f"\n{line}: --set model.postprocess.score_threshold=0.001 keeps them\n" in text
 
 
 def test_ten_failures_in_a_row_are_told_after_the_totals(

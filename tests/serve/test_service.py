@@ -101,7 +101,10 @@ def test_health_metrics_and_openapi(client: Client, photo: bytes) -> None:
     counts = [int(text.partition(line)[2].partition("\n")[0] or 0) for text in (before, after)]
     assert counts[1] == counts[0] + 1
     assert "detect_requests_in_progress 0" in after
+    assert (health["score"], health["score_threshold"]) == (0.5, 0.05)
     document = client.send("GET", "/openapi.json").content
+    (score,) = document["paths"]["/predict"]["post"]["parameters"]
+    assert score["description"] == "Lowest score; the model drops detections that score less than 0.05"
     assert set(document["paths"]) == {"/predict", "/explain", "/health", "/metrics"}
     assert client.send("GET", "/predict").status == 405
 
@@ -223,8 +226,9 @@ def test_a_model_with_slices_is_refused_before_it_serves(predictor: Predictor) -
     assert str(outcome.exception).startswith("model.test_time.slice: expected null with detect serve")
 
 
+@pytest.mark.parametrize(("score", "num_lines"), [(0.5, 2), (0.05, 2), (0.01, 3)])
 def test_the_address_is_printed_when_connections_are_taken(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+    score: float, num_lines: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = pytest.importorskip("detect.serve.run", reason="starlette is optional (the extra serve), and not installed")
 
@@ -233,6 +237,9 @@ def test_the_address_is_printed_when_connections_are_taken(
             socket.create_connection(sockets[0].getsockname()).close()
 
     monkeypatch.setattr(run, "make_server", lambda _: Connecting())
-    outcome = CliRunner().invoke(main, ["serve", str(predictor.file), "--port", "0"])
+    outcome = CliRunner().invoke(main, ["serve", str(predictor.file), "--port", "0", "--score", str(score)])
     assert outcome.exception is None, outcome.output
-    assert " at http://127.0.0.1:" in outcome.output
+    first, *lines = outcome.output.splitlines()
+    assert " at http://127.0.0.1:" in first
+    assert len(lines) == num_lines - 1
+    assert any(line.startswith("score 0.01: the model drops") for line in lines) is (score == 0.01)
