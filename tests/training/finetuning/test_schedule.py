@@ -45,7 +45,7 @@ def test_more_images_never_make_fewer_steps() -> None:
     assert min(steps) >= 80
 
 
-GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
+GIVEN: list[tuple[dict[str, int], dict[str, Setting | None]]] = [
     ({}, {"lr": 4e-4, "validate_every": 2}),
     ({"batch_size": 8}, {"lr": 4e-4, "epochs": 6}),
     ({"batch_size": 2, "accumulate": 4}, {"lr": 4e-4}),
@@ -59,7 +59,7 @@ GIVEN: list[tuple[dict[str, int], dict[str, Setting]]] = [
 
 
 @pytest.mark.parametrize(("given", "chosen"), GIVEN)
-def test_choices_follow_what_is_set(given: dict[str, int], chosen: dict[str, Setting]) -> None:
+def test_choices_follow_what_is_set(given: dict[str, int], chosen: dict[str, Setting | None]) -> None:
     schedule = choose(200, 900, on_gpu=False, **given)
     assert {key: schedule.get(key) for key in chosen} == chosen  # None: not chosen
 
