@@ -11,6 +11,7 @@ from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import explain_worker_death
+from detect.errors import say_count
 from detect.evaluation.score import Score, evaluate
 from detect.evaluation.score_tables import score_table
 from detect.inference.dataset_pass import DatasetPredictions, detections_only, run_on_dataset
@@ -46,6 +47,10 @@ def finish(
     if context.config.train.validate_every is not None:
         score, predictions = _validate(context, checkpoint)
         unreadable = [*unreadable, *predictions.unreadable]
+        sizes = list(dict.fromkeys(predictions.other_sizes))
+        if sizes:
+            count = say_count(len(sizes), "image")
+            context.log(f"{count} to validate of another size than labelled, the first {sizes[0]}")
         checkpoint = replace(checkpoint, metrics=dict(score.metrics))
         save_checkpoint(checkpoint, context.folder.best)
         context.folder.truncate_after(step - 1)
