@@ -7,12 +7,13 @@ val/                                the photos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.annotations import Annotations, DroppedBox, ImageAnnotation
 from detect.data.formats.coco import read_coco
 from detect.data.formats.coco_json import CocoImage, get_records, load_document, parse_id, parse_image
 from detect.describe.captions import CaptionedImage, Mention, Sentence, no_boxes
@@ -25,7 +26,7 @@ from detect.describe.formats.caption_files import (
 )
 from detect.describe.formats.coco_nouns import find_nouns
 from detect.describe.tokens import tokenize
-from detect.errors import UserError, shorten
+from detect.errors import UserError, say_count, shorten
 
 
 def read_coco_captions(
@@ -36,8 +37,9 @@ def read_coco_captions(
     root: the folder of the data set; captions, instances: files in it or with a path of their own, in the current
     folder; instances None: there are no boxes; images: the folder of the photos, None for the one in root that has the
     name of the split, ``val`` for ``captions_val.json``. Mentions are the nouns of ``coco_nouns`` whose class has boxes
-    on the photo; crowds are no objects. Sentences without a word and photos without a sentence are left out and
-    counted. Raises UserError for damaged files, captions of unknown images, and photos that are not there.
+    on the photo; crowds are no objects. Sentences without a word, photos without a sentence and objects without a
+    usable box are left out and counted. Raises UserError for damaged files, captions of unknown images, and photos that
+    are not there.
     """
     file = _in_root(root, captions)
     document = load_document(file)
@@ -70,8 +72,16 @@ def read_coco_captions(
                 if without
                 else ()
             ),
+            *(() if annotations is None else _count_dropped(annotations.dropped)),
         ),
     )
+
+
+def _count_dropped(dropped: Sequence[DroppedBox]) -> tuple[str, ...]:
+    """Return the line on objects whose box cannot be used; none where there are none."""
+    if not dropped:
+        return ()
+    return (f"left out, as their box cannot be used: {say_count(len(dropped), 'object')}, the first {dropped[0]}",)
 
 
 def _in_root(root: Path, file: Path) -> Path:
