@@ -70,12 +70,11 @@ def test_nouns_mention_every_box_of_their_class_that_is_no_crowd(tmp_path: Path)
 )
 def test_objects_without_a_usable_box_are_counted(tmp_path: Path, boxes: list[list[int]], counts: list[str]) -> None:
     objects = [{"id": n, "image_id": 7, "category_id": 18, "bbox": box} for n, box in enumerate(boxes, start=1)]
-    captions = read_coco_captions(
-        coco(tmp_path, objects=objects), Path("captions_val.json"), Path("instances_val.json")
-    )
-    lines = [note.partition(" without a usable box left out, the first ") for note in captions.notes]
-    assert [count for count, found, _ in lines if found] == counts
-    assert all("instances_val.json: annotation" in first for _, found, first in lines if found)
+    root, start = coco(tmp_path, objects=objects), "left out, as their box cannot be used: "
+    notes = read_coco_captions(root, Path("captions_val.json"), Path("instances_val.json")).notes
+    lines = [note.removeprefix(start) for note in notes if note.startswith(start)]
+    assert [line.partition(", ")[0] for line in lines] == counts
+    assert all(f", the first {root / 'annotations/instances_val.json'}: annotation" in line for line in lines)
 
 
 def test_without_a_file_of_objects_there_are_no_boxes(tmp_path: Path) -> None:
