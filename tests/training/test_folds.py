@@ -13,7 +13,7 @@ import torch
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.builders.data import read_splits
 from detect.data.annotations import Annotations, ImageAnnotation
-from detect.data.masks import PackedMasks, PolygonMask, encode
+from detect.data.masks import Mask, PackedMasks, PolygonMask, encode
 from detect.data.shapes import dataset as shapes
 from detect.data.sources import concat, select
 from detect.errors import UserError
@@ -103,7 +103,7 @@ def test_masks_are_those_of_the_data_for_a_model_that_predicts_them(
     data: Annotations, shapes_root: Path, tmp_path: Path
 ) -> None:
     config = settings_of(shapes_root, model={"kind": "mask_rcnn"})
-    masks = [PolygonMask(((0.1, 0.0, 30.7, 0.0, 30.7, 20.3),)), encode(np.eye(128, 96, dtype=bool))]
+    masks: list[Mask] = [PolygonMask(((0.1, 0.0, 30.7, 0.0, 30.7, 20.3),)), encode(np.eye(128, 96, dtype=bool))]
     packed = PackedMasks.pack([masks[index % 2] for index in range(len(data.boxes))])
     folds = make_folds(config, replace(data, masks=packed), 2, tmp_path)
     train = read_splits(folds.configs[0]).train
