@@ -156,7 +156,7 @@ def explain_command(
         raise UserError("--annotations and --split: expected one of them, found both")
     from detect.inference.find_images import search_images
 
-    search = search_images(images, out)
+    search = search_images(images, [out])
     paths = list(search.images)
     require_writable_folder(out)
     from detect.explain.attribution.explain_detections import DetectionQuery, explain_images

@@ -49,11 +49,15 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
     """Detect on the images, write the results, and exit with 1 if an image could not be read."""
     from detect.inference.find_images import search_images
     from detect.inference.predictor import load
+    from detect.inference.result_formats import picture_folders
+    from detect.inference.yolo_results import require_places
 
     score = arguments.score
-    search = search_images(arguments.paths, arguments.out)
+    search = search_images(arguments.paths, picture_folders(arguments.out))
     images = search.images
     require_writable_folder(arguments.out)
+    if "yolo-labels" in arguments.formats:
+        require_places(arguments.out / "yolo-labels", list(map(str, images)))
     for image in images if "voc" in arguments.formats else ():
         if len(str(image).splitlines()) > 1:
             raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")

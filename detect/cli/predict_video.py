@@ -87,10 +87,12 @@ def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[st
     from detect.data.sources import natural_sort_key
     from detect.data.video import FrameImages, VideoFile
     from detect.inference.find_images import search_images
+    from detect.inference.result_formats import picture_folders
 
     if arguments.fps is not None:
         images = sorted(
-            search_images(arguments.paths, arguments.out).images, key=lambda image: natural_sort_key(str(image))
+            search_images(arguments.paths, picture_folders(arguments.out)).images,
+            key=lambda image: natural_sort_key(str(image)),
         )
         return [FrameImages(str(images[0].absolute().parent), tuple(images), arguments.fps)], []
     sources: list[FrameSource] = []

@@ -14,7 +14,7 @@ class ImageNames:
 
     def __init__(self, files: Sequence[str]) -> None:
         self._files = files
-        relative = relative_to_shared_folder(files)
+        relative = _names_as_listed(files)
         self._by_path = _indices_by_name(files)
         self._by_relative_path = _indices_by_name(relative)
         self._by_path_without_suffix = _indices_by_name([_without_suffix(name) for name in relative])
@@ -56,6 +56,22 @@ def relative_to_shared_folder(files: Sequence[str]) -> list[str]:
     paths = [PurePath(file) for file in files]
     if len({path.is_absolute() for path in paths}) > 1 or any(".." in path.parts for path in paths):
         paths = [PurePath(os.path.abspath(file)) for file in files]  # noqa: PTH100 - links stay links
+    return _below_shared_folder(paths)
+
+
+def _names_as_listed(files: Sequence[str]) -> list[str]:
+    """Return each path below the shared folder, or as it is where absolute and relative ones are mixed.
+
+    The names depend on the paths alone: the data may have been listed in another working folder, or on another machine.
+    """
+    paths = [PurePath(file) for file in files]
+    if len({path.is_absolute() for path in paths}) > 1:
+        return [path.as_posix() for path in paths]
+    return _below_shared_folder(paths)
+
+
+def _below_shared_folder(paths: Sequence[PurePath]) -> list[str]:
+    """Return paths, all absolute or all relative, relative to the deepest folder that contains all of them."""
     shared = os.path.commonpath({str(path.parent) for path in paths}) if paths else ""
     return [path.relative_to(shared or ".").as_posix() for path in paths]
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from detect.data.image_kinds import VIDEO, PictureKind, kind_of_content, kind_of_suffix
 from detect.data.images import is_image
 from detect.errors import UserError
 from detect.system.files import require_file
-from detect.system.overwriting import folder_entry, is_below
+from detect.system.overwriting import folder_entries
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://?")
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "srt", "mms")
@@ -25,21 +26,19 @@ class ImageSearch:
     """The images that the arguments of a command name, each once, in order.
 
     passed_over: the number of other files in the folders and globs by suffix in lower case, hidden ones excepted;
-    linked_folders: the links to folders in these folders, which are not followed; out: the folder of the results, whose
-    ``num_results`` images were found and are left out.
+    linked_folders: the links to folders in these folders, which are not followed; results: the number of images in each
+    folder of results, which are left out.
     """
 
     images: tuple[Path, ...]
     passed_over: Counter[str]
     linked_folders: tuple[Path, ...]
-    out: Path | None = None
-    num_results: int = 0
+    results: Mapping[Path, int] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
-        """Return the lines that count what was passed over, with what helps: at most three."""
+        """Return the lines that count what was passed over, with what helps."""
         lines = [f"passed over: {_count_by_suffix(self.passed_over)}"] if self.passed_over else []
-        if self.num_results:
-            lines.append(f"passed over: {self.num_results} images in {self.out}, the folder of the results")
+        lines += [f"passed over: {count} images in {folder} (results)" for folder, count in self.results.items()]
         if self.linked_folders:
             shown = ", ".join(map(str, self.linked_folders[:3])) + (", ..." if len(self.linked_folders) > 3 else "")
             lines.append(
@@ -50,36 +49,41 @@ class ImageSearch:
         return [" ".join(line.encode("utf-8", "backslashreplace").decode().split()) for line in lines]
 
 
-def search_images(paths: Sequence[str], out: Path | None = None) -> ImageSearch:
+def search_images(paths: Sequence[str], results: Sequence[Path] = ()) -> ImageSearch:
     """Return the images of all paths.
 
     A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder
     every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. What lies in
-    ``out``, the folder of the results, is left out where a folder or glob around it is searched: drawings of an earlier
-    run are no photos. Raises UserError for a path that does not exist or contains no image, for an address, and for a
-    single file that is a video or of another kind that is not read.
+    a folder of ``results`` is left out where a folder or glob around it is searched: drawings of an earlier run are no
+    photos. Raises UserError for a path that does not exist or contains no image, for an address, and for a single file
+    that is a video or of another kind that is not read.
     """
     images: dict[Path, Path] = {}  # by entry of their folder, as one can have several paths
     others: dict[Path, Path] = {}
-    results: set[Path] = set()
+    left_out: dict[Path, Path] = {}  # to the folder of results
     for path in paths:
         files = _files_of(path, single=len(paths) == 1)
-        if out is not None and is_below(out, _searched_folder(path)):
-            results.update(folder_entry(file) for file, taken in files if taken and is_below(file, out))
-            files = [(file, taken) for file, taken in files if not is_below(file, out)]
-            _require_images(files, f"{path}: expected images, found none outside {out}, the folder of the results")
-        for file, taken in files:
-            (images if taken else others).setdefault(folder_entry(file), file)
+        searched = Path(os.path.realpath(_searched_folder(path)))
+        inside = {real: folder for folder in results if searched in (real := Path(os.path.realpath(folder))).parents}
+        kept = []
+        for (file, taken), entry in zip(files, folder_entries([file for file, _ in files]), strict=True):
+            folder = next((inside[parent] for parent in entry.parents if parent in inside), None) if inside else None
+            if folder is None:
+                kept.append((file, taken))
+                (images if taken else others).setdefault(entry, file)
+            elif taken:
+                left_out[entry] = folder
+        _require_images(
+            kept, f"{path}: expected images, found none but results in {', '.join(map(str, inside.values()))}"
+        )
     unread = [file for entry, file in others.items() if entry not in images]
-    links = [file for file in unread if file.is_dir()]
+    links = dict.fromkeys(file for file in unread if file.is_dir())
+    visible = [file for file in unread if file not in links and not file.name.startswith(".")]
     return ImageSearch(
         images=tuple(images.values()),
-        passed_over=Counter(
-            file.suffix.lower() for file in unread if file not in links and not file.name.startswith(".")
-        ),
+        passed_over=Counter(file.suffix.lower() for file in visible),
         linked_folders=tuple(links),
-        out=out,
-        num_results=len(results - images.keys()),
+        results=Counter(folder for entry, folder in left_out.items() if entry not in images),
     )
 
 

@@ -32,6 +32,11 @@ def file_name(name: ResultFormat) -> str:
     return files.get(name, name)
 
 
+def picture_folders(out: Path) -> tuple[Path, ...]:
+    """Return the folders below ``--out`` that get drawings, videos with boxes, and links to photos."""
+    return out / "images", out / "videos", out / file_name("yolo-labels")
+
+
 def write_results(
     out: Path,
     scores: Mapping[str, float],

@@ -15,7 +15,7 @@ from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import short_image_names, sorted_by_score, tracks_by_score
 from detect.system.files import fit_name, write_text
-from detect.system.overwriting import folder_entry
+from detect.system.overwriting import folder_entries
 
 
 def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -47,15 +47,34 @@ def write_yolo_labels(folder: Path, predictions: Sequence[Prediction], classes: 
     allows no links), because ultralytics finds labels by the path of their image; ``data.yaml`` names both and the
     classes.
     """
-    for name, prediction in zip(_image_paths(predictions), predictions, strict=True):
+    files = [prediction.file for prediction in predictions]
+    require_places(folder, files)
+    for name, prediction in zip(_image_paths(files), predictions, strict=True):
         write_text(folder / _label_path(name), "".join(_label_lines(prediction)))
         _link(Path(prediction.file), folder / name)
     _write_data_file(folder, {"train": "images", "val": "images"}, classes)
 
 
-def _image_paths(predictions: Sequence[Prediction]) -> list[str]:
+def require_places(folder: Path, files: Sequence[str]) -> None:
+    """Raise UserError if a file lies where the link to a photo goes, and is neither a link nor that photo.
+
+    It may be somebody's only copy of another photo.
+    """
+    for file, name in zip(files, _image_paths(files), strict=True):
+        image, target = Path(file), folder / name
+        if target.exists() and not target.is_symlink() and image.is_file() and not _is_same_photo(image, target):
+            raise UserError(
+                f"{target}: expected a link to {image}, or a copy of it, found another file; give another --out"
+            )
+
+
+def _is_same_photo(first: Path, second: Path) -> bool:
+    return first.samefile(second) or filecmp.cmp(first, second, shallow=False)
+
+
+def _image_paths(files: Sequence[str]) -> list[str]:
     """Return the path of each image below the folder: images/a.jpg, and images/a.png.png where a.jpg is there too."""
-    names = relative_to_shared_folder([prediction.file for prediction in predictions])
+    names = relative_to_shared_folder(files)
     paths = [PurePath(f"images/{name}") for name in names]
     counts = Counter(path.with_suffix("") for path in paths)
     return [
@@ -82,19 +101,11 @@ def _label_lines(prediction: Prediction) -> list[str]:
 
 
 def _link(image: Path, target: Path) -> None:
-    """Link or copy an image; one that is not on this machine is left out, one that lies there already stays.
-
-    Raises UserError for another file of that name: it may be somebody's only copy of a photo.
-    """
-    if not image.is_file() or folder_entry(image) == folder_entry(target):
+    """Link or copy an image; one that is not on this machine is left out, one that lies there already stays."""
+    (image_entry, target_entry), source = folder_entries([image, target]), image.resolve()
+    if not image.is_file() or image_entry == target_entry or (target.exists() and not target.is_symlink()):
         return
-    source = image.resolve()  # before the target goes, through which the image may lead
-    if target.is_symlink():
-        target.unlink()
-    elif target.exists():
-        if target.samefile(source) or filecmp.cmp(target, source, shallow=False):
-            return
-        raise UserError(f"{target}: expected a link to {image} or a copy of it, found another file; give another --out")
+    target.unlink(missing_ok=True)  # a link: the source is known, also where the image leads through it
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.symlink_to(source)

@@ -41,6 +41,8 @@ TABLE = {
     "another machine, nested": (NESTED, ["/mnt/d/b/1.jpg"], [None, 0, None]),
     "one image": (["/d/only.jpg"], ["only"], [0]),
     "relative paths": (["a/1.jpg", "b/1.jpg"], ["b/1.jpg"], [None, 0]),
+    "a folder above": (["../val/1.jpg", "x/1.jpg"], ["/data/x/1.jpg"], [None, 0]),
+    "absolute and relative paths": (["/sets/val/1.jpg", "x/1.jpg"], ["/data/x/1.jpg"], [None, 0]),
     "an image above another of its name": (["/d/1.jpg", "/d/a/1.jpg"], ["/d/a/1.jpg", "/d/1.jpg"], [1, 0]),
 }
 

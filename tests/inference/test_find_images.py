@@ -72,35 +72,41 @@ def test_search_counts_what_it_passes_over(names: str, notes: list[str], tmp_pat
     assert search_images([str(tmp_path), f"{tmp_path}/*"]).notes() == notes  # nothing is counted twice
 
 
-@pytest.mark.usefixtures("folder")
+ALL = "a.jpg b.jpg in/.hidden/e.jpg in/c.jpg in/deep/d.png in-between/f.jpg"
+
+
 @pytest.mark.parametrize(
-    ("paths", "out", "expected", "count"),
+    ("paths", "results", "expected", "counts"),
     [
-        ([], "in", "", 0),
-        (["."], "found", "a.jpg b.jpg in/.hidden/e.jpg in/c.jpg in/deep/d.png in-between/f.jpg", 0),
-        (["."], "in", "a.jpg b.jpg in-between/f.jpg", 3),
-        (["**/*.jpg"], "in", "a.jpg b.jpg in-between/f.jpg", 1),
-        (["."], "self/in", "a.jpg b.jpg in-between/f.jpg", 3),
-        ([".", "in/c.jpg"], "in", "a.jpg b.jpg in-between/f.jpg in/c.jpg", 2),
-        (["in"], "in", "in/.hidden/e.jpg in/c.jpg in/deep/d.png", 0),
-        (["in/*.jpg"], "in", "in/c.jpg", 0),
-        (["in"], ".", "in/.hidden/e.jpg in/c.jpg in/deep/d.png", 0),
+        ([], "in", "", {}),
+        (["."], "found", ALL, {}),
+        (["."], "in", "a.jpg b.jpg in-between/f.jpg", {"in": 3}),
+        (["."], "in/deep in-between", "a.jpg b.jpg in/.hidden/e.jpg in/c.jpg", {"in/deep": 1, "in-between": 1}),
+        (["**/*.jpg"], "in", "a.jpg b.jpg in-between/f.jpg", {"in": 1}),
+        (["."], "self/in", "a.jpg b.jpg in-between/f.jpg", {"self/in": 3}),
+        (["in"], "in/up/in/deep", "in/.hidden/e.jpg in/c.jpg", {"in/up/in/deep": 1}),
+        ([".", "in/c.jpg"], "in", "a.jpg b.jpg in-between/f.jpg in/c.jpg", {"in": 2}),
+        (["in"], "in", "in/.hidden/e.jpg in/c.jpg in/deep/d.png", {}),
+        (["in/*.jpg"], "in", "in/c.jpg", {}),
+        (["in"], ". .. in/..", "in/.hidden/e.jpg in/c.jpg in/deep/d.png", {}),
     ],
 )
-def test_search_leaves_out_the_results_below_the_searched_folder(
-    paths: list[str], out: str, expected: str, count: int
+def test_search_leaves_out_results_below_the_searched_folder(
+    paths: list[str], results: str, expected: str, counts: dict[str, int], folder: Path
 ) -> None:
-    search = search_images(paths, Path(out))
+    search = search_images(paths, [Path(name) for name in results.split()])
     assert " ".join(map(str, search.images)) == expected
-    assert search.num_results == count
-    line = f"passed over: {count} images in {out}, the folder of the results"
-    assert (line in search.notes()) == (count > 0)
+    assert search.results == {Path(name): count for name, count in counts.items()}
+    lines = {f"passed over: {count} images in {name} (results)" for name, count in counts.items()}
+    assert lines == {line for line in search.notes() if "(results)" in line}
+    absolute = search_images([str(folder / path) for path in paths], [folder / name for name in results.split()])
+    assert " ".join(str(image.relative_to(folder)) for image in absolute.images) == expected
 
 
 @pytest.mark.usefixtures("folder")
 def test_search_of_results_alone_raises() -> None:
-    with pytest.raises(UserError, match="expected images, found none outside in, the folder of the results"):
-        search_images(["*/c.jpg"], Path("in"))
+    with pytest.raises(UserError, match="expected images, found none but results in in"):
+        search_images(["*/c.jpg"], [Path("in"), Path("in-between")])
 
 
 def test_search_takes_a_file_of_two_paths_once(folder: Path) -> None:

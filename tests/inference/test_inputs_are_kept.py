@@ -53,6 +53,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["new", "../set"], "found", ["set/1.png.jpg", "set/3.png.jpg", "work/new/1.png.jpg", "work/new/2.png.jpg"]),
         (["../set/3.png"], ".", ["3.png.jpg"]),
         (["."], "new/found", ["1.png.jpg", "2.png.jpg"]),
+        (["new"], "new", ["1.png.jpg", "2.png.jpg"]),
+        (["."], "new", ["1.png.jpg", "2.png.jpg"]),
+        (["new"], "..", ["1.png.jpg", "2.png.jpg"]),
     ],
 )
 def test_results_lie_below_their_folder(
@@ -123,7 +126,7 @@ def test_yolo_labels_keep_what_lies_at_the_place_of_a_link(
     before = contents(tmp_path)
     prediction = empty_prediction(str(tmp_path / image), (9, 8))
     if expected == "refused":
-        with pytest.raises(UserError, match=r"images/photo\.jpg: expected a link to .* found another file"):
+        with pytest.raises(UserError, match=r"images/photo\.jpg: expected a link to .*, found another file"):
             write_yolo_labels(tmp_path, [prediction], ("a",))
     else:
         write_yolo_labels(tmp_path, [prediction], ("a",))
