@@ -15,10 +15,8 @@ from detect.data.formats.annotation_files import annotation_file, coco_files, ha
 from detect.data.image_names import ImageNames, relative_to_shared_folder
 from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
-from detect.inference.result_writers import frame_record
+from detect.inference.result_writers import frame_record, is_unnamed
 from detect.system.files import write_text
-
-_UNNAMED = "N/A "  # torchvision's published weights have ten such labels of COCO's 90, which it never detects
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def coco_ids(annotations: Path, image_files: Sequence[str], classes: Sequence[st
     parsed = (coco_json.parse_category(annotations, position, record) for position, record in category_records)
     categories = {category.name: category.id for category in parsed}
     for name in classes:
-        if name not in categories and not name.startswith(_UNNAMED):
+        if name not in categories and not is_unnamed(name):
             raise _missing_category(annotations, name, did_you_mean(name, categories))
     listed = document.get("annotations")
     objects = [record for record in listed if isinstance(record, dict)] if isinstance(listed, list) else []

@@ -21,6 +21,13 @@ from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.system.files import write_text
 
+_UNNAMED = "N/A "  # torchvision's published weights have ten such labels of COCO's 90, which it never detects
+
+
+def is_unnamed(class_name: str) -> bool:
+    """Return True for a class that weights have without a name, as torchvision's have ``N/A 12``."""
+    return class_name.startswith(_UNNAMED)
+
 
 def write_json(path: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Write ``predictions.json``: an image per line, detections best first, boxes in pixels of the original image."""
@@ -65,10 +72,11 @@ def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequen
 
     Corners are 1-based and inclusive. The shift by one is computed in decimal, so that it is exact and
     ``result_readers.read_comp4`` can undo it. Tracked detections have a second file for each class,
-    ``tracks_<class>.txt`` with ``image track`` in the same order of lines, 0 for no track. Raises UserError for a class
-    whose name no file can have.
+    ``tracks_<class>.txt`` with ``image track`` in the same order of lines, 0 for no track. A class without a name has
+    no file. Raises UserError for a class whose name no file can have, and for a detection of one without a name.
     """
-    require_comp4_classes(classes)
+    require_comp4_classes(classes, predictions)
+    named = [index for index, name in enumerate(classes) if not is_unnamed(name)]
     lines: list[list[str]] = [[] for _ in classes]
     track_lines: list[list[str]] = [[] for _ in classes]
     for name, prediction in zip(short_image_names([p.file for p in predictions]), predictions, strict=True):
@@ -76,16 +84,22 @@ def write_comp4(folder: Path, predictions: Sequence[Prediction], classes: Sequen
             x1, y1, x2, y2 = box
             lines[label - 1].append(f"{name} {score!r} {_encode_corner(x1)} {_encode_corner(y1)} {x2!r} {y2!r}\n")
             track_lines[label - 1].append(f"{name} {track}\n")
-    for class_name, class_lines in zip(classes, lines, strict=True):
-        write_text(folder / comp4_file(class_name), "".join(class_lines))
+    for index in named:
+        write_text(folder / comp4_file(classes[index]), "".join(lines[index]))
     if any(prediction.tracks is not None for prediction in predictions):
-        for class_name, class_lines in zip(classes, track_lines, strict=True):
-            write_text(folder / f"tracks_{class_name}.txt", "".join(class_lines))
+        for index in named:
+            write_text(folder / f"tracks_{classes[index]}.txt", "".join(track_lines[index]))
 
 
-def require_comp4_classes(classes: Sequence[str]) -> None:
-    """Raise UserError for a class whose name cannot be part of a file name, as it would lead into another folder."""
-    for name in classes:
+def require_comp4_classes(classes: Sequence[str], predictions: Sequence[Prediction] = ()) -> None:
+    """Raise UserError for a class whose name cannot be part of a file name, as it would lead into another folder.
+
+    A class without a name is none of them as long as nothing is detected of it.
+    """
+    detected = {label for prediction in predictions for label in prediction.labels.tolist()}
+    for label, name in enumerate(classes, 1):
+        if is_unnamed(name) and label not in detected:
+            continue
         if PurePath(comp4_file(name)).name != comp4_file(name):
             raise UserError(f"voc: expected class names that a file name can have, found {name}: write json or coco")
 

@@ -186,6 +186,24 @@ def test_a_class_that_no_file_can_be_named_for_is_refused_before_any_file(name, 
     assert list(tmp_path.iterdir()) == []
 
 
+ZOO = ("cat", "N/A 12", "dining table")
+
+
+@pytest.mark.parametrize("name", ["no images", "no detections", "two detections"])
+def test_a_class_without_a_name_has_no_file(name, tmp_path):
+    tracked = [replace(p, tracks=np.zeros(len(p), np.int64)) for p in PREDICTIONS[name]]
+    write_comp4(tmp_path, tracked, ZOO)
+    assert comp4_classes(tmp_path) == ["cat", "dining table"]
+    tracks = {"tracks_cat.txt", "tracks_dining table.txt"} if tracked else set()
+    assert {path.name for path in tmp_path.rglob("*") if "det" not in path.name} == tracks
+
+
+def test_a_detection_of_a_class_without_a_name_is_refused_before_any_file(tmp_path):
+    with pytest.raises(UserError, match=r"voc: expected class names .*, found N/A 12: write json or coco"):
+        write_comp4(tmp_path, PREDICTIONS["two images"], ZOO)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_coco_results_format(tmp_path):
     write_coco(tmp_path / "dt.json", TWO_DETECTIONS, [7], [4, 9, 2])
     assert json.loads((tmp_path / "dt.json").read_text()) == [
