@@ -40,10 +40,15 @@ _CSV_COLUMNS = ("file", "label", "score", "x1", "y1", "x2", "y2")
 
 @dataclass(frozen=True)
 class ListedImages:
-    """The images that results are of: their paths, and their sizes (h, w)."""
+    """The images that results are of: their paths, and their sizes (h, w).
+
+    are_photos: whether the sizes are those of photos, upright. An annotation file may state others, as those of a photo
+    before it is turned upright.
+    """
 
     files: tuple[str, ...]
     sizes: tuple[Size, ...]
+    are_photos: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,11 @@ def results_format(path: Path) -> ReadableFormat:
 
 def listed_images(paths: Sequence[Path]) -> ListedImages:
     """Return images with the sizes in their headers. Raises UnreadableImage for one that cannot be read."""
-    return ListedImages(tuple(map(str, paths)), tuple(image_size(path) for path in paths))
+    return ListedImages(
+        files=tuple(map(str, paths)),
+        sizes=tuple(image_size(path) for path in paths),
+        are_photos=True,
+    )
 
 
 def read_results(
@@ -95,7 +104,7 @@ def read_results(
     images: which voc and yolo need, and csv where its paths lead to no image here; annotations: the COCO file whose ids
     coco has, None for the list that ``detect predict`` writes beside it (voc and yolo take their images from it too);
     classes: in this order, None for that of the file. Raises UserError for what cannot be read, for a detection whose
-    image or class is not known, and for an image of another size than that of its detections.
+    image or class is not known, and for a photo of another size than that of its detections.
     """
     kind = results_format(path)
     if kind == "coco":
@@ -104,7 +113,11 @@ def read_results(
         return Results(read_coco(path, listing, names), names)
     if annotations is not None and images is None:
         listing = read_coco_listing(annotations, path)
-        images = ListedImages(tuple(listing.files.values()), tuple(listing.sizes.values()))
+        images = ListedImages(
+            files=tuple(listing.files.values()),
+            sizes=tuple(listing.sizes.values()),
+            are_photos=False,
+        )
     if kind == "json":
         names = tuple(classes or json_classes(path))
         return Results(_with_all(path, images, read_json(path, names)), names)
@@ -194,18 +207,23 @@ def _for_images(images: ListedImages, by_file: Mapping[str, list[DetectionRow]])
 def _with_all(path: Path, images: ListedImages | None, predictions: Sequence[Prediction]) -> list[Prediction]:
     """Return the predictions in the order of the images, with their paths; as they are without images.
 
-    Raises UserError for an image of another size: its boxes would be elsewhere.
+    An image without detections has the listed size. Raises UserError for a photo of another size than that of its
+    detections, whose boxes would be elsewhere.
     """
     if images is None:
         return list(predictions)
+    listed = []
     aligned = align(without_objects(images, ()), predictions)
     for prediction, file, (height, width) in zip(aligned, images.files, images.sizes, strict=True):
-        if (prediction.width, prediction.height) != (width, height):
+        if not len(prediction):
+            prediction = replace(prediction, width=width, height=height)
+        elif images.are_photos and (prediction.width, prediction.height) != (width, height):
             raise UserError(
                 f"{file}: expected {prediction.width} x {prediction.height} pixels, as {path} has for "
                 f"{prediction.file}, found {width} x {height}: give the photos that were detected on"
             )
-    return [replace(prediction, file=file) for prediction, file in zip(aligned, images.files, strict=True)]
+        listed.append(replace(prediction, file=file))
+    return listed
 
 
 def without_objects(images: ListedImages, classes: Sequence[str]) -> Annotations:

@@ -12,6 +12,7 @@ import pytest
 from detect.data.masks import encode
 from detect.errors import UserError
 from detect.evaluation.predictions import FrameTime, Prediction
+from detect.inference.coco_ids import write_coco_images
 from detect.inference.result_files import listed_images, read_results
 from detect.inference.result_formats import RESULT_FORMATS, default_score, file_name, write_format, write_results
 from tests.conftest import Command
@@ -76,9 +77,29 @@ def test_photos_of_another_size_than_the_detections_are_refused(photos, tmp_path
         copy.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(copy), np.full((100, 200, 3), 90, np.uint8))
     assert [p.file for p in read_results(path, listed_images(copies)).predictions] == [str(copy) for copy in copies]
-    cv2.imwrite(str(copies[1]), np.full((50, 100, 3), 90, np.uint8))
-    with pytest.raises(UserError, match=r"b c\.png: expected 200 x 100 pixels, as .*json has for .*, found 100 x 50"):
+    for copy in copies[:2]:
+        cv2.imwrite(str(copy), np.full((50, 100, 3), 90, np.uint8))
+    with pytest.raises(UserError, match=r"a\.jpg: expected 200 x 100 pixels, as .*json has for .*, found 100 x 50"):
         read_results(path, listed_images(copies))
+
+
+def test_an_entry_without_detections_takes_the_size_of_its_photo(photos, tmp_path):
+    path = tmp_path / "predictions.json"
+    unread = replace(predictions(photos)[1], width=30, height=40)  # the size that its labels state
+    write_format(path, "json", [unread], CLASSES, None)
+    (found,) = read_results(path, listed_images(photos[1:2])).predictions
+    assert (found.width, found.height, len(found)) == (200, 100, 0)
+
+
+def test_sizes_of_an_annotation_file_may_be_those_before_photos_are_turned_upright(photos, tmp_path):
+    written = predictions(photos)
+    write_format(tmp_path / "predictions.json", "json", written, CLASSES, None)
+    turned = [replace(prediction, width=100, height=200) for prediction in written]
+    write_coco_images(tmp_path / "gt.json", turned, CLASSES)
+    results = read_results(tmp_path / "predictions.json", annotations=tmp_path / "gt.json")
+    assert [len(prediction) for prediction in results.predictions] == [2, 0, 0]
+    found = results.predictions[0]
+    assert (found.width, found.height, found.boxes.tolist()) == (200, 100, BOXES)
 
 
 def test_masks_go_from_json_to_coco_and_back(photos, tmp_path):
