@@ -4,54 +4,68 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from detect.data.annotations import Annotations
 from detect.errors import UserError
-from detect.system.files import file_hash
+from detect.proposals.lookups import ProposalsFromFiles
+
+_BOXES_OF_PROPOSALS = "proposal_boxes"  # the key of their hash in environment.json
 
 
-def data_identity(train: Annotations, val: Annotations, proposal_files: Sequence[Path] = ()) -> dict[str, Any]:
+def data_identity(train: Annotations, val: Annotations, proposals: ProposalsFromFiles | None = None) -> dict[str, Any]:
     """Return, for both splits, the number of images, a hash of their names, sizes, boxes and classes, and one of ids,
     areas, masks and marks.
 
-    The names are those below the folder that all images of a split share: the data set may be moved. For files of
-    proposals: a hash of the bytes of each. Raises UserError for one that is not there.
+    The names are those below the folder that all images of a split share: the data set may be moved. For proposals from
+    files: a hash of the boxes and scores of these images, whatever else is in the files.
     """
     splits = {name: _identity(split) for name, split in (("train", train), ("val", val))}
-    return splits | ({"proposals": _hash_files(proposal_files)} if proposal_files else {})
+    return splits | ({} if proposals is None else {_BOXES_OF_PROPOSALS: _hash_proposals(proposals)})
 
 
 def require_same_data(
-    out: Path, recorded: Mapping[str, Any], train: Annotations, val: Annotations, proposal_files: Sequence[Path] = ()
+    out: Path,
+    recorded: Mapping[str, Any],
+    train: Annotations,
+    val: Annotations,
+    proposals: ProposalsFromFiles | None = None,
+    *,
+    sliced: bool = False,
 ) -> None:
     """Raise UserError if the data of a run are not those that it began with.
 
     out: its folder; recorded: what ``data_identity`` returned then, without what the version of that run did not
-    record.
+    record; sliced: whether the images to train on are slices.
     """
     restart = f"begin another run with its weights: --set model.init={out / 'last.pt'}"
     for name, identity in data_identity(train, val).items():
         before = identity | recorded.get(name, {})
         if before != identity:
+            from_former_version = name == "train" and sliced and "marks" not in recorded[name]
+            cut = ", or this version cuts slices otherwise (crowds, boxes beyond the photo)" * from_former_version
             raise UserError(
                 f"{out}: expected the {before['images']} images of data.{name} that the run began with, found "
-                f"{_describe_change(before, identity)}; restore them, or {restart}"
+                f"{_describe_change(before, identity)}{cut}; restore them, or {restart}"
             )
-    hashes = _hash_files(proposal_files)
-    recorded_hashes = recorded.get("proposals", hashes)
-    changed = [file for file, digest in zip(proposal_files, hashes, strict=True) if digest not in recorded_hashes]
-    if changed:
+    if proposals is None or _BOXES_OF_PROPOSALS not in recorded:
+        return
+    if recorded[_BOXES_OF_PROPOSALS] != _hash_proposals(proposals):
         raise UserError(
-            f"{out}: expected the proposals that the run began with, found others in {changed[0]}; restore the file, "
-            f"or {restart}"
+            f"{out}: expected the proposals that the run began with, found others of these images in the files of "
+            f"model.proposals; restore them, or {restart}"
         )
 
 
-def _hash_files(files: Sequence[Path]) -> list[str]:
-    return [file_hash(file, "a file of proposals") for file in files]
+def _hash_proposals(proposals: ProposalsFromFiles) -> str:
+    """Return a hash of the boxes and scores of all images, in the order of the images."""
+    digest = hashlib.blake2b(digest_size=8)
+    for boxes, scores in (proposals[image] for image in proposals.entries):
+        digest.update(boxes.tobytes())
+        digest.update(scores.tobytes())
+    return digest.hexdigest()
 
 
 def _describe_change(before: Mapping[str, int | str], now: Mapping[str, int | str]) -> str:

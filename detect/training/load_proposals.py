@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.config import Config
+from detect.config import Config, ModelConfig
 from detect.config.builders.proposals import compare_search, search_settings
 from detect.data.annotations import Annotations
 from detect.evaluation.proposal_recall import ProposalsAndObjects, best_ious
@@ -19,24 +19,30 @@ from detect.system.progress import show_progress
 from detect.training.context import RunContext
 
 
-def attach_proposals(context: RunContext) -> RunContext:
+def read_proposal_files(config: Config, train: Annotations, val: Annotations) -> ProposalsFromFiles | None:
+    """Return the proposals of every image of both splits from the files of ``model.proposals``.
+
+    None where there are no such files, or the training does not read them. Raises UserError if the files lack an image,
+    or one is stale.
+    """
+    model = config.model
+    if not model.proposal_files or not _takes_proposals(config):
+        return None
+    return load_proposal_lookup(model.proposal_files, _list_images(train, val), _max_proposals(model))
+
+
+def attach_proposals(context: RunContext, from_files: ProposalsFromFiles | None) -> RunContext:
     """Return the context with the proposals of every image of both splits, unless the detector makes its own.
 
-    An interrupted search is resumed. Images that cannot be read are logged and skipped, and a file of other settings
-    than ``model.search`` is logged. Raises UserError if the proposal files lack an image, or one is stale.
+    from_files: what ``read_proposal_files`` returns; where it is None, the images are searched, and an interrupted
+    search is resumed. Images that cannot be read are logged and skipped, and a file of other settings than
+    ``model.search`` is logged.
     """
-    model = context.config.model
     if not _takes_proposals(context.config):
         return context
-    images = list(
-        dict.fromkeys(split.file(index) for split in (context.train, context.val) for index in range(len(split)))
-    )
+    model = context.config.model
+    proposals = from_files or _search_into_folder(context)
     sources = model.proposal_files or (context.folder.proposals,)
-    if not model.proposal_files:
-        if context.group.is_main:
-            _search(context, images)
-        context.group.gather(None)  # the other processes wait for the main one
-    proposals = load_proposal_lookup(sources, images, max(model.search.train_top_n, model.search.test_top_n))
     for line in proposals.unreadable:
         context.log(f"skipped image: {line}")
     for source, file in zip(dict.fromkeys(sources), proposals.files, strict=True):
@@ -47,13 +53,26 @@ def attach_proposals(context: RunContext) -> RunContext:
     return replace(context, proposals=proposals, unreadable=proposals.unreadable)
 
 
-def required_proposal_files(config: Config) -> tuple[Path, ...]:
-    """Return the files of proposals that a training of these settings reads."""
-    return config.model.proposal_files if _takes_proposals(config) else ()
-
-
 def _takes_proposals(config: Config) -> bool:
     return config.model.uses_precomputed_proposals and config.train.recipe != "pretrain"
+
+
+def _max_proposals(model: ModelConfig) -> int:
+    return max(model.search.train_top_n, model.search.test_top_n)
+
+
+def _list_images(train: Annotations, val: Annotations) -> list[str]:
+    """Return the image files of both splits, each once."""
+    return list(dict.fromkeys(split.file(index) for split in (train, val) for index in range(len(split))))
+
+
+def _search_into_folder(context: RunContext) -> ProposalsFromFiles:
+    """Return the proposals of all images, which the main process searches while the others wait for it."""
+    images = _list_images(context.train, context.val)
+    if context.group.is_main:
+        _search(context, images)
+    context.group.gather(None)
+    return load_proposal_lookup([context.folder.proposals], images, _max_proposals(context.config.model))
 
 
 def _search(context: RunContext, images: Sequence[str]) -> None:

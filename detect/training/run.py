@@ -17,6 +17,7 @@ from detect.config.files import load_config
 from detect.data.loading.workers import WorkerKilled
 from detect.data.usage import require_clean
 from detect.errors import RunError, UserError
+from detect.proposals.lookups import ProposalsFromFiles
 from detect.system.device import deterministic_algorithms, select_device
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
 from detect.system.files import remove_temp_files, require_folder
@@ -26,7 +27,7 @@ from detect.training.data_identity import data_identity, require_same_data
 from detect.training.finetuning.choose import choose_settings
 from detect.training.finetuning.expected_time import measure_time
 from detect.training.initial_model import InitialModel, build_initial_detector
-from detect.training.load_proposals import attach_proposals, required_proposal_files
+from detect.training.load_proposals import attach_proposals, read_proposal_files
 from detect.training.loggers.logger import Logger
 from detect.training.loggers.registry import require_loggers
 from detect.training.loop import Interrupted, NonFiniteStep
@@ -65,9 +66,10 @@ def train(
     initial = group.main_process_first(lambda: build_initial_detector(config, splits.train.classes))
     config, lines = resolve_precision(config, initial.detector, group)
     notes.extend(lines)
+    proposals = read_proposal_files(config, splits.train, splits.val)
     # The folder is created after everything that can fail, so that an error leaves nothing behind.
     if group.is_main:
-        data = data_identity(splits.train, splits.val, required_proposal_files(config))
+        data = data_identity(splits.train, splits.val, proposals)
         RunFolder.create(out, config, sys.argv, data, launch_identity(unresolved))
     folder = _run_folder_for(group.gather(out)[0], group)
     context = RunContext(
@@ -83,7 +85,7 @@ def train(
     )
     for line in notes:
         context.log(line)
-    return _run_recipe(context, initial, announce_time=unresolved.train.auto)
+    return _run_recipe(context, initial, proposals, announce_time=unresolved.train.auto)
 
 
 def resume(out: Path, console: Console | None = None, group: ProcessGroup = SINGLE_PROCESS) -> TrainingResult:
@@ -104,8 +106,12 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
     try:
         train_set, val_set = group.main_process_first(lambda: training_data(config))
     except UserError as error:
-        raise type(error)(f"{error}; the run {out} began with other data") from error
-    require_same_data(out, folder.data, train_set, val_set, required_proposal_files(config))
+        began = f"the run {out} began with other data, or with a version that allowed this"
+        raise type(error)(f"{error}; {began}") from error
+    proposals = read_proposal_files(config, train_set, val_set)
+    if group.is_main:
+        sliced = config.data.slice.size is not None
+        require_same_data(out, folder.data, train_set, val_set, proposals, sliced=sliced)
     context = RunContext(
         config=config,
         folder=folder,
@@ -116,7 +122,7 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         console=_console_for(console, group),
         group=group,
     )
-    return _run_recipe(context, None)
+    return _run_recipe(context, None, proposals)
 
 
 def device_of_run(out: Path) -> Device:
@@ -163,10 +169,17 @@ def replay_step(file: Path, console: Console | None = None) -> None:
         raise NonFiniteStep(f"{file}: expected finite numbers, found the first that are not in: {non_finite[0]}")
 
 
-def _run_recipe(context: RunContext, initial: InitialModel | None, *, announce_time: bool = False) -> TrainingResult:
-    """Load the proposals and run the recipe; an error that interrupts it says how to resume the run.
+def _run_recipe(
+    context: RunContext,
+    initial: InitialModel | None,
+    proposals: ProposalsFromFiles | None,
+    *,
+    announce_time: bool = False,
+) -> TrainingResult:
+    """Attach the proposals and run the recipe; an error that interrupts it says how to resume the run.
 
-    announce_time: measure and log the expected time first, of a joint training of one process.
+    proposals: what ``read_proposal_files`` returns; announce_time: measure and log the expected time first, of a
+    joint training of one process.
     """
     config = context.config.train
     try:
@@ -174,7 +187,7 @@ def _run_recipe(context: RunContext, initial: InitialModel | None, *, announce_t
             expected = measure_time(context, initial.detector)
             context.log("expected: unknown, as the first losses are not finite" if expected is None else str(expected))
         with deterministic_algorithms(context.compute) if config.deterministic else nullcontext():
-            return RECIPES[config.recipe](attach_proposals(context), initial)
+            return RECIPES[config.recipe](attach_proposals(context, proposals), initial)
     except (Interrupted, WorkerKilled) as error:
         raise type(error)(f"{error}; resume with: detect train --resume {context.folder.path}") from None
     except KeyboardInterrupt:  # outside the loop, which saves the last step before it ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,11 +28,11 @@ from detect.types import Proposals
 from tests.conftest import TINY
 
 
-def write_boxes(root: Path, seed: int) -> None:
-    """Write proposals.npz: as many proposals of each image as the seed of the search that the file names."""
+def write_boxes(root: Path, seed: int, images: str = "images/*/*.png") -> None:
+    """Write proposals.npz: as many proposals of each of the images as the seed of the search that the file names."""
     proposals = Proposals(torch.tensor([[8.0, 8.0, 60.0, 50.0]] * seed), torch.ones(seed))
-    images = sorted(root.glob("images/*/*.png"))
-    entries = [(image.relative_to(root).as_posix(), content_hash(image.read_bytes()), proposals) for image in images]
+    files = sorted(root.glob(images))
+    entries = [(file.relative_to(root).as_posix(), content_hash(file.read_bytes()), proposals) for file in files]
     settings = SearchSettings(seed=seed).to_dict()
     write_proposals(root / "proposals.npz", pack_proposals(entries, settings))
 
@@ -65,7 +66,7 @@ def copied(finished: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_moved_data_set_is_the_same(copied: tuple[Path, Path]) -> None:
-    assert sorted(RunFolder(copied[1]).data) == ["proposals", "train", "val"]
+    assert sorted(RunFolder(copied[1]).data) == ["proposal_boxes", "train", "val"]
     resume(copied[1], Console(quiet=True))
 
 
@@ -75,6 +76,24 @@ def test_a_run_that_recorded_no_data_is_resumed(copied: tuple[Path, Path]) -> No
     write_boxes(copied[0], seed=2)
     resume(copied[1], Console(quiet=True))
     assert load_checkpoint(copied[1] / "last.pt").step == load_config(copied[1] / "config.yaml").train.steps
+
+
+def test_a_file_of_proposals_may_grow(copied: tuple[Path, Path]) -> None:
+    root, run = copied
+    before = (root / "proposals.npz").read_bytes()
+    Image.new("RGB", (80, 60)).save(root / "images" / "more.png")
+    write_boxes(root, seed=1, images="images/**/*.png")
+    assert (root / "proposals.npz").read_bytes() != before
+    resume(run, Console(quiet=True))
+
+
+def test_proposals_that_lack_an_image_are_refused_before_the_run_folder(copied: tuple[Path, Path]) -> None:
+    root, run = copied
+    write_boxes(root, seed=1, images="images/val/*.png")
+    config = load_config(run / "config.yaml")
+    with pytest.raises(UserError, match=r"found none for 2 of them, .*; detect proposals make adds them$"):
+        train(config, root / "run", Console(quiet=True))
+    assert not (root / "run").exists()
 
 
 def test_proposals_of_another_search_are_told(finished: tuple[Path, Path]) -> None:
@@ -90,13 +109,17 @@ def test_proposals_of_another_search_are_told(finished: tuple[Path, Path]) -> No
         (lambda root: (root / "images/val/1.png").unlink(), r"the 2 images of data\.val .* began with, found 1; "),
         (lambda root: (root / "images/train/3.png").rename(root / "images/train/9.png"), "found others, or other box"),
         (lambda root: (root / "labels/train/3.txt").write_text("0 0.5 0.5 0.4 0.5\n"), "found others, or other boxes"),
-        (lambda root: write_boxes(root, seed=2), r"the proposals that the run began with, found others in .*\.npz; "),
+        (lambda root: write_boxes(root, seed=2), "the proposals that the run began with, found others of these images"),
+        (
+            lambda root: write_boxes(root, seed=1, images="images/val/*.png"),
+            "expected proposals of 6 images, found none ",
+        ),
         (
             lambda root: (root / "proposals.npz").unlink(),
             r"proposals\.npz: expected a file of proposals, found no",
         ),
-        (lambda root: shutil.rmtree(root / "images/train"), r"; the run .* began with other data$"),
-        (shutil.rmtree, r"; the run .* began with other data$"),
+        (lambda root: shutil.rmtree(root / "images/train"), r"; the run .* began with other data, or "),
+        (shutil.rmtree, r"; the run .* began with other data, or with a version that allowed this$"),
     ],
 )
 def test_a_run_is_not_resumed_on_other_data(
@@ -146,3 +169,31 @@ def test_ids_areas_masks_and_marks_are_data_too(changes: dict[str, object]) -> N
     for identity in recorded.values():
         del identity["marks"]  # as a version wrote it that did not record them
     require_same_data(Path("run"), recorded, split_of(), split_of(**changes))
+
+
+@pytest.mark.parametrize(
+    ("sliced", "split", "recorded_marks", "blamed"),
+    [
+        (False, "train", False, "boxes on them; "),
+        (True, "train", True, "boxes on them; "),
+        (True, "val", False, "boxes on them; "),
+        (
+            True,
+            "train",
+            False,
+            "boxes on them, or this version cuts slices otherwise (crowds, boxes beyond the photo); ",
+        ),
+    ],
+    ids=["whole photos", "slices of this version", "photos to validate", "slices of the former version"],
+)
+def test_slices_of_the_former_version_may_be_cut_otherwise(
+    sliced: bool, split: str, recorded_marks: bool, blamed: str
+) -> None:
+    same, other = split_of(), split_of(boxes=np.array([[0.0, 0, 20, 20], [10, 10, 40, 50]]))
+    recorded = data_identity(same, same)
+    if not recorded_marks:
+        for identity in recorded.values():
+            del identity["marks"]
+    splits = {"train": same, "val": same} | {split: other}
+    with pytest.raises(UserError, match=re.escape(f"found others, or other {blamed}restore them, or ")):
+        require_same_data(Path("run"), recorded, sliced=sliced, **splits)
