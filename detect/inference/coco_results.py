@@ -14,6 +14,7 @@ from detect.errors import UserError
 from detect.evaluation.predictions import FrameTime, Prediction
 from detect.inference.result_readers import (
     DetectionRow,
+    are_numbers,
     labels_by_name,
     load_coco_results,
     parse_frame,
@@ -47,10 +48,7 @@ def read_coco_listing(file: Path, results: Path) -> CocoListing:
     for image in images:
         if image.size is None:
             raise UserError(f"{file}: image {image.id}: expected width and height, found none")
-    frames = {
-        image.id: _parse_frame(f"{file}: image {image.id}", [record])
-        for image, record in zip(images, records, strict=True)
-    }
+    frames = {image.id: _listed_frame(record) for image, record in zip(images, records, strict=True)}
     category_records = enumerate(coco_json.get_records(file, document, "categories"), 1)
     categories = [coco_json.parse_category(file, position, record) for position, record in category_records]
     return CocoListing(
@@ -98,7 +96,15 @@ def _parse_masks(location: str, rows: Sequence[Mapping[str, Any]], size: Size) -
     return tuple(rasterize(mask, size) for mask in present) if present else None
 
 
+def _listed_frame(record: Mapping[str, Any]) -> FrameTime | None:
+    """Return the frame that a listed image is; None for a photo, whose keys of these names are another program's."""
+    index, seconds = record.get("frame"), record.get("time")
+    if type(index) is int and index >= 0 and are_numbers([seconds]):
+        return FrameTime(index, float(seconds))
+    return None
+
+
 def _parse_frame(location: str, records: Sequence[Mapping[str, Any]]) -> FrameTime | None:
-    """Return the frame that the first record with a frame and a time is of; None for a photo."""
+    """Return the frame that the first result with a frame and a time is of; None for a photo."""
     numbers = ((record["frame"], record["time"]) for record in records if "frame" in record and "time" in record)
     return next((parse_frame(location, index, seconds) for index, seconds in numbers), None)
