@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from detect.config import DataConfig
@@ -85,9 +85,17 @@ def _image_ids(annotations: Path, document: dict[str, Any], image_files: Sequenc
         if first != file:
             raise UserError(
                 f"{annotations}: expected an id of its own for each image, found {image_id} for {first} and {file}: "
-                "name their folders in file_name"
+                f"{_help_with_one_id(first, file)}"
             )
     return image_ids
+
+
+def _help_with_one_id(first: str, second: str) -> str:
+    """Return what to do about two images that an annotation file lists as one."""
+    video, mark, _ = first.rpartition("#")
+    if mark and video == second.rpartition("#")[0]:
+        return f"list the frames of the video as images, file_name {PurePath(first).name} for the first"
+    return "name their folders in file_name"
 
 
 def _missing_category(annotations: Path, name: str, hint: str) -> UserError:

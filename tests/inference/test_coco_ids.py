@@ -92,11 +92,30 @@ def test_an_image_has_the_id_of_its_name(files, tmp_path):
     assert image_ids == {file: TWO_IMAGES[Path(file).name] for file in files}
 
 
-def test_two_images_never_have_the_same_id(tmp_path):
-    write_annotations(tmp_path / "gt.json", {"1.jpg": 7})
-    found = r"found 7 for dup/a/1\.jpg and dup/b/1\.jpg: name their folders"
-    with pytest.raises(UserError, match=rf"gt\.json: expected an id of its own for each image, {found}"):
-        coco_ids(tmp_path / "gt.json", ["dup/a/1.jpg", "dup/b/1.jpg"], ("cat",))
+@pytest.mark.parametrize(
+    ("listed", "files", "advice"),
+    [
+        ("1.jpg", ["dup/a/1.jpg", "dup/b/1.jpg"], "name their folders in file_name"),
+        ("1#2.jpg", ["a/1#2.jpg", "b/1#2.jpg"], "name their folders in file_name"),
+        (
+            "clip.mp4",
+            ["x/clip.mp4#000000", "x/clip.mp4#000001"],
+            "list the frames of the video as images, file_name clip.mp4#000000 for the first",
+        ),
+    ],
+)
+def test_two_images_never_have_the_same_id(listed, files, advice, tmp_path):
+    write_annotations(tmp_path / "gt.json", {listed: 7})
+    with pytest.raises(UserError) as raised:
+        coco_ids(tmp_path / "gt.json", files, ("cat",))
+    expected = f"expected an id of its own for each image, found 7 for {' and '.join(files)}: {advice}"
+    assert str(raised.value) == f"{tmp_path}/gt.json: {expected}"
+
+
+def test_frames_have_the_ids_of_their_names(tmp_path):
+    frames = {"clip.mp4#000000": 7, "clip.mp4#000001": 9}
+    write_annotations(tmp_path / "gt.json", {"clip.mp4": 3, **frames})
+    assert coco_ids(tmp_path / "gt.json", list(frames), ("cat",)).image_ids == frames
 
 
 @pytest.mark.parametrize("labels", [[], [1, 3]])
