@@ -65,7 +65,7 @@ def rank_label_suspects(
     """
     require_aligned(annotations, predictions)
     labels = range(1, len(annotations.classes) + 1) if judged is None else judged
-    seen = [index for index in range(len(annotations)) if index not in unreadable]
+    seen = sorted(set(range(len(annotations))) - set(unreadable))
     comparisons = {index: _Comparison.of(annotations[index], predictions[index], labels) for index in seen}
     recall = _class_recall(len(annotations.classes), list(comparisons.values()))
     suspects = [suspect for index in seen for suspect in _image_suspects(index, comparisons[index], recall)]
