@@ -22,11 +22,14 @@ _EXPECTED = (
 def to_rgb(image: object) -> np.ndarray:
     """Return an image as (H, W, 3) uint8 RGB.
 
-    image: a path; the bytes of an image file; a PIL image of any mode, turned upright by its EXIF orientation, which
-    its copies have too until ``ImageOps.exif_transpose`` turns them; an array (H, W, 3) or, gray, (H, W); a tensor
-    (3, H, W) or, gray, (1, H, W), on any device. Arrays and tensors are of uint8, or floats, which are 0..1 if none is
-    above 1 and 0..255 otherwise. Channels are red, green, blue: ``cv2.imread`` returns the reverse, which nothing here
-    can see. Raises UserError for anything else, and UnreadableImage for a file or bytes that cannot be decoded.
+    image: a path; the bytes of an image file; a PIL image of any mode, turned upright by its EXIF orientation; an array
+    (H, W, 3) or, gray, (H, W); a tensor (3, H, W) or, gray, (1, H, W), on any device. Arrays and tensors are of uint8,
+    or floats, which are 0..1 if none is above 1 and 0..255 otherwise. Channels are red, green, blue: ``cv2.imread``
+    returns the reverse, which nothing here can see. Raises UserError for anything else, and UnreadableImage for a file
+    or bytes that cannot be decoded.
+
+    Copies of a PIL image have its EXIF too. One that was turned by ``rotate`` or ``transpose`` keeps it, and is turned
+    again: ``ImageOps.exif_transpose`` does not keep it, and ``del image.info["exif"]`` cures the others.
     """
     if isinstance(image, str | Path):
         return read_image(image)
