@@ -55,7 +55,8 @@ def train(
     unresolved, config = config, resolve(config)
     _require_divisible(config, group)
     _require_detector_trained(config)
-    splits = group.main_process_first(lambda: read_splits(unresolved))
+    # The other processes log nothing, so that they need not compare the images unless an image in both is refused.
+    splits = group.main_process_first(lambda: read_splits(unresolved, compare_images=strict or group.is_main))
     if strict:
         require_clean(splits.usage, config.data.root)
     compute = compute_config(config)  # refuses a device that is not there before anything else

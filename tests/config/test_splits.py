@@ -187,16 +187,25 @@ def test_images_of_both_splits_are_counted(tmp_path: Path) -> None:
 
 
 def test_copies_in_both_splits_are_counted(tmp_path: Path) -> None:
-    root = write(tmp_path / "set", voc_files("train/a", "train/b", "val/c", "val/d", "val/e"))
+    root = write(tmp_path / "set", voc_files("train/a", "train/b", "val/c", "val/d", "val/e", "val/f"))
     content = (root / "train/b.jpg").read_bytes()
-    for name, copy in (("c", content), ("d", content[:-1] + b"!"), ("e", content)):
-        (root / f"val/{name}.jpg").write_bytes(copy)
-    splits = read_splits(make_config(root, train="train", val="val"))
+    long = (root / "train/a.jpg").read_bytes() + bytes(9000)
+    for name, copy in (
+        ("val/c", content),
+        ("val/d", content[:-1] + b"!"),
+        ("val/e", content),
+        ("train/a", long),
+        ("val/f", long[:-1] + b"!"),
+    ):
+        (root / f"{name}.jpg").write_bytes(copy)
+    config = make_config(root, train="train", val="val")
+    splits = read_splits(config)
     first = f"{root / 'val/c.jpg'} of {root / 'train/b.jpg'}"
-    line = f"splits: 2 of the 3 images to validate are copies of images to train on, the first {first}"
+    line = f"splits: 2 of the 4 images to validate are copies of images to train on, the first {first}"
     assert splits.notes[1:] == (line,)
     with pytest.raises(UserError, match="found 2 x image to validate that is a copy of one to train on"):
         require_clean(splits.usage, "here")
+    assert read_splits(config, compare_images=False).usage.noted == {}
 
 
 @pytest.mark.parametrize(

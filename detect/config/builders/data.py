@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from detect.config import Config, DataConfig, SourceConfig
 from detect.config.builders.resolve import DEFAULT_SPLITS, resolve_data
-from detect.config.builders.shared_images import NOTHING_SHARED, SharedImages, find_shared_images
+from detect.config.builders.shared_images import NOTHING_SHARED, find_shared_images
+from detect.config.builders.split_notes import describe_empty_val, split_notes, strict_counts
 from detect.config.builders.splits import count_unused, describe_splits, image_folder, split_by_hash
 from detect.config.builders.training_split import prepare_training
 from detect.data.annotations import Annotations
@@ -17,7 +18,6 @@ from detect.data.findings import DatasetFinding
 from detect.data.formats.annotation_files import annotation_file
 from detect.data.formats.coco_json import id_warning, load_document
 from detect.data.formats.report import Report, strict_report, summarize
-from detect.data.formats.split_names import guess_split
 from detect.data.loading.transforms import Augment
 from detect.data.shapes import dataset as shapes
 from detect.data.sources import Source, load_sources, remap_classes, require_masks
@@ -46,17 +46,19 @@ class Splits:
 
 def training_data(config: Config) -> tuple[Annotations, Annotations]:
     """Return (train, val) of ``read_splits``."""
-    splits = read_splits(config)
+    splits = read_splits(config, compare_images=False)
     return splits.train, splits.val
 
 
-def read_splits(config: Config) -> Splits:
+def read_splits(config: Config, *, compare_images: bool = True) -> Splits:
     """Return both splits with the same classes: those of the settings, else all that occur in either split.
 
     Difficult objects are removed from the training split if the settings say so; the validation split keeps them,
     marked. Raises UserError for a training split without images or objects, also where the settings leave none, for a
     validation split without images unless there is no validation, and, where the model predicts masks, for objects
     without a mask.
+
+    compare_images: count the images that are in both splits too, which takes a look at every file.
     """
     resolved = resolve_data(config.data)
     data = _render_shapes(resolved)
@@ -73,14 +75,15 @@ def read_splits(config: Config) -> Splits:
     if len(train.boxes) == 0:
         raise UserError(f"data.train: expected at least one object, found none in {len(train)} images")
     if len(val) == 0 and config.train.validate_every is not None:
-        raise UserError(_describe_empty_val(data, len(train)))
+        raise UserError(describe_empty_val(data, len(train)))
     unused = {} if resolved.format == "shapes" else count_unused(data, [train, val], report)
     split_anew = config.data.val == DEFAULT_SPLITS.val and isinstance(data.val, float) and bool(unused)
-    shared = NOTHING_SHARED if isinstance(data.val, float | int) else find_shared_images(train, val)
+    compared = compare_images and not isinstance(data.val, float | int)
+    shared = find_shared_images(train, val) if compared else NOTHING_SHARED
     usage = data_usage([train, val], report.findings)
-    usage = replace(usage, noted={**usage.noted, **_strict_counts(len(train) + len(val), shared, unused, split_anew)})
+    usage = replace(usage, noted={**usage.noted, **strict_counts(len(train) + len(val), shared, unused, split_anew)})
     notes = (
-        *_split_notes(data, train, val, unused, shared),
+        *split_notes(data, train, val, unused, shared),
         *notes,
         *_note_findings(data, [train, val], report.findings),
     )
@@ -95,44 +98,6 @@ def read_splits(config: Config) -> Splits:
         usage=usage,
         notes=(*notes, *training.notes),
     )
-
-
-def _split_notes(
-    data: DataConfig, train: Annotations, val: Annotations, unused: Mapping[str, int], shared: SharedImages
-) -> tuple[str, ...]:
-    """Return the line on all splits, and lines on a split that shares images or has nothing to score."""
-    notes = [describe_splits(data, train, val, unused), *shared.notes()]
-    if len(val) and not len(val.boxes):
-        notes.append(f"splits: the {len(val)} images to validate have no objects, so that there is no score")
-    return tuple(notes)
-
-
-def _strict_counts(
-    num_images: int, shared: SharedImages, unused: Mapping[str, int], split_anew: bool
-) -> dict[str, int]:
-    """Return the counts, above 0, of what strict training refuses about the splits.
-
-    These are images of splits that are ignored, images of both splits, copies of images of the other split, and those
-    of a split that was cut in two without being asked for, though the folder has splits. A split for testing is set
-    aside, and not ignored.
-    """
-    counts = {
-        "image of a split that is not used": sum(unused[name] for name in unused if guess_split(name) != "test"),
-        "image to train on and to validate": shared.num_same,
-        "image to validate that is a copy of one to train on": len(shared.copies),
-        "image of a split that is cut in two (data.val=0.2 asks for it)": num_images * split_anew,
-    }
-    return {title: count for title, count in counts.items() if count}
-
-
-def _describe_empty_val(data: DataConfig, num_train: int) -> str:
-    """Return the message for a validation split without images."""
-    cure = "or train without validation: train.validate_every=null"
-    if not isinstance(data.val, float | int):
-        return f"data.val: expected at least one image, found none in {data.root}: name another split, {cure}"
-    if data.val == 0:
-        return f"data.val: expected a split, or a fraction above 0, found 0: set it, {cure}"
-    return f"data.val: expected at least two images to split, found {num_train} in {data.root}: add images, {cure}"
 
 
 def load_split(config: Config, split: str) -> Annotations:
