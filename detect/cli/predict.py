@@ -53,8 +53,8 @@ _ONLY_WITH_SHARDS = ("shard_size", "runner", "processes", "share")
 @click.option(
     "--track",
     is_flag=True,
-    help="Video: number the objects through the frames (ByteTrack); not with yolo-labels, label-studio and cvat, which "
-    "have no field for it.",
+    help="Video: number the objects through the frames (ByteTrack); yolo-labels, label-studio and cvat are written "
+    "without the numbers, as they have no field for them.",
 )
 @click.option(
     "--fps",

@@ -46,7 +46,7 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
-    from detect.inference.result_formats import SHOWN_SCORE, WITHOUT_TRACKS, default_score, write_results
+    from detect.inference.result_formats import SHOWN_SCORE, default_score, describe_lost_tracks, write_results
     from detect.inference.result_writers import require_comp4_classes
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
@@ -54,8 +54,6 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
     formats = arguments.formats or ("json", "images")
     for name in (name for name in formats if name not in VIDEO_FORMATS and arguments.fps is None):
         raise UserError(f"--format {name}: expected one of {', '.join(VIDEO_FORMATS)} for a video, found {name}")
-    for name in (name for name in formats if arguments.track and name in WITHOUT_TRACKS):
-        raise UserError(f"--track: expected formats with a field for tracks ({', '.join(VIDEO_FORMATS)}), found {name}")
     sources, unreadable = _open_sources(arguments)
     with init_process_group("auto") as group:
         if group.size > 1:
@@ -76,6 +74,8 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
     write_results(arguments.out, scores, result.predictions, predictor.classes, None)
     clear_video_journals(arguments.out)
     _print_summary(result, len(sources), arguments)
+    for line in describe_lost_tracks(scores, result.predictions):
+        print(line)
     for line in (*unreadable, *result.unreadable):
         print(line, file=sys.stderr)
     sys.exit(1 if unreadable or result.unreadable else 0)

@@ -79,7 +79,7 @@ def convert(
     from detect.inference.find_images import find_images
     from detect.inference.labeling_results import local_files
     from detect.inference.result_files import listed_images, read_results
-    from detect.inference.result_formats import WITHOUT_TRACKS, select_score, write_format
+    from detect.inference.result_formats import describe_lost_tracks, select_score, write_format
 
     images = listed_images(find_images(paths)) if paths else None
     order = None if classes is None else [name.strip() for name in classes.split(",")]
@@ -102,5 +102,5 @@ def convert(
         prediction.masks is not None for prediction in chosen
     ):
         print(f"{target_format} has no field for masks: not written")
-    if target_format in WITHOUT_TRACKS and any(prediction.tracks is not None for prediction in chosen):
-        print(f"{target_format} has no field for tracks: not written")
+    for line in describe_lost_tracks([target_format], chosen):
+        print(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,8 +14,8 @@ from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
 ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
 RESULT_FORMATS: tuple[ResultFormat, ...] = get_args(ResultFormat)
-WITHOUT_TRACKS = frozenset({"yolo-labels", "label-studio", "cvat"})  # labels to correct or to train on
 
+_WITHOUT_TRACKS = frozenset({"yolo-labels", "label-studio", "cvat"})  # labels to correct or to train on
 _FOR_SCORING = frozenset({"coco", "voc"})  # an AP needs the detections of low scores: 0.5 cost 4 points of it on VOC
 SCORING_SCORE, SHOWN_SCORE = 0.05, 0.5
 
@@ -60,6 +60,13 @@ def select_score(prediction: Prediction, score: float) -> Prediction:
     """Return the detections of at least ``score``, and those that continue a track."""
     keep = prediction.scores >= score
     return prediction.select(keep if prediction.tracks is None else keep | (prediction.tracks > 0))
+
+
+def describe_lost_tracks(names: Iterable[str], predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line for each format that has no field for the tracks of the predictions; none without tracks."""
+    if all(prediction.tracks is None for prediction in predictions):
+        return []
+    return [f"{name} has no field for tracks: not written" for name in names if name in _WITHOUT_TRACKS]
 
 
 def write_format(

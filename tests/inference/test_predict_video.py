@@ -18,7 +18,7 @@ from detect.data.images import UnreadableImage
 from detect.data.video import VideoFile
 from detect.evaluation.predictions import FrameTime, Prediction
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
-from detect.inference.result_formats import write_results
+from detect.inference.result_formats import ResultFormat, file_name, write_results
 from detect.inference.result_readers import read_json
 from detect.inference.result_writers import write_csv, write_json
 from tests.conftest import Command
@@ -186,6 +186,20 @@ def test_broken_videos_are_lines_and_the_others_are_done(model: Path, tmp_path: 
     assert 1 < sum(name.startswith("cut.avi") for name in names) < 6
 
 
+@pytest.mark.parametrize("track", [[], ["--track"]])
+@pytest.mark.parametrize("name", ["json", "yolo-labels", "label-studio", "cvat"])
+def test_formats_without_a_field_for_tracks_are_written_and_said(
+    name: ResultFormat, track: list[str], model: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((40, 40, 3), 90, np.uint8))
+    arguments = ("--fps", 5, *track, "--format", "csv", "--format", name, "--out", tmp_path / "out")
+    status, out, err = detect_command("predict", model, tmp_path / "1.png", *arguments)
+    assert (status, err) == (0, "")
+    lines = [f"{name} has no field for tracks: not written"] if track and name != "json" else []
+    assert [line for line in out.splitlines() if "tracks:" in line] == lines
+    assert (tmp_path / "out" / file_name(name)).exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -195,13 +209,6 @@ def test_broken_videos_are_lines_and_the_others_are_done(model: Path, tmp_path: 
         (["CLIP", "--fps", "5"], "--fps: expected images together with it, found a video"),
         (["CLIP", "--annotations", "a.json"], "--annotations: expected images together with it, found a video"),
         (["CLIP", "--format", "cvat"], "--format cvat: expected one of json, csv, coco, voc, yolo, images for a video"),
-        *(
-            (
-                ["PHOTO", "--fps", "5", "--track", "--format", "json", "--format", name],
-                f"--track: expected formats with a field for tracks (json, csv, coco, voc, yolo, images), found {name}",
-            )
-            for name in ("yolo-labels", "label-studio", "cvat")
-        ),
         (["EMPTY"], "empty.mp4: expected a video, found a file that cannot be opened as one"),
     ],
 )
