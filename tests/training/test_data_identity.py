@@ -194,6 +194,6 @@ def test_slices_of_the_former_version_may_be_cut_otherwise(
     if not recorded_marks:
         for identity in recorded.values():
             del identity["marks"]
-    splits = {"train": same, "val": same} | {split: other}
+    train_set, val_set = (other if name == split else same for name in ("train", "val"))
     with pytest.raises(UserError, match=re.escape(f"found others, or other {blamed}restore them, or ")):
-        require_same_data(Path("run"), recorded, sliced=sliced, **splits)
+        require_same_data(Path("run"), recorded, train_set, val_set, sliced=sliced)
