@@ -82,7 +82,10 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
 
 
 def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[str]]:
-    """Return the videos that can be opened, and a line for each other. Raises the error where none can be opened."""
+    """Return the videos that can be opened, and a line for each other. Raises the error where none can be opened.
+
+    Files that are passed over in a folder of frames are counted on standard output.
+    """
     from detect.data.images import UnreadableImage
     from detect.data.sources import natural_sort_key
     from detect.data.video import FrameImages, VideoFile
@@ -90,10 +93,10 @@ def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[st
     from detect.inference.result_formats import picture_folders
 
     if arguments.fps is not None:
-        images = sorted(
-            search_images(arguments.paths, picture_folders(arguments.out)).images,
-            key=lambda image: natural_sort_key(str(image)),
-        )
+        search = search_images(arguments.paths, picture_folders(arguments.out))
+        for note in search.notes():
+            print(note, flush=True)
+        images = sorted(search.images, key=lambda image: natural_sort_key(str(image)))
         return [FrameImages(str(images[0].absolute().parent), tuple(images), arguments.fps)], []
     sources: list[FrameSource] = []
     errors: list[UnreadableImage] = []

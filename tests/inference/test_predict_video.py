@@ -186,6 +186,23 @@ def test_broken_videos_are_lines_and_the_others_are_done(model: Path, tmp_path: 
     assert 1 < sum(name.startswith("cut.avi") for name in names) < 6
 
 
+@pytest.mark.parametrize(
+    ("others", "notes"), [([], []), (["a.txt", "b.txt", "clip.mp4"], ["passed over: 2 .txt, 1 .mp4 (a video"])]
+)
+def test_files_that_are_passed_over_among_frames_are_counted(
+    others: list[str], notes: list[str], model: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    (tmp_path / "frames").mkdir()
+    cv2.imwrite(str(tmp_path / "frames/1.png"), np.full((40, 40, 3), 90, np.uint8))
+    for name in others:
+        (tmp_path / "frames" / name).touch()
+    status, out, err = detect_command("predict", model, tmp_path / "frames", "--fps", 5, "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    found = [line for line in out.splitlines() if line.startswith("passed over")]
+    assert len(found) == len(notes)
+    assert all(line.startswith(note) for line, note in zip(found, notes, strict=True))
+
+
 @pytest.mark.parametrize("track", [[], ["--track"]])
 @pytest.mark.parametrize("name", ["json", "yolo-labels", "label-studio", "cvat"])
 def test_formats_without_a_field_for_tracks_are_written_and_said(
