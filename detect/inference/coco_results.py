@@ -98,9 +98,9 @@ def _parse_masks(location: str, rows: Sequence[Mapping[str, Any]], size: Size) -
 
 def _listed_frame(record: Mapping[str, Any]) -> FrameTime | None:
     """Return the frame that a listed image is; None for a photo, whose keys of these names are another program's."""
-    index, seconds = record.get("frame"), record.get("time")
-    if type(index) is int and index >= 0 and are_numbers([seconds]):
-        return FrameTime(index, float(seconds))
+    match record:
+        case {"frame": index, "time": seconds} if type(index) is int and index >= 0 and are_numbers([seconds]):
+            return FrameTime(index, float(seconds))
     return None
 
 
