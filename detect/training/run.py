@@ -184,11 +184,12 @@ def _run_recipe(
     """
     config = context.config.train
     try:
+        context = attach_proposals(context, proposals)
         if announce_time and initial is not None and config.recipe == "joint" and context.group.size == 1:
             expected = measure_time(context, initial.detector)
             context.log("expected: unknown, as the first losses are not finite" if expected is None else str(expected))
         with deterministic_algorithms(context.compute) if config.deterministic else nullcontext():
-            return RECIPES[config.recipe](attach_proposals(context, proposals), initial)
+            return RECIPES[config.recipe](context, initial)
     except (Interrupted, WorkerKilled) as error:
         raise type(error)(f"{error}; resume with: detect train --resume {context.folder.path}") from None
     except KeyboardInterrupt:  # outside the loop, which saves the last step before it ends

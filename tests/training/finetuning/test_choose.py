@@ -144,6 +144,15 @@ def test_a_run_measures_its_time_first_and_equals_one_of_its_own_settings(
 
 
 @pytest.mark.slow
+def test_the_time_of_a_detector_that_reads_proposals_is_measured_with_them(
+    initial: Path, photos: Path, tmp_path: Path
+) -> None:
+    settings = (*SHORT, "model.kind=fast_rcnn", "model.search.mode=single")
+    train(finetuning(initial, photos, *settings), tmp_path / "run", QUIET)
+    assert "expected: at most " in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
 def test_a_resumed_run_chooses_nothing_again(
     initial: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
