@@ -154,9 +154,9 @@ def explain_command(
         raise UserError(f"IMAGE: expected {expected}, found {images[0] if images else 'none'}")
     if annotations is not None and split is not None:
         raise UserError("--annotations and --split: expected one of them, found both")
-    from detect.inference.find_images import search_images
+    from detect.inference.find_images import ResultFolder, search_images
 
-    search = search_images(images, [out])
+    search = search_images(images, [ResultFolder(out, Path.exists)])
     paths = list(search.images)
     require_writable_folder(out)
     from detect.explain.attribution.explain_detections import DetectionQuery, explain_images

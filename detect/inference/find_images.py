@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,14 @@ from detect.system.overwriting import folder_entries
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://?")
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtp", "udp", "srt", "mms")
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder to which a command writes pictures; ``is_result`` tells its files there from photos of the user."""
+
+    folder: Path
+    is_result: Callable[[Path], bool]
 
 
 @dataclass(frozen=True)
@@ -49,33 +57,29 @@ class ImageSearch:
         return [" ".join(line.encode("utf-8", "backslashreplace").decode().split()) for line in lines]
 
 
-def search_images(paths: Sequence[str], results: Sequence[Path] = ()) -> ImageSearch:
+def search_images(paths: Sequence[str], results: Sequence[ResultFolder] = ()) -> ImageSearch:
     """Return the images of all paths.
 
     A path is an image, a folder (searched recursively), or a glob. A file is taken whatever its suffix. In a folder
-    every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. What lies in
-    a folder of ``results`` is left out where a folder or glob around it is searched: drawings of an earlier run are no
-    photos. Raises UserError for a path that does not exist or contains no image, for an address, and for a single file
-    that is a video or of another kind that is not read.
+    every entry with an image's suffix is taken, also a broken link, which is reported as unreadable later. ``results``
+    of an earlier run are left out where a folder or glob around their folder is searched: drawings are no photos.
+    Raises UserError for a path that does not exist or contains no image, for an address, and for a single file that is
+    a video or of another kind that is not read.
     """
     images: dict[Path, Path] = {}  # by entry of their folder, as one can have several paths
     others: dict[Path, Path] = {}
     left_out: dict[Path, Path] = {}  # to the folder of results
     for path in paths:
         files = _files_of(path, single=len(paths) == 1)
-        searched = Path(os.path.realpath(_searched_folder(path)))
-        inside = {real: folder for folder in results if searched in (real := Path(os.path.realpath(folder))).parents}
-        kept = []
+        result_folder, kept = _find_result_folder(path, results), []
         for (file, taken), entry in zip(files, folder_entries([file for file, _ in files]), strict=True):
-            folder = next((inside[parent] for parent in entry.parents if parent in inside), None) if inside else None
+            folder = result_folder(entry)
             if folder is None:
                 kept.append((file, taken))
                 (images if taken else others).setdefault(entry, file)
             elif taken:
                 left_out[entry] = folder
-        _require_images(
-            kept, f"{path}: expected images, found none but results in {', '.join(map(str, inside.values()))}"
-        )
+        _require_images(kept, f"{path}: expected images, found none but results of an earlier run")
     unread = [file for entry, file in others.items() if entry not in images]
     links = dict.fromkeys(file for file in unread if file.is_dir())
     visible = [file for file in unread if file not in links and not file.name.startswith(".")]
@@ -85,6 +89,19 @@ def search_images(paths: Sequence[str], results: Sequence[Path] = ()) -> ImageSe
         linked_folders=tuple(links),
         results=Counter(folder for entry, folder in left_out.items() if entry not in images),
     )
+
+
+def _find_result_folder(path: str, results: Sequence[ResultFolder]) -> Callable[[Path], Path | None]:
+    """Return what gives the folder of results that an entry below ``path`` is a result in, None for another entry."""
+    searched = Path(os.path.realpath(_searched_folder(path)))
+    real = [(Path(os.path.realpath(result.folder)), result) for result in results]
+    inside = [(folder, result) for folder, result in real if searched in folder.parents]
+
+    def find(entry: Path) -> Path | None:
+        matches = (result for folder, result in inside if folder in entry.parents and result.is_result(entry))
+        return next((result.folder for result in matches), None)
+
+    return find
 
 
 def _searched_folder(path: str) -> Path:

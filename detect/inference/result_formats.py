@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from detect.data.images import is_image
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import CocoIds, images_file, write_coco_images
+from detect.inference.find_images import ResultFolder
 from detect.inference.labeling_results import write_cvat, write_label_studio
 from detect.inference.result_writers import write_coco, write_comp4, write_csv, write_frames, write_json
 from detect.inference.yolo_results import write_yolo, write_yolo_labels
@@ -32,9 +34,13 @@ def file_name(name: ResultFormat) -> str:
     return files.get(name, name)
 
 
-def picture_folders(out: Path) -> tuple[Path, ...]:
-    """Return the folders below ``--out`` that get drawings, videos with boxes, and links to photos."""
-    return out / "images", out / "videos", out / file_name("yolo-labels")
+def picture_folders(out: Path) -> tuple[ResultFolder, ...]:
+    """Return the folders below ``--out`` that get drawings, called ``a.png.jpg``, and links to photos."""
+    return ResultFolder(out / "images", _is_drawing), ResultFolder(out / file_name("yolo-labels"), Path.is_symlink)
+
+
+def _is_drawing(entry: Path) -> bool:
+    return entry.suffix == ".jpg" and is_image(Path(entry.stem))
 
 
 def write_results(

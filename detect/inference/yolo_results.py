@@ -102,8 +102,10 @@ def _label_lines(prediction: Prediction) -> list[str]:
 
 def _link(image: Path, target: Path) -> None:
     """Link or copy an image; one that is not on this machine is left out, one that lies there already stays."""
+    if not image.is_file():  # nor a link that leads to itself
+        return
     (image_entry, target_entry), source = folder_entries([image, target]), image.resolve()
-    if not image.is_file() or image_entry == target_entry or (target.exists() and not target.is_symlink()):
+    if image_entry == target_entry or (target.exists() and not target.is_symlink()):
         return
     target.unlink(missing_ok=True)  # a link: the source is known, also where the image leads through it
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -20,10 +20,11 @@ def data_identity(train: Annotations, val: Annotations, proposals: ProposalsFrom
     areas, masks and marks.
 
     The names are those below the folder that all images of a split share: the data set may be moved. For proposals from
-    files: a hash of the boxes and scores of these images, whatever else is in the files.
+    files: the number of these images that can be read, and a hash of their boxes and scores, whatever else is in the
+    files.
     """
     splits = {name: _identity(split) for name, split in (("train", train), ("val", val))}
-    return splits | ({} if proposals is None else {_BOXES_OF_PROPOSALS: _hash_proposals(proposals)})
+    return splits | ({} if proposals is None else {_BOXES_OF_PROPOSALS: _identity_of_proposals(proposals)})
 
 
 def require_same_data(
@@ -52,20 +53,22 @@ def require_same_data(
             )
     if proposals is None or _BOXES_OF_PROPOSALS not in recorded:
         return
-    if recorded[_BOXES_OF_PROPOSALS] != _hash_proposals(proposals):
+    before, now = recorded[_BOXES_OF_PROPOSALS], _identity_of_proposals(proposals)
+    # Another number is that of images that can be read now, or no longer: a run goes on without unreadable images.
+    if before["images"] == now["images"] and before["hash"] != now["hash"]:
         raise UserError(
             f"{out}: expected the proposals that the run began with, found others of these images in the files of "
             f"model.proposals; restore them, or {restart}"
         )
 
 
-def _hash_proposals(proposals: ProposalsFromFiles) -> str:
-    """Return a hash of the boxes and scores of all images, in the order of the images."""
+def _identity_of_proposals(proposals: ProposalsFromFiles) -> dict[str, int | str]:
+    """Return the number of images, and a hash of the boxes and scores of all, in the order of the images."""
     digest = hashlib.blake2b(digest_size=8)
     for boxes, scores in (proposals[image] for image in proposals.entries):
         digest.update(boxes.tobytes())
         digest.update(scores.tobytes())
-    return digest.hexdigest()
+    return {"images": len(proposals.entries), "hash": digest.hexdigest()}
 
 
 def _describe_change(before: Mapping[str, int | str], now: Mapping[str, int | str]) -> str:

@@ -110,9 +110,8 @@ def resume(out: Path, console: Console | None = None, group: ProcessGroup = SING
         began = f"the run {out} began with other data, or with a version that allowed this"
         raise type(error)(f"{error}; {began}") from error
     proposals = read_proposal_files(config, train_set, val_set)
-    if group.is_main:
-        sliced = config.data.slice.size is not None
-        require_same_data(out, folder.data, train_set, val_set, proposals, sliced=sliced)
+    sliced = config.data.slice.size is not None  # in every process, as each machine may have data of its own
+    require_same_data(out, folder.data, train_set, val_set, proposals, sliced=sliced)
     context = RunContext(
         config=config,
         folder=folder,

@@ -8,7 +8,8 @@ import pytest
 
 from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, VIDEO
 from detect.errors import UserError
-from detect.inference.find_images import find_images, search_images
+from detect.inference.find_images import ResultFolder, find_images, search_images
+from detect.inference.result_formats import picture_folders
 
 FILES = ("b.jpg", "a.jpg", "notes.txt", "in/c.jpg", "in/deep/d.png", "in/.hidden/e.jpg", "in-between/f.jpg")
 
@@ -94,19 +95,40 @@ ALL = "a.jpg b.jpg in/.hidden/e.jpg in/c.jpg in/deep/d.png in-between/f.jpg"
 def test_search_leaves_out_results_below_the_searched_folder(
     paths: list[str], results: str, expected: str, counts: dict[str, int], folder: Path
 ) -> None:
-    search = search_images(paths, [Path(name) for name in results.split()])
+    search = search_images(paths, [ResultFolder(Path(name), Path.exists) for name in results.split()])
     assert " ".join(map(str, search.images)) == expected
     assert search.results == {Path(name): count for name, count in counts.items()}
     lines = {f"passed over: {count} images in {name} (results)" for name, count in counts.items()}
     assert lines == {line for line in search.notes() if "(results)" in line}
-    absolute = search_images([str(folder / path) for path in paths], [folder / name for name in results.split()])
+    folders = [ResultFolder(folder / name, Path.exists) for name in results.split()]
+    absolute = search_images([str(folder / path) for path in paths], folders)
     assert " ".join(str(image.relative_to(folder)) for image in absolute.images) == expected
 
 
 @pytest.mark.usefixtures("folder")
 def test_search_of_results_alone_raises() -> None:
-    with pytest.raises(UserError, match="expected images, found none but results in in"):
-        search_images(["*/c.jpg"], [Path("in"), Path("in-between")])
+    with pytest.raises(UserError, match="expected images, found none but results of an earlier run"):
+        search_images(["*/c.jpg"], [ResultFolder(Path("in"), Path.exists)])
+
+
+@pytest.mark.parametrize(
+    ("names", "left_out"),
+    [
+        ("1.png", ""),
+        ("images/1.png images/2.jpg", ""),
+        ("1.png images/1.png.jpg images/b/2.JPG.jpg", "images/1.png.jpg images/b/2.JPG.jpg"),
+        ("images/1.png images/1.png.jpg", "images/1.png.jpg"),
+        ("1.png yolo-labels/images/2.png videos/3.png.jpg", ""),
+    ],
+)
+def test_drawings_of_predict_are_told_from_photos(names: str, left_out: str, tmp_path: Path) -> None:
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    search = search_images([str(tmp_path)], picture_folders(tmp_path))
+    expected = {tmp_path / name for name in names.split()} - {tmp_path / name for name in left_out.split()}
+    assert set(search.images) == expected
+    assert sum(search.results.values()) == len(left_out.split())
 
 
 def test_search_takes_a_file_of_two_paths_once(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +87,19 @@ def test_a_file_of_proposals_may_grow(copied: tuple[Path, Path]) -> None:
     write_boxes(root, seed=1, images="images/**/*.png")
     assert (root / "proposals.npz").read_bytes() != before
     resume(run, Console(quiet=True))
+
+
+@pytest.mark.parametrize(("more", "refused"), [(0, True), (1, False)])
+def test_proposals_are_compared_where_as_many_images_can_be_read(
+    more: int, refused: bool, copied: tuple[Path, Path]
+) -> None:
+    """A photo that could not be read, or can no longer be read, changes the hash and does not end the run."""
+    record = json.loads((copied[1] / "environment.json").read_text(encoding="utf-8"))
+    boxes = record["data"]["proposal_boxes"]
+    record["data"]["proposal_boxes"] = {"images": boxes["images"] + more, "hash": "0" * 16}
+    (copied[1] / "environment.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(UserError, match="found others of these images") if refused else nullcontext():
+        resume(copied[1], Console(quiet=True))
 
 
 def test_proposals_that_lack_an_image_are_refused_before_the_run_folder(copied: tuple[Path, Path]) -> None:
