@@ -4,9 +4,9 @@
     tools/check_serve.py MODEL PHOTOS [--requests 200] [--clients 16]
 
 The service runs in a process of its own on a free port. A quarter of the requests is malformed, huge, slow or cut off.
-Right answers are those of the Python interface, and 422, 413 and 200 to a malformed, a huge and a slow request. The time
-of the whole photos is that of the same photos in `detect predict`, in another process, without drawings: loading the
-model is in neither.
+Right answers are those of the Python interface, and 422, 413 and 200 to a malformed, a huge and a slow request. The
+time of the whole photos is that of the same photos in `detect predict`, in another process, without drawings: loading
+the model is in neither.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _check(
         start = time.perf_counter()
         answers = list(pool.map(lambda content: _post(port, content), contents))
         served = time.perf_counter() - start
-        expected = [predictor.predict(file, score=0.05) for file in files]
-        wrong = sum(not _is_right(*pair) for pair in zip(answers, expected, strict=True))
+        expected = [list(predictor.predict(file, score=0.05)) for file in files]
+        wrong = sum(not _is_right(answer, one) for answer, one in zip(answers, expected, strict=True))
         memory, wrong_mixed = [_memory(pid)], 0
         for half in range(2):
             indices = range(half * num_requests // 2, (half + 1) * num_requests // 2)
