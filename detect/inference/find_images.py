@@ -71,15 +71,15 @@ def search_images(paths: Sequence[str], results: Sequence[ResultFolder] = ()) ->
     left_out: dict[Path, Path] = {}  # to the folder of results
     for path in paths:
         files = _files_of(path, single=len(paths) == 1)
-        result_folder, kept = _find_result_folder(path, results), []
+        result_folder, remaining = _find_result_folder(path, results), []
         for (file, taken), entry in zip(files, folder_entries([file for file, _ in files]), strict=True):
             folder = result_folder(entry)
             if folder is None:
-                kept.append((file, taken))
+                remaining.append((file, taken))
                 (images if taken else others).setdefault(entry, file)
             elif taken:
                 left_out[entry] = folder
-        _require_images(kept, f"{path}: expected images, found none but results of an earlier run")
+        _require_images(remaining, f"{path}: expected images, found none but results of an earlier run")
     unread = [file for entry, file in others.items() if entry not in images]
     links = dict.fromkeys(file for file in unread if file.is_dir())
     visible = [file for file in unread if file not in links and not file.name.startswith(".")]

@@ -31,7 +31,7 @@ def write_label_studio(folder: Path, predictions: Sequence[Prediction], classes:
     from the parent of the folder that all images share: Label Studio refuses its document root itself as a local
     storage, and takes a folder in it (``local_files``).
     """
-    names = _names(predictions)
+    names = relative_to_shared_folder([prediction.file for prediction in predictions])
     prefix = shared_folder([prediction.file for prediction in predictions]).name if predictions else ""
     tasks = [
         {
@@ -53,7 +53,7 @@ def write_label_studio(folder: Path, predictions: Sequence[Prediction], classes:
 
 def shared_folder(files: Sequence[str]) -> PurePath:
     """Return the deepest folder that contains all files, of which there is at least one."""
-    return PurePath(os.path.commonpath([PurePath(file).parent for file in _absolute(files)]))
+    return PurePath(os.path.commonpath([PurePath(os.path.abspath(file)).parent for file in files]))  # noqa: PTH100 - links stay links
 
 
 def local_files(files: Sequence[str]) -> str:
@@ -61,16 +61,6 @@ def local_files(files: Sequence[str]) -> str:
     folder = shared_folder(files)
     names = ("LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true", f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={folder.parent}")
     return f"label-studio: start it with {' '.join(names)}, and add {folder} as its local storage"
-
-
-def _absolute(files: Sequence[str]) -> list[str]:
-    """Return the paths from the root; links stay links."""
-    return [os.path.abspath(file) for file in files]  # noqa: PTH100
-
-
-def _names(predictions: Sequence[Prediction]) -> list[str]:
-    """Return the path of each image below the folder that all share, also where only some paths are absolute."""
-    return relative_to_shared_folder(_absolute([prediction.file for prediction in predictions]))
 
 
 def _label_studio_regions(prediction: Prediction, classes: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -164,7 +154,7 @@ def write_cvat(path: Path, predictions: Sequence[Prediction], classes: Sequence[
         }
         for tag, text in texts.items():
             SubElement(attribute, tag).text = text
-    names = _names(predictions)
+    names = relative_to_shared_folder([prediction.file for prediction in predictions])
     for index, (name, prediction) in enumerate(zip(names, predictions, strict=True)):
         if not name.isprintable():
             raise UserError(f"cvat: expected names of images that XML can hold, found {name!r}")
