@@ -37,8 +37,8 @@ class Claim:
 GUARANTEES = (
     Claim(
         "A kill at any moment, in training, in R-CNN's stages, in a search or in a prediction, leaves no file that "
-        "cannot be read; the same command or `--resume` gives the same bits (on CPUs; on a GPU with "
-        "`train.deterministic`)",
+        "cannot be read; the same command or `--resume` gives the same bits (on CPUs; on a GPU `train.deterministic` "
+        "is made for it, and was not run there)",
         ("tests/fault_injection/test_kills.py::test_kill",),
     ),
     Claim(
@@ -82,7 +82,8 @@ GUARANTEES = (
         ),
     ),
     Claim(
-        "The package unpickles nothing, evaluates no strings and needs no network",
+        "The package unpickles nothing but arrays, with a list of the functions that are allowed; it evaluates no "
+        "strings and needs no network",
         ("tests/bad_inputs/test_security.py",),
     ),
     Claim(
@@ -151,7 +152,8 @@ GUARANTEES = (
         ("tests/fault_injection/test_long_runs.py",),
     ),
     Claim(
-        "Two processes train as one does with the same batches, and score and predict exactly as one",
+        "Two processes train as one does with the same batches (with group normalization, to rounding), and score and "
+        "predict exactly as one (each process with one thread)",
         ("tests/fault_injection/test_processes.py::test_two", "tests/fault_injection/test_processes.py::test_torchrun"),
     ),
     Claim(
@@ -281,8 +283,9 @@ def format_page(results: Sequence[TrialResult], fast: bool) -> str:
             f"{scope}, at commit {head.stdout.strip()}, Python {platform.python_version()}, torch {version('torch')}, "
             f"{platform.machine()}. What came after that commit is not in these counts.",
             "",
-            "A guarantee is as strong as its trials. A count is the sum over the trials of its row; the limit of 20 "
-            "MB, for example, holds for each run, and the growth in kB is that of all of them together.",
+            "A guarantee is as strong as its trials. A name that does not end like a test or a file is the beginning "
+            "of the names of its tests. A count is the sum over the trials of its row; the limit of 20 MB, for "
+            "example, holds for each run, and the growth in kB is that of all of them together.",
             "",
             "## Guarantees",
             *claim_table("guarantee", GUARANTEES, results),
