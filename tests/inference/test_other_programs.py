@@ -15,6 +15,10 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detect.data.formats.detect_format import detect_format
+from detect.data.formats.read_folder import read_folder
+from detect.data.formats.report import Report
+from detect.data.formats.sizes import ImageSizes
 from detect.evaluation.coco import evaluate_coco_json
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import coco_ids
@@ -134,6 +138,45 @@ def test_supervision_takes_detections_and_labels(data_set):
     for path, _, labels in read:
         clipped = expected_boxes(predictions[int(Path(path).stem)])
         assert np.sort(labels.xyxy, axis=0) == pytest.approx(np.sort(clipped, axis=0), abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format_name", ["coco", "yolo", "voc"])
+def test_what_supervision_writes_is_read(data_set, tmp_path, format_name):
+    supervision = pytest.importorskip("supervision", reason="the package supervision is not installed here")
+    _, predictions = data_set
+    folder, photos = tmp_path / format_name, tmp_path / "photos"
+    theirs = supervision.DetectionDataset(
+        classes=list(CLASSES),
+        images=[prediction.file for prediction in predictions],
+        annotations={
+            one.file: as_detections(replace(one, boxes=expected_boxes(one))).to_supervision() for one in predictions
+        },
+    )
+    if format_name == "coco":
+        theirs.as_coco(str(folder / "photos"), str(folder / "annotations.json"))
+    elif format_name == "yolo":
+        theirs.as_yolo(str(folder / "images"), str(folder / "labels"), str(folder / "data.yaml"))
+    else:
+        theirs.as_pascal_voc(str(folder / "JPEGImages"), str(folder / "Annotations"))
+    assert detect_format(folder) == format_name
+    read = read_folder(folder, detect_format(folder), None, Report(), ImageSizes())
+    assert sorted(image.file.name for image in read.images) == sorted(file.name for file in photos.iterdir())
+    for image in read.images:
+        prediction = predictions[int(image.file.stem)]
+        assert [each.name for each in image.objects] == [CLASSES[label - 1] for label in prediction.labels]
+        assert [each.box for each in image.objects] == pytest.approx(expected_boxes(prediction), abs=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_slicer_of_supervision_takes_our_predictions(data_set):
+    supervision = pytest.importorskip("supervision", reason="the package supervision is not installed here")
+    _, predictions = data_set
+    slicer = supervision.InferenceSlicer(
+        callback=lambda _: as_detections(predictions[0]).to_supervision(), slice_wh=SIZE[::-1], overlap_wh=0
+    )
+    found = slicer(cv2.imread(predictions[0].file))
+    assert np.sort(found.xyxy, axis=0) == pytest.approx(np.sort(predictions[0].boxes, axis=0))
 
 
 @pytest.mark.filterwarnings("ignore")
