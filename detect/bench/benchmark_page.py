@@ -77,6 +77,15 @@ def images_of_one_size(images: Sequence[Path], max_images: int) -> list[Path]:
     return [image for image in images if sizes[image] == most_frequent][:max_images]
 
 
+def describe_images(images: Sequence[Path]) -> tuple[str, ...]:
+    """Return the line on the images of one size that were read; none where there are none."""
+    if not images:
+        return ()
+    height, width = image_size(images[0])
+    names = ", ".join(image.name for image in images)
+    return (f"images: {len(images)} of {width} x {height} pixels: {names}",)
+
+
 def describe_machine() -> tuple[str, ...]:
     """Return a line for each fact that times depend on: processor, threads, versions."""
     facts = environment([])
@@ -101,15 +110,18 @@ INTRODUCTION = (
 
 
 def markdown_page(
-    tables: Sequence[BenchmarkTable], title: str = "Benchmarks", introduction: Sequence[str] = INTRODUCTION
+    tables: Sequence[BenchmarkTable],
+    title: str = "Benchmarks",
+    introduction: Sequence[str] = INTRODUCTION,
+    facts: Sequence[str] = (),
 ) -> str:
-    """Return a page in Markdown: a heading, the introduction, the machine, the tables."""
+    """Return a page in Markdown: a heading, the introduction, the facts and those of the machine, the tables."""
     lines = [
         f"# {title}",
         "",
         *introduction,
         "",
-        *(f"- {line}" for line in describe_machine()),
+        *(f"- {line}" for line in (*facts, *describe_machine())),
         "",
         *(table.to_markdown() for table in tables),
     ]

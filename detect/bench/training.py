@@ -73,7 +73,7 @@ def _compare_with_torchvision(
         precision: timings[TORCHVISION].median / timings[f"detect, {precision}"].median for precision in MIN_SPEEDUP
     }
     notes = [
-        f"{precision}: speedup over torchvision {format_ratio(speedups[precision])} (at least {min_speedup}: "
+        f"{precision}: speedup over torchvision in fp32 {format_ratio(speedups[precision])} (at least {min_speedup}: "
         f"{'target met' if speedups[precision] >= min_speedup else 'target missed'}); on the same samples each "
         f"loss is equal to torchvision's up to a relative difference of {differences[precision]:.1e}"
         for precision, min_speedup in MIN_SPEEDUP.items()
@@ -100,7 +100,7 @@ def _compare_with_detectron2(images: Sequence[np.ndarray], repeats: int, command
     timings = time_interleaved(variants, repeats)
     detectron2_seconds = timings["detectron2, fp32"].median
     notes = tuple(
-        f"{precision}: speedup over detectron2 "
+        f"{precision}: speedup over detectron2 in fp32 "
         f"{format_ratio(detectron2_seconds / timings[f'detect, {precision}'].median)}"
         for precision in MIN_SPEEDUP
     )

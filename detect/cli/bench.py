@@ -102,7 +102,8 @@ def _run(
             tables.append(table)
             console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
-        write_text(out, page.markdown_page(tables))
+        facts = (f"turns of each variant: {repeats}", *page.describe_images(selected))
+        write_text(out, page.markdown_page(tables, facts=facts))
     if json_file is not None:
         page.write_json(tables, json_file)
 
@@ -166,7 +167,8 @@ def models_command(
     for table in tables:
         Console().print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
-        write_text(out, page.markdown_page(tables, "Models", MODELS_INTRODUCTION))
+        facts = (f"turns of each variant: {repeats}", *page.describe_images(images))
+        write_text(out, page.markdown_page(tables, "Models", MODELS_INTRODUCTION, facts))
     if json_file is not None:
         page.write_json(tables, json_file)
 

@@ -174,6 +174,8 @@ def test_page_describes_the_machine(tmp_path: Path) -> None:
     result = CliRunner().invoke(bench_command, arguments)
     assert result.exit_code == 0
     assert "processor: " in out.read_text()
+    assert "- images: 1 of " in out.read_text()
+    assert "pixels: a.png" in out.read_text()
     assert "## Selective search" in result.output
     assert [table["title"] for table in json.loads(numbers.read_text())["tables"]] == ["Selective search"]
     assert markdown_page([]).startswith("# Benchmarks")
