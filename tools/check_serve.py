@@ -33,6 +33,7 @@ from detect.inference.predictor import Predictor, load
 from detect.types import Detection
 
 TOLERANCE = 0.05  # pixels: a batch of another size may round the last bits otherwise
+SCORE_TOLERANCE = 0.001
 MIN_SPEED = 0.8  # of `detect predict`
 MAX_GROWTH = 1.1  # of the memory, from after the first half of the requests to the end
 BROKEN = ("malformed", "huge", "slow", "cut off")
@@ -141,7 +142,9 @@ def _is_right(answer: Answer, expected: Sequence[Detection]) -> bool:
 
 def _is_same(row: dict[str, Any], detection: Detection) -> bool:
     sides = zip(row["box"], detection.box, strict=True)
-    return bool(row["label"] == detection.name) and all(abs(mine - other) < TOLERANCE for mine, other in sides)
+    if row["label"] != detection.name or abs(row["score"] - detection.score) > SCORE_TOLERANCE:
+        return False
+    return all(abs(mine - other) < TOLERANCE for mine, other in sides)
 
 
 def _predict_seconds(model: str, files: list[Path], folder: Path) -> float:
