@@ -91,6 +91,7 @@ def test_caption_contains_class_and_score() -> None:
     assert LabeledBoxes(np.zeros((1, 4)), [1]).caption(0, ["cat"]) == "cat"
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.text(max_size=60),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from detect.inference.find_images import ImageSearch
     from detect.inference.predict import PredictionResult
     from detect.inference.predictor import Predictor
+    from detect.report.class_scores import ClassScores
+    from detect.system.distributed import ProcessGroup
 
 MAX_LISTED = 10  # images, and detections of each, that are printed
 
@@ -48,14 +50,25 @@ class ImageArguments:
 def predict_on_images(arguments: ImageArguments) -> NoReturn:
     """Detect on the images, write the results, and exit with 1 if an image could not be read."""
     from detect.inference.find_images import search_images
-    from detect.inference.predictor import load
     from detect.inference.result_formats import picture_folders
+
+    search = search_images(arguments.paths, picture_folders(arguments.out))
+    require_writable_folder(arguments.out)
+    _check_formats(arguments, search.images)
+    from detect.system.distributed import init_process_group
+
+    with init_process_group(arguments.device) as group:
+        result = _predict(arguments, search, group)
+        group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
+    if group.is_main:
+        exit_if_unreadable(result.unreadable, len(search.images))
+    sys.exit(1 if result.unreadable else 0)
+
+
+def _check_formats(arguments: ImageArguments, images: Sequence[Path]) -> None:
+    """Raise UserError for images and options that a format cannot be written with."""
     from detect.inference.yolo_results import require_places
 
-    score = arguments.score
-    search = search_images(arguments.paths, picture_folders(arguments.out))
-    images = search.images
-    require_writable_folder(arguments.out)
     if "yolo-labels" in arguments.formats:
         require_places(arguments.out / "yolo-labels", list(map(str, images)))
     for image in images if "voc" in arguments.formats else ():
@@ -63,68 +76,101 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
             raise UserError(f"--format voc: expected names on one line, found {str(image)!r}")
     if arguments.annotations is not None and "coco" not in arguments.formats:
         raise UserError("--annotations: expected --format coco together with it")
+
+
+def _predict(arguments: ImageArguments, search: ImageSearch, group: ProcessGroup) -> PredictionResult:
+    """Detect and write the results; the main process prints what was chosen, and a summary."""
     from detect.inference.detect_batches import PredictOptions
-    from detect.inference.labeling_results import local_files
-    from detect.inference.lowest_score import describe_lowest_score
-    from detect.inference.predict import clear_journal, predict_images
-    from detect.inference.result_formats import default_score, write_results
+    from detect.inference.predict import predict_images
     from detect.inference.result_writers import require_comp4_classes
-    from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
 
-    all_formats = arguments.formats or ("json", "images")
-    scores = {name: default_score(name) for name in all_formats}
-    if score is not None:
-        scores = dict.fromkeys(all_formats, 0.0 if score == "auto" else score)
-    with init_process_group(arguments.device) as group:
-        is_shared = group.size > 1 and arguments.precision == "auto"  # each process would choose for itself
-        precision = "fp32" if is_shared else arguments.precision
-        predictor = load(arguments.model, arguments.device, precision, arguments.settings)
-        if "voc" in scores:
-            require_comp4_classes(predictor.classes)
-        labels = options.class_labels(arguments.classes, predictor.classes)
-        best = None
-        if score == "auto":
-            from detect.report.class_scores import best_class_scores
-
-            console = Console(quiet=not group.is_main)
-            best = group.main_process_first(lambda: best_class_scores(predictor, arguments.out, console))
-        predict_options = PredictOptions(
-            score=min(scores.values()),
-            labels=labels,
-            drawn_score=scores.get("images"),
-            class_scores=None if best is None else best.scores,
-        )
-        ids, coco_notes = _coco_ids(arguments.annotations, predictor, images) if "coco" in scores else (None, [])
-        if group.is_main:
-            _print_notes(search, "images" in scores)
-            score_lines = _describe_scores(scores) if score is None else [] if best is None else [best.line]
-            if score != "auto":
-                score_lines += describe_lowest_score(predictor, min(scores.values()))
-            for line in [*coco_notes, *score_lines]:
-                print(line, flush=True)
-        with show_progress(Console(quiet=not group.is_main), "detecting", len(images), "images") as progress:
-            result = predict_images(
-                predictor,
-                images,
-                arguments.out,
-                predict_options,
-                arguments.batch_size,
-                arguments.workers,
-                progress,
-                arguments.proposals,
-                group,
-            )
-        if group.is_main:
-            write_results(arguments.out, scores, result.predictions, predictor.classes, ids)
-            clear_journal(arguments.out)
-            _print_summary(result, predictor, None if score == "auto" else max(scores.values()), arguments.out)
-            if "label-studio" in scores and result.predictions:
-                print(local_files([prediction.file for prediction in result.predictions]))
-        group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
+    scores = _minimum_scores(arguments)
+    predictor = _load_predictor(arguments, group)
+    if "voc" in scores:
+        require_comp4_classes(predictor.classes)
+    labels = options.class_labels(arguments.classes, predictor.classes)
+    best = _best_scores(arguments, predictor, group)
+    predict_options = PredictOptions(
+        score=min(scores.values()),
+        labels=labels,
+        drawn_score=scores.get("images"),
+        class_scores=None if best is None else best.scores,
+    )
+    ids, coco_notes = _coco_ids(arguments.annotations, predictor, search.images) if "coco" in scores else (None, [])
+    console = Console(quiet=not group.is_main)
     if group.is_main:
-        exit_if_unreadable(result.unreadable, len(images))
-    sys.exit(1 if result.unreadable else 0)
+        _print_notes(search, "images" in scores)
+        for line in [*coco_notes, *_score_notes(arguments, predictor, best)]:
+            print(line, flush=True)
+    with show_progress(console, "detecting", len(search.images), "images") as progress:
+        result = predict_images(
+            predictor,
+            search.images,
+            arguments.out,
+            predict_options,
+            arguments.batch_size,
+            arguments.workers,
+            progress,
+            arguments.proposals,
+            group,
+        )
+    if group.is_main:
+        _write(arguments, result, predictor, ids)
+    return result
+
+
+def _minimum_scores(arguments: ImageArguments) -> dict[str, float]:
+    """Return the minimum score by format; 0 where each class has a score of its own."""
+    from detect.inference.result_formats import default_score
+
+    names = arguments.formats or ("json", "images")
+    if arguments.score is None:
+        return {name: default_score(name) for name in names}
+    return dict.fromkeys(names, 0.0 if arguments.score == "auto" else arguments.score)
+
+
+def _load_predictor(arguments: ImageArguments, group: ProcessGroup) -> Predictor:
+    """Load the model, in float32 where several processes would each choose a precision for itself."""
+    from detect.inference.predictor import load
+
+    precision = "fp32" if group.size > 1 and arguments.precision == "auto" else arguments.precision
+    return load(arguments.model, arguments.device, precision, arguments.settings)
+
+
+def _best_scores(arguments: ImageArguments, predictor: Predictor, group: ProcessGroup) -> ClassScores | None:
+    """Return the scores of best F1 by class, with ``--score auto``; None without it."""
+    if arguments.score != "auto":
+        return None
+    from detect.report.class_scores import best_class_scores
+
+    console = Console(quiet=not group.is_main)
+    return group.main_process_first(lambda: best_class_scores(predictor, arguments.out, console))
+
+
+def _score_notes(arguments: ImageArguments, predictor: Predictor, best: ClassScores | None) -> list[str]:
+    """Return the lines on the minimum scores."""
+    from detect.inference.lowest_score import describe_lowest_score
+
+    if best is not None:
+        return [best.line]
+    scores = _minimum_scores(arguments)
+    by_format = _describe_scores(scores) if arguments.score is None else []
+    return by_format + describe_lowest_score(predictor, min(scores.values()))
+
+
+def _write(arguments: ImageArguments, result: PredictionResult, predictor: Predictor, ids: CocoIds | None) -> None:
+    """Write the results, remove the journal, and print the summary."""
+    from detect.inference.labeling_results import local_files
+    from detect.inference.predict import clear_journal
+    from detect.inference.result_formats import write_results
+
+    scores = _minimum_scores(arguments)
+    write_results(arguments.out, scores, result.predictions, predictor.classes, ids)
+    clear_journal(arguments.out)
+    _print_summary(result, predictor, None if arguments.score == "auto" else max(scores.values()), arguments.out)
+    if "label-studio" in scores and result.predictions:
+        print(local_files([prediction.file for prediction in result.predictions]))
 
 
 def _coco_ids(

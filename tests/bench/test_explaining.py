@@ -103,6 +103,7 @@ def test_table_has_a_row_for_each_variant(
     assert file.read_text() == first
 
 
+@pytest.mark.slow
 def test_only_the_first_photos_are_compared_with_random_weights_and_other_seeds(
     model: Path, image: Path, tmp_path: Path
 ) -> None:

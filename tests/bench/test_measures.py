@@ -46,6 +46,7 @@ def bench_model() -> BenchModel:
     return make_bench_model(SMALL, 5, IMAGES, seed=1)
 
 
+@pytest.mark.slow
 def test_random_weights_give_many_detections_and_torchvision_the_same(bench_model: BenchModel) -> None:
     ours, theirs = make_predictor(bench_model, "fp32"), torchvision_reference(bench_model).eval()
     for image in IMAGES:

@@ -189,6 +189,7 @@ def their_anchors(layout: str, scale: float) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [FPN, C4])
 def test_anchors_in_the_file_are_compared_with_the_settings(layout: str) -> None:
     convert_detectron2_state(meta_state(layout) | their_anchors(layout, 1.0), "test")

@@ -161,6 +161,7 @@ def test_predict_prints_a_line_for_each_of_few_images_whatever_their_names(
     assert out.startswith("0 detections that score 1 or more in 13 images, in ")
 
 
+@pytest.mark.slow
 def test_predict_writes_and_resumes_an_image_with_a_long_name(
     trained: Path, images: Path, tmp_path: Path, detect_command: Command
 ) -> None:

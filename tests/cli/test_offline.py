@@ -112,6 +112,7 @@ def test_predict_with_checkpoint_file_and_name_detects_the_same(
     assert results[0].count('"label"') == results[1].count('"label"') > 0
 
 
+@pytest.mark.slow
 def test_eval_and_explain_with_a_name(
     name: str, photo: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:
@@ -130,6 +131,7 @@ def test_python_loads_a_name_and_prints_its_detections(name: str, photo: Path) -
     assert str(detector.predict(str(photo), score=1.1)) == "no detections"
 
 
+@pytest.mark.slow
 def test_training_from_a_trained_detector_and_resuming_it(
     name: str, model: Path, shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:
@@ -180,6 +182,7 @@ def build_uninitialized_on_meta(config: Config) -> dict[str, torch.Tensor]:
         return build_uninitialized(config, ("a",)).state_dict()
 
 
+@pytest.mark.slow
 def test_weights_of_the_backbone_are_read_where_init_leaves_a_part_of_it(model: Path, tmp_path: Path) -> None:
     weights = load_checkpoint(model).config.model.backbone.weights
     saved = load_checkpoint(model)

@@ -110,6 +110,7 @@ def test_recall_of_a_proposal_file(
     assert cv2.imread(str(figure_file)) is not None
 
 
+@pytest.mark.slow
 def test_recall_of_a_model(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
     from detect.config.files import load_config
 

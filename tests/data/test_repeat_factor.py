@@ -41,6 +41,7 @@ def test_image_is_repeated_by_its_rarest_class(labels: list[list[int]], threshol
     assert [repeated.file(index) for index in range(len(labels))] == [f"/{i}.jpg" for i in range(len(labels))]
 
 
+@pytest.mark.slow
 def test_fractional_factor_holds_on_average() -> None:
     labels = [[1]] * 900 + [[2]] * 100
     counts = [len(repeat_factor_sampling(make_annotations(labels), 0.225, seed)) - 1000 for seed in range(20)]

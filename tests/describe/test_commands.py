@@ -135,6 +135,7 @@ def test_eval_says_that_a_model_without_a_generator_writes_nothing(
     assert capsys.readouterr().out == "no sentences: the model has no generator\n"
 
 
+@pytest.mark.slow
 def test_evaluation_of_written_sentences_counts_photos_and_objects(tiny_describe: Path, tmp_path: Path) -> None:
     pytest.importorskip("sacrebleu", reason="sacrebleu is optional (the extra describe), and not installed here")
     pytest.importorskip("rouge_score", reason="rouge-score is optional (the extra describe), and not installed here")

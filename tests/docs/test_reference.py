@@ -36,6 +36,7 @@ def keys(config: BaseModel, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+@pytest.mark.slow
 def test_every_setting_has_a_heading_and_a_sentence() -> None:
     text = "".join(page for name, page in made_pages().items() if name.startswith("settings"))
     every = [*keys(Config()), *keys(DescribeConfig(detector="d"))]

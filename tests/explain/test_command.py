@@ -52,6 +52,7 @@ def test_trace_writes_json_figures_and_a_page(
     assert all(source.startswith("data:") for source in page.attributes("src", "href"))
 
 
+@pytest.mark.slow
 def test_trace_of_a_searched_proposal_lists_its_merges(image: Path, tmp_path: Path, detect_command: Command) -> None:
     overrides = ["data.classes=[a,b]", "model.kind=fast_rcnn", "model.proposals=selective_search"]
     config = parse_config(merge_overrides(TINY, overrides), "test")

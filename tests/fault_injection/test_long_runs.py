@@ -65,6 +65,7 @@ with open(sys.argv[1], "a") as work:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "leaks"), [(LEAKING, True), (LEAKING.replace("kept.append", "len"), False)])
 def test_monitor_detects_a_leak(code: str, leaks: bool, tmp_path: Path) -> None:
     run = run_monitored(["-c", code, tmp_path / "work"], tmp_path / "output.txt", tmp_path / "work")

@@ -104,6 +104,7 @@ def test_two_processes_train_as_one(alone: Path, together: Path, record_property
     record_property("runs by two processes", 1)
 
 
+@pytest.mark.slow
 def test_two_processes_score_exactly_as_one(
     alone: Path, commands: Commands, tmp_path: Path, record_property: Record
 ) -> None:
@@ -150,8 +151,9 @@ def test_two_processes_predict_exactly_as_one(
     record_property("runs by two processes", 1)
 
 
-@pytest.mark.parametrize("faulty_rank", [0, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("first", "later"), [(2, 0), pytest.param(0, 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("faulty_rank", [0, 1])
+@pytest.mark.parametrize(("first", "later"), [(2, 0), (0, 2)])
 def test_killed_prediction_resumes_with_any_number_of_processes(
     faulty_rank: int,
     first: int,

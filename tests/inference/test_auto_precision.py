@@ -36,6 +36,7 @@ def test_bf16_is_chosen_where_it_is_native_and_quicker(
         assert (choice.precision, choice.reason) == (precision, reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choose", [choose_precision, choose_training_precision])
 @pytest.mark.parametrize("variant", ["faster", "rcnn"])
 def test_timing_leaves_the_weights_as_they_are(

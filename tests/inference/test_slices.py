@@ -165,6 +165,7 @@ def test_predict_in_slices_resumes_to_the_same_files(
     assert len(large["detections"]) > len(small["detections"]) > 0
 
 
+@pytest.mark.slow
 def test_eval_with_slices_as_large_as_the_images_is_eval_without(
     shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:

@@ -109,6 +109,7 @@ def test_locate_returns_the_place_of_an_anchor(anchor: int, level: int, expected
     assert layout.locate(anchor, level) == expected
 
 
+@pytest.mark.slow
 def test_no_tool_imports_the_class_of_a_part() -> None:
     offenders = []
     for file in sorted(PACKAGE.rglob("*.py")):

@@ -46,6 +46,7 @@ def test_read_proposals_returns_what_was_written(tmp_path, images):
         assert source_index.tolist() == list(range(len(proposals)))
 
 
+@pytest.mark.slow
 def test_read_proposals_with_a_flipped_bit_raises_or_is_unchanged(tmp_path, record_property):
     """An .npz has a checksum of each array; only times and permissions, which are never read, have none."""
     path = tmp_path / "p.npz"

@@ -64,6 +64,7 @@ def test_report_is_written_and_the_second_one_uses_the_cache(
     assert again.text.split("Made by")[0] == page.text.split("Made by")[0]
 
 
+@pytest.mark.slow
 def test_report_with_other_settings_detects_again(run: Path, tmp_path: Path, detect_command: Command) -> None:
     for score in ("0.05", "0.5"):
         settings = ("--set", f"model.postprocess.score_threshold={score}", "--out", tmp_path / "page.html")
@@ -143,6 +144,7 @@ def test_report_wrong_arguments_exit_2(
     assert sorted(run.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_report_measures_precomputed_proposals(shapes_root: Path, tmp_path: Path, detect_command: Command) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
     overrides = [f"data.root={shapes_root}", "train.steps=1", "model.kind=fast_rcnn"]

@@ -189,6 +189,7 @@ def test_clients_that_hang_up_or_talk_nonsense_do_no_harm(client: Client, photo:
     assert client.send("POST", "/predict", photo).status == 200
 
 
+@pytest.mark.slow
 def test_slow_requests_end_and_more_than_the_limit_are_refused(start_server: Callable[..., Any], photo: bytes) -> None:
     with start_server(replace(LIMITS, queued=1, seconds=3.0)) as client:
         head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(photo)

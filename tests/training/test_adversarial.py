@@ -92,7 +92,8 @@ def test_adversary_is_in_the_checkpoint_and_not_in_the_weights(finished_run: Pat
     load(finished_run)
 
 
-@pytest.mark.parametrize("stop", [3, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (1, 5))])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [1, 3, 5])
 def test_interrupted_in_a_stage_and_resumed_gives_the_same_bits(
     stop: int, finished_run: Path, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

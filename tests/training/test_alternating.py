@@ -93,7 +93,8 @@ def test_alternating_stages_without_a_length_of_their_own_have_that_of_the_run(a
     assert lengths == {(2, 2)}
 
 
-@pytest.mark.parametrize("stop", [4, *(pytest.param(stop, marks=pytest.mark.slow) for stop in (2, 7))])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [2, 4, 7])
 def test_alternating_with_a_length_of_the_rpn_resumes_after_a_stop(
     stop: int, lengths: Path, shapes_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

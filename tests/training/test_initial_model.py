@@ -92,6 +92,7 @@ def test_initial_detector_with_wrong_file_is_one_line_with_the_key(
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_box_regressor_is_trained_alone_after_the_classifier(shapes_root: Path, tmp_path: Path) -> None:
     """Fast R-CNN, table 6, stage-wise: the network with a softmax first, then the layer of the deltas."""
     common = [f"data.root={shapes_root}", "train.steps=2", "train.ema_decay=0", "data.min_size=80"]

@@ -164,6 +164,7 @@ def test_feature_rows_are_those_of_their_regions(rcnn: Config, tmp_path: Path, m
             torch.testing.assert_close(lengths, regional.flatten(1).norm(dim=1), atol=2e-3, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_regressors_are_scaled_by_norms_of_all_regions(
     rcnn: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +243,7 @@ def test_rcnn_logs_crop_cost_before_the_first_stage(rcnn: Config, finished_run: 
     assert f", {sum(counts[6:])} to validate (" in lines[line_index]
 
 
+@pytest.mark.slow
 def test_rcnn_with_softmax_fits_only_regressors(rcnn: Config, finished_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(changed(rcnn, classifier="softmax"), run, QUIET)

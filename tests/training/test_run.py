@@ -97,6 +97,7 @@ def test_run_folder_has_all_files_and_metrics_rows(whole_run: Path) -> None:
     assert load_checkpoint(whole_run / "best.pt").training is None
 
 
+@pytest.mark.slow
 def test_train_with_same_seed_gives_same_weights(
     whole_run: Path, shapes_root: Path, tmp_path: Path, quiet: Console
 ) -> None:
@@ -119,7 +120,8 @@ def test_killed_run_resumed_equals_an_undisturbed_one(
     assert_same_run(whole_run, tmp_path / "cut")
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_says_how_to_resume_and_resumes(
     signal_number: int,
     whole_run: Path,

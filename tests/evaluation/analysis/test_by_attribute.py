@@ -97,6 +97,7 @@ def test_score_ranges_other_ranges_do_not_count():
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_score_ranges_of_size_equal_coco(seed):

@@ -30,7 +30,7 @@ FAULTS = [
     *((operation, kind) for operation in range(1, OPERATIONS + 1) for kind in ("kill before", "kill after")),
     (WRITES[0], "kill within"),
 ]
-MOMENTS = [("worker", 90), pytest.param("driver", 60, marks=pytest.mark.slow)]
+MOMENTS = [("worker", 90), ("driver", 60)]
 MORE_MOMENTS = [
     (target, int(lines))
     for target in ("driver", "worker")
@@ -87,6 +87,7 @@ def test_operations_are_those_that_are_counted(tmp_path: Path) -> None:
     assert [index for index, name in enumerate(names, 1) if name == "write"] == list(WRITES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "lines"), MOMENTS)
 def test_kill_of_driver_and_worker(tmp_path: Path, target: str, lines: int, record_property: Record) -> None:
     record_property("kills", 1)

@@ -316,6 +316,7 @@ def test_dead_hosts_are_rows_and_an_unknown_store_ends_the_run(tmp_path: Path, f
             run_stub(str(tmp_path / "other.txt"), make_job(tmp_path / "other"), num_workers)
 
 
+@pytest.mark.slow
 def test_a_run_with_one_process_equals_a_run_with_two(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 25)
     for out, num_workers in (("one", 1), ("two", 2)):

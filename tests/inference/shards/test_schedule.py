@@ -117,6 +117,7 @@ def test_an_error_of_the_model_is_told(tmp_path: Path, num_workers: int) -> None
     assert sorted(lines) == [f"shard {number}: {ended}ValueError: an unknown layer" for number in (0, 1)]
 
 
+@pytest.mark.slow
 def test_the_end_of_a_process_is_told(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 2)
     job = Job(LoadBroken("exit"), str(tmp_path / "out"), FAST, 2)

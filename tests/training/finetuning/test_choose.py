@@ -171,6 +171,7 @@ def test_a_resumed_run_chooses_nothing_again(
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_command_fine_tunes_on_a_folder_of_any_name_and_resumes(
     initial: Path, photos: Path, tmp_path: Path, detect_command: Command
 ) -> None:

@@ -35,6 +35,7 @@ TRAINED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "overrides", "classes"), [case[1:] for case in TRAINED], ids=[case[0] for case in TRAINED]
 )
