@@ -29,20 +29,20 @@ def occlusion(target: AttributionTarget, options: MethodOptions) -> Tensor:
 
     Zeiler and Fergus 2014 (arXiv:1311.2901, section 4.2). The side of the patch is a quarter of the square root of the
     box area, and the patch moves by half its side; both are larger where more than 400 positions would be needed.
+    Detections with patches of one size share the changed images: those of small boxes do.
     """
     height, width = target.pixels.shape[2:]
-    min_side = 2 * (height * width / MAX_POSITIONS) ** 0.5
-    unchanged, maps = target.output(target.pixels), []
-    for i, box_size in enumerate(target.box_sizes()):
-        rows, columns = (
-            _patch_spans(length, max(PATCH_FRACTION * box_size, min_side, 2.0)) for length in (height, width)
-        )
-        label = f"occlusion of detection {target.detections[i].rank}"
-        with options.progress(label, len(rows) * len(columns)) as progress:
+    min_side = max(2.0, 2 * (height * width / MAX_POSITIONS) ** 0.5)
+    sides = [max(PATCH_FRACTION * box_size, min_side) for box_size in target.box_sizes()]
+    unchanged, maps = target.output(target.pixels), {}
+    for side in dict.fromkeys(sides):
+        rows, columns = (_patch_spans(length, side) for length in (height, width))
+        with options.progress(f"occlusion with patches of {side:.0f} pixels", len(rows) * len(columns)) as progress:
             masks = patch_masks(target, rows, columns)
-            drops = torch.cat([_score_drop(target, unchanged, batch, progress) for batch in masks])[:, i]
-        maps.append(mean_over_patches(drops, rows, columns))
-    return torch.stack(maps)[:, None]
+            drops = torch.cat([_score_drop(target, unchanged, batch, progress) for batch in masks])
+        of_side = [i for i, other in enumerate(sides) if other == side]
+        maps |= {i: mean_over_patches(drops[:, i], rows, columns) for i in of_side}
+    return torch.stack([maps[i] for i in range(len(sides))])[:, None]
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import EDGES, AttributionTarget, Quantity, attribution_targets, target_detections
 from detect.explain.trace.trace import trace
 from detect.models.layer_hooks import find_layer
+from detect.system.progress import ProgressDisplay
 from detect.types import Proposals
 from tests.explain import example_detectors
 from tests.explain.example_detectors import OBJECT, OTHER, PROPOSAL, SIDE, make_detector, make_target
@@ -104,6 +106,27 @@ def test_faithfulness_of_maps_is_better_than_of_random_orders() -> None:
         assert scores.insertion_minus_deletion > 0.4 > best_random, name
     worst = faithfulness(target, 0, -heat)
     assert worst.deletion > 0.8
+
+
+@pytest.mark.parametrize(("first", "sides"), [(PROPOSAL, ["6"]), ((16.0, 6.0, 44.0, 34.0), ["6", "7"])])
+def test_occlusion_shares_images_among_patches_of_one_size(first: tuple[float, ...], sides: list[str]) -> None:
+    def target_of(*boxes: tuple[float, ...]) -> AttributionTarget:
+        proposals = Proposals(torch.tensor(boxes), torch.ones(len(boxes)))
+        detector, images = make_detector("fast_rcnn"), replace(example_detectors.make_images(), proposals=(proposals,))
+        (target,) = attribution_targets(detector, images, target_detections(trace(detector, images)[0]), "score")
+        return target
+
+    def progress(label: str, total: int) -> AbstractContextManager[ProgressDisplay]:
+        labels.append(label)
+        return no_progress(label, total)
+
+    labels: list[str] = []
+    boxes = (first, (40.0, 36.0, 64.0, 60.0))
+    together = METHODS["occlusion"].explain(target_of(*boxes), MethodOptions(progress))
+    assert labels == [f"occlusion with patches of {side} pixels" for side in sides]
+    by_score = sorted(map(target_of, boxes), key=lambda target: -target.detections[0].score)
+    alone = [METHODS["occlusion"].explain(target, OPTIONS)[0] for target in by_score]
+    torch.testing.assert_close(together, torch.stack(alone))
 
 
 def test_integrated_gradients_sum_to_the_objective() -> None:
