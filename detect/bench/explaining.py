@@ -52,11 +52,11 @@ def measure_explanations(
     measured: list[PhotoScores] = []
     random = randomize(predictor.base_detector)
     for file in files:
-        if file.image.name not in records.photos:
+        if file.name not in records.photos:
             num_explained = sum(scores.num_detections > 0 for scores in measured)
             compared = random if num_explained < settings.num_randomized else None
             records.add(_measure_file(predictor, file, settings, compared))
-        measured.append(records.photos[file.image.name])
+        measured.append(records.photos[file.name])
         num_detections = sum(scores.num_detections for scores in measured)
         progress.advance(1, f"{num_detections} detections")
         if settings.min_detections is not None and num_detections >= settings.min_detections:
@@ -95,7 +95,7 @@ def _measure_file(
     num_unknown = sum(name not in predictor.classes for name in masked.names)
     cases = make_cases(predictor, masked, images, settings.score)
     if not cases:
-        return PhotoScores(file.image.name, 0, num_unknown=num_unknown)
+        return PhotoScores(file.name, 0, num_unknown=num_unknown)
     random_cases = [] if random is None else randomized_cases(predictor, random, cases, images)
     photo = _Photo(predictor, images, (images.sizes[0], (rgb.shape[0], rgb.shape[1])), cases, random_cases)
     values, failures = {}, {}
@@ -107,7 +107,7 @@ def _measure_file(
                 raise
             failures[name] = f"{type(error).__name__}: {first_line(error)}"
     cost = saliency_cost(cases[0].target)
-    return PhotoScores(file.image.name, len(cases), values, failures, cost, num_unknown)
+    return PhotoScores(file.name, len(cases), values, failures, cost, num_unknown)
 
 
 def _measure_method(

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from detect.bench.explaining_cases import ExplanationCase
 from detect.explain.attribution.faithfulness import STEPS, Faithfulness, faithfulness_of
-from detect.explain.attribution.heatmaps import peak_and_energy
 from detect.explain.trace.trace import Trace, trace
 from detect.inference.predictor import Predictor
 from detect.ops import boxes as box_ops
@@ -53,11 +52,10 @@ SIMILARITY_NOTE = (
 def protocol_scores(case: ExplanationCase, image_map: np.ndarray, faithful: Faithfulness) -> dict[str, float | None]:
     """Return the scores of a map (H, W, 1) in the image's pixels by column, but for those of the similarity."""
     box = in_boxes(case.box[None], case.mask.shape)
-    (x, y), _ = peak_and_energy(image_map, np.zeros(4))
     other_boxes = in_boxes(case.other_boxes, case.mask.shape)
     return {
         BOX_ENERGY: energy_in(image_map, box),
-        BOX_POINTING: float((image_map > 0).any() and box[y, x]),
+        BOX_POINTING: highest_in(image_map, box),
         VEA: explanation_accuracy(image_map, case.mask),
         ODI_MASKS: discrimination_index(image_map, case.mask, case.all_others),
         ODI_BOXES: discrimination_index(image_map, box, other_boxes),
@@ -71,6 +69,16 @@ def energy_in(image_map: np.ndarray, mask: np.ndarray) -> float:
     energies = image_map[:, :, 0].clip(min=0).astype(np.float64)
     total = float(energies.sum())
     return float(energies[mask].sum()) / total if total else 0.0
+
+
+def highest_in(image_map: np.ndarray, mask: np.ndarray) -> float:
+    """Return the fraction of the highest pixels of a map (H, W, 1) that lies in a mask (H, W); 0 for an empty map.
+
+    That is 0 or 1 for a map with one highest pixel. A filled box has thousands: the first of them is a corner.
+    """
+    values = image_map[:, :, 0]
+    highest = values.max()
+    return float(mask[values == highest].mean()) if highest > 0 else 0.0
 
 
 def in_boxes(boxes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -9,9 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from detect.bench.explaining_cases import ExplanationCase
-from detect.bench.explaining_protocols import energy_in, protocol_scores
+from detect.bench.explaining_protocols import energy_in, highest_in, protocol_scores
 from detect.explain.attribution.faithfulness import faithfulness
-from detect.explain.attribution.heatmaps import peak_and_energy
 from detect.ops import boxes as box_ops
 
 ENERGY = "mask energy"
@@ -25,17 +24,17 @@ SEEDS = 3  # of each method with random draws
 def score_map(case: ExplanationCase, heatmap: Tensor, image_map: np.ndarray) -> dict[str, float | None]:
     """Return the scores of a map by column: heatmap (1, h, w) over the target's pixels, image_map (H, W, 1).
 
-    Energy: fraction of the values above 0 in the mask; pointing: 1 if the highest pixel is in the mask; leakage:
-    fraction in the masks of other objects of the class, None where there are none.
+    Energy: fraction of the values above 0 in the mask; pointing: 1 if the highest pixel is in the mask, of several such
+    pixels the fraction; leakage: fraction in the masks of other objects of the class, None where there are none, and
+    for a map without a value above 0.
     """
-    (x, y), _ = peak_and_energy(image_map, np.zeros(4))
     empty = not (image_map > 0).any()
     faithful = faithfulness(case.target, case.index, heatmap[0])
     return {
         ENERGY: energy_in(image_map, case.mask),
-        POINTING: float(not empty and case.mask[y, x]),
+        POINTING: highest_in(image_map, case.mask),
         GAIN: faithful.insertion_minus_deletion,
-        LEAKAGE: energy_in(image_map, case.other_masks) if case.other_masks.any() else None,
+        LEAKAGE: None if empty or not case.other_masks.any() else energy_in(image_map, case.other_masks),
         EMPTY: float(empty),
         **protocol_scores(case, image_map, faithful),
     }

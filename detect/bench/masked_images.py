@@ -35,8 +35,12 @@ class MaskedImage:
 
 @dataclass(frozen=True)
 class MaskedFile:
-    """An image file whose masks are read when they are needed: those of 200 photos would take hundreds of megabytes."""
+    """An image file whose masks are read when they are needed: those of 200 photos would take hundreds of megabytes.
 
+    name: the path below its folder of images, by which records know it.
+    """
+
+    name: str
     image: Path
     read: Callable[[], MaskedImage]
 
@@ -62,7 +66,7 @@ def _voc_files(root: Path, split: str) -> list[MaskedFile]:
     names = require_file(root / "ImageSets" / "Main" / f"{split}.txt", "a list of images").read_text("utf-8").split()
     with_masks = [file for name in names if (file := folder / f"{name}.png").exists()]
     return [
-        MaskedFile(root / "JPEGImages" / f"{file.stem}.jpg", partial(_read_voc_image, root, file))
+        MaskedFile(f"{file.stem}.jpg", root / "JPEGImages" / f"{file.stem}.jpg", partial(_read_voc_image, root, file))
         for file in with_masks
     ]
 
@@ -82,7 +86,7 @@ def _labeled_files(root: Path, split: str) -> list[MaskedFile]:
     """Return the images of a split of any format that has masks."""
     reader = open_folder(detect_format(root), root, None, Report(), ImageSizes(), masks=True)
     return [
-        MaskedFile(labeled.file, partial(_decode_masks, labeled))
+        MaskedFile(labeled.name, labeled.file, partial(_decode_masks, labeled))
         for labeled in reader.read_split(split).images
         if labeled.size is not None and any(instance.mask is not None for instance in labeled.objects)
     ]

@@ -85,7 +85,7 @@ def test_table_has_a_row_for_each_variant(
     rows = {row["method"]: row for row in table["rows"]}
     assert {"hirescam", "drise", "flat box", "center of the box"} <= set(rows)
     assert rows["flat box"]["mask energy"]["value"] > 0.9
-    assert rows["flat box"]["pointing"]["value"] == 1.0
+    assert rows["flat box"]["pointing"]["value"] > 0.9
     assert rows["drise"]["std of energy over seeds"] is not None
     assert rows["hirescam"]["leakage"] is None
     assert [row["method"] for row in targets["rows"]] == ["hirescam", "drise"]
@@ -119,7 +119,7 @@ def test_only_the_first_photos_are_compared_with_random_weights_and_other_seeds(
         peers=(),
         num_randomized=1,
     )
-    copy = replace(file, image=file.image.with_name("b.jpg"))
+    copy = replace(file, name="b.jpg", image=file.image.with_name("b.jpg"))
     shutil.copy(file.image, copy.image)
     with no_progress("", 0) as progress:
         photos = measure_explanations(predictor, [file, copy], settings, ExplanationRecords(None, {}), progress)

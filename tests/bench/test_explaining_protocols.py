@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from detect.bench.explaining_protocols import discrimination_index, explanation_accuracy, in_boxes
+from detect.bench.explaining_protocols import discrimination_index, explanation_accuracy, highest_in, in_boxes
 from detect.bench.randomized_detector import randomize, rank_correlation
 from tests.explain.example_detectors import make_detector
 
@@ -15,20 +15,25 @@ OTHER = np.array([[False, False, True, False]])
 
 
 @pytest.mark.parametrize(
-    ("heat", "accuracy", "index"),
+    ("heat", "accuracy", "index", "pointing"),
     [
-        ([0.0, 0.0, 0.0, 0.0], 0.0, 0.0),  # an empty map
-        ([2.0, 2.0, 0.0, 0.0], 1.0, 0.0),  # the mask itself
-        ([0.0, 0.0, 0.0, 3.0], 0.0, 0.0),  # background alone
-        ([0.0, 0.0, 3.0, 1.0], 0.0, 1.0),  # the other object
-        ([3.0, 0.0, 1.0, 0.0], 4 / 9, 0.25),
-        ([1.0, 1.0, -5.0, -1.0], 1.0, 0.0),  # values below 0 count as 0
+        ([0.0, 0.0, 0.0, 0.0], 0.0, 0.0, 0.0),  # an empty map
+        ([-1.0, -1.0, -2.0, -3.0], 0.0, 0.0, 0.0),
+        ([2.0, 2.0, 0.0, 0.0], 1.0, 0.0, 1.0),  # the mask itself
+        ([0.0, 0.0, 0.0, 3.0], 0.0, 0.0, 0.0),  # background alone
+        ([0.0, 0.0, 3.0, 1.0], 0.0, 1.0, 0.0),  # the other object
+        ([3.0, 0.0, 1.0, 0.0], 4 / 9, 0.25, 1.0),
+        ([1.0, 1.0, 1.0, 0.0], 1.0 - 1 / 3, 1 / 3, 2 / 3),  # a filled box has no single peak
+        ([1.0, 1.0, -5.0, -1.0], 1.0, 0.0, 1.0),  # values below 0 count as 0
     ],
 )
-def test_accuracy_and_discrimination_of_a_map(heat: list[float], accuracy: float, index: float) -> None:
+def test_accuracy_discrimination_and_pointing_of_a_map(
+    heat: list[float], accuracy: float, index: float, pointing: float
+) -> None:
     image_map = np.array([heat])[:, :, None]
     assert explanation_accuracy(image_map, MASK) == pytest.approx(accuracy)
     assert discrimination_index(image_map, MASK, OTHER) == pytest.approx(index)
+    assert highest_in(image_map, MASK) == pytest.approx(pointing)
 
 
 def test_in_boxes_touches_every_pixel_of_each_box() -> None:
