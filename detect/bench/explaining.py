@@ -24,6 +24,7 @@ from detect.bench.explaining_targets import saliency_cost
 from detect.bench.gradcam_peer import PREFIX, peer_methods
 from detect.bench.masked_images import MaskedFile
 from detect.bench.randomized_detector import randomize, randomized_cases, rank_correlation
+from detect.bench.timing import wait_for_gpu
 from detect.data.images import read_image
 from detect.errors import first_line
 from detect.explain.attribution.heatmaps import reduce_channels, to_image_pixels
@@ -115,8 +116,10 @@ def _measure_method(
 ) -> Mapping[str, Values]:
     """Return the scores of a method on the cases of a photo, by column. ValueError for a map that is not finite."""
     cases, options = photo.cases, settings.options
+    wait_for_gpu()
     start = time.perf_counter()
     heatmaps = _explain(cases, explain, options)
+    wait_for_gpu()  # maps of ours may still be computed, those of pytorch-grad-cam are copied to the CPU
     seconds = (time.perf_counter() - start) / len(cases)
     if not all(bool(heatmap.isfinite().all()) for heatmap in heatmaps):
         raise ValueError("a map is not finite")

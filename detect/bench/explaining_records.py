@@ -50,9 +50,10 @@ class ExplanationSettings:
 class PhotoScores:
     """The scores of all methods on one photo.
 
-    image: the path below its folder of images; num_detections: that were explained, 0 where none matched an object; values: by method
-    and column; failures: why a method gave no map, by method; saliency_cost: seconds of saliency for a detection over
-    those of one forward and backward pass; num_unknown: objects with a mask whose class the model does not have.
+    image: the path below its folder of images; num_detections: that were explained, 0 where none matched an object;
+    values: by method and column; failures: why a method gave no map, by method; saliency_cost: seconds of saliency for
+    a detection over those of one forward and backward pass; num_unknown: objects with a mask whose class the model does
+    not have.
     """
 
     image: str

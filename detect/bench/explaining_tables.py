@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from detect.bench.explaining_cases import MATCH_IOU
-from detect.bench.explaining_intervals import REPLICATES, mean_interval
+from detect.bench.explaining_intervals import REPLICATES, Values, mean_interval
 from detect.bench.explaining_protocols import (
     PROTOCOL_COLUMNS,
     PROTOCOL_NOTES,
@@ -30,6 +30,7 @@ RANDOM_WEIGHTS = "correlation with random weights"
 RANDOM_IN_PROPOSAL = "the same, in the proposal"
 COLUMNS = (ENERGY, POINTING, GAIN, LEAKAGE, CORRELATION, RANDOM_WEIGHTS, RANDOM_IN_PROPOSAL, SEED_STD, SECONDS)
 TITLE = "Explanations on objects with masks"
+MIN_PHOTOS = 30  # of an interval: of 8 photos, a bootstrap's 95% interval of a mean of normal values covers 88%
 
 
 def explanation_tables(
@@ -66,7 +67,18 @@ def _protocol_table(photos: Sequence[PhotoScores], methods: Sequence[str], comma
 
 
 def _row(photos: Sequence[PhotoScores], method: str, columns: Sequence[str]) -> list[Cell]:
-    return [mean_interval([scores.values[method].get(column, ()) for scores in photos]) for column in columns]
+    return [_mean(_measured(photos, method, column)) for column in columns]
+
+
+def _measured(photos: Sequence[PhotoScores], method: str, column: str) -> list[Values]:
+    """Return the values of the photos on which a column was measured: of some columns that is the first few."""
+    return [scores.values[method][column] for scores in photos if column in scores.values[method]]
+
+
+def _mean(photos: Sequence[Values]) -> Cell:
+    """Return the mean with its interval; without one where there are too few photos for it."""
+    interval = mean_interval(photos)
+    return interval if interval is None or len(photos) >= MIN_PHOTOS else interval.value
 
 
 def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: int | None) -> list[str]:
@@ -81,7 +93,8 @@ def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: i
         f"leakage: fraction of the map on other objects of the class, for the "
         f"{sum(each is not None for each in leakages)} detections with such objects in the image; insertion and "
         "deletion are relative to the score of the unchanged image.",
-        f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections.",
+        f"[low, high]: 95% intervals from {REPLICATES} bootstrap samples of the images, each with all its detections; "
+        f"none where a column was measured on fewer than {MIN_PHOTOS} images, of which a bootstrap's are too narrow.",
     ]
     num_unknown = sum(scores.num_unknown for scores in photos)
     if num_unknown:
@@ -92,17 +105,29 @@ def _sample_notes(photos: Sequence[PhotoScores], score: float, min_detections: i
 
 
 def _method_notes(photos: Sequence[PhotoScores], methods: Sequence[str]) -> list[str]:
-    """Return the sentences on empty maps and on costs."""
+    """Return the sentences on empty maps, on columns of fewer values, and on costs."""
     empty = {name: sum(int(each or 0) for scores in photos for each in scores.values[name][EMPTY]) for name in methods}
-    listed = ", ".join(f"{name} {count}" for name, count in empty.items() if count)
-    notes = [f"maps without a value above 0, which score 0: {listed}"] if listed else []
+    notes = []
+    if any(empty.values()):
+        notes.append(
+            f"maps without a value above 0: {_listed(empty)}. They score 0 in energy, pointing and VEA, have no "
+            "leakage, and insertion and deletion take their pixels from the top"
+        )
+    pairs = [of_photo for of_photo in _measured(photos, FLAT_BOX, CORRELATION) if of_photo]
+    if pairs:
+        notes.append(
+            f"{CORRELATION}: of {sum(map(len, pairs))} pairs in {len(pairs)} images; a pair with a constant map has "
+            "none"
+        )
     randomized = sum(RANDOM_WEIGHTS in scores.values[FLAT_BOX] for scores in photos)
     if randomized:
+        notes += [_constant_note(photos, methods, column) for column in (RANDOM_WEIGHTS, RANDOM_IN_PROPOSAL)]
         notes.append(
             f"{RANDOM_WEIGHTS}: rank correlation with the map of the same detection and proposal after all weights "
             f"were drawn anew, on {randomized} images; near 0 for a map that depends on the network (Adebayo et al. "
             "2018). It is 1 for the boxes, which do not. A map of a pooled region is 0 where no cell of the region "
-            "looks, whatever the weights are, so the next column has the pixels of the proposal alone."
+            "looks, whatever the weights are, so the next column has the pixels of the proposal alone. The weights "
+            "were drawn once, for all images."
         )
     seeds = sum(any(SEED_STD in columns for columns in scores.values.values()) for scores in photos)
     if seeds:
@@ -110,10 +135,28 @@ def _method_notes(photos: Sequence[PhotoScores], methods: Sequence[str]) -> list
     costs = [scores.saliency_cost for scores in photos if scores.saliency_cost is not None]
     if costs:
         notes.append(
-            f"saliency of a detection takes {np.median(costs):.2f} times one forward and backward pass (median of "
-            f"{len(costs)} images)"
+            f"saliency takes {np.median(costs):.2f} times one forward and backward pass per detection, all of an image "
+            f"together (median of {len(costs)} images)"
+        )
+    if methods:
+        notes.append(
+            f"{SECONDS}: in our methods the detections of an image share passes where they can; pytorch-grad-cam "
+            "explains them one by one. A method with random draws has the same ones on each image"
         )
     return notes
+
+
+def _constant_note(photos: Sequence[PhotoScores], methods: Sequence[str], column: str) -> str:
+    """Return the sentence on how many detections have no correlation, as one of the two maps is constant."""
+    values = {name: [each for photo in _measured(photos, name, column) for each in photo] for name in methods}
+    missing = {name: sum(each is None for each in of_name) for name, of_name in values.items()}
+    total = len(values[FLAT_BOX])
+    return f"{column}: of {total} detections; those without a correlation, as a map is constant: {_listed(missing)}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """Return the names with a count above 0, each with its count, or none."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "none"
 
 
 def _failure_note(photos: Sequence[PhotoScores], name: str) -> str:

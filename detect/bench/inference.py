@@ -104,11 +104,22 @@ def torchvision_detections(reference: FasterRCNN, image: np.ndarray) -> Detectio
     return Detections(*(output[name].cpu() for name in ("boxes", "scores", "labels")))
 
 
-def agreement(theirs: Detections, ours: Detections) -> float:
-    """Return the fraction of their detections that are among ours: same label, all edges within TOLERANCE_PX."""
-    differences = (theirs.boxes[:, None] - ours.boxes).abs().amax(2)
-    differences[theirs.labels[:, None] != ours.labels] = float("inf")
-    return float((differences <= TOLERANCE_PX).any(1).float().mean())
+def agreement(theirs: Sequence[Detections], ours: Sequence[Detections]) -> float | None:
+    """Return which fraction of their detections on all images is among ours; None where they have none.
+
+    Those have the same label, and no edge differs by more than TOLERANCE_PX.
+    """
+    num_same = 0
+    for expected, found in zip(theirs, ours, strict=True):
+        differences = (expected.boxes[:, None] - found.boxes).abs().amax(2)
+        differences[expected.labels[:, None] != found.labels] = float("inf")
+        num_same += int((differences <= TOLERANCE_PX).any(1).sum())
+    total = sum(map(len, theirs))
+    return num_same / total if total else None
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{share:.2%}"
 
 
 def _ours(predictor: Predictor, rgb_images: Sequence[np.ndarray]) -> Variant:
@@ -134,7 +145,6 @@ def _notes(
 ) -> tuple[str, ...]:
     ours = [predictors["detect, fp32"].predict(rgb, 0.0) for rgb in rgb_images]
     theirs = [torchvision_detections(reference, rgb) for rgb in rgb_images]
-    shares = [agreement(expected, detections) for expected, detections in zip(theirs, ours, strict=True)]
     lines = []
     for precision in PRECISIONS:
         total, layers = timings[f"detect, {precision}"].median, timings[f"layers alone, {precision}"].median
@@ -147,7 +157,8 @@ def _notes(
         *lines,
         _speedups(timings, predictors, "torchvision, fp32"),
         f"the same weights and images: {sum(map(len, theirs))} detections of torchvision, {sum(map(len, ours))} of "
-        f"detect in fp32; {np.mean(shares):.2%} of torchvision's are among them within {TOLERANCE_PX} pixels",
+        f"detect in fp32; {_percent(agreement(theirs, ours))} of torchvision's are among them within {TOLERANCE_PX} "
+        "pixels",
         *_agreement_notes("detect, fp32", predictors, rgb_images),
         *_missing_runtimes(predictors),
     )
@@ -167,13 +178,13 @@ def _agreement_notes(
     """Return a sentence on the share of the first model's detections that each of the others has too."""
     expected = [predictors[first].predict(rgb, 0.0) for rgb in rgb_images]
     shares = {
-        name: np.mean([agreement(a, predictor.predict(rgb, 0.0)) for a, rgb in zip(expected, rgb_images, strict=True)])
+        name: agreement(expected, [predictor.predict(rgb, 0.0) for rgb in rgb_images])
         for name, predictor in predictors.items()
         if name != first
     }
     if not shares:
         return ()
-    listed = "; ".join(f"{name} {share:.2%}" for name, share in shares.items())
+    listed = "; ".join(f"{name} {_percent(share)}" for name, share in shares.items())
     return (
         f"of the {sum(map(len, expected))} detections of {first} are the same within {TOLERANCE_PX} pixels: {listed}",
     )
@@ -196,11 +207,11 @@ def _compare_with_detectron2(images: Sequence[Path], repeats: int, command: str)
     variants["detectron2, fp32"] = timed_on(rgb_images, reference.detect)
     timings = time_interleaved(variants, repeats)
     ours = predictors["detect, fp32"]
-    shares = [agreement(reference.detect(rgb), ours.predict(rgb, 0.0)) for rgb in rgb_images]
+    theirs = [reference.detect(rgb) for rgb in rgb_images]
+    share = _percent(agreement(theirs, [ours.predict(rgb, 0.0) for rgb in rgb_images]))
     notes = (
         _speedups(timings, predictors, "detectron2, fp32"),
-        f"the same weights and images: {np.mean(shares):.2%} of its detections are among ours in fp32 within "
-        f"{TOLERANCE_PX} pixels",
+        f"the same weights and images: {share} of its detections are among ours in fp32 within {TOLERANCE_PX} pixels",
     )
     title = f"Inference compared with detectron2: its {detectron2_peer.NAME}, 800 pixels"
     return BenchmarkTable(

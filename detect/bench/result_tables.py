@@ -72,13 +72,12 @@ def format_ratio(ratio: float) -> str:
 def format_cell(cell: Cell) -> str:
     """Format a cell; a float with three significant digits, and from 1000 on without decimals.
 
-    The ends of an interval have two: 0.597 [0.55, 0.64].
+    The ends of an interval have as many: 0.597 [0.551, 0.645]. With fewer an interval could leave out its own value.
     """
     if cell is None:
         return ""
     if isinstance(cell, Interval):
-        low, high = (format_number(float(f"{end:.2g}")) for end in (cell.low, cell.high))
-        return f"{format_number(cell.value)} [{low}, {high}]"
+        return f"{format_number(cell.value)} [{format_number(cell.low)}, {format_number(cell.high)}]"
     if isinstance(cell, float):
         return format_number(cell)
     return str(cell)

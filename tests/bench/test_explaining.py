@@ -17,7 +17,15 @@ from detect.bench.explaining_cases import box_center, flat_box
 from detect.bench.explaining_protocols import energy_in
 from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, PhotoScores
 from detect.bench.explaining_scores import EMPTY, ENERGY, GAIN, LEAKAGE
-from detect.bench.explaining_tables import FLAT_BOX, RANDOM_IN_PROPOSAL, RANDOM_WEIGHTS, SEED_STD, explanation_tables
+from detect.bench.explaining_tables import (
+    CORRELATION,
+    FLAT_BOX,
+    MIN_PHOTOS,
+    RANDOM_IN_PROPOSAL,
+    RANDOM_WEIGHTS,
+    SEED_STD,
+    explanation_tables,
+)
 from detect.bench.explaining_targets import targets_table
 from detect.bench.gradcam_peer import PREFIX
 from detect.bench.masked_images import masked_files
@@ -84,19 +92,19 @@ def test_table_has_a_row_for_each_variant(
     (table, targets, protocols) = json.loads(file.read_text())["tables"]
     rows = {row["method"]: row for row in table["rows"]}
     assert {"hirescam", "drise", "flat box", "center of the box"} <= set(rows)
-    assert rows["flat box"]["mask energy"]["value"] > 0.9
-    assert rows["flat box"]["pointing"]["value"] > 0.9
+    assert rows["flat box"]["mask energy"] > 0.9
+    assert rows["flat box"]["pointing"] > 0.9
     assert rows["drise"]["std of energy over seeds"] is not None
     assert rows["hirescam"]["leakage"] is None
     assert [row["method"] for row in targets["rows"]] == ["hirescam", "drise"]
-    assert rows["flat box"]["correlation with random weights"]["value"] == pytest.approx(1)
-    assert abs(rows["hirescam"]["correlation with random weights"]["value"]) < 1
-    assert -1 <= rows["hirescam"][RANDOM_IN_PROPOSAL]["value"] < 1
-    assert rows["center of the box"][RANDOM_IN_PROPOSAL]["value"] == pytest.approx(1)
+    assert rows["flat box"]["correlation with random weights"] == pytest.approx(1)
+    assert abs(rows["hirescam"]["correlation with random weights"]) < 1
+    assert -1 <= rows["hirescam"][RANDOM_IN_PROPOSAL] < 1
+    assert rows["center of the box"][RANDOM_IN_PROPOSAL] == pytest.approx(1)
     box = {row["method"]: row for row in protocols["rows"]}["flat box"]
-    assert box["VEA"]["value"] > 0.9
-    assert box["ODI of masks"]["value"] == 0
-    assert 0 < box["D-RISE insertion"]["value"] <= 1.5
+    assert box["VEA"] > 0.9
+    assert box["ODI of masks"] == 0
+    assert 0 < box["D-RISE insertion"] <= 1.5
     assert "1 detections" in stdout
     first = file.read_text()  # with its seconds
     assert detect_command("bench", "explain", model, root, *flags, *records)[0] == 0
@@ -203,8 +211,9 @@ PEERS = {f"{PREFIX}GradCAM": (0.2, 0.4, 0.3), f"{PREFIX}EigenCAM": (0.3, 0.1, No
 @pytest.mark.parametrize(
     ("ours", "all_three"),
     [
-        ({}, "missed by all"),
-        ({"a": (0.5, 0.5, None)}, "missed by all"),  # nothing was measured
+        ({}, "not measured"),
+        ({"a": (0.5, 0.5, None)}, "not measured"),
+        ({"a": (0.5, 0.5, None), "b": (0.1, 0.5, 0.09)}, "missed by all"),
         ({"a": (0.5, 0.5, 0.09)}, "met by a"),
         ({"a": (0.3, 0.5, 0.09)}, "missed by all"),  # equal is not above
         ({"a": (0.5, 0.4, 0.09)}, "missed by all"),
@@ -218,6 +227,35 @@ def test_one_method_must_meet_all_targets(ours: dict[str, tuple[float, float, fl
     table = targets_table(photos, list(ours), FLAT_BOX, list(PEERS)[:2], "")
     assert table.notes[-1] == f"all three: {all_three}"
     assert [row[0] for row in table.rows] == list(ours)
+
+
+def test_targets_without_peers_are_not_measured() -> None:
+    table = targets_table([make_photo(PEERS | {"a": (0.5, 0.5, 0.09)})], ["a"], FLAT_BOX, [], "")
+    assert [note.partition(": ")[2] for note in table.notes[-4:]] == ["met by a", *["not measured"] * 3]
+    assert table.rows[0][2:] == (None, None, "1 of 1")
+
+
+def test_the_best_peer_is_named_for_each_target() -> None:
+    table = targets_table([make_photo(PEERS | {"a": (0.5, 0.5, 0.09)})], ["a"], FLAT_BOX, list(PEERS)[:2], "")
+    assert f"best peers: a: {PREFIX}EigenCAM in mask energy; a: {PREFIX}GradCAM in insertion - deletion" in table.notes
+
+
+def test_columns_of_few_photos_have_no_interval_and_count_constant_maps() -> None:
+    def photo(index: int, correlation: float | None) -> PhotoScores:
+        scores = make_photo(PEERS, f"{index}.jpg")
+        few = {RANDOM_WEIGHTS: (correlation,), RANDOM_IN_PROPOSAL: (correlation,)} if index < MIN_PHOTOS - 1 else {}
+        return replace(
+            scores, values={name: {**values, CORRELATION: (), **few} for name, values in scores.values.items()}
+        )
+
+    photos = [photo(index, 0.5 if index else None) for index in range(MIN_PHOTOS)]
+    table, *_ = explanation_tables(photos, [], 0.5, None, "command")
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert isinstance(row[ENERGY], Interval)
+    assert row[RANDOM_WEIGHTS] == 0.5
+    (note,) = (note for note in table.notes if note.startswith(f"{RANDOM_WEIGHTS}: of "))
+    assert note.startswith(f"{RANDOM_WEIGHTS}: of {MIN_PHOTOS - 1} detections; those without")
+    assert note.endswith(f"{PREFIX}GradCAM 1, {PREFIX}EigenCAM 1, {FLAT_BOX} 1")
 
 
 def test_a_target_is_met_by_the_interval_not_by_the_mean() -> None:

@@ -52,15 +52,15 @@ def test_random_weights_give_many_detections_and_torchvision_the_same(bench_mode
     for image in IMAGES:
         detections, expected = ours.predict(image, 0.0), torchvision_detections(theirs, image)
         assert len(expected) >= 100
-        assert agreement(expected, detections) >= 0.98
+        assert (agreement([expected], [detections]) or 0) >= 0.98
 
 
 def test_agreement_needs_the_label_and_every_edge() -> None:
     box = torch.tensor([[0.0, 0, 10, 10]])
     single = Detections(box, torch.ones(1), torch.ones(1, dtype=torch.int64))
-    assert agreement(single, single) == 1.0
-    assert agreement(single, Detections(box + 0.1, single.scores, single.labels)) == 0.0
-    assert agreement(single, Detections(box, single.scores, single.labels + 1)) == 0.0
+    assert agreement([single], [single]) == 1.0
+    assert agreement([single], [Detections(box + 0.1, single.scores, single.labels)]) == 0.0
+    assert agreement([single], [Detections(box, single.scores, single.labels + 1)]) == 0.0
 
 
 def test_make_bench_model_refuses_too_few_detections() -> None:
@@ -97,12 +97,13 @@ def test_detections_and_losses_are_equal_to_detectron2() -> None:
     reference = detectron2_peer.make_reference(IMAGES[0])
     expected = reference.detect(IMAGES[0])
     assert len(expected) >= 100
-    assert agreement(expected, make_predictor(reference.bench_model, "fp32").predict(IMAGES[0], 0.0)) >= 0.98
+    ours = make_predictor(reference.bench_model, "fp32").predict(IMAGES[0], 0.0)
+    assert (agreement([expected], [ours]) or 0) >= 0.98
     targets = random_targets(IMAGES[:1], 80)
-    ours = sum(loss.item() for loss in detect_step(reference.bench_model, IMAGES[:1], targets, "fp32")().values())
+    our_loss = sum(loss.item() for loss in detect_step(reference.bench_model, IMAGES[:1], targets, "fp32")().values())
     reference.model.train()
     theirs = sum(loss.item() for loss in reference.losses(IMAGES[:1], targets).values())
-    assert ours == pytest.approx(theirs, rel=0.2)  # the draws differ
+    assert our_loss == pytest.approx(theirs, rel=0.2)  # the draws differ
 
 
 def test_layers_alone_records_the_layers_that_ran() -> None:
@@ -166,6 +167,21 @@ def test_images_of_one_size_takes_the_most_frequent_size(tmp_path: Path) -> None
         Image.new("RGB", size).save(file)
     assert images_of_one_size([], 2) == []
     assert images_of_one_size(files, 2) == files[1:3]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "share"),
+    [([], [], None), ([0], [5], None), ([1, 100], [1, 0], 1 / 101), ([2, 2], [2, 1], 0.75)],
+)
+def test_agreement_is_a_share_of_all_detections_not_a_mean_over_photos(
+    theirs: list[int], ours: list[int], share: float | None
+) -> None:
+    def detections(count: int) -> Detections:
+        corners = 10.0 * torch.arange(count)[:, None]
+        boxes = torch.cat([corners, corners, corners + 5, corners + 5], 1)
+        return Detections(boxes, torch.ones(count), torch.ones(count, dtype=torch.int64))
+
+    assert agreement(list(map(detections, theirs)), list(map(detections, ours))) == share
 
 
 def test_page_describes_the_machine(tmp_path: Path) -> None:
