@@ -69,12 +69,15 @@ def format_outcomes(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
         for metric in ("all_objects", "occluded"):
             scores = [getattr(run, metric) for run in runs]
             deviation = f"{100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else "-"
-            gain = gain_of_pairs([getattr(run, metric) for run in base], scores) if base else None
+            gain = gain_of_pairs([getattr(run, metric) for run in base], scores) if base and name != NONE else None
             cells += [f"{100 * statistics.mean(scores):.1f}", deviation, "-" if gain is None else str(gain)]
         is_null = gain is not None and gain.interval is not None and gain.interval[1] < EXCLUDED_GAIN
         cost = statistics.median(run.step_seconds for run in runs)
         base_cost = statistics.median(run.step_seconds for run in base) if base else math.nan
-        cells += ["yes" if is_null else "no", f"{statistics.mean(run.minutes for run in runs):.1f}"]
+        cells += [
+            "-" if name == NONE else "yes" if is_null else "no",
+            f"{statistics.mean(run.minutes for run in runs):.1f}",
+        ]
         lines.append("| " + " | ".join([*cells, f"{cost / base_cost:.2f}"]) + " |")
     note = (
         "Gains are in points, means of pairs of seeds with their 95% intervals (Student's t). "

@@ -147,9 +147,13 @@ def _search_alternating(
 
 
 def _print_row(mode: str, threads: int, name: str, seconds: list[float], scores: ProposalScores) -> None:
+    mabo, recall, average = (
+        "-" if score is None else f"{score:.4f}"
+        for score in (scores.mabo, scores.recall[0.5], scores.average_recall[1000])
+    )
     print(
-        f"{mode:8}{threads:8} {name:8}{np.mean(seconds):9.4f}{scores.proposals_per_image:8.0f}{scores.mabo or 0:8.4f}"
-        f"{scores.recall[0.5] or 0:8.4f}{scores.average_recall[1000] or 0:9.4f}"
+        f"{mode:8}{threads:8} {name:8}{np.mean(seconds):9.4f}{scores.proposals_per_image:8.0f}{mabo:>8}{recall:>8}"
+        f"{average:>9}"
     )
 
 

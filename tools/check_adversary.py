@@ -137,14 +137,15 @@ def region_drops(
 def mean_interval(values_of_images: Sequence[FloatArray], seed: int) -> Interval:
     """Return the mean over all regions with its 95% interval, by a bootstrap over the images: regions of one are alike.
 
-    Raises ValueError without regions.
+    A sample of images without any region is left out. Raises ValueError without regions.
     """
     sums = np.array([values.sum() for values in values_of_images])
     counts = np.array([len(values) for values in values_of_images])
     if not counts.sum():
         raise ValueError("values_of_images: expected regions, found none")
     drawn = randomness.numpy_generator(seed, "bootstrap").integers(0, len(sums), (REPLICATES, len(sums)))
-    means = sums[drawn].sum(1) / np.maximum(counts[drawn].sum(1), 1)
+    totals = counts[drawn].sum(1)
+    means = sums[drawn].sum(1)[totals > 0] / totals[totals > 0]
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
 

@@ -23,6 +23,7 @@ from statistics import median
 import click
 
 from detect.checkpoints.checkpoint import load_checkpoint
+from detect.system.numbers import largest
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG_EVERY = 5
@@ -72,10 +73,10 @@ class Variant:
 
 
 def largest_difference(first: Path, second: Path) -> float:
-    """Return the largest difference of a weight of two runs."""
+    """Return the largest difference of a weight of two runs, infinity where one is not a number."""
     weights, others = (load_checkpoint(folder / "last.pt").weights for folder in (first, second))
     assert weights.keys() == others.keys()
-    return max(float((weights[name].double() - others[name].double()).abs().max()) for name in weights)
+    return largest(float((weights[name].double() - others[name].double()).abs().max()) for name in weights)
 
 
 def step_seconds(folder: Path) -> list[float]:

@@ -146,10 +146,10 @@ def main(
         kinds = [planted_kind(suspect, planted[suspect.image]) for suspect in suspects]
         num_planted = round(fraction * len(annotations.boxes))
         first = [kind for kind in kinds[:top] if kind is not None]
-        chance = sum(kind is not None for kind in kinds) / max(len(kinds), 1)
+        chance = f"{sum(kind is not None for kind in kinds) / len(kinds):.2f}" if kinds else "-"
         by_kind = ", ".join(f"{count} {kind}" for kind, count in Counter(first).most_common())
-        precision = len(first) / max(min(top, len(kinds)), 1)
-        print(f"| {seed} | {num_planted} | {len(suspects)} | {precision:.2f} | {chance:.2f} | {by_kind} |")
+        precision = f"{len(first) / min(top, len(kinds)):.2f}" if kinds else "-"
+        print(f"| {seed} | {num_planted} | {len(suspects)} | {precision} | {chance} | {by_kind} |")
         sys.stdout.flush()
 
 

@@ -34,6 +34,7 @@ from detect.types import Detection
 
 TOLERANCE = 0.05  # pixels: a batch of another size may round the last bits otherwise
 SCORE_TOLERANCE = 0.001
+SURE = 0.06  # detections are asked for from 0.05 on; rounding may move one over that edge
 MIN_SPEED = 0.8  # of `detect predict`
 MAX_GROWTH = 1.1  # of the memory, from after the first half of the requests to the end
 BROKEN = ("malformed", "huge", "slow", "cut off")
@@ -133,11 +134,13 @@ def _status(connection: socket.socket) -> int:
 
 
 def _is_right(answer: Answer, expected: Sequence[Detection]) -> bool:
+    """Return whether no detection is lost and none is invented; those near the lowest score may lack on one side."""
     status, content = answer
     rows = content.get("detections")
-    if status != 200 or not isinstance(rows, list) or abs(len(rows) - len(expected)) > 1:
-        return False  # one detection may lie on the other side of the lowest score
-    return all(_is_same(row, one) for row, one in zip(rows, expected, strict=False) if one.score > 0.06)
+    if status != 200 or not isinstance(rows, list):
+        return False
+    found = all(any(_is_same(row, one) for row in rows) for one in expected if one.score > SURE)
+    return found and all(any(_is_same(row, one) for one in expected) for row in rows if row["score"] > SURE)
 
 
 def _is_same(row: dict[str, Any], detection: Detection) -> bool:

@@ -27,6 +27,7 @@ from detect.evaluation.analysis.error_costs import compute_dap
 from detect.evaluation.analysis.error_types import ERROR_TYPES, classify_errors
 from detect.evaluation.predictions import Prediction, align
 from detect.inference.result_readers import read_json
+from detect.system.numbers import largest
 
 TOLERANCE = 1e-9
 Metrics = dict[str, float | None]
@@ -149,7 +150,7 @@ def largest_difference(ours: Metrics, theirs: Metrics) -> float:
             differences.append(0.0 if a is b else float("inf"))
         else:
             differences.append(abs(a - b))
-    return max(differences)
+    return largest(differences)
 
 
 def _format(metric: float | None) -> str:

@@ -241,10 +241,11 @@ def format_table(rows: dict[str, GenerationResult], search_seconds: float, steps
             f"| {NAMES[kind]} | {row.mean_ap:.3f} | {gain} | {row.minutes:.1f} | {cells} | {ratio:.1f} "
             f"| {papers[kind]} |"
         )
+    search = f"; selective search took another {search_seconds / 60:.1f} minutes" if search_seconds else ""
     note = (
-        f"One image in {steps['train']} of train, one in {steps['val']} of val; selective search on all of them took "
-        f"another {search_seconds / 60:.1f} minutes. Differences have 95% intervals of a paired bootstrap over the "
-        "images, which do not hold what another seed would change."
+        f"One image in {steps['train']} of train, one in {steps['val']} of val{search}. Differences have 95% intervals "
+        "of a paired bootstrap over the images, which do not hold what another seed would change. s/image is without "
+        "decoding and resizing."
     )
     return "\n".join([*lines, "", note, ""])
 

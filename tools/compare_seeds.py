@@ -57,10 +57,12 @@ def format_gain(metric: str, seeds: Sequence[int], pairs: Sequence[tuple[float, 
         f"| {seed} | {first:.3f} | {second:.3f} | {second - first:+.3f} |"
         for seed, (first, second) in zip(seeds, pairs, strict=True)
     ]
-    error = "unknown" if gain.standard_error is None else f"{gain.standard_error:.4f}"
-    verdict = "above" if gain.is_clear else "not above"
+    verdict = "its standard error is unknown, as there is one pair"
+    if gain.standard_error is not None:
+        above = "above" if gain.is_clear else "not above"
+        verdict = f"standard error {gain.standard_error:.4f}: {above} two standard errors"
     header = [f"| seed | {metric} of the first | of the second | gain |", "|---|---|---|---|"]
-    note = f"Mean gain {gain.mean:+.4f}, standard error {error}: {verdict} two standard errors."
+    note = f"Mean gain {gain.mean:+.4f}, {verdict}."
     return "\n".join([*header, *rows, "", note, ""])
 
 

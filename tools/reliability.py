@@ -2,7 +2,7 @@
 
     python tools/reliability.py --out docs/reports/reliability.md    all tests, about two hours
     python tools/reliability.py --fast --out reliability-fast.md     only the tests of the fast suite
-    python tools/reliability.py --junit FILE... --out ...            from finished test runs
+    python tools/reliability.py --junit FILE... --commit ID --out ...    from finished runs of that commit's tests
 
 The tests record the counts (``record_property``); they are read from pytest's JUnit file.
 """
@@ -237,9 +237,14 @@ def run_tests(junit: Path, fast: bool) -> None:
     subprocess.run(command, cwd=ROOT, check=False)
 
 
-def read_run(junit: Path) -> list[TrialResult]:
-    """Return the result of each test in a JUnit file."""
-    return [_trial_result(case) for case in parse(junit).iter("testcase")]
+def read_runs(junits: Sequence[Path]) -> list[TrialResult]:
+    """Return the result of each test in JUnit files; of a test in several files a failure, else the first that ran."""
+    results: dict[str, TrialResult] = {}
+    for result in (_trial_result(case) for junit in junits for case in parse(junit).iter("testcase")):
+        first = results.get(result.name)
+        if first is None or first.passed is None or result.passed is False:
+            results[result.name] = result
+    return list(results.values())
 
 
 def _trial_result(case: Element) -> TrialResult:
@@ -269,18 +274,27 @@ def claim_table(title: str, claims: Sequence[Claim], results: Sequence[TrialResu
     return lines
 
 
-def format_page(results: Sequence[TrialResult], fast: bool) -> str:
+def current_commit() -> str:
+    """Return the short id of the commit of this checkout, empty outside of one."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def is_tested(claim: Claim, results: Sequence[TrialResult]) -> bool:
+    """Return whether tests of each name of a claim ran, and were not skipped."""
+    ran = [result.name for result in results if result.passed is not None]
+    return all(any(name.startswith(prefix) for name in ran) for prefix in claim.tests)
+
+
+def format_page(results: Sequence[TrialResult], fast: bool, commit: str) -> str:
     """Return the text of docs/reports/reliability.md."""
-    head = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     scope = "the tests of the fast suite" if fast else "all tests"
     return "\n".join(
         [
             "# Reliability",
             "",
             "Made by `python tools/reliability.py --out docs/reports/reliability.md`, which runs the tests named here: "
-            f"{scope}, at commit {head.stdout.strip()}, Python {platform.python_version()}, torch {version('torch')}, "
+            f"{scope}, at commit {commit}, Python {platform.python_version()}, torch {version('torch')}, "
             f"{platform.machine()}. What came after that commit is not in these counts.",
             "",
             "A guarantee is as strong as its trials. A name that does not end like a test or a file is the beginning "
@@ -302,15 +316,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="page to write")
     parser.add_argument("--fast", action="store_true", help="run only the tests of the fast suite")
-    parser.add_argument("--junit", type=Path, nargs="+", help="JUnit files of finished test runs")
+    parser.add_argument("--junit", type=Path, nargs="+", help="JUnit files of finished test runs, of this environment")
+    parser.add_argument("--commit", help="the commit whose tests wrote the JUnit files")
     options = parser.parse_args()
+    if (options.junit is None) != (options.commit is None):
+        parser.error("--junit and --commit: expected both or none, found one")
     with tempfile.TemporaryDirectory() as folder:
         junits = options.junit or [Path(folder) / "junit.xml"]
         if options.junit is None:
             run_tests(junits[0], options.fast)
-        results = [result for junit in junits for result in read_run(junit)]
-    options.out.write_text(format_page(results, options.fast), encoding="utf-8")
-    all_tested = all(any(result.name.startswith(claim.tests) for result in results) for claim in (*GUARANTEES, *BUGS))
+        results = read_runs(junits)
+    page = format_page(results, options.fast, options.commit or current_commit())
+    options.out.write_text(page, encoding="utf-8")
+    all_tested = all(is_tested(claim, results) for claim in (*GUARANTEES, *BUGS))
     return 0 if (all_tested or options.fast) and all(result.passed is not False for result in results) else 1
 
 

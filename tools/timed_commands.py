@@ -42,14 +42,22 @@ def run_timed(out: Path, name: str, command: Sequence[str | Path], output: Path)
     print("detect " + " ".join(map(str, command)), flush=True)
     process = subprocess.Popen([sys.executable, "-m", "detect", *map(str, command)])
     before, start = float(entry["seconds"]), time.perf_counter()
-    while process.poll() is None:
-        time.sleep(1)
+    while (seconds := _wait(process, start)) is None:
         _write_entry(file, {**entry, "seconds": before + time.perf_counter() - start})
     if process.returncode != 0:
         raise RunError(f"{name}: expected the command above to succeed, found exit status {process.returncode}")
-    seconds = before + time.perf_counter() - start
+    seconds += before
     _write_entry(file, {**entry, "seconds": seconds, "done": True})
     return seconds
+
+
+def _wait(process: subprocess.Popen[bytes], start: float) -> float | None:
+    """Return the seconds from ``start`` to the end of the process; None if it goes on for another second."""
+    try:
+        process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        return None
+    return time.perf_counter() - start
 
 
 def _write_entry(file: Path, entry: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from detect.data.annotations import Annotations, ImageAnnotation
 from detect.errors import RunError
 from detect.evaluation.coco import METRIC_NAMES, CocoResult, evaluate_coco, evaluate_coco_json
 from detect.evaluation.predictions import Prediction
+from detect.system.numbers import largest
 
 Metrics = dict[str, float | None]
 CocoMetrics = tuple[Metrics, Metrics]  # the twelve metrics, and AP by class
@@ -69,7 +70,7 @@ def measure_evaluation(size: DataSize, repeats: int, command: str, seed: int = 0
         "pycocotools": make_variant("pycocotools", lambda: _time_pycocotools(dataset, detection_rows)),
     }
     timings = time_interleaved(variants, repeats)
-    difference = max(largest_difference(metrics["pycocotools"], metrics[name]) for name in ("ours", "ours, JSON"))
+    difference = largest(largest_difference(metrics["pycocotools"], metrics[name]) for name in ("ours", "ours, JSON"))
     if difference > TOLERANCE:
         raise RunError(
             f"COCO's metrics: expected pycocotools' within {TOLERANCE:g}, found a difference of {difference:.1e}"
@@ -197,9 +198,9 @@ def _time_pycocotools(dataset: dict[str, Any], detection_rows: list[dict[str, An
 
 
 def largest_difference(a: CocoMetrics, b: CocoMetrics) -> float:
-    """Return the largest difference of all metrics; infinite if a metric is missing on one side only."""
+    """Return the largest difference of all metrics; infinite if a metric is missing on one side only, or is NaN."""
     pairs = [(metrics[name], others[name]) for metrics, others in zip(a, b, strict=True) for name in metrics]
-    return max(
+    return largest(
         abs(x - y) if x is not None and y is not None else 0.0 if x is None and y is None else np.inf for x, y in pairs
     )
 

@@ -19,6 +19,7 @@ from detect.bench.torchvision_peer import to_torchvision_images, to_torchvision_
 from detect.config import Precision
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import select_device
+from detect.system.numbers import largest
 from detect.types import Targets
 
 MIN_SPEEDUP: dict[Precision, float] = {"fp32": 2.0, "bf16": 2.5}  # over torchvision
@@ -170,7 +171,7 @@ def loss_differences(
     differences = {}
     for precision in MIN_SPEEDUP:
         ours = _detect_losses(bench_model, images, targets, precision)[1]()
-        differences[precision] = max(abs(float(ours[LOSS_NAMES[name]] / loss) - 1) for name, loss in theirs.items())
+        differences[precision] = largest(abs(float(ours[LOSS_NAMES[name]] / loss) - 1) for name, loss in theirs.items())
     return differences
 
 

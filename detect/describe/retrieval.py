@@ -25,13 +25,13 @@ class RetrievalScores:
 def rank_sentences_for_photos(scores: np.ndarray, photo_of_sentence: np.ndarray) -> np.ndarray:
     """Return for each photo with a sentence the rank, from 1, of the best of its sentences among all sentences.
 
-    scores (K, L) of K photos with L sentences; photo_of_sentence (L,) int. Of equal scores those of other photos come
-    first, so that a model that scores all the same is not right by chance.
+    scores (K, L) of K photos with L sentences; photo_of_sentence (L,) int. Of equal scores, and of those that are not
+    numbers, those of other photos come first, so that a model that scores all the same is not right by chance.
     """
     ranks = []
     for photo in np.unique(photo_of_sentence):
         is_right = photo_of_sentence == photo
-        ranks.append(1 + np.count_nonzero(scores[photo, ~is_right] >= scores[photo, is_right].max()))
+        ranks.append(1 + np.count_nonzero(~(scores[photo, ~is_right] < scores[photo, is_right].max())))
     return np.array(ranks, np.int64)
 
 
@@ -43,7 +43,7 @@ def rank_photos_for_sentences(scores: np.ndarray, photo_of_sentence: np.ndarray)
     if not len(photo_of_sentence):
         return np.zeros(0, np.int64)
     right = scores[photo_of_sentence, np.arange(len(photo_of_sentence))]
-    return np.asarray((scores >= right).sum(axis=0), np.int64)
+    return np.asarray((~(scores < right)).sum(axis=0), np.int64)
 
 
 def retrieval_scores(ranks: np.ndarray) -> RetrievalScores:

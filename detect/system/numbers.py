@@ -1,8 +1,14 @@
-"""Numbers as text for people."""
+"""Numbers as text for people, and the largest of differences."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+
+def largest(differences: Iterable[float]) -> float:
+    """Return the largest difference, 0 of none; infinity where one is not a number, which ``max`` may pass over."""
+    return max((math.inf if math.isnan(each) else each for each in differences), default=0.0)
 
 
 def format_number(number: float) -> str:

@@ -41,10 +41,11 @@ def test_ranks_are_those_of_loops(seed: int) -> None:
     assert rank_sentences_for_photos(scores, photo_of_sentence).tolist() == expected
 
 
-def test_scores_that_are_all_equal_put_the_right_answer_last() -> None:
+@pytest.mark.parametrize("score", [0.0, np.nan])
+def test_scores_that_are_all_equal_or_no_numbers_put_the_right_answer_last(score: float) -> None:
     photo_of_sentence = np.array([0, 1, 2])
-    assert rank_photos_for_sentences(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
-    assert rank_sentences_for_photos(np.zeros((3, 3)), photo_of_sentence).tolist() == [3, 3, 3]
+    assert rank_photos_for_sentences(np.full((3, 3), score), photo_of_sentence).tolist() == [3, 3, 3]
+    assert rank_sentences_for_photos(np.full((3, 3), score), photo_of_sentence).tolist() == [3, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from detect.system.files import format_bytes
-from detect.system.numbers import format_number
+from detect.system.numbers import format_number, largest
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,11 @@ def test_numbers_have_three_digits_and_no_exponent(number: float, text: str) -> 
 
 def test_bytes_round_to_the_next_unit() -> None:
     assert [format_bytes(count) for count in (0, 999, 999_600, 2e12)] == ["0 bytes", "999 bytes", "1 MB", "2000 GB"]
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [([], 0.0), ([0.25, 0.5], 0.5), ([math.nan, 0.5], math.inf), ([0.5, math.nan], math.inf), ([math.inf], math.inf)],
+)
+def test_largest_does_not_pass_over_what_is_not_a_number(differences: list[float], expected: float) -> None:
+    assert largest(differences) == expected

@@ -134,6 +134,11 @@ def test_mean_interval_counts_regions_and_draws_images() -> None:
         mean_interval([np.zeros(0)], 0)
 
 
+def test_mean_interval_leaves_out_samples_without_regions() -> None:
+    interval = mean_interval([np.array([0.5, 0.5]), np.zeros(0), np.zeros(0)], 0)
+    assert (interval.low, interval.mean, interval.high) == (0.5, 0.5, 0.5)
+
+
 @pytest.mark.parametrize("count", [0, 6])
 def test_region_drops_are_those_of_each_mask(count: int) -> None:
     torch.manual_seed(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.reliability import BUGS, GUARANTEES, Claim, TrialResult, claim_table, read_run
+from tools.reliability import BUGS, GUARANTEES, Claim, TrialResult, claim_table, is_tested, read_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,32 @@ JUNIT = """<testsuites><testsuite>
 @pytest.fixture
 def results(tmp_path: Path) -> list[TrialResult]:
     (tmp_path / "junit.xml").write_text(JUNIT, "utf-8")
-    return read_run(tmp_path / "junit.xml")
+    return read_runs([tmp_path / "junit.xml"])
+
+
+def test_a_test_in_two_files_counts_once(tmp_path: Path) -> None:
+    for name, text in (("first", JUNIT.replace("<failure/>", "").replace("<skipped/>", "")), ("second", JUNIT)):
+        (tmp_path / f"{name}.xml").write_text(text, "utf-8")
+    read = read_runs([tmp_path / "first.xml", tmp_path / "second.xml"])
+    assert [(result.name, result.passed) for result in read] == [
+        ("tests/a/test_b.py::test_c[1]", True),
+        ("tests/a/test_b.py::test_c[2]", False),
+        ("tests/a/test_b.py::test_d", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tests", "tested"),
+    [
+        (("tests/a/test_b.py::test_c",), True),
+        (("tests/a/test_b.py::test_d",), False),  # skipped
+        (("tests/a/test_b.py::test_c", "tests/other"), False),
+    ],
+)
+def test_claim_is_tested_where_tests_of_each_name_ran(
+    tests: tuple[str, ...], tested: bool, results: list[TrialResult]
+) -> None:
+    assert is_tested(Claim("It holds", tests), results) is tested
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ Commands = list[list[str]]
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
-    """The commands that were run. Each writes its last argument; one with ``fail`` ends with status 1."""
+    """The commands that were run. Each writes its last argument; ``fail`` ends with 1, ``long`` takes a while."""
     commands: Commands = []
 
     class Process:
         def __init__(self, command: list[str]) -> None:
             commands.append(command[3:])
-            self.returncode = int("fail" in command)
+            self.returncode, self.timeouts_left = int("fail" in command), 2 * ("long" in command)
             output = Path(command[-1])
             if self.returncode == 0 and output.suffix:
                 output.write_text("text")
@@ -30,7 +30,10 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
                 output.mkdir(exist_ok=True)
                 (output / "config.yaml").touch()
 
-        def poll(self) -> int:
+        def wait(self, timeout: float) -> int:
+            if self.timeouts_left:
+                self.timeouts_left -= 1
+                raise subprocess.TimeoutExpired("detect", timeout)
             return self.returncode
 
     monkeypatch.setattr(subprocess, "Popen", Process)
@@ -45,6 +48,14 @@ def test_run_timed_repeats_a_command_only_if_its_output_is_gone(commands: Comman
     output.unlink()
     run_timed(tmp_path, "search", ["make", output], output)
     assert len(commands) == 2
+
+
+@pytest.mark.usefixtures("commands")
+def test_run_timed_waits_for_a_long_command_and_adds_nothing_to_a_short_one(tmp_path: Path) -> None:
+    for name in ("short", "long"):
+        output = tmp_path / f"{name}.npz"
+        assert run_timed(tmp_path, name, ["make", name, output], output) < 0.5
+        assert json.loads((tmp_path / "seconds" / f"{name}.json").read_text())["done"]
 
 
 def test_run_timed_refuses_the_output_of_another_command_until_it_is_removed(

@@ -73,6 +73,7 @@ def test_check_tide_reports_a_difference(record, status, difference, voc_root, m
         ({"a": 1.0}, {"a": 1.5}, 0.5),
         ({"a": None}, {"a": 1.0}, math.inf),
         ({}, {"a": 1.0}, math.inf),
+        ({"a": math.nan, "b": 1.0}, {"a": 1.0, "b": 1.0}, math.inf),
     ],
 )
 def test_largest_difference(ours, theirs, difference):
