@@ -148,7 +148,10 @@ class TrainState:
             self.adversary.load_state_dict(adversary or {})
         if self.ema is not None:
             self.detector.load_state_dict(training["weights"])
+        from_settings = [{key: group[key] for key in group if key != "params"} for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(training["optimizer"])
+        for group, settings in zip(self.optimizer.param_groups, from_settings, strict=True):
+            group.update(settings)  # rates, decay and momentum are those of the settings, which may be others by now
         self.scaler.load_state_dict(training["scaler"])
         progress, device = self.progress, next(self.detector.parameters()).device
         progress.step, progress.best, progress.validations_without_gain = step, training["best"], training["waited"]

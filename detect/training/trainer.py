@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from detect.config.builders.adversary import build_adversary
 from detect.config.builders.data import build_augment
-from detect.config.builders.detector import build_preprocess, build_uninitialized
+from detect.config.builders.detector import build_preprocess, build_uninitialized, composition_note
 from detect.data.loading.batch_sampler import DistributedBatchSampler
 from detect.data.loading.collate import Batch
 from detect.data.loading.loader import training_loader
@@ -29,6 +29,7 @@ from detect.training.log import RunLogger
 from detect.training.loggers.registry import open_loggers
 from detect.training.loop import Callbacks, Interrupted, step_seed, train_loop
 from detect.training.replay import SavedStep, find_bad_images, write_step
+from detect.training.resumed_settings import changed_settings, require_same_optimizer
 from detect.training.sample_images import draw_batch, draw_validation
 from detect.training.setup import build_schedule, build_train_state, loop_config
 from detect.training.state import TrainState
@@ -60,6 +61,8 @@ def train_model(
             raise UserError(
                 f"{folder.last}: expected classes {', '.join(classes)} as in the data, found {', '.join(saved.classes)}"
             )
+        require_same_optimizer(folder.last, saved.config, config)
+        lines = tuple(changed_settings(saved.config, config))
         detector = build_uninitialized(config, saved.classes)
         state = build_train_state(config, *_on_device(context, detector, build_adversary(config)))
         state.restore(saved.weights, saved.step, saved.training, saved.adversary)
@@ -73,7 +76,8 @@ def train_model(
     require_sync_norm_works(state.detector, context.group, device, num_images, task.batch_size)
     folder.truncate_after(state.progress.step)
     trainer = Trainer(context, state, task)
-    for line in lines:
+    note = composition_note(config.model)
+    for line in (*lines, *([] if note is None else [note])):
         trainer.logger.log(line)
     return trainer.fit()
 
@@ -105,6 +109,7 @@ class Trainer:
             unreadable=context.unreadable,
         )
         self.last_validation: ValidationResult | None = None
+        self.validated_step = -1
 
     def fit(self) -> TrainingResult:
         """Train to the end of the settings; draw the curves and log the score."""
@@ -209,7 +214,7 @@ class Trainer:
     def _validate(self) -> bool:
         """Validate and save the best weights; return whether the patience of the settings is exhausted."""
         progress = self.state.progress
-        self.last_validation = self.task.validator.run(self.state.eval_model)
+        self.last_validation, self.validated_step = self.task.validator.run(self.state.eval_model), progress.step
         self.logger.log_unreadable(self.last_validation.predictions.unreadable)
         self.logger.log_other_sizes(self.last_validation.predictions.other_sizes)
         value = self.last_validation.primary
@@ -245,10 +250,16 @@ class Trainer:
             preprocess=self.preprocess,
             weights=self.state.eval_model.state_dict(),
             step=self.state.progress.step,
-            metrics={} if self.last_validation is None else dict(self.last_validation.metrics),
+            metrics=self._metrics_of_weights(),
             training=self.state.state_dict() if with_training else None,
             adversary=self._adversary_weights(),
         )
+
+    def _metrics_of_weights(self) -> dict[str, float | None]:
+        """Return the metrics of the weights as they are; none where they were trained on since the last validation."""
+        if self.last_validation is None or self.validated_step != self.state.progress.step:
+            return {}
+        return dict(self.last_validation.metrics)
 
     def _adversary_weights(self) -> dict[str, Tensor] | None:
         return None if self.state.adversary is None else self.state.adversary.state_dict()

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
-from detect.config.files import parse_config
+from detect.config.files import parse_config, to_yaml, with_overrides
 from detect.data.images import image_size
 from detect.data.loading.collate import Batch
+from detect.errors import UserError
 from detect.training import trainer as trainer_module
 from detect.training.curves import draw_curves
 from detect.training.loop import Interrupted
@@ -118,6 +119,41 @@ def test_killed_run_resumed_equals_an_undisturbed_one(
             train(tiny(shapes_root), tmp_path / "cut", quiet)
     resume(tmp_path / "cut", quiet)
     assert_same_run(whole_run, tmp_path / "cut")
+
+
+def test_a_resumed_run_has_the_rates_of_its_settings_and_names_what_was_changed(
+    whole_run: Path, tmp_path: Path, quiet: Console
+) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(whole_run, cut)
+    last = load_checkpoint(cut / "last.pt")
+    assert last.step == 7
+    config = with_overrides(last.config, ["train.lr=0.002", "train.weight_decay=0.01", "train.steps=9"])
+    (cut / "config.yaml").write_text(to_yaml(config))
+    resume(cut, quiet)
+    groups = torch.load(cut / "last.pt", weights_only=True)["training"]["optimizer"]["param_groups"]
+    assert {group["peak"] for group in groups} == {0.002}
+    assert max(group["weight_decay"] for group in groups) == 0.01
+    log = (cut / "log.txt").read_text()
+    assert "settings that were changed since the last checkpoint: train.steps 9 (before: 7), train.lr 0.002" in log
+    (cut / "config.yaml").write_text(to_yaml(with_overrides(config, ["train.optimizer=adamw", "train.steps=10"])))
+    with pytest.raises(UserError, match=r"train.optimizer: expected sgd, whose state .*last.pt has, found adamw"):
+        resume(cut, quiet)
+
+
+def test_metrics_of_a_checkpoint_are_those_of_its_weights(
+    shapes_root: Path, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop() -> None:
+        raise ZeroDivisionError
+
+    at_step(monkeypatch, 4, stop)  # validated at 3, saved at 4
+    with pytest.raises(ZeroDivisionError):
+        train(tiny(shapes_root), tmp_path / "cut", quiet)
+    last, best = (load_checkpoint(tmp_path / "cut" / name) for name in ("last.pt", "best.pt"))
+    assert (last.step, last.metrics) == (4, {})
+    assert best.step == 3
+    assert best.metrics
 
 
 @pytest.mark.slow

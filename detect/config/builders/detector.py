@@ -134,6 +134,20 @@ def _composition(model: ModelConfig) -> Callable[[ModelConfig, BuiltBackbone, tu
     return fast_rcnn if model.uses_precomputed_proposals else faster_rcnn
 
 
+def composition_note(model: ModelConfig) -> str | None:
+    """Return a sentence where other settings make another detector than ``model.kind`` says; None where they do not."""
+    composed = _composition(model).__name__
+    if composed == model.kind:
+        return None
+    reasons = {
+        "model.mask.pool_size": model.predicts_masks,
+        "model.cascade.ious": model.cascade.ious is not None,
+        "model.proposals": model.uses_precomputed_proposals,
+    }
+    keys = " and ".join(key for key, is_reason in reasons.items() if is_reason)
+    return f"model.kind is {model.kind}, but {keys} make{'s' if ' and ' not in keys else ''} this a {composed}"
+
+
 def build_detector(config: Config, classes: tuple[str, ...]) -> tuple[Detector, WeightsReport | None]:
     """Return a detector with initial weights, and a report on the weights file if there is one.
 
