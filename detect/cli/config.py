@@ -95,13 +95,15 @@ def _first_comment(file: Path) -> str:
 
 
 def _without_base(file: Path) -> str:
-    """Return the text of the file; if it inherits from a base, its leading comments and all settings."""
-    from detect.config.describe_files import load_any_config
-    from detect.config.files import to_yaml
+    """Return the text of the file; if it inherits from a base, its leading comments and the settings of both.
+
+    Settings that neither file sets are left out: they have defaults, and some of these depend on model.kind.
+    """
+    from detect.config.files import read_settings, settings_yaml
 
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
     if not any(line.startswith("base:") for line in lines):
         return text
     header = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
-    return "".join(header) + to_yaml(load_any_config(file))
+    return "".join(header) + settings_yaml(read_settings(file))

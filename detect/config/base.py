@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from os.path import expanduser
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 
 def _require_ascending(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -46,10 +54,26 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], BeforeValidator(_refuse_mps)]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+def _has_booleans(annotation: Any) -> bool:
+    """Return whether a type has booleans among its values."""
+    return annotation is bool or annotation is Any or any(map(_has_booleans, get_args(annotation)))
+
+
 class ConfigModel(BaseModel):
     """Base class of all settings: a frozen record that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans_as_numbers(cls, setting: Any, info: ValidationInfo) -> Any:
+        """Raise ValueError for a boolean where there is none: pydantic takes true for 1, and YAML reads no as false."""
+        settings = setting if isinstance(setting, list | tuple) else [setting]
+        if any(isinstance(each, bool) for each in settings):
+            field = cls.model_fields[str(info.field_name)]
+            if not _has_booleans(field.annotation):
+                raise ValueError("expected no true or false (which yes, no, on and off are in YAML too)")
+        return setting
 
     @field_validator("*")
     @classmethod

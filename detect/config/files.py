@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
@@ -99,7 +99,12 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 
 def to_yaml(config: ConfigModel) -> str:
     """Return all settings as YAML, which ``load_config`` (of a detector) reads back to an equal configuration."""
-    return str(yaml.dump(to_dict(config), Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    return settings_yaml(to_dict(config))
+
+
+def settings_yaml(settings: Mapping[str, Any]) -> str:
+    """Return nested settings as YAML."""
+    return str(yaml.dump(dict(settings), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def builtin_folder() -> Path:

@@ -60,6 +60,17 @@ def test_copy_includes_inherited_settings(inheriting_configs: Path, tmp_path: Pa
     assert load_config(tmp_path / "new" / "mine.yaml") == load_config(inheriting_configs / "sub" / "child.yaml")
 
 
+@pytest.mark.parametrize("name", ["fast_rcnn", "cascade_rcnn", "rcnn"])
+def test_kind_of_a_copy_can_be_changed_like_that_of_the_original(
+    name: str, tmp_path: Path, detect_command: Command
+) -> None:
+    copy = tmp_path / "mine.yaml"
+    assert detect_command("config", "copy", name, copy)[0] == 0
+    for kind in ("fast_rcnn", "faster_rcnn", "cascade_rcnn"):
+        original = load_config(builtin_folder() / f"{name}.yaml", [f"model.kind={kind}"])
+        assert load_config(copy, [f"model.kind={kind}"]) == original, kind
+
+
 WRONG_USAGE = [
     (("show", "faster_rcn"), '(did you mean "faster_rcnn"?)'),
     (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from detect.config import Config, to_dict
-from detect.config.builders.detector import build_detector, build_preprocess
+from detect.config.builders.detector import build_detector, build_preprocess, composition_note
 from detect.config.files import builtin_folder, load_config, merge_overrides, parse_config, to_yaml, with_overrides
 from detect.errors import UserError
 from detect.ops.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -527,3 +527,48 @@ def test_numbers_of_more_than_64_bits_are_refused(key: str, number: int, tmp_pat
     with pytest.raises(UserError, match=rf"{key}: ") as raised:
         load(tmp_path, "", f"{key}={number}")
     assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.augment.flip=true",
+        "data.augment.crop=yes",
+        "model.postprocess.nms_iou=no",
+        "model.mask.pool_size=true",
+        "train.patience=true",
+        "train.epochs=yes",
+        "train.warmup=true",
+        "data.val=no",
+        "data.min_size=[true, 96]",
+        "model.test_time.slice.size=on",
+    ],
+)
+def test_booleans_are_no_numbers(override: str) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(UserError, match=rf"{key}: .*expected no true or false"):
+        with_overrides(Config(), [override])
+
+
+@pytest.mark.parametrize(
+    "override", ["model.test_time.flip=true", "train.deterministic=yes", "model.adversary.type=null"]
+)
+def test_booleans_are_read_where_there_are_some(override: str) -> None:
+    with_overrides(Config(), [override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "note"),
+    [
+        ([], None),
+        (["model.kind=cascade_rcnn"], None),
+        (["model.kind=mask_rcnn", "model.cascade.ious=[0.5,0.6]"], None),
+        (["model.proposals=selective_search"], "model.kind is faster_rcnn, but model.proposals makes this a fast_rcnn"),
+        (
+            ["model.mask.pool_size=14", "model.cascade.ious=[0.5,0.6]"],
+            "model.kind is faster_rcnn, but model.mask.pool_size and model.cascade.ious make this a mask_rcnn",
+        ),
+    ],
+)
+def test_a_kind_that_other_settings_contradict_is_named(overrides: list[str], note: str | None) -> None:
+    assert composition_note(parse_config(merge_overrides({"train": {"epochs": 1}}, overrides), "test").model) == note
