@@ -13,9 +13,10 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device
-from detect.errors import say_count
+from detect.errors import UserError, say_count
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_file, require_writable_file, require_writable_folder, write_text
+from detect.system.overwriting import require_other_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from detect.inference.find_images import ImageSearch
 
 WHOLE_PHOTO = "the whole photo"
+_SENTENCE = "sentence"  # a key that the JSON of `align` has, and labels of a photo (LabelMe's) do not
 
 _json = click.option("--json", "json_file", type=Path, metavar="FILE", help="Write the answers to this file.")
 
@@ -57,6 +59,8 @@ def align(
     tune_malloc()
     require_file(photo, "a photo")
     require_writable_folder(out)
+    picture, file = out / f"{photo.stem}.png", out / f"{photo.stem}.json"
+    _require_own_files(picture, file, photo)
     from detect import draw
     from detect.data.images import read_image
     from detect.describe.alignment_picture import draw_alignment
@@ -71,12 +75,18 @@ def align(
         print(line)
     for line in _phrases(alignment, describer.classes):
         print(line)
-    picture, file = out / f"{photo.stem}.png", out / f"{photo.stem}.json"
-    record = {"file": str(photo), "sentence": sentence, **alignment.to_dict(describer.classes)}
+    record = {"file": str(photo), _SENTENCE: sentence, **alignment.to_dict(describer.classes)}
     write_text(file, json.dumps(record, indent=1) + "\n")
     draw.save_image(picture, draw_alignment(rgb, alignment))
     num_regions = len(set(alignment.assigned.tolist()))
     print(f"{picture} and {file.name}: {say_count(len(tokens), 'word')}, {say_count(num_regions, 'region')}")
+
+
+def _require_own_files(picture: Path, file: Path, photo: Path) -> None:
+    """Raise UserError where the results would replace the photo, or a JSON file of another program beside it."""
+    require_other_files([picture], [photo])
+    if file.exists() and f'"{_SENTENCE}"' not in file.read_text(encoding="utf-8", errors="replace"):
+        raise UserError(f"{file}: expected a result of this command to replace, found another file; give another --out")
 
 
 @click.command(

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from detect.data.images import UnreadableImage, read_image
+from detect.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class FrameSource(Protocol):
 
     def frames(self, every: int = 1, start: int = 0) -> Iterator[Frame]:
         """Yield every ``every``-th frame, of which the first ``start`` are left out."""
+
+
+COUNTING = (".mp4", ".m4v", ".mov", ".avi")  # containers that state the number of their frames
 
 
 class VideoFile:
@@ -97,9 +101,12 @@ class VideoFile:
                     error = UnreadableImage(f"{self.file_of(index)}: a frame that cannot be decoded")
                     yield Frame(index, round(time, 6), _to_rgb(bgr) if success else error)
         if index + 1 < self.stated_count - 1:  # a count that is estimated from the duration may be one too high
-            raise UnreadableImage(
-                f"{self.name}: expected {self.stated_count} frames, found {index + 1} that can be decoded"
-            )
+            counted = f"{self.name}: expected {self.stated_count} frames, found {index + 1} that can be decoded"
+            if self.file.suffix.lower() not in COUNTING:
+                counted += (
+                    "; its duration was counted in frames: it is cut off, or its sound is longer than its pictures"
+                )
+            raise UnreadableImage(counted)
 
 
 @dataclass(frozen=True)
@@ -157,16 +164,25 @@ def _opened(file: Path) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
+def nearest_rate(rate: float) -> float:
+    """Return the nearest rate, in frames a second, that MPEG-4 Part 2 can hold: a fraction of numbers up to 65535.
+
+    OpenCV writes the rate in thousandths, and no file at all where that number is larger (slow motion: 119.881).
+    """
+    decimals = 3 if rate < 65 else 2 if rate < 655 else 0
+    return min(max(round(rate, decimals), 0.01), 65535.0)
+
+
 class VideoWriter:
     """Writes frames (H, W, 3) uint8 RGB of one size to an .mp4, complete or not at all.
 
     MPEG-4 Part 2 is the codec that every build of OpenCV has; its sides are even, so a last odd row or column is
-    repeated. Raises UnreadableImage where the file cannot be written.
+    repeated, and its rate is the nearest that it has. Raises UserError where the file cannot be written.
     """
 
     def __init__(self, file: Path, rate: float) -> None:
         self.file = file
-        self.rate = rate
+        self.rate = nearest_rate(rate)
         self._temp = file.with_name(f".{file.name}.part.mp4")
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
@@ -180,7 +196,7 @@ class VideoWriter:
             codec = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._temp), cv2.CAP_FFMPEG, codec, self.rate, self._size)
             if not self._writer.isOpened():
-                raise UnreadableImage(f"{self.file}: expected a video that can be written, found no encoder for it")
+                raise UserError(f"{self.file}: expected a video that can be written, found no encoder for it")
         bgr = cv2.cvtColor(even, cv2.COLOR_RGB2BGR)
         self._writer.write(bgr if (bgr.shape[1], bgr.shape[0]) == self._size else cv2.resize(bgr, self._size))
 

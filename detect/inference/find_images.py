@@ -118,7 +118,7 @@ def find_images(paths: Sequence[str]) -> list[Path]:
 
 
 def find_videos(paths: Sequence[str]) -> list[Path]:
-    """Return the videos that the paths name, none if they name images.
+    """Return the videos that the paths name, each once, none if they name images.
 
     A video counts only where a path is the file itself: in a folder or a glob it is passed over. Raises UserError where
     other paths stand beside videos.
@@ -127,7 +127,10 @@ def find_videos(paths: Sequence[str]) -> list[Path]:
     others = [path for path in paths if Path(path) not in videos]
     if videos and others:
         raise UserError(f"{others[0]}: expected videos or images, found this beside the video {videos[0]}")
-    return videos
+    once: dict[Path, Path] = {}
+    for entry, video in zip(folder_entries(videos), videos, strict=True):
+        once.setdefault(entry, video)
+    return list(once.values())
 
 
 def _files_of(path: str, single: bool) -> list[tuple[Path, bool]]:

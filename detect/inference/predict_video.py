@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -182,13 +183,16 @@ def _draw(
     duration = times[-1] - times[0] if times else 0.0
     rate = (len(times) - 1) / duration if duration > 0 else 25.0
     writer = VideoWriter(file, rate)
-    try:
-        for frame in compute_ahead(source.frames(every)):
-            if isinstance(frame.image, np.ndarray) and frame.index in by_index:
-                writer.write(_draw_frame(frame.image, by_index[frame.index], classes))
-    except UnreadableImage:  # the video breaks off, which is reported already
-        pass
+    for frame in _until_broken_off(source, every):
+        if isinstance(frame.image, np.ndarray) and frame.index in by_index:
+            writer.write(_draw_frame(frame.image, by_index[frame.index], classes))
     writer.close()
+
+
+def _until_broken_off(source: FrameSource, every: int) -> Iterator[Frame]:
+    """Yield the frames, and end where the video breaks off, which is reported already."""
+    with suppress(UnreadableImage):
+        yield from compute_ahead(source.frames(every))
 
 
 def _draw_frame(rgb: np.ndarray, prediction: Prediction, classes: Sequence[str]) -> np.ndarray:

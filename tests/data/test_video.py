@@ -93,3 +93,25 @@ def test_a_written_video_has_its_frames_rate_and_even_sides(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.mp4"]
     VideoWriter(tmp_path / "none.mp4", 5.0).close()
     assert not (tmp_path / "none.mp4").exists()
+
+
+@pytest.mark.parametrize("rate", [0.0003, 23.976, 66.6667, 119.881, 143.857, 239.763, 999.4])
+def test_a_video_of_any_rate_is_written(rate: float, tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "out.mp4", rate)
+    for frame in gray_frames(3):
+        writer.write(frame)
+    writer.close()
+    video = VideoFile(tmp_path / "out.mp4")
+    assert len(list(video.frames())) == 3
+    assert video.rate == pytest.approx(max(rate, 0.01), rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "said"), [("cut.avi", False), ("cut.mkv", True)])
+def test_a_count_from_the_duration_is_said_to_be_one(
+    name: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = VideoFile(write_clip(tmp_path / name, gray_frames(6)))
+    monkeypatch.setattr(video, "stated_count", 20)
+    with pytest.raises(UnreadableImage, match="expected 20 frames, found 6") as error:
+        list(video.frames())
+    assert ("its sound is longer than its pictures" in str(error.value)) is said

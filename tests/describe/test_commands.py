@@ -42,6 +42,24 @@ def test_align_writes_a_picture_and_json(
     assert cv2.imread(str(out / "a.png")) is not None
 
 
+def test_align_leaves_the_photo_and_the_labels_beside_it(
+    tiny_describe: Path, photos: Path, detect_command: Command
+) -> None:
+    labels, before = photos / "a.json", (photos / "a.png").read_bytes()
+    labels.write_text('{"shapes": []}')
+    command = ("describe", "align", tiny_describe, photos / "a.png", "a disc", "--device", "cpu", "--out")
+    status, _, err = detect_command(*command, photos)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "a.png: expected a file that this command does not read" in err
+    (photos / "out").mkdir()
+    labels.rename(photos / "out" / "a.json")
+    status, _, err = detect_command(*command, photos / "out")
+    assert status == 2
+    assert "a.json: expected a result of this command to replace, found another file" in err
+    assert (photos / "a.png").read_bytes() == before
+    assert (photos / "out" / "a.json").read_text() == '{"shapes": []}'
+
+
 @pytest.mark.parametrize(
     ("photo", "sentence", "message"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, VIDEO
 from detect.errors import UserError
-from detect.inference.find_images import ResultFolder, find_images, search_images
+from detect.inference.find_images import ResultFolder, find_images, find_videos, search_images
 from detect.inference.result_formats import picture_folders
 
 FILES = ("b.jpg", "a.jpg", "notes.txt", "in/c.jpg", "in/deep/d.png", "in/.hidden/e.jpg", "in-between/f.jpg")
@@ -205,3 +205,11 @@ def test_search_of_a_folder_without_images_counts_the_others(tmp_path: Path) -> 
     (tmp_path / "a.mp4").touch()
     with pytest.raises(UserError, match=r"found none in this folder: 1 \.mp4 \(a video, "):
         search_images([str(tmp_path)])
+
+
+def test_find_videos_takes_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.mp4", "a.mp4"):
+        Path(name).write_bytes(b"")
+    assert find_videos([]) == []
+    assert find_videos(["b.mp4", "./b.mp4", "a.mp4", str(tmp_path / "b.mp4")]) == [Path("b.mp4"), Path("a.mp4")]
