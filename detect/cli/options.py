@@ -111,10 +111,9 @@ def with_slices(overrides: tuple[str, ...], slice_size: str | None, overlap: flo
 
 def load_settings(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
     """Return the settings of a configuration file, or the built-in defaults for None, with the overrides applied."""
-    from detect.config import Config
-    from detect.config.files import load_config, with_overrides
+    from detect.config.files import default_config, load_config
 
-    return with_overrides(Config(), overrides) if config_file is None else load_config(config_file, overrides)
+    return default_config(overrides) if config_file is None else load_config(config_file, overrides)
 
 
 def class_labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]:

@@ -31,8 +31,21 @@ def load_config(file: Path, overrides: Sequence[str] = ()) -> Config:
     settings = read_settings(file)
     if DESCRIBE_KEY in settings:
         raise UserError(f"{file}: expected settings of a detector, found those of detect describe train")
+    return _parse_with_overrides(settings, overrides, str(file))
+
+
+def default_config(overrides: Sequence[str]) -> Config:
+    """Return the settings of ``KEY=VALUE`` overrides alone, as of a file without a key. Raises UserError."""
+    return _parse_with_overrides({}, overrides, "--set")
+
+
+def _parse_with_overrides(settings: dict[str, Any], overrides: Sequence[str], source: str) -> Config:
+    """Return nested settings with overrides as a Config: what neither sets has the default that follows from the rest.
+
+    Raises UserError, whose message starts with ``source``.
+    """
     settings.setdefault("train", {"epochs": Config().train.epochs})  # an override of another key keeps this length
-    return parse_config(merge_overrides(settings, overrides), str(file))
+    return parse_config(merge_overrides(settings, overrides), source)
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -3,12 +3,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
+from detect.checkpoints.zoo import read_model
 from detect.cli.data import data_command
+from detect.config import Config
+from detect.config.builders.detector import build_uninitialized
+from detect.config.files import DESCRIBE_KEY, builtin_configs, load_config, read_settings
+from detect.data.inspect import statistics
+from detect.data.inspect.statistics import AnchorConfig
 from detect.errors import UserError
+from detect.models.proposers.rpn import RPN
 from tests.conftest import Command
 from tests.data.cases.write_cases import write_files
 from tests.data.inspect.example_datasets import write_coco, write_voc
@@ -95,10 +104,98 @@ def test_stats_say_what_could_not_be_read(tmp_path: Path, file: str, text: str, 
     assert any(each.startswith("noted: ") and line in each for each in lines), lines
 
 
-@pytest.mark.parametrize(("overrides", "is_said"), [((), False), (("--set", "data.slice.size=64"), True)])
-def test_stats_say_that_slices_are_not_measured(tmp_path: Path, overrides: tuple[str, ...], is_said: bool) -> None:
-    lines = run("stats", write_coco(tmp_path / "set"), *overrides).stdout.splitlines()
-    assert any(line.startswith("noted: data.slice.size is not measured: ") for line in lines) == is_said
+@pytest.mark.parametrize(
+    ("flags", "notes"),
+    [
+        ((), []),
+        (("--set", "data.slice.size=64"), ["data.slice.size is not measured: "]),
+        (("--set", "model.kind=fast_rcnn"), ["model.proposals is selective_search: a training has no anchors, "]),
+        (
+            ("--config", "finetune", "--set", "data.slice.size=64"),
+            [
+                "train.auto: measured are the sizes and anchors of detect/voc_faster_rcnn, ",
+                "data.slice.size is not measured: ",
+            ],
+        ),
+    ],
+)
+def test_stats_say_what_a_training_does_otherwise(tmp_path: Path, flags: tuple[str, ...], notes: list[str]) -> None:
+    lines = run("stats", write_coco(tmp_path / "set"), *flags).stdout.splitlines()
+    noted = [line.removeprefix("noted: ") for line in lines if line.startswith("noted: ")]
+    assert len(noted) == len(notes)
+    assert all(line.startswith(note) for line, note in zip(noted, notes, strict=True))
+
+
+def measured_anchors(monkeypatch: pytest.MonkeyPatch, root: Path, *arguments: object) -> AnchorConfig:
+    """Return the anchors that `detect data stats` measures."""
+    measured: list[AnchorConfig] = []
+    original = statistics.compute_statistics
+
+    def spy(*given: Any) -> statistics.DatasetStatistics:
+        measured.append(given[3])
+        return original(*given)
+
+    monkeypatch.setattr(statistics, "compute_statistics", spy)
+    result = run("stats", root, *arguments)
+    assert result.exit_code == 0, result.output
+    return measured[0]
+
+
+def trained_anchors(config: Config) -> tuple[tuple[tuple[float, ...], ...], tuple[int, ...]]:
+    """Return the sizes and strides of the anchors of the detector that a training builds; without an RPN, of one."""
+    if config.train.auto:
+        config = read_model(Path("detect/voc_faster_rcnn"))[0].config
+    update = {"kind": "faster_rcnn", "proposals": "rpn", "classifier": "softmax"}
+    model = config.model if not config.model.uses_precomputed_proposals else config.model.model_copy(update=update)
+    with torch.device("meta"):
+        proposer = build_uninitialized(config.model_copy(update={"model": model}), ("cat",)).proposer
+    assert isinstance(proposer, RPN)
+    return proposer.anchor_generator.sizes, tuple(proposer.strides)
+
+
+DETECTORS = [name for name, file in builtin_configs().items() if DESCRIBE_KEY not in read_settings(file)]
+FPN = ("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[32,64,128,256]")
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        *(pytest.param(name, (), marks=[pytest.mark.slow] if "/" in name else []) for name in DETECTORS),
+        ("faster_rcnn", FPN),
+        ("faster_rcnn", ("model.backbone.output=c4",)),
+    ],
+)
+def test_stats_measure_the_anchors_of_a_training(
+    name: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = [part for override in overrides for part in ("--set", override)]
+    anchors = measured_anchors(monkeypatch, write_coco(tmp_path / "set"), "--config", name, *flags)
+    assert (anchors.generator.sizes, anchors.strides) == trained_anchors(load_config(Path(name), overrides))
+
+
+PYRAMID = ((32,), (64,), (128,), (256,), (512,))
+
+
+@pytest.mark.parametrize(
+    ("flags", "sizes", "strides"),
+    [
+        ((), ((128, 256, 512),), (16,)),
+        (("--stride", 8), ((128, 256, 512),), (8,)),
+        (("--config", "faster_rcnn"), ((14, 21, 31, 46, 66),), (8,)),
+        (("--config", "faster_rcnn", "--stride", 16), ((14, 21, 31, 46, 66),), (16,)),
+        (("--set", "model.backbone.output=fpn"), PYRAMID, (4, 8, 16, 32, 64)),
+        (("--set", "model.backbone.output=fpn", "--stride", 8), PYRAMID, (4, 8, 16, 32, 64)),
+    ],
+)
+def test_stats_without_a_file_have_the_defaults_of_a_training(
+    flags: tuple[object, ...],
+    sizes: tuple[tuple[float, ...], ...],
+    strides: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    anchors = measured_anchors(monkeypatch, write_coco(tmp_path / "set"), *flags)
+    assert (anchors.generator.sizes, anchors.strides) == (sizes, strides)
 
 
 def test_stats_end_with_suggested_settings(tmp_path: Path) -> None:

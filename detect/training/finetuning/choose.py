@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from detect.checkpoints.checkpoint import Checkpoint
 from detect.config import Config
 from detect.config.builders.anchors import build_anchor_config
 from detect.config.builders.detector import build_preprocess
@@ -38,15 +39,9 @@ def choose_settings(config: Config, train: Annotations, num_objects: int, comput
     crowds. What is set stays: by ``--set``, or by the configuration file. Raises UserError for an initial model that is
     not a Faster R-CNN.
     """
-    settings = config.model_dump(mode="json", exclude_unset=True)
     on_gpu = compute.device.type != "cpu"
-    choices: list[Choice] = []
-    if config.model.init is None:
-        settings.get("model", {}).pop("init", None)  # a null that is set is none either
-        choices.append(Choice("model.init", *default_initial(on_gpu)))
+    settings, choices, initial, taken = _begin(config, on_gpu)
     keys = set(_keys(settings))
-    initial = read_initial(config.model.init or str(choices[0].setting))
-    taken = merge_overrides(settings_of(initial), [f"train.epochs={Config().train.epochs}"])
     with_model = _fill(taken, choices, settings)
     for_objects = _choose_for_objects(with_model, train, keys)
     choices += for_objects.choices
@@ -60,6 +55,26 @@ def choose_settings(config: Config, train: Annotations, num_objects: int, comput
         f"which knows {len(initial.classes)} classes"
     )
     return ChosenConfig(config=_fill(taken, chosen, settings), lines=(line, for_objects.line, *map(str, chosen)))
+
+
+def fill_from_initial(config: Config, on_gpu: bool) -> Config:
+    """Return ``config`` with all that is not set taken from the initial model, before any choice for the images.
+
+    Raises UserError for an initial model that is not a Faster R-CNN.
+    """
+    settings, choices, _, taken = _begin(config, on_gpu)
+    return _fill(taken, choices, settings)
+
+
+def _begin(config: Config, on_gpu: bool) -> tuple[dict[str, Any], list[Choice], Checkpoint, dict[str, Any]]:
+    """Return the settings that are set, the choice of an initial model, that model, and what is taken from it."""
+    settings = config.model_dump(mode="json", exclude_unset=True)
+    choices: list[Choice] = []
+    if config.model.init is None:
+        settings.get("model", {}).pop("init", None)  # a null that is set is none either
+        choices.append(Choice("model.init", *default_initial(on_gpu)))
+    initial = read_initial(config.model.init or str(choices[0].setting))
+    return settings, choices, initial, merge_overrides(settings_of(initial), [f"train.epochs={Config().train.epochs}"])
 
 
 def _set_by_user(config: Config, keys: Set[str]) -> SetByUser:
