@@ -60,6 +60,7 @@ FIXED_SETTINGS = (  # settings that detections depend on and that torchvision ha
     *(f"model.mask.{key}" for key in ("pool_size", "num_convs", "channels", "norm", "per_stage")),
     *(f"model.postprocess.{key}" for key in ("box_regression", "max_scale_change", "min_size")),
     "model.postprocess.pre_nms_top_n_per_class",
+    *(f"model.test_time.{key}" for key in ("flip", "scales", "slice.size")),  # the others say how views are merged
 )
 UNUSED_BY_HEAD_TYPE = {"fc": {"model.head.num_convs", "model.head.norm"}}
 

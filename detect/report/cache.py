@@ -1,7 +1,7 @@
 """The cache of a model's detections and proposal scores on its validation data, so that the next report is fast.
 
 The files are in the folder ``report`` of the run. Their names end in a hash of everything they depend on: weights,
-settings, device and images. They may be deleted at any time.
+settings, device, images, and the versions of this package and of torch. They may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from detect.config import to_dict
 from detect.config.builders.proposals import proposals_for_evaluation
@@ -33,7 +34,9 @@ from detect.inference.result_writers import write_json
 from detect.inference.rpn_proposals import RPNProposals, with_objects
 from detect.system.files import write_bytes
 from detect.system.progress import ProgressDisplay
+from detect.version import __version__
 
+_VERSION = 1  # increase it with every change after which the same weights and settings detect otherwise
 PROPOSAL_IMAGES = 500  # at most: recall is then exact to 2 points, and 2,000 boxes an image take as long as detecting
 
 
@@ -137,6 +140,7 @@ def _file(
     files = [Path(annotations.file(index)) for index in range(len(annotations))]
     ground_truth = (annotations.boxes, annotations.labels, annotations.difficult, annotations.crowd)
     inputs = {
+        "versions": [_VERSION, __version__, torch.__version__],
         "weights": hashlib.sha256(predictor.file.read_bytes()).hexdigest(),
         "model": to_dict(predictor.config.model),
         "given": [_size_and_mtime(file) for file in predictor.config.model.proposal_files],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import detect
@@ -22,9 +23,11 @@ from detect.evaluation.proposal_report import PROPOSAL_COUNTS
 from detect.inference.rpn_proposals import align_file_proposals
 from detect.proposals.files import read_proposals
 from detect.report import cache
+from detect.system.progress import show_progress
 from detect.training.run_folder import RunFolder
 from tests.conftest import TINY, Command
 from tests.report.example_pages import parse_page
+from tests.training.fixtures_training import QUIET
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,23 @@ def test_report_is_written_and_the_second_one_uses_the_cache(
     assert detect_command("report", run, "--out", tmp_path / "again.html")[0] == 0
     again = parse_page((tmp_path / "again.html").read_text(encoding="utf-8"))
     assert again.text.split("Made by")[0] == page.text.split("Made by")[0]
+
+
+@pytest.mark.parametrize("changed", ["__version__", "_VERSION", "torch"])
+def test_the_detections_of_another_version_are_not_used(
+    changed: str, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = detect.load(run)
+    annotations = load_split_for_model(predictor.config, "val", predictor.classes)
+    with show_progress(QUIET, "detecting", len(annotations), "images") as display:
+        cache.cached_detections(predictor, annotations, run, display)
+        if changed == "torch":
+            monkeypatch.setattr(torch, "__version__", "0.1")
+        else:
+            monkeypatch.setattr(cache, changed, "another", raising=False)
+        for _ in range(2):
+            cache.cached_detections(predictor, annotations, run, display)
+    assert len(list((run / "report").glob("detections-*.json"))) == 2
 
 
 @pytest.mark.slow
