@@ -11,9 +11,10 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.group import Group
-from detect.cli.model_export import export, quantize
+from detect.cli.model_export import export, quantize, require_other_than_model
 from detect.errors import UserError
 from detect.system.files import require_file, require_writable_file, write_text
+from detect.system.overwriting import require_other_files
 
 if TYPE_CHECKING:
     from detect.config import Config
@@ -92,6 +93,7 @@ def summary(
 def compress(model: Path, out: Path, ranks: str | None) -> None:
     """Compress the head's fully connected layers by truncated SVD (Fast R-CNN, section 3.1), without retraining."""
     require_writable_file(out)
+    require_other_than_model(out, model, "--out")
     rank_list = None if ranks is None else _ranks(ranks)
     from detect.checkpoints.checkpoint import save_checkpoint
     from detect.checkpoints.compress import compress as compress_checkpoint
@@ -148,6 +150,8 @@ def import_(
     name of `detect model zoo`; its published weights are downloaded.
     """
     require_writable_file(out)
+    if Path(source).exists():  # else it is a name
+        require_other_files([out], [Path(source)])
     for flag, value in (("--layout", layout), ("--eps", eps)):
         if library != "torchvision" and value is not None:
             raise UserError(f"{flag}: expected --from torchvision together with it, found --from {library}")

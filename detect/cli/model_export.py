@@ -13,6 +13,7 @@ from rich.table import Table
 from detect.cli import options
 from detect.errors import UserError
 from detect.system.files import format_bytes, require_folder, require_writable_file
+from detect.system.overwriting import require_other_files
 
 if TYPE_CHECKING:
     from detect.export.export_graph import GraphTarget
@@ -74,6 +75,7 @@ def export(model: Path, out: Path, target: ExportTarget, check_paths: tuple[str,
     if target == "safetensors":
         _export_safetensors(model, out, card_file)
         return
+    require_other_than_model(out, model, "OUT")
     from detect.checkpoints.torchvision_export import export_torchvision, save_state
 
     checkpoint, file = read_model(model)
@@ -118,7 +120,8 @@ def quantize(
     overrides: tuple[str, ...],
 ) -> None:
     """Quantize MODEL to int8, after training, as a graph of OpenVINO, and compare the two on the validation split of
-    ROOT: the change of mAP with its 95% interval. Without labels of the model's classes there is no comparison.
+    ROOT: the change of mAP with its 95% interval. Without labels there is no comparison; labels of the training split
+    that cannot be read, or are of a class that MODEL does not have, are an error.
     --set of model.* and of the input size changes MODEL first; other settings are those of the data in ROOT.
 
     The first convolution, decoding, pooling, scores and suppression stay in float, and so do layers that cost more
@@ -142,6 +145,14 @@ def quantize(
         change = written.change
         print(f"the model (first) and its graph in int8 (second) on {change.num_images} images:")
         Console().print(difference_table(change.before, change.after, change.comparison))
+
+
+def require_other_than_model(out: Path, model: Path, argument: str) -> None:
+    """Raise UserError if ``out`` is the file of MODEL: a checkpoint, or that of a run folder which is read."""
+    if model.exists():  # else it is a name
+        from detect.checkpoints.checkpoint import find_checkpoint
+
+        require_other_files([out], [find_checkpoint(model)], argument)
 
 
 def _float_layers_table(layers: Sequence[LayerCost]) -> Table:

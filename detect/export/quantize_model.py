@@ -16,6 +16,7 @@ from detect.config.builders.data import default_metric, read_split_for_model
 from detect.config.files import with_overrides
 from detect.config.renamed import RENAMED_KEYS
 from detect.data.annotations import Annotations
+from detect.data.formats.detect_format import format_signs
 from detect.data.images import read_image
 from detect.data.sources import select
 from detect.errors import UserError
@@ -95,10 +96,11 @@ def quantize_model(
 ) -> QuantizedModel:
     """Write MODEL as a graph of OpenVINO in int8, calibrated on photos of the training split of ``root``.
 
-    Where these have labels of the model's classes, layers go back to float until the mAP on them falls by at most
+    Where these have labels, layers go back to float until the mAP on them falls by at most
     ``max_drop``. Where the validation split has such labels, both detect in it and are scored. ``overrides`` are
     settings of the model, which the graph then has, and of the data. Raises UserError for a processor that is slower
-    in int8, unless ``anyway``, for a name without .xml, and for a folder without images.
+    in int8, unless ``anyway``, for a name without .xml, for a folder without images, and for labels of the training
+    split that cannot be read, or are of a class that the model does not have.
     """
     if out.suffix != OPENVINO:
         raise UserError(f"{out}: expected a name that ends in {OPENVINO}, found {out.name}")
@@ -205,11 +207,13 @@ def data_config(config: Config, root: Path, overrides: Sequence[str]) -> Config:
 
 
 def read_calibration(predictor: Predictor, config: Config, root: Path, count: int) -> Calibration:
-    """Return ``count`` photos of the training split, or of all in ``root`` where there are no labels, drawn by name."""
-    try:
-        annotations, _ = read_split_for_model(config, "train", predictor.classes)
-    except UserError:
+    """Return ``count`` photos of the training split, or of all in ``root`` where there are no labels, drawn by name.
+
+    Raises UserError for labels that cannot be read, or of a class that the model does not have.
+    """
+    if config.data.format == "auto" and not format_signs(Path(config.data.root)):
         return Calibration(photos=tuple(sorted(find_images([str(root)]), key=_draw_key)[:count]), labelled=None)
+    annotations, _ = read_split_for_model(config, "train", predictor.classes)
     files = [Path(annotations.file(index)) for index in range(len(annotations))]
     indices = sorted(range(len(files)), key=lambda index: _draw_key(files[index]))[:count]
     labelled = select(annotations, indices)

@@ -18,12 +18,12 @@ def folder_entries(paths: Sequence[Path]) -> list[Path]:
     return [real[path.parent] / path.name for path in paths]
 
 
-def require_other_files(outputs: Iterable[Path], inputs: Sequence[Path]) -> None:
-    """Raise UserError if one of the files to write is one of those that are read."""
+def require_other_files(outputs: Iterable[Path], inputs: Sequence[Path], argument: str = "--out") -> None:
+    """Raise UserError if one of the files to write is one of those that are read; argument: that which names them."""
     entries, outputs = set(folder_entries(inputs)), list(outputs)
     for output, entry in zip(outputs, folder_entries(outputs), strict=True):
         if entry in entries:
             raise UserError(
                 f"{output}: expected a file that this command does not read, found one of its inputs, which would be "
-                "replaced; give another --out"
+                f"replaced; give another {argument}"
             )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,38 @@ def test_compressed_model_of_full_rank_predicts_the_same(run: Path, tmp_path: Pa
 def test_compress_refuses_wrong_ranks(run: Path, ranks: tuple[int, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         compress(run, ranks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out"),
+    [
+        (("compress", "model.pt", "--out"), "model.pt"),
+        (("compress", "run", "--out"), "run/best.pt"),
+        (("compress", "./run/../model.pt", "--out"), "model.pt"),
+        (("import", "model.pt", "--from", "torchvision", "--out"), "./model.pt"),
+        (("import", "model.pt", "--from", "detectron2", "--out"), "model.pt"),
+        (("import", "model.pt", "--from", "mmdetection", "--out"), "model.pt"),
+        (("export", "--to", "torchvision", "model.pt"), "model.pt"),
+        (("export", "--to", "torchvision", "run"), "run/best.pt"),
+    ],
+)
+def test_a_model_is_not_replaced_by_what_is_made_of_it(
+    arguments: tuple[str, ...],
+    out: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    detect_command: Command,
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copy(run / "best.pt", tmp_path / "model.pt")
+    monkeypatch.chdir(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    status, stdout, err = detect_command("model", *arguments, out)
+    assert (status, stdout) == (2, "")
+    assert err.startswith(f"detect: {Path(out)}: expected a file that this command does not read, found one of its inp")
+    assert err.endswith(f"give another {'OUT' if 'export' in arguments else '--out'}\n")
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_compress_command_writes_a_checkpoint(run: Path, tmp_path: Path, detect_command: Command) -> None:

@@ -237,6 +237,11 @@ def meta_checkpoint(layout: str, *overrides: str) -> Checkpoint:
             R50, ("model.head.negative_iou=[0,0.4]",), f"{R50}(.*, num_classes=3, box_bg_iou_thresh=0.4)", marks=SLOW
         ),
         (R50, ("model.head.delta_stds=[1,1,0.5,0.5]",), f"{R50}(.*, bbox_reg_weights=(1.0, 1.0, 2.0, 2.0))"),
+        (
+            R50,
+            ("model.test_time.merge=nms", "model.test_time.slice.overlap=0.5"),  # of views that there are not
+            f"{R50}(weights=None, weights_backbone=None, num_classes=3)",
+        ),
     ],
 )
 def test_export_torchvision_returns_the_layout_of_the_detector(
@@ -265,6 +270,12 @@ def test_export_torchvision_returns_the_layout_of_the_detector(
         (["model.pool=roi_pool"], "expected model.pool roi_align, .* found roi_pool"),
         (["model.head.class_agnostic=true"], "expected model.head.class_agnostic False, .* found True"),
         (["model.cascade.ious=[0.5,0.6]"], r"expected model.cascade .*None.*, found .*\[0.5, 0.6\]"),
+        (
+            ["model.test_time.flip=true"],
+            f"test: expected model.test_time.flip False, as torchvision's {R50} has it, found True",
+        ),
+        (["model.test_time.scales=[1,1.5]"], r"expected model.test_time.scales \[1.0\], .* found \[1.0, 1.5\]"),
+        (["model.test_time.slice.size=640"], "expected model.test_time.slice.size None, .* found 640"),
     ],
 )
 def test_export_torchvision_refuses_settings_without_an_argument(overrides: list[str], message: str) -> None:
@@ -305,6 +316,16 @@ def test_commands_import_predict_and_export(tmp_path: Path, detect_command: Comm
     boxes = torch.tensor([detection["box"] for detection in detections])
     labels = torch.tensor([names.index(detection["label"]) for detection in detections])
     assert fraction_matched(expected, {"boxes": boxes, "labels": labels}) >= 0.98
+
+    before = {path: path.read_bytes() for path in (file, checkpoint)}
+    for arguments, replaced in (
+        (("import", "--from", "torchvision", file, "--layout", MOBILE_320, "--out", file), file),
+        (("export", "--to", "torchvision", checkpoint, checkpoint), checkpoint),
+    ):
+        status, out, err = detect_command("model", *arguments)
+        assert (status, out) == (2, "")
+        assert err.startswith(f"detect: {replaced}: expected a file that this command does not read, found one of its ")
+    assert {path: path.read_bytes() for path in before} == before
 
     status, out, err = detect_command("model", "export", "--to", "torchvision", checkpoint, back)
     assert (status, err) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,34 @@ def test_photos_without_labels_calibrate_and_are_not_compared(count: int, model:
     change, reason = quantizing.accuracy_change(predictor, predictor, config)
     assert change is None
     assert "expected" in reason
+
+
+def change_text(file: Path, change: Callable[[str], str]) -> None:
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "overrides", "message"),
+    [
+        (lambda text: text, (), None),
+        (lambda text: text.replace(f'"{CLASSES[0]}"', '"truck"'), (), "truck"),
+        (lambda text: text[: len(text) // 2], (), r"train\.json"),
+        (lambda text: text, ("data.train=trian",), "trian"),
+        (lambda text: text, ("data.format=voc",), "data.format: expected coco"),
+    ],
+    ids=["whole", "a class that the model lacks", "cut off", "no such split", "another format"],
+)
+def test_labels_that_cannot_be_read_are_not_taken_for_none(
+    change: Callable[[str], str], overrides: tuple[str, ...], message: str | None, model: Path, tmp_path: Path
+) -> None:
+    predictor, root = load(model, "cpu"), write_labelled(tmp_path, model)
+    change_text(root / "train.json", change)
+    config = quantizing.data_config(predictor.config, root, overrides)
+    if message is None:
+        assert quantizing.read_calibration(predictor, config, root, 9).labelled is not None
+        return
+    with pytest.raises(UserError, match=message):
+        quantizing.read_calibration(predictor, config, root, 9)
 
 
 def test_a_model_compared_with_itself_changes_nothing(model: Path, tmp_path: Path) -> None:
