@@ -16,7 +16,8 @@ from detect.system.tensor_files import StateDict
 def class_names(
     num_classes: int, source: str, names: Sequence[str] | None, defaults: Sequence[tuple[str, ...]]
 ) -> tuple[str, ...]:
-    """Return the class names: ``names``, or if it is None the one of the ``defaults`` that is as long.
+    """Return the class names: ``names`` without blanks at their ends, or if it is None the one of the ``defaults`` that
+    is as long.
 
     Raises UserError if there are not ``num_classes`` different names.
     """
@@ -25,9 +26,11 @@ def class_names(
         if default is None:
             raise UserError(f"--classes: expected the names of the {num_classes} classes of {source}, found none")
         return default
-    if len(names) != num_classes or len(set(names)) != num_classes:
-        raise UserError(f"--classes: expected {num_classes} different names for {source}, found {', '.join(names)}")
-    return tuple(names)
+    stripped = tuple(name.strip() for name in names)
+    if len(stripped) != num_classes or len(set(stripped)) != num_classes or "" in stripped:
+        listed = ", ".join(name or '""' for name in stripped)
+        raise UserError(f"--classes: expected {num_classes} different names for {source}, found {listed}")
+    return stripped
 
 
 def require_complete(weights: StateDict, config: Config, classes: tuple[str, ...], expected: str) -> StateDict:

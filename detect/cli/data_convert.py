@@ -46,7 +46,7 @@ def convert(
     """Write the data set SRC to DST, a new or empty folder, in another format.
 
     Splits and their order, classes and their order, and the corners of each box stay as they are, to the last bit.
-    Fields that the format of DST cannot hold are reported.
+    Fields that the format of DST cannot hold are reported; names that it cannot hold are replaced and counted.
     """
     from detect.data.convert.convert import plan_conversion, require_new_folder, run_conversion
     from detect.data.convert.convertible_dataset import drop_unrepresentable, read_convertible_dataset
@@ -93,3 +93,5 @@ def convert(
         if fields:
             how = "written in fields that only detect reads" if readable else "not written"
             print(f"{target_format} has no field for {', '.join(fields)}: {how}")
+    for note in conversion.notes:
+        print(note)

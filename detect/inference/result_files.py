@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.formats.yolo_names import require_spelled_names, require_text
 from detect.data.image_names import ImageNames
 from detect.data.images import image_size
 from detect.errors import UserError, shorten
@@ -151,11 +152,14 @@ def _read_csv(path: Path, images: ListedImages | None, classes: Sequence[str] | 
 
 
 def _read_yolo(folder: Path, images: ListedImages, classes: Sequence[str] | None) -> Results:
-    content = read_yaml(folder / "data.yaml", "the classes of the detections")
+    data_file, expected = folder / "data.yaml", "the classes of the detections"
+    content = read_yaml(data_file, expected)
     listed = content.get("names") if isinstance(content, dict) else None
     known = dict(enumerate(listed)) if isinstance(listed, list) else listed
     if not isinstance(known, dict) or not known:
-        raise UserError(f'{folder / "data.yaml"}: expected "names", found {shorten(listed)}')
+        raise UserError(f'{data_file}: expected "names", found {shorten(listed)}')
+    require_text(data_file, known.values())
+    require_spelled_names(data_file, read_text(data_file, expected))
     names = tuple(classes or map(str, known.values()))
     labels = labels_by_name(str(folder), names)
     by_file: dict[str, list[DetectionRow]] = {}

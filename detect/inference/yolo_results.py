@@ -10,12 +10,14 @@ from pathlib import Path, PurePath
 
 import yaml
 
+from detect.data.formats.yolo import label_file
 from detect.data.image_names import relative_to_shared_folder
 from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.result_writers import short_image_names, sorted_by_score, tracks_by_score
 from detect.system.files import fit_name, write_text
 from detect.system.overwriting import folder_entries
+from detect.system.yaml_files import Dumper
 
 
 def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -50,7 +52,7 @@ def write_yolo_labels(folder: Path, predictions: Sequence[Prediction], classes: 
     files = [prediction.file for prediction in predictions]
     require_places(folder, files)
     for name, prediction in zip(_image_paths(files), predictions, strict=True):
-        write_text(folder / _label_path(name), "".join(_label_lines(prediction)))
+        write_text(folder / label_file(Path(name)), "".join(_label_lines(prediction)))
         _link(Path(prediction.file), folder / name)
     _write_data_file(folder, {"train": "images", "val": "images"}, classes)
 
@@ -83,12 +85,6 @@ def _image_paths(files: Sequence[str]) -> list[str]:
     ]
 
 
-def _label_path(image: str) -> str:
-    """Return where ultralytics looks for the labels of an image: its ``img2label_paths`` replaces the last /images/."""
-    before, _, after = f"/{image}".rpartition("/images/")
-    return f"{before}/labels/{PurePath(after).with_suffix('.txt').as_posix()}".lstrip("/")
-
-
 def _label_lines(prediction: Prediction) -> list[str]:
     lines = []
     w, h = prediction.width, prediction.height
@@ -117,4 +113,4 @@ def _link(image: Path, target: Path) -> None:
 
 def _write_data_file(folder: Path, splits: dict[str, str], classes: Sequence[str]) -> None:
     content = {**splits, "names": dict(enumerate(classes))}
-    write_text(folder / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_text(folder / "data.yaml", yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True))

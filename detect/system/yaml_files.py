@@ -66,6 +66,36 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
 
 
+def respelled_numbers(text: str, key: str) -> list[tuple[str, int | float]]:
+    """Return (spelling, number) of the numbers in the list or mapping of a key that Python spells otherwise.
+
+    In YAML 1.1, 010 is 8 and 12:30 is 750. text: a mapping that ``parse_yaml`` reads.
+    """
+    loader = _Loader(text)
+    try:
+        values = [value for name, value in _pairs(loader, loader.get_single_node()) if name.value == key]
+        nodes = [node for value in values for node in _members(loader, value) if isinstance(node, yaml.ScalarNode)]
+        numbers = [(node.value, loader.construct_object(node)) for node in nodes]
+    finally:
+        loader.dispose()
+    return [
+        (spelling, number) for spelling, number in numbers if type(number) in (int, float) and str(number) != spelling
+    ]
+
+
+def _members(loader: _Loader, node: yaml.Node) -> list[yaml.Node]:
+    """Return the nodes in a list, and the values of a mapping; none of a single value."""
+    return [value for _, value in _pairs(loader, node)] or (node.value if isinstance(node, yaml.SequenceNode) else [])
+
+
+def _pairs(loader: _Loader, node: yaml.Node | None) -> list[tuple[yaml.Node, yaml.Node]]:
+    """Return the keys and values of a mapping, with those that << merges into it; none of another node."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    loader.flatten_mapping(node)
+    return list(node.value)
+
+
 def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
     """Return the number of values in a node, with each alias counted as all values that it stands for."""
     if id(node) in counts:

@@ -62,6 +62,29 @@ def test_every_format_is_read_back_with_all_images(name, photos, tmp_path):
     assert best.boxes[np.argmax(best.scores)] == pytest.approx(np.array(BOXES[0]), abs=1e-9)
 
 
+@pytest.mark.parametrize("name", ["json", "csv", "coco", "voc", "yolo"])
+def test_classes_that_look_like_numbers_are_read_back(name, photos, tmp_path):
+    classes = ("1e3", "dining table", "007")
+    write_format(tmp_path / file_name(name), name, predictions(photos), classes, None)
+    results = read_results(tmp_path / file_name(name), None if name in ("json", "coco") else listed_images(photos))
+    assert {results.classes[label - 1] for p in results.predictions for label in p.labels} == {"1e3", "007"}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("{0: cat, 1: 1e3, 2: dog}", "1e3, which YAML reads as 1000.0"),
+        ("[007, cat, dog]", "007, which YAML reads as 7"),
+        ("[cat, no, dog]", "false"),
+    ],
+)
+def test_classes_of_yolo_that_are_no_text_are_refused(names, found, photos, tmp_path):
+    write_format(tmp_path / "yolo", "yolo", predictions(photos), CLASSES, None)
+    (tmp_path / "yolo/data.yaml").write_text(f"names: {names}\n")
+    with pytest.raises(UserError, match=rf"data\.yaml: names: expected text, found {found}: put .* in quotes"):
+        read_results(tmp_path / "yolo", listed_images(photos))
+
+
 def test_nothing_is_read_from_files_of_no_images(tmp_path):
     for name in ("json", "csv", "coco"):
         path = tmp_path / file_name(name)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from detect.data.convert.class_names import held_classes, rename_classes
 from detect.data.convert.convertible_dataset import ConvertibleDataset
 from detect.data.convert.dataset_writers import IMAGE_FOLDERS, label_files
-from detect.data.convert.naming import target_names
+from detect.data.convert.naming import held_names, target_names
 from detect.data.formats.detect_format import WritableFormat
 from detect.errors import RunError, UserError
 from detect.system.files import require_writable_folder, sync, sync_below
@@ -23,13 +24,15 @@ class Conversion:
     """All files to write. It is computed before anything is written, so that bad input leaves nothing behind.
 
     folder: the new folder; images: the folder of images inside it; names: the path of each image file inside
-    ``images``; files: path inside ``folder`` to text.
+    ``images``; files: path inside ``folder`` to text; notes: a line on the photos that get other names, and one on such
+    classes.
     """
 
     folder: Path
     images: Path
     names: dict[Path, str]
     files: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def require_new_folder(folder: Path) -> Path:
@@ -41,12 +44,30 @@ def require_new_folder(folder: Path) -> Path:
 
 
 def plan_conversion(dataset: ConvertibleDataset, target: WritableFormat, folder: Path) -> Conversion:
-    """Return the data set as files of the format ``target``.
+    """Return the data set as files of the format ``target``; names that it cannot hold are replaced.
 
-    Raises UserError for images that would have the same label file.
+    Raises UserError for images that would have the same label file, and for classes that would have the same name.
     """
-    names = target_names(dataset.images().values(), flat=target == "voc")
-    return Conversion(folder, Path(IMAGE_FOLDERS[target]), names, label_files(dataset, names, target))
+    images = dataset.images()
+    wanted = target_names(images.values(), flat=target == "voc")
+    names = held_names(wanted, target)
+    classes = held_classes(dataset, target)
+    renamed = [(images[file].name, name) for file, name in names.items() if name != wanted[file]]
+    notes = (
+        _describe_renamed(renamed, "photo whose name", "photos whose names", target),
+        _describe_renamed([*classes.items()], "class whose name", "classes whose names", target),
+    )
+    files = label_files(rename_classes(dataset, classes), names, target)
+    return Conversion(folder, Path(IMAGE_FOLDERS[target]), names, files, tuple(filter(None, notes)))
+
+
+def _describe_renamed(names: Sequence[tuple[str, str]], one: str, several: str, target: WritableFormat) -> str:
+    """Return a line that counts the pairs of a name and another one, with the first of them; empty without any."""
+    changed = [pair for pair in names if pair[0] != pair[1]]
+    if not changed:
+        return ""
+    what, more = (f"1 {one}", "") if len(changed) == 1 else (f"{len(changed)} {several}", ", ...")
+    return f"renamed: {what} {target} cannot hold: {changed[0][0]!r} is {changed[0][1]!r}{more}"
 
 
 def run_conversion(conversion: Conversion, link: bool, progress: ProgressDisplay) -> None:

@@ -21,8 +21,10 @@ from detect.data.formats.numbers import format_center_box, format_float, format_
 from detect.data.formats.records import Corners, LabeledImage, LabeledObject
 from detect.data.formats.split_names import ROBOFLOW_FILES
 from detect.data.formats.voc_xml import UNSPECIFIED
+from detect.data.formats.yolo import label_file
 from detect.data.masks import RleMask, mask_area, rasterize
 from detect.errors import UserError
+from detect.system.yaml_files import Dumper
 from detect.types import Size
 
 IMAGE_FOLDERS = {"voc": "JPEGImages", "coco": "images", "yolo": "images", "csv": "images"}
@@ -142,20 +144,35 @@ def _coco_mask(instance: LabeledObject, size: Size) -> dict[str, Any]:
 
 def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
     class_indices = {name: index for index, name in enumerate(dataset.categories)}
+    label_paths = _yolo_label_paths(names)
     files = {}
     for file, image in dataset.images().items():
         lines = [
             f"{class_indices[instance.name]} {' '.join(_yolo_numbers(instance, image.known_size))}\n"
             for instance in image.objects
         ]
-        files[f"labels/{PurePosixPath(names[file]).with_suffix('.txt')}"] = "".join(lines)
+        files[label_paths[file]] = "".join(lines)
     entries: dict[str, Any] = {}
     for name, images in dataset.splits.items():
         entries[_split_file_name(name)] = f"{_split_file_name(name)}.txt"
         files[f"{_split_file_name(name)}.txt"] = "".join(f"./images/{names[image.file]}\n" for image in images)
     entries["names"] = dict(enumerate(dataset.categories))
-    files["data.yaml"] = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
+    files["data.yaml"] = yaml.dump(entries, Dumper=Dumper, sort_keys=False, allow_unicode=True)
     return files
+
+
+def _yolo_label_paths(names: dict[Path, str]) -> dict[Path, str]:
+    """Return the path of each image's label file. Raises UserError if two images have the same.
+
+    The photos ``images/labels/a.jpg`` and ``labels/images/a.jpg`` have.
+    """
+    paths = {file: label_file(Path(IMAGE_FOLDERS["yolo"], name)).as_posix() for file, name in names.items()}
+    first: dict[str, Path] = {}
+    for file, path in paths.items():
+        other = first.setdefault(path, file)
+        if other != file:
+            raise UserError(f"{file}: expected a label file of its own, found that {other} has it: {path}")
+    return paths
 
 
 def _yolo_numbers(instance: LabeledObject, size: Size) -> Sequence[str]:

@@ -23,9 +23,10 @@ from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
 from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
-from detect.data.formats.yolo_data import name_lines, other_name_files, read_data_file
+from detect.data.formats.yolo_data import other_name_files, read_data_file
 from detect.data.formats.yolo_entries import resolve_entry
 from detect.data.formats.yolo_labels import describe_lengths, read_labels
+from detect.data.formats.yolo_names import name_lines
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean
 from detect.system.files import require_file
@@ -49,7 +50,10 @@ def yolo_splits(root: Path) -> list[str]:
 
 
 def label_file(image: Path) -> Path:
-    """Return the path of an image's label file in a folder of labels, which need not exist."""
+    """Return the path of an image's label file in a folder of labels, which need not exist.
+
+    Ultralytics looks there: its ``img2label_paths`` replaces the last /images/.
+    """
     parts = list(image.parts)
     for i in range(len(parts) - 2, -1, -1):
         if parts[i] == "images":

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from detect.data.formats.image_index import has_file, listed_path
-from detect.data.formats.label_text import class_name, label_lines, read_label_text
+from detect.data.formats.label_text import label_lines, read_label_text
 from detect.data.formats.split_names import ONLY_SPLIT, is_role_name, split_role
+from detect.data.formats.yolo_names import name_lines, parse_names, require_spelled_names
 from detect.data.images import is_image
 from detect.errors import UserError, did_you_mean, shorten
 from detect.system.files import require_folder
@@ -85,7 +86,7 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
         return _parse_darknet(root, file, _read_darknet(root, encoding), encoding)
     if file.suffix not in _YAML_SUFFIXES:
         splits = _text_lists(root, encoding)
-        names = _parse_names(file, name_lines(file, encoding))
+        names = parse_names(file, name_lines(file, encoding))
         return YoloData(
             file,
             root,
@@ -94,12 +95,14 @@ def read_data_file(root: Path, encoding: str | None = None) -> YoloData:
             encoding=encoding,
             has_splits=bool(splits),
         )
-    content = _read_yaml(file, encoding)
+    text = read_label_text(file, "YOLO's names and splits", encoding)
+    content = _parse_yaml(file, text)
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected names and the splits train and val, found {type(content).__name__}")
     if "names" not in content:
         raise UserError(f"{file}: expected names, found nothing{did_you_mean('names', map(str, content))}")
-    names = _parse_names(file, content["names"], encoding)
+    require_spelled_names(file, text)
+    names = parse_names(file, content["names"], encoding)
     if content.get("nc", len(names)) != len(names):
         raise UserError(f"{file}: nc: expected {len(names)}, the number of names, found {shorten(content['nc'])}")
     base_folder = _find_base_folder(root, content.get("path"))
@@ -115,48 +118,12 @@ def _all_images(root: Path) -> dict[str, tuple[str, ...]]:
     return {ONLY_SPLIT: ("images" if (root / "images").is_dir() else ".",)}
 
 
-def name_lines(file: Path, encoding: str | None) -> list[str]:
-    """Return the lines of a list of names, without blank ones at its end: each line is a class."""
-    lines = [line.strip() for line in label_lines(file, encoding)]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def _read_yaml(file: Path, encoding: str | None) -> Any:
+def _parse_yaml(file: Path, text: str) -> Any:
     """Return the value of data.yaml. Raises UserError."""
     try:
-        return parse_yaml(read_label_text(file, "YOLO's names and splits", encoding))
+        return parse_yaml(text)
     except ValueError as error:
         raise UserError(f"{file}: expected YAML, found {error}") from None
-
-
-def _parse_names(file: Path, listed: Any, encoding: str | None = None) -> tuple[str, ...]:
-    """Return the class names of a list, of a mapping of 0, 1, ... to names, or of a text file beside ``file``."""
-    if isinstance(listed, str) and listed.strip() and has_file(file.parent / listed_path(listed)):
-        names_file = file.parent / listed_path(listed)
-        return _parse_names(names_file, name_lines(names_file, encoding))
-    if isinstance(listed, dict):
-        listed = {int(key) if isinstance(key, str) and key.isdecimal() else key: name for key, name in listed.items()}
-        if sorted(listed, key=str) != sorted(range(len(listed)), key=str):
-            raise UserError(
-                f"{file}: names: expected the numbers 0 to {len(listed) - 1}, found {shorten(list(listed))}"
-            )
-        listed = [listed[i] for i in range(len(listed))]
-    if not isinstance(listed, list) or not listed:
-        raise UserError(f"{file}: names: expected class names, found {shorten(listed)}")
-    wrong = next((name for name in listed if isinstance(name, bool) or not isinstance(name, str | int | float)), None)
-    if wrong is not None or None in listed:  # YAML does not read no, off and null as text
-        raise UserError(f"{file}: names: expected text, found {shorten(wrong)}: put names such as no in quotes")
-    names = tuple(class_name(str(name)) for name in listed)
-    if not all(map(str.strip, names)):  # darknet and labelImg count blank lines
-        blank = next(index for index, name in enumerate(names) if not name.strip())
-        cure = "name it there, or remove the line if the labels do not count it"
-        raise UserError(f"{file}: names: expected a name for each class, found a blank for class {blank}: {cure}")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise UserError(f'{file}: names: expected each name once, found "{repeated[0]}" twice')
-    return names
 
 
 def _find_base_folder(root: Path, path: Any) -> Path:
@@ -229,7 +196,7 @@ def _parse_darknet(root: Path, file: Path, content: dict[str, str], encoding: st
     splits: dict[str, tuple[str, ...]] = {
         split: (str(_find_end(root, path).absolute()),) for split, path in lists.items()
     }
-    return YoloData(file, root, _parse_names(names_file, names), splits, encoding=encoding)
+    return YoloData(file, root, parse_names(names_file, names), splits, encoding=encoding)
 
 
 def _find_end(root: Path, name: str) -> Path:

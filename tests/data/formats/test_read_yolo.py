@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -197,6 +198,55 @@ def test_read_yolo_of_files_written_on_windows(yolo: Yolo) -> None:
     root = yolo({"a.jpg": BOX}, "\ufefftrain: list.txt\r\n" + NAMES)
     (root / "list.txt").write_text("\ufeffimages/a.jpg\r\n", encoding="utf-8")
     assert read_yolo(root, "train", None).file(0) == str(root / "images/a.jpg")
+
+
+NAMES_AS_SPELLED = [
+    ("[cat, 12 mm]", ["cat", "12 mm"]),
+    ("[1, 2]", ["1", "2"]),
+    ("[0, -3, 1.5, 10.0]", ["0", "-3", "1.5", "10.0"]),
+    ("{0: 7, 1: 10}", ["7", "10"]),
+    ("{0: 7, 0x1: 10}", ["7", "10"]),
+    ("{0: 7, '1': 10}", ["7", "10"]),
+    ("\n- 7\n- 008", ["7", "008"]),  # no number in base 8
+    ("['007', \"1e3\", !!str 0x1F]", ["007", "1e3", "0x1F"]),
+]
+
+
+@pytest.mark.parametrize(("names", "expected"), NAMES_AS_SPELLED)
+def test_names_that_are_numbers_are_kept_as_they_are_spelled(yolo: Yolo, names: str, expected: list[str]) -> None:
+    annotations = read_yolo(yolo({"a.jpg": BOX}, f"train: images\nnames: {names}\n"), "train", None)
+    assert list(annotations.classes) == expected
+
+
+MISREAD_NAMES = [
+    ("[cat, 010]", "010", "8"),
+    ("[007]", "007", "7"),
+    ("[7, 007]", "007", "7"),
+    ("[0x1F]", "0x1F", "31"),
+    ("[0b11]", "0b11", "3"),
+    ("[12:30]", "12:30", "750"),
+    ("[1e3]", "1e3", "1000.0"),
+    ("[2E5, 010]", "2E5", "200000.0"),
+    ("[1_000]", "1_000", "1000"),
+    ("[+5]", "+5", "5"),
+    ("[1.10]", "1.10", "1.1"),
+    ("[.5]", ".5", "0.5"),
+    ("[.inf]", ".inf", "inf"),
+    ("{0: cat, 1: 010}", "010", "8"),
+    ("\n  0: cat\n  1: 1e3", "1e3", "1000.0"),
+    ("&n [cat, 010]\nother: *n", "010", "8"),
+    ("{<<: {0: cat, 1: 010}}", "010", "8"),
+]
+
+
+@pytest.mark.parametrize(("names", "spelled", "number"), MISREAD_NAMES)
+def test_names_that_yaml_reads_as_numbers_of_another_spelling_are_refused(
+    yolo: Yolo, names: str, spelled: str, number: str
+) -> None:
+    root = yolo({"a.jpg": BOX}, f"train: images\nnames: {names}\n")
+    found = f"found {spelled}, which YAML reads as {number}: put such names in quotes"
+    with pytest.raises(UserError, match=re.escape(f"{root}/data.yaml: names: expected text, {found}") + "$"):
+        read_yolo(root, "train", None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Chooses the names of the classes in the new folder, where a format cannot hold them as they are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+from detect.data.convert.convertible_dataset import ConvertibleDataset
+from detect.data.formats.detect_format import WritableFormat
+from detect.errors import UserError, say_count
+
+# Formats that name the class of each object, and that are read without blanks at the ends of it: what they cannot hold.
+_IN_NO_NAME = {
+    "csv": re.compile("[\ud800-\udfff\r]"),
+    "voc": re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\ufffe\uffff]"),
+}
+
+
+def held_classes(dataset: ConvertibleDataset, target: WritableFormat) -> dict[str, str]:
+    """Return the name of each class in ``target``: VOC and CSV hold no blanks at the ends, VOC no control characters.
+
+    Raises UserError if two classes would have the same name, or one would have none.
+    """
+    counts = Counter(instance.name for instance in dataset.objects())
+    unheld = _IN_NO_NAME.get(target)
+    names = {name: name if unheld is None else unheld.sub("_", name).strip() for name in dataset.categories}
+    first: dict[str, str] = {}
+    for name, held in names.items():
+        if unheld is not None and not counts[name]:
+            continue
+        if not held.strip() and target != "coco":
+            found = f"{name!r} ({say_count(counts[name], 'object')})"
+            raise UserError(f"--to {target}: expected a name for each class, found {found}")
+        other = first.setdefault(held, name)
+        if other != name:
+            found = " and ".join(f"{each!r} ({say_count(counts[each], 'object')})" for each in (other, name))
+            raise UserError(
+                f"--to {target}: expected class names that it keeps apart, found {found}, both {held!r} there"
+            )
+    return {name: held for held, name in first.items()}
+
+
+def rename_classes(dataset: ConvertibleDataset, names: dict[str, str]) -> ConvertibleDataset:
+    """Return the data set with other names of classes; names: the new name of each class with objects."""
+    if all(name == new_name for name, new_name in names.items()):
+        return dataset
+    splits = {
+        split: tuple(
+            replace(image, objects=tuple(each._replace(name=names[each.name]) for each in image.objects))
+            for image in images
+        )
+        for split, images in dataset.splits.items()
+    }
+    categories = {names.get(name, name): category_id for name, category_id in dataset.categories.items()}
+    return replace(dataset, splits=splits, categories=categories)
