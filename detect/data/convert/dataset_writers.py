@@ -142,6 +142,9 @@ def _coco_mask(instance: LabeledObject, size: Size) -> dict[str, Any]:
     return {"segmentation": [list(map(_without_trailing_zero, ring)) for ring in instance.mask.rings], **area}
 
 
+_DATA_KEYS = ("names", "nc", "path")  # of data.yaml, which are no splits
+
+
 def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str, str]:
     class_indices = {name: index for index, name in enumerate(dataset.categories)}
     label_paths = _yolo_label_paths(names)
@@ -154,6 +157,8 @@ def _yolo_files(dataset: ConvertibleDataset, names: dict[Path, str]) -> dict[str
         files[label_paths[file]] = "".join(lines)
     entries: dict[str, Any] = {}
     for name, images in dataset.splits.items():
+        if _split_file_name(name) in _DATA_KEYS:
+            raise UserError(f"--to yolo: expected splits of other names than {', '.join(_DATA_KEYS)}, found {name}")
         entries[_split_file_name(name)] = f"{_split_file_name(name)}.txt"
         files[f"{_split_file_name(name)}.txt"] = "".join(f"./images/{names[image.file]}\n" for image in images)
     entries["names"] = dict(enumerate(dataset.categories))

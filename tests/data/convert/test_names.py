@@ -246,3 +246,10 @@ def test_data_yaml_is_read_alike_by_other_programs(tmp_path: Path) -> None:
     data = make_dataset(tmp_path / "old", {"train": ["a.png"]}, CLASSES)
     write(data, "yolo", tmp_path / "new")
     assert list(yaml.safe_load((tmp_path / "new/data.yaml").read_text())["names"].values()) == CLASSES
+
+
+@pytest.mark.parametrize("split", ["names", "nc", "path"])
+def test_a_split_with_a_name_of_data_yaml_is_refused_for_yolo(split: str, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, {split: ["a.png"]})
+    with pytest.raises(UserError, match=rf"--to yolo: expected splits of other names .*, found {split}"):
+        plan_conversion(dataset, "yolo", tmp_path / "new")
