@@ -102,15 +102,19 @@ def shipped_files() -> dict[str, Path]:
     return {f"detect/{file.stem}": file for file in sorted(SHIPPED.glob(f"*{SUFFIX}"))}
 
 
+def is_name(model: Path) -> bool:
+    """Return whether MODEL on the command line is a name of ``detect model zoo``; an existing path is none."""
+    return not model.exists() and model.as_posix().startswith(("detect/", "torchvision/", "detectron2/"))
+
+
 def read_model(model: Path) -> tuple[Checkpoint, Path]:
     """Return the checkpoint of MODEL on the command line, and the file that it was read from.
 
     model: a run folder, a checkpoint, a packaged detector, or a name of ``detect model zoo``; an existing path has
     precedence over a name. Only names of other libraries are downloaded. Raises UserError.
     """
-    name = model.as_posix()
-    if not model.exists() and name.startswith(("detect/", "torchvision/", "detectron2/")):
-        return _read_by_name(name)
+    if is_name(model):
+        return _read_by_name(model.as_posix())
     file = find_checkpoint(model)
     return (load_packaged if file.suffix == SUFFIX else load_checkpoint)(file), file
 

@@ -86,7 +86,8 @@ def inspect(
     With --model a detector, best one that was not trained on these images, runs on all of them; objects that it finds
     and nobody labelled, and labels that it contradicts, are ranked. They change neither the findings nor the status.
     With --folds K too, K detectors are trained by the settings of MODEL, each without a Kth of the images, which it
-    then judges. The same command goes on with trainings that were interrupted.
+    then judges. A line says from which weights they begin; those of a detector that was trained on these images are
+    refused. The same command goes on with trainings that were interrupted.
     Exit status: 0 for no error, 1 for errors, 2 for wrong usage (with --strict: for any finding).
     """
     if gallery is not None and (model is None or gallery.suffix not in (".html", ".htm")):

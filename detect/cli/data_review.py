@@ -68,10 +68,12 @@ class LabelReviewer:
         if self._num_folds is None:
             with show_progress(console, "reviewing labels", len(annotations), "images") as progress:
                 return review_labels(self._predictor, annotations, progress)
+        from detect.training.fold_initial import with_initial_weights
         from detect.training.folds import make_folds, review_folds, train_folds
 
         out = (self._folds_out or Path(f"{name}-folds")).absolute()
-        folds = make_folds(self._predictor.config, annotations, self._num_folds, out)
+        config = with_initial_weights(self._predictor.config, Path(self._name), self._predictor.file)
+        folds = make_folds(config, annotations, self._num_folds, out)
         print(folds.describe(), flush=True)
         runs = train_folds(folds)
         with show_progress(console, "reviewing labels", len(annotations), "images") as progress:

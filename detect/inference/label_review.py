@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detect.config import Config
 from detect.config.builders.data import load_split
 from detect.data.annotations import Annotations
 from detect.data.sources import remap_classes
@@ -17,6 +18,7 @@ from detect.evaluation.analysis.label_suspects import LabelSuspect, rank_label_s
 from detect.evaluation.predictions import Prediction
 from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.predictor import Predictor
+from detect.system.overwriting import folder_entries
 from detect.system.progress import ProgressDisplay
 
 
@@ -78,7 +80,7 @@ def review_labels(
         annotations=joined,
         suspects=tuple(rank_label_suspects(joined, predictions, judged, outcome.unread)),
         not_judged={name: counts[name] for name in others if counts[name]},
-        num_trained_on=_count_trained_on(predictor, joined),
+        num_trained_on=count_trained_on(predictor.config, joined),
         unreadable=outcome.unreadable,
         unread=outcome.unread,
     )
@@ -90,13 +92,19 @@ def _keep_labels(prediction: Prediction, labels: list[int]) -> Prediction:
     return prediction.select(keep)
 
 
-def _count_trained_on(predictor: Predictor, annotations: Annotations) -> int | None:
-    """Return how many of the images are in the model's training split, None if that split cannot be read here."""
-    if predictor.config.data.format == "shapes" and not Path(predictor.config.data.root).is_dir():
+def count_trained_on(config: Config, annotations: Annotations) -> int | None:
+    """Return how many of the images are in the training split of these settings, None if that cannot be read here.
+
+    Files are compared without the links among their folders.
+    """
+    if config.data.format == "shapes" and not Path(config.data.root).is_dir():
         return 0
     try:
-        train = load_split(predictor.config, "train")
+        train = load_split(config, "train")
     except (UserError, RunError):
         return None
-    trained_on = {train.file(index) for index in range(len(train))}
-    return sum(annotations.file(index) in trained_on for index in range(len(annotations)))
+    trained_on, files = (
+        folder_entries([Path(images.file(index)) for index in range(len(images))]) for images in (train, annotations)
+    )
+    known = set(trained_on)
+    return sum(file in known for file in files)

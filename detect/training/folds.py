@@ -30,6 +30,7 @@ from detect.inference.predictor import load
 from detect.system.files import write_text
 from detect.system.progress import ProgressDisplay
 from detect.system.randomness import hash_key
+from detect.training.fold_initial import describe_initial_weights
 from detect.training.precision import resolved_precision
 from detect.training.run import resume, train
 from detect.training.run_folder import RunFolder
@@ -41,22 +42,24 @@ class Folds:
     """K folds of a data set, and the training of a detector for each.
 
     folder: holds ``fold-1.json`` (COCO) and the run folder ``fold-1`` of each fold; members: the indices of the images
-    of each fold; configs: the settings of each detector, whose training images are those of the other folds.
+    of each fold; configs: the settings of each detector, whose training images are those of the other folds; initial:
+    words on the weights from which each begins.
     """
 
     folder: Path
     annotations: Annotations
     members: tuple[tuple[int, ...], ...]
     configs: tuple[Config, ...]
+    initial: str
 
     def describe(self) -> str:
-        """Return a line that says what will be trained, and for how many steps."""
+        """Return a line that says what will be trained, for how many steps, and from which weights."""
         steps = [_count_steps(config, self._num_training(k)) for k, config in enumerate(self.configs)]
         sizes = sorted({self._num_training(k) for k in range(len(self.members))})
         return (
             f"folds: {len(self.members)} detectors, each trained on {' or '.join(map(str, sizes))} of "
             f"{len(self.annotations)} images: {sum(steps)} steps in all, into {self.folder}; those that are trained "
-            "there already are not trained again"
+            f"there already are not trained again; {self.initial}"
         )
 
     def _num_training(self, fold: int) -> int:
@@ -69,8 +72,8 @@ def make_folds(config: Config, annotations: Annotations, count: int, folder: Pat
 
     The data settings but for sizes and augmentation are replaced; there is no validation, as it would choose the
     weights by the labels in question. Masks are kept for a model that predicts them. Raises UserError, before any file,
-    for a recipe in stages, for train.precision=auto, for fewer images than folds, and for such a model if an object has
-    no mask.
+    for a recipe in stages, for train.precision=auto, for fewer images than folds, for such a model if an object has no
+    mask, and for a model.init that was trained on some of these images.
     """
     if config.train.recipe != "joint":
         raise UserError(f"--folds: expected a model of train.recipe=joint, found {config.train.recipe}")
@@ -79,6 +82,7 @@ def make_folds(config: Config, annotations: Annotations, count: int, folder: Pat
         require_masks(annotations)
     else:
         annotations = replace(annotations, masks=None)
+    initial = describe_initial_weights(config, annotations)
     members = assign_folds(annotations, count)
     files = [folder / f"fold-{k}.json" for k in range(1, count + 1)]
     images = Path(os.path.commonpath([Path(annotations.file(index)).parent for index in range(len(annotations))]))
@@ -86,7 +90,7 @@ def make_folds(config: Config, annotations: Annotations, count: int, folder: Pat
         write_text(file, json.dumps(_to_coco(select(annotations, fold), images)) + "\n")
     sources = [SourceConfig(root=str(folder), annotations=file.name, images=str(images)) for file in files]
     configs = tuple(_fold_config(config, annotations.classes, sources, k) for k in range(count))
-    return Folds(folder, annotations, members, configs)
+    return Folds(folder, annotations, members, configs, initial)
 
 
 def assign_folds(annotations: Annotations, count: int) -> tuple[tuple[int, ...], ...]:

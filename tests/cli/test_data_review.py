@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from detect.checkpoints.checkpoint import load_checkpoint
+from detect.checkpoints.model_card import ModelCard
+from detect.checkpoints.packaged import save_packaged
+from detect.checkpoints.zoo import shipped_files
 from detect.data.shapes import dataset as shapes
+from detect.errors import UserError
+from detect.training import folds as folds_module
+from detect.training.folds import Folds
+from detect.training.initial_model import build_initial_detector
 from detect.training.run import train
 from tests.conftest import Command
 from tests.data.folders import write_image
@@ -88,6 +96,44 @@ def test_inspect_with_folds_trains_detectors_that_judge(
     _, again, _ = detect_command("data", "inspect", data, *options)
     assert json.loads((tmp_path / "f.json").read_text())["suspects"] == rows
     assert "validation" not in again
+
+
+@pytest.mark.parametrize(
+    ("model", "init", "line"),
+    [
+        ("detect/voc_faster_rcnn", "detect/voc_faster_rcnn", "each begins from detect/voc_faster_rcnn, a published"),
+        ("mine.safetensors", "detect/voc_faster_rcnn", "each begins from detect/voc_faster_rcnn, a published"),
+        ("small.safetensors", None, "each begins from random weights"),
+        ("run", None, "each begins from random weights"),
+    ],
+)
+def test_folds_of_a_packaged_detector_begin_from_weights(
+    model: str,
+    init: str | None,
+    line: str,
+    data: Path,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    detect_command: Command,
+) -> None:
+    shutil.copy(shipped_files()["detect/voc_faster_rcnn"], tmp_path / "mine.safetensors")
+    save_packaged(load_checkpoint(run_folder / "best.pt"), ModelCard(), tmp_path / "small.safetensors")
+    shutil.copytree(run_folder, tmp_path / "run")
+    made: list[Folds] = []
+
+    def stop(folds: Folds) -> list[Path]:
+        made.append(folds)
+        raise UserError("enough seen")
+
+    monkeypatch.setattr(folds_module, "train_folds", stop)
+    monkeypatch.chdir(tmp_path)
+    status, out, err = detect_command("data", "inspect", data, "--model", model, "--folds", 2)
+    assert (status, err) == (2, "detect: enough seen\n")
+    assert line in next(text for text in out.splitlines() if text.startswith("folds: "))
+    assert [config.model.init for config in made[0].configs] == [init, init]
+    begun = build_initial_detector(made[0].configs[0], made[0].annotations.classes)
+    assert any(f"{init}: backbone: loaded" in text for text in begun.lines) == (init is not None)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from detect.checkpoints.checkpoint import load_checkpoint
+from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from detect.config import Config
 from detect.config.builders.data import read_splits
+from detect.config.builders.detector import build_detector, build_preprocess
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.masks import Mask, PackedMasks, PolygonMask, encode
 from detect.data.shapes import dataset as shapes
@@ -123,6 +125,59 @@ def test_objects_without_masks_are_refused_before_any_file(
     with pytest.raises(UserError, match=rf"expected a mask of each object, found none for {count} of {count} objects"):
         make_folds(config, replace(data, masks=None), 2, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def save_run(folder: Path, config: Config) -> Path:
+    """A run folder of a detector that was not trained."""
+    folder.mkdir()
+    detector, _ = build_detector(config, ("disk",))
+    checkpoint = Checkpoint(config, ("disk",), build_preprocess(config), detector.state_dict(), step=1, metrics={})
+    save_checkpoint(checkpoint, folder / "best.pt")
+    return folder
+
+
+def begun_from(config: Config, init: Path) -> Config:
+    return config.model_copy(update={"model": config.model.model_copy(update={"init": str(init)})})
+
+
+@pytest.mark.parametrize("generations", [1, 2])
+def test_a_detector_that_began_from_one_of_these_labels_is_refused(
+    generations: int, data: Annotations, shapes_root: Path, tmp_path: Path
+) -> None:
+    config = settings_of(shapes_root)
+    learned = save_run(tmp_path / "learned", config)
+    if generations == 2:
+        elsewhere = settings_of(shapes_root, data={"format": "coco", "root": str(tmp_path / "gone")})
+        learned = save_run(tmp_path / "again", begun_from(elsewhere, learned))
+    (tmp_path / "link").symlink_to(shapes_root)
+    splits = read_splits(settings_of(tmp_path / "link"))
+    for images in (data, concat([splits.train, splits.val])):  # by two paths
+        with pytest.raises(UserError, match=r"--folds: expected .*, found .*/learned, trained on 6 of 10 of them"):
+            make_folds(begun_from(config, learned), images, 2, tmp_path / "folds")
+    assert not (tmp_path / "folds").exists()
+
+
+def test_the_initial_weights_are_named(data: Annotations, shapes_root: Path, tmp_path: Path) -> None:
+    config = settings_of(shapes_root)
+    other = settings_of(shapes_root, data={"seed": 77})
+    shapes.prepare_shapes(shapes_root, 77, other.data.train_images, other.data.val_images)
+    away = settings_of(shapes_root, data={"format": "coco", "root": str(tmp_path / "gone"), "min_size": 64})
+    weights = settings_of(shapes_root, model={"backbone": config.model.backbone.model_dump() | {"weights": "w.pth"}})
+    expected = {
+        "each begins from random weights": config,
+        "each begins from weights of its backbone alone, w.pth": weights,
+        f"each begins from {tmp_path / 'a'}, which was not trained on these images": begun_from(
+            config, save_run(tmp_path / "a", other)
+        ),
+        f"each begins from {tmp_path / 'b'}, whose training images are not on this machine": begun_from(
+            config, save_run(tmp_path / "b", away)
+        ),
+        "each begins from detect/voc_faster_rcnn, a published detector": begun_from(
+            config, Path("detect/voc_faster_rcnn")
+        ),
+    }
+    for line, settings in expected.items():
+        assert line in make_folds(settings, data, 2, tmp_path / "folds").describe()
 
 
 @pytest.mark.slow
