@@ -85,7 +85,6 @@ def run_detect(arguments: Sequence[str]) -> int:
             run()
         except SystemExit as end:
             return int(end.code or 0)
-    return 0
 
 
 @click.command(help=__doc__)

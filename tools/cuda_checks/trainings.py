@@ -78,15 +78,14 @@ def detections_of_both(setup: Setup) -> Iterator[Observation]:
         for name, exact in (("as torch sets it", nullcontext()), ("convolutions in float32", exact_float32())):
             with exact:
                 device = load(folder, setup.device)
-                shares = [agreement(cpu.predict(file, 0.05), device.predict(file, 0.05)) for file in files]
-            # An image without detections has no share.
-            present = [share for share in shares if share == share]
-            share = sum(present) / max(1, len(present))
+                expected, found = ([one.predict(file, 0.05) for file in files] for one in (cpu, device))
+            share = agreement(expected, found)
             text = (
-                f"weights of {precision}, {name}: {share:.2%} of the CPU's detections in {len(present)} images are "
-                f"within {TOLERANCE_PX} pixels"
+                f"weights of {precision}, {name}: {'none' if share is None else f'{share:.2%}'} of the CPU's "
+                f"{sum(map(len, expected))} detections in {len(files)} images are within {TOLERANCE_PX} pixels"
             )
-            yield Observation(text, share > 0.97 or name == "as torch sets it" or not present, {"share": share})
+            is_equal = share is None or share > 0.97 or name == "as torch sets it"
+            yield Observation(text, is_equal, {} if share is None else {"share": share})
 
 
 def twins(setup: Setup) -> Iterator[Observation]:

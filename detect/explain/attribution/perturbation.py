@@ -34,7 +34,8 @@ def occlusion(target: AttributionTarget, options: MethodOptions) -> Tensor:
     height, width = target.pixels.shape[2:]
     min_side = max(2.0, 2 * (height * width / MAX_POSITIONS) ** 0.5)
     sides = [max(PATCH_FRACTION * box_size, min_side) for box_size in target.box_sizes()]
-    unchanged, maps = target.output(target.pixels), {}
+    unchanged = target.output(target.pixels)
+    maps: dict[int, Tensor] = {}
     for side in dict.fromkeys(sides):
         rows, columns = (_patch_spans(length, side) for length in (height, width))
         with options.progress(f"occlusion with patches of {side:.0f} pixels", len(rows) * len(columns)) as progress:
