@@ -106,6 +106,7 @@ INTRODUCTION = (
     "A median of few turns has no interval. The columns of the least and the most seconds show the spread: where those",
     "of two variants overlap, they do not say which is faster. The table of scaling has single numbers, and no spread.",
     '"Equal" and "the same" hold for these photos and random weights.',
+    "Not interleaved are the seconds by stage, and the profiles: one run of each after the other.",
 )
 
 

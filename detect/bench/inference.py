@@ -110,9 +110,9 @@ def agreement(theirs: Sequence[Detections], ours: Sequence[Detections]) -> float
     Those have the same label, and no edge differs by more than TOLERANCE_PX.
     """
     num_same = 0
-    for expected, found in zip(theirs, ours, strict=True):
-        differences = (expected.boxes[:, None] - found.boxes).abs().amax(2)
-        differences[expected.labels[:, None] != found.labels] = float("inf")
+    for expected, detected in zip(theirs, ours, strict=True):
+        differences = (expected.boxes[:, None] - detected.boxes).abs().amax(2)
+        differences[expected.labels[:, None] != detected.labels] = float("inf")
         num_same += int((differences <= TOLERANCE_PX).any(1).sum())
     total = sum(map(len, theirs))
     return num_same / total if total else None

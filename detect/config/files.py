@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
@@ -113,6 +113,15 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
 def to_yaml(config: ConfigModel) -> str:
     """Return all settings as YAML, which ``load_config`` (of a detector) reads back to an equal configuration."""
     return settings_yaml(to_dict(config))
+
+
+def dotted_keys(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each of nested settings with its full key, ``train.lr``."""
+    for key, setting in settings.items():
+        if isinstance(setting, Mapping):
+            yield from dotted_keys(setting, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", setting
 
 
 def settings_yaml(settings: Mapping[str, Any]) -> str:

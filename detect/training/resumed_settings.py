@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from detect.config import Config
+from detect.config.files import dotted_keys
 from detect.errors import UserError
 
 
@@ -20,15 +20,6 @@ def require_same_optimizer(file: Path, before: Config, now: Config) -> None:
 
 def changed_settings(before: Config, now: Config) -> list[str]:
     """Return a line on the settings that are not those of the checkpoint, which count from here on; none without."""
-    old, new = (dict(_leaves(config.model_dump(mode="json"))) for config in (before, now))
+    old, new = (dict(dotted_keys(config.model_dump(mode="json"))) for config in (before, now))
     changed = [f"{key} {new.get(key)} (before: {old.get(key)})" for key in old | new if old.get(key) != new.get(key)]
     return [f"settings that were changed since the last checkpoint: {', '.join(changed)}"] if changed else []
-
-
-def _leaves(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield each setting with its full key."""
-    for key, setting in settings.items():
-        if isinstance(setting, Mapping):
-            yield from _leaves(setting, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", setting

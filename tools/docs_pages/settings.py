@@ -13,6 +13,7 @@ from typing import Any, get_args
 from detect.config import Config
 from detect.config.base import ConfigModel
 from detect.config.describe import DescribeConfig
+from detect.config.files import dotted_keys
 from detect.config.model import CLASSIFIER_DEFAULTS, KIND_DEFAULTS, OUTPUT_DEFAULTS
 
 HOW_TO_SET = """\
@@ -161,18 +162,9 @@ def _kind_defaults() -> str:
     lines = ["## Defaults that depend on another setting\n", "| with | default |", "|---|---|"]
     for key, table in tables.items():
         for choice, defaults in table.items():
-            pairs = ", ".join(f"`model.{name}={_as_yaml(default)}`" for name, default in _flat(defaults))
+            pairs = ", ".join(f"`model.{name}={_as_yaml(default)}`" for name, default in dotted_keys(defaults))
             lines.append(f"| `{key}={choice}` | {pairs} |")
     return "\n".join(lines)
-
-
-def _flat(defaults: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of nested defaults with dots between them."""
-    for key, default in defaults.items():
-        if isinstance(default, dict):
-            yield from _flat(default, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", default
 
 
 def _nested_class(annotation: Any) -> type[ConfigModel] | None:

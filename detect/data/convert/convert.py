@@ -61,12 +61,12 @@ def plan_conversion(dataset: ConvertibleDataset, target: WritableFormat, folder:
     return Conversion(folder, Path(IMAGE_FOLDERS[target]), names, files, tuple(filter(None, notes)))
 
 
-def _describe_renamed(names: Sequence[tuple[str, str]], one: str, several: str, target: WritableFormat) -> str:
+def _describe_renamed(names: Sequence[tuple[str, str]], singular: str, plural: str, target: WritableFormat) -> str:
     """Return a line that counts the pairs of a name and another one, with the first of them; empty without any."""
     changed = [pair for pair in names if pair[0] != pair[1]]
     if not changed:
         return ""
-    what, more = (f"1 {one}", "") if len(changed) == 1 else (f"{len(changed)} {several}", ", ...")
+    what, more = (f"1 {singular}", "") if len(changed) == 1 else (f"{len(changed)} {plural}", ", ...")
     return f"renamed: {what} {target} cannot hold: {changed[0][0]!r} is {changed[0][1]!r}{more}"
 
 
