@@ -213,6 +213,13 @@ BUGS = (
         ("tests/inference/test_find_images.py::test_find_images_returns",),
     ),
     Claim(
+        "Captions that name a photo with too long a name for the system ended with a traceback",
+        (
+            "tests/bad_inputs/test_mutated_exports.py::test_mutated_files_are_read_or_refused[captions",
+            "tests/describe/formats/test_coco_captions.py::test_a_photo_with_a_name_that_is_too_long",
+        ),
+    ),
+    Claim(
         "metrics.csv with a header or a number that was truncated or damaged ended a resume with a traceback",
         ("tests/training/test_run_folder.py::test_truncate_after_removes_damaged",),
     ),

@@ -65,7 +65,12 @@ def photo_folder(root: Path, images: Path | None, usual: Sequence[str]) -> Path:
 
 def require_photos(files: Sequence[Path], listed_in: Path) -> None:
     """Raise UserError unless all photos of a list are there."""
-    missing = [file for file in files if not file.is_file()]
+    try:
+        missing = [file for file in files if not file.is_file()]
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise UserError(
+            f"{listed_in}: expected its {len(files)} photos, found {error.filename}: {error.strerror}"
+        ) from error
     if missing:
         raise UserError(
             f"{listed_in}: expected its {len(files)} photos, found {len(files) - len(missing)}: "

@@ -103,6 +103,13 @@ def test_a_photo_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_coco_captions(tmp_path, Path("captions_val.json"))
 
 
+def test_a_photo_with_a_name_that_is_too_long_for_the_system_is_refused(tmp_path: Path) -> None:
+    file = coco(tmp_path) / "annotations" / "captions_val.json"
+    file.write_text(file.read_text().replace("7.jpg", "7" * 2000 + ".jpg"))
+    with pytest.raises(UserError, match=r"captions_val\.json: expected its 1 photos, found .*7\.jpg: File name too"):
+        read_coco_captions(tmp_path, Path("captions_val.json"))
+
+
 @pytest.mark.parametrize(
     ("text", "nouns"),
     [
