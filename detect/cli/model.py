@@ -80,7 +80,7 @@ def summary(
 
 @model_command.command(
     "compress",
-    short_help="Replace the head's fully connected layers by low-rank ones: faster, nearly as good.",
+    short_help="Replace the head's fully connected layers by low-rank ones (truncated SVD).",
     epilog="Example: detect model compress runs/fast_rcnn-1 --out thin.pt",
 )
 @click.argument("model", type=Path)

@@ -86,7 +86,7 @@ def export(model: Path, out: Path, target: ExportTarget, check_paths: tuple[str,
 
 @click.command(
     "quantize",
-    short_help="Quantize a detector to int8 for OpenVINO: up to four times as fast on processors that have VNNI.",
+    short_help="Quantize a detector to int8 for OpenVINO, for processors that have instructions for it.",
     epilog="Example: detect model quantize runs/mine mine_int8.xml --data photos/",
 )
 @click.argument("model", type=Path)
@@ -108,7 +108,7 @@ def export(model: Path, out: Path, target: ExportTarget, check_paths: tuple[str,
     show_default=True,
     help="Largest fall of the mAP on these photos, where they have labels; until it is met, layers go back to float.",
 )
-@click.option("--anyway", is_flag=True, help="Quantize also on a processor that is slower in int8.")
+@click.option("--anyway", is_flag=True, help="Quantize also on a processor without instructions for int8.")
 @options.settings
 def quantize(
     model: Path,

@@ -134,9 +134,9 @@ class TrainConfig(ConfigModel):
     it natively and this model is quicker in it, else fp32, measured when the run starts and written into its settings.
     On a GPU, convolutions in fp32 round their inputs to TF32 (10 bits), as torch does by default."""
     deterministic: bool = False
-    """Whether a GPU gives the same bits in every run, as a CPU does anyway; it is slower then, and an operation that
-    has no such form there (roi_pool, spatial_transformer, astn, the pooling of R-CNN's crops) ends the run with one
-    line."""
+    """Whether a GPU is made to give the same bits in every run, as a CPU does anyway (not run on a GPU yet; torch says
+    that this can be slower). An operation that has no such form there (roi_pool, spatial_transformer, astn, the pooling
+    of R-CNN's crops) ends the run with one line."""
     validate_every: PositiveInt | None = 1
     """Number of epochs between two validations; the last epoch is always validated. null: there is no validation, and
     the last weights are kept."""

@@ -98,16 +98,16 @@ def quantize_model(
 
     Where these have labels, layers go back to float until the mAP on them falls by at most
     ``max_drop``. Where the validation split has such labels, both detect in it and are scored. ``overrides`` are
-    settings of the model, which the graph then has, and of the data. Raises UserError for a processor that is slower
-    in int8, unless ``anyway``, for a name without .xml, for a folder without images, and for labels of the training
-    split that cannot be read, or are of a class that the model does not have.
+    settings of the model, which the graph then has, and of the data. Raises UserError for a processor without
+    instructions for int8, unless ``anyway``, for a name without .xml, for a folder without images, and for labels of
+    the training split that cannot be read, or are of a class that the model does not have.
     """
     if out.suffix != OPENVINO:
         raise UserError(f"{out}: expected a name that ends in {OPENVINO}, found {out.name}")
     if not anyway and not has_int8_instructions():
         raise UserError(
-            "--anyway: expected a processor with VNNI, AMX or dot products, found one without, on which int8 is slower "
-            "than float: give --anyway to write the file for another machine"
+            "--anyway: expected a processor with VNNI, AMX or dot products, for which int8 is meant, found one "
+            "without: give --anyway to write the file for another machine"
         )
     predictor, label = load(model, "cpu", overrides=overrides_of_model(overrides)), str(model)
     config = data_config(predictor.config, root, overrides)

@@ -50,8 +50,9 @@ def label_gain(scores: np.ndarray) -> float:
 
 
 def rank_images(predictor: Predictor, files: Sequence[Path], progress: ProgressDisplay) -> Ranking:
-    """Return the photos in the order in which labels teach most. ``progress`` advances by two for each photo.
+    """Return the photos in the order of the doubts about their detections, most first.
 
+    ``progress`` advances by two for each photo.
     Of photos that show nearly the same, the one with the most gain stays where it is, and the others go to the end.
     Raises UserError for a detector without a region proposal network.
     """

@@ -19,8 +19,8 @@ def parallel_map(function: Callable[[Chunk], Tensor], chunks: Sequence[Chunk], d
     """Return ``function`` of each chunk, in order; each core runs one chunk after the other.
 
     Operations on small maps spend more time on starting all cores and on waiting for the last one than on arithmetic,
-    and their maps leave the cache between two operations. Crops of 112 pixels through MobileNetV2 take half the time on
-    two cores. On a GPU, and where gradients are recorded (in one thread), all chunks run one after the other.
+    and their maps leave the cache between two operations. On a GPU, and where gradients are recorded (in one thread),
+    all chunks run one after the other.
     """
     num_workers = min(torch.get_num_threads(), len(chunks))
     if device.type != "cpu" or torch.is_grad_enabled() or num_workers < 2:

@@ -82,7 +82,7 @@ def _roi_align_embedding_bag(
 ) -> Tensor:
     """Compute ``roi_align`` with torch's embedding bag, a sum of weighted rows of a table.
 
-    On a CPU torchvision's kernel is scalar and single-threaded; this is about ten times as fast, forward and backward.
+    On a CPU torchvision's kernel is scalar and single-threaded; this one uses all cores.
 
     RoIAlign is a weighted sum of map cells. The table has one row of C channels for each map cell, N * H * W rows. Each
     output cell is one bag: ``sampling_ratio`` ^ 2 bilinear samples, each with the four map cells around it and their

@@ -50,9 +50,9 @@ def available_cores() -> int:
 
 
 def has_int8_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether the processor multiplies 8-bit numbers faster than floats; True where it does not tell its flags.
+    """Return whether the processor has instructions for products of 8-bit numbers; True where its flags are unknown.
 
-    Without them int8 is slower than float32: each product takes several instructions. Apple's processors have them.
+    Without them each product takes several instructions. Apple's processors have them.
     """
     if not cpu_info.is_file():
         return platform.machine() == "arm64" or not sys.platform.startswith("linux")

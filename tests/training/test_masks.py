@@ -43,6 +43,23 @@ def test_mask_rcnn_trains_to_a_checkpoint_with_masks(shapes_root: Path, tmp_path
     assert len(detections) > 0
 
 
+def test_mask_head_trained_alone_leaves_all_else_of_the_initial_model(shapes_root: Path, tmp_path: Path) -> None:
+    train(settings_of(shapes_root, train=STEPS), tmp_path / "boxes", QUIET)
+    first = tmp_path / "boxes" / "last.pt"
+    config = settings_of(shapes_root, model=MASK | {"init": str(first)}, train=STEPS | {"trainable": ["mask"]})
+    train(config, tmp_path / "masks", QUIET)
+    before, after = (load_checkpoint(tmp_path / name / "last.pt").weights for name in ("boxes", "masks"))
+    added = {name for name in after if name not in before}
+    assert added
+    assert all(name.startswith("mask_head.") for name in added)
+    assert [name for name, value in before.items() if not torch.equal(value, after[name])] == []
+    image = draw_scene(0, "val", 0).rgb
+    boxes, masks = (detect.load(tmp_path / name).predict(image, 0.0) for name in ("boxes", "masks"))
+    assert len(boxes) > 0
+    for name in ("boxes", "scores", "labels"):
+        assert torch.equal(torch.as_tensor(getattr(boxes, name)), torch.as_tensor(getattr(masks, name)))
+
+
 def test_masks_are_scored_on_the_data_of_the_model_and_written(
     shapes_root: Path, tmp_path: Path, detect_command: Command
 ) -> None:

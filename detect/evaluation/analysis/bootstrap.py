@@ -81,7 +81,8 @@ def bias_corrected(estimate: float, samples: FloatArray) -> FloatArray:
     trials with 200 of 1,000 VOC images the percentiles of uncorrected samples contained the mAP of all images in 65 of
     100, those of corrected samples in 86; with 500 images in 88 and 93. For the difference of two runs the bias
     cancels: there uncorrected samples are better (81 to 99 of 100 in six such trials, corrected ones 75 to 89). The
-    trials compare the two kinds of samples. They flatter both: the images that were drawn are among the 1,000.
+    trials (made once, by a script that is not kept) compare the two kinds of samples. They flatter both: the images
+    that were drawn are among the 1,000.
     """
     valid = samples[~np.isnan(samples)]
     corrected: FloatArray = valid - 2 * (np.median(valid) - estimate) if len(valid) else valid

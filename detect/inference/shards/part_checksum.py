@@ -1,7 +1,8 @@
 """The checksum of a whole part, in the metadata near its end.
 
 The checksums of Parquet are of the contents of pages, and not of their headers or of the metadata: of the 37,320 bits
-of a part with three photos, 523 could be flipped so that other rows were read without an error. This one covers all.
+of a part with three photos, 523 could be flipped so that other rows were read without an error (counted once, by a
+script that is not kept). This one covers all.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def runs_head_once(maps: Tensor) -> bool:
     """Return whether the head runs once, with gradients of all cells, on maps that are where ``maps`` is: on a GPU.
 
     The number of sampled cells changes from step to step, and cuDNN plans each new shape; all cells are some 0.2 TFLOP
-    for an image of 800 pixels. On CPUs the sampled cells alone are faster.
+    for an image of 800 pixels. CPUs compute the sampled cells alone.
     """
     return maps.is_cuda
 

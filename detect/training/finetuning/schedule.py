@@ -2,7 +2,8 @@
 
 Each choice can be set instead; those that depend on it follow. One point was measured: 8 epochs on 164 kangaroos and on
 200 raccoons, at a rate of 3e-4 and 8 images a step, started from a detector of VOC 2007 (VOC07 mAP 0.85 and 0.90; from
-ImageNet's weights 0.62 on the former). The other constants are extrapolated from it.
+ImageNet's weights 0.62 on the former). The other constants are extrapolated from it. All figures of this file were seen
+once, in runs whose commands are not kept.
 """
 
 from __future__ import annotations
