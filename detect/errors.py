@@ -41,8 +41,3 @@ def shorten(value: object, max_length: int = 80) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def say_count(count: int, noun: str) -> str:
-    """Return a count with its noun, whose plural has an s: "1 photo", "2 photos"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

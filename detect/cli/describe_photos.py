@@ -13,9 +13,10 @@ from rich.console import Console
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device
-from detect.errors import UserError, say_count
+from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_file, require_writable_file, require_writable_folder, write_text
+from detect.system.numbers import format_count
 from detect.system.overwriting import require_other_files
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def align(
     write_text(file, json.dumps(record, indent=1) + "\n")
     draw.save_image(picture, draw_alignment(rgb, alignment))
     num_regions = len(set(alignment.assigned.tolist()))
-    print(f"{picture} and {file.name}: {say_count(len(tokens), 'word')}, {say_count(num_regions, 'region')}")
+    print(f"{picture} and {file.name}: {format_count(len(tokens), 'word')}, {format_count(num_regions, 'region')}")
 
 
 def _require_own_files(picture: Path, file: Path, photo: Path) -> None:

@@ -15,6 +15,7 @@ from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_folder
+from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
     from detect.explain.attribution.heatmaps import Reduce
@@ -188,9 +189,9 @@ def explain_command(
 
 def _finish(num_images: int, num_written: int, unreadable: tuple[str, ...], written: str) -> NoReturn:
     """Print for how many of the images something was written, and what; report the unreadable ones, and exit."""
-    images = "image" if num_images == 1 else "images"
-    of_all = "" if num_written == num_images else f"of {num_images} "
-    print(f"{num_written} {of_all}{images} {written}" if num_images else written)
+    images = format_count(num_images, "image")
+    counted = images if num_written == num_images else f"{num_written} of {images}"
+    print(f"{counted} {written}" if num_images else written)
     exit_if_unreadable(unreadable)
     sys.exit(0)
 

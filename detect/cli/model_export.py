@@ -13,6 +13,7 @@ from rich.table import Table
 from detect.cli import options
 from detect.errors import UserError
 from detect.system.files import format_bytes, require_folder, require_writable_file
+from detect.system.numbers import format_count
 from detect.system.overwriting import require_other_files
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def quantize(
     written = quantize_model(model, out, root, photos, anyway, max_drop, overrides)
     print(
         f"{out}: {format_bytes(written.size)}; {written.num_int8} of {written.num_layers} layers in int8; "
-        f"calibrated on {written.num_photos} {'photo' if written.num_photos == 1 else 'photos'}"
+        f"calibrated on {format_count(written.num_photos, 'photo')}"
     )
     if written.float_layers:
         Console().print(_float_layers_table(written.float_layers))

@@ -15,6 +15,7 @@ from detect.cli.exit_status import exit_if_unreadable
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.files import require_writable_folder
+from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
     from detect.evaluation.predictions import Prediction
@@ -224,9 +225,9 @@ def _print_summary(result: PredictionResult, predictor: Predictor, score: float 
     lowest = "the score of its class" if score is None else f"{score:g}"
     choice = predictor.precision_choice
     print(
-        f"{count} {'detection that scores' if count == 1 else 'detections that score'} {lowest} or more"
+        f"{format_count(count, 'detection that scores', 'detections that score')} {lowest} or more"
         f"{f' and {num_below} below' if num_below else ''} in "
-        f"{num_images} {'image' if num_images == 1 else 'images'}, in {out}: "
+        f"{format_count(num_images, 'image')}, in {out}: "
         f"{result.seconds:.1f} s, the model computing {result.model_seconds / result.seconds:.0%} of it"
         f"{'' if choice is None else f', in {choice.precision} ({choice.reason})'}"
     )

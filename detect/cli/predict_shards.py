@@ -14,8 +14,8 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Precision
-from detect.errors import say_count
 from detect.system.files import require_writable_folder
+from detect.system.numbers import format_count
 from detect.system.packages import require_package
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     if ended is not None:
         raise ended
     num_left = manifest.num_shards - len(finished_shards(folder, key))
-    print(f"{num_left} of {say_count(manifest.num_shards, 'shard')} are left" if num_left else "no shard is left")
+    print(f"{num_left} of {format_count(manifest.num_shards, 'shard')} are left" if num_left else "no shard is left")
     sys.exit(1 if failures else 0)
 
 
@@ -109,10 +109,11 @@ def verify_output(out: str) -> NoReturn:
     verification = verify_parts(OutputFolder(out, Retries()))
     num_missing, num_faults = len(verification.missing), len(verification.faults)
     print(
-        f"{say_count(verification.num_shards, 'shard')}: {num_missing} without a part, "
-        f"{say_count(num_faults, 'part')} at fault; in the others {say_count(verification.statuses['ok'], 'photo')} "
-        f"with {say_count(verification.num_detections, 'detection')}, "
-        f"{say_count(verification.statuses['error'], 'photo')} with an error"
+        f"{format_count(verification.num_shards, 'shard')}: {num_missing} without a part, "
+        f"{format_count(num_faults, 'part')} at fault; in the others "
+        f"{format_count(verification.statuses['ok'], 'photo')} with "
+        f"{format_count(verification.num_detections, 'detection')}, "
+        f"{format_count(verification.statuses['error'], 'photo')} with an error"
     )
     if verification.num_cut_short:
         print(f"{verification.num_cut_short} tar files are cut short: the rest of their photos is lost, number unknown")
@@ -194,8 +195,8 @@ def _print_manifest(manifest: Manifest) -> None:
     from detect.inference.shards.sources import count_by_suffix
 
     facts = manifest.facts
-    addresses, shards = facts.num_addresses, say_count(manifest.num_shards, "shard")
-    print(f"{facts.source}: {addresses} {'address' if addresses == 1 else 'addresses'} in {shards}", flush=True)
+    addresses = format_count(facts.num_addresses, "address", "addresses")
+    print(f"{facts.source}: {addresses} in {format_count(manifest.num_shards, 'shard')}", flush=True)
     if facts.passed_over:
         print(f"passed over: {count_by_suffix(facts.passed_over)}", flush=True)
 
@@ -225,8 +226,8 @@ class _Totals:
 
         seconds = time.perf_counter() - self._start
         print(
-            f"{say_count(self._num_detections, 'detection')} with a score of {score:g} or more in "
-            f"{say_count(self._num_photos, 'photo')} of {say_count(self._num_shards, 'shard')}, in {out}: "
+            f"{format_count(self._num_detections, 'detection')} with a score of {score:g} or more in "
+            f"{format_count(self._num_photos, 'photo')} of {format_count(self._num_shards, 'shard')}, in {out}: "
             f"{seconds:.1f} s, {self._num_photos / seconds:.3g} photos a second"
         )
         if self._num_errors:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.errors import UserError
+from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
     from detect.data.video import FrameSource
@@ -120,9 +121,9 @@ def _print_summary(result: PredictionResult, num_videos: int, arguments: VideoAr
         for track in prediction.tracks.tolist()
         if track
     }
-    in_tracks = f", {len(tracks)} {'track' if len(tracks) == 1 else 'tracks'}" if arguments.track else ""
+    in_tracks = f", {format_count(len(tracks), 'track')}" if arguments.track else ""
     print(
-        f"{count} detections in {len(result.predictions)} frames of {num_videos} "
-        f"{'video' if num_videos == 1 else 'videos'}{in_tracks}, in {arguments.out}: {result.seconds:.1f} s, the model "
+        f"{format_count(count, 'detection')} in {format_count(len(result.predictions), 'frame')} of "
+        f"{format_count(num_videos, 'video')}{in_tracks}, in {arguments.out}: {result.seconds:.1f} s, the model "
         f"computing {result.model_seconds / result.seconds:.0%} of it"
     )

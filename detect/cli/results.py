@@ -10,6 +10,7 @@ import click
 from detect.cli.group import Group
 from detect.errors import UserError
 from detect.system.files import require_writable_file, require_writable_folder
+from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
     from detect.inference.result_formats import ResultFormat
@@ -91,7 +92,10 @@ def convert(
     write_format(target, target_format, chosen, results.classes, ids)
     count, num_read = sum(map(len, chosen)), sum(map(len, results.predictions))
     below = f" ({num_read - count} below {score:g} left out)" if count < num_read else ""
-    print(f"{target}: {count} detections{below} in {len(chosen)} images, {len(results.classes)} classes")
+    print(
+        f"{target}: {format_count(count, 'detection')}{below} in {format_count(len(chosen), 'image')}, "
+        f"{format_count(len(results.classes), 'class', 'classes')}"
+    )
     for line in results.gaps:
         print(line)
     if results.unreadable:

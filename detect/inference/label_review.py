@@ -13,11 +13,12 @@ from detect.config import Config
 from detect.config.builders.data import load_split
 from detect.data.annotations import Annotations
 from detect.data.sources import remap_classes
-from detect.errors import RunError, UserError, say_count
+from detect.errors import RunError, UserError
 from detect.evaluation.analysis.label_suspects import LabelSuspect, rank_label_suspects
 from detect.evaluation.predictions import Prediction
 from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.predictor import Predictor
+from detect.system.numbers import format_count
 from detect.system.overwriting import folder_entries
 from detect.system.progress import ProgressDisplay
 
@@ -46,8 +47,8 @@ class LabelReview:
             counts = ", ".join(f"{count} {name}" for name, count in self.not_judged.items())
             notes.append(f"not judged, as the model does not know their class: {counts}")
         if self.unread:
-            labels = say_count(sum(len(self.annotations[index].boxes) for index in self.unread), "label")
-            images = say_count(len(self.unread), "image")
+            labels = format_count(sum(len(self.annotations[index].boxes) for index in self.unread), "label")
+            images = format_count(len(self.unread), "image")
             notes.append(f"not judged, as the model cannot read the photo: {labels} of {images}")
         if self.num_trained_on is None:
             notes.append("the images that the model was trained on are not on this machine: it may have learned these")

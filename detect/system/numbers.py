@@ -16,3 +16,8 @@ def format_number(number: float) -> str:
     if abs(number) >= 999.5 and math.isfinite(number):
         return f"{number:.0f}"
     return f"{number:.3g}"
+
+
+def format_count(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: "1 photo", "2 photos". plural: of nouns that do not just take an s."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"

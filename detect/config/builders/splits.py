@@ -19,7 +19,8 @@ from detect.data.formats.split_names import ONLY_SPLIT, guess_split
 from detect.data.near_duplicates import group_duplicates
 from detect.data.near_duplicates_cache import hash_cache_file, image_hashes
 from detect.data.sources import MAX_GROUP, drop_large_groups, hash_split
-from detect.errors import UserError, say_count
+from detect.errors import UserError
+from detect.system.numbers import format_count
 from detect.system.progress import show_progress
 
 UNLISTED = ""  # the name of no split, for images that have labels and are in none
@@ -186,8 +187,8 @@ def _name(setting: str | float | tuple[SourceConfig, ...]) -> str:
     """Return the name of a split, or how many sources it is joined from."""
     if not isinstance(setting, tuple):
         return str(setting)
-    return say_count(len(setting), "source")
+    return format_count(len(setting), "source")
 
 
 def _images(count: int) -> str:
-    return say_count(count, "image")
+    return format_count(count, "image")

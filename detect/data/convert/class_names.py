@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from detect.data.convert.convertible_dataset import ConvertibleDataset
 from detect.data.formats.detect_format import WritableFormat
-from detect.errors import UserError, say_count
+from detect.errors import UserError
+from detect.system.numbers import format_count
 
 # Formats that name the class of each object, and that are read without blanks at the ends of it: what they cannot hold.
 _IN_NO_NAME = {
@@ -30,11 +31,11 @@ def held_classes(dataset: ConvertibleDataset, target: WritableFormat) -> dict[st
         if unheld is not None and not counts[name]:
             continue
         if not held.strip() and target != "coco":
-            found = f"{name!r} ({say_count(counts[name], 'object')})"
+            found = f"{name!r} ({format_count(counts[name], 'object')})"
             raise UserError(f"--to {target}: expected a name for each class, found {found}")
         other = first.setdefault(held, name)
         if other != name:
-            found = " and ".join(f"{each!r} ({say_count(counts[each], 'object')})" for each in (other, name))
+            found = " and ".join(f"{each!r} ({format_count(counts[each], 'object')})" for each in (other, name))
             raise UserError(
                 f"--to {target}: expected class names that it keeps apart, found {found}, both {held!r} there"
             )

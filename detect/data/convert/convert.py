@@ -16,6 +16,7 @@ from detect.data.convert.naming import held_names, target_names
 from detect.data.formats.detect_format import WritableFormat
 from detect.errors import RunError, UserError
 from detect.system.files import require_writable_folder, sync, sync_below
+from detect.system.numbers import format_count
 from detect.system.progress import ProgressDisplay
 
 
@@ -66,7 +67,7 @@ def _describe_renamed(names: Sequence[tuple[str, str]], singular: str, plural: s
     changed = [pair for pair in names if pair[0] != pair[1]]
     if not changed:
         return ""
-    what, more = (f"1 {singular}", "") if len(changed) == 1 else (f"{len(changed)} {plural}", ", ...")
+    what, more = format_count(len(changed), singular, plural), "" if len(changed) == 1 else ", ..."
     return f"renamed: {what} {target} cannot hold: {changed[0][0]!r} is {changed[0][1]!r}{more}"
 
 

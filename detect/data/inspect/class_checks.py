@@ -8,6 +8,7 @@ from itertools import combinations
 
 from detect.data.findings import DatasetFinding
 from detect.data.formats.labeled_folder import LabeledFolder
+from detect.system.numbers import format_count
 
 _MIN_OBJECTS = 10
 _MIN_LETTERS = 5  # "cat" and "car" differ by one letter
@@ -31,7 +32,7 @@ def check_classes(folder: LabeledFolder) -> Iterator[DatasetFinding]:
             yield DatasetFinding("similar-names", str(folder.root), "", message)
     for name, count in sorted(counts.items()):
         if count < _MIN_OBJECTS and name not in similar:
-            message = f"{name}: {count} object{'' if count == 1 else 's'}"
+            message = f"{name}: {format_count(count, 'object')}"
             yield DatasetFinding("rare-class", str(folder.root), "", message)
 
 

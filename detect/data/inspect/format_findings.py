@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.data.findings import FINDING_KINDS, DatasetFinding
+from detect.system.numbers import format_count
 
 _NUM_EXAMPLES = 3
 
@@ -33,7 +34,7 @@ def findings_summary(findings: Sequence[DatasetFinding], num_images: int, num_ob
         return f"clean: {contents}"
     num_files = len({finding.file for finding in faults})
     counts = (num_errors, "error"), (len(faults) - num_errors, "warning"), (num_files, "file")
-    errors, warnings, files = (f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    errors, warnings, files = (format_count(count, noun) for count, noun in counts)
     return f"{errors}, {warnings} in {files}; {contents}"
 
 

@@ -26,7 +26,8 @@ from detect.describe.formats.caption_files import (
 )
 from detect.describe.formats.coco_nouns import find_nouns
 from detect.describe.tokens import tokenize
-from detect.errors import UserError, say_count, shorten
+from detect.errors import UserError, shorten
+from detect.system.numbers import format_count
 
 
 def read_coco_captions(
@@ -81,7 +82,7 @@ def _count_dropped(dropped: Sequence[DroppedBox]) -> tuple[str, ...]:
     """Return the line on objects whose box cannot be used; none where there are none."""
     if not dropped:
         return ()
-    return (f"left out, as their box cannot be used: {say_count(len(dropped), 'object')}, the first {dropped[0]}",)
+    return (f"left out, as their box cannot be used: {format_count(len(dropped), 'object')}, the first {dropped[0]}",)
 
 
 def _in_root(root: Path, file: Path) -> Path:

@@ -11,10 +11,10 @@ from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from detect.config.builders.detector import build_preprocess, build_uninitialized
 from detect.data.loading.loader import evaluation_loader
 from detect.data.loading.workers import explain_worker_death
-from detect.errors import say_count
 from detect.evaluation.score import Score, evaluate
 from detect.evaluation.score_tables import score_table
 from detect.inference.dataset_pass import DatasetPredictions, detections_only, run_on_dataset
+from detect.system.numbers import format_count
 from detect.system.progress import show_progress
 from detect.training.context import RunContext, TrainingResult
 from detect.training.loggers.registry import finite_cells, open_loggers
@@ -49,7 +49,7 @@ def finish(
         unreadable = [*unreadable, *predictions.unreadable]
         sizes = list(dict.fromkeys(predictions.other_sizes))
         if sizes:
-            count = say_count(len(sizes), "image")
+            count = format_count(len(sizes), "image")
             context.log(f"{count} to validate of another size than labelled, the first {sizes[0]}")
         checkpoint = replace(checkpoint, metrics=dict(score.metrics))
         save_checkpoint(checkpoint, context.folder.best)
