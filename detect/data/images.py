@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from detect.data.image_kinds import AVIF, HEIF, SUFFIXES, SUFFIXES_BY_FORMAT, kind_of_content
 from detect.data.orientation import read_orientation, stored_size, turn_upright
@@ -51,6 +52,7 @@ def is_complete_jpeg(content: bytes) -> bool:
 MAX_PIXELS = 178_000_000  # half a gigabyte after decoding
 _FORMATS = tuple(name for name in SUFFIXES_BY_FORMAT if name not in ("HEIF", "MPO"))  # MPO is found as a JPEG
 _MAX_DARK_GRAY = 64  # of 255: samples of 14 bits in 16 are no brighter
+_WHITE_IS_ZERO = 0  # a PhotometricInterpretation of TIFF
 
 
 def is_image(path: Path) -> bool:
@@ -293,9 +295,14 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _scale_to_8_bits(image: Image.Image) -> np.ndarray:
-    """Scale gray samples of more than 8 bits to (H, W, 3) uint8. Pillow's own conversion would clip them at 255."""
+    """Scale gray samples of 16 bits to (H, W, 3) uint8. Pillow's own conversion would clip them at 255.
+
+    Pillow reads 16 bits of a PGM as 32-bit integers; those of all other images have no known scale, and are refused.
+    """
     gray = np.asarray(image)
-    if image.mode == "F" or gray.min() < 0 or gray.max() > 0xFFFF:
+    if not image.mode.startswith("I;16") and not isinstance(image, PpmImageFile):
         raise UnreadableImage(f"expected 8 or 16 bits a sample, found {gray.dtype} from {gray.min()} to {gray.max()}")
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
+        gray = 0xFFFF - gray  # Pillow does so for up to 8 bits
     scaled = np.rint(gray / 257.0).astype(np.uint8)
     return np.repeat(scaled[:, :, None], 3, axis=2)

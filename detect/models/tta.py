@@ -21,6 +21,8 @@ from detect.ops.nms import nms
 from detect.ops.preprocess import rescale_boxes
 from detect.types import Detections, Images
 
+SUPPORT_IOU = 0.55  # of boxes that are fused, where the suppression lets none as close stand (Solovyev et al. 2021)
+
 
 @dataclass(frozen=True)
 class AugmentedView:
@@ -57,7 +59,10 @@ class DetectorWithTTA(nn.Module):
             masks = _concatenated_masks(image_detections)
             keep = nms(boxes, scores, postprocess.nms_iou, labels)
             if self.merge == "wbf":
-                fused, confidence = weighted_box_fusion(boxes, scores, labels, keep, len(self.views))
+                counts = torch.tensor([len(detections) for detections in image_detections], device=boxes.device)
+                views = torch.arange(len(counts), device=boxes.device).repeat_interleave(counts, output_size=len(boxes))
+                min_iou = max(SUPPORT_IOU, postprocess.nms_iou)
+                fused, confidence = weighted_box_fusion(boxes, scores, labels, views, keep, len(counts), min_iou)
                 order = confidence.argsort(descending=True, stable=True)[: postprocess.max_detections]
                 fused_masks = None if masks is None else masks[keep][order]  # of the best box of each fused one
                 merged.append(
@@ -95,18 +100,27 @@ def _concatenated_masks(view_detections: Sequence[Detections]) -> Tensor | None:
 
 
 def weighted_box_fusion(
-    boxes: Tensor, scores: Tensor, labels: Tensor, keep: Tensor, num_views: int
+    boxes: Tensor, scores: Tensor, labels: Tensor, views: Tensor, keep: Tensor, num_views: int, min_iou: float
 ) -> tuple[Tensor, Tensor]:
     """Fuse boxes (Solovyev et al. 2021; supporters as in box voting, Gidaris and Komodakis 2015).
 
-    Each box of ``keep`` becomes the mean, weighted by score, of all boxes of its class with an IoU of at least 0.55.
-    Its score is the sum of their scores divided by the number of views, at most 1, so a box that only one view has gets
-    a lower score. boxes (M, 4), scores (M,), labels (M,), keep (D,) indices -> boxes (D, 4), scores (D,), both float32
-    or float64.
+    Each box of ``keep`` becomes the mean, weighted by score, of its supporters: of each view the box of its class that
+    overlaps it most, if their IoU is ``min_iou`` or more. No box supports two. Its score is the sum of their scores
+    divided by the number of views, at most 1, so a box that only one view has gets a lower score. ``min_iou`` is no
+    lower than the IoU that boxes of ``keep`` may have, or else two of them would become one box twice.
+    boxes (M, 4), scores (M,), labels (M,), views (M,) 0 to num_views - 1, keep (D,) indices -> boxes (D, 4), scores
+    (D,), both float32 or float64.
     """
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
-    same = labels[keep][:, None] == labels
-    weights = scores * ((box_ops.iou(boxes[keep], boxes) >= 0.55) & same)  # (D, M)
+    if not len(boxes):
+        return boxes, scores
+    overlaps = box_ops.iou(boxes[keep], boxes)  # (D, M)
+    supports = (overlaps >= min_iou) & (labels[keep][:, None] == labels)
+    supports &= overlaps == (overlaps * supports).amax(0)
+    for view in range(num_views):
+        of_view = supports & (views == view)
+        supports &= (overlaps == (overlaps * of_view).amax(1, keepdim=True)) | (views != view)
+    weights = scores * supports
     total = weights.sum(1, keepdim=True)
     # Autocast would compute the product in bf16, whose rounding moves a coordinate near 900 by up to 2.4 pixels.
     with torch.autocast(boxes.device.type, enabled=False):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from detect.data.images import UnreadableImage, image_size, is_complete_jpeg, read_image
+from detect.data.images import UnreadableImage, image_size, is_complete_jpeg, pillow_to_rgb, read_image
 
 
 def gradient(height: int = 30, width: int = 50) -> np.ndarray:
@@ -75,6 +75,45 @@ def test_read_image_of_any_mode_gives_rgb(
     assert pixels.dtype == np.uint8
     assert pixels.shape == expected.shape
     assert np.abs(pixels.astype(int) - expected).max() <= 4
+
+
+def tiff(samples: np.ndarray, photometric: int) -> bytes:
+    """Return a gray TIFF: photometric 0 for white is zero, 1 for black is zero."""
+    height, width = samples.shape
+    tags = {256: width, 257: height, 258: samples.itemsize * 8, 259: 1, 262: photometric, 277: 1, 278: height}
+    start = 8 + 2 + 12 * (len(tags) + 2) + 4
+    tags |= {273: start, 279: samples.nbytes}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + samples.tobytes()
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_read_image_of_a_tiff_in_which_white_is_zero(tmp_path: Path, photometric: int, bits: int) -> None:
+    gray = GRAY if photometric == 1 else 255 - GRAY
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(gray if bits == 8 else gray.astype("<u2") * 257, photometric))
+    assert np.array_equal(read_image(path)[:, :, 0], GRAY)
+
+
+@pytest.mark.parametrize("largest", [255, 1023, 65535])
+def test_read_image_scales_a_pgm_by_its_largest_value(tmp_path: Path, largest: int) -> None:
+    samples = np.array([[0, largest]], dtype=np.uint8 if largest == 255 else ">u2")
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 2 1 %d\n" % largest + samples.tobytes())
+    assert read_image(path)[:, :, 0].tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+@pytest.mark.parametrize("largest", [255, 65535, 70000])
+def test_read_image_refuses_gray_of_32_bits(tmp_path: Path, dtype: type, largest: int) -> None:
+    image = Image.fromarray(np.array([[0, largest]], dtype=dtype))
+    image.save(tmp_path / "a.tif")
+    message = "expected 8 or 16 bits a sample, found .*32 from 0"
+    with pytest.raises(UnreadableImage, match=message):
+        read_image(tmp_path / "a.tif")
+    with pytest.raises(UnreadableImage, match=message):
+        pillow_to_rgb(image)
 
 
 def test_read_image_does_not_invert_cmyk_jpeg(tmp_path: Path) -> None:

@@ -96,39 +96,56 @@ def test_rescaled_images_stay_in_their_corner() -> None:
     assert large.pixels.shape == (2, 3, 32, 64)
 
 
+SQUARE, TALL, RIGHT = [0.0, 0, 10, 10], [0.0, 0, 10, 12], [2.5, 0, 12.5, 10]  # the IoU of square and right is 0.6
+
+
 @pytest.mark.parametrize(
-    ("boxes", "scores", "labels", "keep", "views", "expected_box", "expected_score"),
+    ("boxes", "scores", "labels", "views", "keep", "min_iou", "expected"),
     [
-        ([[0, 0, 10, 10]], [0.6], [1], [0], 1, [0, 0, 10, 10], 0.6),
-        ([[0, 0, 10, 10]], [0.6], [1], [0], 2, [0, 0, 10, 10], 0.3),  # one view of two
-        ([[0, 0, 10, 10], [0, 0, 10, 12]], [0.75, 0.25], [1, 1], [0], 2, [0, 0, 10, 10.5], 0.5),
-        ([[0, 0, 10, 10], [0, 0, 10, 12]], [0.75, 0.25], [1, 2], [0], 2, [0, 0, 10, 10], 0.375),  # other class
-        ([[0, 0, 10, 10], [50, 0, 60, 10]], [0.75, 0.25], [1, 1], [0], 1, [0, 0, 10, 10], 0.75),  # elsewhere
+        ([], [], [], [], [], 0.55, []),
+        ([SQUARE], [0.6], [1], [0], [0], 0.55, [(SQUARE, 0.3)]),  # one view of two
+        ([SQUARE, TALL], [0.75, 0.25], [1, 1], [0, 1], [0], 0.55, [([0, 0, 10, 10.5], 0.5)]),
+        ([SQUARE, TALL], [0.75, 0.25], [1, 2], [0, 1], [0], 0.55, [(SQUARE, 0.375)]),  # another class
+        ([SQUARE, [50, 0, 60, 10]], [0.75, 0.25], [1, 1], [0, 1], [0], 0.55, [(SQUARE, 0.375)]),  # elsewhere
+        ([SQUARE, TALL], [0.75, 0.25], [1, 1], [0, 0], [0], 0.55, [(SQUARE, 0.375)]),  # a second box of one view
+        # Two objects side by side, each found in both views: two boxes with their own scores.
+        ([SQUARE, RIGHT] * 2, [0.5, 0.4] * 2, [1] * 4, [0, 0, 1, 1], [0, 1], 0.7, [(SQUARE, 0.5), (RIGHT, 0.4)]),
+        # The second view has one of them: it does not support the other one too.
+        ([SQUARE, RIGHT, RIGHT], [0.5, 0.4, 0.4], [1] * 3, [0, 0, 1], [0, 1], 0.7, [(SQUARE, 0.25), (RIGHT, 0.4)]),
+        # The second view has one box between them, nearer to the first.
+        (
+            [SQUARE, RIGHT, [1, 0, 11, 10]],
+            [0.5, 0.4, 0.5],
+            [1] * 3,
+            [0, 0, 1],
+            [0, 1],
+            0.7,
+            [([0.5, 0, 10.5, 10], 0.5), (RIGHT, 0.2)],
+        ),
     ],
 )
-def test_weighted_box_fusion_is_the_weighted_mean(
+def test_weighted_box_fusion_is_the_weighted_mean_of_one_box_of_each_view(
     boxes: list[list[float]],
     scores: list[float],
     labels: list[int],
+    views: list[int],
     keep: list[int],
-    views: int,
-    expected_box: list[float],
-    expected_score: float,
+    min_iou: float,
+    expected: list[tuple[list[float], float]],
 ) -> None:
-    indices: Tensor = torch.tensor(keep)
     fused, confidence = weighted_box_fusion(
-        torch.tensor(boxes, dtype=torch.float32), torch.tensor(scores), torch.tensor(labels), indices, views
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        torch.tensor(scores),
+        torch.tensor(labels, dtype=torch.int64),
+        torch.tensor(views, dtype=torch.int64),
+        torch.tensor(keep, dtype=torch.int64),
+        2,
+        min_iou,
     )
-    assert fused[0].tolist() == pytest.approx(expected_box)
-    assert float(confidence[0]) == pytest.approx(expected_score)
-
-
-def test_no_detections_merge_to_no_detections() -> None:
-    fused, confidence = weighted_box_fusion(
-        torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 2
-    )
-    assert fused.shape == (0, 4)
-    assert confidence.shape == (0,)
+    assert fused.shape == (len(expected), 4)
+    assert confidence.tolist() == pytest.approx([score for _, score in expected])
+    for box, (expected_box, _) in zip(fused.tolist(), expected, strict=True):
+        assert box == pytest.approx(expected_box)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -136,7 +153,7 @@ def test_weighted_box_fusion_under_autocast_has_the_boxes_of_float32(dtype: torc
     stream = torch.Generator().manual_seed(0)
     boxes = torch.tensor([[840.0, 610, 930, 700]]) + 3 * torch.rand(40, 4, generator=stream)
     scores, labels = torch.rand(40, generator=stream), torch.ones(40, dtype=torch.int64)
-    arguments = (boxes, scores, labels, torch.arange(5), 2)
+    arguments = (boxes, scores, labels, torch.arange(40) % 2, torch.arange(5), 2, 0.55)
     expected, expected_confidence = weighted_box_fusion(*arguments)
     with torch.autocast("cpu", dtype):
         fused, confidence = weighted_box_fusion(*arguments)

@@ -82,11 +82,11 @@ def flips(setup: Setup) -> Iterator[Observation]:
     boxes, generator = random_boxes(400, 9) + 500, torch.Generator().manual_seed(9)
     boxes = torch.cat([boxes, boxes + torch.rand(400, 4, generator=generator)]).to(device)
     scores, labels = torch.rand(800, generator=generator).to(device), (torch.arange(800) % 3 + 1).to(device)
-    keep = nms(boxes, scores, 0.5, labels)
-    expected, _ = weighted_box_fusion(boxes.double(), scores.double(), labels, keep, 2)
+    keep, views = nms(boxes, scores, 0.5, labels), torch.arange(2, device=device).repeat_interleave(400)
+    expected, _ = weighted_box_fusion(boxes.double(), scores.double(), labels, views, keep, 2, 0.55)
     for precision in setup.precisions:
         with setup.compute(precision).autocast():
-            fused, _ = weighted_box_fusion(boxes, scores, labels, keep, 2)
+            fused, _ = weighted_box_fusion(boxes, scores, labels, views, keep, 2, 0.55)
         difference = largest_difference(expected, fused)
         text = f"{precision}: fused boxes near 900 pixels differ by {difference:.1e} pixels from those of float64"
         yield Observation(text, difference < TOLERANCE_PX, {"precision": precision, "pixels": difference})
