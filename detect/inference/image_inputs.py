@@ -1,4 +1,4 @@
-"""Turns what people hold in their hands into RGB: paths, bytes, PIL images, arrays and tensors."""
+"""Converts the images that callers pass to RGB: paths, bytes, PIL images, arrays and tensors."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_command_is_accepted_by_the_command_line(command: str) -> None:
 
 
 def test_a_wrong_command_is_refused() -> None:
-    with pytest.raises(click.ClickException):
+    with pytest.raises(click.ClickException, match="No such option"):
         parse_command(["eval", "runs/first", "--metrik", "coco"])
 
 

@@ -21,7 +21,10 @@ SIDE = 64
 
 
 def build(
-    backbone: dict[str, Any] | None = None, rpn: dict[str, Any] | None = None, head: dict[str, Any] | None = None
+    backbone: dict[str, Any] | None = None,
+    rpn: dict[str, Any] | None = None,
+    head: dict[str, Any] | None = None,
+    seed: int = 1,
 ) -> Detector:
     model = {
         "backbone": {"name": "small", "norm": "frozen", "output": "merged", "neck_channels": 16, **(backbone or {})},
@@ -36,7 +39,7 @@ def build(
         "head": {"type": "fc", "fc_dim": 32, "pool_size": 4, "batch_size_per_image": 16, **(head or {})},
         "postprocess": {"score_threshold": 0.01},
     }
-    return build_detector(parse_config({"seed": 1, "model": model}, "test"), CLASSES)[0]
+    return build_detector(parse_config({"seed": seed, "model": model}, "test"), CLASSES)[0]
 
 
 OWN_TAIL = {"type": "backbone", "pool_size": None}
@@ -184,8 +187,10 @@ def test_a_few_steps_lower_the_loss() -> None:
 
 
 def test_initial_weights_depend_on_the_seed() -> None:
-    a, b = build().state_dict(), build().state_dict()
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    first, same, other = (build(seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first if name.endswith("conv.weight"))
+    assert any(name.endswith("conv.weight") for name in first)
 
 
 def test_postprocess_of_run_head_equals_detect() -> None:

@@ -57,7 +57,9 @@ def test_load_tensors_of_a_malicious_pickle_raises_and_runs_nothing(tmp_path: Pa
     malicious = MaliciousObject(tmp_path / "victim")
     content = {"model": {"a": np.array([malicious], dtype=object)}} if deep else malicious
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
-    with pytest.raises(UserError, match=r"a.pkl: expected arrays, .* alone, found builtins.getattr|pathlib") as raised:
+    with pytest.raises(
+        UserError, match=r"a.pkl: expected arrays, .* alone, found (builtins.getattr|pathlib)"
+    ) as raised:
         load_tensors(tmp_path / "a.pkl")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "victim").exists()

@@ -12,34 +12,34 @@ from detect.errors import UserError
 from detect.system.numbers import format_count
 
 # Formats that name the class of each object, and that are read without blanks at the ends of it: what they cannot hold.
-_IN_NO_NAME = {
+_FORBIDDEN_IN_CLASSES = {
     "csv": re.compile("[\ud800-\udfff\r]"),
     "voc": re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\ufffe\uffff]"),
 }
 
 
-def held_classes(dataset: ConvertibleDataset, target: WritableFormat) -> dict[str, str]:
+def writable_class_names(dataset: ConvertibleDataset, target: WritableFormat) -> dict[str, str]:
     """Return the name of each class in ``target``: VOC and CSV hold no blanks at the ends, VOC no control characters.
 
     Raises UserError if two classes would have the same name, or one would have none.
     """
     counts = Counter(instance.name for instance in dataset.objects())
-    unheld = _IN_NO_NAME.get(target)
-    names = {name: name if unheld is None else unheld.sub("_", name).strip() for name in dataset.categories}
+    forbidden = _FORBIDDEN_IN_CLASSES.get(target)
+    names = {name: name if forbidden is None else forbidden.sub("_", name).strip() for name in dataset.categories}
     first: dict[str, str] = {}
-    for name, held in names.items():
-        if unheld is not None and not counts[name]:
+    for name, new_name in names.items():
+        if forbidden is not None and not counts[name]:
             continue
-        if not held.strip() and target != "coco":
+        if not new_name.strip() and target != "coco":
             found = f"{name!r} ({format_count(counts[name], 'object')})"
             raise UserError(f"--to {target}: expected a name for each class, found {found}")
-        other = first.setdefault(held, name)
+        other = first.setdefault(new_name, name)
         if other != name:
             found = " and ".join(f"{each!r} ({format_count(counts[each], 'object')})" for each in (other, name))
             raise UserError(
-                f"--to {target}: expected class names that it keeps apart, found {found}, both {held!r} there"
+                f"--to {target}: expected class names that it keeps apart, found {found}, both {new_name!r} there"
             )
-    return {name: held for held, name in first.items()}
+    return {name: new_name for new_name, name in first.items()}
 
 
 def rename_classes(dataset: ConvertibleDataset, names: dict[str, str]) -> ConvertibleDataset:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from detect.data.convert.class_names import held_classes, rename_classes
+from detect.data.convert.class_names import rename_classes, writable_class_names
 from detect.data.convert.convertible_dataset import ConvertibleDataset
 from detect.data.convert.dataset_writers import IMAGE_FOLDERS, label_files
-from detect.data.convert.naming import held_names, target_names
+from detect.data.convert.naming import target_names, writable_image_names
 from detect.data.formats.detect_format import WritableFormat
 from detect.errors import RunError, UserError
 from detect.system.files import require_writable_folder, sync, sync_below
@@ -50,10 +50,10 @@ def plan_conversion(dataset: ConvertibleDataset, target: WritableFormat, folder:
     Raises UserError for images that would have the same label file, and for classes that would have the same name.
     """
     images = dataset.images()
-    wanted = target_names(images.values(), flat=target == "voc")
-    names = held_names(wanted, target)
-    classes = held_classes(dataset, target)
-    renamed = [(images[file].name, name) for file, name in names.items() if name != wanted[file]]
+    names_in_source = target_names(images.values(), flat=target == "voc")
+    names = writable_image_names(names_in_source, target)
+    classes = writable_class_names(dataset, target)
+    renamed = [(images[file].name, name) for file, name in names.items() if name != names_in_source[file]]
     notes = (
         _describe_renamed(renamed, "photo whose name", "photos whose names", target),
         _describe_renamed([*classes.items()], "class whose name", "classes whose names", target),

@@ -12,7 +12,8 @@ from detect.data.formats.detect_format import WritableFormat
 from detect.data.formats.records import LabeledImage
 from detect.errors import UserError
 
-_IN_NO_NAME = {  # the backslash, which is read as a slash; no text in UTF-8; what ends a line of a list; none in XML
+# The backslash, which is read as a slash; what is no text in UTF-8; what ends a line of a list; what XML cannot hold.
+_FORBIDDEN_IN_IMAGES = {
     "coco": re.compile("[\\\\\ud800-\udfff]"),
     "csv": re.compile("[\\\\\ud800-\udfff\r]"),
     "yolo": re.compile("[\\\\\ud800-\udfff\n-\r\x1c-\x1e\x85\u2028\u2029]"),
@@ -46,7 +47,7 @@ def target_names(images: Iterable[LabeledImage], flat: bool) -> dict[Path, str]:
     return {image.file: name for image, name in zip(all_images, names, strict=True)}
 
 
-def held_names(names: dict[Path, str], target: WritableFormat) -> dict[Path, str]:
+def writable_image_names(names: dict[Path, str], target: WritableFormat) -> dict[Path, str]:
     """Return the names with "_" for each character that ``target`` cannot hold there; names: as ``target_names`` does.
 
     Those are backslashes; line breaks, but for COCO; # and blanks at the start of VOC's stems, and blanks at their end;
@@ -65,7 +66,7 @@ def held_names(names: dict[Path, str], target: WritableFormat) -> dict[Path, str
 
 
 def _replace(name: str, target: WritableFormat) -> str:
-    name = _IN_NO_NAME[target].sub("_", name)
+    name = _FORBIDDEN_IN_IMAGES[target].sub("_", name)
     start = _AT_START[target].match(name) if target in _AT_START else None
     if start is not None:
         name = "_" * len(start[0]) + name[start.end() :]

@@ -1,1 +1,1 @@
-"""Readers of VOC, COCO, YOLO and CSV labels, and of images sorted into class folders."""
+"""Readers of labels: VOC, COCO, YOLO, CSV, LabelMe, CVAT, Label Studio, and images sorted into class folders."""

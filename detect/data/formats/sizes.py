@@ -48,9 +48,6 @@ class ImageSizes:
             return claim
 
 
-TRUE_SIZES = ImageSizes(trust_claims=False)
-
-
 def other_sizes(images: Iterable[LabeledImage]) -> Iterator[DatasetFinding]:
     """Yield a finding for each image whose label file states another size than the image file has.
 

@@ -1,4 +1,4 @@
-"""What CVAT's polygons and masks cover."""
+"""What the polygons and masks of CVAT and Label Studio cover."""
 
 from __future__ import annotations
 

@@ -49,11 +49,6 @@ def read_voc(root: Path, split: str, classes: Sequence[str] | None) -> Annotatio
     return to_annotations(VocFolder(root, strict_report(), ImageSizes()).read_split(split), classes)
 
 
-def voc_splits(root: Path) -> list[str]:
-    """Return the names of the splits, without those for one class."""
-    return VocFolder(root, Report(), ImageSizes()).split_names()
-
-
 class VocFolder:
     """Reads the images of a VOC folder.
 

@@ -29,7 +29,6 @@ class VocPairs:
     ) -> None:
         self.images = FileIndex(root)
         self.xmls = FileIndex(root, is_xml)
-        self._root = root
         self._report = report
         self._read = read
         self._has_lists = has_lists

@@ -44,11 +44,6 @@ def read_yolo(root: Path, split: str, classes: Sequence[str] | None) -> Annotati
     return to_annotations(YoloFolder(root, strict_report(), ImageSizes()).read_split(split), classes)
 
 
-def yolo_splits(root: Path) -> list[str]:
-    """Return the names of the splits."""
-    return list(read_data_file(root).splits)
-
-
 def label_file(image: Path) -> Path:
     """Return the path of an image's label file in a folder of labels, which need not exist.
 
@@ -78,7 +73,6 @@ class YoloFolder:
         self._masks = masks
         self._images = FileIndex(root)
         self._labels = FileIndex(root, _is_label_file)
-        self._splits: dict[str, list[Path]] = {}
         self._label_files: dict[Path, Path] = {}
         self._lengths: Counter[int] = Counter()
 
@@ -116,7 +110,6 @@ class YoloFolder:
         """Return the images of a split with all their objects, valid or not. Raises UserError."""
         data = self.data
         images = self.image_files(split)
-        self._splits[split] = images
         for image in images:
             self._label_files[image] = self._find_labels(image)
         if images and not any(os.path.lexists(self._label_files[image]) for image in images):

@@ -130,7 +130,6 @@ class _AnchorDescriptions:
     def __init__(self, traced: Trace, detector: Detector) -> None:
         assert traced.candidates is not None
         assert traced.anchors is not None
-        self.traced = traced
         self.candidates: Candidates = traced.candidates
         self.layout = traced.anchors
         self.eligible = self.candidates.eligible(detector.test_selection)

@@ -34,7 +34,6 @@ SELECTION_KEYS = {
     "min_size": "min_side",
     "score_threshold": "score",
 }
-PROPOSAL_KEYS = {"boxes": "boxes", "scores": "scores", "source_index": "source"}
 POSTPROCESS_KEYS = {
     "delta_stds": "stds",
     "score_threshold": "score",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from detect.checkpoints.checkpoint import Checkpoint
 from detect.config import Config
 from detect.config.builders.anchors import build_anchor_config
 from detect.config.builders.detector import build_preprocess
-from detect.config.files import deep_merge, merge_overrides, parse_config
+from detect.config.files import deep_merge, dotted_keys, merge_overrides, parse_config
 from detect.data.annotations import Annotations
 from detect.system.cpu import available_cores
 from detect.system.device import ComputeConfig
@@ -40,11 +39,11 @@ def choose_settings(config: Config, train: Annotations, num_objects: int, comput
     not a Faster R-CNN.
     """
     on_gpu = compute.device.type != "cpu"
-    settings, choices, initial, taken = _begin(config, on_gpu)
-    keys = set(_keys(settings))
-    with_model = _fill(taken, choices, settings)
+    start = _start_settings(config, on_gpu)
+    keys = {key for key, _ in dotted_keys(start.set_by_user)}
+    with_model = _fill(start, start.choices)
     for_objects = _choose_for_objects(with_model, train, keys)
-    choices += for_objects.choices
+    choices = [*start.choices, *for_objects.choices]
     size = DataSize(images=len(train), objects=num_objects)
     choices += choose_schedule(size, _set_by_user(config, keys), on_gpu)
     choices.append(_workers(on_gpu))
@@ -52,9 +51,9 @@ def choose_settings(config: Config, train: Annotations, num_objects: int, comput
     model = with_model.model
     line = (
         f"model: {model.kind} with {model.backbone.name}, its layers and preprocessing as in {with_model.model.init}, "
-        f"which knows {len(initial.classes)} classes"
+        f"which knows {start.num_classes} classes"
     )
-    return ChosenConfig(config=_fill(taken, chosen, settings), lines=(line, for_objects.line, *map(str, chosen)))
+    return ChosenConfig(config=_fill(start, chosen), lines=(line, for_objects.line, *map(str, chosen)))
 
 
 def fill_from_initial(config: Config, on_gpu: bool) -> Config:
@@ -62,19 +61,37 @@ def fill_from_initial(config: Config, on_gpu: bool) -> Config:
 
     Raises UserError for an initial model that is not a Faster R-CNN.
     """
-    settings, choices, _, taken = _begin(config, on_gpu)
-    return _fill(taken, choices, settings)
+    start = _start_settings(config, on_gpu)
+    return _fill(start, start.choices)
 
 
-def _begin(config: Config, on_gpu: bool) -> tuple[dict[str, Any], list[Choice], Checkpoint, dict[str, Any]]:
-    """Return the settings that are set, the choice of an initial model, that model, and what is taken from it."""
+@dataclass(frozen=True)
+class _StartSettings:
+    """What is known before a choice for the images.
+
+    set_by_user: nested settings; choices: the initial model, where none is set; from_model: nested settings that are
+    taken from it; num_classes: of the initial model.
+    """
+
+    set_by_user: dict[str, Any]
+    choices: list[Choice]
+    from_model: dict[str, Any]
+    num_classes: int
+
+
+def _start_settings(config: Config, on_gpu: bool) -> _StartSettings:
     settings = config.model_dump(mode="json", exclude_unset=True)
     choices: list[Choice] = []
     if config.model.init is None:
         settings.get("model", {}).pop("init", None)  # a null that is set is none either
         choices.append(Choice("model.init", *default_initial(on_gpu)))
     initial = read_initial(config.model.init or str(choices[0].setting))
-    return settings, choices, initial, merge_overrides(settings_of(initial), [f"train.epochs={Config().train.epochs}"])
+    return _StartSettings(
+        set_by_user=settings,
+        choices=choices,
+        from_model=merge_overrides(settings_of(initial), [f"train.epochs={Config().train.epochs}"]),
+        num_classes=len(initial.classes),
+    )
 
 
 def _set_by_user(config: Config, keys: Set[str]) -> SetByUser:
@@ -102,10 +119,10 @@ def _is_length_given(key: str, keys: Set[str]) -> bool:
     return key == "train.epochs" and "train.steps" in keys
 
 
-def _fill(taken: dict[str, Any], choices: Sequence[Choice], settings: dict[str, Any]) -> Config:
-    """Return the settings that are taken, under those that are chosen, under those that are set."""
-    filled = merge_overrides(taken, [choice.override for choice in choices])
-    return parse_config(deep_merge(deep_merge(filled, settings), {"train": {"auto": False}}), _SOURCE)
+def _fill(start: _StartSettings, choices: Sequence[Choice]) -> Config:
+    """Return the settings of the initial model, under those that are chosen, under those that are set."""
+    filled = merge_overrides(start.from_model, [choice.override for choice in choices])
+    return parse_config(deep_merge(deep_merge(filled, start.set_by_user), {"train": {"auto": False}}), _SOURCE)
 
 
 def _choose_for_objects(config: Config, train: Annotations, keys: Set[str]) -> ObjectChoices:
@@ -115,12 +132,3 @@ def _choose_for_objects(config: Config, train: Annotations, keys: Set[str]) -> O
     return choose_for_objects(
         train, sizes, build_anchor_config(config.model), is_free and keys.isdisjoint(_SIZE_KEYS), is_free
     )
-
-
-def _keys(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of nested settings."""
-    for name, setting in settings.items():
-        if isinstance(setting, dict):
-            yield from _keys(setting, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from detect.data.formats.yolo import label_file, read_yolo, yolo_splits
+from detect.data.formats.read_folder import list_splits
+from detect.data.formats.yolo import label_file, read_yolo
 from detect.errors import UserError
 from tests.data.folders import write_image
 
@@ -179,7 +180,7 @@ def test_read_yolo_with_labels_beside_images_and_classes_txt(tmp_path: Path) -> 
     write_image(tmp_path / "a.jpg")
     (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1")
     (tmp_path / "classes.txt").write_text("cat\ndog\n\n")
-    assert yolo_splits(tmp_path) == ["train"]
+    assert list_splits("yolo", tmp_path) == ["train"]
     annotations = read_yolo(tmp_path, "train", None)
     assert (annotations.classes, annotations.labels.tolist(), len(annotations)) == (("cat", "dog"), [2], 1)
 

@@ -6,6 +6,7 @@ import pytest
 from detect.data.shapes.scene import draw_scene
 from detect.data.shapes.sprite import CLASSES
 from detect.describe.formats.grammar import (
+    SENTENCES_PER_IMAGE,
     ShapeWords,
     color_name,
     describe_objects,
@@ -51,7 +52,9 @@ def test_every_phrase_of_the_built_in_images_fits_the_object_that_it_means_and_n
 def test_relations_of_a_sentence_are_true() -> None:
     objects = [shape("disc", 0, 0), shape("ring", 50, 5), shape("square", 5, 80)]
     boxes = {other.kind: other.box for other in objects}
-    for sentence in make_sentences(objects, np.random.default_rng(3)):
+    sentences = make_sentences(objects, np.random.default_rng(3))
+    assert len(sentences) == SENTENCES_PER_IMAGE
+    for sentence in sentences:
         first, *others = sentence.mentions
         for other in others:
             words = sentence.tokens[: other.words[0] - 1]  # without the article

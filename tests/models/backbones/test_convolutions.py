@@ -92,7 +92,6 @@ def test_transposed_upsampling_repeats_the_last_cell_without_padding() -> None:
 
 MERGED = "model.backbone.output=merged"
 PYRAMID = ("model.backbone.output=fpn", "model.backbone.fpn_levels=3", "model.rpn.anchor_sizes=[8,16,24,32]")
-STANDARD = "model.backbone.neck_conv_type=standard"
 
 
 def made(*overrides: str) -> nn.Module:
