@@ -147,7 +147,7 @@ class NamedImages:
         if not matches:
             return self._report_missing(name, expected)
         if len(matches) > 1 and not same_content(matches):
-            paths = " and ".join(path.relative_to(self._index.root).as_posix() for path in matches[:3])
+            paths = self._index.describe(matches)
             self._report("ambiguous-image", self._folders[0] / name, "", f"expected {expected}, found {paths}")
         return matches[0]
 

@@ -116,6 +116,10 @@ class FileIndex:
                 self._names[folder] = frozenset()
         return self._names[folder]
 
+    def describe(self, paths: Sequence[Path]) -> str:
+        """Return the first three of some files as they lie in the folder, joined by "and"."""
+        return " and ".join(path.relative_to(self.root).as_posix() for path in paths[:3])
+
     def key(self, path: Path) -> PathKey:
         """Return the ``path_key`` of a file below the root, which need not exist."""
         folder, name = os.path.split(path.absolute())

@@ -13,23 +13,20 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 from detect.data.annotations import Annotations
-from detect.data.formats.image_index import FileIndex, has_file, listed_path, same_content
-from detect.data.formats.label_text import class_name, label_lines
+from detect.data.formats.image_index import FileIndex, has_file, same_content
+from detect.data.formats.label_text import class_name
 from detect.data.formats.records import LabeledImage, LabeledSet, image_ids, to_annotations
 from detect.data.formats.report import Report, strict_report
 from detect.data.formats.sizes import ImageSizes
-from detect.data.formats.split_names import ONLY_SPLIT, group_by_split_folder
 from detect.data.formats.yolo_data import other_name_files, read_data_file
-from detect.data.formats.yolo_entries import resolve_entry
 from detect.data.formats.yolo_labels import describe_lengths, read_labels
 from detect.data.formats.yolo_names import name_lines
+from detect.data.formats.yolo_splits import YoloSplits
 from detect.data.images import is_image
-from detect.errors import UserError, did_you_mean
-from detect.system.files import require_file
+from detect.errors import UserError
 
 _OTHER_TEXTS = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
 
@@ -72,39 +69,18 @@ class YoloFolder:
         self._sizes = sizes
         self._masks = masks
         self._images = FileIndex(root)
+        self._splits = YoloSplits(self.data, self._images, report)
         self._labels = FileIndex(root, _is_label_file)
         self._label_files: dict[Path, Path] = {}
         self._lengths: Counter[int] = Counter()
 
     def split_names(self) -> list[str]:
         """Return the names of the splits."""
-        if not self.data.has_splits and self.data.is_yaml:
-            self._report.note("dialect", self.data.file, "", "neither train nor val: every image with it is listed")
-        return list(self._split_folders or self.data.splits)
+        return self._splits.names()
 
     def image_files(self, split: str) -> list[Path]:
         """Return the image files of a split. Raises UserError if there is no such split."""
-        names = self.split_names()
-        if split not in names:
-            known = ", ".join(names) or "none"
-            raise UserError(
-                f"{self.data.file}: expected {split}, found nothing{did_you_mean(split, names)}; splits: {known}"
-            )
-        if self._split_folders:
-            return self._split_folders[split]
-        return self._listed(split)
-
-    @cached_property
-    def _split_folders(self) -> dict[str, list[Path]]:
-        """The images of each split that the folders of images show, if the data set's file says nothing of splits."""
-        if self.data.has_splits:
-            return {}
-        return group_by_split_folder({image: self._images.key(image)[:-1] for image in self._listed(ONLY_SPLIT)})
-
-    def _listed(self, split: str) -> list[Path]:
-        """Return the images of the entries of a split, each once."""
-        images = (image for entry in self.data.splits[split] for image in self._list_entry(split, entry))
-        return list(dict.fromkeys(images))
+        return self._splits.image_files(split)
 
     def read_split(self, split: str) -> LabeledSet:
         """Return the images of a split with all their objects, valid or not. Raises UserError."""
@@ -139,58 +115,6 @@ class YoloFolder:
         """Return nothing: what is in no split has no labels that anything names."""
         return ()
 
-    def _list_entry(self, split: str, entry: str) -> list[Path]:
-        """Return the images of one entry of a split: a folder, or a list."""
-        try:
-            path = resolve_entry(self.data, split, entry, self._images, self._report)
-            if path.is_dir():
-                return self._list_folder(split, path)
-            lines = enumerate(label_lines(path, self.data.encoding), start=1)
-            names = [(line, text.strip()) for line, text in lines if text.strip()]
-        except (UserError, ValueError) as error:  # ValueError: a name with NUL
-            self._report.add_error("damaged-annotation", self.data.file, split, UserError(str(error)))
-            return []
-        images: dict[Path, None] = {}
-        for line, name in names:
-            image = self._find_listed(split, path, line, name)
-            if image in images:
-                self._report.note("repeated-id", path, f"line {line}", f"{image.name} again")
-            images[image] = None
-        return list(images)
-
-    def _list_folder(self, split: str, folder: Path) -> list[Path]:
-        """Return the images of a folder. Raises UserError if it has none."""
-        index = FileIndex(folder)
-        for link in index.links:
-            self._report.note("unread-link", link, "", "a linked folder is not searched")
-        if not index.files:
-            elsewhere = self._images.files
-            hint = f" ({len(elsewhere)} in {elsewhere[0].parent})" if elsewhere else ""
-            raise UserError(f"{self.data.file}: {split}: expected images in {folder}, found none{hint}")
-        return index.files
-
-    def _find_listed(self, split: str, file: Path, line: int, name: str) -> Path:
-        """Return the absolute path of a listed image, which may be relative to the list or to the data set's folder.
-
-        Otherwise the end of the path counts: a list may come from another machine.
-        """
-        relative = listed_path(name)
-        for path in (file.parent / relative, self.data.base_folder / relative):
-            if has_file(path):
-                return path.absolute()
-        expected, missing = f"the image of {file}, line {line}", (file.parent / relative).absolute()
-        matches = self._images.find_named(relative, split)
-        if len(matches) > 1:
-            paths = " and ".join(path.relative_to(self._images.root).as_posix() for path in matches[:3])
-            self._report("ambiguous-image", missing, "", f"expected {expected}, found {paths}")
-        if matches:
-            return matches[0]
-        try:
-            require_file(missing, expected)
-        except UserError as error:
-            self._report.add_error("missing-image", missing, "", error)
-        return missing
-
     def _find_labels(self, image: Path) -> Path:
         """Return the label file of an image, which need not exist."""
         for path in (label_file(image), image.with_suffix(".txt")):
@@ -203,7 +127,7 @@ class YoloFolder:
         if any(self._labels.key(path) != key for path in matches):  # only the stem: must hold the other way round too
             matches = [path for path in matches if len(matches) == 1 and self._images.find(path) == [image]]
         if len(matches) > 1:
-            paths = " and ".join(path.relative_to(self._images.root).as_posix() for path in matches[:3])
+            paths = self._images.describe(matches)
             self._report("ambiguous-image", image, "", f"expected one label file, found {paths}")
         return matches[0] if matches else label_file(image)
 
