@@ -78,9 +78,10 @@ def predict_images(
     journal = None
     if group.is_main:
         key = run_hash(predictor, images, options, batches, proposals)
-        journal = PredictionJournal(out / _JOURNAL_FILE, key, predictor.classes)
-        if journal.batches:
+        remove_temp_files(out, _JOURNAL_FILE, recursive=False)
+        if (out / _JOURNAL_FILE).exists():  # of a run that was killed, perhaps while it drew its first batch
             remove_temp_files(out)
+        journal = PredictionJournal(out / _JOURNAL_FILE, key, predictor.classes)
     results = list(group.gather(journal.batches if journal else [])[0])
     if results:
         progress.start_at(sum(map(_num_images, results)))

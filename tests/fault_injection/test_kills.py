@@ -1,6 +1,6 @@
 """Work that is ended by SIGKILL leaves no damaged file, and goes on to the same results, bit for bit.
 
-One kill in the fast suite, 27 more by ``pytest -m slow`` on this file, and 172 more by ``pytest -m long``.
+One kill in the fast suite, 31 more by ``pytest -m slow`` on this file, and 168 more by ``pytest -m long``.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ INJECTED = [
     *trials("joint", 1, 6, 48),
     *trials("rcnn", 0, 5, 36),
     *trials("proposals", 0, 2, 20),
-    *trials("prediction", 0, 5, 26),
+    *trials("prediction", 0, 9, 26),
 ]
 AT_RANDOM = [
     *trials("joint", 0, 3, 24),
@@ -126,10 +126,15 @@ def test_kill_at_a_random_time_resumes_identically(
 ) -> None:
     job = undisturbed(name)
     after = job.seconds * random.Random(f"{name} {trial} at random").uniform(0.1, 0.9)
-    killed = commands(*job.job.start(tmp_path / "out"), kill_after=after)
-    record_property("kills", int(killed.statuses == [-9]))
-    assert killed.statuses in ([-9], [0])  # it may have been faster than before
-    assert_resumes(job, tmp_path / "out", commands, record_property)
+    folder, statuses = tmp_path / "out", [0]
+    for attempt in range(6):  # it may be faster than the undisturbed job was
+        folder = tmp_path / f"out{attempt}"
+        statuses = commands(*job.job.start(folder), kill_after=after / 2**attempt).statuses
+        if statuses != [0]:
+            break
+    record_property("kills", 1)
+    assert statuses == [-9]
+    assert_resumes(job, folder, commands, record_property)
 
 
 @pytest.mark.parametrize("name", ["joint"])
