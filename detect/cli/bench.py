@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from detect.cli.bench_explain import explain_command, portable_path
+from detect.cli.bench_explain import explain_command
 from detect.cli.group import Group
+from detect.cli.repeat_command import portable_path, repeat_command
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
@@ -22,6 +23,7 @@ BENCHMARKS = {
     "growth": "How time grows with the image size, the proposals, the batch size and the classes.",
 }
 WITHOUT_IMAGES = {"loading", "evaluation"}
+_FILES = ("out", "json_file")
 MODELS_INTRODUCTION = (
     "The runs of all variants are interleaved, on the same images. Seconds depend on this machine and its load: "
     "compare ratios.",
@@ -97,8 +99,7 @@ def _run(
     selected, tables = page.images_of_one_size(find_images(paths), num_images), []
     console = Console()
     for name in names:
-        command_line = f"detect bench {name}" if name in WITHOUT_IMAGES else f"detect bench {name} IMAGE..."
-        for table in page.BENCHMARKS[name](selected, repeats, command_line):
+        for table in page.BENCHMARKS[name](selected, repeats, _repeat_benchmark(name)):
             tables.append(table)
             console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:
@@ -106,6 +107,13 @@ def _run(
         write_text(out, page.markdown_page(tables, facts=facts))
     if json_file is not None:
         page.write_json(tables, json_file)
+
+
+def _repeat_benchmark(name: str) -> str:
+    """Return the command that repeats this benchmark alone; the page names its images, which may be thousands."""
+    if name in WITHOUT_IMAGES:
+        return repeat_command(f"detect bench {name}", (*_FILES, "paths", "num_images"))
+    return repeat_command(f"detect bench {name} IMAGE...", (*_FILES, "paths"))
 
 
 for _name, _description in BENCHMARKS.items():
@@ -161,9 +169,9 @@ def models_command(
     from detect.bench.model_files import named_files
     from detect.inference.find_images import find_images
 
-    names = [portable_path(model) for model in models]
+    files = named_files(models, [portable_path(model) for model in models])
     images = page.images_of_one_size(find_images(paths), num_images)
-    tables = measure_models(named_files(models, names), images, repeats, f"detect bench models {' '.join(names)} ...")
+    tables = measure_models(files, images, repeats, repeat_command("detect bench models", _FILES))
     for table in tables:
         Console().print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
     if out is not None:

@@ -10,12 +10,15 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.options import Device, Precision
+from detect.cli.repeat_command import portable_path, repeat_command
 from detect.errors import UserError, did_you_mean
 from detect.system.cpu import tune_malloc
 from detect.system.files import require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.inference.predictor import Predictor
+
+_NO_SETTINGS = ("records_file", "other_records", "out", "json_file")  # files that the results are in
 
 
 @click.command(
@@ -142,22 +145,7 @@ def explain_command(
     console = Console()
     with show_progress(console, "explaining", len(files), "images") as progress:
         photos = measure_explanations(predictor, files, settings, records, progress)
-    given = {
-        "photos": num_images,
-        "skip": skip or None,
-        "detections": min_detections,
-        "masks": masks,
-        "score": f"{score:g}",
-        "methods": methods,
-        "peers": peers,
-        "layer": layer,
-        "randomized": num_randomized,
-        "precision": precision,
-    }
-    command_line = f"detect bench explain {portable_path(model)} {portable_path(root)} --split {split}" + "".join(
-        f" --{name} {value}" for name, value in given.items() if value is not None
-    )
-    command_line += " --similarity" if similarity else ""
+    command_line = repeat_command("detect bench explain", _NO_SETTINGS)
     tables = explanation_tables(photos, names, score, min_detections, command_line)
     for table in tables:
         console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
@@ -213,10 +201,3 @@ def _describe_views(predictor: Predictor) -> tuple[str, ...]:
     if not predictor.has_views:
         return ()
     return ("Its model.test_time is not used: the detections are those in one view of each whole image.",)
-
-
-def portable_path(path: Path) -> str:
-    """Return a path that names no folder of this machine: relative, or the last three parts of an absolute one."""
-    if path.is_absolute() and not path.is_relative_to(Path.cwd()):
-        return str(Path(*path.parts[-3:]))
-    return str(path.relative_to(Path.cwd()) if path.is_absolute() else path)

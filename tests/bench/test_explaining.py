@@ -87,8 +87,10 @@ def test_table_has_a_row_for_each_variant(
         "--similarity",
     )
     records = ("--records", tmp_path / "records.jsonl", "--similarity", "--randomized", 1)
-    status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records)
+    status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records, "--device", "cpu")
     assert (status, err) == (0, "")
+    assert "--masks 4 --score" in stdout
+    assert "--randomized 1 --similarity --device cpu\n" in stdout
     (table, targets, protocols) = json.loads(file.read_text())["tables"]
     rows = {row["method"]: row for row in table["rows"]}
     assert {"hirescam", "drise", "flat box", "center of the box"} <= set(rows)

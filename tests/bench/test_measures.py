@@ -193,7 +193,7 @@ def test_page_describes_the_machine(tmp_path: Path) -> None:
     assert "processor: " in out.read_text()
     assert "- images: 1 of " in out.read_text()
     assert "pixels: a.png" in out.read_text()
-    assert "## Selective search" in result.output
+    assert "## Selective search\n\n    detect bench search IMAGE... --turns 1\n" in result.output
     assert [table["title"] for table in json.loads(numbers.read_text())["tables"]] == ["Selective search"]
     assert markdown_page([]).startswith("# Benchmarks")
 
