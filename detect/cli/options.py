@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -69,6 +70,21 @@ data_images = click.option(
 data_encoding = click.option(
     "--encoding", metavar="NAME", help="CSV, YOLO: encoding of the files, such as cp1252 [default: UTF-8]."
 )
+
+
+@dataclass(frozen=True)
+class ModelArguments:
+    """The detector of a command, and how it computes.
+
+    classes: the names whose detections are kept, with commas, or None for all; settings: those of --set and --slice.
+    """
+
+    model: Path
+    settings: tuple[str, ...]
+    device: Device
+    precision: Precision | Literal["auto"]
+    classes: str | None
+    batch_size: int
 
 
 class ScoreType(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions of click alone

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from detect.cli import options
-from detect.cli.options import Device, Precision
+from detect.cli.options import Device, ModelArguments, Precision
+from detect.cli.predict_images import ImageArguments, predict_on_images
+from detect.cli.predict_shards import ShardArguments, predict_on_shards, verify_output
+from detect.cli.predict_video import VideoArguments, predict_on_videos
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
-from detect.system.files import require_writable_folder
 
 _NOT_WITH_SHARDS = ("paths", "formats", "every", "track", "fps", "proposals", "annotations")
 _ONLY_WITH_SHARDS = ("shard_size", "runner", "processes", "share")
@@ -152,81 +155,63 @@ def predict_command(
     """
     context = click.get_current_context()
     if verify is not None:
-        from detect.cli.predict_shards import verify_output
-
         _refuse(context, "--verify", tuple(name for name in context.params if name != "verify"))
-        verify_output(verify)
+        sys.exit(verify_output(verify))
     _require(context, ("model", "out") if source is not None else ("model", "paths", "out"))
     assert model is not None
     assert out is not None
     tune_malloc()
-    settings = options.with_slices(overrides, slice_size, overlap)
+    model_arguments = ModelArguments(
+        model=model,
+        settings=options.with_slices(overrides, slice_size, overlap),
+        device=device or "auto",
+        precision=precision,
+        classes=classes,
+        batch_size=batch_size,
+    )
+    videos = () if source is not None else _find_videos(context, paths)
     if source is not None:
-        if score == "auto":
-            raise UserError("--score: expected a number with --from, found auto")
-        from detect.cli.predict_shards import ShardArguments, predict_on_shards
-
+        shard_score = _require_number(score, "with --from")
         _refuse(context, "--from", _NOT_WITH_SHARDS)
         shard_arguments = ShardArguments(
-            model=model,
+            model=model_arguments,
             source=source,
             out=out,
             shard_size=shard_size,
             runner=runner,
             processes=processes,
             share=share,
-            score=score,
-            classes=classes,
-            batch_size=batch_size,
+            score=shard_score,
             threads=workers,
-            settings=settings,
-            device=device or "auto",
-            precision="fp32" if precision == "auto" else precision,  # each process would choose for itself
         )
         predict_on_shards(shard_arguments)
-    _refuse(context, "PATH", _ONLY_WITH_SHARDS)
-    from detect.inference.find_images import find_videos
-
-    videos = find_videos(paths)
-    _check_video_options(bool(videos), fps, every, track, proposals, annotations)
-    if videos or fps is not None:
-        if score == "auto":
-            raise UserError("--score: expected a number for a video, found auto")
-        from detect.cli.predict_video import VideoArguments, predict_on_videos
-        from detect.inference.predictor import load
-
-        require_writable_folder(Path(out))
+    elif videos or fps is not None:
+        _refuse_image_options(videos, fps, proposals, annotations)
         video_arguments = VideoArguments(
+            model=model_arguments,
             paths=paths,
-            videos=tuple(videos),
+            videos=videos,
             fps=fps,
             out=Path(out),
             formats=formats,
-            score=score,
-            batch_size=batch_size,
+            score=_require_number(score, "for a video"),
             every=every or 1,
             track=track,
-            classes=classes,
         )
-        predict_on_videos(lambda: load(model, device or "auto", precision, settings), video_arguments)
-    from detect.cli.predict_images import ImageArguments, predict_on_images
-
-    image_arguments = ImageArguments(
-        model=model,
-        paths=paths,
-        out=Path(out),
-        formats=formats,
-        score=score,
-        batch_size=batch_size,
-        workers=2 if workers is None else workers,
-        classes=classes,
-        proposals=proposals,
-        annotations=annotations,
-        settings=settings,
-        device=device or "auto",
-        precision=precision,
-    )
-    predict_on_images(image_arguments)
+        predict_on_videos(video_arguments)
+    else:
+        _refuse_video_options(every, track)
+        image_arguments = ImageArguments(
+            model=model_arguments,
+            paths=paths,
+            out=Path(out),
+            formats=formats,
+            score=score,
+            workers=2 if workers is None else workers,
+            proposals=proposals,
+            annotations=annotations,
+        )
+        predict_on_images(image_arguments)
 
 
 def _require(context: click.Context, names: tuple[str, ...]) -> None:
@@ -245,19 +230,31 @@ def _refuse(context: click.Context, form: str, names: tuple[str, ...]) -> None:
             raise UserError(f"{name}: expected without {form}, found together with it")
 
 
-def _check_video_options(
-    has_videos: bool,
-    fps: float | None,
-    every: int | None,
-    track: bool,
-    proposals: Path | None,
-    annotations: Path | None,
+def _require_number(score: float | Literal["auto"] | None, where: str) -> float | None:
+    """Return the minimum score. Raises UserError for ``auto``, which is known for images alone."""
+    if score == "auto":
+        raise UserError(f"--score: expected a number {where}, found auto")
+    return score
+
+
+def _find_videos(context: click.Context, paths: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the videos that PATH names, none for images. Raises UserError for an option of --from."""
+    from detect.inference.find_images import find_videos
+
+    _refuse(context, "PATH", _ONLY_WITH_SHARDS)
+    return tuple(find_videos(paths))
+
+
+def _refuse_image_options(
+    videos: tuple[Path, ...], fps: float | None, proposals: Path | None, annotations: Path | None
 ) -> None:
-    """Raise UserError for options of images with a video, and for options of videos with images."""
-    if has_videos or fps is not None:
-        refused = {"--proposals": proposals, "--annotations": annotations, "--fps": fps if has_videos else None}
-        for option in (option for option, setting in refused.items() if setting is not None):
-            raise UserError(f"{option}: expected images together with it, found {'a video' if has_videos else '--fps'}")
-        return
+    """Raise UserError for an option of images with a video, or with images that are the frames of one."""
+    refused = {"--proposals": proposals, "--annotations": annotations, "--fps": fps if videos else None}
+    for option in (option for option, setting in refused.items() if setting is not None):
+        raise UserError(f"{option}: expected images together with it, found {'a video' if videos else '--fps'}")
+
+
+def _refuse_video_options(every: int | None, track: bool) -> None:
+    """Raise UserError for an option of videos with images."""
     for option in (option for option, is_set in {"--every": every is not None, "--track": track}.items() if is_set):
         raise UserError(f"{option}: expected a video together with it, or --fps for images that are its frames")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
-from detect.cli.options import Device, Precision
+from detect.cli.options import ModelArguments
 from detect.errors import UserError
 from detect.system.files import require_writable_folder
 from detect.system.numbers import format_count
@@ -31,21 +31,16 @@ MAX_LISTED = 10  # images, and detections of each, that are printed
 
 @dataclass(frozen=True)
 class ImageArguments:
-    """The arguments of a run on images: the options of ``detect predict``; settings: those of --set and --slice."""
+    """The arguments of a run on images: the options of ``detect predict``."""
 
-    model: Path
+    model: ModelArguments
     paths: tuple[str, ...]
     out: Path
     formats: tuple[str, ...]
     score: float | Literal["auto"] | None
-    batch_size: int
     workers: int
-    classes: str | None
     proposals: Path | None
     annotations: Path | None
-    settings: tuple[str, ...]
-    device: Device
-    precision: Precision | Literal["auto"]
 
 
 def predict_on_images(arguments: ImageArguments) -> NoReturn:
@@ -58,7 +53,7 @@ def predict_on_images(arguments: ImageArguments) -> NoReturn:
     _check_formats(arguments, search.images)
     from detect.system.distributed import init_process_group
 
-    with init_process_group(arguments.device) as group:
+    with init_process_group(arguments.model.device) as group:
         result = _predict(arguments, search, group)
         group.gather(None)  # torchrun would end the leader's writing when another leaves with status 1
     if group.is_main:
@@ -87,10 +82,10 @@ def _predict(arguments: ImageArguments, search: ImageSearch, group: ProcessGroup
     from detect.system.progress import show_progress
 
     scores = _minimum_scores(arguments)
-    predictor = _load_predictor(arguments, group)
+    predictor = _load_predictor(arguments.model, group)
     if "voc" in scores:
         require_comp4_classes(predictor.classes)
-    labels = options.class_labels(arguments.classes, predictor.classes)
+    labels = options.class_labels(arguments.model.classes, predictor.classes)
     best = _best_scores(arguments, predictor, group)
     predict_options = PredictOptions(
         score=min(scores.values()),
@@ -110,7 +105,7 @@ def _predict(arguments: ImageArguments, search: ImageSearch, group: ProcessGroup
             search.images,
             arguments.out,
             predict_options,
-            arguments.batch_size,
+            arguments.model.batch_size,
             arguments.workers,
             progress,
             arguments.proposals,
@@ -131,12 +126,12 @@ def _minimum_scores(arguments: ImageArguments) -> dict[str, float]:
     return dict.fromkeys(names, 0.0 if arguments.score == "auto" else arguments.score)
 
 
-def _load_predictor(arguments: ImageArguments, group: ProcessGroup) -> Predictor:
+def _load_predictor(model: ModelArguments, group: ProcessGroup) -> Predictor:
     """Load the model, in float32 where several processes would each choose a precision for itself."""
     from detect.inference.predictor import load
 
-    precision = "fp32" if group.size > 1 and arguments.precision == "auto" else arguments.precision
-    return load(arguments.model, arguments.device, precision, arguments.settings)
+    precision = "fp32" if group.size > 1 and model.precision == "auto" else model.precision
+    return load(model.model, model.device, precision, model.settings)
 
 
 def _best_scores(arguments: ImageArguments, predictor: Predictor, group: ProcessGroup) -> ClassScores | None:

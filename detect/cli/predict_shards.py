@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from rich.console import Console
 
 from detect.cli import options
-from detect.cli.options import Device, Precision
+from detect.cli.options import ModelArguments, Precision
 from detect.system.files import require_writable_folder
 from detect.system.numbers import format_count
 from detect.system.packages import require_package
@@ -30,9 +30,9 @@ MAX_LISTED = 10  # faults that are printed
 
 @dataclass(frozen=True)
 class ShardArguments:
-    """The arguments of a run on shards: the options of ``detect predict``; settings: those of --set and --slice."""
+    """The arguments of a run on shards: the options of ``detect predict``."""
 
-    model: Path
+    model: ModelArguments
     source: str
     out: str
     shard_size: int
@@ -40,12 +40,7 @@ class ShardArguments:
     processes: int | None
     share: str | None
     score: float | None
-    classes: str | None
-    batch_size: int
     threads: int | None
-    settings: tuple[str, ...]
-    device: Device
-    precision: Precision
 
 
 def predict_on_shards(arguments: ShardArguments) -> NoReturn:
@@ -100,8 +95,8 @@ def predict_on_shards(arguments: ShardArguments) -> NoReturn:
     sys.exit(1 if failures else 0)
 
 
-def verify_output(out: str) -> NoReturn:
-    """Check all parts, print what they hold and what is wrong, and exit with 1 if anything is."""
+def verify_output(out: str) -> int:
+    """Check all parts, print what they hold and what is wrong; return the exit status: 1 if anything is."""
     require_package("pyarrow", "--verify")
     from detect.inference.shards.stores import OutputFolder, Retries
     from detect.inference.shards.verify import verify_parts
@@ -122,7 +117,7 @@ def verify_output(out: str) -> NoReturn:
         print("detect: delete the parts at fault, and give the command with --from again", file=sys.stderr)
     if num_missing:
         print(f"detect: shard {verification.missing[0]} is the first without a part", file=sys.stderr)
-    sys.exit(1 if num_faults or num_missing else 0)
+    return 1 if num_faults or num_missing else 0
 
 
 def _print_some(lines: Sequence[str]) -> None:
@@ -143,29 +138,31 @@ def _load(arguments: ShardArguments) -> tuple[LoadPredictor, PredictorModel]:
     from detect.inference.result_formats import SCORING_SCORE
     from detect.inference.shards.predictor_model import LoadPredictor, PredictorModel
 
+    model = arguments.model
+    job_precision: Precision = "fp32" if model.precision == "auto" else model.precision  # auto would differ by process
     here = arguments.runner == "local" and _num_processes(arguments) == 1
-    device, precision = (arguments.device, arguments.precision) if here else ("cpu", "fp32")
-    predictor = load(arguments.model, device, precision, arguments.settings)
+    device, precision = (model.device, job_precision) if here else ("cpu", "fp32")
+    predictor = load(model.model, device, precision, model.settings)
     predict_options = PredictOptions(
         score=SCORING_SCORE if arguments.score is None else arguments.score,
-        labels=options.class_labels(arguments.classes, predictor.classes),
+        labels=options.class_labels(model.classes, predictor.classes),
     )
     loader = LoadPredictor(
-        model=str(arguments.model),
-        device=arguments.device,
-        precision=arguments.precision,
-        overrides=arguments.settings,
+        model=str(model.model),
+        device=model.device,
+        precision=job_precision,
+        overrides=model.settings,
         options=predict_options,
-        batch_size=arguments.batch_size,
+        batch_size=model.batch_size,
     )
-    return loader, PredictorModel(predictor, predict_options, arguments.precision, arguments.batch_size)
+    return loader, PredictorModel(predictor, predict_options, job_precision, model.batch_size)
 
 
 def _num_processes(arguments: ShardArguments) -> int:
     """Return the number of processes of ``--runner local``: one for each GPU that the detector may use."""
     import torch
 
-    num_gpus = 0 if arguments.device == "cpu" else torch.cuda.device_count()
+    num_gpus = 0 if arguments.model.device == "cpu" else torch.cuda.device_count()
     return arguments.processes or max(1, num_gpus)
 
 

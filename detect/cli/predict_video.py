@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console
 
 from detect.cli import options
+from detect.cli.options import ModelArguments
 from detect.errors import UserError
+from detect.system.files import require_writable_folder
 from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
     from detect.data.video import FrameSource
     from detect.inference.predict import PredictionResult
-    from detect.inference.predictor import Predictor
 
 VIDEO_FORMATS = ("json", "csv", "coco", "voc", "yolo", "images")  # the others refer to image files
 
@@ -30,23 +30,24 @@ class VideoArguments:
     are the options of ``detect predict``.
     """
 
+    model: ModelArguments
     paths: tuple[str, ...]
     videos: tuple[Path, ...]
     fps: float | None
     out: Path
     formats: tuple[str, ...]
     score: float | None
-    batch_size: int
     every: int
     track: bool
-    classes: str | None
 
 
-def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArguments) -> NoReturn:
+def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     """Detect on the frames, write the results, and exit with 1 if a frame or a video could not be read."""
+    require_writable_folder(arguments.out)
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
+    from detect.inference.predictor import load
     from detect.inference.result_formats import SHOWN_SCORE, default_score, describe_lost_tracks, write_results
     from detect.inference.result_writers import require_comp4_classes
     from detect.system.distributed import init_process_group
@@ -59,16 +60,17 @@ def predict_on_videos(load_model: Callable[[], Predictor], arguments: VideoArgum
     with init_process_group("auto") as group:
         if group.size > 1:
             raise UserError(f"{sources[0].name}: expected one process for a video, found {group.size}")
-    predictor = load_model()
+    model = arguments.model
+    predictor = load(model.model, model.device, model.precision, model.settings)
     if "voc" in formats:
         require_comp4_classes(predictor.classes)
-    labels = options.class_labels(arguments.classes, predictor.classes)
+    labels = options.class_labels(model.classes, predictor.classes)
     scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}
     for line in describe_lowest_score(predictor, min(scores.values())):
         print(line, flush=True)
     predict_options = PredictOptions(min(scores.values()), labels, scores.get("images"))
     track_score = SHOWN_SCORE if arguments.score is None else arguments.score
-    video = VideoOptions(arguments.every, arguments.batch_size, track_score if arguments.track else None)
+    video = VideoOptions(arguments.every, model.batch_size, track_score if arguments.track else None)
     num_frames = sum(-(-source.stated_count // arguments.every) for source in sources)
     with show_progress(Console(), "detecting", num_frames, "frames") as progress:
         result = predict_videos(predictor, sources, arguments.out, predict_options, video, progress)
