@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from detect.cli.bench_explain import explain_command
+from detect.cli.bench_explain import bench_explain_command
 from detect.cli.group import Group
 from detect.cli.repeat_command import portable_path, repeat_command
 from detect.errors import UserError
@@ -181,4 +181,4 @@ def models_command(
         page.write_json(tables, json_file)
 
 
-bench_command.add_command(explain_command)
+bench_command.add_command(bench_explain_command)

@@ -86,7 +86,7 @@ _NO_SETTINGS = ("records_file", "other_records", "out", "json_file")  # files th
 @click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number to this file.")
 @options.device
 @options.precision
-def explain_command(
+def bench_explain_command(
     model: Path,
     root: Path,
     split: str,

@@ -11,6 +11,16 @@ from rich.console import Console
 
 from detect.cli import options
 from detect.cli.exit_status import exit_if_unreadable
+from detect.cli.explain_methods import (
+    ADVERSARY,
+    DETECTIONS,
+    LAYERS,
+    PIXELS,
+    PIXELS_METHOD,
+    WHY_PIXELS_METHOD,
+    check_images,
+    check_method_options,
+)
 from detect.cli.options import Device, Precision
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
@@ -18,40 +28,15 @@ from detect.system.files import require_writable_folder
 from detect.system.numbers import format_count
 
 if TYPE_CHECKING:
+    from detect.explain.attribution.explain_detections import ExplainedImages
     from detect.explain.attribution.heatmaps import Reduce
     from detect.explain.attribution.options import ShowProgress
     from detect.explain.attribution.target import Quantity
-    from detect.explain.trace.write_trace import ImageGroundTruth
+    from detect.explain.trace.ground_truth import ImageGroundTruth
+    from detect.explain.trace.write_trace import TraceOptions
     from detect.inference.predictor import Predictor
     from detect.models.adversaries.adversary import Adversary
     from detect.proposals.lookups import ProposalsFromFiles
-
-
-GRADIENTS = ("saliency", "smoothgrad", "guided", "integrated")
-CAMS = ("gradcam", "hirescam", "eigencam")
-PERTURBATION = ("occlusion", "drise")
-PIXELS = "pixels"  # stands for the method to begin with
-PIXELS_METHOD = "combined"
-DETECTIONS = (*GRADIENTS, *CAMS, *PERTURBATION, PIXELS_METHOD)
-WHY_PIXELS_METHOD = (
-    f"pixels: by {PIXELS_METHOD}, which of the methods compared had most on the object, and most effect on the score "
-    "(docs/explain.md, section 7)"
-)
-ADVERSARY = "adversary"  # of detections too, but it needs more than a detector
-LAYERS = ("deconvnet", "activations", "top-patches")
-METHODS_BY_OPTION = {  # the methods that take an option, for each option that not every method takes
-    "annotations": ("trace",),
-    "split": ("trace",),
-    "rank": (*DETECTIONS, ADVERSARY),
-    "classes": (*DETECTIONS, ADVERSARY),
-    "target": DETECTIONS,
-    "reduce": GRADIENTS,
-    "layer": (*CAMS, *LAYERS),
-    "channel": LAYERS,
-    "proposals": ("trace", *DETECTIONS, ADVERSARY),
-    "masks": ("drise",),
-    "seed": ("smoothgrad", "drise"),
-}
 
 
 @click.command(
@@ -147,14 +132,10 @@ def explain_command(
     patches that make a channel most active.
     """
     tune_malloc()
-    stands_for_another = method == PIXELS
-    method = PIXELS_METHOD if stands_for_another else method
-    _check_method_options(method)
-    if bool(images) == (method == "filters"):
-        expected = "none with --method filters" if images else "images, folders or globs"
-        raise UserError(f"IMAGE: expected {expected}, found {images[0] if images else 'none'}")
-    if annotations is not None and split is not None:
-        raise UserError("--annotations and --split: expected one of them, found both")
+    is_pixels = method == PIXELS
+    method = PIXELS_METHOD if is_pixels else method
+    check_method_options(method)
+    check_images(images, method, annotations, split)
     from detect.inference.find_images import ResultFolder, search_images
 
     search = search_images(images, [ResultFolder(out, Path.exists)])
@@ -162,46 +143,49 @@ def explain_command(
     require_writable_folder(out)
     from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
     from detect.explain.attribution.options import MethodOptions
+    from detect.explain.trace.ground_truth import read_ground_truth
+    from detect.explain.trace.write_trace import TraceOptions
     from detect.inference.predict import proposals_from_file
     from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
-    if stands_for_another:
+    if is_pixels:
         print(WHY_PIXELS_METHOD)
     adversary = _load_adversary(predictor) if method == ADVERSARY else None
     for note in search.notes():
         print(note)
-    if method in (*LAYERS, "filters"):
-        unreadable = _explain_network(predictor, method, paths, out, layer, channel)
-        _finish(len(paths), len(paths) - len(unreadable), unreadable, f"drawn in {out}")
     file_proposals = proposals_from_file(predictor, paths, proposals)
-    if method == "trace":
-        ground_truth = _ground_truth(predictor, paths, annotations, split)
-        unreadable = _trace_images(predictor, paths, out, score, max_detections, ground_truth, file_proposals)
-        _finish(len(paths), len(paths) - len(unreadable), unreadable, f"traced in {out}")
+    if method in (*LAYERS, "filters"):
+        verb = "drawn"
+        explained = _explain_network(predictor, method, paths, out, layer, channel)
+    elif method == "trace":
+        ground_truth = read_ground_truth(predictor, paths, annotations, split)
+        trace_options = TraceOptions(score=score, max_detections=max_detections)
+        verb = "traced"
+        explained = _trace_images(predictor, paths, out, trace_options, ground_truth, file_proposals)
     else:
-        labels = frozenset(options.class_labels(classes, predictor.classes))
-        query = DetectionQuery(method, target or "score", reduce or "max", score, max_detections, labels, rank)
+        verb = "explained"
+        query = DetectionQuery(
+            method=method,
+            quantity=target or "score",
+            reduce=reduce or "max",
+            score=score,
+            max_detections=max_detections,
+            labels=frozenset(options.class_labels(classes, predictor.classes)),
+            rank=rank,
+        )
         method_options = MethodOptions(_progress(), layer, masks or 1000, seed or 0, adversary)
         explained = explain_images(predictor, paths, out, query, method_options, file_proposals, print)
-        _finish(len(paths), explained.num_explained, explained.unreadable, f"explained in {out}")
+    _finish(len(paths), explained, f"{verb} in {out}")
 
 
-def _finish(num_images: int, num_written: int, unreadable: tuple[str, ...], written: str) -> NoReturn:
+def _finish(num_images: int, explained: ExplainedImages, written: str) -> NoReturn:
     """Print for how many of the images something was written, and what; report the unreadable ones, and exit."""
     images = format_count(num_images, "image")
-    counted = images if num_written == num_images else f"{num_written} of {images}"
+    counted = images if explained.num_explained == num_images else f"{explained.num_explained} of {images}"
     print(f"{counted} {written}" if num_images else written)
-    exit_if_unreadable(unreadable)
+    exit_if_unreadable(explained.unreadable)
     sys.exit(0)
-
-
-def _check_method_options(method: str) -> None:
-    """Raise UserError for an option that this method does not take."""
-    for name, value in click.get_current_context().params.items():
-        methods = METHODS_BY_OPTION.get(name)
-        if methods is not None and value is not None and method not in methods:
-            raise UserError(f"--{name}: expected --method {' or '.join(methods)} together with it, found {method}")
 
 
 def _progress() -> ShowProgress:
@@ -215,18 +199,17 @@ def _trace_images(
     predictor: Predictor,
     images: list[Path],
     out: Path,
-    score: float,
-    max_detections: int,
+    trace_options: TraceOptions,
     ground_truth: ImageGroundTruth,
     file_proposals: ProposalsFromFiles | None,
-) -> tuple[str, ...]:
-    from detect.explain.trace.write_trace import TraceOptions, trace_images
+) -> ExplainedImages:
+    from detect.explain.attribution.explain_detections import ExplainedImages
+    from detect.explain.trace.write_trace import trace_images
     from detect.system.progress import show_progress
 
     with show_progress(Console(), "tracing", len(images), "images") as progress:
-        return trace_images(
-            predictor, images, out, TraceOptions(score, max_detections), ground_truth, file_proposals, progress
-        )
+        unreadable = trace_images(predictor, images, out, trace_options, ground_truth, file_proposals, progress)
+    return ExplainedImages(num_explained=len(images) - len(unreadable), unreadable=unreadable)
 
 
 def _load_adversary(predictor: Predictor) -> Adversary:
@@ -242,7 +225,8 @@ def _load_adversary(predictor: Predictor) -> Adversary:
 
 def _explain_network(
     predictor: Predictor, method: str, images: list[Path], out: Path, layer: str | None, channel: int | None
-) -> tuple[str, ...]:
+) -> ExplainedImages:
+    from detect.explain.attribution.explain_detections import ExplainedImages
     from detect.explain.network.feature_images import LayerSelection, filters, visualize_images
     from detect.explain.network.reader import NetworkReader
     from detect.explain.network.top_patches import top_patches
@@ -250,34 +234,10 @@ def _explain_network(
     reader, selection = NetworkReader(predictor), LayerSelection(layer, channel)
     if method == "filters":
         filters(reader, out, print)
-        return ()
+        return ExplainedImages(num_explained=0, unreadable=())
     if method == "top-patches":
         with _progress()("scanning images", len(images)) as progress:
-            return top_patches(reader, images, out, selection, progress, print)
-    return visualize_images(reader, method, images, out, selection, print)
-
-
-def _ground_truth(
-    predictor: Predictor, images: list[Path], annotations: Path | None, split: str | None
-) -> ImageGroundTruth:
-    """Return the ground truth of images by their path: of a split, or of a COCO file whose images match by name."""
-    from detect.config.builders.data import default_metric, load_split_for_model
-    from detect.data.formats.coco import read_coco
-    from detect.explain.trace.write_trace import ImageGroundTruth
-
-    metric = default_metric(predictor.config)
-    if split is not None:
-        annotations_of_images = load_split_for_model(predictor.config, split, predictor.classes)
-    elif annotations is not None:
-        annotations_of_images = read_coco(
-            annotations, sorted({image.absolute().parent for image in images}), predictor.classes
-        )
+            unreadable = top_patches(reader, images, out, selection, progress, print)
     else:
-        return ImageGroundTruth({}, metric)
-    return ImageGroundTruth(
-        {
-            Path(annotations_of_images.file(index)).resolve(): annotations_of_images[index]
-            for index in range(len(annotations_of_images))
-        },
-        metric,
-    )
+        unreadable = visualize_images(reader, method, images, out, selection, print)
+    return ExplainedImages(num_explained=len(images) - len(unreadable), unreadable=unreadable)

@@ -18,8 +18,9 @@ from detect.explain.attribution.faithfulness import faithfulness
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import Quantity, attribution_targets, target_detections
+from detect.explain.trace.ground_truth import ImageGroundTruth
 from detect.explain.trace.trace import trace
-from detect.explain.trace.write_trace import ImageGroundTruth, TraceOptions, trace_images
+from detect.explain.trace.write_trace import TraceOptions, trace_images
 from detect.inference.predictor import Predictor
 from detect.proposals.lookups import ProposalsFromFiles, load_proposal_lookup
 from detect.training.precision import compute_config

@@ -15,7 +15,8 @@ from detect.data.images import read_image
 from detect.explain.attribution.explain_detections import DetectionQuery, explain_images
 from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions, no_progress
-from detect.explain.trace.write_trace import ImageGroundTruth, TraceOptions, trace_images
+from detect.explain.trace.ground_truth import ImageGroundTruth
+from detect.explain.trace.write_trace import TraceOptions, trace_images
 from detect.inference.predictor import load
 from tools import check_trace
 from tools.cuda_checks.inputs import drawn_files, trained

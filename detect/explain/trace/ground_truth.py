@@ -1,19 +1,55 @@
-"""Matches each detection to an object, by the rules of the metric that scores the model."""
+"""The objects of annotated images, and the object that each detection matches by the rules of the model's metric."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from detect.config.builders.data import default_metric, load_split_for_model
 from detect.data.annotations import Annotations, ImageAnnotation
+from detect.data.formats.coco import read_coco
 from detect.evaluation.analysis.matches import METRIC_RULES, match, matched_objects
 from detect.evaluation.assignment import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
 from detect.evaluation.columns import rank_in_group
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.score import Metric
+from detect.inference.predictor import Predictor
 
 OUTCOMES = {TRUE_POSITIVE: "found", FALSE_POSITIVE: "found nothing", IGNORED: "not counted: difficult or a crowd"}
+
+
+@dataclass(frozen=True)
+class ImageGroundTruth:
+    """objects: the annotation of each annotated image, by its resolved path; metric: the metric whose rules match."""
+
+    objects: Mapping[Path, ImageAnnotation]
+    metric: Metric
+
+
+def read_ground_truth(
+    predictor: Predictor, images: Sequence[Path], annotations: Path | None, split: str | None
+) -> ImageGroundTruth:
+    """Return the ground truth of images by their path: of a split, or of a COCO file whose images match by name."""
+    metric = default_metric(predictor.config)
+    if split is not None:
+        annotations_of_images = load_split_for_model(predictor.config, split, predictor.classes)
+    elif annotations is not None:
+        annotations_of_images = read_coco(
+            annotations, sorted({image.absolute().parent for image in images}), predictor.classes
+        )
+    else:
+        return ImageGroundTruth({}, metric)
+    return ImageGroundTruth(
+        {
+            Path(annotations_of_images.file(index)).resolve(): annotations_of_images[index]
+            for index in range(len(annotations_of_images))
+        },
+        metric,
+    )
 
 
 def match_detections(

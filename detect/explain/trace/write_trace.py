@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from detect.data.annotations import ImageAnnotation
 from detect.data.image_names import relative_to_shared_folder
 from detect.data.images import UnreadableImage, read_image
 from detect.draw import save_image
-from detect.evaluation.score import Metric
 from detect.explain.trace.describe import describe_detections
-from detect.explain.trace.ground_truth import match_detections
+from detect.explain.trace.ground_truth import ImageGroundTruth, match_detections
 from detect.explain.trace.record import to_record
 from detect.explain.trace.slices import describe_slices
 from detect.explain.trace.trace import trace
@@ -42,14 +40,6 @@ class TraceOptions:
 
     score: float
     max_detections: int
-
-
-@dataclass(frozen=True)
-class ImageGroundTruth:
-    """objects: the annotation of each annotated image, by its resolved path; metric: the metric whose rules match."""
-
-    objects: Mapping[Path, ImageAnnotation]
-    metric: Metric
 
 
 def trace_images(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from detect.cli.explain import PIXELS_METHOD, WHY_PIXELS_METHOD
+from detect.cli.explain_methods import PIXELS_METHOD, WHY_PIXELS_METHOD
 from detect.explain.attribution.explain_detections import DetectionQuery, select_detections, why_none
 from detect.explain.attribution.target import TargetDetection
 from tests.conftest import Command

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from detect.cli.explain import CAMS, DETECTIONS
+from detect.cli.explain_methods import CAMS, DETECTIONS
 from detect.errors import UserError
 from detect.explain.attribution.explain_detections import DetectionQuery, caption
 from detect.explain.attribution.faithfulness import faithfulness, faithfulness_of
