@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from detect.data.convert.conversion_usage import ConversionUsage
+    from detect.data.convert.convertible_dataset import ConvertibleDataset
     from detect.data.formats.detect_format import BoxFormat, WritableFormat
 
 _READABLE = click.Choice(["voc", "coco", "yolo", "csv", "labelme", "cvat", "label-studio"])
@@ -48,50 +50,50 @@ def convert(
     Splits and their order, classes and their order, and the corners of each box stay as they are, to the last bit.
     Fields that the format of DST cannot hold are reported; names that it cannot hold are replaced and counted.
     """
+    from detect.data.convert.conversion_usage import conversion_usage
     from detect.data.convert.convert import plan_conversion, require_new_folder, run_conversion
     from detect.data.convert.convertible_dataset import drop_unrepresentable, read_convertible_dataset
-    from detect.data.convert.lost_fields import lost_fields, nonstandard_fields
     from detect.data.formats.detect_format import detect_format
-    from detect.data.formats.report import summarize
-    from detect.data.usage import DataUsage, count_reasons, count_titles, require_clean, skipped_images
+    from detect.data.usage import require_clean
     from detect.system.progress import show_progress
 
     require_new_folder(target)
     chosen = source_format or detect_format(source)
     images = None if images is None else images.absolute()
     data = drop_unrepresentable(read_convertible_dataset(source, chosen, images, encoding), target_format)
-    objects = list(data.objects())
-    skipped = skipped_images(data.findings, {str(file) for file in data.images()})
-    noted = [finding for finding in data.findings if finding not in skipped]
-    usage = DataUsage(
-        kept=len(objects),
-        dropped=count_reasons(data.dropped),
-        clipped=0,
-        images=len(data.images()),
-        skipped=len(skipped),
-        noted=count_titles(noted),
-    )
+    usage = conversion_usage(data)
     if strict:
-        require_clean(usage, str(source))
+        require_clean(usage.counts, str(source))
     conversion = plan_conversion(data, target_format, target)
     with show_progress(Console(), "converting", len(conversion.names), "images") as progress:
         run_conversion(conversion, link, progress)
     lists = ", ".join(f"{name} {len(image_names)}" for name, image_names in data.splits.items())
-    counts = f"{len(conversion.names)} images, {len(objects)} objects, {len(data.categories)} classes"
+    counts = f"{len(conversion.names)} images, {usage.counts.kept} objects, {len(data.categories)} classes"
     print(f"{target}: {counts}; {lists}")
-    print(usage)
-    for line in summarize(noted):
-        print(f"noted: {line}")
-    if skipped:
-        print(f"skipped: {len(skipped)} images {'without an XML file' if chosen == 'voc' else skipped[0].message}")
+    _print_usage(usage, "without an XML file" if chosen == "voc" else None)
     for box in data.dropped:
         print(f"skipped: {box}")
-    for readable, fields in (
-        (False, lost_fields(data.images().values(), target_format)),
-        (True, nonstandard_fields(objects, target_format)),
-    ):
-        if fields:
-            how = "written in fields that only detect reads" if readable else "not written"
-            print(f"{target_format} has no field for {', '.join(fields)}: {how}")
+    _print_fields(data, target_format)
     for note in conversion.notes:
         print(note)
+
+
+def _print_usage(usage: ConversionUsage, without_labels: str | None) -> None:
+    """Print the counts and the findings; without_labels: what images without labels lack, None to quote the first."""
+    from detect.data.formats.report import summarize
+
+    print(usage.counts)
+    for line in summarize(usage.noted):
+        print(f"noted: {line}")
+    if usage.skipped:
+        print(f"skipped: {len(usage.skipped)} images {without_labels or usage.skipped[0].message}")
+
+
+def _print_fields(data: ConvertibleDataset, target_format: WritableFormat) -> None:
+    """Print the fields of the objects that the format does not define, by what becomes of them."""
+    from detect.data.convert.lost_fields import lost_fields, nonstandard_fields
+
+    if lost := lost_fields(data.images().values(), target_format):
+        print(f"{target_format} has no field for {', '.join(lost)}: not written")
+    if nonstandard := nonstandard_fields(data.objects(), target_format):
+        print(f"{target_format} has no field for {', '.join(nonstandard)}: written in fields that only detect reads")
