@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from detect.cli import bench_output
 from detect.cli.bench_explain import bench_explain_command
 from detect.cli.group import Group
 from detect.cli.repeat_command import portable_path, repeat_command
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc
-from detect.system.files import require_writable_file, write_text
 
 BENCHMARKS = {
     "inference": "Faster R-CNN R50-FPN at 800 pixels, compared with torchvision, detectron2 and its own layers.",
@@ -37,46 +36,20 @@ def bench_command() -> None:
 
 def _add_benchmark(name: str, names: tuple[str, ...], description: str) -> None:
     """Add a subcommand that runs the benchmarks ``names``."""
-    parameters: list[click.Parameter] = [
-        click.Option(
-            ["--turns", "repeats"],
-            type=click.IntRange(1),
-            default=10,
-            show_default=True,
-            help="Number of timed repeats of each variant.",
-        ),
-        click.Option(
-            ["--out"], type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page to this file."
-        ),
-        click.Option(
-            ["--json", "json_file"],
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Write every number to this file.",
-        ),
-    ]
-    if not WITHOUT_IMAGES.issuperset(names):
-        parameters[:0] = [
-            click.Argument(["paths"], metavar="IMAGE...", nargs=-1),
-            click.Option(
-                ["--photos", "num_images"],
-                type=click.IntRange(1),
-                default=10,
-                show_default=True,
-                help="Number of images to use, all of the most frequent size.",
-            ),
-        ]
 
+    @bench_output.repeats
+    @bench_output.out
+    @bench_output.json_file
     def callback(
         repeats: int, out: Path | None, json_file: Path | None, paths: tuple[str, ...] = (), num_images: int = 0
     ) -> None:
         _run(names, paths, num_images, repeats, out, json_file)
 
-    example = f"Example: detect bench {name}{'' if WITHOUT_IMAGES.issuperset(names) else ' photos/'} --out {name}.md"
-    subcommand = click.Command(
-        name, callback=callback, params=parameters, help=description, short_help=description, epilog=example
-    )
-    bench_command.add_command(subcommand)
+    needs_images = not WITHOUT_IMAGES.issuperset(names)
+    if needs_images:
+        callback = click.argument("paths", metavar="IMAGE...", nargs=-1)(bench_output.num_images(callback))
+    example = f"Example: detect bench {name}{' photos/' if needs_images else ''} --out {name}.md"
+    bench_command.command(name, help=description, short_help=description, epilog=example)(callback)
 
 
 def _run(
@@ -87,26 +60,21 @@ def _run(
     out: Path | None,
     json_file: Path | None,
 ) -> None:
+    """Run the benchmarks ``names``: print their tables, and write them."""
     tune_malloc()
-    for file in (out, json_file):
-        if file is not None:
-            require_writable_file(file)
+    bench_output.require_outputs(out, json_file)
     if not paths and not WITHOUT_IMAGES.issuperset(names):
         raise UserError("IMAGE: expected images, folders or globs, found none")
     from detect.bench import benchmark_page as page
     from detect.inference.find_images import find_images
 
     selected, tables = page.images_of_one_size(find_images(paths), num_images), []
-    console = Console()
     for name in names:
         for table in page.BENCHMARKS[name](selected, repeats, _repeat_benchmark(name)):
             tables.append(table)
-            console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
-    if out is not None:
-        facts = (f"turns of each variant: {repeats}", *page.describe_images(selected))
-        write_text(out, page.markdown_page(tables, facts=facts))
-    if json_file is not None:
-        page.write_json(tables, json_file)
+            bench_output.print_table(table)
+    facts = (f"turns of each variant: {repeats}", *page.describe_images(selected))
+    bench_output.write_tables(tables, out, json_file, "Benchmarks", page.INTRODUCTION, facts)
 
 
 def _repeat_benchmark(name: str) -> str:
@@ -128,26 +96,10 @@ _add_benchmark("all", tuple(BENCHMARKS), "Run all of these benchmarks.")
 )
 @click.argument("models", type=Path, metavar="MODEL...", nargs=-1, required=True)
 @click.option("--images", "paths", metavar="PATH", multiple=True, required=True, help="An image, a folder or a glob.")
-@click.option(
-    "--photos",
-    "num_images",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Number of images to use, all of the most frequent size.",
-)
-@click.option(
-    "--turns",
-    "repeats",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Number of timed repeats of each variant.",
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.md", help="Write the page to this file.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write every number to this file."
-)
+@bench_output.num_images
+@bench_output.repeats
+@bench_output.out
+@bench_output.json_file
 def models_command(
     models: tuple[Path, ...],
     paths: tuple[str, ...],
@@ -161,9 +113,7 @@ def models_command(
     fp32 and in bf16; a graph of ONNX in fp32 alone.
     """
     tune_malloc()
-    for file in (out, json_file):
-        if file is not None:
-            require_writable_file(file)
+    bench_output.require_outputs(out, json_file)
     from detect.bench import benchmark_page as page
     from detect.bench.inference import measure_models
     from detect.bench.model_files import named_files
@@ -173,12 +123,9 @@ def models_command(
     images = page.images_of_one_size(find_images(paths), num_images)
     tables = measure_models(files, images, repeats, repeat_command("detect bench models", _FILES))
     for table in tables:
-        Console().print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
-    if out is not None:
-        facts = (f"turns of each variant: {repeats}", *page.describe_images(images))
-        write_text(out, page.markdown_page(tables, "Models", MODELS_INTRODUCTION, facts))
-    if json_file is not None:
-        page.write_json(tables, json_file)
+        bench_output.print_table(table)
+    facts = (f"turns of each variant: {repeats}", *page.describe_images(images))
+    bench_output.write_tables(tables, out, json_file, "Models", MODELS_INTRODUCTION, facts)
 
 
 bench_command.add_command(bench_explain_command)

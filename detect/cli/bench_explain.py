@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from detect.cli import options
+from detect.cli import bench_output, options
 from detect.cli.options import Device, Precision
 from detect.cli.repeat_command import portable_path, repeat_command
 from detect.errors import UserError, did_you_mean
 from detect.system.cpu import tune_malloc
-from detect.system.files import require_writable_file, write_text
 
 if TYPE_CHECKING:
     from detect.inference.predictor import Predictor
@@ -83,7 +82,7 @@ _NO_SETTINGS = ("records_file", "other_records", "out", "json_file")  # files th
 )
 @click.option("--similarity", is_flag=True, help="Add D-RISE's insertion and deletion: twice the time and more.")
 @click.option("--out", type=Path, metavar="FILE.md", help="Write the tables to this file.")
-@click.option("--json", "json_file", type=Path, metavar="FILE", help="Write every number to this file.")
+@bench_output.json_file
 @options.device
 @options.precision
 def bench_explain_command(
@@ -113,10 +112,7 @@ def bench_explain_command(
     lies on other objects of the class; each mean with its interval. With --records a killed run goes on.
     """
     tune_malloc()
-    for file in (out, json_file, records_file):
-        if file is not None:
-            require_writable_file(file)
-    from detect.bench.benchmark_page import markdown_page, write_json
+    bench_output.require_outputs(out, json_file, records_file)
     from detect.bench.explaining import measure_explanations
     from detect.bench.explaining_records import ExplanationRecords, ExplanationSettings, describe_settings
     from detect.bench.explaining_tables import explanation_tables
@@ -142,17 +138,13 @@ def bench_explain_command(
     records = ExplanationRecords(
         records_file, describe_settings(predictor.file, root, precision or "fp32", settings), other_records
     )
-    console = Console()
-    with show_progress(console, "explaining", len(files), "images") as progress:
+    with show_progress(Console(), "explaining", len(files), "images") as progress:
         photos = measure_explanations(predictor, files, settings, records, progress)
     command_line = repeat_command("detect bench explain", _NO_SETTINGS)
     tables = explanation_tables(photos, names, score, min_detections, command_line)
     for table in tables:
-        console.print(table.to_markdown(), markup=False, highlight=False, soft_wrap=True)
-    if out is not None:
-        write_text(out, markdown_page(tables, "Explanations", _describe_model(predictor)))
-    if json_file is not None:
-        write_json(tables, json_file)
+        bench_output.print_table(table)
+    bench_output.write_tables(tables, out, json_file, "Explanations", _describe_model(predictor))
 
 
 def _method_names(methods: str | None) -> tuple[str, ...]:
