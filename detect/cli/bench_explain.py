@@ -11,7 +11,7 @@ from rich.console import Console
 from detect.cli import bench_output, options
 from detect.cli.options import Device, Precision
 from detect.cli.repeat_command import portable_path, repeat_command
-from detect.errors import UserError, did_you_mean
+from detect.errors import UserError
 from detect.system.cpu import tune_malloc
 
 if TYPE_CHECKING:
@@ -151,13 +151,7 @@ def _method_names(methods: str | None) -> tuple[str, ...]:
     """Return the methods that ``--methods`` names, all without it; UserError for an unknown one."""
     from detect.explain.attribution.methods import METHODS
 
-    names = tuple(METHODS) if methods is None else tuple(name.strip() for name in methods.split(","))
-    for name in names:
-        if name not in METHODS:
-            raise UserError(
-                f"--methods: expected names among {', '.join(METHODS)}, found {name}{did_you_mean(name, METHODS)}"
-            )
-    return names
+    return tuple(METHODS) if methods is None else options.require_names("--methods", methods, METHODS)
 
 
 def _peer_names(peers: str | None) -> tuple[str, ...] | None:
@@ -166,15 +160,10 @@ def _peer_names(peers: str | None) -> tuple[str, ...] | None:
         return None if peers is None else ()
     from detect.bench.gradcam_peer import peer_classes
 
-    known, names = peer_classes(), tuple(name.strip() for name in peers.split(","))
+    known = peer_classes()
     if not known:
         raise UserError("--peers: expected the package pytorch-grad-cam, found none: pip install grad-cam")
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"--peers: expected names among {', '.join(known)}, found {name}{did_you_mean(name, known)}"
-            )
-    return names
+    return options.require_names("--peers", peers, known)
 
 
 def _describe_model(predictor: Predictor) -> tuple[str, ...]:

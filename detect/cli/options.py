@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -136,9 +136,19 @@ def class_labels(names: str | None, classes: tuple[str, ...]) -> tuple[int, ...]
     """Return the labels (1..K) of a comma-separated list of class names; all labels if ``names`` is None."""
     if names is None:
         return tuple(range(1, len(classes) + 1))
-    requested = [name.strip() for name in names.split(",")]
-    for name in requested:
-        if name not in classes:
-            known = ", ".join(classes)
-            raise UserError(f'--classes: expected names among {known}, found "{name}"{did_you_mean(name, classes)}')
-    return tuple(classes.index(name) + 1 for name in requested)
+    return tuple(classes.index(name) + 1 for name in require_names("--classes", names, classes, quote='"'))
+
+
+def require_names(flag: str, text: str, known: Collection[str], quote: str = "") -> tuple[str, ...]:
+    """Return the names of a comma-separated list. Raises UserError, with ``flag``, for one that is not ``known``.
+
+    quote: the mark around that name in the message, for names that may have blanks.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{flag}: expected names among {', '.join(known)}, found {quote}{name}{quote}"
+                f"{did_you_mean(name, known)}"
+            )
+    return names
