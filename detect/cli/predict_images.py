@@ -159,7 +159,7 @@ def _write(arguments: ImageArguments, result: PredictionResult, predictor: Predi
     """Write the results, remove the journal, and print the summary."""
     from detect.inference.labeling_results import local_files
     from detect.inference.predict import clear_journal
-    from detect.inference.result_formats import write_results
+    from detect.inference.result_formats import describe_lost_fields, write_results
 
     scores = _minimum_scores(arguments)
     write_results(arguments.out, scores, result.predictions, predictor.classes, ids)
@@ -167,6 +167,8 @@ def _write(arguments: ImageArguments, result: PredictionResult, predictor: Predi
     _print_summary(result, predictor, None if arguments.score == "auto" else max(scores.values()), arguments.out)
     if "label-studio" in scores and result.predictions:
         print(local_files([prediction.file for prediction in result.predictions]))
+    for line in describe_lost_fields(scores, result.predictions):
+        print(line)
 
 
 def _coco_ids(

@@ -48,7 +48,7 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
     from detect.inference.predictor import load
-    from detect.inference.result_formats import SHOWN_SCORE, default_score, describe_lost_tracks, write_results
+    from detect.inference.result_formats import SHOWN_SCORE, default_score, describe_lost_fields, write_results
     from detect.inference.result_writers import require_comp4_classes
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
@@ -77,7 +77,7 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     write_results(arguments.out, scores, result.predictions, predictor.classes, None)
     clear_video_journals(arguments.out)
     _print_summary(result, len(sources), arguments)
-    for line in describe_lost_tracks(scores, result.predictions):
+    for line in describe_lost_fields(scores, result.predictions):
         print(line)
     for line in (*unreadable, *result.unreadable):
         print(line, file=sys.stderr)

@@ -72,15 +72,18 @@ def convert(
     The format of SRC is detected. Scores stay as they are to the last bit, except that yolo-labels has none; masks are
     kept from and to json and coco, and so are frames and tracks of videos.
     """
-    is_folder = target_format in ("voc", "yolo", "yolo-labels", "label-studio")
-    require_writable_folder(target) if is_folder else require_writable_file(target)
+    from detect.inference.result_formats import FOLDER_FORMATS, describe_lost_fields, select_score, write_format
+
+    if target_format in FOLDER_FORMATS:
+        require_writable_folder(target)
+    else:
+        require_writable_file(target)
     if target.exists() and target.resolve() == source.resolve():
         raise UserError(f"{target}: expected another file than SRC, found the same")
     from detect.inference.coco_ids import coco_ids
     from detect.inference.find_images import find_images
     from detect.inference.labeling_results import local_files
     from detect.inference.result_files import listed_images, read_results
-    from detect.inference.result_formats import describe_lost_tracks, select_score, write_format
 
     images = listed_images(find_images(paths)) if paths else None
     order = None if classes is None else [name.strip() for name in classes.split(",")]
@@ -102,9 +105,5 @@ def convert(
         print(f"{len(results.unreadable)} photos that could not be read are left out, {results.unreadable[0]} first")
     if target_format == "label-studio" and chosen:
         print(local_files([prediction.file for prediction in chosen]))
-    if target_format in ("csv", "voc", "yolo", "yolo-labels") and any(
-        prediction.masks is not None for prediction in chosen
-    ):
-        print(f"{target_format} has no field for masks: not written")
-    for line in describe_lost_tracks([target_format], chosen):
+    for line in describe_lost_fields([target_format], chosen):
         print(line)

@@ -16,7 +16,9 @@ from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
 ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
 RESULT_FORMATS: tuple[ResultFormat, ...] = get_args(ResultFormat)
+FOLDER_FORMATS = frozenset({"voc", "yolo", "yolo-labels", "label-studio"})  # the others are files
 
+_WITHOUT_MASKS = frozenset({"csv", "voc", "yolo", "yolo-labels"})
 _WITHOUT_TRACKS = frozenset({"yolo-labels", "label-studio", "cvat"})  # labels to correct or to train on
 _FOR_SCORING = frozenset({"coco", "voc"})  # an AP needs the detections of low scores: 0.5 cost 4 points of it on VOC
 SCORING_SCORE, SHOWN_SCORE = 0.05, 0.5
@@ -68,17 +70,24 @@ def select_score(prediction: Prediction, score: float) -> Prediction:
     return prediction.select(keep if prediction.tracks is None else keep | (prediction.tracks > 0))
 
 
-def describe_lost_tracks(names: Iterable[str], predictions: Sequence[Prediction]) -> list[str]:
-    """Return a line for each format that has no field for the tracks of the predictions; none without tracks."""
-    if all(prediction.tracks is None for prediction in predictions):
-        return []
-    return [f"{name} has no field for tracks: not written" for name in names if name in _WITHOUT_TRACKS]
+def describe_lost_fields(names: Iterable[str], predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line for each format and each field of the predictions, masks and tracks, that it has no field for."""
+    without = {
+        "masks": _WITHOUT_MASKS if any(prediction.masks is not None for prediction in predictions) else (),
+        "tracks": _WITHOUT_TRACKS if any(prediction.tracks is not None for prediction in predictions) else (),
+    }
+    return [
+        f"{name} has no field for {field}: not written"
+        for name in names
+        for field, formats in without.items()
+        if name in formats
+    ]
 
 
 def write_format(
     path: Path, name: ResultFormat, predictions: Sequence[Prediction], classes: Sequence[str], ids: CocoIds | None
 ) -> None:
-    """Write one format to a file, or a folder for voc, yolo and label-studio.
+    """Write one format to a file, or to a folder for those in FOLDER_FORMATS.
 
     If ``ids`` is None, coco gets new ids, and the list of its images beside it.
     """

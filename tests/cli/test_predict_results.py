@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,9 +22,14 @@ from tests.models.test_detector import sharpen
 
 @pytest.fixture(scope="module")
 def model(shapes_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = parse_config({**TINY, "data": {**TINY["data"], "root": str(shapes_root)}}, "test")  # type: ignore[dict-item]
+    settings = {**TINY, "data": {**TINY["data"], "root": str(shapes_root)}}  # type: ignore[dict-item]
+    return save_random(settings, tmp_path_factory.mktemp("model") / "tiny.pt")
+
+
+def save_random(settings: dict[str, Any], file: Path) -> Path:
+    """Save a detector of these settings with random weights."""
+    config = parse_config(settings, "test")
     detector, _ = build_detector(config, CLASSES)
-    file = tmp_path_factory.mktemp("model") / "tiny.pt"
     checkpoint = Checkpoint(config, CLASSES, build_preprocess(config), sharpen(detector).state_dict(), 0, {})
     save_checkpoint(checkpoint, file)
     return file
@@ -121,6 +127,17 @@ def test_voc_refuses_classes_that_no_file_can_be_named_for_before_detecting(
     assert (status, out) == (2, "")
     assert err == "detect: voc: expected class names that a file name can have, found red/disc: write json or coco\n"
     assert not any(file.is_file() for file in (tmp_path / "out").rglob("*"))
+
+
+def test_formats_without_a_field_for_masks_are_named(photos: Path, tmp_path: Path, detect_command: Command) -> None:
+    mask = {"pool_size": 4, "num_convs": 1, "channels": 16}
+    settings = {**TINY, "model": {**TINY["model"], "kind": "mask_rcnn", "mask": mask}}  # type: ignore[dict-item]
+    model = save_random(settings, tmp_path / "masks.pt")
+    flags = [part for name in ("json", "coco", "csv", "yolo") for part in ("--format", name)]
+    status, out, err = detect_command("predict", model, photos, "--out", tmp_path / "out", "--score", 0.5, *flags)
+    assert (status, err) == (0, "")
+    lines = ["csv has no field for masks: not written", "yolo has no field for masks: not written"]
+    assert [line for line in out.splitlines() if "no field" in line] == lines
 
 
 def test_score_auto_is_that_of_best_f1(model: Path, photos: Path, tmp_path: Path, detect_command: Command) -> None:

@@ -14,11 +14,20 @@ from detect.errors import UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import write_coco_images
 from detect.inference.result_files import listed_images, read_results
-from detect.inference.result_formats import RESULT_FORMATS, default_score, file_name, write_format, write_results
+from detect.inference.result_formats import (
+    FOLDER_FORMATS,
+    RESULT_FORMATS,
+    default_score,
+    describe_lost_fields,
+    file_name,
+    write_format,
+    write_results,
+)
 from tests.conftest import Command
 
 CLASSES = ("cat", "dining table", "dog")
 BOXES = [[0.1 + 0.2, 1e-5, 57.1, 88.0], [10.0, 20.0, 60.0, 40.0]]
+MASKS = tuple(encode(np.arange(20000).reshape(100, 200) % n == 0) for n in (7, 900))
 
 
 @pytest.fixture
@@ -125,11 +134,28 @@ def test_sizes_of_an_annotation_file_may_be_those_before_photos_are_turned_uprig
     assert (found.width, found.height, found.boxes.tolist()) == (200, 100, BOXES)
 
 
+@pytest.mark.parametrize("name", RESULT_FORMATS)
+def test_a_format_is_a_folder_or_a_file(name, photos, tmp_path):
+    write_format(tmp_path / "out", name, predictions(photos), CLASSES, None)
+    assert (tmp_path / "out").is_dir() is (name in FOLDER_FORMATS)
+
+
+@pytest.mark.parametrize("name", RESULT_FORMATS)
+def test_convert_says_which_formats_lose_masks(name, photos, tmp_path, detect_command: Command):
+    write_format(tmp_path / "p.json", "json", [replace(predictions(photos)[0], masks=MASKS)], CLASSES, None)
+    status, out, _ = detect_command("results", "convert", tmp_path / "p.json", tmp_path / "out", "--to", name)
+    line = f"{name} has no field for masks: not written"
+    assert (status, line in out.splitlines()) == (0, name in ("csv", "voc", "yolo", "yolo-labels"))
+
+
+def test_predictions_without_masks_and_tracks_lose_no_field(photos):
+    assert describe_lost_fields(RESULT_FORMATS, predictions(photos)) == []
+
+
 def test_masks_go_from_json_to_coco_and_back(photos, tmp_path):
-    masks = tuple(encode(np.arange(20000).reshape(100, 200) % n == 0) for n in (7, 900))
-    written = [replace(predictions(photos)[0], masks=masks)]
+    written = [replace(predictions(photos)[0], masks=MASKS)]
     write_format(tmp_path / "coco_results.json", "coco", written, CLASSES, None)
-    assert read_results(tmp_path / "coco_results.json").predictions[0].masks == masks
+    assert read_results(tmp_path / "coco_results.json").predictions[0].masks == MASKS
 
 
 @pytest.mark.parametrize(
