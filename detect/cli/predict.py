@@ -10,14 +10,19 @@ import click
 
 from detect.cli import options
 from detect.cli.options import Device, ModelArguments, Precision
+from detect.cli.predict_forms import (
+    NOT_WITH_SHARDS,
+    refuse,
+    refuse_image_options,
+    refuse_video_options,
+    require,
+    require_number,
+    videos_among,
+)
 from detect.cli.predict_images import ImageArguments, predict_on_images
 from detect.cli.predict_shards import ShardArguments, predict_on_shards, verify_output
 from detect.cli.predict_video import VideoArguments, predict_on_videos
-from detect.errors import UserError
 from detect.system.cpu import tune_malloc
-
-_NOT_WITH_SHARDS = ("paths", "formats", "every", "track", "fps", "proposals", "annotations")
-_ONLY_WITH_SHARDS = ("shard_size", "runner", "processes", "share")
 
 
 @click.command("predict", epilog="Example: detect predict detect/voc_faster_rcnn photo.jpg --out found")
@@ -155,9 +160,9 @@ def predict_command(
     """
     context = click.get_current_context()
     if verify is not None:
-        _refuse(context, "--verify", tuple(name for name in context.params if name != "verify"))
+        refuse(context, "--verify", tuple(name for name in context.params if name != "verify"))
         sys.exit(verify_output(verify))
-    _require(context, ("model", "out") if source is not None else ("model", "paths", "out"))
+    require(context, ("model", "out") if source is not None else ("model", "paths", "out"))
     assert model is not None
     assert out is not None
     tune_malloc()
@@ -169,10 +174,10 @@ def predict_command(
         classes=classes,
         batch_size=batch_size,
     )
-    videos = () if source is not None else _find_videos(context, paths)
+    videos = () if source is not None else videos_among(context, paths)
     if source is not None:
-        shard_score = _require_number(score, "with --from")
-        _refuse(context, "--from", _NOT_WITH_SHARDS)
+        shard_score = require_number(score, "with --from")
+        refuse(context, "--from", NOT_WITH_SHARDS)
         shard_arguments = ShardArguments(
             model=model_arguments,
             source=source,
@@ -186,7 +191,7 @@ def predict_command(
         )
         predict_on_shards(shard_arguments)
     elif videos or fps is not None:
-        _refuse_image_options(videos, fps, proposals, annotations)
+        refuse_image_options(videos, fps, proposals, annotations)
         video_arguments = VideoArguments(
             model=model_arguments,
             paths=paths,
@@ -194,13 +199,13 @@ def predict_command(
             fps=fps,
             out=Path(out),
             formats=formats,
-            score=_require_number(score, "for a video"),
+            score=require_number(score, "for a video"),
             every=every or 1,
             track=track,
         )
         predict_on_videos(video_arguments)
     else:
-        _refuse_video_options(every, track)
+        refuse_video_options(every, track)
         image_arguments = ImageArguments(
             model=model_arguments,
             paths=paths,
@@ -212,49 +217,3 @@ def predict_command(
             annotations=annotations,
         )
         predict_on_images(image_arguments)
-
-
-def _require(context: click.Context, names: tuple[str, ...]) -> None:
-    """Raise click's error for the first of these parameters that is missing."""
-    for parameter in context.command.params:
-        if parameter.name in names and not context.params[parameter.name]:
-            raise click.MissingParameter(ctx=context, param=parameter)
-
-
-def _refuse(context: click.Context, form: str, names: tuple[str, ...]) -> None:
-    """Raise UserError for the first of these parameters that was given, as ``form`` has no use for it."""
-    for parameter in context.command.params:
-        given = context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
-        if given and parameter.name in names and context.params[str(parameter.name)]:
-            name = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(context)
-            raise UserError(f"{name}: expected without {form}, found together with it")
-
-
-def _require_number(score: float | Literal["auto"] | None, where: str) -> float | None:
-    """Return the minimum score. Raises UserError for ``auto``, which is known for images alone."""
-    if score == "auto":
-        raise UserError(f"--score: expected a number {where}, found auto")
-    return score
-
-
-def _find_videos(context: click.Context, paths: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return the videos that PATH names, none for images. Raises UserError for an option of --from."""
-    from detect.inference.find_images import find_videos
-
-    _refuse(context, "PATH", _ONLY_WITH_SHARDS)
-    return tuple(find_videos(paths))
-
-
-def _refuse_image_options(
-    videos: tuple[Path, ...], fps: float | None, proposals: Path | None, annotations: Path | None
-) -> None:
-    """Raise UserError for an option of images with a video, or with images that are the frames of one."""
-    refused = {"--proposals": proposals, "--annotations": annotations, "--fps": fps if videos else None}
-    for option in (option for option, setting in refused.items() if setting is not None):
-        raise UserError(f"{option}: expected images together with it, found {'a video' if videos else '--fps'}")
-
-
-def _refuse_video_options(every: int | None, track: bool) -> None:
-    """Raise UserError for an option of videos with images."""
-    for option in (option for option, is_set in {"--every": every is not None, "--track": track}.items() if is_set):
-        raise UserError(f"{option}: expected a video together with it, or --fps for images that are its frames")
