@@ -43,16 +43,16 @@ def confusion(
 ) -> Confusion:
     """Match detections with at least ``score`` to boxes of any class, one box each, at an IoU of ``iou`` or more.
 
-    In each image the detections choose in the order of their scores, each the unmatched box that it overlaps most.
-    predictions: one for each image in the order of the annotations (``align`` returns them so). Raises ValueError where
-    the lengths differ.
+    In each image the detections choose in the order of their scores, each the unmatched box that it overlaps most. One
+    on a difficult box or a crowd of its own class takes no box of another class. predictions: one for each image in the
+    order of the annotations (``align`` returns them so). Raises ValueError where the lengths differ.
     """
     require_aligned(annotations, predictions)
     columns = as_is(annotations, predictions)
     columns = with_detections(columns, columns.detections.scores >= score)
     rules = replace(COCO_AP50, ious=(iou,))
     ignore = columns.ground_truth.ignore
-    ignored = assign(columns, ignore[:, None], rules)[:, 0, 0] == IGNORED
+    columns = with_detections(columns, assign(columns, ignore[:, None], rules)[:, 0, 0] != IGNORED)
     merged = class_agnostic(columns, ~ignore)
     outcome = assign(merged.columns, np.zeros((len(merged.gt_index), 1), bool), rules)[:, 0, 0]
     matched = matched_objects(merged.columns, outcome, rules)
@@ -68,6 +68,6 @@ def confusion(
     num_labels = columns.num_classes + 1
     counts = np.zeros((num_labels, num_labels), np.int64)
     np.add.at(counts, (gt_labels[gt_index], det_labels[merged.det_index[matched_detections]]), 1)
-    counts[0] = np.bincount(det_labels[wrong[~ignored[wrong]]], minlength=num_labels)
+    counts[0] = np.bincount(det_labels[wrong], minlength=num_labels)
     counts[:, 0] = np.bincount(gt_labels[missed], minlength=num_labels)
     return Confusion(annotations.classes, score, iou, counts)

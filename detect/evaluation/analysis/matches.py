@@ -116,9 +116,9 @@ def top_of_each_image(columns: EvalColumns, limit: int) -> EvalColumns:
 
 
 def with_detections(columns: EvalColumns, keep: BoolArray) -> EvalColumns:
-    """Return the columns with the detections of ``keep`` (D,), which in each group must be the best ones."""
-    old = columns.detections
-    detections = DetectionColumns(old.groups[keep], old.ranks[keep], old.boxes[keep], old.scores[keep])
+    """Return the columns with the detections of ``keep`` (D,)."""
+    old, groups = columns.detections, columns.detections.groups[keep]
+    detections = DetectionColumns(groups, rank_in_group(groups), old.boxes[keep], old.scores[keep])
     return replace(columns, detections=detections)
 
 

@@ -13,6 +13,7 @@ from tests.evaluation.analysis.test_matches import iou
 from tests.evaluation.example_data import data_set
 
 A, B, FAR = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0), (0.0, 200.0, 50.0, 250.0)
+TALL, WIDER = (0.0, 0.0, 100.0, 140.0), (0.0, 0.0, 100.0, 60.0)
 HALF, INNER = (0.0, 0.0, 100.0, 50.0), (0.0, 0.0, 20.0, 20.0)
 NOTHING, CAT, DOG = 0, 1, 2
 
@@ -32,6 +33,21 @@ TABLE = {
     ),
     "on a difficult box": ([(A, CAT, "difficult")], [(A, CAT, 0.9)], {}),
     "in a crowd of its own": ([(A, CAT, "crowd")], [(INNER, CAT, 0.9), (INNER, CAT, 0.8)], {}),
+    "a difficult object over one of another class, both found": (
+        [(A, CAT, "difficult"), (TALL, DOG, "")],
+        [(A, CAT, 0.95), (TALL, DOG, 0.9)],
+        {(DOG, DOG): 1},
+    ),
+    "a difficult object over one of another class, the difficult one found": (
+        [(A, CAT, "difficult"), (TALL, DOG, "")],
+        [(A, CAT, 0.95)],
+        {(DOG, NOTHING): 1},
+    ),
+    "a crowd over an object of another class, both found": (
+        [(A, CAT, "crowd"), (HALF, DOG, "")],
+        [(WIDER, CAT, 0.95), (HALF, DOG, 0.9)],
+        {(DOG, DOG): 1},
+    ),
     "in a crowd of others": ([(A, CAT, "crowd")], [(INNER, DOG, 0.9)], {(NOTHING, DOG): 1}),
 }
 
@@ -76,13 +92,14 @@ def slow_counts(image: ImageAnnotation, prediction: Prediction, score: float, le
         if prediction.scores[row] < score:
             continue
         box, label = prediction.boxes[row], int(prediction.labels[row])
-        excused = _excused(box, label, image, lenient, own_free, least)
+        if _excused(box, label, image, lenient, own_free, least):
+            continue
         near = [n for n in free if iou(box, image.boxes[n]) >= least]
         if near:
             best = max(reversed(near), key=lambda n: iou(box, image.boxes[n]))
             counts[image.labels[best], label] += 1
             free.remove(best)
-        elif not excused:
+        else:
             counts[0, label] += 1
     for n in free:
         counts[image.labels[n], 0] += 1
