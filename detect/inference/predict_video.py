@@ -63,7 +63,7 @@ def predict_videos(
     """
     start, timer = time.perf_counter(), ModelTimer()
     names = relative_to_shared_folder([source.name for source in sources])
-    drawings = [out / "videos" / (name if name.endswith(".mp4") else f"{name}.mp4") for name in names]
+    drawings = [out / "videos" / name for name in annotated_names(names)]
     if options.drawn_score is not None:
         require_other_files(drawings, [Path(source.name) for source in sources])
     low_score = options.score if video.track_score is None else min(TRACKING.low_score, options.score)
@@ -90,6 +90,16 @@ def predict_videos(
         unreadable += [line for batch in journal.batches for line in batch.unreadable]
         unreadable += [] if error is None else [error]
     return PredictionResult(predictions, unreadable, time.perf_counter() - start, timer.seconds)
+
+
+def annotated_names(names: Sequence[str]) -> list[str]:
+    """Return the name of the annotated video of each video, all different: ``a.avi.mp4`` of ``a.avi``.
+
+    One that ends in .mp4 keeps its name, except beside the video whose annotated one has it.
+    """
+    return [
+        name if name.endswith(".mp4") and name.removesuffix(".mp4") not in names else f"{name}.mp4" for name in names
+    ]
 
 
 def _detect_frames(

@@ -17,6 +17,7 @@ from detect.cli.main import run
 from detect.data.images import UnreadableImage
 from detect.data.video import VideoFile
 from detect.evaluation.predictions import FrameTime, Prediction
+from detect.inference.predict_video import annotated_names
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.result_formats import ResultFormat, file_name, write_results
 from detect.inference.result_readers import read_json
@@ -149,6 +150,30 @@ def test_every_format_has_frame_time_and_track(model: Path, tmp_path: Path, dete
     assert sum(int(row["detections"]) for row in frames) == len(rows)
     annotated = VideoFile(out / "videos" / "clip.mp4")
     assert len(list(annotated.frames())) == 7
+
+
+@pytest.mark.parametrize(
+    ("names", "annotated"),
+    [
+        ([], []),
+        (["a.avi"], ["a.avi.mp4"]),
+        (["a.mp4", "b/a.mp4"], ["a.mp4", "b/a.mp4"]),
+        (["a.avi", "a.avi.mp4"], ["a.avi.mp4", "a.avi.mp4.mp4"]),
+        (["a.mp4.mp4", "a.mp4", "a", "b.mp4"], ["a.mp4.mp4.mp4", "a.mp4.mp4", "a.mp4", "b.mp4"]),
+    ],
+)
+def test_annotated_videos_have_different_names(names: list[str], annotated: list[str]) -> None:
+    assert annotated_names(names) == annotated
+
+
+def test_a_video_beside_its_annotated_one_has_a_file_of_its_own(
+    model: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    frames = [np.full((48, 64, 3), 40 * t, np.uint8) for t in range(3)]
+    videos = [write_clip(tmp_path / "clip.avi", frames), write_clip(tmp_path / "clip.avi.mp4", frames[:2])]
+    assert detect_command("predict", model, *videos, "--out", tmp_path / "out")[0] == 0
+    counts = {path.name: len(list(VideoFile(path).frames())) for path in (tmp_path / "out" / "videos").iterdir()}
+    assert counts == {"clip.avi.mp4": 3, "clip.avi.mp4.mp4": 2}
 
 
 def test_predictions_of_frames_are_written_and_read_back(tmp_path: Path) -> None:
