@@ -72,6 +72,7 @@ def eval_command(
             require_writable_file(file)
     from detect.config.builders.data import annotation_id_warnings, default_metric, read_split_for_model
     from detect.data.sources import remap_classes
+    from detect.inference.dataset_pass import describe_other_sizes
     from detect.inference.predictor import load
     from detect.inference.result_writers import write_json
     from detect.system.distributed import init_process_group
@@ -96,14 +97,9 @@ def eval_command(
         write_json(save, passes[0].predictions, models[0].classes)
     if json_file is not None:
         write_text(json_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    sizes = list(dict.fromkeys(line for predictions in passes for line in predictions.other_sizes))
+    sizes = describe_other_sizes(line for predictions in passes for line in predictions.other_sizes)
     if sizes:
-        console.print(
-            f"{len(sizes)} images of another size than labelled: {sizes[0]}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        console.print(sizes, highlight=False, markup=False, soft_wrap=True)
     exit_if_unreadable(dict.fromkeys(line for predictions in passes for line in predictions.unreadable))
 
 

@@ -149,7 +149,7 @@ def _score_notes(arguments: ImageArguments, predictor: Predictor, best: ClassSco
     from detect.inference.lowest_score import describe_lowest_score
 
     if best is not None:
-        return [best.line]
+        return list(best.lines)
     scores = _minimum_scores(arguments)
     by_format = _describe_scores(scores) if arguments.score is None else []
     return by_format + describe_lowest_score(predictor, min(scores.values()))

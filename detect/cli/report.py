@@ -35,6 +35,7 @@ def report_command(
         raise UserError(f"--out {out}: expected a name that ends in .html")
     if out is not None:
         require_writable_file(out)
+    from detect.inference.dataset_pass import describe_other_sizes
     from detect.report.make_report import ReportOptions, make_model_report, make_report, open_run
 
     report_options = ReportOptions(overrides, device or "auto", precision or "fp32")
@@ -44,4 +45,6 @@ def report_command(
         page = out or run / "report.html"
         report = make_report(open_run(run), page, report_options, Console())
     print(f"{page}: {format_bytes(report.size)}")
+    if report.other_sizes:
+        print(describe_other_sizes(report.other_sizes))
     exit_if_unreadable(report.unreadable)

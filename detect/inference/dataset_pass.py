@@ -20,6 +20,7 @@ from detect.ops.masks import paste_masks
 from detect.ops.preprocess import rescale_boxes
 from detect.system.device import ComputeConfig
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.system.numbers import format_count
 from detect.types import Detections, Images, MeanLoss, Size, Targets
 
 
@@ -37,6 +38,12 @@ class DatasetPredictions:
     unreadable: tuple[str, ...]
     other_sizes: tuple[str, ...] = ()
     unread: tuple[int, ...] = ()
+
+
+def describe_other_sizes(lines: Iterable[str]) -> str:
+    """Return the count and the first of the lines ``other_sizes``, each counted once; an empty text for none."""
+    sizes = list(dict.fromkeys(lines))
+    return f"{format_count(len(sizes), 'image')} of another size than labelled: {sizes[0]}" if sizes else ""
 
 
 BatchOutput = tuple[list[Detections], dict[str, Tensor]]  # detections of each image of a batch, losses by name

@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +22,10 @@ from detect.config import to_dict
 from detect.config.builders.proposals import proposals_for_evaluation
 from detect.data.annotations import Annotations
 from detect.data.images import UnreadableImage
+from detect.data.loading.loader import describe_other_size
 from detect.data.sources import select
 from detect.errors import UserError
-from detect.evaluation.predictions import align
+from detect.evaluation.predictions import Prediction, align
 from detect.evaluation.proposal_recall import BestIoUs, ProposalsAndObjects, best_ious
 from detect.evaluation.proposal_report import PROPOSAL_COUNTS
 from detect.inference.dataset_pass import DatasetPredictions
@@ -50,11 +52,22 @@ def cached_detections(
     file = _file(folder, "detections", ".json", predictor, annotations)
     if file.is_file():
         display.advance(len(annotations))
-        return DatasetPredictions(align(annotations, read_json(file, predictor.classes)), {}, ())
+        predictions = align(annotations, read_json(file, predictor.classes))
+        return DatasetPredictions(predictions, {}, (), _other_sizes(annotations, predictions))
     passed = predict_dataset(predictor, annotations, predictor.config, display)
     if not passed.unreadable:
         write_json(file, passed.predictions, predictor.classes)
-    return passed
+    return replace(passed, other_sizes=_other_sizes(annotations, passed.predictions))
+
+
+def _other_sizes(annotations: Annotations, predictions: Sequence[Prediction]) -> tuple[str, ...]:
+    """Return a line for each photo of another size than labelled, in order; predictions have the sizes of the photos.
+
+    The labels may have changed since the file of the cache was written, so it does not have these lines.
+    """
+    sizes = [(prediction.height, prediction.width) for prediction in predictions]
+    lines = [describe_other_size(annotations[index], size) for index, size in enumerate(sizes)]
+    return tuple(line for line in lines if line)
 
 
 def proposal_images(annotations: Annotations) -> Annotations:

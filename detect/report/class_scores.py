@@ -13,8 +13,10 @@ from detect.data.sources import remap_classes
 from detect.errors import UserError
 from detect.evaluation.analysis.image_counts import best_thresholds
 from detect.evaluation.analysis.matches import METRIC_RULES, match
+from detect.inference.dataset_pass import DatasetPredictions, describe_other_sizes
 from detect.inference.predictor import Predictor
 from detect.report.cache import cached_detections
+from detect.system.numbers import format_count
 from detect.system.progress import show_progress
 
 WITHOUT_OBJECTS = 0.5  # for a class of which the validation data have no object that is found
@@ -22,10 +24,13 @@ WITHOUT_OBJECTS = 0.5  # for a class of which the validation data have no object
 
 @dataclass(frozen=True)
 class ClassScores:
-    """The lowest score of each class, in order (K,); line: what they are and where they come from."""
+    """The lowest score of each class, in order (K,).
+
+    lines: what they are and where they come from, then what is wrong with the photos that they come from.
+    """
 
     scores: tuple[float, ...]
-    line: str
+    lines: tuple[str, ...]
 
 
 def best_class_scores(predictor: Predictor, out: Path, console: Console) -> ClassScores:
@@ -42,10 +47,20 @@ def best_class_scores(predictor: Predictor, out: Path, console: Console) -> Clas
     run = predictor.file.parent
     folder = run if (run / "config.yaml").is_file() else out
     with show_progress(console, "detecting for --score auto", len(annotations), "images") as progress:
-        predictions = cached_detections(predictor, annotations, folder, progress).predictions
-    best = best_thresholds(match(annotations, predictions, METRIC_RULES[default_metric(predictor.config)]))
+        passed = cached_detections(predictor, annotations, folder, progress)
+    best = best_thresholds(match(annotations, passed.predictions, METRIC_RULES[default_metric(predictor.config)]))
     scores = tuple(best[name] if np.isfinite(best[name]) else WITHOUT_OBJECTS for name in predictor.classes)
     listed = ", ".join(f"{name} {score:.2f}" for name, score in zip(predictor.classes, scores, strict=True))
     unknown = [name for name in predictor.classes if not np.isfinite(best[name])]
     without = f"; no object of {', '.join(unknown)} is found there" if unknown else ""
-    return ClassScores(scores, f"score: best F1 on {len(annotations)} images to validate: {listed}{without}")
+    line = f"score: best F1 on {len(annotations)} images to validate: {listed}{without}"
+    return ClassScores(scores, (line, *_describe_faults(passed)))
+
+
+def _describe_faults(passed: DatasetPredictions) -> list[str]:
+    """Return a line on the photos that could not be read, and one on those of another size than labelled."""
+    lines = [describe_other_sizes(passed.other_sizes)] if passed.other_sizes else []
+    if passed.unreadable:
+        count = format_count(len(passed.unreadable), "image")
+        lines.append(f"{count} to validate could not be read, the first {passed.unreadable[0]}")
+    return lines

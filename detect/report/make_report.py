@@ -45,11 +45,15 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """A summary of the page: size in bytes, results (None without a model), a line for each unreadable image."""
+    """A summary of the page: size in bytes, results (None without a model), a line for each unreadable image.
+
+    other_sizes: a line for each image that is not of the size in its labels.
+    """
 
     size: int
     results: EvaluationResults | None
     unreadable: tuple[str, ...]
+    other_sizes: tuple[str, ...]
 
 
 def open_run(path: Path) -> RunFolder:
@@ -95,7 +99,7 @@ def make_report(folder: RunFolder, out: Path, options: ReportOptions, console: C
 def _write_page(page: ReportPage, out: Path) -> ReportSummary:
     content = render(page)
     write_text(out, content)
-    return ReportSummary(len(content.encode()), page.results, tuple(page.unreadable))
+    return ReportSummary(len(content.encode()), page.results, tuple(page.unreadable), tuple(page.other_sizes))
 
 
 def _missing_reason(folder: RunFolder, config: Config) -> str:
@@ -129,12 +133,12 @@ def _page(facts: RunFacts, path: Path, predictor: Predictor, console: Console) -
     annotations = load_split_for_model(config, "val", predictor.classes)
     measured = proposal_images(annotations)
     results, gallery, missing_reason = None, None, ""
-    unreadable: tuple[str, ...] = ()
+    unreadable, other_sizes = tuple[str, ...](), tuple[str, ...]()
     if config.train.trains_head:
         with show_progress(console, "detecting", len(annotations), "images") as progress:
             detections = cached_detections(predictor, annotations, path, progress)
         results = compute_results(annotations, detections.predictions, default_metric(config))
-        unreadable = detections.unreadable
+        unreadable, other_sizes = detections.unreadable, detections.other_sizes
         at_best_f1 = apply_thresholds(results.errors, results.thresholds)
         gallery = make_gallery(annotations, at_best_f1, detections.predictions, ImageStore(IMAGE_BYTES))
     else:
@@ -153,6 +157,7 @@ def _page(facts: RunFacts, path: Path, predictor: Predictor, console: Console) -
         unreadable=unreadable,
         batches=_batches(facts),
         generated_by=_version_and_time(),
+        other_sizes=other_sizes,
     )
 
 

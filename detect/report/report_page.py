@@ -38,7 +38,8 @@ class ReportPage:
     """The content of the page.
 
     summary: rows of a name and a value; missing_reason: why there are no results, "" where there are; unreadable: a
-    line for each image that could not be read; batches: data URIs; generated_by: the version and the time.
+    line for each image that could not be read; batches: data URIs; generated_by: the version and the time; other_sizes:
+    a line for each image that is not of the size in its labels.
     """
 
     title: str
@@ -51,6 +52,7 @@ class ReportPage:
     unreadable: Sequence[str]
     batches: Sequence[str]
     generated_by: str
+    other_sizes: Sequence[str] = ()
 
 
 def render(page: ReportPage) -> str:

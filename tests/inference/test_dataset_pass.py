@@ -8,7 +8,7 @@ import torch
 
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.loading.collate import Batch
-from detect.inference.dataset_pass import BatchOutput, run_on_dataset
+from detect.inference.dataset_pass import BatchOutput, describe_other_sizes, run_on_dataset
 from detect.system.device import ComputeConfig
 from detect.types import Detections, Images, Targets
 
@@ -31,6 +31,18 @@ def make_batch(other_sizes: tuple[str, ...]) -> Batch:
 
 def detect_nothing(images: Images, _: tuple[Targets, ...]) -> BatchOutput:
     return [Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0).long())] * len(images), {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([], ""),
+        (["a: 1", "a: 1"], "1 image of another size than labelled: a: 1"),
+        (["b: 2", "a: 1"], "2 images of another size than labelled: b: 2"),
+    ],
+)
+def test_images_of_another_size_are_counted_and_the_first_is_named(lines: list[str], text: str) -> None:
+    assert describe_other_sizes(lines) == text
 
 
 @pytest.mark.parametrize("lines", [(), ("a.jpg: 2 x 2, and 2 x 3 in its labels",)])

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -102,6 +103,54 @@ def test_report_with_damaged_cache_names_the_file(run: Path, detect_command: Com
     assert f"{overlaps}: expected the cache of an earlier report" in err
     assert len(err.splitlines()) == 1
     assert not (run / "report.html").exists()
+
+
+def write_labelled_at(folder: Path, count: int, size: tuple[int, int]) -> list[str]:
+    """Write photos of 80 x 60 pixels with a disc whose labels state ``size`` (w, h); return the settings for them."""
+    (folder / "images").mkdir(parents=True)
+    for index in range(3):
+        cv2.imwrite(str(folder / f"images/{index}.png"), np.full((60, 80, 3), 60 * index, np.uint8))
+    sizes = [size if index < count else (80, 60) for index in range(3)]
+    box = {"category_id": 1, "bbox": [10, 10, 30, 20], "area": 600, "iscrowd": 0}
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": w, "height": h} for i, (w, h) in enumerate(sizes)],
+        "annotations": [{"id": i, "image_id": i, **box} for i in range(3)],
+        "categories": [{"id": 1, "name": "disc"}],
+    }
+    (folder / "labels.json").write_text(json.dumps(content), encoding="utf-8")
+    data = {"format": "coco", "root": folder, "train": "labels.json", "val": "labels.json", "images": "images"}
+    return [part for key, value in data.items() for part in ("--set", f"data.{key}={value}")]
+
+
+@pytest.mark.parametrize(("count", "noun"), [(0, ""), (1, "1 image"), (3, "3 images")])
+def test_photos_of_another_size_than_labelled_are_said_with_and_without_the_cache(
+    count: int, noun: str, run: Path, tmp_path: Path, detect_command: Command
+) -> None:
+    settings = write_labelled_at(tmp_path / "data", count, (160, 120))
+    first = f"{tmp_path / 'data/images/0.png'}: 80 x 60, and 160 x 120 in its labels"
+    expected = [f"{noun} of another size than labelled: {first}"] if count else []
+    photo = tmp_path / "data/images/1.png"
+    for _ in range(2):
+        status, out, err = detect_command("report", run, *settings)
+        assert (status, err, out.splitlines()[1:]) == (0, "", expected)
+        text = parse_page((run / "report.html").read_text(encoding="utf-8")).text
+        assert text.count(f"{noun} of another size than labelled;") == (count > 0)
+        assert text.count("80 x 60, and 160 x 120 in its labels") == count
+        flags = ("--score", "auto", "--format", "json", "--out", tmp_path / "out")
+        status, out, err = detect_command("predict", run, photo, *flags, *settings)
+        assert (status, err) == (0, "")
+        assert [line for line in out.splitlines() if "another size" in line] == expected
+    assert len(list((run / "report").glob("detections-*.json"))) == 1
+
+
+def test_score_auto_says_how_many_images_could_not_be_read(run: Path, tmp_path: Path, detect_command: Command) -> None:
+    settings = write_labelled_at(tmp_path / "data", 0, (80, 60))
+    photo, broken = tmp_path / "data/images/1.png", tmp_path / "data/images/2.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    flags = ("--score", "auto", "--format", "json", "--out", tmp_path / "out")
+    status, out, err = detect_command("predict", run, photo, *flags, *settings)
+    assert (status, err) == (0, "")
+    assert f"\n1 image to validate could not be read, the first {broken}: " in out
 
 
 def change_train_settings(run: Path, **train: object) -> None:
