@@ -28,7 +28,8 @@ class Score:
 
     metric: whose rules; metrics: ``mAP`` alone for VOC's rules, COCO's twelve (``coco.METRIC_NAMES``) for ``coco``, the
     primary one first; per_class: AP by class name; images: the number of images; seconds: the time that scoring took,
-    without detection; segm: COCO's twelve of the masks, for ``coco`` where all objects and detections have masks.
+    without detection; segm: COCO's twelve of the masks, for ``coco`` where all objects and detections have masks;
+    other_sizes: a line for each photo of another size than labelled, where ``detect.evaluate`` read the photos.
     """
 
     metric: Metric
@@ -37,6 +38,7 @@ class Score:
     images: int
     seconds: float
     segm: dict[str, float | None] | None = None
+    other_sizes: tuple[str, ...] = ()
 
     @property
     def primary_name(self) -> str:
@@ -54,7 +56,11 @@ class Score:
         return self.metrics["AP50"] if self.metric == "coco" else self.primary
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record that scripts read: metric, the metrics by name, per_class, images, seconds, maybe segm."""
+        """Return the record that scripts read: metric, the metrics by name, per_class, images, seconds.
+
+        It has segm and other_sizes only where there are any.
+        """
+        other_sizes = {"other_sizes": list(self.other_sizes)} if self.other_sizes else {}
         segm = {} if self.segm is None else {"segm": self.segm}
         return {
             "metric": self.metric,
@@ -63,6 +69,7 @@ class Score:
             "images": self.images,
             "seconds": self.seconds,
             **segm,
+            **other_sizes,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from detect.config import Config
@@ -13,6 +14,7 @@ from detect.data.images import UnreadableImage
 from detect.data.loading.loader import describe_other_size, evaluation_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.data.sources import remap_classes
+from detect.errors import RunError
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.inference.dataset_pass import (
@@ -28,6 +30,7 @@ from detect.inference.predictor import Predictor, load
 from detect.inference.read_ahead import read_ahead
 from detect.models.slices import Slicing
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup
+from detect.system.numbers import format_count
 from detect.system.progress import ProgressDisplay
 from detect.system.randomness import hash_key
 
@@ -37,8 +40,9 @@ def evaluate(
 ) -> Score:
     """Score a model on annotations, or on the validation split of a Config; None uses the Config of the model.
 
-    The classes of annotations and model are matched by name. Raises UserError for an object whose class the model does
-    not have.
+    The classes of annotations and model are matched by name. Photos of another size than labelled are in
+    ``Score.other_sizes``. Raises UserError for an object whose class the model does not have, and RunError, a UserError
+    too, where a photo cannot be read.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
     config = data if isinstance(data, Config) else predictor.config
@@ -47,8 +51,20 @@ def evaluate(
     else:
         with_model = config.model_copy(update={"model": predictor.config.model})  # which tells whether masks are read
         annotations = load_split_for_model(with_model, "val", predictor.classes)
-    predictions = predict_dataset(predictor, annotations, config).predictions
-    return score_predictions(annotations, predictions, metric or default_metric(config))
+    passed = predict_dataset(predictor, annotations, config)
+    _require_readable(passed)
+    score = score_predictions(annotations, passed.predictions, metric or default_metric(config))
+    return replace(score, other_sizes=tuple(dict.fromkeys(passed.other_sizes)))
+
+
+def _require_readable(passed: DatasetPredictions) -> None:
+    """Raise RunError if an image could not be read, as a score would count its objects as missed."""
+    if passed.unreadable:
+        raise RunError(
+            f"detect.evaluate: expected images that can be read, found {len(passed.unreadable)} of "
+            f"{format_count(len(passed.predictions), 'image')} that cannot, the first {passed.unreadable[0]}; repair "
+            "them or leave them out of the annotations (detect eval scores them as images without detections)"
+        )
 
 
 def predict_dataset(

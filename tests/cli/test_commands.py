@@ -16,6 +16,7 @@ import detect
 from detect.cli.main import run
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.data.images import read_image
+from detect.draw import save_image
 from detect.errors import UserError
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from tests.conftest import TINY, Command
@@ -223,6 +224,34 @@ def test_evaluate_matches_the_classes_of_annotations_by_name(trained: Path, imag
     other = replace(annotations((name,)), classes=("zebra",))
     with pytest.raises(UserError, match=r'a\.png: expected objects of \d+ classes, found "zebra"'):
         detect.evaluate(detector, other)
+
+
+def labelled_photos(folder: Path, broken: int, size: tuple[int, int]) -> Annotations:
+    """Three photos (60, 80) whose labels state ``size``, the last ``broken`` of them cut off, and one disc in each."""
+    boxes, no, images = np.array([[10.0, 10.0, 40.0, 30.0]]), np.zeros(1, bool), []
+    for index in range(3):
+        file = folder / f"{index}.png"
+        save_image(file, np.full((60, 80, 3), 60 * index, np.uint8))
+        file.write_bytes(file.read_bytes()[: 40 if index >= 3 - broken else None])
+        images.append(ImageAnnotation(str(file), index + 1, size, boxes, np.array([1]), no, no, np.ones(1)))
+    return Annotations.from_images(images, ("disc",))
+
+
+@pytest.mark.parametrize(("size", "count"), [((60, 80), 0), ((120, 160), 3)])
+def test_evaluate_names_photos_of_another_size_than_labelled(
+    size: tuple[int, int], count: int, trained: Path, tmp_path: Path
+) -> None:
+    score = detect.evaluate(trained, labelled_photos(tmp_path, 0, size))
+    lines = tuple(f"{tmp_path}/{index}.png: 80 x 60, and 160 x 120 in its labels" for index in range(count))
+    assert score.other_sizes == lines
+    assert score.to_dict().get("other_sizes", []) == list(lines)
+
+
+@pytest.mark.parametrize(("broken", "first"), [(1, "2.png"), (3, "0.png")])
+def test_evaluate_refuses_photos_that_cannot_be_read(broken: int, first: str, trained: Path, tmp_path: Path) -> None:
+    expected = rf"images that can be read, found {broken} of 3 images that cannot, the first {tmp_path}/{first}: "
+    with pytest.raises(UserError, match=expected):
+        detect.evaluate(trained, labelled_photos(tmp_path, broken, (60, 80)))
 
 
 BAD_CONFIGS = [
