@@ -78,13 +78,12 @@ def _predict(arguments: ImageArguments, search: ImageSearch, group: ProcessGroup
     """Detect and write the results; the main process prints what was chosen, and a summary."""
     from detect.inference.detect_batches import PredictOptions
     from detect.inference.predict import predict_images
-    from detect.inference.result_writers import require_comp4_classes
+    from detect.inference.result_formats import require_result_classes
     from detect.system.progress import show_progress
 
     scores = _minimum_scores(arguments)
     predictor = _load_predictor(arguments.model, group)
-    if "voc" in scores:
-        require_comp4_classes(predictor.classes)
+    require_result_classes(arguments.out, scores, predictor.classes)
     labels = options.class_labels(arguments.model.classes, predictor.classes)
     best = _best_scores(arguments, predictor, group)
     predict_options = PredictOptions(
@@ -159,12 +158,14 @@ def _write(arguments: ImageArguments, result: PredictionResult, predictor: Predi
     """Write the results, remove the journal, and print the summary."""
     from detect.inference.labeling_results import local_files
     from detect.inference.predict import clear_journal
-    from detect.inference.result_formats import describe_lost_fields, write_results
+    from detect.inference.result_formats import describe_earlier_results, describe_lost_fields, write_results
 
     scores = _minimum_scores(arguments)
     write_results(arguments.out, scores, result.predictions, predictor.classes, ids)
     clear_journal(arguments.out)
     _print_summary(result, predictor, None if arguments.score == "auto" else max(scores.values()), arguments.out)
+    for line in describe_earlier_results(arguments.out, scores, result.predictions):
+        print(line)
     if "label-studio" in scores and result.predictions:
         print(local_files([prediction.file for prediction in result.predictions]))
     for line in describe_lost_fields(scores, result.predictions):

@@ -48,8 +48,14 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
     from detect.inference.predictor import load
-    from detect.inference.result_formats import SHOWN_SCORE, default_score, describe_lost_fields, write_results
-    from detect.inference.result_writers import require_comp4_classes
+    from detect.inference.result_formats import (
+        SHOWN_SCORE,
+        default_score,
+        describe_earlier_results,
+        describe_lost_fields,
+        require_result_classes,
+        write_results,
+    )
     from detect.system.distributed import init_process_group
     from detect.system.progress import show_progress
 
@@ -62,8 +68,7 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
             raise UserError(f"{sources[0].name}: expected one process for a video, found {group.size}")
     model = arguments.model
     predictor = load(model.model, model.device, model.precision, model.settings)
-    if "voc" in formats:
-        require_comp4_classes(predictor.classes)
+    require_result_classes(arguments.out, formats, predictor.classes)
     labels = options.class_labels(model.classes, predictor.classes)
     scores = {name: default_score(name) if arguments.score is None else arguments.score for name in formats}
     for line in describe_lowest_score(predictor, min(scores.values())):
@@ -77,7 +82,8 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     write_results(arguments.out, scores, result.predictions, predictor.classes, None)
     clear_video_journals(arguments.out)
     _print_summary(result, len(sources), arguments)
-    for line in describe_lost_fields(scores, result.predictions):
+    earlier = describe_earlier_results(arguments.out, scores, result.predictions)
+    for line in (*earlier, *describe_lost_fields(scores, result.predictions)):
         print(line)
     for line in (*unreadable, *result.unreadable):
         print(line, file=sys.stderr)

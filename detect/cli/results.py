@@ -81,6 +81,7 @@ def convert(
     if target.exists() and target.resolve() == source.resolve():
         raise UserError(f"{target}: expected another file than SRC, found the same")
     from detect.inference.coco_ids import coco_ids
+    from detect.inference.earlier_results import describe_earlier_photos
     from detect.inference.find_images import find_images
     from detect.inference.labeling_results import local_files
     from detect.inference.result_files import listed_images, read_results
@@ -99,7 +100,7 @@ def convert(
         f"{target}: {format_count(count, 'detection')}{below} in {format_count(len(chosen), 'image')}, "
         f"{format_count(len(results.classes), 'class', 'classes')}"
     )
-    for line in results.gaps:
+    for line in (*describe_earlier_photos(target, target_format, chosen), *results.gaps):
         print(line)
     if results.unreadable:
         print(f"{len(results.unreadable)} photos that could not be read are left out, {results.unreadable[0]} first")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 from detect.data.images import is_image
 from detect.evaluation.predictions import Prediction
 from detect.inference.coco_ids import CocoIds, images_file, write_coco_images
+from detect.inference.earlier_results import describe_earlier_photos, require_same_classes
 from detect.inference.find_images import ResultFolder
 from detect.inference.labeling_results import write_cvat, write_label_studio
-from detect.inference.result_writers import write_coco, write_comp4, write_csv, write_frames, write_json
+from detect.inference.result_writers import (
+    require_comp4_classes,
+    write_coco,
+    write_comp4,
+    write_csv,
+    write_frames,
+    write_json,
+)
 from detect.inference.yolo_results import write_yolo, write_yolo_labels
 
 ResultFormat = Literal["json", "csv", "coco", "voc", "yolo", "yolo-labels", "label-studio", "cvat"]
@@ -84,13 +92,30 @@ def describe_lost_fields(names: Iterable[str], predictions: Sequence[Prediction]
     ]
 
 
+def require_result_classes(out: Path, names: Collection[str], classes: Sequence[str]) -> None:
+    """Raise UserError for a class that a format of ``names`` cannot have, or results of other classes in ``out``."""
+    if "voc" in names:
+        require_comp4_classes(classes)
+    for name in RESULT_FORMATS:
+        if name in names:
+            require_same_classes(out / file_name(name), name, classes)
+
+
+def describe_earlier_results(out: Path, names: Collection[str], predictions: Sequence[Prediction]) -> list[str]:
+    """Return a line for each format whose folder in ``out`` has labels of photos that are not in the predictions."""
+    formats = [name for name in RESULT_FORMATS if name in names]
+    return [line for name in formats for line in describe_earlier_photos(out / file_name(name), name, predictions)]
+
+
 def write_format(
     path: Path, name: ResultFormat, predictions: Sequence[Prediction], classes: Sequence[str], ids: CocoIds | None
 ) -> None:
     """Write one format to a file, or to a folder for those in FOLDER_FORMATS.
 
-    If ``ids`` is None, coco gets new ids, and the list of its images beside it.
+    If ``ids`` is None, coco gets new ids, and the list of its images beside it. Raises UserError for a folder with
+    results of other classes.
     """
+    require_same_classes(path, name, classes)
     if name == "json":
         write_json(path, predictions, classes)
     elif name == "csv":

@@ -26,8 +26,9 @@ def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequenc
     A tracked detection has its track at the end, as ultralytics writes it. ``data.yaml`` has the names of the classes
     by their numbers, from 0.
     """
-    names = short_image_names([prediction.file for prediction in predictions])
-    for name, prediction in zip(names, predictions, strict=True):
+    _write_data_file(folder, {}, classes)
+    paths = text_paths(folder, [prediction.file for prediction in predictions])
+    for path, prediction in zip(paths, predictions, strict=True):
         w, h = prediction.width, prediction.height
         lines = (
             f"{label - 1} {(x1 + x2) / 2 / w!r} {(y1 + y2) / 2 / h!r} {(x2 - x1) / w!r} {(y2 - y1) / h!r} {score!r}"
@@ -36,9 +37,13 @@ def write_yolo(folder: Path, predictions: Sequence[Prediction], classes: Sequenc
                 sorted_by_score(prediction), tracks_by_score(prediction), strict=True
             )
         )
-        path = PurePath(name)
-        write_text(folder / path.parent / fit_name(path.name, ".txt"), "".join(lines))
-    _write_data_file(folder, {}, classes)
+        write_text(path, "".join(lines))
+
+
+def text_paths(folder: Path, files: Sequence[str]) -> list[Path]:
+    """Return the text file of ``write_yolo`` for each image."""
+    paths = [PurePath(name) for name in short_image_names(files)]
+    return [folder / path.parent / fit_name(path.name, ".txt") for path in paths]
 
 
 def write_yolo_labels(folder: Path, predictions: Sequence[Prediction], classes: Sequence[str]) -> None:
@@ -51,10 +56,16 @@ def write_yolo_labels(folder: Path, predictions: Sequence[Prediction], classes: 
     """
     files = [prediction.file for prediction in predictions]
     require_places(folder, files)
-    for name, prediction in zip(_image_paths(files), predictions, strict=True):
-        write_text(folder / label_file(Path(name)), "".join(_label_lines(prediction)))
-        _link(Path(prediction.file), folder / name)
     _write_data_file(folder, {"train": "images", "val": "images"}, classes)
+    paths = zip(label_paths(folder, files), _image_paths(files), strict=True)
+    for (path, name), prediction in zip(paths, predictions, strict=True):
+        write_text(path, "".join(_label_lines(prediction)))
+        _link(Path(prediction.file), folder / name)
+
+
+def label_paths(folder: Path, files: Sequence[str]) -> list[Path]:
+    """Return the label file of ``write_yolo_labels`` for each image."""
+    return [folder / label_file(Path(name)) for name in _image_paths(files)]
 
 
 def require_places(folder: Path, files: Sequence[str]) -> None:
