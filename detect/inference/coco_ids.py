@@ -12,6 +12,8 @@ from typing import Any
 from detect.config import DataConfig
 from detect.data.formats import coco_json
 from detect.data.formats.annotation_files import annotation_file, coco_files, has_coco_keys, image_folders
+from detect.data.formats.coco_categories import choose_categories
+from detect.data.formats.report import strict_report
 from detect.data.image_names import ImageNames, relative_to_shared_folder
 from detect.errors import UserError, did_you_mean
 from detect.evaluation.predictions import Prediction
@@ -53,23 +55,34 @@ class FoundIds:
 def coco_ids(annotations: Path, image_files: Sequence[str], classes: Sequence[str]) -> CocoIds:
     """Return the ids of the images and classes in a COCO annotation file.
 
-    Raises UserError if one is missing, or if two images have the same id.
+    Raises UserError if one is missing, if two images have the same id, or if two categories with objects have the same
+    name.
     """
     document = coco_json.load_document(annotations)
-    category_records = enumerate(coco_json.get_records(annotations, document, "categories"), start=1)
-    parsed = (coco_json.parse_category(annotations, position, record) for position, record in category_records)
-    categories = {category.name: category.id for category in parsed}
+    listed = document.get("annotations")
+    objects = [record for record in listed if isinstance(record, dict)] if isinstance(listed, list) else []
+    categories = _category_ids(annotations, document, objects)
     for name in classes:
         if name not in categories and not is_unnamed(name):
             raise _missing_category(annotations, name, did_you_mean(name, categories))
-    listed = document.get("annotations")
-    objects = [record for record in listed if isinstance(record, dict)] if isinstance(listed, list) else []
     return CocoIds(
         image_ids=_image_ids(annotations, document, image_files),
         category_ids=tuple(categories.get(name) for name in classes),
         file=annotations,
         warning=coco_json.id_warning(objects),
     )
+
+
+def _category_ids(annotations: Path, document: dict[str, Any], objects: Sequence[Any]) -> dict[str, int]:
+    """Return the id of each category by its name: of several with one name that with objects, as the reader chooses.
+
+    A category that the reader leaves out has its id too, if no other has its name: another split may have its objects.
+    """
+    records = enumerate(coco_json.get_records(annotations, document, "categories"), start=1)
+    parsed = [(f"category {i}", coco_json.parse_category(annotations, i, record)) for i, record in records]
+    chosen = choose_categories(annotations, parsed, objects, strict_report())
+    ids = {category.name: category.id for _, category in parsed}
+    return ids | {name: category_id for category_id, name in chosen.items()}
 
 
 def _image_ids(annotations: Path, document: dict[str, Any], image_files: Sequence[str]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,14 @@ SHAPES = DataConfig()
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
 
 
-def write_annotations(file: Path, names: dict[str, int], categories: object = CATEGORIES) -> None:
+def write_annotations(
+    file: Path, names: dict[str, int], categories: object = CATEGORIES, labels: Sequence[int] = ()
+) -> None:
+    """Write a COCO file; labels: the category ids of its objects."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    objects = [{"id": i, "category_id": label} for i, label in enumerate(labels, 1)]
     images = [{"id": image_id, "file_name": name, "width": 20, "height": 10} for name, image_id in names.items()]
-    file.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    file.write_text(json.dumps({"images": images, "annotations": objects, "categories": categories}))
 
 
 def prediction(labels: list[int]) -> Prediction:
@@ -79,6 +84,32 @@ def test_without_one_data_set_of_all_images_the_note_says_so(annotations, words,
     assert matched.ids is None
     assert "numbered from 1" in matched.note
     assert words in matched.note
+
+
+ROOT = [{"id": 0, "name": "animal"}, *({**category, "supercategory": "animal"} for category in CATEGORIES)]
+CAT_TWICE = [*CATEGORIES, {"id": 9, "name": "cat"}]
+
+
+@pytest.mark.parametrize(
+    ("categories", "labels", "classes", "ids"),
+    [
+        ([], [], (), ()),
+        (CATEGORIES, [], ("cat", "dog"), (3, 7)),
+        (CAT_TWICE, [], ("cat", "dog"), (3, 7)),
+        (CAT_TWICE, [3, 7], ("cat", "dog"), (3, 7)),
+        (CAT_TWICE, [9, 7], ("cat", "dog"), (9, 7)),
+        (ROOT, [3, 7], ("animal", "cat"), (0, 3)),
+    ],
+)
+def test_of_categories_with_one_name_that_with_objects_gives_the_id(categories, labels, classes, ids, tmp_path):
+    write_annotations(tmp_path / "gt.json", {}, categories, labels)
+    assert coco_ids(tmp_path / "gt.json", [], classes).category_ids == ids
+
+
+def test_two_categories_of_one_name_with_objects_are_refused(tmp_path):
+    write_annotations(tmp_path / "gt.json", {}, CAT_TWICE, [3, 9])
+    with pytest.raises(UserError, match=r'gt\.json: categories: .* found id 3 and id 9, both "cat" and with objects'):
+        coco_ids(tmp_path / "gt.json", [], ("cat",))
 
 
 TWO_IMAGES = {"a.jpg": 7, "b.jpg": 9}
