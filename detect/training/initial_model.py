@@ -13,10 +13,17 @@ from detect.checkpoints.zoo import read_model
 from detect.config import Config
 from detect.config.builders.adversary import build_adversary
 from detect.config.builders.detector import build_detector, build_uninitialized, pretrained_tensors
+from detect.config.files import dotted_keys
 from detect.errors import UserError
 from detect.models.adversaries.adversary import Adversary
 from detect.models.backbones.pretrained import WeightsReport
 from detect.models.detector import Detector
+
+# Settings that give weights their meaning, without one of which they still fit: what the pixels are, which boxes the
+# outputs of an RPN are about, and the unit of deltas.
+_PIXELS = ("model.preprocess.channels", "model.preprocess.mean", "model.preprocess.std")
+_RPN = ("model.rpn.anchor_sizes", "model.rpn.aspect_ratios", "model.rpn.delta_stds")
+_HEAD = ("model.head.delta_stds",)
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,20 @@ def build_initial_detector(config: Config, classes: tuple[str, ...]) -> InitialM
     if not any(part.num_loaded for part in transferred.parts):
         raise UserError(f"model.init: {config.model.init}: expected tensors that fit this detector, found none")
     detector.load_state_dict(transferred.weights)
-    lines = (*lines, *(f"model.init: {config.model.init}: {part}" for part in transferred.parts))
+    reports = [*map(str, transferred.parts), *differing_settings(checkpoint.config, config)]
+    lines = (*lines, *(f"model.init: {config.model.init}: {report}" for report in reports))
     return InitialModel(detector=detector, lines=lines, adversary=_initial_adversary(checkpoint, config))
+
+
+def differing_settings(saved: Config, here: Config) -> list[str]:
+    """Return a line for each setting with which the weights of ``saved`` mean something else in ``here``.
+
+    Those of an RPN count where both have one.
+    """
+    have_rpn = not (saved.model.uses_precomputed_proposals or here.model.uses_precomputed_proposals)
+    before, now = (dict(dotted_keys(config.model_dump(mode="json"))) for config in (saved, here))
+    keys = (*_PIXELS, *(_RPN if have_rpn else ()), *_HEAD)
+    return [f"trained with {key} {before[key]}, here {now[key]}" for key in keys if before[key] != now[key]]
 
 
 def _initial_adversary(checkpoint: Checkpoint, config: Config) -> Adversary | None:

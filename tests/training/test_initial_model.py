@@ -11,7 +11,7 @@ from detect.config import Config
 from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import merge_overrides, parse_config
 from detect.errors import UserError
-from detect.training.initial_model import build_initial_detector
+from detect.training.initial_model import build_initial_detector, differing_settings
 from detect.training.run import train
 from tests.conftest import TINY
 
@@ -62,6 +62,42 @@ def test_initial_detector_with_init_loads_parts_and_reports_each(
     for row, label in enumerate(classes, start=1):
         source, source_row = (saved, OLD.index(label) + 1) if label in OLD else (fresh, row)
         assert torch.equal(loaded[name][row], source[name][source_row])
+
+
+SEARCHED = ("model.kind=fast_rcnn", "model.proposals=selective_search")
+DIFFERENT = [
+    ((), (), []),
+    (
+        ("model.preprocess.channels=bgr", "model.preprocess.std=[1,1,1]"),
+        (),
+        [
+            "trained with model.preprocess.channels bgr, here rgb",
+            "trained with model.preprocess.std [1.0, 1.0, 1.0], here [58.395, 57.12, 57.375]",
+        ],
+    ),
+    ((), ("model.preprocess.mean=[0,0,0]",), ["model.preprocess.mean [123.675, 116.28, 103.53], here [0.0, 0.0, 0.0]"]),
+    (("model.rpn.anchor_sizes=[12,24]",), (), ["trained with model.rpn.anchor_sizes [12.0, 24.0], here [24.0, 48.0]"]),
+    (("model.rpn.aspect_ratios=[1]",), (), ["model.rpn.aspect_ratios [1.0], here [0.5, 1.0, 2.0]"]),
+    (("model.rpn.delta_stds=[1,1,2,2]",), (), ["model.rpn.delta_stds [1.0, 1.0, 2.0, 2.0], here [1.0, 1.0, 1.0, 1.0]"]),
+    (("model.rpn.anchor_sizes=[12,24]",), SEARCHED, []),
+    (SEARCHED, ("model.rpn.aspect_ratios=[1]",), []),
+    ((), ("model.head.delta_stds=[1,1,1,1]",), ["head.delta_stds [0.1, 0.1, 0.2, 0.2], here [1.0, 1.0, 1.0, 1.0]"]),
+    (("model.postprocess.nms_iou=0.9", "data.min_size=32"), (), []),
+]
+
+
+@pytest.mark.parametrize(("saved", "here", "lines"), DIFFERENT)
+def test_settings_that_change_what_the_weights_mean_have_a_line_each(
+    saved: tuple[str, ...], here: tuple[str, ...], lines: list[str]
+) -> None:
+    found = differing_settings(tiny(*saved), tiny(*here))
+    assert len(found) == len(lines)
+    assert all(line.endswith(part) for line, part in zip(found, lines, strict=True))
+
+
+def test_initial_detector_reports_other_preprocessing_than_that_of_init(run: Path) -> None:
+    lines = build_initial_detector(tiny(f"model.init={run}", "model.preprocess.channels=bgr"), OLD).lines
+    assert lines[-1] == f"model.init: {run}: trained with model.preprocess.channels rgb, here bgr"
 
 
 WRONG = [
