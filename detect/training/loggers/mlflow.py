@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -21,6 +22,8 @@ EXPERIMENT = "detect"
 RUN_FILE = "mlflow.json"  # in the run folder: where the run is logged, for --resume
 _STORE = "mlruns"  # MLflow's own name for its folder in the working directory
 _MAX_BATCH = 100  # parameters in a call
+_MAX_LENGTH = 500  # characters of a parameter
+_CHANGED = re.compile(r"(.+) after step (\d+)")  # tag of a setting that a resumed run has changed
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
@@ -29,7 +32,8 @@ class MLflowLogger:
 
     Metrics have the names of the columns of metrics.csv; settings are parameters; config.yaml, environment.json,
     log.txt, metrics.csv and the pictures are artifacts. Weights are not copied: the tag ``folder`` names where they
-    are. A resumed run goes on as the same run of MLflow, and a step that it has already is not added again.
+    are. A resumed run goes on as the same run of MLflow, and a step that it has already is not added again, unless
+    settings were changed: parameters of MLflow stay, so that tags (``train.lr after step 1000``) have the new ones.
     """
 
     name = "mlflow"
@@ -47,7 +51,7 @@ class MLflowLogger:
             saved = read_json_file(known, "the MLflow run of this folder")
             self._client = _client(MlflowClient, saved["tracking_uri"])
             self._run_id = str(saved["run_id"])
-            self._last_steps = self._logged_steps(known)
+            self._go_on(known, run)
             return
         uri = os.environ.get("MLFLOW_TRACKING_URI") or Path(_STORE).absolute().as_uri()
         self._client = _client(MlflowClient, uri)
@@ -80,17 +84,37 @@ class MLflowLogger:
         """Set the status: FINISHED, KILLED or FAILED."""
         self._client.set_terminated(self._run_id, _STATUS[status])
 
-    def _logged_steps(self, known: Path) -> dict[str, int]:
-        """Return the last step of each metric that the run has, and mark it as running."""
+    def _go_on(self, known: Path, run: LoggedRun) -> None:
+        """Mark the run of MLflow as running, tag the settings that were changed, and find the steps that it has.
+
+        After a change those that are repeated are added again: MLflow shows the later one of two.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
-            names = self._client.get_run(self._run_id).data.metrics
+            data = self._client.get_run(self._run_id).data
             self._client.update_run(self._run_id, status="RUNNING")
-            histories = {name: self._client.get_metric_history(self._run_id, name) for name in names}
+            histories = {name: self._client.get_metric_history(self._run_id, name) for name in data.metrics}
         except MlflowException as error:
             raise UserError(f"{known}: expected a run that MLflow has, found none: {error.message}") from None
-        return {name: max(metric.step for metric in history) for name, history in histories.items()}
+        tags = changed_settings_tags(data.params, data.tags, run)
+        for tag, setting in tags.items():
+            self._client.set_tag(self._run_id, tag, setting)
+        was_changed = any(map(_CHANGED.fullmatch, [*data.tags, *tags]))
+        for name, history in histories.items():
+            last = max(metric.step for metric in history)
+            self._last_steps[name] = min(last, run.steps_done) if was_changed else last
+
+
+def changed_settings_tags(params: Mapping[str, str], tags: Mapping[str, str], run: LoggedRun) -> dict[str, str]:
+    """Return a tag for each setting of a resumed run that is not that with which its last steps were made.
+
+    params, tags: those of the run of MLflow; the tags have the settings that earlier resumes changed.
+    """
+    changes = [(int(match[2]), match[1], tags[tag]) for tag in tags if (match := _CHANGED.fullmatch(tag))]
+    before = dict(params) | {key: setting for _, key, setting in sorted(changes)}
+    now = {key: _parameter(setting) for key, setting in run.settings.items()}
+    return {f"{key} after step {run.steps_done}": text for key, text in now.items() if before.get(key) != text}
 
 
 def _client(client: type[MlflowClient], uri: str) -> MlflowClient:
@@ -104,7 +128,11 @@ def _parameters(settings: Mapping[str, object]) -> Iterator[Any]:
     from mlflow.entities import Param
 
     for key, setting in settings.items():
-        yield Param(key, str(setting)[:500])
+        yield Param(key, _parameter(setting))
+
+
+def _parameter(setting: object) -> str:
+    return str(setting)[:_MAX_LENGTH]
 
 
 def _batches(parameters: Iterator[Any]) -> Iterator[Sequence[Any]]:

@@ -12,6 +12,7 @@ from detect.config import Config
 from detect.config.files import load_config, parse_config, with_overrides
 from detect.errors import RunError, UserError
 from detect.training.loggers.logger import EndStatus, LoggedRun, Loggers
+from detect.training.loggers.mlflow import MLflowLogger, changed_settings_tags
 from detect.training.loggers.registry import finite_cells
 from detect.training.run import resume
 from tests.conftest import TINY
@@ -114,19 +115,81 @@ def test_a_logger_of_ones_own_gets_the_rows_and_the_pictures(tmp_path: Path, sha
     assert files == ["config.yaml", "environment.json", "metrics.csv", "log.txt"]
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_mlflow_run_has_the_curves_of_metrics_csv(
-    tmp_path: Path, shapes_root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("params", "tags", "settings", "expected"),
+    [
+        ({}, {}, {}, {}),
+        ({"lr": "0.1"}, {"folder": "a"}, {"lr": 0.1}, {}),
+        ({"lr": "0.1"}, {}, {"lr": 0.01}, {"lr after step 10": "0.01"}),
+        ({}, {}, {"ema": None}, {"ema after step 10": "None"}),
+        ({"names": "a" * 500}, {}, {"names": "a" * 501}, {}),
+        ({"lr": "0.1"}, {"lr after step 4": "0.01"}, {"lr": 0.01}, {}),
+        ({"lr": "0.1"}, {"lr after step 4": "0.01"}, {"lr": 0.1}, {"lr after step 10": "0.1"}),
+        ({"lr": "0.1"}, {"lr after step 9": "0.2", "lr after step 4": "0.01"}, {"lr": 0.2}, {}),
+        ({"lr": "0.1"}, {"lr after step 10": "0.2", "lr after step 9": "0.3"}, {"lr": 0.2}, {}),
+    ],
+)
+def test_settings_that_a_resume_changes_are_tags_of_mlflow(
+    params: dict[str, str], tags: dict[str, str], settings: dict[str, object], expected: dict[str, str]
 ) -> None:
+    assert changed_settings_tags(params, tags, LoggedRun(Path("runs/a"), settings, steps_done=10)) == expected
+
+
+@pytest.fixture
+def mlflow_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store of MLflow's, in a folder; skips where MLflow is not installed."""
     pytest.importorskip("mlflow", reason="the package mlflow-skinny is optional, and not installed here")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    uri = (tmp_path / "store").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    return uri
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("rates", "losses", "tags"),
+    [
+        ([0.1], [(1, 0.1), (2, 0.1), (3, 0.1)], {}),
+        ([0.1, 0.1], [(1, 0.1), (2, 0.1), (3, 0.1)], {}),
+        (
+            [0.1, 0.01],
+            [(1, 0.1), (2, 0.1), (2, 0.01), (3, 0.1), (3, 0.01)],
+            {"train.lr after step 1": "0.01"},
+        ),
+        (
+            [0.1, 0.01, 0.01],
+            [(1, 0.1), (2, 0.1), (2, 0.01), (2, 0.01), (3, 0.1), (3, 0.01), (3, 0.01)],
+            {"train.lr after step 1": "0.01"},
+        ),
+    ],
+)
+def test_steps_that_are_repeated_with_other_settings_are_logged_again(
+    rates: list[float], losses: list[tuple[int, float]], tags: dict[str, str], mlflow_uri: str, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    for i, rate in enumerate(rates):  # the rate stands for the loss that it leads to; each run but the first resumes
+        logger, steps_done = MLflowLogger(), min(i, 1)
+        logger.start(LoggedRun(tmp_path, {"train.lr": rate}, steps_done))
+        for step in range(steps_done + 1, 4):
+            logger.scalars(step, {"loss": rate})
+        logger.end("interrupted")
+    client = MlflowClient(tracking_uri=mlflow_uri)
+    (logged,) = client.search_runs([client.get_experiment_by_name("detect").experiment_id])
+    history = client.get_metric_history(logged.info.run_id, "loss")
+    assert sorted((metric.step, -metric.value) for metric in history) == [(step, -loss) for step, loss in losses]
+    assert logged.data.params == {"train.lr": str(rates[0])}
+    assert {tag: text for tag, text in logged.data.tags.items() if "after step" in tag} == tags
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_mlflow_run_has_the_curves_of_metrics_csv(tmp_path: Path, shapes_root: Path, mlflow_uri: str) -> None:
     from mlflow import MlflowClient
 
     detect.train(tiny(tmp_path, shapes_root, "train.loggers=[mlflow]"), tmp_path / "run")
     resume(tmp_path / "run")  # nothing is left to do, and nothing is there twice
-    client = MlflowClient(tracking_uri=(tmp_path / "store").as_uri())
+    client = MlflowClient(tracking_uri=mlflow_uri)
     experiment = client.get_experiment_by_name("detect")
     (logged,) = client.search_runs([experiment.experiment_id])
     assert (logged.info.status, logged.info.run_name, logged.data.params["train.steps"]) == ("FINISHED", "run", "2")
