@@ -227,7 +227,7 @@ def test_convert_counts_what_it_writes(photos, tmp_path, detect_command: Command
     arguments = ("results", "convert", yolo, coco, "--to", "coco", "--images", tmp_path / "photos", "--score", 0.5)
     status, out, err = detect_command(*arguments)
     assert (status, err) == (0, "")
-    assert out.endswith("dt.json: 1 detections (1 below 0.5 left out) in 3 images, 2 classes\n")
+    assert out.endswith("dt.json: 1 detection (1 below 0.5 left out) in 3 images, 2 classes\n")
     assert [image["id"] for image in json.loads((tmp_path / "dt_images.json").read_text())["images"]] == [1, 2, 3]
     status, _, err = detect_command("results", "convert", coco, coco, "--to", "json")
     assert (status, "expected another file than SRC" in err) == (2, True)

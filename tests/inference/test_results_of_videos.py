@@ -65,7 +65,7 @@ def test_a_listed_image_is_a_frame_where_its_keys_are_numbers(keys, frame, tmp_p
 @pytest.mark.parametrize(
     ("tracked", "scores", "counts"),
     [
-        (False, [0.9], "1 detections (1 below 0.5 left out) in 2 images"),
+        (False, [0.9], "1 detection (1 below 0.5 left out) in 2 images"),
         (True, [0.9, 0.1 + 0.2], "2 detections in 2 images"),
     ],
 )
