@@ -59,4 +59,4 @@ def describe_earlier_photos(folder: Path, name: str, predictions: Sequence[Predi
     if not earlier:
         return []
     count = format_count(len(earlier), "label file")
-    return [f"{name}: {count} of photos that this run did not detect on are kept, the first {min(earlier)}"]
+    return [f"{name}: kept {count} of photos that this run did not detect on, the first {min(earlier)}"]

@@ -88,8 +88,8 @@ def test_a_data_file_of_somebody_else_with_other_classes_is_refused(text: str, f
         ("", "ab", ""),
         ("ab", "ab", ""),
         ("ab", "abc", ""),
-        ("ab", "bc", "1 label file of photos that this run did not detect on are kept, the first "),
-        ("abc", "cd", "2 label files of photos that this run did not detect on are kept, the first "),
+        ("ab", "bc", "kept 1 label file of photos that this run did not detect on, the first "),
+        ("abc", "cd", "kept 2 label files of photos that this run did not detect on, the first "),
     ],
 )
 def test_labels_of_other_photos_are_kept_and_counted(first: str, second: str, line: str, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_predict_refuses_other_classes_before_it_detects_and_says_what_it_keeps(
         paths = [tmp_path / f"{name}.png" for name in photos]
         status, out, err = detect_command("predict", models["ab"] / "tiny.pt", *paths, *flags)
         assert (status, err) == (0, "")
-        assert out.count("yolo-labels: 1 label file of photos") == kept
+        assert out.count("yolo-labels: kept 1 label file of photos") == kept
     before = contents(tmp_path)
     status, out, err = detect_command("predict", models["ba"] / "tiny.pt", tmp_path / "b.png", *flags)
     assert (status, out, err.count("\n")) == (2, "", 1)
