@@ -25,7 +25,6 @@ from rich.console import Console
 
 from detect.cli.exit_status import run_command
 from detect.data.images import read_image
-from detect.errors import UserError
 from detect.inference.predictor import Predictor, load
 from detect.ops.preprocess import rescale_boxes
 from detect.system.files import require_file, require_folder, write_text
@@ -74,10 +73,12 @@ def main(
 ) -> None:
     """Run the missing steps, then print the table and write OUT/table.md and OUT/table.json."""
     from tools.timed_commands import run_timed, set_options
+    from tools.voc_subset import read_list, write_subset
 
     require_file(weights, "a weights file")
     steps = {"train": every, "val": val_every or every}
-    data = make_subset(require_folder(root, "a VOC folder"), out / "VOC2007", steps)
+    require_folder(root, "a VOC folder")
+    data = write_subset(root, out / "VOC2007", {name: read_list(root, name)[::step] for name, step in steps.items()})
     chosen = [kind for kind in GENERATIONS if kind in kinds or not kinds]
     overrides = [f"data.root={data}", f"model.backbone.weights={weights.absolute()}", *settings]
     proposals, search_seconds = out / "proposals.npz", 0.0
@@ -151,30 +152,6 @@ def gain_over(out: Path, kind: str, previous: str) -> tuple[float, float, float]
     run_timed(out, f"{kind} over {previous}", ["eval", *models, "--json", file], file)
     difference = json.loads(file.read_text())["difference"]["mAP"]  # of the second model from the first
     return (difference["value"], *difference["interval"])
-
-
-def make_subset(root: Path, out: Path, every: Mapping[str, int]) -> Path:
-    """Make a VOC folder whose lists ``every`` hold one of so many images, with links to the images of ``root``.
-
-    Return its path. Raise UserError if ``out`` holds another subset: the runs in it were trained on that one.
-    """
-    lists = out / "ImageSets" / "Main"
-    lists.mkdir(parents=True, exist_ok=True)
-    for name in ("Annotations", "JPEGImages"):
-        link, folder = out / name, (root / name).absolute()
-        if not link.is_symlink():
-            link.symlink_to(folder)
-        elif link.readlink() != folder:
-            raise UserError(f"{link}: expected a link to {folder}, found one to {link.readlink()}; give another --out")
-    for name, step in every.items():
-        stems = require_file(root / "ImageSets" / "Main" / f"{name}.txt", "a VOC list").read_text().split()
-        subset, file = "".join(f"{stem}\n" for stem in stems[::step]), lists / f"{name}.txt"
-        if file.exists() and file.read_text() != subset:
-            raise UserError(
-                f"{file}: expected one image in {step} (--every, --val-every), found other images; give another --out"
-            )
-        write_text(file, subset)
-    return out.absolute()
 
 
 def timing_images(data: Path) -> list[Path]:

@@ -25,7 +25,7 @@ import click
 
 from detect.cli.exit_status import run_command
 from detect.errors import UserError
-from detect.system.files import require_file, require_folder, write_text
+from detect.system.files import require_folder, write_text
 from detect.training.finetuning.initial import SHIPPED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
@@ -115,21 +115,16 @@ def run_start(out: Path, run: Path, data: Path, start: Start, common: Sequence[s
 def shuffled_subset(root: Path, out: Path, count: int, seed: int) -> Path:
     """Make a VOC folder with ``count`` training images drawn with ``seed``, and links to the files of ``root``.
 
-    A larger count of the same seed holds the images of a smaller one. Raises UserError with fewer images than that.
+    A larger count of the same seed holds the images of a smaller one. Raises UserError with fewer images than that, or
+    if ``out`` holds another subset.
     """
-    lists = root / "ImageSets" / "Main"
-    stems = require_file(lists / "train.txt", "the list of a folder in VOC's layout, which --images needs").read_text()
-    names = sorted(stems.split())
+    from tools.voc_subset import read_list, write_subset
+
+    names = sorted(read_list(root, "train"))
     if count > len(names):
         raise UserError(f"--images: expected at most {len(names)}, the training images of {root}, found {count}")
     random.Random(seed).shuffle(names)
-    (out / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
-    for name in ("Annotations", "JPEGImages"):
-        if not (out / name).is_symlink():
-            (out / name).symlink_to(root / name)
-    write_text(out / "ImageSets" / "Main" / "train.txt", "".join(f"{name}\n" for name in sorted(names[:count])))
-    write_text(out / "ImageSets" / "Main" / "val.txt", (lists / "val.txt").read_text())
-    return out.absolute()
+    return write_subset(root, out, {"train": sorted(names[:count]), "val": read_list(root, "val")})
 
 
 def format_outcomes(rows: Sequence[tuple[str, dict[str, list[Outcome]]]]) -> str:

@@ -27,7 +27,7 @@ def test_more_images_than_there_are_is_refused(tmp_path: Path, images: int) -> N
 
 
 def test_a_folder_without_lists_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="which --images needs"):
+    with pytest.raises(UserError, match=r"train\.txt: expected a list of a folder in VOC's layout"):
         shuffled_subset(tmp_path, tmp_path / "out", 1, seed=0)
 
 
