@@ -1,23 +1,25 @@
 """Import Faster, Cascade, Mask and Cascade Mask R-CNNs of mmdetection, with its settings and preprocessing.
 
-The settings are those of its configs/_base_/models/{faster,cascade,mask,cascade_mask}_rcnn_r50_fpn.py (2.x and 3.x).
+What a file's own configuration does not say is as in its configs/_base_/models/ (2.x and 3.x), of
+{faster,cascade,mask,cascade_mask}_rcnn_r50_fpn.py.
 Files of its version 1, whose background is the first label, have other names and are refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detect.checkpoints.checkpoint import Checkpoint
 from detect.checkpoints.detectron2_import import VOC, coco80
 from detect.checkpoints.mmdetection_names import from_mmdetection
+from detect.checkpoints.mmdetection_settings import KEYS, settings_of_text
 from detect.checkpoints.validate import class_names, require_complete
-from detect.config import Config
+from detect.config import Config, to_dict
 from detect.config.builders.detector import build_preprocess
-from detect.config.files import parse_config, with_overrides
+from detect.config.files import deep_merge, dotted_keys, parse_config, with_overrides
 from detect.errors import UserError
 from detect.system.tensor_files import StateDict, load_torch_file, require_state_dict
 
@@ -87,7 +89,7 @@ def import_mmdetection(file: Path, classes: Sequence[str] | None = None, overrid
     """Return the checkpoint of a Faster, Cascade, Mask or Cascade Mask R-CNN on a ResNet with an FPN.
 
     Kind and depth (50, 101 or 152 layers) are read from the names of its tensors; class names, and whether the ResNet
-    is Caffe's, from the file's ``meta``. No code in the file is run.
+    is Caffe's, from the file's ``meta``, and so are the settings of its configuration. No code in the file is run.
 
     file: a published .pth file, or one that mmdetection's publish_model.py has written. classes: names of its labels;
     None for those of the file, else COCO's 80 or VOC's 20. overrides: KEY=VALUE settings over the layout's.
@@ -98,7 +100,19 @@ def import_mmdetection(file: Path, classes: Sequence[str] | None = None, overrid
     meta: Settings = wrapped["meta"] if isinstance(wrapped.get("meta"), dict) else {}
     state = require_state_dict(wrapped.get("state_dict", content), file)
     names = classes if classes is not None else classes_of_meta(meta)
-    return convert_mmdetection_state(state, str(file), names, overrides, style_of_meta(meta))
+    found = settings_of_text(text_of_meta(meta), str(file))
+    return convert_mmdetection_state(state, str(file), names, overrides, style_of_meta(meta), found)
+
+
+def assumed_settings(file: Path, checkpoint: Checkpoint, overrides: Sequence[str] = ()) -> str | None:
+    """Return a line on the settings of an imported checkpoint that neither its file nor ``overrides`` has, or None."""
+    content = load_torch_file(file)
+    meta = content.get("meta") if isinstance(content, dict) else None
+    found = settings_of_text(text_of_meta(meta if isinstance(meta, dict) else {}), str(file))
+    known = {*found, *(override.partition("=")[0] for override in overrides)}
+    settings = dict(dotted_keys(to_dict(checkpoint.config)))
+    assumed = [f"{key} {settings[key]}" for key in KEYS if key not in known]
+    return f"{file}: assumed, as the file does not say it (others: --set): {', '.join(assumed)}" if assumed else None
 
 
 def convert_mmdetection_state(
@@ -107,10 +121,12 @@ def convert_mmdetection_state(
     classes: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
     style: str = "pytorch",
+    found: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Return the checkpoint of a state dict that is loaded already; source: its name in error messages.
 
-    style: of its ResNet, pytorch or caffe.
+    style: of its ResNet, pytorch or caffe; found: settings of its configuration, by our keys, which replace those that
+    are assumed.
     """
     kind = next((kind for kind, name in CLASS_BIASES.items() if name in state), None)
     num_blocks = sum(re.fullmatch(r"backbone\.layer3\.\d+\.conv1\.weight", name) is not None for name in state)
@@ -121,13 +137,24 @@ def convert_mmdetection_state(
         )
     names = class_names(len(state[CLASS_BIASES[kind]]) - 1, source, classes, (coco80(), VOC))
     kind = _WITH_MASKS[kind] if MASK_BIASES[kind] in state else kind
-    layout = mmdetection_config(kind, _BLOCKS[num_blocks], style)
+    layout = _with_found(mmdetection_config(kind, _BLOCKS[num_blocks], style), found or {}, source)
     expected = f"{source}: expected the weights of mmdetection's {kind}_r{_BLOCKS[num_blocks]}_fpn"
     weights = require_complete(from_mmdetection(state), layout, names, expected)
     config = with_overrides(layout, overrides)
     if overrides:
         require_complete(weights, config, names, f"--set: expected a network that the weights of {kind} fit")
     return Checkpoint(config, names, build_preprocess(config), weights, step=0, metrics={})
+
+
+def _with_found(layout: Config, found: Mapping[str, Any], source: str) -> Config:
+    """Return the settings with those of a file's configuration. Raises UserError for values that they cannot have."""
+    settings = to_dict(layout)
+    for key, setting in found.items():
+        nested: Any = setting
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        settings = deep_merge(settings, nested)
+    return parse_config(settings, f"{source}: its configuration")
 
 
 def mmdetection_config(kind: str, depth: int, style: str) -> Config:
@@ -156,7 +183,11 @@ def classes_of_meta(meta: Settings) -> tuple[str, ...] | None:
     return None if names_of_file is None else tuple(map(str, names_of_file))
 
 
+def text_of_meta(meta: Settings) -> str:
+    """Return the text of a file's configuration: meta["cfg"] in 3.x, meta["config"] in 2.x; empty without."""
+    return next((text for key in ("cfg", "config") if isinstance(text := meta.get(key), str)), "")
+
+
 def style_of_meta(meta: Settings) -> str:
     """Return the style of the ResNet in the text of the configuration that a file has; pytorch without one."""
-    texts = [text for key in ("config", "cfg") if isinstance(text := meta.get(key), str)]
-    return "caffe" if any(re.search(r"""style=["']caffe["']""", text) for text in texts) else "pytorch"
+    return "caffe" if re.search(r"""style=["']caffe["']""", text_of_meta(meta)) else "pytorch"

@@ -143,7 +143,11 @@ def import_(
     eps: float | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Import a Faster, Fast or Cascade R-CNN with its own preprocessing, anchors, thresholds and limits.
+    """Import a Faster, Fast, Cascade or Mask R-CNN with the preprocessing, anchors, thresholds and limits that it has.
+
+    A file of mmdetection's has them in its configuration; what it does not have is printed. Files of torchvision and
+    present ones of detectron2 do not have them: they are assumed to be those of the library's own configuration, and
+    `--set` gives others (`model.rpn.anchor_sizes`, `model.preprocess.mean`, `data.min_size`).
 
     FILE is a state dict written by torch.save, a pickle of detectron2's model zoo or a published file of mmdetection's
     (no code in it is run). NAME is a
@@ -157,7 +161,7 @@ def import_(
             raise UserError(f"{flag}: expected --from torchvision together with it, found --from {library}")
     from detect.checkpoints.checkpoint import save_checkpoint
     from detect.checkpoints.detectron2_import import import_detectron2
-    from detect.checkpoints.mmdetection_import import import_mmdetection
+    from detect.checkpoints.mmdetection_import import assumed_settings, import_mmdetection
     from detect.checkpoints.torchvision_import import import_torchvision
     from detect.checkpoints.zoo import ZOO, download_verified
 
@@ -170,6 +174,8 @@ def import_(
         name = f"detectron2/{source.removeprefix('detectron2/')}"
         checkpoint = import_detectron2(download_verified(name) if name in ZOO else Path(source), names, overrides)
     save_checkpoint(checkpoint, out)
+    if library == "mmdetection" and (assumed := assumed_settings(Path(source), checkpoint, overrides)):
+        print(assumed)
     print(f"{out}: {len(checkpoint.classes)} classes, {len(checkpoint.weights)} tensors, all of them from {source}")
 
 

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.checkpoints.mmdetection_import import (
+    assumed_settings,
     classes_of_meta,
     convert_mmdetection_state,
     mmdetection_config,
     style_of_meta,
 )
 from detect.checkpoints.mmdetection_names import convert_mmdetection_key, from_mmdetection
+from detect.checkpoints.mmdetection_settings import KEYS
 from detect.errors import UserError
 from tests.conftest import Command
 
@@ -159,6 +161,48 @@ def test_settings_of_a_cascade_are_mmdetections() -> None:
     assert (model.cascade.ious, model.cascade.average, model.head.class_agnostic) == ((0.5, 0.6, 0.7), "logits", True)
 
 
+@pytest.mark.parametrize(
+    ("found", "overrides", "iou", "sizes"),
+    [
+        ({}, [], 0.5, (32, 64, 128, 256, 512)),
+        ({"model.postprocess.nms_iou": 0.6}, [], 0.6, (32, 64, 128, 256, 512)),
+        ({"model.postprocess.nms_iou": 0.6}, ["model.postprocess.nms_iou=0.7"], 0.7, (32, 64, 128, 256, 512)),
+        ({"model.rpn.anchor_sizes": [16, 32, 64, 128, 256]}, [], 0.5, (16, 32, 64, 128, 256)),
+    ],
+)
+def test_settings_of_the_file_replace_those_that_are_assumed(
+    found: dict[str, Any], overrides: list[str], iou: float, sizes: tuple[float, ...]
+) -> None:
+    model = convert_mmdetection_state(meta_state(("",)), "test", None, overrides, found=found).config.model
+    assert (model.postprocess.nms_iou, model.rpn.anchor_sizes) == (iou, sizes)
+
+
+def test_a_value_that_a_setting_cannot_have_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^test: its configuration: model.postprocess.nms_iou: .* found 7$"):
+        convert_mmdetection_state(meta_state(("",)), "test", found={"model.postprocess.nms_iou": 7})
+
+
+@pytest.mark.parametrize(
+    ("meta", "overrides", "assumed"),
+    [
+        (None, [], KEYS),
+        ({"cfg": "no python ("}, [], KEYS),
+        ({"config": "model = dict(test_cfg=dict(rcnn=dict(score_thr=0.3)))"}, ["data.min_size=9"], KEYS[:7] + KEYS[8:]),
+    ],
+)
+def test_settings_that_the_file_does_not_have_are_named(
+    meta: dict[str, Any] | None, overrides: list[str], assumed: Sequence[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.pth"
+    torch.save({"meta": meta, "state_dict": {}}, file)
+    checkpoint = convert_mmdetection_state(meta_state(("",)), "test")
+    line = assumed_settings(file, checkpoint, overrides)
+    assert line is not None
+    assert [key for key in KEYS if f" {key} " in line] == [key for key in assumed if f"{key}=9" not in overrides]
+    assert "model.rpn.anchor_sizes [32.0, 64.0, 128.0, 256.0, 512.0]" in line
+    assert assumed_settings(file, checkpoint, [f"{key}=1" for key in KEYS]) is None
+
+
 @pytest.mark.slow
 def test_command_imports_a_published_file(tmp_path: Path, detect_command: Command) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -168,6 +212,7 @@ def test_command_imports_a_published_file(tmp_path: Path, detect_command: Comman
     status, stdout, err = detect_command("model", "import", "--from", "mmdetection", file, "--out", out)
     assert (status, err) == (0, "")
     assert "2 classes" in stdout
+    assert f"{file}: assumed, as the file does not say it (others: --set): model.rpn.anchor_sizes [32" in stdout
     checkpoint = load_checkpoint(out)
     assert checkpoint.classes == ("cat", "dog")
     assert torch.equal(checkpoint.weights["head.logits.bias"], state["roi_head.bbox_head.fc_cls.bias"].roll(1))
