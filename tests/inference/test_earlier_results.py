@@ -49,7 +49,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_results_of_other_classes_are_refused(
     name: ResultFormat, first: Sequence[str], second: Sequence[str], refused: Sequence[str], tmp_path: Path
 ) -> None:
-    out, scores = tmp_path / "out", {name: 0.0}
+    out = tmp_path / "out"
+    scores: dict[str, float] = {name: 0.0}
     if first:
         write_results(out, scores, detected(tmp_path, "ab"), first, None)
     before = contents(tmp_path)

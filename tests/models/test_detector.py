@@ -24,6 +24,7 @@ def build(
     backbone: dict[str, Any] | None = None,
     rpn: dict[str, Any] | None = None,
     head: dict[str, Any] | None = None,
+    *,
     seed: int = 1,
 ) -> Detector:
     model = {
