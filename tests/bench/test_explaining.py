@@ -86,8 +86,8 @@ def test_table_has_a_row_for_each_variant(
         file,
         "--similarity",
     )
-    records = ("--records", tmp_path / "records.jsonl", "--similarity", "--randomized", 1)
-    status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records, "--device", "cpu")
+    records = ("--records", tmp_path / "records.jsonl", "--similarity", "--randomized", 1, "--device", "cpu")
+    status, stdout, err = detect_command("bench", "explain", model, root, *flags, *records)
     assert (status, err) == (0, "")
     assert "--masks 4 --score" in stdout
     assert "--randomized 1 --similarity --device cpu\n" in stdout
