@@ -100,16 +100,16 @@ def import_mmdetection(file: Path, classes: Sequence[str] | None = None, overrid
     meta: Settings = wrapped["meta"] if isinstance(wrapped.get("meta"), dict) else {}
     state = require_state_dict(wrapped.get("state_dict", content), file)
     names = classes if classes is not None else classes_of_meta(meta)
-    found = settings_of_text(text_of_meta(meta), str(file))
-    return convert_mmdetection_state(state, str(file), names, overrides, style_of_meta(meta), found)
+    file_settings = settings_of_text(text_of_meta(meta), str(file))
+    return convert_mmdetection_state(state, str(file), names, overrides, style_of_meta(meta), file_settings)
 
 
 def assumed_settings(file: Path, checkpoint: Checkpoint, overrides: Sequence[str] = ()) -> str | None:
     """Return a line on the settings of an imported checkpoint that neither its file nor ``overrides`` has, or None."""
     content = load_torch_file(file)
     meta = content.get("meta") if isinstance(content, dict) else None
-    found = settings_of_text(text_of_meta(meta if isinstance(meta, dict) else {}), str(file))
-    known = {*found, *(override.partition("=")[0] for override in overrides)}
+    file_settings = settings_of_text(text_of_meta(meta if isinstance(meta, dict) else {}), str(file))
+    known = {*file_settings, *(override.partition("=")[0] for override in overrides)}
     settings = dict(dotted_keys(to_dict(checkpoint.config)))
     assumed = [f"{key} {settings[key]}" for key in KEYS if key not in known]
     return f"{file}: assumed, as the file does not say it (others: --set): {', '.join(assumed)}" if assumed else None
@@ -121,12 +121,12 @@ def convert_mmdetection_state(
     classes: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
     style: str = "pytorch",
-    found: Mapping[str, Any] | None = None,
+    file_settings: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Return the checkpoint of a state dict that is loaded already; source: its name in error messages.
 
-    style: of its ResNet, pytorch or caffe; found: settings of its configuration, by our keys, which replace those that
-    are assumed.
+    style: of its ResNet, pytorch or caffe; file_settings: those of the configuration in the file, by our keys, which
+    replace those that are assumed.
     """
     kind = next((kind for kind, name in CLASS_BIASES.items() if name in state), None)
     num_blocks = sum(re.fullmatch(r"backbone\.layer3\.\d+\.conv1\.weight", name) is not None for name in state)
@@ -137,7 +137,7 @@ def convert_mmdetection_state(
         )
     names = class_names(len(state[CLASS_BIASES[kind]]) - 1, source, classes, (coco80(), VOC))
     kind = _WITH_MASKS[kind] if MASK_BIASES[kind] in state else kind
-    layout = _with_found(mmdetection_config(kind, _BLOCKS[num_blocks], style), found or {}, source)
+    layout = _with_file_settings(mmdetection_config(kind, _BLOCKS[num_blocks], style), file_settings or {}, source)
     expected = f"{source}: expected the weights of mmdetection's {kind}_r{_BLOCKS[num_blocks]}_fpn"
     weights = require_complete(from_mmdetection(state), layout, names, expected)
     config = with_overrides(layout, overrides)
@@ -146,10 +146,10 @@ def convert_mmdetection_state(
     return Checkpoint(config, names, build_preprocess(config), weights, step=0, metrics={})
 
 
-def _with_found(layout: Config, found: Mapping[str, Any], source: str) -> Config:
+def _with_file_settings(layout: Config, file_settings: Mapping[str, Any], source: str) -> Config:
     """Return the settings with those of a file's configuration. Raises UserError for values that they cannot have."""
     settings = to_dict(layout)
-    for key, setting in found.items():
+    for key, setting in file_settings.items():
         nested: Any = setting
         for part in reversed(key.split(".")):
             nested = {part: nested}

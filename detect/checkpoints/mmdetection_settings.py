@@ -33,14 +33,14 @@ def settings_of_text(text: str, source: str) -> Settings:
     """
     configuration = assigned_literals(text)
     steps = list(_pipeline_steps(configuration))
-    found = {
+    settings = {
         **_anchors(configuration, source),
         **_delta_stds(configuration, source),
         **_preprocessing(configuration, steps),
         **_postprocessing(configuration, source),
         **_test_size(steps, source),
     }
-    return {key: setting for key, setting in found.items() if setting is not None}
+    return {key: setting for key, setting in settings.items() if setting is not None}
 
 
 def _at(settings: Any, path: str) -> Any:
@@ -50,11 +50,11 @@ def _at(settings: Any, path: str) -> Any:
     return settings
 
 
-def _require(source: str, key: str, found: Any, expected: Any) -> None:
+def _require(source: str, key: str, value: Any, expected: Any) -> None:
     """Raise UserError for a value, if there is one, that no setting gives."""
-    name = found.rpartition(".")[2] if isinstance(found, str) else found  # mmdet.AnchorGenerator
-    if found is not None and name != expected:
-        raise UserError(f"{source}: {key} in its configuration: expected {expected}, found {found}, not supported here")
+    name = value.rpartition(".")[2] if isinstance(value, str) else value  # mmdet.AnchorGenerator
+    if value is not None and name != expected:
+        raise UserError(f"{source}: {key} in its configuration: expected {expected}, found {value}, not supported here")
 
 
 def _anchors(configuration: Settings, source: str) -> Settings:
@@ -151,7 +151,7 @@ def _type(step: Settings) -> str:
     return str(step.get("type")).rpartition(".")[2]
 
 
-def _numbers(found: Any) -> list[Any] | None:
+def _numbers(value: Any) -> list[Any] | None:
     """Return a list of numbers; None for anything else."""
-    is_list = isinstance(found, list) and found and all(isinstance(each, int | float) for each in found)
-    return list(found) if is_list else None
+    is_list = isinstance(value, list) and value and all(isinstance(each, int | float) for each in value)
+    return list(value) if is_list else None

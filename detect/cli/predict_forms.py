@@ -23,8 +23,8 @@ def require(context: click.Context, names: tuple[str, ...]) -> None:
 def refuse(context: click.Context, form: str, names: tuple[str, ...]) -> None:
     """Raise UserError for the first of these parameters that was given, as ``form`` has no use for it."""
     for parameter in context.command.params:
-        given = context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
-        if given and parameter.name in names and context.params[str(parameter.name)]:
+        is_set = context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
+        if is_set and parameter.name in names and context.params[str(parameter.name)]:
             name = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(context)
             raise UserError(f"{name}: expected without {form}, found together with it")
 

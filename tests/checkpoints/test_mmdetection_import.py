@@ -173,13 +173,13 @@ def test_settings_of_a_cascade_are_mmdetections() -> None:
 def test_settings_of_the_file_replace_those_that_are_assumed(
     found: dict[str, Any], overrides: list[str], iou: float, sizes: tuple[float, ...]
 ) -> None:
-    model = convert_mmdetection_state(meta_state(("",)), "test", None, overrides, found=found).config.model
+    model = convert_mmdetection_state(meta_state(("",)), "test", None, overrides, file_settings=found).config.model
     assert (model.postprocess.nms_iou, model.rpn.anchor_sizes) == (iou, sizes)
 
 
 def test_a_value_that_a_setting_cannot_have_is_refused() -> None:
     with pytest.raises(UserError, match=r"^test: its configuration: model.postprocess.nms_iou: .* found 7$"):
-        convert_mmdetection_state(meta_state(("",)), "test", found={"model.postprocess.nms_iou": 7})
+        convert_mmdetection_state(meta_state(("",)), "test", file_settings={"model.postprocess.nms_iou": 7})
 
 
 @pytest.mark.parametrize(
