@@ -59,10 +59,9 @@ class DetectorWithTTA(nn.Module):
             masks = _concatenated_masks(image_detections)
             keep = nms(boxes, scores, postprocess.nms_iou, labels)
             if self.merge == "wbf":
-                counts = torch.tensor([len(detections) for detections in image_detections], device=boxes.device)
-                views = torch.arange(len(counts), device=boxes.device).repeat_interleave(counts, output_size=len(boxes))
+                views = _view_of_each_box(image_detections)
                 min_iou = max(SUPPORT_IOU, postprocess.nms_iou)
-                fused, confidence = weighted_box_fusion(boxes, scores, labels, views, keep, len(counts), min_iou)
+                fused, confidence = weighted_box_fusion(boxes, scores, labels, views, keep, len(self.views), min_iou)
                 order = confidence.argsort(descending=True, stable=True)[: postprocess.max_detections]
                 fused_masks = None if masks is None else masks[keep][order]  # of the best box of each fused one
                 merged.append(
@@ -91,6 +90,16 @@ class DetectorWithTTA(nn.Module):
             masks = masks.flip(2) if masks is not None and view.hflip else masks
             restored.append(Detections(boxes, detections.scores, detections.labels, None, detections.classes, masks))
         return restored
+
+
+def _view_of_each_box(view_detections: Sequence[Detections]) -> Tensor:
+    """Return the index of the view that has each box of an image, in the order of the boxes: (M,)."""
+    return torch.cat(  # filled on the device: a tensor of Python values is one wait more for each image
+        [
+            torch.full((len(detections),), view, device=detections.boxes.device)
+            for view, detections in enumerate(view_detections)
+        ]
+    )
 
 
 def _concatenated_masks(view_detections: Sequence[Detections]) -> Tensor | None:
