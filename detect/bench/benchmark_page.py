@@ -103,8 +103,9 @@ def describe_machine() -> tuple[str, ...]:
 INTRODUCTION = (
     "Made by `detect bench all IMAGE... --out docs/reports/benchmarks.md`. The runs of all variants are interleaved,",
     "with the same random weights and the same images. Seconds depend on this machine and its load: compare ratios.",
-    "A median of few turns has no interval. The columns of the least and the most seconds show the spread: where those",
-    "of two variants overlap, they do not say which is faster. The table of scaling has single numbers, and no spread.",
+    "A relative time and a speedup are ratios of medians, with a 95% interval: a bootstrap over the turns, in which",
+    "the variants ran one after the other. It holds the noise of this machine, and says nothing of other photos,",
+    "weights or machines. Where it includes 1, neither is shown to be faster.",
     '"Equal" and "the same" hold for these photos and random weights.',
     "Not interleaved are the seconds by stage, and the profiles: one run of each after the other.",
 )

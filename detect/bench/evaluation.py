@@ -20,7 +20,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_ratio, raw_seconds
+from detect.bench.relative_time import relative_time
+from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_cell, raw_seconds
 from detect.bench.timing import Variant, time_interleaved
 from detect.data.annotations import Annotations, ImageAnnotation
 from detect.errors import RunError
@@ -73,14 +74,14 @@ def measure_evaluation(size: DataSize, repeats: int, command: str, seed: int = 0
         raise RunError(
             f"COCO's metrics: expected pycocotools' within {TOLERANCE:g}, found a difference of {difference:.1e}"
         )
-    speedup = timings["pycocotools"].median / timings["ours"].median
+    speedup = relative_time(timings["pycocotools"], timings["ours"])
     return BenchmarkTable(
         f"Evaluation: COCO's metrics of {size.images} images, {size.classes} classes, {len(detection_rows)} detections",
         command,
         COMPARISON_COLUMNS,
         comparison_rows(timings, "ours"),
         (
-            f"speedup over pycocotools: {format_ratio(speedup)}",
+            f"speedup over pycocotools: {format_cell(speedup)}",
             f"largest difference in {len(METRIC_NAMES)} metrics and the AP of {size.classes} classes: {difference:.1e}",
             f"ours needs {_traced_peak(ours) / 2**20:.0f} MiB in addition to the data",
         ),

@@ -16,7 +16,8 @@ from detect.bench.layers import LayersAlone
 from detect.bench.model_files import PRECISIONS, ModelFile, files_of_runtimes
 from detect.bench.processes import Detect, Start, process_table, start_model
 from detect.bench.random_model import BenchModel, make_bench_model
-from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_ratio, raw_seconds
+from detect.bench.relative_time import relative_time
+from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_cell, raw_seconds
 from detect.bench.stage_times import STAGES, time_stages
 from detect.bench.timing import Timing, Variant, time_interleaved, timed, timed_on
 from detect.bench.torchvision_peer import to_torchvision_images, torchvision_reference
@@ -147,10 +148,10 @@ def _notes(
     theirs = [torchvision_detections(reference, rgb) for rgb in rgb_images]
     lines = []
     for precision in PRECISIONS:
-        total, layers = timings[f"detect, {precision}"].median, timings[f"layers alone, {precision}"].median
-        result = "target met" if total <= MAX_OVERHEAD * layers else "target missed"
+        ratio = relative_time(timings[f"detect, {precision}"], timings[f"layers alone, {precision}"])
+        result = "target met" if ratio.value <= MAX_OVERHEAD else "target missed"
         lines.append(
-            f"{precision}: time relative to its convolutions and linear layers alone {format_ratio(total / layers)} "
+            f"{precision}: time relative to its convolutions and linear layers alone {format_cell(ratio)} "
             f"(at most {MAX_OVERHEAD}: {result})"
         )
     return (
@@ -166,9 +167,8 @@ def _notes(
 
 def _speedups(timings: dict[str, Timing], names: Iterable[str], baseline: str) -> str:
     """Return the sentence on how many times as fast as ``baseline`` each variant is."""
-    seconds = timings[baseline].median
     return f"speedup over {baseline}: " + "; ".join(
-        f"{name} {format_ratio(seconds / timings[name].median)}" for name in names
+        f"{name} {format_cell(relative_time(timings[baseline], timings[name]))}" for name in names
     )
 
 

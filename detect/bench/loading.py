@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from detect.bench.result_tables import BenchmarkTable, raw_seconds
+from detect.bench.relative_time import relative_time
+from detect.bench.result_tables import BenchmarkTable, format_cell, raw_seconds
 from detect.bench.timing import Variant, time_interleaved, timed
 from detect.config import Config
 from detect.config.builders.data import build_augment, training_data
@@ -66,15 +67,15 @@ def measure_loading(repeats: int, command: str) -> BenchmarkTable:
     timings = time_interleaved(variants, repeats)
     images = NUM_BATCHES * config.train.batch_size
     speeds = {name: images / timing.median for name, timing in timings.items()}
-    relative_speed = speeds["loader"] / speeds["training steps"]
-    result = "target met" if relative_speed >= MIN_RELATIVE_SPEED else "target missed"
+    relative_speed = relative_time(timings["training steps"], timings["loader"])
+    result = "target met" if relative_speed.value >= MIN_RELATIVE_SPEED else "target missed"
     return BenchmarkTable(
         f"Loading: configs/{CONFIG}.yaml, built-in data, {config.data.workers} workers",
         command,
         ("variant", "images per second", "median s per repeat", "min s", "max s"),
         tuple((name, speeds[name], timing.median, *timing.min_max) for name, timing in timings.items()),
         (
-            f"the loader alone delivers {relative_speed:.1f} times as many images per second as training uses "
+            f"the loader alone delivers {format_cell(relative_speed)} times as many images per second as training uses "
             f"(at least {MIN_RELATIVE_SPEED}: {result})",
         ),
         raw_seconds(timings),

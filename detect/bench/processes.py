@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from detect.bench.model_files import ModelFile
-from detect.bench.result_tables import BenchmarkTable, format_ratio
+from detect.bench.result_tables import BenchmarkTable
 from detect.bench.timing import run_in_process
 from detect.system.cpu import tune_malloc
 
@@ -51,7 +51,7 @@ def process_table(variants: Mapping[str, Start], images: Sequence[Path], command
             median(times.load for times in starts[name]),
             median(times.first_image for times in starts[name]),
             peaks[name] / 2**20,
-            format_ratio(peaks[name] / peaks[reference]),
+            peaks[name] / peaks[reference],
         )
         for name in variants
     )

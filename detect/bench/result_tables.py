@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from detect.bench.relative_time import relative_time
 from detect.bench.timing import Timing
 from detect.evaluation.analysis.bootstrap import Interval
 from detect.system.numbers import format_number
 
 Cell = str | float | int | Interval | None
+VariantName = TypeVar("VariantName", bound=str | int)
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,16 @@ class BenchmarkTable:
         }
 
 
-def comparison_rows(timings: Mapping[str, Timing], baseline: str) -> tuple[tuple[Cell, ...], ...]:
-    """Return a row for each variant: median, min and max seconds, and its median relative to that of ``baseline``."""
-    baseline_seconds = timings[baseline].median
-    return tuple(
-        (name, timing.median, *timing.min_max, format_ratio(timing.median / baseline_seconds))
-        for name, timing in timings.items()
-    )
+def comparison_rows(timings: Mapping[VariantName, Timing], baseline: VariantName) -> tuple[tuple[Cell, ...], ...]:
+    """Return a row for each variant: median, min and max seconds, and its median relative to that of ``baseline``.
+
+    The relative time has a 95% interval over the turns, but that of ``baseline`` itself is 1.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for name, timing in timings.items():
+        relative = 1.0 if name == baseline else relative_time(timing, timings[baseline])
+        rows.append((name, timing.median, *timing.min_max, relative))
+    return tuple(rows)
 
 
 COMPARISON_COLUMNS = ("variant", "median s", "min s", "max s", "relative time")
@@ -62,11 +67,6 @@ COMPARISON_COLUMNS = ("variant", "median s", "min s", "max s", "relative time")
 def raw_seconds(timings: Mapping[str, Timing]) -> dict[str, tuple[float, ...]]:
     """Return the seconds of every repeat by variant, for ``BenchmarkTable.seconds``."""
     return {name: timing.seconds for name, timing in timings.items()}
-
-
-def format_ratio(ratio: float) -> str:
-    """Format a ratio with two decimals."""
-    return f"{ratio:.2f}"
 
 
 def format_cell(cell: Cell) -> str:

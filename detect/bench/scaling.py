@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from detect.bench.random_model import make_bench_model
-from detect.bench.result_tables import BenchmarkTable, Cell, raw_seconds
-from detect.bench.timing import Variant, time_interleaved, timed
+from detect.bench.result_tables import BenchmarkTable, Cell, comparison_rows, raw_seconds
+from detect.bench.timing import Timing, Variant, time_interleaved, timed
 from detect.models.backbones.frozen_norm import optimize_for_inference
 from detect.models.detector import Detector
 from detect.types import Images
@@ -32,19 +32,22 @@ def measure_scaling(images: Sequence[np.ndarray], repeats: int, command: str) ->
         variants = {f"{setting} {value}": _make_variant(BASE_SETTINGS | {setting: value}, images) for value in values}
         timings = time_interleaved(variants, repeats)
         batch_sizes = {value: value if setting == "batch size" else BASE_SETTINGS["batch size"] for value in values}
-        per_image = {value: timings[f"{setting} {value}"].median / batch_sizes[value] for value in values}
-        base_seconds = per_image[BASE_SETTINGS[setting]]
-        rows += [(setting, value, seconds, f"{seconds / base_seconds:.2f}") for value, seconds in per_image.items()]
+        per_image = {value: _per_image(timings[f"{setting} {value}"], batch_sizes[value]) for value in values}
+        rows += [(setting, *row) for row in comparison_rows(per_image, BASE_SETTINGS[setting])]
         all_seconds |= raw_seconds(timings)
     base = ", ".join(f"{name} {value}" for name, value in BASE_SETTINGS.items())
     return BenchmarkTable(
         "Scaling of the time per image: Faster R-CNN R18-FPN, fp32",
         command,
-        ("setting", "value", "s per image", "relative time"),
+        ("setting", "value", "median s per image", "min s", "max s", "relative time"),
         tuple(rows),
         (f"base settings: {base}",),
         all_seconds,
     )
+
+
+def _per_image(timing: Timing, batch_size: int) -> Timing:
+    return Timing(tuple(seconds / batch_size for seconds in timing.seconds))
 
 
 def _make_variant(settings: dict[str, int], rgb_images: Sequence[np.ndarray]) -> Variant:

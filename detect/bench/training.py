@@ -12,7 +12,8 @@ from torch import Tensor, nn, optim
 from detect.bench import detectron2_peer
 from detect.bench.operations import profile_table
 from detect.bench.random_model import BenchModel, make_bench_model
-from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_ratio, raw_seconds
+from detect.bench.relative_time import relative_time
+from detect.bench.result_tables import COMPARISON_COLUMNS, BenchmarkTable, comparison_rows, format_cell, raw_seconds
 from detect.bench.same_draws import LOSS_NAMES, share_sampling
 from detect.bench.timing import time_interleaved, timed
 from detect.bench.torchvision_peer import to_torchvision_images, to_torchvision_targets, torchvision_reference
@@ -71,17 +72,17 @@ def _compare_with_torchvision(
         {f"detect, {precision}": timed(run) for precision, run in ours.items()} | {TORCHVISION: timed(theirs)}, repeats
     )
     speedups = {
-        precision: timings[TORCHVISION].median / timings[f"detect, {precision}"].median for precision in MIN_SPEEDUP
+        precision: relative_time(timings[TORCHVISION], timings[f"detect, {precision}"]) for precision in MIN_SPEEDUP
     }
     notes = [
-        f"{precision}: speedup over torchvision in fp32 {format_ratio(speedups[precision])} (at least {min_speedup}: "
-        f"{'target met' if speedups[precision] >= min_speedup else 'target missed'}); on the same samples each "
+        f"{precision}: speedup over torchvision in fp32 {format_cell(speedups[precision])} (at least {min_speedup}: "
+        f"{'target met' if speedups[precision].value >= min_speedup else 'target missed'}); on the same samples each "
         f"loss is equal to torchvision's up to a relative difference of {differences[precision]:.1e}"
         for precision, min_speedup in MIN_SPEEDUP.items()
     ]
     rows = comparison_rows(timings, "detect, fp32")
     tables = [BenchmarkTable(case.title, command, COMPARISON_COLUMNS, rows, tuple(notes), raw_seconds(timings))]
-    if any(speedups[precision] < min_speedup for precision, min_speedup in MIN_SPEEDUP.items()):
+    if any(speedups[precision].value < min_speedup for precision, min_speedup in MIN_SPEEDUP.items()):
         runs = {"detect, fp32": ours["fp32"], TORCHVISION: theirs}
         tables.append(profile_table(f"Profile of the slowest operations. {case.title}", command, runs))
     return tables
@@ -99,10 +100,9 @@ def _compare_with_detectron2(images: Sequence[np.ndarray], repeats: int, command
     model = reference.model.train()
     variants["detectron2, fp32"] = timed(make_step(model, lambda: reference.losses(batch, targets), fused=False))
     timings = time_interleaved(variants, repeats)
-    detectron2_seconds = timings["detectron2, fp32"].median
     notes = tuple(
         f"{precision}: speedup over detectron2 in fp32 "
-        f"{format_ratio(detectron2_seconds / timings[f'detect, {precision}'].median)}"
+        f"{format_cell(relative_time(timings['detectron2, fp32'], timings[f'detect, {precision}']))}"
         for precision in MIN_SPEEDUP
     )
     rows = comparison_rows(timings, "detect, fp32")

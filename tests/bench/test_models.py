@@ -56,7 +56,7 @@ def test_processes_alternate_and_rows_have_medians(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(processes, "run_in_process", run)
     table = process_table({"x": "a", "y": "bb"}, [Path("image")], "command")  # type: ignore[dict-item]
     assert started == ["a", "bb", "bb", "a", "a", "bb"]
-    assert table.rows == (("x", 2.0, 20.0, 1.0, "1.00"), ("y", 2.0, 20.0, 2.0, "2.00"))
+    assert table.rows == (("x", 2.0, 20.0, 1.0, 1.0), ("y", 2.0, 20.0, 2.0, 2.0))
 
 
 @needs_runtimes

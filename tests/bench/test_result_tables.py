@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from detect.bench.relative_time import relative_time
 from detect.bench.result_tables import (
     COMPARISON_COLUMNS,
     BenchmarkTable,
@@ -35,7 +36,10 @@ def test_format_cell_has_three_significant_digits(cell: Cell, text: str) -> None
 
 
 def test_comparison_rows_are_relative_to_the_baseline() -> None:
-    assert comparison_rows(TIMINGS, "ours") == (("ours", 1.5, 1.0, 2.0, "1.00"), ("theirs", 3.0, 2.0, 6.0, "2.00"))
+    ours, (*theirs, relative) = comparison_rows(TIMINGS, "ours")
+    assert ours == ("ours", 1.5, 1.0, 2.0, 1.0)
+    assert theirs == ["theirs", 3.0, 2.0, 6.0]
+    assert relative == relative_time(TIMINGS["theirs"], TIMINGS["ours"])
 
 
 def test_table_as_markdown_and_as_dict() -> None:
@@ -49,13 +53,13 @@ def test_table_as_markdown_and_as_dict() -> None:
         "",
         "| variant | median s | min s | max s | relative time |",
         "| --- | --- | --- | --- | --- |",
-        "| ours | 1.5 | 1 | 2 | 1.00 |",
-        "| theirs | 3 | 2 | 6 | 2.00 |",
+        "| ours | 1.5 | 1 | 2 | 1 |",
+        "| theirs | 3 | 2 | 6 | 2 [1.33, 3] |",
         "",
         "- a note",
     ]
     content = table.to_dict()
-    assert content["rows"][1]["relative time"] == "2.00"
+    assert content["rows"][1]["relative time"]["value"] == 2.0
     assert content["seconds"]["theirs"] == [3.0, 6.0, 2.0]
 
 

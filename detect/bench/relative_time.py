@@ -1,0 +1,28 @@
+"""The time of a variant relative to that of another, with an interval over the turns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detect.bench.timing import Timing
+from detect.evaluation.analysis.bootstrap import Interval, percentile_interval
+from detect.system.randomness import numpy_generator
+
+REPLICATES = 1000
+
+
+def relative_time(timing: Timing, baseline: Timing) -> Interval:
+    """Return the median seconds of a variant divided by those of the baseline, with a 95% interval.
+
+    The interval is a bootstrap over the turns. A turn has both variants, one after the other, so that a slow minute of
+    the machine is in both. It says nothing of other images, weights or machines. Raises ValueError where the two have
+    not the same number of turns, or none.
+    """
+    turns = len(timing.seconds)
+    if not turns or turns != len(baseline.seconds):
+        raise ValueError(f"turns: expected as many of both, and at least 1, found {turns} and {len(baseline.seconds)}")
+    drawn = numpy_generator(0, "bootstrap").integers(0, turns, (REPLICATES, turns))
+    ratios = np.median(np.array(timing.seconds)[drawn], axis=1) / np.median(np.array(baseline.seconds)[drawn], axis=1)
+    interval = percentile_interval(timing.median / baseline.median, ratios)
+    assert interval is not None
+    return interval
