@@ -9,31 +9,29 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from detect.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from detect.config.builders.adversary import build_adversary
+from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from detect.config.builders.data import build_augment
-from detect.config.builders.detector import build_preprocess, build_uninitialized, composition_note
+from detect.config.builders.detector import build_preprocess, composition_note
 from detect.data.loading.batch_sampler import DistributedBatchSampler
 from detect.data.loading.collate import Batch
 from detect.data.loading.loader import training_loader
 from detect.data.loading.workers import explain_worker_death
-from detect.errors import RunError, UserError
+from detect.errors import RunError
 from detect.evaluation.score_tables import score_table
-from detect.models.adversaries.adversary import Adversary
-from detect.models.detector import Detector
 from detect.system.progress import show_progress
 from detect.training.context import RunContext, TrainingResult
 from detect.training.curves import draw_curves
-from detect.training.initial_model import InitialModel, build_initial_detector
+from detect.training.header import header_lines
+from detect.training.initial_model import InitialModel
 from detect.training.log import RunLogger
 from detect.training.loggers.registry import open_loggers
 from detect.training.loop import Callbacks, Interrupted, step_seed, train_loop
 from detect.training.replay import SavedStep, find_bad_images, write_step
-from detect.training.resumed_settings import changed_settings, require_same_optimizer
 from detect.training.sample_images import draw_batch, draw_validation
-from detect.training.setup import build_schedule, build_train_state, loop_config
+from detect.training.setup import build_schedule, loop_config
+from detect.training.start_state import build_start_state
 from detect.training.state import TrainState
-from detect.training.sync_norm import has_own_statistics, require_sync_norm_works
+from detect.training.sync_norm import require_sync_norm_works
 from detect.training.task import TrainingTask, default_task
 from detect.training.validation import ValidationResult
 
@@ -48,46 +46,16 @@ def train_model(
     initial: the initial detector of the settings, if it is built already; task: the training task, None for that of the
     settings. Raises UserError, NonFiniteStep, Interrupted.
     """
-    config, folder, classes = context.config, context.folder, context.train.classes
-    lines: tuple[str, ...] = ()
-    if folder.last.is_file():
-        saved = load_checkpoint(folder.last)
-        if saved.training is None:
-            raise UserError(
-                f"{folder.last}: expected a checkpoint of a training to resume, found weights alone (they are for "
-                "model.init)"
-            )
-        if saved.classes != classes:
-            raise UserError(
-                f"{folder.last}: expected classes {', '.join(classes)} as in the data, found {', '.join(saved.classes)}"
-            )
-        require_same_optimizer(folder.last, saved.config, config)
-        lines = tuple(changed_settings(saved.config, config))
-        detector = build_uninitialized(config, saved.classes)
-        state = build_train_state(config, *_on_device(context, detector, build_adversary(config)))
-        state.restore(saved.weights, saved.step, saved.training, saved.adversary)
-        state.progress.loss_sums = state.progress.loss_sums if context.group.is_main else {}
-    else:
-        initial = initial or build_initial_detector(config, classes)
-        lines = initial.lines
-        state = build_train_state(config, *_on_device(context, initial.detector, initial.adversary))
+    state, lines = build_start_state(context, initial)
     task = task or default_task(context)
     device, num_images = context.compute.device.type, len(context.train)
     require_sync_norm_works(state.detector, context.group, device, num_images, task.batch_size)
-    folder.truncate_after(state.progress.step)
+    context.folder.truncate_after(state.progress.step)
     trainer = Trainer(context, state, task)
-    note = composition_note(config.model)
+    note = composition_note(context.config.model)
     for line in (*lines, *([] if note is None else [note])):
         trainer.logger.log(line)
     return trainer.fit()
-
-
-def _on_device(
-    context: RunContext, detector: Detector, adversary: Adversary | None
-) -> tuple[Detector, Adversary | None]:
-    """Return a detector and its adversary on the device of the run."""
-    device = context.compute.device
-    return detector.to(device), None if adversary is None else adversary.to(device)
 
 
 class Trainer:
@@ -113,7 +81,9 @@ class Trainer:
 
     def fit(self) -> TrainingResult:
         """Train to the end of the settings; draw the curves and log the score."""
-        self._log_header()
+        data, val = self.context.train, self.context.val
+        dropped = list(dict.fromkeys([*data.dropped, *val.dropped]))  # the two parts of a split report the same boxes
+        self.logger.log_header(header_lines(self.context, self.task, self.loop_config, self.state.detector), dropped)
         console, steps_done = self.logger.console, self.state.progress.step
         batches = self._training_batches()
         try:
@@ -149,37 +119,6 @@ class Trainer:
         self.logger.log_number_of_other_sizes()
         self.logger.log(f"weights: {self.folder.best} (best), {self.folder.last} (last)")
         return TrainingResult(folder=self.folder.path, score=score, unreadable=tuple(self.logger.unreadable))
-
-    def _log_header(self) -> None:
-        data, train, val, task = self.context.train, self.config.train, self.context.val, self.task
-        batches = f"{train.accumulate} batches of " if train.accumulate > 1 else ""
-        device = self.context.compute.device.type
-        self.logger.log_header(
-            [
-                f"{len(data)} images with {len(data.boxes)} objects to train on, {len(val)} with {len(val.boxes)} to "
-                f"validate; {len(data.classes)} classes: {', '.join(data.classes)}",
-                f"{self.loop_config.steps} steps of {batches}{task.batch_size} {task.unit} on {device} "
-                f"in {train.precision}, into {self.folder.path}",
-                *self._describe_processes(),
-            ],
-            list(dict.fromkeys([*data.dropped, *val.dropped])),  # the two parts of a split list report the same boxes
-        )
-
-    def _describe_processes(self) -> list[str]:
-        """Return lines on how several processes share a batch; none for a single process."""
-        size, train = self.context.group.size, self.config.train
-        if size == 1:
-            return []
-        lines = [
-            f"{size} processes share each batch of {self.task.batch_size} {self.task.unit}; the learning rate, "
-            f"{train.lr:g}, is for the whole batch and not scaled"
-        ]
-        if has_own_statistics(self.state.detector):
-            lines.append(
-                "model.backbone.norm: batch: each process has the statistics of its own images, unlike one process; "
-                "sync (on GPUs), group and frozen are the same in any number of them"
-            )
-        return lines
 
     def _training_batches(self) -> DataLoader[Batch]:
         context, config = self.context, self.config

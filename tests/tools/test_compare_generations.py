@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from detect.bench.stage_times import StageTimes
 from tools import timed_commands
-from tools.compare_generations import GenerationResult, StageTimes, format_table, gain_over
+from tools.compare_generations import GenerationResult, format_table, gain_over
 
 
 def test_table_has_the_gain_over_the_generation_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,13 +22,24 @@ def test_table_has_the_gain_over_the_generation_before(tmp_path: Path, monkeypat
     monkeypatch.setattr(timed_commands, "run_timed", run_timed)
     gain = gain_over(tmp_path, "faster_rcnn", "fast_rcnn")
     assert gain == (0.03, 0.02, 0.05)
-    times = StageTimes(proposals=0.1, features=0.2, heads=0.3)
+    searched = StageTimes(
+        decode=9.0,
+        search=0.1,
+        transform=9.0,
+        backbone=0.05,
+        proposals=0.0,
+        regions=0.15,
+        head=0.1,
+        postprocess=0.2,
+        masks=0.0,
+    )
+    proposed = replace(searched, search=0.0, proposals=0.1, regions=0.05, postprocess=0.0)
     rows = {
-        "fast_rcnn": GenerationResult(0.4, None, 10.0, times),
-        "faster_rcnn": GenerationResult(0.43, gain, 20.0, StageTimes(0.1, 0.1, 0.1)),
+        "fast_rcnn": GenerationResult(0.4, None, 10.0, searched),
+        "faster_rcnn": GenerationResult(0.43, gain, 20.0, proposed),
     }
     lines = format_table(rows, 60.0, {"train": 4, "val": 5}).splitlines()
-    assert lines[2].startswith("| Fast R-CNN | 0.400 |  | 10.0 | 0.600 |")
+    assert lines[2].startswith("| Fast R-CNN | 0.400 |  | 10.0 | 0.600 | 0.100 | 0.200 | 0.300 | 1.0 |")
     assert "| 0.430 | +0.030 (+0.020 to +0.050) | 20.0 |" in lines[3]
     assert "| 2.0 |" in lines[3]
     assert "One image in 4 of train, one in 5 of val" in lines[5]
