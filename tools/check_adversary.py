@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -27,6 +27,7 @@ from detect.config.builders.proposals import proposals_for_evaluation
 from detect.config.heads import AdversaryConfig
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
+from detect.evaluation.analysis.bootstrap import Interval, percentile_interval
 from detect.inference.predictor import Predictor, load
 from detect.models.adversaries.adversary import Adversary, true_class_probability
 from detect.models.slots import Stage
@@ -36,19 +37,6 @@ from detect.system.files import write_text
 
 REPLICATES = 1000
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over regions and the ends of its 95% interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """Return the three numbers."""
-        return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
 
 
 @click.command(help=__doc__)
@@ -70,7 +58,7 @@ def main(run: Path, split: str, seed: int, json_file: Path | None, settings: tup
     differences = [image["adversary"] - image["random"] for image in drops]
     intervals["adversary - random"] = mean_interval(differences, seed)
     for name, interval in intervals.items():
-        print(f"{name}: {interval}")
+        print(f"{name}: {interval.value:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})")
     if json_file is not None:
         content = {name: asdict(interval) for name, interval in intervals.items()} | {"regions": num_regions}
         write_text(json_file, json.dumps(content, indent=1) + "\n")
@@ -146,8 +134,9 @@ def mean_interval(values_of_images: Sequence[FloatArray], seed: int) -> Interval
     drawn = randomness.numpy_generator(seed, "bootstrap").integers(0, len(sums), (REPLICATES, len(sums)))
     totals = counts[drawn].sum(1)
     means = sums[drawn].sum(1)[totals > 0] / totals[totals > 0]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
+    interval = percentile_interval(float(sums.sum() / counts.sum()), means)
+    assert interval is not None
+    return interval
 
 
 if __name__ == "__main__":

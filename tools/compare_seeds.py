@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train two configurations with the same seeds, and print the gain of the second with its standard error.
+"""Train two configurations with the same seeds, and print the gain of the second with its 95% interval.
 
     python tools/compare_seeds.py configs/faster_rcnn.yaml configs/cascade_rcnn.yaml --metric AP75 --out OUT
 
@@ -10,11 +10,8 @@ the same command resumes an interrupted comparison.
 from __future__ import annotations
 
 import json
-import math
-import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -23,46 +20,28 @@ from detect.cli.exit_status import run_command
 from detect.errors import UserError
 from detect.system.files import require_file, write_text
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbors of this file
+
+from tools.paired_gain import gain_of_pairs
+from tools.timed_commands import run_timed, set_options
 
 Command = list[str | Path]
 
 
-@dataclass(frozen=True)
-class Gain:
-    """The differences of pairs: their mean and its standard error, which needs two pairs (None of a single one)."""
-
-    mean: float
-    standard_error: float | None
-
-    @property
-    def is_clear(self) -> bool:
-        """Return whether the mean is above two standard errors."""
-        return self.standard_error is not None and self.mean > 2 * self.standard_error
-
-
-def gain_of_pairs(pairs: Sequence[tuple[float, float]]) -> Gain:
-    """Return the gain of the second metric over the first of each pair. Raises ValueError without pairs."""
-    if not pairs:
-        raise ValueError("pairs: expected at least one, found none")
-    differences = [second - first for first, second in pairs]
-    error = statistics.stdev(differences) / math.sqrt(len(differences)) if len(differences) > 1 else None
-    return Gain(statistics.mean(differences), error)
-
-
 def format_gain(metric: str, seeds: Sequence[int], pairs: Sequence[tuple[float, float]]) -> str:
     """Return the metric of each pair and the gain, as Markdown."""
-    gain = gain_of_pairs(pairs)
+    gain = gain_of_pairs([first for first, _ in pairs], [second for _, second in pairs])
     rows = [
         f"| {seed} | {first:.3f} | {second:.3f} | {second - first:+.3f} |"
         for seed, (first, second) in zip(seeds, pairs, strict=True)
     ]
-    verdict = "its standard error is unknown, as there is one pair"
-    if gain.standard_error is not None:
-        above = "above" if gain.is_clear else "not above"
-        verdict = f"standard error {gain.standard_error:.4f}: {above} two standard errors"
+    interval = "without an interval, which needs two pairs"
+    if gain.interval is not None:
+        low, high = gain.interval
+        position = "above 0" if low > 0 else "below 0" if high < 0 else "with 0 in it"
+        interval = f"95% interval {low:+.4f} to {high:+.4f} (Student's t), {position}"
     header = [f"| seed | {metric} of the first | of the second | gain |", "|---|---|---|---|"]
-    note = f"Mean gain {gain.mean:+.4f}, {verdict}."
+    note = f"Mean gain {gain.mean:+.4f}, {interval}."
     return "\n".join([*header, *rows, "", note, ""])
 
 
@@ -74,8 +53,6 @@ def format_gain(metric: str, seeds: Sequence[int], pairs: Sequence[tuple[float, 
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a setting of both.")
 def main(configs: tuple[Path, Path], out: Path, seeds: int, metric: str, settings: tuple[str, ...]) -> None:
     """Run the missing steps, then print the table and write OUT/table.md."""
-    from tools.timed_commands import run_timed, set_options
-
     for config in configs:
         require_file(config, "a configuration file")
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,41 @@
+"""The gain of one configuration over another in pairs of trainings that have a seed in common."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Half of the 95% interval of a mean, in standard errors: quantiles of Student's t for 1 to 9 degrees of freedom.
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The mean of paired differences and its 95% interval, which needs two pairs (None of a single one)."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+    def in_points(self) -> str:
+        """Return the gain times 100, with its interval."""
+        ends = "" if self.interval is None else f" ({100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
+        return f"{100 * self.mean:+.1f}{ends}"
+
+
+def gain_of_pairs(base: Sequence[float], scores: Sequence[float]) -> Gain:
+    """Return the gain of scores over those of the base with the same seeds. Raises ValueError without any.
+
+    The interval is Student's t; beyond ten pairs it has the quantile of ten, which is wider. Both begin at the same
+    seed; scores may have fewer seeds.
+    """
+    differences = [score - of_base for of_base, score in zip(base, scores, strict=False)]
+    if not differences:
+        raise ValueError("differences: expected at least one, found none")
+    mean = statistics.mean(differences)
+    if len(differences) == 1:
+        return Gain(mean, None)
+    quantile = T_QUANTILES[min(len(differences) - 2, len(T_QUANTILES) - 1)]
+    half_width = quantile * statistics.stdev(differences) / math.sqrt(len(differences))
+    return Gain(mean, (mean - half_width, mean + half_width))
