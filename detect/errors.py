@@ -19,6 +19,16 @@ class RunError(UserError):
     status = 1
 
 
+class UnreadableImage(RunError):  # noqa: N818 - the name states the problem
+    """An image that cannot be decoded. The message is one line with the file and the reason."""
+
+    def __init__(self, message: str) -> None:
+        printable = message.encode(
+            "utf-8", "backslashreplace"
+        ).decode()  # a file name need not be UTF-8, but a log file is
+        super().__init__(" ".join(printable.split()))
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return a hint to append to a message, such as `` (did you mean "lr"?)``, or "" if no candidate is similar."""
     names = list(candidates)

@@ -23,11 +23,10 @@ import cv2
 import numpy as np
 
 from detect.cli.exit_status import run_command
-from detect.data.images import UnreadableImage
 from detect.data.shapes.background import draw_background, random_colors
 from detect.data.shapes.sprite import CLASSES, Sprite, draw_sprite
 from detect.data.video import VideoFile, VideoWriter
-from detect.errors import RunError
+from detect.errors import RunError, UnreadableImage
 from detect.system import randomness
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the reference of IDF1 among the tests

@@ -69,11 +69,11 @@ def show(
     from detect.config.builders.detector import build_preprocess
     from detect.config.builders.splits import describe_folder_splits
     from detect.data.formats.report import summarize
-    from detect.data.images import UnreadableImage
     from detect.data.inspect.gallery import GalleryRenderer, sample_images
     from detect.data.inspect.gallery_page import write_gallery_page, write_image_grids
     from detect.data.inspect.inspector import scan_folder
     from detect.data.inspect.valid_annotations import valid_annotations
+    from detect.errors import UnreadableImage
 
     settings = options.load_settings(config_file, overrides)
     labeled = scan_folder(root, format_, images, encoding)

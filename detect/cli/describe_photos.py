@@ -193,7 +193,8 @@ def _require_output(json_file: Path | None) -> None:
 
 def _read(images: ImageSearch, label: str, unreadable: list[str]) -> Iterator[tuple[Path, np.ndarray]]:
     """Yield the photos that can be read; a line for each of the others is added to ``unreadable``."""
-    from detect.data.images import UnreadableImage, read_image
+    from detect.data.images import read_image
+    from detect.errors import UnreadableImage
     from detect.system.progress import show_progress
 
     with show_progress(Console(stderr=True), label, len(images.images), "photos") as progress:

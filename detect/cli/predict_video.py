@@ -95,9 +95,9 @@ def _open_sources(arguments: VideoArguments) -> tuple[list[FrameSource], list[st
 
     Files that are passed over in a folder of frames are counted on standard output.
     """
-    from detect.data.images import UnreadableImage
     from detect.data.sources import natural_sort_key
     from detect.data.video import FrameImages, VideoFile
+    from detect.errors import UnreadableImage
     from detect.inference.find_images import search_images
     from detect.inference.result_formats import picture_folders
 

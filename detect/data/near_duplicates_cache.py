@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.images import UnreadableImage, read_reduced_gray
+from detect.data.images import read_reduced_gray
 from detect.data.near_duplicates import ImageHash, image_hash
-from detect.errors import RunError
+from detect.errors import RunError, UnreadableImage
 from detect.system.files import write_bytes
 from detect.system.randomness import hash_key
 

@@ -17,8 +17,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what FFmpeg woul
 import cv2
 import numpy as np
 
-from detect.data.images import UnreadableImage, read_image
-from detect.errors import UserError
+from detect.data.images import read_image
+from detect.errors import UnreadableImage, UserError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detect.data.images import UnreadableImage
 from detect.data.loading.collate import Batch
+from detect.errors import UnreadableImage
 from detect.evaluation.predictions import Prediction
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.prediction_journal import BatchResult

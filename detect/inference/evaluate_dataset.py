@@ -10,11 +10,10 @@ from detect.config import Config
 from detect.config.builders.data import default_metric, load_split_for_model
 from detect.config.builders.proposals import proposals_for_evaluation
 from detect.data.annotations import Annotations
-from detect.data.images import UnreadableImage
 from detect.data.loading.loader import describe_other_size, evaluation_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.data.sources import remap_classes
-from detect.errors import RunError
+from detect.errors import RunError, UnreadableImage
 from detect.evaluation.score import Metric, Score
 from detect.evaluation.score import evaluate as score_predictions
 from detect.inference.dataset_pass import (

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from detect.data.image_names import relative_to_shared_folder
-from detect.data.images import UnreadableImage, image_size, read_image
+from detect.data.images import image_size, read_image
 from detect.data.loading.batch_sampler import group_by_size
 from detect.data.loading.collate import ProposalLookup
 from detect.data.loading.loader import file_loader
 from detect.data.loading.workers import explain_worker_death
 from detect.data.masks import decode
 from detect.draw import LabeledBoxes, draw_detections, save_image
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.detect_batches import ModelTimer, PredictOptions, detect_batches, detect_slices
 from detect.inference.prediction_journal import BatchResult, PredictionJournal

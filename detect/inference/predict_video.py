@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from detect.data.image_names import relative_to_shared_folder
-from detect.data.images import UnreadableImage
 from detect.data.masks import decode
 from detect.data.video import Frame, FrameSource, VideoWriter
 from detect.draw import LabeledBoxes, draw_detections
+from detect.errors import UnreadableImage
 from detect.evaluation.predictions import FrameTime, Prediction
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.detect_batches import ModelTimer, PredictOptions, select_detections

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.images import UnreadableImage, read_reduced_gray
+from detect.data.images import read_reduced_gray
 from detect.data.near_duplicates import ImageHash, group_duplicates, image_hash
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.evaluation.predictions import Prediction
 from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.predictor import Predictor

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
+from detect.errors import UnreadableImage
 
 Value = TypeVar("Value")
 ReadResult = np.ndarray | UnreadableImage  # (H, W, 3) uint8 RGB, or the reason why it cannot be read

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.images import UnreadableImage, read_image
-from detect.errors import UserError
+from detect.data.images import read_image
+from detect.errors import UnreadableImage, UserError
 from detect.proposals.files import ProposalFile, read_proposals
 from detect.proposals.match_images import FileEntry, match_images_in_files
 from detect.proposals.selective_search import selective_search

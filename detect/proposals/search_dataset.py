@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from detect.data.image_names import relative_to_shared_folder
-from detect.data.images import UnreadableImage, read_image
-from detect.errors import UserError
+from detect.data.images import read_image
+from detect.errors import UnreadableImage, UserError
 from detect.proposals.files import content_hash
 from detect.proposals.search_journal import ProposalJournal
 from detect.proposals.selective_search import selective_search

@@ -21,10 +21,9 @@ import torch
 from detect.config import to_dict
 from detect.config.builders.proposals import proposals_for_evaluation
 from detect.data.annotations import Annotations
-from detect.data.images import UnreadableImage
 from detect.data.loading.loader import describe_other_size
 from detect.data.sources import select
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.evaluation.predictions import Prediction, align
 from detect.evaluation.proposal_recall import BestIoUs, ProposalsAndObjects, best_ious
 from detect.evaluation.proposal_report import PROPOSAL_COUNTS

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import encode_jpeg
+from detect.errors import UnreadableImage
 
 LONGER_SIDE = 480  # in pixels: sharp enough to see the reason of an error, 30 kB
 

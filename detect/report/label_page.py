@@ -11,8 +11,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from detect.data.annotations import Annotations
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import LabeledBoxes, draw_detections, encode_jpeg
+from detect.errors import UnreadableImage
 from detect.evaluation.analysis.label_suspects import LabelSuspect
 from detect.system.files import write_text
 

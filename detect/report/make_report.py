@@ -13,9 +13,9 @@ from rich.console import Console
 from detect.config import Config, Device, Precision, SourceConfig
 from detect.config.builders.data import default_metric, load_split_for_model
 from detect.config.files import load_config, to_yaml
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import encode_jpeg
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.evaluation.proposal_recall import scores_from_ious
 from detect.inference.predictor import Predictor, load
 from detect.report.cache import cached_detections, cached_proposal_ious, proposal_images

@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from detect.data.images import UnreadableImage, read_image_bytes
-from detect.errors import first_line
+from detect.data.images import read_image_bytes
+from detect.errors import UnreadableImage, first_line
 from detect.inference.predictor import Predictor
 from detect.inference.result_writers import image_record
 from detect.serve.batcher import Batcher

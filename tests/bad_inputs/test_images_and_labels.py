@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from detect.data.annotations import Annotations
-from detect.data.images import UnreadableImage, image_size, read_image
+from detect.data.images import image_size, read_image
 from detect.data.sources import DataFormat, Source, load_sources
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.inference.find_images import find_images
 from tests.bad_inputs.bad_input import BadInput
 from tests.bad_inputs.example_images import HEIGHT, IMAGES, WIDTH

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from detect.data import near_duplicates as module
-from detect.data.images import UnreadableImage, read_image, read_reduced_gray
+from detect.data.images import read_image, read_reduced_gray
 from detect.data.near_duplicates import ImageHash, group_duplicates, image_hash
+from detect.errors import UnreadableImage
 
 
 def random_image(seed: int, size: tuple[int, int] = (120, 160)) -> np.ndarray:

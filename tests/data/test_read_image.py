@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from detect.data.images import UnreadableImage, image_size, is_complete_jpeg, pillow_to_rgb, read_image
+from detect.data.decoding import is_complete_jpeg
+from detect.data.images import image_size, pillow_to_rgb, read_image
+from detect.errors import UnreadableImage
 
 
 def gradient(height: int = 30, width: int = 50) -> np.ndarray:

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from detect.data.images import UnreadableImage
 from detect.data.video import Frame, FrameImages, VideoFile, VideoWriter
+from detect.errors import UnreadableImage
 from tests.data.clips import gray_frames, of_two_rates, turned, write_clip
 
 

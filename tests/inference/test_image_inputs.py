@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image, ImageOps, PngImagePlugin
 
-from detect.data.images import UnreadableImage, read_image
-from detect.errors import UserError
+from detect.data.images import read_image
+from detect.errors import UnreadableImage, UserError
 from detect.inference.image_inputs import to_rgb
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)

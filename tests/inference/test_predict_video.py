@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from detect.cli.main import run
-from detect.data.images import UnreadableImage
 from detect.data.video import VideoFile
+from detect.errors import UnreadableImage
 from detect.evaluation.predictions import FrameTime, Prediction
 from detect.inference.predict_video import annotated_names
 from detect.inference.prediction_journal import BatchResult, PredictionJournal

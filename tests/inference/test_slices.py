@@ -17,7 +17,7 @@ from detect.cli.main import run
 from detect.config.builders.data import load_split
 from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import merge_overrides, parse_config, with_overrides
-from detect.data.images import UnreadableImage
+from detect.errors import UnreadableImage
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
 from detect.inference.predictor import Predictor, load
 from detect.inference.read_ahead import read_ahead

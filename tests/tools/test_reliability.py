@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.reliability import BUGS, GUARANTEES, Claim, TrialResult, claim_table, is_tested, read_runs
+from tools.reliability import TrialResult, claim_table, is_tested, read_runs
+from tools.reliability_claims import BUGS, GUARANTEES, Claim
 
 ROOT = Path(__file__).resolve().parents[2]
 

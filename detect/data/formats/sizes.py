@@ -14,7 +14,8 @@ from pathlib import Path
 
 from detect.data.findings import DatasetFinding
 from detect.data.formats.records import Corners, LabeledImage
-from detect.data.images import UnreadableImage, image_size, read_header
+from detect.data.images import image_size, read_header
+from detect.errors import UnreadableImage
 from detect.types import Size
 
 _TOLERANCE = 0.5  # pixels; by less, x + width exceeds the side for rounding alone

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import cv2
 
-from detect.data.images import ImageHeader, UnreadableImage, brightest_sample, read_header_and_gray
+from detect.data.images import ImageHeader, brightest_sample, read_header_and_gray
 from detect.data.near_duplicates import ImageHash, image_hash
+from detect.errors import UnreadableImage
 
 
 @dataclass(frozen=True)

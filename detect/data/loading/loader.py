@@ -12,13 +12,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from detect.data.annotations import Annotations, ImageAnnotation
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.data.loading.batch_sampler import SampleKey, group_by_size
 from detect.data.loading.collate import Batch, Collate, LoadedImage, ProposalLookup
 from detect.data.loading.region_sampler import RegionKey
 from detect.data.loading.transforms import Augment, Example, ImageProposals, Transform, clip_boxes, resize_example
 from detect.data.loading.workers import ImageDataset, TrackedDataset, worker_init_fn
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.ops.preprocess import Preprocess
 from detect.system.randomness import hash_key
 from detect.types import Size

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from detect.data.image_names import relative_to_shared_folder
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import image_grid, save_image
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.explain.attribution.heatmaps import (
     Reduce,
     explanation_figure,

@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from detect.data.image_names import relative_to_shared_folder
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import LabeledBoxes, draw_detections, image_grid, save_image
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.explain.attribution.explain_detections import npy_bytes
 from detect.explain.attribution.heatmaps import with_caption
 from detect.explain.network.deconvnet import backproject, forward_activations, keep_peak, sequential_layers

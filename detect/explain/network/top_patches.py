@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import image_grid, save_image
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from detect.explain.attribution.heatmaps import with_caption
 from detect.explain.network.deconvnet import backproject, forward_activations, keep_peak, sequential_layers
 from detect.explain.network.feature_images import NUM_CHANNELS, LayerSelection, Log

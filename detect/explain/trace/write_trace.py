@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from detect.data.image_names import relative_to_shared_folder
-from detect.data.images import UnreadableImage, read_image
+from detect.data.images import read_image
 from detect.draw import save_image
+from detect.errors import UnreadableImage
 from detect.explain.trace.describe import describe_detections
 from detect.explain.trace.ground_truth import ImageGroundTruth, match_detections
 from detect.explain.trace.record import to_record

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from detect.data.images import UnreadableImage
+from detect.errors import UnreadableImage
 from detect.inference.read_ahead import compute_ahead
 from detect.inference.shards.fetch import TarPhotos, UnreadableTar, fetch
 from detect.inference.shards.model import Photo, ReadError, ShardModel

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from detect.data.formats.voc import read_voc
-from detect.data.images import UnreadableImage
-from detect.errors import UserError
+from detect.errors import UnreadableImage, UserError
 from tests.data.folders import voc_object
 
 Voc = Callable[..., Path]

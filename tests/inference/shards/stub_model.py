@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.data.images import UnreadableImage
+from detect.errors import UnreadableImage
 from detect.evaluation.predictions import Prediction
 from detect.inference.shards.job import Job, WorkerNumber
 from detect.inference.shards.local_workers import LocalWorkers
