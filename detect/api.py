@@ -9,8 +9,8 @@ from typing import Literal
 from detect.config import Config, Device, Precision
 from detect.config.files import load_config
 from detect.inference.evaluate_dataset import evaluate
+from detect.inference.load import load as load_predictor
 from detect.inference.predictor import Predictor
-from detect.inference.predictor import load as load_predictor
 from detect.training.context import TrainingResult
 from detect.training.loggers.logger import Logger
 from detect.training.run import train as train_run

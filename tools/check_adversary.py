@@ -28,7 +28,8 @@ from detect.config.heads import AdversaryConfig
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
 from detect.evaluation.analysis.bootstrap import Interval, percentile_interval
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.models.adversaries.adversary import Adversary, true_class_probability
 from detect.models.slots import Stage
 from detect.ops.region_masks import cell_counts, draw_cells, hardest_windows, hide

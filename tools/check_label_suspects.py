@@ -24,7 +24,7 @@ from detect.data.formats.voc import read_voc
 from detect.evaluation.analysis.label_suspects import LabelSuspect, rank_label_suspects
 from detect.evaluation.overlap import iou
 from detect.inference.evaluate_dataset import predict_dataset
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.system.progress import show_progress
 
 KINDS = ("removed", "moved", "relabelled", "doubled")

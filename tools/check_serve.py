@@ -29,7 +29,8 @@ import click
 from detect.cli.exit_status import run_command
 from detect.errors import RunError
 from detect.inference.find_images import find_images
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.types import Detection
 
 TOLERANCE = 0.05  # pixels: a batch of another size may round the last bits otherwise

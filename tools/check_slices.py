@@ -25,7 +25,7 @@ from detect.cli.main import run
 from detect.data.images import image_size, read_image
 from detect.evaluation.overlap import iou
 from detect.evaluation.predictions import Prediction
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.inference.result_readers import read_json
 
 SIZE = (375, 500)  # (h, w) of the photos

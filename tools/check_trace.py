@@ -19,7 +19,7 @@ from detect.data.images import read_image
 from detect.explain.trace.record import recompute, to_record
 from detect.explain.trace.trace import trace
 from detect.inference.find_images import find_images
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.types import Detections
 
 

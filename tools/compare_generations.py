@@ -23,7 +23,7 @@ from rich.console import Console
 
 from detect.bench.stage_times import StageTimes, time_stages
 from detect.cli.exit_status import run_command
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.system.files import require_file, require_folder, write_text
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the neighbor that runs the commands

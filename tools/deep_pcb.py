@@ -27,7 +27,7 @@ from detect.evaluation.analysis.matches import METRIC_RULES, match
 from detect.evaluation.score import evaluate
 from detect.evaluation.score_tables import difference_table, score_table
 from detect.inference.evaluate_dataset import predict_dataset
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.system.progress import show_progress
 
 CLASSES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")

@@ -27,7 +27,7 @@ from detect.evaluation.mask_columns import mask_columns, mask_fault
 from detect.evaluation.predictions import Prediction
 from detect.evaluation.rules import COCO_AP, COCO_AP50, Rules
 from detect.inference.evaluate_dataset import predict_dataset
-from detect.inference.predictor import load
+from detect.inference.load import load
 
 RULES: dict[str, Rules] = {
     "boxes AP": COCO_AP,

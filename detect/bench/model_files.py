@@ -16,7 +16,8 @@ from detect.export.quantize import quantize_graph
 from detect.export.quantize_model import photo_inputs
 from detect.export.to_onnx import to_onnx
 from detect.export.to_openvino import read_graph, serialize
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.runtimes.sealed_files import ONNX, write_sealed
 from detect.system.packages import has_package
 

@@ -118,7 +118,7 @@ def bench_explain_command(
     from detect.bench.explaining_tables import explanation_tables
     from detect.bench.masked_images import masked_files
     from detect.explain.attribution.options import MethodOptions, no_progress
-    from detect.inference.predictor import load
+    from detect.inference.load import load
     from detect.system.progress import show_progress
 
     names, peer_names = _method_names(methods), _peer_names(peers)

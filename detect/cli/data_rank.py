@@ -56,7 +56,7 @@ def rank(
     tune_malloc()
     require_writable_file(out)
     from detect.inference.find_images import search_images
-    from detect.inference.predictor import load
+    from detect.inference.load import load
     from detect.inference.rank_images import rank_images
     from detect.system.progress import show_progress
 

@@ -30,7 +30,7 @@ class LabelReviewer:
 
     def __init__(self, model: str, folds: int | None = None, folds_out: Path | None = None) -> None:
         tune_malloc()
-        from detect.inference.predictor import load
+        from detect.inference.load import load
 
         self._name = model
         self._predictor = load(model)

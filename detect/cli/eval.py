@@ -73,7 +73,7 @@ def eval_command(
     from detect.config.builders.data import annotation_id_warnings, default_metric, read_split_for_model
     from detect.data.sources import remap_classes
     from detect.inference.dataset_pass import describe_other_sizes
-    from detect.inference.predictor import load
+    from detect.inference.load import load
     from detect.inference.result_writers import write_json
     from detect.system.distributed import init_process_group
 

@@ -145,8 +145,8 @@ def explain_command(
     from detect.explain.attribution.options import MethodOptions
     from detect.explain.trace.ground_truth import read_ground_truth
     from detect.explain.trace.write_trace import TraceOptions
+    from detect.inference.load import load
     from detect.inference.predict import proposals_from_file
-    from detect.inference.predictor import load
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)
     if is_pixels:

@@ -127,7 +127,7 @@ def _minimum_scores(arguments: ImageArguments) -> dict[str, float]:
 
 def _load_predictor(model: ModelArguments, group: ProcessGroup) -> Predictor:
     """Load the model, in float32 where several processes would each choose a precision for itself."""
-    from detect.inference.predictor import load
+    from detect.inference.load import load
 
     precision = "fp32" if group.size > 1 and model.precision == "auto" else model.precision
     return load(model.model, model.device, precision, model.settings)

@@ -134,7 +134,7 @@ def _load(arguments: ShardArguments) -> tuple[LoadPredictor, PredictorModel]:
     Where it runs in this process it is on its device, else on the CPU, for the key alone.
     """
     from detect.inference.detect_batches import PredictOptions
-    from detect.inference.predictor import load
+    from detect.inference.load import load
     from detect.inference.result_formats import SCORING_SCORE
     from detect.inference.shards.predictor_model import LoadPredictor, PredictorModel
 

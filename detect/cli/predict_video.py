@@ -45,9 +45,9 @@ def predict_on_videos(arguments: VideoArguments) -> NoReturn:
     """Detect on the frames, write the results, and exit with 1 if a frame or a video could not be read."""
     require_writable_folder(arguments.out)
     from detect.inference.detect_batches import PredictOptions
+    from detect.inference.load import load
     from detect.inference.lowest_score import describe_lowest_score
     from detect.inference.predict_video import VideoOptions, clear_video_journals, predict_videos
-    from detect.inference.predictor import load
     from detect.inference.result_formats import (
         SHOWN_SCORE,
         default_score,

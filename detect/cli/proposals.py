@@ -272,7 +272,7 @@ def _load_rpn_proposals(
     model: str, overrides: tuple[str, ...], split: str, device: Device | None, precision: Precision | None
 ) -> RPNProposals:
     from detect.config.builders.data import load_split
-    from detect.inference.predictor import load
+    from detect.inference.load import load
     from detect.inference.rpn_proposals import RPNProposals
 
     predictor = load(model, device or "auto", precision or "fp32", overrides)

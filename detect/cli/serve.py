@@ -71,8 +71,8 @@ def serve_command(
     tune_malloc()
     require_package("starlette", "serve", "detect-rcnn[serve]")
     require_package("uvicorn", "serve", "detect-rcnn[serve]")
+    from detect.inference.load import load
     from detect.inference.lowest_score import describe_lowest_score
-    from detect.inference.predictor import load
     from detect.serve.app import Service
     from detect.serve.limits import Limits
     from detect.serve.run import make_server, open_socket

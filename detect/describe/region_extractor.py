@@ -25,7 +25,8 @@ from detect.describe.region_vectors import (
 )
 from detect.describe.regions import RegionFeatures
 from detect.errors import UserError
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.ops.preprocess import Preprocess, rescale_boxes
 from detect.proposals.files import content_hash
 

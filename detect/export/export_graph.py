@@ -12,7 +12,8 @@ from detect.errors import RunError, UserError
 from detect.export.check import MIN_AGREEMENT, GraphCheck, check_graph
 from detect.export.to_onnx import to_onnx
 from detect.export.to_openvino import to_openvino
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.runtimes.description import GraphDescription
 from detect.inference.runtimes.sealed_files import ONNX, OPENVINO, write_sealed
 from detect.models.graph.detection_graph import DetectionGraph

@@ -37,7 +37,8 @@ from detect.export.to_onnx import to_onnx
 from detect.export.to_openvino import read_graph, serialize
 from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.find_images import find_images
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.runtimes.graph_detector import graph_inputs
 from detect.inference.runtimes.sealed_files import OPENVINO, write_sealed
 from detect.system.cpu import has_int8_instructions

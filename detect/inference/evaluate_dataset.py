@@ -25,7 +25,8 @@ from detect.inference.dataset_pass import (
     no_progress,
     run_on_dataset,
 )
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.read_ahead import read_ahead
 from detect.models.slices import Slicing
 from detect.system.distributed import SINGLE_PROCESS, ProcessGroup

@@ -17,7 +17,8 @@ from detect.data.images import read_image
 from detect.draw import encode_jpeg
 from detect.errors import UnreadableImage, UserError
 from detect.evaluation.proposal_recall import scores_from_ious
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.report.cache import cached_detections, cached_proposal_ious, proposal_images
 from detect.report.embedded_images import ImageStore
 from detect.report.error_gallery import make_gallery

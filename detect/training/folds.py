@@ -26,7 +26,7 @@ from detect.evaluation.analysis.label_suspects import rank_label_suspects
 from detect.evaluation.predictions import Prediction
 from detect.inference.evaluate_dataset import predict_dataset
 from detect.inference.label_review import LabelReview
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.system.files import write_text
 from detect.system.progress import ProgressDisplay
 from detect.system.randomness import hash_key

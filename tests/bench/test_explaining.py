@@ -35,7 +35,7 @@ from detect.config.files import with_overrides
 from detect.evaluation.analysis.bootstrap import Interval
 from detect.explain.attribution.heatmaps import to_image_pixels
 from detect.explain.attribution.options import MethodOptions, no_progress
-from detect.inference.predictor import load
+from detect.inference.load import load
 from tests.bench.masked_folders import write_voc
 from tests.conftest import Command
 from tests.explain.example_detectors import SIDE, make_target

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from detect.checkpoints.checkpoint import load_checkpoint
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.models.regions.pooled import PooledRegions
 from tests.conftest import Command
 

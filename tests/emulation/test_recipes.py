@@ -11,7 +11,7 @@ import pytest
 from detect.config import Config
 from detect.config.builders.data import training_data
 from detect.config.files import with_overrides
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.training.loop import NonFiniteStep
 from detect.training.run import replay_step, resume, train
 from tests.emulation.configurations import PRECISIONS

@@ -16,7 +16,8 @@ from detect.export.check import MIN_AGREEMENT, same_detections
 from detect.export.export_graph import make_graph
 from detect.export.to_onnx import to_onnx
 from detect.export.to_openvino import to_openvino
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.runtimes.sealed_files import write_sealed
 from detect.types import Detections
 from tests.export.test_export_graph import PHOTOS, make_config, needs_runtimes, save_random_model

@@ -24,7 +24,8 @@ from detect.data.images import read_image
 from detect.errors import RunError, UserError
 from detect.export import export_graph as exporting
 from detect.export.check import same_detections
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.types import Detections, Images, Proposals
 from tests.conftest import Command
 

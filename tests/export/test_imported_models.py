@@ -12,7 +12,7 @@ import torch
 from detect.checkpoints.checkpoint import save_checkpoint
 from detect.checkpoints.detectron2_import import convert_detectron2_state
 from detect.config.files import parse_config
-from detect.inference.predictor import load
+from detect.inference.load import load
 from tests.checkpoints.fixtures_torchvision import detector_pair
 from tests.checkpoints.test_detectron2_import import tensor_shapes
 from tests.export.test_combinations import FAST, FC, RCNN, assert_graphs_agree, body

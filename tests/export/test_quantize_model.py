@@ -17,7 +17,8 @@ from detect.export import export_graph as exporting
 from detect.export import quantize_model as quantizing
 from detect.export.float_layers import similarity, weight_names
 from detect.export.to_onnx import to_onnx
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from tests.conftest import Command
 from tests.export.test_export_graph import CLASSES, PHOTOS, make_config, save_random_model
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from detect.inference.load import load
 from detect.inference.lowest_score import describe_lowest_score
-from detect.inference.predictor import Predictor, load
+from detect.inference.predictor import Predictor
 from detect.inference.runtimes.graph_detector import GraphDetector
 from tests.export.test_export_graph import make_config, save_random_model
 

@@ -18,8 +18,9 @@ from detect.config.builders.data import load_split
 from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import merge_overrides, parse_config, with_overrides
 from detect.errors import UnreadableImage
+from detect.inference.load import load
 from detect.inference.prediction_journal import BatchResult, PredictionJournal
-from detect.inference.predictor import Predictor, load
+from detect.inference.predictor import Predictor
 from detect.inference.read_ahead import read_ahead
 from detect.models.slices import Slicing
 from detect.types import Detections

@@ -17,7 +17,8 @@ import pytest
 from detect.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from detect.config.builders.detector import build_detector, build_preprocess
 from detect.config.files import parse_config
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.serve.limits import Limits
 from tests.conftest import TINY
 from tests.models.test_detector import sharpen

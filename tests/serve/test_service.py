@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from detect.cli.main import main
 from detect.errors import UserError
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.result_writers import image_record
 from tests.serve.conftest import CLASSES, LIMITS, Client
 

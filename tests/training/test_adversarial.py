@@ -16,7 +16,7 @@ from detect.config import Config
 from detect.config.builders.adversary import build_adversary
 from detect.config.builders.detector import build_uninitialized
 from detect.errors import UserError
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.models.adversaries import dropout
 from detect.training.loop import Interrupted, NonFiniteStep
 from detect.training.recipes.adversarial import _stage_config

@@ -14,7 +14,7 @@ from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config.builders.detector import build_detector
 from detect.config.train import TrainConfig
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.training.context import RunContext
 from detect.training.loop import Interrupted
 from detect.training.run import resume, train

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config.builders.detector import build_detector
 from detect.config.files import load_config
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.models.backbones import registry
 from detect.ops.boxes import iou
 from detect.training.recipes.pretrain import BOXES_PER_OBJECT, JitteredBoxes

@@ -21,7 +21,7 @@ from detect.config.files import parse_config
 from detect.data.loading.loader import evaluation_loader
 from detect.errors import UserError
 from detect.inference.evaluate_dataset import evaluate
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.models.heads.low_rank import linear_layers
 from detect.models.heads.rcnn import RCNNHead
 from detect.proposals.files import content_hash

@@ -17,7 +17,7 @@ from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.trace.ground_truth import ImageGroundTruth
 from detect.explain.trace.write_trace import TraceOptions, trace_images
-from detect.inference.predictor import load
+from detect.inference.load import load
 from tools import check_trace
 from tools.cuda_checks.inputs import drawn_files, trained
 from tools.cuda_checks.records import Observation, Setup

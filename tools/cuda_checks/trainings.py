@@ -19,7 +19,7 @@ from torch import Tensor
 from detect.bench.inference import agreement
 from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Precision
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.ops import roi
 from detect.training.loop import Interrupted
 from detect.training.run import resume, train

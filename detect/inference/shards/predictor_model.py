@@ -15,7 +15,8 @@ from detect.data.loading.collate import Batch
 from detect.evaluation.predictions import Prediction
 from detect.inference.dataset_pass import as_prediction
 from detect.inference.detect_batches import ModelTimer, PredictOptions, detect_batches, select_detections
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.inference.shards.fetch import photo_name
 from detect.inference.shards.job import WorkerNumber
 from detect.inference.shards.model import Photo

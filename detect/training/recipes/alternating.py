@@ -18,7 +18,7 @@ from detect.checkpoints.checkpoint import load_checkpoint
 from detect.config import Config
 from detect.config.builders.detector import frozen_parts
 from detect.config.train import TrainablePart, TrainConfig
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.inference.rpn_proposals import RPNProposals, write_rpn_proposals
 from detect.proposals.lookups import load_proposal_lookup
 from detect.system.progress import show_progress

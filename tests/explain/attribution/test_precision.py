@@ -20,7 +20,8 @@ from detect.explain.attribution.methods import METHODS
 from detect.explain.attribution.options import MethodOptions, no_progress
 from detect.explain.attribution.target import AttributionTarget, attribution_targets, target_detections
 from detect.explain.trace.trace import trace
-from detect.inference.predictor import Predictor, load
+from detect.inference.load import load
+from detect.inference.predictor import Predictor
 from detect.system.device import ComputeConfig
 
 OPTIONS = MethodOptions(no_progress, masks=48)

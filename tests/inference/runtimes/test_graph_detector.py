@@ -14,7 +14,7 @@ from detect.config import Config
 from detect.config.builders.detector import build_preprocess
 from detect.config.files import with_overrides
 from detect.errors import UserError
-from detect.inference import predictor as predictor_module
+from detect.inference import load as load_module
 from detect.inference.runtimes.description import GraphDescription
 from detect.inference.runtimes.graph_detector import GraphDetector, open_graph
 from detect.inference.runtimes.sealed_files import write_sealed
@@ -65,8 +65,8 @@ def test_a_graph_detects_in_the_slices_of_its_model(monkeypatch: pytest.MonkeyPa
     description = GraphDescription(config, ("cat",), build_preprocess(config), OUTPUTS)
     run = Recorder(0)
     graph = GraphDetector(run, OUTPUTS, ("cat",), False, Path("a.onnx"))
-    monkeypatch.setattr(predictor_module, "open_graph", lambda *_: (graph, description))
-    assert len(predictor_module.load("a.onnx").predict(np.zeros((64, 100, 3), np.uint8))) == 0
+    monkeypatch.setattr(load_module, "open_graph", lambda *_: (graph, description))
+    assert len(load_module.load("a.onnx").predict(np.zeros((64, 100, 3), np.uint8))) == 0
     assert len(run.inputs) == 3  # the image and two slices
 
 

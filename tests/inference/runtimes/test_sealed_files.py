@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detect.errors import UserError
-from detect.inference.predictor import load
+from detect.inference.load import load
 from detect.inference.runtimes.sealed_files import read_sealed, weights_file, write_sealed
 
 GRAPHS = {".onnx": (b"\x08\x0agraph", b""), ".xml": (b"<net></net>\n", b"weights")}
