@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from detect.cli import options
+from detect.cli.describe_align import align
 from detect.cli.describe_eval import evaluate
-from detect.cli.describe_photos import align, caption, search
+from detect.cli.describe_photos import caption, search
 from detect.cli.group import Group
 from detect.errors import UserError
 from detect.system.cpu import tune_malloc

@@ -33,9 +33,10 @@ from detect.training.loggers.registry import require_loggers
 from detect.training.loop import Interrupted, NonFiniteStep
 from detect.training.precision import compute_config, resolve_precision, resolved_precision
 from detect.training.recipes.registry import RECIPES
-from detect.training.replay import read_step, rerun_step
+from detect.training.replay import rerun_step
 from detect.training.restart import launch_identity
 from detect.training.run_folder import ReadOnlyRunFolder, RunFolder
+from detect.training.saved_step import read_step
 
 
 def train(

@@ -26,8 +26,9 @@ from detect.training.initial_model import InitialModel
 from detect.training.log import RunLogger
 from detect.training.loggers.registry import open_loggers
 from detect.training.loop import Callbacks, Interrupted, step_seed, train_loop
-from detect.training.replay import SavedStep, find_bad_images, write_step
+from detect.training.replay import find_bad_images
 from detect.training.sample_images import draw_batch, draw_validation
+from detect.training.saved_step import SavedStep, write_step
 from detect.training.setup import build_schedule, loop_config
 from detect.training.start_state import build_start_state
 from detect.training.state import TrainState

@@ -24,8 +24,8 @@ from detect.ops.preprocess import Preprocess
 from detect.system.checksums import save_with_checksum
 from detect.training import trainer
 from detect.training.loop import NonFiniteStep, train_loop
-from detect.training.replay import read_step
 from detect.training.run import replay_step, train
+from detect.training.saved_step import read_step
 from detect.training.state import TrainState
 from detect.types import Images, MeanLoss
 from tests.fault_injection.fixtures_jobs import settings
