@@ -126,15 +126,12 @@ def paint_masks(
 
 
 def draw_targets_and_detections(
-    rgb: np.ndarray,
-    targets: LabeledBoxes,
-    detections: LabeledBoxes,
-    classes: Sequence[str],
-    titles: tuple[str, str] = ("ground truth", "detections"),
+    rgb: np.ndarray, targets: LabeledBoxes, detections: LabeledBoxes, classes: Sequence[str]
 ) -> np.ndarray:
     """Return the image (h, w, 3) uint8 twice, side by side with titles: with its targets and with its detections."""
-    drawn = (draw_detections(rgb, targets, classes), draw_detections(rgb, detections, classes))
-    return image_grid([_add_title(image, title) for image, title in zip(drawn, titles, strict=True)], columns=2)
+    titled = {"ground truth": targets, "detections": detections}
+    drawn = [_add_title(draw_detections(rgb, boxes, classes), title) for title, boxes in titled.items()]
+    return image_grid(drawn, columns=2)
 
 
 def image_grid(images: Sequence[np.ndarray], columns: int) -> np.ndarray:

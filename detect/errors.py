@@ -6,6 +6,8 @@ import difflib
 import json
 from collections.abc import Iterable
 
+MAX_LENGTH = 80  # of a value in a message
+
 
 class UserError(Exception):
     """Wrong usage, configuration or path. The command line prints only the message and exits with ``status``."""
@@ -37,15 +39,15 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return f' (did you mean "{by_lower[matches[0]]}"?)' if matches else ""
 
 
-def shorten(value: object, max_length: int = 80) -> str:
-    """Return a value as text for an error message: JSON where possible, at most ``max_length`` characters."""
+def shorten(value: object) -> str:
+    """Return a value as text for an error message: JSON where possible, at most MAX_LENGTH characters."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
     except RecursionError:
         text = f"a deep {type(value).__name__}"
-    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
 
 
 def first_line(error: BaseException) -> str:

@@ -51,12 +51,12 @@ def from_root(text: str) -> str:
     return text.replace("](docs/", "](../")
 
 
-def write_reference(folder: Path = REFERENCE) -> None:
-    """Write the pages into an empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def write_reference() -> None:
+    """Write the pages into REFERENCE, which is emptied before."""
+    shutil.rmtree(REFERENCE, ignore_errors=True)
+    REFERENCE.mkdir(parents=True)
     for name, text in reference_pages().items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (REFERENCE / name).write_text(text, encoding="utf-8")
 
 
 def foreign_addresses(html: str) -> list[str]:

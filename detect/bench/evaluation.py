@@ -44,9 +44,9 @@ class DataSize:
     detections: int = 100
 
 
-def measure_evaluation(size: DataSize, repeats: int, command: str, seed: int = 0) -> BenchmarkTable:
+def measure_evaluation(size: DataSize, repeats: int, command: str) -> BenchmarkTable:
     """Return the table of times. Raises RunError if a metric differs from pycocotools' by more than TOLERANCE."""
-    annotations, predictions = make_random_data(size.images, size.classes, size.detections, seed)
+    annotations, predictions = make_random_data(size.images, size.classes, size.detections, seed=0)
     dataset, detection_rows = to_coco_json(annotations, predictions)
     metrics: dict[str, CocoMetrics] = {}
 

@@ -17,7 +17,7 @@ REPLICATES = 1000
 Values = tuple[float | None, ...]  # of one photo: one for each detection, None where nothing was measured
 
 
-def mean_interval(photos: Sequence[Values], seed: int = 0) -> Interval | None:
+def mean_interval(photos: Sequence[Values]) -> Interval | None:
     """Return the mean over the values of all photos, with its interval; None where there is no value.
 
     A sample that has no value is left out. With one photo the interval has no width: it says nothing.
@@ -26,19 +26,19 @@ def mean_interval(photos: Sequence[Values], seed: int = 0) -> Interval | None:
     counts = np.array([sum(score is not None for score in values) for values in photos], np.int64)
     if not counts.sum():
         return None
-    weights = sample_weights(len(photos), REPLICATES, seed)
+    weights = sample_weights(len(photos), REPLICATES, seed=0)
     totals = counts @ weights
     samples = np.full(REPLICATES, np.nan)
     np.divide(sums @ weights, totals, out=samples, where=totals > 0)
     return percentile_interval(float(sums.sum() / counts.sum()), samples)
 
 
-def difference_interval(first: Sequence[Values], second: Sequence[Values], seed: int = 0) -> Interval | None:
+def difference_interval(first: Sequence[Values], second: Sequence[Values]) -> Interval | None:
     """Return the mean of first minus second over the detections that have both values, with its interval.
 
     The photos and their detections must be the same, in the same order; ValueError where their scores differ.
     """
-    return mean_interval([_differences(*pair) for pair in zip(first, second, strict=True)], seed)
+    return mean_interval([_differences(*pair) for pair in zip(first, second, strict=True)])
 
 
 def _differences(first: Values, second: Values) -> Values:

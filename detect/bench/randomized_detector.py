@@ -19,7 +19,7 @@ from detect.system.randomness import numpy_generator
 from detect.types import Images
 
 
-def randomize(detector: Detector, seed: int = 0) -> Detector:
+def randomize(detector: Detector) -> Detector:
     """Return a copy whose weights (tensors of two or more dimensions) are drawn anew.
 
     They are normal with the mean 0 and the standard deviation of the trained ones, so that signals keep their scale;
@@ -29,7 +29,7 @@ def randomize(detector: Detector, seed: int = 0) -> Detector:
     with torch.no_grad():
         for name, weight in random.named_parameters():
             if weight.dim() > 1:
-                draw = numpy_generator("random weights", seed, name).standard_normal(tuple(weight.shape), np.float32)
+                draw = numpy_generator("random weights", 0, name).standard_normal(tuple(weight.shape), np.float32)
                 weight.copy_(torch.from_numpy(draw) * weight.float().std().item())
     return random
 

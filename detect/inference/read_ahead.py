@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,12 +15,12 @@ Value = TypeVar("Value")
 ReadResult = np.ndarray | UnreadableImage  # (H, W, 3) uint8 RGB, or the reason why it cannot be read
 
 
-def read_ahead(files: Iterable[str], read: Callable[[str], np.ndarray] = read_image) -> Iterator[ReadResult]:
+def read_ahead(files: Iterable[str]) -> Iterator[ReadResult]:
     """Yield the image of each file, or the error of reading it; a thread reads the next one in the meantime."""
 
     def read_or_error(file: str) -> ReadResult:
         try:
-            return read(file)
+            return read_image(file)
         except UnreadableImage as error:
             return error
 

@@ -19,20 +19,20 @@ class ImageStore:
         self.bytes_left = budget
         self.data_uris: dict[str, str | None] = {}
 
-    def data_uri(self, file: str, longer_side: int = LONGER_SIDE) -> str | None:
-        """Return a data URI of the image, its longer side at most ``longer_side`` pixels.
+    def data_uri(self, file: str) -> str | None:
+        """Return a data URI of the image, its longer side at most LONGER_SIDE pixels.
 
         Returns None where the image cannot be read or there is no room for it.
         """
         if file not in self.data_uris:
-            self.data_uris[file] = self._encode(file, longer_side)
+            self.data_uris[file] = self._encode(file)
         return self.data_uris[file]
 
-    def _encode(self, file: str, longer_side: int) -> str | None:
+    def _encode(self, file: str) -> str | None:
         if self.bytes_left <= 0:
             return None
         try:
-            jpeg = encode_jpeg(read_image(Path(file)), longer_side)
+            jpeg = encode_jpeg(read_image(Path(file)), LONGER_SIDE)
         except UnreadableImage:
             return None
         uri = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

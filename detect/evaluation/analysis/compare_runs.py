@@ -16,6 +16,8 @@ from detect.evaluation.analysis.image_counts import ImageCounts, best_thresholds
 from detect.evaluation.analysis.matches import Matches
 from detect.evaluation.columns import FloatArray
 
+MOST_DIFFERENT = 20  # images that are listed
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -98,7 +100,7 @@ class RunComparison:
 
 
 def compare_runs(
-    first: Matches, second: Matches, files: Sequence[str], replicates: int = 1000, seed: int = 0, max_images: int = 20
+    first: Matches, second: Matches, files: Sequence[str], replicates: int = 1000, seed: int = 0
 ) -> RunComparison:
     """Compare two runs by a paired bootstrap: both are scored on the same samples of images.
 
@@ -125,7 +127,7 @@ def compare_runs(
     return RunComparison(
         mAP=_difference(mean_second - mean_first, mean_aps(sample_aps[1]) - mean_aps(sample_aps[0])),
         per_class=per_class,
-        images=_most_different(_counts_at_best_f1(first), _counts_at_best_f1(second), files, max_images),
+        images=_most_different(_counts_at_best_f1(first), _counts_at_best_f1(second), files),
         replicates=replicates,
     )
 
@@ -143,12 +145,10 @@ def _counts_at_best_f1(run: Matches) -> ImageCounts:
     return count_per_image(run, best_thresholds(run))
 
 
-def _most_different(
-    first: ImageCounts, second: ImageCounts, files: Sequence[str], max_images: int
-) -> tuple[ImageDifference, ...]:
-    """Return the images whose numbers of errors differ most."""
+def _most_different(first: ImageCounts, second: ImageCounts, files: Sequence[str]) -> tuple[ImageDifference, ...]:
+    """Return the MOST_DIFFERENT images whose numbers of errors differ most."""
     differences = np.abs(first.errors - second.errors)
-    ranked = np.argsort(-differences, kind="stable")[:max_images]
+    ranked = np.argsort(-differences, kind="stable")[:MOST_DIFFERENT]
     return tuple(
         ImageDifference(files[image], _image_count(first, image), _image_count(second, image))
         for image in ranked[differences[ranked] > 0].tolist()

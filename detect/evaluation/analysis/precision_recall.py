@@ -12,14 +12,14 @@ from detect.evaluation.columns import FloatArray
 from detect.evaluation.voc import Curve, make_curve
 
 
-def curves(matches: Matches, iou: int = 0) -> dict[str, Curve]:
-    """Return the precision and recall of each class along its ranking; ``iou`` is an index of the rules' IoUs."""
+def curves(matches: Matches) -> dict[str, Curve]:
+    """Return the precision and recall of each class along its ranking, at the first IoU of the rules."""
     columns = matches.columns
     of_class = columns.class_slices(columns.ground_truth.groups)
     by_class = {}
     for name, rows, boxes in zip(matches.classes, rankings(matches), of_class, strict=True):
         positives = int((~columns.ground_truth.ignore[boxes]).sum())
-        by_class[name] = make_curve(columns.detections.scores[rows], matches.outcome[rows, iou], positives)
+        by_class[name] = make_curve(columns.detections.scores[rows], matches.outcome[rows, 0], positives)
     return by_class
 
 

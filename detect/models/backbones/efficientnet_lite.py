@@ -102,8 +102,8 @@ def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int =
     return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
 
 
-def _scale_channels(channels: int, width: float, divisor: int = 8) -> int:
-    """Return ``channels * width`` rounded to a multiple of ``divisor``, but not by more than 10% downward."""
+def _scale_channels(channels: int, width: float) -> int:
+    """Return ``channels * width`` rounded to a multiple of 8, but not by more than 10% downward."""
     scaled = channels * width
-    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * scaled else rounded
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * scaled else rounded

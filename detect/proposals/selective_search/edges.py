@@ -31,10 +31,10 @@ class SortedEdges:
     shape: tuple[int, int]
 
 
-def smooth(planes: Planes, sigma: float = SIGMA) -> NDArray[np.float32]:
-    """Smooth each plane with a Gaussian, (C, H, W) float32; the kernel ends at 4 sigma and borders are repeated."""
-    radius = int(np.ceil(4 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+def smooth(planes: Planes) -> NDArray[np.float32]:
+    """Smooth each plane with a Gaussian of SIGMA, (C, H, W) float32; its kernel ends at 4 SIGMA, borders repeat."""
+    radius = int(np.ceil(4 * SIGMA))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SIGMA) ** 2)
     kernel /= kernel.sum()
     out = np.empty(planes.shape, np.float32)
     for plane, target in zip(planes, out, strict=True):
